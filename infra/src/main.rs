@@ -1,0 +1,2 @@
+//! ledgerfold
+fn main(){}

@@ -1,0 +1,2 @@
+//! ledgerfold under test
+fn main(){}
