@@ -1,1 +1,45 @@
-//! eventstore
+//! An event store on one DynamoDB table.
+//!
+//! A command becomes one commit: one conditional put behind the [`Head`] that its writer has seen, bearing the command's id,
+//! so that a retry meets its own commit and gets its own result. Every commit's hash covers the one before, so that what was
+//! written can be proved. Nothing here knows what the events mean: a [`Model`] of four plain functions does.
+//!
+//! | to | use |
+//! |---|---|
+//! | handle a command once, for ever | [`EventStore::execute`] |
+//! | write without a model | [`EventStore::append`] |
+//! | read a stream | [`EventStore::load`], [`EventStore::read`], [`EventStore::head`] |
+//! | read everything | [`EventStore::scan`], [`EventStore::streams`] |
+//! | prove it | [`EventStore::verify`] |
+
+mod append;
+mod batch;
+mod codec;
+mod commit;
+mod execute;
+mod fault;
+mod hash;
+mod head;
+mod id;
+mod load;
+mod scan;
+mod store;
+mod stream;
+mod usage;
+mod verify;
+
+pub use append::{AppendError, Appended, FromTheFuture};
+pub use batch::{Batch, Damage, Damaged, Item, MAX_BATCH_BYTES, MAX_ITEM_BYTES, TooLarge};
+pub use codec::{CodecError, Model, decode_tagged, encode_tagged};
+pub use commit::{Commit, Envelope, Event, MAX_VERSION, NewCommit, NewEvent, time_text};
+pub use execute::{ExecuteError, Handled, Request};
+pub use fault::{Fault, Source};
+pub use hash::{Hash, InvalidHash};
+pub use head::Head;
+pub use id::{Id, InvalidId, MAX_ID_CHARS};
+pub use load::{Consistency, Direction, Loaded, Page, ReadError};
+pub use scan::{ScanCursor, ScanPage, Segment};
+pub use store::{Clock, EventStore, Options};
+pub use stream::{InvalidStreamId, MAX_STREAM_CHARS, StreamId};
+pub use usage::Usage;
+pub use verify::Verification;

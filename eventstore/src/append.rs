@@ -1,0 +1,156 @@
+//! Appending a batch of commits behind a head: one conditional put.
+
+use crate::batch::{Item, STREAM_ID};
+use crate::commit::{MAX_VERSION, NewCommit, storable};
+use crate::fault::{Fault, classify};
+use crate::usage::Usage;
+use crate::{Batch, Commit, Damaged, EventStore, Head, Id, TooLarge};
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+
+/// What an append wrote.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// The batch as it stands in the stream.
+    pub batch: Batch,
+    /// The stream's new end.
+    pub head: Head,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// Why nothing was appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Another batch stands behind the head: here it is, so that nobody has to read it.
+    #[error("the stream goes on behind the head that was given")]
+    Conflict {
+        /// The batch that won.
+        winner: Box<Batch>,
+        /// What the refused put cost.
+        usage: Usage,
+    },
+    /// A transaction on the same item was under way: try again.
+    #[error("a transaction on the stream's end was under way")]
+    TransactionConflict,
+    /// There is no commit, or a commit has no event.
+    #[error("a commit has at least one event, and a batch at least one commit")]
+    Empty,
+    /// It cannot fit into an item.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// The stream has reached the largest version.
+    #[error("a stream has at most {MAX_VERSION} events")]
+    StreamFull,
+    /// The command id's own time lies too far ahead of the store's clock.
+    #[error(transparent)]
+    FromTheFuture(#[from] FromTheFuture),
+    /// The item behind the head is none of the store's.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// DynamoDB did not do it, or did not say that it did.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// A command id claims to be made in the future: refused, because the search for handled commands relies on it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("command id {command_id} is {ahead_ms} ms ahead of the clock, more than the {allowed_ms} ms allowed")]
+pub struct FromTheFuture {
+    /// The command's id, a UUIDv7.
+    pub command_id: Id,
+    /// How far ahead it is, in milliseconds.
+    pub ahead_ms: i64,
+    /// How far ahead it may be, in milliseconds.
+    pub allowed_ms: i64,
+}
+
+impl EventStore {
+    /// Appends the commits behind `head` as one item: all of them or none.
+    ///
+    /// Safe to repeat: a put that meets its own commit (the first answer was lost) has succeeded.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing is written, but that after [`Fault::Unavailable`] it may have been.
+    pub async fn append(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
+        for commit in &commits {
+            self.check_time(&commit.envelope.command_id)?;
+        }
+        let batch = self.chain(head, commits)?;
+        let item = batch.to_item()?;
+        match self.put(item).await {
+            Ok(output) => Ok(appended(batch, Usage::write(output.consumed_capacity()))),
+            Err(error) => self.refused(batch, error),
+        }
+    }
+
+    /// Refuses a command id from the future.
+    pub(crate) fn check_time(&self, command_id: &Id) -> Result<(), FromTheFuture> {
+        let Some(made_at) = command_id.time() else { return Ok(()) };
+        let (ahead, allowed) = (made_at - (self.options.clock)(), self.options.max_skew);
+        if ahead <= allowed {
+            return Ok(());
+        }
+        let (ahead_ms, allowed_ms) = (ahead.num_milliseconds(), allowed.num_milliseconds());
+        Err(FromTheFuture { command_id: command_id.clone(), ahead_ms, allowed_ms })
+    }
+
+    /// Gives the commits their versions, times and hashes. Time never runs backwards in a stream, whatever the clock does.
+    fn chain(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Batch, AppendError> {
+        let now = storable((self.options.clock)());
+        let recorded_at = head.recorded_at.map_or(now, |last| last.max(now));
+        if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
+            return Err(AppendError::Empty);
+        }
+        let mut behind = head.clone();
+        let mut chained = Vec::with_capacity(commits.len());
+        for new in commits {
+            let commit = Commit::chain(new, behind.version + 1, recorded_at, &behind.hash);
+            behind = Head::after(&head.stream, &commit);
+            chained.push(commit);
+        }
+        if behind.version > MAX_VERSION {
+            return Err(AppendError::StreamFull);
+        }
+        Ok(Batch { stream: head.stream.clone(), commits: chained })
+    }
+
+    async fn put(&self, item: Item) -> Result<PutItemOutput, SdkError<PutItemError>> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(#stream)")
+            .expression_attribute_names("#stream", STREAM_ID)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+    }
+
+    fn refused(&self, ours: Batch, error: SdkError<PutItemError>) -> Result<Appended, AppendError> {
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                let usage = Usage::refused_write(kilobytes(&ours));
+                let winner = Batch::from_item(refusal.item().unwrap_or(&Item::new()))?;
+                if winner.hash() == ours.hash() {
+                    return Ok(appended(ours, usage));
+                }
+                Err(AppendError::Conflict { winner: Box::new(winner), usage })
+            }
+            Some(PutItemError::TransactionConflictException(_)) => Err(AppendError::TransactionConflict),
+            _ => Err(classify(error, &self.table).into()),
+        }
+    }
+}
+
+fn appended(batch: Batch, usage: Usage) -> Appended {
+    let head = Head::of(&batch);
+    Appended { batch, head, usage }
+}
+
+fn kilobytes(batch: &Batch) -> u32 {
+    let bytes = batch.to_item().map(|item| crate::batch::item_bytes(&item)).unwrap_or_default();
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}

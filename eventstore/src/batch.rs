@@ -1,0 +1,325 @@
+//! A batch of commits as one item of the table.
+
+use crate::commit::{self, MAX_VERSION};
+use crate::{Commit, Hash, StreamId};
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use std::collections::HashMap;
+use std::io::Read;
+
+/// An item of the table, as the SDK has it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// The most bytes of an item, names included (DynamoDB's limit).
+pub const MAX_ITEM_BYTES: usize = 400 * 1024;
+/// The most bytes of a batch's JSON before compression. A limit of ours, so that no item can unfold without bound.
+pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Above this the commits are compressed: with the rest of the item they would cost a second write unit (1 KB).
+const READABLE_BYTES: usize = 900;
+/// The only format so far.
+const FORMAT: u64 = 1;
+/// The most bytes of a number (DynamoDB: half its digits and one or two more, 21 at most).
+const MAX_NUMBER_BYTES: usize = 21;
+
+pub(crate) const STREAM_ID: &str = "stream_id";
+pub(crate) const VERSION: &str = "version";
+const LAST_VERSION: &str = "last_version";
+const FORMAT_NAME: &str = "format";
+const COMMITS: &str = "commits";
+const COMMITS_ZSTD: &str = "commits_zstd";
+
+/// The commits that one put wrote: one, or several when more than one command for the stream was waiting.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The stream they belong to.
+    pub stream: StreamId,
+    /// At least one; the version of the first event is the item's sort key.
+    pub commits: Vec<Commit>,
+}
+
+/// Something in a stream is not as the store wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("stream {stream} is damaged at version {version}: {damage}")]
+pub struct Damaged {
+    /// The stream's name, as the item has it.
+    pub stream: String,
+    /// The version at which the first thing is wrong.
+    pub version: u64,
+    /// What is wrong.
+    pub damage: Damage,
+}
+
+/// What can be wrong with a stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// An attribute is not there, or of another type.
+    #[error("attribute {0:?} is missing or of another type")]
+    Attribute(&'static str),
+    /// The item was written by a newer program, or by another.
+    #[error("item format {0} is not known here")]
+    Format(String),
+    /// The compressed commits cannot be unfolded.
+    #[error("the compressed commits cannot be unfolded")]
+    Compression,
+    /// The commits are not the JSON that they should be.
+    #[error("the commits cannot be read: {0}")]
+    Json(String),
+    /// A batch without a commit, or a commit without an event.
+    #[error("a batch or commit is empty")]
+    Empty,
+    /// The versions of the batch's events do not fit its keys.
+    #[error("the batch says that it ends at version {said}, its events end at {found}")]
+    Extent {
+        /// What the item says.
+        said: u64,
+        /// What its events come to.
+        found: u64,
+    },
+    /// Events between two batches are gone.
+    #[error("events are missing before version {found}")]
+    Hole {
+        /// The version that comes next.
+        found: u64,
+    },
+    /// Two batches claim the same version.
+    #[error("version {found} is there twice")]
+    Overlap {
+        /// The version at which the second batch begins.
+        found: u64,
+    },
+    /// The commit, or one before it, was changed, reordered or inserted.
+    #[error("the chain hash does not fit the commit and what came before it")]
+    Chain,
+}
+
+/// The commits do not fit into an item.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the commit comes to {bytes} bytes, and at most {limit} fit")]
+pub struct TooLarge {
+    /// The item's size, or the JSON's where that is over its own limit.
+    pub bytes: usize,
+    /// The limit that is passed.
+    pub limit: usize,
+}
+
+impl Batch {
+    /// The version of the first event, which is the sort key.
+    pub fn version(&self) -> u64 {
+        self.commits.first().map_or(0, |commit| commit.version)
+    }
+
+    /// The version of the last event.
+    pub fn last_version(&self) -> u64 {
+        self.commits.last().map_or(0, Commit::last_version)
+    }
+
+    /// The hash of the last commit.
+    pub fn hash(&self) -> Option<Hash> {
+        self.commits.last().map(|commit| commit.hash)
+    }
+
+    /// The commits as JSON text: what a message to a consumer carries.
+    ///
+    /// # Errors
+    /// None for a batch that the store read or wrote.
+    pub fn commits_json(&self) -> Result<String, serde_json::Error> {
+        commit::to_json(&self.commits)
+    }
+
+    /// Takes commits from the JSON that [`Batch::commits_json`] wrote.
+    ///
+    /// # Errors
+    /// [`Damaged`] when they are not such commits.
+    pub fn from_commits_json(stream: StreamId, version: u64, json: &str) -> Result<Self, Damaged> {
+        let damaged = |damage| Damaged { stream: stream.to_string(), version, damage };
+        let commits = commit::from_json(json, version).map_err(|error| damaged(Damage::Json(error.to_string())))?;
+        if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
+            return Err(damaged(Damage::Empty));
+        }
+        Ok(Self { stream, commits })
+    }
+
+    /// The batch as an item.
+    pub(crate) fn to_item(&self) -> Result<Item, TooLarge> {
+        let too_large = |bytes, limit| TooLarge { bytes, limit };
+        let json = self.commits_json().map_err(|_| too_large(usize::MAX, MAX_BATCH_BYTES))?;
+        if json.len() > MAX_BATCH_BYTES {
+            return Err(too_large(json.len(), MAX_BATCH_BYTES));
+        }
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let (name, commits) = fold_up(json);
+        let item = Item::from([
+            (STREAM_ID.to_owned(), AttributeValue::S(self.stream.to_string())),
+            (VERSION.to_owned(), number(self.version())),
+            (LAST_VERSION.to_owned(), number(self.last_version())),
+            (FORMAT_NAME.to_owned(), number(FORMAT)),
+            (name.to_owned(), commits),
+        ]);
+        let bytes = item_bytes(&item);
+        if bytes > MAX_ITEM_BYTES { Err(too_large(bytes, MAX_ITEM_BYTES)) } else { Ok(item) }
+    }
+
+    /// Reads an item of the table, from the table itself or from its stream.
+    ///
+    /// # Errors
+    /// [`Damaged`] names the stream, the version and what is wrong with the item.
+    pub fn from_item(item: &Item) -> Result<Self, Damaged> {
+        let key = item_key(item)?;
+        let damaged = |damage| Damaged { stream: key.stream.to_string(), version: key.version, damage };
+        let format = number(item, FORMAT_NAME).ok_or_else(|| damaged(Damage::Attribute(FORMAT_NAME)))?;
+        if format != FORMAT {
+            return Err(damaged(Damage::Format(format.to_string())));
+        }
+        let json = unfold(item).map_err(damaged)?;
+        let batch = Self::from_commits_json(key.stream.clone(), key.version, &json)?;
+        let said = number(item, LAST_VERSION).ok_or_else(|| damaged(Damage::Attribute(LAST_VERSION)))?;
+        if said != batch.last_version() {
+            return Err(damaged(Damage::Extent { said, found: batch.last_version() }));
+        }
+        Ok(batch)
+    }
+}
+
+/// The key of an item.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ItemKey {
+    pub(crate) stream: StreamId,
+    pub(crate) version: u64,
+}
+
+pub(crate) fn item_key(item: &Item) -> Result<ItemKey, Damaged> {
+    let text = item.get(STREAM_ID).and_then(|value| value.as_s().ok()).map(String::as_str).unwrap_or_default();
+    let version = number(item, VERSION);
+    let damaged =
+        |name| Damaged { stream: text.to_owned(), version: version.unwrap_or(0), damage: Damage::Attribute(name) };
+    let stream = StreamId::new(text).map_err(|_| damaged(STREAM_ID))?;
+    let in_range = version.filter(|version| (1..=MAX_VERSION).contains(version));
+    Ok(ItemKey { stream, version: in_range.ok_or_else(|| damaged(VERSION))? })
+}
+
+fn number(item: &Item, name: &str) -> Option<u64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// The size of an item as DynamoDB reckons it, a number at its largest.
+pub(crate) fn item_bytes(item: &Item) -> usize {
+    let value_bytes = |value: &AttributeValue| {
+        let text = value.as_s().map(String::len).ok();
+        text.or_else(|| value.as_b().map(|blob| blob.as_ref().len()).ok()).unwrap_or(MAX_NUMBER_BYTES)
+    };
+    item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
+}
+
+/// The attribute's name and value: readable where that costs nothing, else whichever is smaller.
+fn fold_up(json: String) -> (&'static str, AttributeValue) {
+    if json.len() > READABLE_BYTES {
+        let packed = zstd::bulk::compress(json.as_bytes(), 3).ok();
+        if let Some(packed) = packed.filter(|packed| packed.len() < json.len()) {
+            return (COMMITS_ZSTD, AttributeValue::B(Blob::new(packed)));
+        }
+    }
+    (COMMITS, AttributeValue::S(json))
+}
+
+fn unfold(item: &Item) -> Result<String, Damage> {
+    match (item.get(COMMITS), item.get(COMMITS_ZSTD)) {
+        (Some(AttributeValue::S(json)), None) => Ok(json.clone()),
+        (None, Some(AttributeValue::B(packed))) => {
+            let mut json = String::new();
+            let limit = u64::try_from(MAX_BATCH_BYTES).unwrap_or(u64::MAX);
+            let decoder = zstd::Decoder::with_buffer(packed.as_ref()).map_err(|_| Damage::Compression)?;
+            decoder.take(limit).read_to_string(&mut json).map_err(|_| Damage::Compression)?;
+            Ok(json)
+        }
+        _ => Err(Damage::Attribute(COMMITS)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::genesis;
+    use crate::commit::tests::{commit, stream};
+
+    fn batch(data: &str) -> Batch {
+        let first = commit("a", 5, &[data, "2"], &genesis(&stream()));
+        let second = commit("b", 7, &["3"], &first.hash);
+        Batch { stream: stream(), commits: vec![first, second] }
+    }
+
+    fn noise(chars: usize) -> String {
+        let text: String = std::iter::repeat_with(fastrand::alphanumeric).take(chars).collect();
+        format!("\"{text}\"")
+    }
+
+    #[test]
+    fn an_item_brings_the_batch_back() {
+        for data in ["1", &noise(10_000), &format!("\"{}\"", "a".repeat(2_000_000))] {
+            let written = batch(data);
+            let read = Batch::from_item(&written.to_item().unwrap()).unwrap();
+            assert_eq!((read.version(), read.last_version(), read.hash()), (5, 7, written.hash()));
+            assert_eq!(read.commits[0].events[0].body.data.get(), data);
+        }
+    }
+
+    #[test]
+    fn small_commits_stay_readable_and_large_ones_are_compressed() {
+        let single = Batch { stream: stream(), commits: vec![commit("a", 1, &["1"], &genesis(&stream()))] };
+        assert!(single.to_item().unwrap()[COMMITS].as_s().unwrap().contains(r#""type":"Noted""#));
+        let item = batch(&format!("\"{}\"", "long ".repeat(1_000))).to_item().unwrap();
+        assert!(item[COMMITS_ZSTD].as_b().unwrap().as_ref().len() < 1_000);
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused() {
+        assert_eq!(batch(&noise(600_000)).to_item().unwrap_err().limit, MAX_ITEM_BYTES);
+        assert_eq!(
+            batch(&format!("\"{}\"", "a".repeat(MAX_BATCH_BYTES))).to_item().unwrap_err().limit,
+            MAX_BATCH_BYTES
+        );
+    }
+
+    #[test]
+    fn damage_is_named_with_stream_and_version() {
+        let small = |change: fn(&mut Item)| {
+            let mut item = batch("1").to_item().unwrap();
+            change(&mut item);
+            Batch::from_item(&item).unwrap_err()
+        };
+        let at_five = |damage| Damaged { stream: "note-1".into(), version: 5, damage };
+        assert_eq!(small(|item| drop(item.remove(FORMAT_NAME))), at_five(Damage::Attribute(FORMAT_NAME)));
+        assert_eq!(
+            small(|item| drop(item.insert(FORMAT_NAME.into(), AttributeValue::N("9".into())))),
+            at_five(Damage::Format("9".into()))
+        );
+        assert_eq!(
+            small(|item| drop(item.insert(LAST_VERSION.into(), AttributeValue::N("9".into())))),
+            at_five(Damage::Extent { said: 9, found: 7 })
+        );
+        assert_eq!(
+            small(|item| {
+                item.remove(COMMITS);
+                item.insert(COMMITS_ZSTD.into(), AttributeValue::B(Blob::new([1, 2, 3])));
+            }),
+            at_five(Damage::Compression)
+        );
+        assert_eq!(
+            small(|item| {
+                item.remove(COMMITS);
+                item.remove(COMMITS_ZSTD);
+            }),
+            at_five(Damage::Attribute(COMMITS))
+        );
+        for (json, damage) in [("[]", Damage::Empty), ("{", Damage::Json(String::new()))] {
+            let mut item = batch("1").to_item().unwrap();
+            item.remove(COMMITS_ZSTD);
+            item.insert(COMMITS.into(), AttributeValue::S(json.into()));
+            let found = Batch::from_item(&item).unwrap_err();
+            assert_eq!(std::mem::discriminant(&found.damage), std::mem::discriminant(&damage));
+            assert_eq!((found.stream.as_str(), found.version), ("note-1", 5));
+        }
+        let mut nameless = batch("1").to_item().unwrap();
+        nameless.insert(STREAM_ID.into(), AttributeValue::N("1".into()));
+        assert_eq!(Batch::from_item(&nameless).unwrap_err().damage, Damage::Attribute(STREAM_ID));
+    }
+}

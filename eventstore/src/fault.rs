@@ -1,0 +1,58 @@
+//! What can go wrong between the store and DynamoDB.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::RequestId;
+use std::error::Error;
+
+/// The answer of DynamoDB, kept as the source of an error.
+pub type Source = Box<dyn Error + Send + Sync>;
+
+/// DynamoDB did not do what it was asked, after the retries of the SDK.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// More was asked than the table or account may do: ask again later.
+    #[error("DynamoDB throttled the request")]
+    Throttled(#[source] Source),
+    /// No answer, or one that says nothing about the request. A write may have been done; repeating it is safe.
+    #[error("DynamoDB gave no answer")]
+    Unavailable(#[source] Source),
+    /// There is no such table in that account and region.
+    #[error("table {table:?} does not exist")]
+    NoTable {
+        /// The table's name.
+        table: String,
+        /// DynamoDB's answer.
+        #[source]
+        source: Source,
+    },
+    /// DynamoDB refused the request for good: rights, keys, or a defect here.
+    #[error("DynamoDB refused the request")]
+    Rejected(#[source] Source),
+}
+
+/// Sorts an error of the SDK by what the caller can do about it.
+pub(crate) fn classify<E, R>(error: SdkError<E, R>, table: &str) -> Fault
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+    SdkError<E, R>: RequestId,
+{
+    let code = error.code().map(str::to_owned);
+    let no_answer =
+        matches!(error, SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_));
+    let source: Source = Box::new(error);
+    match code.as_deref() {
+        Some(
+            "ProvisionedThroughputExceededException"
+            | "ThrottlingException"
+            | "RequestLimitExceeded"
+            | "LimitExceededException",
+        ) => Fault::Throttled(source),
+        Some("ResourceNotFoundException") => Fault::NoTable { table: table.to_owned(), source },
+        Some("InternalServerError" | "InternalServerErrorException" | "ServiceUnavailable") => {
+            Fault::Unavailable(source)
+        }
+        _ if no_answer => Fault::Unavailable(source),
+        _ => Fault::Rejected(source),
+    }
+}

@@ -1,0 +1,114 @@
+//! The store: a table, a client and a clock.
+
+use crate::batch::{STREAM_ID, VERSION};
+use crate::fault::{Fault, classify};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, StreamSpecification,
+    StreamViewType, TableStatus,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// What may be set; [`Options::default`] is what the bookshop runs with.
+#[derive(Clone)]
+pub struct Options {
+    /// How often a command is put behind a commit that was quicker, before it ends as contention.
+    pub max_attempts: u32,
+    /// How far in the future a command id's own time may lie.
+    pub max_skew: TimeDelta,
+    /// The clock for `recorded_at`.
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_attempts: 12,
+            max_skew: TimeDelta::minutes(5),
+            clock: Arc::new(|| DateTime::<Utc>::from(SystemTime::now())),
+        }
+    }
+}
+
+/// An event store on one DynamoDB table. Cheap to clone; knows nothing of what the events mean.
+#[derive(Clone)]
+pub struct EventStore {
+    pub(crate) client: Client,
+    pub(crate) table: String,
+    pub(crate) options: Options,
+}
+
+impl EventStore {
+    /// A store on the table, which [`EventStore::create_table`] or your own template makes.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self::with_options(client, table, Options::default())
+    }
+
+    /// A store with other options.
+    pub fn with_options(client: Client, table: impl Into<String>, options: Options) -> Self {
+        Self { client, table: table.into(), options }
+    }
+
+    /// The table's name.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Makes the table with its stream (new images) and waits until it can be used. Does nothing where it is there.
+    ///
+    /// # Errors
+    /// [`Fault`] when DynamoDB does not make it.
+    pub async fn create_table(&self) -> Result<(), Fault> {
+        let request = self
+            .client
+            .create_table()
+            .table_name(&self.table)
+            .billing_mode(BillingMode::PayPerRequest)
+            .set_attribute_definitions(Some(vec![
+                attribute(STREAM_ID, ScalarAttributeType::S)?,
+                attribute(VERSION, ScalarAttributeType::N)?,
+            ]))
+            .set_key_schema(Some(vec![key(STREAM_ID, KeyType::Hash)?, key(VERSION, KeyType::Range)?]))
+            .stream_specification(
+                StreamSpecification::builder()
+                    .stream_enabled(true)
+                    .stream_view_type(StreamViewType::NewImage)
+                    .build()
+                    .map_err(|error| Fault::Rejected(error.into()))?,
+            );
+        match request.send().await {
+            Ok(_) => {}
+            Err(error) if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => {}
+            Err(error) => return Err(classify(error, &self.table)),
+        }
+        self.wait_until_active().await
+    }
+
+    async fn wait_until_active(&self) -> Result<(), Fault> {
+        for _ in 0..60 {
+            let answer = self.client.describe_table().table_name(&self.table).send().await;
+            let table = answer.map_err(|error| classify(error, &self.table))?.table;
+            if table.and_then(|table| table.table_status) == Some(TableStatus::Active) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Err(Fault::Unavailable(format!("table {:?} was not active after 60 s", self.table).into()))
+    }
+}
+
+fn attribute(name: &str, kind: ScalarAttributeType) -> Result<AttributeDefinition, Fault> {
+    let built = AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
+    built.map_err(|error| Fault::Rejected(error.into()))
+}
+
+fn key(name: &str, kind: KeyType) -> Result<KeySchemaElement, Fault> {
+    let built = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+    built.map_err(|error| Fault::Rejected(error.into()))
+}
