@@ -49,15 +49,19 @@ pub fn encode_tagged<E: Serialize>(event: &E, schema: u32) -> Result<NewEvent, C
     Ok(NewEvent { event_type, schema, data })
 }
 
-/// Reads an event of an enum that has `#[serde(tag = "type", content = "data")]`.
+/// Reads an event of an enum that has `#[serde(tag = "type", content = "data")]`, up to the schema version `newest`.
 ///
 /// # Errors
-/// [`CodecError`] when the enum has no such variant, or its data have another shape.
-pub fn decode_tagged<E: DeserializeOwned>(event: &NewEvent) -> Result<E, CodecError> {
+/// [`CodecError`] when the enum has no such variant, its data have another shape, or a newer program wrote it.
+pub fn decode_tagged<E: DeserializeOwned>(event: &NewEvent, newest: u32) -> Result<E, CodecError> {
     let NewEvent { event_type, schema, data } = event;
+    let failed = |source| CodecError { event_type: event_type.clone(), schema: *schema, source };
+    if *schema > newest {
+        let newer = format!("schema {schema} is newer than {newest}, the newest that this program knows");
+        return Err(failed(serde::de::Error::custom(newer)));
+    }
     let tagged = Tagged { event_type: event_type.clone(), data: data.clone() };
-    let decoded = serde_json::to_string(&tagged).and_then(|json| serde_json::from_str(&json));
-    decoded.map_err(|source| CodecError { event_type: event_type.clone(), schema: *schema, source })
+    serde_json::to_string(&tagged).and_then(|json| serde_json::from_str(&json)).map_err(failed)
 }
 
 impl Event {

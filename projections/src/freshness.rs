@@ -1,0 +1,58 @@
+//! Answers that are at least as fresh as the caller asks: what the row lacks is folded in memory, nobody waits.
+
+use crate::projection::{Kind, Projection};
+use crate::projector::{Folded, ProjectError, Projector, fold_row};
+use crate::row::Row;
+use eventstore::{Direction, StreamId};
+
+/// The most events that are read at once to freshen a row.
+const PAGE_EVENTS: u32 = 500;
+
+/// The stream is shorter than the caller believes, or the row cannot be freshened.
+#[derive(Debug, thiserror::Error)]
+pub enum FreshError {
+    /// The version that was asked for does not exist yet.
+    #[error("the stream is at version {head}, not yet at {at_least}")]
+    Beyond {
+        /// The version that was asked for.
+        at_least: u64,
+        /// Where the stream is.
+        head: u64,
+    },
+    /// The store or the table did not answer, or an event cannot be applied.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+}
+
+impl Projector {
+    /// A single-stream projection's row, at least as fresh as version `at_least` of its stream. Writes nothing.
+    ///
+    /// # Errors
+    /// [`FreshError`].
+    pub async fn row(
+        &self,
+        projection: &Projection,
+        stream: &StreamId,
+        at_least: u64,
+    ) -> Result<Option<Row>, FreshError> {
+        let row = self.read_models.get(projection.name, stream.as_str(), false).await;
+        let mut row = row.map_err(ProjectError::from)?;
+        let Kind::SingleStream { fold } = projection.kind else { return Ok(row) };
+        loop {
+            let fence = row.as_ref().map_or(0, |row| row.version);
+            if fence >= at_least {
+                return Ok(row);
+            }
+            let page = self.store.read(stream, fence + 1, Direction::Forwards, PAGE_EVENTS).await;
+            let page = page.map_err(ProjectError::from)?;
+            if page.commits.is_empty() {
+                return Err(FreshError::Beyond { at_least, head: fence });
+            }
+            let Folded { row: next, failed } = fold_row(projection, fold, stream, row.as_ref(), &page.commits);
+            match (next, failed) {
+                (_, Some(error)) => return Err(error.into()),
+                (next, None) => row = next.or(row),
+            }
+        }
+    }
+}

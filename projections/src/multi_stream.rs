@@ -1,0 +1,184 @@
+//! Rows that come from many streams: row changes and the streams' fences in one transaction, many events folded first.
+
+use crate::projection::{Change, Effect, Fact, FoldError, Projection};
+use crate::projector::{MAX_ATTEMPTS, News, ProjectError, Projector, facts};
+use crate::read_models::{FencedWrite, MAX_ITEMS, TableError, Written, pause};
+use crate::row::{Row, RowData, UnreadableRow, qualified};
+use eventstore::StreamId;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// A multi-stream projection's functions.
+#[derive(Clone, Copy)]
+pub(crate) struct Folds<'a> {
+    pub(crate) projection: &'a Projection,
+    pub(crate) fold: fn(Option<&Value>, &Fact<'_>) -> Result<Effect, FoldError>,
+    pub(crate) merge: fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error>,
+}
+
+/// What one stream's news comes to.
+struct StreamWork {
+    fence: FencedWrite,
+    changes: Vec<Change>,
+    last_version: u64,
+}
+
+type Failures = Vec<(StreamId, ProjectError)>;
+
+impl Folds<'_> {
+    /// Works through the news until every stream's fence has reached it, in transactions that fit.
+    pub(crate) async fn project(&self, projector: &Projector, mut news: Vec<News>) -> Failures {
+        let mut failures = Failures::new();
+        for attempt in 0..MAX_ATTEMPTS {
+            let (left, failed) = match self.round(projector, &news, attempt == 0).await {
+                Ok(outcome) => outcome,
+                Err(error) => return spread(&error, news, failures),
+            };
+            failures.extend(failed);
+            news = left;
+            if news.is_empty() {
+                return failures;
+            }
+            pause(attempt).await;
+        }
+        failures.extend(news.into_iter().map(|news| (news.stream, ProjectError::Contention)));
+        failures
+    }
+
+    /// One pass: what is still behind afterwards (a lost race, a long gap), and what failed for good.
+    async fn round(
+        &self,
+        projector: &Projector,
+        news: &[News],
+        trusting: bool,
+    ) -> Result<(Vec<News>, Failures), TableError> {
+        let fences = self.fences(projector, news, trusting).await?;
+        let (mut left, mut failures, mut work) = (Vec::new(), Failures::new(), Vec::new());
+        for news in news {
+            let fence = fences.get(&self.fence_key(&news.stream));
+            if fence.map_or(0, |fence| fence.version) >= news.version {
+                continue;
+            }
+            match self.fold_stream(projector, news, fence).await {
+                Ok((stream_work, failed)) => {
+                    let behind = failed.is_none() && stream_work.last_version < news.version;
+                    left.extend(behind.then(|| news.clone()));
+                    failures.extend(failed.map(|error| (news.stream.clone(), error)));
+                    work.push((news, stream_work));
+                }
+                Err(error) => failures.push((news.stream.clone(), error)),
+            }
+        }
+        for group in fitting(work) {
+            if let Written::Lost(_) = self.write(projector, &group).await? {
+                left.extend(group.into_iter().map(|(news, _)| news.clone()));
+            }
+        }
+        Ok((left, failures))
+    }
+
+    fn fence_key(&self, stream: &StreamId) -> String {
+        qualified(self.projection.name, &format!("fence/{stream}"))
+    }
+
+    /// The fences. A stream that has only just begun has none, most likely: if it has, the write is refused and asks again.
+    async fn fences(
+        &self,
+        projector: &Projector,
+        news: &[News],
+        trusting: bool,
+    ) -> Result<HashMap<String, Row>, TableError> {
+        let unknown = news.iter().filter(|news| !(trusting && news.begins_the_stream()));
+        let keys: Vec<String> = unknown.map(|news| self.fence_key(&news.stream)).collect();
+        projector.read_models.get_all(&keys).await
+    }
+
+    /// Folds what lies behind the fence, up to the first event that cannot be applied.
+    async fn fold_stream(
+        &self,
+        projector: &Projector,
+        news: &News,
+        fence: Option<&Row>,
+    ) -> Result<(StreamWork, Option<ProjectError>), ProjectError> {
+        let applied = fence.map_or(0, |fence| fence.version);
+        let commits = projector.missing(news, applied).await?;
+        let mut memory = fence.map(|fence| fence.content.data.clone());
+        let (mut changes, mut last_version, mut failed) = (Vec::new(), applied, None);
+        for (version, fact) in facts(&news.stream, &commits).filter(|(version, _)| *version > applied) {
+            match (self.fold)(memory.as_ref(), &fact) {
+                Ok(effect) => {
+                    changes.extend(effect.changes);
+                    (memory, last_version) = (Some(effect.memory), version);
+                }
+                Err(source) => {
+                    failed = Some(ProjectError::Fold { version, source });
+                    break;
+                }
+            }
+        }
+        let content = RowData { data: memory.unwrap_or_default(), listing: None };
+        let row = Row { key: self.fence_key(&news.stream), version: last_version, content };
+        let fence = FencedWrite { row, expected: fence.map(|fence| fence.version) };
+        Ok((StreamWork { fence, changes, last_version }, failed))
+    }
+
+    /// Writes changed rows and fences together.
+    async fn write(&self, projector: &Projector, group: &[(&News, StreamWork)]) -> Result<Written, TableError> {
+        let mut changes: BTreeMap<String, Vec<&Change>> = BTreeMap::new();
+        for change in group.iter().flat_map(|(_, work)| &work.changes) {
+            changes.entry(qualified(self.projection.name, &change.row)).or_default().push(change);
+        }
+        let keys: Vec<String> = changes.keys().cloned().collect();
+        let rows = projector.read_models.get_all(&keys).await?;
+        let moved = group.iter().map(|(_, work)| &work.fence).filter(|fence| Some(fence.row.version) != fence.expected);
+        let mut writes: Vec<FencedWrite> = moved.filter(|fence| fence.row.version > 0).cloned().collect();
+        for (key, changes) in changes {
+            let row = self.merge_all(&key, rows.get(&key), &changes)?;
+            writes.push(FencedWrite { expected: rows.get(&key).map(|row| row.version), row });
+        }
+        if writes.is_empty() { Ok(Written::Yes) } else { projector.read_models.put_all(&writes).await }
+    }
+
+    fn merge_all(&self, key: &str, row: Option<&Row>, changes: &[&Change]) -> Result<Row, UnreadableRow> {
+        let mut content = row.map(|row| row.content.clone());
+        for change in changes {
+            let merged = (self.merge)(content.as_ref().map(|content| &content.data), change);
+            let unreadable = |error| UnreadableRow { key: key.to_owned(), source: Some(Arc::new(error)) };
+            content = Some(merged.map_err(unreadable)?);
+        }
+        let content = content.unwrap_or(RowData { data: Value::Null, listing: None });
+        let version = row.map_or(0, |row| row.version) + 1;
+        Ok(Row::folded(self.projection.name, key.to_owned(), version, content))
+    }
+}
+
+/// Groups that fit into a transaction: a fence a stream and a row a changed key, counted without what they may share.
+fn fitting(work: Vec<(&News, StreamWork)>) -> Vec<Vec<(&News, StreamWork)>> {
+    let mut groups: Vec<Vec<(&News, StreamWork)>> = Vec::new();
+    let mut writes = MAX_ITEMS;
+    for entry in work {
+        let cost = 1 + distinct_rows(&entry.1.changes);
+        if writes + cost > MAX_ITEMS {
+            groups.push(Vec::new());
+            writes = 0;
+        }
+        writes += cost;
+        if let Some(group) = groups.last_mut() {
+            group.push(entry);
+        }
+    }
+    groups
+}
+
+fn distinct_rows(changes: &[Change]) -> usize {
+    changes.iter().map(|change| &change.row).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+/// The table did not answer: every stream that was not done has failed of it.
+fn spread(error: &TableError, news: Vec<News>, mut failures: Failures) -> Failures {
+    let known: Vec<StreamId> = failures.iter().map(|(stream, _)| stream.clone()).collect();
+    let left = news.into_iter().map(|news| news.stream).filter(|stream| !known.contains(stream));
+    failures.extend(left.map(|stream| (stream, error.clone().into())));
+    failures
+}

@@ -1,0 +1,134 @@
+//! A row of a read model as one item of the table.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(crate) const ROW: &str = "row";
+pub(crate) const VERSION: &str = "version";
+pub(crate) const LIST: &str = "list";
+pub(crate) const RANK: &str = "rank";
+const DATA: &str = "data";
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// What a fold makes of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowData {
+    /// What the row says.
+    pub data: serde_json::Value,
+    /// Where it is listed, if anywhere.
+    pub listing: Option<Listing>,
+}
+
+/// The row's place in a list that can be read in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The list's name within the projection, such as `customer/c-17`.
+    pub list: String,
+    /// Decides the order, as text; unique in the list.
+    pub rank: String,
+}
+
+/// A row as it stands in the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The whole key: projection, generation and the row's own.
+    pub key: String,
+    /// The fence: the version of the stream that is applied. For a row made of many streams, how often it was written.
+    pub version: u64,
+    /// What it says, and where it is listed.
+    pub content: RowData,
+}
+
+/// An item of the read-model table is not one that was written there.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("read-model row {key:?} cannot be read")]
+pub struct UnreadableRow {
+    /// The row's key.
+    pub key: String,
+    /// What the reading stumbled over, where it was the data.
+    #[source]
+    pub source: Option<Arc<serde_json::Error>>,
+}
+
+/// The generation of every projection that is written and read.
+const GENERATION: u32 = 1;
+
+/// The whole key of a projection's row, and the whole name of its list.
+pub(crate) fn qualified(projection: &str, name: &str) -> String {
+    format!("{projection}.{GENERATION}/{name}")
+}
+
+impl Row {
+    /// The row with what a fold made of it, listed in the projection's own list.
+    pub(crate) fn folded(projection: &str, key: String, version: u64, mut content: RowData) -> Self {
+        if let Some(listing) = &mut content.listing {
+            listing.list = qualified(projection, &listing.list);
+        }
+        Self { key, version, content }
+    }
+
+    /// The data in their own type.
+    ///
+    /// # Errors
+    /// [`UnreadableRow`] when another program wrote them.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, UnreadableRow> {
+        let read = serde_json::from_value(self.content.data.clone());
+        read.map_err(|error| UnreadableRow { key: self.key.clone(), source: Some(Arc::new(error)) })
+    }
+
+    pub(crate) fn to_item(&self) -> Item {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let mut item = Item::from([
+            (ROW.to_owned(), text(&self.key)),
+            (VERSION.to_owned(), AttributeValue::N(self.version.to_string())),
+            (DATA.to_owned(), text(&self.content.data.to_string())),
+        ]);
+        if let Some(Listing { list, rank }) = &self.content.listing {
+            item.insert(LIST.to_owned(), text(list));
+            item.insert(RANK.to_owned(), text(rank));
+        }
+        item
+    }
+
+    pub(crate) fn from_item(item: &Item) -> Result<Self, UnreadableRow> {
+        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+        let key = text(ROW).unwrap_or_default();
+        let version = item.get(VERSION).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok());
+        let (Some(version), Some(json)) = (version, text(DATA)) else {
+            return Err(UnreadableRow { key, source: None });
+        };
+        let data = serde_json::from_str(&json);
+        let data = data.map_err(|error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) })?;
+        let listing = text(LIST).zip(text(RANK)).map(|(list, rank)| Listing { list, rank });
+        Ok(Self { key, version, content: RowData { data, listing } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn row(listing: Option<Listing>) -> Row {
+        Row { key: "orders.1/order-1".into(), version: 3, content: RowData { data: json!({"a": [1, null]}), listing } }
+    }
+
+    #[test]
+    fn an_item_brings_the_row_back() {
+        for row in [row(None), row(Some(Listing { list: "customer/c".into(), rank: "2026#1".into() }))] {
+            assert_eq!(Row::from_item(&row.to_item()).unwrap(), row);
+        }
+    }
+
+    #[test]
+    fn a_damaged_item_is_named() {
+        let mut item = row(None).to_item();
+        item.insert(DATA.into(), AttributeValue::S("{".into()));
+        assert_eq!(Row::from_item(&item).unwrap_err().key, "orders.1/order-1");
+        item.remove(VERSION);
+        assert!(Row::from_item(&item).unwrap_err().source.is_none());
+    }
+}

@@ -1,0 +1,77 @@
+//! Stock levels: a row a book.
+
+use crate::projection::{Fact, FoldError, Kind, Projection};
+use crate::row::RowData;
+use domain::stock::{self, StockEvent};
+use eventstore::decode_tagged;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The projection.
+pub const PROJECTION: Projection =
+    Projection { name: "stock", category: stock::CATEGORY, kind: Kind::SingleStream { fold: fold_json } };
+
+/// The copies of a book.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockRow {
+    /// In the house.
+    pub on_hand: u64,
+    /// In the house and spoken for.
+    pub reserved: u64,
+}
+
+impl StockRow {
+    /// What can still be reserved.
+    pub fn available(&self) -> u64 {
+        self.on_hand.saturating_sub(self.reserved)
+    }
+}
+
+/// The levels after an event.
+pub fn fold(row: StockRow, event: &StockEvent) -> StockRow {
+    let StockRow { on_hand, reserved } = row;
+    match event {
+        StockEvent::StockReceived { quantity } => StockRow { on_hand: on_hand + u64::from(quantity.get()), reserved },
+        StockEvent::StockReserved { quantity, .. } => {
+            StockRow { on_hand, reserved: reserved + u64::from(quantity.get()) }
+        }
+        StockEvent::StockReleased { quantity, .. } => {
+            StockRow { on_hand, reserved: reserved.saturating_sub(quantity.get().into()) }
+        }
+        StockEvent::StockCommitted { quantity, .. } => StockRow {
+            on_hand: on_hand.saturating_sub(quantity.get().into()),
+            reserved: reserved.saturating_sub(quantity.get().into()),
+        },
+    }
+}
+
+fn fold_json(row: Option<&Value>, fact: &Fact<'_>) -> Result<RowData, FoldError> {
+    let row = row.cloned().map(serde_json::from_value).transpose()?.unwrap_or_default();
+    let row = fold(row, &decode_tagged(fact.event, 1)?);
+    Ok(RowData { data: serde_json::to_value(row)?, listing: None })
+}
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn levels_follow_the_events() {
+        let order = "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e";
+        let history = [
+            ("StockReceived", json!({"quantity": 50}), (50, 0)),
+            ("StockReserved", json!({"order_id": order, "quantity": 20}), (50, 20)),
+            ("StockReleased", json!({"order_id": order, "quantity": 20}), (50, 0)),
+            ("StockReserved", json!({"order_id": order, "quantity": 30}), (50, 30)),
+            ("StockCommitted", json!({"order_id": order, "quantity": 30}), (20, 0)),
+        ];
+        let mut row = StockRow::default();
+        for (event_type, data, (on_hand, reserved)) in history {
+            let event = serde_json::from_value(json!({"type": event_type, "data": data})).unwrap();
+            row = fold(row, &event);
+            assert_eq!(row, StockRow { on_hand, reserved }, "after {event_type}");
+            assert_eq!(row.available(), on_hand - reserved);
+        }
+    }
+}
