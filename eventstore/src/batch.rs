@@ -197,6 +197,11 @@ pub(crate) fn item_key(item: &Item) -> Result<ItemKey, Damaged> {
     Ok(ItemKey { stream, version: in_range.ok_or_else(|| damaged(VERSION))? })
 }
 
+/// Whether the item, or its key alone, is a batch: sort keys above [`MAX_VERSION`] are kept for caches, which are no events.
+pub fn is_batch(item: &Item) -> bool {
+    number(item, VERSION).is_none_or(|version| version <= MAX_VERSION)
+}
+
 fn number(item: &Item, name: &str) -> Option<u64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }

@@ -29,7 +29,7 @@ mod usage;
 mod verify;
 
 pub use append::{AppendError, Appended, FromTheFuture};
-pub use batch::{Batch, Damage, Damaged, Item, MAX_BATCH_BYTES, MAX_ITEM_BYTES, TooLarge};
+pub use batch::{Batch, Damage, Damaged, Item, MAX_BATCH_BYTES, MAX_ITEM_BYTES, TooLarge, is_batch};
 pub use codec::{CodecError, Model, decode_tagged, encode_tagged};
 pub use commit::{Commit, Envelope, Event, MAX_VERSION, NewCommit, NewEvent, time_text};
 pub use execute::{ExecuteError, Handled, Request};

@@ -1,7 +1,6 @@
 //! Reading the whole table, in segments that any number of workers share.
 
-use crate::batch::{Item, ItemKey, STREAM_ID, VERSION, item_key};
-use crate::commit::MAX_VERSION;
+use crate::batch::{Item, ItemKey, STREAM_ID, VERSION, is_batch, item_key};
 use crate::fault::classify;
 use crate::load::ReadError;
 use crate::usage::Usage;
@@ -125,10 +124,4 @@ fn start_key(cursor: &ScanCursor) -> Item {
         (STREAM_ID.to_owned(), AttributeValue::S(cursor.stream.to_string())),
         (VERSION.to_owned(), AttributeValue::N(cursor.version.to_string())),
     ])
-}
-
-/// Sort keys above the largest version are kept for caches: they are no events.
-fn is_batch(item: &Item) -> bool {
-    let version = item.get(VERSION).and_then(|value| value.as_n().ok()).and_then(|text| text.parse::<u64>().ok());
-    version.is_none_or(|version| version <= MAX_VERSION)
 }

@@ -1,1 +1,19 @@
-//! handlers
+//! The entry points: the HTTP API, and the functions that stream and queues wake.
+//!
+//! | entry | from | to |
+//! |---|---|---|
+//! | [`http::router`] | HTTP requests | commands, reads, audit answers |
+//! | [`FanOut::handle`] | records of the event table's stream | messages in a FIFO queue a consumer |
+//! | [`ProjectorHandler::handle`] | messages of a projection's queue | rows of its read model |
+
+mod announcement;
+mod fan_out;
+pub mod http;
+mod models;
+mod names;
+mod projector;
+
+pub use announcement::Announcement;
+pub use fan_out::{FanOut, Route};
+pub use names::Names;
+pub use projector::ProjectorHandler;

@@ -75,6 +75,14 @@ pub struct ListCursor {
     rank: String,
 }
 
+impl ListCursor {
+    /// The place behind the row, if it is listed.
+    pub fn behind(row: &Row) -> Option<Self> {
+        let listing = row.content.listing.as_ref()?;
+        Some(Self { row: row.key.clone(), rank: listing.rank.clone() })
+    }
+}
+
 /// A page of a list.
 #[derive(Debug)]
 pub struct ListPage {

@@ -1,0 +1,58 @@
+//! What fan-out tells the consumers: a batch was appended to a stream.
+
+use eventstore::{Batch, Damaged, StreamId};
+use projections::WakeUp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The most bytes of commits that a message carries: ten of them fit into one send (1 MiB). Larger ones are read from the
+/// store by whoever needs them.
+const MAX_CARRIED_BYTES: usize = 96 * 1024;
+
+/// A message to a consumer. JSON; fields may be added, none renamed or dropped.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Announcement {
+    /// The stream, which is also the message's group.
+    pub stream: StreamId,
+    /// The version of the batch's first event.
+    pub version: u64,
+    /// The version of its last event.
+    pub last_version: u64,
+    /// The commits as they are stored, unless they are too large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commits: Option<Box<RawValue>>,
+}
+
+impl Announcement {
+    /// Announces a batch.
+    ///
+    /// # Errors
+    /// None for a batch that came from the store.
+    pub fn of(batch: &Batch) -> Result<Self, serde_json::Error> {
+        let json = batch.commits_json()?;
+        let fits = json.len() <= MAX_CARRIED_BYTES;
+        let commits = fits.then(|| RawValue::from_string(json)).transpose()?;
+        let (version, last_version) = (batch.version(), batch.last_version());
+        Ok(Self { stream: batch.stream.clone(), version, last_version, commits })
+    }
+
+    /// Announces that there is a batch, without having been able to read it.
+    pub fn address(stream: StreamId, version: u64) -> Self {
+        Self { stream, version, last_version: version, commits: None }
+    }
+
+    /// Unique for the batch: SQS drops a second message with it for five minutes.
+    pub fn deduplication_id(&self) -> String {
+        format!("{}:{}", self.stream, self.version)
+    }
+
+    /// The news for a projector.
+    ///
+    /// # Errors
+    /// [`Damaged`] when the commits are not what the store writes.
+    pub fn wake_up(self) -> Result<WakeUp, Damaged> {
+        let Self { stream, version, last_version, commits } = self;
+        let batch = commits.map(|json| Batch::from_commits_json(stream.clone(), version, json.get()));
+        Ok(WakeUp { stream, version: last_version, batch: batch.transpose()? })
+    }
+}

@@ -1,0 +1,128 @@
+//! What all commands share: from request to store to answer.
+
+use super::Api;
+use super::extract::Sender;
+use super::problem::Problem;
+use super::schema::{CommandAnswer, RecordedEvent};
+use axum::Json;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use eventstore::{Envelope, Handled, Hash, Id, Model, Request, StreamId, time_text};
+use serde::Serialize;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// A command to a stream.
+pub(crate) struct Addressed<C> {
+    pub(crate) stream: StreamId,
+    pub(crate) command: C,
+    /// Whether it can only start its stream.
+    pub(crate) creates: bool,
+}
+
+/// Handles the command and tells what was recorded.
+pub(crate) async fn handle<C, S, E, R>(
+    api: &Api,
+    sender: Sender,
+    addressed: Addressed<C>,
+    model: &Model<S, E>,
+    decide: impl Fn(&S, &C) -> Result<Vec<E>, R>,
+) -> Result<Answer, Problem>
+where
+    C: Serialize,
+    R: std::fmt::Display,
+{
+    let Addressed { stream, command, creates } = addressed;
+    let envelope = envelope(&sender, &command)?;
+    let request = Request { stream, envelope, expected_version: sender.expected_version, creates };
+    let handled = api.store.execute(&request, model, |state| decide(state, &command)).await?;
+    tracing::info!(
+        stream = %request.stream,
+        command_id = %request.envelope.command_id,
+        version = handled.version,
+        replayed = handled.replayed,
+        lost_races = handled.lost_races,
+        requests = handled.usage.requests,
+        write_units = handled.usage.write_units,
+        read_units = handled.usage.read_units,
+        "command handled"
+    );
+    Ok(Answer { request, handled })
+}
+
+/// The fingerprint covers who asks for what: the same key from another actor is another command, not a retry.
+fn envelope<C: Serialize>(sender: &Sender, command: &C) -> Result<Envelope, Problem> {
+    let command = serde_json::to_vec(command).map_err(|error| Problem::invalid("", error.to_string()))?;
+    Ok(Envelope {
+        command_id: sender.key.clone(),
+        fingerprint: Hash::of(&[sender.actor.as_str().as_bytes(), &command]),
+        correlation_id: sender.correlation_id.clone(),
+        causation_id: None,
+        actor: sender.actor.clone(),
+        trace_parent: sender.trace_parent.clone(),
+    })
+}
+
+/// A handled command, to be answered with 200, or with 201 and an address.
+pub(crate) struct Answer {
+    request: Request,
+    handled: Handled,
+}
+
+impl Answer {
+    /// 201 with the address of what the command created.
+    pub(crate) fn created(self, location: &str) -> Response {
+        let mut response = self.into_response();
+        *response.status_mut() = StatusCode::CREATED;
+        insert(response.headers_mut(), header::LOCATION, location);
+        response
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let Self { request, handled } = self;
+        // A replay tells what was recorded, whatever the retry said of correlation and trace.
+        let envelope = handled.commit.as_ref().map_or(&request.envelope, |commit| &commit.envelope);
+        let mut headers = HeaderMap::new();
+        insert(&mut headers, header::ETAG, &format!("\"{}\"", handled.version));
+        insert(&mut headers, IDEMPOTENCY_KEY, request.envelope.command_id.as_str());
+        insert(&mut headers, CORRELATION_ID, envelope.correlation_id.as_str());
+        if let Some(trace_parent) = &envelope.trace_parent {
+            insert(&mut headers, TRACE_PARENT, trace_parent.as_str());
+        }
+        if handled.replayed {
+            insert(&mut headers, IDEMPOTENCY_REPLAYED, "true");
+        }
+        let events = handled.commit.iter().flat_map(|commit| {
+            commit.events.iter().map(|event| RecordedEvent {
+                version: event.version,
+                event_type: event.body.event_type.clone(),
+                recorded_at: time_text(commit.recorded_at),
+                data: event.body.data.clone(),
+            })
+        });
+        let body = CommandAnswer {
+            stream: request.stream.to_string(),
+            version: handled.version,
+            command_id: text(&envelope.command_id),
+            correlation_id: text(&envelope.correlation_id),
+            events: events.collect(),
+        };
+        (headers, Json(body)).into_response()
+    }
+}
+
+fn text(id: &Id) -> String {
+    id.as_str().to_owned()
+}
+
+/// Ids are visible ASCII, so that each is a header value.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

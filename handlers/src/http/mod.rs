@@ -1,0 +1,116 @@
+//! The HTTP API: one [`Router`] for the laptop and for Lambda.
+
+mod audit;
+mod commands;
+mod extract;
+mod orders;
+mod params;
+mod problem;
+mod reads;
+mod schema;
+mod stock;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::Uri;
+use axum::routing::get;
+use eventstore::{EventStore, Id};
+use problem::Problem;
+use projections::{Projector, ReadModels};
+use std::sync::Arc;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The most bytes of a request's body.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// What the API works on.
+#[derive(Clone)]
+pub struct Api {
+    store: EventStore,
+    read_models: ReadModels,
+    projector: Projector,
+    default_actor: Id,
+}
+
+type Shared = axum::extract::State<Arc<Api>>;
+
+impl Api {
+    /// An API on that store and those read models. A request without `X-Actor` is the default actor's.
+    pub fn new(store: EventStore, read_models: ReadModels, default_actor: Id) -> Self {
+        let projector = Projector::new(store.clone(), read_models.clone());
+        Self { store, read_models, projector, default_actor }
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Ledgerfold",
+        description = "Orders and stock of a bookshop. Every command may be sent again with its Idempotency-Key.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    tags(
+        (name = "orders", description = "Commands to orders, and orders as they are"),
+        (name = "stock", description = "Commands to the stock of a book, and its levels"),
+        (name = "reports", description = "What many orders come to"),
+        (name = "audit", description = "Who did what, when and why; and is it still what was written"),
+        (name = "operation", description = "For those who run it")
+    )
+)]
+struct Description;
+
+/// The description of the API: OpenAPI 3.1.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().split_for_parts().1
+}
+
+/// The API as a router.
+pub fn router(api: Api) -> Router {
+    let (router, description) = routes().split_for_parts();
+    let description = Arc::new(description);
+    router
+        .route("/openapi.json", get(move || std::future::ready(Json(description.as_ref().clone()))))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(Arc::new(api))
+}
+
+fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(orders::place))
+        .routes(routes!(orders::confirm))
+        .routes(routes!(orders::reject))
+        .routes(routes!(orders::cancel))
+        .routes(routes!(orders::ship))
+        .routes(routes!(reads::order))
+        .routes(routes!(reads::orders_of_customer))
+        .routes(routes!(stock::receive))
+        .routes(routes!(stock::reserve))
+        .routes(routes!(stock::release))
+        .routes(routes!(stock::commit))
+        .routes(routes!(reads::stock))
+        .routes(routes!(reads::bestsellers))
+        .routes(routes!(audit::history))
+        .routes(routes!(audit::verify))
+        .routes(routes!(audit::search))
+        .routes(routes!(health))
+}
+
+/// Whether the API answers.
+#[utoipa::path(get, path = "/healthz", tag = "operation",
+    responses((status = 200, description = "It answers", body = schema::Health)))]
+async fn health() -> Json<schema::Health> {
+    Json(schema::Health { status: "ok" })
+}
+
+async fn unknown_path(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is nothing at {}", uri.path()))
+}
+
+async fn unknown_method(uri: Uri) -> Problem {
+    Problem::method_not_allowed(uri.path())
+}

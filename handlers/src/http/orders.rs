@@ -1,0 +1,119 @@
+//! Commands to orders.
+
+use super::commands::{Addressed, Answer, handle};
+use super::extract::{Body, Sender};
+use super::problem::Problem;
+use super::schema::{
+    CommandAnswer, CommandHeaders, CommandOutcome, Failures, Nothing, PlaceOrderBody, ReasonBody, TrackingCodeBody,
+};
+use super::{Api, Shared};
+use crate::models::ORDER;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use domain::order::{self, OrderCommand, OrderDetails};
+use domain::{OrderId, Reason, TrackingCode};
+use eventstore::{Id, StreamId};
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// Order ids are made in this namespace, of caller and key.
+const ORDER_NAMESPACE: Uuid = Uuid::from_u128(0x9a3d_6d6c_52a1_4f0e_8f5a_2b1e_7c40_d5f1);
+
+/// Places an order. The order's id follows from caller and key, so a retry is the same order.
+#[utoipa::path(post, path = "/orders", tag = "orders", request_body = PlaceOrderBody,
+    params(CommandHeaders),
+    responses((status = 201, description = "Placed, now or by an earlier try", body = CommandAnswer), Failures))]
+pub(crate) async fn place(
+    State(api): Shared,
+    sender: Sender,
+    Body(details): Body<OrderDetails>,
+) -> Result<Response, Problem> {
+    let order_id = order_id(&sender.actor, &sender.key);
+    let location = format!("/orders/{order_id}");
+    let answer = send(&api, sender, order_id, OrderCommand::PlaceOrder(details)).await?;
+    Ok(answer.created(&location))
+}
+
+/// The order that a caller's key means: nobody can meet another's, by chance or on purpose.
+fn order_id(actor: &Id, key: &Id) -> OrderId {
+    // Ids have no line breaks, so that no two pairs make the same name.
+    OrderId::new(Uuid::new_v5(&ORDER_NAMESPACE, format!("{actor}\n{key}").as_bytes()))
+}
+
+/// Promises to deliver.
+#[utoipa::path(post, path = "/orders/{id}/confirm", tag = "orders", request_body = Nothing,
+    params(("id" = Uuid, Path, description = "The order's id"), CommandHeaders),
+    responses(CommandOutcome, Failures))]
+pub(crate) async fn confirm(
+    State(api): Shared,
+    Path(id): Path<String>,
+    sender: Sender,
+    Body(Nothing {}): Body<Nothing>,
+) -> Result<Answer, Problem> {
+    send(&api, sender, parse_id(&id)?, OrderCommand::ConfirmOrder {}).await
+}
+
+/// Declines to deliver.
+#[utoipa::path(post, path = "/orders/{id}/reject", tag = "orders", request_body = ReasonBody,
+    params(("id" = Uuid, Path, description = "The order's id"), CommandHeaders),
+    responses(CommandOutcome, Failures))]
+pub(crate) async fn reject(
+    State(api): Shared,
+    Path(id): Path<String>,
+    sender: Sender,
+    Body(body): Body<GivenReason>,
+) -> Result<Answer, Problem> {
+    send(&api, sender, parse_id(&id)?, OrderCommand::RejectOrder { reason: body.reason }).await
+}
+
+/// Calls the order off.
+#[utoipa::path(post, path = "/orders/{id}/cancel", tag = "orders", request_body = ReasonBody,
+    params(("id" = Uuid, Path, description = "The order's id"), CommandHeaders),
+    responses(CommandOutcome, Failures))]
+pub(crate) async fn cancel(
+    State(api): Shared,
+    Path(id): Path<String>,
+    sender: Sender,
+    Body(body): Body<GivenReason>,
+) -> Result<Answer, Problem> {
+    send(&api, sender, parse_id(&id)?, OrderCommand::CancelOrder { reason: body.reason }).await
+}
+
+/// Tells that the parcel has left the house.
+#[utoipa::path(post, path = "/orders/{id}/ship", tag = "orders", request_body = TrackingCodeBody,
+    params(("id" = Uuid, Path, description = "The order's id"), CommandHeaders),
+    responses(CommandOutcome, Failures))]
+pub(crate) async fn ship(
+    State(api): Shared,
+    Path(id): Path<String>,
+    sender: Sender,
+    Body(body): Body<GivenTrackingCode>,
+) -> Result<Answer, Problem> {
+    send(&api, sender, parse_id(&id)?, OrderCommand::ShipOrder { tracking_code: body.tracking_code }).await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct GivenReason {
+    reason: Reason,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct GivenTrackingCode {
+    tracking_code: TrackingCode,
+}
+
+/// The order's id from a path.
+pub(crate) fn parse_id(id: &str) -> Result<OrderId, Problem> {
+    OrderId::try_from(id.to_owned()).map_err(|rule| Problem::invalid("id", rule.to_string()))
+}
+
+/// The stream of an order.
+pub(crate) fn stream(order_id: OrderId) -> Result<StreamId, Problem> {
+    StreamId::new(order::stream(order_id)).map_err(|rule| Problem::invalid("id", rule.to_string()))
+}
+
+async fn send(api: &Api, sender: Sender, order_id: OrderId, command: OrderCommand) -> Result<Answer, Problem> {
+    let creates = matches!(command, OrderCommand::PlaceOrder(_));
+    let addressed = Addressed { stream: stream(order_id)?, command, creates };
+    handle(api, sender, addressed, &ORDER, order::decide).await
+}

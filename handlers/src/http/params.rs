@@ -1,0 +1,106 @@
+//! Query parameters, each with its rule.
+
+use super::problem::Problem;
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use chrono::{DateTime, NaiveDate, Utc};
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// The parameters of a request: each at most once, and only such as the call knows.
+pub(crate) struct Params(BTreeMap<String, String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let pairs = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let Query(pairs) = pairs.map_err(|rejection| Problem::invalid("query", rejection.body_text()))?;
+        let mut params = BTreeMap::new();
+        for (name, value) in pairs {
+            if params.insert(name.clone(), value).is_some() {
+                return Err(Problem::invalid(name, "must be given once at most"));
+            }
+        }
+        Ok(Self(params))
+    }
+}
+
+impl Params {
+    /// Refuses parameters that the call does not know: a filter with a typing error would silently filter nothing.
+    pub(crate) fn only(self, known: &[&str]) -> Result<Self, Problem> {
+        match self.0.keys().find(|name| !known.contains(&name.as_str())) {
+            Some(unknown) => {
+                Err(Problem::invalid(unknown.clone(), format!("is not known here; known are {}", known.join(", "))))
+            }
+            None => Ok(self),
+        }
+    }
+
+    /// The text of a parameter; an empty one counts as missing.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// A parameter of a type that has its own rule.
+    pub(crate) fn parsed<T>(&self, name: &str) -> Result<Option<T>, Problem>
+    where
+        T: FromStr<Err: std::fmt::Display>,
+    {
+        let parse = |text: &str| text.parse().map_err(|rule: T::Err| Problem::invalid(name, rule.to_string()));
+        self.text(name).map(parse).transpose()
+    }
+
+    /// A whole number within a range.
+    pub(crate) fn number(&self, name: &str, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
+        let rule =
+            || Problem::invalid(name, format!("must be a whole number from {} to {}", range.start(), range.end()));
+        let parse = |text: &str| text.parse().ok().filter(|number| range.contains(number)).ok_or_else(rule);
+        self.text(name).map(parse).transpose()
+    }
+
+    /// How many results are wanted at most: 1 to 500.
+    pub(crate) fn limit(&self, default: u32) -> Result<u32, Problem> {
+        let limit = self.number("limit", 1..=500)?;
+        Ok(limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(default))
+    }
+
+    /// A day, `YYYY-MM-DD`.
+    pub(crate) fn day(&self, name: &str) -> Result<Option<NaiveDate>, Problem> {
+        let parse = |text: &str| {
+            let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|day| day.to_string() == text);
+            day.ok_or_else(|| Problem::invalid(name, "must be a day such as 2026-11-22"))
+        };
+        self.text(name).map(parse).transpose()
+    }
+
+    /// A time, RFC 3339.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+        let parse = |text: &str| {
+            let time = DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc));
+            time.map_err(|_| Problem::invalid(name, "must be a time such as 2026-11-22T10:00:00Z"))
+        };
+        self.text(name).map(parse).transpose()
+    }
+
+    /// A cursor that an earlier answer gave.
+    pub(crate) fn cursor<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, Problem> {
+        let parse = |text: &str| {
+            let cursor = decode(text).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            cursor.ok_or_else(|| Problem::invalid("cursor", "must be one that an earlier answer gave as next_cursor"))
+        };
+        self.text("cursor").map(parse).transpose()
+    }
+}
+
+fn decode(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// A cursor as it is given to the caller: opaque, safe in a URL.
+pub(crate) fn cursor_text(cursor: &impl serde::Serialize) -> Option<String> {
+    use base64::Engine;
+    let json = serde_json::to_vec(cursor).ok()?;
+    Some(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json))
+}

@@ -1,0 +1,209 @@
+//! Errors as RFC 9457 problem documents.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use eventstore::{ExecuteError, Fault, ReadError};
+use projections::{FreshError, ProjectError, TableError};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Where the types of problems are described.
+const TYPES: &str = "https://ledgerfold.dev/problems/";
+/// When to come again after a fault that passes, in seconds.
+const RETRY_AFTER_S: u64 = 1;
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Which kind of problem: stable, for programs.
+    #[serde(rename = "type")]
+    #[schema(example = "https://ledgerfold.dev/problems/invalid-request")]
+    kind: String,
+    /// The kind in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What went wrong this time.
+    detail: String,
+    /// What else a program can use: `errors`, `reason`, `version`, `error_id`.
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+/// A field of the request that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct FieldError {
+    /// The field's path in the body, or the name of a header or parameter.
+    pub(crate) field: String,
+    /// The rule that it breaks.
+    pub(crate) rule: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, slug: &str, title: &'static str, detail: impl Into<String>) -> Self {
+        let (kind, status, detail) = (format!("{TYPES}{slug}"), status.as_u16(), detail.into());
+        Self { kind, title, status, detail, more: Map::new() }
+    }
+
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub(crate) fn invalid(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        let (field, rule) = (field.into(), rule.into());
+        let detail = if field.is_empty() { rule.clone() } else { format!("{field}: {rule}") };
+        let errors = json!([FieldError { field, rule }]);
+        Self::new(StatusCode::BAD_REQUEST, "invalid-request", "The request breaks a rule", detail)
+            .with("errors", errors)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
+    }
+
+    pub(crate) fn method_not_allowed(path: &str) -> Self {
+        let detail = format!("{path} does not take this method; the Allow header names those that it takes");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here", detail)
+    }
+
+    pub(crate) fn unsupported_media_type() -> Self {
+        let detail = "the body must be JSON, and Content-Type must say application/json";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not JSON", detail)
+    }
+
+    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "commit-too-large", "The request is too large", detail)
+    }
+
+    pub(crate) fn version_mismatch(detail: impl Into<String>, actual: u64) -> Self {
+        let title = "The stream is at another version";
+        Self::new(StatusCode::PRECONDITION_FAILED, "version-mismatch", title, detail).with("version", actual)
+    }
+
+    fn reused(detail: impl Into<String>) -> Self {
+        let title = "The Idempotency-Key belongs to another command";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title, detail)
+    }
+
+    fn refused(reason: String) -> Self {
+        let title = "The command is refused";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", title, reason.clone()).with("reason", reason)
+    }
+
+    fn contention() -> Self {
+        let detail =
+            "other commands on the stream were quicker every time; send it again with the same Idempotency-Key";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", "The stream is busy", detail)
+    }
+
+    fn throttled() -> Self {
+        let detail = "more was asked than the store may do; send it again with the same Idempotency-Key";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "Too many requests", detail)
+    }
+
+    /// The store gave no answer: it is logged under an id, and the caller is told the id only.
+    fn unavailable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+        let detail = "the store gave no answer; send it again with the same Idempotency-Key";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The store is not available", detail).logged(error)
+    }
+
+    /// What only the operators can mend.
+    fn internal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+        let detail = "something here needs the operators; tell them the error_id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "The request could not be answered", detail)
+            .logged(error)
+    }
+
+    fn logged(self, error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+        let error_id = Uuid::now_v7().to_string();
+        let error: &dyn std::error::Error = error;
+        tracing::error!(error_id, error, problem = self.kind, "a request failed");
+        self.with("error_id", error_id)
+    }
+
+    fn retry_after(&self) -> Option<HeaderValue> {
+        let passes = self.status == StatusCode::SERVICE_UNAVAILABLE || self.status == StatusCode::TOO_MANY_REQUESTS;
+        passes.then(|| HeaderValue::from(RETRY_AFTER_S))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(mut self) -> Response {
+        // The occurrence has no address of its own: a URN names it, so that a caller can quote it.
+        self.more.insert("instance".to_owned(), Uuid::now_v7().urn().to_string().into());
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        match &fault {
+            Fault::Throttled(_) => Self::throttled(),
+            Fault::Unavailable(_) => Self::unavailable(&fault),
+            Fault::NoTable { .. } | Fault::Rejected(_) => Self::internal(&fault),
+        }
+    }
+}
+
+impl From<TableError> for Problem {
+    fn from(error: TableError) -> Self {
+        match &error {
+            TableError::Throttled(_) => Self::throttled(),
+            TableError::Failed { .. } => Self::unavailable(&error),
+            TableError::Unreadable(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged(damaged) => Self::internal(&damaged),
+            ReadError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<FreshError> for Problem {
+    fn from(error: FreshError) -> Self {
+        match error {
+            FreshError::Beyond { head, .. } => Self::version_mismatch(error.to_string(), head),
+            FreshError::Project(ProjectError::Read(error)) => error.into(),
+            FreshError::Project(ProjectError::Table(error)) => error.into(),
+            FreshError::Project(error) => Self::internal(&error),
+        }
+    }
+}
+
+impl<R: std::fmt::Display> From<ExecuteError<R>> for Problem {
+    fn from(error: ExecuteError<R>) -> Self {
+        match error {
+            ExecuteError::Refused(refusal) => Self::refused(refusal.to_string()),
+            ExecuteError::CommandIdReused(id) => {
+                Self::reused(format!("{id} was used for another command on this stream"))
+            }
+            ExecuteError::VersionMismatch { expected, actual } => {
+                Self::version_mismatch(format!("the stream is at version {actual}, not at {expected}"), actual)
+            }
+            ExecuteError::FromTheFuture(future) => Self::invalid(
+                "Idempotency-Key",
+                format!("a UUIDv7 must not be made more than {} s in the future", future.allowed_ms / 1000),
+            ),
+            ExecuteError::Contention { .. } => Self::contention(),
+            ExecuteError::TooLarge(too_large) => Self::too_large(too_large.to_string()),
+            ExecuteError::StreamFull => Self::too_large("the stream has as many events as a stream can have"),
+            ExecuteError::Damaged(damaged) => Self::internal(&damaged),
+            ExecuteError::Codec(codec) => Self::internal(&codec),
+            ExecuteError::Fault(fault) => fault.into(),
+        }
+    }
+}

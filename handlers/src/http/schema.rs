@@ -1,0 +1,345 @@
+//! What goes in and out as JSON, as the OpenAPI document describes it.
+//!
+//! Bodies of commands are read by the domain's own types, which know the rules; the types named `…Body` only describe them.
+
+use super::problem::Problem;
+use domain::order::OrderStatus;
+use eventstore::{Commit, Event, time_text};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+use uuid::Uuid;
+
+/// An order to place.
+#[derive(ToSchema)]
+#[schema(example = json!({"customer_id": "c-17", "currency": "EUR",
+    "lines": [{"isbn": "9780306406157", "quantity": 2, "unit_price_minor": 1999}]}))]
+#[expect(dead_code, reason = "describes the domain's OrderDetails")]
+pub(crate) struct PlaceOrderBody {
+    /// Who orders.
+    #[schema(pattern = "^[A-Za-z0-9._:@-]{1,64}$")]
+    customer_id: String,
+    /// The currency of every price, ISO 4217.
+    #[schema(pattern = "^[A-Z]{3}$")]
+    currency: String,
+    /// What is ordered, each book once.
+    #[schema(min_items = 1, max_items = 90)]
+    lines: Vec<OrderLine>,
+}
+
+/// A line of an order.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(crate) struct OrderLine {
+    /// ISBN-13, digits only, with its checksum.
+    #[schema(pattern = "^97[89][0-9]{10}$")]
+    isbn: String,
+    /// Copies.
+    #[schema(minimum = 1, maximum = 1000)]
+    quantity: u32,
+    /// The price of a copy in minor units (cents).
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
+    unit_price_minor: u32,
+}
+
+/// A command that says all by its name.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({}))]
+pub(crate) struct Nothing {}
+
+/// A reason.
+#[derive(ToSchema)]
+#[schema(example = json!({"reason": "changed my mind"}))]
+#[expect(dead_code, reason = "describes the domain's Reason")]
+pub(crate) struct ReasonBody {
+    /// Why.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// A parcel's code.
+#[derive(ToSchema)]
+#[schema(example = json!({"tracking_code": "1Z999AA10123456784"}))]
+#[expect(dead_code, reason = "describes the domain's TrackingCode")]
+pub(crate) struct TrackingCodeBody {
+    /// How the parcel is found.
+    #[schema(pattern = "^[!-~]{1,64}$")]
+    tracking_code: String,
+}
+
+/// Copies of a book.
+#[derive(ToSchema)]
+#[schema(example = json!({"quantity": 50}))]
+#[expect(dead_code, reason = "describes the domain's StockQuantity")]
+pub(crate) struct QuantityBody {
+    /// How many.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    quantity: u32,
+}
+
+/// Copies of a book for an order.
+#[derive(ToSchema)]
+#[schema(example = json!({"order_id": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "quantity": 2}))]
+#[expect(dead_code, reason = "describes the domain's OrderId and StockQuantity")]
+pub(crate) struct ReservationBody {
+    /// For which order.
+    order_id: Uuid,
+    /// How many.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    quantity: u32,
+}
+
+/// The headers that every command takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes headers")]
+pub(crate) struct CommandHeaders {
+    /// The command's id: 1 to 128 visible ASCII characters, a UUIDv7 at best. Without it there is no retry safety.
+    #[param(rename = "Idempotency-Key")]
+    key: Option<String>,
+    /// The version at which the caller knows the stream, in quotes; elsewhere, nothing is written.
+    #[param(rename = "If-Match")]
+    version: Option<String>,
+    /// The business process that the command belongs to; the command's id if nothing is said.
+    #[param(rename = "X-Correlation-Id")]
+    correlation_id: Option<String>,
+}
+
+/// A command was handled.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) enum CommandOutcome {
+    /// Done, now or by an earlier try.
+    #[response(status = 200)]
+    Done(CommandAnswer),
+}
+
+/// Nothing was done, or not known to be.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes answers")]
+pub(crate) enum Failures {
+    /// Nothing changed: the request breaks a rule, or is refused.
+    #[response(status = "4XX", content_type = "application/problem+json")]
+    Refused(Problem),
+    /// Not known to be done: send it again with the same Idempotency-Key.
+    #[response(status = "5XX", content_type = "application/problem+json")]
+    Unavailable(Problem),
+}
+
+/// What a command recorded.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CommandAnswer {
+    /// The stream that it addressed.
+    #[schema(example = "order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e")]
+    pub(crate) stream: String,
+    /// The stream's version behind the command.
+    pub(crate) version: u64,
+    /// The command's id: its Idempotency-Key.
+    pub(crate) command_id: String,
+    /// The business process that it belongs to.
+    pub(crate) correlation_id: String,
+    /// What happened; nothing when there was nothing to do.
+    pub(crate) events: Vec<RecordedEvent>,
+}
+
+/// An event as a command's answer shows it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecordedEvent {
+    /// Its place in the stream.
+    pub(crate) version: u64,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub(crate) event_type: String,
+    /// When it was recorded, RFC 3339.
+    pub(crate) recorded_at: String,
+    /// The facts.
+    #[schema(value_type = Object)]
+    pub(crate) data: Box<RawValue>,
+}
+
+/// An order.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrderView {
+    /// Its id.
+    pub(crate) order_id: String,
+    /// The version of its stream that is shown.
+    pub(crate) version: u64,
+    /// Where it is on its way.
+    #[schema(value_type = String, pattern = "^(placed|confirmed|rejected|cancelled|shipped)$")]
+    pub(crate) status: OrderStatus,
+    /// Who ordered.
+    pub(crate) customer_id: String,
+    /// The currency of its prices.
+    pub(crate) currency: String,
+    /// What was ordered.
+    #[schema(value_type = Vec<OrderLine>)]
+    pub(crate) lines: domain::OrderLines,
+    /// What it costs, in minor units.
+    pub(crate) total_minor: u64,
+    /// Why it was rejected or cancelled.
+    pub(crate) reason: Option<String>,
+    /// How the parcel is found.
+    pub(crate) tracking_code: Option<String>,
+    /// When it was placed, RFC 3339.
+    pub(crate) placed_at: String,
+    /// When it last changed, RFC 3339.
+    pub(crate) updated_at: String,
+}
+
+/// A page of orders.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrdersPage {
+    /// The orders, newest first.
+    pub(crate) orders: Vec<OrderView>,
+    /// Where to go on. There may be one on a page with fewer orders than asked for, even with none.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// The stock of a book.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StockView {
+    /// The book.
+    pub(crate) isbn: String,
+    /// The version of its stream that is shown.
+    pub(crate) version: u64,
+    /// In the house.
+    pub(crate) on_hand: u64,
+    /// In the house and spoken for.
+    pub(crate) reserved: u64,
+    /// What can still be reserved.
+    pub(crate) available: u64,
+}
+
+/// The best-selling books of a day.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Bestsellers {
+    /// The day, UTC.
+    pub(crate) day: String,
+    /// The books, most copies first.
+    pub(crate) books: Vec<Bestseller>,
+}
+
+/// A book's sales.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Bestseller {
+    /// The book.
+    pub(crate) isbn: String,
+    /// Copies in orders that stand.
+    pub(crate) copies: i64,
+    /// What they cost, in minor units, by currency.
+    pub(crate) revenue_minor: BTreeMap<String, i64>,
+}
+
+/// A page of a stream's history.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct History {
+    /// The stream.
+    pub(crate) stream: String,
+    /// Its end.
+    pub(crate) head: StreamHead,
+    /// Its events, oldest first.
+    pub(crate) events: Vec<AuditedEvent>,
+    /// The version at which the next page begins.
+    pub(crate) next_from: Option<u64>,
+}
+
+/// The end of a stream.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StreamHead {
+    /// The version of the last event.
+    pub(crate) version: u64,
+    /// The chain hash of the last commit.
+    pub(crate) hash: String,
+}
+
+/// An event with who, when and why.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AuditedEvent {
+    /// Its place in the stream.
+    version: u64,
+    /// What happened.
+    #[serde(rename = "type")]
+    event_type: String,
+    /// The version of the shape of `data`.
+    schema: u32,
+    /// When it was recorded, RFC 3339.
+    recorded_at: String,
+    /// Who gave the command.
+    actor: String,
+    /// The command's id.
+    command_id: String,
+    /// The business process that the command belongs to.
+    correlation_id: String,
+    /// What caused the command.
+    causation_id: Option<String>,
+    /// The facts.
+    #[schema(value_type = Object)]
+    data: Box<RawValue>,
+}
+
+impl AuditedEvent {
+    pub(crate) fn new(commit: &Commit, event: &Event) -> Self {
+        let envelope = &commit.envelope;
+        Self {
+            version: event.version,
+            event_type: event.body.event_type.clone(),
+            schema: event.body.schema,
+            recorded_at: time_text(commit.recorded_at),
+            actor: envelope.actor.to_string(),
+            command_id: envelope.command_id.to_string(),
+            correlation_id: envelope.correlation_id.to_string(),
+            causation_id: envelope.causation_id.as_ref().map(ToString::to_string),
+            data: event.body.data.clone(),
+        }
+    }
+}
+
+/// A page of found events.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FoundEvents {
+    /// The events, in the order that was asked for.
+    pub(crate) events: Vec<FoundEvent>,
+    /// Where to go on. There may be one on a page with fewer events than asked for, even with none.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// An event with its stream.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FoundEvent {
+    /// The stream.
+    pub(crate) stream: String,
+    /// The event.
+    #[serde(flatten)]
+    pub(crate) event: AuditedEvent,
+}
+
+/// Whether a stream is still what was written.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VerifyAnswer {
+    /// The stream.
+    pub(crate) stream: String,
+    /// Whether every commit fits.
+    pub(crate) verified: bool,
+    /// The commits that fit, from the first.
+    pub(crate) commits: u64,
+    /// The end of the part that fits.
+    pub(crate) head: StreamHead,
+    /// The first thing that does not fit.
+    pub(crate) broken_at: Option<BrokenAt>,
+}
+
+/// Where a chain breaks.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BrokenAt {
+    /// The version.
+    pub(crate) version: u64,
+    /// What is wrong there.
+    pub(crate) reason: String,
+}
+
+/// Whether the API answers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// `ok`.
+    pub(crate) status: &'static str,
+}

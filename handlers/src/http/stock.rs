@@ -1,0 +1,91 @@
+//! Commands to the stock of a book.
+
+use super::commands::{Addressed, Answer, handle};
+use super::extract::{Body, Sender};
+use super::problem::Problem;
+use super::schema::{CommandHeaders, CommandOutcome, Failures, QuantityBody, ReservationBody};
+use super::{Api, Shared};
+use crate::models::STOCK;
+use axum::extract::{Path, State};
+use domain::stock::{self, StockCommand};
+use domain::{Isbn, OrderId, StockQuantity};
+use eventstore::StreamId;
+use serde::Deserialize;
+
+/// Takes copies into the house.
+#[utoipa::path(post, path = "/stock/{isbn}/receive", tag = "stock", request_body = QuantityBody,
+    params(("isbn" = String, Path, description = "The book's ISBN-13, digits only"), CommandHeaders),
+    responses(CommandOutcome, Failures))]
+pub(crate) async fn receive(
+    State(api): Shared,
+    Path(isbn): Path<String>,
+    sender: Sender,
+    Body(body): Body<GivenQuantity>,
+) -> Result<Answer, Problem> {
+    send(&api, sender, &isbn, StockCommand::ReceiveStock { quantity: body.quantity }).await
+}
+
+/// Sets copies aside for an order.
+#[utoipa::path(post, path = "/stock/{isbn}/reserve", tag = "stock", request_body = ReservationBody,
+    params(("isbn" = String, Path, description = "The book's ISBN-13, digits only"), CommandHeaders),
+    responses(CommandOutcome, Failures))]
+pub(crate) async fn reserve(
+    State(api): Shared,
+    Path(isbn): Path<String>,
+    sender: Sender,
+    Body(GivenReservation { order_id, quantity }): Body<GivenReservation>,
+) -> Result<Answer, Problem> {
+    send(&api, sender, &isbn, StockCommand::ReserveStock { order_id, quantity }).await
+}
+
+/// Makes the copies of an order free again.
+#[utoipa::path(post, path = "/stock/{isbn}/release", tag = "stock", request_body = ReservationBody,
+    params(("isbn" = String, Path, description = "The book's ISBN-13, digits only"), CommandHeaders),
+    responses(CommandOutcome, Failures))]
+pub(crate) async fn release(
+    State(api): Shared,
+    Path(isbn): Path<String>,
+    sender: Sender,
+    Body(GivenReservation { order_id, quantity }): Body<GivenReservation>,
+) -> Result<Answer, Problem> {
+    send(&api, sender, &isbn, StockCommand::ReleaseStock { order_id, quantity }).await
+}
+
+/// Tells that the copies of an order have left the house.
+#[utoipa::path(post, path = "/stock/{isbn}/commit", tag = "stock", request_body = ReservationBody,
+    params(("isbn" = String, Path, description = "The book's ISBN-13, digits only"), CommandHeaders),
+    responses(CommandOutcome, Failures))]
+pub(crate) async fn commit(
+    State(api): Shared,
+    Path(isbn): Path<String>,
+    sender: Sender,
+    Body(GivenReservation { order_id, quantity }): Body<GivenReservation>,
+) -> Result<Answer, Problem> {
+    send(&api, sender, &isbn, StockCommand::CommitStock { order_id, quantity }).await
+}
+
+#[derive(Deserialize)]
+pub(crate) struct GivenQuantity {
+    quantity: StockQuantity,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct GivenReservation {
+    order_id: OrderId,
+    quantity: StockQuantity,
+}
+
+/// The book from a path.
+pub(crate) fn parse_isbn(isbn: &str) -> Result<Isbn, Problem> {
+    Isbn::try_from(isbn.to_owned()).map_err(|rule| Problem::invalid("isbn", rule.to_string()))
+}
+
+/// The stream of a book's stock.
+pub(crate) fn stream(isbn: &Isbn) -> Result<StreamId, Problem> {
+    StreamId::new(stock::stream(isbn)).map_err(|rule| Problem::invalid("isbn", rule.to_string()))
+}
+
+async fn send(api: &Api, sender: Sender, isbn: &str, command: StockCommand) -> Result<Answer, Problem> {
+    let addressed = Addressed { stream: stream(&parse_isbn(isbn)?)?, command, creates: false };
+    handle(api, sender, addressed, &STOCK, stock::decide).await
+}

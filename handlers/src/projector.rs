@@ -1,0 +1,91 @@
+//! The projector: from a consumer's queue to its read model.
+
+use crate::announcement::Announcement;
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use eventstore::StreamId;
+use projections::{ProjectError, Projection, Projector, WakeUp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Handles the messages of one projection's queue.
+#[derive(Clone)]
+pub struct ProjectorHandler {
+    projection: Projection,
+    projector: Projector,
+}
+
+/// A message that can be read.
+struct Read<'a> {
+    message: &'a SqsMessage,
+    news: WakeUp,
+}
+
+impl ProjectorHandler {
+    /// A handler that projects what its queue announces.
+    pub fn new(projection: Projection, projector: Projector) -> Self {
+        Self { projection, projector }
+    }
+
+    /// Handles a batch of messages. The answer names those that are to come again: each failed one and, as FIFO order
+    /// demands, every later one of its group. Never the whole batch for one message.
+    pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
+        let (read, mut unhandled) = self.read(&event.records);
+        let news = read.iter().map(|read| read.news.clone()).collect();
+        let failures: BTreeMap<StreamId, ProjectError> =
+            self.projector.project(&self.projection, news).await.into_iter().collect();
+        for (stream, error) in &failures {
+            let projection = self.projection.name;
+            let error: &(dyn std::error::Error + Send + Sync) = error;
+            tracing::error!(projection, %stream, error, "a stream could not be projected");
+        }
+        let failed =
+            read.iter().filter(|read| failures.get(&read.news.stream).is_some_and(|error| concerns(error, read)));
+        unhandled.extend(failed.map(|read| id(read.message)));
+        let mut response = SqsBatchResponse::default();
+        for message_id in unhandled {
+            response.add_failure(message_id);
+        }
+        response
+    }
+
+    /// Sorts the messages into those that can be read and the ids of those that cannot, or that follow such a one.
+    fn read<'a>(&self, messages: &'a [SqsMessage]) -> (Vec<Read<'a>>, BTreeSet<String>) {
+        let (mut read, mut unhandled, mut blocked) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        for message in messages {
+            let group = message.attributes.get("MessageGroupId").cloned().unwrap_or_default();
+            match news(message).filter(|_| !blocked.contains(&group)) {
+                Some(news) => read.push(Read { message, news }),
+                None => {
+                    let (projection, message_id) = (self.projection.name, id(message));
+                    tracing::error!(
+                        projection,
+                        message_id,
+                        group,
+                        "a message, or one before it in its group, is unreadable"
+                    );
+                    blocked.insert(group);
+                    unhandled.insert(message_id);
+                }
+            }
+        }
+        (read, unhandled)
+    }
+}
+
+fn news(message: &SqsMessage) -> Option<WakeUp> {
+    let announcement: Announcement = serde_json::from_str(message.body.as_deref()?).ok()?;
+    announcement.wake_up().ok()
+}
+
+/// An event that cannot be applied leaves the messages before it done.
+fn concerns(error: &ProjectError, read: &Read<'_>) -> bool {
+    match error {
+        ProjectError::Fold { version, .. } => read.news.version >= *version,
+        ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Missing { .. } | ProjectError::Contention => {
+            true
+        }
+    }
+}
+
+fn id(message: &SqsMessage) -> String {
+    message.message_id.clone().unwrap_or_default()
+}
