@@ -1,2 +1,5 @@
-//! ledgerfold under test
-fn main(){}
+//! The program `ledgerfold`, built together with the tests that run it.
+
+fn main() -> std::process::ExitCode {
+    ledgerfold::cli::main()
+}

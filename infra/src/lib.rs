@@ -1,1 +1,13 @@
-//! ledgerfold
+//! How Ledgerfold runs: the local stack, and the operator's command line.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`cli`] | the program `ledgerfold` and its commands |
+//! | [`clients`] | SDK clients, for AWS and for one machine |
+//! | [`resources`] | the tables and queues |
+//! | [`local`] | what a laptop lacks of AWS: engines and event source mappings |
+
+pub mod cli;
+pub mod clients;
+pub mod local;
+pub mod resources;

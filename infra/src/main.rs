@@ -1,2 +1,5 @@
-//! ledgerfold
-fn main(){}
+//! The program `ledgerfold`.
+
+fn main() -> std::process::ExitCode {
+    ledgerfold::cli::main()
+}

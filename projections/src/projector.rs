@@ -108,15 +108,12 @@ impl Projector {
         let news = join(news, projection.category);
         match projection.kind {
             Kind::SingleStream { fold } => {
-                let work = news.iter().map(|news| async {
-                    let done = self.project_row(projection, fold, news).await;
-                    done.err().map(|error| (news.stream.clone(), error))
+                let work = news.into_iter().map(|news| async move {
+                    let done = self.project_row(projection, fold, &news).await;
+                    done.err().map(|error| (news.stream, error))
                 });
-                futures::stream::iter(work)
-                    .buffer_unordered(CONCURRENT_STREAMS)
-                    .filter_map(std::future::ready)
-                    .collect()
-                    .await
+                let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
+                done.filter_map(std::future::ready).collect().await
             }
             Kind::MultiStream { fold, merge } => {
                 multi_stream::Folds { projection, fold, merge }.project(self, news).await

@@ -1,0 +1,361 @@
+//! One customer's order, from placing to shipping.
+//!
+//! ```text
+//! Absent ── place ──▶ Placed ── confirm ──▶ Confirmed ── ship ──▶ Shipped
+//!                       │ └─ cancel ─┐           │
+//!                     reject         ▼           │
+//!                       └▶ Rejected  Cancelled ◀─┘ cancel
+//! ```
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Currency, CustomerId, OrderId, OrderLines, Reason, TrackingCode};
+
+// ---------------------------------------------------------------- stream name
+
+/// The category of the streams of orders.
+pub const CATEGORY: &str = "order";
+
+/// The stream of one order: `order-{uuid}`.
+pub fn stream(order_id: OrderId) -> String {
+    format!("{CATEGORY}-{order_id}")
+}
+
+// --------------------------------------------------------------------- events
+
+/// What was ordered, and by whom: the data of `OrderPlaced`, and the body of the command that asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderDetails {
+    /// Who orders.
+    pub customer_id: CustomerId,
+    /// The currency of every price.
+    pub currency: Currency,
+    /// What is ordered.
+    pub lines: OrderLines,
+}
+
+impl OrderDetails {
+    /// The price of the whole order in minor units of its currency.
+    pub fn total_minor(&self) -> u64 {
+        self.lines.total_minor()
+    }
+}
+
+/// What has happened to an order.
+///
+/// **This is the storage format.** What is written here is read for ever: fields may be added (an unknown field is
+/// ignored), none may be renamed or dropped, and a value's rule may be widened but never narrowed. Any other change is
+/// a new schema version and an upcaster. `golden/` holds every shape that was ever stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum OrderEvent {
+    /// The customer has ordered.
+    OrderPlaced(OrderDetails),
+    /// The shop will deliver: every book is reserved.
+    OrderConfirmed {},
+    /// The shop will not deliver.
+    OrderRejected {
+        /// Why not.
+        reason: Reason,
+    },
+    /// The order was called off before it was shipped.
+    OrderCancelled {
+        /// Why.
+        reason: Reason,
+    },
+    /// The parcel has left the house.
+    OrderShipped {
+        /// How the parcel is found.
+        tracking_code: TrackingCode,
+    },
+}
+
+impl OrderEvent {
+    /// Every type of event in an order's stream.
+    pub const TYPES: [&'static str; 5] =
+        ["OrderPlaced", "OrderConfirmed", "OrderRejected", "OrderCancelled", "OrderShipped"];
+
+    /// The event's type, as it is stored.
+    pub fn event_type(&self) -> &'static str {
+        match self {
+            Self::OrderPlaced(_) => "OrderPlaced",
+            Self::OrderConfirmed {} => "OrderConfirmed",
+            Self::OrderRejected { .. } => "OrderRejected",
+            Self::OrderCancelled { .. } => "OrderCancelled",
+            Self::OrderShipped { .. } => "OrderShipped",
+        }
+    }
+
+    /// The version of the shape in which events of this type are written today.
+    pub fn schema(&self) -> u32 {
+        match self {
+            Self::OrderPlaced(_)
+            | Self::OrderConfirmed {}
+            | Self::OrderRejected { .. }
+            | Self::OrderCancelled { .. }
+            | Self::OrderShipped { .. } => 1,
+        }
+    }
+}
+
+// ---------------------------------------------------------------------- state
+
+/// The situation of an order. It serialises, so that it can be kept as a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Order {
+    /// Nobody has placed it yet.
+    #[default]
+    Absent,
+    /// The customer waits for the shop's word.
+    Placed(OrderDetails),
+    /// The shop will deliver.
+    Confirmed(OrderDetails),
+    /// The shop will not deliver.
+    Rejected {
+        /// What was ordered.
+        details: OrderDetails,
+        /// Why it will not come.
+        reason: Reason,
+    },
+    /// The order was called off.
+    Cancelled {
+        /// What was ordered.
+        details: OrderDetails,
+        /// Why it was called off.
+        reason: Reason,
+    },
+    /// The parcel is on its way.
+    Shipped {
+        /// What was ordered.
+        details: OrderDetails,
+        /// How the parcel is found.
+        tracking_code: TrackingCode,
+    },
+}
+
+impl Order {
+    /// The name of the situation; none before the order is placed.
+    pub fn status(&self) -> Option<OrderStatus> {
+        match self {
+            Self::Absent => None,
+            Self::Placed(_) => Some(OrderStatus::Placed),
+            Self::Confirmed(_) => Some(OrderStatus::Confirmed),
+            Self::Rejected { .. } => Some(OrderStatus::Rejected),
+            Self::Cancelled { .. } => Some(OrderStatus::Cancelled),
+            Self::Shipped { .. } => Some(OrderStatus::Shipped),
+        }
+    }
+
+    /// What was ordered; nothing before the order is placed.
+    pub fn details(&self) -> Option<&OrderDetails> {
+        match self {
+            Self::Absent => None,
+            Self::Placed(details)
+            | Self::Confirmed(details)
+            | Self::Rejected { details, .. }
+            | Self::Cancelled { details, .. }
+            | Self::Shipped { details, .. } => Some(details),
+        }
+    }
+
+    /// Why the order was rejected or cancelled, if it was.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::Rejected { reason, .. } | Self::Cancelled { reason, .. } => Some(reason),
+            Self::Absent | Self::Placed(_) | Self::Confirmed(_) | Self::Shipped { .. } => None,
+        }
+    }
+
+    /// How the parcel is found, once it was shipped.
+    pub fn tracking_code(&self) -> Option<&TrackingCode> {
+        match self {
+            Self::Shipped { tracking_code, .. } => Some(tracking_code),
+            Self::Absent | Self::Placed(_) | Self::Confirmed(_) | Self::Rejected { .. } | Self::Cancelled { .. } => {
+                None
+            }
+        }
+    }
+}
+
+/// The name of an order's situation, as read models and refusals tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderStatus {
+    /// The customer waits for the shop's word.
+    Placed,
+    /// The shop will deliver.
+    Confirmed,
+    /// The shop will not deliver.
+    Rejected,
+    /// The order was called off.
+    Cancelled,
+    /// The parcel is on its way.
+    Shipped,
+}
+
+impl OrderStatus {
+    /// The status in lower case, as it is in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Placed => "placed",
+            Self::Confirmed => "confirmed",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+            Self::Shipped => "shipped",
+        }
+    }
+}
+
+impl fmt::Display for OrderStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+// --------------------------------------------------------------------- evolve
+
+/// The order after an event. An event that cannot follow on the situation leaves it as it is.
+pub fn evolve(order: Order, event: &OrderEvent) -> Order {
+    match (order, event) {
+        (Order::Absent, OrderEvent::OrderPlaced(details)) => Order::Placed(details.clone()),
+        (Order::Placed(details), OrderEvent::OrderConfirmed {}) => Order::Confirmed(details),
+        (Order::Placed(details), OrderEvent::OrderRejected { reason }) => {
+            Order::Rejected { details, reason: reason.clone() }
+        }
+        (Order::Placed(details) | Order::Confirmed(details), OrderEvent::OrderCancelled { reason }) => {
+            Order::Cancelled { details, reason: reason.clone() }
+        }
+        (Order::Confirmed(details), OrderEvent::OrderShipped { tracking_code }) => {
+            Order::Shipped { details, tracking_code: tracking_code.clone() }
+        }
+        (unmoved, _) => unmoved,
+    }
+}
+
+// ------------------------------------------------------------------- commands
+
+/// What can be asked of an order. It serialises as the events do, so that a queue can carry it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum OrderCommand {
+    /// Begin the order.
+    PlaceOrder(OrderDetails),
+    /// Promise to deliver.
+    ConfirmOrder {},
+    /// Decline to deliver.
+    RejectOrder {
+        /// Why.
+        reason: Reason,
+    },
+    /// Call the order off.
+    CancelOrder {
+        /// Why.
+        reason: Reason,
+    },
+    /// Tell that the parcel has left the house.
+    ShipOrder {
+        /// How the parcel is found.
+        tracking_code: TrackingCode,
+    },
+}
+
+// ------------------------------------------------------------------- refusals
+
+/// Why an order does not do what it was asked. Clients are shown the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OrderRefusal {
+    /// The command is for an order that nobody has placed.
+    #[error("no such order")]
+    NoSuchOrder,
+    /// The order exists, and something else was ordered.
+    #[error("the order is already placed, with other details")]
+    AlreadyPlaced,
+    /// Only a placed order can be confirmed.
+    #[error("the order is {0}: only a placed order can be confirmed")]
+    CannotConfirm(OrderStatus),
+    /// Only a placed order can be rejected.
+    #[error("the order is {0}: only a placed order can be rejected")]
+    CannotReject(OrderStatus),
+    /// Only a placed or confirmed order can be cancelled.
+    #[error("the order is {0}: only a placed or confirmed order can be cancelled")]
+    CannotCancel(OrderStatus),
+    /// Only a confirmed order can be shipped.
+    #[error("the order is {0}: only a confirmed order can be shipped")]
+    CannotShip(OrderStatus),
+    /// The parcel is on its way under another code.
+    #[error("the order is already shipped, with tracking code {0}")]
+    AlreadyShipped(TrackingCode),
+}
+
+// --------------------------------------------------------------------- decide
+
+/// The events that follow from a command; none when what it asks for is already so.
+///
+/// Every command may be given twice: the second time there is nothing to do. A reason is told once: rejecting or
+/// cancelling again with another reason changes nothing.
+///
+/// # Errors
+/// When the order's situation does not allow it.
+pub fn decide(order: &Order, command: &OrderCommand) -> Result<Vec<OrderEvent>, OrderRefusal> {
+    match command {
+        OrderCommand::PlaceOrder(details) => place(order, details),
+        OrderCommand::ConfirmOrder {} => confirm(order),
+        OrderCommand::RejectOrder { reason } => reject(order, reason),
+        OrderCommand::CancelOrder { reason } => cancel(order, reason),
+        OrderCommand::ShipOrder { tracking_code } => ship(order, tracking_code),
+    }
+}
+
+fn place(order: &Order, details: &OrderDetails) -> Result<Vec<OrderEvent>, OrderRefusal> {
+    match order.details() {
+        None => Ok(vec![OrderEvent::OrderPlaced(details.clone())]),
+        Some(placed) if placed == details => Ok(vec![]),
+        Some(_) => Err(OrderRefusal::AlreadyPlaced),
+    }
+}
+
+fn confirm(order: &Order) -> Result<Vec<OrderEvent>, OrderRefusal> {
+    match existing(order)? {
+        OrderStatus::Placed => Ok(vec![OrderEvent::OrderConfirmed {}]),
+        OrderStatus::Confirmed => Ok(vec![]),
+        status @ (OrderStatus::Rejected | OrderStatus::Cancelled | OrderStatus::Shipped) => {
+            Err(OrderRefusal::CannotConfirm(status))
+        }
+    }
+}
+
+fn reject(order: &Order, reason: &Reason) -> Result<Vec<OrderEvent>, OrderRefusal> {
+    match existing(order)? {
+        OrderStatus::Placed => Ok(vec![OrderEvent::OrderRejected { reason: reason.clone() }]),
+        OrderStatus::Rejected => Ok(vec![]),
+        status @ (OrderStatus::Confirmed | OrderStatus::Cancelled | OrderStatus::Shipped) => {
+            Err(OrderRefusal::CannotReject(status))
+        }
+    }
+}
+
+fn cancel(order: &Order, reason: &Reason) -> Result<Vec<OrderEvent>, OrderRefusal> {
+    match existing(order)? {
+        OrderStatus::Placed | OrderStatus::Confirmed => Ok(vec![OrderEvent::OrderCancelled { reason: reason.clone() }]),
+        OrderStatus::Cancelled => Ok(vec![]),
+        status @ (OrderStatus::Rejected | OrderStatus::Shipped) => Err(OrderRefusal::CannotCancel(status)),
+    }
+}
+
+fn ship(order: &Order, tracking_code: &TrackingCode) -> Result<Vec<OrderEvent>, OrderRefusal> {
+    match (existing(order)?, order.tracking_code()) {
+        (OrderStatus::Confirmed, _) => Ok(vec![OrderEvent::OrderShipped { tracking_code: tracking_code.clone() }]),
+        (_, Some(shipped)) if shipped == tracking_code => Ok(vec![]),
+        (_, Some(shipped)) => Err(OrderRefusal::AlreadyShipped(shipped.clone())),
+        (status, None) => Err(OrderRefusal::CannotShip(status)),
+    }
+}
+
+fn existing(order: &Order) -> Result<OrderStatus, OrderRefusal> {
+    order.status().ok_or(OrderRefusal::NoSuchOrder)
+}
+
+#[cfg(test)]
+mod specs;

@@ -1,0 +1,116 @@
+//! Why an order came to nothing.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Given, Isbn};
+
+/// Why an order was rejected or cancelled, in words: 1 to 500 characters of any script, without control characters.
+/// White space around the words is dropped.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Reason(String);
+
+/// Why a text is no [`Reason`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReasonError {
+    /// Empty, or nothing but white space.
+    #[error("a reason must have at least one character that is not white space, unlike {0}")]
+    Blank(Given),
+    /// Longer than 500 characters.
+    #[error("a reason must have at most 500 characters, not {given_chars}")]
+    TooLong {
+        /// How many characters were given.
+        given_chars: usize,
+    },
+    /// A line break, tab or another control character.
+    #[error("a reason must have no control characters such as {}", .control.escape_default())]
+    ControlCharacter {
+        /// The first of them.
+        control: char,
+    },
+}
+
+impl Reason {
+    /// The most characters of a reason.
+    pub const MAX_CHARS: usize = 500;
+
+    /// Why fulfilment rejects an order: this book of it cannot be had.
+    pub(crate) fn book_not_available(isbn: &Isbn) -> Self {
+        Self(format!("book {isbn} is not available"))
+    }
+
+    /// The words.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Reason {
+    type Error = ReasonError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let words = text.trim();
+        if words.is_empty() {
+            return Err(ReasonError::Blank(Given::new(&text)));
+        }
+        let given_chars = words.chars().count();
+        if given_chars > Self::MAX_CHARS {
+            return Err(ReasonError::TooLong { given_chars });
+        }
+        match words.chars().find(|character| character.is_control()) {
+            Some(control) => Err(ReasonError::ControlCharacter { control }),
+            None => Ok(Self(words.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod specs {
+    use super::Reason;
+    use crate::samples::{accepted, isbn, refused};
+
+    #[test]
+    fn the_reason_of_fulfilment_is_a_reason() {
+        let reason = Reason::book_not_available(&isbn(1));
+        assert_eq!(Reason::try_from(reason.to_string()), Ok(reason));
+    }
+
+    #[test]
+    fn words_of_any_script_are_accepted() {
+        for text in ["out of print", "ausverkauft – leider", "品切れ", "نفد", "📚", &"é".repeat(500)] {
+            accepted::<Reason>(&format!("{text:?}"));
+        }
+    }
+
+    #[test]
+    fn white_space_around_the_words_is_dropped() {
+        assert_eq!(Reason::try_from("  sold out\n".to_owned()).unwrap().as_str(), "sold out");
+    }
+
+    #[test]
+    fn a_blank_reason_is_refused() {
+        let rule = "a reason must have at least one character that is not white space, unlike";
+        for text in ["", "   ", "\n\t"] {
+            refused::<Reason>(&format!("{text:?}"), &format!("{rule} {text:?}"));
+        }
+    }
+
+    #[test]
+    fn a_long_reason_is_refused() {
+        refused::<Reason>(&format!("{:?}", "é".repeat(501)), "a reason must have at most 500 characters, not 501");
+    }
+
+    #[test]
+    fn control_characters_are_refused() {
+        refused::<Reason>(r#""two\nlines""#, r"a reason must have no control characters such as \n");
+        refused::<Reason>(r#""nul\u0000""#, r"a reason must have no control characters such as \u{0}");
+    }
+}

@@ -1,0 +1,51 @@
+//! What the embedding program decides.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Tells the time: milliseconds since 1970.
+pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Settings of a [`Server`](crate::Server). [`Config::default`] is right for almost everybody.
+#[derive(Clone)]
+pub struct Config {
+    /// Region named in each queue's ARN.
+    pub region: String,
+    /// Account number in each queue's URL and ARN.
+    pub account: String,
+    /// The clock. May be set back: time inside the server then goes on from where it was.
+    pub now: Now,
+    /// How many messages of one queue may be in flight (AWS: 120,000).
+    pub in_flight_limit: u64,
+    /// How long, in milliseconds, the name of a deleted queue stays taken (AWS: 60,000).
+    pub deleted_name_rest_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            region: "us-east-1".to_owned(),
+            account: "000000000000".to_owned(),
+            now: Arc::new(wall_clock_ms),
+            in_flight_limit: 120_000,
+            deleted_name_rest_ms: 60_000,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("region", &self.region)
+            .field("account", &self.account)
+            .field("in_flight_limit", &self.in_flight_limit)
+            .field("deleted_name_rest_ms", &self.deleted_name_rest_ms)
+            .finish_non_exhaustive()
+    }
+}
+
+fn wall_clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

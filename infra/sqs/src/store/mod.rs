@@ -1,0 +1,169 @@
+//! The file: one SQLite database, one connection, one transaction a request.
+
+mod moves;
+mod queues;
+mod receive;
+mod send;
+mod settle;
+mod transfer;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use tokio::sync::Notify;
+
+use crate::clock::SteadyClock;
+use crate::config::Config;
+use crate::error::{ApiError, OpenError};
+use crate::token::random_uuid;
+
+pub(crate) use moves::{Move, NewMove};
+pub(crate) use queues::Queue;
+pub(crate) use receive::{Delivery, ReceiveRequest};
+pub(crate) use send::{NewMessage, Sent, check_token};
+pub(crate) use settle::check_visibility;
+
+/// How long duplicates and receive attempts are remembered.
+const REMEMBERED_MS: u64 = 5 * 60 * 1_000;
+/// Marks a file as ours.
+const APPLICATION_ID: i64 = 0x4c51_5153;
+const SCHEMA_VERSION: i64 = 1;
+/// How far the recorded time may lag behind.
+const CLOCK_STEP_MS: u64 = 1_000;
+
+/// All queues, their messages, and the time.
+pub(crate) struct Store {
+    conn: Connection,
+    config: Config,
+    clock: SteadyClock,
+    recorded_ms: u64,
+    pub(crate) secret: String,
+    queues: HashMap<String, Queue>,
+    /// Upper bounds of the messages in flight by queue; absent until first counted.
+    in_flight_at_most: HashMap<i64, u64>,
+    /// Rung when a move task may have work.
+    pub(crate) moves_bell: Arc<Notify>,
+}
+
+impl Store {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub(crate) fn open(path: &Path, config: Config) -> Result<Self, OpenError> {
+        let conn = connect(path).map_err(|source| classify(path, source))?;
+        let sound = is_ours(&conn).and_then(|ours| Ok((ours, is_empty(&conn)?))).map_err(|e| classify(path, e))?;
+        match sound {
+            (true, _) => {}
+            (false, true) => create(&conn, &config).map_err(|source| classify(path, source))?,
+            (false, false) => return Err(OpenError::Foreign { path: path.to_owned() }),
+        }
+        Self::load(conn, config).map_err(|source| classify(path, source))
+    }
+
+    fn load(conn: Connection, config: Config) -> rusqlite::Result<Self> {
+        conn.execute_batch("PRAGMA foreign_keys = OFF")?;
+        conn.set_prepared_statement_cache_capacity(128);
+        let (secret, last_ms) =
+            conn.query_row("SELECT secret, last_ms FROM about", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let clock = SteadyClock::starting_at(config.now.clone(), last_ms);
+        let queues = queues::load(&conn)?;
+        Ok(Self {
+            conn,
+            config,
+            clock,
+            recorded_ms: last_ms,
+            secret,
+            queues,
+            in_flight_at_most: HashMap::new(),
+            moves_bell: Arc::new(Notify::new()),
+        })
+    }
+
+    /// Milliseconds since 1970; never less than before. Recorded in the file about once a second, so that a clock
+    /// set back between two runs is noticed.
+    pub(crate) fn now_ms(&mut self) -> Result<u64, ApiError> {
+        let now_ms = self.clock.now_ms();
+        if now_ms >= self.recorded_ms.saturating_add(CLOCK_STEP_MS) {
+            self.conn.prepare_cached("UPDATE about SET last_ms = ?1")?.execute([now_ms])?;
+            self.recorded_ms = now_ms;
+        }
+        Ok(now_ms)
+    }
+
+    /// The queue that a URL names; only its path counts.
+    pub(crate) fn queue(&self, url: &str) -> Result<&Queue, ApiError> {
+        let name = queues::name_in_url(url, &self.config.account)?;
+        self.queues.get(name).ok_or_else(ApiError::no_queue)
+    }
+
+    /// The ARN of a queue of this server.
+    pub(crate) fn arn(&self, name: &str) -> String {
+        format!("arn:aws:sqs:{}:{}:{name}", self.config.region, self.config.account)
+    }
+
+    /// The queue that an ARN names, if it is one of this server.
+    pub(crate) fn queue_by_arn(&self, arn: &str) -> Option<&Queue> {
+        let (_, name) = arn.rsplit_once(':')?;
+        self.queues.get(name).filter(|queue| self.arn(&queue.name) == arn)
+    }
+
+    /// When the next hidden message of the queue, or group of a FIFO queue, comes into sight.
+    pub(crate) fn next_visible_ms(&self, queue: &Queue, now_ms: u64) -> Result<Option<u64>, ApiError> {
+        let sql = if queue.settings.fifo {
+            "SELECT min(ready_ms) FROM fifo_groups WHERE queue = ?1 AND ready_ms > ?2"
+        } else {
+            "SELECT min(visible_ms) FROM messages WHERE queue = ?1 AND visible_ms > ?2"
+        };
+        Ok(self.conn.prepare_cached(sql)?.query_row(params![queue.id, now_ms], |row| row.get(0))?)
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open(path)?;
+    conn.busy_timeout(Duration::from_millis(200))?;
+    // Exclusive: queues are cached in memory, so a second writer would go unnoticed.
+    conn.execute_batch(
+        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+         PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864; BEGIN IMMEDIATE; COMMIT;",
+    )?;
+    let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" {
+        return Ok(conn);
+    }
+    Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), Some(verdict)))
+}
+
+fn is_ours(conn: &Connection) -> rusqlite::Result<bool> {
+    let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    Ok(pragma("application_id")? == APPLICATION_ID && pragma("user_version")? == SCHEMA_VERSION)
+}
+
+fn is_empty(conn: &Connection) -> rusqlite::Result<bool> {
+    let table = conn.query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(())).optional()?;
+    Ok(table.is_none())
+}
+
+fn create(conn: &Connection, config: &Config) -> rusqlite::Result<()> {
+    let tx = conn.unchecked_transaction()?;
+    tx.execute_batch(include_str!("schema.sql"))?;
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    tx.execute("INSERT INTO about (secret, last_ms) VALUES (?1, ?2)", params![random_uuid(), (config.now)()])?;
+    tx.commit()
+}
+
+fn classify(path: &Path, source: rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Locked { path, source },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged { path, source },
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::DiskFull) => {
+            OpenError::NotWritable { path, source }
+        }
+        Some(_) | None => OpenError::Failed { path, source },
+    }
+}

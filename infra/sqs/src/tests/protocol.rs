@@ -1,0 +1,107 @@
+//! Requests that no SDK would send, and limits that are far away.
+
+use super::*;
+
+#[tokio::test]
+async fn every_answer_has_a_request_id_and_the_json_content_type() {
+    let bench = Bench::new();
+    for operation in ["ListQueues", "GetQueueUrl"] {
+        let (_, headers, _) = bench.raw(operation, "{}").await;
+        assert_eq!(headers["x-amzn-requestid"].len(), 36);
+        assert_eq!(headers["content-type"], "application/x-amz-json-1.0");
+    }
+}
+
+#[tokio::test]
+async fn an_error_names_its_shape_and_its_query_code() {
+    let bench = Bench::new();
+    let (status, headers, answer) = bench.raw("GetQueueUrl", r#"{"QueueName":"none"}"#).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(headers["x-amzn-query-error"], "AWS.SimpleQueueService.NonExistentQueue;Sender");
+    assert_eq!(answer["__type"], "com.amazonaws.sqs#QueueDoesNotExist");
+    assert!(answer["message"].is_string());
+}
+
+#[tokio::test]
+async fn malformed_requests_are_refused_precisely() {
+    let bench = Bench::new();
+    let url = bench.queue("q", json!({})).await;
+    let nested = "[".repeat(100_000);
+    let wrong_type = json!({ "QueueUrl": url, "MessageBody": 7 }).to_string();
+    let attribute_type = json!({ "QueueName": "r", "Attributes": { "DelaySeconds": 1 } }).to_string();
+    for (operation, body, expected) in [
+        ("SendMessage", "", "SerializationException"),
+        ("SendMessage", "{", "SerializationException"),
+        ("SendMessage", "null", "SerializationException"),
+        ("SendMessage", "[]", "SerializationException"),
+        ("SendMessage", &nested, "SerializationException"),
+        ("SendMessage", &wrong_type, "SerializationException"),
+        ("CreateQueue", &attribute_type, "SerializationException"),
+        ("SendMessage", "{}", "MissingRequiredParameterException"),
+        ("CreateQueue", "{}", "MissingRequiredParameterException"),
+        ("SendMessage", r#"{"QueueUrl":"nowhere","MessageBody":"a"}"#, "InvalidAddress"),
+        ("SendMessage", r#"{"QueueUrl":"http://h/000000000000/none","MessageBody":"a"}"#, "QueueDoesNotExist"),
+        ("Shout", "{}", "UnknownOperationException"),
+        ("AddPermission", "{}", "UnsupportedOperation"),
+    ] {
+        let (status, _, answer) = bench.raw(operation, body.to_owned()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{operation} {answer}");
+        let shape = answer["__type"].as_str().unwrap();
+        assert!(shape.ends_with(&format!("#{expected}")), "{operation}: {shape}");
+    }
+}
+
+#[tokio::test]
+async fn requests_without_a_target_are_refused() {
+    let bench = Bench::new();
+    let form = Request::post("/").body(Body::from("Action=ListQueues")).unwrap();
+    let other = Request::post("/").header("x-amz-target", "DynamoDB_20120810.ListTables").body(Body::empty()).unwrap();
+    for request in [Request::get("/").body(Body::empty()).unwrap(), form, other] {
+        let (status, headers, _) = send(&bench.router, request).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert_eq!(headers["x-amzn-query-error"], "InvalidAction;Sender");
+    }
+}
+
+#[tokio::test]
+async fn an_oversized_request_is_refused_unread() {
+    let bench = Bench::new();
+    let (status, _, answer) = bench.raw("SendMessage", vec![b' '; 8 * 1024 * 1024 + 1]).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(answer["__type"], "com.amazon.coral.service#RequestEntityTooLargeException");
+}
+
+#[tokio::test]
+async fn any_host_in_a_queue_url_is_accepted() {
+    let bench = Bench::new();
+    bench.queue("q", json!({})).await;
+    bench.send("http://127.0.0.1:1/000000000000/q", "a").await;
+    assert_eq!(bench.bodies("https://sqs.us-east-1.amazonaws.com/000000000000/q").await, ["a"]);
+}
+
+#[tokio::test]
+async fn at_the_limit_in_flight_a_short_poll_is_told_and_a_deletion_makes_room() {
+    let bench = Bench::with(|config| config.in_flight_limit = 12);
+    let url = bench.queue("q", json!({})).await;
+    for _ in 0..20 {
+        bench.send(&url, "a").await;
+    }
+    let first = bench.receive(&url).await;
+    assert_eq!(first.len(), 10);
+    assert_eq!(bench.receive(&url).await.len(), 2);
+    assert_eq!(bench.error("ReceiveMessage", json!({ "QueueUrl": url })).await, "OverLimit");
+    bench.ok("DeleteMessage", json!({ "QueueUrl": url, "ReceiptHandle": first[0]["ReceiptHandle"] })).await;
+    assert_eq!(bench.receive(&url).await.len(), 1);
+    bench.pass_s(30);
+    assert_eq!(bench.receive(&url).await.len(), 10);
+}
+
+#[tokio::test]
+async fn at_the_limit_in_flight_a_fifo_queue_answers_nothing() {
+    let bench = Bench::with(|config| config.in_flight_limit = 1);
+    let url = bench.fifo("q.fifo").await;
+    bench.send_to_group(&url, "a", "1").await;
+    bench.send_to_group(&url, "b", "2").await;
+    assert_eq!(bench.bodies(&url).await, ["1"]);
+    assert!(bench.bodies(&url).await.is_empty());
+}

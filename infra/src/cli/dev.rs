@@ -1,0 +1,195 @@
+//! `ledgerfold dev`: the whole system on this machine.
+
+use super::failure::{Exit, Failure};
+use super::table;
+use crate::clients::Clients;
+use crate::local::data_dir::DataDir;
+use crate::local::queue_mapping::QueueMapping;
+use crate::local::stack::Stack;
+use crate::local::stream_mapping::StreamMapping;
+use crate::resources::{self, Resources};
+use axum::serve::ListenerExt;
+use eventstore::Id;
+use handlers::http::{Api, router};
+use handlers::{FanOut, Names, ProjectorHandler, Route};
+use projections::Projector;
+use std::convert::Infallible;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The names' prefix on one machine; a folder holds one system.
+const PREFIX: &str = "ledgerfold";
+/// Batches of one projection that are handled at once.
+const CONCURRENT_BATCHES: usize = 2;
+/// Stream records in a batch of fan-out.
+const STREAM_BATCH: usize = 500;
+/// A failed message comes again after this: nobody waits a minute in front of a laptop.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a stop waits for requests that are being answered.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Run the whole system on this machine until Ctrl-C.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data /tmp/shop --fresh")]
+pub(super) struct Dev {
+    /// The port to listen on, on 127.0.0.1 only; 0 picks a free one.
+    #[arg(long, default_value_t = 8080, env = "LEDGERFOLD_PORT")]
+    port: u16,
+    /// The folder that keeps everything.
+    #[arg(long, value_name = "DIR", default_value = ".ledgerfold", env = "LEDGERFOLD_DATA")]
+    data: PathBuf,
+    /// Remove the folder's data first.
+    #[arg(long)]
+    fresh: bool,
+}
+
+impl Default for Dev {
+    fn default() -> Self {
+        let parsed = <DevAlone as clap::Parser>::parse_from(["ledgerfold"]);
+        parsed.dev
+    }
+}
+
+/// `dev` without its name, so that its defaults stand in one place.
+#[derive(clap::Parser)]
+struct DevAlone {
+    #[command(flatten)]
+    dev: Dev,
+}
+
+impl Dev {
+    pub(super) async fn run(self) -> Result<Exit, Failure> {
+        let listener = self.listen().await?;
+        let data = if self.fresh { DataDir::open_fresh(&self.data) } else { DataDir::open(&self.data) };
+        let data = data.map_err(|error| Failure::from_error(&error))?;
+        let stack = Stack::start(data).await.map_err(|error| Failure::from_error(&error))?;
+        let names = Names::new(PREFIX);
+        let resources = resources::create(&stack.clients, &names).await;
+        let resources = resources.map_err(|error| Failure::from_error(&error))?;
+        let stop = CancellationToken::new();
+        let mappings = start_mappings(&stack, &names, &resources, &stop).await?;
+        let api = api(&stack.clients, &names)?;
+        let address = listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
+        greet(&format!("http://{address}"), &self.data, &stack)?;
+        let served = serve(listener, api).await;
+        stop.cancel();
+        finish(mappings).await;
+        stack.stop().await;
+        served.map(|()| Exit::Done)
+    }
+
+    async fn listen(&self) -> Result<TcpListener, Failure> {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.map_err(|error| {
+            let what =
+                format!("port {} of 127.0.0.1 cannot be had; choose another with --port, or --port 0", self.port);
+            Failure::new(what, error)
+        })
+    }
+}
+
+fn api(clients: &Clients, names: &Names) -> Result<Api, Failure> {
+    let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
+    Ok(Api::new(resources::event_store(clients, names), resources::read_models(clients, names), actor))
+}
+
+/// Starts what Lambda would do: stream to fan-out, and each queue to its projector.
+async fn start_mappings(
+    stack: &Stack,
+    names: &Names,
+    resources: &Resources,
+    stop: &CancellationToken,
+) -> Result<JoinSet<()>, Failure> {
+    let mut mappings = JoinSet::new();
+    let stream_arn = stream_arn(&stack.clients, &resources.events).await?;
+    let fan_out = FanOut::new(stack.clients.sqs.clone(), resources.routes.clone());
+    let mut mapping = StreamMapping::new(stream_arn, stack.data.checkpoint_file("fan-out"));
+    mapping.batch_size = STREAM_BATCH;
+    let handler = move |event| {
+        let fan_out = fan_out.clone();
+        async move { Ok::<_, Infallible>(fan_out.handle(event).await) }
+    };
+    let mapping = mapping.woken_by(stack.dynamodb.changes());
+    mappings.spawn(mapping.run(stack.clients.streams.clone(), handler, stop.clone()));
+
+    let projector =
+        Projector::new(resources::event_store(&stack.clients, names), resources::read_models(&stack.clients, names));
+    for Route { projection, queue_url } in &resources.routes {
+        let mut mapping = QueueMapping::new(queue_url);
+        mapping.concurrency = CONCURRENT_BATCHES;
+        mapping.retry_after = Some(RETRY_AFTER);
+        let projector = ProjectorHandler::new(*projection, projector.clone());
+        let handler = move |event| {
+            let projector = projector.clone();
+            async move { Ok::<_, Infallible>(projector.handle(event).await) }
+        };
+        mappings.spawn(mapping.run(stack.clients.sqs.clone(), handler, stop.clone()));
+    }
+    Ok(mappings)
+}
+
+async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {
+    let answer = clients.dynamodb.describe_table().table_name(table).send().await;
+    let answer = answer.map_err(|error| Failure::new(format!("table {table} cannot be described"), error))?;
+    let arn = answer.table.and_then(|table| table.latest_stream_arn);
+    arn.ok_or_else(|| Failure::new(format!("table {table} has no stream"), "start again with --fresh"))
+}
+
+/// Serves until Ctrl-C or a request to end, then answers what was asked.
+async fn serve(listener: TcpListener, api: Api) -> Result<(), Failure> {
+    let listener = listener.tap_io(|connection| {
+        // Without it the end of an answer may wait 40 ms for an acknowledgement of its beginning.
+        let _ = connection.set_nodelay(true);
+    });
+    let stop = CancellationToken::new();
+    let serving = axum::serve(listener, router(api)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let asked_to_end = async {
+        ended().await;
+        stop.cancel();
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served.map_err(|error| Failure::new("the API stopped serving", error)),
+        () = asked_to_end => Ok(()),
+    }
+}
+
+/// Ctrl-C, or the system's request to end.
+async fn ended() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM ends the program without finishing what is in flight");
+            return;
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+async fn finish(mut mappings: JoinSet<()>) {
+    while let Some(ended) = mappings.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "an event source mapping did not end as it should");
+        }
+    }
+}
+
+fn greet(url: &str, data: &std::path::Path, stack: &Stack) -> Result<(), Failure> {
+    let (dynamodb, sqs) = (stack.dynamodb.endpoint(), stack.sqs.endpoint());
+    table::line(&format!("ledgerfold is ready at {url}"))?;
+    table::line(&format!(
+        r#"  data     {}, kept until you run `ledgerfold dev --fresh`
+  actor    every request is dev's; the header X-Actor names another
+  try      curl -i {url}/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-order' -d '{{"customer_id":"c-17","currency":"EUR","lines":[{{"isbn":"9780306406157","quantity":2,"unit_price_minor":1999}}]}}'
+  API      {url}/openapi.json
+  operate  export AWS_ENDPOINT_URL_DYNAMODB={dynamodb} AWS_ENDPOINT_URL_SQS={sqs} AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+  stop     Ctrl-C"#,
+        data.display()
+    ))
+}

@@ -1,0 +1,95 @@
+//! The program `ledgerfold`: what it takes, and how it ends.
+
+mod audit;
+mod dev;
+mod failure;
+mod table;
+mod tables;
+mod target;
+
+use clap::{Parser, Subcommand};
+use failure::{Exit, Failure};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// An event-sourced bookshop on DynamoDB, SQS and Lambda: runs on a laptop, operates there and on AWS.
+#[derive(Debug, Parser)]
+#[command(name = "ledgerfold", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ledgerfold                                     the whole system on this machine, at http://127.0.0.1:8080
+  ledgerfold dev --port 0 --data /var/lib/shop   on a free port, with its data elsewhere
+  ledgerfold audit history order-6f0f…           what happened to an order
+  ledgerfold audit verify --all --data .ledgerfold
+                                                 is everything in a folder still what was written?
+
+Exit status: 0 done, 1 a negative answer (verify found a break), 2 wrong use, 3 a failure.
+Without a command, `dev` runs. RUST_LOG=info shows a line for each command handled.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole system on this machine until Ctrl-C.
+    Dev(dev::Dev),
+    /// Make the tables and queues.
+    #[command(subcommand)]
+    Tables(tables::Tables),
+    /// Ask who did what, when and why; and whether it is still what was written.
+    #[command(subcommand)]
+    Audit(audit::Audit),
+}
+
+/// Which system a command speaks to, and how it answers.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The address that serves DynamoDB and SQS; without it, what the AWS environment says (AWS_REGION, AWS_ENDPOINT_URL, …).
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    endpoint: Option<String>,
+    /// A data folder that no `dev` has open.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// What the names of tables and queues begin with.
+    #[arg(long, default_value = "ledgerfold", env = "LEDGERFOLD_PREFIX", value_parser = prefix)]
+    prefix: String,
+    /// Answer in JSON, for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Queues have the strictest names: 80 characters with what is added, letters, digits, `-` and `_`.
+fn prefix(text: &str) -> Result<String, String> {
+    let fits =
+        (1..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if fits { Ok(text.to_owned()) } else { Err("1 to 40 letters, digits, '-' and '_'".to_owned()) }
+}
+
+/// Runs the program with the arguments of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,dynoxide=error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Wrong use ends here with exit 2, help and version with 0.
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli.command.unwrap_or_else(|| Command::Dev(dev::Dev::default())))),
+        Err(error) => Err(Failure::new("no threads can be started", error)),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn run(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Dev(dev) => dev.run().await,
+        Command::Tables(tables) => tables.run().await,
+        Command::Audit(audit) => audit.run().await,
+    }
+}

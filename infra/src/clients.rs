@@ -1,0 +1,143 @@
+//! SDK clients for DynamoDB, its streams and SQS: the one seam between this code and the engine it speaks to.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+
+/// A connection that is not there after this long will not come: the SDK tries again on another one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// One try of one call. DynamoDB and SQS answer in milliseconds; only a long poll is slower, and its caller says so.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Tries of one call, the first included.
+const MAX_ATTEMPTS: u32 = 3;
+/// The SDK's first pause of up to a second is meant for a service far away; an engine on this machine needs less.
+const LOOPBACK_FIRST_RETRY: Duration = Duration::from_millis(20);
+/// The engines on loopback take any region; this one is what examples and other emulators use.
+const LOOPBACK_REGION: &str = "us-east-1";
+
+/// Where the engines of one machine listen, as `http://127.0.0.1:<port>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    /// DynamoDB and its streams.
+    pub dynamodb: String,
+    /// SQS.
+    pub sqs: String,
+}
+
+/// The three clients. They share one connection pool: keep them, and clone them freely.
+///
+/// The SDK's connector sets `TCP_NODELAY`, keeps idle connections for 90 seconds and as many as are needed, and caches
+/// its pool by time-outs, which is why all three have the same ones.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Tables and items.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// The streams of changes.
+    pub streams: aws_sdk_dynamodbstreams::Client,
+    /// Queues.
+    pub sqs: aws_sdk_sqs::Client,
+}
+
+impl Clients {
+    /// Clients for AWS, or whatever the environment's own configuration names (`AWS_PROFILE`, `AWS_REGION`,
+    /// `AWS_ENDPOINT_URL` and the rest).
+    pub async fn from_environment() -> Self {
+        let config = environment().load().await;
+        Self {
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            streams: aws_sdk_dynamodbstreams::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+        }
+    }
+
+    /// Clients for one address that serves everything, as `--endpoint` names it.
+    ///
+    /// An emulator on this machine asks for no account. Without any credentials in the environment the SDK would search
+    /// for a cloud machine's identity for seconds and then fail, so test credentials are used there.
+    pub async fn at(endpoint: &str) -> Self {
+        let endpoints = Endpoints { dynamodb: endpoint.to_owned(), sqs: endpoint.to_owned() };
+        if is_plain_loopback(endpoint) && !environment_names_credentials() {
+            return Self::loopback(&endpoints);
+        }
+        Self::with_endpoints(&environment().load().await, &endpoints)
+    }
+
+    /// Clients for the engines of this machine: plain HTTP (no certificates to load at start), fixed test credentials,
+    /// nothing taken from the environment.
+    #[must_use]
+    pub fn loopback(endpoints: &Endpoints) -> Self {
+        let credentials = Credentials::new("test", "test", None, None, "loopback");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static(LOOPBACK_REGION))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(Builder::new().build_http())
+            .timeout_config(timeouts())
+            .retry_config(retries().with_initial_backoff(LOOPBACK_FIRST_RETRY))
+            .build();
+        Self::with_endpoints(&config, endpoints)
+    }
+
+    /// Set on each client, because an endpoint of the whole configuration yields to `AWS_ENDPOINT_URL_<SERVICE>`, and
+    /// what was named on the command line must win.
+    fn with_endpoints(config: &SdkConfig, endpoints: &Endpoints) -> Self {
+        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config).endpoint_url(&endpoints.dynamodb).build();
+        let streams = aws_sdk_dynamodbstreams::config::Builder::from(config).endpoint_url(&endpoints.dynamodb).build();
+        let sqs = aws_sdk_sqs::config::Builder::from(config).endpoint_url(&endpoints.sqs).build();
+        Self {
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
+            streams: aws_sdk_dynamodbstreams::Client::from_conf(streams),
+            sqs: aws_sdk_sqs::Client::from_conf(sqs),
+        }
+    }
+}
+
+/// The environment's configuration over an HTTPS client built on ring: the SDK's default one needs a C toolchain (cmake)
+/// and cannot be cross-compiled as simply. It speaks plain HTTP too, when the endpoint says so.
+fn environment() -> ConfigLoader {
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts()).retry_config(retries())
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS)
+}
+
+fn environment_names_credentials() -> bool {
+    ["AWS_ACCESS_KEY_ID", "AWS_PROFILE"].into_iter().any(|name| std::env::var_os(name).is_some())
+}
+
+fn is_plain_loopback(endpoint: &str) -> bool {
+    let Some(rest) = endpoint.strip_prefix("http://") else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    ["127.0.0.1", "localhost", "[::1]"]
+        .into_iter()
+        .any(|host| authority.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain_loopback;
+
+    #[test]
+    fn only_plain_http_to_this_machine_is_loopback() {
+        for endpoint in ["http://127.0.0.1:8000", "http://localhost", "http://localhost:4566/", "http://[::1]:8000"] {
+            assert!(is_plain_loopback(endpoint), "{endpoint}");
+        }
+        for endpoint in
+            ["https://127.0.0.1:8000", "http://localhost.example.com", "http://127.0.0.10:80", "http://10.0.0.1"]
+        {
+            assert!(!is_plain_loopback(endpoint), "{endpoint}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The parts of AWS that a laptop does not have: an embedded DynamoDB, and the event source mappings that carry stream
+//! records and queue messages to handlers as Lambda does.
+//!
+//! | module | what it stands for |
+//! |---|---|
+//! | [`data_dir`] | the folder that holds everything, owned by one process at a time |
+//! | [`dynamodb`] | DynamoDB and its streams, over HTTP on loopback |
+//! | [`sqs`] | SQS, over HTTP on loopback |
+//! | [`stack`] | both engines of one data folder |
+//! | [`stream_trim`] | the 24 hours that a stream keeps its records |
+//! | [`stream_mapping`] | Lambda's event source mapping of a stream |
+//! | [`queue_mapping`] | Lambda's event source mapping of a queue |
+
+pub mod data_dir;
+pub mod dynamodb;
+pub mod queue_mapping;
+pub mod sqs;
+pub mod stack;
+pub mod stream_mapping;
+pub mod stream_trim;
+
+mod checkpoint;
+mod invocation;
+mod outage;
+mod queue_answers;
+mod queue_event;
+mod shard;
+mod stream_event;

@@ -1,0 +1,84 @@
+//! SQS in this process: the crate `loopback-sqs` on threads of its own.
+
+use loopback_sqs::{Config, OpenError, Server};
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::thread::{self, JoinHandle};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Its SQLite work is short and behind one lock: more threads would only wait for each other.
+const THREADS: usize = 2;
+
+/// A running SQS. Dropping it stops it too, without waiting.
+#[derive(Debug)]
+pub struct Sqs {
+    endpoint: String,
+    stop: DropGuard,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+/// Why SQS cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The file of queues cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// No address or no thread to be had.
+    #[error("the queues cannot be served on 127.0.0.1")]
+    Listen(#[from] io::Error),
+}
+
+impl Sqs {
+    /// Opens the file of queues (made if it is not there) and serves it on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(file: &Path) -> Result<Self, StartError> {
+        let server = Server::open(file, Config::default())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("sqs-worker")
+            .enable_all()
+            .build()?;
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let endpoint = format!("http://{}", listener.local_addr()?);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let thread =
+            thread::Builder::new().name("sqs".to_owned()).spawn(move || serve(&runtime, listener, server, stopped))?;
+        Ok(Self { endpoint, stop: stop.drop_guard(), thread })
+    }
+
+    /// Where it listens, as `http://127.0.0.1:<port>`.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Stops: long polls return at once, requests are answered, the file is closed.
+    pub async fn stop(self) {
+        let Self { stop, thread, .. } = self;
+        drop(stop);
+        match tokio::task::spawn_blocking(move || thread.join()).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::error!(%error, "SQS stopped serving"),
+            Ok(Err(_)) | Err(_) => tracing::error!("the thread of SQS panicked"),
+        }
+    }
+}
+
+fn serve(
+    runtime: &Runtime,
+    listener: std::net::TcpListener,
+    server: Server,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    runtime.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        server.serve_with_shutdown(listener, stop.cancelled_owned()).await
+    })
+}

@@ -1,0 +1,50 @@
+//! The engines of one data folder, running, with clients that speak to them.
+
+use super::data_dir::DataDir;
+use super::dynamodb::{self, DynamoDb};
+use super::sqs::{self, Sqs};
+use crate::clients::{Clients, Endpoints};
+
+/// DynamoDB and SQS over one data folder.
+#[derive(Debug)]
+pub struct Stack {
+    /// The folder; it is ours until this is dropped.
+    pub data: DataDir,
+    /// The engine of tables and streams.
+    pub dynamodb: DynamoDb,
+    /// The engine of queues.
+    pub sqs: Sqs,
+    /// Clients that speak to both.
+    pub clients: Clients,
+}
+
+/// Why the engines cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// The one of tables.
+    #[error(transparent)]
+    DynamoDb(#[from] dynamodb::StartError),
+    /// The one of queues.
+    #[error(transparent)]
+    Sqs(#[from] sqs::StartError),
+}
+
+impl Stack {
+    /// Starts both engines on free ports of 127.0.0.1.
+    ///
+    /// # Errors
+    /// [`StackError`].
+    pub async fn start(data: DataDir) -> Result<Self, StackError> {
+        let dynamodb = DynamoDb::start(&data.dynamodb_file()).await?;
+        let sqs = Sqs::start(&data.sqs_file())?;
+        let endpoints = Endpoints { dynamodb: dynamodb.endpoint().to_owned(), sqs: sqs.endpoint().to_owned() };
+        let clients = Clients::loopback(&endpoints);
+        Ok(Self { data, dynamodb, sqs, clients })
+    }
+
+    /// Stops both engines, after they have answered what they were asked.
+    pub async fn stop(self) {
+        self.sqs.stop().await;
+        self.dynamodb.stop().await;
+    }
+}

@@ -1,0 +1,107 @@
+//! The tables and queues that Ledgerfold lives on.
+
+use crate::clients::Clients;
+use aws_sdk_sqs::types::QueueAttributeName;
+use eventstore::{EventStore, Fault};
+use handlers::{Names, Route};
+use projections::{ALL, Projection, ReadModels, TableError};
+use std::collections::HashMap;
+
+/// How long a message is a projector's alone, in seconds: more than any batch takes, so that none is handled twice at once.
+const VISIBILITY_S: u32 = 60;
+/// How often a message is tried before it goes to the dead-letter queue.
+const MAX_RECEIVES: u32 = 5;
+/// How long a queue keeps what a dead component missed, in seconds: SQS's longest, 14 days.
+const RETENTION_S: u32 = 14 * 24 * 60 * 60;
+
+/// Everything that was made, or was there.
+#[derive(Debug, Clone)]
+pub struct Resources {
+    /// The table of events.
+    pub events: String,
+    /// The table of read models.
+    pub read_models: String,
+    /// A queue for each projection.
+    pub routes: Vec<Route>,
+}
+
+/// Why the tables and queues could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ResourceError {
+    /// The table of events.
+    #[error("the table of events cannot be made")]
+    Events(#[source] Fault),
+    /// The table of read models.
+    #[error("the table of read models cannot be made")]
+    ReadModels(#[source] TableError),
+    /// A queue.
+    #[error("queue {queue:?} cannot be made")]
+    Queue {
+        /// The queue's name.
+        queue: String,
+        /// SQS's answer.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The event store of those names.
+pub fn event_store(clients: &Clients, names: &Names) -> EventStore {
+    EventStore::new(clients.dynamodb.clone(), names.events())
+}
+
+/// The read models of those names.
+pub fn read_models(clients: &Clients, names: &Names) -> ReadModels {
+    ReadModels::new(clients.dynamodb.clone(), names.read_models())
+}
+
+/// Makes what is not there yet, and waits until it can be used. Safe to repeat.
+///
+/// # Errors
+/// [`ResourceError`]; what was made until then stays.
+pub async fn create(clients: &Clients, names: &Names) -> Result<Resources, ResourceError> {
+    event_store(clients, names).create_table().await.map_err(ResourceError::Events)?;
+    read_models(clients, names).create_table().await.map_err(ResourceError::ReadModels)?;
+    let mut routes = Vec::new();
+    for projection in ALL {
+        routes.push(Route { projection, queue_url: create_queues(clients, names, &projection).await? });
+    }
+    Ok(Resources { events: names.events(), read_models: names.read_models(), routes })
+}
+
+/// Makes a projection's queue and its dead-letter queue.
+async fn create_queues(clients: &Clients, names: &Names, projection: &Projection) -> Result<String, ResourceError> {
+    let dead = names.dead_letter_queue(projection);
+    let dead_url = create_queue(clients, &dead, fifo()).await?;
+    let attributes = clients.sqs.get_queue_attributes().queue_url(&dead_url);
+    let answer = attributes.attribute_names(QueueAttributeName::QueueArn).send().await;
+    let answer = answer.map_err(|source| ResourceError::Queue { queue: dead.clone(), source: source.into() })?;
+    let dead_arn = answer.attributes().and_then(|attributes| attributes.get(&QueueAttributeName::QueueArn));
+    let redrive = serde_json::json!({ "deadLetterTargetArn": dead_arn, "maxReceiveCount": MAX_RECEIVES });
+    let mut attributes = fifo();
+    attributes.insert(QueueAttributeName::VisibilityTimeout, VISIBILITY_S.to_string());
+    attributes.insert(QueueAttributeName::RedrivePolicy, redrive.to_string());
+    create_queue(clients, &names.queue(projection), attributes).await
+}
+
+/// FIFO in high-throughput mode: the limits count per group, which is the stream.
+fn fifo() -> HashMap<QueueAttributeName, String> {
+    let attributes = [
+        (QueueAttributeName::FifoQueue, "true".to_owned()),
+        (QueueAttributeName::DeduplicationScope, "messageGroup".to_owned()),
+        (QueueAttributeName::FifoThroughputLimit, "perMessageGroupId".to_owned()),
+        (QueueAttributeName::MessageRetentionPeriod, RETENTION_S.to_string()),
+    ];
+    HashMap::from(attributes)
+}
+
+async fn create_queue(
+    clients: &Clients,
+    name: &str,
+    attributes: HashMap<QueueAttributeName, String>,
+) -> Result<String, ResourceError> {
+    let request = clients.sqs.create_queue().queue_name(name).set_attributes(Some(attributes));
+    let failed = |source| ResourceError::Queue { queue: name.to_owned(), source };
+    let answer = request.send().await.map_err(|error| failed(error.into()))?;
+    answer.queue_url.ok_or_else(|| failed("the answer has no queue URL".into()))
+}

@@ -1,0 +1,67 @@
+//! The program under test, running as a process of its own.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// How long it may take until it is ready, or gone. Generous: what counts is that it happens.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `ledgerfold dev`, running. Killed when dropped.
+pub(crate) struct Dev {
+    /// Where it answers, as `http://127.0.0.1:<port>`.
+    pub(crate) url: String,
+    child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+/// The program with arguments, not yet started. The environment's AWS settings are not for it.
+pub(crate) fn ledgerfold<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ledgerfold-under-test"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("AWS_") || name.to_string_lossy().starts_with("LEDGERFOLD_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+impl Dev {
+    /// Starts it on a free port over the data folder, and waits until it says that it is ready.
+    pub(crate) async fn start(data: &Path) -> Self {
+        let arguments = ["dev", "--port", "0", "--data", data.to_str().unwrap()];
+        let mut child = ledgerfold(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = tokio::time::timeout(PATIENCE, stdout.next_line()).await.expect("it says nothing").unwrap();
+        let first = first.expect("it ended before it was ready");
+        let url = first.strip_prefix("ledgerfold is ready at ").unwrap_or_else(|| panic!("it says {first:?}")).to_owned();
+        Self { url, child, stdout }
+    }
+
+    /// The next line that it prints.
+    pub(crate) async fn line(&mut self) -> String {
+        let line = tokio::time::timeout(PATIENCE, self.stdout.next_line()).await;
+        line.expect("it says nothing more").unwrap().expect("it ended")
+    }
+
+    /// The id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it ended")
+    }
+
+    /// Kills it as the system would: no time for last words.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Asks it to end, as Ctrl-C does, and waits until it has. The exit status.
+    pub(crate) async fn interrupt(mut self) -> i32 {
+        let id = self.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it does not end").unwrap();
+        status.code().expect("it was killed")
+    }
+}
