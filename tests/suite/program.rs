@@ -37,7 +37,8 @@ impl Dev {
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = tokio::time::timeout(PATIENCE, stdout.next_line()).await.expect("it says nothing").unwrap();
         let first = first.expect("it ended before it was ready");
-        let url = first.strip_prefix("ledgerfold is ready at ").unwrap_or_else(|| panic!("it says {first:?}")).to_owned();
+        let url =
+            first.strip_prefix("ledgerfold is ready at ").unwrap_or_else(|| panic!("it says {first:?}")).to_owned();
         Self { url, child, stdout }
     }
 

@@ -18,6 +18,9 @@ pub struct Config {
     pub now: Now,
     /// How many messages of one queue may be in flight (AWS: 120,000).
     pub in_flight_limit: u64,
+    /// Whether messages in flight come back into sight when the file is opened. Right where every receiver lives in the
+    /// process that serves the file: after a crash there is nobody left to wait for. AWS knows no such moment.
+    pub release_on_open: bool,
     /// How long, in milliseconds, the name of a deleted queue stays taken (AWS: 60,000).
     pub deleted_name_rest_ms: u64,
 }
@@ -29,6 +32,7 @@ impl Default for Config {
             account: "000000000000".to_owned(),
             now: Arc::new(wall_clock_ms),
             in_flight_limit: 120_000,
+            release_on_open: false,
             deleted_name_rest_ms: 60_000,
         }
     }
@@ -40,6 +44,7 @@ impl fmt::Debug for Config {
             .field("region", &self.region)
             .field("account", &self.account)
             .field("in_flight_limit", &self.in_flight_limit)
+            .field("release_on_open", &self.release_on_open)
             .field("deleted_name_rest_ms", &self.deleted_name_rest_ms)
             .finish_non_exhaustive()
     }

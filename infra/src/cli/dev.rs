@@ -18,6 +18,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -74,8 +75,9 @@ impl Dev {
         let mappings = start_mappings(&stack, &names, &resources, &stop).await?;
         let api = api(&stack.clients, &names)?;
         let address = listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
+        let ended = ended()?;
         greet(&format!("http://{address}"), &self.data, &stack)?;
-        let served = serve(listener, api).await;
+        let served = serve(listener, api, ended).await;
         stop.cancel();
         finish(mappings).await;
         stack.stop().await;
@@ -138,8 +140,8 @@ async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {
     arn.ok_or_else(|| Failure::new(format!("table {table} has no stream"), "start again with --fresh"))
 }
 
-/// Serves until Ctrl-C or a request to end, then answers what was asked.
-async fn serve(listener: TcpListener, api: Api) -> Result<(), Failure> {
+/// Serves until it is asked to end, then answers what was asked.
+async fn serve(listener: TcpListener, api: Api, ended: impl Future<Output = ()>) -> Result<(), Failure> {
     let listener = listener.tap_io(|connection| {
         // Without it the end of an answer may wait 40 ms for an acknowledgement of its beginning.
         let _ = connection.set_nodelay(true);
@@ -147,7 +149,7 @@ async fn serve(listener: TcpListener, api: Api) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let serving = axum::serve(listener, router(api)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let asked_to_end = async {
-        ended().await;
+        ended.await;
         stop.cancel();
         tokio::time::sleep(DRAIN).await;
     };
@@ -157,19 +159,17 @@ async fn serve(listener: TcpListener, api: Api) -> Result<(), Failure> {
     }
 }
 
-/// Ctrl-C, or the system's request to end.
-async fn ended() {
-    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(error) => {
-            tracing::warn!(%error, "SIGTERM ends the program without finishing what is in flight");
-            return;
+/// Ctrl-C, or the system's request to end. Both are listened for from this call on, so that whoever reads that the
+/// program is ready can end it in order.
+fn ended() -> Result<impl Future<Output = ()>, Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::new("signals cannot be received", error));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+    })
 }
 
 async fn finish(mut mappings: JoinSet<()>) {

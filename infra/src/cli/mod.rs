@@ -15,19 +15,23 @@ use tracing_subscriber::EnvFilter;
 
 /// An event-sourced bookshop on DynamoDB, SQS and Lambda: runs on a laptop, operates there and on AWS.
 #[derive(Debug, Parser)]
-#[command(name = "ledgerfold", version, after_help = EXAMPLES)]
+#[command(name = "ledgerfold", bin_name = "ledgerfold", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 }
 
+/// What is logged when RUST_LOG says nothing. The engine warns of what our own tables do on purpose, and the SDK of every
+/// place where it found no credentials; what comes of it is told in the program's last line.
+const QUIET: &str = "warn,dynoxide=error,aws_config=error";
+
 const EXAMPLES: &str = "\
 Examples:
-  ledgerfold                                     the whole system on this machine, at http://127.0.0.1:8080
+  ledgerfold                                     the whole system, at http://127.0.0.1:8080
   ledgerfold dev --port 0 --data /var/lib/shop   on a free port, with its data elsewhere
   ledgerfold audit history order-6f0f…           what happened to an order
   ledgerfold audit verify --all --data .ledgerfold
-                                                 is everything in a folder still what was written?
+                                                 is everything still what was written?
 
 Exit status: 0 done, 1 a negative answer (verify found a break), 2 wrong use, 3 a failure.
 Without a command, `dev` runs. RUST_LOG=info shows a line for each command handled.";
@@ -48,7 +52,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Common {
     /// The address that serves DynamoDB and SQS; without it, what the AWS environment says (AWS_REGION, AWS_ENDPOINT_URL, …).
-    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    #[arg(long, value_name = "URL", conflicts_with = "data", value_parser = endpoint)]
     endpoint: Option<String>,
     /// A data folder that no `dev` has open.
     #[arg(long, value_name = "DIR")]
@@ -61,6 +65,12 @@ struct Common {
     json: bool,
 }
 
+fn endpoint(text: &str) -> Result<String, String> {
+    let uri = text.parse::<axum::http::Uri>().ok();
+    let fits = uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+    if fits { Ok(text.to_owned()) } else { Err("an address such as http://127.0.0.1:8000".to_owned()) }
+}
+
 /// Queues have the strictest names: 80 characters with what is added, letters, digits, `-` and `_`.
 fn prefix(text: &str) -> Result<String, String> {
     let fits =
@@ -71,7 +81,7 @@ fn prefix(text: &str) -> Result<String, String> {
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,dynoxide=error"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     // Wrong use ends here with exit 2, help and version with 0.
     let cli = Cli::parse();

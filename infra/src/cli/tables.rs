@@ -26,7 +26,7 @@ pub(super) struct Create {
 impl Tables {
     pub(super) async fn run(self) -> Result<Exit, Failure> {
         let Self::Create(Create { common }) = self;
-        let target = Target::open(&common).await?;
+        let target = Target::open_or_begin(&common).await?;
         let made = resources::create(&target.clients, &target.names).await;
         target.close().await;
         show(&made.map_err(|error| Failure::from_error(&error))?, common.json)?;

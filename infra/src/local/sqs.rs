@@ -37,7 +37,8 @@ impl Sqs {
     /// # Errors
     /// [`StartError`].
     pub fn start(file: &Path) -> Result<Self, StartError> {
-        let server = Server::open(file, Config::default())?;
+        // Whoever received from these queues lived in the process that had the folder open before.
+        let server = Server::open(file, Config { release_on_open: true, ..Config::default() })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("sqs-worker")

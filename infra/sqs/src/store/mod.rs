@@ -69,8 +69,11 @@ impl Store {
         conn.set_prepared_statement_cache_capacity(128);
         let (secret, last_ms) =
             conn.query_row("SELECT secret, last_ms FROM about", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let clock = SteadyClock::starting_at(config.now.clone(), last_ms);
+        let mut clock = SteadyClock::starting_at(config.now.clone(), last_ms);
         let queues = queues::load(&conn)?;
+        if config.release_on_open {
+            settle::release_all(&conn, clock.now_ms())?;
+        }
         Ok(Self {
             conn,
             config,

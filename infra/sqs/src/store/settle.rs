@@ -130,6 +130,23 @@ fn refresh_group_of(conn: &Connection, queue: &Queue, held: &Held) -> rusqlite::
     held.group.as_deref().map_or(Ok(()), |group| refresh_group(conn, queue.id, group))
 }
 
+/// Brings every message in flight back into sight, in all queues. It counts as received all the same.
+pub(super) fn release_all(conn: &Connection, now_ms: u64) -> rusqlite::Result<()> {
+    let tx = conn.unchecked_transaction()?;
+    let groups: Vec<(i64, String)> = tx
+        .prepare(
+            "SELECT DISTINCT queue, fifo_group FROM messages
+             WHERE visible_ms > ?1 AND receives > 0 AND fifo_group IS NOT NULL",
+        )?
+        .query_map([now_ms], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    tx.execute("UPDATE messages SET visible_ms = ?1 WHERE visible_ms > ?1 AND receives > 0", [now_ms])?;
+    for (queue, group) in groups {
+        refresh_group(&tx, queue, &group)?;
+    }
+    tx.commit()
+}
+
 /// Works out anew from when on a group may be received from: not while one of its messages is in flight, nor while
 /// the first is delayed. Only the first ten can be in flight, because every receive starts at the first and takes
 /// at most ten.

@@ -43,10 +43,17 @@ impl Bench {
 
     /// Closes the file and opens it again, the clock standing at `now_ms`.
     fn reopened_at(self, now_ms: u64) -> Self {
+        self.clock.store(now_ms, Ordering::SeqCst);
+        self.reopened_with(|_| {})
+    }
+
+    /// Closes the file and opens it again with other settings.
+    fn reopened_with(self, change: impl FnOnce(&mut Config)) -> Self {
         let Self { router, clock, folder } = self;
         drop(router);
-        clock.store(now_ms, Ordering::SeqCst);
-        let router = Server::open(&folder.path().join("queues.db"), config(&clock)).unwrap().router();
+        let mut config = config(&clock);
+        change(&mut config);
+        let router = Server::open(&folder.path().join("queues.db"), config).unwrap().router();
         Self { router, clock, folder }
     }
 

@@ -169,3 +169,19 @@ async fn an_expired_receipt_handle_deletes_nothing() {
         assert_eq!(bench.bodies(url).await, ["a"]);
     }
 }
+
+#[tokio::test]
+async fn messages_in_flight_come_back_when_the_file_is_opened_if_so_configured() {
+    for (release_on_open, expected) in [(false, vec![]), (true, vec!["a", "b"])] {
+        let bench = Bench::new();
+        let url = bench.queue("q.fifo", json!({ "FifoQueue": "true", "VisibilityTimeout": "60" })).await;
+        for body in ["a", "b"] {
+            let group =
+                json!({ "QueueUrl": url, "MessageBody": body, "MessageGroupId": "g", "MessageDeduplicationId": body });
+            bench.ok("SendMessage", group).await;
+        }
+        assert_eq!(bench.bodies(&url).await, ["a", "b"]);
+        let bench = bench.reopened_with(|config| config.release_on_open = release_on_open);
+        assert_eq!(bench.bodies(&url).await, expected);
+    }
+}
