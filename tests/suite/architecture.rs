@@ -1,0 +1,172 @@
+//! What the code may not become: read off the manifests and the sources.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed expectation is how a case fails"
+)]
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What each crate may use of the others, tests aside.
+const MAY_USE: [(&str, &[&str]); 6] = [
+    ("ledgerfold-domain", &[]),
+    ("ledgerfold-eventstore", &[]),
+    ("loopback-sqs", &[]),
+    ("ledgerfold-projections", &["ledgerfold-domain", "ledgerfold-eventstore"]),
+    ("ledgerfold-handlers", &["ledgerfold-domain", "ledgerfold-eventstore", "ledgerfold-projections"]),
+    (
+        "ledgerfold",
+        &[
+            "ledgerfold-domain",
+            "ledgerfold-eventstore",
+            "ledgerfold-projections",
+            "ledgerfold-handlers",
+            "loopback-sqs",
+        ],
+    ),
+];
+
+/// Names that say nothing of what is inside.
+const EMPTY_NAMES: [&str; 10] =
+    ["common", "core", "util", "utils", "types", "manager", "service", "helper", "helpers", "misc"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn cargo(arguments: &[&str]) -> String {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = Command::new(cargo).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn metadata() -> Value {
+    serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1", "--locked", "--offline"])).unwrap()
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap()
+}
+
+/// The names of what a package names as a dependency of its code.
+fn dependencies(package: &Value) -> BTreeSet<&str> {
+    let all = package["dependencies"].as_array().unwrap().iter();
+    all.filter(|dependency| dependency["kind"].is_null()).map(|dependency| text(dependency, "name")).collect()
+}
+
+#[test]
+fn crates_look_one_way() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    let ours: BTreeSet<&str> = MAY_USE.iter().map(|(name, _)| *name).collect();
+    for (name, allowed) in MAY_USE {
+        let package =
+            packages.iter().find(|package| text(package, "name") == name).unwrap_or_else(|| panic!("no {name}"));
+        for used in dependencies(package).intersection(&ours) {
+            assert!(allowed.contains(used), "{name} must not use {used}");
+        }
+    }
+}
+
+/// Everything that a crate links when it is built alone: in the workspace, features of others would be counted as its own.
+fn linked(name: &str) -> BTreeSet<String> {
+    let tree = cargo(&["tree", "--package", name, "--edges", "normal", "--prefix", "none", "--locked", "--offline"]);
+    tree.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_event_store_links_neither_a_web_server_nor_lambda() {
+    let linked = linked("ledgerfold-eventstore");
+    assert!(linked.contains("aws-sdk-dynamodb"));
+    for foreign in ["axum", "lambda_runtime", "aws_lambda_events", "rusqlite", "clap", "aws-sdk-sqs"] {
+        assert!(!linked.contains(foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn the_domain_links_nothing_that_could_reach_outside() {
+    let linked = linked("ledgerfold-domain");
+    assert!(linked.contains("serde"));
+    for reaching in ["tokio", "hyper", "aws-sdk-dynamodb", "rand", "getrandom", "fastrand", "reqwest", "mio"] {
+        assert!(!linked.contains(reaching), "{reaching}");
+    }
+}
+
+/// Every source file below a folder, with its text.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let (mut found, mut open) = (Vec::new(), vec![root().join(folder)]);
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+fn nowhere(folder: &str, words: &[&str]) {
+    for (path, text) in sources(folder) {
+        for word in words {
+            assert!(!text.contains(word), "{} has {word:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_domain_has_no_io_no_async_no_clock_and_no_chance() {
+    nowhere(
+        "domain/src",
+        &["std::fs", "std::net", "std::io", "std::env", "async fn", "SystemTime", "Instant::", "new_v4", "now_v7"],
+    );
+}
+
+#[test]
+fn the_event_store_knows_nothing_of_the_bookshop() {
+    nowhere("eventstore/src", &["domain::", "isbn", "OrderPlaced\"", "StockReceived"]);
+}
+
+#[test]
+fn the_queues_know_nothing_of_ledgerfold() {
+    nowhere("infra/sqs/src", &["ledgerfold", "Ledgerfold", "eventstore", "projection"]);
+}
+
+#[test]
+fn aws_event_types_stop_at_the_handlers() {
+    for folder in ["domain/src", "eventstore/src", "projections/src"] {
+        nowhere(folder, &["aws_lambda_events"]);
+    }
+}
+
+#[test]
+fn every_name_says_what_is_inside() {
+    for folder in ["domain", "eventstore", "projections", "handlers", "infra", "tests"] {
+        for (path, _) in sources(folder) {
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            let parent = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
+            assert!(!EMPTY_NAMES.contains(&stem) && !EMPTY_NAMES.contains(&parent), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_test_is_left_out_and_nothing_is_left_to_do() {
+    // Written in two halves, so that this file does not find itself.
+    let words =
+        [["#[ign", "ore"].concat(), ["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["unimplement", "ed!"].concat()];
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    for folder in ["domain", "eventstore", "projections", "handlers", "infra", "tests"] {
+        nowhere(folder, &words);
+    }
+}
