@@ -27,10 +27,10 @@ fn aligned<const N: usize>(cells: &[String; N], widths: &[usize; N]) -> String {
     padded.join("  ").trim_end().to_owned()
 }
 
-/// Prints a line on standard output. A reader that has gone (`| head`) is no failure.
+/// Prints a line on standard output. A reader that has gone (`| head`) is no failure, and no reason to stop serving.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|error| Failure::new("standard output cannot be written", error)),
     }
 }
