@@ -1,6 +1,6 @@
 //! Appending a batch of commits behind a head: one conditional put.
 
-use crate::batch::{Item, STREAM_ID};
+use crate::batch::{Item, STREAM_ID, item_bytes};
 use crate::commit::{MAX_VERSION, NewCommit, storable};
 use crate::fault::{Fault, classify};
 use crate::usage::Usage;
@@ -132,8 +132,10 @@ impl EventStore {
     fn refused(&self, ours: Batch, error: SdkError<PutItemError>) -> Result<Appended, AppendError> {
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                let usage = Usage::refused_write(kilobytes(&ours));
-                let winner = Batch::from_item(refusal.item().unwrap_or(&Item::new()))?;
+                let there = refusal.item().cloned().unwrap_or_default();
+                // Charged is the larger one of the item that is there and the one that was put.
+                let usage = Usage::refused_write(kilobytes(&there).max(kilobytes(&ours.to_item()?)));
+                let winner = Batch::from_item(&there)?;
                 if winner.hash() == ours.hash() {
                     return Ok(appended(ours, usage));
                 }
@@ -150,7 +152,6 @@ fn appended(batch: Batch, usage: Usage) -> Appended {
     Appended { batch, head, usage }
 }
 
-fn kilobytes(batch: &Batch) -> u32 {
-    let bytes = batch.to_item().map(|item| crate::batch::item_bytes(&item)).unwrap_or_default();
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+fn kilobytes(item: &Item) -> u32 {
+    u32::try_from(item_bytes(item).div_ceil(1024)).unwrap_or(u32::MAX)
 }

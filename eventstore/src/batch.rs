@@ -187,14 +187,24 @@ pub(crate) struct ItemKey {
     pub(crate) version: u64,
 }
 
+/// The key of a batch.
 pub(crate) fn item_key(item: &Item) -> Result<ItemKey, Damaged> {
+    let key = any_key(item)?;
+    if (1..=MAX_VERSION).contains(&key.version) {
+        return Ok(key);
+    }
+    let damage = Damage::Attribute(VERSION);
+    Err(Damaged { stream: key.stream.to_string(), version: key.version, damage })
+}
+
+/// The key of an item that may be a cache as well: a page of a scan can end at one.
+pub(crate) fn any_key(item: &Item) -> Result<ItemKey, Damaged> {
     let text = item.get(STREAM_ID).and_then(|value| value.as_s().ok()).map(String::as_str).unwrap_or_default();
     let version = number(item, VERSION);
     let damaged =
         |name| Damaged { stream: text.to_owned(), version: version.unwrap_or(0), damage: Damage::Attribute(name) };
     let stream = StreamId::new(text).map_err(|_| damaged(STREAM_ID))?;
-    let in_range = version.filter(|version| (1..=MAX_VERSION).contains(version));
-    Ok(ItemKey { stream, version: in_range.ok_or_else(|| damaged(VERSION))? })
+    Ok(ItemKey { stream, version: version.ok_or_else(|| damaged(VERSION))? })
 }
 
 /// Whether the item, or its key alone, is a batch: sort keys above [`MAX_VERSION`] are kept for caches, which are no events.

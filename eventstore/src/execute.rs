@@ -124,12 +124,16 @@ impl EventStore {
             known = self.know(request, model, Consistency::Eventual, &mut usage).await?;
         }
         let mut losses = 0;
-        while losses < self.options.max_attempts {
+        loop {
             let events = match known.step(request, &decide)? {
                 Step::Done(handled) => return Ok(Handled { lost_races: losses, usage, ..*handled }),
                 Step::ReadAgain => {
                     known = self.know(request, model, Consistency::Strong, &mut usage).await?;
                     continue;
+                }
+                // Asked only now: the commit that won the last race may be this command's own.
+                Step::Write(_) if losses >= self.options.max_attempts => {
+                    return Err(ExecuteError::Contention { attempts: losses });
                 }
                 Step::Write(events) => events,
             };
@@ -149,7 +153,6 @@ impl EventStore {
             losses += 1;
             known = self.catch_up(known, losses, request, model, &mut usage).await?;
         }
-        Err(ExecuteError::Contention { attempts: losses })
     }
 
     /// Reads the whole stream.

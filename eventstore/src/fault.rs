@@ -1,7 +1,6 @@
 //! What can go wrong between the store and DynamoDB.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::RequestId;
 use std::error::Error;
 
 /// The answer of DynamoDB, kept as the source of an error.
@@ -31,15 +30,15 @@ pub enum Fault {
 }
 
 /// Sorts an error of the SDK by what the caller can do about it.
-pub(crate) fn classify<E, R>(error: SdkError<E, R>, table: &str) -> Fault
+pub(crate) fn classify<E>(error: SdkError<E>, table: &str) -> Fault
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
-    SdkError<E, R>: RequestId,
 {
     let code = error.code().map(str::to_owned);
-    let no_answer =
-        matches!(error, SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_));
+    // Something on the way may answer for DynamoDB with a bare 502 or 503.
+    let server_error = error.raw_response().is_some_and(|response| response.status().is_server_error());
+    let no_answer = server_error
+        || matches!(error, SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_));
     let source: Source = Box::new(error);
     match code.as_deref() {
         Some(
@@ -49,9 +48,6 @@ where
             | "LimitExceededException",
         ) => Fault::Throttled(source),
         Some("ResourceNotFoundException") => Fault::NoTable { table: table.to_owned(), source },
-        Some("InternalServerError" | "InternalServerErrorException" | "ServiceUnavailable") => {
-            Fault::Unavailable(source)
-        }
         _ if no_answer => Fault::Unavailable(source),
         _ => Fault::Rejected(source),
     }

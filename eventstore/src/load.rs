@@ -115,10 +115,10 @@ impl EventStore {
     }
 
     /// Reads a page of a stream, strongly consistent: the commit with event `from` and those that follow, until they have
-    /// at least `limit` events or 1 MB was read. Commits are whole, so the first may begin before `from`.
+    /// at least `limit` events (at least 1) or 1 MB was read. Commits are whole, so the first may begin before `from`.
     ///
     /// # Errors
-    /// [`ReadError`]; a gap between the commits of a page is damage.
+    /// [`ReadError`]; a gap between the commits of a page, or at the place where it begins, is damage.
     pub async fn read(
         &self,
         stream: &StreamId,
@@ -126,7 +126,7 @@ impl EventStore {
         direction: Direction,
         limit: u32,
     ) -> Result<Page, ReadError> {
-        let from = from.clamp(1, MAX_VERSION);
+        let (from, limit) = (from.clamp(1, MAX_VERSION), limit.max(1));
         let (low, high, mut usage) = match direction {
             Direction::Forwards => {
                 let (start, usage) = self.batch_start(stream, from).await?;
@@ -144,6 +144,9 @@ impl EventStore {
         usage += cost;
         let batches = items.iter().map(Batch::from_item).collect::<Result<Vec<_>, _>>()?;
         adjacent(&batches, direction)?;
+        if direction == Direction::Forwards {
+            begins(&batches, from)?;
+        }
         let commits = in_range(batches, from, direction);
         Ok(cut(commits, direction, limit, next.is_some(), usage))
     }
@@ -253,6 +256,12 @@ fn adjacent(batches: &[Batch], direction: Direction) -> Result<(), Damaged> {
         }
     }
     Ok(())
+}
+
+/// A page that goes forwards begins with the batch that holds `from`: where only later ones are left, it is gone.
+fn begins(batches: &[Batch], from: u64) -> Result<(), Damaged> {
+    let Some(first) = batches.first().filter(|first| first.version() > from) else { return Ok(()) };
+    Err(Damaged { stream: first.stream.to_string(), version: from, damage: Damage::Hole { found: first.version() } })
 }
 
 /// The commits in reading order, without those of the first batch that lie before the place where the read begins.

@@ -1,6 +1,6 @@
 //! Reading the whole table, in segments that any number of workers share.
 
-use crate::batch::{Item, ItemKey, STREAM_ID, VERSION, is_batch, item_key};
+use crate::batch::{Item, ItemKey, STREAM_ID, VERSION, any_key, is_batch, item_key};
 use crate::fault::classify;
 use crate::load::ReadError;
 use crate::usage::Usage;
@@ -113,7 +113,7 @@ impl EventStore {
         }
         let answer = request.send().await.map_err(|error| classify(error, &self.table))?;
         let usage = Usage::read(answer.consumed_capacity());
-        let next = answer.last_evaluated_key.as_ref().map(item_key).transpose()?;
+        let next = answer.last_evaluated_key.as_ref().map(any_key).transpose()?;
         let next = next.map(|ItemKey { stream, version }| ScanCursor { stream, version });
         Ok(ItemPage { items: answer.items.unwrap_or_default(), next, usage })
     }

@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 /// store by whoever needs them.
 const MAX_CARRIED_BYTES: usize = 96 * 1024;
 
+/// The characters that SQS refuses in a message, and that JSON does not escape: U+FFFE and U+FFFF.
+const NEVER_CARRIED: [char; 2] = ['\u{fffe}', '\u{ffff}'];
+
 /// A message to a consumer. JSON; fields may be added, none renamed or dropped.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Announcement {
@@ -18,7 +21,7 @@ pub struct Announcement {
     pub version: u64,
     /// The version of its last event.
     pub last_version: u64,
-    /// The commits as they are stored, unless they are too large.
+    /// The commits as they are stored, unless they are too large or hold what no message may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     commits: Option<Box<RawValue>>,
 }
@@ -30,7 +33,7 @@ impl Announcement {
     /// None for a batch that came from the store.
     pub fn of(batch: &Batch) -> Result<Self, serde_json::Error> {
         let json = batch.commits_json()?;
-        let fits = json.len() <= MAX_CARRIED_BYTES;
+        let fits = json.len() <= MAX_CARRIED_BYTES && !json.contains(NEVER_CARRIED);
         let commits = fits.then(|| RawValue::from_string(json)).transpose()?;
         let (version, last_version) = (batch.version(), batch.last_version());
         Ok(Self { stream: batch.stream.clone(), version, last_version, commits })

@@ -130,7 +130,8 @@ fn news_of((record, change): (usize, &EventRecord)) -> Option<News> {
         Err(damaged) => {
             let error: &(dyn std::error::Error + Send + Sync) = &damaged;
             tracing::error!(error, "a foreign item was inserted");
-            Announcement::address(StreamId::new(damaged.stream).ok()?, damaged.version)
+            let stream = StreamId::new(damaged.stream).ok()?;
+            (damaged.version > 0).then(|| Announcement::address(stream, damaged.version))?
         }
     };
     Some(News { record, announcement })

@@ -80,9 +80,8 @@ fn news(message: &SqsMessage) -> Option<WakeUp> {
 fn concerns(error: &ProjectError, read: &Read<'_>) -> bool {
     match error {
         ProjectError::Fold { version, .. } => read.news.version >= *version,
-        ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Missing { .. } | ProjectError::Contention => {
-            true
-        }
+        ProjectError::Missing { found, .. } => read.news.version > *found,
+        ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Contention => true,
     }
 }
 

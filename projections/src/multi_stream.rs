@@ -21,7 +21,18 @@ pub(crate) struct Folds<'a> {
 struct StreamWork {
     fence: FencedWrite,
     changes: Vec<Change>,
-    last_version: u64,
+    /// The event behind the new fence, if it could not be applied.
+    failed: Option<ProjectError>,
+}
+
+/// What a pass over the news came to.
+#[derive(Default)]
+struct Round {
+    /// Whose fence has not reached its news yet.
+    left: Vec<News>,
+    failures: Failures,
+    /// Whether a write was lost to another projector.
+    lost: bool,
 }
 
 type Failures = Vec<(StreamId, ProjectError)>;
@@ -30,52 +41,58 @@ impl Folds<'_> {
     /// Works through the news until every stream's fence has reached it, in transactions that fit.
     pub(crate) async fn project(&self, projector: &Projector, mut news: Vec<News>) -> Failures {
         let mut failures = Failures::new();
-        for attempt in 0..MAX_ATTEMPTS {
-            let (left, failed) = match self.round(projector, &news, attempt == 0).await {
-                Ok(outcome) => outcome,
+        let (mut trusting, mut losses) = (true, 0);
+        while losses < MAX_ATTEMPTS {
+            let round = match self.round(projector, &news, trusting).await {
+                Ok(round) => round,
+                Err(TableError::Unreadable(_)) if news.len() > 1 => {
+                    failures.extend(self.each_alone(projector, news).await);
+                    return failures;
+                }
                 Err(error) => return spread(&error, news, failures),
             };
-            failures.extend(failed);
-            news = left;
+            failures.extend(round.failures);
+            news = round.left;
             if news.is_empty() {
                 return failures;
             }
-            pause(attempt).await;
+            trusting = false;
+            if round.lost {
+                pause(losses).await;
+                losses += 1;
+            }
         }
         failures.extend(news.into_iter().map(|news| (news.stream, ProjectError::Contention)));
         failures
     }
 
-    /// One pass: what is still behind afterwards (a lost race, a long gap), and what failed for good.
-    async fn round(
-        &self,
-        projector: &Projector,
-        news: &[News],
-        trusting: bool,
-    ) -> Result<(Vec<News>, Failures), TableError> {
+    /// One stream after the other: a row that cannot be read holds up only those that need it.
+    async fn each_alone(&self, projector: &Projector, news: Vec<News>) -> Failures {
+        let mut failures = Failures::new();
+        for news in news {
+            failures.extend(Box::pin(self.project(projector, vec![news])).await);
+        }
+        failures
+    }
+
+    async fn round(&self, projector: &Projector, news: &[News], trusting: bool) -> Result<Round, TableError> {
         let fences = self.fences(projector, news, trusting).await?;
-        let (mut left, mut failures, mut work) = (Vec::new(), Failures::new(), Vec::new());
+        let (mut round, mut work) = (Round::default(), Vec::new());
         for news in news {
             let fence = fences.get(&self.fence_key(&news.stream));
             if fence.map_or(0, |fence| fence.version) >= news.version {
                 continue;
             }
             match self.fold_stream(projector, news, fence).await {
-                Ok((stream_work, failed)) => {
-                    let behind = failed.is_none() && stream_work.last_version < news.version;
-                    left.extend(behind.then(|| news.clone()));
-                    failures.extend(failed.map(|error| (news.stream.clone(), error)));
-                    work.push((news, stream_work));
-                }
-                Err(error) => failures.push((news.stream.clone(), error)),
+                Ok(stream_work) => work.push((news, stream_work)),
+                Err(error) => round.failures.push((news.stream.clone(), error)),
             }
         }
         for group in fitting(work) {
-            if let Written::Lost(_) = self.write(projector, &group).await? {
-                left.extend(group.into_iter().map(|(news, _)| news.clone()));
-            }
+            let written = self.write(projector, &group).await?;
+            round.note(written, group);
         }
-        Ok((left, failures))
+        Ok(round)
     }
 
     fn fence_key(&self, stream: &StreamId) -> String {
@@ -100,7 +117,7 @@ impl Folds<'_> {
         projector: &Projector,
         news: &News,
         fence: Option<&Row>,
-    ) -> Result<(StreamWork, Option<ProjectError>), ProjectError> {
+    ) -> Result<StreamWork, ProjectError> {
         let applied = fence.map_or(0, |fence| fence.version);
         let commits = projector.missing(news, applied).await?;
         let mut memory = fence.map(|fence| fence.content.data.clone());
@@ -120,7 +137,7 @@ impl Folds<'_> {
         let content = RowData { data: memory.unwrap_or_default(), listing: None };
         let row = Row { key: self.fence_key(&news.stream), version: last_version, content };
         let fence = FencedWrite { row, expected: fence.map(|fence| fence.version) };
-        Ok((StreamWork { fence, changes, last_version }, failed))
+        Ok(StreamWork { fence, changes, failed })
     }
 
     /// Writes changed rows and fences together.
@@ -150,6 +167,21 @@ impl Folds<'_> {
         let content = content.unwrap_or(RowData { data: Value::Null, listing: None });
         let version = row.map_or(0, |row| row.version) + 1;
         Ok(Row::folded(self.projection.name, key.to_owned(), version, content))
+    }
+}
+
+impl Round {
+    /// Notes what became of a group. After a lost write everything is decided anew, a failure too.
+    fn note(&mut self, written: Written, group: Vec<(&News, StreamWork)>) {
+        let lost = matches!(written, Written::Lost(_));
+        self.lost |= lost;
+        for (news, work) in group {
+            match work.failed {
+                Some(error) if !lost => self.failures.push((news.stream.clone(), error)),
+                _ if lost || work.fence.row.version < news.version => self.left.push(news.clone()),
+                _ => {}
+            }
+        }
     }
 }
 

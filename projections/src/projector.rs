@@ -13,7 +13,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// How often a write that lost to another projector is tried again.
+/// How many writes may be lost to other projectors before the news is handed back.
 pub(crate) const MAX_ATTEMPTS: u32 = 10;
 /// The most events that a gap is mended by at once; the rest follows in the next round.
 const GAP_PAGE_EVENTS: u32 = 500;
@@ -83,17 +83,16 @@ impl News {
         self.commits.first().is_some_and(|commit| commit.version == 1)
     }
 
-    /// The announced commits behind the fence, if they are all there without a gap.
-    fn behind(&self, fence: u64) -> Option<Vec<Commit>> {
-        let behind: Vec<Commit> = self.commits.iter().filter(|commit| commit.last_version() > fence).cloned().collect();
+    /// The announced commits that stand right behind the fence, up to the first gap.
+    fn behind(&self, fence: u64) -> Vec<Commit> {
         let mut next = fence + 1;
-        for commit in &behind {
-            if commit.version > next {
-                return None;
-            }
+        let unapplied = self.commits.iter().filter(|commit| commit.last_version() > fence);
+        let without_gap = unapplied.take_while(|commit| {
+            let fits = commit.version <= next;
             next = commit.last_version() + 1;
-        }
-        (next > self.version).then_some(behind)
+            fits
+        });
+        without_gap.cloned().collect()
     }
 }
 
@@ -126,7 +125,8 @@ impl Projector {
             true => None,
             false => self.read_models.get(projection.name, news.stream.as_str(), true).await?,
         };
-        for attempt in 0..MAX_ATTEMPTS {
+        let mut losses = 0;
+        while losses < MAX_ATTEMPTS {
             let fence = row.as_ref().map_or(0, |row| row.version);
             if fence >= news.version {
                 return Ok(());
@@ -135,14 +135,15 @@ impl Projector {
             let Folded { row: next, failed } = fold_row(projection, fold, &news.stream, row.as_ref(), &commits);
             if let Some(next) = next {
                 let write = FencedWrite { expected: row.map(|row| row.version), row: next };
-                row = match self.read_models.put(&write).await? {
-                    Written::Yes => Some(write.row),
-                    Written::Lost(Some(theirs)) => Some(*theirs),
-                    Written::Lost(None) => {
-                        pause(attempt).await;
-                        self.read_models.get(projection.name, news.stream.as_str(), true).await?
+                match self.read_models.put(&write).await? {
+                    Written::Yes => row = Some(write.row),
+                    Written::Lost(theirs) => {
+                        // What stands there now is folded anew; whether an event fails is decided again, too.
+                        row = self.standing(projection, news, theirs, losses).await?;
+                        losses += 1;
+                        continue;
                     }
-                };
+                }
             }
             if let Some(error) = failed {
                 return Err(error);
@@ -151,10 +152,28 @@ impl Projector {
         Err(ProjectError::Contention)
     }
 
-    /// The commits between the fence and the announced version: from the message if it has them all, else from the store.
+    /// The row that was quicker, read where the refusal did not bring it.
+    async fn standing(
+        &self,
+        projection: &Projection,
+        news: &News,
+        theirs: Option<Box<Row>>,
+        losses: u32,
+    ) -> Result<Option<Row>, TableError> {
+        match theirs {
+            Some(row) => Ok(Some(*row)),
+            None => {
+                pause(losses).await;
+                self.read_models.get(projection.name, news.stream.as_str(), true).await
+            }
+        }
+    }
+
+    /// The commits right behind the fence, at least one: from the message where it has them, else from the store.
     pub(crate) async fn missing(&self, news: &News, fence: u64) -> Result<Vec<Commit>, ProjectError> {
-        if let Some(commits) = news.behind(fence) {
-            return Ok(commits);
+        let announced = news.behind(fence);
+        if !announced.is_empty() {
+            return Ok(announced);
         }
         tracing::debug!(stream = %news.stream, fence, announced = news.version, "mending a gap from the store");
         let page = self.store.read(&news.stream, fence + 1, Direction::Forwards, GAP_PAGE_EVENTS).await?;

@@ -2,8 +2,22 @@
 //!
 //! | module | what it asks |
 //! |---|---|
+//! | [`api`] | does the running program answer over HTTP as the contract says, to good and to bad requests? |
+//! | [`architecture`] | do crates look one way, and is the domain pure? |
+//! | [`cli`] | does the program start, stop, operate and fail as it says? |
+//! | [`crash`] | is anything lost or doubled when the program is killed? |
+//! | [`projections`] | are read models the pure fold of the store, whatever the queue does? |
 //! | [`sqs`] | does a queue engine do what AWS documents? The same cases for every engine |
 //! | [`mappings`] | are stream records and messages delivered as Lambda delivers them? |
+//! | [`store`] | does the event store keep its promises, whatever the wire and other writers do? The same cases for every engine |
 
+mod api;
+mod architecture;
+mod cli;
+mod crash;
+mod engine;
 mod mappings;
+mod program;
+mod projections;
 mod sqs;
+mod store;

@@ -1,4 +1,6 @@
 //! The program under test, running as a process of its own.
+#![cfg(test)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at what it did not expect")]
 
 use std::path::Path;
 use std::process::Stdio;
@@ -32,8 +34,12 @@ pub(crate) fn ledgerfold<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Co
 impl Dev {
     /// Starts it on a free port over the data folder, and waits until it says that it is ready.
     pub(crate) async fn start(data: &Path) -> Self {
-        let arguments = ["dev", "--port", "0", "--data", data.to_str().unwrap()];
-        let mut child = ledgerfold(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        Self::start_command(&mut ledgerfold(["dev", "--port", "0", "--data", data.to_str().unwrap()])).await
+    }
+
+    /// As [`Dev::start`], with arguments of your own.
+    pub(crate) async fn start_command(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = tokio::time::timeout(PATIENCE, stdout.next_line()).await.expect("it says nothing").unwrap();
         let first = first.expect("it ended before it was ready");
@@ -48,6 +54,23 @@ impl Dev {
         line.expect("it says nothing more").unwrap().expect("it ended")
     }
 
+    /// What it prints behind a name, which it has not printed yet.
+    pub(crate) async fn printed(&mut self, name: &str) -> String {
+        loop {
+            let line = self.line().await;
+            if let Some(rest) = line.trim_start().strip_prefix(name) {
+                return rest.trim_start().to_owned();
+            }
+        }
+    }
+
+    /// The variables of its line `operate`, as a shell would set them.
+    pub(crate) async fn exports(&mut self) -> Vec<(String, String)> {
+        let line = self.printed("operate").await;
+        let variables = line.strip_prefix("export ").unwrap().split(' ');
+        variables.map(|variable| variable.split_once('=').unwrap()).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
+    }
+
     /// The id of the process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id().expect("it ended")
@@ -59,9 +82,14 @@ impl Dev {
     }
 
     /// Asks it to end, as Ctrl-C does, and waits until it has. The exit status.
-    pub(crate) async fn interrupt(mut self) -> i32 {
+    pub(crate) async fn interrupt(self) -> i32 {
+        self.end_by("INT").await
+    }
+
+    /// Asks it to end by a signal of that name, and waits until it has. The exit status.
+    pub(crate) async fn end_by(mut self, signal: &str) -> i32 {
         let id = self.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().await.unwrap().success());
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it does not end").unwrap();
         status.code().expect("it was killed")
     }

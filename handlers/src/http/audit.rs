@@ -1,17 +1,18 @@
 //! Audit: who did what, when and why; and is it still what was written.
 
+use super::extract::Segment;
 use super::params::{Params, cursor_text};
 use super::problem::Problem;
 use super::schema::{AuditedEvent, BrokenAt, Failures, FoundEvent, FoundEvents, History, StreamHead, VerifyAnswer};
 use super::{Api, Shared};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, Consistency, Direction, Event, Head, MAX_VERSION, StreamId};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
-/// The most pages of a stream that one search looks through.
+/// The most pages of a stream that one request looks through.
 const MAX_PAGES: u32 = 10;
 /// The events that a search reads at once.
 const PAGE_EVENTS: u32 = 500;
@@ -31,11 +32,11 @@ struct Part {
 
 /// The history of a stream, oldest event first.
 #[utoipa::path(get, path = "/audit/streams/{stream}", tag = "audit",
-    params(("stream" = String, Path, description = "The stream's name"), Part),
+    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name"), Part),
     responses((status = 200, description = "A page of the history", body = History), Failures))]
 pub(crate) async fn history(
     State(api): Shared,
-    Path(stream): Path<String>,
+    Segment(stream): Segment,
     params: Params,
 ) -> Result<Json<History>, Problem> {
     let stream = parse_stream(&stream)?;
@@ -43,28 +44,44 @@ pub(crate) async fn history(
     let from = params.number("from", 1..=MAX_VERSION)?.unwrap_or(1);
     let limit = params.limit(100)?;
     let head = existing(&api, &stream).await?;
-    let page = api.store.read(&stream, from, Direction::Forwards, limit).await?;
-    let events = page.commits.iter().flat_map(|commit| commit.events.iter().map(move |event| (commit, event)));
-    let events = events.filter(|(_, event)| event.version >= from).take(usize::try_from(limit).unwrap_or(usize::MAX));
-    let events: Vec<(&Commit, &Event)> = events.collect();
-    let last = events.last().map_or(from - 1, |(_, event)| event.version);
-    // Events that were appended since the head was read belong to the next page.
-    let next_from = (last < head.version() || page.next.is_some()).then_some(last + 1);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let commits = commits_from(&api, &stream, from, limit).await?;
+    let events = commits.iter().flat_map(|commit| commit.events.iter().map(move |event| (commit, event)));
+    // What was appended since the head was read is not shown: the answer is the history up to its head.
+    let events = events.filter(|(_, event)| (from..=head.version()).contains(&event.version));
+    let events: Vec<(&Commit, &Event)> = events.take(limit).collect();
+    let next_from = events.last().map(|(_, event)| event.version + 1).filter(|next| *next <= head.version());
     Ok(Json(History {
         stream: stream.to_string(),
         head: head_view(&head),
-        next_from: next_from.filter(|_| !events.is_empty()),
+        next_from,
         events: events.into_iter().map(|(commit, event)| AuditedEvent::new(commit, event)).collect(),
     }))
 }
 
+/// Commits that hold so many events from that version on, if there are. The store reads whole commits, so that one page may
+/// begin with events that lie before.
+async fn commits_from(api: &Api, stream: &StreamId, from: u64, limit: usize) -> Result<Vec<Commit>, Problem> {
+    let (mut commits, mut found, mut next) = (Vec::new(), 0, Some(from));
+    for _ in 0..MAX_PAGES {
+        let Some(start) = next.filter(|_| found < limit) else { break };
+        let missing = u32::try_from(limit - found).unwrap_or(u32::MAX);
+        let page = api.store.read(stream, start, Direction::Forwards, missing).await?;
+        let events = page.commits.iter().flat_map(|commit: &Commit| &commit.events);
+        found += events.filter(|event| event.version >= from).count();
+        commits.extend(page.commits);
+        next = page.next;
+    }
+    Ok(commits)
+}
+
 /// Walks the stream's chain from the first commit to the last.
 #[utoipa::path(get, path = "/audit/streams/{stream}/verify", tag = "audit",
-    params(("stream" = String, Path, description = "The stream's name")),
+    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name")),
     responses((status = 200, description = "Whether every commit fits; if not, the first that does not", body = VerifyAnswer), Failures))]
 pub(crate) async fn verify(
     State(api): Shared,
-    Path(stream): Path<String>,
+    Segment(stream): Segment,
     params: Params,
 ) -> Result<Json<VerifyAnswer>, Problem> {
     params.only(&[])?;
@@ -88,6 +105,7 @@ pub(crate) async fn verify(
 #[expect(dead_code, reason = "describes parameters")]
 struct Filter {
     /// The stream to search.
+    #[param(pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100)]
     stream: String,
     /// Only events of this actor.
     actor: Option<String>,
@@ -102,6 +120,7 @@ struct Filter {
     /// Only events recorded before this time, RFC 3339.
     to: Option<DateTime<Utc>>,
     /// `desc`, newest first (so it is if nothing is said), or `asc`.
+    #[param(pattern = "^(asc|desc)$")]
     order: Option<String>,
     /// How many events at most; 100 if nothing is said.
     #[param(minimum = 1, maximum = 500)]
@@ -149,6 +168,12 @@ struct SearchCursor {
     version: u64,
 }
 
+impl SearchCursor {
+    fn start(self) -> Result<u64, Problem> {
+        Some(self.version).filter(|version| (1..=MAX_VERSION).contains(version)).ok_or_else(Problem::foreign_cursor)
+    }
+}
+
 struct Search {
     stream: StreamId,
     actor: Option<String>,
@@ -184,7 +209,7 @@ impl Search {
             to: params.time("to")?,
             direction,
             limit: usize::try_from(params.limit(100)?).unwrap_or(usize::MAX),
-            start: cursor.map(|cursor| cursor.version),
+            start: cursor.map(SearchCursor::start).transpose()?,
         })
     }
 

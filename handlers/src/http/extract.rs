@@ -1,15 +1,23 @@
 //! What commands take from a request: the body, and the headers that say who, why and once.
 
+use super::Api;
 use super::problem::Problem;
-use super::{Api, MAX_BODY_BYTES};
-use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use eventstore::Id;
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// The most bytes of a request's body.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// What is read of a body that is too large before the connection is closed on it.
+const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
+/// A rule repeats at most this many characters of what a caller sent.
+const SHOWN_CHARS: usize = 64;
 
 /// A JSON body, checked by the domain's own rules.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -17,19 +25,32 @@ pub(crate) struct Body<T>(pub(crate) T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::unsupported_media_type());
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Problem::too_large(format!("a request's body has at most {MAX_BODY_BYTES} bytes"))
-            } else {
-                Problem::invalid("", "the body could not be read to its end")
-            }
-        })?;
+        let bytes = read_to_end(request.into_body()).await?;
         parse(&bytes).map(Self)
     }
+}
+
+/// Reads a body. One that is too large is read on for a while and thrown away: many clients send all of it before they
+/// look for an answer, and would find the connection closed instead.
+async fn read_to_end(body: axum::body::Body) -> Result<Vec<u8>, Problem> {
+    let (mut chunks, mut bytes, mut received) = (body.into_data_stream(), Vec::new(), 0_usize);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::invalid("", "the body could not be read to its end"))?;
+        received = received.saturating_add(chunk.len());
+        if received <= MAX_BODY_BYTES {
+            bytes.extend_from_slice(&chunk);
+        } else if received > MAX_DRAINED_BYTES {
+            break;
+        }
+    }
+    if received > MAX_BODY_BYTES {
+        return Err(Problem::too_large(format!("a request's body has at most {MAX_BODY_BYTES} bytes")));
+    }
+    Ok(bytes)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -39,13 +60,30 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::invalid("", "must be an object, not an array"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         broken_rule(if path == "." { "" } else { &path }, error.inner())
     })?;
     json.end().map_err(|error| broken_rule("", &error))?;
-    Ok(value)
+    // What the type passes over is to be JSON as well.
+    let body: Value = serde_json::from_slice(bytes).map_err(|error| broken_rule("", &error))?;
+    match array_for_object(&body) {
+        Some(path) => Err(Problem::invalid(path, "must be an object, not an array")),
+        None => Ok(value),
+    }
+}
+
+/// Where in a body an array stands for an object: serde takes the fields of a struct in their order too, but nobody is
+/// told to send them so. The items of every array in a body are objects.
+fn array_for_object(body: &Value) -> Option<String> {
+    body.as_object()?.iter().find_map(|(name, field)| {
+        let index = field.as_array()?.iter().position(Value::is_array)?;
+        Some(format!("{name}[{index}]"))
+    })
 }
 
 /// Tells field and rule. A missing field is reported by serde at what it is missing from.
@@ -57,7 +95,36 @@ fn broken_rule(path: &str, error: &serde_json::Error) -> Problem {
     match missing {
         Some(name) if path.is_empty() => Problem::invalid(name, "is required"),
         Some(name) => Problem::invalid(format!("{path}.{name}"), "is required"),
-        None => Problem::invalid(path, rule),
+        None => Problem::invalid(path, in_words_of_json(rule)),
+    }
+}
+
+/// serde speaks of structs, maps and sequences, and repeats what was given however long it is.
+fn in_words_of_json(rule: &str) -> String {
+    let types = rule.strip_prefix("invalid type: ").and_then(|types| types.rsplit_once(", expected "));
+    let Some((given, wanted)) = types else { return rule.to_owned() };
+    let wanted = match wanted {
+        "a sequence" => "an array",
+        structure if structure.starts_with("struct ") => "an object",
+        other => other,
+    };
+    let given = match given {
+        "sequence" => "an array".to_owned(),
+        "map" => "an object".to_owned(),
+        other => other.chars().take(SHOWN_CHARS).collect(),
+    };
+    format!("must be {wanted}, not {given}")
+}
+
+/// The changing part of a path.
+pub(crate) struct Segment(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let segment = Path::<String>::from_request_parts(parts, state).await;
+        segment.map(|Path(text)| Self(text)).map_err(|_| Problem::invalid("path", "must be UTF-8 once it is decoded"))
     }
 }
 

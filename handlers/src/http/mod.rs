@@ -12,7 +12,6 @@ mod stock;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::routing::get;
 use eventstore::{EventStore, Id};
@@ -22,9 +21,6 @@ use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// The most bytes of a request's body.
-const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// What the API works on.
 #[derive(Clone)]
@@ -52,6 +48,7 @@ impl Api {
         description = "Orders and stock of a bookshop. Every command may be sent again with its Idempotency-Key.",
         license(name = "MIT OR Apache-2.0")
     ),
+    components(schemas(problem::Problem, problem::FieldError)),
     tags(
         (name = "orders", description = "Commands to orders, and orders as they are"),
         (name = "stock", description = "Commands to the stock of a book, and its levels"),
@@ -75,7 +72,6 @@ pub fn router(api: Api) -> Router {
         .route("/openapi.json", get(move || std::future::ready(Json(description.as_ref().clone()))))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(Arc::new(api))
 }
 

@@ -1,14 +1,14 @@
 //! Commands to orders.
 
 use super::commands::{Addressed, Answer, handle};
-use super::extract::{Body, Sender};
+use super::extract::{Body, Segment, Sender};
 use super::problem::Problem;
 use super::schema::{
     CommandAnswer, CommandHeaders, CommandOutcome, Failures, Nothing, PlaceOrderBody, ReasonBody, TrackingCodeBody,
 };
 use super::{Api, Shared};
 use crate::models::ORDER;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use domain::order::{self, OrderCommand, OrderDetails};
 use domain::{OrderId, Reason, TrackingCode};
@@ -46,7 +46,7 @@ fn order_id(actor: &Id, key: &Id) -> OrderId {
     responses(CommandOutcome, Failures))]
 pub(crate) async fn confirm(
     State(api): Shared,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     sender: Sender,
     Body(Nothing {}): Body<Nothing>,
 ) -> Result<Answer, Problem> {
@@ -59,7 +59,7 @@ pub(crate) async fn confirm(
     responses(CommandOutcome, Failures))]
 pub(crate) async fn reject(
     State(api): Shared,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     sender: Sender,
     Body(body): Body<GivenReason>,
 ) -> Result<Answer, Problem> {
@@ -72,7 +72,7 @@ pub(crate) async fn reject(
     responses(CommandOutcome, Failures))]
 pub(crate) async fn cancel(
     State(api): Shared,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     sender: Sender,
     Body(body): Body<GivenReason>,
 ) -> Result<Answer, Problem> {
@@ -85,7 +85,7 @@ pub(crate) async fn cancel(
     responses(CommandOutcome, Failures))]
 pub(crate) async fn ship(
     State(api): Shared,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     sender: Sender,
     Body(body): Body<GivenTrackingCode>,
 ) -> Result<Answer, Problem> {

@@ -87,7 +87,7 @@ impl Params {
     pub(crate) fn cursor<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, Problem> {
         let parse = |text: &str| {
             let cursor = decode(text).and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            cursor.ok_or_else(|| Problem::invalid("cursor", "must be one that an earlier answer gave as next_cursor"))
+            cursor.ok_or_else(Problem::foreign_cursor)
         };
         self.text("cursor").map(parse).transpose()
     }

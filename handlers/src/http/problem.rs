@@ -60,6 +60,10 @@ impl Problem {
             .with("errors", errors)
     }
 
+    pub(crate) fn foreign_cursor() -> Self {
+        Self::invalid("cursor", "must be one that an earlier answer to the same question gave as next_cursor")
+    }
+
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
     }

@@ -1,12 +1,13 @@
 //! Reads of the read models.
 
 use super::Shared;
+use super::extract::Segment;
 use super::params::{Params, cursor_text};
 use super::problem::Problem;
 use super::schema::{Bestseller, Bestsellers, Failures, OrderView, OrdersPage, StockView};
 use super::{orders, stock};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -17,6 +18,7 @@ use projections::bestsellers::{self, BestsellerRow};
 use projections::orders::{OrderRow, customer_list};
 use projections::stock::StockRow;
 use projections::{ListCursor, ListPage, Row, UnreadableRow};
+use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 use utoipa::IntoParams;
 
@@ -39,6 +41,7 @@ struct Freshness {
 #[expect(dead_code, reason = "describes parameters")]
 struct OrderFilter {
     /// Only those with this status.
+    #[param(pattern = "^(placed|confirmed|rejected|cancelled|shipped)$")]
     status: Option<String>,
     /// How many at most.
     #[param(minimum = 1, maximum = 500)]
@@ -63,7 +66,7 @@ struct Day {
 #[utoipa::path(get, path = "/orders/{id}", tag = "orders",
     params(("id" = uuid::Uuid, Path, description = "The order's id"), Freshness),
     responses((status = 200, description = "The order", body = OrderView), Failures))]
-pub(crate) async fn order(State(api): Shared, Path(id): Path<String>, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn order(State(api): Shared, Segment(id): Segment, params: Params) -> Result<Response, Problem> {
     let order_id = orders::parse_id(&id)?;
     let at_least = at_least(params)?;
     let row = api.projector.row(&projections::orders::PROJECTION, &orders::stream(order_id)?, at_least).await?;
@@ -73,9 +76,9 @@ pub(crate) async fn order(State(api): Shared, Path(id): Path<String>, params: Pa
 
 /// The stock of a book.
 #[utoipa::path(get, path = "/stock/{isbn}", tag = "stock",
-    params(("isbn" = String, Path, description = "The book's ISBN-13, digits only"), Freshness),
+    params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), Freshness),
     responses((status = 200, description = "The stock", body = StockView), Failures))]
-pub(crate) async fn stock(State(api): Shared, Path(isbn): Path<String>, params: Params) -> Result<Response, Problem> {
+pub(crate) async fn stock(State(api): Shared, Segment(isbn): Segment, params: Params) -> Result<Response, Problem> {
     let isbn = stock::parse_isbn(&isbn)?;
     let at_least = at_least(params)?;
     let row = api.projector.row(&projections::stock::PROJECTION, &stock::stream(&isbn)?, at_least).await?;
@@ -93,19 +96,20 @@ pub(crate) async fn stock(State(api): Shared, Path(isbn): Path<String>, params: 
 
 /// The orders of a customer, newest first.
 #[utoipa::path(get, path = "/customers/{id}/orders", tag = "orders",
-    params(("id" = String, Path, description = "The customer's id"), OrderFilter),
+    params(("id" = String, Path, pattern = "^[A-Za-z0-9._:@-]{1,64}$", description = "The customer's id"), OrderFilter),
     responses((status = 200, description = "The orders; none for a customer who never ordered", body = OrdersPage), Failures))]
 pub(crate) async fn orders_of_customer(
     State(api): Shared,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     params: Params,
 ) -> Result<Json<OrdersPage>, Problem> {
     let customer_id = CustomerId::try_from(id).map_err(|rule| Problem::invalid("id", rule.to_string()))?;
     let params = params.only(&["status", "limit", "cursor"])?;
     let (status, limit) = (status(&params)?, params.limit(20)?);
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut listed = Listed { cursor: params.cursor()?, orders: Vec::new(), wanted, status };
     let list = customer_list(customer_id.as_str());
+    let cursor = params.cursor()?.map(|cursor: OrdersCursor| cursor.of(&list)).transpose()?;
+    let mut listed = Listed { cursor, orders: Vec::new(), wanted, status };
     for _ in 0..MAX_PAGES {
         let cursor = listed.cursor.as_ref();
         let page = api.read_models.list(projections::orders::PROJECTION.name, &list, limit, cursor).await?;
@@ -114,8 +118,21 @@ pub(crate) async fn orders_of_customer(
             break;
         }
     }
-    let next_cursor = listed.cursor.as_ref().and_then(cursor_text);
+    let next_cursor = listed.cursor.and_then(|behind| cursor_text(&OrdersCursor { list, behind }));
     Ok(Json(OrdersPage { orders: listed.orders, next_cursor }))
+}
+
+/// Where a page of a customer's orders ended. It names its list, because DynamoDB takes no key of another one.
+#[derive(Serialize, Deserialize)]
+struct OrdersCursor {
+    list: String,
+    behind: ListCursor,
+}
+
+impl OrdersCursor {
+    fn of(self, list: &str) -> Result<ListCursor, Problem> {
+        if self.list == list { Ok(self.behind) } else { Err(Problem::foreign_cursor()) }
+    }
 }
 
 /// Orders that were found so far, and where the list goes on.
@@ -195,6 +212,6 @@ fn unreadable(error: UnreadableRow) -> Problem {
     projections::TableError::from(error).into()
 }
 
-fn with_etag(version: u64, body: impl serde::Serialize) -> Response {
+fn with_etag(version: u64, body: impl Serialize) -> Response {
     ([(header::ETAG, format!("\"{version}\""))], Json(body)).into_response()
 }

@@ -95,13 +95,13 @@ pub(crate) struct ReservationBody {
 #[expect(dead_code, reason = "describes headers")]
 pub(crate) struct CommandHeaders {
     /// The command's id: 1 to 128 visible ASCII characters, a UUIDv7 at best. Without it there is no retry safety.
-    #[param(rename = "Idempotency-Key")]
+    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,128}$")]
     key: Option<String>,
     /// The version at which the caller knows the stream, in quotes; elsewhere, nothing is written.
-    #[param(rename = "If-Match")]
+    #[param(rename = "If-Match", pattern = "^\"[0-9]{1,19}\"$")]
     version: Option<String>,
     /// The business process that the command belongs to; the command's id if nothing is said.
-    #[param(rename = "X-Correlation-Id")]
+    #[param(rename = "X-Correlation-Id", pattern = "^[!-~]{1,128}$")]
     correlation_id: Option<String>,
 }
 

@@ -1,12 +1,12 @@
 //! Commands to the stock of a book.
 
 use super::commands::{Addressed, Answer, handle};
-use super::extract::{Body, Sender};
+use super::extract::{Body, Segment, Sender};
 use super::problem::Problem;
 use super::schema::{CommandHeaders, CommandOutcome, Failures, QuantityBody, ReservationBody};
 use super::{Api, Shared};
 use crate::models::STOCK;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use domain::stock::{self, StockCommand};
 use domain::{Isbn, OrderId, StockQuantity};
 use eventstore::StreamId;
@@ -14,11 +14,11 @@ use serde::Deserialize;
 
 /// Takes copies into the house.
 #[utoipa::path(post, path = "/stock/{isbn}/receive", tag = "stock", request_body = QuantityBody,
-    params(("isbn" = String, Path, description = "The book's ISBN-13, digits only"), CommandHeaders),
+    params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), CommandHeaders),
     responses(CommandOutcome, Failures))]
 pub(crate) async fn receive(
     State(api): Shared,
-    Path(isbn): Path<String>,
+    Segment(isbn): Segment,
     sender: Sender,
     Body(body): Body<GivenQuantity>,
 ) -> Result<Answer, Problem> {
@@ -27,11 +27,11 @@ pub(crate) async fn receive(
 
 /// Sets copies aside for an order.
 #[utoipa::path(post, path = "/stock/{isbn}/reserve", tag = "stock", request_body = ReservationBody,
-    params(("isbn" = String, Path, description = "The book's ISBN-13, digits only"), CommandHeaders),
+    params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), CommandHeaders),
     responses(CommandOutcome, Failures))]
 pub(crate) async fn reserve(
     State(api): Shared,
-    Path(isbn): Path<String>,
+    Segment(isbn): Segment,
     sender: Sender,
     Body(GivenReservation { order_id, quantity }): Body<GivenReservation>,
 ) -> Result<Answer, Problem> {
@@ -40,11 +40,11 @@ pub(crate) async fn reserve(
 
 /// Makes the copies of an order free again.
 #[utoipa::path(post, path = "/stock/{isbn}/release", tag = "stock", request_body = ReservationBody,
-    params(("isbn" = String, Path, description = "The book's ISBN-13, digits only"), CommandHeaders),
+    params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), CommandHeaders),
     responses(CommandOutcome, Failures))]
 pub(crate) async fn release(
     State(api): Shared,
-    Path(isbn): Path<String>,
+    Segment(isbn): Segment,
     sender: Sender,
     Body(GivenReservation { order_id, quantity }): Body<GivenReservation>,
 ) -> Result<Answer, Problem> {
@@ -53,11 +53,11 @@ pub(crate) async fn release(
 
 /// Tells that the copies of an order have left the house.
 #[utoipa::path(post, path = "/stock/{isbn}/commit", tag = "stock", request_body = ReservationBody,
-    params(("isbn" = String, Path, description = "The book's ISBN-13, digits only"), CommandHeaders),
+    params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), CommandHeaders),
     responses(CommandOutcome, Failures))]
 pub(crate) async fn commit(
     State(api): Shared,
-    Path(isbn): Path<String>,
+    Segment(isbn): Segment,
     sender: Sender,
     Body(GivenReservation { order_id, quantity }): Body<GivenReservation>,
 ) -> Result<Answer, Problem> {

@@ -103,7 +103,9 @@ impl History {
         while let Some(start) = from.filter(|_| missing > 0) {
             let page = store.read(&self.stream, start, Direction::Forwards, missing.min(1_000)).await;
             let page = page.map_err(|error| Failure::new(format!("{} cannot be read", self.stream), error))?;
-            let events: usize = page.commits.iter().map(|commit| commit.events.len()).sum();
+            // A page begins with a whole commit, whose first events may lie before.
+            let events = page.commits.iter().flat_map(|commit| &commit.events);
+            let events = events.filter(|event| event.version >= self.from).count();
             missing = missing.saturating_sub(u32::try_from(events).unwrap_or(u32::MAX));
             commits.extend(page.commits);
             from = page.next;
@@ -179,7 +181,7 @@ impl Verify {
             table::json(&json!({"streams": all, "commits": commits, "verified": broken.is_empty(), "broken": broken}))?;
         } else {
             broken.iter().try_for_each(|walk| table::line(&verdict(walk)))?;
-            table::line(&format!("{all} streams with {commits} commits that fit, {} broken", broken.len()))?;
+            table::line(&format!("streams: {all}, commits that fit: {commits}, broken streams: {}", broken.len()))?;
         }
         Ok(table::answer(broken.is_empty()))
     }

@@ -13,16 +13,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+pub(super) use crate::engine::EngineKind;
+use crate::engine::named;
+
 /// How long a case waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Which deviations from AWS to expect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EngineKind {
-    Embedded,
-    Ministack,
-    Other,
-}
 
 /// An SQS engine and a client for it.
 pub(super) struct Engine {
@@ -40,13 +35,9 @@ struct Embedded {
 impl Engine {
     /// The engine that the environment names, or the embedded one on a new file.
     pub(super) async fn start() -> Self {
-        match std::env::var("LEDGERFOLD_TEST_ENDPOINT") {
-            Ok(endpoint) => {
-                let ministack = std::env::var("LEDGERFOLD_TEST_ENGINE").is_ok_and(|engine| engine == "ministack");
-                let kind = if ministack { EngineKind::Ministack } else { EngineKind::Other };
-                Self { client: client(&endpoint), kind, embedded: None }
-            }
-            Err(_) => Self::embedded(tempfile::tempdir().unwrap()).await,
+        match named() {
+            Some((endpoint, kind)) => Self { client: client(&endpoint), kind, embedded: None },
+            None => Self::embedded(tempfile::tempdir().unwrap()).await,
         }
     }
 

@@ -1,8 +1,7 @@
 //! What SQS promises, checked on whatever engine the environment names: one suite for the embedded queues, for
 //! ministack and for AWS. Where ministack is known to be wrong the case says what it does instead.
 //!
-//! `LEDGERFOLD_TEST_ENDPOINT` is the endpoint; without it, every case starts the embedded engine on a file of its
-//! own. `LEDGERFOLD_TEST_ENGINE=ministack` tells which deviations to expect at that endpoint.
+//! [`crate::engine`] tells how the environment names it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,0 +1,296 @@
+//! Bodies that break a rule: each is told which, and none writes anything.
+
+use super::{Answer, Shop, isbn, line, order, order_stream, sent};
+use serde_json::{Value, json};
+
+/// Stands where a case puts its own text, which may be none that [`Value`] could hold.
+const HOLE: &str = "@hole@";
+
+/// A field of a body and what is wrong with it: the text in its place, the field that the answer names, a part of the rule.
+type Case<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+const TEXT: &str = "must be a string, not";
+const COUNT: &str = "must be a whole number, not";
+
+async fn send_text(shop: &Shop, path: &str, key: &str, body: impl Into<reqwest::Body>) -> Answer {
+    let request = shop.http.post(shop.url(path)).header("Content-Type", "application/json");
+    sent(request.header("Idempotency-Key", key).body(body)).await
+}
+
+/// The body with the text in the place of the field at the pointer; without text, without the field.
+fn with(body: &Value, pointer: &str, text: &str) -> String {
+    let mut body = body.clone();
+    if text.is_empty() {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        assert!(body.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name).is_some(), "{pointer}");
+        return body.to_string();
+    }
+    *body.pointer_mut(pointer).unwrap() = json!(HOLE);
+    body.to_string().replace(&format!("\"{HOLE}\""), text)
+}
+
+async fn each_is_refused(shop: &Shop, path: &str, body: &Value, cases: &[Case<'_>]) {
+    for (pointer, text, field, rule) in cases {
+        let answer = send_text(shop, path, "bad", with(body, pointer, text)).await;
+        assert_eq!(answer.status, 400, "{pointer} {text}");
+        answer.breaks(field, rule);
+    }
+}
+
+fn details() -> Value {
+    order("c-17", &[line(1, 2, 1999), line(2, 1, 5)])
+}
+
+/// Under the key of all the bad ones nothing was placed: the order is new, and its only event is this one.
+async fn places_a_new_order(shop: &Shop) {
+    let placed = shop.command("/orders", "bad", &details()).await;
+    assert_eq!((placed.status, placed.headers.contains_key("idempotency-replayed")), (201, false));
+    assert_eq!(shop.history(&order_stream(placed.header("location"))).await, ["1 OrderPlaced"]);
+    let orders = shop.get("/customers/c-17/orders").await.body["orders"].as_array().unwrap().len();
+    assert!(orders <= 1, "{orders} orders of the customer");
+}
+
+#[tokio::test]
+async fn the_texts_of_an_order_keep_their_rules() {
+    let shop = Shop::open().await;
+    let (long, cut) = (format!("\"{}\"", "c".repeat(65)), format!("{}\\\"…", "c".repeat(64)));
+    assert!(cut.ends_with('…'));
+    let (customer, currency, book) = ("/customer_id", "/currency", "/lines/0/isbn");
+    let cases: [Case<'_>; 31] = [
+        (customer, "", "customer_id", "is required"),
+        (customer, "null", "customer_id", TEXT),
+        (customer, "7", "customer_id", TEXT),
+        (customer, "true", "customer_id", TEXT),
+        (customer, "[\"c\"]", "customer_id", TEXT),
+        (customer, "{}", "customer_id", TEXT),
+        (customer, "\"\"", "customer_id", "1 to 64 characters"),
+        (customer, &long, "customer_id", "1 to 64 characters"),
+        (customer, "\"two words\"", "customer_id", "A-Z a-z 0-9 . _ : @ -"),
+        (customer, "\"jürgen\"", "customer_id", "A-Z a-z 0-9 . _ : @ -"),
+        (customer, "\"a\\u0000b\"", "customer_id", "A-Z a-z 0-9 . _ : @ -"),
+        (customer, "\"a\\nb\"", "customer_id", "A-Z a-z 0-9 . _ : @ -"),
+        (customer, "\"a/b\"", "customer_id", "A-Z a-z 0-9 . _ : @ -"),
+        (currency, "", "currency", "is required"),
+        (currency, "null", "currency", TEXT),
+        (currency, "978", "currency", TEXT),
+        (currency, "\"\"", "currency", "three upper-case letters"),
+        (currency, "\"eur\"", "currency", "three upper-case letters"),
+        (currency, "\"EURO\"", "currency", "three upper-case letters"),
+        (currency, "\"€\"", "currency", "three upper-case letters"),
+        (currency, "\"ZZZ\"", "currency", "ISO 4217"),
+        (currency, "\"XAU\"", "currency", "minor units"),
+        (book, "", "lines[0].isbn", "is required"),
+        (book, "null", "lines[0].isbn", TEXT),
+        (book, "9780306406157", "lines[0].isbn", TEXT),
+        (book, "\"\"", "lines[0].isbn", "13 digits"),
+        (book, "\"978-0306406157\"", "lines[0].isbn", "13 digits"),
+        (book, "\"97803064061570\"", "lines[0].isbn", "13 digits"),
+        (book, "\"٩٧٨٠٣٠٦٤٠٦١٥٧\"", "lines[0].isbn", "13 digits"),
+        (book, "\"4006381333931\"", "lines[0].isbn", "978 or 979"),
+        (book, "\"9780306406158\"", "lines[0].isbn", "check digit of isbn \"9780306406158\" must be 7"),
+    ];
+    each_is_refused(&shop, "/orders", &details(), &cases).await;
+    places_a_new_order(&shop).await;
+}
+
+#[tokio::test]
+async fn the_numbers_of_an_order_keep_their_rules() {
+    let shop = Shop::open().await;
+    for (name, range, outside) in [
+        ("quantity", "from 1 to 1,000 copies", ["0", "-1", "1001", "18446744073709551615"]),
+        (
+            "unit_price_minor",
+            "from 0 to 1,000,000,000 minor units",
+            ["-1", "1000000001", "-9223372036854775808", "4294967296"],
+        ),
+    ] {
+        let (pointer, field) = (format!("/lines/1/{name}"), format!("lines[1].{name}"));
+        let wrong = ["null", "\"1\"", "true", "[1]", "{}", "1.5", "1.0", "1e3", "18446744073709551616", "-0.0"];
+        let cases = wrong.iter().map(|text| (&*pointer, *text, &*field, COUNT));
+        let cases = cases.chain(outside.iter().map(|text| (&*pointer, *text, &*field, range)));
+        let cases: Vec<_> = cases.chain([(&*pointer, "", &*field, "is required")]).collect();
+        each_is_refused(&shop, "/orders", &details(), &cases).await;
+    }
+    places_a_new_order(&shop).await;
+    let limits = order("c-18", &[line(1, 1000, 1_000_000_000), line(2, 1, 0)]);
+    let path = shop.place("limits", &limits).await;
+    let total = shop.get(&format!("{path}?at_least=1")).await.body["total_minor"].clone();
+    assert_eq!(total, 1_000_000_000_000_u64);
+}
+
+#[tokio::test]
+async fn an_order_has_1_to_90_lines_each_of_another_book() {
+    let shop = Shop::open().await;
+    let lines = |count| (0..count).map(|book| line(book, 1, 5)).collect::<Vec<_>>();
+    for count in [0, 91, 4_000] {
+        let answer = shop.command("/orders", "bad", &order("c-17", &lines(count))).await;
+        answer.breaks("lines", &format!("1 to 90 lines, not {count}"));
+    }
+    let too_large = shop.command("/orders", "bad", &order("c-17", &lines(10_000))).await;
+    too_large.is_problem(413, "commit-too-large");
+    let mut twice = lines(90);
+    twice[89] = line(0, 2, 6);
+    let answer = shop.command("/orders", "bad", &order("c-17", &twice)).await;
+    answer.breaks("lines", &format!("one line only, but {} is on two", isbn(0)));
+    let cases: [Case<'_>; 7] = [
+        ("/lines", "", "lines", "is required"),
+        ("/lines", "null", "lines", "must be an array, not"),
+        ("/lines", "{}", "lines", "must be an array, not"),
+        ("/lines", "\"\"", "lines", "must be an array, not"),
+        ("/lines/0", "null", "lines[0]", "must be an object, not"),
+        ("/lines/0", "7", "lines[0]", "must be an object, not"),
+        ("/lines/1", "[\"9780306406157\",1,5]", "lines[1]", "must be an object, not"),
+    ];
+    each_is_refused(&shop, "/orders", &details(), &cases).await;
+    places_a_new_order(&shop).await;
+    let path = shop.place("most", &order("c-18", &lines(90))).await;
+    assert_eq!(shop.get(&format!("{path}?at_least=1")).await.body["lines"].as_array().unwrap().len(), 90);
+}
+
+#[tokio::test]
+async fn reasons_and_tracking_codes_keep_their_rules() {
+    let shop = Shop::open().await;
+    let path = shop.place("k", &details()).await;
+    let long = format!("\"{}\"", "ä".repeat(501));
+    let cases: [Case<'_>; 10] = [
+        ("/reason", "", "reason", "is required"),
+        ("/reason", "null", "reason", TEXT),
+        ("/reason", "5", "reason", TEXT),
+        ("/reason", "\"\"", "reason", "at least one character"),
+        ("/reason", "\" \\t\\u00a0\"", "reason", "at least one character"),
+        ("/reason", &long, "reason", "at most 500 characters, not 501"),
+        ("/reason", "\"a\\nb\"", "reason", "no control characters such as \\n"),
+        ("/reason", "\"a\\u0000b\"", "reason", "no control characters such as"),
+        ("/reason", "\"a\\u0085b\"", "reason", "no control characters such as"),
+        ("/reason", "\"\\ud800\"", "reason", "hex escape"),
+    ];
+    for command in ["reject", "cancel"] {
+        each_is_refused(&shop, &format!("{path}/{command}"), &json!({"reason": "r"}), &cases).await;
+    }
+    let long = format!("\"{}\"", "T".repeat(65));
+    let cases: [Case<'_>; 7] = [
+        ("/tracking_code", "", "tracking_code", "is required"),
+        ("/tracking_code", "1", "tracking_code", TEXT),
+        ("/tracking_code", "\"\"", "tracking_code", "1 to 64 characters"),
+        ("/tracking_code", &long, "tracking_code", "1 to 64 characters"),
+        ("/tracking_code", "\"T 1\"", "tracking_code", "visible ascii"),
+        ("/tracking_code", "\"T\\u007f\"", "tracking_code", "visible ascii"),
+        ("/tracking_code", "\"Ü\"", "tracking_code", "visible ascii"),
+    ];
+    each_is_refused(&shop, &format!("{path}/ship"), &json!({"tracking_code": "T"}), &cases).await;
+    assert_eq!(shop.history(&order_stream(&path)).await, ["1 OrderPlaced"]);
+    let longest = "Grüße 📚".chars().cycle().take(500).collect::<String>();
+    let cancelled = shop.command(&format!("{path}/cancel"), "c", &json!({"reason": longest})).await;
+    assert_eq!((cancelled.status, &cancelled.body["events"][0]["data"]["reason"]), (200, &json!(longest.trim())));
+}
+
+#[tokio::test]
+async fn movements_of_stock_keep_their_rules() {
+    let shop = Shop::open().await;
+    let path = format!("/stock/{}", isbn(7));
+    let id = "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e";
+    let range = "from 1 to 1,000,000 copies";
+    let counts = [
+        ("", "is required"),
+        ("null", COUNT),
+        ("\"5\"", COUNT),
+        ("1.5", COUNT),
+        ("1e3", COUNT),
+        ("[5]", COUNT),
+        ("0", range),
+        ("-5", range),
+        ("1000001", range),
+        ("18446744073709551615", range),
+        ("18446744073709551616", COUNT),
+    ];
+    let counts = counts.map(|(text, rule)| ("/quantity", text, "quantity", rule));
+    each_is_refused(&shop, &format!("{path}/receive"), &json!({"quantity": 5}), &counts).await;
+    let ids = [
+        ("", "is required"),
+        ("null", TEXT),
+        ("7", TEXT),
+        ("\"\"", "uuid"),
+        ("\"order-1\"", "uuid"),
+        ("\"6f0f7d6e6b1c4c6e9a390f3b8f1c2d3e\"", "uuid"),
+        ("\"{6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e}\"", "uuid"),
+        ("\"6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3g\"", "uuid"),
+        ("\"6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3é\"", "uuid"),
+    ];
+    let ids = ids.map(|(text, rule)| ("/order_id", text, "order_id", rule));
+    for command in ["reserve", "release", "commit"] {
+        let body = json!({"order_id": id, "quantity": 5});
+        each_is_refused(&shop, &format!("{path}/{command}"), &body, &counts).await;
+        each_is_refused(&shop, &format!("{path}/{command}"), &body, &ids).await;
+    }
+    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_no_json_object_is_told_so() {
+    let shop = Shop::open().await;
+    let stock = format!("/stock/{}/receive", isbn(7));
+    let nested = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let deep = format!("{{\"quantity\":{nested}}}");
+    let ignored = format!("{{\"quantity\":1,\"more\":{nested}}}");
+    let objects = format!("{}1{}", "{\"quantity\":".repeat(10_000), "}".repeat(10_000));
+    let cases: [(&[u8], &str); 17] = [
+        (b"", "EOF while parsing"),
+        (b" \n", "EOF while parsing"),
+        (b"{", "EOF while parsing"),
+        (b"{\"quantity\":", "EOF while parsing"),
+        (b"{\"quantity\":5", "EOF while parsing"),
+        (b"{quantity:5}", "key must be a string"),
+        (b"{'quantity':5}", "key must be a string"),
+        (b"{\"quantity\":5}}", "trailing characters"),
+        (b"{\"quantity\":5} x", "trailing characters"),
+        (b"{\"quantity\":5}{\"quantity\":5}", "trailing characters"),
+        (b"[5]", "must be an object, not"),
+        (nested.as_bytes(), "must be an object, not"),
+        (b"5", "must be an object, not"),
+        (b"null", "must be an object, not"),
+        (b"\"quantity\"", "must be an object, not"),
+        (b"{\"quantity\":5,\"quantity\":6}", "duplicate field"),
+        (b"{\"quantity\":5,}", "trailing comma"),
+    ];
+    for (body, rule) in cases {
+        let answer = send_text(&shop, &stock, "k", body.to_vec()).await;
+        answer.is_problem(400, "invalid-request");
+        assert!(super::text(&answer.body["errors"][0]["rule"]).contains(rule), "{rule}: {answer:?}");
+    }
+    for body in
+        [deep.as_bytes(), ignored.as_bytes(), objects.as_bytes(), b"{\"quantity\":5,\"\xff\":1}", b"\xff\xfe{\0}\0"]
+    {
+        send_text(&shop, &stock, "k", body.to_vec()).await.is_problem(400, "invalid-request");
+    }
+    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
+    let path = shop.place("order", &details()).await;
+    for body in ["", "[]", "null", "{", "\"\""] {
+        let answer = send_text(&shop, &format!("{path}/confirm"), "k", body).await;
+        answer.is_problem(400, "invalid-request");
+    }
+    assert_eq!(shop.history(&order_stream(&path)).await, ["1 OrderPlaced"]);
+}
+
+#[tokio::test]
+async fn a_body_of_two_megabytes_is_too_large_however_often_it_comes() {
+    let shop = Shop::open().await;
+    let stock = format!("/stock/{}/receive", isbn(7));
+    for _ in 0..20 {
+        let answer = send_text(&shop, &stock, "k", vec![b' '; 2 * 1024 * 1024]).await;
+        answer.is_problem(413, "commit-too-large");
+        assert_eq!(answer.body["detail"], "a request's body has at most 262144 bytes");
+    }
+    let mut padded = b"{\"quantity\":5}".to_vec();
+    padded.resize(256 * 1024, b' ');
+    assert_eq!(send_text(&shop, &stock, "k", padded.clone()).await.status, 200);
+    padded.push(b' ');
+    send_text(&shop, &stock, "l", padded).await.is_problem(413, "commit-too-large");
+    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, ["1 StockReceived"]);
+}
+
+#[tokio::test]
+async fn a_field_that_nobody_knows_is_left_alone() {
+    let shop = Shop::open().await;
+    let done = shop.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 5, "note": "x"})).await;
+    assert_eq!((done.status, &done.body["events"][0]["data"]), (200, &json!({"quantity": 5})));
+}

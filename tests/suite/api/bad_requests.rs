@@ -1,0 +1,249 @@
+//! Paths, methods, content types and parameters that break a rule.
+
+use super::{Shop, isbn, line, order, sent};
+use reqwest::Method;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn a_body_is_json_and_says_so() {
+    let shop = Shop::open().await;
+    let path = format!("/stock/{}/receive", isbn(7));
+    let post = || shop.http.post(shop.url(&path)).header("Idempotency-Key", "k").body("{\"quantity\":5}");
+    sent(post()).await.is_problem(415, "unsupported-media-type");
+    for wrong in [
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "json",
+        "text/json; application/json",
+    ] {
+        sent(post().header("Content-Type", wrong)).await.is_problem(415, "unsupported-media-type");
+    }
+    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
+    for right in [
+        "application/json",
+        "application/json; charset=utf-8",
+        "Application/JSON;charset=UTF-8",
+        "application/json ;x=y",
+    ] {
+        assert_eq!(sent(post().header("Content-Type", right)).await.status, 200, "{right}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_not_found() {
+    let shop = Shop::open().await;
+    let id = "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e";
+    for path in [
+        "/",
+        "/orders/",
+        "/order",
+        "/Orders",
+        "//orders",
+        "/stock",
+        "/stock/",
+        "/favicon.ico",
+        "/customers",
+        "/audit/streams",
+    ] {
+        for request in [shop.http.get(shop.url(path)), shop.post(path, &json!({}))] {
+            sent(request).await.is_problem(404, "not-found");
+        }
+    }
+    for path in
+        [format!("/orders/{id}/return"), format!("/orders/{id}/confirm/now"), format!("/stock/{}/burn", isbn(7))]
+    {
+        shop.command(&path, "k", &json!({})).await.is_problem(404, "not-found");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_method_is_told_which_are_known() {
+    let shop = Shop::open().await;
+    let id = "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e";
+    let post = format!("/orders/{id}/confirm");
+    let cases = [
+        ("/orders".to_owned(), Method::GET, "POST"),
+        ("/orders".to_owned(), Method::PUT, "POST"),
+        ("/orders".to_owned(), Method::from_bytes(b"BREW").unwrap(), "POST"),
+        (post, Method::GET, "POST"),
+        (format!("/orders/{id}"), Method::POST, "GET"),
+        (format!("/stock/{}", isbn(7)), Method::DELETE, "GET"),
+        ("/bestsellers".to_owned(), Method::POST, "GET"),
+        ("/healthz".to_owned(), Method::PATCH, "GET"),
+        ("/openapi.json".to_owned(), Method::DELETE, "GET"),
+        ("/audit/events".to_owned(), Method::POST, "GET"),
+    ];
+    for (path, method, allowed) in cases {
+        let answer = sent(shop.http.request(method, shop.url(&path))).await;
+        answer.is_problem(405, "method-not-allowed");
+        assert!(answer.header("allow").split(',').any(|method| method.trim() == allowed), "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn ids_in_paths_keep_their_rules() {
+    let shop = Shop::open().await;
+    let long = "x".repeat(4_000);
+    let orders = [
+        "1",
+        "%20",
+        "%00",
+        "..%2f..%2fetc",
+        "6f0f7d6e6b1c4c6e9a390f3b8f1c2d3e",
+        "%C3%A9",
+        "order-1",
+        "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e%0a",
+        &long,
+    ];
+    for id in orders {
+        shop.get(&format!("/orders/{id}")).await.breaks("id", "uuid");
+        shop.command(&format!("/orders/{id}/confirm"), "k", &json!({})).await.breaks("id", "uuid");
+    }
+    for id in [
+        "1",
+        "978030640615",
+        "9780306406157%20",
+        "978%2D0306406157",
+        "9780306406158",
+        "4006381333931",
+        "%D9%A9",
+        "*",
+        &long,
+    ] {
+        shop.get(&format!("/stock/{id}")).await.breaks("isbn", "isbn");
+        shop.command(&format!("/stock/{id}/receive"), "k", &json!({"quantity": 5})).await.breaks("isbn", "isbn");
+    }
+    for id in ["a%20b", "a%2Fb", "%25", "%C3%A9", &"c".repeat(65)] {
+        shop.get(&format!("/customers/{id}/orders")).await.breaks("id", "customer id");
+    }
+    for stream in ["x", "-", "order-", "Order-1", "order-a%20b", "order-%C3%A9", "%2e%2e%2f", &format!("order-{long}")]
+    {
+        shop.get(&format!("/audit/streams/{stream}")).await.breaks("stream", "a stream");
+        shop.get(&format!("/audit/streams/{stream}/verify")).await.breaks("stream", "a stream");
+    }
+    for path in
+        ["/orders/%FF", "/stock/%FF", "/customers/%FF/orders", "/audit/streams/%FF", "/audit/streams/%FF/verify"]
+    {
+        shop.get(path).await.breaks("path", "must be UTF-8");
+    }
+    shop.command("/orders/%FF/confirm", "k", &json!({})).await.breaks("path", "must be UTF-8");
+    let upper = "6F0F7D6E-6B1C-4C6E-9A39-0F3B8F1C2D3E";
+    let placed = shop.place("k", &order("c", &[line(1, 1, 5)])).await.to_uppercase().replace("/ORDERS/", "/orders/");
+    assert_eq!(shop.get(&format!("{placed}?at_least=1")).await.status, 200);
+    shop.get(&format!("/orders/{upper}")).await.is_problem(404, "not-found");
+}
+
+/// Sends bytes as they are and gives the answer's first line, or nothing if the connection is closed without one.
+async fn raw(shop: &Shop, request: &str) -> String {
+    let mut connection = TcpStream::connect(shop.dev.url.strip_prefix("http://").unwrap()).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(super::DEADLINE, connection.read_to_end(&mut answer)).await.expect("no answer");
+    read.unwrap();
+    String::from_utf8(answer).unwrap().lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn what_no_client_library_would_send_is_answered_and_does_no_harm() {
+    let shop = Shop::open().await;
+    for (target, status) in [
+        ("/orders/..", "400"),
+        ("/orders/../healthz", "404"),
+        ("/orders/./x", "404"),
+        ("http://elsewhere/healthz", "200"),
+        ("*", "404"),
+        ("healthz", "404"),
+        ("/healthz#x", "200"),
+        ("/orders/a b", "400"),
+        ("/\u{1}", "400"),
+    ] {
+        let first = raw(&shop, &format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
+        assert!(first.split(' ').nth(1).is_some_and(|found| found == status), "{target}: {first}");
+    }
+    let smuggled = "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello";
+    assert!(raw(&shop, smuggled).await.starts_with("HTTP/1.1 400"));
+    let endless = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(1_000_000));
+    assert!(raw_or_closed(&shop, &endless).await);
+    assert_eq!(shop.get("/healthz").await.body, json!({"status": "ok"}));
+}
+
+/// Whether a head that is too long is answered with 431, or the connection is closed on it.
+async fn raw_or_closed(shop: &Shop, request: &str) -> bool {
+    let mut connection = TcpStream::connect(shop.dev.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let mut answer = Vec::new();
+    let closed = connection.write_all(request.as_bytes()).await.is_err()
+        | tokio::time::timeout(super::DEADLINE, connection.read_to_end(&mut answer)).await.expect("no answer").is_err();
+    closed || answer.starts_with(b"HTTP/1.1 431")
+}
+
+#[tokio::test]
+async fn parameters_are_known_given_once_and_keep_their_rules() {
+    let shop = Shop::open().await;
+    let path = shop.place("k", &order("c", &[line(1, 1, 5)])).await;
+    let stream = path.replace("/orders/", "order-");
+    let count = "whole number from 1 to 500";
+    let (customer, events) = ("/customers/c/orders".to_owned(), format!("/audit/events?stream={stream}"));
+    let history = format!("/audit/streams/{stream}");
+    let lists = [format!("{customer}?"), "/bestsellers?".to_owned(), format!("{history}?"), format!("{events}&")];
+    for list in &lists {
+        for wrong in ["0", "501", "abc", "-1", "1.0", "18446744073709551616", "+", "%FF"] {
+            shop.get(&format!("{list}limit={wrong}")).await.breaks("limit", count);
+        }
+        assert_eq!(shop.get(&format!("{list}limit=500")).await.status, 200);
+        shop.get(&format!("{list}limit=1&limit=1")).await.breaks("limit", "once");
+        shop.get(&format!("{list}limt=1")).await.breaks("limt", "is not known here; known are");
+        shop.get(&format!("{list}%00=1")).await.breaks("\0", "is not known here");
+    }
+    let cursor = "must be one that an earlier answer to the same question gave";
+    let cases = [
+        (format!("{path}?at_last=1"), "at_last", "not known"),
+        (format!("{path}?at_least=1&at_least=1"), "at_least", "once"),
+        (format!("{history}/verify?from=1"), "from", "not known"),
+        (format!("{customer}?status=open"), "status", "must be placed"),
+        (format!("{customer}?status=Placed"), "status", "must be placed"),
+        (format!("{customer}?cursor=x"), "cursor", cursor),
+        (format!("{customer}?cursor=eyJ2ZXJzaW9uIjoxfQ"), "cursor", cursor),
+        (format!("{customer}?cursor=%00"), "cursor", cursor),
+        ("/bestsellers?day=2026-02-30".into(), "day", "must be a day"),
+        ("/bestsellers?day=2026-2-3".into(), "day", "must be a day"),
+        ("/bestsellers?day=today".into(), "day", "must be a day"),
+        ("/bestsellers?day=2026-11-22T00:00:00Z".into(), "day", "must be a day"),
+        (format!("{history}?from=0"), "from", "whole number from 1"),
+        (format!("{history}?from=-1"), "from", "whole number from 1"),
+        ("/audit/events".into(), "stream", "is required"),
+        ("/audit/events?stream=x".into(), "stream", "a stream name"),
+        (format!("{events}&order=up"), "order", "asc or desc"),
+        (format!("{events}&from=yesterday"), "from", "must be a time"),
+        (format!("{events}&to=2026-11-22"), "to", "must be a time"),
+        (format!("{events}&from=2026-11-22T10:00:00"), "from", "must be a time"),
+        (format!("{events}&cursor=eyJyb3ciOiIxIn0"), "cursor", cursor),
+        (format!("{events}&cursor=%22"), "cursor", cursor),
+        // {"version":0} and {"version":18446744073709551615}
+        (format!("{events}&cursor=eyJ2ZXJzaW9uIjowfQ"), "cursor", cursor),
+        (format!("{events}&cursor=eyJ2ZXJzaW9uIjoxODQ0Njc0NDA3MzcwOTU1MTYxNX0"), "cursor", cursor),
+    ];
+    for (path, field, rule) in cases {
+        shop.get(&path).await.breaks(field, rule);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_list_leads_nowhere_else() {
+    let shop = Shop::open().await;
+    for customer in ["ann", "bob"] {
+        for number in 0..3 {
+            shop.place(&format!("{customer}-{number}"), &order(customer, &[line(1, 1, 5)])).await;
+        }
+    }
+    let page = super::eventually("the orders are listed", || async {
+        let page = shop.get("/customers/ann/orders?limit=2").await.body;
+        Some(page).filter(|page| page["next_cursor"].is_string() && page["orders"].as_array().unwrap().len() == 2)
+    });
+    let cursor = page.await["next_cursor"].as_str().unwrap().to_owned();
+    let answer = shop.get(&format!("/customers/bob/orders?limit=2&cursor={cursor}")).await;
+    answer.breaks("cursor", "must be one that an earlier answer to the same question gave");
+}

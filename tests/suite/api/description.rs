@@ -1,0 +1,197 @@
+//! The OpenAPI document, held against what the program answers.
+
+use super::{Answer, Shop, isbn, line, order, order_stream, sent};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Every call of the contract that there is so far.
+const CALLS: [&str; 17] = [
+    "get /audit/events",
+    "get /audit/streams/{stream}",
+    "get /audit/streams/{stream}/verify",
+    "get /bestsellers",
+    "get /customers/{id}/orders",
+    "get /healthz",
+    "get /orders/{id}",
+    "get /stock/{isbn}",
+    "post /orders",
+    "post /orders/{id}/cancel",
+    "post /orders/{id}/confirm",
+    "post /orders/{id}/reject",
+    "post /orders/{id}/ship",
+    "post /stock/{isbn}/commit",
+    "post /stock/{isbn}/receive",
+    "post /stock/{isbn}/release",
+    "post /stock/{isbn}/reserve",
+];
+
+/// What breaks the schema, by the place in the answer. A field that the schema does not know breaks it too.
+fn broken(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
+    if let Some(name) = schema["$ref"].as_str() {
+        let schema = document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("no {name}"));
+        return broken(document, schema, value, place);
+    }
+    if let Some(any) = schema["oneOf"].as_array().or_else(|| schema["anyOf"].as_array()) {
+        let fits = any.iter().any(|schema| broken(document, schema, value, place).is_empty());
+        return if fits { Vec::new() } else { vec![format!("{place} is none of {any:?}")] };
+    }
+    if let Some(all) = schema["allOf"].as_array() {
+        return all_of(document, all, value, place);
+    }
+    if !is_of_type(&schema["type"], value) {
+        return vec![format!("{place} is {value}, not {}", schema["type"])];
+    }
+    match value {
+        Value::Object(fields) => {
+            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let missing =
+                required.filter(|name| !fields.contains_key(*name)).map(|name| format!("{place}.{name} is missing"));
+            let open = schema["properties"].is_null();
+            let parts = fields.iter().flat_map(|(name, value)| {
+                let place = format!("{place}.{name}");
+                match (&schema["properties"][name], &schema["additionalProperties"]) {
+                    (Value::Null, Value::Null | Value::Bool(_)) if open => Vec::new(),
+                    (Value::Null, Value::Null | Value::Bool(_)) => vec![format!("{place} is not described")],
+                    (Value::Null, schema) | (schema, _) => broken(document, schema, value, &place),
+                }
+            });
+            missing.chain(parts).collect()
+        }
+        Value::Array(items) => {
+            let parts = items.iter().enumerate();
+            parts
+                .flat_map(|(index, item)| broken(document, &schema["items"], item, &format!("{place}[{index}]")))
+                .collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
+}
+
+/// What breaks one of several schemas that describe parts of one object.
+fn all_of(document: &Value, all: &[Value], value: &Value, place: &str) -> Vec<String> {
+    let mut merged = json!({"type": "object", "properties": {}, "required": []});
+    for part in all {
+        let part = part["$ref"].as_str().map_or(part, |name| document.pointer(name.trim_start_matches('#')).unwrap());
+        let required = part["required"].as_array().cloned().unwrap_or_default();
+        merged["required"].as_array_mut().unwrap().extend(required);
+        let properties = part["properties"].as_object().cloned().unwrap_or_default();
+        merged["properties"].as_object_mut().unwrap().extend(properties);
+    }
+    broken(document, &merged, value, place)
+}
+
+fn is_of_type(wanted: &Value, value: &Value) -> bool {
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    match wanted {
+        Value::Array(types) => types.iter().any(|wanted| wanted == found),
+        Value::String(wanted) => wanted == found || (wanted == "number" && found == "integer"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => true,
+    }
+}
+
+/// The calls that the document describes.
+fn described(document: &Value) -> BTreeSet<String> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths
+        .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
+        .collect()
+}
+
+/// Asserts that an answer is as its call is described.
+#[track_caller]
+fn fits(document: &Value, call: &str, answer: &Answer) {
+    let (method, path) = call.split_once(' ').unwrap();
+    let responses = &document["paths"][path][method]["responses"];
+    let status = answer.status.to_string();
+    let response = responses.get(&status).or_else(|| responses.get(format!("{}XX", &status[..1])));
+    let response = response.unwrap_or_else(|| panic!("{call} does not describe {status}"));
+    let media = answer.header("content-type");
+    let schema =
+        response["content"].get(media).unwrap_or_else(|| panic!("{call} does not describe {media}: {response}"));
+    assert_eq!(broken(document, &schema["schema"], &answer.body, call), [""; 0]);
+}
+
+#[tokio::test]
+async fn every_call_is_described_and_every_described_call_exists() {
+    let shop = Shop::open().await;
+    let document = shop.get("/openapi.json").await;
+    assert_eq!((document.status, document.header("content-type")), (200, "application/json"));
+    assert!(super::text(&document.body["openapi"]).starts_with("3.1."), "{}", document.body["openapi"]);
+    let described = described(&document.body);
+    assert_eq!(described, CALLS.map(str::to_owned).into(), "described, and known to this test");
+    for call in described {
+        let (method, path) = call.split_once(' ').unwrap();
+        let (id, isbn) = ("6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", isbn(7));
+        let path = path.replace("{id}", id).replace("{isbn}", &isbn).replace("{stream}", "stock-1");
+        let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        let answer = sent(shop.http.request(method, shop.url(&path))).await;
+        let nowhere = format!("there is nothing at {path}");
+        assert!(answer.status != 405 && answer.body["detail"] != nowhere, "{call}: {answer:?}");
+        fits(&document.body, &call, &answer);
+    }
+}
+
+#[tokio::test]
+async fn answers_are_as_they_are_described() {
+    let shop = Shop::open().await;
+    let document = shop.get("/openapi.json").await.body;
+    let placed = shop.command("/orders", "k", &order("c", &[line(1, 1, 5), line(2, 1, 5)])).await;
+    fits(&document, "post /orders", &placed);
+    let path = placed.header("location").to_owned();
+    let stream = order_stream(&path);
+    fits(
+        &document,
+        "post /orders/{id}/ship",
+        &shop.command(&format!("{path}/ship"), "s", &json!({"tracking_code": "T"})).await,
+    );
+    fits(
+        &document,
+        "post /orders/{id}/cancel",
+        &shop.command(&format!("{path}/cancel"), "c", &json!({"reason": "r"})).await,
+    );
+    fits(&document, "get /orders/{id}", &shop.get(&format!("{path}?at_least=2")).await);
+    fits(&document, "get /orders/{id}", &shop.get(&format!("{path}?at_least=9")).await);
+    let book = isbn(7);
+    fits(
+        &document,
+        "post /stock/{isbn}/receive",
+        &shop.command(&format!("/stock/{book}/receive"), "k", &json!({"quantity": 1})).await,
+    );
+    fits(&document, "get /stock/{isbn}", &shop.get(&format!("/stock/{book}?at_least=1")).await);
+    fits(&document, "get /audit/streams/{stream}", &shop.get(&format!("/audit/streams/{stream}")).await);
+    fits(&document, "get /audit/streams/{stream}/verify", &shop.get(&format!("/audit/streams/{stream}/verify")).await);
+    fits(&document, "get /audit/events", &shop.get(&format!("/audit/events?stream={stream}&limit=1")).await);
+    fits(&document, "get /healthz", &shop.get("/healthz").await);
+    let listed = super::eventually("the order is listed", || async {
+        let page = shop.get("/customers/c/orders?limit=1").await;
+        Some(page).filter(|page| !page.body["orders"].as_array().unwrap().is_empty())
+    });
+    fits(&document, "get /customers/{id}/orders", &listed.await);
+    shop.place("l", &order("c", &[line(1, 1, 5)])).await;
+    let sold = super::eventually("the book is counted", || async {
+        let page = shop.get("/bestsellers").await;
+        Some(page).filter(|page| !page.body["books"].as_array().unwrap().is_empty())
+    });
+    fits(&document, "get /bestsellers", &sold.await);
+}
+
+#[test]
+fn the_checker_sees_what_is_missing_strange_or_of_another_type() {
+    let document = json!({"book": {"type": "object", "required": ["isbn"],
+        "properties": {"isbn": {"type": "string"}, "copies": {"type": ["integer", "null"]}}}});
+    let check = |value| broken(&document, &json!({"$ref": "#/book"}), &value, "book");
+    assert_eq!(check(json!({"isbn": "1", "copies": null})), [""; 0]);
+    assert_eq!(check(json!({"copies": 1})), ["book.isbn is missing"]);
+    assert_eq!(check(json!({"isbn": "1", "price": 1})), ["book.price is not described"]);
+    assert_eq!(check(json!({"isbn": 1})).len(), 1);
+    assert_eq!(check(json!([])).len(), 1);
+}

@@ -1,0 +1,92 @@
+//! The program as a process: what it prints, how it ends.
+//!
+//! | module | what it asks |
+//! |---|---|
+//! | [`wording`] | can a newcomer find out what it takes, and what is wrong? |
+//! | [`start`] | `dev`: where it cannot run, and what it keeps |
+//! | [`stop`] | does it end when it is asked to, and not before its answers? |
+//! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
+#![cfg(test)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends at what it did not expect"
+)]
+
+mod operate;
+mod start;
+mod stop;
+mod wording;
+
+use crate::program::{Dev, ledgerfold};
+use reqwest::Client;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::process::Command;
+
+/// Far above what any command needs, so that only a broken one meets it.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How a run of the program ended.
+#[derive(Debug)]
+struct Ended {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    /// Asserts that it failed with one clear line on standard error, and nothing else anywhere.
+    #[track_caller]
+    fn failed_saying(&self, part: &str) {
+        assert_eq!((self.status, &*self.stdout), (3, ""), "{self:?}");
+        let one_line = self.stderr.lines().count() == 1 && self.stderr.starts_with("ledgerfold: ");
+        assert!(one_line && self.stderr.contains(part), "not {part:?}: {self:?}");
+    }
+
+    /// Asserts that it was used wrongly, and said how.
+    #[track_caller]
+    fn is_wrong_use(&self, part: &str) {
+        assert_eq!((self.status, &*self.stdout), (2, ""), "{self:?}");
+        assert!(self.stderr.starts_with("error: ") && self.stderr.contains(part), "not {part:?}: {self:?}");
+    }
+
+    /// Asserts that it is done, without a word on standard error.
+    #[track_caller]
+    fn done(self) -> String {
+        assert_eq!((self.status, &*self.stderr), (0, ""), "{self:?}");
+        self.stdout
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// Runs the program to its end.
+async fn run<const N: usize>(arguments: [&str; N]) -> Ended {
+    ended(ledgerfold(arguments)).await
+}
+
+async fn ended(mut command: Command) -> Ended {
+    let output = tokio::time::timeout(DEADLINE, command.output()).await.expect("it does not end").unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let status = output.status.code().expect("it was killed");
+    Ended { status, stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn client() -> Client {
+    Client::builder().timeout(DEADLINE).no_proxy().build().unwrap()
+}
+
+/// Takes copies of a book into the house of a running program, so many times.
+async fn receive(dev: &Dev, times: usize) {
+    let (http, url) = (client(), format!("{}/stock/9780306406157/receive", dev.url));
+    for _ in 0..times {
+        let answer = http.post(&url).json(&json!({"quantity": 5})).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+}

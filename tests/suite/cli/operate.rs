@@ -1,0 +1,182 @@
+//! `ledgerfold tables` and `ledgerfold audit`, on a folder that nobody has open and on a running system.
+
+use super::{Dev, Ended, ended, receive, run};
+use crate::api::seed::{clients, receive_at_once};
+use crate::program::ledgerfold;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::process::Stdio;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+
+const STREAM: &str = "stock-9780306406157";
+
+/// A running system, and the environment in which its operator works.
+struct Running {
+    dev: Dev,
+    exports: Vec<(String, String)>,
+    _data: TempDir,
+}
+
+impl Running {
+    async fn start() -> Self {
+        let data = TempDir::new().unwrap();
+        let mut dev = Dev::start(data.path()).await;
+        let exports = dev.exports().await;
+        Self { dev, exports, _data: data }
+    }
+
+    async fn operate<const N: usize>(&self, arguments: [&str; N]) -> Ended {
+        let mut command = ledgerfold(arguments);
+        command.envs(self.exports.iter().cloned());
+        ended(command).await
+    }
+
+    fn endpoint(&self, service: &str) -> String {
+        let name = format!("AWS_ENDPOINT_URL_{service}");
+        self.exports.iter().find(|(found, _)| *found == name).unwrap().1.clone()
+    }
+
+    /// Makes more of what came in first, as nobody should.
+    async fn tamper(&self) {
+        let table = clients(&self.exports).dynamodb;
+        let items = table.scan().table_name("ledgerfold-events").send().await.unwrap().items.unwrap();
+        let first = |item: &HashMap<String, AttributeValue>| item["version"] == AttributeValue::N("1".to_owned());
+        let mut item = items.into_iter().find(first).unwrap();
+        let written = item["commits"].as_s().unwrap();
+        let forged = written.replace("\"quantity\":5", "\"quantity\":50");
+        assert_ne!(&forged, written);
+        item.insert("commits".to_owned(), AttributeValue::S(forged));
+        table.put_item().table_name("ledgerfold-events").set_item(Some(item)).send().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn tables_may_be_made_again_where_they_are() {
+    let system = Running::start().await;
+    let first = system.operate(["tables", "create"]).await.done();
+    assert_eq!(first.lines().next().unwrap().split_whitespace().collect::<Vec<_>>(), ["KIND", "FOR", "WHERE"]);
+    let sqs = system.endpoint("SQS");
+    for word in ["ledgerfold-events", "ledgerfold-read-models", "projection orders", &sqs] {
+        assert!(first.contains(word), "no {word} in {first}");
+    }
+    assert_eq!(system.operate(["tables", "create"]).await.done(), first);
+    let made = system.operate(["tables", "create", "--json"]).await.json();
+    assert_eq!(
+        (&made["events"], &made["read_models"]),
+        (&json!("ledgerfold-events"), &json!("ledgerfold-read-models"))
+    );
+    assert!(made["queues"].as_array().unwrap().iter().all(|queue| queue["url"].as_str().unwrap().starts_with(&sqs)));
+    let other = system.operate(["tables", "create", "--prefix", "shop-2", "--json"]).await.json();
+    assert_eq!(other["events"], "shop-2-events");
+    receive(&system.dev, 1).await;
+}
+
+#[tokio::test]
+async fn a_history_is_shown_for_people_and_for_programs() {
+    let system = Running::start().await;
+    receive(&system.dev, 12).await;
+    let table = system.operate(["audit", "history", STREAM]).await.done();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((lines.len(), lines[0].split_whitespace().next()), (13, Some("VERSION")));
+    for word in ["dev", "StockReceived", "{\"quantity\":5}"] {
+        assert!(lines[12].starts_with("12 ") && lines[12].contains(word), "no {word} in {}", lines[12]);
+    }
+    let part = system.operate(["audit", "history", STREAM, "--from", "3", "--limit", "4"]).await.done();
+    assert_eq!((part.lines().count(), part.lines().last()), (6, Some("… up to version 12; go on with --from 7")));
+    let json = system.operate(["audit", "history", STREAM, "--from", "3", "--limit", "4", "--json"]).await.json();
+    let versions: Vec<&Value> = json["events"].as_array().unwrap().iter().map(|event| &event["version"]).collect();
+    assert_eq!((versions, &json["next_from"]), (vec![&json!(3), &json!(4), &json!(5), &json!(6)], &json!(7)));
+    let answer = reqwest::get(format!("{}/audit/streams/{STREAM}?from=3&limit=4", system.dev.url)).await.unwrap();
+    assert_eq!(json, answer.json::<Value>().await.unwrap(), "the API shows the same");
+}
+
+#[tokio::test]
+async fn what_is_as_it_was_written_is_verified() {
+    let system = Running::start().await;
+    receive(&system.dev, 3).await;
+    let one = system.operate(["audit", "verify", STREAM]).await.done();
+    assert!(one.starts_with(&format!("{STREAM} is what was written: 3 commits, head 3 ")), "{one}");
+    let one = system.operate(["audit", "verify", STREAM, "--json"]).await.json();
+    assert_eq!((&one["verified"], &one["commits"], &one["broken_at"]), (&json!(true), &json!(3), &Value::Null));
+    let all = system.operate(["audit", "verify", "--all"]).await.done();
+    assert_eq!(all, "streams: 1, commits that fit: 3, broken streams: 0\n");
+}
+
+#[tokio::test]
+async fn a_break_is_found_and_ends_with_1() {
+    let system = Running::start().await;
+    receive(&system.dev, 3).await;
+    system.tamper().await;
+    for arguments in [["audit", "verify", STREAM], ["audit", "verify", "--all"]] {
+        let found = system.operate(arguments).await;
+        assert_eq!((found.status, &*found.stderr), (1, ""), "{found:?}");
+        assert!(found.stdout.contains(&format!("{STREAM} is BROKEN at version ")), "{found:?}");
+    }
+    let one = system.operate(["audit", "verify", STREAM, "--json"]).await;
+    assert_eq!((one.status, &one.json()["verified"]), (1, &json!(false)));
+    assert!(one.json()["broken_at"]["version"].is_u64() && one.json()["broken_at"]["reason"].is_string(), "{one:?}");
+    let all = system.operate(["audit", "verify", "--all", "--json"]).await;
+    assert_eq!((all.status, &all.json()["verified"], &all.json()["streams"]), (1, &json!(false), &json!(1)));
+    assert_eq!(all.json()["broken"][0], one.json());
+    let answer = reqwest::get(format!("{}/audit/streams/{STREAM}/verify", system.dev.url)).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.json::<Value>().await.unwrap()), (200, one.json()));
+}
+
+#[tokio::test]
+async fn a_stopped_folder_is_audited_where_it_lies() {
+    let data = TempDir::new().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let dev = Dev::start(data.path()).await;
+    receive(&dev, 3).await;
+    assert_eq!(dev.interrupt().await, 0);
+    let history = run(["audit", "history", STREAM, "--data", folder, "--json"]).await;
+    assert_eq!((history.status, history.json()["events"].as_array().unwrap().len()), (0, 3));
+    assert_eq!(run(["audit", "verify", STREAM, "--data", folder]).await.status, 0);
+    run(["audit", "history", "order-1", "--data", folder]).await.failed_saying("there is no stream order-1");
+    run(["audit", "verify", "order-1", "--data", folder]).await.failed_saying("there is no stream order-1");
+    let missing = data.path().join("typo");
+    let ended = run(["audit", "verify", "--all", "--data", missing.to_str().unwrap()]).await;
+    ended.failed_saying("there is no folder ");
+    assert!(!missing.exists());
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_or_is_not_named_is_told_in_one_line() {
+    let system = Running::start().await;
+    system.operate(["audit", "history", "order-1"]).await.failed_saying("there is no stream order-1");
+    system
+        .operate(["audit", "verify", "order-1", "--prefix", "no"])
+        .await
+        .failed_saying("table \"no-events\" does not exist");
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    for arguments in [["audit", "verify", "order-1"], ["audit", "history", "order-1"], ["tables", "create", "--json"]] {
+        let mut command = ledgerfold(arguments);
+        command.args(["--endpoint", &endpoint]);
+        ended(command).await.failed_saying("Connection refused");
+    }
+    let mut command = ledgerfold(["audit", "verify", "--all"]);
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nowhere");
+    ended(command).await.failed_saying("no system is named: export the line that `ledgerfold dev` prints");
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_early_is_no_failure() {
+    let system = Running::start().await;
+    receive_at_once(&system.exports, "9780306406157", 1_000, 1).await;
+    let mut command = ledgerfold(["audit", "history", STREAM, "--limit", "1000"]);
+    command.envs(system.exports.iter().cloned()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdout = BufReader::with_capacity(64, child.stdout.take().unwrap());
+    let mut first = String::new();
+    stdout.read_line(&mut first).await.unwrap();
+    drop(stdout);
+    assert!(first.starts_with("VERSION"), "{first}");
+    let status = tokio::time::timeout(super::DEADLINE, child.wait()).await.expect("it does not end").unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
+    assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+}

@@ -1,0 +1,56 @@
+//! Help, and wrong use.
+
+use super::run;
+
+#[tokio::test]
+async fn every_command_explains_itself_with_an_example() {
+    for (arguments, words) in [
+        (
+            vec!["--help"],
+            vec!["dev", "tables", "audit", "Exit status: 0 done, 1 a negative answer", "2 wrong use, 3 a failure"],
+        ),
+        (vec!["dev", "--help"], vec!["--port", "8080", "--data", ".ledgerfold", "--fresh"]),
+        (vec!["tables", "create", "--help"], vec!["--endpoint", "--data", "--prefix", "--json"]),
+        (vec!["audit", "history", "--help"], vec!["--from", "--limit", "--json", "--data"]),
+        (vec!["audit", "verify", "--help"], vec!["--all", "--json", "Exit 1"]),
+    ] {
+        let help = super::ended(super::ledgerfold(arguments.iter().copied())).await.done();
+        assert!(help.contains("Examples:\n  ledgerfold ") || help.contains("  ledgerfold dev"), "{help}");
+        assert!(help.contains("Usage: ledgerfold "), "{help}");
+        let flat = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in words {
+            assert!(flat.contains(word), "no {word:?} in {help}");
+        }
+    }
+    for group in ["tables", "audit"] {
+        let help = run([group, "--help"]).await.done();
+        assert!(help.contains("Commands:"), "{help}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_command_it_is_dev() {
+    let help = run(["--help"]).await.done();
+    assert!(help.contains("Without a command, `dev` runs."), "{help}");
+    assert_eq!(run(["--version"]).await.done(), format!("ledgerfold {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
+async fn wrong_use_is_told_and_ends_with_2() {
+    run(["frobnicate"]).await.is_wrong_use("unrecognized subcommand 'frobnicate'");
+    run(["dev", "--prot", "1"]).await.is_wrong_use("unexpected argument '--prot'");
+    run(["dev", "--port", "65536"]).await.is_wrong_use("65536 is not in 0..=65535");
+    run(["dev", "--data", ""]).await.is_wrong_use("--data");
+    run(["audit", "verify"]).await.is_wrong_use("<STREAM>");
+    run(["audit", "verify", "--all", "order-1"]).await.is_wrong_use("--all");
+    run(["audit", "verify", "nonsense"]).await.is_wrong_use("a stream name is a category, '-' and a key");
+    run(["audit", "history", "Order-1"]).await.is_wrong_use("lower-case letters");
+    run(["audit", "history", "order-1", "--from", "0"]).await.is_wrong_use("--from");
+    run(["audit", "history", "order-1", "--limit", "0"]).await.is_wrong_use("--limit");
+    run(["audit", "history", "order-1", "--endpoint", "http://127.0.0.1:1", "--data", "x"])
+        .await
+        .is_wrong_use("--data");
+    run(["audit", "history", "order-1", "--endpoint", "127.0.0.1:1"]).await.is_wrong_use("an address such as http://");
+    run(["audit", "history", "order-1", "--endpoint", "nonsense"]).await.is_wrong_use("an address such as http://");
+    run(["audit", "history", "order-1", "--prefix", "a b"]).await.is_wrong_use("letters, digits");
+}

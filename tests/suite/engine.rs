@@ -1,0 +1,19 @@
+//! Which engine the environment names: the contract suites run the same cases on each.
+//!
+//! `LEDGERFOLD_TEST_ENDPOINT` is the endpoint; without it, every case starts the embedded engine on a file of its own.
+//! `LEDGERFOLD_TEST_ENGINE=ministack` tells which deviations to expect at that endpoint.
+
+/// Which deviations from AWS to expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EngineKind {
+    Embedded,
+    Ministack,
+    Other,
+}
+
+/// The endpoint that the environment names and what answers there; nothing for the embedded engine.
+pub(crate) fn named() -> Option<(String, EngineKind)> {
+    let endpoint = std::env::var("LEDGERFOLD_TEST_ENDPOINT").ok()?;
+    let ministack = std::env::var("LEDGERFOLD_TEST_ENGINE").is_ok_and(|engine| engine == "ministack");
+    Some((endpoint, if ministack { EngineKind::Ministack } else { EngineKind::Other }))
+}

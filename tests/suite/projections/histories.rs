@@ -1,0 +1,113 @@
+//! Long random histories under everything that a queue and a process can do, drawn by a seed.
+//!
+//! `LEDGERFOLD_TEST_SEED=<number>` repeats a run; a failed one tells its number.
+
+use super::fold::ReadModel;
+use super::messages::{Message, deliver};
+use super::random_history::write_history;
+use super::wire::{Fault, Wire};
+use super::world::World;
+use eventstore::Batch;
+use fastrand::Rng;
+use futures::future::join_all;
+use projections::Projection;
+
+/// How often the queue brings back what was not done.
+const MAX_RECEIVES: usize = 50;
+
+fn seed() -> u64 {
+    let given = std::env::var("LEDGERFOLD_TEST_SEED").ok();
+    given.map_or_else(|| fastrand::u64(..), |text| text.parse().expect("LEDGERFOLD_TEST_SEED is a number"))
+}
+
+/// What the queue makes of the batches: delayed, repeated, lost; some without their commits.
+fn queue(batches: &[&Batch], rng: &mut Rng) -> Vec<Message> {
+    let mut places: Vec<(usize, Message)> = Vec::new();
+    for (index, batch) in batches.iter().enumerate() {
+        let message = if rng.u32(..10) == 0 { Message::address_of(batch) } else { Message::of(batch) };
+        let copies = [0, 1, 1, 1, 1, 2][rng.usize(..6)];
+        for _ in 0..copies {
+            let delay = if rng.u32(..5) == 0 { rng.usize(..200) } else { rng.usize(..3) };
+            places.push((index + delay, message.clone()));
+        }
+    }
+    places.sort_by_key(|(place, _)| *place);
+    places.into_iter().map(|(_, message)| message).collect()
+}
+
+fn fault(rng: &mut Rng) -> Option<Fault> {
+    let request = rng.usize(1..=4);
+    [None, None, Some(Fault::DiesBefore(request)), Some(Fault::DiesAfter(request)), Some(Fault::LosesAnswer(request))]
+        [rng.usize(..5)]
+}
+
+/// One projector: takes its share of the queue in events of Lambda, dies again and again, and leaves what came back.
+async fn project(world: &World, projection: Projection, share: Vec<Message>, mut rng: Rng) -> Vec<Message> {
+    let wire = Wire::default();
+    let handler = world.handler_over(projection, &wire);
+    let (mut rest, mut left) = (share.as_slice(), Vec::new());
+    while !rest.is_empty() {
+        let (event, behind) = rest.split_at(rng.usize(1..=10).min(rest.len()));
+        wire.arm(fault(&mut rng));
+        let failed = deliver(&handler, event).await;
+        // Half of what comes back is lost on the way.
+        let again = event.iter().filter(|message| failed.contains(&message.id) && rng.bool());
+        left.extend(again.cloned());
+        rest = behind;
+    }
+    left
+}
+
+/// Two to four projectors at once, as long as something comes back.
+async fn project_together(world: &World, projection: Projection, mut queue: Vec<Message>, rng: &mut Rng) {
+    // What is still not done after so many receives is lost: the last messages will tell.
+    for _ in 0..MAX_RECEIVES {
+        let projectors = rng.usize(2..=4);
+        let mut shares = vec![Vec::new(); projectors];
+        for message in queue {
+            shares[rng.usize(..projectors)].push(message);
+        }
+        let work = shares.into_iter().map(|share| project(world, projection, share, rng.fork()));
+        queue = join_all(work).await.concat();
+        if queue.is_empty() {
+            return;
+        }
+    }
+}
+
+/// One delivery of the last message of each stream, without any fault.
+async fn deliver_last(world: &World, projection: Projection, batches: &[&Batch]) {
+    let handler = world.handler(projection);
+    let messages: Vec<Message> = batches.iter().map(|batch| Message::of(batch)).collect();
+    for event in messages.chunks(10) {
+        assert!(deliver(&handler, event).await.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_random_history_ends_in_the_pure_fold() {
+    let seed = seed();
+    let told = format!("LEDGERFOLD_TEST_SEED={seed}");
+    let mut rng = Rng::with_seed(seed);
+    let world = World::start().await;
+    let history = write_history(&world.store, &mut rng).await;
+    let mut batches: Vec<&Batch> = history.iter().flat_map(|(_, batches)| batches).collect();
+    batches.sort_by_key(|batch| batch.commits[0].recorded_at);
+    let lines = world.resources.routes.iter().map(|route| {
+        let concerned = |batch: &&&Batch| batch.stream.category() == route.projection.category;
+        let concerned: Vec<&Batch> = batches.iter().filter(concerned).copied().collect();
+        let (queue, mut rng) = (queue(&concerned, &mut rng), rng.fork());
+        let world = &world;
+        async move { project_together(world, route.projection, queue, &mut rng).await }
+    });
+    join_all(lines).await;
+    for route in &world.resources.routes {
+        let last = history.iter().filter(|(stream, _)| stream.category() == route.projection.category);
+        let last: Vec<&Batch> = last.filter_map(|(_, batches)| batches.last()).collect();
+        deliver_last(&world, route.projection, &last).await;
+    }
+    let streams = history.iter().map(|(stream, _)| stream);
+    let expected = ReadModel::of_streams(&world.store, streams).await;
+    assert!(expected.len() > 40, "{told}: the history is too short");
+    assert_eq!(ReadModel::of_rows(&world.rows().await, ""), expected, "{told}");
+}

@@ -1,0 +1,30 @@
+//! Read models equal the pure fold of the store, whatever the queue does; and what fan-out promises.
+//!
+//! The engines are real, over HTTP; the handlers are called with the payloads of Lambda. [`fold`] folds the store a second
+//! time, by other code. [`wire`] stands between a projector and DynamoDB: it counts requests and kills the projector.
+#![cfg(test)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed expectation is how a case fails"
+)]
+
+mod capture;
+mod crowds;
+mod fan_out;
+mod fences;
+mod fold;
+mod foreign_items;
+mod histories;
+mod messages;
+mod older_program;
+mod orderings;
+mod poison;
+mod queue_failures;
+mod random_history;
+mod shop;
+mod whole_line;
+mod wire;
+mod world;

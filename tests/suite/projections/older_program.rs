@@ -1,0 +1,70 @@
+//! An older program meets an event of a newer one in the middle of a commit; the newer program goes on from there.
+
+use super::fold::ReadModel;
+use super::messages::{deliver, ids, messages_of};
+use super::shop::{Stored, Writer, cancelled, new_order, placed, received, stock_of};
+use super::world::World;
+use eventstore::NewEvent;
+use projections::{Effect, Fact, FoldError, Kind, Projection, RowData, bestsellers, orders, stock};
+use serde_json::Value;
+
+/// The event that the older program does not know comes second in its commit.
+fn unknown(fact: &Fact<'_>) -> Result<(), FoldError> {
+    let event = &fact.event.event_type;
+    let known = event != "OrderCancelled" && fact.event.data.get() != r#"{"quantity":7}"#;
+    if known { Ok(()) } else { Err(FoldError::Beginning(event.clone())) }
+}
+
+fn row_fold(projection: Projection, row: Option<&Value>, fact: &Fact<'_>) -> Result<RowData, FoldError> {
+    unknown(fact)?;
+    match projection.kind {
+        Kind::SingleStream { fold } => fold(row, fact),
+        Kind::MultiStream { .. } => panic!("{} has rows of many streams", projection.name),
+    }
+}
+
+fn effect_fold(memory: Option<&Value>, fact: &Fact<'_>) -> Result<Effect, FoldError> {
+    unknown(fact)?;
+    match bestsellers::PROJECTION.kind {
+        Kind::MultiStream { fold, .. } => fold(memory, fact),
+        Kind::SingleStream { .. } => panic!("bestsellers have rows of many streams"),
+    }
+}
+
+/// The projection as the older program knows it.
+fn older(projection: Projection) -> Projection {
+    let kind = match projection.kind {
+        Kind::MultiStream { merge, .. } => Kind::MultiStream { fold: effect_fold, merge },
+        Kind::SingleStream { .. } if projection.name == stock::PROJECTION.name => {
+            Kind::SingleStream { fold: |row, fact| row_fold(stock::PROJECTION, row, fact) }
+        }
+        Kind::SingleStream { .. } => Kind::SingleStream { fold: |row, fact| row_fold(orders::PROJECTION, row, fact) },
+    };
+    Projection { kind, ..projection }
+}
+
+#[tokio::test]
+async fn a_newer_program_goes_on_in_the_middle_of_the_commit_at_which_an_older_one_stopped() {
+    let world = World::start().await;
+    let (order, book) = (new_order(), stock_of(1));
+    let order_events: [NewEvent; 2] = [placed("c", [(1, 2)]).stored(), cancelled("late").stored()];
+    let order_commit = Writer::new(&world.store, &order).append(order_events.to_vec()).await;
+    let book_commit = Writer::new(&world.store, &book).append(vec![received(5).stored(), received(7).stored()]).await;
+    let works = [
+        (orders::PROJECTION, &order_commit),
+        (stock::PROJECTION, &book_commit),
+        (bestsellers::PROJECTION, &order_commit),
+    ];
+    let mut half = ReadModel::default();
+    half.add(&order, &order_commit.commits, 1);
+    half.add(&book, &book_commit.commits, 1);
+    for (projection, batch) in works {
+        let messages = messages_of([batch]);
+        assert_eq!(deliver(&world.handler(older(projection)), &messages).await, ids(&messages));
+    }
+    assert_eq!(ReadModel::of_rows(&world.rows().await, ""), half);
+    for (projection, batch) in works {
+        assert!(deliver(&world.handler(projection), &messages_of([batch])).await.is_empty());
+    }
+    world.assert_exact([&order, &book]).await;
+}

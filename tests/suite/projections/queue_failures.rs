@@ -1,0 +1,102 @@
+//! Queues that do not take what fan-out sends: nothing is skipped, and nothing is delivered twice in the end.
+
+use super::fan_out::{hand_over, number, told};
+use super::shop::{Stored, Writer, confirmed, new_order, placed, received, stock_of, write};
+use super::world::{Received, World};
+use aws_sdk_sqs::types::QueueAttributeName;
+use eventstore::Batch;
+
+/// The largest message that a queue takes, in bytes: one that takes everything, and one that takes a small order only.
+const ANY_SIZE: &str = "1048576";
+const SMALL_ONLY: &str = "2048";
+
+async fn limit_messages(world: &World, consumer: &str, bytes: &str) {
+    let request = world.clients().sqs.set_queue_attributes().queue_url(&world.route(consumer).queue_url);
+    request.attributes(QueueAttributeName::MaximumMessageSize, bytes).send().await.unwrap();
+}
+
+/// Lets a consumer's route lead to a queue that is not there (yet: a deleted one could not be made again for a minute).
+fn lead_nowhere(world: &mut World, consumer: &str) {
+    let mut routes = world.resources.routes.iter_mut();
+    let route = routes.find(|route| route.projection.name == consumer).unwrap();
+    route.queue_url = route.queue_url.replace(".fifo", "-of-tomorrow.fifo");
+}
+
+/// Makes the queue that the consumer's route leads to.
+async fn create(world: &World, consumer: &str) {
+    let url = &world.route(consumer).queue_url;
+    let request = world.clients().sqs.create_queue().queue_name(url.rsplit('/').next().unwrap());
+    let made = request.attributes(QueueAttributeName::FifoQueue, "true").send().await.unwrap();
+    assert_eq!(made.queue_url(), Some(url.as_str()));
+}
+
+/// The order in which a stream's batches come, whatever else is between them.
+fn by_group(mut received: Vec<Received>) -> Vec<Received> {
+    received.sort_by(|a, b| a.group.cmp(&b.group));
+    received
+}
+
+fn all_told(batches: &[Batch]) -> Vec<Received> {
+    by_group(batches.iter().map(told).collect())
+}
+
+#[tokio::test]
+async fn a_missing_queue_is_told_by_the_first_record_that_it_should_have_had() {
+    let mut world = World::start().await;
+    let stock = write(&world.store, &stock_of(1), &[&received(5)]).await;
+    let orders = write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
+    let records = world.records(3).await;
+    lead_nowhere(&mut world, "bestsellers");
+    assert_eq!(hand_over(&world, &records).await, number(&records[1]));
+    create(&world, "bestsellers").await;
+    assert_eq!(hand_over(&world, &records[1..]).await, None);
+    assert_eq!(world.receive_all("bestsellers").await, all_told(&orders));
+    assert_eq!(world.receive_all("orders").await, all_told(&orders));
+    assert_eq!(world.receive_all("stock").await, all_told(&stock));
+}
+
+#[tokio::test]
+async fn a_refused_entry_is_told_and_a_repeat_after_the_repair_delivers_everything_once() {
+    let world = World::start().await;
+    let mut batches = Vec::new();
+    for number in 0..25 {
+        // Of three sends, the second holds two orders that are too large.
+        let books = if [14, 16].contains(&number) { 1..=60 } else { 1..=1 };
+        let placed = placed("c", books.map(|book| (book, 1)));
+        batches.extend(write(&world.store, &new_order(), &[&placed]).await);
+    }
+    let records = world.records(25).await;
+    limit_messages(&world, "orders", SMALL_ONLY).await;
+    let failed = hand_over(&world, &records).await;
+    assert_eq!(failed, number(&records[14]));
+    assert_eq!(hand_over(&world, &records[14..]).await, number(&records[14]), "it stays so until it is repaired");
+    limit_messages(&world, "orders", ANY_SIZE).await;
+    assert_eq!(hand_over(&world, &records[14..]).await, None);
+    for consumer in ["orders", "bestsellers"] {
+        assert_eq!(by_group(world.receive_all(consumer).await), all_told(&batches), "{consumer}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_failing_queues_the_earlier_record_counts() {
+    let mut world = World::start().await;
+    let order = new_order();
+    let mut writer = Writer::new(&world.store, &order);
+    let large = writer.append(vec![placed("c", (1..=60).map(|book| (book, 1))).stored()]).await;
+    let stock = write(&world.store, &stock_of(1), &[&received(5)]).await;
+    let small = writer.append(vec![confirmed().stored()]).await;
+    let records = world.records(3).await;
+    limit_messages(&world, "bestsellers", SMALL_ONLY).await;
+    lead_nowhere(&mut world, "stock");
+    assert_eq!(hand_over(&world, &records).await, number(&records[0]));
+    limit_messages(&world, "bestsellers", ANY_SIZE).await;
+    assert_eq!(hand_over(&world, &records).await, number(&records[1]));
+    create(&world, "stock").await;
+    assert_eq!(hand_over(&world, &records[1..]).await, None);
+    assert_eq!(world.receive_all("stock").await, all_told(&stock));
+    assert_eq!(world.receive_all("orders").await, [told(&large), told(&small)]);
+    // A later event may have overtaken the one that was refused: the fence knows.
+    let mut received = world.receive_all("bestsellers").await;
+    received.sort_by_key(|message| message.body["version"].as_u64());
+    assert_eq!(received, [told(&large), told(&small)]);
+}

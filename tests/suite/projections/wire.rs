@@ -1,0 +1,116 @@
+//! What stands between one projector and DynamoDB: it counts requests, kills the projector, and loses answers.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextMut,
+};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use std::sync::{Arc, Mutex};
+
+/// What goes wrong, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The projector dies before the n-th request from now on.
+    DiesBefore(usize),
+    /// The projector dies when the n-th request has been done, before it hears of it.
+    DiesAfter(usize),
+    /// The answer to the n-th request is lost; the SDK sends the request again.
+    LosesAnswer(usize),
+}
+
+/// A request that was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub(super) operation: String,
+    pub(super) status: u16,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    answered: Vec<Answered>,
+    requests: usize,
+    answers: usize,
+    fault: Option<Fault>,
+    dead: bool,
+}
+
+/// One projector's wire.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Wire(Arc<Mutex<State>>);
+
+impl Wire {
+    /// The client, over this wire.
+    pub(super) fn client(&self, client: &Client) -> Client {
+        Client::from_conf(client.config().to_builder().interceptor(self.clone()).build())
+    }
+
+    /// From now on the projector lives, until the fault.
+    pub(super) fn arm(&self, fault: Option<Fault>) {
+        let mut state = self.0.lock().unwrap();
+        (state.requests, state.answers, state.fault, state.dead) = (0, 0, fault, false);
+    }
+
+    /// Whether the fault has not come yet.
+    pub(super) fn is_armed(&self) -> bool {
+        self.0.lock().unwrap().fault.is_some()
+    }
+
+    /// The operations that were answered since the last call of this, and whether each was done.
+    pub(super) fn take(&self) -> Vec<Answered> {
+        std::mem::take(&mut self.0.lock().unwrap().answered)
+    }
+
+    /// The names of the operations that were answered since the last call.
+    pub(super) fn operations(&self) -> Vec<String> {
+        self.take().into_iter().map(|answered| answered.operation).collect()
+    }
+}
+
+impl State {
+    fn dies(&mut self) -> Result<(), BoxError> {
+        (self.dead, self.fault) = (true, None);
+        Err("the projector is dead".into())
+    }
+}
+
+impl Intercept for Wire {
+    fn name(&self) -> &'static str {
+        "Wire"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        _context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let mut state = self.0.lock().unwrap();
+        state.requests += 1;
+        if state.dead || state.fault == Some(Fault::DiesBefore(state.requests)) {
+            return state.dies();
+        }
+        Ok(())
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let mut state = self.0.lock().unwrap();
+        state.answers += 1;
+        let operation = config.load::<Metadata>().map(|metadata| metadata.name().to_owned()).unwrap_or_default();
+        state.answered.push(Answered { operation, status: context.response().status().as_u16() });
+        if state.dead || state.fault == Some(Fault::DiesAfter(state.answers)) {
+            return state.dies();
+        }
+        if state.fault == Some(Fault::LosesAnswer(state.answers)) {
+            state.fault = None;
+            *context.response_mut().status_mut() = 500.try_into()?;
+        }
+        Ok(())
+    }
+}

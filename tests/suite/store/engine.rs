@@ -1,0 +1,165 @@
+//! The engine under test, its tables, and the processes that use them.
+
+use super::wire::Wire;
+use crate::engine::{EngineKind, named};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use chrono::{DateTime, Utc};
+use eventstore::{Appended, Consistency, EventStore, Head, Item, Loaded, NewCommit, Options, StreamId};
+use ledgerfold::clients::Clients;
+use ledgerfold::local::dynamodb::DynamoDb;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+use tempfile::TempDir;
+
+/// A DynamoDB engine.
+pub(super) struct Engine {
+    pub(super) kind: EngineKind,
+    endpoint: String,
+    client: Client,
+    embedded: Option<(DynamoDb, TempDir)>,
+    /// To be deleted where the engine stays.
+    tables: Mutex<Vec<String>>,
+}
+
+/// A table of events of its own: the embedded engine remembers stream records of deleted tables, so no name comes twice.
+pub(super) struct Table {
+    pub(super) name: String,
+    /// A client that nobody watches, for looking behind the store and for tampering.
+    pub(super) client: Client,
+}
+
+/// A store as one process has it, on a wire of its own.
+pub(super) struct Process {
+    pub(super) store: EventStore,
+    pub(super) wire: Wire,
+}
+
+impl Engine {
+    /// The engine that the environment names, or the embedded one on a new file.
+    pub(super) async fn start() -> Self {
+        let (endpoint, kind, embedded) = match named() {
+            Some((endpoint, kind)) => (endpoint, kind, None),
+            None => {
+                let folder = tempfile::tempdir().unwrap();
+                let dynamodb = DynamoDb::start(&folder.path().join("events.db")).await.unwrap();
+                (dynamodb.endpoint().to_owned(), EngineKind::Embedded, Some((dynamodb, folder)))
+            }
+        };
+        let client = Clients::at(&endpoint).await.dynamodb;
+        Self { kind, endpoint, client, embedded, tables: Mutex::default() }
+    }
+
+    /// Stops the embedded engine in order; another one loses the tables of the case.
+    pub(super) async fn stop(self) {
+        match self.embedded {
+            Some((dynamodb, _folder)) => dynamodb.stop().await,
+            None => {
+                for table in self.tables.into_inner().unwrap() {
+                    self.client.delete_table().table_name(table).send().await.unwrap();
+                }
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// A new table of events.
+    pub(super) async fn table(&self) -> Table {
+        let table = self.no_table();
+        table.process().store.create_table().await.unwrap();
+        self.tables.lock().unwrap().push(table.name.clone());
+        table
+    }
+
+    /// The name of a table that nobody made.
+    pub(super) fn no_table(&self) -> Table {
+        let name = format!("store-case-{:016x}", fastrand::u64(..));
+        Table { name, client: self.client.clone() }
+    }
+}
+
+impl Table {
+    pub(super) fn process(&self) -> Process {
+        self.process_with(options())
+    }
+
+    pub(super) fn process_with(&self, options: Options) -> Process {
+        let config = self.client.config();
+        let wire = Wire::over(config.http_client().unwrap());
+        // The SDK counts how often clients of one region try again, and stops when it is too often: a process has a count
+        // of its own.
+        let retries = RetryPartition::new(format!("process-{:016x}", fastrand::u64(..)));
+        let config = config.to_builder().http_client(wire.clone()).retry_partition(retries);
+        let client = Client::from_conf(config.build());
+        Process { store: EventStore::with_options(client, &self.name, options), wire }
+    }
+
+    /// The items of a stream as they lie in the table, whatever they are.
+    pub(super) async fn items(&self, stream: &StreamId) -> Vec<Item> {
+        let pages = self.client.query().table_name(&self.name).key_condition_expression("stream_id = :stream");
+        let pages = pages.expression_attribute_values(":stream", AttributeValue::S(stream.to_string()));
+        let mut items = pages.consistent_read(true).into_paginator().items().send();
+        let mut all = Vec::new();
+        while let Some(item) = items.next().await {
+            all.push(item.unwrap());
+        }
+        all
+    }
+
+    /// Writes an item over whatever is there.
+    pub(super) async fn put(&self, item: Item) {
+        self.client.put_item().table_name(&self.name).set_item(Some(item)).send().await.unwrap();
+    }
+
+    /// Writes up to 25 items at once.
+    pub(super) async fn put_all(&self, items: Vec<Item>) {
+        let put = |item| PutRequest::builder().set_item(Some(item)).build().unwrap();
+        let mut left: Vec<_> =
+            items.into_iter().map(|item| WriteRequest::builder().put_request(put(item)).build()).collect();
+        while !left.is_empty() {
+            let answer = self.client.batch_write_item().request_items(&self.name, left).send().await.unwrap();
+            left = answer.unprocessed_items.unwrap_or_default().remove(&self.name).unwrap_or_default();
+        }
+    }
+
+    /// Takes the item away that begins at the version.
+    pub(super) async fn delete(&self, stream: &StreamId, version: u64) {
+        let request = self.client.delete_item().table_name(&self.name);
+        let request = request.key("stream_id", AttributeValue::S(stream.to_string()));
+        request.key("version", AttributeValue::N(version.to_string())).send().await.unwrap();
+    }
+}
+
+/// The usual options, but for a clock that never tells the same millisecond twice: two sends of a command to the same
+/// place within one millisecond are one commit to the byte, so that neither could be told from the other.
+pub(super) fn options() -> Options {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    let clock = || {
+        let now = DateTime::<Utc>::from(SystemTime::now()).timestamp_millis();
+        let last = LAST.fetch_update(Relaxed, Relaxed, |last| Some(now.max(last + 1))).unwrap();
+        DateTime::from_timestamp_millis(now.max(last + 1)).unwrap()
+    };
+    Options { clock: Arc::new(clock), ..Options::default() }
+}
+
+impl Process {
+    /// Appends behind whatever the stream's end is.
+    pub(super) async fn put_behind(&self, stream: &StreamId, commits: Vec<NewCommit>) -> Appended {
+        let (head, _) = self.store.head(stream, Consistency::Strong).await.unwrap();
+        self.append(&head, commits).await
+    }
+
+    pub(super) async fn append(&self, head: &Head, commits: Vec<NewCommit>) -> Appended {
+        self.store.append(head, commits).await.unwrap()
+    }
+
+    pub(super) async fn load(&self, stream: &StreamId) -> Loaded {
+        self.store.load(stream, Consistency::Strong).await.unwrap()
+    }
+}

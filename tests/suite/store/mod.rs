@@ -1,0 +1,58 @@
+//! What the event store promises, checked with the real SDK client on whatever engine the environment names (see
+//! [`crate::engine`]): the embedded one, ministack or AWS. What no engine gives (a stale read, a lost answer, throttling)
+//! is made at the wire, under the SDK and its retries.
+//!
+//! ministack's read capacity is wrong (it rounds an eventually consistent read down): read units are asserted elsewhere
+//! only, write units and requests everywhere.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed expectation is how a case fails"
+)]
+#![allow(clippy::print_stderr, reason = "a seed and a measured budget are worth reading")]
+
+/// Makes a test of each case, which ends within a minute.
+macro_rules! cases {
+    ($($case:ident),+ $(,)?) => {
+        mod on_this_engine {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let engine = super::super::Engine::start().await;
+                    let case = super::$case(&engine);
+                    tokio::time::timeout(std::time::Duration::from_secs(60), case).await.expect("ends within a minute");
+                    engine.stop().await;
+                }
+            )+
+        }
+    };
+}
+
+mod append;
+mod budget;
+mod codec;
+mod contention;
+mod damage;
+mod engine;
+mod expected_version;
+mod faults;
+mod lost_answers;
+mod pages;
+mod reads;
+mod retries;
+mod scan;
+mod simulation;
+mod sizes;
+mod stale_reads;
+mod tally;
+mod tampering;
+mod wire;
+
+use crate::engine::EngineKind;
+use engine::{Engine, Process, Table, options};
+use tally::{
+    Answer, Refusal, TALLY, Tally, Told, close, count, envelope, id_made_at, new_commit, note, request, stream,
+};
+use wire::{Act, Seen, Spent};

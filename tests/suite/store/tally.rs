@@ -1,0 +1,147 @@
+//! A small kind of stream to try the store with: a tally that is opened, counted up and closed.
+
+use super::engine::Process;
+use chrono::{DateTime, Utc};
+use eventstore::{
+    CodecError, Envelope, ExecuteError, Handled, Hash, Id, Model, NewCommit, NewEvent, Request, StreamId,
+    decode_tagged, encode_tagged,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// What is told of a tally.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub(super) enum Told {
+    Opened { by: String },
+    Counted { number: u64 },
+    Noted { text: String },
+    Closed { total: u64 },
+}
+
+/// A tally as it stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) open: bool,
+    pub(super) closed: bool,
+    pub(super) total: u64,
+    pub(super) events: u64,
+}
+
+/// Why a tally refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    OpenAlready,
+    Closed,
+}
+
+/// The result of a command on a tally.
+pub(super) type Answer = Result<Handled, ExecuteError<Refusal>>;
+
+/// How the store knows tallies.
+pub(super) const TALLY: Model<Tally, Told> = Model { initial: Tally::default, evolve, encode, decode };
+
+fn evolve(tally: Tally, told: &Told) -> Tally {
+    let tally = Tally { events: tally.events + 1, ..tally };
+    match told {
+        Told::Opened { .. } => Tally { open: true, ..tally },
+        Told::Counted { number } => Tally { total: tally.total + number, ..tally },
+        Told::Noted { .. } => tally,
+        Told::Closed { .. } => Tally { closed: true, ..tally },
+    }
+}
+
+fn encode(told: &Told) -> Result<NewEvent, CodecError> {
+    encode_tagged(told, 1)
+}
+
+fn decode(event: &NewEvent) -> Result<Told, CodecError> {
+    decode_tagged(event, 1)
+}
+
+/// Starts a tally: refused where there is one.
+pub(super) fn open(tally: &Tally) -> Result<Vec<Told>, Refusal> {
+    if tally.events > 0 { Err(Refusal::OpenAlready) } else { Ok(vec![Told::Opened { by: "tester".into() }]) }
+}
+
+/// Counts on: nothing to do for 0, refused once it is closed.
+pub(super) fn count(number: u64) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal> {
+    move |tally| match number {
+        _ if tally.closed => Err(Refusal::Closed),
+        0 => Ok(vec![]),
+        number => Ok(vec![Told::Counted { number }]),
+    }
+}
+
+/// Closes: nothing to do where it is closed.
+pub(super) fn close(tally: &Tally) -> Result<Vec<Told>, Refusal> {
+    if tally.closed { Ok(vec![]) } else { Ok(vec![Told::Closed { total: tally.total }]) }
+}
+
+pub(super) fn stream(key: &str) -> StreamId {
+    StreamId::new(format!("tally-{key}")).unwrap()
+}
+
+/// An envelope whose fingerprint is that of `asked`.
+pub(super) fn envelope(command: impl Into<String>, asked: &str) -> Envelope {
+    Envelope {
+        command_id: Id::new(command).unwrap(),
+        fingerprint: Hash::of(&[asked.as_bytes()]),
+        correlation_id: Id::new("a-correlation").unwrap(),
+        causation_id: None,
+        actor: Id::new("a-tester").unwrap(),
+        trace_parent: None,
+    }
+}
+
+/// A command for the stream that asks for `asked`.
+pub(super) fn request(stream: &StreamId, command: impl Into<String>, asked: &str) -> Request {
+    let envelope = envelope(command, asked);
+    Request { stream: stream.clone(), envelope, expected_version: None, creates: false }
+}
+
+/// A UUIDv7 that was made at the time.
+pub(super) fn id_made_at(time: DateTime<Utc>) -> Id {
+    let millis = u64::try_from(time.timestamp_millis()).unwrap();
+    let mut chance = [0; 10];
+    chance.fill_with(|| fastrand::u8(..));
+    uuid::Builder::from_unix_timestamp_millis(millis, &chance).into_uuid().into()
+}
+
+/// An event whose data is the text.
+pub(super) fn note(text: &str) -> NewEvent {
+    let data = RawValue::from_string(serde_json::json!({ "text": text }).to_string()).unwrap();
+    NewEvent { event_type: "Noted".into(), schema: 1, data }
+}
+
+/// A commit with a note for each text.
+pub(super) fn new_commit(command: &str, texts: &[&str]) -> NewCommit {
+    NewCommit { envelope: envelope(command, command), events: texts.iter().map(|text| note(text)).collect() }
+}
+
+impl Process {
+    /// Opens the tally: a command that can only start a stream.
+    pub(super) async fn open(&self, stream: &StreamId, command: &str) -> Answer {
+        let request = Request { creates: true, ..request(stream, command, "open") };
+        self.store.execute(&request, &TALLY, open).await
+    }
+
+    pub(super) async fn count(&self, stream: &StreamId, command: &str, number: u64) -> Answer {
+        self.execute(&request(stream, command, &format!("count {number}")), number).await
+    }
+
+    pub(super) async fn execute(&self, request: &Request, number: u64) -> Answer {
+        self.store.execute(request, &TALLY, count(number)).await
+    }
+
+    pub(super) async fn close(&self, stream: &StreamId, command: &str) -> Answer {
+        self.store.execute(&request(stream, command, "close"), &TALLY, close).await
+    }
+
+    /// The tally as all events of the stream make it.
+    pub(super) async fn tally(&self, stream: &StreamId) -> Tally {
+        let batches = self.load(stream).await.batches;
+        let events = batches.iter().flat_map(|batch| &batch.commits).flat_map(|commit| &commit.events);
+        events.fold(Tally::default(), |tally, event| evolve(tally, &decode(&event.body).unwrap()))
+    }
+}
