@@ -1,11 +1,4 @@
 //! What the code may not become: read off the manifests and the sources.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a failed expectation is how a case fails"
-)]
 
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -168,5 +161,23 @@ fn no_test_is_left_out_and_nothing_is_left_to_do() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     for folder in ["domain", "eventstore", "projections", "handlers", "infra", "tests"] {
         nowhere(folder, &words);
+    }
+}
+
+#[test]
+fn every_test_that_the_architecture_names_exists() {
+    let document = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let tests: String = sources("tests/suite").into_iter().map(|(_, text)| text).collect();
+    let named: Vec<&str> =
+        document.split('`').filter(|word| word.matches('_').count() > 2 && !word.contains(' ')).collect();
+    assert!(named.len() > 15, "{named:?}");
+    for name in named {
+        assert!(tests.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+    for file in document.split('`').filter(|word| word.ends_with(".rs") && word.split('/').count() <= 2) {
+        let exists = ["tests/suite", "", "eventstore/src", "projections/src"]
+            .iter()
+            .any(|folder| root().join(folder).join(file).exists());
+        assert!(exists, "there is no file {file}");
     }
 }

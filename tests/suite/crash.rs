@@ -1,11 +1,4 @@
 //! Killed at any moment under load, again and again: nothing that was acknowledged is lost, nothing is done twice.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a failed expectation is how a case fails"
-)]
 
 use crate::program::Dev;
 use futures::future::join_all;
@@ -55,7 +48,7 @@ struct Memory {
 
 fn next_command(client: usize, number: usize) -> Command {
     let (key, book) = (format!("client-{client}-command-{number}"), BOOKS[number % BOOKS.len()]);
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         let lines = json!([{"isbn": book, "quantity": 1, "unit_price_minor": 1000}]);
         let body = json!({"customer_id": format!("c-{client}"), "currency": "EUR", "lines": lines});
         return Command { key, path: "/orders".into(), body };

@@ -10,6 +10,13 @@
 //! | [`sqs`] | does a queue engine do what AWS documents? The same cases for every engine |
 //! | [`mappings`] | are stream records and messages delivered as Lambda delivers them? |
 //! | [`store`] | does the event store keep its promises, whatever the wire and other writers do? The same cases for every engine |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed expectation is how a case fails"
+)]
 
 mod api;
 mod architecture;

@@ -1,6 +1,5 @@
 //! The program under test, running as a process of its own.
 #![cfg(test)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends at what it did not expect")]
 
 use std::path::Path;
 use std::process::Stdio;

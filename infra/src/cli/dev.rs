@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 /// The names' prefix on one machine; a folder holds one system.
 const PREFIX: &str = "ledgerfold";
 /// Batches of one projection that are handled at once.
-const CONCURRENT_BATCHES: usize = 2;
+const CONCURRENT_BATCHES: usize = 8;
 /// Stream records in a batch of fan-out.
 const STREAM_BATCH: usize = 500;
 /// A failed message comes again after this: nobody waits a minute in front of a laptop.

@@ -11,14 +11,6 @@
 //! | [`seed`] | long streams at once |
 //! | [`description`] | is the OpenAPI document true? |
 #![cfg(test)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    reason = "a test ends at what it did not expect"
-)]
 
 mod audit;
 mod bad_bodies;

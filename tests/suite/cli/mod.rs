@@ -7,13 +7,6 @@
 //! | [`stop`] | does it end when it is asked to, and not before its answers? |
 //! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
 #![cfg(test)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test ends at what it did not expect"
-)]
 
 mod operate;
 mod start;

@@ -3,13 +3,6 @@
 //! The engines are real, over HTTP; the handlers are called with the payloads of Lambda. [`fold`] folds the store a second
 //! time, by other code. [`wire`] stands between a projector and DynamoDB: it counts requests and kills the projector.
 #![cfg(test)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a failed expectation is how a case fails"
-)]
 
 mod capture;
 mod crowds;

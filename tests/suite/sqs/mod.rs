@@ -2,13 +2,6 @@
 //! ministack and for AWS. Where ministack is known to be wrong the case says what it does instead.
 //!
 //! [`crate::engine`] tells how the environment names it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a failed expectation is how a case fails"
-)]
 
 /// Makes a test of each case.
 macro_rules! cases {
