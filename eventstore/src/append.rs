@@ -1,6 +1,6 @@
 //! Appending a batch of commits behind a head: one conditional put.
 
-use crate::batch::{Item, STREAM_ID, item_bytes};
+use crate::batch::{Item, STREAM_ID, is_put_by, item_bytes};
 use crate::commit::{MAX_VERSION, NewCommit, storable};
 use crate::fault::{Fault, classify};
 use crate::usage::Usage;
@@ -16,6 +16,8 @@ pub struct Appended {
     pub batch: Batch,
     /// The stream's new end.
     pub head: Head,
+    /// Whether the very same commits were there already, put by another call.
+    pub repeated: bool,
     /// What it cost.
     pub usage: Usage,
 }
@@ -72,16 +74,19 @@ impl EventStore {
     /// Safe to repeat: a put that meets its own commit (the first answer was lost) has succeeded.
     ///
     /// # Errors
-    /// [`AppendError`]; nothing is written, but that after [`Fault::Unavailable`] it may have been.
+    /// [`AppendError`]; nothing is written, but that after any [`Fault`] it may have been (an earlier try of the
+    /// SDK): send it again with the same id.
     pub async fn append(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
         for commit in &commits {
             self.check_time(&commit.envelope.command_id)?;
         }
         let batch = self.chain(head, commits)?;
-        let item = batch.to_item()?;
+        let put_id = fastrand::u64(..);
+        let item = batch.to_item(put_id)?;
+        let kilobytes = kilobytes(&item);
         match self.put(item).await {
-            Ok(output) => Ok(appended(batch, Usage::write(output.consumed_capacity()))),
-            Err(error) => self.refused(batch, error),
+            Ok(output) => Ok(appended(batch, false, Usage::write(output.consumed_capacity()))),
+            Err(error) => self.refused(batch, put_id, kilobytes, error),
         }
     }
 
@@ -129,15 +134,21 @@ impl EventStore {
             .await
     }
 
-    fn refused(&self, ours: Batch, error: SdkError<PutItemError>) -> Result<Appended, AppendError> {
+    fn refused(
+        &self,
+        ours: Batch,
+        put_id: u64,
+        our_kilobytes: u32,
+        error: SdkError<PutItemError>,
+    ) -> Result<Appended, AppendError> {
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
                 let there = refusal.item().cloned().unwrap_or_default();
                 // Charged is the larger one of the item that is there and the one that was put.
-                let usage = Usage::refused_write(kilobytes(&there).max(kilobytes(&ours.to_item()?)));
+                let usage = Usage::refused_write(kilobytes(&there).max(our_kilobytes));
                 let winner = Batch::from_item(&there)?;
                 if winner.hash() == ours.hash() {
-                    return Ok(appended(ours, usage));
+                    return Ok(appended(ours, !is_put_by(&there, put_id), usage));
                 }
                 Err(AppendError::Conflict { winner: Box::new(winner), usage })
             }
@@ -147,9 +158,9 @@ impl EventStore {
     }
 }
 
-fn appended(batch: Batch, usage: Usage) -> Appended {
+fn appended(batch: Batch, repeated: bool, usage: Usage) -> Appended {
     let head = Head::of(&batch);
-    Appended { batch, head, usage }
+    Appended { batch, head, repeated, usage }
 }
 
 fn kilobytes(item: &Item) -> u32 {

@@ -25,6 +25,9 @@ pub(crate) const STREAM_ID: &str = "stream_id";
 pub(crate) const VERSION: &str = "version";
 const LAST_VERSION: &str = "last_version";
 const FORMAT_NAME: &str = "format";
+/// Chosen by chance for each call of append, outside the chain: tells a call's own put from that of a twin, which the same
+/// command sent twice in the same millisecond would be.
+const PUT_ID: &str = "put_id";
 const COMMITS: &str = "commits";
 const COMMITS_ZSTD: &str = "commits_zstd";
 
@@ -132,6 +135,9 @@ impl Batch {
     /// [`Damaged`] when they are not such commits.
     pub fn from_commits_json(stream: StreamId, version: u64, json: &str) -> Result<Self, Damaged> {
         let damaged = |damage| Damaged { stream: stream.to_string(), version, damage };
+        if !(1..=MAX_VERSION).contains(&version) {
+            return Err(damaged(Damage::Attribute(VERSION)));
+        }
         let commits = commit::from_json(json, version).map_err(|error| damaged(Damage::Json(error.to_string())))?;
         if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
             return Err(damaged(Damage::Empty));
@@ -139,8 +145,8 @@ impl Batch {
         Ok(Self { stream, commits })
     }
 
-    /// The batch as an item.
-    pub(crate) fn to_item(&self) -> Result<Item, TooLarge> {
+    /// The batch as an item, put by the call that chose `put_id`.
+    pub(crate) fn to_item(&self, put_id: u64) -> Result<Item, TooLarge> {
         let too_large = |bytes, limit| TooLarge { bytes, limit };
         let json = self.commits_json().map_err(|_| too_large(usize::MAX, MAX_BATCH_BYTES))?;
         if json.len() > MAX_BATCH_BYTES {
@@ -153,6 +159,7 @@ impl Batch {
             (VERSION.to_owned(), number(self.version())),
             (LAST_VERSION.to_owned(), number(self.last_version())),
             (FORMAT_NAME.to_owned(), number(FORMAT)),
+            (PUT_ID.to_owned(), AttributeValue::B(Blob::new(put_id.to_be_bytes()))),
             (name.to_owned(), commits),
         ]);
         let bytes = item_bytes(&item);
@@ -189,22 +196,18 @@ pub(crate) struct ItemKey {
 
 /// The key of a batch.
 pub(crate) fn item_key(item: &Item) -> Result<ItemKey, Damaged> {
-    let key = any_key(item)?;
-    if (1..=MAX_VERSION).contains(&key.version) {
-        return Ok(key);
-    }
-    let damage = Damage::Attribute(VERSION);
-    Err(Damaged { stream: key.stream.to_string(), version: key.version, damage })
-}
-
-/// The key of an item that may be a cache as well: a page of a scan can end at one.
-pub(crate) fn any_key(item: &Item) -> Result<ItemKey, Damaged> {
     let text = item.get(STREAM_ID).and_then(|value| value.as_s().ok()).map(String::as_str).unwrap_or_default();
     let version = number(item, VERSION);
     let damaged =
         |name| Damaged { stream: text.to_owned(), version: version.unwrap_or(0), damage: Damage::Attribute(name) };
     let stream = StreamId::new(text).map_err(|_| damaged(STREAM_ID))?;
-    Ok(ItemKey { stream, version: version.ok_or_else(|| damaged(VERSION))? })
+    let in_range = version.filter(|version| (1..=MAX_VERSION).contains(version));
+    Ok(ItemKey { stream, version: in_range.ok_or_else(|| damaged(VERSION))? })
+}
+
+/// Whether the item was put by the call that chose `put_id`.
+pub(crate) fn is_put_by(item: &Item, put_id: u64) -> bool {
+    item.get(PUT_ID).and_then(|value| value.as_b().ok()).is_some_and(|blob| blob.as_ref() == put_id.to_be_bytes())
 }
 
 /// Whether the item, or its key alone, is a batch: sort keys above [`MAX_VERSION`] are kept for caches, which are no events.
@@ -271,7 +274,7 @@ mod tests {
     fn an_item_brings_the_batch_back() {
         for data in ["1", &noise(10_000), &format!("\"{}\"", "a".repeat(2_000_000))] {
             let written = batch(data);
-            let read = Batch::from_item(&written.to_item().unwrap()).unwrap();
+            let read = Batch::from_item(&written.to_item(7).unwrap()).unwrap();
             assert_eq!((read.version(), read.last_version(), read.hash()), (5, 7, written.hash()));
             assert_eq!(read.commits[0].events[0].body.data.get(), data);
         }
@@ -280,24 +283,34 @@ mod tests {
     #[test]
     fn small_commits_stay_readable_and_large_ones_are_compressed() {
         let single = Batch { stream: stream(), commits: vec![commit("a", 1, &["1"], &genesis(&stream()))] };
-        assert!(single.to_item().unwrap()[COMMITS].as_s().unwrap().contains(r#""type":"Noted""#));
-        let item = batch(&format!("\"{}\"", "long ".repeat(1_000))).to_item().unwrap();
+        assert!(single.to_item(7).unwrap()[COMMITS].as_s().unwrap().contains(r#""type":"Noted""#));
+        let item = batch(&format!("\"{}\"", "long ".repeat(1_000))).to_item(7).unwrap();
         assert!(item[COMMITS_ZSTD].as_b().unwrap().as_ref().len() < 1_000);
     }
 
     #[test]
     fn what_cannot_fit_is_refused() {
-        assert_eq!(batch(&noise(600_000)).to_item().unwrap_err().limit, MAX_ITEM_BYTES);
+        assert_eq!(batch(&noise(600_000)).to_item(7).unwrap_err().limit, MAX_ITEM_BYTES);
         assert_eq!(
-            batch(&format!("\"{}\"", "a".repeat(MAX_BATCH_BYTES))).to_item().unwrap_err().limit,
+            batch(&format!("\"{}\"", "a".repeat(MAX_BATCH_BYTES))).to_item(7).unwrap_err().limit,
             MAX_BATCH_BYTES
         );
     }
 
     #[test]
+    fn commits_from_elsewhere_must_stand_within_the_versions_of_a_stream() {
+        let json = batch("1").commits_json().unwrap();
+        assert!(Batch::from_commits_json(stream(), 5, &json).is_ok());
+        for version in [0, MAX_VERSION + 1, u64::MAX] {
+            let refused = Batch::from_commits_json(stream(), version, &json).unwrap_err();
+            assert_eq!((refused.version, refused.damage), (version, Damage::Attribute(VERSION)));
+        }
+    }
+
+    #[test]
     fn damage_is_named_with_stream_and_version() {
         let small = |change: fn(&mut Item)| {
-            let mut item = batch("1").to_item().unwrap();
+            let mut item = batch("1").to_item(7).unwrap();
             change(&mut item);
             Batch::from_item(&item).unwrap_err()
         };
@@ -326,14 +339,14 @@ mod tests {
             at_five(Damage::Attribute(COMMITS))
         );
         for (json, damage) in [("[]", Damage::Empty), ("{", Damage::Json(String::new()))] {
-            let mut item = batch("1").to_item().unwrap();
+            let mut item = batch("1").to_item(7).unwrap();
             item.remove(COMMITS_ZSTD);
             item.insert(COMMITS.into(), AttributeValue::S(json.into()));
             let found = Batch::from_item(&item).unwrap_err();
             assert_eq!(std::mem::discriminant(&found.damage), std::mem::discriminant(&damage));
             assert_eq!((found.stream.as_str(), found.version), ("note-1", 5));
         }
-        let mut nameless = batch("1").to_item().unwrap();
+        let mut nameless = batch("1").to_item(7).unwrap();
         nameless.insert(STREAM_ID.into(), AttributeValue::N("1".into()));
         assert_eq!(Batch::from_item(&nameless).unwrap_err().damage, Damage::Attribute(STREAM_ID));
     }

@@ -1,6 +1,6 @@
 //! Between the events of a model and those of the store.
 
-use crate::{Event, NewEvent};
+use crate::NewEvent;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -62,11 +62,4 @@ pub fn decode_tagged<E: DeserializeOwned>(event: &NewEvent, newest: u32) -> Resu
     }
     let tagged = Tagged { event_type: event_type.clone(), data: data.clone() };
     serde_json::to_string(&tagged).and_then(|json| serde_json::from_str(&json)).map_err(failed)
-}
-
-impl Event {
-    /// What happened, in the past tense.
-    pub fn event_type(&self) -> &str {
-        &self.body.event_type
-    }
 }

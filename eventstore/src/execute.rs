@@ -106,11 +106,13 @@ enum Step<E> {
 impl EventStore {
     /// Handles a command once, however often it is sent.
     ///
-    /// The same id with the same fingerprint gets the recorded result; with another it is refused. A refusal, a version
+    /// The same id with the same fingerprint gets the recorded result; with another it is refused. What recorded nothing
+    /// (a refusal, or nothing to do) is decided again when it is sent again. A refusal, a version
     /// mismatch and "nothing to do" are only given on a consistent read. A lost race is mended from the batch that won.
     ///
     /// # Errors
-    /// [`ExecuteError`]; nothing is written, but that after [`Fault::Unavailable`] it may have been.
+    /// [`ExecuteError`]; nothing is written, but that after any [`Fault`] it may have been (an earlier try of the
+    /// SDK): send it again with the same id.
     pub async fn execute<S, E, R>(
         &self,
         request: &Request,
@@ -140,7 +142,8 @@ impl EventStore {
             match self.append(&known.head, vec![new_commit(request, model, &events)?]).await {
                 Ok(appended) => {
                     usage += appended.usage;
-                    return Ok(handled(appended.batch.commits, losses, usage));
+                    let handled = handled(appended.batch.commits, losses, usage);
+                    return Ok(Handled { replayed: appended.repeated, ..handled });
                 }
                 Err(AppendError::Conflict { winner, usage: cost }) => {
                     usage += cost;

@@ -38,7 +38,7 @@ pub use hash::{Hash, InvalidHash};
 pub use head::Head;
 pub use id::{Id, InvalidId, MAX_ID_CHARS};
 pub use load::{Consistency, Direction, Loaded, Page, ReadError};
-pub use scan::{ScanCursor, ScanPage, Segment};
+pub use scan::{ScanCursor, ScanPage, Segment, Streams};
 pub use store::{Clock, EventStore, Options};
 pub use stream::{InvalidStreamId, MAX_STREAM_CHARS, StreamId};
 pub use usage::Usage;

@@ -1,14 +1,15 @@
 //! Reading the whole table, in segments that any number of workers share.
 
-use crate::batch::{Item, ItemKey, STREAM_ID, VERSION, any_key, is_batch, item_key};
-use crate::fault::classify;
+use crate::batch::{Item, STREAM_ID, VERSION, is_batch, item_key};
+use crate::fault::{Fault, classify};
 use crate::load::ReadError;
 use crate::usage::Usage;
-use crate::{Batch, EventStore, StreamId};
+use crate::{Batch, Damaged, EventStore, StreamId};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Which part of the table is read: `index` of `total`, at most 1,000,000 of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,11 +20,21 @@ pub struct Segment {
     pub total: u32,
 }
 
-/// Where a scan goes on. Can be kept and handed to another worker.
+/// Where a scan goes on: a key as DynamoDB has it, which need not be one of the store's. Can be kept and handed to
+/// another worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanCursor {
-    stream: StreamId,
-    version: u64,
+    stream: String,
+    version: String,
+}
+
+/// What streams there are.
+#[derive(Debug, Clone, Default)]
+pub struct Streams {
+    /// Their names.
+    pub names: BTreeSet<StreamId>,
+    /// Items whose keys are none of the store's.
+    pub foreign: Vec<Damaged>,
 }
 
 /// A page of a scan.
@@ -56,37 +67,36 @@ impl EventStore {
         Ok(ScanPage { batches, next, usage })
     }
 
-    /// The names of all streams, read in `segments` segments at once. `on_page` is told how many items were seen so far.
+    /// All streams, found in `segments` segments at once. `on_page` is told how many items were seen so far.
     ///
     /// # Errors
-    /// [`ReadError`]; an item without a proper key is damage.
-    pub async fn streams(
-        &self,
-        segments: u32,
-        on_page: impl Fn(usize) + Sync,
-    ) -> Result<BTreeSet<StreamId>, ReadError> {
-        let seen = std::sync::atomic::AtomicUsize::new(0);
-        let found = futures::stream::iter(0..segments.max(1)).map(|index| {
+    /// [`Fault`]: an item without a proper key is part of the answer.
+    pub async fn streams(&self, segments: u32, on_page: impl Fn(usize) + Sync) -> Result<Streams, Fault> {
+        let (seen, total) = (AtomicUsize::new(0), segments.max(1));
+        let found = futures::stream::iter(0..total).map(|index| {
             let (seen, on_page) = (&seen, &on_page);
             async move {
-                let segment = Segment { index, total: segments.max(1) };
-                let (mut names, mut cursor) = (BTreeSet::new(), None);
+                let (mut streams, mut cursor) = (Streams::default(), None);
                 loop {
+                    let segment = Segment { index, total };
                     let page = self.scan_items(segment, cursor.as_ref(), Some("#stream, #version")).await?;
-                    for item in page.items.iter().filter(|item| is_batch(item)) {
-                        names.insert(item_key(item)?.stream);
-                    }
-                    let before = seen.fetch_add(page.items.len(), std::sync::atomic::Ordering::Relaxed);
+                    streams.meet(&page.items);
+                    let before = seen.fetch_add(page.items.len(), Ordering::Relaxed);
                     on_page(before + page.items.len());
                     cursor = page.next;
                     if cursor.is_none() {
-                        return Ok::<_, ReadError>(names);
+                        return Ok::<_, Fault>(streams);
                     }
                 }
             }
         });
-        let all: Vec<BTreeSet<StreamId>> = found.buffer_unordered(8).try_collect().await?;
-        Ok(all.into_iter().flatten().collect())
+        let all: Vec<Streams> = found.buffer_unordered(8).try_collect().await?;
+        let join = |mut one: Streams, other: Streams| {
+            one.names.extend(other.names);
+            one.foreign.extend(other.foreign);
+            one
+        };
+        Ok(all.into_iter().fold(Streams::default(), join))
     }
 
     async fn scan_items(
@@ -94,7 +104,7 @@ impl EventStore {
         segment: Segment,
         cursor: Option<&ScanCursor>,
         projection: Option<&str>,
-    ) -> Result<ItemPage, ReadError> {
+    ) -> Result<ItemPage, Fault> {
         let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
         let mut request = self
             .client
@@ -113,15 +123,30 @@ impl EventStore {
         }
         let answer = request.send().await.map_err(|error| classify(error, &self.table))?;
         let usage = Usage::read(answer.consumed_capacity());
-        let next = answer.last_evaluated_key.as_ref().map(any_key).transpose()?;
-        let next = next.map(|ItemKey { stream, version }| ScanCursor { stream, version });
+        let next = answer.last_evaluated_key.as_ref().and_then(cursor_at);
         Ok(ItemPage { items: answer.items.unwrap_or_default(), next, usage })
     }
 }
 
+impl Streams {
+    fn meet(&mut self, items: &[Item]) {
+        for item in items.iter().filter(|item| is_batch(item)) {
+            match item_key(item) {
+                Ok(key) => drop(self.names.insert(key.stream)),
+                Err(damaged) => self.foreign.push(damaged),
+            }
+        }
+    }
+}
+
+fn cursor_at(key: &Item) -> Option<ScanCursor> {
+    let (stream, version) = (key.get(STREAM_ID)?.as_s().ok()?, key.get(VERSION)?.as_n().ok()?);
+    Some(ScanCursor { stream: stream.clone(), version: version.clone() })
+}
+
 fn start_key(cursor: &ScanCursor) -> Item {
     Item::from([
-        (STREAM_ID.to_owned(), AttributeValue::S(cursor.stream.to_string())),
-        (VERSION.to_owned(), AttributeValue::N(cursor.version.to_string())),
+        (STREAM_ID.to_owned(), AttributeValue::S(cursor.stream.clone())),
+        (VERSION.to_owned(), AttributeValue::N(cursor.version.clone())),
     ])
 }

@@ -2,7 +2,7 @@
 
 use crate::announcement::Announcement;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use eventstore::StreamId;
+use eventstore::{Damaged, StreamId};
 use projections::{ProjectError, Projection, Projector, WakeUp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,16 +52,13 @@ impl ProjectorHandler {
         let (mut read, mut unhandled, mut blocked) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for message in messages {
             let group = message.attributes.get("MessageGroupId").cloned().unwrap_or_default();
-            match news(message).filter(|_| !blocked.contains(&group)) {
-                Some(news) => read.push(Read { message, news }),
-                None => {
+            let readable = if blocked.contains(&group) { Err(Unreadable::Behind) } else { news(message) };
+            match readable {
+                Ok(news) => read.push(Read { message, news }),
+                Err(error) => {
                     let (projection, message_id) = (self.projection.name, id(message));
-                    tracing::error!(
-                        projection,
-                        message_id,
-                        group,
-                        "a message, or one before it in its group, is unreadable"
-                    );
+                    let error: &(dyn std::error::Error + Send + Sync) = &error;
+                    tracing::error!(projection, message_id, group, error, "a message cannot be handled");
                     blocked.insert(group);
                     unhandled.insert(message_id);
                 }
@@ -71,9 +68,22 @@ impl ProjectorHandler {
     }
 }
 
-fn news(message: &SqsMessage) -> Option<WakeUp> {
-    let announcement: Announcement = serde_json::from_str(message.body.as_deref()?).ok()?;
-    announcement.wake_up().ok()
+/// Why a message is no news.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("it has no body")]
+    Empty,
+    #[error("it is no announcement")]
+    Json(#[from] serde_json::Error),
+    #[error("its commits are not those of the store")]
+    Commits(#[from] Damaged),
+    #[error("it comes behind one of its group that cannot be read")]
+    Behind,
+}
+
+fn news(message: &SqsMessage) -> Result<WakeUp, Unreadable> {
+    let announcement: Announcement = serde_json::from_str(message.body.as_deref().ok_or(Unreadable::Empty)?)?;
+    Ok(announcement.wake_up()?)
 }
 
 /// An event that cannot be applied leaves the messages before it done.

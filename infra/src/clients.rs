@@ -65,7 +65,11 @@ impl Clients {
         if is_plain_loopback(endpoint) && !environment_names_credentials() {
             return Self::loopback(&endpoints);
         }
-        Self::with_endpoints(&environment().load().await, &endpoints)
+        let mut config = environment().load().await;
+        if is_plain_loopback(endpoint) && config.region().is_none() {
+            config = config.into_builder().region(Region::from_static(LOOPBACK_REGION)).build();
+        }
+        Self::with_endpoints(&config, &endpoints)
     }
 
     /// Clients for the engines of this machine: plain HTTP (no certificates to load at start), fixed test credentials,

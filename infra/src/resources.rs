@@ -9,8 +9,9 @@ use std::collections::HashMap;
 
 /// How long a message is a projector's alone, in seconds: more than any batch takes, so that none is handled twice at once.
 const VISIBILITY_S: u32 = 60;
-/// How often a message is tried before it goes to the dead-letter queue.
-const MAX_RECEIVES: u32 = 5;
+/// How often a message is tried before it goes to the dead-letter queue. Many times: it also counts when it is the table
+/// or the program that fails, and nothing fetches a message back by itself.
+const MAX_RECEIVES: u32 = 20;
 /// How long a queue keeps what a dead component missed, in seconds: SQS's longest, 14 days.
 const RETENTION_S: u32 = 14 * 24 * 60 * 60;
 

@@ -50,6 +50,7 @@ impl Projector {
             }
             let Folded { row: next, failed } = fold_row(projection, fold, stream, row.as_ref(), &page.commits);
             match (next, failed) {
+                (Some(next), _) if next.version >= at_least => return Ok(Some(next)),
                 (_, Some(error)) => return Err(error.into()),
                 (next, None) => row = next.or(row),
             }

@@ -76,6 +76,11 @@ pub struct ListCursor {
 }
 
 impl ListCursor {
+    /// Whether it can be a place in a list of the projection: what a caller brings back may be anything.
+    pub fn fits(&self, projection: &str) -> bool {
+        self.row.starts_with(&qualified(projection, "")) && !self.rank.is_empty()
+    }
+
     /// The place behind the row, if it is listed.
     pub fn behind(row: &Row) -> Option<Self> {
         let listing = row.content.listing.as_ref()?;

@@ -59,11 +59,6 @@ impl Api {
 )]
 struct Description;
 
-/// The description of the API: OpenAPI 3.1.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().split_for_parts().1
-}
-
 /// The API as a router.
 pub fn router(api: Api) -> Router {
     let (router, description) = routes().split_for_parts();

@@ -97,13 +97,17 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", title, reason.clone()).with("reason", reason)
     }
 
-    fn contention() -> Self {
+    fn contention(attempts: u32) -> Self {
+        let error_id = Uuid::now_v7().to_string();
+        tracing::warn!(error_id, attempts, "a command lost to others on its stream every time");
         let detail =
             "other commands on the stream were quicker every time; send it again with the same Idempotency-Key";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", "The stream is busy", detail)
+            .with("error_id", error_id)
     }
 
     fn throttled() -> Self {
+        tracing::warn!("DynamoDB throttled a request");
         let detail = "more was asked than the store may do; send it again with the same Idempotency-Key";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "Too many requests", detail)
     }
@@ -202,7 +206,7 @@ impl<R: std::fmt::Display> From<ExecuteError<R>> for Problem {
                 "Idempotency-Key",
                 format!("a UUIDv7 must not be made more than {} s in the future", future.allowed_ms / 1000),
             ),
-            ExecuteError::Contention { .. } => Self::contention(),
+            ExecuteError::Contention { attempts } => Self::contention(attempts),
             ExecuteError::TooLarge(too_large) => Self::too_large(too_large.to_string()),
             ExecuteError::StreamFull => Self::too_large("the stream has as many events as a stream can have"),
             ExecuteError::Damaged(damaged) => Self::internal(&damaged),

@@ -131,7 +131,8 @@ struct OrdersCursor {
 
 impl OrdersCursor {
     fn of(self, list: &str) -> Result<ListCursor, Problem> {
-        if self.list == list { Ok(self.behind) } else { Err(Problem::foreign_cursor()) }
+        let fits = self.list == list && self.behind.fits(projections::orders::PROJECTION.name);
+        if fits { Ok(self.behind) } else { Err(Problem::foreign_cursor()) }
     }
 }
 

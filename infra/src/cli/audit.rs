@@ -5,7 +5,9 @@ use super::failure::{Exit, Failure};
 use super::table;
 use super::target::Target;
 use crate::resources;
-use eventstore::{Commit, Consistency, Direction, Event, EventStore, StreamId, Verification, time_text};
+use eventstore::{
+    Commit, Consistency, Damaged, Direction, Event, EventStore, StreamId, Streams, Verification, time_text,
+};
 use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
 
@@ -161,9 +163,9 @@ impl Verify {
 
     async fn every(&self, store: &EventStore) -> Result<Exit, Failure> {
         let found = store.streams(SEGMENTS, |items| table::progress(&format!("{items} commits found"))).await;
-        let streams = found.map_err(|error| Failure::new("the streams cannot be listed", error))?;
-        let all = streams.len();
-        let walks = futures::stream::iter(&streams).map(|stream| verify(store, stream));
+        let Streams { names, foreign } = found.map_err(|error| Failure::new("the streams cannot be listed", error))?;
+        let all = names.len();
+        let walks = futures::stream::iter(&names).map(|stream| verify(store, stream));
         let (mut commits, mut done, mut broken) = (0, 0, Vec::new());
         let mut walks = walks.buffered(CONCURRENT_STREAMS);
         while let Some(walk) = walks.try_next().await? {
@@ -176,15 +178,27 @@ impl Verify {
             }
         }
         table::progress("");
+        let verified = broken.is_empty() && foreign.is_empty();
         if self.common.json {
             let broken: Vec<_> = broken.iter().map(report).collect();
-            table::json(&json!({"streams": all, "commits": commits, "verified": broken.is_empty(), "broken": broken}))?;
+            let foreign: Vec<_> = foreign.iter().map(foreign_report).collect();
+            let streams =
+                json!({"streams": all, "commits": commits, "verified": verified, "broken": broken, "foreign": foreign});
+            table::json(&streams)?;
         } else {
             broken.iter().try_for_each(|walk| table::line(&verdict(walk)))?;
-            table::line(&format!("streams: {all}, commits that fit: {commits}, broken streams: {}", broken.len()))?;
+            foreign.iter().try_for_each(|item| table::line(&format!("FOREIGN item: {item}")))?;
+            let (broken, foreign) = (broken.len(), foreign.len());
+            table::line(&format!(
+                "streams: {all}, commits that fit: {commits}, broken streams: {broken}, foreign items: {foreign}"
+            ))?;
         }
-        Ok(table::answer(broken.is_empty()))
+        Ok(table::answer(verified))
     }
+}
+
+fn foreign_report(item: &Damaged) -> serde_json::Value {
+    json!({"stream": item.stream, "version": item.version, "reason": item.damage.to_string()})
 }
 
 async fn verify(store: &EventStore, stream: &StreamId) -> Result<Verification, Failure> {

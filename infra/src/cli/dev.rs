@@ -72,12 +72,15 @@ impl Dev {
         let resources = resources::create(&stack.clients, &names).await;
         let resources = resources.map_err(|error| Failure::from_error(&error))?;
         let stop = CancellationToken::new();
-        let mappings = start_mappings(&stack, &names, &resources, &stop).await?;
+        let mut mappings = start_mappings(&stack, &names, &resources, &stop).await?;
         let api = api(&stack.clients, &names)?;
         let address = listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
         let ended = ended()?;
         greet(&format!("http://{address}"), &self.data, &stack)?;
-        let served = serve(listener, api, ended).await;
+        let served = tokio::select! {
+            served = serve(listener, api, ended) => served,
+            failure = unexpected_end(&mut mappings) => Err(failure),
+        };
         stop.cancel();
         finish(mappings).await;
         stack.stop().await;
@@ -170,6 +173,14 @@ fn ended() -> Result<impl Future<Output = ()>, Failure> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+/// A mapping runs until it is told to stop. Without it the read models would stand still and nobody would know.
+async fn unexpected_end(mappings: &mut JoinSet<()>) -> Failure {
+    match mappings.join_next().await {
+        Some(Err(error)) => Failure::new("an event source mapping died", error),
+        Some(Ok(())) | None => Failure::new("an event source mapping ended", "nobody had told it to"),
+    }
 }
 
 async fn finish(mut mappings: JoinSet<()>) {

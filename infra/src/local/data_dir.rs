@@ -96,12 +96,6 @@ impl DataDir {
         Ok(dir)
     }
 
-    /// The folder itself.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// The database of tables and streams.
     #[must_use]
     pub fn dynamodb_file(&self) -> PathBuf {

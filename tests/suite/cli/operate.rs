@@ -101,7 +101,7 @@ async fn what_is_as_it_was_written_is_verified() {
     let one = system.operate(["audit", "verify", STREAM, "--json"]).await.json();
     assert_eq!((&one["verified"], &one["commits"], &one["broken_at"]), (&json!(true), &json!(3), &Value::Null));
     let all = system.operate(["audit", "verify", "--all"]).await.done();
-    assert_eq!(all, "streams: 1, commits that fit: 3, broken streams: 0\n");
+    assert_eq!(all, "streams: 1, commits that fit: 3, broken streams: 0, foreign items: 0\n");
 }
 
 #[tokio::test]
@@ -122,6 +122,24 @@ async fn a_break_is_found_and_ends_with_1() {
     assert_eq!(all.json()["broken"][0], one.json());
     let answer = reqwest::get(format!("{}/audit/streams/{STREAM}/verify", system.dev.url)).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.json::<Value>().await.unwrap()), (200, one.json()));
+}
+
+#[tokio::test]
+async fn an_item_that_is_none_of_ours_is_named_and_hides_no_stream() {
+    let system = Running::start().await;
+    receive(&system.dev, 3).await;
+    let table = clients(&system.exports).dynamodb;
+    for (stream, version) in [("x", "1"), (STREAM, "0"), ("order-1", "1.5")] {
+        let put = table.put_item().table_name("ledgerfold-events");
+        let put = put.item("stream_id", AttributeValue::S(stream.to_owned()));
+        put.item("version", AttributeValue::N(version.to_owned())).send().await.unwrap();
+    }
+    let told = system.operate(["audit", "verify", "--all"]).await;
+    assert_eq!((told.status, told.stdout.matches("FOREIGN item: stream ").count()), (1, 3), "{told:?}");
+    assert!(told.stdout.contains("streams: 1, commits that fit: 3, broken streams: 0, foreign items: 3"), "{told:?}");
+    let json = system.operate(["audit", "verify", "--all", "--json"]).await;
+    assert_eq!((json.status, &json.json()["verified"]), (1, &json!(false)));
+    assert_eq!(json.json()["foreign"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]

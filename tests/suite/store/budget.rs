@@ -1,15 +1,18 @@
 //! What each operation may cost, counted at the wire and from the raw answers, and whether the store reports the same.
 
-use super::{Engine, EngineKind, Process, Spent, TALLY, Told, request, stream};
+use super::{Act, Engine, EngineKind, Process, Spent, TALLY, Told, request, stream};
 use eventstore::{Consistency, Handled, Head, NewCommit, Usage};
+use std::sync::Arc;
 
 cases!(
     a_cold_command_costs_a_read_and_a_put,
     a_lost_race_against_a_larger_item_costs_what_the_larger_takes,
+    a_lost_race_of_a_cold_command_costs_one_more_put,
     a_read_costs_half_when_it_may_be_stale,
     a_retry_of_a_recorded_command_costs_one_read,
     a_retry_of_the_creating_command_costs_one_refused_put,
     creating_costs_one_put,
+    nothing_to_do_costs_two_reads,
     one_lost_race_costs_two_puts_and_no_read,
     several_events_in_one_command_cost_their_kilobytes,
 );
@@ -79,6 +82,30 @@ async fn one_lost_race_costs_two_puts_and_no_read(engine: &Engine) {
     within(engine, "one lost race", process.wire.spent(), handled.usage, spent(2, 2.0, 0.0));
     assert_eq!((handled.lost_races, handled.version), (1, 2));
     assert_eq!(quick.tally(&stream("s")).await.events, 2);
+}
+
+async fn a_lost_race_of_a_cold_command_costs_one_more_put(engine: &Engine) {
+    let (quick, process) = after_opening(engine).await;
+    let quick = Arc::new(quick);
+    process.wire.rule(move |seen| {
+        let quick = quick.clone();
+        async move {
+            if seen.operation == "PutItem" && seen.nth == 0 {
+                quick.count(&stream("s"), "quick", 1).await.unwrap();
+            }
+            Act::Pass
+        }
+    });
+    let handled = process.count(&stream("s"), "slow", 1).await.unwrap();
+    within(engine, "one lost race, cold", process.wire.spent(), handled.usage, spent(3, 2.0, 0.5));
+    assert_eq!((handled.lost_races, handled.version), (1, 3));
+}
+
+async fn nothing_to_do_costs_two_reads(engine: &Engine) {
+    let (_, process) = after_opening(engine).await;
+    let handled = process.count(&stream("s"), "idle", 0).await.unwrap();
+    within(engine, "nothing to do", process.wire.spent(), handled.usage, spent(2, 0.0, 1.5));
+    assert!(handled.commit.is_none());
 }
 
 async fn several_events_in_one_command_cost_their_kilobytes(engine: &Engine) {

@@ -51,7 +51,7 @@ async fn shows(victim: &Victim, what: &str, expected: Expected) {
         other => panic!("{what}: {other:?}"),
     }
     assert_eq!(table.items(stream).await, before, "{what}: something was written");
-    let names = process.store.streams(2, |_| ()).await.unwrap();
+    let names = process.store.streams(2, |_| ()).await.unwrap().names;
     assert!(names.contains(stream), "{what}: the names of streams do not depend on what is in them");
 }
 

@@ -4,6 +4,7 @@ use super::{Engine, Refusal, envelope, id_made_at, new_commit, note, options, re
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{AppendError, Consistency, ExecuteError, NewCommit, Options, Request};
 use futures::future::join_all;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 cases!(
@@ -15,6 +16,7 @@ cases!(
     an_id_is_known_to_its_own_stream_only,
     nothing_to_do_is_an_answer_that_records_nothing,
     sixty_four_at_once_are_one_command,
+    the_same_command_in_the_same_millisecond_is_still_a_retry,
     the_same_id_for_something_else_is_refused,
     the_same_id_for_something_else_is_refused_when_racing,
 );
@@ -164,4 +166,16 @@ async fn a_command_from_the_future_is_refused_before_any_request(engine: &Engine
     let commit = NewCommit { envelope: envelope(ahead.as_str(), "x"), ..new_commit("x", &["x"]) };
     let refused = process.store.append(&head, vec![commit]).await;
     assert!(matches!(refused, Err(AppendError::FromTheFuture(_))), "{refused:?}");
+}
+
+/// Both write the very same bytes: which of them was first is known by what each put alone.
+async fn the_same_command_in_the_same_millisecond_is_still_a_retry(engine: &Engine) {
+    let table = engine.table().await;
+    let now = chrono::DateTime::from_timestamp_millis(1_790_000_000_000).unwrap();
+    let frozen = || table.process_with(Options { clock: Arc::new(move || now), ..options() });
+    let (first, second) = (frozen(), frozen());
+    let opened = first.open(&stream("s"), "opening").await.unwrap();
+    let again = second.open(&stream("s"), "opening").await.unwrap();
+    assert_eq!((opened.replayed, again.replayed), (false, true));
+    assert_eq!(opened.commit.unwrap().hash, again.commit.unwrap().hash);
 }

@@ -81,7 +81,7 @@ async fn every_batch_is_met_once_in_any_number_of_segments(engine: &Engine) {
         assert!(met.values().all(|times| *times == 1), "a batch was met twice in {total} segments");
         assert!(met.keys().eq(written.iter()), "{} of {} batches met", met.len(), written.len());
         let counts = Mutex::new(Vec::new());
-        let names = process.store.streams(total, |seen| counts.lock().unwrap().push(seen)).await.unwrap();
+        let names = process.store.streams(total, |seen| counts.lock().unwrap().push(seen)).await.unwrap().names;
         assert!(names.iter().eq(written.iter().map(|(name, _)| name).collect::<BTreeSet<_>>()));
         let counts = counts.into_inner().unwrap();
         assert_eq!(counts.iter().max(), Some(&written.len()), "told at each page how many were seen so far");
@@ -108,8 +108,8 @@ async fn the_cursor_can_be_handed_to_another_worker(engine: &Engine) {
 async fn an_empty_table_is_an_empty_last_page(engine: &Engine) {
     let table = engine.table().await;
     assert_eq!(read_all(&table, 4).await, (Met::new(), 4));
-    assert!(table.process().store.streams(3, |_| ()).await.unwrap().is_empty());
-    assert!(table.process().store.streams(0, |_| ()).await.unwrap().is_empty());
+    assert!(table.process().store.streams(3, |_| ()).await.unwrap().names.is_empty());
+    assert!(table.process().store.streams(0, |_| ()).await.unwrap().names.is_empty());
 }
 
 /// Sort keys beyond the largest version are no events. They are read over, also where a page ends with one.
@@ -133,7 +133,7 @@ async fn a_page_may_end_at_a_cache_item(engine: &Engine) {
     let (met, pages) = read_all(&table, 1).await;
     assert!(pages >= 3, "4 MB in {pages} pages");
     assert!(met.keys().eq(written.iter()));
-    let names = process.store.streams(2, |_| ()).await.unwrap();
+    let names = process.store.streams(2, |_| ()).await.unwrap().names;
     assert_eq!(names.len(), 10);
     let walks = futures::stream::iter(&names).then(|name| process.store.verify(name));
     let walks: Vec<_> = walks.try_collect().await.unwrap();
