@@ -35,7 +35,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Run the whole system on this machine until Ctrl-C.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data /tmp/shop --fresh")]
+#[command(after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh")]
 pub(super) struct Dev {
     /// The port to listen on, on 127.0.0.1 only; 0 picks a free one.
     #[arg(long, default_value_t = 8080, env = "LEDGERFOLD_PORT")]
