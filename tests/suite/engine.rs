@@ -1,6 +1,7 @@
 //! Which engine the environment names: the contract suites run the same cases on each.
 //!
-//! `LEDGERFOLD_TEST_ENDPOINT` is the endpoint; without it, every case starts the embedded engine on a file of its own.
+//! `LEDGERFOLD_TEST_ENDPOINT` is the endpoint; without it, every case starts the embedded engine on a file of its own. On
+//! this machine test credentials do; for AWS, region and credentials are those of the environment.
 //! `LEDGERFOLD_TEST_ENGINE=ministack` tells which deviations to expect at that endpoint.
 
 /// Which deviations from AWS to expect.

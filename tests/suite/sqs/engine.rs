@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use aws_sdk_sqs::config::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
+use ledgerfold::clients::Clients;
 use loopback_sqs::{Config, Server};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -36,7 +37,7 @@ impl Engine {
     /// The engine that the environment names, or the embedded one on a new file.
     pub(super) async fn start() -> Self {
         match named() {
-            Some((endpoint, kind)) => Self { client: client(&endpoint), kind, embedded: None },
+            Some((endpoint, kind)) => Self { client: client(&endpoint).await, kind, embedded: None },
             None => Self::embedded(tempfile::tempdir().unwrap()).await,
         }
     }
@@ -51,7 +52,7 @@ impl Engine {
             let _ = stopped.await;
         }));
         let embedded = Some(Embedded { folder, stop, served });
-        Self { client: client(&endpoint), kind: EngineKind::Embedded, embedded }
+        Self { client: client(&endpoint).await, kind: EngineKind::Embedded, embedded }
     }
 
     /// Stops the embedded engine in order; another one goes on.
@@ -165,14 +166,10 @@ impl Engine {
     }
 }
 
-fn client(endpoint: &str) -> Client {
-    let config = aws_sdk_sqs::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .retry_config(RetryConfig::disabled())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(endpoint);
+/// A client as everybody has it, but that it tells every refusal at once and waits as long as a long poll does.
+async fn client(endpoint: &str) -> Client {
+    let config = Clients::at(endpoint).await.sqs.config().to_builder();
+    let config = config.retry_config(RetryConfig::disabled()).timeout_config(TimeoutConfig::disabled());
     Client::from_conf(config.build())
 }
 

@@ -1,6 +1,6 @@
 //! Many commands on one stream.
 
-use super::{Act, Engine, Process, Table, options, stream};
+use super::{Act, Engine, Process, Table, stream};
 use eventstore::{Consistency, ExecuteError, Options, StreamId};
 use futures::future::join_all;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn lose(process: &Process, table: &Table, stream: &StreamId, losses: usize) {
 async fn one_that_always_loses_ends_as_contention_after_as_many_puts_as_allowed(engine: &Engine) {
     let table = engine.table().await;
     for max_attempts in [1, 2, 5] {
-        let process = table.process_with(Options { max_attempts, ..options() });
+        let process = table.process_with(Options { max_attempts, ..Options::default() });
         let stream = stream(&format!("s{max_attempts}"));
         lose(&process, &table, &stream, usize::MAX);
         let lost = process.count(&stream, "unlucky", 1_000).await;
@@ -63,7 +63,7 @@ async fn one_that_loses_twice_reads_the_tail_and_wins(engine: &Engine) {
 async fn two_processes_at_once_lose_nothing(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
-    let attempts = Options { max_attempts: 1_000, ..options() };
+    let attempts = Options { max_attempts: 1_000, ..Options::default() };
     let processes = [table.process_with(attempts.clone()), table.process_with(attempts)];
     let writers = (0..16).map(|writer| {
         let (process, stream) = (&processes[writer % 2], &stream);

@@ -5,13 +5,10 @@ use crate::engine::{EngineKind, named};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use chrono::{DateTime, Utc};
 use eventstore::{Appended, Consistency, EventStore, Head, Item, Loaded, NewCommit, Options, StreamId};
 use ledgerfold::clients::Clients;
 use ledgerfold::local::dynamodb::DynamoDb;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::sync::Mutex;
 use tempfile::TempDir;
 
 /// A DynamoDB engine.
@@ -86,7 +83,7 @@ impl Engine {
 
 impl Table {
     pub(super) fn process(&self) -> Process {
-        self.process_with(options())
+        self.process_with(Options::default())
     }
 
     pub(super) fn process_with(&self, options: Options) -> Process {
@@ -134,18 +131,6 @@ impl Table {
         let request = request.key("stream_id", AttributeValue::S(stream.to_string()));
         request.key("version", AttributeValue::N(version.to_string())).send().await.unwrap();
     }
-}
-
-/// The usual options, but for a clock that never tells the same millisecond twice: two sends of a command to the same
-/// place within one millisecond are one commit to the byte, so that neither could be told from the other.
-pub(super) fn options() -> Options {
-    static LAST: AtomicI64 = AtomicI64::new(0);
-    let clock = || {
-        let now = DateTime::<Utc>::from(SystemTime::now()).timestamp_millis();
-        let last = LAST.fetch_update(Relaxed, Relaxed, |last| Some(now.max(last + 1))).unwrap();
-        DateTime::from_timestamp_millis(now.max(last + 1)).unwrap()
-    };
-    Options { clock: Arc::new(clock), ..Options::default() }
 }
 
 impl Process {

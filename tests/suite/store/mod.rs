@@ -51,7 +51,7 @@ mod tampering;
 mod wire;
 
 use crate::engine::EngineKind;
-use engine::{Engine, Process, Table, options};
+use engine::{Engine, Process, Table};
 use tally::{
     Answer, Refusal, TALLY, Tally, Told, close, count, envelope, id_made_at, new_commit, note, request, stream,
 };

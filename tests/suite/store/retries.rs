@@ -1,6 +1,6 @@
 //! The same command once more: at the same moment, later, much later, and with something else asked for.
 
-use super::{Engine, Refusal, envelope, id_made_at, new_commit, note, options, request, stream};
+use super::{Engine, Refusal, envelope, id_made_at, new_commit, note, request, stream};
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{AppendError, Consistency, ExecuteError, NewCommit, Options, Request};
 use futures::future::join_all;
@@ -141,7 +141,7 @@ async fn nothing_to_do_is_an_answer_that_records_nothing(engine: &Engine) {
 /// One attempt only, and the commit that it loses to is its own: the answer is there, no further attempt is needed.
 async fn a_retry_that_loses_its_last_attempt_to_its_own_commit_is_a_retry(engine: &Engine) {
     let table = engine.table().await;
-    let process = table.process_with(Options { max_attempts: 1, ..options() });
+    let process = table.process_with(Options { max_attempts: 1, ..Options::default() });
     let stream = stream("s");
     let first = process.open(&stream, "opening").await.unwrap();
     let again = process.open(&stream, "opening").await.unwrap();
@@ -172,7 +172,7 @@ async fn a_command_from_the_future_is_refused_before_any_request(engine: &Engine
 async fn the_same_command_in_the_same_millisecond_is_still_a_retry(engine: &Engine) {
     let table = engine.table().await;
     let now = chrono::DateTime::from_timestamp_millis(1_790_000_000_000).unwrap();
-    let frozen = || table.process_with(Options { clock: Arc::new(move || now), ..options() });
+    let frozen = || table.process_with(Options { clock: Arc::new(move || now), ..Options::default() });
     let (first, second) = (frozen(), frozen());
     let opened = first.open(&stream("s"), "opening").await.unwrap();
     let again = second.open(&stream("s"), "opening").await.unwrap();
