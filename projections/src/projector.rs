@@ -12,6 +12,8 @@ use eventstore::{Batch, Commit, Direction, EventStore, ReadError, StreamId};
 use futures::StreamExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// How many writes may be lost to other projectors before the news is handed back.
 pub(crate) const MAX_ATTEMPTS: u32 = 10;
@@ -25,6 +27,8 @@ const CONCURRENT_STREAMS: usize = 10;
 pub struct Projector {
     pub(crate) store: EventStore,
     pub(crate) read_models: ReadModels,
+    /// Rows of many streams are written by one batch of a process at a time: others would only lose to it.
+    pub(crate) turn: Arc<Mutex<()>>,
 }
 
 /// News of a stream.
@@ -99,7 +103,7 @@ impl News {
 impl Projector {
     /// A projector from that store into those read models.
     pub fn new(store: EventStore, read_models: ReadModels) -> Self {
-        Self { store, read_models }
+        Self { store, read_models, turn: Arc::default() }
     }
 
     /// Brings the projection up to the news. A stream that fails is in the answer and holds up no other.
@@ -115,6 +119,7 @@ impl Projector {
                 done.filter_map(std::future::ready).collect().await
             }
             Kind::MultiStream { fold, merge } => {
+                let _turn = self.turn.lock().await;
                 multi_stream::Folds { projection, fold, merge }.project(self, news).await
             }
         }
