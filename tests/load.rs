@@ -140,14 +140,14 @@ async fn main() {
     let (cpu, lag) = (cpu_s(&process), caught_up(&url, commands).await);
     let mut sorted = took.clone();
     sorted.sort_unstable();
-    let (first, last) = (mean_ms(&took[..1000.min(commands)]), mean_ms(&took[commands.saturating_sub(1000)..]));
     println!("commands/s             {:.0} with {clients} clients", commands as f64 / elapsed.as_secs_f64());
     println!(
         "p50 / p99              {:.2} / {:.2} ms",
         mean_ms(&sorted[commands / 2..=commands / 2]),
         mean_ms(&sorted[commands * 99 / 100..=commands * 99 / 100])
     );
-    println!("first / last thousand  {first:.2} / {last:.2} ms a command, {:+.0}%", (last / first - 1.0) * 100.0);
+    let thousands: Vec<String> = took.chunks(1000).map(|thousand| format!("{:.1}", mean_ms(thousand))).collect();
+    println!("ms in each thousand    {}", thousands.join(" "));
     println!(
         "read models caught up  {:.0} ms after the last answer, checked to the last order",
         lag.as_secs_f64() * 1000.0

@@ -13,7 +13,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 
 /// How many writes may be lost to other projectors before the news is handed back.
 pub(crate) const MAX_ATTEMPTS: u32 = 10;
@@ -22,13 +22,16 @@ const GAP_PAGE_EVENTS: u32 = 500;
 /// How many streams of a batch are worked on at once.
 const CONCURRENT_STREAMS: usize = 10;
 
+/// How many batches of a process write rows of many streams at once.
+const CONCURRENT_TRANSACTIONS: usize = 4;
+
 /// Brings projections up to what the store says.
 #[derive(Clone)]
 pub struct Projector {
     pub(crate) store: EventStore,
     pub(crate) read_models: ReadModels,
-    /// Rows of many streams are written by one batch of a process at a time: others would only lose to it.
-    pub(crate) turn: Arc<Mutex<()>>,
+    /// How many batches of this process write rows of many streams at once: more would mostly lose to each other.
+    pub(crate) turns: Arc<Semaphore>,
 }
 
 /// News of a stream.
@@ -103,7 +106,7 @@ impl News {
 impl Projector {
     /// A projector from that store into those read models.
     pub fn new(store: EventStore, read_models: ReadModels) -> Self {
-        Self { store, read_models, turn: Arc::default() }
+        Self { store, read_models, turns: Arc::new(Semaphore::new(CONCURRENT_TRANSACTIONS)) }
     }
 
     /// Brings the projection up to the news. A stream that fails is in the answer and holds up no other.
@@ -119,7 +122,8 @@ impl Projector {
                 done.filter_map(std::future::ready).collect().await
             }
             Kind::MultiStream { fold, merge } => {
-                let _turn = self.turn.lock().await;
+                // The semaphore is never closed, so that there is always a turn.
+                let _turn = self.turns.acquire().await;
                 multi_stream::Folds { projection, fold, merge }.project(self, news).await
             }
         }
