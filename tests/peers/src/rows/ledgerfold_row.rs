@@ -1,0 +1,133 @@
+//! Ledgerfold's event store, with the whole envelope that its own API writes.
+
+use super::{Attempt, Read, tables};
+use crate::Failure;
+use crate::notebook::{Command, Full, Notebook, Noted};
+use aws_sdk_dynamodb::Client;
+use eventstore::{
+    Consistency, Envelope, EventStore, ExecuteError, Hash, Head, Id, Model, NewCommit, Request, StreamId,
+    decode_tagged, encode_tagged,
+};
+use serde::{Deserialize, Serialize};
+
+const TABLE: &str = "events";
+
+/// The store, and what handles commands: one for all writers, or one for each.
+pub(crate) struct LedgerfoldRow {
+    store: EventStore,
+    handlers: Vec<Handler>,
+}
+
+/// The event as its documentation says that events are written.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+enum Event {
+    Noted(Noted),
+}
+
+/// By hand, because the store's own way makes a table with a stream.
+pub(super) async fn create_tables(client: &Client) -> Result<(), Failure> {
+    tables::table(client, TABLE, "stream_id", Some("version"))?.send().await?;
+    Ok(())
+}
+
+/// What handles commands, until a handler that keeps streams takes its place.
+struct Handler {
+    store: EventStore,
+    model: Model<Notebook, Event>,
+}
+
+impl Handler {
+    fn keeping(store: &EventStore, _streams: usize) -> Self {
+        Self { store: store.clone(), model: model() }
+    }
+
+    async fn handle(&self, request: Request, notes: Vec<Noted>) -> Result<u32, ExecuteError<Full>> {
+        let decide = move |state: &Notebook| Ok(state.decide(&notes)?.into_iter().map(Event::Noted).collect());
+        Ok(self.store.execute(&request, &self.model, decide).await?.lost_races)
+    }
+}
+
+fn model() -> Model<Notebook, Event> {
+    Model {
+        initial: Notebook::default,
+        evolve: |state, Event::Noted(note)| state.evolve(note),
+        encode: |event| encode_tagged(event, 1),
+        decode: |event| decode_tagged(event, 1),
+    }
+}
+
+impl LedgerfoldRow {
+    /// One handler for everybody.
+    pub(super) fn warm(client: Client) -> Self {
+        Self::with_handlers(client, 1, 1_000)
+    }
+
+    /// One handler for everybody, that keeps nothing.
+    pub(super) fn cold(client: Client) -> Self {
+        Self::with_handlers(client, 1, 0)
+    }
+
+    /// A handler for each writer.
+    pub(super) fn racing(client: Client, writers: usize) -> Self {
+        Self::with_handlers(client, writers.max(1), 1_000)
+    }
+
+    fn with_handlers(client: Client, handlers: usize, streams: usize) -> Self {
+        let store = EventStore::new(client, TABLE);
+        let handlers = (0..handlers).map(|_| Handler::keeping(&store, streams)).collect();
+        Self { store, handlers }
+    }
+
+    pub(super) async fn attempt(&self, writer: usize, stream: &str, command: &Command) -> Result<Attempt, Failure> {
+        let handler = self.handlers.get(writer % self.handlers.len()).ok_or("a row without a handler")?;
+        let request = Request {
+            stream: stream_id(stream)?,
+            envelope: envelope(stream, command)?,
+            expected_version: None,
+            creates: command.creates,
+        };
+        match handler.handle(request, command.notes.clone()).await {
+            Ok(conflicts) => Ok(Attempt { done: true, conflicts }),
+            Err(ExecuteError::Contention { attempts }) => Ok(Attempt { done: false, conflicts: attempts }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn read(&self, stream: &str) -> Result<Read, Failure> {
+        let loaded = self.store.load(&stream_id(stream)?, Consistency::Strong).await?;
+        let mut state = Notebook::default();
+        for event in loaded.batches.iter().flat_map(|batch| &batch.commits).flat_map(|commit| &commit.events) {
+            let Event::Noted(note) = decode_tagged(&event.body, 1)?;
+            state = state.evolve(&note);
+        }
+        Ok(Read { events: loaded.head.version(), notes: state.notes })
+    }
+
+    pub(super) async fn fill(&self, stream: &str, events: u64) -> Result<(), Failure> {
+        let mut head = Head::empty(&stream_id(stream)?);
+        for _ in 0..events {
+            let command = Command::new(1);
+            let notes = command.notes.iter().cloned().map(|note| encode_tagged(&Event::Noted(note), 1));
+            let commit = NewCommit { envelope: envelope(stream, &command)?, events: notes.collect::<Result<_, _>>()? };
+            head = self.store.append(&head, vec![commit]).await?.head;
+        }
+        Ok(())
+    }
+}
+
+fn stream_id(stream: &str) -> Result<StreamId, Failure> {
+    Ok(StreamId::new(format!("note-{stream}"))?)
+}
+
+fn envelope(stream: &str, command: &Command) -> Result<Envelope, Failure> {
+    let asked = serde_json::to_vec(&command.notes)?;
+    Ok(Envelope {
+        command_id: command.id.into(),
+        fingerprint: Hash::of(&[b"put-notes", stream.as_bytes(), &asked]),
+        correlation_id: command.id.into(),
+        causation_id: None,
+        actor: Id::new("reader-0192")?,
+        trace_parent: None,
+    })
+}

@@ -1,0 +1,199 @@
+//! What is measured. A cell is one row in one scenario and round: a new engine, a new database, and the state checked at
+//! its end.
+
+pub(crate) mod cold;
+pub(crate) mod cost;
+pub(crate) mod hot;
+pub(crate) mod speed;
+
+use crate::Failure;
+use crate::engine::Engine;
+use crate::notebook::Command;
+use crate::rows::{Row, Store};
+use crate::wire::{Task, Wire};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::SharedAsyncSleep;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use ledgerfold::clients::{Clients, Endpoints};
+use serde::Serialize;
+use std::future::Future;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A command that loses so often will never win.
+const MAX_ATTEMPTS: u32 = 20_000;
+
+/// How much of everything.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Sizes {
+    /// Rounds of the scenarios that are timed.
+    pub(crate) rounds: usize,
+    /// Commands of each case of the cost tables.
+    pub(crate) cost_commands: usize,
+    /// Events of the long stream of the cost tables.
+    pub(crate) long_stream: u64,
+    /// Clients at once, and commands that they give together.
+    pub(crate) clients: Vec<(usize, usize)>,
+    /// Commands that are given before the clock starts.
+    pub(crate) warm_up: usize,
+    /// Writers on the hot stream.
+    pub(crate) writers: Vec<usize>,
+    /// Commands on the hot stream.
+    pub(crate) hot_commands: usize,
+    /// Events of the streams that are read cold.
+    pub(crate) cold_events: Vec<u64>,
+    /// How often each is read.
+    pub(crate) cold_reads: usize,
+}
+
+/// One row's engine with its tables.
+pub(crate) struct Cell {
+    engine: Engine,
+    row: Row,
+}
+
+/// A store as one process has it, on a wire of its own.
+pub(crate) struct Process {
+    pub(crate) store: Arc<Store>,
+    pub(crate) wire: Wire,
+}
+
+impl Sizes {
+    pub(crate) fn full(rounds: usize) -> Self {
+        Self {
+            rounds,
+            cost_commands: 50,
+            long_stream: 1_000,
+            clients: vec![(1, 2_500), (32, 6_400)],
+            warm_up: 320,
+            writers: vec![16, 64],
+            hot_commands: 400,
+            cold_events: vec![1_000, 10_000],
+            cold_reads: 5,
+        }
+    }
+
+    /// Every cell, tiny: for finding out whether it works.
+    pub(crate) fn smoke() -> Self {
+        Self {
+            rounds: 1,
+            cost_commands: 3,
+            long_stream: 60,
+            clients: vec![(1, 20), (4, 80)],
+            warm_up: 10,
+            writers: vec![2, 4],
+            hot_commands: 12,
+            cold_events: vec![30, 60],
+            cold_reads: 2,
+        }
+    }
+}
+
+impl Cell {
+    pub(crate) async fn open(row: Row) -> Result<Self, Failure> {
+        let cell = Self { engine: Engine::start().await?, row };
+        let (client, _) = cell.client(Task::DropTokens)?;
+        Store::create_tables(row, &client).await?;
+        Ok(cell)
+    }
+
+    /// A process that has just started.
+    pub(crate) async fn process(&self, task: Task) -> Result<Process, Failure> {
+        self.process_as(self.row, task, 1).await
+    }
+
+    /// A process as another row of the same tables would have it, or with so many racing writers.
+    pub(crate) async fn process_as(&self, row: Row, task: Task, writers: usize) -> Result<Process, Failure> {
+        let (client, wire) = self.client(task)?;
+        let store = Store::open(row, client, writers).await?;
+        wire.take();
+        Ok(Process { store: Arc::new(store), wire })
+    }
+
+    /// CPU seconds of the engine so far.
+    pub(crate) fn engine_cpu_s(&self) -> Result<f64, Failure> {
+        self.engine.cpu_s()
+    }
+
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        self.engine.stop().await
+    }
+
+    /// The same settings for every row: those with which Ledgerfold speaks to an engine on loopback.
+    fn client(&self, task: Task) -> Result<(Client, Wire), Failure> {
+        let endpoint = self.engine.endpoint().to_owned();
+        let clients = Clients::loopback(&Endpoints { dynamodb: endpoint.clone(), sqs: endpoint });
+        let config = clients.dynamodb.config();
+        let wire = Wire::over(config.http_client().ok_or("the client has no HTTP client")?, task);
+        // event-store-adapter-rs asks for it, and pauses only where the engine leaves items out.
+        let sleep = SharedAsyncSleep::new(TokioSleep::new());
+        let config = config.to_builder().http_client(wire.clone()).sleep_impl(sleep).build();
+        Ok((Client::from_conf(config), wire))
+    }
+}
+
+/// Runs a cell for every row in every round. Rows take turns; the order moves on by one each round.
+pub(crate) async fn rounds<T, F: Future<Output = Result<Vec<T>, Failure>>>(
+    name: &str,
+    rounds: usize,
+    rows: &[Row],
+    cell: impl Fn(usize, Row) -> F,
+) -> Result<Vec<T>, Failure> {
+    let mut order = rows.to_vec();
+    let mut samples = Vec::new();
+    for round in 1..=rounds {
+        for row in &order {
+            crate::progress(&format!("{name}, round {round} of {rounds}: {}", row.name()));
+            let measured = cell(round, *row).await;
+            samples.extend(measured.map_err(|error| format!("{name}, {}: {error}", row.name()))?);
+        }
+        if !order.is_empty() {
+            order.rotate_left(1);
+        }
+    }
+    Ok(samples)
+}
+
+/// Of the rows asked for, those of a scenario, in its order.
+pub(crate) fn chosen(asked: &[Row], of_scenario: &[Row]) -> Vec<Row> {
+    of_scenario.iter().copied().filter(|row| asked.is_empty() || asked.contains(row)).collect()
+}
+
+/// Tries a command until it is done, at once again after each lost race. How many were lost.
+pub(crate) async fn finish(store: &Store, writer: usize, stream: &str, command: &Command) -> Result<u32, Failure> {
+    let mut conflicts = 0;
+    for _ in 0..MAX_ATTEMPTS {
+        let attempt = store.attempt(writer, stream, command).await?;
+        conflicts += attempt.conflicts;
+        if attempt.done {
+            return Ok(conflicts);
+        }
+    }
+    Err(format!("a command lost {conflicts} races").into())
+}
+
+/// Gives a stream so many events, one command each.
+pub(crate) async fn grow(store: &Store, stream: &str, events: u64) -> Result<(), Failure> {
+    for _ in 0..events {
+        finish(store, 0, stream, &Command::new(1)).await?;
+    }
+    Ok(())
+}
+
+/// The state counts what was sent.
+pub(crate) async fn check(store: &Store, stream: &str, notes: u64) -> Result<(), Failure> {
+    let read = store.read(stream).await?;
+    match read.notes == notes {
+        true => Ok(()),
+        false => Err(format!("the state of {stream} counts {} notes, not {notes}", read.notes).into()),
+    }
+}
+
+/// The name of a new stream.
+pub(crate) fn new_stream() -> String {
+    Uuid::now_v7().to_string()
+}
+
+pub(crate) fn float(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
