@@ -1,1 +1,169 @@
-fn main() {}
+//! What the event store burns apart from the SDK and the network: `cargo bench --manifest-path tests/peers/Cargo.toml`.
+//!
+//! Each of the functions of `work` is also what `valgrind` counts the instructions of: see README.md.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a tool for measuring: what it cannot do ends it"
+)]
+
+#[allow(dead_code, reason = "the benchmarks give no commands")]
+#[path = "../src/notebook.rs"]
+mod notebook;
+
+use divan::{Bencher, black_box};
+use eventstore::{Batch, Commit, Envelope, Event, Hash, Id, Item, NewEvent, StreamId, decode_tagged, encode_tagged};
+use notebook::{Notebook, Noted};
+use serde::{Deserialize, Serialize};
+
+const EVENTS: u64 = 1_000;
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+enum NotebookEvent {
+    Noted(Noted),
+}
+
+/// What is measured: nothing in here prepares anything.
+mod work {
+    use super::*;
+
+    /// The event as it is stored.
+    #[inline(never)]
+    pub(super) fn encode_event(event: &NotebookEvent) -> NewEvent {
+        encode_tagged(event, 1).unwrap()
+    }
+
+    /// The JSON of a commit of one event, as it stands in an item.
+    #[inline(never)]
+    pub(super) fn encode_commit(batch: &Batch) -> String {
+        batch.commits_json().unwrap()
+    }
+
+    /// The commit from an item, as a query brings it.
+    #[inline(never)]
+    pub(super) fn decode_item(item: &Item) -> Batch {
+        Batch::from_item(item).unwrap()
+    }
+
+    /// SHA-256 over the parts of a commit.
+    #[inline(never)]
+    pub(super) fn hash_commit(parts: &[&[u8]]) -> Hash {
+        Hash::of(parts)
+    }
+
+    /// The state from events that are unfolded already: decode and evolve each.
+    #[inline(never)]
+    pub(super) fn fold_events(events: &[NewEvent]) -> Notebook {
+        events.iter().fold(Notebook::default(), |state, event| {
+            let NotebookEvent::Noted(note) = decode_tagged(event, 1).unwrap();
+            state.evolve(&note)
+        })
+    }
+
+    /// The state from items: all that a cold load without a snapshot does but for checking the chain.
+    #[inline(never)]
+    pub(super) fn fold_items(items: &[Item]) -> Notebook {
+        items.iter().fold(Notebook::default(), |state, item| {
+            let batch = decode_item(item);
+            let events = batch.commits.iter().flat_map(|commit| &commit.events);
+            events.fold(state, |state, event| {
+                let NotebookEvent::Noted(note) = decode_tagged(&event.body, 1).unwrap();
+                state.evolve(&note)
+            })
+        })
+    }
+}
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench]
+fn encode_event(bencher: Bencher<'_, '_>) {
+    let event = NotebookEvent::Noted(Noted::any());
+    bencher.bench_local(|| work::encode_event(black_box(&event)));
+}
+
+#[divan::bench]
+fn encode_commit(bencher: Bencher<'_, '_>) {
+    let batch = batch(1);
+    bencher.bench_local(|| work::encode_commit(black_box(&batch)));
+}
+
+#[divan::bench]
+fn decode_item(bencher: Bencher<'_, '_>) {
+    let item = item(1);
+    bencher.bench_local(|| work::decode_item(black_box(&item)));
+}
+
+#[divan::bench]
+fn hash_commit(bencher: Bencher<'_, '_>) {
+    let Commit { envelope, events, hash, .. } = batch(1).commits.remove(0);
+    let data = events[0].body.data.get();
+    let parts: [&[u8]; 12] = [
+        b"ledgerfold/commit/1",
+        hash.as_bytes(),
+        &[0; 8],
+        envelope.command_id.as_str().as_bytes(),
+        envelope.fingerprint.as_bytes(),
+        envelope.correlation_id.as_str().as_bytes(),
+        &[0; 8],
+        envelope.actor.as_str().as_bytes(),
+        &[0; 8],
+        b"Noted",
+        &[0; 8],
+        data.as_bytes(),
+    ];
+    bencher.bench_local(|| work::hash_commit(black_box(&parts)));
+}
+
+#[divan::bench]
+fn fold_events(bencher: Bencher<'_, '_>) {
+    let events: Vec<NewEvent> = (0..EVENTS).map(|_| new_event()).collect();
+    bencher.bench_local(|| work::fold_events(black_box(&events)));
+}
+
+#[divan::bench]
+fn fold_items(bencher: Bencher<'_, '_>) {
+    let items: Vec<Item> = (1..=EVENTS).map(item).collect();
+    bencher.bench_local(|| work::fold_items(black_box(&items)));
+}
+
+fn new_event() -> NewEvent {
+    encode_tagged(&NotebookEvent::Noted(Noted::any()), 1).unwrap()
+}
+
+/// One commit of one event. Its hash is as long as a real one, which is all that matters here.
+fn batch(version: u64) -> Batch {
+    let command_id: Id = uuid::Uuid::now_v7().into();
+    let envelope = Envelope {
+        fingerprint: Hash::of(&[command_id.as_str().as_bytes()]),
+        correlation_id: command_id.clone(),
+        command_id,
+        causation_id: None,
+        actor: Id::new("reader-0192").unwrap(),
+        trace_parent: None,
+    };
+    let commit = Commit {
+        version,
+        envelope,
+        recorded_at: chrono::DateTime::from_timestamp_millis(1_790_000_000_123).unwrap(),
+        events: vec![Event { version, body: new_event() }],
+        hash: Hash::of(&[b"commit"]),
+    };
+    Batch { stream: StreamId::new("note-0192f0c1").unwrap(), commits: vec![commit] }
+}
+
+/// The batch as a query brings it.
+fn item(version: u64) -> Item {
+    let item = serde_json::json!({
+        "stream_id": "note-0192f0c1",
+        "version": version,
+        "last_version": version,
+        "format": 1,
+        "commits": batch(version).commits_json().unwrap(),
+    });
+    serde_dynamo::to_item(item).unwrap()
+}

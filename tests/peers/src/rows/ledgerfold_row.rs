@@ -5,8 +5,8 @@ use crate::Failure;
 use crate::notebook::{Command, Full, Notebook, Noted};
 use aws_sdk_dynamodb::Client;
 use eventstore::{
-    Consistency, Envelope, EventStore, ExecuteError, Hash, Head, Id, Model, NewCommit, Request, StreamId,
-    decode_tagged, encode_tagged,
+    CommandHandler, Consistency, Envelope, EventStore, ExecuteError, HandlerOptions, Hash, Head, Id, Model, NewCommit,
+    Request, SnapshotCodec, StreamId, decode_tagged, encode_tagged,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ const TABLE: &str = "events";
 /// The store, and what handles commands: one for all writers, or one for each.
 pub(crate) struct LedgerfoldRow {
     store: EventStore,
-    handlers: Vec<Handler>,
+    handlers: Vec<CommandHandler<Notebook, Event, Full>>,
 }
 
 /// The event as its documentation says that events are written.
@@ -31,51 +31,36 @@ pub(super) async fn create_tables(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What handles commands, until a handler that keeps streams takes its place.
-struct Handler {
-    store: EventStore,
-    model: Model<Notebook, Event>,
-}
-
-impl Handler {
-    fn keeping(store: &EventStore, _streams: usize) -> Self {
-        Self { store: store.clone(), model: model() }
-    }
-
-    async fn handle(&self, request: Request, notes: Vec<Noted>) -> Result<u32, ExecuteError<Full>> {
-        let decide = move |state: &Notebook| Ok(state.decide(&notes)?.into_iter().map(Event::Noted).collect());
-        Ok(self.store.execute(&request, &self.model, decide).await?.lost_races)
-    }
-}
-
 fn model() -> Model<Notebook, Event> {
     Model {
         initial: Notebook::default,
         evolve: |state, Event::Noted(note)| state.evolve(note),
         encode: |event| encode_tagged(event, 1),
         decode: |event| decode_tagged(event, 1),
+        snapshot: Some(SnapshotCodec::json("notebook/1")),
     }
 }
 
 impl LedgerfoldRow {
     /// One handler for everybody.
     pub(super) fn warm(client: Client) -> Self {
-        Self::with_handlers(client, 1, 1_000)
+        Self::with_handlers(client, 1, HandlerOptions::default())
     }
 
     /// One handler for everybody, that keeps nothing.
     pub(super) fn cold(client: Client) -> Self {
-        Self::with_handlers(client, 1, 0)
+        Self::with_handlers(client, 1, HandlerOptions { cached_streams: 0, ..HandlerOptions::default() })
     }
 
     /// A handler for each writer.
     pub(super) fn racing(client: Client, writers: usize) -> Self {
-        Self::with_handlers(client, writers.max(1), 1_000)
+        Self::with_handlers(client, writers.max(1), HandlerOptions::default())
     }
 
-    fn with_handlers(client: Client, handlers: usize, streams: usize) -> Self {
+    fn with_handlers(client: Client, handlers: usize, options: HandlerOptions) -> Self {
         let store = EventStore::new(client, TABLE);
-        let handlers = (0..handlers).map(|_| Handler::keeping(&store, streams)).collect();
+        let handler = || CommandHandler::with_options(store.clone(), model(), options.clone());
+        let handlers = std::iter::repeat_with(handler).take(handlers).collect();
         Self { store, handlers }
     }
 
@@ -87,8 +72,10 @@ impl LedgerfoldRow {
             expected_version: None,
             creates: command.creates,
         };
-        match handler.handle(request, command.notes.clone()).await {
-            Ok(conflicts) => Ok(Attempt { done: true, conflicts }),
+        let notes = command.notes.clone();
+        let decide = move |state: &Notebook| Ok(state.decide(&notes)?.into_iter().map(Event::Noted).collect());
+        match handler.handle(request, decide).await {
+            Ok(handled) => Ok(Attempt { done: true, conflicts: handled.lost_races }),
             Err(ExecuteError::Contention { attempts }) => Ok(Attempt { done: false, conflicts: attempts }),
             Err(error) => Err(error.into()),
         }
