@@ -8,7 +8,7 @@
     reason = "a tool for measuring: what it cannot do ends it"
 )]
 
-#[allow(dead_code, reason = "the benchmarks give no commands")]
+#[allow(dead_code, unused_imports, reason = "the benchmarks give no commands, and run none of its tests")]
 #[path = "../src/notebook.rs"]
 mod notebook;
 

@@ -1,5 +1,5 @@
-//! The capacity units of a request: those that the answer tells, or what DynamoDB documents for a refused write, for which
-//! no answer tells them.
+//! The capacity units of a request: those that the answer tells, or what DynamoDB documents for a refused write, of which
+//! no answer tells.
 
 use serde_json::{Map, Value};
 use std::ops::AddAssign;

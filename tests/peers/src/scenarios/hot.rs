@@ -18,7 +18,8 @@ const ROWS: [Row; 7] =
     [Row::Ledgerfold, Row::LedgerfoldRacing, Row::DynamoEs, Row::Esa, Row::EsaSnap, Row::Floor, Row::FloorAgain];
 
 const NOTES: [&str; 6] = [
-    "per command; requests and units from one run more through the meter; every run ended with exactly the commands that were sent",
+    "per command; requests and units from one run more through the meter; every run ended with exactly the commands \
+     that were sent",
     "`ledgerfold` is one process, whose handler queues the commands of a stream; `ledgerfold, racing` has a handler for each \
      writer, as many processes have; ledgerfold pauses between its own attempts, the others try again at once",
     "a conflict is an attempt that another command overtook",

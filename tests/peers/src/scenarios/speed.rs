@@ -19,7 +19,8 @@ const ROWS: [Row; 7] =
 const COMMANDS_A_STREAM: u64 = 10;
 
 const NOTES: [&str; 4] = [
-    "medians of the rounds (least-most); every command loads first, also on a new stream",
+    "medians of the rounds (least-most); every command loads first, also on a new stream, but that `ledgerfold` knows \
+     the streams that it has met",
     "`floor` and `floor'` are the same code: what they differ by is chance",
     "transactions lose their `ClientRequestToken` on the way out, which favours dynamo-es and esa: this engine \
      searches all tokens of ten minutes at each transaction, AWS does not",
