@@ -45,8 +45,6 @@ pub(crate) struct Recalled<S> {
     pub(crate) folded: Vec<Batch>,
     /// Batches older than the snapshot, which came with its page: newest first.
     pub(crate) older: Vec<Item>,
-    /// Whether commits behind the base were not read, because a snapshot stands behind them.
-    pub(crate) skipped: bool,
     pub(crate) usage: Usage,
 }
 
@@ -87,7 +85,6 @@ impl<S: Clone, E> Memory<S, E> {
     pub(crate) async fn recall(&self, base: Known<S>, consistency: Consistency) -> Result<Recalled<S>, RecallError> {
         let tail = self.checked_tail(&base.head, consistency).await?;
         let Tail { snapshot, unusable, batches, bytes, older, mut usage } = tail;
-        let skipped = snapshot.is_some();
         let mut known = match snapshot {
             Some((snapshot, state)) => match self.sampled(&snapshot, &mut usage).await? {
                 Some(truth) => truth,
@@ -100,7 +97,7 @@ impl<S: Clone, E> Memory<S, E> {
         for batch in &batches {
             self.absorb(&mut known, batch)?;
         }
-        Ok(Recalled { known, folded: batches, older, skipped, usage })
+        Ok(Recalled { known, folded: batches, older, usage })
     }
 
     /// Goes on by a batch, which is checked to follow. After an error it is not known how far it went.

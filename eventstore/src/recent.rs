@@ -41,6 +41,16 @@ pub(crate) enum Place {
     Nowhere,
 }
 
+impl Place {
+    /// The place, if it is not among the commits up to the version, which were all compared.
+    pub(crate) fn behind(self, compared_to: u64) -> Self {
+        match self {
+            Self::At(version) | Self::PerhapsUpTo(version) if version <= compared_to => Self::Nowhere,
+            Self::At(_) | Self::PerhapsUpTo(_) | Self::Nowhere => self,
+        }
+    }
+}
+
 impl Recent {
     /// Takes the commit that comes next.
     pub(crate) fn push(&mut self, commit: &Commit) {

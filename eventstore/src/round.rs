@@ -8,6 +8,7 @@ use crate::load::{Consistency, ReadError};
 use crate::plan::Plan;
 use crate::recent::Place;
 use crate::request::ExecuteError;
+use crate::search::Search;
 use crate::usage::Usage;
 use crate::{Batch, Commit, Damaged, Id, NewCommit};
 use std::time::Duration;
@@ -103,14 +104,9 @@ impl<S: Clone, E> Round<'_, S, E> {
     ) -> Result<(), ExecuteError<R>> {
         let nothing = self.memory.nothing(self.known.head.stream());
         let base = if self.unread { nothing } else { std::mem::replace(&mut self.known, nothing) };
-        let from_start = base.head.version() == 0;
         self.unread = true;
         let recalled = self.memory.recall(base, consistency).await?;
         self.usage += recalled.usage;
-        for job in &mut taken.jobs {
-            // Read from the first commit on, none is left that was not compared; behind a snapshot, some may be.
-            job.searched = !recalled.skipped && (from_start || job.searched);
-        }
         for batch in &recalled.folded {
             meet(taken, batch);
         }
@@ -136,17 +132,18 @@ impl<S: Clone, E> Round<'_, S, E> {
 
     /// Looks further back for commands that may have been handled before all that was read.
     async fn look_up<R>(&mut self, taken: &mut Taken<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
-        for job in taken.jobs.iter_mut().filter(|job| job.found.is_none() && !job.searched) {
+        let head = &self.known.head;
+        for job in taken.jobs.iter_mut().filter(|job| job.found.is_none() && job.compared_to < head.version()) {
             let command = &job.request.envelope.command_id;
-            let place = self.known.recent.place(command);
+            let place = self.known.recent.place(command).behind(job.compared_to);
             job.found = match at_hand(&self.older, place, command).map_err(ReadError::from)? {
                 Some(commit) => Some(commit),
                 None => {
-                    let stream = self.known.head.stream();
-                    self.memory.store.search(stream, command, place, &mut self.usage).await?
+                    let search = Search { stream: head.stream(), command, place, down_to: job.compared_to };
+                    self.memory.store.search(search, &mut self.usage).await?
                 }
             };
-            job.searched = true;
+            job.compared_to = head.version();
         }
         Ok(())
     }
@@ -216,6 +213,9 @@ fn meet<S, E, R>(taken: &mut Taken<'_, S, E, R>, batch: &Batch) {
         let ours = |commit: &&Commit| commit.envelope.command_id == job.request.envelope.command_id;
         if let Some(commit) = batch.commits.iter().find(ours) {
             job.found = Some(commit.clone());
+        }
+        if batch.version() == job.compared_to + 1 {
+            job.compared_to = batch.last_version();
         }
     }
 }
