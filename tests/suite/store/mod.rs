@@ -38,6 +38,7 @@ mod damage;
 mod engine;
 mod expected_version;
 mod faults;
+mod limits;
 mod lost_answers;
 mod pages;
 mod reads;
