@@ -40,6 +40,7 @@ mod expected_version;
 mod faults;
 mod limits;
 mod lost_answers;
+mod mutations;
 mod outages;
 mod pages;
 mod reads;
