@@ -38,6 +38,7 @@ mod damage;
 mod engine;
 mod expected_version;
 mod faults;
+mod foreign;
 mod limits;
 mod lost_answers;
 mod mutations;
