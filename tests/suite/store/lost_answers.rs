@@ -111,8 +111,7 @@ async fn the_caller_may_send_again_what_timed_out(engine: &Engine) {
     lose_answers(&process, usize::MAX, Loss::Silence);
     let commit = || vec![new_commit("a", &["x"])];
     let empty = Head::empty(&appended);
-    let (opening, append) =
-        futures::join!(process.open(&opened, "opening"), process.store.append(&empty, commit()));
+    let (opening, append) = futures::join!(process.open(&opened, "opening"), process.store.append(&empty, commit()));
     assert!(matches!(opening, Err(ExecuteError::Fault(Fault::Unavailable(_)))), "{opening:?}");
     assert!(matches!(append, Err(AppendError::Fault(Fault::Unavailable(_)))), "{append:?}");
     assert_eq!(process.wire.operations(), ["PutItem"; 6], "each was tried three times, and done the first time");

@@ -3,7 +3,8 @@
 use super::{Engine, Process, envelope, new_commit, note, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{
-    AppendError, Appended, Consistency, Head, MAX_BATCH_BYTES, MAX_ITEM_BYTES, MAX_VERSION, NewCommit, NewEvent, TooLarge,
+    AppendError, Appended, Consistency, Head, MAX_BATCH_BYTES, MAX_ITEM_BYTES, MAX_VERSION, NewCommit, NewEvent,
+    TooLarge,
 };
 use serde_json::value::RawValue;
 
