@@ -11,6 +11,7 @@
 //! | read a stream | [`EventStore::load`], [`EventStore::read`], [`EventStore::head`] |
 //! | read everything | [`EventStore::scan`], [`EventStore::streams`] |
 //! | prove it | [`EventStore::verify`] |
+//! | know what it cost | the `usage` of every answer, [`Usage::of`], tracing events of target `eventstore` |
 
 mod append;
 mod batch;
@@ -22,6 +23,8 @@ mod hash;
 mod head;
 mod id;
 mod load;
+mod meter;
+mod report;
 mod scan;
 mod store;
 mod stream;

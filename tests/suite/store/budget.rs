@@ -27,12 +27,14 @@ fn within(engine: &Engine, what: &str, wire: Spent, reported: Usage, budget: Spe
     if engine.kind != EngineKind::Ministack {
         assert_eq!(wire.read_units.to_bits(), budget.read_units.to_bits(), "{what}: {} read units", wire.read_units);
     }
-    let Usage { requests, write_units, read_units } = reported;
-    assert_eq!(Spent { requests, write_units, read_units }, wire, "{what}: the store reports something else");
+    let Usage { requests, attempts, write_units, read_units, bytes_sent, bytes_received } = reported;
+    let reported = Spent { requests, write_units, read_units, bytes_sent, bytes_received };
+    assert_eq!(reported, wire, "{what}: the store reports something else");
+    assert_eq!(attempts, requests, "{what}: nothing was tried twice");
 }
 
 fn spent(requests: u32, write_units: f64, read_units: f64) -> Spent {
-    Spent { requests, write_units, read_units }
+    Spent { requests, write_units, read_units, ..Spent::default() }
 }
 
 /// A process that has just started, on a stream that was opened by another one.

@@ -39,6 +39,7 @@ mod engine;
 mod expected_version;
 mod faults;
 mod lost_answers;
+mod metering;
 mod pages;
 mod reads;
 mod retries;
