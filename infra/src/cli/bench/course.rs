@@ -145,7 +145,7 @@ impl Course {
                 let request = request(&stream("short", number)?, new_id())?;
                 match command(&store, &request, Decision::Refuse).await {
                     Err(ExecuteError::Refused(_)) => Ok(()),
-                    other => handled(other).map(drop),
+                    other => Err(Failure::new("what is to be refused was not", format!("{:?}", handled(other)?))),
                 }
             }
         })
