@@ -3,6 +3,7 @@
 use crate::batch::{Item, STREAM_ID, is_put_by, item_bytes};
 use crate::commit::{MAX_VERSION, NewCommit, storable};
 use crate::fault::{Fault, classify};
+use crate::meter;
 use crate::usage::Usage;
 use crate::{Batch, Commit, Damaged, EventStore, Head, Id, TooLarge};
 use aws_sdk_dynamodb::error::SdkError;
@@ -80,13 +81,17 @@ impl EventStore {
     /// [`AppendError`]; nothing is written, but that after any [`Fault`] it may have been (an earlier try of the
     /// SDK): send it again with the same id.
     pub async fn append(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
+        self.reported("append", Some(&head.stream), self.append_batch(head, commits)).await
+    }
+
+    async fn append_batch(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
         let batch = self.chain(head, commits)?;
         let put_id = fastrand::u64(..);
         let item = batch.to_item(put_id)?;
         let bytes = item_bytes(&item);
         match self.put(item).await {
-            Ok(output) => Ok(appended(batch, false, Usage::write(output.consumed_capacity()), bytes)),
-            Err(error) => self.refused(batch, put_id, bytes, error),
+            (Ok(_), usage) => Ok(appended(batch, false, usage, bytes)),
+            (Err(error), usage) => self.refused(batch, put_id, bytes, usage, error),
         }
     }
 
@@ -125,17 +130,18 @@ impl EventStore {
         Ok(Batch { stream: head.stream.clone(), commits: chained })
     }
 
-    async fn put(&self, item: Item) -> Result<PutItemOutput, SdkError<PutItemError>> {
-        self.client
+    async fn put(&self, item: Item) -> (Result<PutItemOutput, SdkError<PutItemError>>, Usage) {
+        let our_kilobytes = kilobytes(&item);
+        let request = self
+            .client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(#stream)")
             .expression_attribute_names("#stream", STREAM_ID)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        meter::request(request.send(), |answer| put_units(answer, our_kilobytes)).await
     }
 
     fn refused(
@@ -143,13 +149,12 @@ impl EventStore {
         ours: Batch,
         put_id: u64,
         bytes: usize,
+        usage: Usage,
         error: SdkError<PutItemError>,
     ) -> Result<Appended, AppendError> {
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
                 let there = refusal.item().cloned().unwrap_or_default();
-                // Charged is the larger one of the item that is there and the one that was put.
-                let usage = Usage::refused_write(kilobytes(item_bytes(&there).max(bytes)));
                 let winner = Batch::from_item(&there)?;
                 if winner.hash() == ours.hash() {
                     return Ok(appended(ours, !is_put_by(&there, put_id), usage, bytes));
@@ -167,7 +172,20 @@ fn appended(batch: Batch, repeated: bool, usage: Usage, bytes: usize) -> Appende
     Appended { batch, head, repeated, usage, bytes }
 }
 
+/// The units of a put. Where it is refused, charged is the larger one of the item that is there and the one that was put.
+pub(crate) fn put_units(answer: &Result<PutItemOutput, SdkError<PutItemError>>, our_kilobytes: u32) -> Usage {
+    match answer {
+        Ok(output) => Usage::written(output.consumed_capacity()),
+        Err(error) => match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                Usage::refused_write(refusal.item().map_or(0, kilobytes).max(our_kilobytes))
+            }
+            _ => Usage::default(),
+        },
+    }
+}
+
 /// An item's size in write units.
-pub(crate) fn kilobytes(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+pub(crate) fn kilobytes(item: &Item) -> u32 {
+    u32::try_from(item_bytes(item).div_ceil(1024)).unwrap_or(u32::MAX)
 }

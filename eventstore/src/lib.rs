@@ -11,6 +11,7 @@
 //! | read a stream | [`EventStore::load`], [`EventStore::read`], [`EventStore::head`] |
 //! | read everything | [`EventStore::scan`], [`EventStore::streams`] |
 //! | prove it | [`EventStore::verify`] |
+//! | know what it cost | the `usage` of every answer, [`Usage::of`], tracing events of target `eventstore` |
 
 mod append;
 mod batch;
@@ -25,8 +26,10 @@ mod id;
 mod known;
 mod line;
 mod load;
+mod meter;
 mod plan;
 mod recent;
+mod report;
 mod request;
 mod round;
 mod scan;

@@ -3,7 +3,6 @@
 use crate::batch::Damage;
 use crate::load::{Consistency, Direction, Items, Query, ReadError};
 use crate::recent::Place;
-use crate::usage::Usage;
 use crate::{Batch, Commit, Damaged, EventStore, Id, StreamId};
 use chrono::{DateTime, Utc};
 
@@ -39,19 +38,20 @@ impl EventStore {
     ///
     /// Eventually consistent, which is enough: the commits that are walked through are older than others that were seen, and a
     /// batch that such a read lacks leaves a gap, which is then read strongly.
-    pub(crate) async fn search(&self, search: Search<'_>, usage: &mut Usage) -> Result<Option<Commit>, ReadError> {
-        match self.walk(search, Consistency::Eventual, usage).await {
-            Err(ReadError::Damaged(_)) => self.walk(search, Consistency::Strong, usage).await,
-            found => found,
+    pub(crate) async fn search(&self, search: Search<'_>) -> Result<Option<Commit>, ReadError> {
+        if search.place == Place::Nowhere {
+            return Ok(None);
         }
+        self.reported("search", Some(search.stream), async {
+            match self.search_with(search, Consistency::Eventual).await {
+                Err(ReadError::Damaged(_)) => self.search_with(search, Consistency::Strong).await,
+                found => found,
+            }
+        })
+        .await
     }
 
-    async fn walk(
-        &self,
-        search: Search<'_>,
-        consistency: Consistency,
-        usage: &mut Usage,
-    ) -> Result<Option<Commit>, ReadError> {
+    async fn search_with(&self, search: Search<'_>, consistency: Consistency) -> Result<Option<Commit>, ReadError> {
         let Search { stream, command, place, down_to } = search;
         let (from, limit) = match place {
             Place::Nowhere => return Ok(None),
@@ -63,8 +63,7 @@ impl EventStore {
         let mut query = Query { to: from, limit, ..Query::whole(stream, Direction::Backwards, consistency) };
         let mut next = None;
         loop {
-            let Items { items, next: further, usage: cost } = self.query(&query, next).await?;
-            *usage += cost;
+            let Items { items, next: further, .. } = self.query(&query, next).await?;
             for item in &items {
                 match walk.step(Batch::from_item(item)?)? {
                     Step::Found(commit) => return Ok(Some(*commit)),

@@ -35,6 +35,10 @@ impl EventStore {
     /// # Errors
     /// [`Fault`]: what is wrong with the stream itself is the answer, not an error.
     pub async fn verify(&self, stream: &StreamId) -> Result<Verification, Fault> {
+        self.reported("verify", Some(stream), self.walk(stream)).await
+    }
+
+    async fn walk(&self, stream: &StreamId) -> Result<Verification, Fault> {
         let query = Query { from: 0, ..Query::whole(stream, Direction::Forwards, Consistency::Strong) };
         let mut walk = Verification {
             stream: stream.clone(),

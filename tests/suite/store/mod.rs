@@ -41,6 +41,7 @@ mod faults;
 mod foreign;
 mod limits;
 mod lost_answers;
+mod metering;
 mod mutations;
 mod names;
 mod once;

@@ -1,64 +1,21 @@
-//! A process that remembers: what a command costs there, and that what it remembers never makes it wrong.
+//! A process that remembers streams: what it remembers never makes it wrong. (What a command costs there: `budget.rs`.)
 
-use super::{Engine, EngineKind, Refusal, Spent, Tally, count, request, stream};
+use super::{Engine, Refusal, Tally, count, request, stream};
 use eventstore::{ExecuteError, HandlerOptions, Options, Request};
 
 cases!(
     a_command_behind_another_process_is_put_behind_its_commits,
     a_refusal_on_what_is_remembered_is_decided_again,
-    a_retry_reads_its_own_commit,
     a_version_that_was_right_a_moment_ago_is_refused,
-    a_warm_command_is_one_put,
     what_is_remembered_is_bounded,
     what_was_created_is_remembered,
 );
-
-fn spent(requests: u32, write_units: f64, read_units: f64) -> Spent {
-    Spent { requests, write_units, read_units }
-}
-
-async fn a_warm_command_is_one_put(engine: &Engine) {
-    let table = engine.table().await;
-    let (stream, process) = (stream("s"), table.warm_process());
-    table.process().open(&stream, "opening").await.unwrap();
-    process.count(&stream, "cold", 1).await.unwrap();
-    assert_eq!(process.wire.operations(), ["Query", "PutItem"]);
-    for number in 1..=5 {
-        let handled = process.count(&stream, &format!("warm-{number}"), number).await.unwrap();
-        assert_eq!((handled.version, handled.replayed, handled.lost_races), (number + 2, false, 0));
-        let reported = spent(handled.usage.requests, handled.usage.write_units, handled.usage.read_units);
-        assert_eq!((process.wire.spent(), reported), (spent(1, 1.0, 0.0), spent(1, 1.0, 0.0)));
-    }
-    assert_eq!(process.tally(&stream).await.total, 16);
-    assert!(process.store.verify(&stream).await.unwrap().verified());
-}
 
 async fn what_was_created_is_remembered(engine: &Engine) {
     let process = engine.table().await.warm_process();
     process.open(&stream("s"), "opening").await.unwrap();
     process.count(&stream("s"), "next", 1).await.unwrap();
     assert_eq!(process.wire.operations(), ["PutItem", "PutItem"]);
-}
-
-async fn a_retry_reads_its_own_commit(engine: &Engine) {
-    let process = engine.table().await.warm_process();
-    let first = process.open(&stream("s"), "opening").await.unwrap();
-    for number in 1..=9 {
-        process.count(&stream("s"), &format!("c{number}"), number).await.unwrap();
-    }
-    process.wire.take();
-    for (command, number, version) in [("c1", 1, 2), ("c9", 9, 10)] {
-        let again = process.count(&stream("s"), command, number).await.unwrap();
-        assert_eq!((again.replayed, again.version), (true, version));
-        let wire = process.wire.spent();
-        assert_eq!((wire.requests, wire.write_units), (1, 0.0), "{command}");
-        if engine.kind != EngineKind::Ministack {
-            assert_eq!(wire.read_units.to_bits(), 0.5_f64.to_bits(), "{command}: {} read units", wire.read_units);
-        }
-    }
-    let again = process.open(&stream("s"), "opening").await.unwrap();
-    assert_eq!(again.commit.unwrap().hash, first.commit.unwrap().hash);
-    assert_eq!(process.wire.operations(), ["Query"]);
 }
 
 async fn a_command_behind_another_process_is_put_behind_its_commits(engine: &Engine) {

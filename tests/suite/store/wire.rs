@@ -48,6 +48,8 @@ pub(super) struct Exchange {
     pub(super) request: Value,
     /// The engine's own answer; nothing if it was not asked.
     pub(super) answer: Value,
+    /// How long the two bodies are.
+    pub(super) bytes: (u64, u64),
 }
 
 /// What a list of exchanges cost by the raw answers: to be compared with what the store reports.
@@ -56,6 +58,8 @@ pub(super) struct Spent {
     pub(super) requests: u32,
     pub(super) write_units: f64,
     pub(super) read_units: f64,
+    pub(super) bytes_sent: u64,
+    pub(super) bytes_received: u64,
 }
 
 type Rule = Arc<dyn Fn(Seen) -> BoxFuture<'static, Act> + Send + Sync>;
@@ -100,8 +104,10 @@ impl Wire {
     pub(super) fn take(&self) -> Vec<Exchange> {
         let passed = std::mem::take(&mut self.books.lock().unwrap().passed);
         let exchanges = passed.into_iter().map(|(operation, request, answer)| {
+            let length = |body: &[u8]| u64::try_from(body.len()).unwrap();
+            let bytes = (length(&request), length(&answer));
             let (request, answer) = (json(&request), json(&answer));
-            Exchange { operation, request, answer }
+            Exchange { operation, request, answer, bytes }
         });
         exchanges.collect()
     }
@@ -147,7 +153,11 @@ impl Wire {
             (books.rule.clone(), nth)
         };
         match rule {
-            Some(rule) => rule(Seen { operation: operation.to_owned(), nth, body: json(body) }).await,
+            // In a task of its own: what a rule has other processes do meanwhile is not this one's cost.
+            Some(rule) => {
+                let seen = Seen { operation: operation.to_owned(), nth, body: json(body) };
+                tokio::spawn(rule(seen)).await.unwrap()
+            }
             None => Act::Pass,
         }
     }
@@ -195,6 +205,8 @@ impl Spent {
         for exchange in exchanges {
             let units = exchange.units();
             spent.requests += 1;
+            spent.bytes_sent += exchange.bytes.0;
+            spent.bytes_received += exchange.bytes.1;
             match exchange.operation.as_str() {
                 "PutItem" => spent.write_units += units,
                 "Query" | "Scan" => spent.read_units += units,
