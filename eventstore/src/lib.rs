@@ -11,6 +11,7 @@
 //! | read a stream | [`EventStore::load`], [`EventStore::read`], [`EventStore::head`] |
 //! | read everything | [`EventStore::scan`], [`EventStore::streams`] |
 //! | prove it | [`EventStore::verify`] |
+//! | store events, and read those of older programs | [`EventCodec`], [`Upcaster`] |
 
 mod append;
 mod batch;
@@ -25,12 +26,13 @@ mod load;
 mod scan;
 mod store;
 mod stream;
+mod upcast;
 mod usage;
 mod verify;
 
 pub use append::{AppendError, Appended, FromTheFuture};
 pub use batch::{Batch, Damage, Damaged, Item, MAX_BATCH_BYTES, MAX_ITEM_BYTES, TooLarge, is_batch};
-pub use codec::{CodecError, Model, decode_tagged, encode_tagged};
+pub use codec::{CodecError, EventCodec, Model, Untranslatable};
 pub use commit::{Commit, Envelope, Event, MAX_VERSION, NewCommit, NewEvent, time_text};
 pub use execute::{ExecuteError, Handled, Request};
 pub use fault::{Fault, Source};
@@ -41,5 +43,6 @@ pub use load::{Consistency, Direction, Loaded, Page, ReadError};
 pub use scan::{ScanCursor, ScanPage, Segment, Streams};
 pub use store::{Clock, EventStore, Options};
 pub use stream::{InvalidStreamId, MAX_STREAM_CHARS, StreamId};
+pub use upcast::Upcaster;
 pub use usage::Usage;
 pub use verify::Verification;

@@ -48,6 +48,7 @@ mod sizes;
 mod stale_reads;
 mod tally;
 mod tampering;
+mod upcasting;
 mod wire;
 
 use crate::engine::EngineKind;
