@@ -212,7 +212,8 @@ fn a_shape_of_which_no_file_shows_everything_is_found() {
 
 #[test]
 fn a_golden_file_changed_added_or_taken_away_is_found() {
-    let changes: [(fn(&mut Kept), &str); 4] = [
+    type Change = fn(&mut Kept);
+    let changes: [(Change, &str); 4] = [
         (|kept| *kept.files.get_mut("Put.v1.json").unwrap() = FULL.replace('5', "6") + "\n", "changed or added"),
         (|kept| drop(kept.files.insert("Put.v1.more.json".into(), FULL.replace('5', "6") + "\n")), "changed or added"),
         (|kept| drop(kept.files.remove("Put.v1.bare.json")), "changed or added"),
