@@ -16,7 +16,8 @@ pub struct Upcaster {
     pub schema: u32,
     /// The type from then on: the same, or the new name of an event that was renamed. An old name is never used again.
     pub becomes: &'static str,
-    /// The data in the next shape. Pure: the same data always become the same.
+    /// The data in the next shape. Pure: the same data always become the same, and data of a form that it does not know
+    /// become an error. (To index a [`Value`] makes a `null` of what is missing, or panics: take it apart by serde.)
     pub lift: fn(Value) -> serde_json::Result<Value>,
 }
 

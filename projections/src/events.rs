@@ -6,14 +6,13 @@
 //!
 //! ```
 //! use eventstore::Upcaster;
-//! use serde_json::{Value, json};
+//! use serde_json::{Map, Value, json};
 //!
 //! /// Prices came without a currency, in euros.
-//! fn with_currency(mut data: Value) -> serde_json::Result<Value> {
-//!     if let Some(data) = data.as_object_mut() {
-//!         data.insert("currency".into(), json!("EUR"));
-//!     }
-//!     Ok(data)
+//! fn with_currency(data: Value) -> serde_json::Result<Value> {
+//!     let mut data: Map<String, Value> = serde_json::from_value(data)?;
+//!     data.insert("currency".into(), json!("EUR"));
+//!     Ok(data.into())
 //! }
 //!
 //! const FROM_1: Upcaster =
