@@ -1,7 +1,7 @@
 //! Between the events of a model and those of the store.
 
-use crate::NewEvent;
 use crate::upcast::{self, Lifted, Upcaster};
+use crate::{NewEvent, SnapshotCodec};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ pub struct Model<S, E> {
     pub encode: fn(&E) -> Result<NewEvent, CodecError>,
     /// The event from what was stored.
     pub decode: fn(&NewEvent) -> Result<E, CodecError>,
+    /// How the state is kept as a snapshot; without, every command that finds nothing cached reads its stream whole.
+    pub snapshot: Option<SnapshotCodec<S>>,
 }
 
 /// How the events of a kind of stream are stored, said once for all who write or read them: `E` is an enum that has

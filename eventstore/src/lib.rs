@@ -6,7 +6,7 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | handle a command once, for ever | [`EventStore::execute`] |
+//! | handle a command once, for ever | [`CommandHandler::handle`] |
 //! | write without a model | [`EventStore::append`] |
 //! | read a stream | [`EventStore::load`], [`EventStore::read`], [`EventStore::head`] |
 //! | read everything | [`EventStore::scan`], [`EventStore::streams`] |
@@ -17,13 +17,21 @@ mod append;
 mod batch;
 mod codec;
 mod commit;
-mod execute;
 mod fault;
+mod handler;
 mod hash;
 mod head;
 mod id;
+mod known;
+mod line;
 mod load;
+mod plan;
+mod recent;
+mod request;
+mod round;
 mod scan;
+mod search;
+mod snapshot;
 mod store;
 mod stream;
 mod upcast;
@@ -34,13 +42,15 @@ pub use append::{AppendError, Appended, FromTheFuture};
 pub use batch::{Batch, Damage, Damaged, Item, MAX_BATCH_BYTES, MAX_ITEM_BYTES, TooLarge, is_batch};
 pub use codec::{CodecError, EventCodec, Model, Untranslatable};
 pub use commit::{Commit, Envelope, Event, MAX_VERSION, NewCommit, NewEvent, time_text};
-pub use execute::{ExecuteError, Handled, Request};
 pub use fault::{Fault, Source};
+pub use handler::{CommandHandler, HandlerOptions};
 pub use hash::{Hash, InvalidHash};
 pub use head::Head;
 pub use id::{Id, InvalidId, MAX_ID_CHARS};
 pub use load::{Consistency, Direction, Loaded, Page, ReadError};
+pub use request::{ExecuteError, Handled, Request};
 pub use scan::{ScanCursor, ScanPage, Segment, Streams};
+pub use snapshot::SnapshotCodec;
 pub use store::{Clock, EventStore, Options};
 pub use stream::{InvalidStreamId, MAX_STREAM_CHARS, StreamId};
 pub use upcast::Upcaster;

@@ -2,7 +2,7 @@
 
 use domain::order::{self, Order, OrderEvent};
 use domain::stock::{self, Stock, StockEvent};
-use eventstore::Model;
+use eventstore::{Model, SnapshotCodec};
 use projections::events;
 
 /// Orders.
@@ -11,6 +11,7 @@ pub(crate) const ORDER: Model<Order, OrderEvent> = Model {
     evolve: order::evolve,
     encode: |event| events::ORDER.encode(event),
     decode: |event| events::ORDER.decode(event),
+    snapshot: Some(SnapshotCodec::json("order/1")),
 };
 
 /// Stock.
@@ -19,4 +20,5 @@ pub(crate) const STOCK: Model<Stock, StockEvent> = Model {
     evolve: stock::evolve,
     encode: |event| events::STOCK.encode(event),
     decode: |event| events::STOCK.decode(event),
+    snapshot: Some(SnapshotCodec::json("stock/1")),
 };

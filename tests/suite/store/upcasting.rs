@@ -8,7 +8,8 @@
 
 use super::{Answer, Engine, Process, Refusal, envelope, request, stream};
 use eventstore::{
-    CodecError, EventCodec, ExecuteError, Model, NewCommit, NewEvent, Request, StreamId, Untranslatable, Upcaster,
+    CodecError, CommandHandler, EventCodec, ExecuteError, Model, NewCommit, NewEvent, Request, StreamId,
+    Untranslatable, Upcaster,
 };
 use serde_json::value::RawValue;
 
@@ -23,7 +24,7 @@ cases!(
 );
 
 /// A tally as any of the programs knows it: nobody adds beyond a limit.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Tally {
     by: String,
     place: String,
@@ -45,8 +46,13 @@ mod first {
     }
 
     const TOLD: EventCodec<Told> = EventCodec::new(&[]);
-    pub(super) const TALLY: Model<Tally, Told> =
-        Model { initial: Tally::default, evolve, encode: |told| TOLD.encode(told), decode: |event| TOLD.decode(event) };
+    pub(super) const TALLY: Model<Tally, Told> = Model {
+        initial: Tally::default,
+        evolve,
+        encode: |told| TOLD.encode(told),
+        decode: |event| TOLD.decode(event),
+        snapshot: None,
+    };
 
     fn evolve(tally: Tally, told: &Told) -> Tally {
         match told {
@@ -86,8 +92,13 @@ mod second {
     }
 
     const TOLD: EventCodec<Told> = EventCodec::new(&[FROM_COUNTED]);
-    pub(super) const TALLY: Model<Tally, Told> =
-        Model { initial: Tally::default, evolve, encode: |told| TOLD.encode(told), decode: |event| TOLD.decode(event) };
+    pub(super) const TALLY: Model<Tally, Told> = Model {
+        initial: Tally::default,
+        evolve,
+        encode: |told| TOLD.encode(told),
+        decode: |event| TOLD.decode(event),
+        snapshot: None,
+    };
 
     fn evolve(tally: Tally, told: &Told) -> Tally {
         match told {
@@ -136,8 +147,13 @@ mod third {
     }
 
     const TOLD: EventCodec<Told> = EventCodec::new(&[FROM_OPENED, second::FROM_COUNTED, FROM_ADDED]);
-    pub(super) const TALLY: Model<Tally, Told> =
-        Model { initial: Tally::default, evolve, encode: |told| TOLD.encode(told), decode: |event| TOLD.decode(event) };
+    pub(super) const TALLY: Model<Tally, Told> = Model {
+        initial: Tally::default,
+        evolve,
+        encode: |told| TOLD.encode(told),
+        decode: |event| TOLD.decode(event),
+        snapshot: None,
+    };
 
     fn evolve(tally: Tally, told: &Told) -> Tally {
         match told {
@@ -163,16 +179,13 @@ async fn tell<E: Clone + Send + Sync + 'static>(
     request: &Request,
     told: E,
 ) -> Answer {
-    let evolve = model.evolve;
-    let decide = move |tally: &Tally| {
-        let Tally { by, place, pieces } = tally;
-        let known = Tally { by: by.clone(), place: place.clone(), pieces: *pieces };
-        match evolve(known, &told).pieces > MOST_PIECES {
-            true => Err(Refusal::Closed),
-            false => Ok(vec![told.clone()]),
-        }
+    let Model { initial, evolve, encode, decode, .. } = *model;
+    let decide = move |tally: &Tally| match evolve(tally.clone(), &told).pieces > MOST_PIECES {
+        true => Err(Refusal::Closed),
+        false => Ok(vec![told.clone()]),
     };
-    process.store.execute(request, model, decide).await
+    let model = Model { initial, evolve, encode, decode, snapshot: None };
+    CommandHandler::new(process.store.clone(), model).handle(request.clone(), decide).await
 }
 
 /// The tally as a program reads it.
