@@ -18,6 +18,7 @@ mod batch;
 mod codec;
 mod commit;
 mod fault;
+mod filter;
 mod handler;
 mod hash;
 mod head;

@@ -61,6 +61,7 @@ pub enum ReadError {
 /// A query within one stream.
 pub(crate) struct Query<'a> {
     pub(crate) stream: &'a StreamId,
+    /// The lowest version; 0 also takes what lies below all versions, where nothing of the store's is.
     pub(crate) from: u64,
     pub(crate) to: u64,
     pub(crate) direction: Direction,
@@ -184,16 +185,23 @@ impl EventStore {
     }
 
     pub(crate) async fn query(&self, query: &Query<'_>, start: Option<Item>) -> Result<Items, Fault> {
+        if query.from > query.to {
+            // Behind the largest version. DynamoDB refuses to look between two ends that are the wrong way round.
+            return Ok(Items { items: Vec::new(), next: None, usage: Usage::default() });
+        }
         let number = |number: u64| AttributeValue::N(number.to_string());
-        let answer = self
-            .client
-            .query()
+        let request = self.client.query();
+        let request = match query.from {
+            0 => request.key_condition_expression("#stream = :stream AND #version <= :to"),
+            from => request
+                .key_condition_expression("#stream = :stream AND #version BETWEEN :from AND :to")
+                .expression_attribute_values(":from", number(from)),
+        };
+        let answer = request
             .table_name(&self.table)
-            .key_condition_expression("#stream = :stream AND #version BETWEEN :from AND :to")
             .expression_attribute_names("#stream", STREAM_ID)
             .expression_attribute_names("#version", VERSION)
             .expression_attribute_values(":stream", AttributeValue::S(query.stream.to_string()))
-            .expression_attribute_values(":from", number(query.from))
             .expression_attribute_values(":to", number(query.to))
             .scan_index_forward(query.direction == Direction::Forwards)
             .consistent_read(query.consistency == Consistency::Strong)

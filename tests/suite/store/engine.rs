@@ -5,6 +5,7 @@ use super::{Refusal, TALLY, Tally, Told};
 use crate::engine::{EngineKind, named};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use eventstore::{
     Appended, CommandHandler, Consistency, EventStore, HandlerOptions, Head, Item, Loaded, NewCommit, Options, StreamId,
@@ -12,6 +13,7 @@ use eventstore::{
 use ledgerfold::clients::Clients;
 use ledgerfold::local::dynamodb::DynamoDb;
 use std::sync::Mutex;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A DynamoDB engine.
@@ -89,6 +91,14 @@ impl Table {
     /// A process that remembers nothing: each command is like the first one after a start.
     pub(super) fn process(&self) -> Process {
         self.process_with(Options::default())
+    }
+
+    /// A process that waits for an answer no longer than this, and then tries again.
+    pub(super) fn impatient_process(&self, wait: Duration) -> Process {
+        let config = self.client.config().to_builder();
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(wait).build();
+        let client = Client::from_conf(config.timeout_config(timeouts).build());
+        Self { name: self.name.clone(), client }.process()
     }
 
     pub(super) fn process_with(&self, options: Options) -> Process {

@@ -33,6 +33,8 @@ pub(super) enum Act {
     Answer(u16, String),
     /// The engine does it, and the connection breaks before the answer is there.
     LoseAnswer,
+    /// The engine does it, and nothing is ever heard of it on a connection that stays.
+    Silence,
     /// The engine does it, and this is told instead.
     AnswerInstead(u16, String),
     /// The engine's answer, changed on the way.
@@ -124,6 +126,11 @@ impl Wire {
                 self.note(operation, body, b"null".to_vec());
                 Ok(response(status, text))
             }
+            Act::Silence => {
+                let (_, answer) = ask(connector, request).await?;
+                self.note(operation, body, answer);
+                std::future::pending().await
+            }
             act @ (Act::Pass | Act::LoseAnswer | Act::AnswerInstead(..) | Act::Change(_)) => {
                 let (status, answer) = ask(connector, request).await?;
                 self.note(operation, body, answer.clone());
@@ -163,7 +170,7 @@ fn told(act: Act, status: u16, answer: Vec<u8>) -> Result<HttpResponse, Connecto
     match act {
         Act::Pass => Ok(response(status, answer)),
         Act::Answer(status, text) | Act::AnswerInstead(status, text) => Ok(response(status, text)),
-        Act::LoseAnswer => Err(ConnectorError::io("the connection broke".into())),
+        Act::LoseAnswer | Act::Silence => Err(ConnectorError::io("the connection broke".into())),
         Act::Change(change) => {
             let mut answer = json(&answer);
             change(&mut answer);
