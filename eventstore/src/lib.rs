@@ -12,6 +12,7 @@
 //! | read everything | [`EventStore::scan`], [`EventStore::streams`] |
 //! | prove it | [`EventStore::verify`] |
 //! | know what it cost | the `usage` of every answer, [`Usage::of`], tracing events of target `eventstore` |
+//! | store events, and read those of older programs | [`EventCodec`], [`Upcaster`] |
 
 mod append;
 mod batch;
@@ -37,12 +38,13 @@ mod search;
 mod snapshot;
 mod store;
 mod stream;
+mod upcast;
 mod usage;
 mod verify;
 
 pub use append::{AppendError, Appended, FromTheFuture};
 pub use batch::{Batch, Damage, Damaged, Item, MAX_BATCH_BYTES, MAX_ITEM_BYTES, TooLarge, is_batch};
-pub use codec::{CodecError, Model, decode_tagged, encode_tagged};
+pub use codec::{CodecError, EventCodec, Model, Untranslatable};
 pub use commit::{Commit, Envelope, Event, MAX_VERSION, NewCommit, NewEvent, time_text};
 pub use fault::{Fault, Source};
 pub use handler::{CommandHandler, HandlerOptions};
@@ -55,5 +57,6 @@ pub use scan::{ScanCursor, ScanPage, Segment, Streams};
 pub use snapshot::SnapshotCodec;
 pub use store::{Clock, EventStore, Options};
 pub use stream::{InvalidStreamId, MAX_STREAM_CHARS, StreamId};
+pub use upcast::Upcaster;
 pub use usage::Usage;
 pub use verify::Verification;

@@ -57,6 +57,7 @@ mod snapshots;
 mod stale_reads;
 mod tally;
 mod tampering;
+mod upcasting;
 mod waiting;
 mod warm;
 mod wire;

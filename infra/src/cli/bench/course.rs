@@ -4,8 +4,8 @@ use super::stopwatch::{Heat, Taken};
 use crate::cli::failure::Failure;
 use crate::cli::table;
 use eventstore::{
-    CodecError, CommandHandler, Consistency, Envelope, EventStore, ExecuteError, Handled, HandlerOptions, Hash, Head,
-    Id, Model, NewCommit, NewEvent, Request, SnapshotCodec, StreamId, decode_tagged, encode_tagged,
+    CommandHandler, Consistency, Envelope, EventCodec, EventStore, ExecuteError, Handled, HandlerOptions, Hash, Head,
+    Id, Model, NewCommit, Request, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 use std::error::Error;
@@ -46,24 +46,17 @@ enum Told {
 }
 
 /// The state of a stream here is how many events it has.
+const EVENTS: EventCodec<Told> = EventCodec::new(&[]);
 const NOTES: Model<u64, Told> = Model {
     initial: u64::default,
     evolve: |notes, _| notes + 1,
-    encode,
-    decode,
+    encode: |told| EVENTS.encode(told),
+    decode: |event| EVENTS.decode(event),
     snapshot: Some(SnapshotCodec::json("notes/1")),
 };
 
 /// Handles the commands of a process.
 type Notes = CommandHandler<u64, Told, &'static str>;
-
-fn encode(told: &Told) -> Result<NewEvent, CodecError> {
-    encode_tagged(told, 1)
-}
-
-fn decode(event: &NewEvent) -> Result<Told, CodecError> {
-    decode_tagged(event, 1)
-}
 
 /// What a command decides.
 #[derive(Debug, Clone, Copy)]
@@ -240,7 +233,7 @@ impl Course {
             if event % 100 == 0 {
                 table::progress(&format!("{event} of {events} events written, to be read then"));
             }
-            let commit = NewCommit { envelope: envelope(new_id())?, events: vec![failing(encode(&note()))?] };
+            let commit = NewCommit { envelope: envelope(new_id())?, events: vec![failing(EVENTS.encode(&note()))?] };
             head = failing(self.store.append(&head, vec![commit]).await)?.head;
         }
         Ok(())
