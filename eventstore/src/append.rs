@@ -8,6 +8,10 @@ use crate::{Batch, Commit, Damaged, EventStore, Head, Id, TooLarge};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use chrono::{DateTime, Utc};
+
+/// The condition of every put: nothing stands there yet. `#stream` is the partition key, because `stream` is a reserved word.
+pub(crate) const NOTHING_THERE: &str = "attribute_not_exists(#stream)";
 
 /// What an append wrote.
 #[derive(Debug, Clone)]
@@ -68,6 +72,12 @@ pub struct FromTheFuture {
     pub allowed_ms: i64,
 }
 
+/// Commits that no stream could take.
+pub(crate) enum Unchainable {
+    Empty,
+    StreamFull,
+}
+
 impl EventStore {
     /// Appends the commits behind `head` as one item: all of them or none.
     ///
@@ -80,7 +90,7 @@ impl EventStore {
         for commit in &commits {
             self.check_time(&commit.envelope.command_id)?;
         }
-        let batch = self.chain(head, commits)?;
+        let batch = chain((self.options.clock)(), head, commits)?;
         let put_id = fastrand::u64(..);
         let item = batch.to_item(put_id)?;
         let kilobytes = kilobytes(&item);
@@ -101,32 +111,12 @@ impl EventStore {
         Err(FromTheFuture { command_id: command_id.clone(), ahead_ms, allowed_ms })
     }
 
-    /// Gives the commits their versions, times and hashes. Time never runs backwards in a stream, whatever the clock does.
-    fn chain(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Batch, AppendError> {
-        let now = storable((self.options.clock)());
-        let recorded_at = head.recorded_at.map_or(now, |last| last.max(now));
-        if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
-            return Err(AppendError::Empty);
-        }
-        let mut behind = head.clone();
-        let mut chained = Vec::with_capacity(commits.len());
-        for new in commits {
-            let commit = Commit::chain(new, behind.version + 1, recorded_at, &behind.hash);
-            behind = Head::after(&head.stream, &commit);
-            chained.push(commit);
-        }
-        if behind.version > MAX_VERSION {
-            return Err(AppendError::StreamFull);
-        }
-        Ok(Batch { stream: head.stream.clone(), commits: chained })
-    }
-
     async fn put(&self, item: Item) -> Result<PutItemOutput, SdkError<PutItemError>> {
         self.client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(item))
-            .condition_expression("attribute_not_exists(#stream)")
+            .condition_expression(NOTHING_THERE)
             .expression_attribute_names("#stream", STREAM_ID)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
@@ -158,11 +148,41 @@ impl EventStore {
     }
 }
 
+/// Gives the commits their versions, times and hashes. Time never runs backwards in a stream, whatever the clock does.
+pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) -> Result<Batch, Unchainable> {
+    let now = storable(now);
+    let recorded_at = head.recorded_at.map_or(now, |last| last.max(now));
+    if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
+        return Err(Unchainable::Empty);
+    }
+    let mut behind = head.clone();
+    let mut chained = Vec::with_capacity(commits.len());
+    for new in commits {
+        let commit = Commit::chain(new, behind.version + 1, recorded_at, &behind.hash);
+        behind = Head::after(&head.stream, &commit);
+        chained.push(commit);
+    }
+    if behind.version > MAX_VERSION {
+        return Err(Unchainable::StreamFull);
+    }
+    Ok(Batch { stream: head.stream.clone(), commits: chained })
+}
+
 fn appended(batch: Batch, repeated: bool, usage: Usage) -> Appended {
     let head = Head::of(&batch);
     Appended { batch, head, repeated, usage }
 }
 
-fn kilobytes(item: &Item) -> u32 {
+/// Whole KB of an item, which is how writes are charged.
+pub(crate) fn kilobytes(item: &Item) -> u32 {
     u32::try_from(item_bytes(item).div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+impl From<Unchainable> for AppendError {
+    fn from(why: Unchainable) -> Self {
+        match why {
+            Unchainable::Empty => Self::Empty,
+            Unchainable::StreamFull => Self::StreamFull,
+        }
+    }
 }

@@ -267,7 +267,7 @@ fn new_commit<S, E>(request: &Request, model: &Model<S, E>, events: &[E]) -> Res
 }
 
 /// Doubling, half of it by chance, so that writers who lost together do not meet again.
-fn pause(doublings: u32) -> Duration {
+pub(crate) fn pause(doublings: u32) -> Duration {
     let longest = FIRST_PAUSE_MS.saturating_mul(2_u64.saturating_pow(doublings)).min(LONGEST_PAUSE_MS);
     Duration::from_millis(longest / 2 + fastrand::u64(0..=longest / 2))
 }

@@ -7,16 +7,19 @@
 //! | to | use |
 //! |---|---|
 //! | handle a command once, for ever | [`EventStore::execute`] |
-//! | write without a model | [`EventStore::append`] |
+//! | handle one over several streams, all or nothing | [`EventStore::execute_all`] |
+//! | write without a model | [`EventStore::append`], [`EventStore::append_all`] |
 //! | read a stream | [`EventStore::load`], [`EventStore::read`], [`EventStore::head`] |
 //! | read everything | [`EventStore::scan`], [`EventStore::streams`] |
 //! | prove it | [`EventStore::verify`] |
 
 mod append;
+mod append_all;
 mod batch;
 mod codec;
 mod commit;
 mod execute;
+mod execute_all;
 mod fault;
 mod hash;
 mod head;
@@ -25,14 +28,17 @@ mod load;
 mod scan;
 mod store;
 mod stream;
+mod transaction;
 mod usage;
 mod verify;
 
 pub use append::{AppendError, Appended, FromTheFuture};
+pub use append_all::{AppendAllError, AppendedAll, AppendedPart, MAX_STREAMS, MAX_TRANSACTION_BYTES, Part};
 pub use batch::{Batch, Damage, Damaged, Item, MAX_BATCH_BYTES, MAX_ITEM_BYTES, TooLarge, is_batch};
 pub use codec::{CodecError, Model, decode_tagged, encode_tagged};
 pub use commit::{Commit, Envelope, Event, MAX_VERSION, NewCommit, NewEvent, time_text};
 pub use execute::{ExecuteError, Handled, Request};
+pub use execute_all::{ExecuteAllError, HandledAll, RequestAll};
 pub use fault::{Fault, Source};
 pub use hash::{Hash, InvalidHash};
 pub use head::Head;

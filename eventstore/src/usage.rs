@@ -25,6 +25,17 @@ impl Usage {
         Self { requests: 1, write_units: 0.0, read_units: units(consumed) }
     }
 
+    /// A transaction's answer, by table. An SDK's retry that finds it done is charged reads instead of writes.
+    pub(crate) fn transaction(consumed: &[ConsumedCapacity]) -> Self {
+        let mut usage = Self { requests: 1, ..Self::default() };
+        for table in consumed {
+            let read = table.read_capacity_units().unwrap_or_default();
+            usage.read_units += read;
+            usage.write_units += units(Some(table)) - read;
+        }
+        usage
+    }
+
     pub(crate) fn refused_write(kilobytes: u32) -> Self {
         Self { requests: 1, write_units: f64::from(kilobytes), read_units: 0.0 }
     }
