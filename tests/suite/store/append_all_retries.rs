@@ -94,16 +94,19 @@ async fn a_repeat_finds_what_a_stream_has_before_a_newer_head_and_behind_an_olde
     let mut parts = first_parts(&all);
     parts[2].head = begun.head.clone();
     let first = process.append_all("c", parts.clone()).await.unwrap();
-    go_on(&process, &all[..1]).await;
-    // 0 is known with the commit and one more, 1 with the commit, 2 not even as far as at first, 3 as at first.
-    let newer = process.load(&all[0]).await.head;
+    // More than one page of the search.
+    let mut newer = first.parts[0].head.clone();
+    for number in 0..105 {
+        newer = process.append(&newer, vec![new_commit(&format!("later-{number}"), &["y"])]).await.head;
+    }
+    // 0 is known with the commit and all behind it, 1 with the commit, 2 not even as far as at first, 3 as at first.
     (parts[0].head, parts[1].head, parts[2].head) = (newer, first.parts[1].head.clone(), old);
     process.wire.take();
     let again = process.append_all("c", parts).await.unwrap();
     assert!(again.repeated);
     assert_same(&first, &again);
-    assert_eq!(process.wire.operations(), ["TransactWriteItems", "Query", "Query", "Query"]);
-    assert_eq!(process.versions(&all).await, [2, 1, 2, 1]);
+    assert_eq!(process.wire.operations(), ["TransactWriteItems", "Query", "Query", "Query", "Query"]);
+    assert_eq!(process.versions(&all).await, [106, 1, 2, 1]);
 }
 
 /// What it decides the second time may be something else: recorded is recorded.
