@@ -24,6 +24,8 @@ pub struct Appended {
     pub repeated: bool,
     /// What it cost.
     pub usage: Usage,
+    /// The size of the item.
+    pub(crate) bytes: usize,
 }
 
 /// Why nothing was appended.
@@ -87,23 +89,29 @@ impl EventStore {
     /// [`AppendError`]; nothing is written, but that after any [`Fault`] it may have been (an earlier try of the
     /// SDK): send it again with the same id.
     pub async fn append(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
+        let now = self.now();
         for commit in &commits {
-            self.check_time(&commit.envelope.command_id)?;
+            self.check_time(&commit.envelope.command_id, now)?;
         }
-        let batch = chain((self.options.clock)(), head, commits)?;
+        let batch = chain(now, head, commits)?;
         let put_id = fastrand::u64(..);
         let item = batch.to_item(put_id)?;
-        let kilobytes = kilobytes(&item);
+        let bytes = item_bytes(&item);
         match self.put(item).await {
-            Ok(output) => Ok(appended(batch, false, Usage::write(output.consumed_capacity()))),
-            Err(error) => self.refused(batch, put_id, kilobytes, error),
+            Ok(output) => Ok(appended(batch, false, Usage::write(output.consumed_capacity()), bytes)),
+            Err(error) => self.refused(batch, put_id, bytes, error),
         }
     }
 
-    /// Refuses a command id from the future.
-    pub(crate) fn check_time(&self, command_id: &Id) -> Result<(), FromTheFuture> {
+    /// The time as it is recorded.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        storable((self.options.clock)())
+    }
+
+    /// Refuses a command id from the future of `now`.
+    pub(crate) fn check_time(&self, command_id: &Id, now: DateTime<Utc>) -> Result<(), FromTheFuture> {
         let Some(made_at) = command_id.time() else { return Ok(()) };
-        let (ahead, allowed) = (made_at - (self.options.clock)(), self.options.max_skew);
+        let (ahead, allowed) = (made_at - now, self.options.max_skew);
         if ahead <= allowed {
             return Ok(());
         }
@@ -128,17 +136,17 @@ impl EventStore {
         &self,
         ours: Batch,
         put_id: u64,
-        our_kilobytes: u32,
+        bytes: usize,
         error: SdkError<PutItemError>,
     ) -> Result<Appended, AppendError> {
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
                 let there = refusal.item().cloned().unwrap_or_default();
                 // Charged is the larger one of the item that is there and the one that was put.
-                let usage = Usage::refused_write(kilobytes(&there).max(our_kilobytes));
+                let usage = Usage::refused_write(kilobytes(item_bytes(&there).max(bytes)));
                 let winner = Batch::from_item(&there)?;
                 if winner.hash() == ours.hash() {
-                    return Ok(appended(ours, !is_put_by(&there, put_id), usage));
+                    return Ok(appended(ours, !is_put_by(&there, put_id), usage, bytes));
                 }
                 Err(AppendError::Conflict { winner: Box::new(winner), usage })
             }
@@ -149,8 +157,9 @@ impl EventStore {
 }
 
 /// Gives the commits their versions, times and hashes. Time never runs backwards in a stream, whatever the clock does.
+///
+/// `now` is also what the ids were checked against: no id is further ahead of its commit than is allowed.
 pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) -> Result<Batch, Unchainable> {
-    let now = storable(now);
     let recorded_at = head.recorded_at.map_or(now, |last| last.max(now));
     if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
         return Err(Unchainable::Empty);
@@ -168,14 +177,14 @@ pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) ->
     Ok(Batch { stream: head.stream.clone(), commits: chained })
 }
 
-fn appended(batch: Batch, repeated: bool, usage: Usage) -> Appended {
+fn appended(batch: Batch, repeated: bool, usage: Usage, bytes: usize) -> Appended {
     let head = Head::of(&batch);
-    Appended { batch, head, repeated, usage }
+    Appended { batch, head, repeated, usage, bytes }
 }
 
-/// Whole KB of an item, which is how writes are charged.
-pub(crate) fn kilobytes(item: &Item) -> u32 {
-    u32::try_from(item_bytes(item).div_ceil(1024)).unwrap_or(u32::MAX)
+/// An item's size in write units.
+pub(crate) fn kilobytes(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 impl From<Unchainable> for AppendError {

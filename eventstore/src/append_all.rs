@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsError, TransactWriteItemsOutput};
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, TransactWriteItem};
 use futures::future::try_join_all;
+use std::sync::Arc;
 
 /// The most streams of one command (DynamoDB's limit of a transaction).
 pub const MAX_STREAMS: usize = 100;
@@ -156,8 +157,9 @@ impl EventStore {
         parts: Vec<Part>,
         unmoved: &[Head],
     ) -> Result<AppendedAll, AppendAllError> {
-        self.check_time(&envelope.command_id)?;
-        let (transaction, items) = Transaction::new((self.options.clock)(), envelope, parts, unmoved)?;
+        let now = self.now();
+        self.check_time(&envelope.command_id, now)?;
+        let (transaction, items) = Transaction::new(now, envelope, parts, unmoved)?;
         match self.send(Transaction::actions(&self.table, items, unmoved)?).await {
             Ok(output) => Ok(written(transaction, Usage::transaction(output.consumed_capacity()))),
             Err(error) => self.canceled(transaction, error).await,
@@ -191,8 +193,8 @@ impl EventStore {
             Refusal::IdReused => Err(AppendAllError::CommandIdReused(transaction.envelope.command_id)),
             Refusal::Moved(winners) => Err(AppendAllError::Conflict { winners, usage }),
             Refusal::UnderWay(streams) => Err(AppendAllError::TransactionConflict { streams, usage }),
-            Refusal::Throttled => Err(Fault::Throttled(error.into()).into()),
-            Refusal::Unknown => Err(Fault::Rejected(error.into()).into()),
+            Refusal::Throttled => Err(Fault::Throttled(Arc::new(error)).into()),
+            Refusal::Unknown => Err(Fault::Rejected(Arc::new(error)).into()),
         }
     }
 

@@ -24,7 +24,7 @@ const MAX_NUMBER_BYTES: usize = 21;
 pub(crate) const STREAM_ID: &str = "stream_id";
 pub(crate) const VERSION: &str = "version";
 const LAST_VERSION: &str = "last_version";
-const FORMAT_NAME: &str = "format";
+pub(crate) const FORMAT_NAME: &str = "format";
 /// Chosen by chance for each call of append, outside the chain: tells a call's own put from that of a twin, which the same
 /// command sent twice in the same millisecond would be.
 const PUT_ID: &str = "put_id";
@@ -90,6 +90,12 @@ pub enum Damage {
         /// The version at which the second batch begins.
         found: u64,
     },
+    /// The stream ends before a commit that its snapshot has seen.
+    #[error("the end of the stream is gone: its snapshot has seen version {seen}")]
+    End {
+        /// The version that the snapshot is of.
+        seen: u64,
+    },
     /// The commit, or one before it, was changed, reordered or inserted.
     #[error("the chain hash does not fit the commit and what came before it")]
     Chain,
@@ -153,7 +159,7 @@ impl Batch {
             return Err(too_large(json.len(), MAX_BATCH_BYTES));
         }
         let number = |number: u64| AttributeValue::N(number.to_string());
-        let (name, commits) = fold_up(json);
+        let (name, commits) = fold_up(json, COMMITS, COMMITS_ZSTD);
         let item = Item::from([
             (STREAM_ID.to_owned(), AttributeValue::S(self.stream.to_string())),
             (VERSION.to_owned(), number(self.version())),
@@ -177,7 +183,7 @@ impl Batch {
         if format != FORMAT {
             return Err(damaged(Damage::Format(format.to_string())));
         }
-        let json = unfold(item).map_err(damaged)?;
+        let json = unfold(item, COMMITS, COMMITS_ZSTD).map_err(damaged)?;
         let batch = Self::from_commits_json(key.stream.clone(), key.version, &json)?;
         let said = number(item, LAST_VERSION).ok_or_else(|| damaged(Damage::Attribute(LAST_VERSION)))?;
         if said != batch.last_version() {
@@ -215,7 +221,7 @@ pub fn is_batch(item: &Item) -> bool {
     number(item, VERSION).is_none_or(|version| version <= MAX_VERSION)
 }
 
-fn number(item: &Item, name: &str) -> Option<u64> {
+pub(crate) fn number(item: &Item, name: &str) -> Option<u64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
@@ -229,18 +235,23 @@ pub(crate) fn item_bytes(item: &Item) -> usize {
 }
 
 /// The attribute's name and value: readable where that costs nothing, else whichever is smaller.
-fn fold_up(json: String) -> (&'static str, AttributeValue) {
+pub(crate) fn fold_up(
+    json: String,
+    readable: &'static str,
+    compressed: &'static str,
+) -> (&'static str, AttributeValue) {
     if json.len() > READABLE_BYTES {
         let packed = zstd::bulk::compress(json.as_bytes(), 3).ok();
         if let Some(packed) = packed.filter(|packed| packed.len() < json.len()) {
-            return (COMMITS_ZSTD, AttributeValue::B(Blob::new(packed)));
+            return (compressed, AttributeValue::B(Blob::new(packed)));
         }
     }
-    (COMMITS, AttributeValue::S(json))
+    (readable, AttributeValue::S(json))
 }
 
-fn unfold(item: &Item) -> Result<String, Damage> {
-    match (item.get(COMMITS), item.get(COMMITS_ZSTD)) {
+/// Reads what [`fold_up`] wrote.
+pub(crate) fn unfold(item: &Item, readable: &'static str, compressed: &'static str) -> Result<String, Damage> {
+    match (item.get(readable), item.get(compressed)) {
         (Some(AttributeValue::S(json)), None) => Ok(json.clone()),
         (None, Some(AttributeValue::B(packed))) => {
             let mut json = String::new();
@@ -249,7 +260,7 @@ fn unfold(item: &Item) -> Result<String, Damage> {
             decoder.take(limit).read_to_string(&mut json).map_err(|_| Damage::Compression)?;
             Ok(json)
         }
-        _ => Err(Damage::Attribute(COMMITS)),
+        _ => Err(Damage::Attribute(readable)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Between the events of a model and those of the store.
 
-use crate::NewEvent;
+use crate::{NewEvent, SnapshotCodec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,6 +15,8 @@ pub struct Model<S, E> {
     pub encode: fn(&E) -> Result<NewEvent, CodecError>,
     /// The event from what was stored.
     pub decode: fn(&NewEvent) -> Result<E, CodecError>,
+    /// How the state is kept as a snapshot; without, every command that finds nothing cached reads its stream whole.
+    pub snapshot: Option<SnapshotCodec<S>>,
 }
 
 /// An event cannot be written, or was written by something that this program does not know.

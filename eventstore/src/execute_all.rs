@@ -2,8 +2,8 @@
 
 use crate::append_all::{AppendAllError, AppendedAll, AppendedPart, Part};
 use crate::codec::{CodecError, Model};
-use crate::execute::pause;
 use crate::load::Consistency;
+use crate::round::pause;
 use crate::transaction::{bind, check_streams, is_of};
 use crate::usage::Usage;
 use crate::{Batch, Envelope, EventStore, Head, StreamId};
@@ -108,7 +108,7 @@ impl EventStore {
         model: &Model<S, E>,
         decide: impl Fn(&[&S]) -> Result<Vec<Vec<E>>, R>,
     ) -> Result<HandledAll, ExecuteAllError<R>> {
-        self.check_time(&request.envelope.command_id).map_err(AppendAllError::from)?;
+        self.check_time(&request.envelope.command_id, self.now()).map_err(AppendAllError::from)?;
         check_streams(request.streams.iter())?;
         let mut handling = Handling::new(self, request, model);
         handling.read(&request.streams, Consistency::Eventual).await?;

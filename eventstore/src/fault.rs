@@ -2,12 +2,13 @@
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
+use std::sync::Arc;
 
-/// The answer of DynamoDB, kept as the source of an error.
-pub type Source = Box<dyn Error + Send + Sync>;
+/// The answer of DynamoDB, kept as the source of an error, and shared by the commands that waited for it together.
+pub type Source = Arc<dyn Error + Send + Sync>;
 
 /// DynamoDB did not do what it was asked, after the retries of the SDK.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Fault {
     /// More was asked than the table or account may do: ask again later.
     #[error("DynamoDB throttled the request")]
@@ -39,7 +40,7 @@ where
     let server_error = error.raw_response().is_some_and(|response| response.status().is_server_error());
     let no_answer = server_error
         || matches!(error, SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_));
-    let source: Source = Box::new(error);
+    let source: Source = Arc::new(error);
     match code.as_deref() {
         Some(
             "ProvisionedThroughputExceededException"

@@ -6,7 +6,7 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | handle a command once, for ever | [`EventStore::execute`] |
+//! | handle a command once, for ever | [`CommandHandler::handle`] |
 //! | handle one over several streams, all or nothing | [`EventStore::execute_all`] |
 //! | write without a model | [`EventStore::append`], [`EventStore::append_all`] |
 //! | read a stream | [`EventStore::load`], [`EventStore::read`], [`EventStore::head`] |
@@ -18,14 +18,22 @@ mod append_all;
 mod batch;
 mod codec;
 mod commit;
-mod execute;
 mod execute_all;
 mod fault;
+mod handler;
 mod hash;
 mod head;
 mod id;
+mod known;
+mod line;
 mod load;
+mod plan;
+mod recent;
+mod request;
+mod round;
 mod scan;
+mod search;
+mod snapshot;
 mod store;
 mod stream;
 mod transaction;
@@ -37,14 +45,16 @@ pub use append_all::{AppendAllError, AppendedAll, AppendedPart, MAX_STREAMS, MAX
 pub use batch::{Batch, Damage, Damaged, Item, MAX_BATCH_BYTES, MAX_ITEM_BYTES, TooLarge, is_batch};
 pub use codec::{CodecError, Model, decode_tagged, encode_tagged};
 pub use commit::{Commit, Envelope, Event, MAX_VERSION, NewCommit, NewEvent, time_text};
-pub use execute::{ExecuteError, Handled, Request};
 pub use execute_all::{ExecuteAllError, HandledAll, RequestAll};
 pub use fault::{Fault, Source};
+pub use handler::{CommandHandler, HandlerOptions};
 pub use hash::{Hash, InvalidHash};
 pub use head::Head;
 pub use id::{Id, InvalidId, MAX_ID_CHARS};
 pub use load::{Consistency, Direction, Loaded, Page, ReadError};
+pub use request::{ExecuteError, Handled, Request};
 pub use scan::{ScanCursor, ScanPage, Segment, Streams};
+pub use snapshot::SnapshotCodec;
 pub use store::{Clock, EventStore, Options};
 pub use stream::{InvalidStreamId, MAX_STREAM_CHARS, StreamId};
 pub use usage::Usage;

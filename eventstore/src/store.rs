@@ -80,7 +80,7 @@ impl EventStore {
                     .stream_enabled(true)
                     .stream_view_type(StreamViewType::NewImage)
                     .build()
-                    .map_err(|error| Fault::Rejected(error.into()))?,
+                    .map_err(|error| Fault::Rejected(Arc::new(error)))?,
             );
         match request.send().await {
             Ok(_) => {}
@@ -99,16 +99,18 @@ impl EventStore {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        Err(Fault::Unavailable(format!("table {:?} was not active after 60 s", self.table).into()))
+        let late: Box<dyn std::error::Error + Send + Sync> =
+            format!("table {:?} was not active after 60 s", self.table).into();
+        Err(Fault::Unavailable(late.into()))
     }
 }
 
 fn attribute(name: &str, kind: ScalarAttributeType) -> Result<AttributeDefinition, Fault> {
     let built = AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
-    built.map_err(|error| Fault::Rejected(error.into()))
+    built.map_err(|error| Fault::Rejected(Arc::new(error)))
 }
 
 fn key(name: &str, kind: KeyType) -> Result<KeySchemaElement, Fault> {
     let built = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-    built.map_err(|error| Fault::Rejected(error.into()))
+    built.map_err(|error| Fault::Rejected(Arc::new(error)))
 }

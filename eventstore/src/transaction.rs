@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::types::{
 };
 use chrono::{DateTime, Utc};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// A write inside a transaction costs twice what it costs alone: it is prepared and committed.
 const UNITS_A_KILOBYTE: u32 = 2;
@@ -62,12 +63,13 @@ impl Transaction {
         let chained = parts.into_iter().map(|part| chain_part(now, &envelope, part));
         let batches = chained.collect::<Result<Vec<Batch>, _>>()?;
         let items = batches.iter().map(|batch| to_item(batch, put_id)).collect::<Result<Vec<_>, _>>()?;
-        let bytes = items.iter().map(item_bytes).sum();
+        let sizes: Vec<usize> = items.iter().map(item_bytes).collect();
+        let bytes = sizes.iter().sum();
         if bytes > MAX_TRANSACTION_BYTES {
             return Err(AppendAllError::TotalTooLarge { bytes });
         }
         // A check of nothing is charged as the smallest item.
-        let kilobytes = items.iter().map(kilobytes).chain(unmoved.iter().map(|_| 1)).collect();
+        let kilobytes = sizes.into_iter().map(kilobytes).chain(unmoved.iter().map(|_| 1)).collect();
         let unmoved = unmoved.iter().map(|head| head.stream.clone()).collect();
         Ok((Self { envelope, put_id, batches, unmoved, kilobytes }, items))
     }
@@ -85,7 +87,10 @@ impl Transaction {
 
     /// What a refusal costs at most: as if everything had been prepared and committed.
     pub(crate) fn cost_of_refusal(&self, reasons: &[CancellationReason]) -> Usage {
-        let there = reasons.iter().map(|reason| reason.item().map_or(0, kilobytes)).chain(std::iter::repeat(0));
+        let there = reasons
+            .iter()
+            .map(|reason| reason.item().map_or(0, |item| kilobytes(item_bytes(item))))
+            .chain(std::iter::repeat(0));
         let larger = self.kilobytes.iter().zip(there).map(|(ours, there)| there.max(*ours));
         Usage::refused_write(larger.sum::<u32>() * UNITS_A_KILOBYTE)
     }
@@ -130,7 +135,7 @@ impl Transaction {
         let puts = items.into_iter().map(|item| put(table, item));
         let checks = unmoved.iter().map(|head| check(table, head));
         let actions = puts.chain(checks).collect::<Result<_, _>>();
-        actions.map_err(|error| Fault::Rejected(error.into()))
+        actions.map_err(|error| Fault::Rejected(Arc::new(error)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use domain::order::{self, Order, OrderEvent};
 use domain::stock::{self, Stock, StockEvent};
-use eventstore::{Model, decode_tagged, encode_tagged};
+use eventstore::{Model, SnapshotCodec, decode_tagged, encode_tagged};
 
 /// Orders.
 pub(crate) const ORDER: Model<Order, OrderEvent> = Model {
@@ -10,6 +10,7 @@ pub(crate) const ORDER: Model<Order, OrderEvent> = Model {
     evolve: order::evolve,
     encode: |event| encode_tagged(event, event.schema()),
     decode: |event| decode_tagged(event, 1),
+    snapshot: Some(SnapshotCodec::json("order/1")),
 };
 
 /// Stock.
@@ -18,4 +19,5 @@ pub(crate) const STOCK: Model<Stock, StockEvent> = Model {
     evolve: stock::evolve,
     encode: |event| encode_tagged(event, event.schema()),
     decode: |event| decode_tagged(event, 1),
+    snapshot: Some(SnapshotCodec::json("stock/1")),
 };

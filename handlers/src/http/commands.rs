@@ -1,13 +1,12 @@
 //! What all commands share: from request to store to answer.
 
-use super::Api;
 use super::extract::Sender;
 use super::problem::Problem;
 use super::schema::{CommandAnswer, RecordedEvent};
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use eventstore::{Envelope, Handled, Hash, Id, Model, Request, StreamId, time_text};
+use eventstore::{CommandHandler, Envelope, Handled, Hash, Id, Request, StreamId, time_text};
 use serde::Serialize;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -25,20 +24,21 @@ pub(crate) struct Addressed<C> {
 
 /// Handles the command and tells what was recorded.
 pub(crate) async fn handle<C, S, E, R>(
-    api: &Api,
+    handler: &CommandHandler<S, E, R>,
     sender: Sender,
     addressed: Addressed<C>,
-    model: &Model<S, E>,
-    decide: impl Fn(&S, &C) -> Result<Vec<E>, R>,
+    decide: fn(&S, &C) -> Result<Vec<E>, R>,
 ) -> Result<Answer, Problem>
 where
-    C: Serialize,
-    R: std::fmt::Display,
+    C: Serialize + Send + Sync + 'static,
+    S: Clone + 'static,
+    E: 'static,
+    R: std::fmt::Display + 'static,
 {
     let Addressed { stream, command, creates } = addressed;
     let envelope = envelope(&sender, &command)?;
     let request = Request { stream, envelope, expected_version: sender.expected_version, creates };
-    let handled = api.store.execute(&request, model, |state| decide(state, &command)).await?;
+    let handled = handler.handle(request.clone(), move |state| decide(state, &command)).await?;
     tracing::info!(
         stream = %request.stream,
         command_id = %request.envelope.command_id,

@@ -10,11 +10,14 @@ mod reads;
 mod schema;
 mod stock;
 
+use crate::models::{ORDER, STOCK};
 use axum::Json;
 use axum::Router;
 use axum::http::Uri;
 use axum::routing::get;
-use eventstore::{EventStore, Id};
+use domain::order::{Order, OrderEvent, OrderRefusal};
+use domain::stock::{Stock, StockEvent, StockRefusal};
+use eventstore::{CommandHandler, EventStore, Id};
 use problem::Problem;
 use projections::{Projector, ReadModels};
 use std::sync::Arc;
@@ -26,6 +29,8 @@ use utoipa_axum::routes;
 #[derive(Clone)]
 pub struct Api {
     store: EventStore,
+    orders: CommandHandler<Order, OrderEvent, OrderRefusal>,
+    stock: CommandHandler<Stock, StockEvent, StockRefusal>,
     read_models: ReadModels,
     projector: Projector,
     default_actor: Id,
@@ -37,7 +42,9 @@ impl Api {
     /// An API on that store and those read models. A request without `X-Actor` is the default actor's.
     pub fn new(store: EventStore, read_models: ReadModels, default_actor: Id) -> Self {
         let projector = Projector::new(store.clone(), read_models.clone());
-        Self { store, read_models, projector, default_actor }
+        let orders = CommandHandler::new(store.clone(), ORDER);
+        let stock = CommandHandler::new(store.clone(), STOCK);
+        Self { store, orders, stock, read_models, projector, default_actor }
     }
 }
 

@@ -7,7 +7,6 @@ use super::schema::{
     CommandAnswer, CommandHeaders, CommandOutcome, Failures, Nothing, PlaceOrderBody, ReasonBody, TrackingCodeBody,
 };
 use super::{Api, Shared};
-use crate::models::ORDER;
 use axum::extract::State;
 use axum::response::Response;
 use domain::order::{self, OrderCommand, OrderDetails};
@@ -115,5 +114,5 @@ pub(crate) fn stream(order_id: OrderId) -> Result<StreamId, Problem> {
 async fn send(api: &Api, sender: Sender, order_id: OrderId, command: OrderCommand) -> Result<Answer, Problem> {
     let creates = matches!(command, OrderCommand::PlaceOrder(_));
     let addressed = Addressed { stream: stream(order_id)?, command, creates };
-    handle(api, sender, addressed, &ORDER, order::decide).await
+    handle(&api.orders, sender, addressed, order::decide).await
 }

@@ -5,7 +5,6 @@ use super::extract::{Body, Segment, Sender};
 use super::problem::Problem;
 use super::schema::{CommandHeaders, CommandOutcome, Failures, QuantityBody, ReservationBody};
 use super::{Api, Shared};
-use crate::models::STOCK;
 use axum::extract::State;
 use domain::stock::{self, StockCommand};
 use domain::{Isbn, OrderId, StockQuantity};
@@ -87,5 +86,5 @@ pub(crate) fn stream(isbn: &Isbn) -> Result<StreamId, Problem> {
 
 async fn send(api: &Api, sender: Sender, isbn: &str, command: StockCommand) -> Result<Answer, Problem> {
     let addressed = Addressed { stream: stream(&parse_isbn(isbn)?)?, command, creates: false };
-    handle(api, sender, addressed, &STOCK, stock::decide).await
+    handle(&api.stock, sender, addressed, stock::decide).await
 }

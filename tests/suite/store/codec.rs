@@ -1,7 +1,7 @@
 //! Events that this program cannot translate.
 
 use super::{Engine, Refusal, TALLY, Tally, Told, envelope, note, request, stream};
-use eventstore::{CodecError, ExecuteError, Model, NewCommit, NewEvent};
+use eventstore::{CodecError, CommandHandler, ExecuteError, Model, NewCommit, NewEvent};
 
 cases!(
     an_event_of_a_newer_schema_stops_the_command,
@@ -62,7 +62,7 @@ async fn an_event_that_cannot_be_stored_is_not_written(engine: &Engine) {
     let stream = stream("s");
     let model: Model<Tally, Told> = Model { encode: fails, ..TALLY };
     let decide = |_: &Tally| Ok::<_, Refusal>(vec![Told::Counted { number: 1 }]);
-    let refused = process.store.execute(&request(&stream, "a", "a"), &model, decide).await;
+    let refused = CommandHandler::new(process.store.clone(), model).handle(request(&stream, "a", "a"), decide).await;
     assert!(matches!(refused, Err(ExecuteError::Codec(_))), "{refused:?}");
     assert_eq!(process.wire.operations(), ["Query"]);
 }

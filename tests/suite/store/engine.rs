@@ -1,11 +1,14 @@
 //! The engine under test, its tables, and the processes that use them.
 
 use super::wire::Wire;
+use super::{Refusal, TALLY, Tally, Told};
 use crate::engine::{EngineKind, named};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use eventstore::{Appended, Consistency, EventStore, Head, Item, Loaded, NewCommit, Options, StreamId};
+use eventstore::{
+    Appended, CommandHandler, Consistency, EventStore, HandlerOptions, Head, Item, Loaded, NewCommit, Options, StreamId,
+};
 use ledgerfold::clients::Clients;
 use ledgerfold::local::dynamodb::DynamoDb;
 use std::sync::Mutex;
@@ -31,6 +34,7 @@ pub(super) struct Table {
 /// A store as one process has it, on a wire of its own.
 pub(super) struct Process {
     pub(super) store: EventStore,
+    pub(super) tallies: CommandHandler<Tally, Told, Refusal>,
     pub(super) wire: Wire,
 }
 
@@ -82,11 +86,21 @@ impl Engine {
 }
 
 impl Table {
+    /// A process that remembers nothing: each command is like the first one after a start.
     pub(super) fn process(&self) -> Process {
         self.process_with(Options::default())
     }
 
     pub(super) fn process_with(&self, options: Options) -> Process {
+        self.process_that_remembers(options, HandlerOptions { cached_streams: 0, ..HandlerOptions::default() })
+    }
+
+    /// A process that keeps what it knows of streams.
+    pub(super) fn warm_process(&self) -> Process {
+        self.process_that_remembers(Options::default(), HandlerOptions::default())
+    }
+
+    pub(super) fn process_that_remembers(&self, options: Options, memory: HandlerOptions) -> Process {
         let config = self.client.config();
         let wire = Wire::over(config.http_client().unwrap());
         // The SDK counts how often clients of one region try again, and stops when it is too often: a process has a count
@@ -94,7 +108,8 @@ impl Table {
         let retries = RetryPartition::new(format!("process-{:016x}", fastrand::u64(..)));
         let config = config.to_builder().http_client(wire.clone()).retry_partition(retries);
         let client = Client::from_conf(config.build());
-        Process { store: EventStore::with_options(client, &self.name, options), wire }
+        let store = EventStore::with_options(client, &self.name, options);
+        Process { tallies: CommandHandler::with_options(store.clone(), TALLY, memory), store, wire }
     }
 
     /// The items of a stream as they lie in the table, whatever they are.

@@ -40,7 +40,7 @@ pub(super) struct Overdrawn;
 pub(super) type Answer = Result<HandledAll, ExecuteAllError<Overdrawn>>;
 
 /// How the store knows purses: the state is what is in them, in pence.
-pub(super) const PURSE: Model<i64, Moved> = Model { initial: || 0, evolve, encode, decode };
+pub(super) const PURSE: Model<i64, Moved> = Model { initial: || 0, evolve, encode, decode, snapshot: None };
 
 fn evolve(pence: i64, Moved::By { pence: more }: &Moved) -> i64 {
     pence + more

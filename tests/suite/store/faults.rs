@@ -3,7 +3,8 @@
 use super::{Act, Engine, Process, count, new_commit, request, stream};
 use aws_sdk_dynamodb::Client;
 use eventstore::{
-    AppendError, Consistency, Direction, EventStore, ExecuteError, Fault, Handled, Head, ReadError, Segment,
+    AppendError, CommandHandler, Consistency, Direction, EventStore, ExecuteError, Fault, Handled, Head, ReadError,
+    Segment,
 };
 
 cases!(
@@ -35,7 +36,7 @@ async fn faults(store: &EventStore) -> Vec<Fault> {
         ReadError::Damaged(damaged) => panic!("{damaged}"),
     };
     let command = request(&stream, "a", "a");
-    let executed = match store.execute(&command, &super::TALLY, count(1)).await {
+    let executed = match CommandHandler::new(store.clone(), super::TALLY).handle(command, count(1)).await {
         Err(ExecuteError::Fault(fault)) => fault,
         other => panic!("{other:?}"),
     };

@@ -1,6 +1,6 @@
 //! Eventually consistent reads that miss the newest commits. The engines here never give one, so the wire takes them away.
 
-use super::{Act, Engine, Process, Refusal, TALLY, Table, Tally, close, request, stream};
+use super::{Act, Engine, Process, Refusal, Table, Tally, close, request, stream};
 use eventstore::{ExecuteError, Request, StreamId};
 use serde_json::Value;
 
@@ -87,7 +87,7 @@ async fn what_a_stale_read_would_refuse_is_done(engine: &Engine) {
     let stream = three_counts(&table).await;
     let process = behind_by(&table, usize::MAX);
     let if_open = |tally: &Tally| if tally.open { close(tally) } else { Err(Refusal::Closed) };
-    let handled = process.store.execute(&request(&stream, "closing", "close"), &TALLY, if_open).await.unwrap();
+    let handled = process.tallies.handle(request(&stream, "closing", "close"), if_open).await.unwrap();
     assert_eq!((handled.version, handled.lost_races), (5, 0));
     assert_eq!(reads(&process), [false, true]);
 }
@@ -98,7 +98,7 @@ async fn nothing_to_do_is_final_on_a_consistent_read_only(engine: &Engine) {
     let process = behind_by(&table, 1);
     let unless_three = |tally: &Tally| Ok::<_, Refusal>(if tally.total == 3 { close(tally)? } else { vec![] });
     let closing = request(&stream, "closing", "close");
-    let handled = process.store.execute(&closing, &TALLY, unless_three).await.unwrap();
+    let handled = process.tallies.handle(closing, unless_three).await.unwrap();
     assert_eq!((handled.version, handled.commit.is_some()), (5, true));
     assert_eq!(reads(&process), [false, true]);
     let idle = process.close(&stream, "closing-again").await.unwrap();

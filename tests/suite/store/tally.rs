@@ -3,8 +3,8 @@
 use super::engine::Process;
 use chrono::{DateTime, Utc};
 use eventstore::{
-    CodecError, Envelope, ExecuteError, Handled, Hash, Id, Model, NewCommit, NewEvent, Request, StreamId,
-    decode_tagged, encode_tagged,
+    CodecError, Envelope, ExecuteError, Handled, Hash, Id, Model, NewCommit, NewEvent, Request, SnapshotCodec,
+    StreamId, decode_tagged, encode_tagged,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,7 +20,7 @@ pub(super) enum Told {
 }
 
 /// A tally as it stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
     pub(super) open: bool,
     pub(super) closed: bool,
@@ -39,7 +39,8 @@ pub(super) enum Refusal {
 pub(super) type Answer = Result<Handled, ExecuteError<Refusal>>;
 
 /// How the store knows tallies.
-pub(super) const TALLY: Model<Tally, Told> = Model { initial: Tally::default, evolve, encode, decode };
+pub(super) const TALLY: Model<Tally, Told> =
+    Model { initial: Tally::default, evolve, encode, decode, snapshot: Some(SnapshotCodec::json("tally/1")) };
 
 fn evolve(tally: Tally, told: &Told) -> Tally {
     let tally = Tally { events: tally.events + 1, ..tally };
@@ -65,7 +66,7 @@ pub(super) fn open(tally: &Tally) -> Result<Vec<Told>, Refusal> {
 }
 
 /// Counts on: nothing to do for 0, refused once it is closed.
-pub(super) fn count(number: u64) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal> {
+pub(super) fn count(number: u64) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal> + Send + Sync + 'static {
     move |tally| match number {
         _ if tally.closed => Err(Refusal::Closed),
         0 => Ok(vec![]),
@@ -123,7 +124,7 @@ impl Process {
     /// Opens the tally: a command that can only start a stream.
     pub(super) async fn open(&self, stream: &StreamId, command: &str) -> Answer {
         let request = Request { creates: true, ..request(stream, command, "open") };
-        self.store.execute(&request, &TALLY, open).await
+        self.tallies.handle(request, open).await
     }
 
     pub(super) async fn count(&self, stream: &StreamId, command: &str, number: u64) -> Answer {
@@ -131,11 +132,11 @@ impl Process {
     }
 
     pub(super) async fn execute(&self, request: &Request, number: u64) -> Answer {
-        self.store.execute(request, &TALLY, count(number)).await
+        self.tallies.handle(request.clone(), count(number)).await
     }
 
     pub(super) async fn close(&self, stream: &StreamId, command: &str) -> Answer {
-        self.store.execute(&request(stream, command, "close"), &TALLY, close).await
+        self.tallies.handle(request(stream, command, "close"), close).await
     }
 
     /// The tally as all events of the stream make it.

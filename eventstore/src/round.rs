@@ -1,0 +1,264 @@
+//! One round of a line: the commands that wait are decided one after the other, and written by one put.
+
+use crate::append::{AppendError, Appended};
+use crate::batch::{Item, item_key};
+use crate::known::{Known, Memory};
+use crate::line::{Answer, Line, Taken};
+use crate::load::{Consistency, ReadError};
+use crate::plan::Plan;
+use crate::recent::Place;
+use crate::request::ExecuteError;
+use crate::search::Search;
+use crate::usage::Usage;
+use crate::{Batch, Commit, Damaged, Id, NewCommit};
+use std::time::Duration;
+
+/// Losing this often in a row makes a round read the stream's tail instead of guessing on.
+const LOSSES_BEFORE_READ: u32 = 2;
+/// The first pause after a lost race; it doubles up to the longest, and half of it is chance.
+const FIRST_PAUSE_MS: u64 = 2;
+const LONGEST_PAUSE_MS: u64 = 200;
+/// So long a put that is done waits for the snapshot beside it: the snapshot is a cache, and its loss costs little.
+const SNAPSHOT_GRACE: Duration = Duration::from_millis(100);
+
+/// Handles commands that wait, and leaves what is known of the stream for the next round; nothing, if it is interrupted.
+pub(crate) async fn lead<S: Clone, E, R>(memory: &Memory<S, E>, line: &Line<S, E, R>, kept: &mut Option<Known<S>>) {
+    let mut taken = line.take(memory.options.commands_per_put);
+    let Some(first) = taken.jobs.first() else { return };
+    let known = kept.take();
+    let (consistent, unread) = (false, known.is_none());
+    let known = known.unwrap_or_else(|| memory.nothing(&first.request.stream));
+    let mut round = Round { memory, known, consistent, unread, losses: 0, usage: Usage::default(), older: Vec::new() };
+    let ended = round.run(&mut taken).await;
+    if let Err(error) = ended {
+        fail(&mut taken, error);
+    }
+    *kept = (!round.unread).then_some(round.known);
+}
+
+struct Round<'a, S, E> {
+    memory: &'a Memory<S, E>,
+    known: Known<S>,
+    /// Whether the known head was the stream's end at some moment since the commands arrived.
+    consistent: bool,
+    /// Whether nothing was read of the stream so far, and the known head is only a guess, which creating commands may make.
+    unread: bool,
+    losses: u32,
+    usage: Usage,
+    /// Batches that came with a snapshot's page, newest first: a command that comes again is often among them.
+    older: Vec<Item>,
+}
+
+impl<S: Clone, E> Round<'_, S, E> {
+    async fn run<R>(&mut self, taken: &mut Taken<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
+        if self.unread && taken.jobs.iter().any(|job| !job.request.creates) {
+            self.recall(taken, Consistency::Eventual).await?;
+        }
+        while !taken.jobs.is_empty() {
+            self.look_up(taken).await?;
+            let mut plan = Plan::make(self.memory, &self.known, taken);
+            let commits = std::mem::take(&mut plan.commits);
+            if commits.is_empty() {
+                if self.consistent || !plan.is_tentative() {
+                    self.tell(taken, plan, None);
+                    return Ok(());
+                }
+                self.recall(taken, Consistency::Strong).await?;
+                continue;
+            }
+            // Asked only now: the commit that won the last race may be that of a command here.
+            if self.losses >= self.memory.store.options.max_attempts {
+                return Err(ExecuteError::Contention { attempts: self.losses });
+            }
+            match self.put(commits).await {
+                // Another process put the very same: its commands are found in it like in any other that was quicker.
+                Ok(Appended { batch, repeated: true, usage, .. }) => self.go_on(taken, &batch, usage)?,
+                Ok(appended) => {
+                    self.tell(taken, plan, Some(appended));
+                    return Ok(());
+                }
+                Err(AppendError::Conflict { winner, usage }) => {
+                    self.go_on(taken, &winner, usage)?;
+                    self.lose(taken).await?;
+                }
+                Err(AppendError::TransactionConflict) => self.lose(taken).await?,
+                Err(AppendError::TooLarge(error)) => match plan.half() {
+                    Some(keep) => taken.give_back(keep),
+                    None => reject(taken, plan.first_writer(), error.into()),
+                },
+                Err(AppendError::FromTheFuture(error)) => {
+                    let index = taken.jobs.iter().position(|job| job.request.envelope.command_id == error.command_id);
+                    reject(taken, index, error.into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is new, and compares it with the commands.
+    async fn recall<R>(
+        &mut self,
+        taken: &mut Taken<'_, S, E, R>,
+        consistency: Consistency,
+    ) -> Result<(), ExecuteError<R>> {
+        let nothing = self.memory.nothing(self.known.head.stream());
+        let base = if self.unread { nothing } else { std::mem::replace(&mut self.known, nothing) };
+        self.unread = true;
+        let recalled = self.memory.recall(base, consistency).await?;
+        self.usage += recalled.usage;
+        for batch in &recalled.folded {
+            meet(taken, batch);
+        }
+        (self.known, self.older, self.unread) = (recalled.known, recalled.older, false);
+        self.consistent = consistency == Consistency::Strong;
+        Ok(())
+    }
+
+    /// Folds a batch that was put by another.
+    fn go_on<R>(
+        &mut self,
+        taken: &mut Taken<'_, S, E, R>,
+        winner: &Batch,
+        usage: Usage,
+    ) -> Result<(), ExecuteError<R>> {
+        self.usage += usage;
+        self.consistent = false;
+        meet(taken, winner);
+        let absorbed = self.memory.absorb(&mut self.known, winner);
+        self.unread |= absorbed.is_err();
+        Ok(absorbed?)
+    }
+
+    /// Looks further back for commands that may have been handled before all that was read.
+    async fn look_up<R>(&mut self, taken: &mut Taken<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
+        let head = &self.known.head;
+        for job in taken.jobs.iter_mut().filter(|job| job.found.is_none() && job.compared_to < head.version()) {
+            let command = &job.request.envelope.command_id;
+            let place = self.known.recent.place(command).behind(job.compared_to);
+            job.found = match at_hand(&self.older, place, command).map_err(ReadError::from)? {
+                Some(commit) => Some(commit),
+                None => {
+                    let search = Search { stream: head.stream(), command, place, down_to: job.compared_to };
+                    self.memory.store.search(search, &mut self.usage).await?
+                }
+            };
+            job.compared_to = head.version();
+        }
+        Ok(())
+    }
+
+    /// The put, and beside it that of a snapshot where one is due.
+    async fn put(&mut self, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
+        let store = &self.memory.store;
+        let due = self.memory.due_snapshot(&mut self.known);
+        let append = store.append(&self.known.head, commits);
+        let Some((snapshot, replace)) = due else { return append.await };
+        let snapshot = store.put_snapshot(&snapshot, replace);
+        tokio::pin!(append, snapshot);
+        let mut written = None;
+        let appended = tokio::select! {
+            appended = &mut append => appended,
+            answer = &mut snapshot => {
+                written = Some(answer);
+                append.as_mut().await
+            }
+        };
+        if written.is_none() {
+            written = tokio::time::timeout(SNAPSHOT_GRACE, snapshot).await.ok();
+        }
+        if let Some((bytes, usage)) = written {
+            self.usage += usage;
+            if let Some(bytes) = bytes {
+                self.known.since.wrote_snapshot(bytes);
+            }
+        }
+        appended
+    }
+
+    /// After a lost race. Whoever has lost often waits a moment, and reads what else was put behind.
+    async fn lose<R>(&mut self, taken: &mut Taken<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
+        self.losses += 1;
+        self.consistent = false;
+        if self.losses < LOSSES_BEFORE_READ || taken.jobs.iter().all(|job| job.found.is_some()) {
+            return Ok(());
+        }
+        tokio::time::sleep(pause(self.losses - LOSSES_BEFORE_READ)).await;
+        self.recall(taken, Consistency::Strong).await
+    }
+
+    /// Tells everyone, and knows what was written.
+    fn tell<R>(&mut self, taken: &mut Taken<'_, S, E, R>, mut plan: Plan<S, E, R>, appended: Option<Appended>) {
+        let commits = appended.as_ref().map_or(&[][..], |appended| &appended.batch.commits);
+        let answers = plan.answers(&taken.jobs, commits);
+        if let Some(appended) = &appended {
+            self.usage += appended.usage;
+            plan.settle(self.memory, &mut self.known, appended);
+            self.unread = false;
+        }
+        for (job, mut answer) in taken.jobs.drain(..).zip(answers) {
+            if let Answer::Given(result) = &mut answer
+                && let Ok(handled) = result.as_mut()
+            {
+                (handled.lost_races, handled.usage) = (self.losses, std::mem::take(&mut self.usage));
+            }
+            job.tell(answer);
+        }
+    }
+}
+
+/// Compares the commits of a batch with the commands.
+fn meet<S, E, R>(taken: &mut Taken<'_, S, E, R>, batch: &Batch) {
+    for job in &mut taken.jobs {
+        let ours = |commit: &&Commit| commit.envelope.command_id == job.request.envelope.command_id;
+        if let Some(commit) = batch.commits.iter().find(ours) {
+            job.found = Some(commit.clone());
+        }
+        if batch.version() == job.compared_to + 1 {
+            job.compared_to = batch.last_version();
+        }
+    }
+}
+
+/// The commit of a listed command, if its batch is at hand.
+fn at_hand(older: &[Item], place: Place, command: &Id) -> Result<Option<Commit>, Damaged> {
+    let Place::At(version) = place else { return Ok(None) };
+    for item in older {
+        if item_key(item)?.version <= version {
+            let ours = |commit: &Commit| commit.envelope.command_id == *command;
+            return Ok(Batch::from_item(item)?.commits.into_iter().find(ours));
+        }
+    }
+    Ok(None)
+}
+
+/// One command cannot be: the others go on.
+fn reject<S, E, R>(taken: &mut Taken<'_, S, E, R>, index: Option<usize>, error: ExecuteError<R>) {
+    if let Some(index) = index {
+        taken.jobs.remove(index).tell(Answer::Given(Box::new(Err(error))));
+    }
+}
+
+/// All that wait for the same fail with it, but those whose commit was met. What cannot be told twice is told to the first;
+/// the others find out for themselves.
+fn fail<S, E, R>(taken: &mut Taken<'_, S, E, R>, error: ExecuteError<R>) {
+    let mut error = Some(error);
+    let mut left = Vec::new();
+    for mut job in taken.jobs.drain(..) {
+        let answer = match job.found.take() {
+            Some(commit) => Some(job.request.replay(commit)),
+            None => error.as_ref().and_then(ExecuteError::shared).or_else(|| error.take()).map(Err),
+        };
+        match answer {
+            Some(answer) => job.tell(Answer::Given(Box::new(answer))),
+            None => left.push(job),
+        }
+    }
+    taken.jobs = left;
+}
+
+/// Doubling, half of it by chance, so that writers who lost together do not meet again.
+pub(crate) fn pause(doublings: u32) -> Duration {
+    let longest = FIRST_PAUSE_MS.saturating_mul(2_u64.saturating_pow(doublings)).min(LONGEST_PAUSE_MS);
+    Duration::from_millis(longest / 2 + fastrand::u64(0..=longest / 2))
+}

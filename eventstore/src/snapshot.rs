@@ -1,0 +1,156 @@
+//! A stream's snapshot: a cache of its state in its own partition, never truth.
+//!
+//! Its sort key is larger than that of any batch, so that a query backwards from the end meets it first. It lies outside the
+//! chain, and nothing is lost with it: one that cannot be read, or is of another shape, is passed over and replaced.
+
+use crate::append::kilobytes;
+use crate::batch::{FORMAT_NAME, Item, MAX_ITEM_BYTES, STREAM_ID, VERSION, fold_up, item_bytes, number, unfold};
+use crate::commit::{MAX_VERSION, storable};
+use crate::recent::Recent;
+use crate::usage::Usage;
+use crate::{EventStore, Hash, Head, StreamId, time_text};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The sort key of every snapshot.
+pub(crate) const SNAPSHOT_VERSION: u64 = MAX_VERSION + 1;
+const FORMAT: u64 = 1;
+
+const AS_OF: &str = "as_of";
+const HASH: &str = "hash";
+const RECORDED_AT: &str = "recorded_at";
+const SHAPE: &str = "shape";
+const SNAPSHOT: &str = "snapshot";
+const SNAPSHOT_ZSTD: &str = "snapshot_zstd";
+
+/// How a model's state is kept as a snapshot.
+pub struct SnapshotCodec<S> {
+    /// A name for the state's shape and for what `evolve` makes of events, like `order/1`: change it when either changes
+    /// its meaning. A snapshot of another name is passed over.
+    pub shape: &'static str,
+    /// The state as JSON text: the same state, the same JSON (so no `HashMap` as a list).
+    pub encode: fn(&S) -> serde_json::Result<String>,
+    /// The state from what `encode` wrote.
+    pub decode: fn(&str) -> serde_json::Result<S>,
+}
+
+impl<S: Serialize + DeserializeOwned> SnapshotCodec<S> {
+    /// The state as serde writes it.
+    pub const fn json(shape: &'static str) -> Self {
+        Self { shape, encode: |state| serde_json::to_string(state), decode: |text| serde_json::from_str(text) }
+    }
+}
+
+impl<S> SnapshotCodec<S> {
+    /// What snapshots of this program bear: the shape's name, and a hash of the JSON of the state of the empty stream,
+    /// which changes with the fields of a struct though nobody thinks of the name.
+    pub(crate) fn fingerprint(&self, initial: &S) -> Option<String> {
+        let empty = (self.encode)(initial).ok()?;
+        let hash: String = Hash::of(&[empty.as_bytes()]).to_string().chars().take(16).collect();
+        Some(format!("{}:{hash}", self.shape))
+    }
+
+    /// The state, if it is written again as it was read: a field that this program does not know, or has to make up, is
+    /// another shape that somebody forgot to name.
+    pub(crate) fn read(&self, text: &str) -> Option<S> {
+        let state = (self.decode)(text).ok()?;
+        same_json(text, &(self.encode)(&state).ok()?).then_some(state)
+    }
+}
+
+/// Whether the texts are the same JSON, in whatever order their objects are.
+pub(crate) fn same_json(one: &str, other: &str) -> bool {
+    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    one == other || value(one).is_some_and(|one| value(other) == Some(one))
+}
+
+/// A stream as it was at a head.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) head: Head,
+    /// The fingerprint of the state's shape.
+    pub(crate) shape: String,
+    pub(crate) body: Body,
+    /// The item's size.
+    pub(crate) bytes: usize,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Body {
+    pub(crate) state: Box<RawValue>,
+    pub(crate) recent: Recent,
+}
+
+impl Snapshot {
+    /// Reads an item at [`SNAPSHOT_VERSION`]; nothing where it is none that this program can use.
+    pub(crate) fn from_item(stream: &StreamId, item: &Item) -> Option<Self> {
+        let text = |name: &str| item.get(name)?.as_s().ok();
+        let as_of = number(item, AS_OF).filter(|version| (1..=MAX_VERSION).contains(version))?;
+        let time = DateTime::parse_from_rfc3339(text(RECORDED_AT)?).ok()?;
+        let head = Head {
+            stream: stream.clone(),
+            version: as_of,
+            hash: Hash::try_from(text(HASH)?.clone()).ok()?,
+            recorded_at: Some(storable(time.with_timezone(&Utc))),
+        };
+        if number(item, FORMAT_NAME)? != FORMAT {
+            return None;
+        }
+        let body: Body = serde_json::from_str(&unfold(item, SNAPSHOT, SNAPSHOT_ZSTD).ok()?).ok()?;
+        let usable = body.recent.fits(as_of);
+        usable.then(|| Some(Self { head, shape: text(SHAPE)?.clone(), body, bytes: item_bytes(item) }))?
+    }
+
+    /// The item, unless it is larger than an item can be.
+    fn to_item(&self) -> Option<Item> {
+        let (name, body) = fold_up(serde_json::to_string(&self.body).ok()?, SNAPSHOT, SNAPSHOT_ZSTD);
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let item = Item::from([
+            (STREAM_ID.to_owned(), AttributeValue::S(self.head.stream.to_string())),
+            (VERSION.to_owned(), number(SNAPSHOT_VERSION)),
+            (FORMAT_NAME.to_owned(), number(FORMAT)),
+            (AS_OF.to_owned(), number(self.head.version)),
+            (HASH.to_owned(), AttributeValue::S(self.head.hash.to_string())),
+            (RECORDED_AT.to_owned(), AttributeValue::S(time_text(self.head.recorded_at?))),
+            (SHAPE.to_owned(), AttributeValue::S(self.shape.clone())),
+            (name.to_owned(), body),
+        ]);
+        (item_bytes(&item) <= MAX_ITEM_BYTES).then_some(item)
+    }
+}
+
+impl EventStore {
+    /// Writes the snapshot, unless a newer one of the same shape is there. Tells its size in bytes, if it was written, and
+    /// what the try cost: that it was not written is no failure of anything.
+    pub(crate) async fn put_snapshot(&self, snapshot: &Snapshot, replace: bool) -> (Option<usize>, Usage) {
+        let Some(item) = snapshot.to_item() else {
+            tracing::warn!(stream = %snapshot.head.stream, "the state is too large for a snapshot");
+            return (None, Usage::default());
+        };
+        let bytes = item_bytes(&item);
+        let mut put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        if !replace {
+            put = put
+                .condition_expression("attribute_not_exists(#stream) OR #as_of < :as_of OR #shape <> :shape")
+                .expression_attribute_names("#stream", STREAM_ID)
+                .expression_attribute_names("#as_of", AS_OF)
+                .expression_attribute_names("#shape", SHAPE)
+                .expression_attribute_values(":as_of", AttributeValue::N(snapshot.head.version.to_string()))
+                .expression_attribute_values(":shape", AttributeValue::S(snapshot.shape.clone()));
+        }
+        match put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
+            Ok(output) => (Some(bytes), Usage::write(output.consumed_capacity())),
+            Err(error) => {
+                let stream = &snapshot.head.stream;
+                let refused =
+                    error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception());
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::debug!(%stream, refused, error, "the snapshot was not written");
+                (None, Usage::refused_write(if refused { kilobytes(bytes) } else { 0 }))
+            }
+        }
+    }
+}
