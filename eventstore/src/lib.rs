@@ -7,7 +7,8 @@
 //! | to | use |
 //! |---|---|
 //! | handle a command once, for ever | [`CommandHandler::handle`] |
-//! | write without a model | [`EventStore::append`] |
+//! | handle one over several streams, all or nothing | [`EventStore::execute_all`] |
+//! | write without a model | [`EventStore::append`], [`EventStore::append_all`] |
 //! | read a stream | [`EventStore::load`], [`EventStore::read`], [`EventStore::head`] |
 //! | read everything | [`EventStore::scan`], [`EventStore::streams`] |
 //! | prove it | [`EventStore::verify`] |
@@ -15,9 +16,11 @@
 //! | store events, and read those of older programs | [`EventCodec`], [`Upcaster`] |
 
 mod append;
+mod append_all;
 mod batch;
 mod codec;
 mod commit;
+mod execute_all;
 mod fault;
 mod filter;
 mod handler;
@@ -38,14 +41,17 @@ mod search;
 mod snapshot;
 mod store;
 mod stream;
+mod transaction;
 mod upcast;
 mod usage;
 mod verify;
 
 pub use append::{AppendError, Appended, FromTheFuture};
+pub use append_all::{AppendAllError, AppendedAll, AppendedPart, MAX_STREAMS, MAX_TRANSACTION_BYTES, Part};
 pub use batch::{Batch, Damage, Damaged, Item, MAX_BATCH_BYTES, MAX_ITEM_BYTES, TooLarge, is_batch};
 pub use codec::{CodecError, EventCodec, Model, Untranslatable};
 pub use commit::{Commit, Envelope, Event, MAX_VERSION, NewCommit, NewEvent, time_text};
+pub use execute_all::{ExecuteAllError, HandledAll, RequestAll};
 pub use fault::{Fault, Source};
 pub use handler::{CommandHandler, HandlerOptions};
 pub use hash::{Hash, InvalidHash};

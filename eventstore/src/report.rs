@@ -4,6 +4,7 @@
 //! ([`CommandHandler::handle`](crate::CommandHandler::handle)) has no event of its own: the sum of the events is the sum of the requests.
 
 use crate::append::{AppendError, Appended};
+use crate::append_all::{AppendAllError, AppendedAll};
 use crate::fault::Fault;
 use crate::known::{RecallError, Recalled};
 use crate::load::{Loaded, Page, ReadError};
@@ -105,6 +106,31 @@ impl From<&Appended> for Report {
     fn from(Appended { batch, head, repeated, .. }: &Appended) -> Self {
         let outcome = if *repeated { "repeated" } else { "ok" };
         Self { outcome, ..Self::of(batch.commits.iter()).at(head) }
+    }
+}
+
+impl From<&AppendedAll> for Report {
+    fn from(AppendedAll { parts, repeated, .. }: &AppendedAll) -> Self {
+        let outcome = if *repeated { "repeated" } else { "ok" };
+        Self { outcome, ..Self::of(parts.iter().map(|part| &part.commit)) }
+    }
+}
+
+impl From<&AppendAllError> for Report {
+    fn from(error: &AppendAllError) -> Self {
+        Self::outcome(match error {
+            AppendAllError::Conflict { .. } => "conflict",
+            AppendAllError::TransactionConflict { .. } => "transaction_conflict",
+            AppendAllError::CommandIdReused(_) => "command_id_reused",
+            AppendAllError::NoStream | AppendAllError::Empty(_) => "empty",
+            AppendAllError::TooManyStreams { .. } => "too_many_streams",
+            AppendAllError::StreamTwice(_) => "stream_twice",
+            AppendAllError::TooLarge { .. } | AppendAllError::TotalTooLarge { .. } => "too_large",
+            AppendAllError::StreamFull(_) => "stream_full",
+            AppendAllError::FromTheFuture(_) => "from_the_future",
+            AppendAllError::Damaged(_) => "damaged",
+            AppendAllError::Fault(fault) => return fault.into(),
+        })
     }
 }
 

@@ -250,7 +250,7 @@ fn fail<S, E, R>(taken: &mut Taken<'_, S, E, R>, error: ExecuteError<R>) {
 }
 
 /// Doubling, half of it by chance, so that writers who lost together do not meet again.
-fn pause(doublings: u32) -> Duration {
+pub(crate) fn pause(doublings: u32) -> Duration {
     let longest = FIRST_PAUSE_MS.saturating_mul(2_u64.saturating_pow(doublings)).min(LONGEST_PAUSE_MS);
     Duration::from_millis(longest / 2 + fastrand::u64(0..=longest / 2))
 }

@@ -48,6 +48,17 @@ impl Usage {
         Self { read_units: units(consumed), ..Self::default() }
     }
 
+    /// The units of a transaction, by table. An SDK's retry that finds it done is charged reads instead of writes.
+    pub(crate) fn transaction(consumed: &[ConsumedCapacity]) -> Self {
+        let mut usage = Self::default();
+        for table in consumed {
+            let read = table.read_capacity_units().unwrap_or_default();
+            usage.read_units += read;
+            usage.write_units += units(Some(table)) - read;
+        }
+        usage
+    }
+
     /// The units of a write that its condition refused.
     pub(crate) fn refused_write(kilobytes: u32) -> Self {
         Self { write_units: f64::from(kilobytes), ..Self::default() }

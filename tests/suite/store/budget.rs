@@ -21,7 +21,7 @@ cases!(
 );
 
 /// Compares the wire with the budget, and the store's own report with the wire.
-fn within(engine: &Engine, what: &str, wire: Spent, reported: Usage, budget: Spent) {
+pub(super) fn within(engine: &Engine, what: &str, wire: Spent, reported: Usage, budget: Spent) {
     eprintln!(
         "budget {:?}: {what}: {} requests, {} write units, {} read units",
         engine.kind, wire.requests, wire.write_units, wire.read_units
@@ -36,7 +36,7 @@ fn within(engine: &Engine, what: &str, wire: Spent, reported: Usage, budget: Spe
     assert_eq!(attempts, requests, "{what}: nothing was tried twice");
 }
 
-fn spent(requests: u32, write_units: f64, read_units: f64) -> Spent {
+pub(super) fn spent(requests: u32, write_units: f64, read_units: f64) -> Spent {
     Spent { requests, write_units, read_units, ..Spent::default() }
 }
 

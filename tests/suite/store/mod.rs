@@ -31,11 +31,16 @@ macro_rules! cases {
 }
 
 mod append;
+mod append_all;
+mod append_all_faults;
+mod append_all_retries;
 mod budget;
 mod codec;
 mod contention;
 mod damage;
 mod engine;
+mod execute_all;
+mod execute_all_races;
 mod expected_version;
 mod faults;
 mod foreign;

@@ -210,6 +210,11 @@ impl Spent {
             match exchange.operation.as_str() {
                 "PutItem" => spent.write_units += units,
                 "Query" | "Scan" => spent.read_units += units,
+                "TransactWriteItems" => {
+                    let (write_units, read_units) = exchange.transaction_units();
+                    spent.write_units += write_units;
+                    spent.read_units += read_units;
+                }
                 other => panic!("the store does not use {other}"),
             }
         }
@@ -232,6 +237,27 @@ impl Exchange {
         }
         self.answer["ConsumedCapacity"]["CapacityUnits"].as_f64().unwrap_or_default()
     }
+
+    /// Write and read units: those of the answer, or for a canceled transaction, whose answer tells none, what it would have
+    /// cost: 2 for each KB of the larger one of the item that was there and the one that was put.
+    fn transaction_units(&self) -> (f64, f64) {
+        if self.error() == Some("TransactionCanceledException") {
+            let actions = list(&self.request["TransactItems"]).iter();
+            let kilobytes = actions.zip(list(&self.answer["CancellationReasons"])).map(|(action, reason)| {
+                item_bytes(&action["Put"]["Item"]).max(item_bytes(&reason["Item"])).max(1).div_ceil(1024)
+            });
+            return (f64::from(u32::try_from(kilobytes.sum::<usize>()).unwrap()) * 2.0, 0.0);
+        }
+        let tables = list(&self.answer["ConsumedCapacity"]).iter().map(|table| {
+            let read = table["ReadCapacityUnits"].as_f64().unwrap_or_default();
+            (table["CapacityUnits"].as_f64().unwrap() - read, read)
+        });
+        tables.fold((0.0, 0.0), |sum, (write, read)| (sum.0 + write, sum.1 + read))
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// An item's size as DynamoDB documents it, from its JSON.
