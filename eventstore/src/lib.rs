@@ -1,19 +1,4 @@
-//! An event store on one DynamoDB table.
-//!
-//! A command becomes one commit: one conditional put behind the [`Head`] that its writer has seen, bearing the command's id,
-//! so that a retry meets its own commit and gets its own result. Every commit's hash covers the one before, so that what was
-//! written can be proved. Nothing here knows what the events mean: a [`Model`] of four plain functions does.
-//!
-//! | to | use |
-//! |---|---|
-//! | handle a command once, for ever | [`CommandHandler::handle`] |
-//! | handle one over several streams, all or nothing | [`EventStore::execute_all`] |
-//! | write without a model | [`EventStore::append`], [`EventStore::append_all`] |
-//! | read a stream | [`EventStore::load`], [`EventStore::read`], [`EventStore::head`] |
-//! | read everything | [`EventStore::scan`], [`EventStore::streams`] |
-//! | prove it | [`EventStore::verify`] |
-//! | know what it cost | the `usage` of every answer, [`Usage::of`], tracing events of target `eventstore` |
-//! | store events, and read those of older programs | [`EventCodec`], [`Upcaster`] |
+#![doc = include_str!("../README.md")]
 
 mod append;
 mod append_all;

@@ -102,12 +102,12 @@ impl Table {
     }
 
     pub(super) fn process_with(&self, options: Options) -> Process {
-        self.process_that_remembers(options, HandlerOptions { cached_streams: 0, ..HandlerOptions::default() })
+        self.process_that_remembers(options, HandlerOptions { cached_streams: 0, ..unsampled() })
     }
 
     /// A process that keeps what it knows of streams.
     pub(super) fn warm_process(&self) -> Process {
-        self.process_that_remembers(Options::default(), HandlerOptions::default())
+        self.process_that_remembers(Options::default(), unsampled())
     }
 
     pub(super) fn process_that_remembers(&self, options: Options, memory: HandlerOptions) -> Process {
@@ -156,6 +156,11 @@ impl Table {
         let request = request.key("stream_id", AttributeValue::S(stream.to_string()));
         request.key("version", AttributeValue::N(version.to_string())).send().await.unwrap();
     }
+}
+
+/// The default, but that no snapshot is checked by chance: requests are counted.
+pub(super) fn unsampled() -> HandlerOptions {
+    HandlerOptions { check_one_in: 0, ..HandlerOptions::default() }
 }
 
 impl Process {

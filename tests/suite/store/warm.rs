@@ -70,7 +70,7 @@ async fn a_version_that_was_right_a_moment_ago_is_refused(engine: &Engine) {
 
 async fn what_is_remembered_is_bounded(engine: &Engine) {
     let table = engine.table().await;
-    let memory = HandlerOptions { cached_streams: 2, ..HandlerOptions::default() };
+    let memory = HandlerOptions { cached_streams: 2, check_one_in: 0, ..HandlerOptions::default() };
     let process = table.process_that_remembers(Options::default(), memory);
     for key in ["a", "b", "c"] {
         process.open(&stream(key), "opening").await.unwrap();
