@@ -45,9 +45,10 @@ impl OrderDetails {
 
 /// What has happened to an order.
 ///
-/// **This is the storage format.** What is written here is read for ever: fields may be added (an unknown field is
-/// ignored), none may be renamed or dropped, and a value's rule may be widened but never narrowed. Any other change is
-/// a new schema version and an upcaster. `golden/` holds every shape that was ever stored.
+/// **This is the storage format.** What is written here is read for ever. Any other shape (a field added, renamed or
+/// dropped, another JSON type) is a new schema version: a line in `projections/src/events.rs`, which lifts what is
+/// stored, and golden files in `golden/`, where every shape that was ever stored is kept. A value's rule may be widened
+/// but never narrowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub enum OrderEvent {
@@ -85,17 +86,6 @@ impl OrderEvent {
             Self::OrderRejected { .. } => "OrderRejected",
             Self::OrderCancelled { .. } => "OrderCancelled",
             Self::OrderShipped { .. } => "OrderShipped",
-        }
-    }
-
-    /// The version of the shape in which events of this type are written today.
-    pub fn schema(&self) -> u32 {
-        match self {
-            Self::OrderPlaced(_)
-            | Self::OrderConfirmed {}
-            | Self::OrderRejected { .. }
-            | Self::OrderCancelled { .. }
-            | Self::OrderShipped { .. } => 1,
         }
     }
 }

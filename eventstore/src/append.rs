@@ -3,12 +3,16 @@
 use crate::batch::{Item, STREAM_ID, is_put_by, item_bytes};
 use crate::commit::{MAX_VERSION, NewCommit, storable};
 use crate::fault::{Fault, classify};
+use crate::meter;
 use crate::usage::Usage;
 use crate::{Batch, Commit, Damaged, EventStore, Head, Id, TooLarge};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
 use chrono::{DateTime, Utc};
+
+/// The condition of every put: nothing stands there yet. `#stream` is the partition key, because `stream` is a reserved word.
+pub(crate) const NOTHING_THERE: &str = "attribute_not_exists(#stream)";
 
 /// What an append wrote.
 #[derive(Debug, Clone)]
@@ -71,6 +75,12 @@ pub struct FromTheFuture {
     pub allowed_ms: i64,
 }
 
+/// Commits that no stream could take.
+pub(crate) enum Unchainable {
+    Empty,
+    StreamFull,
+}
+
 impl EventStore {
     /// Appends the commits behind `head` as one item: all of them or none.
     ///
@@ -80,14 +90,28 @@ impl EventStore {
     /// [`AppendError`]; nothing is written, but that after any [`Fault`] it may have been (an earlier try of the
     /// SDK): send it again with the same id.
     pub async fn append(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
-        let batch = self.chain(head, commits)?;
+        self.reported("append", Some(&head.stream), self.append_batch(head, commits)).await
+    }
+
+    async fn append_batch(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
+        // The clock is read once, for the ids as for `recorded_at`: no id is further ahead of its commit than is allowed.
+        let now = self.now();
+        for commit in &commits {
+            self.check_time(&commit.envelope.command_id, now)?;
+        }
+        let batch = chain(now, head, commits)?;
         let put_id = fastrand::u64(..);
         let item = batch.to_item(put_id)?;
         let bytes = item_bytes(&item);
         match self.put(item).await {
-            Ok(output) => Ok(appended(batch, false, Usage::write(output.consumed_capacity()), bytes)),
-            Err(error) => self.refused(batch, put_id, bytes, error),
+            (Ok(_), usage) => Ok(appended(batch, false, usage, bytes)),
+            (Err(error), usage) => self.refused(batch, put_id, bytes, usage, error),
         }
+    }
+
+    /// The time as it is recorded.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        storable((self.options.clock)())
     }
 
     /// Refuses a command id from the future of `now`.
@@ -101,41 +125,18 @@ impl EventStore {
         Err(FromTheFuture { command_id: command_id.clone(), ahead_ms, allowed_ms })
     }
 
-    /// Gives the commits their versions, times and hashes. Time never runs backwards in a stream, whatever the clock does.
-    /// The clock is read once, for the ids as for `recorded_at`: no id is further ahead of its commit than is allowed.
-    fn chain(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Batch, AppendError> {
-        let now = storable((self.options.clock)());
-        for commit in &commits {
-            self.check_time(&commit.envelope.command_id, now)?;
-        }
-        let recorded_at = head.recorded_at.map_or(now, |last| last.max(now));
-        if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
-            return Err(AppendError::Empty);
-        }
-        let mut behind = head.clone();
-        let mut chained = Vec::with_capacity(commits.len());
-        for new in commits {
-            let commit = Commit::chain(new, behind.version + 1, recorded_at, &behind.hash);
-            behind = Head::after(&head.stream, &commit);
-            chained.push(commit);
-        }
-        if behind.version > MAX_VERSION {
-            return Err(AppendError::StreamFull);
-        }
-        Ok(Batch { stream: head.stream.clone(), commits: chained })
-    }
-
-    async fn put(&self, item: Item) -> Result<PutItemOutput, SdkError<PutItemError>> {
-        self.client
+    async fn put(&self, item: Item) -> (Result<PutItemOutput, SdkError<PutItemError>>, Usage) {
+        let our_kilobytes = kilobytes(&item);
+        let request = self
+            .client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(item))
-            .condition_expression("attribute_not_exists(#stream)")
+            .condition_expression(NOTHING_THERE)
             .expression_attribute_names("#stream", STREAM_ID)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        meter::request(request.send(), |answer| put_units(answer, our_kilobytes)).await
     }
 
     fn refused(
@@ -143,13 +144,12 @@ impl EventStore {
         ours: Batch,
         put_id: u64,
         bytes: usize,
+        usage: Usage,
         error: SdkError<PutItemError>,
     ) -> Result<Appended, AppendError> {
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
                 let there = refusal.item().cloned().unwrap_or_default();
-                // Charged is the larger one of the item that is there and the one that was put.
-                let usage = Usage::refused_write(kilobytes(item_bytes(&there).max(bytes)));
                 let winner = Batch::from_item(&there)?;
                 if winner.hash() == ours.hash() {
                     return Ok(appended(ours, !is_put_by(&there, put_id), usage, bytes));
@@ -162,12 +162,55 @@ impl EventStore {
     }
 }
 
+/// Gives the commits their versions, times and hashes. Time never runs backwards in a stream, whatever the clock does.
+///
+/// `now` is also what the ids were checked against: no id is further ahead of its commit than is allowed.
+pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) -> Result<Batch, Unchainable> {
+    let recorded_at = head.recorded_at.map_or(now, |last| last.max(now));
+    if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
+        return Err(Unchainable::Empty);
+    }
+    let mut behind = head.clone();
+    let mut chained = Vec::with_capacity(commits.len());
+    for new in commits {
+        let commit = Commit::chain(new, behind.version + 1, recorded_at, &behind.hash);
+        behind = Head::after(&head.stream, &commit);
+        chained.push(commit);
+    }
+    if behind.version > MAX_VERSION {
+        return Err(Unchainable::StreamFull);
+    }
+    Ok(Batch { stream: head.stream.clone(), commits: chained })
+}
+
 fn appended(batch: Batch, repeated: bool, usage: Usage, bytes: usize) -> Appended {
     let head = Head::of(&batch);
     Appended { batch, head, repeated, usage, bytes }
 }
 
+/// The units of a put. Where it is refused, charged is the larger one of the item that is there and the one that was put.
+pub(crate) fn put_units(answer: &Result<PutItemOutput, SdkError<PutItemError>>, our_kilobytes: u32) -> Usage {
+    match answer {
+        Ok(output) => Usage::written(output.consumed_capacity()),
+        Err(error) => match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                Usage::refused_write(refusal.item().map_or(0, kilobytes).max(our_kilobytes))
+            }
+            _ => Usage::default(),
+        },
+    }
+}
+
 /// An item's size in write units.
-pub(crate) fn kilobytes(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+pub(crate) fn kilobytes(item: &Item) -> u32 {
+    u32::try_from(item_bytes(item).div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+impl From<Unchainable> for AppendError {
+    fn from(why: Unchainable) -> Self {
+        match why {
+            Unchainable::Empty => Self::Empty,
+            Unchainable::StreamFull => Self::StreamFull,
+        }
+    }
 }

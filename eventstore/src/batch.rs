@@ -14,6 +14,8 @@ pub type Item = HashMap<String, AttributeValue>;
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 /// The most bytes of a batch's JSON before compression. A limit of ours, so that no item can unfold without bound.
 pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// The binary logarithm of the memory that unfolding may take: a batch fits, and a foreign frame cannot ask for more.
+const MAX_WINDOW_LOG: u32 = MAX_BATCH_BYTES.ilog2();
 /// Above this the commits are compressed: with the rest of the item they would cost a second write unit (1 KB).
 const READABLE_BYTES: usize = 900;
 /// The only format so far.
@@ -204,8 +206,8 @@ pub(crate) struct ItemKey {
 pub(crate) fn item_key(item: &Item) -> Result<ItemKey, Damaged> {
     let text = item.get(STREAM_ID).and_then(|value| value.as_s().ok()).map(String::as_str).unwrap_or_default();
     let version = number(item, VERSION);
-    let damaged =
-        |name| Damaged { stream: text.to_owned(), version: version.unwrap_or(0), damage: Damage::Attribute(name) };
+    let place = version.or_else(|| whole_part(item)).unwrap_or(0);
+    let damaged = |name| Damaged { stream: text.to_owned(), version: place, damage: Damage::Attribute(name) };
     let stream = StreamId::new(text).map_err(|_| damaged(STREAM_ID))?;
     let in_range = version.filter(|version| (1..=MAX_VERSION).contains(version));
     Ok(ItemKey { stream, version: in_range.ok_or_else(|| damaged(VERSION))? })
@@ -223,6 +225,11 @@ pub fn is_batch(item: &Item) -> bool {
 
 pub(crate) fn number(item: &Item, name: &str) -> Option<u64> {
     item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// The version behind which a key lies that is no whole number.
+fn whole_part(item: &Item) -> Option<u64> {
+    item.get(VERSION)?.as_n().ok()?.split('.').next()?.parse().ok()
 }
 
 /// The size of an item as DynamoDB reckons it, a number at its largest.
@@ -256,7 +263,8 @@ pub(crate) fn unfold(item: &Item, readable: &'static str, compressed: &'static s
         (None, Some(AttributeValue::B(packed))) => {
             let mut json = String::new();
             let limit = u64::try_from(MAX_BATCH_BYTES).unwrap_or(u64::MAX);
-            let decoder = zstd::Decoder::with_buffer(packed.as_ref()).map_err(|_| Damage::Compression)?;
+            let mut decoder = zstd::Decoder::with_buffer(packed.as_ref()).map_err(|_| Damage::Compression)?;
+            decoder.window_log_max(MAX_WINDOW_LOG).map_err(|_| Damage::Compression)?;
             decoder.take(limit).read_to_string(&mut json).map_err(|_| Damage::Compression)?;
             Ok(json)
         }

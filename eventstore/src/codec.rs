@@ -1,9 +1,12 @@
 //! Between the events of a model and those of the store.
 
+use crate::upcast::{self, Lifted, Upcaster};
 use crate::{NewEvent, SnapshotCodec};
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::marker::PhantomData;
 
 /// The functions that the command loop needs to know of a kind of stream: plain functions, no trait.
 pub struct Model<S, E> {
@@ -19,49 +22,166 @@ pub struct Model<S, E> {
     pub snapshot: Option<SnapshotCodec<S>>,
 }
 
+/// How the events of a kind of stream are stored, said once for all who write or read them: `E` is an enum that has
+/// `#[serde(tag = "type", content = "data")]`, and a list of upcasters lifts what older programs stored.
+pub struct EventCodec<E> {
+    upcasters: &'static [Upcaster],
+    events: PhantomData<fn(E) -> E>,
+}
+
 /// An event cannot be written, or was written by something that this program does not know.
 #[derive(Debug, thiserror::Error)]
 #[error("event {event_type:?} of schema {schema} cannot be translated")]
 pub struct CodecError {
-    /// The event's type.
+    /// The event's type; the name of the Rust type where serde did not write one.
     pub event_type: String,
-    /// Its schema version.
+    /// Its schema version; 0 where it has none.
     pub schema: u32,
     /// What the translation stumbled over.
     #[source]
-    pub source: serde_json::Error,
+    pub source: Untranslatable,
+}
+
+/// Why an event cannot be translated.
+#[derive(Debug, thiserror::Error)]
+pub enum Untranslatable {
+    /// A newer program wrote it: it waits for that program.
+    #[error("it is newer than schema {newest}, the newest that this program knows of the type")]
+    Newer {
+        /// The newest schema version of the type that this program knows.
+        newest: u32,
+    },
+    /// No program writes it.
+    #[error("schema versions begin at 1")]
+    SchemaZero,
+    /// The chain of upcasters has a gap.
+    #[error("no upcaster lifts {event_type:?} from schema {schema}, but {newest} is the newest")]
+    NoUpcaster {
+        /// The type where the chain ends.
+        event_type: String,
+        /// The schema version where it ends.
+        schema: u32,
+        /// The newest schema version of that type.
+        newest: u32,
+    },
+    /// An upcaster was given data that it does not know.
+    #[error("the upcaster of {event_type:?} from schema {schema} failed")]
+    Upcaster {
+        /// The type that it lifts.
+        event_type: &'static str,
+        /// The schema version that it lifts from.
+        schema: u32,
+        /// What it stumbled over.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// An event to be written has a type that is only read, because an upcaster renames it.
+    #[error("events of this type are no longer written, they become {becomes:?}")]
+    Renamed {
+        /// The type's name today.
+        becomes: &'static str,
+    },
+    /// Today's event has no such type, or its data are of another shape.
+    #[error("it is not of the shape of its schema")]
+    Shape(#[from] serde_json::Error),
+}
+
+impl<E> EventCodec<E> {
+    /// Events that are stored as serde writes them, and were stored in other shapes before.
+    pub const fn new(upcasters: &'static [Upcaster]) -> Self {
+        Self { upcasters, events: PhantomData }
+    }
+
+    /// The steps from older shapes to today's.
+    pub const fn upcasters(&self) -> &'static [Upcaster] {
+        self.upcasters
+    }
+
+    /// The schema version in which events of the type are written.
+    pub fn newest_schema(&self, event_type: &str) -> u32 {
+        upcast::newest(self.upcasters, event_type)
+    }
+}
+
+impl<E: Serialize> EventCodec<E> {
+    /// The event as it is stored: of the newest schema version of its type.
+    ///
+    /// # Errors
+    /// [`CodecError`] when serde does not write it as `{"type": …, "data": …}`, or an upcaster has renamed its type.
+    pub fn encode(&self, event: &E) -> Result<NewEvent, CodecError> {
+        let tagged = serde_json::to_string(event).and_then(|json| serde_json::from_str(&json));
+        let Tagged { event_type, data } = tagged.map_err(|source| CodecError {
+            event_type: std::any::type_name::<E>().to_owned(),
+            schema: 0,
+            source: source.into(),
+        })?;
+        let schema = self.newest_schema(&event_type);
+        match upcast::step(self.upcasters, &event_type, schema) {
+            Some(&Upcaster { becomes, .. }) => {
+                Err(CodecError { event_type, schema, source: Untranslatable::Renamed { becomes } })
+            }
+            None => Ok(NewEvent { event_type, schema, data }),
+        }
+    }
+}
+
+impl<E: DeserializeOwned> EventCodec<E> {
+    /// The event from what was stored, lifted to today's shape if it is of an older one. Data of the newest schema
+    /// version are parsed once, right into the event.
+    ///
+    /// # Errors
+    /// [`CodecError`] for all that [`Untranslatable`] lists.
+    pub fn decode(&self, event: &NewEvent) -> Result<E, CodecError> {
+        let decoded = upcast::lift(self.upcasters, event).and_then(|lifted| match lifted {
+            None => Ok(untag(&event.event_type, &*event.data)?),
+            Some(Lifted { event_type, data }) => Ok(untag(event_type, data)?),
+        });
+        decoded.map_err(|source| CodecError { event_type: event.event_type.clone(), schema: event.schema, source })
+    }
 }
 
 /// `{"type": …, "data": …}`: how serde writes an enum with `#[serde(tag = "type", content = "data")]`.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Tagged {
     #[serde(rename = "type")]
     event_type: String,
     data: Box<RawValue>,
 }
 
-/// Stores an event of an enum that has `#[serde(tag = "type", content = "data")]`.
-///
-/// # Errors
-/// [`CodecError`] when serde writes it in another form.
-pub fn encode_tagged<E: Serialize>(event: &E, schema: u32) -> Result<NewEvent, CodecError> {
-    let tagged = serde_json::to_string(event).and_then(|json| serde_json::from_str(&json));
-    let Tagged { event_type, data } =
-        tagged.map_err(|source| CodecError { event_type: std::any::type_name::<E>().to_owned(), schema, source })?;
-    Ok(NewEvent { event_type, schema, data })
+/// The same to read from, without a text of it.
+struct Untagged<'a, D> {
+    event_type: Option<&'a str>,
+    data: Option<D>,
 }
 
-/// Reads an event of an enum that has `#[serde(tag = "type", content = "data")]`, up to the schema version `newest`.
-///
-/// # Errors
-/// [`CodecError`] when the enum has no such variant, its data have another shape, or a newer program wrote it.
-pub fn decode_tagged<E: DeserializeOwned>(event: &NewEvent, newest: u32) -> Result<E, CodecError> {
-    let NewEvent { event_type, schema, data } = event;
-    let failed = |source| CodecError { event_type: event_type.clone(), schema: *schema, source };
-    if *schema > newest {
-        let newer = format!("schema {schema} is newer than {newest}, the newest that this program knows");
-        return Err(failed(serde::de::Error::custom(newer)));
+/// The variant of the type, of these data.
+fn untag<'de, E: Deserialize<'de>, D: IntoDeserializer<'de, serde_json::Error>>(
+    event_type: &str,
+    data: D,
+) -> serde_json::Result<E> {
+    E::deserialize(MapAccessDeserializer::new(Untagged { event_type: Some(event_type), data: Some(data) }))
+}
+
+impl<'de, D: IntoDeserializer<'de, serde_json::Error>> MapAccess<'de> for Untagged<'_, D> {
+    type Error = serde_json::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> serde_json::Result<Option<K::Value>> {
+        let key = match (self.event_type, &self.data) {
+            (Some(_), _) => "type",
+            (None, Some(_)) => "data",
+            (None, None) => return Ok(None),
+        };
+        seed.deserialize(key.into_deserializer()).map(Some)
     }
-    let tagged = Tagged { event_type: event_type.clone(), data: data.clone() };
-    serde_json::to_string(&tagged).and_then(|json| serde_json::from_str(&json)).map_err(failed)
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> serde_json::Result<V::Value> {
+        match (self.event_type.take(), self.data.take()) {
+            (Some(event_type), data) => {
+                self.data = data;
+                seed.deserialize(event_type.into_deserializer())
+            }
+            (None, Some(data)) => seed.deserialize(data.into_deserializer()),
+            (None, None) => Err(serde_json::Error::custom("a value was asked for without its key")),
+        }
+    }
 }

@@ -49,6 +49,8 @@ where
             | "LimitExceededException",
         ) => Fault::Throttled(source),
         Some("ResourceNotFoundException") => Fault::NoTable { table: table.to_owned(), source },
+        // The SDK's own retry came while its first try was still being done: that one may well succeed.
+        Some("TransactionInProgressException") => Fault::Unavailable(source),
         _ if no_answer => Fault::Unavailable(source),
         _ => Fault::Rejected(source),
     }

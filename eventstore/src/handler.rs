@@ -99,7 +99,7 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         decide: impl Fn(&S) -> Result<Vec<E>, R> + Send + Sync + 'static,
     ) -> Result<Handled, ExecuteError<R>> {
         let memory = &self.shared.memory;
-        memory.store.check_time(&request.envelope.command_id, (memory.store.options.clock)())?;
+        memory.store.check_time(&request.envelope.command_id, memory.store.now())?;
         let line = self.shared.line(&request.stream);
         let (job, mut answered) = Job::new(request, Box::new(decide));
         line.join(job);

@@ -5,7 +5,6 @@ use crate::codec::{CodecError, Model};
 use crate::load::{Consistency, Direction, Items, Query, ReadError, follow};
 use crate::recent::Recent;
 use crate::snapshot::{Body, SNAPSHOT_VERSION, Snapshot, same_json};
-use crate::usage::Usage;
 use crate::{Batch, Damaged, EventStore, HandlerOptions, Head, StreamId};
 use serde_json::value::RawValue;
 
@@ -45,9 +44,6 @@ pub(crate) struct Recalled<S> {
     pub(crate) folded: Vec<Batch>,
     /// Batches older than the snapshot, which came with its page: newest first.
     pub(crate) older: Vec<Item>,
-    /// Whether commits behind the base were not read, because a snapshot stands behind them.
-    pub(crate) skipped: bool,
-    pub(crate) usage: Usage,
 }
 
 /// Part of a stream as it was read: what stands behind a snapshot, or behind a head where there is none to use.
@@ -59,7 +55,6 @@ struct Tail<S> {
     batches: Vec<Batch>,
     bytes: usize,
     older: Vec<Item>,
-    usage: Usage,
 }
 
 /// How a kind of stream is read and remembered.
@@ -85,11 +80,15 @@ impl<S: Clone, E> Memory<S, E> {
 
     /// Reads what stands behind the base, or behind the snapshot where that is newer.
     pub(crate) async fn recall(&self, base: Known<S>, consistency: Consistency) -> Result<Recalled<S>, RecallError> {
+        let stream = base.head.stream.clone();
+        self.store.reported("recall", Some(&stream), self.read_on(base, consistency)).await
+    }
+
+    async fn read_on(&self, base: Known<S>, consistency: Consistency) -> Result<Recalled<S>, RecallError> {
         let tail = self.checked_tail(&base.head, consistency).await?;
-        let Tail { snapshot, unusable, batches, bytes, older, mut usage } = tail;
-        let skipped = snapshot.is_some();
+        let Tail { snapshot, unusable, batches, bytes, older } = tail;
         let mut known = match snapshot {
-            Some((snapshot, state)) => match self.sampled(&snapshot, &mut usage).await? {
+            Some((snapshot, state)) => match self.sampled(&snapshot).await? {
                 Some(truth) => truth,
                 None => Known::at(snapshot, state),
             },
@@ -100,7 +99,7 @@ impl<S: Clone, E> Memory<S, E> {
         for batch in &batches {
             self.absorb(&mut known, batch)?;
         }
-        Ok(Recalled { known, folded: batches, older, skipped, usage })
+        Ok(Recalled { known, folded: batches, older })
     }
 
     /// Goes on by a batch, which is checked to follow. After an error it is not known how far it went.
@@ -149,8 +148,7 @@ impl<S: Clone, E> Memory<S, E> {
             }
             Err(_) => {}
         }
-        let mut again = self.tail(base, Consistency::Strong, true).await?;
-        again.usage += first.usage;
+        let again = self.tail(base, Consistency::Strong, true).await?;
         match again.check(base) {
             Ok(()) => Ok(again),
             Err(damaged) => self.without_snapshot(base, again, damaged).await,
@@ -163,7 +161,6 @@ impl<S: Clone, E> Memory<S, E> {
             return Err(damaged.into());
         }
         let mut whole = self.tail(base, Consistency::Strong, false).await?;
-        whole.usage += tail.usage;
         whole.check(base)?;
         tracing::error!(stream = %base.stream, "the snapshot is not of this stream's commits: it will be replaced");
         whole.unusable = true;
@@ -179,7 +176,7 @@ impl<S: Clone, E> Memory<S, E> {
             query.to = SNAPSHOT_VERSION;
             query.limit = Some(self.options.first_page());
         }
-        let Items { mut items, mut next, mut usage } = self.store.query(&query, None).await?;
+        let Items { mut items, mut next, .. } = self.store.query(&query, None).await?;
         let found = items.first().is_some_and(|item| !is_batch(item)).then(|| items.remove(0));
         let (snapshot, unusable) = match found.map(|item| self.usable(&base.stream, &item)) {
             Some(Some(usable)) => (Some(usable).filter(|(snapshot, _)| snapshot.head.version > base.version), false),
@@ -203,11 +200,10 @@ impl<S: Clone, E> Memory<S, E> {
             }
             let rest = Query { from: floor + 1, limit: None, ..query };
             let page = self.store.query(&rest, next).await?;
-            usage += page.usage;
             (items, next) = (page.items, page.next);
         }
         batches.reverse();
-        Ok(Tail { snapshot, unusable, batches, bytes, older, usage })
+        Ok(Tail { snapshot, unusable, batches, bytes, older })
     }
 
     /// The snapshot with its state, if this program wrote it or one whose states have the same shape.
@@ -219,13 +215,12 @@ impl<S: Clone, E> Memory<S, E> {
     }
 
     /// Now and then, what the events say in place of the snapshot: which is reported if it says something else.
-    async fn sampled(&self, snapshot: &Snapshot, usage: &mut Usage) -> Result<Option<Known<S>>, RecallError> {
+    async fn sampled(&self, snapshot: &Snapshot) -> Result<Option<Known<S>>, RecallError> {
         let (Some(codec), one_in) = (&self.model.snapshot, self.options.check_one_in) else { return Ok(None) };
         if one_in == 0 || fastrand::u32(..one_in) > 0 {
             return Ok(None);
         }
         let loaded = self.store.load(&snapshot.head.stream, Consistency::Strong).await?;
-        *usage += loaded.usage;
         let mut truth = self.nothing(&snapshot.head.stream);
         for batch in loaded.batches.iter().filter(|batch| batch.last_version() <= snapshot.head.version) {
             self.absorb(&mut truth, batch)?;

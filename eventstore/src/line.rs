@@ -25,8 +25,8 @@ pub(crate) struct Job<S, E, R> {
     answer: oneshot::Sender<Answer<R>>,
     /// The commit of this very command, if it was met.
     pub(crate) found: Option<Commit>,
-    /// Whether every commit up to the known head was compared with it.
-    pub(crate) searched: bool,
+    /// Every commit up to this version was compared with it, and none is its own but the one found.
+    pub(crate) compared_to: u64,
 }
 
 /// The commands for one stream, and what is known of it. Whoever holds the lock leads: it handles what waits.
@@ -45,7 +45,7 @@ pub(crate) struct Taken<'a, S, E, R> {
 impl<S, E, R> Job<S, E, R> {
     pub(crate) fn new(request: Request, decide: Decide<S, E, R>) -> (Self, oneshot::Receiver<Answer<R>>) {
         let (answer, answered) = oneshot::channel();
-        (Self { request, decide, answer, found: None, searched: false }, answered)
+        (Self { request, decide, answer, found: None, compared_to: 0 }, answered)
     }
 
     pub(crate) fn tell(self, answer: Answer<R>) {
@@ -88,8 +88,7 @@ impl<S, E, R> Taken<'_, S, E, R> {
     /// Puts all but the first `keep` commands back to where they were.
     pub(crate) fn give_back(&mut self, keep: usize) {
         let mut waiting = self.line.waiting();
-        for mut job in self.jobs.drain(keep.min(self.jobs.len())..).rev() {
-            (job.found, job.searched) = (None, false);
+        for job in self.jobs.drain(keep.min(self.jobs.len())..).rev() {
             waiting.push_front(job);
         }
     }

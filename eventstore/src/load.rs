@@ -3,8 +3,10 @@
 use crate::batch::{Damage, Item, STREAM_ID, VERSION};
 use crate::commit::MAX_VERSION;
 use crate::fault::{Fault, classify};
+use crate::meter;
 use crate::usage::Usage;
 use crate::{Batch, Commit, Damaged, EventStore, Head, StreamId};
+use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 
 /// How fresh a read must be.
@@ -61,6 +63,7 @@ pub enum ReadError {
 /// A query within one stream.
 pub(crate) struct Query<'a> {
     pub(crate) stream: &'a StreamId,
+    /// The lowest version; 0 also takes what lies below all versions, where nothing of the store's is.
     pub(crate) from: u64,
     pub(crate) to: u64,
     pub(crate) direction: Direction,
@@ -91,6 +94,10 @@ impl EventStore {
     /// # Errors
     /// [`ReadError`].
     pub async fn load_after(&self, head: &Head, consistency: Consistency) -> Result<Loaded, ReadError> {
+        self.reported("load", Some(&head.stream), self.follow_tail(head, consistency)).await
+    }
+
+    async fn follow_tail(&self, head: &Head, consistency: Consistency) -> Result<Loaded, ReadError> {
         let (batches, mut usage) = self.tail(head, consistency).await?;
         match follow(head, &batches) {
             Ok(head) => return Ok(Loaded { head, batches, usage }),
@@ -108,6 +115,10 @@ impl EventStore {
     /// # Errors
     /// [`ReadError`].
     pub async fn head(&self, stream: &StreamId, consistency: Consistency) -> Result<(Head, Usage), ReadError> {
+        self.reported("head", Some(stream), self.find_head(stream, consistency)).await
+    }
+
+    async fn find_head(&self, stream: &StreamId, consistency: Consistency) -> Result<(Head, Usage), ReadError> {
         let last = Query { limit: Some(1), ..Query::whole(stream, Direction::Backwards, consistency) };
         let Items { items, usage, .. } = self.query(&last, None).await?;
         let batch = items.first().map(Batch::from_item).transpose()?;
@@ -120,6 +131,16 @@ impl EventStore {
     /// # Errors
     /// [`ReadError`]; a gap between the commits of a page, or at the place where it begins, is damage.
     pub async fn read(
+        &self,
+        stream: &StreamId,
+        from: u64,
+        direction: Direction,
+        limit: u32,
+    ) -> Result<Page, ReadError> {
+        self.reported("read", Some(stream), self.read_page(stream, from, direction, limit)).await
+    }
+
+    async fn read_page(
         &self,
         stream: &StreamId,
         from: u64,
@@ -184,26 +205,34 @@ impl EventStore {
     }
 
     pub(crate) async fn query(&self, query: &Query<'_>, start: Option<Item>) -> Result<Items, Fault> {
+        if query.from > query.to {
+            // Behind the largest version. DynamoDB refuses to look between two ends that are the wrong way round.
+            return Ok(Items { items: Vec::new(), next: None, usage: Usage::default() });
+        }
         let number = |number: u64| AttributeValue::N(number.to_string());
-        let answer = self
-            .client
-            .query()
+        let request = self.client.query();
+        let request = match query.from {
+            0 => request.key_condition_expression("#stream = :stream AND #version <= :to"),
+            from => request
+                .key_condition_expression("#stream = :stream AND #version BETWEEN :from AND :to")
+                .expression_attribute_values(":from", number(from)),
+        };
+        let request = request
             .table_name(&self.table)
-            .key_condition_expression("#stream = :stream AND #version BETWEEN :from AND :to")
             .expression_attribute_names("#stream", STREAM_ID)
             .expression_attribute_names("#version", VERSION)
             .expression_attribute_values(":stream", AttributeValue::S(query.stream.to_string()))
-            .expression_attribute_values(":from", number(query.from))
             .expression_attribute_values(":to", number(query.to))
             .scan_index_forward(query.direction == Direction::Forwards)
             .consistent_read(query.consistency == Consistency::Strong)
             .set_limit(query.limit)
             .set_exclusive_start_key(start)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| classify(error, &self.table))?;
-        let usage = Usage::read(answer.consumed_capacity());
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let units = |answer: &Result<QueryOutput, _>| {
+            answer.as_ref().map_or_else(|_| Usage::default(), |answer| Usage::read(answer.consumed_capacity()))
+        };
+        let (answer, usage) = meter::request(request.send(), units).await;
+        let answer = answer.map_err(|error| classify(error, &self.table))?;
         Ok(Items { items: answer.items.unwrap_or_default(), next: answer.last_evaluated_key, usage })
     }
 }

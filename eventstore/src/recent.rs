@@ -1,5 +1,6 @@
 //! The ids of a stream's commands: the newest by name, and of all older ones what rules most ids out.
 
+use crate::filter::Filter;
 use crate::{Commit, Id};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,9 +8,9 @@ use std::collections::VecDeque;
 
 /// What is known of the command ids in a stream, from its first commit to the head that it stands beside.
 ///
-/// Every commit is either *listed* (its id is here) or *hidden* (older than those). Of the hidden ones it is known
-/// whether any has an id without time, and the newest time of those that have one. Both only ever grow, from commits that
-/// were seen: no clock is asked.
+/// Every commit is either *listed* (its id is here) or *hidden* (older than those). Of the hidden ones it is known how new
+/// their ids are, where ids have a time, and a filter has those that have none. Both only ever grow, from commits that were
+/// seen: no clock is asked.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Recent {
     /// Oldest first, without a gap up to the head.
@@ -26,8 +27,9 @@ struct Hidden {
     /// The newest time in the id of a hidden commit, in milliseconds of the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     newest_ms: Option<i64>,
-    /// Whether a hidden commit has an id without time.
-    timeless: bool,
+    /// The ids without time of hidden commits.
+    #[serde(default, skip_serializing_if = "Filter::is_empty")]
+    timeless: Filter,
 }
 
 /// Where the commit of a command may be.
@@ -39,6 +41,16 @@ pub(crate) enum Place {
     PerhapsUpTo(u64),
     /// Nowhere: the command was never recorded in the stream.
     Nowhere,
+}
+
+impl Place {
+    /// The place, if it is not among the commits up to the version, which were all compared.
+    pub(crate) fn behind(self, compared_to: u64) -> Self {
+        match self {
+            Self::At(version) | Self::PerhapsUpTo(version) if version <= compared_to => Self::Nowhere,
+            Self::At(_) | Self::PerhapsUpTo(_) | Self::Nowhere => self,
+        }
+    }
 }
 
 impl Recent {
@@ -53,7 +65,7 @@ impl Recent {
             let Some(Listed(id, _)) = self.listed.pop_front() else { return };
             match time_ms(&id) {
                 Some(time) => self.hidden.newest_ms = self.hidden.newest_ms.max(Some(time)),
-                None => self.hidden.timeless = true,
+                None => self.hidden.timeless.insert(&id),
             }
         }
     }
@@ -64,6 +76,7 @@ impl Recent {
         versions.clone().is_sorted_by(|one, next| one < next)
             && versions.next().is_some_and(|first| first > 0)
             && self.listed.back().is_some_and(|newest| newest.1 <= version)
+            && self.hidden.timeless.is_sound()
     }
 
     /// Where the commit of the command may be.
@@ -74,7 +87,7 @@ impl Recent {
         let hidden_up_to = self.listed.front().map_or(0, |oldest| oldest.1.saturating_sub(1));
         let perhaps_hidden = match time_ms(command) {
             Some(time) => self.hidden.newest_ms.is_some_and(|newest| time <= newest),
-            None => self.hidden.timeless,
+            None => self.hidden.timeless.may_have(command),
         };
         if perhaps_hidden && hidden_up_to > 0 { Place::PerhapsUpTo(hidden_up_to) } else { Place::Nowhere }
     }
@@ -114,9 +127,10 @@ mod tests {
         assert_eq!(place(&all, "other"), Place::Nowhere);
         let one = recent(&[EARLY, "key", "c"], 1);
         assert_eq!(place(&one, "c"), Place::At(3));
-        for hidden in ["key", "other", EARLY] {
+        for hidden in ["key", EARLY] {
             assert_eq!(place(&one, hidden), Place::PerhapsUpTo(2), "{hidden}");
         }
+        assert_eq!(place(&one, "other"), Place::Nowhere);
         assert_eq!(place(&one, LATE), Place::Nowhere, "its time is behind that of all hidden ids");
     }
 

@@ -5,11 +5,13 @@ use crate::batch::{Item, item_key};
 use crate::known::{Known, Memory};
 use crate::line::{Answer, Line, Taken};
 use crate::load::{Consistency, ReadError};
+use crate::meter::Books;
 use crate::plan::Plan;
 use crate::recent::Place;
 use crate::request::ExecuteError;
-use crate::usage::Usage;
+use crate::search::Search;
 use crate::{Batch, Commit, Damaged, Id, NewCommit};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Losing this often in a row makes a round read the stream's tail instead of guessing on.
@@ -27,8 +29,8 @@ pub(crate) async fn lead<S: Clone, E, R>(memory: &Memory<S, E>, line: &Line<S, E
     let known = kept.take();
     let (consistent, unread) = (false, known.is_none());
     let known = known.unwrap_or_else(|| memory.nothing(&first.request.stream));
-    let mut round = Round { memory, known, consistent, unread, losses: 0, usage: Usage::default(), older: Vec::new() };
-    let ended = round.run(&mut taken).await;
+    let mut round = Round { memory, known, consistent, unread, losses: 0, books: Books::within(), older: Vec::new() };
+    let ended = round.books.clone().keep(round.run(&mut taken)).await;
     if let Err(error) = ended {
         fail(&mut taken, error);
     }
@@ -43,7 +45,8 @@ struct Round<'a, S, E> {
     /// Whether nothing was read of the stream so far, and the known head is only a guess, which creating commands may make.
     unread: bool,
     losses: u32,
-    usage: Usage,
+    /// What the round costs.
+    books: Arc<Books>,
     /// Batches that came with a snapshot's page, newest first: a command that comes again is often among them.
     older: Vec<Item>,
 }
@@ -71,13 +74,13 @@ impl<S: Clone, E> Round<'_, S, E> {
             }
             match self.put(commits).await {
                 // Another process put the very same: its commands are found in it like in any other that was quicker.
-                Ok(Appended { batch, repeated: true, usage, .. }) => self.go_on(taken, &batch, usage)?,
+                Ok(Appended { batch, repeated: true, .. }) => self.go_on(taken, &batch)?,
                 Ok(appended) => {
                     self.tell(taken, plan, Some(appended));
                     return Ok(());
                 }
-                Err(AppendError::Conflict { winner, usage }) => {
-                    self.go_on(taken, &winner, usage)?;
+                Err(AppendError::Conflict { winner, .. }) => {
+                    self.go_on(taken, &winner)?;
                     self.lose(taken).await?;
                 }
                 Err(AppendError::TransactionConflict) => self.lose(taken).await?,
@@ -103,14 +106,8 @@ impl<S: Clone, E> Round<'_, S, E> {
     ) -> Result<(), ExecuteError<R>> {
         let nothing = self.memory.nothing(self.known.head.stream());
         let base = if self.unread { nothing } else { std::mem::replace(&mut self.known, nothing) };
-        let from_start = base.head.version() == 0;
         self.unread = true;
         let recalled = self.memory.recall(base, consistency).await?;
-        self.usage += recalled.usage;
-        for job in &mut taken.jobs {
-            // Read from the first commit on, none is left that was not compared; behind a snapshot, some may be.
-            job.searched = !recalled.skipped && (from_start || job.searched);
-        }
         for batch in &recalled.folded {
             meet(taken, batch);
         }
@@ -120,13 +117,7 @@ impl<S: Clone, E> Round<'_, S, E> {
     }
 
     /// Folds a batch that was put by another.
-    fn go_on<R>(
-        &mut self,
-        taken: &mut Taken<'_, S, E, R>,
-        winner: &Batch,
-        usage: Usage,
-    ) -> Result<(), ExecuteError<R>> {
-        self.usage += usage;
+    fn go_on<R>(&mut self, taken: &mut Taken<'_, S, E, R>, winner: &Batch) -> Result<(), ExecuteError<R>> {
         self.consistent = false;
         meet(taken, winner);
         let absorbed = self.memory.absorb(&mut self.known, winner);
@@ -136,17 +127,18 @@ impl<S: Clone, E> Round<'_, S, E> {
 
     /// Looks further back for commands that may have been handled before all that was read.
     async fn look_up<R>(&mut self, taken: &mut Taken<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
-        for job in taken.jobs.iter_mut().filter(|job| job.found.is_none() && !job.searched) {
+        let head = &self.known.head;
+        for job in taken.jobs.iter_mut().filter(|job| job.found.is_none() && job.compared_to < head.version()) {
             let command = &job.request.envelope.command_id;
-            let place = self.known.recent.place(command);
+            let place = self.known.recent.place(command).behind(job.compared_to);
             job.found = match at_hand(&self.older, place, command).map_err(ReadError::from)? {
                 Some(commit) => Some(commit),
                 None => {
-                    let stream = self.known.head.stream();
-                    self.memory.store.search(stream, command, place, &mut self.usage).await?
+                    let search = Search { stream: head.stream(), command, place, down_to: job.compared_to };
+                    self.memory.store.search(search).await?
                 }
             };
-            job.searched = true;
+            job.compared_to = head.version();
         }
         Ok(())
     }
@@ -170,11 +162,8 @@ impl<S: Clone, E> Round<'_, S, E> {
         if written.is_none() {
             written = tokio::time::timeout(SNAPSHOT_GRACE, snapshot).await.ok();
         }
-        if let Some((bytes, usage)) = written {
-            self.usage += usage;
-            if let Some(bytes) = bytes {
-                self.known.since.wrote_snapshot(bytes);
-            }
+        if let Some(Ok(bytes)) = written {
+            self.known.since.wrote_snapshot(bytes);
         }
         appended
     }
@@ -195,15 +184,15 @@ impl<S: Clone, E> Round<'_, S, E> {
         let commits = appended.as_ref().map_or(&[][..], |appended| &appended.batch.commits);
         let answers = plan.answers(&taken.jobs, commits);
         if let Some(appended) = &appended {
-            self.usage += appended.usage;
             plan.settle(self.memory, &mut self.known, appended);
             self.unread = false;
         }
+        let mut usage = self.books.sum();
         for (job, mut answer) in taken.jobs.drain(..).zip(answers) {
             if let Answer::Given(result) = &mut answer
                 && let Ok(handled) = result.as_mut()
             {
-                (handled.lost_races, handled.usage) = (self.losses, std::mem::take(&mut self.usage));
+                (handled.lost_races, handled.usage) = (self.losses, std::mem::take(&mut usage));
             }
             job.tell(answer);
         }
@@ -216,6 +205,9 @@ fn meet<S, E, R>(taken: &mut Taken<'_, S, E, R>, batch: &Batch) {
         let ours = |commit: &&Commit| commit.envelope.command_id == job.request.envelope.command_id;
         if let Some(commit) = batch.commits.iter().find(ours) {
             job.found = Some(commit.clone());
+        }
+        if batch.version() == job.compared_to + 1 {
+            job.compared_to = batch.last_version();
         }
     }
 }
@@ -258,7 +250,7 @@ fn fail<S, E, R>(taken: &mut Taken<'_, S, E, R>, error: ExecuteError<R>) {
 }
 
 /// Doubling, half of it by chance, so that writers who lost together do not meet again.
-fn pause(doublings: u32) -> Duration {
+pub(crate) fn pause(doublings: u32) -> Duration {
     let longest = FIRST_PAUSE_MS.saturating_mul(2_u64.saturating_pow(doublings)).min(LONGEST_PAUSE_MS);
     Duration::from_millis(longest / 2 + fastrand::u64(0..=longest / 2))
 }

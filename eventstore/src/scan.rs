@@ -3,8 +3,10 @@
 use crate::batch::{Item, STREAM_ID, VERSION, is_batch, item_key};
 use crate::fault::{Fault, classify};
 use crate::load::ReadError;
+use crate::meter;
 use crate::usage::Usage;
 use crate::{Batch, Damaged, EventStore, StreamId};
+use aws_sdk_dynamodb::operation::scan::ScanOutput;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -61,6 +63,10 @@ impl EventStore {
     /// # Errors
     /// [`ReadError`].
     pub async fn scan(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, ReadError> {
+        self.reported("scan", None, self.scan_page(segment, cursor)).await
+    }
+
+    async fn scan_page(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, ReadError> {
         let ItemPage { items, next, usage } = self.scan_items(segment, cursor, None).await?;
         let events = items.iter().filter(|item| is_batch(item));
         let batches = events.map(Batch::from_item).collect::<Result<_, _>>()?;
@@ -72,6 +78,10 @@ impl EventStore {
     /// # Errors
     /// [`Fault`]: an item without a proper key is part of the answer.
     pub async fn streams(&self, segments: u32, on_page: impl Fn(usize) + Sync) -> Result<Streams, Fault> {
+        self.reported("streams", None, self.find_streams(segments, on_page)).await
+    }
+
+    async fn find_streams(&self, segments: u32, on_page: impl Fn(usize) + Sync) -> Result<Streams, Fault> {
         let (seen, total) = (AtomicUsize::new(0), segments.max(1));
         let found = futures::stream::iter(0..total).map(|index| {
             let (seen, on_page) = (&seen, &on_page);
@@ -121,8 +131,11 @@ impl EventStore {
                 .expression_attribute_names("#stream", STREAM_ID)
                 .expression_attribute_names("#version", VERSION);
         }
-        let answer = request.send().await.map_err(|error| classify(error, &self.table))?;
-        let usage = Usage::read(answer.consumed_capacity());
+        let units = |answer: &Result<ScanOutput, _>| {
+            answer.as_ref().map_or_else(|_| Usage::default(), |answer| Usage::read(answer.consumed_capacity()))
+        };
+        let (answer, usage) = meter::request(request.send(), units).await;
+        let answer = answer.map_err(|error| classify(error, &self.table))?;
         let next = answer.last_evaluated_key.as_ref().and_then(cursor_at);
         Ok(ItemPage { items: answer.items.unwrap_or_default(), next, usage })
     }

@@ -3,15 +3,25 @@
 use crate::batch::Damage;
 use crate::load::{Consistency, Direction, Items, Query, ReadError};
 use crate::recent::Place;
-use crate::usage::Usage;
 use crate::{Batch, Commit, Damaged, EventStore, Id, StreamId};
 use chrono::{DateTime, Utc};
+
+/// What is looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Search<'a> {
+    pub(crate) stream: &'a StreamId,
+    pub(crate) command: &'a Id,
+    pub(crate) place: Place,
+    /// Commits up to this version need no look.
+    pub(crate) down_to: u64,
+}
 
 /// A walk through a stream, from some version to the first.
 struct Walk<'a> {
     command: &'a Id,
     /// The version that the next batch must end with, or hold if it is the first.
     expected: u64,
+    down_to: u64,
     /// No commit that was recorded earlier can be the command's.
     not_before: Option<DateTime<Utc>>,
 }
@@ -28,42 +38,32 @@ impl EventStore {
     ///
     /// Eventually consistent, which is enough: the commits that are walked through are older than others that were seen, and a
     /// batch that such a read lacks leaves a gap, which is then read strongly.
-    pub(crate) async fn search(
-        &self,
-        stream: &StreamId,
-        command: &Id,
-        place: Place,
-        usage: &mut Usage,
-    ) -> Result<Option<Commit>, ReadError> {
-        let (from, first_page) = match place {
+    pub(crate) async fn search(&self, search: Search<'_>) -> Result<Option<Commit>, ReadError> {
+        if search.place == Place::Nowhere {
+            return Ok(None);
+        }
+        self.reported("search", Some(search.stream), async {
+            match self.search_with(search, Consistency::Eventual).await {
+                Err(ReadError::Damaged(_)) => self.search_with(search, Consistency::Strong).await,
+                found => found,
+            }
+        })
+        .await
+    }
+
+    async fn search_with(&self, search: Search<'_>, consistency: Consistency) -> Result<Option<Commit>, ReadError> {
+        let Search { stream, command, place, down_to } = search;
+        let (from, limit) = match place {
             Place::Nowhere => return Ok(None),
             Place::At(version) => (version, Some(1)),
             Place::PerhapsUpTo(version) => (version, None),
         };
-        match self.walk(stream, command, from, first_page, Consistency::Eventual, usage).await {
-            Err(ReadError::Damaged(_)) => {}
-            found => return found,
-        }
-        self.walk(stream, command, from, first_page, Consistency::Strong, usage).await
-    }
-
-    async fn walk(
-        &self,
-        stream: &StreamId,
-        command: &Id,
-        from: u64,
-        first_page: Option<i32>,
-        consistency: Consistency,
-        usage: &mut Usage,
-    ) -> Result<Option<Commit>, ReadError> {
-        let mut walk =
-            Walk { command, expected: from, not_before: command.time().map(|time| time - self.options.max_skew) };
-        let mut query =
-            Query { to: from, limit: first_page, ..Query::whole(stream, Direction::Backwards, consistency) };
+        let not_before = command.time().map(|time| time - self.options.max_skew);
+        let mut walk = Walk { command, expected: from, down_to, not_before };
+        let mut query = Query { to: from, limit, ..Query::whole(stream, Direction::Backwards, consistency) };
         let mut next = None;
         loop {
-            let Items { items, next: further, usage: cost } = self.query(&query, next).await?;
-            *usage += cost;
+            let Items { items, next: further, .. } = self.query(&query, next).await?;
             for item in &items {
                 match walk.step(Batch::from_item(item)?)? {
                     Step::Found(commit) => return Ok(Some(*commit)),
@@ -87,7 +87,7 @@ impl Walk<'_> {
         }
         self.expected = batch.version() - 1;
         let too_early = |commit: &Commit| self.not_before.is_some_and(|time| commit.recorded_at < time);
-        let over = self.expected == 0 || batch.commits.first().is_some_and(too_early);
+        let over = self.expected <= self.down_to || batch.commits.first().is_some_and(too_early);
         let ours = |commit: &Commit| commit.envelope.command_id == *self.command;
         Ok(match batch.commits.into_iter().find(ours) {
             Some(commit) => Step::Found(Box::new(commit)),

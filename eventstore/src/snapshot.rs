@@ -3,12 +3,14 @@
 //! Its sort key is larger than that of any batch, so that a query backwards from the end meets it first. It lies outside the
 //! chain, and nothing is lost with it: one that cannot be read, or is of another shape, is passed over and replaced.
 
-use crate::append::kilobytes;
+use crate::append::{kilobytes, put_units};
 use crate::batch::{FORMAT_NAME, Item, MAX_ITEM_BYTES, STREAM_ID, VERSION, fold_up, item_bytes, number, unfold};
 use crate::commit::{MAX_VERSION, storable};
+use crate::fault::{Fault, classify};
+use crate::meter;
 use crate::recent::Recent;
-use crate::usage::Usage;
 use crate::{EventStore, Hash, Head, StreamId, time_text};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -123,34 +125,47 @@ impl Snapshot {
 }
 
 impl EventStore {
-    /// Writes the snapshot, unless a newer one of the same shape is there. Tells its size in bytes, if it was written, and
-    /// what the try cost: that it was not written is no failure of anything.
-    pub(crate) async fn put_snapshot(&self, snapshot: &Snapshot, replace: bool) -> (Option<usize>, Usage) {
-        let Some(item) = snapshot.to_item() else {
-            tracing::warn!(stream = %snapshot.head.stream, "the state is too large for a snapshot");
-            return (None, Usage::default());
-        };
-        let bytes = item_bytes(&item);
+    /// Writes the snapshot, unless a newer one is there (or `replace`s whatever is). Tells its size in bytes.
+    pub(crate) async fn put_snapshot(&self, snapshot: &Snapshot, replace: bool) -> Result<usize, Unwritten> {
+        let stream = &snapshot.head.stream;
+        let written = self.reported("snapshot", Some(stream), self.send_snapshot(snapshot, replace)).await;
+        if let Err(error) = &written {
+            let error: &(dyn std::error::Error + 'static) = error;
+            tracing::debug!(%stream, error, "the snapshot was not written");
+        }
+        written
+    }
+
+    async fn send_snapshot(&self, snapshot: &Snapshot, replace: bool) -> Result<usize, Unwritten> {
+        let item = snapshot.to_item().ok_or(Unwritten::TooLarge)?;
+        let (bytes, kilobytes) = (item_bytes(&item), kilobytes(&item));
         let mut put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         if !replace {
             put = put
-                .condition_expression("attribute_not_exists(#stream) OR #as_of < :as_of OR #shape <> :shape")
+                .condition_expression("attribute_not_exists(#stream) OR #as_of < :as_of")
                 .expression_attribute_names("#stream", STREAM_ID)
                 .expression_attribute_names("#as_of", AS_OF)
-                .expression_attribute_names("#shape", SHAPE)
-                .expression_attribute_values(":as_of", AttributeValue::N(snapshot.head.version.to_string()))
-                .expression_attribute_values(":shape", AttributeValue::S(snapshot.shape.clone()));
+                .expression_attribute_values(":as_of", AttributeValue::N(snapshot.head.version.to_string()));
         }
-        match put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
-            Ok(output) => (Some(bytes), Usage::write(output.consumed_capacity())),
-            Err(error) => {
-                let stream = &snapshot.head.stream;
-                let refused =
-                    error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception());
-                let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::debug!(%stream, refused, error, "the snapshot was not written");
-                (None, Usage::refused_write(if refused { kilobytes(bytes) } else { 0 }))
+        let put = put.return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let (answer, _) = meter::request(put.send(), |answer| put_units(answer, kilobytes)).await;
+        match answer {
+            Ok(_) => Ok(bytes),
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Err(Unwritten::NewerIsThere)
             }
+            Err(error) => Err(classify(error, &self.table).into()),
         }
     }
+}
+
+/// Why a snapshot was not written: no failure of anything, for the events are there.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unwritten {
+    #[error("a newer one is there")]
+    NewerIsThere,
+    #[error("the state is larger than an item can be")]
+    TooLarge,
+    #[error(transparent)]
+    Fault(#[from] Fault),
 }

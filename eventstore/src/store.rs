@@ -2,6 +2,7 @@
 
 use crate::batch::{STREAM_ID, VERSION};
 use crate::fault::{Fault, classify};
+use crate::meter;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
@@ -52,7 +53,7 @@ impl EventStore {
 
     /// A store with other options.
     pub fn with_options(client: Client, table: impl Into<String>, options: Options) -> Self {
-        Self { client, table: table.into(), options }
+        Self { client: meter::metered(&client), table: table.into(), options }
     }
 
     /// The table's name.

@@ -30,12 +30,16 @@ impl Verification {
 
 impl EventStore {
     /// Walks the stream's chain from the first commit to the last, strongly consistent, in pages of 1 MB: any length fits
-    /// into memory. Changed, missing, inserted and reordered commits show; a dropped end cannot (nothing follows it).
+    /// into memory. Changed, missing, inserted and reordered commits show, and so does what lies before the first version; a dropped end cannot (nothing follows it).
     ///
     /// # Errors
     /// [`Fault`]: what is wrong with the stream itself is the answer, not an error.
     pub async fn verify(&self, stream: &StreamId) -> Result<Verification, Fault> {
-        let query = Query::whole(stream, Direction::Forwards, Consistency::Strong);
+        self.reported("verify", Some(stream), self.walk(stream)).await
+    }
+
+    async fn walk(&self, stream: &StreamId) -> Result<Verification, Fault> {
+        let query = Query { from: 0, ..Query::whole(stream, Direction::Forwards, Consistency::Strong) };
         let mut walk = Verification {
             stream: stream.clone(),
             commits: 0,

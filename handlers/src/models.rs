@@ -2,14 +2,15 @@
 
 use domain::order::{self, Order, OrderEvent};
 use domain::stock::{self, Stock, StockEvent};
-use eventstore::{Model, SnapshotCodec, decode_tagged, encode_tagged};
+use eventstore::{Model, SnapshotCodec};
+use projections::events;
 
 /// Orders.
 pub(crate) const ORDER: Model<Order, OrderEvent> = Model {
     initial: Order::default,
     evolve: order::evolve,
-    encode: |event| encode_tagged(event, event.schema()),
-    decode: |event| decode_tagged(event, 1),
+    encode: |event| events::ORDER.encode(event),
+    decode: |event| events::ORDER.decode(event),
     snapshot: Some(SnapshotCodec::json("order/1")),
 };
 
@@ -17,7 +18,7 @@ pub(crate) const ORDER: Model<Order, OrderEvent> = Model {
 pub(crate) const STOCK: Model<Stock, StockEvent> = Model {
     initial: Stock::default,
     evolve: stock::evolve,
-    encode: |event| encode_tagged(event, event.schema()),
-    decode: |event| decode_tagged(event, 1),
+    encode: |event| events::STOCK.encode(event),
+    decode: |event| events::STOCK.decode(event),
     snapshot: Some(SnapshotCodec::json("stock/1")),
 };

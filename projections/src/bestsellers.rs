@@ -3,11 +3,11 @@
 //! An order counts on the day it was placed; if it is rejected or cancelled, it counts no more. What an order added is
 //! remembered beside its fence, so that it can be taken back without reading the order.
 
+use crate::events;
 use crate::projection::{Change, Effect, Fact, FoldError, Kind, Projection};
 use crate::row::{Listing, RowData};
 use chrono::NaiveDate;
 use domain::order::{self, OrderEvent};
-use eventstore::decode_tagged;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ fn merge(row: Option<BestsellerRow>, sale: Sale) -> BestsellerRow {
 
 fn fold_json(memory: Option<&Value>, fact: &Fact<'_>) -> Result<Effect, FoldError> {
     let counted = memory.cloned().map(serde_json::from_value).transpose()?.unwrap_or_default();
-    let (counted, changes) = fold(counted, &decode_tagged(fact.event, 1)?, fact.recorded_at.date_naive());
+    let (counted, changes) = fold(counted, &events::ORDER.decode(fact.event)?, fact.recorded_at.date_naive());
     let changes = changes.into_iter().map(Sale::change).collect::<Result<_, _>>()?;
     Ok(Effect { memory: serde_json::to_value(counted)?, changes })
 }

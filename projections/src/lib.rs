@@ -2,8 +2,10 @@
 //!
 //! [`ALL`] lists the projections; each is a file with its row, its fold and its specs. [`Projector`] brings them up to what
 //! the store says, exactly once, under duplicates, reordering, loss and concurrent projectors. [`ReadModels`] is the table.
+//! [`events`] says how the bookshop's events are stored.
 
 pub mod bestsellers;
+pub mod events;
 mod freshness;
 mod multi_stream;
 pub mod orders;

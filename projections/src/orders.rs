@@ -2,12 +2,13 @@
 //!
 //! One row an order serves both: it is listed under its customer, ranked by when it was placed.
 
+use crate::events;
 use crate::projection::{Fact, FoldError, Kind, Projection};
 use crate::row::{Listing, RowData};
 use chrono::{DateTime, Utc};
 use domain::order::{self, OrderDetails, OrderEvent, OrderStatus};
 use domain::{Reason, TrackingCode};
-use eventstore::{decode_tagged, time_text};
+use eventstore::time_text;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -71,7 +72,7 @@ pub fn fold(row: Option<OrderRow>, event: OrderEvent, recorded_at: DateTime<Utc>
 
 fn fold_json(row: Option<&Value>, fact: &Fact<'_>) -> Result<RowData, FoldError> {
     let row = row.cloned().map(serde_json::from_value).transpose()?;
-    let row = fold(row, decode_tagged(fact.event, 1)?, fact.recorded_at)?;
+    let row = fold(row, events::ORDER.decode(fact.event)?, fact.recorded_at)?;
     let list = customer_list(row.details.customer_id.as_str());
     let rank = format!("{}#{}", time_text(row.placed_at), fact.stream.key());
     Ok(RowData { data: serde_json::to_value(row)?, listing: Some(Listing { list, rank }) })

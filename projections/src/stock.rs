@@ -1,9 +1,9 @@
 //! Stock levels: a row a book.
 
+use crate::events;
 use crate::projection::{Fact, FoldError, Kind, Projection};
 use crate::row::RowData;
 use domain::stock::{self, StockEvent};
-use eventstore::decode_tagged;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ pub fn fold(row: StockRow, event: &StockEvent) -> StockRow {
 
 fn fold_json(row: Option<&Value>, fact: &Fact<'_>) -> Result<RowData, FoldError> {
     let row = row.cloned().map(serde_json::from_value).transpose()?.unwrap_or_default();
-    let row = fold(row, &decode_tagged(fact.event, 1)?);
+    let row = fold(row, &events::STOCK.decode(fact.event)?);
     Ok(RowData { data: serde_json::to_value(row)?, listing: None })
 }
 

@@ -131,6 +131,14 @@ fn the_event_store_knows_nothing_of_the_bookshop() {
 }
 
 #[test]
+fn how_the_bookshop_stores_its_events_is_said_once() {
+    let all = ["domain/src", "projections/src", "handlers/src"].map(sources).concat();
+    let say = all.iter().filter(|(_, text)| text.contains("EventCodec::new"));
+    let files: Vec<&Path> = say.map(|(path, _)| path.strip_prefix(root()).unwrap()).collect();
+    assert_eq!(files, [Path::new("projections/src/events.rs")]);
+}
+
+#[test]
 fn the_queues_know_nothing_of_ledgerfold() {
     nowhere("infra/sqs/src", &["ledgerfold", "Ledgerfold", "eventstore", "projection"]);
 }
@@ -180,4 +188,36 @@ fn every_test_that_the_architecture_names_exists() {
             .any(|folder| root().join(folder).join(file).exists());
         assert!(exists, "there is no file {file}");
     }
+}
+
+/// A test is named behind the file that holds it, in the same row.
+#[test]
+fn every_test_that_the_table_of_peers_cases_names_is_in_its_file() {
+    let document = std::fs::read_to_string(root().join("tests/peers-cases.md")).unwrap();
+    let mut named = 0;
+    for row in document.lines().filter(|line| line.starts_with('|')) {
+        let mut file: Option<(&str, String)> = None;
+        for word in row.split('`').skip(1).step_by(2) {
+            if word.ends_with(".rs") {
+                file = Some((word, text_of_suite(word)));
+            } else if word.starts_with(|c: char| c.is_ascii_lowercase()) && word.matches('_').count() > 2 {
+                let (path, text) = file.as_ref().unwrap_or_else(|| panic!("{word} stands behind no file"));
+                assert!(text.contains(&format!("fn {word}(")), "{path} has no test {word}");
+                named += 1;
+            }
+        }
+        let verdict = row.split('|').nth(2).unwrap_or_default().trim();
+        let known = ["passes", "differs on purpose", "not applicable", "here", "---"];
+        assert!(known.iter().any(|known| verdict.starts_with(known)), "no verdict: {row}");
+        let elsewhere = ["the same", "as above", "the rows of"].iter().any(|words| verdict.contains(words));
+        assert!(!verdict.starts_with("passes") || file.is_some() || elsewhere, "names no test: {row}");
+    }
+    assert!(named > 80, "{named} tests are named");
+}
+
+/// A file of the store's suite, of another suite, or of a crate.
+fn text_of_suite(path: &str) -> String {
+    let places = ["tests/suite/store", "tests/suite", ""].map(|folder| root().join(folder).join(path));
+    let found = places.iter().find(|place| place.exists()).unwrap_or_else(|| panic!("there is no file {path}"));
+    std::fs::read_to_string(found).unwrap()
 }

@@ -7,6 +7,7 @@
 //! | [`cli`] | does the program start, stop, operate and fail as it says? |
 //! | [`crash`] | is anything lost or doubled when the program is killed? |
 //! | [`projections`] | are read models the pure fold of the store, whatever the queue does? |
+//! | [`shapes`] | can every event that was ever stored be read, and does no shape change under its number? |
 //! | [`sqs`] | does a queue engine do what AWS documents? The same cases for every engine |
 //! | [`mappings`] | are stream records and messages delivered as Lambda delivers them? |
 //! | [`store`] | does the event store keep its promises, whatever the wire and other writers do? The same cases for every engine |
@@ -26,5 +27,6 @@ mod engine;
 mod mappings;
 mod program;
 mod projections;
+mod shapes;
 mod sqs;
 mod store;

@@ -164,7 +164,7 @@ async fn serve(listener: TcpListener, api: Api, ended: impl Future<Output = ()>)
 
 /// Ctrl-C, or the system's request to end. Both are listened for from this call on, so that whoever reads that the
 /// program is ready can end it in order.
-fn ended() -> Result<impl Future<Output = ()>, Failure> {
+pub(super) fn ended() -> Result<impl Future<Output = ()>, Failure> {
     let listen = |kind| signal(kind).map_err(|error| Failure::new("signals cannot be received", error));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     Ok(async move {

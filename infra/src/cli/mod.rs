@@ -1,6 +1,7 @@
 //! The program `ledgerfold`: what it takes, and how it ends.
 
 mod audit;
+mod bench;
 mod dev;
 mod failure;
 mod table;
@@ -32,9 +33,11 @@ Examples:
   ledgerfold audit history order-6f0f…           what happened to an order
   ledgerfold audit verify --all --data .ledgerfold
                                                  is everything still what was written?
+  ledgerfold bench                               what a command costs, and how long it takes
 
 Exit status: 0 done, 1 a negative answer (verify found a break), 2 wrong use, 3 a failure.
-Without a command, `dev` runs. RUST_LOG=info shows a line for each command handled.";
+Without a command, `dev` runs. RUST_LOG=info shows a line for each command handled, RUST_LOG=eventstore=debug one for each operation
+of the event store, with what it cost.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -46,6 +49,8 @@ enum Command {
     /// Ask who did what, when and why; and whether it is still what was written.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Measure what the event store's operations cost, and how fast they are.
+    Bench(bench::Bench),
 }
 
 /// Which system a command speaks to, and how it answers.
@@ -103,5 +108,6 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Dev(dev) => dev.run().await,
         Command::Tables(tables) => tables.run().await,
         Command::Audit(audit) => audit.run().await,
+        Command::Bench(bench) => bench.run().await,
     }
 }

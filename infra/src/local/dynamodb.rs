@@ -14,6 +14,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::stream_trim::{self, StreamTrim};
 
+/// What the names of the engine's threads begin with.
+pub(crate) const THREADS: &str = "dynamodb";
 /// The engine asks for a table's highest sequence number at every write, and for the records after a number at every
 /// read, from a table without any index: both would slow down with every record written.
 const STREAM_INDEXES: &str = "
@@ -88,7 +90,7 @@ impl DynamoDb {
         let (tell_changes, changes) = watch::channel(0);
         let thread = {
             let (file, stop) = (file.clone(), stop.clone());
-            thread::Builder::new().name("dynamodb".to_owned()).spawn(move || {
+            thread::Builder::new().name(THREADS.to_owned()).spawn(move || {
                 run(&file, tell_started, tell_changes, &stop);
                 // Nobody may be waiting any more.
                 let _ = tell_stopped.send(());
@@ -132,7 +134,7 @@ fn run(
     let threads = thread::available_parallelism().map_or(MIN_THREADS, |cores| cores.get());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.clamp(MIN_THREADS, MAX_THREADS))
-        .thread_name("dynamodb-worker")
+        .thread_name(format!("{THREADS}-worker"))
         .enable_all()
         .build();
     let runtime = match runtime {

@@ -5,9 +5,11 @@
 //! | [`wording`] | can a newcomer find out what it takes, and what is wrong? |
 //! | [`start`] | `dev`: where it cannot run, and what it keeps |
 //! | [`stop`] | does it end when it is asked to, and not before its answers? |
+//! | [`bench`] | are its counts those of the budget, and does it leave nothing behind? |
 //! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
 #![cfg(test)]
 
+mod bench;
 mod operate;
 mod start;
 mod stop;

@@ -7,11 +7,22 @@ async fn every_command_explains_itself_with_an_example() {
     for (arguments, words) in [
         (
             vec!["--help"],
-            vec!["dev", "tables", "audit", "Exit status: 0 done, 1 a negative answer", "2 wrong use, 3 a failure"],
+            vec![
+                "dev",
+                "tables",
+                "audit",
+                "bench",
+                "Exit status: 0 done, 1 a negative answer",
+                "2 wrong use, 3 a failure",
+            ],
         ),
         (vec!["dev", "--help"], vec!["--port", "8080", "--data", ".ledgerfold", "--fresh"]),
         (vec!["tables", "create", "--help"], vec!["--endpoint", "--data", "--prefix", "--json"]),
         (vec!["audit", "history", "--help"], vec!["--from", "--limit", "--json", "--data"]),
+        (
+            vec!["bench", "--help"],
+            vec!["--commands", "--clients", "--events", "--aws", "--endpoint", "--data", "--json"],
+        ),
         (vec!["audit", "verify", "--help"], vec!["--all", "--json", "Exit 1"]),
     ] {
         let help = super::ended(super::ledgerfold(arguments.iter().copied())).await.done();

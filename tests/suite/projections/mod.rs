@@ -17,6 +17,7 @@ mod orderings;
 mod poison;
 mod queue_failures;
 mod random_history;
+mod several_streams;
 mod shop;
 mod whole_line;
 mod wire;

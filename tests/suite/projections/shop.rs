@@ -3,7 +3,8 @@
 use domain::order::{OrderDetails, OrderEvent};
 use domain::stock::StockEvent;
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
-use eventstore::{Batch, Envelope, EventStore, Hash, Head, Id, NewCommit, NewEvent, StreamId, encode_tagged};
+use eventstore::{Batch, Envelope, EventStore, Hash, Head, Id, NewCommit, NewEvent, StreamId};
+use projections::events;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -85,13 +86,13 @@ pub(super) trait Stored {
 
 impl Stored for OrderEvent {
     fn stored(&self) -> NewEvent {
-        encode_tagged(self, self.schema()).unwrap()
+        events::ORDER.encode(self).unwrap()
     }
 }
 
 impl Stored for StockEvent {
     fn stored(&self) -> NewEvent {
-        encode_tagged(self, self.schema()).unwrap()
+        events::STOCK.encode(self).unwrap()
     }
 }
 

@@ -10,7 +10,10 @@ cases!(
     a_lost_race_of_a_cold_command_costs_one_more_put,
     a_read_costs_half_when_it_may_be_stale,
     a_retry_of_a_recorded_command_costs_one_read,
+    a_retry_of_a_warm_command_costs_one_read,
     a_retry_of_the_creating_command_costs_one_refused_put,
+    a_snapshot_costs_a_put_in_ten_commands,
+    a_warm_command_costs_a_put,
     creating_costs_one_put,
     nothing_to_do_costs_two_reads,
     one_lost_race_costs_two_puts_and_no_read,
@@ -18,7 +21,7 @@ cases!(
 );
 
 /// Compares the wire with the budget, and the store's own report with the wire.
-fn within(engine: &Engine, what: &str, wire: Spent, reported: Usage, budget: Spent) {
+pub(super) fn within(engine: &Engine, what: &str, wire: Spent, reported: Usage, budget: Spent) {
     eprintln!(
         "budget {:?}: {what}: {} requests, {} write units, {} read units",
         engine.kind, wire.requests, wire.write_units, wire.read_units
@@ -27,12 +30,14 @@ fn within(engine: &Engine, what: &str, wire: Spent, reported: Usage, budget: Spe
     if engine.kind != EngineKind::Ministack {
         assert_eq!(wire.read_units.to_bits(), budget.read_units.to_bits(), "{what}: {} read units", wire.read_units);
     }
-    let Usage { requests, write_units, read_units } = reported;
-    assert_eq!(Spent { requests, write_units, read_units }, wire, "{what}: the store reports something else");
+    let Usage { requests, attempts, write_units, read_units, bytes_sent, bytes_received } = reported;
+    let reported = Spent { requests, write_units, read_units, bytes_sent, bytes_received };
+    assert_eq!(reported, wire, "{what}: the store reports something else");
+    assert_eq!(attempts, requests, "{what}: nothing was tried twice");
 }
 
-fn spent(requests: u32, write_units: f64, read_units: f64) -> Spent {
-    Spent { requests, write_units, read_units }
+pub(super) fn spent(requests: u32, write_units: f64, read_units: f64) -> Spent {
+    Spent { requests, write_units, read_units, ..Spent::default() }
 }
 
 /// A process that has just started, on a stream that was opened by another one.
@@ -57,6 +62,50 @@ async fn a_cold_command_costs_a_read_and_a_put(engine: &Engine) {
     }
     let handled = process.count(&stream("s"), "cold", 1).await.unwrap();
     within(engine, "command, cold, at most 4 KB", process.wire.spent(), handled.usage, spent(2, 1.0, 0.5));
+}
+
+async fn a_warm_command_costs_a_put(engine: &Engine) {
+    let table = engine.table().await;
+    let process = table.warm_process();
+    table.process().open(&stream("s"), "opening").await.unwrap();
+    process.count(&stream("s"), "cold", 1).await.unwrap();
+    process.wire.take();
+    for number in 1..=5 {
+        let handled = process.count(&stream("s"), &format!("warm-{number}"), number).await.unwrap();
+        within(engine, "command, warm", process.wire.spent(), handled.usage, spent(1, 1.0, 0.0));
+        assert_eq!((handled.version, handled.replayed, handled.lost_races), (number + 2, false, 0));
+    }
+    assert_eq!(process.tally(&stream("s")).await.total, 16);
+}
+
+async fn a_retry_of_a_warm_command_costs_one_read(engine: &Engine) {
+    let process = engine.table().await.warm_process();
+    process.open(&stream("s"), "opening").await.unwrap();
+    for number in 1..=9 {
+        process.count(&stream("s"), &format!("c{number}"), number).await.unwrap();
+    }
+    process.wire.take();
+    for (command, number, version) in [("c1", 1, 2), ("c9", 9, 10)] {
+        let again = process.count(&stream("s"), command, number).await.unwrap();
+        within(engine, "retry, warm", process.wire.spent(), again.usage, spent(1, 0.0, 0.5));
+        assert_eq!((again.replayed, again.version), (true, version));
+    }
+    let again = process.open(&stream("s"), "opening").await.unwrap();
+    within(engine, "retry of a create, warm", process.wire.spent(), again.usage, spent(1, 0.0, 0.5));
+    assert_eq!((again.replayed, again.version), (true, 1));
+}
+
+async fn a_snapshot_costs_a_put_in_ten_commands(engine: &Engine) {
+    let process = engine.table().await.warm_process();
+    process.open(&stream("s"), "opening").await.unwrap();
+    process.wire.take();
+    for number in 2..=41 {
+        let handled = process.count(&stream("s"), &format!("c{number}"), number).await.unwrap();
+        let due = number > 10 && number % 10 == 1;
+        let (what, budget) =
+            if due { ("command with a snapshot", spent(2, 2.0, 0.0)) } else { ("command, warm", spent(1, 1.0, 0.0)) };
+        within(engine, what, process.wire.spent(), handled.usage, budget);
+    }
 }
 
 async fn a_retry_of_the_creating_command_costs_one_refused_put(engine: &Engine) {

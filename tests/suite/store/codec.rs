@@ -54,7 +54,7 @@ async fn an_unknown_event_in_the_batch_that_won_stops_the_command(engine: &Engin
 
 fn fails(_: &Told) -> Result<NewEvent, CodecError> {
     let source = serde_json::from_str::<u8>("none").unwrap_err();
-    Err(CodecError { event_type: "Counted".into(), schema: 1, source })
+    Err(CodecError { event_type: "Counted".into(), schema: 1, source: source.into() })
 }
 
 async fn an_event_that_cannot_be_stored_is_not_written(engine: &Engine) {

@@ -65,7 +65,7 @@ async fn two_processes_at_once_lose_nothing(engine: &Engine) {
     let stream = stream("s");
     let attempts = Options { max_attempts: 1_000, ..Options::default() };
     let processes = [table.process_with(attempts.clone()), table.process_with(attempts)];
-    let writers = (0..16).map(|writer| {
+    let writers = (0..16).map(|writer: usize| {
         let (process, stream) = (&processes[writer % 2], &stream);
         async move {
             let mut versions = Vec::new();

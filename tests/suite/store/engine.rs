@@ -5,6 +5,7 @@ use super::{Refusal, TALLY, Tally, Told};
 use crate::engine::{EngineKind, named};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use eventstore::{
     Appended, CommandHandler, Consistency, EventStore, HandlerOptions, Head, Item, Loaded, NewCommit, Options, StreamId,
@@ -12,6 +13,7 @@ use eventstore::{
 use ledgerfold::clients::Clients;
 use ledgerfold::local::dynamodb::DynamoDb;
 use std::sync::Mutex;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A DynamoDB engine.
@@ -91,13 +93,21 @@ impl Table {
         self.process_with(Options::default())
     }
 
+    /// A process that waits for an answer no longer than this, and then tries again.
+    pub(super) fn impatient_process(&self, wait: Duration) -> Process {
+        let config = self.client.config().to_builder();
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(wait).build();
+        let client = Client::from_conf(config.timeout_config(timeouts).build());
+        Self { name: self.name.clone(), client }.process()
+    }
+
     pub(super) fn process_with(&self, options: Options) -> Process {
-        self.process_that_remembers(options, HandlerOptions { cached_streams: 0, ..HandlerOptions::default() })
+        self.process_that_remembers(options, HandlerOptions { cached_streams: 0, ..unsampled() })
     }
 
     /// A process that keeps what it knows of streams.
     pub(super) fn warm_process(&self) -> Process {
-        self.process_that_remembers(Options::default(), HandlerOptions::default())
+        self.process_that_remembers(Options::default(), unsampled())
     }
 
     pub(super) fn process_that_remembers(&self, options: Options, memory: HandlerOptions) -> Process {
@@ -146,6 +156,11 @@ impl Table {
         let request = request.key("stream_id", AttributeValue::S(stream.to_string()));
         request.key("version", AttributeValue::N(version.to_string())).send().await.unwrap();
     }
+}
+
+/// The default, but that no snapshot is checked by chance: requests are counted.
+pub(super) fn unsampled() -> HandlerOptions {
+    HandlerOptions { check_one_in: 0, ..HandlerOptions::default() }
 }
 
 impl Process {

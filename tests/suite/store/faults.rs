@@ -17,19 +17,19 @@ cases!(
     what_dynamodb_refuses_for_good_is_told_as_such,
 );
 
-fn error(kind: &str) -> String {
+pub(super) fn error(kind: &str) -> String {
     serde_json::json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{kind}"), "message": "told at the wire" })
         .to_string()
 }
 
 /// Answers everything with the error.
-fn answer_all(process: &Process, status: u16, body: &str) {
+pub(super) fn answer_all(process: &Process, status: u16, body: &str) {
     let body = body.to_owned();
     process.wire.rule(move |_| std::future::ready(Act::Answer(status, body.clone())));
 }
 
 /// The fault of every operation.
-async fn faults(store: &EventStore) -> Vec<Fault> {
+pub(super) async fn faults(store: &EventStore) -> Vec<Fault> {
     let (stream, segment) = (stream("s"), Segment { index: 0, total: 1 });
     let of_read = |error| match error {
         ReadError::Fault(fault) => fault,

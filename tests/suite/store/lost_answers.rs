@@ -2,12 +2,15 @@
 
 use super::{Act, Engine, Process, new_commit, stream};
 use eventstore::{AppendError, ExecuteError, Fault, Head};
+use std::time::Duration;
 
 cases!(
     a_lost_answer_is_mended_by_the_sdk_and_nothing_is_doubled,
     a_server_error_after_the_write_is_mended_alike,
+    an_answer_that_never_comes_is_not_waited_for_and_nothing_is_doubled,
     an_append_whose_answer_is_lost_has_succeeded,
     the_caller_may_send_again_what_had_no_answer,
+    the_caller_may_send_again_what_timed_out,
     while_the_answer_was_lost_another_put_behind_it,
 );
 
@@ -15,6 +18,8 @@ cases!(
 enum Loss {
     Connection,
     ServerError,
+    /// The connection stays, and nothing comes.
+    Silence,
 }
 
 /// The first `times` puts are done, and their answers lost.
@@ -25,6 +30,7 @@ fn lose_answers(process: &Process, times: usize, loss: Loss) {
             _ if !lost => Act::Pass,
             Loss::Connection => Act::LoseAnswer,
             Loss::ServerError => Act::AnswerInstead(500, String::new()),
+            Loss::Silence => Act::Silence,
         })
     });
 }
@@ -78,6 +84,43 @@ async fn the_caller_may_send_again_what_had_no_answer(engine: &Engine) {
     let again = process.open(&stream, "opening").await.unwrap();
     assert_eq!((again.replayed, again.version), (true, 1));
     assert_eq!(process.load(&stream).await.head.version(), 1);
+}
+
+/// How long a case waits for an answer that never comes.
+const WAIT: Duration = Duration::from_secs(1);
+
+async fn an_answer_that_never_comes_is_not_waited_for_and_nothing_is_doubled(engine: &Engine) {
+    let process = engine.table().await.impatient_process(WAIT);
+    let stream = stream("s");
+    process.open(&stream, "opening").await.unwrap();
+    process.wire.take();
+    lose_answers(&process, 1, Loss::Silence);
+    let handled = process.count(&stream, "one", 5).await.unwrap();
+    assert_eq!((handled.version, handled.replayed), (2, false));
+    let puts = process.wire.operations().into_iter().filter(|operation| operation == "PutItem").count();
+    assert!(puts >= 2, "the write was done and then repeated");
+    process.wire.no_rule();
+    let tally = process.tally(&stream).await;
+    assert_eq!((tally.total, tally.events), (5, 2));
+}
+
+async fn the_caller_may_send_again_what_timed_out(engine: &Engine) {
+    let table = engine.table().await;
+    let process = table.impatient_process(WAIT);
+    let (opened, appended) = (stream("s"), stream("t"));
+    lose_answers(&process, usize::MAX, Loss::Silence);
+    let commit = || vec![new_commit("a", &["x"])];
+    let empty = Head::empty(&appended);
+    let (opening, append) = futures::join!(process.open(&opened, "opening"), process.store.append(&empty, commit()));
+    assert!(matches!(opening, Err(ExecuteError::Fault(Fault::Unavailable(_)))), "{opening:?}");
+    assert!(matches!(append, Err(AppendError::Fault(Fault::Unavailable(_)))), "{append:?}");
+    assert_eq!(process.wire.operations(), ["PutItem"; 6], "each was tried three times, and done the first time");
+    let later = table.process();
+    let again = later.open(&opened, "opening").await.unwrap();
+    assert_eq!((again.replayed, again.version), (true, 1));
+    let again = later.store.append(&Head::empty(&appended), commit()).await;
+    let Err(AppendError::Conflict { winner, .. }) = again else { panic!("{again:?}") };
+    assert_eq!(winner.commits[0].envelope.command_id.as_str(), "a", "the commit that had no answer is there");
 }
 
 /// Between the write and its repetition the stream goes on: the repetition still meets its own commit.

@@ -31,23 +31,40 @@ macro_rules! cases {
 }
 
 mod append;
+mod append_all;
+mod append_all_faults;
+mod append_all_retries;
 mod budget;
 mod codec;
 mod contention;
 mod damage;
 mod engine;
+mod execute_all;
+mod execute_all_races;
 mod expected_version;
 mod faults;
+mod foreign;
+mod limits;
 mod lost_answers;
+mod metering;
+mod mutations;
+mod names;
+mod once;
+mod outages;
 mod pages;
+mod peers;
 mod reads;
 mod retries;
 mod scan;
 mod simulation;
 mod sizes;
+mod snapshots;
 mod stale_reads;
 mod tally;
 mod tampering;
+mod upcasting;
+mod waiting;
+mod warm;
 mod wire;
 
 use crate::engine::EngineKind;

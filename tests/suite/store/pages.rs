@@ -11,7 +11,9 @@ cases!(
     a_page_has_as_many_events_as_asked_for_and_its_commits_whole,
     a_read_can_begin_in_the_middle_of_a_batch_and_of_a_commit,
     an_empty_stream_is_an_empty_last_page,
+    an_item_that_ends_with_the_page_is_not_met_twice,
     beyond_the_end_there_is_nothing,
+    items_near_the_largest_are_read_one_by_one_across_pages,
     pages_put_together_are_the_stream,
 );
 
@@ -149,6 +151,41 @@ async fn a_page_ends_after_1_megabyte(engine: &Engine) {
     assert_eq!(next, first.last().map(|version| version + 1));
     assert_eq!(walk(&process, Direction::Forwards, 1_000).await, (1..=8).collect::<Vec<_>>());
     assert_eq!(walk(&process, Direction::Backwards, 1_000).await, (1..=8).rev().collect::<Vec<_>>());
+}
+
+/// Pages as long as the stream, or a part of it: DynamoDB cannot know then that nothing follows.
+async fn an_item_that_ends_with_the_page_is_not_met_twice(engine: &Engine) {
+    let process = engine.table().await.process();
+    let mut head = Head::empty(&stream("s"));
+    for version in 1..=12 {
+        head = process.append(&head, vec![new_commit(&format!("c{version}"), &["x"])]).await.head;
+    }
+    for limit in [1, 2, 3, 4, 6, 12] {
+        assert_eq!(walk(&process, Direction::Forwards, limit).await, (1..=12).collect::<Vec<_>>(), "{limit} a page");
+        assert_eq!(walk(&process, Direction::Backwards, limit).await, (1..=12).rev().collect::<Vec<_>>());
+    }
+}
+
+/// Two items of 390 KB are less than 1 MB and three are more: wherever a page ends, it ends between two of them.
+async fn items_near_the_largest_are_read_one_by_one_across_pages(engine: &Engine) {
+    let process = engine.table().await.process();
+    let mut head = Head::empty(&stream("s"));
+    let mut chance = fastrand::Rng::with_seed(390);
+    for index in 0..5 {
+        let noise: String = std::iter::repeat_with(|| chance.alphanumeric()).take(520_000).collect();
+        head = process.append(&head, vec![new_commit(&format!("c{index}"), &[&noise])]).await.head;
+    }
+    let sizes = process.wire.take();
+    let sizes = sizes.iter().map(|put| put.request["Item"]["commits_zstd"]["B"].as_str().unwrap().len() * 3 / 4);
+    assert!(sizes.into_iter().all(|size| (385_000..400_000).contains(&size)));
+    let loaded = process.load(&stream("s")).await;
+    assert!(process.wire.operations().len() >= 2, "2 MB do not fit into a page");
+    assert_eq!(loaded.head, head);
+    for limit in [1, 1_000] {
+        assert_eq!(walk(&process, Direction::Forwards, limit).await, [1, 2, 3, 4, 5]);
+        assert_eq!(walk(&process, Direction::Backwards, limit).await, [5, 4, 3, 2, 1]);
+    }
+    assert!(process.store.verify(&stream("s")).await.unwrap().verified());
 }
 
 fn hole(version: u64, found: u64) -> Damaged {

@@ -55,7 +55,9 @@ async fn a_command_can_be_retried_after_a_hundred_others(engine: &Engine) {
             assert_eq!(again.version, first.version);
             assert_eq!(again.commit.unwrap().hash, first.commit.as_ref().unwrap().hash);
         }
-        assert_eq!(process.wire.operations(), ["PutItem", "Query"]);
+        // The older one is found where the list of ids says, the opening by the put that it refuses.
+        let reads = if until == 1 { 1 } else { 2 };
+        assert_eq!(process.wire.operations().len(), 1 + reads);
     }
     assert_eq!(process.tally(&stream).await.total, 107);
 }

@@ -4,7 +4,7 @@
 use super::stale_reads::without_newest;
 use super::{Act, Answer, Engine, Process, Seen, Table, id_made_at, stream};
 use chrono::{DateTime, TimeDelta, Utc};
-use eventstore::{Commit, Consistency, ExecuteError, Fault, Hash, Options, StreamId};
+use eventstore::{Commit, Consistency, ExecuteError, Fault, HandlerOptions, Hash, Options, StreamId};
 use fastrand::Rng;
 use futures::future::join_all;
 use std::collections::HashMap;
@@ -114,7 +114,18 @@ impl<'a> Writer<'a> {
     fn new(table: &Table, mut chance: Rng, streams: &'a [StreamId], journal: &'a Mutex<Journal>) -> Self {
         let skew_ms = chance.i64(-140_000..140_000);
         let clock = Arc::new(move || now_with(skew_ms));
-        let process = table.process_with(Options { clock, max_attempts: 6, ..Options::default() });
+        // Little is remembered, so that the rules for what is not remembered are what counts.
+        let memory = HandlerOptions {
+            cached_streams: [0, 2][chance.usize(..2)],
+            commands_per_put: 4,
+            remembered_ids: 5,
+            snapshot_ids: 3,
+            snapshot_after_batches: 4,
+            check_one_in: 4,
+            ..HandlerOptions::default()
+        };
+        let options = Options { clock, max_attempts: 6, ..Options::default() };
+        let process = table.process_that_remembers(options, memory);
         let mischief = Arc::new(Mutex::new(chance.fork()));
         process.wire.rule(move |seen| std::future::ready(treat(&seen, &mut mischief.lock().unwrap())));
         Self { process, chance, skew_ms, streams, journal }

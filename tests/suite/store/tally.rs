@@ -3,8 +3,8 @@
 use super::engine::Process;
 use chrono::{DateTime, Utc};
 use eventstore::{
-    CodecError, Envelope, ExecuteError, Handled, Hash, Id, Model, NewCommit, NewEvent, Request, SnapshotCodec,
-    StreamId, decode_tagged, encode_tagged,
+    CodecError, Envelope, EventCodec, ExecuteError, Handled, Hash, Id, Model, NewCommit, NewEvent, Request,
+    SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -38,6 +38,9 @@ pub(super) enum Refusal {
 /// The result of a command on a tally.
 pub(super) type Answer = Result<Handled, ExecuteError<Refusal>>;
 
+/// How they are stored.
+const TOLD: EventCodec<Told> = EventCodec::new(&[]);
+
 /// How the store knows tallies.
 pub(super) const TALLY: Model<Tally, Told> =
     Model { initial: Tally::default, evolve, encode, decode, snapshot: Some(SnapshotCodec::json("tally/1")) };
@@ -53,11 +56,11 @@ fn evolve(tally: Tally, told: &Told) -> Tally {
 }
 
 fn encode(told: &Told) -> Result<NewEvent, CodecError> {
-    encode_tagged(told, 1)
+    TOLD.encode(told)
 }
 
 fn decode(event: &NewEvent) -> Result<Told, CodecError> {
-    decode_tagged(event, 1)
+    TOLD.decode(event)
 }
 
 /// Starts a tally: refused where there is one.

@@ -33,6 +33,8 @@ pub(super) enum Act {
     Answer(u16, String),
     /// The engine does it, and the connection breaks before the answer is there.
     LoseAnswer,
+    /// The engine does it, and nothing is ever heard of it on a connection that stays.
+    Silence,
     /// The engine does it, and this is told instead.
     AnswerInstead(u16, String),
     /// The engine's answer, changed on the way.
@@ -46,6 +48,8 @@ pub(super) struct Exchange {
     pub(super) request: Value,
     /// The engine's own answer; nothing if it was not asked.
     pub(super) answer: Value,
+    /// How long the two bodies are.
+    pub(super) bytes: (u64, u64),
 }
 
 /// What a list of exchanges cost by the raw answers: to be compared with what the store reports.
@@ -54,6 +58,8 @@ pub(super) struct Spent {
     pub(super) requests: u32,
     pub(super) write_units: f64,
     pub(super) read_units: f64,
+    pub(super) bytes_sent: u64,
+    pub(super) bytes_received: u64,
 }
 
 type Rule = Arc<dyn Fn(Seen) -> BoxFuture<'static, Act> + Send + Sync>;
@@ -98,8 +104,10 @@ impl Wire {
     pub(super) fn take(&self) -> Vec<Exchange> {
         let passed = std::mem::take(&mut self.books.lock().unwrap().passed);
         let exchanges = passed.into_iter().map(|(operation, request, answer)| {
+            let length = |body: &[u8]| u64::try_from(body.len()).unwrap();
+            let bytes = (length(&request), length(&answer));
             let (request, answer) = (json(&request), json(&answer));
-            Exchange { operation, request, answer }
+            Exchange { operation, request, answer, bytes }
         });
         exchanges.collect()
     }
@@ -124,6 +132,11 @@ impl Wire {
                 self.note(operation, body, b"null".to_vec());
                 Ok(response(status, text))
             }
+            Act::Silence => {
+                let (_, answer) = ask(connector, request).await?;
+                self.note(operation, body, answer);
+                std::future::pending().await
+            }
             act @ (Act::Pass | Act::LoseAnswer | Act::AnswerInstead(..) | Act::Change(_)) => {
                 let (status, answer) = ask(connector, request).await?;
                 self.note(operation, body, answer.clone());
@@ -140,7 +153,11 @@ impl Wire {
             (books.rule.clone(), nth)
         };
         match rule {
-            Some(rule) => rule(Seen { operation: operation.to_owned(), nth, body: json(body) }).await,
+            // In a task of its own: what a rule has other processes do meanwhile is not this one's cost.
+            Some(rule) => {
+                let seen = Seen { operation: operation.to_owned(), nth, body: json(body) };
+                tokio::spawn(rule(seen)).await.unwrap()
+            }
             None => Act::Pass,
         }
     }
@@ -163,7 +180,7 @@ fn told(act: Act, status: u16, answer: Vec<u8>) -> Result<HttpResponse, Connecto
     match act {
         Act::Pass => Ok(response(status, answer)),
         Act::Answer(status, text) | Act::AnswerInstead(status, text) => Ok(response(status, text)),
-        Act::LoseAnswer => Err(ConnectorError::io("the connection broke".into())),
+        Act::LoseAnswer | Act::Silence => Err(ConnectorError::io("the connection broke".into())),
         Act::Change(change) => {
             let mut answer = json(&answer);
             change(&mut answer);
@@ -188,9 +205,16 @@ impl Spent {
         for exchange in exchanges {
             let units = exchange.units();
             spent.requests += 1;
+            spent.bytes_sent += exchange.bytes.0;
+            spent.bytes_received += exchange.bytes.1;
             match exchange.operation.as_str() {
                 "PutItem" => spent.write_units += units,
                 "Query" | "Scan" => spent.read_units += units,
+                "TransactWriteItems" => {
+                    let (write_units, read_units) = exchange.transaction_units();
+                    spent.write_units += write_units;
+                    spent.read_units += read_units;
+                }
                 other => panic!("the store does not use {other}"),
             }
         }
@@ -213,6 +237,27 @@ impl Exchange {
         }
         self.answer["ConsumedCapacity"]["CapacityUnits"].as_f64().unwrap_or_default()
     }
+
+    /// Write and read units: those of the answer, or for a canceled transaction, whose answer tells none, what it would have
+    /// cost: 2 for each KB of the larger one of the item that was there and the one that was put.
+    fn transaction_units(&self) -> (f64, f64) {
+        if self.error() == Some("TransactionCanceledException") {
+            let actions = list(&self.request["TransactItems"]).iter();
+            let kilobytes = actions.zip(list(&self.answer["CancellationReasons"])).map(|(action, reason)| {
+                item_bytes(&action["Put"]["Item"]).max(item_bytes(&reason["Item"])).max(1).div_ceil(1024)
+            });
+            return (f64::from(u32::try_from(kilobytes.sum::<usize>()).unwrap()) * 2.0, 0.0);
+        }
+        let tables = list(&self.answer["ConsumedCapacity"]).iter().map(|table| {
+            let read = table["ReadCapacityUnits"].as_f64().unwrap_or_default();
+            (table["CapacityUnits"].as_f64().unwrap() - read, read)
+        });
+        tables.fold((0.0, 0.0), |sum, (write, read)| (sum.0 + write, sum.1 + read))
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// An item's size as DynamoDB documents it, from its JSON.

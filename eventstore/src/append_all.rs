@@ -1,0 +1,276 @@
+//! Appending to several streams at once: all of them or none.
+
+use crate::append::FromTheFuture;
+use crate::commit::MAX_VERSION;
+use crate::fault::{Fault, classify};
+use crate::load::{Direction, ReadError};
+use crate::meter;
+use crate::transaction::{Refusal, Transaction, is_of};
+use crate::usage::Usage;
+use crate::{Batch, Commit, Damaged, Envelope, EventStore, Head, Id, NewEvent, StreamId, TooLarge};
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsError, TransactWriteItemsOutput};
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use futures::future::try_join_all;
+use std::sync::Arc;
+
+/// The most streams of one command (DynamoDB's limit of a transaction).
+pub const MAX_STREAMS: usize = 100;
+/// The most bytes of one command's items together (DynamoDB's limit of a transaction).
+pub const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
+/// How many items a search for a recorded commit reads at once.
+const SEARCH_PAGE: u32 = 100;
+
+/// What one command has to say in one of its streams.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The stream's end, as the command knows it.
+    pub head: Head,
+    /// What happened: at least one event.
+    pub events: Vec<NewEvent>,
+}
+
+/// What a command over several streams has written.
+#[derive(Debug, Clone)]
+pub struct AppendedAll {
+    /// A commit a stream, in the order of the streams.
+    pub parts: Vec<AppendedPart>,
+    /// Whether the command had been written before, by another call, and this is the recorded result.
+    pub repeated: bool,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// What it has written in one of them.
+#[derive(Debug, Clone)]
+pub struct AppendedPart {
+    /// The commit as it stands in the stream.
+    pub commit: Commit,
+    /// Where the stream ended behind it; [`Head::stream`] names it.
+    pub head: Head,
+}
+
+/// Why nothing was appended, in any of the streams.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendAllError {
+    /// Other batches stand behind some of the heads: here they are, so that nobody has to read them.
+    #[error("{} of the streams go on behind the heads that were given", winners.len())]
+    Conflict {
+        /// The batch that won, for each stream that is known to go on.
+        winners: Vec<Batch>,
+        /// What the refused transaction cost.
+        usage: Usage,
+    },
+    /// Another transaction at the end of some of the streams was under way: try again.
+    #[error("another transaction at the end of {} of the streams was under way", streams.len())]
+    TransactionConflict {
+        /// Where.
+        streams: Vec<StreamId>,
+        /// What the refused transaction cost.
+        usage: Usage,
+    },
+    /// The id was used for another command on one of the streams, or for the same one on other streams.
+    #[error("command id {0} was used for another command on one of the streams")]
+    CommandIdReused(Id),
+    /// There is no stream to append to.
+    #[error("a command appends to at least one stream")]
+    NoStream,
+    /// More streams than one transaction can have.
+    #[error("a command addresses at most {MAX_STREAMS} streams, not {streams}")]
+    TooManyStreams {
+        /// How many they are.
+        streams: usize,
+    },
+    /// A stream is named twice.
+    #[error("a command has one part for each stream, and two for {0}")]
+    StreamTwice(StreamId),
+    /// A part has no event.
+    #[error("there is no event for stream {0}")]
+    Empty(StreamId),
+    /// A part cannot fit into an item.
+    #[error("the commit for stream {stream} does not fit into an item")]
+    TooLarge {
+        /// The stream.
+        stream: StreamId,
+        /// By how much.
+        source: TooLarge,
+    },
+    /// Each part would fit, but not all of them together.
+    #[error("the commits come to {bytes} bytes, and at most {MAX_TRANSACTION_BYTES} fit into one transaction")]
+    TotalTooLarge {
+        /// The items' size.
+        bytes: usize,
+    },
+    /// A stream has reached the largest version.
+    #[error("stream {0} would have more than {MAX_VERSION} events")]
+    StreamFull(StreamId),
+    /// The command id's own time lies too far ahead of the store's clock.
+    #[error(transparent)]
+    FromTheFuture(#[from] FromTheFuture),
+    /// An item behind one of the heads is none of the store's.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// DynamoDB did not do it, or did not say that it did.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl EventStore {
+    /// Appends one command's events to several streams, each behind its head: all of them or none, in one request.
+    ///
+    /// `unmoved` are ends of further streams that the command was decided on but has no events for: nothing is written
+    /// there, but the command is refused if one of them goes on. Parts and `unmoved` are at most [`MAX_STREAMS`] together.
+    ///
+    /// # A command is written once
+    /// The commits bear the envelope with another fingerprint: one made of the envelope's and of the names of all the
+    /// streams. So only this function, for this command over these streams, writes such commits, and because it writes all
+    /// of them or none, **whoever meets one of them knows that all are there**. A call that is refused by a commit of its own
+    /// command, in whichever stream, therefore answers with what was recorded in all of them ([`AppendedAll::repeated`]),
+    /// and has only to read those that did not come back with the refusal. That holds as long as one of the heads is
+    /// older than the recorded commits. A caller who has loaded **all** streams anew must look for the command's id in what it loaded, as for
+    /// [`EventStore::append`]; [`EventStore::execute_all`] does.
+    ///
+    /// None of this relies on DynamoDB's own memory of transactions, which lasts ten minutes. Each call has a
+    /// token of its own there, made by the SDK and kept through the SDK's retries. A token derived from the command would
+    /// be the same for a later call, whose items differ by time and put id, and would be refused as
+    /// a mismatch that brings nothing back; a fresh one is refused by the commits themselves.
+    ///
+    /// # Errors
+    /// [`AppendAllError`]; nothing is written, but that after any [`Fault`] it may have been (an earlier try of the
+    /// SDK): send it again with the same id. [`AppendAllError::TransactionConflict`] is not tried again in here, because
+    /// the one who decides has to know how often it may be.
+    pub async fn append_all(
+        &self,
+        envelope: &Envelope,
+        parts: Vec<Part>,
+        unmoved: &[Head],
+    ) -> Result<AppendedAll, AppendAllError> {
+        if parts.is_empty() {
+            return Err(AppendAllError::NoStream);
+        }
+        self.transact(envelope, parts, unmoved).await
+    }
+
+    /// [`EventStore::append_all`], which without any part only asks whether all the streams still end where they did.
+    pub(crate) async fn transact(
+        &self,
+        envelope: &Envelope,
+        parts: Vec<Part>,
+        unmoved: &[Head],
+    ) -> Result<AppendedAll, AppendAllError> {
+        self.reported("append_all", None, self.append_parts(envelope, parts, unmoved)).await
+    }
+
+    async fn append_parts(
+        &self,
+        envelope: &Envelope,
+        parts: Vec<Part>,
+        unmoved: &[Head],
+    ) -> Result<AppendedAll, AppendAllError> {
+        let now = self.now();
+        self.check_time(&envelope.command_id, now)?;
+        let (transaction, items) = Transaction::new(now, envelope, parts, unmoved)?;
+        let actions = Transaction::actions(&self.table, items, unmoved)?;
+        let request = self.client.transact_write_items().set_transact_items(Some(actions));
+        let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match meter::request(request.send(), |answer| units(answer, &transaction)).await {
+            (Ok(_), usage) => Ok(written(transaction, usage)),
+            (Err(error), usage) => self.canceled(transaction, error, usage).await,
+        }
+    }
+
+    async fn canceled(
+        &self,
+        transaction: Transaction,
+        error: SdkError<TransactWriteItemsError>,
+        usage: Usage,
+    ) -> Result<AppendedAll, AppendAllError> {
+        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+            return Err(classify(error, &self.table).into());
+        };
+        let reasons = canceled.cancellation_reasons();
+        match transaction.refusal(reasons)? {
+            Refusal::OwnPuts => Ok(written(transaction, usage)),
+            Refusal::Recorded(found) => {
+                let streams: Vec<StreamId> = transaction.streams().cloned().collect();
+                self.recorded(&streams, &transaction.envelope, found, usage).await
+            }
+            Refusal::IdReused => Err(AppendAllError::CommandIdReused(transaction.envelope.command_id)),
+            Refusal::Moved(winners) => Err(AppendAllError::Conflict { winners, usage }),
+            Refusal::UnderWay(streams) => Err(AppendAllError::TransactionConflict { streams, usage }),
+            Refusal::Throttled => Err(Fault::Throttled(Arc::new(error)).into()),
+            Refusal::Unknown => Err(Fault::Rejected(Arc::new(error)).into()),
+        }
+    }
+
+    /// The recorded result of a command of which some commits were found: the others are read. A stream that stood still
+    /// for the command has none.
+    pub(crate) async fn recorded(
+        &self,
+        streams: &[StreamId],
+        envelope: &Envelope,
+        mut found: Vec<AppendedPart>,
+        mut usage: Usage,
+    ) -> Result<AppendedAll, AppendAllError> {
+        let known = |stream: &StreamId| found.iter().any(|part| part.head.stream == *stream);
+        let missing = streams.iter().filter(|stream| !known(stream));
+        for (part, cost) in try_join_all(missing.map(|stream| self.find(stream, envelope))).await? {
+            found.extend(part);
+            usage += cost;
+        }
+        found.sort_by_key(|part| streams.iter().position(|stream| *stream == part.head.stream));
+        Ok(AppendedAll { parts: found, repeated: true, usage })
+    }
+
+    /// Looks for the command's commit, from the stream's end on.
+    async fn find(
+        &self,
+        stream: &StreamId,
+        envelope: &Envelope,
+    ) -> Result<(Option<AppendedPart>, Usage), AppendAllError> {
+        let (mut usage, mut next) = (Usage::default(), Some(MAX_VERSION));
+        while let Some(from) = next {
+            let page = self.read(stream, from, Direction::Backwards, SEARCH_PAGE).await?;
+            usage += page.usage;
+            if let Some(commit) = page.commits.into_iter().find(|commit| is_of(commit, envelope)) {
+                return Ok((Some(AppendedPart::new(stream, commit)), usage));
+            }
+            next = page.next;
+        }
+        Ok((None, usage))
+    }
+}
+
+impl AppendedPart {
+    pub(crate) fn new(stream: &StreamId, commit: Commit) -> Self {
+        Self { head: Head::after(stream, &commit), commit }
+    }
+}
+
+fn units(
+    answer: &Result<TransactWriteItemsOutput, SdkError<TransactWriteItemsError>>,
+    transaction: &Transaction,
+) -> Usage {
+    match answer {
+        Ok(output) => Usage::transaction(output.consumed_capacity()),
+        Err(error) => match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                transaction.cost_of_refusal(canceled.cancellation_reasons())
+            }
+            _ => Usage::default(),
+        },
+    }
+}
+
+fn written(transaction: Transaction, usage: Usage) -> AppendedAll {
+    AppendedAll { parts: transaction.written(), repeated: false, usage }
+}
+
+impl From<ReadError> for AppendAllError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged(damaged) => Self::Damaged(damaged),
+            ReadError::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! A command over several streams, from its one transaction to the read models.
+
+use super::fan_out::hand_over;
+use super::messages::{Message, deliver};
+use super::shop::{Stored, confirmed, new_order, placed, received, reserved, stock_of};
+use super::world::World;
+use eventstore::{Envelope, Hash, Head, Id, NewEvent, Part};
+use projections::ALL;
+
+fn envelope(command: &str) -> Envelope {
+    let id = |text: &str| Id::new(text).unwrap();
+    Envelope {
+        command_id: id(command),
+        fingerprint: Hash::of(&[command.as_bytes()]),
+        correlation_id: id("correlation"),
+        causation_id: None,
+        actor: id("tester"),
+        trace_parent: None,
+    }
+}
+
+#[tokio::test]
+async fn what_one_command_appends_to_several_streams_is_projected_like_any_other() {
+    let world = World::start().await;
+    let (order, book) = (new_order(), stock_of(1));
+    let mut heads = [Head::empty(&order), Head::empty(&book)];
+    let steps: [(&str, [NewEvent; 2]); 2] = [
+        ("place", [placed("c", [(1, 2)]).stored(), received(5).stored()]),
+        ("confirm", [confirmed().stored(), reserved(1, 2).stored()]),
+    ];
+    for (command, events) in steps {
+        let parts = heads.iter().cloned().zip(events).map(|(head, event)| Part { head, events: vec![event] });
+        let written = world.store.append_all(&envelope(command), parts.collect(), &[]).await.unwrap();
+        heads = written.parts.into_iter().map(|part| part.head).collect::<Vec<_>>().try_into().unwrap();
+    }
+    assert_eq!(hand_over(&world, &world.records(4).await).await, None);
+    for projection in ALL {
+        let received = world.receive_all(projection.name).await;
+        let messages: Vec<Message> =
+            received.iter().map(|message| Message::new(&message.group, &message.body.to_string())).collect();
+        assert_eq!(messages.len(), 2, "{} is told of both commits", projection.name);
+        assert!(deliver(&world.handler(projection), &messages).await.is_empty());
+    }
+    assert!(!world.rows().await.is_empty());
+    world.assert_exact([&order, &book]).await;
+}

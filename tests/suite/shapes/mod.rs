@@ -1,0 +1,89 @@
+//! Every shape in which the bookshop ever stored an event can be read, and none changes under its number.
+//!
+//! `domain/golden/` has a file for each; [`check`] compares them with the code, [`changes`] tries the check itself.
+
+mod changes;
+mod check;
+mod golden;
+mod outline;
+
+use check::faults;
+use domain::order::OrderEvent;
+use domain::stock::StockEvent;
+use eventstore::{EventCodec, NewEvent};
+use golden::{Kept, event_of};
+use projections::events;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::path::Path;
+
+fn bookshop() -> Kept {
+    Kept::read(&Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("domain/golden"))
+}
+
+/// What is kept of the events of that list of types, past types among them.
+fn kept_of<E>(codec: &EventCodec<E>, today: &[&str]) -> Kept {
+    let past = codec.upcasters().iter().map(|upcaster| upcaster.event_type);
+    let types: BTreeSet<&str> = today.iter().copied().chain(past).collect();
+    let ours = |name: &String| name.split('.').next().is_some_and(|event_type| types.contains(event_type));
+    let mut kept = bookshop();
+    kept.files.retain(|name, _| ours(name));
+    kept.lock.retain(|name, _| ours(name));
+    kept
+}
+
+fn orders() -> Kept {
+    kept_of(&events::ORDER, &OrderEvent::TYPES)
+}
+
+fn stock() -> Kept {
+    kept_of(&events::STOCK, &StockEvent::TYPES)
+}
+
+#[test]
+fn every_stored_shape_can_be_read_and_none_has_changed() {
+    let faults = [faults(&events::ORDER, &orders()), faults(&events::STOCK, &stock())].concat();
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n\n"));
+}
+
+#[test]
+fn every_golden_file_is_of_orders_or_of_stock() {
+    let (orders, stock, all) = (orders(), stock(), bookshop());
+    assert_eq!(orders.files.len() + stock.files.len(), all.files.len());
+    assert_eq!(orders.lock.len() + stock.lock.len(), all.lock.len());
+}
+
+#[test]
+fn every_event_type_is_stored_under_the_name_that_it_tells() {
+    for (name, text) in bookshop().files {
+        let stored = event_of(&name, &text).unwrap();
+        let told = match events::ORDER.decode(&stored) {
+            Ok(event) => events::ORDER.encode(&event).map(|stored| (event.event_type(), stored.event_type)),
+            Err(_) => {
+                let event = events::STOCK.decode(&stored).unwrap();
+                events::STOCK.encode(&event).map(|stored| (event.event_type(), stored.event_type))
+            }
+        };
+        let (told, written) = told.unwrap();
+        assert_eq!(told, written, "{name}");
+    }
+}
+
+/// Each event reads the same when its data have a field more.
+fn ignores_more<E: DeserializeOwned + PartialEq + Debug>(codec: &EventCodec<E>, kept: Kept) {
+    for (name, text) in kept.files {
+        let stored = event_of(&name, &text).unwrap();
+        let mut data: Value = serde_json::from_str(stored.data.get()).unwrap();
+        data["unheard"] = json!({ "of": ["anything"] });
+        let more = NewEvent { data: serde_json::value::to_raw_value(&data).unwrap(), ..stored.clone() };
+        assert_eq!(codec.decode(&more).unwrap(), codec.decode(&stored).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn a_field_that_no_program_knows_is_ignored() {
+    ignores_more(&events::ORDER, orders());
+    ignores_more(&events::STOCK, stock());
+}
