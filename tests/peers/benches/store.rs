@@ -13,11 +13,12 @@
 mod notebook;
 
 use divan::{Bencher, black_box};
-use eventstore::{Batch, Commit, Envelope, Event, Hash, Id, Item, NewEvent, StreamId, decode_tagged, encode_tagged};
+use eventstore::{Batch, Commit, Envelope, Event, EventCodec, Hash, Id, Item, NewEvent, StreamId};
 use notebook::{Notebook, Noted};
 use serde::{Deserialize, Serialize};
 
-const EVENTS: u64 = 1_000;
+const EVENTS: EventCodec<NotebookEvent> = EventCodec::new(&[]);
+const LONG_STREAM: u64 = 1_000;
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
@@ -32,7 +33,7 @@ mod work {
     /// The event as it is stored.
     #[inline(never)]
     pub(super) fn encode_event(event: &NotebookEvent) -> NewEvent {
-        encode_tagged(event, 1).unwrap()
+        EVENTS.encode(event).unwrap()
     }
 
     /// The JSON of a commit of one event, as it stands in an item.
@@ -57,7 +58,7 @@ mod work {
     #[inline(never)]
     pub(super) fn fold_events(events: &[NewEvent]) -> Notebook {
         events.iter().fold(Notebook::default(), |state, event| {
-            let NotebookEvent::Noted(note) = decode_tagged(event, 1).unwrap();
+            let NotebookEvent::Noted(note) = EVENTS.decode(event).unwrap();
             state.evolve(&note)
         })
     }
@@ -69,7 +70,7 @@ mod work {
             let batch = decode_item(item);
             let events = batch.commits.iter().flat_map(|commit| &commit.events);
             events.fold(state, |state, event| {
-                let NotebookEvent::Noted(note) = decode_tagged(&event.body, 1).unwrap();
+                let NotebookEvent::Noted(note) = EVENTS.decode(&event.body).unwrap();
                 state.evolve(&note)
             })
         })
@@ -121,18 +122,18 @@ fn hash_commit(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn fold_events(bencher: Bencher<'_, '_>) {
-    let events: Vec<NewEvent> = (0..EVENTS).map(|_| new_event()).collect();
+    let events: Vec<NewEvent> = (0..LONG_STREAM).map(|_| new_event()).collect();
     bencher.bench_local(|| work::fold_events(black_box(&events)));
 }
 
 #[divan::bench]
 fn fold_items(bencher: Bencher<'_, '_>) {
-    let items: Vec<Item> = (1..=EVENTS).map(item).collect();
+    let items: Vec<Item> = (1..=LONG_STREAM).map(item).collect();
     bencher.bench_local(|| work::fold_items(black_box(&items)));
 }
 
 fn new_event() -> NewEvent {
-    encode_tagged(&NotebookEvent::Noted(Noted::any()), 1).unwrap()
+    EVENTS.encode(&NotebookEvent::Noted(Noted::any())).unwrap()
 }
 
 /// One commit of one event. Its hash is as long as a real one, which is all that matters here.

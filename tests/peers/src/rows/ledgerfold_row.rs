@@ -5,12 +5,13 @@ use crate::Failure;
 use crate::notebook::{Command, Full, Notebook, Noted};
 use aws_sdk_dynamodb::Client;
 use eventstore::{
-    CommandHandler, Consistency, Envelope, EventStore, ExecuteError, HandlerOptions, Hash, Head, Id, Model, NewCommit,
-    Request, SnapshotCodec, StreamId, decode_tagged, encode_tagged,
+    CommandHandler, Consistency, Envelope, EventCodec, EventStore, ExecuteError, HandlerOptions, Hash, Head, Id, Model,
+    NewCommit, Request, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 
 const TABLE: &str = "events";
+const EVENTS: EventCodec<Event> = EventCodec::new(&[]);
 
 /// The store, and what handles commands: one for all writers, or one for each.
 pub(crate) struct LedgerfoldRow {
@@ -35,8 +36,8 @@ fn model() -> Model<Notebook, Event> {
     Model {
         initial: Notebook::default,
         evolve: |state, Event::Noted(note)| state.evolve(note),
-        encode: |event| encode_tagged(event, 1),
-        decode: |event| decode_tagged(event, 1),
+        encode: |event| EVENTS.encode(event),
+        decode: |event| EVENTS.decode(event),
         snapshot: Some(SnapshotCodec::json("notebook/1")),
     }
 }
@@ -85,7 +86,7 @@ impl LedgerfoldRow {
         let loaded = self.store.load(&stream_id(stream)?, Consistency::Strong).await?;
         let mut state = Notebook::default();
         for event in loaded.batches.iter().flat_map(|batch| &batch.commits).flat_map(|commit| &commit.events) {
-            let Event::Noted(note) = decode_tagged(&event.body, 1)?;
+            let Event::Noted(note) = EVENTS.decode(&event.body)?;
             state = state.evolve(&note);
         }
         Ok(Read { events: loaded.head.version(), notes: state.notes })
@@ -95,7 +96,7 @@ impl LedgerfoldRow {
         let mut head = Head::empty(&stream_id(stream)?);
         for _ in 0..events {
             let command = Command::new(1);
-            let notes = command.notes.iter().cloned().map(|note| encode_tagged(&Event::Noted(note), 1));
+            let notes = command.notes.iter().cloned().map(|note| EVENTS.encode(&Event::Noted(note)));
             let commit = NewCommit { envelope: envelope(stream, &command)?, events: notes.collect::<Result<_, _>>()? };
             head = self.store.append(&head, vec![commit]).await?.head;
         }
