@@ -56,7 +56,7 @@ pub(crate) enum Scenario {
 
 const EXAMPLES: &str = "\
 Examples:
-  ledgerfold-peers                            everything, 5 rounds: about 40 minutes on two cores
+  ledgerfold-peers                            everything, 5 rounds: some 20 minutes on two cores
   ledgerfold-peers --scenario cost            exact figures, one minute
   ledgerfold-peers --scenario speed --rounds 8 --row ledgerfold --row floor --row floor-again
   ledgerfold-peers --json > peers.json        every sample
