@@ -1,7 +1,7 @@
 //! Between the events of a model and those of the store.
 
 use crate::upcast::{self, Lifted, Upcaster};
-use crate::{NewEvent, SnapshotCodec};
+use crate::{Event, NewEvent, SnapshotCodec, StreamId};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess};
 use serde::{Deserialize, Serialize};
@@ -22,11 +22,31 @@ pub struct Model<S, E> {
     pub snapshot: Option<SnapshotCodec<S>>,
 }
 
+impl<S, E> Model<S, E> {
+    /// The event that stands in the stream.
+    pub(crate) fn read(&self, stream: &StreamId, event: &Event) -> Result<E, Unreadable> {
+        let unreadable = |source| Unreadable { stream: stream.clone(), version: event.version, source };
+        (self.decode)(&event.body).map_err(unreadable)
+    }
+}
+
 /// How the events of a kind of stream are stored, said once for all who write or read them: `E` is an enum that has
 /// `#[serde(tag = "type", content = "data")]`, and a list of upcasters lifts what older programs stored.
 pub struct EventCodec<E> {
     upcasters: &'static [Upcaster],
     events: PhantomData<fn(E) -> E>,
+}
+
+/// An event that stands in a stream cannot be translated: nothing is decided on what is not understood.
+#[derive(Debug, thiserror::Error)]
+#[error("stream {stream} cannot be read at version {version}")]
+pub struct Unreadable {
+    /// The stream.
+    pub stream: StreamId,
+    /// The event's version.
+    pub version: u64,
+    /// Why not.
+    pub source: CodecError,
 }
 
 /// An event cannot be written, or was written by something that this program does not know.

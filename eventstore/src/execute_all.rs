@@ -1,7 +1,7 @@
 //! Handling a command over several streams of one kind: load, fold, decide, append to all, and mend a lost race.
 
 use crate::append_all::{AppendAllError, AppendedAll, AppendedPart, Part};
-use crate::codec::{CodecError, Model};
+use crate::codec::{CodecError, Model, Unreadable};
 use crate::load::Consistency;
 use crate::round::pause;
 use crate::transaction::{bind, check_streams, is_of};
@@ -54,7 +54,10 @@ pub enum ExecuteAllError<R> {
         /// How often it was tried.
         attempts: u32,
     },
-    /// An event of a stream, or of the decision, cannot be translated.
+    /// An event of one of the streams cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// An event that was decided cannot be stored.
     #[error(transparent)]
     Codec(#[from] CodecError),
     /// It was not written, for one of the reasons that the store has; never a conflict of any kind.
@@ -176,7 +179,7 @@ impl<'a, S, E> Handling<'a, S, E> {
                 }
                 self.reused |= commit.envelope.command_id == self.bound.command_id;
                 for event in &commit.events {
-                    state = (self.model.evolve)(state, &(self.model.decode)(&event.body)?);
+                    state = (self.model.evolve)(state, &self.model.read(&stream, event)?);
                 }
             }
             self.known.push(Known { head, state });

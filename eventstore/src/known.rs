@@ -1,7 +1,7 @@
 //! What a process knows of a stream: its end, its state, its commands' ids; and how it comes to know.
 
 use crate::batch::{Damage, Item, is_batch, item_bytes, item_key};
-use crate::codec::{CodecError, Model};
+use crate::codec::{Model, Unreadable};
 use crate::load::{Consistency, Direction, Items, Query, ReadError, follow};
 use crate::recent::Recent;
 use crate::snapshot::{Body, SNAPSHOT_VERSION, Snapshot, same_json};
@@ -34,7 +34,7 @@ pub(crate) enum RecallError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
-    Codec(#[from] CodecError),
+    Unreadable(#[from] Unreadable),
 }
 
 /// What a read brought.
@@ -108,7 +108,7 @@ impl<S: Clone, E> Memory<S, E> {
             known.head = known.head.then(commit).map_err(ReadError::from)?;
             known.recent.push(commit);
             for event in &commit.events {
-                let event = (self.model.decode)(&event.body)?;
+                let event = self.model.read(&known.head.stream, event)?;
                 known.state = self.evolve(std::mem::replace(&mut known.state, (self.model.initial)()), &[event]);
             }
         }

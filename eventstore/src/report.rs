@@ -219,7 +219,7 @@ impl From<&RecallError> for Report {
     fn from(error: &RecallError) -> Self {
         match error {
             RecallError::Read(error) => error.into(),
-            RecallError::Codec(_) => Self::outcome("codec"),
+            RecallError::Unreadable(_) => Self::outcome("unreadable"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A command on its way to its stream, and what becomes of it.
 
 use crate::append::{AppendError, FromTheFuture};
-use crate::codec::CodecError;
+use crate::codec::{CodecError, Unreadable};
 use crate::fault::Fault;
 use crate::known::RecallError;
 use crate::load::ReadError;
@@ -71,7 +71,10 @@ pub enum ExecuteError<R> {
     /// The stream is not as the store wrote it.
     #[error(transparent)]
     Damaged(#[from] Damaged),
-    /// An event of the stream, or of the decision, cannot be translated.
+    /// An event of the stream cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// An event that was decided cannot be stored.
     #[error(transparent)]
     Codec(#[from] CodecError),
     /// DynamoDB did not do it, or did not say that it did. Sending the command again is safe.
@@ -102,6 +105,7 @@ impl<R> ExecuteError<R> {
             | Self::VersionMismatch { .. }
             | Self::FromTheFuture(_)
             | Self::TooLarge(_)
+            | Self::Unreadable(_)
             | Self::Codec(_) => None,
         }
     }
@@ -147,7 +151,7 @@ impl<R> From<RecallError> for ExecuteError<R> {
     fn from(error: RecallError) -> Self {
         match error {
             RecallError::Read(error) => error.into(),
-            RecallError::Codec(error) => Self::Codec(error),
+            RecallError::Unreadable(error) => Self::Unreadable(error),
         }
     }
 }

@@ -210,6 +210,7 @@ impl<R: std::fmt::Display> From<ExecuteError<R>> for Problem {
             ExecuteError::TooLarge(too_large) => Self::too_large(too_large.to_string()),
             ExecuteError::StreamFull => Self::too_large("the stream has as many events as a stream can have"),
             ExecuteError::Damaged(damaged) => Self::internal(&damaged),
+            ExecuteError::Unreadable(unreadable) => Self::internal(&unreadable),
             ExecuteError::Codec(codec) => Self::internal(&codec),
             ExecuteError::Fault(fault) => fault.into(),
         }

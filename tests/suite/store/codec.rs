@@ -21,7 +21,9 @@ async fn stumble(engine: &Engine, event: NewEvent) -> CodecError {
     process.wire.take();
     let refused = process.count(&stream, "b", 1).await;
     assert_eq!(process.wire.operations(), ["Query"]);
-    let Err(ExecuteError::Codec(error)) = refused else { panic!("{refused:?}") };
+    let Err(ExecuteError::Unreadable(error)) = refused else { panic!("{refused:?}") };
+    assert_eq!((error.stream, error.version), (stream.clone(), 2));
+    let error = error.source;
     assert!(process.store.verify(&stream).await.unwrap().verified(), "the chain does not care what events mean");
     error
 }
@@ -48,7 +50,7 @@ async fn an_unknown_event_in_the_batch_that_won_stops_the_command(engine: &Engin
     let event = NewEvent { event_type: "Unheard".into(), ..note("x") };
     process.put_behind(&stream, vec![NewCommit { envelope: envelope("a", "a"), events: vec![event] }]).await;
     let refused = process.open(&stream, "opening").await;
-    assert!(matches!(refused, Err(ExecuteError::Codec(_))), "{refused:?}");
+    assert!(matches!(&refused, Err(ExecuteError::Unreadable(error)) if error.version == 1), "{refused:?}");
     assert_eq!(process.load(&stream).await.head.version(), 1);
 }
 

@@ -8,7 +8,7 @@
 
 use super::{Answer, Engine, Process, Refusal, envelope, request, stream};
 use eventstore::{
-    CodecError, CommandHandler, EventCodec, ExecuteError, Model, NewCommit, NewEvent, Request, StreamId,
+    CodecError, CommandHandler, EventCodec, ExecuteError, Model, NewCommit, NewEvent, Request, StreamId, Unreadable,
     Untranslatable, Upcaster,
 };
 use serde_json::value::RawValue;
@@ -262,7 +262,7 @@ async fn what_is_stored_is_left_as_it_is(engine: &Engine) {
 
 /// The command stopped because the event is newer than what the program knows.
 fn stopped(answer: Answer, event_type: &str, schema: u32, known: u32) {
-    let Err(ExecuteError::Codec(error)) = answer else { panic!("{answer:?}") };
+    let Err(ExecuteError::Unreadable(Unreadable { source: error, .. })) = answer else { panic!("{answer:?}") };
     assert_eq!((error.event_type.as_str(), error.schema), (event_type, schema));
     assert!(matches!(error.source, Untranslatable::Newer { newest } if newest == known), "{error:?}");
 }
@@ -311,7 +311,7 @@ async fn a_gap_a_failing_upcaster_and_a_schema_0_stop_the_command(engine: &Engin
         process.put_behind(&stream, vec![NewCommit { envelope: envelope("a", "a"), events: vec![event] }]).await;
         process.wire.take();
         let answer = tell(&process, model, &ask(&stream, "b"), third::dozens(1)).await;
-        let Err(ExecuteError::Codec(error)) = answer else { panic!("{answer:?}") };
+        let Err(ExecuteError::Unreadable(Unreadable { source: error, .. })) = answer else { panic!("{answer:?}") };
         assert_eq!((error.event_type.as_str(), error.schema), (event_type, schema));
         assert_eq!(error.source.to_string(), why);
         assert_eq!(process.wire.operations(), ["Query"], "nothing is written");
