@@ -21,7 +21,7 @@ pub struct Appended {
     pub batch: Batch,
     /// The stream's new end.
     pub head: Head,
-    /// Whether the very same commits were there already, put by another call.
+    /// Whether commits of the same commands were there already, put by another call: `batch` is what stands there.
     pub repeated: bool,
     /// What it cost.
     pub usage: Usage,
@@ -84,7 +84,9 @@ pub(crate) enum Unchainable {
 impl EventStore {
     /// Appends the commits behind `head` as one item: all of them or none.
     ///
-    /// Safe to repeat: a put that meets its own commit (the first answer was lost) has succeeded.
+    /// Safe to repeat behind the same head: a put that meets commits of the same commands (ids and fingerprints) has
+    /// succeeded, and gives what is recorded, [`Appended::repeated`]. Behind a newer head nobody looks for them:
+    /// [`CommandHandler::handle`](crate::CommandHandler::handle) does.
     ///
     /// # Errors
     /// [`AppendError`]; nothing is written, but that after any [`Fault`] it may have been (an earlier try of the
@@ -151,8 +153,8 @@ impl EventStore {
             Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
                 let there = refusal.item().cloned().unwrap_or_default();
                 let winner = Batch::from_item(&there)?;
-                if winner.hash() == ours.hash() {
-                    return Ok(appended(ours, !is_put_by(&there, put_id), usage, bytes));
+                if is_of_same_commands(&winner, &ours) {
+                    return Ok(appended(winner, !is_put_by(&there, put_id), usage, bytes));
                 }
                 Err(AppendError::Conflict { winner: Box::new(winner), usage })
             }
@@ -181,6 +183,15 @@ pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) ->
         return Err(Unchainable::StreamFull);
     }
     Ok(Batch { stream: head.stream.clone(), commits: chained })
+}
+
+/// Whether another call for the same commands wrote the batch: at another time, so that hashes differ.
+fn is_of_same_commands(winner: &Batch, ours: &Batch) -> bool {
+    let commands = |batch: &Batch| {
+        let envelopes = batch.commits.iter().map(|commit| &commit.envelope);
+        envelopes.map(|envelope| (envelope.command_id.clone(), envelope.fingerprint)).collect::<Vec<_>>()
+    };
+    commands(winner) == commands(ours)
 }
 
 fn appended(batch: Batch, repeated: bool, usage: Usage, bytes: usize) -> Appended {

@@ -230,7 +230,7 @@ impl EventStore {
     ) -> Result<(Option<AppendedPart>, Usage), AppendAllError> {
         let (mut usage, mut next) = (Usage::default(), Some(MAX_VERSION));
         while let Some(from) = next {
-            let page = self.read(stream, from, Direction::Backwards, SEARCH_PAGE).await?;
+            let page = self.read_page(stream, from, Direction::Backwards, SEARCH_PAGE).await?;
             usage += page.usage;
             if let Some(commit) = page.commits.into_iter().find(|commit| is_of(commit, envelope)) {
                 return Ok((Some(AppendedPart::new(stream, commit)), usage));

@@ -111,7 +111,6 @@ impl EventStore {
         model: &Model<S, E>,
         decide: impl Fn(&[&S]) -> Result<Vec<Vec<E>>, R>,
     ) -> Result<HandledAll, ExecuteAllError<R>> {
-        self.check_time(&request.envelope.command_id, self.now()).map_err(AppendAllError::from)?;
         check_streams(request.streams.iter())?;
         let mut handling = Handling::new(self, request, model);
         handling.read(&request.streams, Consistency::Eventual).await?;

@@ -88,7 +88,12 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     /// do" are only given on all that was there after the command arrived. A lost race is mended from the batch that won.
     ///
     /// `decide` may be called several times, and by the task of another command for the same stream; a panic in it is its
-    /// own caller's.
+    /// own caller's. The first of the commands that wait handles them all, in its own task: so **poll what you have begun**. A
+    /// future of `handle` that is kept without being polled holds up the stream's other commands in this process; one that
+    /// is dropped does not, but it takes its command back only if nobody has begun with it. And give the SDK's client an
+    /// attempt time-out: without, a put that never ends holds up the same commands.
+    ///
+    /// In [`Usage::of`](crate::Usage::of), commands that were written together count for the one that led.
     ///
     /// # Errors
     /// [`ExecuteError`]; nothing is written, but that after any [`Fault`](crate::Fault) it may have been (an earlier try of
@@ -99,7 +104,6 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         decide: impl Fn(&S) -> Result<Vec<E>, R> + Send + Sync + 'static,
     ) -> Result<Handled, ExecuteError<R>> {
         let memory = &self.shared.memory;
-        memory.store.check_time(&request.envelope.command_id, memory.store.now())?;
         let line = self.shared.line(&request.stream);
         let (job, mut answered) = Job::new(request, Box::new(decide));
         line.join(job);

@@ -8,6 +8,9 @@ use crate::snapshot::{Body, SNAPSHOT_VERSION, Snapshot, same_json};
 use crate::{Batch, Damaged, EventStore, HandlerOptions, Head, StreamId};
 use serde_json::value::RawValue;
 
+/// No longer stream is read to check a snapshot: the command waits for it.
+const LONGEST_SAMPLE: u64 = 20_000;
+
 /// A stream as far as it was read.
 #[derive(Debug, Clone)]
 pub(crate) struct Known<S> {
@@ -88,7 +91,7 @@ impl<S: Clone, E> Memory<S, E> {
         let tail = self.checked_tail(&base.head, consistency).await?;
         let Tail { snapshot, unusable, batches, bytes, older } = tail;
         let mut known = match snapshot {
-            Some((snapshot, state)) => match self.sampled(&snapshot).await? {
+            Some((snapshot, state)) => match self.sampled(&snapshot).await {
                 Some(truth) => truth,
                 None => Known::at(snapshot, state),
             },
@@ -214,26 +217,41 @@ impl<S: Clone, E> Memory<S, E> {
         Some((snapshot, state))
     }
 
-    /// Now and then, what the events say in place of the snapshot: which is reported if it says something else.
-    async fn sampled(&self, snapshot: &Snapshot) -> Result<Option<Known<S>>, RecallError> {
-        let (Some(codec), one_in) = (&self.model.snapshot, self.options.check_one_in) else { return Ok(None) };
-        if one_in == 0 || fastrand::u32(..one_in) > 0 {
-            return Ok(None);
+    /// Now and then, what the events say in place of the snapshot: which is reported if they say something else. A check
+    /// that cannot be made fails nothing.
+    async fn sampled(&self, snapshot: &Snapshot) -> Option<Known<S>> {
+        let (head, one_in) = (&snapshot.head, self.options.check_one_in);
+        if one_in == 0 || head.version > LONGEST_SAMPLE || fastrand::u32(..one_in) > 0 {
+            return None;
         }
-        let loaded = self.store.load(&snapshot.head.stream, Consistency::Strong).await?;
-        let mut truth = self.nothing(&snapshot.head.stream);
-        for batch in loaded.batches.iter().filter(|batch| batch.last_version() <= snapshot.head.version) {
+        let mut truth = match self.folded_to(head).await {
+            Ok(truth) => truth,
+            Err(error) => {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(stream = %head.stream, error, "the snapshot cannot be compared with the events");
+                return None;
+            }
+        };
+        truth.recent.keep(snapshot.body.recent.len());
+        let said = self.model.snapshot.as_ref().and_then(|codec| (codec.encode)(&truth.state).ok())?;
+        let same_state = same_json(&said, snapshot.body.state.get());
+        if truth.head == *head && same_state && truth.recent == snapshot.body.recent {
+            return None;
+        }
+        let (stream, version, shape) = (&head.stream, head.version, &snapshot.shape);
+        tracing::error!(%stream, version, shape, "the snapshot is not what the events come to: it will be replaced");
+        truth.since.replace = true;
+        Some(truth)
+    }
+
+    /// The stream as all its events up to the head make it.
+    async fn folded_to(&self, head: &Head) -> Result<Known<S>, RecallError> {
+        let batches = self.store.follow_tail(&Head::empty(&head.stream), Consistency::Strong).await?.batches;
+        let mut truth = self.nothing(&head.stream);
+        for batch in batches.iter().filter(|batch| batch.last_version() <= head.version) {
             self.absorb(&mut truth, batch)?;
         }
-        let said = (codec.encode)(&truth.state);
-        let same = said.is_ok_and(|said| same_json(&said, snapshot.body.state.get()));
-        if truth.head == snapshot.head && same {
-            return Ok(None);
-        }
-        let (stream, version) = (&snapshot.head.stream, snapshot.head.version);
-        tracing::error!(%stream, version, shape = snapshot.shape, "the snapshot is not what the events come to: it will be replaced");
-        truth.since.replace = true;
-        Ok(Some(truth))
+        Ok(truth)
     }
 }
 
@@ -276,6 +294,6 @@ impl<S> Tail<S> {
         if last.last_version() < head.version {
             return Err(end_is_gone());
         }
-        if last.hash() == Some(head.hash) { Ok(()) } else { Err(damaged(Damage::Chain)) }
+        if Head::of(&last) == *head { Ok(()) } else { Err(damaged(Damage::Chain)) }
     }
 }

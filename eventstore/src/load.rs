@@ -97,7 +97,7 @@ impl EventStore {
         self.reported("load", Some(&head.stream), self.follow_tail(head, consistency)).await
     }
 
-    async fn follow_tail(&self, head: &Head, consistency: Consistency) -> Result<Loaded, ReadError> {
+    pub(crate) async fn follow_tail(&self, head: &Head, consistency: Consistency) -> Result<Loaded, ReadError> {
         let (batches, mut usage) = self.tail(head, consistency).await?;
         match follow(head, &batches) {
             Ok(head) => return Ok(Loaded { head, batches, usage }),
@@ -140,7 +140,7 @@ impl EventStore {
         self.reported("read", Some(stream), self.read_page(stream, from, direction, limit)).await
     }
 
-    async fn read_page(
+    pub(crate) async fn read_page(
         &self,
         stream: &StreamId,
         from: u64,

@@ -26,7 +26,7 @@ enum Outcome<R> {
     Write(usize),
     /// or the same command as that one, sent twice.
     Twin(usize),
-    /// True only if the known head is the stream's end: a refusal, another version, nothing to do.
+    /// True only if the known head is the stream's end: a refusal, another version, nothing to do, events without a form.
     Tentative(Box<Result<Handled, ExecuteError<R>>>),
     /// True in any case.
     Final(Answer<R>),
@@ -59,15 +59,16 @@ impl<S: Clone, E, R> Plan<S, E, R> {
         }
         self.fold(memory, known);
         let state = self.ahead.as_ref().unwrap_or(&known.state);
-        let events = match catch_unwind(AssertUnwindSafe(|| (job.decide)(state))) {
-            Err(panic) => return Outcome::Final(Answer::Panicked(panic)),
-            Ok(Err(refusal)) => return tentative(Err(ExecuteError::Refused(refusal))),
-            Ok(Ok(events)) if events.is_empty() => return tentative(Ok(Handled::nothing_to_do(actual))),
-            Ok(Ok(events)) => events,
-        };
-        match events.iter().map(memory.model.encode).collect() {
-            Ok(encoded) => self.write(NewCommit { envelope: envelope.clone(), events: encoded }, events),
-            Err(error) => Err(ExecuteError::Codec(error)).into(),
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            let events = (job.decide)(state).map_err(ExecuteError::Refused)?;
+            let encoded = events.iter().map(memory.model.encode).collect::<Result<Vec<_>, _>>()?;
+            Ok((events, encoded))
+        }));
+        match decided {
+            Err(panic) => Outcome::Final(Answer::Panicked(panic)),
+            Ok(Err(error)) => tentative(Err(error)),
+            Ok(Ok((events, _))) if events.is_empty() => tentative(Ok(Handled::nothing_to_do(actual))),
+            Ok(Ok((events, encoded))) => self.write(NewCommit { envelope: envelope.clone(), events: encoded }, events),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::append::{AppendError, Appended};
 use crate::batch::{Item, item_key};
 use crate::known::{Known, Memory};
-use crate::line::{Answer, Line, Taken};
+use crate::line::{Answer, Job, Line, Taken};
 use crate::load::{Consistency, ReadError};
 use crate::meter::Books;
 use crate::plan::Plan;
@@ -86,7 +86,9 @@ impl<S: Clone, E> Round<'_, S, E> {
                 Err(AppendError::TransactionConflict) => self.lose(taken).await?,
                 Err(AppendError::TooLarge(error)) => match plan.half() {
                     Some(keep) => taken.give_back(keep),
-                    None => reject(taken, plan.first_writer(), error.into()),
+                    None if self.consistent => reject(taken, plan.first_writer(), error.into()),
+                    // By what is there it may decide something smaller.
+                    None => self.recall(taken, Consistency::Strong).await?,
                 },
                 Err(AppendError::FromTheFuture(error)) => {
                     let index = taken.jobs.iter().position(|job| job.request.envelope.command_id == error.command_id);
@@ -128,19 +130,32 @@ impl<S: Clone, E> Round<'_, S, E> {
     /// Looks further back for commands that may have been handled before all that was read.
     async fn look_up<R>(&mut self, taken: &mut Taken<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
         let head = &self.known.head;
-        for job in taken.jobs.iter_mut().filter(|job| job.found.is_none() && job.compared_to < head.version()) {
-            let command = &job.request.envelope.command_id;
-            let place = self.known.recent.place(command).behind(job.compared_to);
-            job.found = match at_hand(&self.older, place, command).map_err(ReadError::from)? {
-                Some(commit) => Some(commit),
-                None => {
-                    let search = Search { stream: head.stream(), command, place, down_to: job.compared_to };
-                    self.memory.store.search(search).await?
+        let mut index = 0;
+        while let Some(job) = taken.jobs.get_mut(index) {
+            if job.found.is_none() && job.compared_to < head.version() {
+                match self.find(job).await {
+                    Ok(found) => (job.found, job.compared_to) = (found, head.version()),
+                    // Others do not depend on that part of the stream.
+                    Err(ReadError::Damaged(damaged)) => {
+                        reject(taken, Some(index), damaged.into());
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
                 }
-            };
-            job.compared_to = head.version();
+            }
+            index += 1;
         }
         Ok(())
+    }
+
+    async fn find<R>(&self, job: &Job<S, E, R>) -> Result<Option<Commit>, ReadError> {
+        let command = &job.request.envelope.command_id;
+        let place = self.known.recent.place(command).behind(job.compared_to);
+        if let Some(commit) = at_hand(&self.older, place, command)? {
+            return Ok(Some(commit));
+        }
+        let search = Search { stream: self.known.head.stream(), command, place, down_to: job.compared_to };
+        self.memory.store.search(search).await
     }
 
     /// The put, and beside it that of a snapshot where one is due.
@@ -153,6 +168,7 @@ impl<S: Clone, E> Round<'_, S, E> {
         tokio::pin!(append, snapshot);
         let mut written = None;
         let appended = tokio::select! {
+            biased;
             appended = &mut append => appended,
             answer = &mut snapshot => {
                 written = Some(answer);

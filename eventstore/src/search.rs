@@ -4,7 +4,9 @@ use crate::batch::Damage;
 use crate::load::{Consistency, Direction, Items, Query, ReadError};
 use crate::recent::Place;
 use crate::{Batch, Commit, Damaged, EventStore, Id, StreamId};
-use chrono::{DateTime, Utc};
+
+/// The first page of a look at what was recorded since the command's id was made: most often moments ago.
+const RECENT_PAGE: i32 = 25;
 
 /// What is looked for.
 #[derive(Clone, Copy)]
@@ -23,7 +25,7 @@ struct Walk<'a> {
     expected: u64,
     down_to: u64,
     /// No commit that was recorded earlier can be the command's.
-    not_before: Option<DateTime<Utc>>,
+    not_before_ms: Option<i64>,
 }
 
 enum Step {
@@ -56,10 +58,10 @@ impl EventStore {
         let (from, limit) = match place {
             Place::Nowhere => return Ok(None),
             Place::At(version) => (version, Some(1)),
-            Place::PerhapsUpTo(version) => (version, None),
+            Place::Perhaps { up_to, not_before_ms: Some(_) } => (up_to, Some(RECENT_PAGE)),
+            Place::Perhaps { up_to, not_before_ms: None } => (up_to, None),
         };
-        let not_before = command.time().map(|time| time - self.options.max_skew);
-        let mut walk = Walk { command, expected: from, down_to, not_before };
+        let mut walk = Walk { command, expected: from, down_to, not_before_ms: place.not_before_ms() };
         let mut query = Query { to: from, limit, ..Query::whole(stream, Direction::Backwards, consistency) };
         let mut next = None;
         loop {
@@ -86,7 +88,8 @@ impl Walk<'_> {
             return Err(self.gap(&batch.stream, batch.last_version()));
         }
         self.expected = batch.version() - 1;
-        let too_early = |commit: &Commit| self.not_before.is_some_and(|time| commit.recorded_at < time);
+        let too_early =
+            |commit: &Commit| self.not_before_ms.is_some_and(|time| commit.recorded_at.timestamp_millis() < time);
         let over = self.expected <= self.down_to || batch.commits.first().is_some_and(too_early);
         let ours = |commit: &Commit| commit.envelope.command_id == *self.command;
         Ok(match batch.commits.into_iter().find(ours) {

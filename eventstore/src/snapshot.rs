@@ -4,7 +4,9 @@
 //! chain, and nothing is lost with it: one that cannot be read, or is of another shape, is passed over and replaced.
 
 use crate::append::{kilobytes, put_units};
-use crate::batch::{FORMAT_NAME, Item, MAX_ITEM_BYTES, STREAM_ID, VERSION, fold_up, item_bytes, number, unfold};
+use crate::batch::{
+    FORMAT_NAME, Item, MAX_BATCH_BYTES, MAX_ITEM_BYTES, STREAM_ID, VERSION, fold_up, item_bytes, number, unfold,
+};
 use crate::commit::{MAX_VERSION, storable};
 use crate::fault::{Fault, classify};
 use crate::meter;
@@ -31,7 +33,8 @@ const SNAPSHOT_ZSTD: &str = "snapshot_zstd";
 /// How a model's state is kept as a snapshot.
 pub struct SnapshotCodec<S> {
     /// A name for the state's shape and for what `evolve` makes of events, like `order/1`: change it when either changes
-    /// its meaning. A snapshot of another name is passed over.
+    /// its meaning. A snapshot of another name is passed over; a stream has one, so only one model with snapshots may handle
+    /// its commands.
     pub shape: &'static str,
     /// The state as JSON text: the same state, the same JSON (so no `HashMap` as a list).
     pub encode: fn(&S) -> serde_json::Result<String>,
@@ -108,7 +111,8 @@ impl Snapshot {
 
     /// The item, unless it is larger than an item can be.
     fn to_item(&self) -> Option<Item> {
-        let (name, body) = fold_up(serde_json::to_string(&self.body).ok()?, SNAPSHOT, SNAPSHOT_ZSTD);
+        let json = serde_json::to_string(&self.body).ok().filter(|json| json.len() <= MAX_BATCH_BYTES)?;
+        let (name, body) = fold_up(json, SNAPSHOT, SNAPSHOT_ZSTD);
         let number = |number: u64| AttributeValue::N(number.to_string());
         let item = Item::from([
             (STREAM_ID.to_owned(), AttributeValue::S(self.head.stream.to_string())),
@@ -129,9 +133,12 @@ impl EventStore {
     pub(crate) async fn put_snapshot(&self, snapshot: &Snapshot, replace: bool) -> Result<usize, Unwritten> {
         let stream = &snapshot.head.stream;
         let written = self.reported("snapshot", Some(stream), self.send_snapshot(snapshot, replace)).await;
-        if let Err(error) = &written {
-            let error: &(dyn std::error::Error + 'static) = error;
-            tracing::debug!(%stream, error, "the snapshot was not written");
+        match &written {
+            Ok(_) | Err(Unwritten::NewerIsThere) => {}
+            Err(error) => {
+                let error: &(dyn std::error::Error + 'static) = error;
+                tracing::warn!(%stream, error, "the snapshot was not written: who starts anew reads more");
+            }
         }
         written
     }

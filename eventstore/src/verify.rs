@@ -4,7 +4,7 @@ use crate::batch::{Damage, item_key};
 use crate::fault::Fault;
 use crate::load::{Consistency, Direction, Query};
 use crate::usage::Usage;
-use crate::{Batch, Damaged, EventStore, Head, StreamId};
+use crate::{Batch, Damaged, EventStore, Hash, Head, StreamId};
 
 /// What the walk along a stream's chain found.
 #[derive(Debug, Clone)]
@@ -13,8 +13,8 @@ pub struct Verification {
     pub stream: StreamId,
     /// The commits that fit, from the first.
     pub commits: u64,
-    /// The end of the part that fits: the whole stream where nothing is broken.
-    pub head: Head,
+    /// The end of the part that fits. Of a broken stream nobody may append behind it: so it stays in here.
+    pub(crate) head: Head,
     /// The first thing that does not fit.
     pub broken_at: Option<Damaged>,
     /// What it cost.
@@ -26,11 +26,22 @@ impl Verification {
     pub fn verified(&self) -> bool {
         self.broken_at.is_none()
     }
+
+    /// The version up to which everything fits: that of the last event where nothing is broken.
+    pub fn version(&self) -> u64 {
+        self.head.version
+    }
+
+    /// The hash of the last commit that fits; derived from the stream's name if there is none.
+    pub fn hash(&self) -> Hash {
+        self.head.hash
+    }
 }
 
 impl EventStore {
     /// Walks the stream's chain from the first commit to the last, strongly consistent, in pages of 1 MB: any length fits
-    /// into memory. Changed, missing, inserted and reordered commits show, and so does what lies before the first version; a dropped end cannot (nothing follows it).
+    /// into memory. Changed, missing, inserted and reordered commits show, and so does what lies before the first version;
+    /// a dropped end cannot (nothing follows it).
     ///
     /// # Errors
     /// [`Fault`]: what is wrong with the stream itself is the answer, not an error.

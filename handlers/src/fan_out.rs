@@ -126,7 +126,10 @@ fn news_of((record, change): (usize, &EventRecord)) -> Option<News> {
         return None;
     }
     let announcement = match Batch::from_item(&item) {
-        Ok(batch) => Announcement::of(&batch).ok()?,
+        // What cannot travel by value goes by its address.
+        Ok(batch) => {
+            Announcement::of(&batch).unwrap_or_else(|_| Announcement::address(batch.stream.clone(), batch.version()))
+        }
         Err(damaged) => {
             let error: &(dyn std::error::Error + Send + Sync) = &damaged;
             tracing::error!(error, "a foreign item was inserted");

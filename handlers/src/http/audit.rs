@@ -94,7 +94,7 @@ pub(crate) async fn verify(
         stream: stream.to_string(),
         verified: walk.verified(),
         commits: walk.commits,
-        head: head_view(&walk.head),
+        head: StreamHead { version: walk.version(), hash: walk.hash().to_string() },
         broken_at: walk.broken_at.map(|broken| BrokenAt { version: broken.version, reason: broken.damage.to_string() }),
     }))
 }

@@ -212,15 +212,15 @@ fn report(walk: &Verification) -> serde_json::Value {
         "stream": walk.stream,
         "verified": walk.verified(),
         "commits": walk.commits,
-        "head": {"version": walk.head.version(), "hash": walk.head.hash()},
+        "head": {"version": walk.version(), "hash": walk.hash()},
         "broken_at": broken,
     })
 }
 
 fn verdict(walk: &Verification) -> String {
-    let Verification { stream, commits, head, broken_at, .. } = walk;
+    let Verification { stream, commits, broken_at, .. } = walk;
     match broken_at {
-        None => format!("{stream} is what was written: {commits} commits, head {} {}", head.version(), head.hash()),
+        None => format!("{stream} is what was written: {commits} commits, head {} {}", walk.version(), walk.hash()),
         Some(broken) => format!("{stream} is BROKEN at version {}: {}", broken.version, broken.damage),
     }
 }

@@ -66,5 +66,5 @@ async fn an_event_that_cannot_be_stored_is_not_written(engine: &Engine) {
     let decide = |_: &Tally| Ok::<_, Refusal>(vec![Told::Counted { number: 1 }]);
     let refused = CommandHandler::new(process.store.clone(), model).handle(request(&stream, "a", "a"), decide).await;
     assert!(matches!(refused, Err(ExecuteError::Codec(_))), "{refused:?}");
-    assert_eq!(process.wire.operations(), ["Query"]);
+    assert_eq!(process.wire.operations(), ["Query", "Query"], "final on a consistent read, like a refusal");
 }

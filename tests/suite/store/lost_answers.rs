@@ -119,8 +119,13 @@ async fn the_caller_may_send_again_what_timed_out(engine: &Engine) {
     let again = later.open(&opened, "opening").await.unwrap();
     assert_eq!((again.replayed, again.version), (true, 1));
     let again = later.store.append(&Head::empty(&appended), commit()).await;
-    let Err(AppendError::Conflict { winner, .. }) = again else { panic!("{again:?}") };
-    assert_eq!(winner.commits[0].envelope.command_id.as_str(), "a", "the commit that had no answer is there");
+    let again = again.unwrap();
+    assert_eq!((again.repeated, again.head.version()), (true, 1), "the commit that had no answer is there");
+    let there = later.load(&appended).await;
+    assert_eq!((again.head, again.batch.hash()), (there.head, there.batches[0].hash()), "as it was recorded then");
+    let reused = eventstore::NewCommit { envelope: super::envelope("a", "another"), ..commit().remove(0) };
+    let refused = later.store.append(&Head::empty(&appended), vec![reused]).await;
+    assert!(matches!(refused, Err(AppendError::Conflict { .. })), "{refused:?}");
 }
 
 /// Between the write and its repetition the stream goes on: the repetition still meets its own commit.

@@ -228,7 +228,7 @@ impl Spoiled {
         }
         let walk = store.verify(stream).await.map_err(|fault| TestCaseError::fail(format!("{fault:?}")))?;
         match walk.broken_at {
-            None => prop_assert_eq!((walk.head.version(), walk.commits), (9, 8)),
+            None => prop_assert_eq!((walk.version(), walk.commits), (9, 8)),
             Some(damaged) => self.named(damaged.into(), keys_kept)?,
         }
         if let Err(error) = store.head(stream, Consistency::Strong).await {

@@ -14,6 +14,8 @@ cases!(
     a_command_is_known_after_ten_thousand_others,
     a_new_command_on_a_long_stream_reads_nothing_further_back,
     an_id_from_a_fast_clock_is_known_where_the_clock_is_slow,
+    an_id_from_a_fast_clock_makes_no_other_command_search,
+    an_id_that_waited_a_moment_is_looked_for_as_far_back_as_that,
     an_id_that_is_older_than_all_others_is_known,
     sixty_four_tasks_with_one_id_on_a_long_stream_are_one_command,
     what_is_not_found_further_back_is_done_once,
@@ -104,22 +106,60 @@ async fn a_command_is_known_after_ten_thousand_others(engine: &Engine) {
     known_after(engine, 10_000).await;
 }
 
-/// The id's time lies ahead of every clock that comes later, so that it looks newer than what hides it.
+/// The id was made by a clock that is ahead, and recorded where the clock is right. Where it is slow, the id is too far ahead to
+/// be recorded; but it was.
 async fn an_id_from_a_fast_clock_is_known_where_the_clock_is_slow(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
-    let fast = process_with_clock(&table, TimeDelta::minutes(4), false);
-    let id = id_made_at(now() + TimeDelta::minutes(8)).to_string();
-    let first = fast.count(&stream, &id, 3).await.unwrap();
-    let slow = process_with_clock(&table, TimeDelta::minutes(4), true);
+    let id = id_made_at(now() + TimeDelta::minutes(4)).to_string();
+    let first = process_with_clock(&table, TimeDelta::zero(), false).count(&stream, &id, 3).await.unwrap();
+    let goes_on = process_with_clock(&table, TimeDelta::zero(), true);
     for _ in 0..80 {
-        slow.count(&stream, id_made_at(now()).as_str(), 1).await.unwrap();
+        goes_on.count(&stream, id_made_at(now()).as_str(), 1).await.unwrap();
     }
-    for remembers in [true, false] {
-        let process = process_with_clock(&table, TimeDelta::minutes(4), remembers);
-        is_replay_of(first.version, &process.count(&stream, &id, 3).await, "a new process");
+    for (minutes, remembers) in [(-10, true), (-10, false), (10, true), (10, false)] {
+        let process = process_with_clock(&table, TimeDelta::minutes(minutes), remembers);
+        is_replay_of(first.version, &process.count(&stream, &id, 3).await, &format!("clock at {minutes} minutes"));
     }
-    is_replay_of(first.version, &slow.count(&stream, &id, 3).await, "the process that went on");
+    is_replay_of(first.version, &goes_on.count(&stream, &id, 3).await, "the process that went on");
+    let slow = process_with_clock(&table, TimeDelta::minutes(-10), false);
+    let new = slow.count(&stream, id_made_at(now()).as_str(), 3).await;
+    assert!(matches!(new, Err(ExecuteError::FromTheFuture(_))), "{new:?}");
+}
+
+/// One client's clock is ahead: nobody else pays for it.
+async fn an_id_from_a_fast_clock_makes_no_other_command_search(engine: &Engine) {
+    let table = engine.table().await;
+    let (stream, process) = (stream("s"), table.warm_process());
+    process.count(&stream, id_made_at(now() + TimeDelta::minutes(4)).as_str(), 1).await.unwrap();
+    for _ in 0..300 {
+        process.count(&stream, id_made_at(now()).as_str(), 1).await.unwrap();
+    }
+    let queries = |process: &Process| process.wire.operations().iter().filter(|name| *name == "Query").count();
+    queries(&process);
+    process.count(&stream, id_made_at(now()).as_str(), 1).await.unwrap();
+    let cold = table.process();
+    cold.count(&stream, id_made_at(now()).as_str(), 1).await.unwrap();
+    assert_eq!((queries(&process), queries(&cold)), (0, 1));
+}
+
+/// An id that is a little older than what others have recorded meanwhile is looked for among just those.
+async fn an_id_that_waited_a_moment_is_looked_for_as_far_back_as_that(engine: &Engine) {
+    let table = engine.table().await;
+    let (stream, process) = (stream("s"), table.process());
+    others(&table, &stream, 2_000).await;
+    let waited = id_made_at(now()).to_string();
+    while now() <= eventstore::Id::new(&*waited).unwrap().time().unwrap() + TimeDelta::milliseconds(5) {
+        tokio::task::yield_now().await;
+    }
+    let writer = table.warm_process();
+    for _ in 0..60 {
+        writer.count(&stream, id_made_at(now()).as_str(), 1).await.unwrap();
+    }
+    assert!(!process.count(&stream, &waited, 1).await.unwrap().replayed);
+    let reads = process.wire.take().into_iter().filter(|exchange| exchange.operation == "Query");
+    let items: u64 = reads.map(|read| read.answer["Count"].as_u64().unwrap()).sum();
+    assert!((40..150).contains(&items), "{items} items of a stream of more than 2,000 commits were read");
 }
 
 async fn an_id_that_is_older_than_all_others_is_known(engine: &Engine) {

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 cases!(
     a_command_can_be_retried_after_a_hundred_others,
-    a_command_from_the_future_is_refused_before_any_request,
+    a_command_from_the_future_is_not_written,
     a_refused_command_may_be_tried_again,
     a_retried_command_is_found_within_a_batch_of_several,
     a_retry_that_loses_its_last_attempt_to_its_own_commit_is_a_retry,
@@ -153,7 +153,7 @@ async fn a_retry_that_loses_its_last_attempt_to_its_own_commit_is_a_retry(engine
     assert!(matches!(other, Err(ExecuteError::Refused(Refusal::OpenAlready))), "{other:?}");
 }
 
-async fn a_command_from_the_future_is_refused_before_any_request(engine: &Engine) {
+async fn a_command_from_the_future_is_not_written(engine: &Engine) {
     let table = engine.table().await;
     let process = table.process();
     let skew = Options::default().max_skew;
@@ -162,7 +162,7 @@ async fn a_command_from_the_future_is_refused_before_any_request(engine: &Engine
     let refused = process.count(&stream("s"), ahead.as_str(), 1).await;
     let Err(ExecuteError::FromTheFuture(told)) = refused else { panic!("{refused:?}") };
     assert_eq!(told.command_id, ahead);
-    assert!(process.wire.take().is_empty());
+    assert_eq!(process.wire.operations(), ["Query"], "it might have been recorded where the clock is ahead");
     process.count(&stream("s"), id_made_at(now + skew - TimeDelta::minutes(1)).as_str(), 1).await.unwrap();
     let (head, _) = process.store.head(&stream("s"), Consistency::Strong).await.unwrap();
     let commit = NewCommit { envelope: envelope(ahead.as_str(), "x"), ..new_commit("x", &["x"]) };

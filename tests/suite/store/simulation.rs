@@ -98,7 +98,7 @@ async fn check_stream(process: &Process, stream: &StreamId, sent: &[Sent]) {
     assert!(commits.is_sorted_by_key(|commit| commit.recorded_at), "time ran backwards");
     let walk = process.store.verify(stream).await.unwrap();
     assert!(walk.verified(), "{:?}", walk.broken_at);
-    assert_eq!(walk.head, process.store.head(stream, Consistency::Strong).await.unwrap().0);
+    assert_eq!(walk.hash(), process.store.head(stream, Consistency::Strong).await.unwrap().0.hash());
 }
 
 struct Writer<'a> {
@@ -135,9 +135,11 @@ impl<'a> Writer<'a> {
         for count in 0..COMMANDS_PER_WRITER {
             let phase = count / COMMANDS_PER_PHASE;
             let index = if self.chance.u8(..4) > 0 { self.invent(phase) } else { self.remember(phase) };
-            for _ in 0..self.chance.usize(1..3) {
-                self.send(index).await;
-            }
+            // Now and then once more, and beside it another one for the same stream: at the same time.
+            let again = (0..self.chance.usize(1..3)).map(|_| index).collect::<Vec<_>>();
+            let others = (0..self.chance.usize(..4)).map(|_| self.invent(phase)).collect::<Vec<_>>();
+            let sends = again.into_iter().chain(others).map(|index| (index, self.life())).collect::<Vec<_>>();
+            join_all(sends.into_iter().map(|(index, life)| self.send(index, life))).await;
         }
     }
 
@@ -157,9 +159,13 @@ impl<'a> Writer<'a> {
         if sent == 0 { self.invent(phase) } else { self.chance.usize(..sent) }
     }
 
-    async fn send(&mut self, index: usize) {
+    /// How often the caller of a command looks for its answer before it goes away.
+    fn life(&mut self) -> u32 {
+        if self.chance.u8(..6) == 0 { self.chance.u32(1..12) } else { u32::MAX }
+    }
+
+    async fn send(&self, index: usize, life: u32) {
         let Sent { stream, id, number, .. } = self.journal.lock().unwrap().sent[index].clone();
-        let life = if self.chance.u8(..6) == 0 { self.chance.u32(1..12) } else { u32::MAX };
         let answer = dies_after(life, self.process.count(&stream, &id, number)).await;
         self.journal.lock().unwrap().hear(index, answer);
     }

@@ -23,6 +23,7 @@ cases!(
     a_snapshot_comes_with_every_tenth_command,
     a_snapshot_is_no_event,
     a_snapshot_of_another_chain_is_replaced,
+    a_snapshot_within_a_batch_or_of_another_time_is_replaced,
     a_snapshot_of_another_shape_is_passed_over_and_replaced,
     a_snapshot_that_lies_is_found_out_by_a_sample,
     an_older_snapshot_does_not_replace_a_newer_one,
@@ -209,9 +210,11 @@ async fn a_damaged_snapshot_is_passed_over_and_replaced(engine: &Engine) {
         ("half a hash", Box::new(set("hash", Some(text("ab"))))),
         ("no time", Box::new(set("recorded_at", Some(text("yesterday"))))),
         ("no JSON", Box::new(set("snapshot", Some(text("{"))))),
-        ("no state", Box::new(set("snapshot", Some(text(r#"{"recent":{"listed":[["a",1]],"hidden":{}}}"#))))),
-        ("ids out of order", Box::new(swap(r#""listed":[["#, r#""listed":[["x",9],["#))),
-        ("an id of a later version", Box::new(swap("10]]", "11]]"))),
+        ("no state", Box::new(set("snapshot", Some(text(r#"{"recent":{"listed":[["a",1,false]],"hidden":{}}}"#))))),
+        ("ids out of order", Box::new(swap(r#""listed":[["#, r#""listed":[["x",9,false],["#))),
+        ("something hidden without a trace", Box::new(swap(r#"["first-0",1,false],"#, ""))),
+        ("a field of later days", Box::new(swap(r#""hidden":{"#, r#""hidden":{"newer":1,"#))),
+        ("an id of a later version", Box::new(swap("10,false]]", "11,false]]"))),
         ("a state of other fields", Box::new(swap(r#""events":10"#, r#""events":10,"more":1"#))),
         ("a state that lacks a field", Box::new(swap(r#","events":10"#, ""))),
         (
@@ -355,6 +358,31 @@ async fn a_snapshot_of_another_chain_is_replaced(engine: &Engine) {
         };
         process.tallies.handle(request(&stream, format!("a-{behind}"), "a"), check).await.unwrap();
         assert!(process.store.verify(&stream).await.unwrap().verified());
+    }
+}
+
+/// The hash is that of the last commit, and nothing follows: version and time must be that commit's, too.
+async fn a_snapshot_within_a_batch_or_of_another_time_is_replaced(engine: &Engine) {
+    let table = engine.table().await;
+    for (key, spoil) in [
+        ("version", set("as_of", Some(number(12)))),
+        ("time", set("recorded_at", Some(text("2999-01-01T00:00:00.000Z")))),
+    ] {
+        let stream = stream(key);
+        count_on(&table, &stream, "first", 11).await;
+        table.process().put_behind(&stream, vec![new_commit("three", &["a", "b", "c"])]).await;
+        let mut item = snapshot(&table, &stream).await.unwrap();
+        let head = table.process().load(&stream).await.head;
+        item.insert("as_of".into(), number(head.version()));
+        item.insert("hash".into(), text(&head.hash().to_string()));
+        item.insert("recorded_at".into(), text(&eventstore::time_text(head.recorded_at().unwrap())));
+        spoil(&mut item);
+        table.put(item).await;
+        let process = table.process();
+        assert_eq!(process.count(&stream, "onwards", 1).await.unwrap().version, 15, "{key}");
+        assert!(process.store.verify(&stream).await.unwrap().verified(), "{key}");
+        let end = process.load(&stream).await.head.recorded_at().unwrap();
+        assert!(end < head.recorded_at().unwrap() + chrono::TimeDelta::hours(1), "{key}: {end}");
     }
 }
 

@@ -325,5 +325,5 @@ async fn an_event_of_a_renamed_type_is_not_written(engine: &Engine) {
     let answer = tell(&process, &model, &ask(&stream("s"), "a"), first::more(1)).await;
     let Err(ExecuteError::Codec(error)) = answer else { panic!("{answer:?}") };
     assert!(matches!(error.source, Untranslatable::Renamed { becomes: "Added" }), "{error:?}");
-    assert_eq!(process.wire.operations(), ["Query"], "nothing is written");
+    assert_eq!(process.wire.operations(), ["Query", "Query"], "nothing is written");
 }

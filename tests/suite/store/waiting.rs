@@ -1,6 +1,7 @@
 //! Commands that wait for one stream in one process: decided one after the other, written together, answered each by itself.
 
 use super::{Act, Engine, Process, Refusal, Table, Tally, Told, count, request, stream};
+use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{ExecuteError, Fault, Handled, Options, Request, StreamId};
 use futures::FutureExt;
 use futures::future::{join_all, select_all};
@@ -11,6 +12,7 @@ use tokio::sync::Semaphore;
 cases!(
     a_caller_that_goes_away_takes_nobody_with_it,
     a_fault_is_told_to_all_that_waited,
+    a_search_that_meets_damage_fails_its_own_command_only,
     a_panic_is_its_own_callers,
     a_race_is_lost_by_all_and_mended_for_all,
     one_command_sent_twice_is_written_once,
@@ -163,6 +165,27 @@ async fn a_fault_is_told_to_all_that_waited(engine: &Engine) {
         answer.unwrap();
     }
     assert_eq!(process.tally(&stream).await.total, 20);
+}
+
+/// What one command looks for lies in a part of the stream that is damaged, which no other command needs.
+async fn a_search_that_meets_damage_fails_its_own_command_only(engine: &Engine) {
+    let table = engine.table().await;
+    let stream = stream("s");
+    for number in 0..60 {
+        table.process().count(&stream, &format!("c{number}"), 1).await.unwrap();
+    }
+    let key = AttributeValue::N("3".to_owned());
+    let mut item = table.items(&stream).await.into_iter().find(|item| item["version"] == key).unwrap();
+    item.insert("format".into(), AttributeValue::N("9".to_owned()));
+    table.put(item).await;
+    let process = table.warm_process();
+    let (one, old, other) = tokio::join!(
+        process.count(&stream, "one", 1),
+        process.count(&stream, "c2", 1),
+        process.count(&stream, "other", 1),
+    );
+    assert!(matches!(&old, Err(ExecuteError::Damaged(damaged)) if damaged.version == 3), "{old:?}");
+    assert_eq!((one.unwrap().version, other.unwrap().version), (61, 62));
 }
 
 /// The caller that leads is gone while its put is under way, the others still get their answers.

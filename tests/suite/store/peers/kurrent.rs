@@ -72,17 +72,13 @@ async fn two_at_once(process: &Process) -> Head {
 
 async fn a_batch_sent_again_meets_itself_whole(engine: &Engine) {
     let batch = || vec![new_commit("a", &["1"]), new_commit("b", &["2"])];
-    let process = engine.table().await.process_with(frozen_clock());
-    let end = two_at_once(&process).await;
-    let again = process.append(&Head::empty(end.stream()), batch()).await;
-    assert_eq!((&again.head, again.repeated), (&end, true));
-    let process = engine.table().await.process_with(ticking_clock());
-    let end = two_at_once(&process).await;
-    let again = process.store.append(&Head::empty(end.stream()), batch()).await;
-    let Err(AppendError::Conflict { winner, .. }) = again else { panic!("{again:?}") };
-    let ids: Vec<&str> = winner.commits.iter().map(|commit| commit.envelope.command_id.as_str()).collect();
-    assert_eq!(ids, ["a", "b"], "by another clock it is another batch, which is shown the one that is there");
-    assert_eq!(process.load(end.stream()).await.head, end);
+    for clock in [frozen_clock(), ticking_clock()] {
+        let process = engine.table().await.process_with(clock);
+        let end = two_at_once(&process).await;
+        let again = process.append(&Head::empty(end.stream()), batch()).await;
+        assert_eq!((&again.head, again.repeated), (&end, true));
+        assert_eq!(process.load(end.stream()).await.head, end);
+    }
 }
 
 async fn a_batch_that_overlaps_one_that_is_there_is_refused_whole(engine: &Engine) {
