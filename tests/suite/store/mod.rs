@@ -34,6 +34,7 @@ mod append;
 mod append_all;
 mod append_all_faults;
 mod append_all_retries;
+mod bad_snapshots;
 mod budget;
 mod codec;
 mod contention;
