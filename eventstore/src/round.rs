@@ -187,7 +187,6 @@ impl<S: Clone, E> Round<'_, S, E> {
     /// After a lost race. Whoever has lost often waits a moment, and reads what else was put behind.
     async fn lose<R>(&mut self, taken: &mut Taken<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
         self.losses += 1;
-        self.consistent = false;
         if self.losses < LOSSES_BEFORE_READ || taken.jobs.iter().all(|job| job.found.is_some()) {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! A process that remembers streams: what it remembers never makes it wrong. (What a command costs there: `budget.rs`.)
 
-use super::{Engine, Refusal, Tally, count, request, stream};
+use super::{Engine, Refusal, Tally, Told, count, request, stream};
 use eventstore::{ExecuteError, HandlerOptions, Options, Request};
 
 cases!(
@@ -8,6 +8,7 @@ cases!(
     a_refusal_on_what_is_remembered_is_decided_again,
     a_version_that_was_right_a_moment_ago_is_refused,
     what_is_remembered_is_bounded,
+    what_is_too_large_by_what_is_remembered_is_decided_again,
     what_was_created_is_remembered,
 );
 
@@ -66,6 +67,20 @@ async fn a_version_that_was_right_a_moment_ago_is_refused(engine: &Engine) {
     table.process().count(&stream, "elsewhere-again", 5).await.unwrap();
     let handled = process.execute(&expecting(3), 1).await.unwrap();
     assert_eq!(handled.version, 4, "right by what is there, though not by what was remembered");
+}
+
+async fn what_is_too_large_by_what_is_remembered_is_decided_again(engine: &Engine) {
+    let table = engine.table().await;
+    let (stream, process) = (stream("s"), table.warm_process());
+    process.open(&stream, "opening").await.unwrap();
+    table.process().close(&stream, "closing").await.unwrap();
+    let noise: String = std::iter::repeat_with(fastrand::alphanumeric).take(700_000).collect();
+    let decide = move |tally: &Tally| {
+        let text = if tally.closed { "little".to_owned() } else { noise.clone() };
+        Ok(vec![Told::Noted { text }])
+    };
+    let handled = process.tallies.handle(request(&stream, "note", "note"), decide).await.unwrap();
+    assert_eq!(handled.version, 3);
 }
 
 async fn what_is_remembered_is_bounded(engine: &Engine) {
