@@ -32,7 +32,11 @@ impl Folding<'_> {
         }
         match fold(fact) {
             Err(FoldError::Event(_)) if self.projection.ignores(event_type) => {
-                tracing::debug!(projection = self.projection.name, event_type, "an event of an unknown type is passed over");
+                tracing::debug!(
+                    projection = self.projection.name,
+                    event_type,
+                    "an event of an unknown type is passed over"
+                );
                 Ok(None)
             }
             folded => folded.map(Some),

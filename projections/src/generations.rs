@@ -134,7 +134,9 @@ impl Registry {
                 Ok(true)
             }
             // The answer to the SDK's first try was lost: what stands there is ours.
-            Written::Lost(Some(theirs)) => Ok(theirs.version == write.row.version && theirs.content == write.row.content),
+            Written::Lost(Some(theirs)) => {
+                Ok(theirs.version == write.row.version && theirs.content == write.row.content)
+            }
             Written::Lost(None) => Ok(false),
         }
     }

@@ -190,11 +190,7 @@ impl Projector {
         }
     }
 
-    pub(crate) fn folding<'a>(
-        &'a self,
-        projection: &'a Projection,
-        generation: Generation,
-    ) -> Folding<'a> {
+    pub(crate) fn folding<'a>(&'a self, projection: &'a Projection, generation: Generation) -> Folding<'a> {
         Folding { projection, generation, broken: self.broken.as_ref() }
     }
 

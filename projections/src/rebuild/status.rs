@@ -1,8 +1,8 @@
 //! What is told of a projection: its generations, what is being worked on, what stands still.
 
 use super::job::{Job, JobKind, Report, Tally};
-use super::work::sum;
 use super::now;
+use super::work::sum;
 use crate::generations::OtherGeneration;
 use crate::projection::Projection;
 use crate::projector::Projector;

@@ -145,8 +145,16 @@ impl Generations {
         self.newest_job += 1;
         let number = self.newest_job;
         let segments = segments.clamp(1, MAX_SEGMENTS);
-        self.job =
-            Some(Job { number, kind, segments, pass: 0, paused: false, resumed: 0, started_at: now, pass_started_at: now });
+        self.job = Some(Job {
+            number,
+            kind,
+            segments,
+            pass: 0,
+            paused: false,
+            resumed: 0,
+            started_at: now,
+            pass_started_at: now,
+        });
     }
 
     fn idle(&self) -> Result<(), RebuildError> {

@@ -51,7 +51,8 @@ impl Projector {
         }
         let key = progress_key(projection, &job, job.pass, wake.segment);
         let row = self.read_models.get(key.clone(), true).await?;
-        let mut progress: Progress = row.as_ref().map(Row::read).transpose().map_err(TableError::from)?.unwrap_or_default();
+        let mut progress: Progress =
+            row.as_ref().map(Row::read).transpose().map_err(TableError::from)?.unwrap_or_default();
         if progress.done || wake.slice < progress.slice {
             return self.wakes(projection, &generations).await;
         }
@@ -223,8 +224,7 @@ impl Projector {
         job: &Job,
         pass: u32,
     ) -> Result<Vec<Progress>, TableError> {
-        let keys: Vec<String> =
-            (0..job.segments).map(|segment| progress_key(projection, job, pass, segment)).collect();
+        let keys: Vec<String> = (0..job.segments).map(|segment| progress_key(projection, job, pass, segment)).collect();
         let rows = self.read_models.get_all(&keys).await?;
         let read = |key| rows.get(key).map(Row::read).transpose().map(Option::unwrap_or_default);
         keys.iter().map(|key| read(key).map_err(TableError::from)).collect()
@@ -236,7 +236,12 @@ impl Projector {
         let keys: Vec<String> = passes.map(|(pass, segment)| progress_key(projection, job, pass, segment)).collect();
         if let Err(error) = self.read_models.remove(&keys).await {
             let error: &(dyn std::error::Error + Send + Sync) = &error;
-            tracing::warn!(projection = projection.name, job = job.number, error, "the progress of a job was left behind");
+            tracing::warn!(
+                projection = projection.name,
+                job = job.number,
+                error,
+                "the progress of a job was left behind"
+            );
         }
     }
 }
