@@ -5,6 +5,7 @@
 //! applied, and makes them anew while the world goes on ([`rebuild`]). [`ReadModels`] is the table. [`events`] says how the
 //! bookshop's events are stored.
 
+pub mod audit;
 pub mod bestsellers;
 mod consumer;
 pub mod events;
