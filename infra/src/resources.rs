@@ -4,7 +4,8 @@ use crate::clients::Clients;
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::{EventStore, Fault};
 use handlers::{Names, Route};
-use projections::{ALL, Projection, ReadModels, TableError};
+use projections::audit::AuditIndex;
+use projections::{ALL, Projection, Projector, ReadModels, TableError};
 use std::collections::HashMap;
 
 /// How long a message is a projector's alone, in seconds: more than any batch takes, so that none is handled twice at once.
@@ -22,6 +23,8 @@ pub struct Resources {
     pub events: String,
     /// The table of read models.
     pub read_models: String,
+    /// The table of the audit index.
+    pub audit_index: String,
     /// A queue for each projection.
     pub routes: Vec<Route>,
 }
@@ -35,6 +38,9 @@ pub enum ResourceError {
     /// The table of read models.
     #[error("the table of read models cannot be made")]
     ReadModels(#[source] TableError),
+    /// The table of the audit index.
+    #[error("the table of the audit index cannot be made")]
+    AuditIndex(#[source] TableError),
     /// A queue.
     #[error("queue {queue:?} cannot be made")]
     Queue {
@@ -56,6 +62,16 @@ pub fn read_models(clients: &Clients, names: &Names) -> ReadModels {
     ReadModels::new(clients.dynamodb.clone(), names.read_models())
 }
 
+/// The audit index of those names.
+pub fn audit_index(clients: &Clients, names: &Names) -> AuditIndex {
+    AuditIndex::new(clients.dynamodb.clone(), names.audit_index())
+}
+
+/// A projector between them.
+pub fn projector(clients: &Clients, names: &Names) -> Projector {
+    Projector::new(event_store(clients, names), read_models(clients, names), audit_index(clients, names))
+}
+
 /// Makes what is not there yet, and waits until it can be used. Safe to repeat.
 ///
 /// # Errors
@@ -63,11 +79,13 @@ pub fn read_models(clients: &Clients, names: &Names) -> ReadModels {
 pub async fn create(clients: &Clients, names: &Names) -> Result<Resources, ResourceError> {
     event_store(clients, names).create_table().await.map_err(ResourceError::Events)?;
     read_models(clients, names).create_table().await.map_err(ResourceError::ReadModels)?;
+    audit_index(clients, names).create_table().await.map_err(ResourceError::AuditIndex)?;
     let mut routes = Vec::new();
     for projection in ALL {
         routes.push(Route { projection, queue_url: create_queues(clients, names, &projection).await? });
     }
-    Ok(Resources { events: names.events(), read_models: names.read_models(), routes })
+    let (events, read_models, audit_index) = (names.events(), names.read_models(), names.audit_index());
+    Ok(Resources { events, read_models, audit_index, routes })
 }
 
 /// Makes a projection's queue and its dead-letter queue.

@@ -4,6 +4,7 @@
 //! version is taken from the message where it fits, and from the store otherwise. Row and fence change in one write that is
 //! refused when another projector was quicker; then the row that stands there is the truth.
 
+use crate::audit::{self, AuditIndex, AuditPage, AuditSearch, IndexError};
 use crate::consumer::Follows;
 use crate::folding::{Broken, Folding};
 use crate::generations::Registry;
@@ -33,6 +34,7 @@ const CONCURRENT_TRANSACTIONS: usize = 4;
 pub struct Projector {
     pub(crate) store: EventStore,
     pub(crate) read_models: ReadModels,
+    pub(crate) audit_index: AuditIndex,
     pub(crate) registry: Registry,
     broken: Option<Broken>,
     /// How many batches of this process write rows of many streams at once: more would mostly lose to each other.
@@ -103,6 +105,15 @@ impl ProjectError {
     }
 }
 
+impl From<IndexError> for ProjectError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Table(error) => Self::Table(error),
+            IndexError::Read(error) => Self::Read(error),
+        }
+    }
+}
+
 /// The news of one stream, joined.
 #[derive(Debug, Clone)]
 pub(crate) struct News {
@@ -131,10 +142,11 @@ impl News {
 }
 
 impl Projector {
-    /// A projector from that store into those read models.
-    pub fn new(store: EventStore, read_models: ReadModels) -> Self {
+    /// A projector from that store into those read models and that audit index.
+    pub fn new(store: EventStore, read_models: ReadModels, audit_index: AuditIndex) -> Self {
         let registry = Registry::new(read_models.clone());
-        Self { store, read_models, registry, broken: None, turns: Arc::new(Semaphore::new(CONCURRENT_TRANSACTIONS)) }
+        let turns = Arc::new(Semaphore::new(CONCURRENT_TRANSACTIONS));
+        Self { store, read_models, audit_index, registry, broken: None, turns }
     }
 
     /// The same, but one projection cannot apply events of one type: to see on purpose what happens then.
@@ -185,6 +197,14 @@ impl Projector {
                 let _turn = self.turns.acquire().await;
                 multi_stream::Folds { folding, fold, merge }.project(self, news).await
             }
+            Kind::CommitIndex => {
+                let work = news.into_iter().map(|news| async move {
+                    let done = self.enter(folding.generation, &news).await;
+                    done.err().map(|error| (news.stream, error))
+                });
+                let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
+                done.filter_map(std::future::ready).collect().await
+            }
             // Its effects are not those of a fold: whoever runs it follows the streams itself.
             Kind::Process => Vec::new(),
         }
@@ -212,6 +232,29 @@ impl Projector {
     /// The generation that is read.
     pub(crate) async fn active(&self, projection: &Projection) -> Result<Generation, TableError> {
         Ok(projection.generation(self.registry.recent(projection).await?.active))
+    }
+
+    /// Enters the announced commits, and what is missing before them.
+    async fn enter(&self, generation: Generation, news: &News) -> Result<(), ProjectError> {
+        let carried = news.commits.last().is_some_and(|commit| commit.last_version() >= news.version);
+        if carried {
+            return Ok(self.audit_index.index(&self.store, generation.number, &news.stream, &news.commits).await?);
+        }
+        let page = self.store.read(&news.stream, news.version, Direction::Backwards, 1).await?;
+        let found = page.commits.first().map_or(0, Commit::last_version);
+        if found < news.version {
+            return Err(ProjectError::Missing { announced: news.version, found });
+        }
+        Ok(self.audit_index.index(&self.store, generation.number, &news.stream, &page.commits).await?)
+    }
+
+    /// Finds commits in the active generation of the audit index, a page at a time.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn audit_search(&self, search: &AuditSearch) -> Result<AuditPage, TableError> {
+        let generation = self.active(&audit::PROJECTION).await?;
+        self.audit_index.search(generation.number, search).await
     }
 
     async fn project_row(&self, folding: Folding<'_>, fold: RowFold, news: &News) -> Result<(), ProjectError> {

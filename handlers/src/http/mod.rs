@@ -19,7 +19,7 @@ use domain::order::{Order, OrderEvent, OrderRefusal};
 use domain::stock::{Stock, StockEvent, StockRefusal};
 use eventstore::{CommandHandler, EventStore, Id};
 use problem::Problem;
-use projections::{Projector, ReadModels};
+use projections::Projector;
 use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -38,9 +38,8 @@ pub struct Api {
 type Shared = axum::extract::State<Arc<Api>>;
 
 impl Api {
-    /// An API on that store and those read models. A request without `X-Actor` is the default actor's.
-    pub fn new(store: EventStore, read_models: ReadModels, default_actor: Id) -> Self {
-        let projector = Projector::new(store.clone(), read_models);
+    /// An API on that store, with a projector to its read models. A request without `X-Actor` is the default actor's.
+    pub fn new(store: EventStore, projector: Projector, default_actor: Id) -> Self {
         let orders = CommandHandler::new(store.clone(), ORDER);
         let stock = CommandHandler::new(store.clone(), STOCK);
         Self { store, orders, stock, projector, default_actor }

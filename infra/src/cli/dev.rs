@@ -12,7 +12,6 @@ use axum::serve::ListenerExt;
 use eventstore::Id;
 use handlers::http::{Api, router};
 use handlers::{FanOut, Names, ProjectorHandler, Route};
-use projections::Projector;
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -98,7 +97,7 @@ impl Dev {
 
 fn api(clients: &Clients, names: &Names) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
-    Ok(Api::new(resources::event_store(clients, names), resources::read_models(clients, names), actor))
+    Ok(Api::new(resources::event_store(clients, names), resources::projector(clients, names), actor))
 }
 
 /// Starts what Lambda would do: stream to fan-out, and each queue to its projector.
@@ -120,8 +119,7 @@ async fn start_mappings(
     let mapping = mapping.woken_by(stack.dynamodb.changes());
     mappings.spawn(mapping.run(stack.clients.streams.clone(), handler, stop.clone()));
 
-    let projector =
-        Projector::new(resources::event_store(&stack.clients, names), resources::read_models(&stack.clients, names));
+    let projector = resources::projector(&stack.clients, names);
     for Route { projection, queue_url } in &resources.routes {
         let mut mapping = QueueMapping::new(queue_url);
         mapping.concurrency = CONCURRENT_BATCHES;

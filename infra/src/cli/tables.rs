@@ -35,15 +35,18 @@ impl Tables {
 }
 
 fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
-    let Resources { events, read_models, routes } = resources;
+    let Resources { events, read_models, audit_index, routes } = resources;
     if as_json {
         let queues: Vec<_> =
             routes.iter().map(|route| json!({"projection": route.projection.name, "url": route.queue_url})).collect();
-        return table::json(&json!({"events": events, "read_models": read_models, "queues": queues}));
+        return table::json(
+            &json!({"events": events, "read_models": read_models, "audit_index": audit_index, "queues": queues}),
+        );
     }
     let mut rows = vec![
         ["table".to_owned(), "events".to_owned(), events.clone()],
         ["table".to_owned(), "read models".to_owned(), read_models.clone()],
+        ["table".to_owned(), "audit index".to_owned(), audit_index.clone()],
     ];
     rows.extend(
         routes.iter().map(|route| {
