@@ -2,11 +2,15 @@
 //!
 //! [`ALL`] lists the projections; each is a file with its row, its fold and its specs. [`Projector`] brings them up to what
 //! the store says, exactly once, under duplicates, reordering, loss and concurrent projectors. [`ReadModels`] is the table.
+//! Who has effects instead of rows follows its streams by [`Projector::follow`], and keeps what it knows beside the rows.
 //! [`events`] says how the bookshop's events are stored.
 
 pub mod bestsellers;
+mod consumer;
 pub mod events;
+mod follow;
 mod freshness;
+mod kept;
 mod multi_stream;
 pub mod orders;
 mod projection;
@@ -15,7 +19,10 @@ mod read_models;
 mod row;
 pub mod stock;
 
+pub use consumer::{Consumer, Follows};
+pub use follow::{FollowError, Stopped};
 pub use freshness::FreshError;
+pub use kept::Kept;
 pub use projection::{ALL, Change, Effect, Fact, FoldError, Kind, Projection};
 pub use projector::{ProjectError, Projector, WakeUp};
 pub use read_models::{ListCursor, ListPage, ReadModels, TableError};
