@@ -1,22 +1,16 @@
 //! The projector: from a consumer's queue to its read model.
 
-use crate::announcement::Announcement;
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use eventstore::{Damaged, StreamId};
+use crate::messages::Messages;
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use eventstore::StreamId;
 use projections::{ProjectError, Projection, Projector, WakeUp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Handles the messages of one projection's queue.
 #[derive(Clone)]
 pub struct ProjectorHandler {
     projection: Projection,
     projector: Projector,
-}
-
-/// A message that can be read.
-struct Read<'a> {
-    message: &'a SqsMessage,
-    news: WakeUp,
 }
 
 impl ProjectorHandler {
@@ -28,73 +22,23 @@ impl ProjectorHandler {
     /// Handles a batch of messages. The answer names those that are to come again: each failed one and, as FIFO order
     /// demands, every later one of its group. Never the whole batch for one message.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
-        let (read, mut unhandled) = self.read(&event.records);
-        let news = read.iter().map(|read| read.news.clone()).collect();
+        let messages = Messages::read(self.projection.name, &event.records);
         let failures: BTreeMap<StreamId, ProjectError> =
-            self.projector.project(&self.projection, news).await.into_iter().collect();
+            self.projector.project(&self.projection, messages.news()).await.into_iter().collect();
         for (stream, error) in &failures {
             let projection = self.projection.name;
             let error: &(dyn std::error::Error + Send + Sync) = error;
             tracing::error!(projection, %stream, error, "a stream could not be projected");
         }
-        let failed =
-            read.iter().filter(|read| failures.get(&read.news.stream).is_some_and(|error| concerns(error, read)));
-        unhandled.extend(failed.map(|read| id(read.message)));
-        let mut response = SqsBatchResponse::default();
-        for message_id in unhandled {
-            response.add_failure(message_id);
-        }
-        response
+        messages.answer(|news| failures.get(&news.stream).is_some_and(|error| concerns(error, news)))
     }
-
-    /// Sorts the messages into those that can be read and the ids of those that cannot, or that follow such a one.
-    fn read<'a>(&self, messages: &'a [SqsMessage]) -> (Vec<Read<'a>>, BTreeSet<String>) {
-        let (mut read, mut unhandled, mut blocked) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-        for message in messages {
-            let group = message.attributes.get("MessageGroupId").cloned().unwrap_or_default();
-            let readable = if blocked.contains(&group) { Err(Unreadable::Behind) } else { news(message) };
-            match readable {
-                Ok(news) => read.push(Read { message, news }),
-                Err(error) => {
-                    let (projection, message_id) = (self.projection.name, id(message));
-                    let error: &(dyn std::error::Error + Send + Sync) = &error;
-                    tracing::error!(projection, message_id, group, error, "a message cannot be handled");
-                    blocked.insert(group);
-                    unhandled.insert(message_id);
-                }
-            }
-        }
-        (read, unhandled)
-    }
-}
-
-/// Why a message is no news.
-#[derive(Debug, thiserror::Error)]
-enum Unreadable {
-    #[error("it has no body")]
-    Empty,
-    #[error("it is no announcement")]
-    Json(#[from] serde_json::Error),
-    #[error("its commits are not those of the store")]
-    Commits(#[from] Damaged),
-    #[error("it comes behind one of its group that cannot be read")]
-    Behind,
-}
-
-fn news(message: &SqsMessage) -> Result<WakeUp, Unreadable> {
-    let announcement: Announcement = serde_json::from_str(message.body.as_deref().ok_or(Unreadable::Empty)?)?;
-    Ok(announcement.wake_up()?)
 }
 
 /// An event that cannot be applied leaves the messages before it done.
-fn concerns(error: &ProjectError, read: &Read<'_>) -> bool {
+fn concerns(error: &ProjectError, news: &WakeUp) -> bool {
     match error {
-        ProjectError::Fold { version, .. } => read.news.version >= *version,
-        ProjectError::Missing { found, .. } => read.news.version > *found,
+        ProjectError::Fold { version, .. } => news.version >= *version,
+        ProjectError::Missing { found, .. } => news.version > *found,
         ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Contention => true,
     }
-}
-
-fn id(message: &SqsMessage) -> String {
-    message.message_id.clone().unwrap_or_default()
 }

@@ -62,27 +62,37 @@ impl Projector {
     ///
     /// The effect is given whole commits, but for events that are handled already: those are left out. It may be given the
     /// same events again, also by somebody else at the same time.
-    pub async fn follow<E: std::error::Error + 'static>(
+    pub async fn follow<E, W>(
         &self,
-        consumer: &Consumer,
+        consumer: Consumer,
         news: Vec<WakeUp>,
-        effect: impl AsyncFn(&StreamId, &[Commit]) -> Result<(), Stopped<E>>,
-    ) -> Vec<(StreamId, FollowError<E>)> {
-        let (news, effect) = (joined(consumer, news), &effect);
-        let work = news.into_iter().map(|news| async move {
-            let done = self.follow_stream(consumer, &news, effect).await;
-            done.err().map(|error| (news.stream, error))
+        effect: impl Fn(StreamId, Vec<Commit>) -> W + Clone,
+    ) -> Vec<(StreamId, FollowError<E>)>
+    where
+        E: std::error::Error + 'static,
+        W: Future<Output = Result<(), Stopped<E>>>,
+    {
+        let work = joined(consumer, news).into_iter().map(|news| {
+            let effect = effect.clone();
+            async move {
+                let done = self.follow_stream(consumer, &news, effect).await;
+                done.err().map(|error| (news.stream, error))
+            }
         });
         let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
         done.filter_map(std::future::ready).collect().await
     }
 
-    async fn follow_stream<E: std::error::Error + 'static>(
+    async fn follow_stream<E, W>(
         &self,
-        consumer: &Consumer,
+        consumer: Consumer,
         news: &News,
-        effect: &impl AsyncFn(&StreamId, &[Commit]) -> Result<(), Stopped<E>>,
-    ) -> Result<(), FollowError<E>> {
+        effect: impl Fn(StreamId, Vec<Commit>) -> W,
+    ) -> Result<(), FollowError<E>>
+    where
+        E: std::error::Error + 'static,
+        W: Future<Output = Result<(), Stopped<E>>>,
+    {
         let mut fence = self.fence(consumer, &news.stream).await.map_err(ProjectError::from)?;
         for losses in 0..MAX_ATTEMPTS {
             loop {
@@ -91,8 +101,9 @@ impl Projector {
                     return Ok(());
                 }
                 let commits = behind(self.missing(news, handled).await?, handled);
-                let stopped = effect(&news.stream, &commits).await.err();
-                let reached = reached(&commits, stopped.as_ref());
+                let last = commits.last().map_or(handled, Commit::last_version);
+                let stopped = effect(news.stream.clone(), commits).await.err();
+                let reached = stopped.as_ref().map_or(last, |stopped| last.min(stopped.version.saturating_sub(1)));
                 if reached > handled {
                     let moved = self.move_fence(consumer, &news.stream, fence, reached).await;
                     if !moved.map_err(ProjectError::from)? {
@@ -110,7 +121,7 @@ impl Projector {
         Err(ProjectError::Contention.into())
     }
 
-    async fn fence(&self, consumer: &Consumer, stream: &StreamId) -> Result<Fence, TableError> {
+    async fn fence(&self, consumer: Consumer, stream: &StreamId) -> Result<Fence, TableError> {
         let row = self.read_models.get(consumer.name, &fence_name(stream), true).await?;
         Ok(row.map(|row| row.version))
     }
@@ -118,7 +129,7 @@ impl Projector {
     /// Moves the fence from where it was seen; no, where it is elsewhere by now.
     async fn move_fence(
         &self,
-        consumer: &Consumer,
+        consumer: Consumer,
         stream: &StreamId,
         seen: Fence,
         version: u64,
@@ -147,14 +158,8 @@ fn behind(mut commits: Vec<Commit>, handled: u64) -> Vec<Commit> {
     commits
 }
 
-/// The version up to which everything is handled.
-fn reached<E>(commits: &[Commit], stopped: Option<&Stopped<E>>) -> u64 {
-    let last = commits.last().map_or(0, Commit::last_version);
-    stopped.map_or(last, |stopped| last.min(stopped.version.saturating_sub(1)))
-}
-
 /// One piece of news a stream that the consumer follows, its commits in order.
-fn joined(consumer: &Consumer, news: Vec<WakeUp>) -> Vec<News> {
+fn joined(consumer: Consumer, news: Vec<WakeUp>) -> Vec<News> {
     let mut joined: BTreeMap<StreamId, (u64, BTreeMap<u64, Commit>)> = BTreeMap::new();
     for WakeUp { stream, version, batch } in news.into_iter().filter(|news| consumer.follows(&news.stream)) {
         let (announced, commits) = joined.entry(stream).or_default();
