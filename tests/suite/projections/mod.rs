@@ -4,6 +4,7 @@
 //! time, by other code. [`wire`] stands between a projector and DynamoDB: it counts requests and kills the projector.
 #![cfg(test)]
 
+mod audit_index;
 mod capture;
 mod crowds;
 mod fan_out;
