@@ -79,7 +79,7 @@ async fn of_two_orders_for_the_last_copy_one_is_confirmed() {
         let orders = tokio::join!(client.place(&keys[0], &lines), client.place(&keys[1], &lines));
         let mut ends = Vec::new();
         for order_id in [orders.0, orders.1] {
-            let decided = |order: &Value| !order["status"].is_null() && order["status"] != "placed";
+            let decided = |order: &Value| order["status"].as_str().is_some_and(|status| status != "placed");
             let order = client.eventually(&format!("/orders/{order_id}"), decided).await;
             ends.push(order["status"].as_str().unwrap().to_owned());
         }

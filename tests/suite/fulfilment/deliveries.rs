@@ -132,7 +132,6 @@ async fn every_way(Scenario { copies, by_hand, repeats, end }: Scenario<'_>) -> 
         deliver_in_some_order(&shop, &case, &mut choices, repeats).await;
         assert_eq!(case.end(&shop).await, end, "after {choices:?}");
         if !choices.advance() {
-            eprintln!("WAYS {ways}");
             return ways;
         }
     }

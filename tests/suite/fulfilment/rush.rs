@@ -143,7 +143,7 @@ async fn live_and_die(data: &TempDir, shoppers: &mut [Shopper], books: &[Isbn]) 
 async fn all_decided(client: &Client, placed: &[String]) -> BTreeMap<String, u32> {
     let mut reserved = BTreeMap::<String, u32>::new();
     for order_id in placed {
-        let decided = |order: &Value| !order["status"].is_null() && order["status"] != "placed";
+        let decided = |order: &Value| order["status"].as_str().is_some_and(|status| status != "placed");
         let order = client.eventually(&format!("/orders/{order_id}"), decided).await;
         for line in order["lines"].as_array().unwrap().iter().filter(|_| order["status"] == "confirmed") {
             let copies = u32::try_from(line["quantity"].as_u64().unwrap()).unwrap();
