@@ -1,10 +1,11 @@
 //! Runners that die between any two requests, and runners that do the same at once.
 
 use super::shop::{Line, Shop, deliver, new_book, order_stream, stock_stream};
-use crate::projections::messages::Message;
+use crate::projections::messages::{Message, messages_of};
 use crate::projections::wire::{Fault, Wire};
 use domain::order::OrderCommand;
 use domain::{Isbn, OrderId};
+use futures::future::join_all;
 use handlers::FulfilmentHandler;
 
 /// More requests than any scenario makes.
@@ -138,4 +139,25 @@ async fn two_runners_that_do_the_same_at_once_do_it_once() {
     }
     assert_eq!(shop.unsettled(&orders, &[plenty.clone(), scarce.clone()]).await, [""; 0]);
     assert_eq!((shop.stock(&plenty).await.reserved(), shop.stock(&scarce).await.reserved()), (5, 5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runners_that_learn_different_things_of_one_order_at_once_know_all_of_it() {
+    let shop = Shop::open().await;
+    let runners = [shop.runner(), shop.runner(), shop.runner()];
+    for _ in 0..10 {
+        let books = [new_book(), new_book(), new_book()];
+        for book in &books {
+            shop.receive(book, 1).await;
+        }
+        let order_id = shop.place(&books.clone().map(|book| (book, 1))).await;
+        let placed = messages_of(&shop.batches(&order_stream(order_id)).await);
+        assert!(deliver(&runners[0], &placed).await.is_empty());
+        let learning = runners.iter().zip(&books).map(async |(runner, book)| {
+            let messages = messages_of(&shop.batches(&stock_stream(book)).await);
+            assert!(deliver(runner, &messages).await.is_empty());
+        });
+        join_all(learning).await;
+        assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0]);
+    }
 }

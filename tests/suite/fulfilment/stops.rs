@@ -74,7 +74,7 @@ async fn an_event_of_a_newer_program_stops_its_stream_and_no_other() {
         for book in [&its_book, &book] {
             assert_eq!(shop.stock(book).await.reserved(), 1, "what came before is done");
         }
-        Line::of(other, &[book.clone()]).run_dry(&shop, &shop.runner()).await;
+        Line::of(other, std::slice::from_ref(&book)).run_dry(&shop, &shop.runner()).await;
         assert_eq!(shop.unsettled(&[other], &[book]).await, [""; 0]);
     }
 }
@@ -84,7 +84,7 @@ async fn an_event_of_a_type_that_nobody_knows_is_passed_over() {
     let shop = Shop::open().await;
     let (order_id, book) = shop.ordinary_order().await;
     // The order's own commands come first: to a stream with such an event nobody can give one.
-    Line::of(order_id, &[book.clone()]).run_dry(&shop, &shop.runner()).await;
+    Line::of(order_id, std::slice::from_ref(&book)).run_dry(&shop, &shop.runner()).await;
     for stream in [order_stream(order_id), stock_stream(&book)] {
         shop.write(&stream, commit(vec![raw("SomethingElse", 1, "{}"), raw("AndMore", 3, "7")])).await;
         let messages = shop.messages(&stream).await;
