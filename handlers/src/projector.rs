@@ -61,7 +61,7 @@ impl ProjectorHandler {
             tracing::error!(projection, %stream, error = said, "a stream could not be projected");
             return false;
         };
-        let known = self.projector.is_parked(&self.projection, generation, stream).await;
+        let known = self.projector.is_parked(&self.projection, generation, stream, error).await;
         if matches!(known, Ok(true)) {
             return true;
         }

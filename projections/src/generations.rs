@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a process goes by what it knows of a projection's generations.
+/// How long a process goes by what it knows of a projection's generations, if nobody says.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
 /// A projection's generations. There are never more than two: each costs its share of every write.
@@ -85,18 +85,25 @@ pub(crate) struct Standing {
 pub(crate) struct Registry {
     read_models: ReadModels,
     remembered: Arc<Mutex<HashMap<&'static str, (Instant, Generations)>>>,
+    /// How long it goes by that.
+    pub(crate) remembers: Duration,
 }
 
 impl Registry {
     pub(crate) fn new(read_models: ReadModels) -> Self {
-        Self { read_models, remembered: Arc::default() }
+        Self { read_models, remembered: Arc::default(), remembers: REMEMBERED }
     }
 
-    /// The generations as they were at most a second ago.
+    /// The same, with a memory of its own that lasts so long.
+    pub(crate) fn remembering(self, remembers: Duration) -> Self {
+        Self { remembers, ..Self::new(self.read_models) }
+    }
+
+    /// The generations as they were a second ago or later.
     pub(crate) async fn recent(&self, projection: &Projection) -> Result<Generations, TableError> {
         let remembered = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         let known = remembered().get(projection.name).cloned();
-        if let Some((_, known)) = known.filter(|(since, _)| since.elapsed() < REMEMBERED) {
+        if let Some((_, known)) = known.filter(|(since, _)| since.elapsed() < self.remembers) {
             return Ok(known);
         }
         // Taken before the read: what was read may be older than the answer, never newer.
@@ -104,6 +111,15 @@ impl Registry {
         let Standing { generations, .. } = self.standing(projection).await?;
         remembered().insert(projection.name, (asked, generations.clone()));
         Ok(generations)
+    }
+
+    /// Whether the generation is one that is written, as of a second ago or later.
+    pub(crate) async fn writes(&self, projection: &Projection, number: u32) -> Result<bool, TableError> {
+        if self.recent(projection).await?.written().contains(&number) {
+            return Ok(true);
+        }
+        // It may be too new to be remembered.
+        Ok(self.standing(projection).await?.generations.written().contains(&number))
     }
 
     /// The generations as they stand.

@@ -72,7 +72,7 @@ impl Projector {
             error: chain(error),
             parked_at: DateTime::from(SystemTime::now()),
         };
-        let rank = format!("{}#{stream}", time_text(parked.parked_at));
+        let rank = parked.rank();
         let unwritable = |error| UnreadableRow { key: name(stream), source: Some(Arc::new(error)) };
         let data = serde_json::to_value(&parked).map_err(unwritable)?;
         let content = RowData { data, listing: Some(Listing { list: LIST.to_owned(), rank }) };
@@ -80,7 +80,8 @@ impl Projector {
         self.read_models.overwrite(&row).await
     }
 
-    /// Whether the stream is known to stand still.
+    /// Whether the stream is known to stand still where that error says. A note about an earlier event tells nothing of a later
+    /// one: the stream has gone on since.
     ///
     /// # Errors
     /// [`TableError`].
@@ -89,9 +90,11 @@ impl Projector {
         projection: &Projection,
         generation: u32,
         stream: &StreamId,
+        error: &ProjectError,
     ) -> Result<bool, TableError> {
         let key = projection.generation(generation).key(&name(stream));
-        Ok(self.read_models.get(key, true).await?.is_some())
+        let Some(row) = self.read_models.get(key, true).await? else { return Ok(false) };
+        Ok(row.read::<Parked>()?.version == error.version())
     }
 
     /// The streams that stand still in a generation. Eventually consistent.
@@ -160,7 +163,9 @@ impl Projector {
         let failed = self.project_into(projection, generation, join(news, projection.follows)).await;
         match failed.into_iter().next() {
             None => {
-                self.read_models.remove(&[projection.generation(generation).key(&name(stream))]).await?;
+                let key = projection.generation(generation).key(&name(stream));
+                // Unless it was parked once more meanwhile, because of a later event.
+                self.read_models.remove_ranked(key, parked.rank()).await?;
                 Ok(Resumed { parked, still: None })
             }
             Some((_, error)) if error.is_lasting() => {
@@ -169,6 +174,13 @@ impl Projector {
             }
             Some((_, error)) => Err(error),
         }
+    }
+}
+
+impl Parked {
+    /// Its place in the list, which no other note has.
+    fn rank(&self) -> String {
+        format!("{}#{}", time_text(self.parked_at), self.stream)
     }
 }
 
