@@ -5,15 +5,21 @@
 //! | [`http::router`] | HTTP requests | commands, reads, audit answers |
 //! | [`FanOut::handle`] | records of the event table's stream | messages in a FIFO queue a consumer |
 //! | [`ProjectorHandler::handle`] | messages of a projection's queue | rows of its read model |
+//! | [`FulfilmentHandler::handle`] | messages of fulfilment's queue | commands to orders and stock |
 
 mod announcement;
 mod fan_out;
+mod fulfilment;
 pub mod http;
+mod messages;
 mod models;
 mod names;
+mod parking;
 mod projector;
+mod sending;
 
 pub use announcement::Announcement;
 pub use fan_out::{FanOut, Route};
+pub use fulfilment::{FULFILMENT, FulfilError, FulfilmentHandler};
 pub use names::Names;
 pub use projector::ProjectorHandler;

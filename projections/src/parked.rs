@@ -54,7 +54,7 @@ pub struct Resumed {
 }
 
 impl Projector {
-    /// Notes that a stream stands still. Safe to repeat.
+    /// Notes that a stream stands still at that version, and why. Safe to repeat.
     ///
     /// # Errors
     /// [`TableError`].
@@ -63,12 +63,13 @@ impl Projector {
         projection: &Projection,
         generation: u32,
         stream: &StreamId,
-        error: &ProjectError,
+        version: Option<u64>,
+        error: &(dyn Error + Send + Sync),
     ) -> Result<(), TableError> {
         let parked = Parked {
             stream: stream.clone(),
             generation,
-            version: error.version(),
+            version,
             error: chain(error),
             parked_at: DateTime::from(SystemTime::now()),
         };
@@ -80,8 +81,8 @@ impl Projector {
         self.read_models.overwrite(&row).await
     }
 
-    /// Whether the stream is known to stand still where that error says. A note about an earlier event tells nothing of a later
-    /// one: the stream has gone on since.
+    /// Whether the stream is known to stand still at that version. A note about an earlier one tells nothing: the stream has gone
+    /// on since.
     ///
     /// # Errors
     /// [`TableError`].
@@ -90,11 +91,21 @@ impl Projector {
         projection: &Projection,
         generation: u32,
         stream: &StreamId,
-        error: &ProjectError,
+        version: Option<u64>,
     ) -> Result<bool, TableError> {
         let key = projection.generation(generation).key(&name(stream));
         let Some(row) = self.read_models.get(key, true).await? else { return Ok(false) };
-        Ok(row.read::<Parked>()?.version == error.version())
+        Ok(row.read::<Parked>()?.version == version)
+    }
+
+    /// Forgets that the stream stands still, unless it was parked once more since: for a process manager, whose handler is told
+    /// of the stream again.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn unpark(&self, projection: &Projection, parked: &Parked) -> Result<(), TableError> {
+        let key = projection.generation(parked.generation).key(&name(&parked.stream));
+        self.read_models.remove_ranked(key, parked.rank()).await
     }
 
     /// The streams that stand still in a generation. Eventually consistent.
@@ -163,13 +174,11 @@ impl Projector {
         let failed = self.project_into(projection, generation, join(news, projection.follows)).await;
         match failed.into_iter().next() {
             None => {
-                let key = projection.generation(generation).key(&name(stream));
-                // Unless it was parked once more meanwhile, because of a later event.
-                self.read_models.remove_ranked(key, parked.rank()).await?;
+                self.unpark(projection, &parked).await?;
                 Ok(Resumed { parked, still: None })
             }
             Some((_, error)) if error.is_lasting() => {
-                self.park(projection, generation, stream, &error).await?;
+                self.park(projection, generation, stream, error.version(), &error).await?;
                 Ok(Resumed { parked, still: Some(error) })
             }
             Some((_, error)) => Err(error),
@@ -186,7 +195,7 @@ impl Parked {
 
 impl ProjectError {
     /// The version at which the stream stands still, where the error tells.
-    fn version(&self) -> Option<u64> {
+    pub fn version(&self) -> Option<u64> {
         match self {
             Self::Fold { version, .. } => Some(*version),
             Self::Missing { found, .. } => Some(found + 1),
@@ -201,7 +210,7 @@ fn name(stream: &StreamId) -> String {
 }
 
 /// The error and its causes in one line, each said once.
-fn chain(error: &dyn Error) -> String {
+fn chain(error: &(dyn Error + Send + Sync)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

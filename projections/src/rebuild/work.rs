@@ -83,18 +83,13 @@ impl Projector {
         self.wakes(projection, &generations).await
     }
 
-    /// Waits until everybody knows of the job, and has done what was in hand when it began: before that nobody may rely on live
-    /// events being applied to a generation that is new, nor on rows of one that is given up being neither written nor read.
+    /// A removal waits until everybody knows of it, and has done what was in hand when it began: before that the rows may still
+    /// be read, and written.
     async fn until_known(&self, job: &Job) {
-        let waits = match job.kind {
-            JobKind::Rebuild => job.pass > 0,
-            JobKind::Remove => true,
-            JobKind::Reconcile => false,
-        };
         let longest = self.registry.remembers * 2;
         // Clocks differ: never longer than if the job had begun just now.
         let passed = (now() - job.started_at).to_std().unwrap_or_default();
-        if waits && passed < longest {
+        if job.kind == JobKind::Remove && passed < longest {
             tokio::time::sleep(longest - passed).await;
         }
     }
@@ -222,7 +217,8 @@ impl Projector {
             JobKind::Reconcile => total.behind == 0,
             JobKind::Remove => job.pass > 0 && total.removed == 0,
         };
-        if !nothing_left && job.pass + 1 < MAX_PASSES {
+        // Who acts on its own does so when it is told; another pass at once would only tell it again.
+        if !nothing_left && job.pass + 1 < MAX_PASSES && projection.is_read_model() {
             generations.next_pass(now());
             return Ok(());
         }
