@@ -32,7 +32,7 @@ impl Standstill<'_> {
             tracing::error!(consumer = name, %stream, error, "a stream could not be brought up to its news");
             return false;
         };
-        let known = projector.is_parked(projection, generation, stream).await;
+        let known = projector.is_parked(projection, generation, stream, self.version).await;
         if matches!(known, Ok(true)) {
             return true;
         }

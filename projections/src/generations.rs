@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a process goes by what it knows of a projection's generations.
+/// How long a process goes by what it knows of a projection's generations, if nobody says.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
 /// A projection's generations. There are never more than two: each costs its share of every write.
@@ -85,17 +85,24 @@ pub(crate) struct Standing {
 pub(crate) struct Registry {
     read_models: ReadModels,
     remembered: Arc<Mutex<HashMap<&'static str, (Instant, Generations)>>>,
+    /// How long it goes by that.
+    pub(crate) remembers: Duration,
 }
 
 impl Registry {
     pub(crate) fn new(read_models: ReadModels) -> Self {
-        Self { read_models, remembered: Arc::default() }
+        Self { read_models, remembered: Arc::default(), remembers: REMEMBERED }
     }
 
-    /// The generations as they were at most a second ago.
+    /// The same, with a memory of its own that lasts so long.
+    pub(crate) fn remembering(self, remembers: Duration) -> Self {
+        Self { remembers, ..Self::new(self.read_models) }
+    }
+
+    /// The generations as they were a second ago or later.
     pub(crate) async fn recent(&self, projection: &Projection) -> Result<Generations, TableError> {
         let known = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(projection.name).cloned();
-        if let Some((_, known)) = known.filter(|(since, _)| since.elapsed() < REMEMBERED) {
+        if let Some((_, known)) = known.filter(|(since, _)| since.elapsed() < self.remembers) {
             return Ok(known);
         }
         self.refreshed(projection).await
@@ -109,6 +116,15 @@ impl Registry {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.insert(projection.name, (asked, generations.clone()));
         Ok(generations)
+    }
+
+    /// Whether the generation is one that is written, as of a second ago or later.
+    pub(crate) async fn writes(&self, projection: &Projection, number: u32) -> Result<bool, TableError> {
+        if self.recent(projection).await?.written().contains(&number) {
+            return Ok(true);
+        }
+        // It may be too new to be remembered.
+        Ok(self.standing(projection).await?.generations.written().contains(&number))
     }
 
     /// The generations as they stand.
