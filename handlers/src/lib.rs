@@ -5,15 +5,28 @@
 //! | [`http::router`] | HTTP requests | commands, reads, audit answers |
 //! | [`FanOut::handle`] | records of the event table's stream | messages in a FIFO queue a consumer |
 //! | [`ProjectorHandler::handle`] | messages of a projection's queue | rows of its read model |
+//! | [`RebuildHandler::handle`] | messages of the queue of jobs | slices of rebuilds, and calls for the next ones |
+//!
+//! [`Operations`] is what operators do with projections, over HTTP or on the command line.
 
 mod announcement;
 mod fan_out;
 pub mod http;
 mod models;
 mod names;
+mod operations;
 mod projector;
+mod queue;
+mod rebuild;
+mod redrive;
+mod resume;
 
 pub use announcement::Announcement;
 pub use fan_out::{FanOut, Route};
 pub use names::Names;
+pub use operations::{Lag, OperateError, Operations, View, consumer, consumers};
 pub use projector::ProjectorHandler;
+pub use queue::QueueError;
+pub use rebuild::{Jobs, RebuildHandler};
+pub use redrive::{Redriven, Stays};
+pub use resume::{ForeignCursor, ParkedCursor, ParkedStreams, ResumedState, ResumedStream, Resumption};

@@ -2,8 +2,9 @@
 
 use crate::announcement::Announcement;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use chrono::{DateTime, Utc};
 use eventstore::{Damaged, StreamId};
-use projections::{Failed, ProjectError, Projection, Projector, WakeUp};
+use projections::{Failed, ProjectError, Projection, Projector, Pulse, WakeUp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// At this receive of a message a stream that cannot be applied is parked. Not at the first: the program that knows the event
@@ -15,6 +16,7 @@ const PARKED_AT_RECEIVE: u32 = 5;
 pub struct ProjectorHandler {
     projection: Projection,
     projector: Projector,
+    pulse: Option<Pulse>,
 }
 
 /// A message that can be read.
@@ -26,7 +28,14 @@ struct Read<'a> {
 impl ProjectorHandler {
     /// A handler that projects what its queue announces.
     pub fn new(projection: Projection, projector: Projector) -> Self {
-        Self { projection, projector }
+        Self { projection, projector, pulse: None }
+    }
+
+    /// The same, and it notes now and then how far it has come, so that the projection's lag can be told in seconds.
+    #[must_use]
+    pub fn with_pulse(self) -> Self {
+        let pulse = Some(self.projector.pulse(&self.projection));
+        Self { pulse, ..self }
     }
 
     /// Handles a batch of messages. The answer names those that are to come again: each failed one and, as FIFO order
@@ -35,7 +44,9 @@ impl ProjectorHandler {
         let (read, mut unhandled) = self.read(&event.records);
         let news = read.iter().map(|read| read.news.clone()).collect();
         let mut failures: BTreeMap<StreamId, Vec<ProjectError>> = BTreeMap::new();
-        for failed in self.projector.project(&self.projection, news).await {
+        let failed = self.projector.project(&self.projection, news).await;
+        self.note(&read, &failed).await;
+        for failed in failed {
             if !self.stands_still(&failed, receives(&read, &failed.stream)).await {
                 failures.entry(failed.stream).or_default().push(failed.error);
             }
@@ -50,6 +61,17 @@ impl ProjectorHandler {
             response.add_failure(message_id);
         }
         response
+    }
+
+    /// Notes the newest of what is applied.
+    async fn note(&self, read: &[Read<'_>], failed: &[Failed]) {
+        let Some(pulse) = &self.pulse else { return };
+        let applied = read.iter().filter(|read| failed.iter().all(|failed| failed.stream != read.news.stream));
+        let Some(newest) = applied.filter_map(|read| recorded_at(&read.news)).max() else { return };
+        if let Err(error) = pulse.note(newest).await {
+            let error: &(dyn std::error::Error + Send + Sync) = &error;
+            tracing::warn!(projection = self.projection.name, error, "how far the projection is was not noted");
+        }
     }
 
     /// Whether the stream is parked in that generation, now or before: its messages are done with then.
@@ -128,6 +150,11 @@ fn concerns(error: &ProjectError, read: &Read<'_>) -> bool {
         ProjectError::Missing { found, .. } => read.news.version > *found,
         ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Contention => true,
     }
+}
+
+/// When the newest commit that the message carries was recorded.
+fn recorded_at(news: &WakeUp) -> Option<DateTime<Utc>> {
+    news.batch.iter().flat_map(|batch| &batch.commits).map(|commit| commit.recorded_at).max()
 }
 
 /// How often the queue has given out the stream's most tried message.

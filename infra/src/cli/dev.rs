@@ -1,6 +1,7 @@
 //! `ledgerfold dev`: the whole system on this machine.
 
 use super::failure::{Exit, Failure};
+use super::projection::worker;
 use super::table;
 use crate::clients::Clients;
 use crate::local::data_dir::DataDir;
@@ -11,7 +12,8 @@ use crate::resources::{self, Resources};
 use axum::serve::ListenerExt;
 use eventstore::Id;
 use handlers::http::{Api, router};
-use handlers::{FanOut, Names, ProjectorHandler, Route};
+use handlers::{FanOut, Names, Operations, ProjectorHandler, Route, consumer, consumers};
+use projections::{Kind, Projector};
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -25,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 const PREFIX: &str = "ledgerfold";
 /// Batches of one projection that are handled at once.
 const CONCURRENT_BATCHES: usize = 8;
+/// Segments of jobs that are worked on at once.
+const JOB_WORKERS: usize = 2;
 /// Stream records in a batch of fan-out.
 const STREAM_BATCH: usize = 500;
 /// A failed message comes again after this: nobody waits a minute in front of a laptop.
@@ -34,7 +38,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Run the whole system on this machine until Ctrl-C.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh")]
+#[command(
+    after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --break orders=OrderCancelled"
+)]
 pub(super) struct Dev {
     /// The port to listen on, on 127.0.0.1 only; 0 picks a free one.
     #[arg(long, default_value_t = 8080, env = "LEDGERFOLD_PORT")]
@@ -45,6 +51,30 @@ pub(super) struct Dev {
     /// Remove the folder's data first.
     #[arg(long)]
     fresh: bool,
+    /// Let a read model fail at every event of a type, to see on purpose what happens then.
+    #[arg(long = "break", value_name = "PROJECTION=EVENT_TYPE", value_parser = defect)]
+    defect: Option<Defect>,
+}
+
+/// A read model that fails on purpose.
+#[derive(Debug, Clone)]
+struct Defect {
+    projection: &'static str,
+    event_type: String,
+}
+
+/// A projection that folds, and a type that it knows.
+fn defect(text: &str) -> Result<Defect, String> {
+    let (name, event_type) = text.split_once('=').ok_or("a projection, '=' and an event type")?;
+    let projection = consumer(name).filter(|projection| match projection.kind {
+        Kind::SingleStream { .. } | Kind::MultiStream { .. } => true,
+        Kind::CommitIndex | Kind::Process => false,
+    });
+    let projection = projection.ok_or_else(|| format!("{name:?} is no projection that applies events one by one"))?;
+    if !(projection.knows)(event_type) {
+        return Err(format!("{name} does not know events of type {event_type:?}"));
+    }
+    Ok(Defect { projection: projection.name, event_type: event_type.to_owned() })
 }
 
 impl Default for Dev {
@@ -71,11 +101,15 @@ impl Dev {
         let resources = resources::create(&stack.clients, &names).await;
         let resources = resources.map_err(|error| Failure::from_error(&error))?;
         let stop = CancellationToken::new();
-        let mut mappings = start_mappings(&stack, &names, &resources, &stop).await?;
-        let api = api(&stack.clients, &names)?;
+        let projector = self.projector(&stack.clients, &names);
+        let operations = resources::operations(&stack.clients, &names, projector.clone());
+        let mut mappings = start_mappings(&stack, &projector, &resources, &stop).await?;
+        start_jobs(&stack, &operations, &resources, &stop, &mut mappings).await?;
+        let api = api(&stack.clients, &names, projector, operations)?;
         let address = listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
         let ended = ended()?;
         greet(&format!("http://{address}"), &self.data, &stack)?;
+        self.warn_of_defect()?;
         let served = tokio::select! {
             served = serve(listener, api, ended) => served,
             failure = unexpected_end(&mut mappings) => Err(failure),
@@ -84,6 +118,22 @@ impl Dev {
         finish(mappings).await;
         stack.stop().await;
         served.map(|()| Exit::Done)
+    }
+
+    fn projector(&self, clients: &Clients, names: &Names) -> Projector {
+        let projector = resources::projector(clients, names);
+        match &self.defect {
+            Some(Defect { projection, event_type }) => projector.broken(*projection, event_type),
+            None => projector,
+        }
+    }
+
+    fn warn_of_defect(&self) -> Result<(), Failure> {
+        let Some(Defect { projection, event_type }) = &self.defect else { return Ok(()) };
+        table::line(&format!(
+            "  BROKEN   {projection} FAILS at every {event_type}, as --break asks: its streams stand still until you start \
+             without it and run `ledgerfold projection resume {projection}`"
+        ))
     }
 
     async fn listen(&self) -> Result<TcpListener, Failure> {
@@ -95,15 +145,15 @@ impl Dev {
     }
 }
 
-fn api(clients: &Clients, names: &Names) -> Result<Api, Failure> {
+fn api(clients: &Clients, names: &Names, projector: Projector, operations: Operations) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
-    Ok(Api::new(resources::event_store(clients, names), resources::projector(clients, names), actor))
+    Ok(Api::new(resources::event_store(clients, names), projector, operations, actor))
 }
 
 /// Starts what Lambda would do: stream to fan-out, and each queue to its projector.
 async fn start_mappings(
     stack: &Stack,
-    names: &Names,
+    projector: &Projector,
     resources: &Resources,
     stop: &CancellationToken,
 ) -> Result<JoinSet<()>, Failure> {
@@ -119,12 +169,11 @@ async fn start_mappings(
     let mapping = mapping.woken_by(stack.dynamodb.changes());
     mappings.spawn(mapping.run(stack.clients.streams.clone(), handler, stop.clone()));
 
-    let projector = resources::projector(&stack.clients, names);
     for Route { projection, queue_url } in &resources.routes {
         let mut mapping = QueueMapping::new(queue_url);
         mapping.concurrency = CONCURRENT_BATCHES;
         mapping.retry_after = Some(RETRY_AFTER);
-        let projector = ProjectorHandler::new(*projection, projector.clone());
+        let projector = ProjectorHandler::new(*projection, projector.clone()).with_pulse();
         let handler = move |event| {
             let projector = projector.clone();
             async move { Ok::<_, Infallible>(projector.handle(event).await) }
@@ -132,6 +181,23 @@ async fn start_mappings(
         mappings.spawn(mapping.run(stack.clients.sqs.clone(), handler, stop.clone()));
     }
     Ok(mappings)
+}
+
+/// Starts what Lambda would do for jobs, and calls for those that an earlier life left undone.
+async fn start_jobs(
+    stack: &Stack,
+    operations: &Operations,
+    resources: &Resources,
+    stop: &CancellationToken,
+    mappings: &mut JoinSet<()>,
+) -> Result<(), Failure> {
+    for projection in consumers() {
+        let resumed = operations.resume_unfinished(&projection).await;
+        resumed.map_err(|error| Failure::new(format!("the job of {} cannot go on", projection.name), error))?;
+    }
+    let mapping = worker::mapping(&resources.rebuild_queue_url, JOB_WORKERS);
+    mappings.spawn(worker::run(mapping, operations.clone(), stack.clients.sqs.clone(), stop.clone()));
+    Ok(())
 }
 
 async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {

@@ -35,13 +35,17 @@ impl Tables {
 }
 
 fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
-    let Resources { events, read_models, audit_index, routes } = resources;
+    let Resources { events, read_models, audit_index, routes, rebuild_queue_url } = resources;
     if as_json {
         let queues: Vec<_> =
             routes.iter().map(|route| json!({"projection": route.projection.name, "url": route.queue_url})).collect();
-        return table::json(
-            &json!({"events": events, "read_models": read_models, "audit_index": audit_index, "queues": queues}),
-        );
+        return table::json(&json!({
+            "events": events,
+            "read_models": read_models,
+            "audit_index": audit_index,
+            "queues": queues,
+            "rebuild_queue": rebuild_queue_url,
+        }));
     }
     let mut rows = vec![
         ["table".to_owned(), "events".to_owned(), events.clone()],
@@ -53,5 +57,6 @@ fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
             ["queue".to_owned(), format!("projection {}", route.projection.name), route.queue_url.clone()]
         }),
     );
+    rows.push(["queue".to_owned(), "jobs of projections".to_owned(), rebuild_queue_url.clone()]);
     table::rows(["KIND", "FOR", "WHERE"], &rows)
 }
