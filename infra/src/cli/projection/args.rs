@@ -171,6 +171,18 @@ impl Command {
             Self::Parked(parked) => &parked.named.common,
         }
     }
+
+    /// Whether it waits for the end of a job.
+    pub(super) fn waits(&self) -> bool {
+        match self {
+            Self::Rebuild(cut) | Self::Reconcile(cut) => cut.wait,
+            Self::Cancel(step) | Self::Rollback(step) => step.wait,
+            Self::Resume(resume) => resume.step.wait,
+            Self::Switch(switch) => switch.step.wait,
+            Self::Drop(drop) => drop.step.wait,
+            Self::List(_) | Self::Status(_) | Self::Pause(_) | Self::Redrive(_) | Self::Parked(_) => false,
+        }
+    }
 }
 
 /// One of the names that there are; clap lists them.

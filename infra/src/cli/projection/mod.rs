@@ -7,8 +7,8 @@ mod wait;
 pub(super) mod worker;
 
 use super::failure::{Exit, Failure};
-use super::table;
 use super::target::Target;
+use super::{dev, table};
 use crate::clients::Clients;
 use crate::resources;
 pub(super) use args::Command;
@@ -17,6 +17,7 @@ use handlers::{Names, OperateError, Operations, consumers};
 use projections::Projection;
 use projections::rebuild::RebuildError;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use wait::Ending;
 
 /// The system that is operated, and how it is told of.
@@ -27,11 +28,14 @@ struct System {
     /// Whether it is a folder that nobody else has open: nobody works on its jobs then but this program.
     is_folder: bool,
     json: bool,
+    /// Ctrl-C. It is listened for from the beginning, so that nobody who sees the job can come too early.
+    stopped: CancellationToken,
 }
 
 impl Command {
     pub(super) async fn run(self) -> Result<Exit, Failure> {
         let common = self.common();
+        let stopped = if self.waits() { stopped()? } else { CancellationToken::new() };
         let target = Target::open(common).await?;
         let projector = resources::projector(&target.clients, &target.names);
         let system = System {
@@ -40,6 +44,7 @@ impl Command {
             names: target.names.clone(),
             is_folder: common.data.is_some(),
             json: common.json,
+            stopped,
         };
         let ended = match self.act(&system).await {
             Err(Stopped::Operate(error, projection)) => refused(error, projection),
@@ -88,6 +93,17 @@ impl Command {
             Self::Parked(parked) => system.parked(parked).await,
         }
     }
+}
+
+/// Cancelled by Ctrl-C, or the system's request to end.
+fn stopped() -> Result<CancellationToken, Failure> {
+    let (ended, stopped) = (dev::ended()?, CancellationToken::new());
+    let told = stopped.clone();
+    tokio::spawn(async move {
+        ended.await;
+        told.cancel();
+    });
+    Ok(stopped)
 }
 
 /// Why a command came to no answer.

@@ -2,7 +2,7 @@
 
 use super::{System, report, worker};
 use crate::cli::failure::Failure;
-use crate::cli::{dev, table};
+use crate::cli::table;
 use handlers::View;
 use projections::Projection;
 use projections::rebuild::{DEFAULT_SEGMENTS, JobStatus, Report};
@@ -47,11 +47,10 @@ impl Ending {
 
 /// Waits until the job has ended, or Ctrl-C. On a folder that nobody else has open, works on it meanwhile.
 pub(super) async fn until_ended(system: &System, projection: &Projection, job: u64) -> Result<Ending, Failure> {
-    let stopped = dev::ended()?;
     let workers = if system.is_folder { Some(Workers::start(system, projection).await?) } else { None };
     let ending = tokio::select! {
         ending = look_on(system, projection, job) => ending,
-        () = stopped => Err(stopped_waiting(system, projection)),
+        () = system.stopped.cancelled() => Err(stopped_waiting(system, projection)),
     };
     table::progress("");
     if let Some(workers) = workers {
