@@ -38,4 +38,14 @@ impl Names {
     pub fn dead_letter_queue(&self, consumer: &Consumer) -> String {
         format!("{}-{}-dead.fifo", self.prefix, consumer.name)
     }
+
+    /// The queue of jobs: calls to go on with rebuilds.
+    pub fn rebuild_queue(&self) -> String {
+        format!("{}-rebuild.fifo", self.prefix)
+    }
+
+    /// The dead-letter queue of jobs.
+    pub fn rebuild_dead_letter_queue(&self) -> String {
+        format!("{}-rebuild-dead.fifo", self.prefix)
+    }
 }

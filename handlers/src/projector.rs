@@ -4,7 +4,7 @@ use crate::messages::Messages;
 use crate::parking::Standstill;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use eventstore::StreamId;
-use projections::{Failed, ProjectError, Projection, Projector, WakeUp};
+use projections::{Failed, ProjectError, Projection, Projector, Pulse, WakeUp};
 use std::collections::BTreeMap;
 
 /// Handles the messages of one projection's queue.
@@ -12,12 +12,20 @@ use std::collections::BTreeMap;
 pub struct ProjectorHandler {
     projection: Projection,
     projector: Projector,
+    pulse: Option<Pulse>,
 }
 
 impl ProjectorHandler {
     /// A handler that projects what its queue announces.
     pub fn new(projection: Projection, projector: Projector) -> Self {
-        Self { projection, projector }
+        Self { projection, projector, pulse: None }
+    }
+
+    /// The same, and it notes now and then how far it has come, so that the projection's lag can be told in seconds.
+    #[must_use]
+    pub fn with_pulse(self) -> Self {
+        let pulse = Some(self.projector.pulse(&self.projection));
+        Self { pulse, ..self }
     }
 
     /// Handles a batch of messages. The answer names those that are to come again: each failed one and, as FIFO order
@@ -25,7 +33,10 @@ impl ProjectorHandler {
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         let messages = Messages::read(self.projection.name, &event.records);
         let mut failures: BTreeMap<StreamId, Vec<ProjectError>> = BTreeMap::new();
-        for Failed { stream, generation, error } in self.projector.project(&self.projection, messages.news()).await {
+        let news = messages.news();
+        let failed = self.projector.project(&self.projection, news.clone()).await;
+        self.note(&news, &failed).await;
+        for Failed { stream, generation, error } in failed {
             let standstill = Standstill {
                 projection: &self.projection,
                 stream: &stream,
@@ -42,6 +53,18 @@ impl ProjectorHandler {
         messages.answer(|news| {
             failures.get(&news.stream).is_some_and(|errors| errors.iter().any(|error| concerns(error, news)))
         })
+    }
+
+    /// Notes the newest of what is applied.
+    async fn note(&self, news: &[WakeUp], failed: &[Failed]) {
+        let Some(pulse) = &self.pulse else { return };
+        let applied = news.iter().filter(|news| failed.iter().all(|failed| failed.stream != news.stream));
+        let commits = applied.filter_map(|news| news.batch.as_ref()).flat_map(|batch| &batch.commits);
+        let Some(newest) = commits.map(|commit| commit.recorded_at).max() else { return };
+        if let Err(error) = pulse.note(newest).await {
+            let error: &(dyn std::error::Error + Send + Sync) = &error;
+            tracing::warn!(projection = self.projection.name, error, "how far the projection is was not noted");
+        }
     }
 }
 

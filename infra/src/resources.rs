@@ -3,9 +3,9 @@
 use crate::clients::Clients;
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::{EventStore, Fault};
-use handlers::{FULFILMENT, Names, Route};
+use handlers::{Names, Operations, Route, consumers};
 use projections::audit::AuditIndex;
-use projections::{ALL, Consumer, Projection, Projector, ReadModels, TableError};
+use projections::{Projection, Projector, ReadModels, TableError};
 use std::collections::HashMap;
 
 /// How long a message is one handler's alone, in seconds: more than any batch takes, so that none is handled twice at once.
@@ -27,6 +27,8 @@ pub struct Resources {
     pub audit_index: String,
     /// A queue for each projection, and one for fulfilment.
     pub routes: Vec<Route>,
+    /// Where the queue of jobs is.
+    pub rebuild_queue_url: String,
 }
 
 /// Why the tables and queues could not be made.
@@ -72,6 +74,11 @@ pub fn projector(clients: &Clients, names: &Names) -> Projector {
     Projector::new(event_store(clients, names), read_models(clients, names), audit_index(clients, names))
 }
 
+/// An operator's hands on the system of those names, with that projector.
+pub fn operations(clients: &Clients, names: &Names, projector: Projector) -> Operations {
+    Operations::new(event_store(clients, names), projector, clients.sqs.clone(), names.clone())
+}
+
 /// Makes what is not there yet, and waits until it can be used. Safe to repeat.
 ///
 /// # Errors
@@ -81,26 +88,28 @@ pub async fn create(clients: &Clients, names: &Names) -> Result<Resources, Resou
     read_models(clients, names).create_table().await.map_err(ResourceError::ReadModels)?;
     audit_index(clients, names).create_table().await.map_err(ResourceError::AuditIndex)?;
     let mut routes = Vec::new();
-    for consumer in ALL.iter().chain([&FULFILMENT]).map(Projection::consumer) {
-        routes.push(Route { consumer, queue_url: create_queues(clients, names, &consumer).await? });
+    for consumer in consumers().iter().map(Projection::consumer) {
+        let (name, dead) = (names.queue(&consumer), names.dead_letter_queue(&consumer));
+        routes.push(Route { consumer, queue_url: create_queues(clients, &name, &dead).await? });
     }
+    let (name, dead) = (names.rebuild_queue(), names.rebuild_dead_letter_queue());
+    let rebuild_queue_url = create_queues(clients, &name, &dead).await?;
     let (events, read_models, audit_index) = (names.events(), names.read_models(), names.audit_index());
-    Ok(Resources { events, read_models, audit_index, routes })
+    Ok(Resources { events, read_models, audit_index, routes, rebuild_queue_url })
 }
 
-/// Makes a consumer's queue and its dead-letter queue.
-async fn create_queues(clients: &Clients, names: &Names, consumer: &Consumer) -> Result<String, ResourceError> {
-    let dead = names.dead_letter_queue(consumer);
-    let dead_url = create_queue(clients, &dead, fifo()).await?;
+/// Makes a queue and its dead-letter queue.
+async fn create_queues(clients: &Clients, name: &str, dead: &str) -> Result<String, ResourceError> {
+    let dead_url = create_queue(clients, dead, fifo()).await?;
     let attributes = clients.sqs.get_queue_attributes().queue_url(&dead_url);
     let answer = attributes.attribute_names(QueueAttributeName::QueueArn).send().await;
-    let answer = answer.map_err(|source| ResourceError::Queue { queue: dead.clone(), source: source.into() })?;
+    let answer = answer.map_err(|source| ResourceError::Queue { queue: dead.to_owned(), source: source.into() })?;
     let dead_arn = answer.attributes().and_then(|attributes| attributes.get(&QueueAttributeName::QueueArn));
     let redrive = serde_json::json!({ "deadLetterTargetArn": dead_arn, "maxReceiveCount": MAX_RECEIVES });
     let mut attributes = fifo();
     attributes.insert(QueueAttributeName::VisibilityTimeout, VISIBILITY_S.to_string());
     attributes.insert(QueueAttributeName::RedrivePolicy, redrive.to_string());
-    create_queue(clients, &names.queue(consumer), attributes).await
+    create_queue(clients, name, attributes).await
 }
 
 /// FIFO in high-throughput mode: the limits count per group, which is the stream.

@@ -53,6 +53,13 @@ pub struct Resumed {
     pub still: Option<ProjectError>,
 }
 
+impl Resumed {
+    /// Why it still stands still, with all causes, in one line; nothing where it has caught up.
+    pub fn reason(&self) -> Option<String> {
+        self.still.as_ref().map(|error| chain(error))
+    }
+}
+
 impl Projector {
     /// Notes that a stream stands still at that version, and why. Safe to repeat.
     ///

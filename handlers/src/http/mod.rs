@@ -6,11 +6,16 @@ mod extract;
 mod orders;
 mod params;
 mod problem;
+mod progress;
+mod projection_schema;
+mod projections;
 mod reads;
 mod schema;
 mod stock;
 
 use crate::models::{ORDER, STOCK};
+use crate::operations::Operations;
+use ::projections::Projector;
 use axum::Json;
 use axum::Router;
 use axum::http::Uri;
@@ -19,7 +24,6 @@ use domain::order::{Order, OrderEvent, OrderRefusal};
 use domain::stock::{Stock, StockEvent, StockRefusal};
 use eventstore::{CommandHandler, EventStore, Id};
 use problem::Problem;
-use projections::Projector;
 use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -32,17 +36,18 @@ pub struct Api {
     orders: CommandHandler<Order, OrderEvent, OrderRefusal>,
     stock: CommandHandler<Stock, StockEvent, StockRefusal>,
     projector: Projector,
+    operations: Operations,
     default_actor: Id,
 }
 
 type Shared = axum::extract::State<Arc<Api>>;
 
 impl Api {
-    /// An API on that store, with a projector to its read models. A request without `X-Actor` is the default actor's.
-    pub fn new(store: EventStore, projector: Projector, default_actor: Id) -> Self {
+    /// An API on that store, with a projector to its read models and an operator's hands. A request without `X-Actor` is the default actor's.
+    pub fn new(store: EventStore, projector: Projector, operations: Operations, default_actor: Id) -> Self {
         let orders = CommandHandler::new(store.clone(), ORDER);
         let stock = CommandHandler::new(store.clone(), STOCK);
-        Self { store, orders, stock, projector, default_actor }
+        Self { store, orders, stock, projector, operations, default_actor }
     }
 }
 
@@ -59,6 +64,7 @@ impl Api {
         (name = "stock", description = "Commands to the stock of a book, and its levels"),
         (name = "reports", description = "What many orders come to"),
         (name = "audit", description = "Who did what, when and why; and is it still what was written"),
+        (name = "projections", description = "Read models and other consumers: how they stand, and what operators do with them"),
         (name = "operation", description = "For those who run it")
     )
 )]
@@ -93,6 +99,19 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(audit::history))
         .routes(routes!(audit::verify))
         .routes(routes!(audit::search))
+        .routes(routes!(projections::list))
+        .routes(routes!(projections::status))
+        .routes(routes!(progress::progress))
+        .routes(routes!(projections::parked))
+        .routes(routes!(projections::rebuild))
+        .routes(routes!(projections::pause))
+        .routes(routes!(projections::resume))
+        .routes(routes!(projections::cancel))
+        .routes(routes!(projections::switch))
+        .routes(routes!(projections::rollback))
+        .routes(routes!(projections::drop_generation))
+        .routes(routes!(projections::reconcile))
+        .routes(routes!(projections::redrive))
         .routes(routes!(health))
 }
 

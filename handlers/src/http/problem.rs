@@ -1,8 +1,10 @@
 //! Errors as RFC 9457 problem documents.
 
+use crate::operations::OperateError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use eventstore::{ExecuteError, Fault, ReadError};
+use projections::rebuild::{RebuildError, StatusError};
 use projections::{FreshError, ProjectError, TableError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -85,6 +87,17 @@ impl Problem {
     pub(crate) fn version_mismatch(detail: impl Into<String>, actual: u64) -> Self {
         let title = "The stream is at another version";
         Self::new(StatusCode::PRECONDITION_FAILED, "version-mismatch", title, detail).with("version", actual)
+    }
+
+    /// A step of an operator that makes no sense as things stand.
+    fn not_now(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "not-now", "This cannot be done as things stand", detail)
+    }
+
+    /// A queue gave no answer. A step that had been written stands.
+    fn not_told(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+        let detail = "a queue gave no answer; what was begun stands, and POST …/resume calls for it again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A queue is not available", detail).logged(error)
     }
 
     fn reused(detail: impl Into<String>) -> Self {
@@ -185,9 +198,53 @@ impl From<FreshError> for Problem {
     fn from(error: FreshError) -> Self {
         match error {
             FreshError::Beyond { head, .. } => Self::version_mismatch(error.to_string(), head),
-            FreshError::Project(ProjectError::Read(error)) => error.into(),
-            FreshError::Project(ProjectError::Table(error)) => error.into(),
-            FreshError::Project(error) => Self::internal(&error),
+            FreshError::Project(error) => error.into(),
+        }
+    }
+}
+
+impl From<ProjectError> for Problem {
+    fn from(error: ProjectError) -> Self {
+        match error {
+            ProjectError::Read(error) => error.into(),
+            ProjectError::Table(error) => error.into(),
+            ProjectError::Fold { .. } | ProjectError::Missing { .. } | ProjectError::Contention => {
+                Self::internal(&error)
+            }
+        }
+    }
+}
+
+impl From<OperateError> for Problem {
+    fn from(error: OperateError) -> Self {
+        match error {
+            OperateError::Rebuild(error) => error.into(),
+            OperateError::Status(StatusError::Table(error)) | OperateError::Table(error) => error.into(),
+            OperateError::Status(StatusError::Events(fault)) => fault.into(),
+            OperateError::Project(error) => error.into(),
+            OperateError::Queue(error) => Self::not_told(&error),
+            OperateError::Events(error) => error.into(),
+        }
+    }
+}
+
+impl From<RebuildError> for Problem {
+    fn from(error: RebuildError) -> Self {
+        match error {
+            RebuildError::Read(error) => error.into(),
+            RebuildError::Table(error) => error.into(),
+            RebuildError::Project { source, .. } => source.into(),
+            RebuildError::Queue(_) => Self::not_told(&error),
+            RebuildError::Busy { .. } | RebuildError::Kept { .. } | RebuildError::NothingRuns => {
+                Self::not_now(error.to_string())
+            }
+            RebuildError::NoOther | RebuildError::NotComplete { .. } | RebuildError::NotBuilt { .. } => {
+                Self::not_now(error.to_string())
+            }
+            RebuildError::NothingToRollBackTo | RebuildError::Active { .. } | RebuildError::NoGeneration { .. } => {
+                Self::not_now(error.to_string())
+            }
+            RebuildError::NoReadModel { .. } | RebuildError::Contention => Self::not_now(error.to_string()),
         }
     }
 }

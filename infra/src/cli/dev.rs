@@ -1,6 +1,7 @@
 //! `ledgerfold dev`: the whole system on this machine.
 
 use super::failure::{Exit, Failure};
+use super::projection::worker;
 use super::table;
 use crate::clients::Clients;
 use crate::local::data_dir::DataDir;
@@ -11,8 +12,10 @@ use crate::resources::{self, Resources};
 use axum::serve::ListenerExt;
 use eventstore::Id;
 use handlers::http::{Api, router};
-use handlers::{FULFILMENT, FanOut, FulfilmentHandler, Names, ProjectorHandler, Route};
-use projections::ALL;
+use handlers::{
+    FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route, consumer, consumers,
+};
+use projections::{ALL, Kind, Projector};
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -26,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 const PREFIX: &str = "ledgerfold";
 /// Batches of one queue that are handled at once.
 const CONCURRENT_BATCHES: usize = 8;
+/// Segments of jobs that are worked on at once.
+const JOB_WORKERS: usize = 2;
 /// Stream records in a batch of fan-out.
 const STREAM_BATCH: usize = 500;
 /// A failed message comes again after this: nobody waits a minute in front of a laptop.
@@ -36,7 +41,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Run the whole system on this machine until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --without-fulfilment"
+    after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --without-fulfilment\n  ledgerfold dev --break orders=OrderCancelled"
 )]
 pub(super) struct Dev {
     /// The port to listen on, on 127.0.0.1 only; 0 picks a free one.
@@ -51,6 +56,30 @@ pub(super) struct Dev {
     /// Do not confirm, reject or reserve by itself: for trying commands by hand. What fulfilment misses waits in its queue.
     #[arg(long, env = "LEDGERFOLD_WITHOUT_FULFILMENT")]
     without_fulfilment: bool,
+    /// Let a read model fail at every event of a type, to see on purpose what happens then.
+    #[arg(long = "break", value_name = "PROJECTION=EVENT_TYPE", value_parser = defect)]
+    defect: Option<Defect>,
+}
+
+/// A read model that fails on purpose.
+#[derive(Debug, Clone)]
+struct Defect {
+    projection: &'static str,
+    event_type: String,
+}
+
+/// A projection that folds, and a type that it knows.
+fn defect(text: &str) -> Result<Defect, String> {
+    let (name, event_type) = text.split_once('=').ok_or("a projection, '=' and an event type")?;
+    let projection = consumer(name).filter(|projection| match projection.kind {
+        Kind::SingleStream { .. } | Kind::MultiStream { .. } => true,
+        Kind::CommitIndex | Kind::Process => false,
+    });
+    let projection = projection.ok_or_else(|| format!("{name:?} is no projection that applies events one by one"))?;
+    if !(projection.knows)(event_type) {
+        return Err(format!("{name} does not know events of type {event_type:?}"));
+    }
+    Ok(Defect { projection: projection.name, event_type: event_type.to_owned() })
 }
 
 impl Default for Dev {
@@ -77,16 +106,20 @@ impl Dev {
         let resources = resources::create(&stack.clients, &names).await;
         let resources = resources.map_err(|error| Failure::from_error(&error))?;
         let stop = CancellationToken::new();
+        let projector = self.projector(&stack.clients, &names);
+        let operations = resources::operations(&stack.clients, &names, projector.clone());
         let mut mappings = start_fan_out(&stack, &resources, &stop).await?;
-        let system = System { stack: &stack, names: &names, stop: &stop };
+        let system = System { stack: &stack, names: &names, projector: &projector, stop: &stop };
         system.start_projectors(&resources, &mut mappings);
         if !self.without_fulfilment {
             system.start_fulfilment(&resources, &mut mappings);
         }
-        let api = api(&stack.clients, &names)?;
+        system.start_jobs(&operations, &resources, &mut mappings).await?;
+        let api = api(&stack.clients, &names, projector.clone(), operations)?;
         let address = listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
         let ended = ended()?;
         greet(&format!("http://{address}"), &self.data, &stack)?;
+        self.warn_of_defect()?;
         let served = tokio::select! {
             served = serve(listener, api, ended) => served,
             failure = unexpected_end(&mut mappings) => Err(failure),
@@ -95,6 +128,22 @@ impl Dev {
         finish(mappings).await;
         stack.stop().await;
         served.map(|()| Exit::Done)
+    }
+
+    fn projector(&self, clients: &Clients, names: &Names) -> Projector {
+        let projector = resources::projector(clients, names);
+        match &self.defect {
+            Some(Defect { projection, event_type }) => projector.broken(*projection, event_type),
+            None => projector,
+        }
+    }
+
+    fn warn_of_defect(&self) -> Result<(), Failure> {
+        let Some(Defect { projection, event_type }) = &self.defect else { return Ok(()) };
+        table::line(&format!(
+            "  BROKEN   {projection} FAILS at every {event_type}, as --break asks: its streams stand still until you start \
+             without it and run `ledgerfold projection resume {projection}`"
+        ))
     }
 
     async fn listen(&self) -> Result<TcpListener, Failure> {
@@ -106,9 +155,9 @@ impl Dev {
     }
 }
 
-fn api(clients: &Clients, names: &Names) -> Result<Api, Failure> {
+fn api(clients: &Clients, names: &Names, projector: Projector, operations: Operations) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
-    Ok(Api::new(resources::event_store(clients, names), resources::projector(clients, names), actor))
+    Ok(Api::new(resources::event_store(clients, names), projector, operations, actor))
 }
 
 /// Starts what Lambda would do for the table's stream: its records to fan-out.
@@ -131,24 +180,23 @@ async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &Cancellation
 struct System<'a> {
     stack: &'a Stack,
     names: &'a Names,
+    projector: &'a Projector,
     stop: &'a CancellationToken,
 }
 
 impl System<'_> {
     /// Starts what Lambda would do for the projections: each queue to its projector.
     fn start_projectors(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
-        let clients = &self.stack.clients;
-        let projector = resources::projector(clients, self.names);
         for Route { consumer, queue_url } in &resources.routes {
             let Some(projection) = ALL.into_iter().find(|projection| projection.name == consumer.name) else {
                 continue;
             };
-            let projector = ProjectorHandler::new(projection, projector.clone());
+            let projector = ProjectorHandler::new(projection, self.projector.clone()).with_pulse();
             let handler = move |event| {
                 let projector = projector.clone();
                 async move { Ok::<_, Infallible>(projector.handle(event).await) }
             };
-            mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
+            mappings.spawn(mapping(queue_url).run(self.stack.clients.sqs.clone(), handler, self.stop.clone()));
         }
     }
 
@@ -158,7 +206,7 @@ impl System<'_> {
         let fulfilment = FulfilmentHandler::new(
             resources::event_store(clients, self.names),
             resources::read_models(clients, self.names),
-            resources::projector(clients, self.names),
+            self.projector.clone(),
         );
         for Route { queue_url, .. } in resources.routes.iter().filter(|route| route.consumer == FULFILMENT.consumer()) {
             let fulfilment = fulfilment.clone();
@@ -168,6 +216,23 @@ impl System<'_> {
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
+    }
+
+    /// The same for jobs; and calls for those that an earlier life left undone.
+    async fn start_jobs(
+        &self,
+        operations: &Operations,
+        resources: &Resources,
+        mappings: &mut JoinSet<()>,
+    ) -> Result<(), Failure> {
+        for projection in consumers() {
+            let resumed = operations.resume_unfinished(&projection).await;
+            resumed.map_err(|error| Failure::new(format!("the job of {} cannot go on", projection.name), error))?;
+        }
+        let mapping = worker::mapping(&resources.rebuild_queue_url, JOB_WORKERS);
+        let sqs = self.stack.clients.sqs.clone();
+        mappings.spawn(worker::run(mapping, operations.clone(), sqs, self.stop.clone()));
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ mod audit;
 mod bench;
 mod dev;
 mod failure;
+mod projection;
 mod table;
 mod tables;
 mod target;
@@ -33,9 +34,11 @@ Examples:
   ledgerfold audit history order-6f0f…           what happened to an order
   ledgerfold audit verify --all --data .ledgerfold
                                                  is everything still what was written?
+  ledgerfold projection list                     how far the read models are, and what stands still
+  ledgerfold projection rebuild orders --wait    makes a read model anew, while the world goes on
   ledgerfold bench                               what a command costs, and how long it takes
 
-Exit status: 0 done, 1 a negative answer (verify found a break), 2 wrong use, 3 a failure.
+Exit status: 0 done, 1 a negative answer (verify found a break, a step was refused), 2 wrong use, 3 a failure.
 Without a command, `dev` runs. RUST_LOG=info shows a line for each command handled, RUST_LOG=eventstore=debug one for each operation
 of the event store, with what it cost.";
 
@@ -49,6 +52,9 @@ enum Command {
     /// Ask who did what, when and why; and whether it is still what was written.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// See how read models stand; rebuild, switch, resume and redrive them.
+    #[command(subcommand)]
+    Projection(projection::Command),
     /// Measure what the event store's operations cost, and how fast they are.
     Bench(bench::Bench),
 }
@@ -108,6 +114,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Dev(dev) => dev.run().await,
         Command::Tables(tables) => tables.run().await,
         Command::Audit(audit) => audit.run().await,
+        Command::Projection(command) => command.run().await,
         Command::Bench(bench) => bench.run().await,
     }
 }

@@ -45,6 +45,13 @@ pub(super) fn progress(text: &str) {
     }
 }
 
+/// Prints a line on standard error: what a person should know, and no program reads.
+pub(super) fn note(text: &str) {
+    progress("");
+    // A reader that has gone is no reason to stop.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// A yes or no as an exit status.
 pub(super) fn answer(positive: bool) -> Exit {
     if positive { Exit::Done } else { Exit::Negative }

@@ -37,12 +37,16 @@ impl Tables {
 }
 
 fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
-    let Resources { events, read_models, audit_index, routes } = resources;
+    let Resources { events, read_models, audit_index, routes, rebuild_queue_url } = resources;
     if as_json {
         let queues: Vec<_> = routes.iter().map(queue_json).collect();
-        return table::json(
-            &json!({"events": events, "read_models": read_models, "audit_index": audit_index, "queues": queues}),
-        );
+        return table::json(&json!({
+            "events": events,
+            "read_models": read_models,
+            "audit_index": audit_index,
+            "queues": queues,
+            "rebuild_queue": rebuild_queue_url,
+        }));
     }
     let mut rows = vec![
         ["table".to_owned(), "events".to_owned(), events.clone()],
@@ -54,6 +58,7 @@ fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
         let reader = if is_projection(route) { format!("projection {name}") } else { name.to_owned() };
         ["queue".to_owned(), reader, route.queue_url.clone()]
     }));
+    rows.push(["queue".to_owned(), "jobs of projections".to_owned(), rebuild_queue_url.clone()]);
     table::rows(["KIND", "FOR", "WHERE"], &rows)
 }
 

@@ -146,6 +146,9 @@ impl Tally {
 /// What a job came to. Kept until the next one ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
+    /// The job's number.
+    #[serde(default)]
+    pub job: u64,
     /// What was done.
     pub kind: JobKind,
     /// The generation that was filled or removed; none for a pass over all of them.

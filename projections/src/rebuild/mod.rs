@@ -116,6 +116,18 @@ pub enum RebuildError {
     Table(#[from] TableError),
 }
 
+impl RebuildError {
+    /// Whether the step makes no sense as things stand: nothing failed, and it is refused until something else is done.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Busy { .. } | Self::Kept { .. } | Self::NothingRuns | Self::NoOther => true,
+            Self::NotComplete { .. } | Self::NotBuilt { .. } | Self::NothingToRollBackTo => true,
+            Self::Active { .. } | Self::NoGeneration { .. } | Self::NoReadModel { .. } => true,
+            Self::Contention | Self::Project { .. } | Self::Queue(_) | Self::Read(_) | Self::Table(_) => false,
+        }
+    }
+}
+
 impl JobKind {
     /// The kind as a noun.
     pub fn word(self) -> &'static str {

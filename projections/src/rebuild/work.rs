@@ -228,6 +228,7 @@ impl Projector {
         };
         let other = generations.other.map(|other| other.number);
         generations.end(Report {
+            job: job.number,
             kind: job.kind,
             generation: other.filter(|_| job.kind != JobKind::Reconcile),
             complete: nothing_left && total.parked == 0 && total.damaged == 0,

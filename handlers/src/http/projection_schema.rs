@@ -1,0 +1,274 @@
+//! What operators send and get as JSON. Answers are written by the types of the engine; those named `…View` describe them.
+
+use chrono::{DateTime, Utc};
+use eventstore::StreamId;
+use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// How a job is cut.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"segments": 4}))]
+pub(crate) struct JobBody {
+    /// Into how many segments, which workers share; 4 if nothing is said.
+    #[serde(default)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 64)]
+    pub(crate) segments: Segments,
+}
+
+/// Into how many segments a job is cut.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "u32")]
+pub(crate) struct Segments(pub(crate) u32);
+
+impl Default for Segments {
+    fn default() -> Self {
+        Self(DEFAULT_SEGMENTS)
+    }
+}
+
+impl TryFrom<u32> for Segments {
+    type Error = String;
+
+    fn try_from(number: u32) -> Result<Self, String> {
+        let fits = (1..=MAX_SEGMENTS).contains(&number);
+        if fits { Ok(Self(number)) } else { Err(format!("must be a whole number from 1 to {MAX_SEGMENTS}")) }
+    }
+}
+
+/// What is set going again.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({}))]
+pub(crate) struct ResumeBody {
+    /// Only this stream; without it the job and every parked stream.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub(crate) stream: Option<StreamId>,
+}
+
+/// Whether to switch to what is not complete.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"accept_incomplete": false}))]
+pub(crate) struct SwitchBody {
+    /// Also to a generation in which streams stand still.
+    #[serde(default)]
+    pub(crate) accept_incomplete: bool,
+}
+
+/// What is given up.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"generation": 2}))]
+pub(crate) struct DropBody {
+    /// The generation's number; without it the one that is not read.
+    #[serde(default)]
+    pub(crate) generation: Option<u32>,
+}
+
+/// Every projection.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct ProjectionsView {
+    /// The projections.
+    projections: Vec<ProjectionView>,
+}
+
+/// How a projection stands.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct ProjectionView {
+    /// Its name.
+    name: String,
+    /// Whether it has rows that can be made anew.
+    read_model: bool,
+    /// The generation that is read.
+    active: u32,
+    /// The generation beside it.
+    other: Option<OtherView>,
+    /// What is being worked on.
+    job: Option<JobView>,
+    /// What the last job came to.
+    report: Option<ReportView>,
+    /// How many streams stand still, in all generations; 500 at most are counted in each.
+    parked: u64,
+    /// How far it is behind.
+    lag: LagView,
+}
+
+/// A generation that is not read.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct OtherView {
+    /// Its number.
+    number: u32,
+    /// What it is good for.
+    #[schema(pattern = "^(building|complete|incomplete|previous|removing)$")]
+    state: String,
+}
+
+/// How far a job has come.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct JobView {
+    /// Its number.
+    number: u64,
+    /// What is done.
+    #[schema(pattern = "^(rebuild|reconcile|remove)$")]
+    kind: String,
+    /// Which time the streams are gone through, from 0.
+    pass: u32,
+    /// Whether it stands still because somebody wanted it to.
+    paused: bool,
+    /// When it began.
+    started_at: DateTime<Utc>,
+    /// Into how many segments it is cut.
+    segments: u32,
+    /// How many of them are done in this pass.
+    segments_done: u32,
+    /// What was met in this pass.
+    tally: TallyView,
+    /// How many items the table has, about; null where that is not known.
+    items_expected: Option<u64>,
+    /// Items a second, in this pass.
+    items_per_second: f64,
+    /// How long this pass will take from now, in seconds; null where that cannot be told.
+    seconds_left: Option<u64>,
+}
+
+/// What was met.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct TallyView {
+    /// Items of commits read.
+    batches: u64,
+    /// Commits read.
+    commits: u64,
+    /// Events read.
+    events: u64,
+    /// Streams whose first commit was read.
+    streams: u64,
+    /// Of those, how many have something in the generation that is filled or checked.
+    present: u64,
+    /// Streams that were behind, and should not have been.
+    behind: u64,
+    /// Streams that stand still because of an event that cannot be applied.
+    parked: u64,
+    /// Rows removed.
+    removed: u64,
+    /// Events that were passed over because the projection does not know their type.
+    ignored: BTreeMap<String, u64>,
+}
+
+/// What a job came to.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct ReportView {
+    /// The job's number.
+    job: u64,
+    /// What was done.
+    #[schema(pattern = "^(rebuild|reconcile|remove)$")]
+    kind: String,
+    /// The generation that was filled or removed; null for a pass over all of them.
+    generation: Option<u32>,
+    /// Whether every stream has reached its end in every generation that was gone through.
+    complete: bool,
+    /// When it began.
+    started_at: DateTime<Utc>,
+    /// When it ended.
+    ended_at: DateTime<Utc>,
+    /// How often the streams were gone through.
+    passes: u32,
+    /// What the backfill met, of a rebuild; else what the first pass met.
+    first_pass: TallyView,
+    /// What the last pass met.
+    last_pass: TallyView,
+}
+
+/// How far a projection is behind.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct LagView {
+    /// Messages in its queue, waiting or in flight, about: at least so many commits are not applied yet.
+    messages: u64,
+    /// Messages in its dead-letter queue, about.
+    dead_letters: u64,
+    /// How long ago the newest event that is known to be applied had been recorded, in seconds; 0 when the queue is empty.
+    seconds: Option<u64>,
+}
+
+/// A page of the streams that stand still.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct ParkedView {
+    /// The streams.
+    streams: Vec<ParkedStreamView>,
+    /// Where to go on. There may be one on a page with fewer streams than asked for, even with none.
+    next_cursor: Option<String>,
+}
+
+/// A stream that stands still.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct ParkedStreamView {
+    /// The stream.
+    stream: String,
+    /// The generation in which it stands still.
+    generation: u32,
+    /// The version of the event that cannot be applied, where that is known.
+    version: Option<u64>,
+    /// Why not.
+    error: String,
+    /// When it was parked.
+    parked_at: DateTime<Utc>,
+}
+
+/// What was set going again.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct ResumptionView {
+    /// The job that goes on, if one was under way.
+    job: Option<u64>,
+    /// The streams that stood still, each in its generation.
+    streams: Vec<ResumedStreamView>,
+}
+
+/// What became of a stream that stood still.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct ResumedStreamView {
+    /// The stream.
+    stream: String,
+    /// The generation.
+    generation: u32,
+    /// The version at which it stood still, where that is known.
+    version: Option<u64>,
+    /// What became of it; a process manager is told of its streams and goes on with them by itself.
+    #[schema(pattern = "^(caught_up|parked|announced)$")]
+    state: String,
+    /// Why it still stands still.
+    reason: Option<String>,
+}
+
+/// What a redrive came to.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct RedrivenView {
+    /// How many messages were sent again; 10,000 at most are looked at.
+    sent: u64,
+    /// Those that stay, with the reason.
+    stays: Vec<StaysView>,
+    /// How many are in the dead-letter queue afterwards, about.
+    left: u64,
+}
+
+/// A message that stays in the dead-letter queue.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) struct StaysView {
+    /// The message's id.
+    message_id: String,
+    /// Its group.
+    group: String,
+    /// Why it stays.
+    reason: String,
+}

@@ -1,0 +1,155 @@
+//! A FIFO queue as its operators use it: sent to, taken from, counted.
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::BuildError;
+use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
+use aws_sdk_sqs::types::{
+    Message, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry as Entry,
+};
+use eventstore::Source;
+use std::sync::Arc;
+
+/// The most messages of a send or a receive (SQS's limit).
+const MAX_ENTRIES: usize = 10;
+/// How long a receive waits for a message, in seconds: without it SQS may answer "nothing" although there is something.
+const WAIT_S: i32 = 1;
+/// How long a message that was taken is nobody else's, in seconds: longer than what is done with ten of them.
+const TAKEN_S: i32 = 60;
+
+/// A FIFO queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Queue {
+    sqs: Client,
+    url: String,
+}
+
+/// A message to send.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing {
+    /// JSON.
+    pub(crate) body: String,
+    /// Handled in order within the group.
+    pub(crate) group: String,
+    /// The queue drops a second message of the group with it for five minutes; 128 characters at most.
+    pub(crate) deduplication_id: String,
+}
+
+/// Why a queue did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// There is none.
+    #[error("there is no queue {queue:?}: `ledgerfold tables create` makes it")]
+    Missing {
+        /// Its name.
+        queue: String,
+        /// SQS's answer.
+        #[source]
+        source: Source,
+    },
+    /// No answer, no rights, or a limit.
+    #[error("queue {queue:?} did not answer as it should")]
+    Failed {
+        /// Its name or address.
+        queue: String,
+        /// SQS's answer.
+        #[source]
+        source: Source,
+    },
+    /// It did not take some of the messages; the others it has.
+    #[error("queue {queue:?} did not take {count} messages, the first for {code}")]
+    Refused {
+        /// Its address.
+        queue: String,
+        /// How many.
+        count: usize,
+        /// SQS's code for the first.
+        code: String,
+    },
+}
+
+impl Queue {
+    /// The queue at that address.
+    pub(crate) fn new(sqs: Client, url: impl Into<String>) -> Self {
+        Self { sqs, url: url.into() }
+    }
+
+    /// The queue of that name.
+    pub(crate) async fn named(sqs: Client, name: &str) -> Result<Self, QueueError> {
+        let queue = name.to_owned();
+        match sqs.get_queue_url().queue_name(name).send().await {
+            Ok(answer) => match answer.queue_url {
+                Some(url) => Ok(Self { sqs, url }),
+                None => Err(QueueError::Failed { queue, source: plain("the answer has no queue URL") }),
+            },
+            Err(error) if error.as_service_error().is_some_and(GetQueueUrlError::is_queue_does_not_exist) => {
+                Err(QueueError::Missing { queue, source: Arc::new(error) })
+            }
+            Err(error) => Err(QueueError::Failed { queue, source: Arc::new(error) }),
+        }
+    }
+
+    /// Sends messages, ten at a time.
+    pub(crate) async fn send(&self, messages: &[Outgoing]) -> Result<(), QueueError> {
+        for messages in messages.chunks(MAX_ENTRIES) {
+            let entries = messages.iter().enumerate().map(|(id, message)| message.entry(id));
+            let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| self.failed(error))?;
+            let answer = self.sqs.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
+            let answer = answer.map_err(|error| self.failed(error))?;
+            if let Some(first) = answer.failed().first() {
+                let (count, code) = (answer.failed().len(), first.code().to_owned());
+                return Err(QueueError::Refused { queue: self.url.clone(), count, code });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up to ten messages for a minute; none when the queue has been empty for a second.
+    pub(crate) async fn take(&self) -> Result<Vec<Message>, QueueError> {
+        let most = i32::try_from(MAX_ENTRIES).unwrap_or(1);
+        let request = self.sqs.receive_message().queue_url(&self.url).max_number_of_messages(most);
+        let request = request.wait_time_seconds(WAIT_S).visibility_timeout(TAKEN_S);
+        let answer = request.message_system_attribute_names(MessageSystemAttributeName::All).send().await;
+        Ok(answer.map_err(|error| self.failed(error))?.messages.unwrap_or_default())
+    }
+
+    /// Removes a message that was taken.
+    pub(crate) async fn delete(&self, message: &Message) -> Result<(), QueueError> {
+        let request = self.sqs.delete_message().queue_url(&self.url);
+        let answer = request.set_receipt_handle(message.receipt_handle.clone()).send().await;
+        answer.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// Gives a message back that was taken.
+    pub(crate) async fn give_back(&self, message: &Message) -> Result<(), QueueError> {
+        let request = self.sqs.change_message_visibility().queue_url(&self.url).visibility_timeout(0);
+        let answer = request.set_receipt_handle(message.receipt_handle.clone()).send().await;
+        answer.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// How many messages are in it, about: waiting and in flight.
+    pub(crate) async fn count(&self) -> Result<u64, QueueError> {
+        let counted = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let request = self.sqs.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(counted.to_vec()));
+        let attributes = request.send().await.map_err(|error| self.failed(error))?.attributes.unwrap_or_default();
+        let number = |name| attributes.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        Ok(counted.iter().map(number).sum())
+    }
+
+    fn failed(&self, source: impl std::error::Error + Send + Sync + 'static) -> QueueError {
+        QueueError::Failed { queue: self.url.clone(), source: Arc::new(source) }
+    }
+}
+
+impl Outgoing {
+    fn entry(&self, id: usize) -> Result<Entry, BuildError> {
+        let entry = Entry::builder().id(id.to_string()).message_body(&self.body).message_group_id(&self.group);
+        entry.message_deduplication_id(&self.deduplication_id).build()
+    }
+}
+
+fn plain(text: &'static str) -> Source {
+    Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(text))
+}

@@ -1,0 +1,119 @@
+//! Redrive: what lies in a consumer's dead-letter queue is sent to its queue again.
+//!
+//! The dead-letter queue holds what could not be read twenty times, or what met a table that was down for that long. A
+//! message that can be read is sent as it is. Of one that cannot, its group still says which stream it was about, and the
+//! store says how far that has come: so the stream is announced by its address. A message leaves the dead-letter queue only
+//! when the queue has taken its successor.
+
+use crate::announcement::Announcement;
+use crate::operations::OperateError;
+use crate::queue::{Outgoing, Queue};
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use eventstore::{Consistency, EventStore, ReadError, StreamId};
+use serde::Serialize;
+
+/// The most messages that one call looks at.
+const MAX_MESSAGES: usize = 10_000;
+
+/// What a redrive needs.
+pub(crate) struct Redrive<'a> {
+    pub(crate) store: &'a EventStore,
+    pub(crate) queue: Queue,
+    pub(crate) dead_letters: Queue,
+}
+
+/// What a redrive came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Redriven {
+    /// How many messages were sent again; 10,000 at most are looked at.
+    pub sent: u64,
+    /// Those that stay, with the reason.
+    pub stays: Vec<Stays>,
+    /// How many are in the dead-letter queue afterwards, about. Behind one that stays there may be more of its group.
+    pub left: u64,
+}
+
+/// A message that stays in the dead-letter queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stays {
+    /// The message's id.
+    pub message_id: String,
+    /// Its group.
+    pub group: String,
+    /// Why it stays.
+    pub reason: String,
+}
+
+impl Redrive<'_> {
+    /// Looks at every message until the dead-letter queue gives out no more.
+    pub(crate) async fn run(&self) -> Result<Redriven, OperateError> {
+        let (mut redriven, mut kept) = (Redriven::default(), Vec::new());
+        let mut seen = 0;
+        while seen < MAX_MESSAGES {
+            let taken = self.dead_letters.take().await?;
+            if taken.is_empty() {
+                break;
+            }
+            seen += taken.len();
+            for message in taken {
+                match self.successor(&message).await? {
+                    Ok(successor) => {
+                        self.queue.send(&[successor]).await?;
+                        self.dead_letters.delete(&message).await?;
+                        redriven.sent += 1;
+                    }
+                    Err(reason) => {
+                        redriven.stays.push(Stays { message_id: id(&message), group: group(&message), reason });
+                        kept.push(message);
+                    }
+                }
+            }
+        }
+        // So that another try finds them at once.
+        for message in &kept {
+            self.dead_letters.give_back(message).await?;
+        }
+        redriven.left = self.dead_letters.count().await?;
+        Ok(redriven)
+    }
+
+    /// The message to send instead, or why there is none.
+    async fn successor(&self, message: &Message) -> Result<Result<Outgoing, String>, OperateError> {
+        let deduplication_id = format!("redrive:{}", id(message));
+        if let Some((stream, body)) = readable(message) {
+            return Ok(Ok(Outgoing { body, group: stream.to_string(), deduplication_id }));
+        }
+        let group = group(message);
+        let Ok(stream) = StreamId::new(&group) else {
+            return Ok(Err("it cannot be read, and its group is no stream".to_owned()));
+        };
+        let head = match self.store.head(&stream, Consistency::Strong).await {
+            Ok((head, _)) if head.version() > 0 => head,
+            Ok(_) => return Ok(Err(format!("it cannot be read, and the store has no stream {stream}"))),
+            Err(ReadError::Damaged(damaged)) => return Ok(Err(format!("it cannot be read, and {damaged}"))),
+            Err(error @ ReadError::Fault(_)) => return Err(error.into()),
+        };
+        let address = serde_json::to_string(&Announcement::address(stream, head.version()));
+        Ok(match address {
+            Ok(body) => Ok(Outgoing { body, group, deduplication_id }),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+}
+
+/// The stream and the body of an announcement that can be read to its end.
+fn readable(message: &Message) -> Option<(StreamId, String)> {
+    let body = message.body.clone()?;
+    let announcement: Announcement = serde_json::from_str(&body).ok()?;
+    Some((announcement.wake_up().ok()?.stream, body))
+}
+
+fn id(message: &Message) -> String {
+    message.message_id.clone().unwrap_or_default()
+}
+
+fn group(message: &Message) -> String {
+    let attributes = message.attributes.as_ref();
+    let group = attributes.and_then(|attributes| attributes.get(&MessageSystemAttributeName::MessageGroupId));
+    group.cloned().unwrap_or_default()
+}

@@ -1,0 +1,184 @@
+//! What stands still in a projection, and setting it going again.
+
+use crate::operations::{OperateError, Operations};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use eventstore::{Consistency, StreamId};
+use projections::{ListCursor, Parked, Projection, Resumed};
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// Streams that are told of again at once.
+const MAX_PAGE: u32 = 100;
+
+/// What was set going again.
+#[derive(Debug, Clone, Serialize)]
+pub struct Resumption {
+    /// The job that goes on, if one was under way.
+    pub job: Option<u64>,
+    /// The streams that stood still, each in its generation.
+    pub streams: Vec<ResumedStream>,
+}
+
+/// What became of a stream that stood still.
+#[derive(Debug, Clone, Serialize)]
+pub struct ResumedStream {
+    /// The stream.
+    pub stream: StreamId,
+    /// The generation.
+    pub generation: u32,
+    /// The version at which it stood still, where that is known.
+    pub version: Option<u64>,
+    /// What became of it.
+    pub state: ResumedState,
+    /// Why it still stands still.
+    pub reason: Option<String>,
+}
+
+/// What became of a stream that stood still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResumedState {
+    /// It has caught up.
+    CaughtUp,
+    /// It stands still as before.
+    Parked,
+    /// It was announced to its process manager, which goes on with it.
+    Announced,
+}
+
+impl Resumption {
+    /// Whether something still stands still.
+    pub fn is_stuck(&self) -> bool {
+        self.streams.iter().any(|stream| stream.state == ResumedState::Parked)
+    }
+}
+
+/// A page of the streams that stand still.
+#[derive(Debug, Clone, Serialize)]
+pub struct ParkedStreams {
+    /// The streams: those of the generation that is read first, each generation's newest first.
+    pub streams: Vec<Parked>,
+    /// Where to go on. There may be one on a page with fewer streams than asked for, even with none.
+    pub next_cursor: Option<ParkedCursor>,
+}
+
+/// A place in the list of the streams that stand still: text that is safe in a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedCursor {
+    generation: u32,
+    behind: Option<ListCursor>,
+}
+
+/// A text is no place in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be one that an earlier answer to the same question gave as next_cursor")]
+pub struct ForeignCursor;
+
+impl fmt::Display for ParkedCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let json = serde_json::to_vec(&(self.generation, &self.behind)).map_err(|_| fmt::Error)?;
+        f.write_str(&URL_SAFE_NO_PAD.encode(json))
+    }
+}
+
+impl FromStr for ParkedCursor {
+    type Err = ForeignCursor;
+
+    fn from_str(text: &str) -> Result<Self, ForeignCursor> {
+        let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| ForeignCursor)?;
+        let (generation, behind): (u32, Option<ListCursor>) =
+            serde_json::from_slice(&json).map_err(|_| ForeignCursor)?;
+        if behind.as_ref().is_none_or(ListCursor::fits) { Ok(Self { generation, behind }) } else { Err(ForeignCursor) }
+    }
+}
+
+impl Serialize for ParkedCursor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Operations {
+    /// Sets going again what stands still: the job if there is one, whether it was paused or its calls were lost, and every
+    /// parked stream; or only that stream.
+    ///
+    /// # Errors
+    /// [`OperateError`]; what was set going until then goes on.
+    pub async fn resume(&self, projection: &Projection, stream: Option<&StreamId>) -> Result<Resumption, OperateError> {
+        let job = match stream {
+            Some(_) => None,
+            None => self.resume_job(projection).await?,
+        };
+        if !projection.is_read_model() {
+            return Ok(Resumption { job, streams: self.tell_again(projection, stream).await? });
+        }
+        let resumed = match stream {
+            Some(stream) => self.projector.resume_stream(projection, stream).await?,
+            None => self.projector.resume_all(projection).await?,
+        };
+        Ok(Resumption { job, streams: resumed.into_iter().map(caught_up).collect() })
+    }
+
+    /// Tells a process manager of the streams that stand still, and only then forgets that they do: their effects are not done
+    /// here, and its own handler parks them again if they still cannot be handled.
+    async fn tell_again(
+        &self,
+        projection: &Projection,
+        stream: Option<&StreamId>,
+    ) -> Result<Vec<ResumedStream>, OperateError> {
+        let reason = format!("resume:{}", Uuid::now_v7());
+        let (mut told, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = self.parked(projection, MAX_PAGE, cursor.as_ref()).await?;
+            for parked in page.streams.into_iter().filter(|parked| stream.is_none_or(|only| *only == parked.stream)) {
+                let (head, _) = self.store.head(&parked.stream, Consistency::Strong).await?;
+                let behind = vec![(parked.stream.clone(), head.version())];
+                self.announce(projection, &reason, behind).await?;
+                self.projector.unpark(projection, &parked).await?;
+                told.push(resumed_stream(parked, ResumedState::Announced, None));
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(told);
+            }
+        }
+    }
+
+    /// A page of the streams that stand still, in every generation that is written. Eventually consistent.
+    ///
+    /// # Errors
+    /// [`OperateError`].
+    pub async fn parked(
+        &self,
+        projection: &Projection,
+        limit: u32,
+        cursor: Option<&ParkedCursor>,
+    ) -> Result<ParkedStreams, OperateError> {
+        let status = self.projector.status(projection).await?;
+        let other = status.other.map(|other| other.number);
+        let start = ParkedCursor { generation: status.active, behind: None };
+        let ParkedCursor { generation, behind } = cursor.unwrap_or(&start);
+        let page = self.projector.parked(projection, *generation, limit, behind.as_ref()).await?;
+        let next = match (page.next, other) {
+            (Some(behind), _) => Some(ParkedCursor { generation: *generation, behind: Some(behind) }),
+            (None, Some(other)) if *generation == status.active => {
+                Some(ParkedCursor { generation: other, behind: None })
+            }
+            (None, _) => None,
+        };
+        Ok(ParkedStreams { streams: page.streams, next_cursor: next })
+    }
+}
+
+fn caught_up(resumed: Resumed) -> ResumedStream {
+    let reason = resumed.reason();
+    let state = if reason.is_some() { ResumedState::Parked } else { ResumedState::CaughtUp };
+    resumed_stream(resumed.parked, state, reason)
+}
+
+fn resumed_stream(parked: Parked, state: ResumedState, reason: Option<String>) -> ResumedStream {
+    ResumedStream { stream: parked.stream, generation: parked.generation, version: parked.version, state, reason }
+}

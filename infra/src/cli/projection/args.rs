@@ -1,0 +1,192 @@
+//! What `ledgerfold projection` takes.
+
+use crate::cli::Common;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use eventstore::StreamId;
+use handlers::{ParkedCursor, consumer, consumers};
+use projections::Projection;
+use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
+
+/// What can be done with projections.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = GROUP)]
+pub(in crate::cli) enum Command {
+    /// Show all projections: generations, jobs, what stands still, how far they are behind.
+    #[command(
+        after_help = "Examples:\n  ledgerfold projection list\n  ledgerfold projection list --data .ledgerfold --json"
+    )]
+    List(List),
+    /// Show how a projection stands, and what its last job came to.
+    #[command(
+        after_help = "Examples:\n  ledgerfold projection status orders\n  ledgerfold projection status orders --json"
+    )]
+    Status(Named),
+    /// Make a read model anew as a second generation, while the world goes on and readers see the first.
+    #[command(
+        after_help = "Examples:\n  ledgerfold projection rebuild orders --wait\n  ledgerfold projection rebuild bestsellers --segments 16\n  ledgerfold projection rebuild orders --data .ledgerfold --wait\n\nWith --wait, exit 1 if streams stand still in the new generation."
+    )]
+    Rebuild(Cut),
+    /// Let a job stand still until it is resumed.
+    #[command(after_help = "Examples:\n  ledgerfold projection pause orders")]
+    Pause(Named),
+    /// Set going again what stands still: a paused or forgotten job, and every stream that was parked. Exit 1 if a stream still
+    /// stands still.
+    #[command(
+        after_help = "Examples:\n  ledgerfold projection resume orders\n  ledgerfold projection resume orders --stream order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e\n  ledgerfold projection resume orders --wait"
+    )]
+    Resume(Resume),
+    /// Give a job up. What a rebuild had written is removed.
+    #[command(after_help = "Examples:\n  ledgerfold projection cancel orders")]
+    Cancel(Step),
+    /// Let readers see the generation that was built. The other one is kept up to date until it is dropped.
+    #[command(
+        after_help = "Examples:\n  ledgerfold projection switch orders\n  ledgerfold projection switch orders --accept-incomplete --wait"
+    )]
+    Switch(Switch),
+    /// Let readers see again what they saw before a switch.
+    #[command(after_help = "Examples:\n  ledgerfold projection rollback orders")]
+    Rollback(Step),
+    /// Give the generation up that is not read, and remove its rows.
+    #[command(
+        after_help = "Examples:\n  ledgerfold projection drop orders --wait\n  ledgerfold projection drop orders --generation 2"
+    )]
+    Drop(Drop),
+    /// Go through all streams and catch up those that are behind: a lost message is made good.
+    #[command(after_help = "Examples:\n  ledgerfold projection reconcile orders --wait")]
+    Reconcile(Cut),
+    /// Send what lies in the dead-letter queue again: messages as they are, or the address of what they were about. Exit 1 if
+    /// one stays.
+    #[command(
+        after_help = "Examples:\n  ledgerfold projection redrive orders\n\nOf jobs nothing needs to be sent again: `projection resume` calls for all that is not done."
+    )]
+    Redrive(Named),
+    /// Show the streams that stand still because of an event that cannot be applied, and why.
+    #[command(
+        after_help = "Examples:\n  ledgerfold projection parked orders\n  ledgerfold projection parked orders --limit 20 --json"
+    )]
+    Parked(Parked),
+}
+
+const GROUP: &str = "\
+Examples:
+  ledgerfold projection list
+  ledgerfold projection rebuild orders --wait     then
+  ledgerfold projection switch orders             and, if it was a mistake,
+  ledgerfold projection rollback orders           or, if it was none,
+  ledgerfold projection drop orders --wait
+
+A job is worked on by `ledgerfold dev`, or on AWS by its function, and goes on without whoever began it. With --data, the folder of a
+stopped `dev`, it is worked on here while --wait is given. If a program died between a step and the news of it, `resume` tells again.
+Exit status: 0 done, 1 a negative answer (refused as things stand, incomplete, a stream still stands still), 2 wrong use, 3 a failure,
+or stopped while waiting.";
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct List {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Named {
+    /// The projection.
+    #[arg(value_name = "NAME", value_parser = known())]
+    pub(super) projection: Projection,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// A step that may begin a job.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Step {
+    #[command(flatten)]
+    pub(super) named: Named,
+    /// Wait for the end of the job.
+    #[arg(long)]
+    pub(super) wait: bool,
+}
+
+/// A job of as many segments as are wanted.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Cut {
+    #[command(flatten)]
+    pub(super) named: Named,
+    /// Into how many segments the work is cut, which workers share.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEGMENTS, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SEGMENTS)))]
+    pub(super) segments: u32,
+    /// Wait for the end of the job.
+    #[arg(long)]
+    pub(super) wait: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Resume {
+    #[command(flatten)]
+    pub(super) step: Step,
+    /// Only this stream.
+    #[arg(long, conflicts_with = "wait")]
+    pub(super) stream: Option<StreamId>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Switch {
+    #[command(flatten)]
+    pub(super) step: Step,
+    /// Also to a generation in which streams stand still.
+    #[arg(long)]
+    pub(super) accept_incomplete: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Drop {
+    #[command(flatten)]
+    pub(super) step: Step,
+    /// Only if it is this one.
+    #[arg(long, value_name = "N")]
+    pub(super) generation: Option<u32>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Parked {
+    #[command(flatten)]
+    pub(super) named: Named,
+    /// How many streams to show at most.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(super) limit: u32,
+    /// Where an earlier answer ended.
+    #[arg(long)]
+    pub(super) cursor: Option<ParkedCursor>,
+}
+
+impl Command {
+    /// Which system it speaks to.
+    pub(super) fn common(&self) -> &Common {
+        match self {
+            Self::List(List { common }) => common,
+            Self::Status(named) | Self::Pause(named) | Self::Redrive(named) => &named.common,
+            Self::Rebuild(cut) | Self::Reconcile(cut) => &cut.named.common,
+            Self::Cancel(step) | Self::Rollback(step) => &step.named.common,
+            Self::Resume(resume) => &resume.step.named.common,
+            Self::Switch(switch) => &switch.step.named.common,
+            Self::Drop(drop) => &drop.step.named.common,
+            Self::Parked(parked) => &parked.named.common,
+        }
+    }
+
+    /// Whether it waits for the end of a job.
+    pub(super) fn waits(&self) -> bool {
+        match self {
+            Self::Rebuild(cut) | Self::Reconcile(cut) => cut.wait,
+            Self::Cancel(step) | Self::Rollback(step) => step.wait,
+            Self::Resume(resume) => resume.step.wait,
+            Self::Switch(switch) => switch.step.wait,
+            Self::Drop(drop) => drop.step.wait,
+            Self::List(_) | Self::Status(_) | Self::Pause(_) | Self::Redrive(_) | Self::Parked(_) => false,
+        }
+    }
+}
+
+/// One of the names that there are; clap lists them.
+fn known() -> impl TypedValueParser<Value = Projection> {
+    let names = PossibleValuesParser::new(consumers().iter().map(|projection| projection.name));
+    names.try_map(|name| consumer(&name).ok_or("there is no such projection"))
+}

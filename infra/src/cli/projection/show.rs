@@ -1,0 +1,151 @@
+//! Answers for people.
+
+use super::report::{grouped, lines, standing};
+use super::wait::{Ending, Outcome};
+use crate::cli::failure::Failure;
+use crate::cli::table;
+use eventstore::time_text;
+use handlers::{Lag, ParkedStreams, Redriven, ResumedState, ResumedStream, Resumption, View};
+
+/// All projections, a row each.
+pub(super) fn list(views: &[View]) -> Result<(), Failure> {
+    let rows: Vec<_> = views.iter().map(row).collect();
+    table::rows(["NAME", "READ", "BESIDE IT", "JOB", "PARKED", "WAITING", "DEAD", "BEHIND"], &rows)
+}
+
+fn row(View { status, lag }: &View) -> [String; 8] {
+    let other = status.other.map(|other| format!("{} {}", other.number, other.state.word()));
+    let job = status.job.as_ref().map(|job| {
+        let paused = if job.paused { ", paused" } else { "" };
+        format!("{} {}{paused}", job.kind.word(), job.number)
+    });
+    [
+        status.name.to_owned(),
+        if status.read_model { status.active.to_string() } else { "-".to_owned() },
+        other.unwrap_or_else(|| "-".to_owned()),
+        job.unwrap_or_else(|| "-".to_owned()),
+        status.parked.to_string(),
+        lag.messages.to_string(),
+        lag.dead_letters.to_string(),
+        seconds(lag),
+    ]
+}
+
+fn seconds(lag: &Lag) -> String {
+    lag.seconds.map_or_else(|| "not known".to_owned(), |seconds| format!("{} s", grouped(seconds)))
+}
+
+/// One projection.
+pub(super) fn status(View { status, lag }: &View) -> Result<(), Failure> {
+    table::line(status.name)?;
+    if status.read_model {
+        table::line(&format!("  read     generation {}", status.active))?;
+    }
+    if let Some(other) = status.other {
+        table::line(&format!("  beside   generation {}, {}", other.number, other.state.word()))?;
+    }
+    if let Some(job) = &status.job {
+        table::line(&format!("  job      {}", standing(status, job)))?;
+    }
+    table::line(&format!("  parked   {} streams", grouped(status.parked)))?;
+    let Lag { messages, dead_letters, .. } = lag;
+    table::line(&format!("  queue    {messages} messages, {dead_letters} dead letters, behind: {}", seconds(lag)))?;
+    if let Some(report) = &status.report {
+        table::line("the last job:")?;
+        lines(status.name, report).iter().try_for_each(|line| table::line(line))?;
+    }
+    Ok(())
+}
+
+/// A job that was begun, and nobody waits for.
+pub(super) fn begun(view: &View, job: Option<u64>, is_folder: bool) -> Result<(), Failure> {
+    let status = &view.status;
+    match &status.job {
+        Some(job) => table::line(&standing(status, job))?,
+        None => match (job, &status.report) {
+            (Some(job), Some(report)) if report.job == job => {
+                lines(status.name, report).iter().try_for_each(|line| table::line(line))?;
+            }
+            _ => table::line(&format!("{}: nothing is under way", status.name))?,
+        },
+    }
+    if is_folder && status.job.is_some() { nobody_works(status.name) } else { Ok(()) }
+}
+
+fn nobody_works(name: &str) -> Result<(), Failure> {
+    table::line(&format!(
+        "nobody works on it until `ledgerfold dev` runs on the folder, or `ledgerfold projection resume {name} --wait`"
+    ))
+}
+
+/// A job that somebody has waited for.
+pub(super) fn ending(ending: &Ending) -> Result<(), Failure> {
+    let View { status, .. } = &ending.view;
+    let name = status.name;
+    match ending.outcome {
+        Outcome::Ended => {
+            let report = ending.report().map(|report| lines(name, report)).unwrap_or_default();
+            report.iter().try_for_each(|line| table::line(line))?;
+            if !status.read_model {
+                return Ok(());
+            }
+            let other = status.other.map(|other| format!(", generation {} is {}", other.number, other.state.word()));
+            table::line(&format!("generation {} is read{}", status.active, other.unwrap_or_default()))
+        }
+        Outcome::Paused => {
+            let job = status.job.as_ref().map(|job| standing(status, job)).unwrap_or_default();
+            table::line(&format!("{job}\nit is paused: `ledgerfold projection resume {name}` lets it go on"))
+        }
+        Outcome::Gone => table::line(&format!(
+            "the job was given up, or another one has followed: `ledgerfold projection status {name}` tells"
+        )),
+    }
+}
+
+/// What was set going again.
+pub(super) fn resumed(resumption: &Resumption, name: &str, nobody: bool) -> Result<(), Failure> {
+    resumption.streams.iter().try_for_each(|stream| table::line(&outcome(stream)))?;
+    match resumption.job {
+        Some(job) => table::line(&format!("job {job} of {name} goes on"))?,
+        None if resumption.streams.is_empty() => table::line(&format!("nothing of {name} stood still"))?,
+        None => {}
+    }
+    if nobody && resumption.job.is_some() { nobody_works(name) } else { Ok(()) }
+}
+
+fn outcome(resumed: &ResumedStream) -> String {
+    let ResumedStream { stream, generation, version, state, reason } = resumed;
+    let version = version.map(|version| format!(" at version {version}")).unwrap_or_default();
+    match state {
+        ResumedState::CaughtUp => format!("{stream} has caught up in generation {generation}"),
+        ResumedState::Announced => format!("{stream} was announced, and goes on by itself"),
+        ResumedState::Parked => {
+            let reason = reason.as_deref().unwrap_or_default();
+            format!("{stream} STILL stands still in generation {generation}{version}: {reason}")
+        }
+    }
+}
+
+/// What a redrive came to.
+pub(super) fn redriven(redriven: &Redriven) -> Result<(), Failure> {
+    for stays in &redriven.stays {
+        table::line(&format!("{} of group {:?} stays: {}", stays.message_id, stays.group, stays.reason))?;
+    }
+    let (sent, stay, left) = (grouped(redriven.sent), redriven.stays.len(), grouped(redriven.left));
+    table::line(&format!("sent again: {sent}, stay: {stay}, now in the dead-letter queue: {left}"))
+}
+
+/// Streams that stand still.
+pub(super) fn parked(page: &ParkedStreams) -> Result<(), Failure> {
+    let rows = page.streams.iter().map(|parked| {
+        let version = parked.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
+        let (stream, generation) = (parked.stream.to_string(), parked.generation.to_string());
+        [stream, generation, version, time_text(parked.parked_at), parked.error.clone()]
+    });
+    let rows: Vec<_> = rows.collect();
+    table::rows(["STREAM", "GENERATION", "VERSION", "PARKED AT", "ERROR"], &rows)?;
+    match &page.next_cursor {
+        Some(cursor) => table::line(&format!("… go on with --cursor {cursor}")),
+        None => Ok(()),
+    }
+}
