@@ -4,6 +4,7 @@
 //! the store says, exactly once, under duplicates, reordering, loss and concurrent projectors. [`ReadModels`] is the table.
 //! [`events`] says how the bookshop's events are stored.
 
+pub mod audit;
 pub mod bestsellers;
 pub mod events;
 mod freshness;

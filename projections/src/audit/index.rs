@@ -1,0 +1,165 @@
+//! Entering commits, each behind the one before it in its stream.
+
+use super::entry::{COMMAND, Found, RANK, day_item, key_of, text_of};
+use super::memory::Memory;
+use super::table::Table;
+use crate::read_models::TableError;
+use crate::row::Item;
+use aws_sdk_dynamodb::Client;
+use eventstore::{Commit, Damage, Damaged, Direction, EventStore, Page, ReadError, StreamId};
+use std::collections::{HashMap, HashSet};
+
+/// The most events of a page in which the end of the entries is looked for: its commits are asked for in one request.
+const LOOK_EVENTS: u32 = 100;
+/// The most events that are entered from one page.
+const MEND_EVENTS: u32 = 500;
+
+/// The audit index: a table, and what this process remembers of it. Clones share the memory.
+#[derive(Clone)]
+pub struct AuditIndex {
+    pub(super) table: Table,
+    memory: Memory,
+}
+
+/// Why commits could not be entered. Those before the one that failed are; the call can be repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The table did not answer.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The store did not give what is missing.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl AuditIndex {
+    /// The index in the table of that name, which [`AuditIndex::create_table`] or your own template makes.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { table: Table { client, name: table.into() }, memory: Memory::new() }
+    }
+
+    /// Makes the table with its indexes and waits until it can be used. Does nothing where it is there.
+    ///
+    /// # Errors
+    /// [`TableError`] when DynamoDB does not make it.
+    pub async fn create_table(&self) -> Result<(), TableError> {
+        self.table.create().await
+    }
+
+    /// Enters commits of one stream that follow each other, oldest first; what is missing before them comes from the store.
+    ///
+    /// A commit costs one request where it begins its stream or this process has entered the one before it, and three
+    /// otherwise; a longer gap is mended page by page. One more for the first commit of a day.
+    ///
+    /// # Errors
+    /// [`IndexError`]; a stream that lacks commits before those given is damaged.
+    pub async fn index(
+        &self,
+        store: &EventStore,
+        generation: u32,
+        stream: &StreamId,
+        commits: &[Commit],
+    ) -> Result<(), IndexError> {
+        for commit in commits {
+            let indexed = self.memory.indexed(generation, stream);
+            if commit.last_version() <= indexed {
+                continue;
+            }
+            if commit.version > indexed + 1 {
+                self.mend(store, generation, stream, commit.version - 1).await?;
+            }
+            self.enter(generation, stream, commit).await?;
+        }
+        Ok(())
+    }
+
+    /// For each stream's commit, whether its entry is there: then the stream is indexed whole up to it. Strongly consistent.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn entered(&self, generation: u32, commits: &[(StreamId, Commit)]) -> Result<Vec<bool>, TableError> {
+        let keys: Vec<Item> = commits.iter().map(|(stream, commit)| key_of(generation, stream, commit)).collect();
+        self.stand(&keys).await
+    }
+
+    /// Enters what is missing of the stream up to the version, which ends a commit.
+    async fn mend(
+        &self,
+        store: &EventStore,
+        generation: u32,
+        stream: &StreamId,
+        version: u64,
+    ) -> Result<(), IndexError> {
+        let mut indexed = self.find_indexed(store, generation, stream, version).await?;
+        self.memory.note_indexed(generation, stream, indexed);
+        if indexed < version {
+            tracing::debug!(%stream, generation, indexed, version, "mending a gap of the audit index from the store");
+        }
+        while indexed < version {
+            let page = store.read(stream, indexed + 1, Direction::Forwards, MEND_EVENTS).await?;
+            if page.commits.is_empty() {
+                return Err(hole(stream, indexed + 1, version + 1));
+            }
+            for commit in page.commits.iter().filter(|commit| commit.last_version() <= version) {
+                self.enter(generation, stream, commit).await?;
+            }
+            indexed = page.commits.last().map_or(version, Commit::last_version);
+        }
+        Ok(())
+    }
+
+    /// Up to which version the stream is indexed, looked for from `version` backwards; 0 where nothing is.
+    async fn find_indexed(
+        &self,
+        store: &EventStore,
+        generation: u32,
+        stream: &StreamId,
+        version: u64,
+    ) -> Result<u64, IndexError> {
+        // Nearly always, the very commit before has its entry.
+        let (mut from, mut limit) = (version, 1);
+        loop {
+            let Page { commits, next, .. } = store.read(stream, from, Direction::Backwards, limit).await?;
+            let found = commits.first().map_or(0, Commit::last_version);
+            if found != from {
+                return Err(hole(stream, found + 1, from + 1));
+            }
+            let keys: Vec<Item> = commits.iter().map(|commit| key_of(generation, stream, commit)).collect();
+            let standing = self.stand(&keys).await?;
+            let newest = commits.iter().zip(standing).find_map(|(commit, stands)| stands.then_some(commit));
+            match (newest, next) {
+                (Some(commit), _) => return Ok(commit.last_version()),
+                (None, Some(next)) => (from, limit) = (next, LOOK_EVENTS),
+                (None, None) => return Ok(0),
+            }
+        }
+    }
+
+    /// Writes the commit's entry. The day comes first, so that no entry is ever in a day that a search does not know.
+    async fn enter(&self, generation: u32, stream: &StreamId, commit: &Commit) -> Result<(), TableError> {
+        let day = commit.recorded_at.date_naive();
+        if !self.memory.has_day(generation, day) {
+            self.table.put(day_item(generation, day)).await?;
+            self.memory.note_day(generation, day);
+        }
+        self.table.put(Found::of(stream, commit).to_item(generation)).await?;
+        self.memory.note_indexed(generation, stream, commit.last_version());
+        Ok(())
+    }
+
+    /// For each key, whether an item stands there.
+    async fn stand(&self, keys: &[Item]) -> Result<Vec<bool>, TableError> {
+        let place = |item: &Item| Some((text_of(item, COMMAND)?.to_owned(), text_of(item, RANK)?.to_owned()));
+        // DynamoDB refuses a request that names a key twice.
+        let distinct: HashMap<_, &Item> = keys.iter().map(|key| (place(key), key)).collect();
+        let distinct: Vec<Item> = distinct.into_values().cloned().collect();
+        let standing: HashSet<_> = self.table.existing(&distinct).await?.iter().map(place).collect();
+        Ok(keys.iter().map(|key| standing.contains(&place(key))).collect())
+    }
+}
+
+/// The stream does not have the events before `found`.
+fn hole(stream: &StreamId, version: u64, found: u64) -> IndexError {
+    let damaged = Damaged { stream: stream.to_string(), version, damage: Damage::Hole { found } };
+    IndexError::Read(damaged.into())
+}
