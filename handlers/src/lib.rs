@@ -3,10 +3,12 @@
 //! | entry | from | to |
 //! |---|---|---|
 //! | [`http::router`] | HTTP requests | commands, reads, audit answers |
+//! | [`audit::AuditTrail`] | a reader's questions | answers about the past |
 //! | [`FanOut::handle`] | records of the event table's stream | messages in a FIFO queue a consumer |
 //! | [`ProjectorHandler::handle`] | messages of a projection's queue | rows of its read model |
 
 mod announcement;
+pub mod audit;
 mod fan_out;
 pub mod http;
 mod models;

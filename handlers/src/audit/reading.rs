@@ -4,6 +4,7 @@ use crate::models::ACCESS;
 use chrono::{DateTime, Utc};
 use domain::access::{self, AccessEvent, AccessLog, ReadAuditTrail};
 use eventstore::{CommandHandler, Envelope, EventStore, Hash, Id, Request, StreamId};
+use projections::audit::AuditIndex;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,6 +19,7 @@ const DIGEST_BYTES: usize = 8;
 #[derive(Clone)]
 pub struct AuditTrail {
     store: EventStore,
+    index: AuditIndex,
     access: CommandHandler<AccessLog, AccessEvent, Infallible>,
 }
 
@@ -25,6 +27,7 @@ pub struct AuditTrail {
 #[derive(Clone)]
 pub struct OpenTrail {
     pub(super) store: EventStore,
+    pub(super) index: AuditIndex,
 }
 
 /// Who reads, and for which business process.
@@ -78,10 +81,10 @@ impl Call {
 }
 
 impl AuditTrail {
-    /// The audit trail of the store.
-    pub fn new(store: EventStore) -> Self {
+    /// The audit trail of the store, in which the index finds.
+    pub fn new(store: EventStore, index: AuditIndex) -> Self {
         let access = CommandHandler::new(store.clone(), ACCESS);
-        Self { store, access }
+        Self { store, index, access }
     }
 
     /// Records that the reader asks that, in the stream of the reader's readings of today (UTC), and opens the trail.
@@ -100,7 +103,7 @@ impl AuditTrail {
         let request = request(reader, &command, SystemTime::now().into())?;
         let recorded = self.access.handle(request, move |log| access::decide(log, &command)).await;
         recorded.map_err(|error| NotRecorded(error.into()))?;
-        Ok(OpenTrail { store: self.store.clone() })
+        Ok(OpenTrail { store: self.store.clone(), index: self.index.clone() })
     }
 }
 

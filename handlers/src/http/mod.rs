@@ -10,6 +10,8 @@ mod reads;
 mod schema;
 mod stock;
 
+pub(crate) use schema::{AuditedEvent, FoundEvent, FoundEvents, History, StreamHead};
+
 use crate::models::{ORDER, STOCK};
 use axum::Json;
 use axum::Router;
