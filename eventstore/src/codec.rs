@@ -2,7 +2,7 @@
 
 use crate::upcast::{self, Lifted, Upcaster};
 use crate::{Event, NewEvent, SnapshotCodec, StreamId};
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -101,7 +101,10 @@ pub enum Untranslatable {
         /// The type's name today.
         becomes: &'static str,
     },
-    /// Today's event has no such type, or its data are of another shape.
+    /// The program knows no event of that type.
+    #[error("the type is not known here")]
+    UnknownType,
+    /// Its data are of another shape.
     #[error("it is not of the shape of its schema")]
     Shape(#[from] serde_json::Error),
 }
@@ -146,6 +149,11 @@ impl<E: Serialize> EventCodec<E> {
 }
 
 impl<E: DeserializeOwned> EventCodec<E> {
+    /// Whether events of the type can be read, in some schema version at least.
+    pub fn knows(&self, event_type: &str) -> bool {
+        self.upcasters.iter().any(|upcaster| upcaster.event_type == event_type) || knows::<E>(event_type)
+    }
+
     /// The event from what was stored, lifted to today's shape if it is of an older one. Data of the newest schema
     /// version are parsed once, right into the event.
     ///
@@ -153,10 +161,16 @@ impl<E: DeserializeOwned> EventCodec<E> {
     /// [`CodecError`] for all that [`Untranslatable`] lists.
     pub fn decode(&self, event: &NewEvent) -> Result<E, CodecError> {
         let decoded = upcast::lift(self.upcasters, event).and_then(|lifted| match lifted {
-            None => Ok(untag(&event.event_type, &*event.data)?),
-            Some(Lifted { event_type, data }) => Ok(untag(event_type, data)?),
+            None => untag(&event.event_type, &*event.data),
+            Some(Lifted { event_type, data }) => untag(event_type, data),
         });
-        decoded.map_err(|source| CodecError { event_type: event.event_type.clone(), schema: event.schema, source })
+        let (event_type, schema) = (&event.event_type, event.schema);
+        decoded.map_err(|source| {
+            // A type that was never heard of has no newest schema either.
+            let unknown = matches!(source, Untranslatable::Newer { .. }) && !self.knows(event_type);
+            let source = if unknown { Untranslatable::UnknownType } else { source };
+            CodecError { event_type: event_type.clone(), schema, source }
+        })
     }
 }
 
@@ -178,8 +192,35 @@ struct Untagged<'a, D> {
 fn untag<'de, E: Deserialize<'de>, D: IntoDeserializer<'de, serde_json::Error>>(
     event_type: &str,
     data: D,
-) -> serde_json::Result<E> {
-    E::deserialize(MapAccessDeserializer::new(Untagged { event_type: Some(event_type), data: Some(data) }))
+) -> Result<E, Untranslatable> {
+    let tagged = Untagged { event_type: Some(event_type), data: Some(data) };
+    let event = E::deserialize(MapAccessDeserializer::new(tagged));
+    event.map_err(|error| if knows::<E>(event_type) { error.into() } else { Untranslatable::UnknownType })
+}
+
+/// Whether there is a variant for the type: serde is given the type alone, and asked what it stumbles over.
+fn knows<'de, E: Deserialize<'de>>(event_type: &str) -> bool {
+    let probe = MapDeserializer::new(std::iter::once(("type", event_type)));
+    !matches!(E::deserialize(probe), Err(Stumble::UnknownVariant))
+}
+
+/// What serde stumbled over.
+#[derive(Debug, thiserror::Error)]
+enum Stumble {
+    #[error("no variant of that name")]
+    UnknownVariant,
+    #[error("something else")]
+    Other,
+}
+
+impl serde::de::Error for Stumble {
+    fn custom<T: std::fmt::Display>(_: T) -> Self {
+        Self::Other
+    }
+
+    fn unknown_variant(_: &str, _: &'static [&'static str]) -> Self {
+        Self::UnknownVariant
+    }
 }
 
 impl<'de, D: IntoDeserializer<'de, serde_json::Error>> MapAccess<'de> for Untagged<'_, D> {

@@ -73,6 +73,17 @@ impl EventStore {
         Ok(ScanPage { batches, next, usage })
     }
 
+    /// How many items the table has, snapshots among them, as DynamoDB counts them every six hours or so; none where it
+    /// does not say.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn approximate_items(&self) -> Result<Option<u64>, Fault> {
+        let request = self.client.describe_table().table_name(&self.table);
+        let answer = request.send().await.map_err(|error| classify(error, &self.table))?;
+        Ok(answer.table.and_then(|table| table.item_count).and_then(|count| u64::try_from(count).ok()))
+    }
+
     /// All streams, found in `segments` segments at once. `on_page` is told how many items were seen so far.
     ///
     /// # Errors

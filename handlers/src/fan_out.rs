@@ -59,7 +59,7 @@ impl FanOut {
     /// Sends what concerns the route, in order. Tells the first record that could not be sent.
     async fn announce(&self, route: &Route, news: &[News]) -> Option<usize> {
         let concerned: Vec<&News> =
-            news.iter().filter(|news| news.announcement.stream.category() == route.projection.category).collect();
+            news.iter().filter(|news| route.projection.follows.includes(&news.announcement.stream)).collect();
         for entries in concerned.chunks(MAX_ENTRIES) {
             if let Some(failed) = self.send(route, entries).await {
                 return Some(failed);

@@ -3,8 +3,12 @@
 use crate::announcement::Announcement;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use eventstore::{Damaged, StreamId};
-use projections::{ProjectError, Projection, Projector, WakeUp};
+use projections::{Failed, ProjectError, Projection, Projector, WakeUp};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// At this receive of a message a stream that cannot be applied is parked. Not at the first: the program that knows the event
+/// may be just on its way.
+const PARKED_AT_RECEIVE: u32 = 5;
 
 /// Handles the messages of one projection's queue.
 #[derive(Clone)]
@@ -30,21 +34,52 @@ impl ProjectorHandler {
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         let (read, mut unhandled) = self.read(&event.records);
         let news = read.iter().map(|read| read.news.clone()).collect();
-        let failures: BTreeMap<StreamId, ProjectError> =
-            self.projector.project(&self.projection, news).await.into_iter().collect();
-        for (stream, error) in &failures {
-            let projection = self.projection.name;
-            let error: &(dyn std::error::Error + Send + Sync) = error;
-            tracing::error!(projection, %stream, error, "a stream could not be projected");
+        let mut failures: BTreeMap<StreamId, Vec<ProjectError>> = BTreeMap::new();
+        for failed in self.projector.project(&self.projection, news).await {
+            if !self.stands_still(&failed, receives(&read, &failed.stream)).await {
+                failures.entry(failed.stream).or_default().push(failed.error);
+            }
         }
-        let failed =
-            read.iter().filter(|read| failures.get(&read.news.stream).is_some_and(|error| concerns(error, read)));
+        let failed = read.iter().filter(|read| {
+            let errors = failures.get(&read.news.stream);
+            errors.is_some_and(|errors| errors.iter().any(|error| concerns(error, read)))
+        });
         unhandled.extend(failed.map(|read| id(read.message)));
         let mut response = SqsBatchResponse::default();
         for message_id in unhandled {
             response.add_failure(message_id);
         }
         response
+    }
+
+    /// Whether the stream is parked in that generation, now or before: its messages are done with then.
+    async fn stands_still(&self, failed: &Failed, receives: u32) -> bool {
+        let Failed { stream, generation, error } = failed;
+        let projection = self.projection.name;
+        let said: &(dyn std::error::Error + Send + Sync) = error;
+        let Some(generation) = generation.filter(|_| error.is_lasting()) else {
+            tracing::error!(projection, %stream, error = said, "a stream could not be projected");
+            return false;
+        };
+        let known = self.projector.is_parked(&self.projection, generation, stream).await;
+        if matches!(known, Ok(true)) {
+            return true;
+        }
+        tracing::error!(projection, %stream, generation, receives, error = said, "an event cannot be applied");
+        if known.is_err() || receives < PARKED_AT_RECEIVE {
+            return false;
+        }
+        match self.projector.park(&self.projection, generation, stream, error).await {
+            Ok(()) => {
+                tracing::error!(projection, %stream, generation, "the stream is parked until it is resumed");
+                true
+            }
+            Err(error) => {
+                let error: &(dyn std::error::Error + Send + Sync) = &error;
+                tracing::error!(projection, %stream, generation, error, "the stream cannot be parked");
+                false
+            }
+        }
     }
 
     /// Sorts the messages into those that can be read and the ids of those that cannot, or that follow such a one.
@@ -93,6 +128,13 @@ fn concerns(error: &ProjectError, read: &Read<'_>) -> bool {
         ProjectError::Missing { found, .. } => read.news.version > *found,
         ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Contention => true,
     }
+}
+
+/// How often the queue has given out the stream's most tried message.
+fn receives(read: &[Read<'_>], stream: &StreamId) -> u32 {
+    let of_stream = read.iter().filter(|read| read.news.stream == *stream);
+    let counts = of_stream.filter_map(|read| read.message.attributes.get("ApproximateReceiveCount")?.parse().ok());
+    counts.max().unwrap_or(1)
 }
 
 fn id(message: &SqsMessage) -> String {

@@ -3,8 +3,9 @@
 //! An order counts on the day it was placed; if it is rejected or cancelled, it counts no more. What an order added is
 //! remembered beside its fence, so that it can be taken back without reading the order.
 
+use crate::consumer::Follows;
 use crate::events;
-use crate::projection::{Change, Effect, Fact, FoldError, Kind, Projection};
+use crate::projection::{Change, Effect, Fact, FoldError, Kind, Projection, Unknown};
 use crate::row::{Listing, RowData};
 use chrono::NaiveDate;
 use domain::order::{self, OrderEvent};
@@ -15,7 +16,9 @@ use std::collections::BTreeMap;
 /// The projection.
 pub const PROJECTION: Projection = Projection {
     name: "bestsellers",
-    category: order::CATEGORY,
+    follows: Follows::Categories(&[order::CATEGORY]),
+    knows: |event_type| events::ORDER.knows(event_type),
+    unknown: Unknown::Ignored,
     kind: Kind::MultiStream { fold: fold_json, merge: merge_json },
 };
 

@@ -35,22 +35,26 @@ impl Projector {
         stream: &StreamId,
         at_least: u64,
     ) -> Result<Option<Row>, FreshError> {
-        let row = self.read_models.get(projection.name, stream.as_str(), false).await;
+        let generation = self.active(projection).await.map_err(ProjectError::from)?;
+        let row = self.read_models.get(generation.key(stream.as_str()), false).await;
         let mut row = row.map_err(ProjectError::from)?;
         let Kind::SingleStream { fold } = projection.kind else { return Ok(row) };
+        let folding = self.folding(projection, generation);
         loop {
             let fence = row.as_ref().map_or(0, |row| row.version);
             if fence >= at_least {
-                return Ok(row);
+                return Ok(row.filter(|row| row.data().is_some()));
             }
             let page = self.store.read(stream, fence + 1, Direction::Forwards, PAGE_EVENTS).await;
             let page = page.map_err(ProjectError::from)?;
             if page.commits.is_empty() {
                 return Err(FreshError::Beyond { at_least, head: fence });
             }
-            let Folded { row: next, failed } = fold_row(projection, fold, stream, row.as_ref(), &page.commits);
+            let Folded { row: next, failed } = fold_row(folding, fold, stream, row.as_ref(), &page.commits);
             match (next, failed) {
-                (Some(next), _) if next.version >= at_least => return Ok(Some(next)),
+                (Some(next), _) if next.version >= at_least => {
+                    return Ok(Some(next).filter(|row| row.data().is_some()));
+                }
                 (_, Some(error)) => return Err(error.into()),
                 (next, None) => row = next.or(row),
             }

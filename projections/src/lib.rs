@@ -1,23 +1,32 @@
 //! Read models: pure folds over events, and the projector that keeps them exact.
 //!
 //! [`ALL`] lists the projections; each is a file with its row, its fold and its specs. [`Projector`] brings them up to what
-//! the store says, exactly once, under duplicates, reordering, loss and concurrent projectors. [`ReadModels`] is the table.
-//! [`events`] says how the bookshop's events are stored.
+//! the store says, exactly once, under duplicates, reordering, loss and concurrent projectors; it parks what cannot be
+//! applied, and makes them anew while the world goes on ([`rebuild`]). [`ReadModels`] is the table. [`events`] says how the
+//! bookshop's events are stored.
 
 pub mod audit;
 pub mod bestsellers;
+mod consumer;
 pub mod events;
+mod folding;
 mod freshness;
+mod generations;
 mod multi_stream;
 pub mod orders;
+mod parked;
 mod projection;
 mod projector;
 mod read_models;
+pub mod rebuild;
 mod row;
 pub mod stock;
 
+pub use consumer::{Consumer, Follows};
 pub use freshness::FreshError;
-pub use projection::{ALL, Change, Effect, Fact, FoldError, Kind, Projection};
-pub use projector::{ProjectError, Projector, WakeUp};
+pub use generations::{GenerationState, Generations, OtherGeneration};
+pub use parked::{Parked, ParkedPage, Resumed};
+pub use projection::{ALL, Change, Effect, Fact, FoldError, Kind, Projection, Unknown};
+pub use projector::{Failed, ProjectError, Projector, WakeUp};
 pub use read_models::{ListCursor, ListPage, ReadModels, TableError};
 pub use row::{Listing, Row, RowData, UnreadableRow};

@@ -1,9 +1,10 @@
 //! Rows that come from many streams: row changes and the streams' fences in one transaction, many events folded first.
 
-use crate::projection::{Change, Effect, Fact, FoldError, Projection};
+use crate::folding::Folding;
+use crate::projection::{Change, Effect, Fact, FoldError};
 use crate::projector::{MAX_ATTEMPTS, News, ProjectError, Projector, facts};
 use crate::read_models::{FencedWrite, MAX_ITEMS, TableError, Written, pause};
-use crate::row::{Row, RowData, UnreadableRow, qualified};
+use crate::row::{Row, RowData, UnreadableRow};
 use eventstore::StreamId;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 /// A multi-stream projection's functions.
 #[derive(Clone, Copy)]
 pub(crate) struct Folds<'a> {
-    pub(crate) projection: &'a Projection,
+    pub(crate) folding: Folding<'a>,
     pub(crate) fold: fn(Option<&Value>, &Fact<'_>) -> Result<Effect, FoldError>,
     pub(crate) merge: fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error>,
 }
@@ -96,7 +97,7 @@ impl Folds<'_> {
     }
 
     fn fence_key(&self, stream: &StreamId) -> String {
-        qualified(self.projection.name, &format!("fence/{stream}"))
+        self.folding.generation.key(&fence_name(stream))
     }
 
     /// The fences. A stream that has only just begun has none, most likely: if it has, the write is refused and asks again.
@@ -120,14 +121,15 @@ impl Folds<'_> {
     ) -> Result<StreamWork, ProjectError> {
         let applied = fence.map_or(0, |fence| fence.version);
         let commits = projector.missing(news, applied).await?;
-        let mut memory = fence.map(|fence| fence.content.data.clone());
+        let mut memory = fence.and_then(Row::data).cloned();
         let (mut changes, mut last_version, mut failed) = (Vec::new(), applied, None);
         for (version, fact) in facts(&news.stream, &commits).filter(|(version, _)| *version > applied) {
-            match (self.fold)(memory.as_ref(), &fact) {
-                Ok(effect) => {
+            match self.folding.apply(&fact, |fact| (self.fold)(memory.as_ref(), fact)) {
+                Ok(Some(effect)) => {
                     changes.extend(effect.changes);
                     (memory, last_version) = (Some(effect.memory), version);
                 }
+                Ok(None) => last_version = version,
                 Err(source) => {
                     failed = Some(ProjectError::Fold { version, source });
                     break;
@@ -135,39 +137,46 @@ impl Folds<'_> {
             }
         }
         let content = RowData { data: memory.unwrap_or_default(), listing: None };
-        let row = Row { key: self.fence_key(&news.stream), version: last_version, content };
+        let row = Row::of(self.folding.generation, &fence_name(&news.stream), last_version, content);
         let fence = FencedWrite { row, expected: fence.map(|fence| fence.version) };
         Ok(StreamWork { fence, changes, failed })
     }
 
     /// Writes changed rows and fences together.
     async fn write(&self, projector: &Projector, group: &[(&News, StreamWork)]) -> Result<Written, TableError> {
-        let mut changes: BTreeMap<String, Vec<&Change>> = BTreeMap::new();
+        let generation = self.folding.generation;
+        let mut changes: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
         for change in group.iter().flat_map(|(_, work)| &work.changes) {
-            changes.entry(qualified(self.projection.name, &change.row)).or_default().push(change);
+            changes.entry(&change.row).or_default().push(change);
         }
-        let keys: Vec<String> = changes.keys().cloned().collect();
+        let keys: Vec<String> = changes.keys().map(|name| generation.key(name)).collect();
         let rows = projector.read_models.get_all(&keys).await?;
         let moved = group.iter().map(|(_, work)| &work.fence).filter(|fence| Some(fence.row.version) != fence.expected);
         let mut writes: Vec<FencedWrite> = moved.filter(|fence| fence.row.version > 0).cloned().collect();
-        for (key, changes) in changes {
-            let row = self.merge_all(&key, rows.get(&key), &changes)?;
-            writes.push(FencedWrite { expected: rows.get(&key).map(|row| row.version), row });
+        for (name, changes) in changes {
+            let standing = rows.get(&generation.key(name));
+            let row = self.merge_all(name, standing, &changes)?;
+            writes.push(FencedWrite { expected: standing.map(|row| row.version), row });
         }
         if writes.is_empty() { Ok(Written::Yes) } else { projector.read_models.put_all(&writes).await }
     }
 
-    fn merge_all(&self, key: &str, row: Option<&Row>, changes: &[&Change]) -> Result<Row, UnreadableRow> {
+    fn merge_all(&self, name: &str, row: Option<&Row>, changes: &[&Change]) -> Result<Row, UnreadableRow> {
+        let generation = self.folding.generation;
         let mut content = row.map(|row| row.content.clone());
         for change in changes {
             let merged = (self.merge)(content.as_ref().map(|content| &content.data), change);
-            let unreadable = |error| UnreadableRow { key: key.to_owned(), source: Some(Arc::new(error)) };
+            let unreadable = |error| UnreadableRow { key: generation.key(name), source: Some(Arc::new(error)) };
             content = Some(merged.map_err(unreadable)?);
         }
         let content = content.unwrap_or(RowData { data: Value::Null, listing: None });
-        let version = row.map_or(0, |row| row.version) + 1;
-        Ok(Row::folded(self.projection.name, key.to_owned(), version, content))
+        Ok(Row::of(generation, name, row.map_or(0, |row| row.version) + 1, content))
     }
+}
+
+/// The name of a stream's fence.
+pub(crate) fn fence_name(stream: &StreamId) -> String {
+    format!("fence/{stream}")
 }
 
 impl Round {

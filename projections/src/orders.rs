@@ -2,8 +2,9 @@
 //!
 //! One row an order serves both: it is listed under its customer, ranked by when it was placed.
 
+use crate::consumer::Follows;
 use crate::events;
-use crate::projection::{Fact, FoldError, Kind, Projection};
+use crate::projection::{Fact, FoldError, Kind, Projection, Unknown};
 use crate::row::{Listing, RowData};
 use chrono::{DateTime, Utc};
 use domain::order::{self, OrderDetails, OrderEvent, OrderStatus};
@@ -13,8 +14,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The projection.
-pub const PROJECTION: Projection =
-    Projection { name: "orders", category: order::CATEGORY, kind: Kind::SingleStream { fold: fold_json } };
+pub const PROJECTION: Projection = Projection {
+    name: "orders",
+    follows: Follows::Categories(&[order::CATEGORY]),
+    knows: |event_type| events::ORDER.knows(event_type),
+    unknown: Unknown::Ignored,
+    kind: Kind::SingleStream { fold: fold_json },
+};
 
 /// An order as it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! What a projection is: a name, the streams it follows, and pure folds.
 
+use crate::consumer::{Consumer, Follows};
 use crate::row::RowData;
 use crate::{bestsellers, orders, stock};
 use chrono::{DateTime, Utc};
@@ -14,10 +15,24 @@ pub const ALL: [Projection; 3] = [orders::PROJECTION, stock::PROJECTION, bestsel
 pub struct Projection {
     /// Its name: part of its rows' keys and of its queue's name.
     pub name: &'static str,
-    /// The category of the streams that it follows.
-    pub category: &'static str,
+    /// The streams that it follows.
+    pub follows: Follows,
+    /// Whether it knows events of the type.
+    pub knows: fn(&str) -> bool,
+    /// What becomes of events of a type that it does not know.
+    pub unknown: Unknown,
     /// How its rows come from events.
     pub kind: Kind,
+}
+
+/// What becomes of events of a type that a projection does not know. A newer schema version of a type that it knows is another
+/// matter: such an event stops its stream in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// They are passed over, and counted in the report of a rebuild.
+    Ignored,
+    /// They stop their stream, until a program that knows them runs.
+    Parked,
 }
 
 /// How rows come from events.
@@ -35,6 +50,29 @@ pub enum Kind {
         /// The row after a change.
         merge: fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error>,
     },
+    /// It has no rows but acts on what it is told (see [`Projector::follow`](crate::Projector::follow)): a process manager. It
+    /// is parked, resumed and reconciled like a read model, and never rebuilt.
+    Process,
+}
+
+impl Projection {
+    /// The consumer that its queue is for.
+    pub const fn consumer(&self) -> Consumer {
+        Consumer { name: self.name, follows: self.follows }
+    }
+
+    /// Whether events of the type are passed over.
+    pub(crate) fn ignores(&self, event_type: &str) -> bool {
+        self.unknown == Unknown::Ignored && !(self.knows)(event_type)
+    }
+
+    /// Whether its rows can be made anew from the events.
+    pub const fn is_read_model(&self) -> bool {
+        match self.kind {
+            Kind::SingleStream { .. } | Kind::MultiStream { .. } => true,
+            Kind::Process => false,
+        }
+    }
 }
 
 /// An event, as a fold is told of it.
@@ -78,4 +116,7 @@ pub enum FoldError {
     /// The event cannot come before the stream's first.
     #[error("{0} cannot begin the stream")]
     Beginning(String),
+    /// The projection was told to fail here, so that somebody can see what happens then.
+    #[error("the projection is broken on purpose for {0}")]
+    OnPurpose(String),
 }

@@ -4,10 +4,13 @@
 //! version is taken from the message where it fits, and from the store otherwise. Row and fence change in one write that is
 //! refused when another projector was quicker; then the row that stands there is the truth.
 
+use crate::consumer::Follows;
+use crate::folding::{Broken, Folding};
+use crate::generations::Registry;
 use crate::multi_stream;
 use crate::projection::{Fact, FoldError, Kind, Projection};
-use crate::read_models::{FencedWrite, ReadModels, TableError, Written, pause};
-use crate::row::{Row, RowData, qualified};
+use crate::read_models::{FencedWrite, ListCursor, ListPage, ReadModels, TableError, Written, pause};
+use crate::row::{Generation, Row, RowData};
 use eventstore::{Batch, Commit, Direction, EventStore, ReadError, StreamId};
 use futures::StreamExt;
 use serde_json::Value;
@@ -30,6 +33,8 @@ const CONCURRENT_TRANSACTIONS: usize = 4;
 pub struct Projector {
     pub(crate) store: EventStore,
     pub(crate) read_models: ReadModels,
+    pub(crate) registry: Registry,
+    broken: Option<Broken>,
     /// How many batches of this process write rows of many streams at once: more would mostly lose to each other.
     pub(crate) turns: Arc<Semaphore>,
 }
@@ -43,6 +48,17 @@ pub struct WakeUp {
     pub version: u64,
     /// The news itself, where it fitted into the message.
     pub batch: Option<Batch>,
+}
+
+/// A stream that could not be projected into a generation.
+#[derive(Debug)]
+pub struct Failed {
+    /// The stream.
+    pub stream: StreamId,
+    /// The generation; none where it could not be learned which ones there are.
+    pub generation: Option<u32>,
+    /// Why not.
+    pub error: ProjectError,
 }
 
 /// Why a stream could not be projected. Nothing of its failing event is applied; what came before it is.
@@ -76,6 +92,17 @@ pub enum ProjectError {
     Contention,
 }
 
+impl ProjectError {
+    /// Whether it will be the same next time, until somebody changes program or data.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Fold { .. } | Self::Missing { .. } | Self::Read(ReadError::Damaged(_)) => true,
+            Self::Table(TableError::Unreadable(_)) => true,
+            Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::Contention => false,
+        }
+    }
+}
+
 /// The news of one stream, joined.
 #[derive(Debug, Clone)]
 pub(crate) struct News {
@@ -106,16 +133,48 @@ impl News {
 impl Projector {
     /// A projector from that store into those read models.
     pub fn new(store: EventStore, read_models: ReadModels) -> Self {
-        Self { store, read_models, turns: Arc::new(Semaphore::new(CONCURRENT_TRANSACTIONS)) }
+        let registry = Registry::new(read_models.clone());
+        Self { store, read_models, registry, broken: None, turns: Arc::new(Semaphore::new(CONCURRENT_TRANSACTIONS)) }
     }
 
-    /// Brings the projection up to the news. A stream that fails is in the answer and holds up no other.
-    pub async fn project(&self, projection: &Projection, news: Vec<WakeUp>) -> Vec<(StreamId, ProjectError)> {
-        let news = join(news, projection.category);
+    /// The same, but one projection cannot apply events of one type: to see on purpose what happens then.
+    #[must_use]
+    pub fn broken(mut self, projection: impl Into<String>, event_type: impl Into<String>) -> Self {
+        self.broken = Some(Broken { projection: projection.into(), event_type: event_type.into() });
+        self
+    }
+
+    /// Brings every generation that is written up to the news. A stream that fails is in the answer and holds up no other.
+    pub async fn project(&self, projection: &Projection, news: Vec<WakeUp>) -> Vec<Failed> {
+        let news = join(news, projection.follows);
+        let numbers = match self.registry.recent(projection).await {
+            Ok(generations) => generations.written(),
+            Err(error) => {
+                let failed = |news: News| Failed { stream: news.stream, generation: None, error: error.clone().into() };
+                return news.into_iter().map(failed).collect();
+            }
+        };
+        let mut failures = Vec::new();
+        for number in numbers {
+            let failed = self.project_into(projection, number, news.clone()).await;
+            let failed = failed.into_iter();
+            failures.extend(failed.map(|(stream, error)| Failed { stream, generation: Some(number), error }));
+        }
+        failures
+    }
+
+    /// Brings one generation up to the news.
+    pub(crate) async fn project_into(
+        &self,
+        projection: &Projection,
+        generation: u32,
+        news: Vec<News>,
+    ) -> Vec<(StreamId, ProjectError)> {
+        let folding = self.folding(projection, projection.generation(generation));
         match projection.kind {
             Kind::SingleStream { fold } => {
                 let work = news.into_iter().map(|news| async move {
-                    let done = self.project_row(projection, fold, &news).await;
+                    let done = self.project_row(folding, fold, &news).await;
                     done.err().map(|error| (news.stream, error))
                 });
                 let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
@@ -124,15 +183,42 @@ impl Projector {
             Kind::MultiStream { fold, merge } => {
                 // The semaphore is never closed, so that there is always a turn.
                 let _turn = self.turns.acquire().await;
-                multi_stream::Folds { projection, fold, merge }.project(self, news).await
+                multi_stream::Folds { folding, fold, merge }.project(self, news).await
             }
+            // Its effects are not those of a fold: whoever runs it follows the streams itself.
+            Kind::Process => Vec::new(),
         }
     }
 
-    async fn project_row(&self, projection: &Projection, fold: RowFold, news: &News) -> Result<(), ProjectError> {
+    pub(crate) fn folding<'a>(&'a self, projection: &'a Projection, generation: Generation) -> Folding<'a> {
+        Folding { projection, generation, broken: self.broken.as_ref() }
+    }
+
+    /// A page of a list of the active generation, from the highest rank down. Eventually consistent.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn list(
+        &self,
+        projection: &Projection,
+        list: &str,
+        limit: u32,
+        cursor: Option<&ListCursor>,
+    ) -> Result<ListPage, TableError> {
+        let generation = self.active(projection).await?;
+        self.read_models.list(generation, list, limit, cursor).await
+    }
+
+    /// The generation that is read.
+    pub(crate) async fn active(&self, projection: &Projection) -> Result<Generation, TableError> {
+        Ok(projection.generation(self.registry.recent(projection).await?.active))
+    }
+
+    async fn project_row(&self, folding: Folding<'_>, fold: RowFold, news: &News) -> Result<(), ProjectError> {
+        let generation = folding.generation;
         let mut row = match news.begins_the_stream() {
             true => None,
-            false => self.read_models.get(projection.name, news.stream.as_str(), true).await?,
+            false => self.read_models.get(generation.key(news.stream.as_str()), true).await?,
         };
         let mut losses = 0;
         while losses < MAX_ATTEMPTS {
@@ -141,14 +227,14 @@ impl Projector {
                 return Ok(());
             }
             let commits = self.missing(news, fence).await?;
-            let Folded { row: next, failed } = fold_row(projection, fold, &news.stream, row.as_ref(), &commits);
+            let Folded { row: next, failed } = fold_row(folding, fold, &news.stream, row.as_ref(), &commits);
             if let Some(next) = next {
                 let write = FencedWrite { expected: row.map(|row| row.version), row: next };
                 match self.read_models.put(&write).await? {
                     Written::Yes => row = Some(write.row),
                     Written::Lost(theirs) => {
                         // What stands there now is folded anew; whether an event fails is decided again, too.
-                        row = self.standing(projection, news, theirs, losses).await?;
+                        row = self.standing(generation, news, theirs, losses).await?;
                         losses += 1;
                         continue;
                     }
@@ -164,7 +250,7 @@ impl Projector {
     /// The row that was quicker, read where the refusal did not bring it.
     async fn standing(
         &self,
-        projection: &Projection,
+        generation: Generation,
         news: &News,
         theirs: Option<Box<Row>>,
         losses: u32,
@@ -173,7 +259,7 @@ impl Projector {
             Some(row) => Ok(Some(*row)),
             None => {
                 pause(losses).await;
-                self.read_models.get(projection.name, news.stream.as_str(), true).await
+                self.read_models.get(generation.key(news.stream.as_str()), true).await
             }
         }
     }
@@ -205,27 +291,27 @@ pub(crate) struct Folded {
 
 /// Folds the commits behind the row's fence into it, up to the first event that cannot be applied.
 pub(crate) fn fold_row(
-    projection: &Projection,
+    folding: Folding<'_>,
     fold: RowFold,
     stream: &StreamId,
     row: Option<&Row>,
     commits: &[Commit],
 ) -> Folded {
     let fence = row.map_or(0, |row| row.version);
-    let (mut content, mut version) = (row.map(|row| row.content.clone()), fence);
-    let mut failed = None;
+    let mut content = row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content.clone());
+    let (mut version, mut failed) = (fence, None);
     for (event_version, fact) in facts(stream, commits).filter(|(version, _)| *version > fence) {
-        match fold(content.as_ref().map(|content| &content.data), &fact) {
-            Ok(next) => (content, version) = (Some(next), event_version),
+        let data = Some(&content.data).filter(|data| !data.is_null());
+        match folding.apply(&fact, |fact| fold(data, fact)) {
+            Ok(folded) => (content, version) = (folded.unwrap_or(content), event_version),
             Err(source) => {
                 failed = Some(ProjectError::Fold { version: event_version, source });
                 break;
             }
         }
     }
-    let key = qualified(projection.name, stream.as_str());
-    let moved = content.filter(|_| version > fence);
-    Folded { row: moved.map(|content| Row::folded(projection.name, key, version, content)), failed }
+    let moved = (version > fence).then(|| Row::of(folding.generation, stream.as_str(), version, content));
+    Folded { row: moved, failed }
 }
 
 /// The events of the commits, each with its version.
@@ -236,10 +322,10 @@ pub(crate) fn facts<'a>(stream: &'a StreamId, commits: &'a [Commit]) -> impl Ite
     })
 }
 
-/// One piece of news a stream, its commits in order; streams of other categories are none of ours.
-fn join(news: Vec<WakeUp>, category: &str) -> Vec<News> {
+/// One piece of news a stream, its commits in order; streams that are not followed are none of ours.
+pub(crate) fn join(news: Vec<WakeUp>, follows: Follows) -> Vec<News> {
     let mut joined: BTreeMap<StreamId, News> = BTreeMap::new();
-    for WakeUp { stream, version, batch } in news.into_iter().filter(|news| news.stream.category() == category) {
+    for WakeUp { stream, version, batch } in news.into_iter().filter(|news| follows.includes(&news.stream)) {
         let entry = joined.entry(stream.clone()).or_insert_with(|| News { stream, version: 0, commits: Vec::new() });
         entry.version = entry.version.max(version);
         entry.commits.extend(batch.map(|batch| batch.commits).unwrap_or_default());

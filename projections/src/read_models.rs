@@ -1,16 +1,17 @@
 //! The table that holds every read model.
 
-use crate::row::{Item, LIST, RANK, ROW, Row, UnreadableRow, VERSION, qualified};
+use crate::row::{Generation, Item, LIST, RANK, ROW, Row, UnreadableRow, VERSION};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    AttributeDefinition, AttributeValue, BillingMode, DeleteRequest, GlobalSecondaryIndex, KeySchemaElement, KeyType,
     KeysAndAttributes, Projection, ProjectionType, Put, ReturnValuesOnConditionCheckFailure, ScalarAttributeType,
-    TableStatus, TransactWriteItem,
+    TableStatus, TransactWriteItem, WriteRequest,
 };
+use eventstore::Segment;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use std::time::Duration;
 const LISTING: &str = "listing";
 /// The most keys of a `BatchGetItem`, and the most writes of a `TransactWriteItems` (DynamoDB's limits).
 pub(crate) const MAX_ITEMS: usize = 100;
+/// The most writes of a `BatchWriteItem` (DynamoDB's limit).
+const MAX_REMOVALS: usize = 25;
 /// How often keys that DynamoDB left over are asked for again.
 const MAX_READ_ATTEMPTS: u32 = 8;
 
@@ -68,7 +71,7 @@ pub(crate) enum Written {
     Lost(Option<Box<Row>>),
 }
 
-/// Where a list goes on.
+/// Where a list goes on: whatever generation is read then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListCursor {
     row: String,
@@ -76,15 +79,16 @@ pub struct ListCursor {
 }
 
 impl ListCursor {
-    /// Whether it can be a place in a list of the projection: what a caller brings back may be anything.
-    pub fn fits(&self, projection: &str) -> bool {
-        self.row.starts_with(&qualified(projection, "")) && !self.rank.is_empty()
+    /// Whether it can be a place in a list: what a caller brings back may be anything.
+    pub fn fits(&self) -> bool {
+        !self.row.is_empty() && !self.rank.is_empty()
     }
 
     /// The place behind the row, if it is listed.
     pub fn behind(row: &Row) -> Option<Self> {
         let listing = row.content.listing.as_ref()?;
-        Some(Self { row: row.key.clone(), rank: listing.rank.clone() })
+        let (_generation, name) = row.key.split_once('/')?;
+        Some(Self { row: name.to_owned(), rank: listing.rank.clone() })
     }
 }
 
@@ -103,12 +107,9 @@ impl ReadModels {
         Self { client, table: table.into() }
     }
 
-    /// Reads a row.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn get(&self, projection: &str, row: &str, consistent: bool) -> Result<Option<Row>, TableError> {
-        let key = AttributeValue::S(qualified(projection, row));
+    /// Reads a row by its whole key.
+    pub(crate) async fn get(&self, key: String, consistent: bool) -> Result<Option<Row>, TableError> {
+        let key = AttributeValue::S(key);
         let request = self.client.get_item().table_name(&self.table).key(ROW, key).consistent_read(consistent);
         let answer = request.send().await.map_err(|error| self.failed(error))?;
         Ok(answer.item.as_ref().map(Row::from_item).transpose()?)
@@ -116,7 +117,26 @@ impl ReadModels {
 
     /// Reads rows by their whole keys, strongly consistent; a missing row is not in the answer.
     pub(crate) async fn get_all(&self, keys: &[String]) -> Result<HashMap<String, Row>, TableError> {
-        let mut rows = HashMap::new();
+        let rows = self.get_items(keys, None).await?.into_iter().map(|item| {
+            let row = Row::from_item(&item)?;
+            Ok((row.key.clone(), row))
+        });
+        rows.collect()
+    }
+
+    /// The versions of rows by their whole keys, whatever else the rows say. Strongly consistent; a missing row is not in
+    /// the answer.
+    pub(crate) async fn versions(&self, keys: &[String]) -> Result<HashMap<String, u64>, TableError> {
+        let items = self.get_items(keys, Some("#row, #version")).await?;
+        let version = |item: &Item| {
+            let number = item.get(VERSION)?.as_n().ok()?.parse().ok()?;
+            Some((item.get(ROW)?.as_s().ok()?.clone(), number))
+        };
+        Ok(items.iter().filter_map(version).collect())
+    }
+
+    async fn get_items(&self, keys: &[String], attributes: Option<&str>) -> Result<Vec<Item>, TableError> {
+        let mut items = Vec::new();
         for keys in keys.chunks(MAX_ITEMS) {
             let mut wanted: Vec<Item> =
                 keys.iter().map(|key| Item::from([(ROW.to_owned(), AttributeValue::S(key.clone()))])).collect();
@@ -124,11 +144,8 @@ impl ReadModels {
                 if attempt > 0 {
                     pause(attempt).await;
                 }
-                let (items, left) = self.batch_get(wanted).await?;
-                for item in &items {
-                    let row = Row::from_item(item)?;
-                    rows.insert(row.key.clone(), row);
-                }
+                let (found, left) = self.batch_get(wanted, attributes).await?;
+                items.extend(found);
                 wanted = left;
                 if wanted.is_empty() {
                     break;
@@ -138,12 +155,20 @@ impl ReadModels {
                 return Err(TableError::Throttled(plain("keys were left unprocessed")));
             }
         }
-        Ok(rows)
+        Ok(items)
     }
 
-    async fn batch_get(&self, wanted: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), TableError> {
-        let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
-        let keys = keys.map_err(|error| self.impossible(error))?;
+    async fn batch_get(
+        &self,
+        wanted: Vec<Item>,
+        attributes: Option<&str>,
+    ) -> Result<(Vec<Item>, Vec<Item>), TableError> {
+        let mut keys = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true);
+        if let Some(attributes) = attributes {
+            keys = keys.projection_expression(attributes);
+            keys = keys.expression_attribute_names("#row", ROW).expression_attribute_names("#version", VERSION);
+        }
+        let keys = keys.build().map_err(|error| self.impossible(error))?;
         let answer = self.client.batch_get_item().request_items(&self.table, keys).send().await;
         let mut answer = answer.map_err(|error| self.failed(error))?;
         let items = answer.responses.as_mut().and_then(|tables| tables.remove(&self.table)).unwrap_or_default();
@@ -152,20 +177,17 @@ impl ReadModels {
     }
 
     /// Reads a list from the highest rank down. Eventually consistent, as the index is.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn list(
+    pub(crate) async fn list(
         &self,
-        projection: &str,
+        generation: Generation,
         list: &str,
         limit: u32,
         cursor: Option<&ListCursor>,
     ) -> Result<ListPage, TableError> {
-        let list = qualified(projection, list);
+        let list = generation.key(list);
         let start = cursor.map(|ListCursor { row, rank }| {
             Item::from([
-                (ROW.to_owned(), AttributeValue::S(row.clone())),
+                (ROW.to_owned(), AttributeValue::S(generation.key(row))),
                 (LIST.to_owned(), AttributeValue::S(list.clone())),
                 (RANK.to_owned(), AttributeValue::S(rank.clone())),
             ])
@@ -186,7 +208,10 @@ impl ReadModels {
             .map_err(|error| self.failed(error))?;
         let text = |item: &Item, name| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         let next = answer.last_evaluated_key.as_ref();
-        let next = next.and_then(|key| Some(ListCursor { row: text(key, ROW)?, rank: text(key, RANK)? }));
+        let next = next.and_then(|key| {
+            let row = generation.name(&text(key, ROW)?)?.to_owned();
+            Some(ListCursor { row, rank: text(key, RANK)? })
+        });
         let rows = answer.items().iter().map(Row::from_item).collect::<Result<_, _>>()?;
         Ok(ListPage { rows, next })
     }
@@ -214,6 +239,56 @@ impl ReadModels {
             Some(PutItemError::TransactionConflictException(_)) => Ok(Written::Lost(None)),
             _ => Err(self.failed(error)),
         }
+    }
+
+    /// Removes rows by their whole keys, whatever they say; rows that are not there are no error. At most 25 a request.
+    pub(crate) async fn remove(&self, keys: &[String]) -> Result<(), TableError> {
+        for keys in keys.chunks(MAX_REMOVALS) {
+            let delete = |key: &String| {
+                let request = DeleteRequest::builder().key(ROW, AttributeValue::S(key.clone())).build();
+                Ok(WriteRequest::builder().delete_request(request.map_err(|error| self.impossible(error))?).build())
+            };
+            let mut requests = keys.iter().map(delete).collect::<Result<Vec<_>, TableError>>()?;
+            for attempt in 0..MAX_READ_ATTEMPTS {
+                if attempt > 0 {
+                    pause(attempt).await;
+                }
+                let request = self.client.batch_write_item().request_items(&self.table, requests);
+                let mut answer = request.send().await.map_err(|error| self.failed(error))?;
+                let left = answer.unprocessed_items.as_mut().and_then(|tables| tables.remove(&self.table));
+                requests = left.unwrap_or_default();
+                if requests.is_empty() {
+                    break;
+                }
+            }
+            if !requests.is_empty() {
+                return Err(TableError::Throttled(plain("removals were left unprocessed")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole keys of a page of the table's segment, and where it goes on.
+    pub(crate) async fn scan_keys(
+        &self,
+        segment: Segment,
+        behind: Option<&str>,
+    ) -> Result<(Vec<String>, Option<String>), TableError> {
+        let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let start = behind.map(|key| Item::from([(ROW.to_owned(), AttributeValue::S(key.to_owned()))]));
+        let request = self.client.scan().table_name(&self.table).segment(count(segment.index));
+        let request = request.total_segments(count(segment.total)).set_exclusive_start_key(start);
+        let request = request.projection_expression("#row").expression_attribute_names("#row", ROW);
+        let answer = request.consistent_read(true).send().await.map_err(|error| self.failed(error))?;
+        let text = |item: &Item| item.get(ROW).and_then(|value| value.as_s().ok()).cloned();
+        let next = answer.last_evaluated_key.as_ref().and_then(text);
+        Ok((answer.items().iter().filter_map(text).collect(), next))
+    }
+
+    /// Writes a row, whatever stands there.
+    pub(crate) async fn overwrite(&self, row: &Row) -> Result<(), TableError> {
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(row.to_item()));
+        put.send().await.map(drop).map_err(|error| self.failed(error))
     }
 
     /// Writes rows together, at most [`MAX_ITEMS`]: all of them or none.

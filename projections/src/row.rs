@@ -16,7 +16,7 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 /// What a fold makes of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowData {
-    /// What the row says.
+    /// What the row says; null when no event has said anything yet.
     pub data: serde_json::Value,
     /// Where it is listed, if anywhere.
     pub listing: Option<Listing>,
@@ -53,21 +53,38 @@ pub struct UnreadableRow {
     pub source: Option<Arc<serde_json::Error>>,
 }
 
-/// The generation of every projection that is written and read.
-const GENERATION: u32 = 1;
+/// One generation of a projection: the beginning of all its keys, so that generations never meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Generation {
+    pub(crate) projection: &'static str,
+    pub(crate) number: u32,
+}
 
-/// The whole key of a projection's row, and the whole name of its list.
-pub(crate) fn qualified(projection: &str, name: &str) -> String {
-    format!("{projection}.{GENERATION}/{name}")
+impl Generation {
+    /// The whole key of a row, or the whole name of a list.
+    pub(crate) fn key(&self, name: &str) -> String {
+        format!("{}.{}/{name}", self.projection, self.number)
+    }
+
+    /// What [`key`](Self::key) made the key of.
+    pub(crate) fn name<'a>(&self, key: &'a str) -> Option<&'a str> {
+        let rest = key.strip_prefix(self.projection)?.strip_prefix('.')?;
+        rest.strip_prefix(&self.number.to_string())?.strip_prefix('/')
+    }
 }
 
 impl Row {
-    /// The row with what a fold made of it, listed in the projection's own list.
-    pub(crate) fn folded(projection: &str, key: String, version: u64, mut content: RowData) -> Self {
+    /// The generation's row of that name, listed in the generation's own list.
+    pub(crate) fn of(generation: Generation, name: &str, version: u64, mut content: RowData) -> Self {
         if let Some(listing) = &mut content.listing {
-            listing.list = qualified(projection, &listing.list);
+            listing.list = generation.key(&listing.list);
         }
-        Self { key, version, content }
+        Self { key: generation.key(name), version, content }
+    }
+
+    /// What the row says, if it says anything yet: a row may only hold the fence of a stream whose events say nothing.
+    pub(crate) fn data(&self) -> Option<&serde_json::Value> {
+        Some(&self.content.data).filter(|data| !data.is_null())
     }
 
     /// The data in their own type.
@@ -120,6 +137,15 @@ mod tests {
     fn an_item_brings_the_row_back() {
         for row in [row(None), row(Some(Listing { list: "customer/c".into(), rank: "2026#1".into() }))] {
             assert_eq!(Row::from_item(&row.to_item()).unwrap(), row);
+        }
+    }
+
+    #[test]
+    fn a_generation_knows_its_own_keys_only() {
+        let generation = Generation { projection: "orders", number: 1 };
+        assert_eq!(generation.name(&generation.key("order-1")), Some("order-1"));
+        for foreign in ["orders.10/order-1", "orders-2.1/order-1", "orders/order-1", "stock.1/order-1"] {
+            assert_eq!(generation.name(foreign), None, "{foreign}");
         }
     }
 

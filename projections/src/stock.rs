@@ -1,15 +1,21 @@
 //! Stock levels: a row a book.
 
+use crate::consumer::Follows;
 use crate::events;
-use crate::projection::{Fact, FoldError, Kind, Projection};
+use crate::projection::{Fact, FoldError, Kind, Projection, Unknown};
 use crate::row::RowData;
 use domain::stock::{self, StockEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The projection.
-pub const PROJECTION: Projection =
-    Projection { name: "stock", category: stock::CATEGORY, kind: Kind::SingleStream { fold: fold_json } };
+pub const PROJECTION: Projection = Projection {
+    name: "stock",
+    follows: Follows::Categories(&[stock::CATEGORY]),
+    knows: |event_type| events::STOCK.knows(event_type),
+    unknown: Unknown::Ignored,
+    kind: Kind::SingleStream { fold: fold_json },
+};
 
 /// The copies of a book.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -33,7 +33,6 @@ pub struct Api {
     store: EventStore,
     orders: CommandHandler<Order, OrderEvent, OrderRefusal>,
     stock: CommandHandler<Stock, StockEvent, StockRefusal>,
-    read_models: ReadModels,
     projector: Projector,
     default_actor: Id,
 }
@@ -43,10 +42,10 @@ type Shared = axum::extract::State<Arc<Api>>;
 impl Api {
     /// An API on that store and those read models. A request without `X-Actor` is the default actor's.
     pub fn new(store: EventStore, read_models: ReadModels, default_actor: Id) -> Self {
-        let projector = Projector::new(store.clone(), read_models.clone());
+        let projector = Projector::new(store.clone(), read_models);
         let orders = CommandHandler::new(store.clone(), ORDER);
         let stock = CommandHandler::new(store.clone(), STOCK);
-        Self { store, orders, stock, read_models, projector, default_actor }
+        Self { store, orders, stock, projector, default_actor }
     }
 }
 

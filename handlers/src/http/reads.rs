@@ -112,7 +112,7 @@ pub(crate) async fn orders_of_customer(
     let mut listed = Listed { cursor, orders: Vec::new(), wanted, status };
     for _ in 0..MAX_PAGES {
         let cursor = listed.cursor.as_ref();
-        let page = api.read_models.list(projections::orders::PROJECTION.name, &list, limit, cursor).await?;
+        let page = api.projector.list(&projections::orders::PROJECTION, &list, limit, cursor).await?;
         listed.take(page)?;
         if listed.cursor.is_none() || listed.orders.len() == wanted {
             break;
@@ -131,7 +131,7 @@ struct OrdersCursor {
 
 impl OrdersCursor {
     fn of(self, list: &str) -> Result<ListCursor, Problem> {
-        let fits = self.list == list && self.behind.fits(projections::orders::PROJECTION.name);
+        let fits = self.list == list && self.behind.fits();
         if fits { Ok(self.behind) } else { Err(Problem::foreign_cursor()) }
     }
 }
@@ -170,7 +170,7 @@ pub(crate) async fn bestsellers(State(api): Shared, params: Params) -> Result<Js
     let params = params.only(&["day", "limit"])?;
     let day = params.day("day")?.unwrap_or_else(|| DateTime::<Utc>::from(SystemTime::now()).date_naive());
     let list = bestsellers::day_list(day);
-    let page = api.read_models.list(bestsellers::PROJECTION.name, &list, params.limit(20)?, None).await?;
+    let page = api.projector.list(&bestsellers::PROJECTION, &list, params.limit(20)?, None).await?;
     let book = |row: &Row| {
         let BestsellerRow { isbn, copies, revenue_minor } = row.read().map_err(unreadable)?;
         Ok(Bestseller { isbn, copies, revenue_minor })

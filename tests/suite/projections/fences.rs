@@ -128,7 +128,7 @@ async fn a_projector_that_dies_between_any_two_requests_has_done_all_or_nothing(
     let mut struck = 0;
     for (number, fault) in faults().enumerate() {
         let suffix = format!("-{number}");
-        for projection in fresh(&suffix).into_iter().filter(|projection| projection.category == "order") {
+        for projection in fresh(&suffix).into_iter().filter(|projection| projection.follows.includes(&order)) {
             let wire = Wire::default();
             let handler = world.handler_over(projection, &wire);
             wire.arm(Some(fault));

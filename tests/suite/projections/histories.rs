@@ -94,7 +94,7 @@ async fn a_long_random_history_ends_in_the_pure_fold() {
     let mut batches: Vec<&Batch> = history.iter().flat_map(|(_, batches)| batches).collect();
     batches.sort_by_key(|batch| batch.commits[0].recorded_at);
     let lines = world.resources.routes.iter().map(|route| {
-        let concerned = |batch: &&&Batch| batch.stream.category() == route.projection.category;
+        let concerned = |batch: &&&Batch| route.projection.follows.includes(&batch.stream);
         let concerned: Vec<&Batch> = batches.iter().filter(concerned).copied().collect();
         let (queue, mut rng) = (queue(&concerned, &mut rng), rng.fork());
         let world = &world;
@@ -102,7 +102,7 @@ async fn a_long_random_history_ends_in_the_pure_fold() {
     });
     join_all(lines).await;
     for route in &world.resources.routes {
-        let last = history.iter().filter(|(stream, _)| stream.category() == route.projection.category);
+        let last = history.iter().filter(|(stream, _)| route.projection.follows.includes(stream));
         let last: Vec<&Batch> = last.filter_map(|(_, batches)| batches.last()).collect();
         deliver_last(&world, route.projection, &last).await;
     }

@@ -19,7 +19,7 @@ fn row_fold(projection: Projection, row: Option<&Value>, fact: &Fact<'_>) -> Res
     unknown(fact)?;
     match projection.kind {
         Kind::SingleStream { fold } => fold(row, fact),
-        Kind::MultiStream { .. } => panic!("{} has rows of many streams", projection.name),
+        Kind::MultiStream { .. } | Kind::Process => panic!("{} has no row a stream", projection.name),
     }
 }
 
@@ -27,7 +27,7 @@ fn effect_fold(memory: Option<&Value>, fact: &Fact<'_>) -> Result<Effect, FoldEr
     unknown(fact)?;
     match bestsellers::PROJECTION.kind {
         Kind::MultiStream { fold, .. } => fold(memory, fact),
-        Kind::SingleStream { .. } => panic!("bestsellers have rows of many streams"),
+        Kind::SingleStream { .. } | Kind::Process => panic!("bestsellers have rows of many streams"),
     }
 }
 
@@ -39,6 +39,7 @@ fn older(projection: Projection) -> Projection {
             Kind::SingleStream { fold: |row, fact| row_fold(stock::PROJECTION, row, fact) }
         }
         Kind::SingleStream { .. } => Kind::SingleStream { fold: |row, fact| row_fold(orders::PROJECTION, row, fact) },
+        Kind::Process => Kind::Process,
     };
     Projection { kind, ..projection }
 }

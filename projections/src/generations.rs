@@ -1,0 +1,153 @@
+//! The generations of a projection: which one is read, which ones are written, and what is being worked on.
+//!
+//! They stand in one row a projection, which every change replaces under a condition: a switch is one write. Whoever writes
+//! rows remembers the row for a second; so a change is known everywhere within that second, but for processes that are frozen.
+//! For those a pass over all streams runs behind each change (see [`crate::rebuild`]).
+
+use crate::projection::Projection;
+use crate::read_models::{FencedWrite, ReadModels, TableError, Written};
+use crate::rebuild::{Job, Report};
+use crate::row::{Generation, Row, RowData, UnreadableRow};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a process goes by what it knows of a projection's generations.
+const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// A projection's generations. There are never more than two: each costs its share of every write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generations {
+    /// The one that is read.
+    pub active: u32,
+    /// The one beside it, if there is one.
+    pub other: Option<OtherGeneration>,
+    /// The newest number that was given: none is given twice.
+    pub newest: u32,
+    /// The newest job's number.
+    pub newest_job: u64,
+    /// What is being worked on.
+    pub job: Option<Job>,
+    /// What the last job came to.
+    pub report: Option<Report>,
+}
+
+/// A generation that is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherGeneration {
+    /// Its number.
+    pub number: u32,
+    /// What it is good for.
+    pub state: GenerationState,
+}
+
+/// What a generation that is not read is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GenerationState {
+    /// It is being filled.
+    Building,
+    /// It is filled, and proven to be complete: it can be switched to.
+    Complete,
+    /// It is filled, but something stands still in it; the report says what.
+    Incomplete,
+    /// It was read until a switch, and is kept up to date: it can be rolled back to.
+    Previous,
+    /// Its rows are being removed. Nobody writes it any more.
+    Removing,
+}
+
+impl Default for Generations {
+    fn default() -> Self {
+        Self { active: 1, other: None, newest: 1, newest_job: 0, job: None, report: None }
+    }
+}
+
+impl Generations {
+    /// The numbers of those that live events are applied to, the active one last: whoever finds an event in the active one
+    /// finds it in the other too, unless a process did not know of the other yet.
+    pub(crate) fn written(&self) -> Vec<u32> {
+        let other = self.other.filter(|other| other.state != GenerationState::Removing);
+        other.map(|other| other.number).into_iter().chain([self.active]).collect()
+    }
+}
+
+/// What stands in the table, and the version under which it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    pub(crate) generations: Generations,
+    version: Option<u64>,
+}
+
+/// The rows of all projections' generations.
+#[derive(Clone)]
+pub(crate) struct Registry {
+    read_models: ReadModels,
+    remembered: Arc<Mutex<HashMap<&'static str, (Instant, Generations)>>>,
+}
+
+impl Registry {
+    pub(crate) fn new(read_models: ReadModels) -> Self {
+        Self { read_models, remembered: Arc::default() }
+    }
+
+    /// The generations as they were at most a second ago.
+    pub(crate) async fn recent(&self, projection: &Projection) -> Result<Generations, TableError> {
+        let remembered = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = remembered().get(projection.name).cloned();
+        if let Some((_, known)) = known.filter(|(since, _)| since.elapsed() < REMEMBERED) {
+            return Ok(known);
+        }
+        // Taken before the read: what was read may be older than the answer, never newer.
+        let asked = Instant::now();
+        let Standing { generations, .. } = self.standing(projection).await?;
+        remembered().insert(projection.name, (asked, generations.clone()));
+        Ok(generations)
+    }
+
+    /// The generations as they stand.
+    pub(crate) async fn standing(&self, projection: &Projection) -> Result<Standing, TableError> {
+        let Some(row) = self.read_models.get(key(projection), true).await? else {
+            return Ok(Standing { generations: Generations::default(), version: None });
+        };
+        Ok(Standing { generations: row.read()?, version: Some(row.version) })
+    }
+
+    /// Replaces what stands there, if it is still that. Tells whether it was.
+    pub(crate) async fn replace(
+        &self,
+        projection: &Projection,
+        standing: &Standing,
+        by: &Generations,
+    ) -> Result<bool, TableError> {
+        let key = key(projection);
+        let unwritable = |error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) };
+        let data = serde_json::to_value(by).map_err(unwritable)?;
+        let version = standing.version.map_or(1, |version| version + 1);
+        let row = Row { key: key.clone(), version, content: RowData { data, listing: None } };
+        let write = FencedWrite { expected: standing.version, row };
+        match self.read_models.put(&write).await? {
+            Written::Yes => {
+                let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+                remembered.insert(projection.name, (Instant::now(), by.clone()));
+                Ok(true)
+            }
+            // The answer to the SDK's first try was lost: what stands there is ours.
+            Written::Lost(Some(theirs)) => {
+                Ok(theirs.version == write.row.version && theirs.content == write.row.content)
+            }
+            Written::Lost(None) => Ok(false),
+        }
+    }
+}
+
+fn key(projection: &Projection) -> String {
+    format!("{}/generations", projection.name)
+}
+
+impl Projection {
+    pub(crate) fn generation(&self, number: u32) -> Generation {
+        Generation { projection: self.name, number }
+    }
+}

@@ -1,0 +1,203 @@
+//! Streams that stand still in a generation, because of an event that it cannot apply.
+//!
+//! A parked stream is a row, and a note for people: who comes to the stream's next event finds out by itself that it cannot
+//! be applied, and looks here only then. So parking costs nothing as long as nothing fails, and an event that can be
+//! applied after all, by a newer program, lets the stream go on with its next message.
+
+use crate::projection::Projection;
+use crate::projector::{ProjectError, Projector, WakeUp, join};
+use crate::read_models::{ListCursor, TableError};
+use crate::row::{Listing, Row, RowData, UnreadableRow};
+use chrono::{DateTime, Utc};
+use eventstore::{Consistency, ReadError, StreamId, time_text};
+use serde::{Deserialize, Serialize};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The list of a generation's parked streams, oldest last.
+const LIST: &str = "parked";
+/// Streams that one call looks at, at most.
+const PAGE: u32 = 100;
+
+/// A stream that stands still.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// The stream.
+    pub stream: StreamId,
+    /// The generation in which it stands still.
+    pub generation: u32,
+    /// The version of the event that cannot be applied; none where a row cannot be read.
+    pub version: Option<u64>,
+    /// Why not: the error and its causes.
+    pub error: String,
+    /// When it was parked.
+    pub parked_at: DateTime<Utc>,
+}
+
+/// A page of parked streams.
+#[derive(Debug)]
+pub struct ParkedPage {
+    /// The streams, newest first.
+    pub streams: Vec<Parked>,
+    /// Where to go on; nothing at the end.
+    pub next: Option<ListCursor>,
+}
+
+/// What became of a parked stream.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The stream, as it stood.
+    pub parked: Parked,
+    /// Why it still stands still; nothing where it has caught up.
+    pub still: Option<ProjectError>,
+}
+
+impl Projector {
+    /// Notes that a stream stands still. Safe to repeat.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn park(
+        &self,
+        projection: &Projection,
+        generation: u32,
+        stream: &StreamId,
+        error: &ProjectError,
+    ) -> Result<(), TableError> {
+        let parked = Parked {
+            stream: stream.clone(),
+            generation,
+            version: error.version(),
+            error: chain(error),
+            parked_at: DateTime::from(SystemTime::now()),
+        };
+        let rank = format!("{}#{stream}", time_text(parked.parked_at));
+        let unwritable = |error| UnreadableRow { key: name(stream), source: Some(Arc::new(error)) };
+        let data = serde_json::to_value(&parked).map_err(unwritable)?;
+        let content = RowData { data, listing: Some(Listing { list: LIST.to_owned(), rank }) };
+        let row = Row::of(projection.generation(generation), &name(stream), 1, content);
+        self.read_models.overwrite(&row).await
+    }
+
+    /// Whether the stream is known to stand still.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn is_parked(
+        &self,
+        projection: &Projection,
+        generation: u32,
+        stream: &StreamId,
+    ) -> Result<bool, TableError> {
+        let key = projection.generation(generation).key(&name(stream));
+        Ok(self.read_models.get(key, true).await?.is_some())
+    }
+
+    /// The streams that stand still in a generation. Eventually consistent.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn parked(
+        &self,
+        projection: &Projection,
+        generation: u32,
+        limit: u32,
+        cursor: Option<&ListCursor>,
+    ) -> Result<ParkedPage, TableError> {
+        let page = self.read_models.list(projection.generation(generation), LIST, limit, cursor).await?;
+        let streams = page.rows.iter().map(Row::read).collect::<Result<_, _>>()?;
+        Ok(ParkedPage { streams, next: page.next })
+    }
+
+    /// Catches up a stream from the store, in order, in every generation in which it stands still.
+    ///
+    /// # Errors
+    /// [`ProjectError`] when the store or the table does not answer; a stream that stands still as before is in the answer.
+    pub async fn resume_stream(
+        &self,
+        projection: &Projection,
+        stream: &StreamId,
+    ) -> Result<Vec<Resumed>, ProjectError> {
+        let mut resumed = Vec::new();
+        for number in self.registry.standing(projection).await?.generations.written() {
+            let key = projection.generation(number).key(&name(stream));
+            if let Some(row) = self.read_models.get(key, true).await? {
+                let parked: Parked = row.read().map_err(TableError::from)?;
+                resumed.push(self.catch_up(projection, parked).await?);
+            }
+        }
+        Ok(resumed)
+    }
+
+    /// Catches up every stream that stands still in some generation, as [`resume_stream`](Self::resume_stream). Eventually
+    /// consistent: what was parked a moment ago may be left out.
+    ///
+    /// # Errors
+    /// [`ProjectError`] when the store or the table does not answer.
+    pub async fn resume_all(&self, projection: &Projection) -> Result<Vec<Resumed>, ProjectError> {
+        let mut resumed = Vec::new();
+        for number in self.registry.standing(projection).await?.generations.written() {
+            let mut cursor = None;
+            loop {
+                let page = self.parked(projection, number, PAGE, cursor.as_ref()).await?;
+                for parked in page.streams {
+                    resumed.push(self.catch_up(projection, parked).await?);
+                }
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(resumed)
+    }
+
+    async fn catch_up(&self, projection: &Projection, parked: Parked) -> Result<Resumed, ProjectError> {
+        let Parked { ref stream, generation, .. } = parked;
+        let (head, _) = self.store.head(stream, Consistency::Strong).await?;
+        let news = vec![WakeUp { stream: stream.clone(), version: head.version(), batch: None }];
+        let failed = self.project_into(projection, generation, join(news, projection.follows)).await;
+        match failed.into_iter().next() {
+            None => {
+                self.read_models.remove(&[projection.generation(generation).key(&name(stream))]).await?;
+                Ok(Resumed { parked, still: None })
+            }
+            Some((_, error)) if error.is_lasting() => {
+                self.park(projection, generation, stream, &error).await?;
+                Ok(Resumed { parked, still: Some(error) })
+            }
+            Some((_, error)) => Err(error),
+        }
+    }
+}
+
+impl ProjectError {
+    /// The version at which the stream stands still, where the error tells.
+    fn version(&self) -> Option<u64> {
+        match self {
+            Self::Fold { version, .. } => Some(*version),
+            Self::Missing { found, .. } => Some(found + 1),
+            Self::Read(ReadError::Damaged(damaged)) => Some(damaged.version),
+            Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::Contention => None,
+        }
+    }
+}
+
+fn name(stream: &StreamId) -> String {
+    format!("{LIST}/{stream}")
+}
+
+/// The error and its causes in one line, each said once.
+fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
+}

@@ -1,0 +1,139 @@
+//! What is told of a projection: its generations, what is being worked on, what stands still.
+
+use super::job::{Job, JobKind, Report, Tally};
+use super::now;
+use super::work::sum;
+use crate::generations::OtherGeneration;
+use crate::projection::Projection;
+use crate::projector::Projector;
+use crate::read_models::TableError;
+use chrono::{DateTime, Utc};
+use eventstore::Fault;
+use serde::Serialize;
+
+/// The most parked streams that a status counts.
+const MAX_COUNTED: u32 = 500;
+
+/// Why the status cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// The read-model table did not answer.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The event table did not answer.
+    #[error(transparent)]
+    Events(#[from] Fault),
+}
+
+/// How a projection stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it has rows that can be made anew.
+    pub read_model: bool,
+    /// The generation that is read.
+    pub active: u32,
+    /// The generation beside it.
+    pub other: Option<OtherGeneration>,
+    /// What is being worked on.
+    pub job: Option<JobStatus>,
+    /// What the last job came to.
+    pub report: Option<Report>,
+    /// How many streams stand still, in all generations; 500 at most are counted in each.
+    pub parked: u64,
+}
+
+/// How far a job has come.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobStatus {
+    /// Its number.
+    pub number: u64,
+    /// What is done.
+    pub kind: JobKind,
+    /// Which time the streams are gone through, from 0.
+    pub pass: u32,
+    /// Whether it stands still because somebody wanted it to.
+    pub paused: bool,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// Into how many segments it is cut.
+    pub segments: u32,
+    /// How many of them are done in this pass.
+    pub segments_done: u32,
+    /// What was met in this pass.
+    pub tally: Tally,
+    /// How many items the table has, about; none where that is not known.
+    pub items_expected: Option<u64>,
+    /// Items of commits a second, in this pass.
+    pub items_per_second: f64,
+    /// How long this pass will take from now, in seconds; none where that cannot be told.
+    pub seconds_left: Option<u64>,
+}
+
+impl Projector {
+    /// How the projection stands.
+    ///
+    /// # Errors
+    /// [`StatusError`].
+    pub async fn status(&self, projection: &Projection) -> Result<Status, StatusError> {
+        let generations = self.registry.standing(projection).await?.generations;
+        let mut parked = 0;
+        for number in generations.written() {
+            let page = self.parked(projection, number, MAX_COUNTED, None).await?;
+            parked += u64::try_from(page.streams.len()).unwrap_or(u64::MAX);
+        }
+        let job = match &generations.job {
+            Some(job) => Some(self.job_status(projection, job).await?),
+            None => None,
+        };
+        Ok(Status {
+            name: projection.name,
+            read_model: projection.is_read_model(),
+            active: generations.active,
+            other: generations.other,
+            job,
+            report: generations.report,
+            parked,
+        })
+    }
+
+    async fn job_status(&self, projection: &Projection, job: &Job) -> Result<JobStatus, StatusError> {
+        let progress = self.progress(projection, job, job.pass).await?;
+        let tally = sum(&progress);
+        let items_expected = match (job.kind, job.pass) {
+            (JobKind::Remove, _) => None,
+            (_, 0) => self.store.approximate_items().await?.filter(|items| *items >= tally.batches),
+            _ => Some(sum(&self.progress(projection, job, 0).await?).batches.max(tally.batches)),
+        };
+        let seconds = (now() - job.pass_started_at).as_seconds_f64().max(0.001);
+        let items_per_second = number(tally.batches) / seconds;
+        let left = items_expected.map(|expected| expected - tally.batches);
+        let seconds_left = left.filter(|_| tally.batches > 0 && !job.paused);
+        Ok(JobStatus {
+            number: job.number,
+            kind: job.kind,
+            pass: job.pass,
+            paused: job.paused,
+            started_at: job.started_at,
+            segments: job.segments,
+            segments_done: u32::try_from(progress.iter().filter(|progress| progress.done).count()).unwrap_or(u32::MAX),
+            items_expected,
+            items_per_second,
+            seconds_left: seconds_left.map(|left| whole(number(left) / items_per_second)),
+            tally,
+        })
+    }
+}
+
+/// Exact below 2^53, which no table has of items.
+#[expect(clippy::as_conversions, reason = "there is no From from u64 to f64")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+/// Whole seconds, rounded up.
+#[expect(clippy::as_conversions, reason = "there is no From from f64 to u64; the cast stops at the bounds")]
+fn whole(seconds: f64) -> u64 {
+    seconds.ceil().max(0.0) as u64
+}

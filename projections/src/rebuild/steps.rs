@@ -1,0 +1,178 @@
+//! From one state of a projection's generations to the next: pure, and each step refused where it makes no sense.
+
+use super::RebuildError;
+use super::job::{Job, JobKind, Report};
+use crate::generations::{GenerationState, Generations, OtherGeneration};
+use chrono::{DateTime, Utc};
+
+/// The most segments of a job.
+pub const MAX_SEGMENTS: u32 = 64;
+
+impl Generations {
+    /// Begins a new generation.
+    pub(super) fn rebuild(&mut self, segments: u32, now: DateTime<Utc>) -> Result<(), RebuildError> {
+        self.idle()?;
+        if let Some(OtherGeneration { number, state }) = self.other {
+            return Err(RebuildError::Kept { number, state });
+        }
+        self.newest += 1;
+        self.other = Some(OtherGeneration { number: self.newest, state: GenerationState::Building });
+        self.begin(JobKind::Rebuild, segments, now);
+        Ok(())
+    }
+
+    /// Begins a pass over all streams.
+    pub(super) fn reconcile(&mut self, segments: u32, now: DateTime<Utc>) -> Result<(), RebuildError> {
+        self.idle()?;
+        self.begin(JobKind::Reconcile, segments, now);
+        Ok(())
+    }
+
+    pub(super) fn pause(&mut self) -> Result<(), RebuildError> {
+        let job = self.job.as_mut().filter(|job| !job.paused);
+        job.ok_or(RebuildError::NothingRuns)?.paused = true;
+        Ok(())
+    }
+
+    /// Lets a job go on. One that is not paused is called again, in case its calls were lost.
+    pub(super) fn resume(&mut self) -> Result<(), RebuildError> {
+        let job = self.job.as_mut().ok_or(RebuildError::NothingRuns)?;
+        job.paused = false;
+        job.resumed += 1;
+        Ok(())
+    }
+
+    /// Gives a job up. The generation that a rebuild has begun is removed.
+    pub(super) fn cancel(&mut self, now: DateTime<Utc>) -> Result<(), RebuildError> {
+        match self.job.as_ref().map(|job| (job.kind, job.segments)) {
+            Some((JobKind::Rebuild, segments)) => {
+                self.remove_other(segments, now);
+                Ok(())
+            }
+            Some((JobKind::Reconcile, _)) => {
+                self.job = None;
+                Ok(())
+            }
+            // Half a generation would be left that nobody can use.
+            Some((JobKind::Remove, _)) => Err(RebuildError::Busy { kind: JobKind::Remove }),
+            None => Err(RebuildError::NothingRuns),
+        }
+    }
+
+    /// Lets readers see the other generation. One in which streams stand still only if that is accepted.
+    pub(super) fn switch(&mut self, accept_incomplete: bool, now: DateTime<Utc>) -> Result<(), RebuildError> {
+        let other = self.other.ok_or(RebuildError::NoOther)?;
+        match other.state {
+            GenerationState::Complete => {}
+            GenerationState::Incomplete if accept_incomplete => {}
+            state @ (GenerationState::Building | GenerationState::Incomplete) => {
+                return Err(RebuildError::NotComplete { number: other.number, state });
+            }
+            state @ (GenerationState::Previous | GenerationState::Removing) => {
+                return Err(RebuildError::NotBuilt { number: other.number, state });
+            }
+        }
+        self.exchange(GenerationState::Previous, now)
+    }
+
+    /// Lets readers see again what they saw before a switch.
+    pub(super) fn rollback(&mut self, now: DateTime<Utc>) -> Result<(), RebuildError> {
+        let other = self.other.filter(|other| other.state == GenerationState::Previous);
+        other.ok_or(RebuildError::NothingToRollBackTo)?;
+        self.exchange(GenerationState::Complete, now)
+    }
+
+    fn exchange(&mut self, old: GenerationState, now: DateTime<Utc>) -> Result<(), RebuildError> {
+        let segments = self.idle_or_reconciling()?;
+        let Some(other) = self.other else { return Err(RebuildError::NoOther) };
+        self.other = Some(OtherGeneration { number: self.active, state: old });
+        self.active = other.number;
+        // Somebody may still act on what was true before: one more pass finds what that one leaves out.
+        self.begin(JobKind::Reconcile, segments, now);
+        Ok(())
+    }
+
+    /// Gives the generation up that is not read.
+    pub(super) fn drop_other(&mut self, wanted: Option<u32>, now: DateTime<Utc>) -> Result<(), RebuildError> {
+        if wanted == Some(self.active) {
+            return Err(RebuildError::Active { number: self.active });
+        }
+        let other = self.other.ok_or(RebuildError::NoOther)?;
+        if let Some(number) = wanted.filter(|number| *number != other.number) {
+            return Err(RebuildError::NoGeneration { number });
+        }
+        let segments = self.idle_or_reconciling()?;
+        self.remove_other(segments, now);
+        Ok(())
+    }
+
+    fn remove_other(&mut self, segments: u32, now: DateTime<Utc>) {
+        if let Some(other) = &mut self.other {
+            other.state = GenerationState::Removing;
+        }
+        self.begin(JobKind::Remove, segments, now);
+    }
+
+    /// Goes through the streams once more.
+    pub(super) fn next_pass(&mut self, now: DateTime<Utc>) {
+        if let Some(job) = &mut self.job {
+            job.pass += 1;
+            job.pass_started_at = now;
+        }
+    }
+
+    /// Ends the job with its report.
+    pub(super) fn end(&mut self, report: Report) {
+        match report.kind {
+            JobKind::Rebuild => {
+                let state = if report.complete { GenerationState::Complete } else { GenerationState::Incomplete };
+                self.other = self.other.map(|other| OtherGeneration { state, ..other });
+            }
+            JobKind::Remove => self.other = None,
+            // What stood still when it was built may have been caught up since.
+            JobKind::Reconcile => {
+                let incomplete = |other: &OtherGeneration| other.state == GenerationState::Incomplete;
+                if let Some(other) = self.other.as_mut().filter(|other| report.complete && incomplete(other)) {
+                    other.state = GenerationState::Complete;
+                }
+            }
+        }
+        self.job = None;
+        self.report = Some(report);
+    }
+
+    fn begin(&mut self, kind: JobKind, segments: u32, now: DateTime<Utc>) {
+        self.newest_job += 1;
+        let number = self.newest_job;
+        let segments = segments.clamp(1, MAX_SEGMENTS);
+        self.job = Some(Job {
+            number,
+            kind,
+            segments,
+            pass: 0,
+            paused: false,
+            resumed: 0,
+            started_at: now,
+            pass_started_at: now,
+        });
+    }
+
+    fn idle(&self) -> Result<(), RebuildError> {
+        match &self.job {
+            Some(job) => Err(RebuildError::Busy { kind: job.kind }),
+            None => Ok(()),
+        }
+    }
+
+    /// A pass over all streams may be replaced by another job; the segments of that one.
+    fn idle_or_reconciling(&self) -> Result<u32, RebuildError> {
+        match &self.job {
+            Some(job) if job.kind != JobKind::Reconcile => Err(RebuildError::Busy { kind: job.kind }),
+            Some(job) => Ok(job.segments),
+            None => Ok(DEFAULT_SEGMENTS),
+        }
+    }
+}
+
+/// Into how many segments a job is cut if nobody says.
+pub const DEFAULT_SEGMENTS: u32 = 4;

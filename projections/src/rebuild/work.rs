@@ -1,0 +1,267 @@
+//! A slice of a segment, and what comes after the last one.
+
+use super::check::{Behind, meet};
+use super::job::{Cursor, Job, JobKind, Progress, Report, Tally, Wake};
+use super::{RebuildError, now};
+use crate::generations::{Generations, Standing};
+use crate::projection::Projection;
+use crate::projector::{News, Projector};
+use crate::read_models::{FencedWrite, TableError, Written, pause};
+use crate::row::{Row, RowData, UnreadableRow};
+use eventstore::{ScanCursor, Segment};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often the streams are gone through before somebody must look.
+const MAX_PASSES: u32 = 10;
+/// How often the next step is looked for against others.
+const MAX_ATTEMPTS: u32 = 10;
+
+/// What every page of a slice needs.
+struct Slice<'a> {
+    projection: &'a Projection,
+    generations: &'a Generations,
+    job: &'a Job,
+    segment: Segment,
+}
+
+impl Projector {
+    /// Goes on with a segment for about `budget`, and answers with the calls for what is to be done next. `announce` tells a
+    /// process manager of streams that are behind; it must have told when it returns.
+    ///
+    /// # Errors
+    /// [`RebuildError`]: call again, nothing of what was done is lost.
+    pub async fn work<F, A>(
+        &self,
+        projection: &Projection,
+        wake: &Wake,
+        budget: Duration,
+        announce: A,
+    ) -> Result<Vec<Wake>, RebuildError>
+    where
+        F: Future<Output = Result<(), RebuildError>>,
+        A: Fn(Vec<Behind>) -> F,
+    {
+        let deadline = Instant::now() + budget;
+        let Some((standing, job)) = self.running(projection, wake).await? else { return Ok(Vec::new()) };
+        let mut generations = standing.generations;
+        if job.pass != wake.pass {
+            return self.wakes(projection, &generations).await;
+        }
+        let key = progress_key(projection, &job, job.pass, wake.segment);
+        let row = self.read_models.get(key.clone(), true).await?;
+        let mut progress: Progress =
+            row.as_ref().map(Row::read).transpose().map_err(TableError::from)?.unwrap_or_default();
+        if progress.done || wake.slice < progress.slice {
+            return self.wakes(projection, &generations).await;
+        }
+        let segment = Segment { index: wake.segment, total: job.segments };
+        loop {
+            let slice = Slice { projection, generations: &generations, job: &job, segment };
+            let behind = self.page(&slice, &mut progress).await?;
+            if !behind.is_empty() {
+                announce(behind).await?;
+            }
+            if progress.done || Instant::now() >= deadline {
+                break;
+            }
+            match self.running(projection, wake).await? {
+                Some((standing, _)) => generations = standing.generations,
+                None => break,
+            }
+        }
+        progress.slice += 1;
+        self.keep(key, row.map(|row| row.version), &progress).await?;
+        let standing = self.registry.standing(projection).await?;
+        self.wakes(projection, &standing.generations).await
+    }
+
+    /// The job that the call is for, if it is still to be done.
+    async fn running(&self, projection: &Projection, wake: &Wake) -> Result<Option<(Standing, Job)>, TableError> {
+        let standing = self.registry.standing(projection).await?;
+        let job = standing.generations.job.clone().filter(|job| job.number == wake.job && !job.paused);
+        Ok(job.map(|job| (standing, job)))
+    }
+
+    /// Writes how far the segment has come. Somebody who was quicker has done the same, or more.
+    async fn keep(&self, key: String, expected: Option<u64>, progress: &Progress) -> Result<bool, TableError> {
+        let unwritable = |error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) };
+        let data = serde_json::to_value(progress).map_err(unwritable)?;
+        let row = Row { key: key.clone(), version: progress.slice, content: RowData { data, listing: None } };
+        Ok(matches!(self.read_models.put(&FencedWrite { expected, row }).await?, Written::Yes))
+    }
+
+    /// Does a page of the segment.
+    async fn page(&self, slice: &Slice<'_>, progress: &mut Progress) -> Result<Vec<Behind>, RebuildError> {
+        if slice.job.kind == JobKind::Remove {
+            self.remove_page(slice, progress).await?;
+            return Ok(Vec::new());
+        }
+        let page = self.store.scan(slice.segment, events_cursor(progress)).await?;
+        let (met, mut tally) = meet(slice.projection, page.batches);
+        let active = slice.generations.active;
+        let other = slice.generations.other.map(|other| other.number);
+        let behind = match (slice.job.kind, slice.job.pass, other) {
+            (JobKind::Rebuild, 0, Some(number)) => {
+                let news: Vec<News> = met.iter().map(super::check::Met::news).collect();
+                tally.parked = self.fill(slice.projection, number, news).await?;
+                Vec::new()
+            }
+            (JobKind::Rebuild, _, Some(number)) => {
+                let since = slice.job.started_at;
+                let (checked, behind) = self.check(slice.projection, &[number], active, since, &met).await?;
+                tally = tally.plus(&checked);
+                behind
+            }
+            _ => {
+                let (written, since) = (slice.generations.written(), slice.job.started_at);
+                let (checked, behind) = self.check(slice.projection, &written, active, since, &met).await?;
+                tally = tally.plus(&checked);
+                behind
+            }
+        };
+        progress.cursor = page.next.map(Cursor::Events);
+        progress.done = progress.cursor.is_none();
+        progress.tally = std::mem::take(&mut progress.tally).plus(&tally);
+        Ok(behind)
+    }
+
+    /// Removes the rows of a page that belong to the generation that was given up.
+    async fn remove_page(&self, slice: &Slice<'_>, progress: &mut Progress) -> Result<(), TableError> {
+        let Some(other) = slice.generations.other else {
+            progress.done = true;
+            return Ok(());
+        };
+        let behind = match &progress.cursor {
+            Some(Cursor::Row(key)) => Some(key.as_str()),
+            Some(Cursor::Events(_)) | None => None,
+        };
+        let (keys, next) = self.read_models.scan_keys(slice.segment, behind).await?;
+        let generation = slice.projection.generation(other.number);
+        let keys: Vec<String> = keys.into_iter().filter(|key| generation.name(key).is_some()).collect();
+        self.read_models.remove(&keys).await?;
+        progress.tally.removed += u64::try_from(keys.len()).unwrap_or(u64::MAX);
+        progress.cursor = next.map(Cursor::Row);
+        progress.done = progress.cursor.is_none();
+        Ok(())
+    }
+
+    /// Calls for every segment that is not done. When all are, takes the job's next step first.
+    pub(super) async fn wakes(
+        &self,
+        projection: &Projection,
+        generations: &Generations,
+    ) -> Result<Vec<Wake>, RebuildError> {
+        let mut generations = generations.clone();
+        for attempt in 0..MAX_ATTEMPTS {
+            let Some(job) = generations.job.clone().filter(|job| !job.paused) else { return Ok(Vec::new()) };
+            let progress = self.progress(projection, &job, job.pass).await?;
+            let open = (0..job.segments).zip(&progress).filter(|(_, progress)| !progress.done);
+            let wakes: Vec<Wake> =
+                open.map(|(segment, progress)| call(projection, &job, segment, progress.slice)).collect();
+            if !wakes.is_empty() {
+                return Ok(wakes);
+            }
+            let standing = self.registry.standing(projection).await?;
+            generations = standing.generations.clone();
+            if generations.job.as_ref().is_none_or(|now| (now.number, now.pass) != (job.number, job.pass)) {
+                continue;
+            }
+            self.step(projection, &job, &mut generations, &progress).await?;
+            if self.registry.replace(projection, &standing, &generations).await? {
+                if generations.job.is_none() {
+                    self.forget(projection, &job).await;
+                }
+            } else {
+                pause(attempt).await;
+                generations = self.registry.standing(projection).await?.generations;
+            }
+        }
+        Err(RebuildError::Contention)
+    }
+
+    /// What comes after a pass.
+    async fn step(
+        &self,
+        projection: &Projection,
+        job: &Job,
+        generations: &mut Generations,
+        progress: &[Progress],
+    ) -> Result<(), RebuildError> {
+        let total = sum(progress);
+        let nothing_left = match job.kind {
+            JobKind::Rebuild => job.pass > 0 && total.behind == 0,
+            JobKind::Reconcile => total.behind == 0,
+            JobKind::Remove => total.removed == 0,
+        };
+        if !nothing_left && job.pass + 1 < MAX_PASSES {
+            generations.next_pass(now());
+            return Ok(());
+        }
+        let first_pass = match job.pass {
+            0 => total.clone(),
+            _ => sum(&self.progress(projection, job, 0).await?),
+        };
+        let other = generations.other.map(|other| other.number);
+        generations.end(Report {
+            kind: job.kind,
+            generation: other.filter(|_| job.kind != JobKind::Reconcile),
+            complete: nothing_left && total.parked == 0,
+            started_at: job.started_at,
+            ended_at: now(),
+            passes: job.pass + 1,
+            first_pass,
+            last_pass: total,
+        });
+        Ok(())
+    }
+
+    /// How far each segment of a pass has come.
+    pub(super) async fn progress(
+        &self,
+        projection: &Projection,
+        job: &Job,
+        pass: u32,
+    ) -> Result<Vec<Progress>, TableError> {
+        let keys: Vec<String> = (0..job.segments).map(|segment| progress_key(projection, job, pass, segment)).collect();
+        let rows = self.read_models.get_all(&keys).await?;
+        let read = |key| rows.get(key).map(Row::read).transpose().map(Option::unwrap_or_default);
+        keys.iter().map(|key| read(key).map_err(TableError::from)).collect()
+    }
+
+    /// Removes the progress of a job that has ended. What is left behind after a failure is some small rows.
+    async fn forget(&self, projection: &Projection, job: &Job) {
+        let passes = (0..=job.pass).flat_map(|pass| (0..job.segments).map(move |segment| (pass, segment)));
+        let keys: Vec<String> = passes.map(|(pass, segment)| progress_key(projection, job, pass, segment)).collect();
+        if let Err(error) = self.read_models.remove(&keys).await {
+            let error: &(dyn std::error::Error + Send + Sync) = &error;
+            tracing::warn!(
+                projection = projection.name,
+                job = job.number,
+                error,
+                "the progress of a job was left behind"
+            );
+        }
+    }
+}
+
+fn events_cursor(progress: &Progress) -> Option<&ScanCursor> {
+    match &progress.cursor {
+        Some(Cursor::Events(cursor)) => Some(cursor),
+        Some(Cursor::Row(_)) | None => None,
+    }
+}
+
+fn call(projection: &Projection, job: &Job, segment: u32, slice: u64) -> Wake {
+    let (projection, job_number) = (projection.name.to_owned(), job.number);
+    Wake { projection, job: job_number, pass: job.pass, segment, slice, resumed: job.resumed }
+}
+
+pub(super) fn sum(progress: &[Progress]) -> Tally {
+    progress.iter().fold(Tally::default(), |sum, progress| sum.plus(&progress.tally))
+}
+
+fn progress_key(projection: &Projection, job: &Job, pass: u32, segment: u32) -> String {
+    format!("{}/job/{}/{pass}/{segment}", projection.name, job.number)
+}
