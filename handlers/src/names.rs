@@ -24,6 +24,11 @@ impl Names {
         format!("{}-read-models", self.prefix)
     }
 
+    /// The index of all events.
+    pub fn audit_index(&self) -> String {
+        format!("{}-audit-index", self.prefix)
+    }
+
     /// The queue of a projection.
     pub fn queue(&self, projection: &Projection) -> String {
         format!("{}-{}.fifo", self.prefix, projection.name)

@@ -3,7 +3,9 @@
 use crate::clients::Clients;
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::{EventStore, Fault};
+use handlers::audit::AuditTrail;
 use handlers::{Names, Route};
+use projections::audit::AuditIndex;
 use projections::{ALL, Projection, ReadModels, TableError};
 use std::collections::HashMap;
 
@@ -32,6 +34,9 @@ pub enum ResourceError {
     /// The table of events.
     #[error("the table of events cannot be made")]
     Events(#[source] Fault),
+    /// The index of all events.
+    #[error("the table of the audit index cannot be made")]
+    AuditIndex(#[source] TableError),
     /// The table of read models.
     #[error("the table of read models cannot be made")]
     ReadModels(#[source] TableError),
@@ -56,6 +61,16 @@ pub fn read_models(clients: &Clients, names: &Names) -> ReadModels {
     ReadModels::new(clients.dynamodb.clone(), names.read_models())
 }
 
+/// The index of all events of those names.
+pub fn audit_index(clients: &Clients, names: &Names) -> AuditIndex {
+    AuditIndex::new(clients.dynamodb.clone(), names.audit_index())
+}
+
+/// The audit trail of those names.
+pub fn audit_trail(clients: &Clients, names: &Names) -> AuditTrail {
+    AuditTrail::new(event_store(clients, names), audit_index(clients, names))
+}
+
 /// Makes what is not there yet, and waits until it can be used. Safe to repeat.
 ///
 /// # Errors
@@ -63,6 +78,7 @@ pub fn read_models(clients: &Clients, names: &Names) -> ReadModels {
 pub async fn create(clients: &Clients, names: &Names) -> Result<Resources, ResourceError> {
     event_store(clients, names).create_table().await.map_err(ResourceError::Events)?;
     read_models(clients, names).create_table().await.map_err(ResourceError::ReadModels)?;
+    audit_index(clients, names).create_table().await.map_err(ResourceError::AuditIndex)?;
     let mut routes = Vec::new();
     for projection in ALL {
         routes.push(Route { projection, queue_url: create_queues(clients, names, &projection).await? });

@@ -71,7 +71,8 @@ impl FromStr for Cursor {
     type Err = ForeignCursor;
 
     fn from_str(text: &str) -> Result<Self, ForeignCursor> {
-        let bytes = Some(text).filter(|text| text.len() <= MAX_CURSOR_CHARS).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        let bytes =
+            Some(text).filter(|text| text.len() <= MAX_CURSOR_CHARS).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
         let place: Option<Place> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         place.filter(Place::is_possible).map(Self).ok_or(ForeignCursor)
     }
@@ -97,7 +98,11 @@ mod tests {
         let stream = StreamId::new("order-1").unwrap();
         let after = AuditCursor::of("2026-11-22T10:00:00Z".parse().unwrap(), &stream, 7);
         let cut = Some(Cut { stream, version: 9 });
-        let places = [Place::Stream { version: 7 }, Place::Index { after: after.clone(), cut: None }, Place::Index { after, cut }];
+        let places = [
+            Place::Stream { version: 7 },
+            Place::Index { after: after.clone(), cut: None },
+            Place::Index { after, cut },
+        ];
         for cursor in places.map(Cursor) {
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
@@ -107,9 +112,18 @@ mod tests {
     fn what_no_answer_gave_is_foreign() {
         let long = format!("{{\"version\":1{}}}", " ".repeat(MAX_CURSOR_CHARS));
         for json in [
-            "", "{", "7", "{}", "{\"version\":0}", "{\"version\":9007199254740992}", "{\"version\":1,\"more\":1}",
-            "{\"after\":\"\"}", "{\"after\":\"a b\"}", "{\"after\":\"a\",\"cut\":{\"stream\":\"x\",\"version\":1}}",
-            "{\"after\":\"a\",\"cut\":{\"stream\":\"x-1\",\"version\":0}}", &long,
+            "",
+            "{",
+            "7",
+            "{}",
+            "{\"version\":0}",
+            "{\"version\":9007199254740992}",
+            "{\"version\":1,\"more\":1}",
+            "{\"after\":\"\"}",
+            "{\"after\":\"a b\"}",
+            "{\"after\":\"a\",\"cut\":{\"stream\":\"x\",\"version\":1}}",
+            "{\"after\":\"a\",\"cut\":{\"stream\":\"x-1\",\"version\":0}}",
+            &long,
         ] {
             assert_eq!(text(json).parse::<Cursor>(), Err(ForeignCursor), "{json}");
         }

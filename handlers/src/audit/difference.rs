@@ -79,11 +79,15 @@ pub struct Change {
 }
 
 impl Span {
-    /// From one moment to a later one, or to the stream's end.
+    /// From one moment, or from before the stream began, to a later one, or to the stream's end.
     ///
     /// # Errors
     /// [`UnfitSpan`].
-    pub fn new(from: Moment, to: Option<Moment>) -> Result<Self, UnfitSpan> {
+    pub fn new(from: Option<Moment>, to: Option<Moment>) -> Result<Self, UnfitSpan> {
+        let from = from.unwrap_or(match to {
+            Some(Moment::Time(_)) => Moment::Time(DateTime::<Utc>::MIN_UTC),
+            Some(Moment::Version(_)) | None => Moment::Version(0),
+        });
         let forwards = match (from, to) {
             (Moment::Version(from), Some(Moment::Version(to))) => from < to,
             (Moment::Time(from), Some(Moment::Time(to))) => from < to,

@@ -80,9 +80,7 @@ impl Export {
     async fn page(&mut self) -> Result<Vec<super::Occurrence>, AuditError> {
         let limit = usize::try_from(self.left.min(PAGE_EVENTS)).unwrap_or(usize::MAX);
         let page = match &self.source {
-            Source::Stream { stream, head } => {
-                self.trail.search_stream(&self.search, stream, *head, limit).await
-            }
+            Source::Stream { stream, head } => self.trail.search_stream(&self.search, stream, *head, limit).await,
             Source::Index => self.trail.search_index(&self.search, limit).await,
         };
         let FoundPage { events, next } = page?;

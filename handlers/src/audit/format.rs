@@ -2,10 +2,20 @@
 
 use super::Occurrence;
 use eventstore::{Id, time_text};
+use std::collections::BTreeMap;
 
 /// The columns of a CSV file.
 const COLUMNS: [&str; 10] = [
-    "stream", "version", "type", "schema", "recorded_at", "actor", "command_id", "correlation_id", "causation_id", "data",
+    "stream",
+    "version",
+    "type",
+    "schema",
+    "recorded_at",
+    "actor",
+    "command_id",
+    "correlation_id",
+    "causation_id",
+    "data",
 ];
 
 /// How events are written into a file.
@@ -22,6 +32,28 @@ pub enum Format {
 }
 
 impl Format {
+    /// The name by which it is asked for and recorded.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::JsonLines => "jsonl",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// What HTTP calls it.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::JsonLines => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8",
+        }
+    }
+
+    /// What an export is about, with its format.
+    pub fn named(self, mut about: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        about.insert("format".to_owned(), self.as_str().to_owned());
+        about
+    }
+
     /// What stands before the first event.
     pub(super) fn heading(self) -> Vec<u8> {
         match self {
@@ -46,7 +78,9 @@ impl Format {
 fn json_lines(events: &[Occurrence]) -> Result<Vec<u8>, std::io::Error> {
     let mut lines = Vec::new();
     for event in events {
-        serde_json::to_writer(&mut lines, event)?;
+        // Data are kept to the byte, and may have line ends: within JSON these only stand between tokens.
+        let line = serde_json::to_vec(event)?.into_iter();
+        lines.extend(line.map(|byte| if byte == b'\n' || byte == b'\r' { b' ' } else { byte }));
         lines.push(b'\n');
     }
     Ok(lines)
@@ -119,7 +153,18 @@ mod specs {
     #[test]
     fn every_text_comes_back_from_csv_and_none_begins_as_a_formula() {
         let ids = ["plain", "=1+1", "+1", "-1", "@x", "'quoted", "''", "a,b", "\"q\"", "=\"a,b\""];
-        for (id, data) in ids.iter().zip(["{}", "-5", "\"=x\"", "[\n1,\n2]", "null", "-0.5", "1", "\"a,b\"", "\"\\\"\"", "{\"a\":\"'\"}"]) {
+        for (id, data) in ids.iter().zip([
+            "{}",
+            "-5",
+            "\"=x\"",
+            "[\n1,\n2]",
+            "null",
+            "-0.5",
+            "1",
+            "\"a,b\"",
+            "\"\\\"\"",
+            "{\"a\":\"'\"}",
+        ]) {
             let mut file = Format::Csv.heading();
             file.extend(Format::Csv.lines(&[event(id, data)]).unwrap());
             let raw = csv::Reader::from_reader(&*file).into_records().next().unwrap().unwrap();
@@ -131,7 +176,7 @@ mod specs {
 
     #[test]
     fn json_lines_are_one_event_each() {
-        let lines = Format::JsonLines.lines(&[event("a", "1"), event("b", "{}")]).unwrap();
+        let lines = Format::JsonLines.lines(&[event("a", "1"), event("b", "{\n\r\n}")]).unwrap();
         let lines: Vec<serde_json::Value> =
             String::from_utf8(lines).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!((lines.len(), &lines[1]["actor"], &lines[1]["stream"]), (2, &"b".into(), &"note-1".into()));

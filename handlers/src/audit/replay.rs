@@ -3,7 +3,7 @@
 use super::{AuditError, Occurrence, OpenTrail};
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, Consistency, Direction, Event, Hash, StreamId, time_text};
-use projections::{ALL, Fact, Kind, Projection, RowData};
+use projections::{ALL, Fact, FoldError, Kind, Projection, RowData, Unknown};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -72,11 +72,11 @@ impl OpenTrail {
     }
 }
 
-type Fold = fn(Option<&Value>, &Fact<'_>) -> Result<RowData, projections::FoldError>;
+type Fold = fn(Option<&Value>, &Fact<'_>) -> Result<RowData, FoldError>;
 
-/// The projection that has a row for each stream of the category.
+/// The projection that has a row for each stream of that kind.
 fn follower(stream: &StreamId) -> Option<(Projection, Fold)> {
-    ALL.into_iter().filter(|projection| projection.category == stream.category()).find_map(|projection| {
+    ALL.into_iter().filter(|projection| projection.follows.includes(stream)).find_map(|projection| {
         let Kind::SingleStream { fold } = projection.kind else { return None };
         Some((projection, fold))
     })
@@ -102,9 +102,7 @@ impl Replay<'_> {
     pub(super) fn version_at(&self, moment: Moment) -> Result<u64, AuditError> {
         let stream = self.stream.clone();
         match moment {
-            Moment::Version(asked) if asked > self.head => {
-                Err(AuditError::Beyond { stream, asked, head: self.head })
-            }
+            Moment::Version(asked) if asked > self.head => Err(AuditError::Beyond { stream, asked, head: self.head }),
             Moment::Version(version) => Ok(version),
             Moment::Time(asked) => {
                 let last = self.commits.iter().rfind(|commit| commit.recorded_at <= asked);
@@ -124,22 +122,30 @@ impl Replay<'_> {
         let mut row = None;
         for (commit, event) in self.events().take_while(|(_, event)| event.version <= version) {
             let fact = Fact { stream: self.stream, recorded_at: commit.recorded_at, event: &event.body };
-            let folded = (self.fold)(row.as_ref(), &fact);
-            let folded = folded.map_err(|source| AuditError::Fold {
-                stream: self.stream.clone(),
-                version: event.version,
-                source,
-            })?;
-            row = Some(folded.data);
+            match (self.fold)(row.as_ref(), &fact) {
+                Ok(folded) => row = Some(folded.data),
+                Err(source) if self.passes_over(&source, event) => {}
+                Err(source) => {
+                    let (stream, version) = (self.stream.clone(), event.version);
+                    return Err(AuditError::Fold { stream, version, source });
+                }
+            }
         }
         Ok(row.unwrap_or_default())
+    }
+
+    /// Whether the read model, too, was left as it was by the event.
+    fn passes_over(&self, error: &FoldError, event: &Event) -> bool {
+        let Projection { knows, unknown, .. } = self.projection;
+        matches!(error, FoldError::Event(_)) && unknown == Unknown::Ignored && !knows(&event.body.event_type)
     }
 
     /// The events between two versions, the second one with them, but at most `limit`.
     pub(super) fn between(&self, from: u64, to: u64, limit: usize) -> Vec<Occurrence> {
         let commits = self.commits.iter().filter(|commit| commit.last_version() > from && commit.version <= to);
-        let occurrences =
-            commits.take(limit).flat_map(|commit| Occurrence::of_commit(self.stream, commit.clone(), Direction::Forwards));
+        let occurrences = commits
+            .take(limit)
+            .flat_map(|commit| Occurrence::of_commit(self.stream, commit.clone(), Direction::Forwards));
         occurrences.filter(|found| found.event.version > from && found.event.version <= to).take(limit).collect()
     }
 

@@ -214,8 +214,7 @@ impl Search {
 
     /// A full page. The next one begins with the commit of the entry, of which a part may be on this one.
     fn cut_before(&self, entry: &Found, events: Vec<Occurrence>) -> FoundPage {
-        let is_of_entry =
-            |last: &&Occurrence| last.stream == entry.stream && last.commit.version == entry.version;
+        let is_of_entry = |last: &&Occurrence| last.stream == entry.stream && last.commit.version == entry.version;
         let last = events.last().filter(is_of_entry);
         let cut = last.map(|last| Cut { stream: last.stream.clone(), version: last.event.version });
         // Commits of the stream and time that were shown lie at this place or on its other side.

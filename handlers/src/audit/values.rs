@@ -43,7 +43,8 @@ fn compare_items(path: &str, before: &[Value], after: &[Value], found: &mut Vec<
 
 /// `status`, `lines[0].isbn`; a name with other characters stands in brackets and quotes, so that no two paths are the same.
 fn field(path: &str, name: &str) -> String {
-    let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    let plain =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     match (plain, path.is_empty()) {
         (true, true) => name.to_owned(),
         (true, false) => format!("{path}.{name}"),
@@ -73,8 +74,7 @@ mod specs {
     fn a_change_is_shown_where_it_is() {
         let before = json!({"status": "placed", "lines": [{"isbn": "1", "quantity": 2}], "n": 1});
         let after = json!({"status": "shipped", "lines": [{"isbn": "1", "quantity": 3}], "n": 1});
-        let wanted =
-            [("lines[0].quantity", json!(2), json!(3)), ("status", json!("placed"), json!("shipped"))];
+        let wanted = [("lines[0].quantity", json!(2), json!(3)), ("status", json!("placed"), json!("shipped"))];
         check(before, after, &wanted);
     }
 

@@ -12,6 +12,7 @@ mod stock;
 
 pub(crate) use schema::{AuditedEvent, FoundEvent, FoundEvents, History, StreamHead};
 
+use crate::audit::AuditTrail;
 use crate::models::{ORDER, STOCK};
 use axum::Json;
 use axum::Router;
@@ -21,6 +22,7 @@ use domain::order::{Order, OrderEvent, OrderRefusal};
 use domain::stock::{Stock, StockEvent, StockRefusal};
 use eventstore::{CommandHandler, EventStore, Id};
 use problem::Problem;
+use projections::audit::AuditIndex;
 use projections::{Projector, ReadModels};
 use std::sync::Arc;
 use utoipa::OpenApi;
@@ -30,22 +32,23 @@ use utoipa_axum::routes;
 /// What the API works on.
 #[derive(Clone)]
 pub struct Api {
-    store: EventStore,
     orders: CommandHandler<Order, OrderEvent, OrderRefusal>,
     stock: CommandHandler<Stock, StockEvent, StockRefusal>,
     projector: Projector,
+    audit: AuditTrail,
     default_actor: Id,
 }
 
 type Shared = axum::extract::State<Arc<Api>>;
 
 impl Api {
-    /// An API on that store and those read models. A request without `X-Actor` is the default actor's.
-    pub fn new(store: EventStore, read_models: ReadModels, default_actor: Id) -> Self {
+    /// An API on that store, those read models and that index of all events. A request without `X-Actor` is the default actor's.
+    pub fn new(store: EventStore, read_models: ReadModels, audit_index: AuditIndex, default_actor: Id) -> Self {
         let projector = Projector::new(store.clone(), read_models);
         let orders = CommandHandler::new(store.clone(), ORDER);
         let stock = CommandHandler::new(store.clone(), STOCK);
-        Self { store, orders, stock, projector, default_actor }
+        let audit = AuditTrail::new(store, audit_index);
+        Self { orders, stock, projector, audit, default_actor }
     }
 }
 
@@ -96,6 +99,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(audit::history))
         .routes(routes!(audit::verify))
         .routes(routes!(audit::search))
+        .routes(routes!(audit::trace))
+        .routes(routes!(audit::at))
+        .routes(routes!(audit::diff))
         .routes(routes!(health))
 }
 

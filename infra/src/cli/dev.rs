@@ -98,7 +98,8 @@ impl Dev {
 
 fn api(clients: &Clients, names: &Names) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
-    Ok(Api::new(resources::event_store(clients, names), resources::read_models(clients, names), actor))
+    let (store, read_models) = (resources::event_store(clients, names), resources::read_models(clients, names));
+    Ok(Api::new(store, read_models, resources::audit_index(clients, names), actor))
 }
 
 /// Starts what Lambda would do: stream to fan-out, and each queue to its projector.
