@@ -6,16 +6,22 @@
 //! | [`audit::AuditTrail`] | a reader's questions | answers about the past |
 //! | [`FanOut::handle`] | records of the event table's stream | messages in a FIFO queue a consumer |
 //! | [`ProjectorHandler::handle`] | messages of a projection's queue | rows of its read model |
+//! | [`FulfilmentHandler::handle`] | messages of fulfilment's queue | commands to orders and stock |
 
 mod announcement;
 pub mod audit;
 mod fan_out;
+mod fulfilment;
 pub mod http;
+mod messages;
 mod models;
 mod names;
+mod parking;
 mod projector;
+mod sending;
 
 pub use announcement::Announcement;
 pub use fan_out::{FanOut, Route};
+pub use fulfilment::{FULFILMENT, FulfilError, FulfilmentHandler};
 pub use names::Names;
 pub use projector::ProjectorHandler;

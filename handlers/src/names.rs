@@ -1,6 +1,6 @@
 //! What the tables and queues are called.
 
-use projections::Projection;
+use projections::Consumer;
 
 /// Names with a prefix, so that several systems fit into one account.
 #[derive(Debug, Clone)]
@@ -24,18 +24,18 @@ impl Names {
         format!("{}-read-models", self.prefix)
     }
 
-    /// The index of all events.
+    /// The table of the audit index.
     pub fn audit_index(&self) -> String {
         format!("{}-audit-index", self.prefix)
     }
 
-    /// The queue of a projection.
-    pub fn queue(&self, projection: &Projection) -> String {
-        format!("{}-{}.fifo", self.prefix, projection.name)
+    /// The queue of a consumer.
+    pub fn queue(&self, consumer: &Consumer) -> String {
+        format!("{}-{}.fifo", self.prefix, consumer.name)
     }
 
-    /// The dead-letter queue of a projection.
-    pub fn dead_letter_queue(&self, projection: &Projection) -> String {
-        format!("{}-{}-dead.fifo", self.prefix, projection.name)
+    /// The dead-letter queue of a consumer.
+    pub fn dead_letter_queue(&self, consumer: &Consumer) -> String {
+        format!("{}-{}-dead.fifo", self.prefix, consumer.name)
     }
 }

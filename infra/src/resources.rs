@@ -4,12 +4,12 @@ use crate::clients::Clients;
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::{EventStore, Fault};
 use handlers::audit::AuditTrail;
-use handlers::{Names, Route};
+use handlers::{FULFILMENT, Names, Route};
 use projections::audit::AuditIndex;
-use projections::{ALL, Projection, ReadModels, TableError};
+use projections::{ALL, Consumer, Projection, Projector, ReadModels, TableError};
 use std::collections::HashMap;
 
-/// How long a message is a projector's alone, in seconds: more than any batch takes, so that none is handled twice at once.
+/// How long a message is one handler's alone, in seconds: more than any batch takes, so that none is handled twice at once.
 const VISIBILITY_S: u32 = 60;
 /// How often a message is tried before it goes to the dead-letter queue. Many times: it also counts when it is the table
 /// or the program that fails, and nothing fetches a message back by itself.
@@ -24,7 +24,9 @@ pub struct Resources {
     pub events: String,
     /// The table of read models.
     pub read_models: String,
-    /// A queue for each projection.
+    /// The table of the audit index.
+    pub audit_index: String,
+    /// A queue for each projection, and one for fulfilment.
     pub routes: Vec<Route>,
 }
 
@@ -34,12 +36,12 @@ pub enum ResourceError {
     /// The table of events.
     #[error("the table of events cannot be made")]
     Events(#[source] Fault),
-    /// The index of all events.
-    #[error("the table of the audit index cannot be made")]
-    AuditIndex(#[source] TableError),
     /// The table of read models.
     #[error("the table of read models cannot be made")]
     ReadModels(#[source] TableError),
+    /// The table of the audit index.
+    #[error("the table of the audit index cannot be made")]
+    AuditIndex(#[source] TableError),
     /// A queue.
     #[error("queue {queue:?} cannot be made")]
     Queue {
@@ -61,14 +63,19 @@ pub fn read_models(clients: &Clients, names: &Names) -> ReadModels {
     ReadModels::new(clients.dynamodb.clone(), names.read_models())
 }
 
-/// The index of all events of those names.
+/// The audit index of those names.
 pub fn audit_index(clients: &Clients, names: &Names) -> AuditIndex {
     AuditIndex::new(clients.dynamodb.clone(), names.audit_index())
 }
 
+/// A projector between them.
+pub fn projector(clients: &Clients, names: &Names) -> Projector {
+    Projector::new(event_store(clients, names), read_models(clients, names), audit_index(clients, names))
+}
+
 /// The audit trail of those names.
 pub fn audit_trail(clients: &Clients, names: &Names) -> AuditTrail {
-    AuditTrail::new(event_store(clients, names), audit_index(clients, names))
+    AuditTrail::new(event_store(clients, names), projector(clients, names))
 }
 
 /// Makes what is not there yet, and waits until it can be used. Safe to repeat.
@@ -80,15 +87,16 @@ pub async fn create(clients: &Clients, names: &Names) -> Result<Resources, Resou
     read_models(clients, names).create_table().await.map_err(ResourceError::ReadModels)?;
     audit_index(clients, names).create_table().await.map_err(ResourceError::AuditIndex)?;
     let mut routes = Vec::new();
-    for projection in ALL {
-        routes.push(Route { projection, queue_url: create_queues(clients, names, &projection).await? });
+    for consumer in ALL.iter().chain([&FULFILMENT]).map(Projection::consumer) {
+        routes.push(Route { consumer, queue_url: create_queues(clients, names, &consumer).await? });
     }
-    Ok(Resources { events: names.events(), read_models: names.read_models(), routes })
+    let (events, read_models, audit_index) = (names.events(), names.read_models(), names.audit_index());
+    Ok(Resources { events, read_models, audit_index, routes })
 }
 
-/// Makes a projection's queue and its dead-letter queue.
-async fn create_queues(clients: &Clients, names: &Names, projection: &Projection) -> Result<String, ResourceError> {
-    let dead = names.dead_letter_queue(projection);
+/// Makes a consumer's queue and its dead-letter queue.
+async fn create_queues(clients: &Clients, names: &Names, consumer: &Consumer) -> Result<String, ResourceError> {
+    let dead = names.dead_letter_queue(consumer);
     let dead_url = create_queue(clients, &dead, fifo()).await?;
     let attributes = clients.sqs.get_queue_attributes().queue_url(&dead_url);
     let answer = attributes.attribute_names(QueueAttributeName::QueueArn).send().await;
@@ -98,7 +106,7 @@ async fn create_queues(clients: &Clients, names: &Names, projection: &Projection
     let mut attributes = fifo();
     attributes.insert(QueueAttributeName::VisibilityTimeout, VISIBILITY_S.to_string());
     attributes.insert(QueueAttributeName::RedrivePolicy, redrive.to_string());
-    create_queue(clients, &names.queue(projection), attributes).await
+    create_queue(clients, &names.queue(consumer), attributes).await
 }
 
 /// FIFO in high-throughput mode: the limits count per group, which is the stream.

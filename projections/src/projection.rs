@@ -2,13 +2,13 @@
 
 use crate::consumer::{Consumer, Follows};
 use crate::row::RowData;
-use crate::{bestsellers, orders, stock};
+use crate::{audit, bestsellers, orders, stock};
 use chrono::{DateTime, Utc};
 use eventstore::{CodecError, NewEvent, StreamId};
 use serde_json::Value;
 
 /// Every projection of the bookshop: a new read model is a file and a line here.
-pub const ALL: [Projection; 3] = [orders::PROJECTION, stock::PROJECTION, bestsellers::PROJECTION];
+pub const ALL: [Projection; 4] = [orders::PROJECTION, stock::PROJECTION, bestsellers::PROJECTION, audit::PROJECTION];
 
 /// A read model's definition.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +50,9 @@ pub enum Kind {
         /// The row after a change.
         merge: fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error>,
     },
+    /// An entry of the audit index comes from each commit, whatever its events say; the entry of a stream's last commit is
+    /// the stream's fence.
+    CommitIndex,
     /// It has no rows but acts on what it is told (see [`Projector::follow`](crate::Projector::follow)): a process manager. It
     /// is parked, resumed and reconciled like a read model, and never rebuilt.
     Process,
@@ -69,7 +72,7 @@ impl Projection {
     /// Whether its rows can be made anew from the events.
     pub const fn is_read_model(&self) -> bool {
         match self.kind {
-            Kind::SingleStream { .. } | Kind::MultiStream { .. } => true,
+            Kind::SingleStream { .. } | Kind::MultiStream { .. } | Kind::CommitIndex => true,
             Kind::Process => false,
         }
     }

@@ -4,6 +4,7 @@
 //! version is taken from the message where it fits, and from the store otherwise. Row and fence change in one write that is
 //! refused when another projector was quicker; then the row that stands there is the truth.
 
+use crate::audit::{self, AuditIndex, AuditPage, AuditSearch, IndexError};
 use crate::consumer::Follows;
 use crate::folding::{Broken, Folding};
 use crate::generations::Registry;
@@ -33,6 +34,7 @@ const CONCURRENT_TRANSACTIONS: usize = 4;
 pub struct Projector {
     pub(crate) store: EventStore,
     pub(crate) read_models: ReadModels,
+    pub(crate) audit_index: AuditIndex,
     pub(crate) registry: Registry,
     broken: Option<Broken>,
     /// How many batches of this process write rows of many streams at once: more would mostly lose to each other.
@@ -103,6 +105,15 @@ impl ProjectError {
     }
 }
 
+impl From<IndexError> for ProjectError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Table(error) => Self::Table(error),
+            IndexError::Read(error) => Self::Read(error),
+        }
+    }
+}
+
 /// The news of one stream, joined.
 #[derive(Debug, Clone)]
 pub(crate) struct News {
@@ -131,10 +142,11 @@ impl News {
 }
 
 impl Projector {
-    /// A projector from that store into those read models.
-    pub fn new(store: EventStore, read_models: ReadModels) -> Self {
+    /// A projector from that store into those read models and that audit index.
+    pub fn new(store: EventStore, read_models: ReadModels, audit_index: AuditIndex) -> Self {
         let registry = Registry::new(read_models.clone());
-        Self { store, read_models, registry, broken: None, turns: Arc::new(Semaphore::new(CONCURRENT_TRANSACTIONS)) }
+        let turns = Arc::new(Semaphore::new(CONCURRENT_TRANSACTIONS));
+        Self { store, read_models, audit_index, registry, broken: None, turns }
     }
 
     /// The same, but one projection cannot apply events of one type: to see on purpose what happens then.
@@ -145,20 +157,30 @@ impl Projector {
     }
 
     /// Brings every generation that is written up to the news. A stream that fails is in the answer and holds up no other.
+    ///
+    /// Which generations there are is asked again when all is written: one that was begun before that answer is written
+    /// too, and one that is begun later finds the events in the store. So nothing is left out, however long it all takes.
     pub async fn project(&self, projection: &Projection, news: Vec<WakeUp>) -> Vec<Failed> {
         let news = join(news, projection.follows);
-        let numbers = match self.registry.recent(projection).await {
+        if news.is_empty() {
+            return Vec::new();
+        }
+        let mut numbers = match self.registry.recent(projection).await {
             Ok(generations) => generations.written(),
-            Err(error) => {
-                let failed = |news: News| Failed { stream: news.stream, generation: None, error: error.clone().into() };
-                return news.into_iter().map(failed).collect();
-            }
+            Err(error) => return all_failed(news, &error),
         };
-        let mut failures = Vec::new();
-        for number in numbers {
-            let failed = self.project_into(projection, number, news.clone()).await;
-            let failed = failed.into_iter();
-            failures.extend(failed.map(|(stream, error)| Failed { stream, generation: Some(number), error }));
+        let (mut written, mut failures) = (Vec::new(), Vec::new());
+        while !numbers.is_empty() {
+            for number in numbers {
+                let failed = self.project_into(projection, number, news.clone()).await.into_iter();
+                failures.extend(failed.map(|(stream, error)| Failed { stream, generation: Some(number), error }));
+                written.push(number);
+            }
+            numbers = match self.registry.refreshed(projection).await {
+                Ok(generations) => generations.written(),
+                Err(error) => return all_failed(news, &error),
+            };
+            numbers.retain(|number| !written.contains(number));
         }
         failures
     }
@@ -184,6 +206,14 @@ impl Projector {
                 // The semaphore is never closed, so that there is always a turn.
                 let _turn = self.turns.acquire().await;
                 multi_stream::Folds { folding, fold, merge }.project(self, news).await
+            }
+            Kind::CommitIndex => {
+                let work = news.into_iter().map(|news| async move {
+                    let done = self.enter(folding.generation, &news).await;
+                    done.err().map(|error| (news.stream, error))
+                });
+                let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
+                done.filter_map(std::future::ready).collect().await
             }
             // Its effects are not those of a fold: whoever runs it follows the streams itself.
             Kind::Process => Vec::new(),
@@ -212,6 +242,29 @@ impl Projector {
     /// The generation that is read.
     pub(crate) async fn active(&self, projection: &Projection) -> Result<Generation, TableError> {
         Ok(projection.generation(self.registry.recent(projection).await?.active))
+    }
+
+    /// Enters the announced commits, and what is missing before them.
+    async fn enter(&self, generation: Generation, news: &News) -> Result<(), ProjectError> {
+        let carried = news.commits.last().is_some_and(|commit| commit.last_version() >= news.version);
+        if carried {
+            return Ok(self.audit_index.index(&self.store, generation.number, &news.stream, &news.commits).await?);
+        }
+        let page = self.store.read(&news.stream, news.version, Direction::Backwards, 1).await?;
+        let found = page.commits.first().map_or(0, Commit::last_version);
+        if found < news.version {
+            return Err(ProjectError::Missing { announced: news.version, found });
+        }
+        Ok(self.audit_index.index(&self.store, generation.number, &news.stream, &page.commits).await?)
+    }
+
+    /// Finds commits in the active generation of the audit index, a page at a time.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn audit_search(&self, search: &AuditSearch) -> Result<AuditPage, TableError> {
+        let generation = self.active(&audit::PROJECTION).await?;
+        self.audit_index.search(generation.number, search).await
     }
 
     async fn project_row(&self, folding: Folding<'_>, fold: RowFold, news: &News) -> Result<(), ProjectError> {
@@ -277,6 +330,12 @@ impl Projector {
         }
         Ok(page.commits)
     }
+}
+
+/// It could not be learned which generations there are.
+fn all_failed(news: Vec<News>, error: &TableError) -> Vec<Failed> {
+    let failed = |news: News| Failed { stream: news.stream, generation: None, error: error.clone().into() };
+    news.into_iter().map(failed).collect()
 }
 
 type RowFold = fn(Option<&Value>, &Fact<'_>) -> Result<RowData, FoldError>;

@@ -4,7 +4,7 @@ use crate::models::ACCESS;
 use chrono::{DateTime, Utc};
 use domain::access::{self, AccessEvent, AccessLog, ReadAuditTrail};
 use eventstore::{CommandHandler, Envelope, EventStore, Hash, Id, Request, StreamId};
-use projections::audit::AuditIndex;
+use projections::Projector;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ const DIGEST_BYTES: usize = 8;
 #[derive(Clone)]
 pub struct AuditTrail {
     store: EventStore,
-    index: AuditIndex,
+    projector: Projector,
     access: CommandHandler<AccessLog, AccessEvent, Infallible>,
 }
 
@@ -27,7 +27,7 @@ pub struct AuditTrail {
 #[derive(Clone)]
 pub struct OpenTrail {
     pub(super) store: EventStore,
-    pub(super) index: AuditIndex,
+    pub(super) projector: Projector,
 }
 
 /// Who reads, and for which business process.
@@ -81,10 +81,10 @@ impl Call {
 }
 
 impl AuditTrail {
-    /// The audit trail of the store, in which the index finds.
-    pub fn new(store: EventStore, index: AuditIndex) -> Self {
+    /// The audit trail of the store. The projector knows the index in which commits of all streams are found.
+    pub fn new(store: EventStore, projector: Projector) -> Self {
         let access = CommandHandler::new(store.clone(), ACCESS);
-        Self { store, index, access }
+        Self { store, projector, access }
     }
 
     /// Records that the reader asks that, in the stream of the reader's readings of today (UTC), and opens the trail.
@@ -103,7 +103,7 @@ impl AuditTrail {
         let request = request(reader, &command, SystemTime::now().into())?;
         let recorded = self.access.handle(request, move |log| access::decide(log, &command)).await;
         recorded.map_err(|error| NotRecorded(error.into()))?;
-        Ok(OpenTrail { store: self.store.clone(), index: self.index.clone() })
+        Ok(OpenTrail { store: self.store.clone(), projector: self.projector.clone() })
     }
 }
 

@@ -15,9 +15,6 @@ const PAGE_EVENTS: u32 = 500;
 /// The most commits that are read at once; an item of the store has at most 400 KB.
 const PAGE_COMMITS: usize = 100;
 
-/// The generation of the index that is asked.
-const GENERATION: u32 = 1;
-
 /// A search for events.
 #[derive(Debug, Clone)]
 pub struct Search {
@@ -154,7 +151,7 @@ impl OpenTrail {
 
     /// Asks the index.
     pub(super) async fn find(&self, search: &AuditSearch) -> Result<AuditPage, AuditError> {
-        Ok(self.index.search(GENERATION, search).await?)
+        Ok(self.projector.audit_search(search).await?)
     }
 }
 

@@ -22,8 +22,7 @@ use domain::order::{Order, OrderEvent, OrderRefusal};
 use domain::stock::{Stock, StockEvent, StockRefusal};
 use eventstore::{CommandHandler, EventStore, Id};
 use problem::Problem;
-use projections::audit::AuditIndex;
-use projections::{Projector, ReadModels};
+use projections::Projector;
 use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -42,12 +41,11 @@ pub struct Api {
 type Shared = axum::extract::State<Arc<Api>>;
 
 impl Api {
-    /// An API on that store, those read models and that index of all events. A request without `X-Actor` is the default actor's.
-    pub fn new(store: EventStore, read_models: ReadModels, audit_index: AuditIndex, default_actor: Id) -> Self {
-        let projector = Projector::new(store.clone(), read_models);
+    /// An API on that store, with a projector to its read models. A request without `X-Actor` is the default actor's.
+    pub fn new(store: EventStore, projector: Projector, default_actor: Id) -> Self {
         let orders = CommandHandler::new(store.clone(), ORDER);
         let stock = CommandHandler::new(store.clone(), STOCK);
-        let audit = AuditTrail::new(store, audit_index);
+        let audit = AuditTrail::new(store, projector.clone());
         Self { orders, stock, projector, audit, default_actor }
     }
 }

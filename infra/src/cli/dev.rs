@@ -11,8 +11,8 @@ use crate::resources::{self, Resources};
 use axum::serve::ListenerExt;
 use eventstore::Id;
 use handlers::http::{Api, router};
-use handlers::{FanOut, Names, ProjectorHandler, Route};
-use projections::Projector;
+use handlers::{FULFILMENT, FanOut, FulfilmentHandler, Names, ProjectorHandler, Route};
+use projections::ALL;
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The names' prefix on one machine; a folder holds one system.
 const PREFIX: &str = "ledgerfold";
-/// Batches of one projection that are handled at once.
+/// Batches of one queue that are handled at once.
 const CONCURRENT_BATCHES: usize = 8;
 /// Stream records in a batch of fan-out.
 const STREAM_BATCH: usize = 500;
@@ -35,7 +35,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Run the whole system on this machine until Ctrl-C.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh")]
+#[command(
+    after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --without-fulfilment"
+)]
 pub(super) struct Dev {
     /// The port to listen on, on 127.0.0.1 only; 0 picks a free one.
     #[arg(long, default_value_t = 8080, env = "LEDGERFOLD_PORT")]
@@ -46,6 +48,9 @@ pub(super) struct Dev {
     /// Remove the folder's data first.
     #[arg(long)]
     fresh: bool,
+    /// Do not confirm, reject or reserve by itself: for trying commands by hand. What fulfilment misses waits in its queue.
+    #[arg(long, env = "LEDGERFOLD_WITHOUT_FULFILMENT")]
+    without_fulfilment: bool,
 }
 
 impl Default for Dev {
@@ -72,7 +77,12 @@ impl Dev {
         let resources = resources::create(&stack.clients, &names).await;
         let resources = resources.map_err(|error| Failure::from_error(&error))?;
         let stop = CancellationToken::new();
-        let mut mappings = start_mappings(&stack, &names, &resources, &stop).await?;
+        let mut mappings = start_fan_out(&stack, &resources, &stop).await?;
+        let system = System { stack: &stack, names: &names, stop: &stop };
+        system.start_projectors(&resources, &mut mappings);
+        if !self.without_fulfilment {
+            system.start_fulfilment(&resources, &mut mappings);
+        }
         let api = api(&stack.clients, &names)?;
         let address = listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
         let ended = ended()?;
@@ -98,17 +108,11 @@ impl Dev {
 
 fn api(clients: &Clients, names: &Names) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
-    let (store, read_models) = (resources::event_store(clients, names), resources::read_models(clients, names));
-    Ok(Api::new(store, read_models, resources::audit_index(clients, names), actor))
+    Ok(Api::new(resources::event_store(clients, names), resources::projector(clients, names), actor))
 }
 
-/// Starts what Lambda would do: stream to fan-out, and each queue to its projector.
-async fn start_mappings(
-    stack: &Stack,
-    names: &Names,
-    resources: &Resources,
-    stop: &CancellationToken,
-) -> Result<JoinSet<()>, Failure> {
+/// Starts what Lambda would do for the table's stream: its records to fan-out.
+async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &CancellationToken) -> Result<JoinSet<()>, Failure> {
     let mut mappings = JoinSet::new();
     let stream_arn = stream_arn(&stack.clients, &resources.events).await?;
     let fan_out = FanOut::new(stack.clients.sqs.clone(), resources.routes.clone());
@@ -120,21 +124,58 @@ async fn start_mappings(
     };
     let mapping = mapping.woken_by(stack.dynamodb.changes());
     mappings.spawn(mapping.run(stack.clients.streams.clone(), handler, stop.clone()));
-
-    let projector =
-        Projector::new(resources::event_store(&stack.clients, names), resources::read_models(&stack.clients, names));
-    for Route { projection, queue_url } in &resources.routes {
-        let mut mapping = QueueMapping::new(queue_url);
-        mapping.concurrency = CONCURRENT_BATCHES;
-        mapping.retry_after = Some(RETRY_AFTER);
-        let projector = ProjectorHandler::new(*projection, projector.clone());
-        let handler = move |event| {
-            let projector = projector.clone();
-            async move { Ok::<_, Infallible>(projector.handle(event).await) }
-        };
-        mappings.spawn(mapping.run(stack.clients.sqs.clone(), handler, stop.clone()));
-    }
     Ok(mappings)
+}
+
+/// What each consumer's mapping needs.
+struct System<'a> {
+    stack: &'a Stack,
+    names: &'a Names,
+    stop: &'a CancellationToken,
+}
+
+impl System<'_> {
+    /// Starts what Lambda would do for the projections: each queue to its projector.
+    fn start_projectors(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
+        let clients = &self.stack.clients;
+        let projector = resources::projector(clients, self.names);
+        for Route { consumer, queue_url } in &resources.routes {
+            let Some(projection) = ALL.into_iter().find(|projection| projection.name == consumer.name) else {
+                continue;
+            };
+            let projector = ProjectorHandler::new(projection, projector.clone());
+            let handler = move |event| {
+                let projector = projector.clone();
+                async move { Ok::<_, Infallible>(projector.handle(event).await) }
+            };
+            mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
+        }
+    }
+
+    /// The same for fulfilment.
+    fn start_fulfilment(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
+        let clients = &self.stack.clients;
+        let fulfilment = FulfilmentHandler::new(
+            resources::event_store(clients, self.names),
+            resources::read_models(clients, self.names),
+            resources::projector(clients, self.names),
+        );
+        for Route { queue_url, .. } in resources.routes.iter().filter(|route| route.consumer == FULFILMENT.consumer()) {
+            let fulfilment = fulfilment.clone();
+            let handler = move |event| {
+                let fulfilment = fulfilment.clone();
+                async move { Ok::<_, Infallible>(fulfilment.handle(event).await) }
+            };
+            mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
+        }
+    }
+}
+
+fn mapping(queue_url: &str) -> QueueMapping {
+    let mut mapping = QueueMapping::new(queue_url);
+    mapping.concurrency = CONCURRENT_BATCHES;
+    mapping.retry_after = Some(RETRY_AFTER);
+    mapping
 }
 
 async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {

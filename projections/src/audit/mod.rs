@@ -29,8 +29,21 @@ mod remove;
 mod search;
 mod table;
 
+use crate::consumer::Follows;
+use crate::projection::{Kind, Projection, Unknown};
+
 pub use entry::Found;
 pub use index::{AuditIndex, IndexError};
 pub use place::{AuditCursor, InvalidAuditCursor};
 pub use remove::{RemoveCursor, Removed};
 pub use search::{AuditPage, AuditSearch, MAX_FOUND, MAX_REQUESTS};
+
+/// The projection.
+pub const PROJECTION: Projection = Projection {
+    name: "audit",
+    follows: Follows::All,
+    // It looks at no event's data.
+    knows: |_| true,
+    unknown: Unknown::Ignored,
+    kind: Kind::CommitIndex,
+};

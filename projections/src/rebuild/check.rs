@@ -24,10 +24,9 @@ impl Met {
         self.commits.last().map_or(0, Commit::last_version)
     }
 
-    /// Up to which version the commits had been recorded by then.
-    fn recorded_by(&self, time: DateTime<Utc>) -> u64 {
-        let recorded = self.commits.iter().filter(|commit| commit.recorded_at <= time);
-        recorded.map(Commit::last_version).max().unwrap_or(0)
+    /// The last commit that had been recorded by then.
+    fn due(&self, time: DateTime<Utc>) -> Option<&Commit> {
+        self.commits.iter().rfind(|commit| commit.recorded_at <= time)
     }
 
     fn begins(&self) -> bool {
@@ -81,7 +80,7 @@ impl Projector {
             if !error.is_lasting() {
                 return Err(RebuildError::Project { stream, source: error });
             }
-            self.park(projection, generation, &stream, &error).await?;
+            self.park(projection, generation, &stream, error.version(), &error).await?;
             parked += 1;
         }
         Ok(parked)
@@ -100,13 +99,15 @@ impl Projector {
     ) -> Result<(Tally, Vec<Behind>), RebuildError> {
         let (mut tally, mut announce) = (Tally::default(), Vec::new());
         // Read before the others: live events are applied to it last.
-        let read = self.reached(projection, active, met).await?;
+        let read = self.reached(projection, active, since, met).await?;
         for (index, number) in generations.iter().enumerate() {
-            let reached = self.reached(projection, *number, met).await?;
+            let reached = self.reached(projection, *number, since, met).await?;
             let (mut behind, mut late) = (Vec::new(), 0);
             for (met, (reached, read)) in met.iter().zip(reached.iter().zip(&read)) {
                 tally.present += u64::from(index == 0 && met.begins() && *reached > 0);
-                late += u64::from(*reached < met.recorded_by(since).max(*read.min(&met.last_version())));
+                late += u64::from(
+                    *reached < met.due(since).map_or(0, Commit::last_version).max(*read.min(&met.last_version())),
+                );
                 if *reached < met.last_version() {
                     behind.push(met);
                 }
@@ -123,13 +124,33 @@ impl Projector {
         Ok((tally, announce))
     }
 
-    /// The version that each stream has reached in a generation.
-    async fn reached(&self, projection: &Projection, generation: u32, met: &[Met]) -> Result<Vec<u64>, TableError> {
+    /// The version that each stream has reached in a generation. In the audit index, which only tells of a commit whether it
+    /// is entered, it is that of the last commit met, else of the last that was due, else 0.
+    async fn reached(
+        &self,
+        projection: &Projection,
+        generation: u32,
+        since: DateTime<Utc>,
+        met: &[Met],
+    ) -> Result<Vec<u64>, TableError> {
         let generation = projection.generation(generation);
         let key = |met: &Met| match projection.kind {
             Kind::SingleStream { .. } => generation.key(met.stream.as_str()),
-            Kind::MultiStream { .. } | Kind::Process => generation.key(&fence_name(&met.stream)),
+            Kind::MultiStream { .. } | Kind::Process | Kind::CommitIndex => generation.key(&fence_name(&met.stream)),
         };
+        if matches!(projection.kind, Kind::CommitIndex) {
+            let asked = met.iter().map(|met| [met.due(since), met.commits.last()]);
+            let asked = asked.zip(met).flat_map(|(commits, met)| commits.map(|commit| (commit, met)));
+            let asked: Vec<(StreamId, Commit)> =
+                asked.filter_map(|(commit, met)| Some((met.stream.clone(), commit?.clone()))).collect();
+            let entered = self.audit_index.entered(generation.number, &asked).await?;
+            let mut reached: HashMap<&StreamId, u64> = HashMap::new();
+            for ((stream, commit), _) in asked.iter().zip(entered).filter(|(_, entered)| *entered) {
+                let version = reached.entry(stream).or_default();
+                *version = commit.last_version().max(*version);
+            }
+            return Ok(met.iter().map(|met| reached.get(&met.stream).copied().unwrap_or(0)).collect());
+        }
         let keys: Vec<String> = met.iter().map(key).collect();
         let versions = self.read_models.versions(&keys).await?;
         Ok(keys.iter().map(|key| versions.get(key).copied().unwrap_or(0)).collect())

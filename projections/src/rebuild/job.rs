@@ -1,5 +1,6 @@
 //! What is being worked on, in how many parts, and how far each part has come.
 
+use crate::audit::RemoveCursor;
 use chrono::{DateTime, Utc};
 use eventstore::ScanCursor;
 use serde::{Deserialize, Serialize};
@@ -82,8 +83,10 @@ pub(crate) struct Progress {
 pub(crate) enum Cursor {
     /// Behind that item of the event table.
     Events(ScanCursor),
-    /// Behind that row of the read-model table.
-    Row(String),
+    /// Behind that entry of the audit index.
+    Entries(RemoveCursor),
+    /// Behind that row of the read-model table, or at its beginning.
+    Rows(Option<String>),
 }
 
 /// What was met in the segments so far.

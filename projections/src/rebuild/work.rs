@@ -3,8 +3,9 @@
 use super::check::{Behind, meet};
 use super::job::{Cursor, Job, JobKind, Progress, Report, Tally, Wake};
 use super::{RebuildError, now};
+use crate::audit::RemoveCursor;
 use crate::generations::{Generations, Standing};
-use crate::projection::Projection;
+use crate::projection::{Kind, Projection};
 use crate::projector::{News, Projector};
 use crate::read_models::{FencedWrite, TableError, Written, pause};
 use crate::row::{Row, RowData, UnreadableRow};
@@ -133,17 +134,24 @@ impl Projector {
             progress.done = true;
             return Ok(());
         };
-        let behind = match &progress.cursor {
-            Some(Cursor::Row(key)) => Some(key.as_str()),
-            Some(Cursor::Events(_)) | None => None,
-        };
-        let (keys, next) = self.read_models.scan_keys(slice.segment, behind).await?;
         let generation = slice.projection.generation(other.number);
+        let behind = match (progress.cursor.take(), slice.projection.kind) {
+            (Some(Cursor::Rows(behind)), _) => behind,
+            (cursor, Kind::CommitIndex) => {
+                let entries =
+                    self.audit_index.remove_slice(other.number, slice.segment, entries_cursor(cursor)).await?;
+                progress.tally.removed += u64::try_from(entries.removed).unwrap_or(u64::MAX);
+                progress.cursor = Some(entries.next.map_or(Cursor::Rows(None), Cursor::Entries));
+                return Ok(());
+            }
+            _ => None,
+        };
+        let (keys, next) = self.read_models.scan_keys(slice.segment, behind.as_deref()).await?;
         let keys: Vec<String> = keys.into_iter().filter(|key| generation.name(key).is_some()).collect();
         self.read_models.remove(&keys).await?;
         progress.tally.removed += u64::try_from(keys.len()).unwrap_or(u64::MAX);
-        progress.cursor = next.map(Cursor::Row);
-        progress.done = progress.cursor.is_none();
+        progress.done = next.is_none();
+        progress.cursor = next.map(|key| Cursor::Rows(Some(key)));
         Ok(())
     }
 
@@ -195,7 +203,8 @@ impl Projector {
             JobKind::Reconcile => total.behind == 0,
             JobKind::Remove => total.removed == 0,
         };
-        if !nothing_left && job.pass + 1 < MAX_PASSES {
+        // Who acts on its own does so when it is told; another pass at once would only tell it again.
+        if !nothing_left && job.pass + 1 < MAX_PASSES && projection.is_read_model() {
             generations.next_pass(now());
             return Ok(());
         }
@@ -249,7 +258,14 @@ impl Projector {
 fn events_cursor(progress: &Progress) -> Option<&ScanCursor> {
     match &progress.cursor {
         Some(Cursor::Events(cursor)) => Some(cursor),
-        Some(Cursor::Row(_)) | None => None,
+        Some(Cursor::Entries(_) | Cursor::Rows(_)) | None => None,
+    }
+}
+
+fn entries_cursor(cursor: Option<Cursor>) -> Option<RemoveCursor> {
+    match cursor {
+        Some(Cursor::Entries(cursor)) => Some(cursor),
+        Some(Cursor::Events(_) | Cursor::Rows(_)) | None => None,
     }
 }
 

@@ -19,7 +19,9 @@ fn row_fold(projection: Projection, row: Option<&Value>, fact: &Fact<'_>) -> Res
     unknown(fact)?;
     match projection.kind {
         Kind::SingleStream { fold } => fold(row, fact),
-        Kind::MultiStream { .. } | Kind::Process => panic!("{} has no row a stream", projection.name),
+        Kind::MultiStream { .. } | Kind::CommitIndex | Kind::Process => {
+            panic!("{} has no row a stream", projection.name)
+        }
     }
 }
 
@@ -27,7 +29,9 @@ fn effect_fold(memory: Option<&Value>, fact: &Fact<'_>) -> Result<Effect, FoldEr
     unknown(fact)?;
     match bestsellers::PROJECTION.kind {
         Kind::MultiStream { fold, .. } => fold(memory, fact),
-        Kind::SingleStream { .. } | Kind::Process => panic!("bestsellers have rows of many streams"),
+        Kind::SingleStream { .. } | Kind::CommitIndex | Kind::Process => {
+            panic!("bestsellers have rows of many streams")
+        }
     }
 }
 
@@ -39,7 +43,7 @@ fn older(projection: Projection) -> Projection {
             Kind::SingleStream { fold: |row, fact| row_fold(stock::PROJECTION, row, fact) }
         }
         Kind::SingleStream { .. } => Kind::SingleStream { fold: |row, fact| row_fold(orders::PROJECTION, row, fact) },
-        Kind::Process => Kind::Process,
+        other @ (Kind::CommitIndex | Kind::Process) => other,
     };
     Projection { kind, ..projection }
 }

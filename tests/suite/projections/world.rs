@@ -13,6 +13,7 @@ use ledgerfold::local::data_dir::DataDir;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use ledgerfold::resources::{self, Resources};
+use projections::audit::{self, AuditIndex};
 use projections::{ALL, Projection, Projector, ReadModels, bestsellers, orders, stock};
 use serde_json::Value;
 use std::convert::Infallible;
@@ -56,14 +57,15 @@ impl World {
     }
 
     pub(super) fn projector(&self) -> Projector {
-        Projector::new(self.store.clone(), resources::read_models(self.clients(), &self.names))
+        resources::projector(self.clients(), &self.names)
     }
 
     /// A projector that speaks over a wire of its own.
     pub(super) fn projector_over(&self, wire: &Wire) -> Projector {
         let client = wire.client(&self.clients().dynamodb);
         let read_models = ReadModels::new(client.clone(), self.names.read_models());
-        Projector::new(EventStore::new(client, self.names.events()), read_models)
+        let audit_index = AuditIndex::new(client.clone(), self.names.audit_index());
+        Projector::new(EventStore::new(client, self.names.events()), read_models, audit_index)
     }
 
     pub(super) fn handler(&self, projection: Projection) -> ProjectorHandler {
@@ -75,7 +77,11 @@ impl World {
     }
 
     pub(super) fn route(&self, name: &str) -> &Route {
-        self.resources.routes.iter().find(|route| route.projection.name == name).unwrap()
+        self.resources.routes.iter().find(|route| route.consumer.name == name).unwrap()
+    }
+
+    pub(super) fn projection(&self, name: &str) -> Projection {
+        ALL.into_iter().find(|projection| projection.name == name).unwrap()
     }
 
     /// Every row of every generation in the read-model table.
@@ -158,11 +164,12 @@ pub(super) fn event_key(stream: &str, version: u64) -> Item {
     ])
 }
 
-/// The projections under names of their own, so that the same streams can be projected again from nothing.
+/// The projections with rows, under names of their own, so that the same streams can be projected again from nothing.
 pub(super) fn fresh(suffix: &str) -> [Projection; 3] {
-    let names = [orders::PROJECTION.name, stock::PROJECTION.name, bestsellers::PROJECTION.name];
+    let known = [orders::PROJECTION, stock::PROJECTION, bestsellers::PROJECTION];
+    let names = [known[0].name, known[1].name, known[2].name, audit::PROJECTION.name];
     assert_eq!(ALL.map(|projection| projection.name), names, "a projection that these cases do not know");
-    ALL.map(|projection| Projection { name: format!("{}{suffix}", projection.name).leak(), ..projection })
+    known.map(|projection| Projection { name: format!("{}{suffix}", projection.name).leak(), ..projection })
 }
 
 /// Looks until it is so.
