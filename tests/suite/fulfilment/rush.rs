@@ -28,7 +28,13 @@ async fn start(shop: &Shop, folder: &TempDir, stop: &CancellationToken) -> JoinS
     let (clients, mut running) = (&shop.stack.clients, JoinSet::new());
     let table = clients.dynamodb.describe_table().table_name(shop.names.events()).send().await;
     let arn = table.unwrap().table.unwrap().latest_stream_arn.unwrap();
-    let routes = shop.resources.routes.iter().filter(|route| route.consumer == FULFILMENT).cloned().collect::<Vec<_>>();
+    let routes = shop
+        .resources
+        .routes
+        .iter()
+        .filter(|route| route.consumer == FULFILMENT.consumer())
+        .cloned()
+        .collect::<Vec<_>>();
     let queue = routes[0].queue_url.clone();
     let fan_out = FanOut::new(clients.sqs.clone(), routes);
     let mapping = StreamMapping::new(arn, folder.path().join("fan-out")).woken_by(shop.stack.dynamodb.changes());

@@ -11,7 +11,8 @@ use handlers::{FulfilmentHandler, Names};
 use ledgerfold::local::data_dir::DataDir;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::resources::{self, Resources};
-use projections::{ReadModels, events};
+use projections::audit::AuditIndex;
+use projections::{Projector, ReadModels, events};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::path::Path;
@@ -55,14 +56,17 @@ impl Shop {
 
     /// A runner that remembers nothing of others.
     pub(super) fn runner(&self) -> FulfilmentHandler {
-        FulfilmentHandler::new(self.store.clone(), self.read_models())
+        let projector = resources::projector(&self.stack.clients, &self.names);
+        FulfilmentHandler::new(self.store.clone(), self.read_models(), projector)
     }
 
     /// A runner that speaks over a wire of its own.
     pub(super) fn runner_over(&self, wire: &Wire) -> FulfilmentHandler {
         let client = wire.client(&self.stack.clients.dynamodb);
         let read_models = ReadModels::new(client.clone(), self.names.read_models());
-        FulfilmentHandler::new(EventStore::new(client, self.names.events()), read_models)
+        let audit_index = AuditIndex::new(client.clone(), self.names.audit_index());
+        let store = EventStore::new(client, self.names.events());
+        FulfilmentHandler::new(store.clone(), read_models.clone(), Projector::new(store, read_models, audit_index))
     }
 
     /// Every batch of a stream.
