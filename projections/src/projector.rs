@@ -273,7 +273,8 @@ impl Projector {
     /// [`TableError`].
     pub async fn audit_search(&self, search: &AuditSearch) -> Result<AuditPage, TableError> {
         let generation = self.active(&audit::PROJECTION).await?;
-        self.audit_index.search(generation.number, search).await
+        // Boxed, because futures nest deeper here than the compiler is ready to look through.
+        Box::pin(self.audit_index.search(generation.number, search)).await
     }
 
     async fn project_row(&self, folding: Folding<'_>, fold: RowFold, news: &News) -> Result<(), ProjectError> {
