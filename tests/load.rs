@@ -125,7 +125,7 @@ async fn main() {
     let data = tempfile::tempdir().unwrap();
     let started = Instant::now();
     let mut process = Command::new(program)
-        .args(["dev", "--port", "0", "--data", data.path().to_str().unwrap()])
+        .args(["dev", "--port", "0", "--without-fulfilment", "--data", data.path().to_str().unwrap()])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

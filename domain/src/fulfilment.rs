@@ -66,6 +66,18 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// The fact that an event of the order's stream is to fulfilment. That the order is confirmed is none: nothing is asked
+    /// because of it.
+    pub fn of_order(version: u64, event: OrderEvent) -> Option<Self> {
+        match event {
+            OrderEvent::OrderConfirmed {} => None,
+            OrderEvent::OrderPlaced(_)
+            | OrderEvent::OrderRejected { .. }
+            | OrderEvent::OrderCancelled { .. }
+            | OrderEvent::OrderShipped { .. } => Some(Self::Order { version, event }),
+        }
+    }
+
     /// The fact that an event of a book's stock is to fulfilment, and to which order's; most are none.
     pub fn of_stock(isbn: &Isbn, version: u64, event: &StockEvent) -> Option<(OrderId, Self)> {
         match *event {

@@ -7,7 +7,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use eventstore::{Batch, Item, StreamId, is_batch};
 use futures::future::join_all;
-use projections::Projection;
+use projections::Consumer;
 
 /// The most messages of a send (SQS's limit).
 const MAX_ENTRIES: usize = 10;
@@ -16,12 +16,12 @@ const MAX_ENTRIES: usize = 10;
 #[derive(Debug, Clone)]
 pub struct Route {
     /// Who reads the queue.
-    pub projection: Projection,
+    pub consumer: Consumer,
     /// Where the queue is.
     pub queue_url: String,
 }
 
-/// Sends every appended batch to the consumers that follow its category.
+/// Sends every appended batch to the consumers that follow its stream.
 #[derive(Clone)]
 pub struct FanOut {
     sqs: Client,
@@ -59,7 +59,7 @@ impl FanOut {
     /// Sends what concerns the route, in order. Tells the first record that could not be sent.
     async fn announce(&self, route: &Route, news: &[News]) -> Option<usize> {
         let concerned: Vec<&News> =
-            news.iter().filter(|news| route.projection.follows.includes(&news.announcement.stream)).collect();
+            news.iter().filter(|news| route.consumer.follows.includes(&news.announcement.stream)).collect();
         for entries in concerned.chunks(MAX_ENTRIES) {
             if let Some(failed) = self.send(route, entries).await {
                 return Some(failed);
@@ -76,14 +76,14 @@ impl FanOut {
             Ok(answer) => {
                 let failed = answer.failed().iter().inspect(|failure| {
                     let (code, reason) = (failure.code(), failure.message().unwrap_or_default());
-                    tracing::warn!(consumer = route.projection.name, code, reason, "a message was not taken");
+                    tracing::warn!(consumer = route.consumer.name, code, reason, "a message was not taken");
                 });
                 let failed = failed.filter_map(|failure| news.get(failure.id().parse::<usize>().ok()?));
                 failed.map(|news| news.record).min()
             }
             Err(error) => {
                 let error: &(dyn std::error::Error + Send + Sync) = &error;
-                tracing::warn!(consumer = route.projection.name, error, "the queue did not take the messages");
+                tracing::warn!(consumer = route.consumer.name, error, "the queue did not take the messages");
                 first
             }
         }

@@ -5,24 +5,30 @@
 //! | [`http::router`] | HTTP requests | commands, reads, audit answers |
 //! | [`FanOut::handle`] | records of the event table's stream | messages in a FIFO queue a consumer |
 //! | [`ProjectorHandler::handle`] | messages of a projection's queue | rows of its read model |
+//! | [`FulfilmentHandler::handle`] | messages of fulfilment's queue | commands to orders and stock |
 //! | [`RebuildHandler::handle`] | messages of the queue of jobs | slices of rebuilds, and calls for the next ones |
 //!
 //! [`Operations`] is what operators do with projections, over HTTP or on the command line.
 
 mod announcement;
 mod fan_out;
+mod fulfilment;
 pub mod http;
+mod messages;
 mod models;
 mod names;
 mod operations;
+mod parking;
 mod projector;
 mod queue;
 mod rebuild;
 mod redrive;
 mod resume;
+mod sending;
 
 pub use announcement::Announcement;
 pub use fan_out::{FanOut, Route};
+pub use fulfilment::{FULFILMENT, FulfilError, FulfilmentHandler};
 pub use names::Names;
 pub use operations::{Lag, OperateError, Operations, View, consumer, consumers};
 pub use projector::ProjectorHandler;

@@ -1,6 +1,6 @@
 //! What the tables and queues are called.
 
-use projections::Projection;
+use projections::Consumer;
 
 /// Names with a prefix, so that several systems fit into one account.
 #[derive(Debug, Clone)]
@@ -29,14 +29,14 @@ impl Names {
         format!("{}-audit-index", self.prefix)
     }
 
-    /// The queue of a projection.
-    pub fn queue(&self, projection: &Projection) -> String {
-        format!("{}-{}.fifo", self.prefix, projection.name)
+    /// The queue of a consumer.
+    pub fn queue(&self, consumer: &Consumer) -> String {
+        format!("{}-{}.fifo", self.prefix, consumer.name)
     }
 
-    /// The dead-letter queue of a projection.
-    pub fn dead_letter_queue(&self, projection: &Projection) -> String {
-        format!("{}-{}-dead.fifo", self.prefix, projection.name)
+    /// The dead-letter queue of a consumer.
+    pub fn dead_letter_queue(&self, consumer: &Consumer) -> String {
+        format!("{}-{}-dead.fifo", self.prefix, consumer.name)
     }
 
     /// The queue of jobs: calls to go on with rebuilds.

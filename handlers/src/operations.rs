@@ -4,6 +4,7 @@
 //! [`Operations::resume`] calls for it again.
 
 use crate::announcement::Announcement;
+use crate::fulfilment::FULFILMENT;
 use crate::names::Names;
 use crate::queue::{Outgoing, Queue, QueueError};
 use crate::rebuild::{Jobs, not_sent};
@@ -20,7 +21,7 @@ use std::time::{Duration, SystemTime};
 
 /// Everything that has a queue of its own and can be operated.
 pub fn consumers() -> Vec<Projection> {
-    ALL.to_vec()
+    ALL.into_iter().chain([FULFILMENT]).collect()
 }
 
 /// The one of that name.
@@ -243,11 +244,11 @@ impl Operations {
     }
 
     async fn queue(&self, projection: &Projection) -> Result<Queue, QueueError> {
-        self.find(self.names.queue(projection)).await
+        self.find(self.names.queue(&projection.consumer())).await
     }
 
     async fn dead_letters(&self, projection: &Projection) -> Result<Queue, QueueError> {
-        self.find(self.names.dead_letter_queue(projection)).await
+        self.find(self.names.dead_letter_queue(&projection.consumer())).await
     }
 
     async fn find(&self, name: String) -> Result<Queue, QueueError> {

@@ -3,12 +3,12 @@
 use crate::clients::Clients;
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::{EventStore, Fault};
-use handlers::{Names, Operations, Route};
+use handlers::{Names, Operations, Route, consumers};
 use projections::audit::AuditIndex;
-use projections::{ALL, Projector, ReadModels, TableError};
+use projections::{Projection, Projector, ReadModels, TableError};
 use std::collections::HashMap;
 
-/// How long a message is a projector's alone, in seconds: more than any batch takes, so that none is handled twice at once.
+/// How long a message is one handler's alone, in seconds: more than any batch takes, so that none is handled twice at once.
 const VISIBILITY_S: u32 = 60;
 /// How often a message is tried before it goes to the dead-letter queue. Many times: it also counts when it is the table
 /// or the program that fails, and nothing fetches a message back by itself.
@@ -25,7 +25,7 @@ pub struct Resources {
     pub read_models: String,
     /// The table of the audit index.
     pub audit_index: String,
-    /// A queue for each projection.
+    /// A queue for each projection, and one for fulfilment.
     pub routes: Vec<Route>,
     /// Where the queue of jobs is.
     pub rebuild_queue_url: String,
@@ -88,9 +88,9 @@ pub async fn create(clients: &Clients, names: &Names) -> Result<Resources, Resou
     read_models(clients, names).create_table().await.map_err(ResourceError::ReadModels)?;
     audit_index(clients, names).create_table().await.map_err(ResourceError::AuditIndex)?;
     let mut routes = Vec::new();
-    for projection in ALL {
-        let (name, dead) = (names.queue(&projection), names.dead_letter_queue(&projection));
-        routes.push(Route { projection, queue_url: create_queues(clients, &name, &dead).await? });
+    for consumer in consumers().iter().map(Projection::consumer) {
+        let (name, dead) = (names.queue(&consumer), names.dead_letter_queue(&consumer));
+        routes.push(Route { consumer, queue_url: create_queues(clients, &name, &dead).await? });
     }
     let (name, dead) = (names.rebuild_queue(), names.rebuild_dead_letter_queue());
     let rebuild_queue_url = create_queues(clients, &name, &dead).await?;

@@ -1,8 +1,8 @@
 //! The generations of a projection: which one is read, which ones are written, and what is being worked on.
 //!
-//! They stand in one row a projection, which every change replaces under a condition: a switch is one write. Whoever writes
-//! rows remembers the row for a second; so a change is known everywhere within that second, but for processes that are frozen.
-//! For those a pass over all streams runs behind each change (see [`crate::rebuild`]).
+//! They stand in one row a projection, which every change replaces under a condition: a switch is one write. Readers go by
+//! what they knew a second ago. Projectors ask again behind each batch that they have written: a generation that was
+//! begun meanwhile is written as well then, and one that is begun later finds the batch in the store.
 
 use crate::projection::Projection;
 use crate::read_models::{FencedWrite, ReadModels, TableError, Written};
@@ -94,15 +94,20 @@ impl Registry {
 
     /// The generations as they were at most a second ago.
     pub(crate) async fn recent(&self, projection: &Projection) -> Result<Generations, TableError> {
-        let remembered = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = remembered().get(projection.name).cloned();
+        let known = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(projection.name).cloned();
         if let Some((_, known)) = known.filter(|(since, _)| since.elapsed() < REMEMBERED) {
             return Ok(known);
         }
+        self.refreshed(projection).await
+    }
+
+    /// The generations as they stand, for a second from now.
+    pub(crate) async fn refreshed(&self, projection: &Projection) -> Result<Generations, TableError> {
         // Taken before the read: what was read may be older than the answer, never newer.
         let asked = Instant::now();
         let Standing { generations, .. } = self.standing(projection).await?;
-        remembered().insert(projection.name, (asked, generations.clone()));
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.insert(projection.name, (asked, generations.clone()));
         Ok(generations)
     }
 

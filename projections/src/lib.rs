@@ -2,7 +2,8 @@
 //!
 //! [`ALL`] lists the projections; each is a file with its row, its fold and its specs. [`Projector`] brings them up to what
 //! the store says, exactly once, under duplicates, reordering, loss and concurrent projectors; it parks what cannot be
-//! applied, and makes them anew while the world goes on ([`rebuild`]). [`ReadModels`] is the table. [`events`] says how the
+//! applied, and makes them anew while the world goes on ([`rebuild`]). Who has effects instead of rows follows its streams
+//! by [`Projector::follow`], and keeps what it knows beside the rows. [`ReadModels`] is the table. [`events`] says how the
 //! bookshop's events are stored.
 
 pub mod audit;
@@ -10,8 +11,10 @@ pub mod bestsellers;
 mod consumer;
 pub mod events;
 mod folding;
+mod follow;
 mod freshness;
 mod generations;
+mod kept;
 mod lag;
 mod multi_stream;
 pub mod orders;
@@ -24,8 +27,10 @@ mod row;
 pub mod stock;
 
 pub use consumer::{Consumer, Follows};
+pub use follow::{FollowError, Stopped};
 pub use freshness::FreshError;
 pub use generations::{GenerationState, Generations, OtherGeneration};
+pub use kept::Kept;
 pub use lag::Pulse;
 pub use parked::{Parked, ParkedPage, Resumed};
 pub use projection::{ALL, Change, Effect, Fact, FoldError, Kind, Projection, Unknown};

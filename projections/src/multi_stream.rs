@@ -53,6 +53,8 @@ impl Folds<'_> {
                 Err(error) => return spread(&error, news, failures),
             };
             failures.extend(round.failures);
+            // What came forward in spite of others is no lost attempt.
+            losses = if round.left.len() < news.len() { 0 } else { losses };
             news = round.left;
             if news.is_empty() {
                 return failures;

@@ -61,7 +61,7 @@ impl Resumed {
 }
 
 impl Projector {
-    /// Notes that a stream stands still. Safe to repeat.
+    /// Notes that a stream stands still at that version, and why. Safe to repeat.
     ///
     /// # Errors
     /// [`TableError`].
@@ -70,12 +70,13 @@ impl Projector {
         projection: &Projection,
         generation: u32,
         stream: &StreamId,
-        error: &ProjectError,
+        version: Option<u64>,
+        error: &(dyn Error + Send + Sync),
     ) -> Result<(), TableError> {
         let parked = Parked {
             stream: stream.clone(),
             generation,
-            version: error.version(),
+            version,
             error: chain(error),
             parked_at: DateTime::from(SystemTime::now()),
         };
@@ -99,6 +100,15 @@ impl Projector {
     ) -> Result<bool, TableError> {
         let key = projection.generation(generation).key(&name(stream));
         Ok(self.read_models.get(key, true).await?.is_some())
+    }
+
+    /// Forgets that the stream stands still: for a process manager, whose handler is told of the stream again.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn unpark(&self, projection: &Projection, parked: &Parked) -> Result<(), TableError> {
+        let key = projection.generation(parked.generation).key(&name(&parked.stream));
+        self.read_models.remove(&[key]).await
     }
 
     /// The streams that stand still in a generation. Eventually consistent.
@@ -167,11 +177,11 @@ impl Projector {
         let failed = self.project_into(projection, generation, join(news, projection.follows)).await;
         match failed.into_iter().next() {
             None => {
-                self.read_models.remove(&[projection.generation(generation).key(&name(stream))]).await?;
+                self.unpark(projection, &parked).await?;
                 Ok(Resumed { parked, still: None })
             }
             Some((_, error)) if error.is_lasting() => {
-                self.park(projection, generation, stream, &error).await?;
+                self.park(projection, generation, stream, error.version(), &error).await?;
                 Ok(Resumed { parked, still: Some(error) })
             }
             Some((_, error)) => Err(error),
@@ -181,7 +191,7 @@ impl Projector {
 
 impl ProjectError {
     /// The version at which the stream stands still, where the error tells.
-    fn version(&self) -> Option<u64> {
+    pub fn version(&self) -> Option<u64> {
         match self {
             Self::Fold { version, .. } => Some(*version),
             Self::Missing { found, .. } => Some(found + 1),
@@ -196,7 +206,7 @@ fn name(stream: &StreamId) -> String {
 }
 
 /// The error and its causes in one line, each said once.
-fn chain(error: &dyn Error) -> String {
+fn chain(error: &(dyn Error + Send + Sync)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -157,20 +157,30 @@ impl Projector {
     }
 
     /// Brings every generation that is written up to the news. A stream that fails is in the answer and holds up no other.
+    ///
+    /// Which generations there are is asked again when all is written: one that was begun before that answer is written
+    /// too, and one that is begun later finds the events in the store. So nothing is left out, however long it all takes.
     pub async fn project(&self, projection: &Projection, news: Vec<WakeUp>) -> Vec<Failed> {
         let news = join(news, projection.follows);
-        let numbers = match self.registry.recent(projection).await {
+        if news.is_empty() {
+            return Vec::new();
+        }
+        let mut numbers = match self.registry.recent(projection).await {
             Ok(generations) => generations.written(),
-            Err(error) => {
-                let failed = |news: News| Failed { stream: news.stream, generation: None, error: error.clone().into() };
-                return news.into_iter().map(failed).collect();
-            }
+            Err(error) => return all_failed(news, &error),
         };
-        let mut failures = Vec::new();
-        for number in numbers {
-            let failed = self.project_into(projection, number, news.clone()).await;
-            let failed = failed.into_iter();
-            failures.extend(failed.map(|(stream, error)| Failed { stream, generation: Some(number), error }));
+        let (mut written, mut failures) = (Vec::new(), Vec::new());
+        while !numbers.is_empty() {
+            for number in numbers {
+                let failed = self.project_into(projection, number, news.clone()).await.into_iter();
+                failures.extend(failed.map(|(stream, error)| Failed { stream, generation: Some(number), error }));
+                written.push(number);
+            }
+            numbers = match self.registry.refreshed(projection).await {
+                Ok(generations) => generations.written(),
+                Err(error) => return all_failed(news, &error),
+            };
+            numbers.retain(|number| !written.contains(number));
         }
         failures
     }
@@ -320,6 +330,12 @@ impl Projector {
         }
         Ok(page.commits)
     }
+}
+
+/// It could not be learned which generations there are.
+fn all_failed(news: Vec<News>, error: &TableError) -> Vec<Failed> {
+    let failed = |news: News| Failed { stream: news.stream, generation: None, error: error.clone().into() };
+    news.into_iter().map(failed).collect()
 }
 
 type RowFold = fn(Option<&Value>, &Fact<'_>) -> Result<RowData, FoldError>;

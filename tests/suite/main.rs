@@ -6,6 +6,7 @@
 //! | [`architecture`] | do crates look one way, and is the domain pure? |
 //! | [`cli`] | does the program start, stop, operate and fail as it says? |
 //! | [`crash`] | is anything lost or doubled when the program is killed? |
+//! | [`fulfilment`] | does every order get its answer, and only its books, whatever queues and processes do? |
 //! | [`projections`] | are read models the pure fold of the store, whatever the queue does? |
 //! | [`shapes`] | can every event that was ever stored be read, and does no shape change under its number? |
 //! | [`sqs`] | does a queue engine do what AWS documents? The same cases for every engine |
@@ -24,6 +25,7 @@ mod architecture;
 mod cli;
 mod crash;
 mod engine;
+mod fulfilment;
 mod mappings;
 mod program;
 mod projections;

@@ -31,8 +31,15 @@ pub(crate) fn ledgerfold<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Co
 }
 
 impl Dev {
-    /// Starts it on a free port over the data folder, and waits until it says that it is ready.
+    /// Starts it on a free port over the data folder, and waits until it says that it is ready. Nothing happens in it but
+    /// what it is told: fulfilment does not run.
     pub(crate) async fn start(data: &Path) -> Self {
+        let arguments = ["dev", "--port", "0", "--without-fulfilment", "--data", data.to_str().unwrap()];
+        Self::start_command(&mut ledgerfold(arguments)).await
+    }
+
+    /// As [`Dev::start`], with all that belongs to the system: orders are confirmed and rejected by fulfilment.
+    pub(crate) async fn start_whole(data: &Path) -> Self {
         Self::start_command(&mut ledgerfold(["dev", "--port", "0", "--data", data.to_str().unwrap()])).await
     }
 

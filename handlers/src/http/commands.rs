@@ -3,10 +3,11 @@
 use super::extract::Sender;
 use super::problem::Problem;
 use super::schema::{CommandAnswer, RecordedEvent};
+use crate::sending;
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use eventstore::{CommandHandler, Envelope, Handled, Hash, Id, Request, StreamId, time_text};
+use eventstore::{CommandHandler, Envelope, Handled, Id, Request, StreamId, time_text};
 use serde::Serialize;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -39,26 +40,15 @@ where
     let envelope = envelope(&sender, &command)?;
     let request = Request { stream, envelope, expected_version: sender.expected_version, creates };
     let handled = handler.handle(request.clone(), move |state| decide(state, &command)).await?;
-    tracing::info!(
-        stream = %request.stream,
-        command_id = %request.envelope.command_id,
-        version = handled.version,
-        replayed = handled.replayed,
-        lost_races = handled.lost_races,
-        requests = handled.usage.requests,
-        write_units = handled.usage.write_units,
-        read_units = handled.usage.read_units,
-        "command handled"
-    );
+    sending::log(&request, &handled);
     Ok(Answer { request, handled })
 }
 
-/// The fingerprint covers who asks for what: the same key from another actor is another command, not a retry.
 fn envelope<C: Serialize>(sender: &Sender, command: &C) -> Result<Envelope, Problem> {
-    let command = serde_json::to_vec(command).map_err(|error| Problem::invalid("", error.to_string()))?;
+    let fingerprint = sending::fingerprint(&sender.actor, command);
     Ok(Envelope {
         command_id: sender.key.clone(),
-        fingerprint: Hash::of(&[sender.actor.as_str().as_bytes(), &command]),
+        fingerprint: fingerprint.map_err(|error| Problem::invalid("", error.to_string()))?,
         correlation_id: sender.correlation_id.clone(),
         causation_id: None,
         actor: sender.actor.clone(),

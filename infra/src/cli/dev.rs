@@ -12,8 +12,10 @@ use crate::resources::{self, Resources};
 use axum::serve::ListenerExt;
 use eventstore::Id;
 use handlers::http::{Api, router};
-use handlers::{FanOut, Names, Operations, ProjectorHandler, Route, consumer, consumers};
-use projections::{Kind, Projector};
+use handlers::{
+    FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route, consumer, consumers,
+};
+use projections::{ALL, Kind, Projector};
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -25,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The names' prefix on one machine; a folder holds one system.
 const PREFIX: &str = "ledgerfold";
-/// Batches of one projection that are handled at once.
+/// Batches of one queue that are handled at once.
 const CONCURRENT_BATCHES: usize = 8;
 /// Segments of jobs that are worked on at once.
 const JOB_WORKERS: usize = 2;
@@ -39,7 +41,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Run the whole system on this machine until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --break orders=OrderCancelled"
+    after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --without-fulfilment\n  ledgerfold dev --break orders=OrderCancelled"
 )]
 pub(super) struct Dev {
     /// The port to listen on, on 127.0.0.1 only; 0 picks a free one.
@@ -51,6 +53,9 @@ pub(super) struct Dev {
     /// Remove the folder's data first.
     #[arg(long)]
     fresh: bool,
+    /// Do not confirm, reject or reserve by itself: for trying commands by hand. What fulfilment misses waits in its queue.
+    #[arg(long, env = "LEDGERFOLD_WITHOUT_FULFILMENT")]
+    without_fulfilment: bool,
     /// Let a read model fail at every event of a type, to see on purpose what happens then.
     #[arg(long = "break", value_name = "PROJECTION=EVENT_TYPE", value_parser = defect)]
     defect: Option<Defect>,
@@ -101,11 +106,16 @@ impl Dev {
         let resources = resources::create(&stack.clients, &names).await;
         let resources = resources.map_err(|error| Failure::from_error(&error))?;
         let stop = CancellationToken::new();
+        let mut mappings = start_fan_out(&stack, &resources, &stop).await?;
         let projector = self.projector(&stack.clients, &names);
         let operations = resources::operations(&stack.clients, &names, projector.clone());
-        let mut mappings = start_mappings(&stack, &projector, &resources, &stop).await?;
-        start_jobs(&stack, &operations, &resources, &stop, &mut mappings).await?;
-        let api = api(&stack.clients, &names, projector, operations)?;
+        let system = System { stack: &stack, names: &names, projector: &projector, stop: &stop };
+        system.start_projectors(&resources, &mut mappings);
+        if !self.without_fulfilment {
+            system.start_fulfilment(&resources, &mut mappings);
+        }
+        system.start_jobs(&operations, &resources, &mut mappings).await?;
+        let api = api(&stack.clients, &names, projector.clone(), operations)?;
         let address = listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
         let ended = ended()?;
         greet(&format!("http://{address}"), &self.data, &stack)?;
@@ -150,13 +160,8 @@ fn api(clients: &Clients, names: &Names, projector: Projector, operations: Opera
     Ok(Api::new(resources::event_store(clients, names), projector, operations, actor))
 }
 
-/// Starts what Lambda would do: stream to fan-out, and each queue to its projector.
-async fn start_mappings(
-    stack: &Stack,
-    projector: &Projector,
-    resources: &Resources,
-    stop: &CancellationToken,
-) -> Result<JoinSet<()>, Failure> {
+/// Starts what Lambda would do for the table's stream: its records to fan-out.
+async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &CancellationToken) -> Result<JoinSet<()>, Failure> {
     let mut mappings = JoinSet::new();
     let stream_arn = stream_arn(&stack.clients, &resources.events).await?;
     let fan_out = FanOut::new(stack.clients.sqs.clone(), resources.routes.clone());
@@ -168,36 +173,76 @@ async fn start_mappings(
     };
     let mapping = mapping.woken_by(stack.dynamodb.changes());
     mappings.spawn(mapping.run(stack.clients.streams.clone(), handler, stop.clone()));
-
-    for Route { projection, queue_url } in &resources.routes {
-        let mut mapping = QueueMapping::new(queue_url);
-        mapping.concurrency = CONCURRENT_BATCHES;
-        mapping.retry_after = Some(RETRY_AFTER);
-        let projector = ProjectorHandler::new(*projection, projector.clone()).with_pulse();
-        let handler = move |event| {
-            let projector = projector.clone();
-            async move { Ok::<_, Infallible>(projector.handle(event).await) }
-        };
-        mappings.spawn(mapping.run(stack.clients.sqs.clone(), handler, stop.clone()));
-    }
     Ok(mappings)
 }
 
-/// Starts what Lambda would do for jobs, and calls for those that an earlier life left undone.
-async fn start_jobs(
-    stack: &Stack,
-    operations: &Operations,
-    resources: &Resources,
-    stop: &CancellationToken,
-    mappings: &mut JoinSet<()>,
-) -> Result<(), Failure> {
-    for projection in consumers() {
-        let resumed = operations.resume_unfinished(&projection).await;
-        resumed.map_err(|error| Failure::new(format!("the job of {} cannot go on", projection.name), error))?;
+/// What each consumer's mapping needs.
+struct System<'a> {
+    stack: &'a Stack,
+    names: &'a Names,
+    projector: &'a Projector,
+    stop: &'a CancellationToken,
+}
+
+impl System<'_> {
+    /// Starts what Lambda would do for the projections: each queue to its projector.
+    fn start_projectors(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
+        let clients = &self.stack.clients;
+        for Route { consumer, queue_url } in &resources.routes {
+            let Some(projection) = ALL.into_iter().find(|projection| projection.name == consumer.name) else {
+                continue;
+            };
+            let projector = ProjectorHandler::new(projection, self.projector.clone()).with_pulse();
+            let handler = move |event| {
+                let projector = projector.clone();
+                async move { Ok::<_, Infallible>(projector.handle(event).await) }
+            };
+            mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
+        }
     }
-    let mapping = worker::mapping(&resources.rebuild_queue_url, JOB_WORKERS);
-    mappings.spawn(worker::run(mapping, operations.clone(), stack.clients.sqs.clone(), stop.clone()));
-    Ok(())
+
+    /// The same for fulfilment.
+    fn start_fulfilment(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
+        let clients = &self.stack.clients;
+        let fulfilment = FulfilmentHandler::new(
+            resources::event_store(clients, self.names),
+            resources::read_models(clients, self.names),
+            self.projector.clone(),
+        )
+        .with_pulse();
+        for Route { queue_url, .. } in resources.routes.iter().filter(|route| route.consumer == FULFILMENT.consumer()) {
+            let fulfilment = fulfilment.clone();
+            let handler = move |event| {
+                let fulfilment = fulfilment.clone();
+                async move { Ok::<_, Infallible>(fulfilment.handle(event).await) }
+            };
+            mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
+        }
+    }
+
+    /// The same for jobs; and calls for those that an earlier life left undone.
+    async fn start_jobs(
+        &self,
+        operations: &Operations,
+        resources: &Resources,
+        mappings: &mut JoinSet<()>,
+    ) -> Result<(), Failure> {
+        for projection in consumers() {
+            let resumed = operations.resume_unfinished(&projection).await;
+            resumed.map_err(|error| Failure::new(format!("the job of {} cannot go on", projection.name), error))?;
+        }
+        let mapping = worker::mapping(&resources.rebuild_queue_url, JOB_WORKERS);
+        let sqs = self.stack.clients.sqs.clone();
+        mappings.spawn(worker::run(mapping, operations.clone(), sqs, self.stop.clone()));
+        Ok(())
+    }
+}
+
+fn mapping(queue_url: &str) -> QueueMapping {
+    let mut mapping = QueueMapping::new(queue_url);
+    mapping.concurrency = CONCURRENT_BATCHES;
+    mapping.retry_after = Some(RETRY_AFTER);
+    mapping
 }
 
 async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {

@@ -5,7 +5,9 @@ use super::failure::{Exit, Failure};
 use super::table;
 use super::target::Target;
 use crate::resources::{self, Resources};
-use serde_json::json;
+use handlers::Route;
+use projections::ALL;
+use serde_json::{Value, json};
 
 /// Tables and queues.
 #[derive(Debug, clap::Subcommand)]
@@ -37,8 +39,7 @@ impl Tables {
 fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
     let Resources { events, read_models, audit_index, routes, rebuild_queue_url } = resources;
     if as_json {
-        let queues: Vec<_> =
-            routes.iter().map(|route| json!({"projection": route.projection.name, "url": route.queue_url})).collect();
+        let queues: Vec<_> = routes.iter().map(queue_json).collect();
         return table::json(&json!({
             "events": events,
             "read_models": read_models,
@@ -52,11 +53,25 @@ fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
         ["table".to_owned(), "read models".to_owned(), read_models.clone()],
         ["table".to_owned(), "audit index".to_owned(), audit_index.clone()],
     ];
-    rows.extend(
-        routes.iter().map(|route| {
-            ["queue".to_owned(), format!("projection {}", route.projection.name), route.queue_url.clone()]
-        }),
-    );
+    rows.extend(routes.iter().map(|route| {
+        let name = route.consumer.name;
+        let reader = if is_projection(route) { format!("projection {name}") } else { name.to_owned() };
+        ["queue".to_owned(), reader, route.queue_url.clone()]
+    }));
     rows.push(["queue".to_owned(), "jobs of projections".to_owned(), rebuild_queue_url.clone()]);
     table::rows(["KIND", "FOR", "WHERE"], &rows)
+}
+
+/// A projection's queue bears its name as `projection` too, as it did before there were other consumers.
+fn queue_json(route: &Route) -> Value {
+    let name = route.consumer.name;
+    let mut queue = json!({"consumer": name, "url": route.queue_url});
+    if let Some(fields) = queue.as_object_mut().filter(|_| is_projection(route)) {
+        fields.insert("projection".to_owned(), json!(name));
+    }
+    queue
+}
+
+fn is_projection(route: &Route) -> bool {
+    ALL.iter().any(|projection| projection.name == route.consumer.name)
 }

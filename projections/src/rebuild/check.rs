@@ -80,7 +80,7 @@ impl Projector {
             if !error.is_lasting() {
                 return Err(RebuildError::Project { stream, source: error });
             }
-            self.park(projection, generation, &stream, &error).await?;
+            self.park(projection, generation, &stream, error.version(), &error).await?;
             parked += 1;
         }
         Ok(parked)

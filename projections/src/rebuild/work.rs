@@ -203,7 +203,8 @@ impl Projector {
             JobKind::Reconcile => total.behind == 0,
             JobKind::Remove => total.removed == 0,
         };
-        if !nothing_left && job.pass + 1 < MAX_PASSES {
+        // Who acts on its own does so when it is told; another pass at once would only tell it again.
+        if !nothing_left && job.pass + 1 < MAX_PASSES && projection.is_read_model() {
             generations.next_pass(now());
             return Ok(());
         }

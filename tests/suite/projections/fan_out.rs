@@ -119,7 +119,7 @@ async fn a_commit_of_390_kilobytes_is_announced_by_its_address_and_projected_fro
         assert_eq!(received, [told(&batch)]);
         assert_eq!(received[0].body.get("commits"), None);
         let message = super::messages::Message::new(order.as_str(), &received[0].body.to_string());
-        let handler = world.handler(world.route(consumer).projection);
+        let handler = world.handler(world.projection(consumer));
         assert!(super::messages::deliver(&handler, &[message]).await.is_empty());
     }
     world.assert_exact([&order]).await;
@@ -152,7 +152,7 @@ async fn words_that_no_message_may_hold_are_announced_by_their_address() {
     for consumer in ["orders", "bestsellers"] {
         let bodies = received.iter().map(|message| message.body.to_string());
         let messages: Vec<_> = bodies.map(|body| super::messages::Message::new(order.as_str(), &body)).collect();
-        let handler = world.handler(world.route(consumer).projection);
+        let handler = world.handler(world.projection(consumer));
         assert!(super::messages::deliver(&handler, &messages).await.is_empty());
     }
     world.assert_exact([&order]).await;

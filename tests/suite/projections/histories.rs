@@ -10,7 +10,7 @@ use super::world::World;
 use eventstore::Batch;
 use fastrand::Rng;
 use futures::future::join_all;
-use projections::Projection;
+use projections::{ALL, Projection};
 
 /// How often the queue brings back what was not done.
 const MAX_RECEIVES: usize = 50;
@@ -93,18 +93,18 @@ async fn a_long_random_history_ends_in_the_pure_fold() {
     let history = write_history(&world.store, &mut rng).await;
     let mut batches: Vec<&Batch> = history.iter().flat_map(|(_, batches)| batches).collect();
     batches.sort_by_key(|batch| batch.commits[0].recorded_at);
-    let lines = world.resources.routes.iter().map(|route| {
-        let concerned = |batch: &&&Batch| route.projection.follows.includes(&batch.stream);
+    let lines = ALL.into_iter().map(|projection| {
+        let concerned = |batch: &&&Batch| projection.follows.includes(&batch.stream);
         let concerned: Vec<&Batch> = batches.iter().filter(concerned).copied().collect();
         let (queue, mut rng) = (queue(&concerned, &mut rng), rng.fork());
         let world = &world;
-        async move { project_together(world, route.projection, queue, &mut rng).await }
+        async move { project_together(world, projection, queue, &mut rng).await }
     });
     join_all(lines).await;
-    for route in &world.resources.routes {
-        let last = history.iter().filter(|(stream, _)| route.projection.follows.includes(stream));
+    for projection in ALL {
+        let last = history.iter().filter(|(stream, _)| projection.follows.includes(stream));
         let last: Vec<&Batch> = last.filter_map(|(_, batches)| batches.last()).collect();
-        deliver_last(&world, route.projection, &last).await;
+        deliver_last(&world, projection, &last).await;
     }
     let streams = history.iter().map(|(stream, _)| stream);
     let expected = ReadModel::of_streams(&world.store, streams).await;

@@ -10,25 +10,25 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// A message of a FIFO queue.
 #[derive(Debug, Clone)]
-pub(super) struct Message {
-    pub(super) id: String,
-    pub(super) group: String,
-    pub(super) body: Option<String>,
+pub(crate) struct Message {
+    pub(crate) id: String,
+    pub(crate) group: String,
+    pub(crate) body: Option<String>,
 }
 
 impl Message {
-    pub(super) fn new(group: &str, body: &str) -> Self {
+    pub(crate) fn new(group: &str, body: &str) -> Self {
         let id = format!("message-{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
         Self { id, group: group.to_owned(), body: Some(body.to_owned()) }
     }
 
     /// What fan-out sends for the batch.
-    pub(super) fn of(batch: &Batch) -> Self {
+    pub(crate) fn of(batch: &Batch) -> Self {
         Self::new(batch.stream.as_str(), &body_of(batch))
     }
 
     /// What fan-out sends for the batch if it is too large to be carried.
-    pub(super) fn address_of(batch: &Batch) -> Self {
+    pub(crate) fn address_of(batch: &Batch) -> Self {
         let mut announcement = Announcement::address(batch.stream.clone(), batch.version());
         announcement.last_version = batch.last_version();
         Self::new(batch.stream.as_str(), &serde_json::to_string(&announcement).unwrap())
@@ -48,24 +48,32 @@ impl Message {
     }
 }
 
-pub(super) fn body_of(batch: &Batch) -> String {
+pub(crate) fn body_of(batch: &Batch) -> String {
     serde_json::to_string(&Announcement::of(batch).unwrap()).unwrap()
 }
 
 /// A message for each batch.
-pub(super) fn messages_of<'a>(batches: impl IntoIterator<Item = &'a Batch>) -> Vec<Message> {
+pub(crate) fn messages_of<'a>(batches: impl IntoIterator<Item = &'a Batch>) -> Vec<Message> {
     batches.into_iter().map(Message::of).collect()
 }
 
-pub(super) fn ids<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<String> {
+pub(crate) fn ids<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<String> {
     messages.into_iter().map(|message| message.id.clone()).collect()
 }
 
 /// Hands the messages to the handler in one event. The ids that are to come again, in the order of the messages.
-pub(super) async fn deliver(handler: &ProjectorHandler, messages: &[Message]) -> Vec<String> {
+pub(crate) async fn deliver(handler: &ProjectorHandler, messages: &[Message]) -> Vec<String> {
+    told_again(messages, handler.handle(event_of(messages)).await)
+}
+
+/// The messages as one event of Lambda.
+pub(crate) fn event_of(messages: &[Message]) -> SqsEvent {
     let records: Vec<Value> = messages.iter().map(Message::json).collect();
-    let event: SqsEvent = serde_json::from_value(json!({ "Records": records })).unwrap();
-    let response: SqsBatchResponse = handler.handle(event).await;
+    serde_json::from_value(json!({ "Records": records })).unwrap()
+}
+
+/// The ids of the messages that are to come again, in the order of the messages.
+pub(crate) fn told_again(messages: &[Message], response: SqsBatchResponse) -> Vec<String> {
     let failed: Vec<String> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     assert!(failed.iter().all(|id| messages.iter().any(|message| message.id == *id)), "{failed:?} were not delivered");
     let told = messages.iter().filter(|message| failed.contains(&message.id));

@@ -4,6 +4,7 @@
 //! time, by other code. [`wire`] stands between a projector and DynamoDB: it counts requests and kills the projector.
 #![cfg(test)]
 
+mod audit_index;
 mod capture;
 mod crowds;
 mod fan_out;
@@ -11,14 +12,14 @@ mod fences;
 mod fold;
 mod foreign_items;
 mod histories;
-mod messages;
+pub(crate) mod messages;
 mod older_program;
 mod orderings;
 mod poison;
 mod queue_failures;
 mod random_history;
 mod several_streams;
-mod shop;
+pub(crate) mod shop;
 mod whole_line;
-mod wire;
+pub(crate) mod wire;
 mod world;

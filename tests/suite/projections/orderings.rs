@@ -180,7 +180,7 @@ async fn a_lost_last_message_is_made_good_by_the_next_one() {
     let first = writer.append(vec![placed("c", [(1, 1)]).stored()]).await;
     let rejection = writer.append(vec![rejected("sold out").stored()]).await;
     for name in ["orders", "bestsellers"] {
-        let handler = world.handler(world.route(name).projection);
+        let handler = world.handler(world.projection(name));
         assert!(deliver(&handler, &messages_of([&first])).await.is_empty());
         let before = ReadModel::of_rows(&world.rows().await, "");
         assert_eq!(before.applied(name, &order), Some(1), "the message about the rejection is lost");

@@ -18,7 +18,7 @@ async fn limit_messages(world: &World, consumer: &str, bytes: &str) {
 /// Lets a consumer's route lead to a queue that is not there (yet: a deleted one could not be made again for a minute).
 fn lead_nowhere(world: &mut World, consumer: &str) {
     let mut routes = world.resources.routes.iter_mut();
-    let route = routes.find(|route| route.projection.name == consumer).unwrap();
+    let route = routes.find(|route| route.consumer.name == consumer).unwrap();
     route.queue_url = route.queue_url.replace(".fifo", "-of-tomorrow.fifo");
 }
 

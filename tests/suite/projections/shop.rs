@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// The ISBN of the n-th book.
-pub(super) fn isbn(book: u32) -> Isbn {
+pub(crate) fn isbn(book: u32) -> Isbn {
     let digits = format!("978{book:09}");
     let weighted =
         digits.bytes().zip([1, 3].into_iter().cycle()).map(|(digit, weight)| u32::from(digit - b'0') * weight);
@@ -97,12 +97,12 @@ impl Stored for StockEvent {
 }
 
 /// An event of any type and shape, such as a newer program may store.
-pub(super) fn raw(event_type: &str, schema: u32, data: &str) -> NewEvent {
+pub(crate) fn raw(event_type: &str, schema: u32, data: &str) -> NewEvent {
     NewEvent { event_type: event_type.to_owned(), schema, data: RawValue::from_string(data.to_owned()).unwrap() }
 }
 
 /// One command's events.
-pub(super) fn commit(events: Vec<NewEvent>) -> NewCommit {
+pub(crate) fn commit(events: Vec<NewEvent>) -> NewCommit {
     let command_id = Id::from(Uuid::now_v7());
     let envelope = Envelope {
         fingerprint: Hash::of(&[command_id.as_str().as_bytes()]),

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 /// What goes wrong, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The projector dies before the n-th request from now on.
     DiesBefore(usize),
     /// The projector dies when the n-th request has been done, before it hears of it.
@@ -23,9 +23,9 @@ pub(super) enum Fault {
 
 /// A request that was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answered {
-    pub(super) operation: String,
-    pub(super) status: u16,
+pub(crate) struct Answered {
+    pub(crate) operation: String,
+    pub(crate) status: u16,
 }
 
 #[derive(Debug, Default)]
@@ -39,32 +39,32 @@ struct State {
 
 /// One projector's wire.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Wire(Arc<Mutex<State>>);
+pub(crate) struct Wire(Arc<Mutex<State>>);
 
 impl Wire {
     /// The client, over this wire.
-    pub(super) fn client(&self, client: &Client) -> Client {
+    pub(crate) fn client(&self, client: &Client) -> Client {
         Client::from_conf(client.config().to_builder().interceptor(self.clone()).build())
     }
 
     /// From now on the projector lives, until the fault.
-    pub(super) fn arm(&self, fault: Option<Fault>) {
+    pub(crate) fn arm(&self, fault: Option<Fault>) {
         let mut state = self.0.lock().unwrap();
         (state.requests, state.answers, state.fault, state.dead) = (0, 0, fault, false);
     }
 
     /// Whether the fault has not come yet.
-    pub(super) fn is_armed(&self) -> bool {
+    pub(crate) fn is_armed(&self) -> bool {
         self.0.lock().unwrap().fault.is_some()
     }
 
     /// The operations that were answered since the last call of this, and whether each was done.
-    pub(super) fn take(&self) -> Vec<Answered> {
+    pub(crate) fn take(&self) -> Vec<Answered> {
         std::mem::take(&mut self.0.lock().unwrap().answered)
     }
 
     /// The names of the operations that were answered since the last call.
-    pub(super) fn operations(&self) -> Vec<String> {
+    pub(crate) fn operations(&self) -> Vec<String> {
         self.take().into_iter().map(|answered| answered.operation).collect()
     }
 }

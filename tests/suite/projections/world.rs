@@ -77,7 +77,11 @@ impl World {
     }
 
     pub(super) fn route(&self, name: &str) -> &Route {
-        self.resources.routes.iter().find(|route| route.projection.name == name).unwrap()
+        self.resources.routes.iter().find(|route| route.consumer.name == name).unwrap()
+    }
+
+    pub(super) fn projection(&self, name: &str) -> Projection {
+        ALL.into_iter().find(|projection| projection.name == name).unwrap()
     }
 
     /// Every row of every generation in the read-model table.

@@ -38,14 +38,14 @@ impl Engine {
     pub(super) async fn start() -> Self {
         match named() {
             Some((endpoint, kind)) => Self { client: client(&endpoint).await, kind, embedded: None },
-            None => Self::embedded(tempfile::tempdir().unwrap()).await,
+            None => Self::embedded(tempfile::tempdir().unwrap(), Config::default()).await,
         }
     }
 
-    async fn embedded(folder: TempDir) -> Self {
+    async fn embedded(folder: TempDir, config: Config) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let server = Server::open(&folder.path().join("queues.db"), Config::default()).unwrap();
+        let server = Server::open(&folder.path().join("queues.db"), config).unwrap();
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(server.serve_with_shutdown(listener, async move {
             // An engine dropped without being stopped stops as well.
@@ -67,12 +67,17 @@ impl Engine {
 
     /// A second embedded engine on what a killed process would have left: the files as they are, mid-run.
     pub(super) async fn as_if_killed(&self) -> Option<Self> {
+        self.as_if_killed_with(Config::default()).await
+    }
+
+    /// The same, with settings of its own.
+    pub(super) async fn as_if_killed_with(&self, config: Config) -> Option<Self> {
         let embedded = self.embedded.as_ref()?;
         let folder = tempfile::tempdir().unwrap();
         for file in files(embedded.folder.path()) {
             std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
         }
-        Some(Self::embedded(folder).await)
+        Some(Self::embedded(folder, config).await)
     }
 
     /// A name that no other case uses.

@@ -1,10 +1,14 @@
 //! What is left after a kill.
 
-use aws_sdk_sqs::types::QueueAttributeName;
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use loopback_sqs::Config;
 
-use super::{Engine, EngineKind, bodies};
+use super::{Engine, EngineKind, bodies, sorted_bodies};
 
-cases!(nothing_acknowledged_is_lost_when_the_process_is_killed);
+cases!(
+    nothing_acknowledged_is_lost_when_the_process_is_killed,
+    what_was_in_flight_in_a_killed_process_is_back_at_once_if_so_configured,
+);
 
 async fn nothing_acknowledged_is_lost_when_the_process_is_killed(engine: &Engine) {
     let url = engine
@@ -36,4 +40,38 @@ async fn engine_goes_on(restarted: &Engine, url: &str) {
     assert_eq!(count.as_deref(), Some("2"));
     let count = restarted.attribute(url, QueueAttributeName::ApproximateNumberOfMessages).await;
     assert_eq!(count.as_deref(), Some("0"), "the duplicate is still known");
+}
+
+/// AWS knows no such moment: only the engine in this process can be told.
+async fn what_was_in_flight_in_a_killed_process_is_back_at_once_if_so_configured(engine: &Engine) {
+    let minutes = (QueueAttributeName::VisibilityTimeout, "600");
+    let (standard, fifo) = (
+        engine.queue_with(std::slice::from_ref(&minutes)).await,
+        engine.fifo_with(&[(QueueAttributeName::ContentBasedDeduplication, "true"), minutes.clone()]).await,
+    );
+    for body in ["a", "b"] {
+        engine.send(&standard, body).await;
+        engine.send_to_group(&fifo, "g", body).await;
+    }
+    for url in [&standard, &fifo] {
+        assert_eq!(sorted_bodies(&engine.receive(url, 10).await), ["a", "b"]);
+    }
+    let Some(patient) = engine.as_if_killed().await else {
+        assert_ne!(engine.kind, EngineKind::Embedded, "only an engine in this process can be killed by its files");
+        return;
+    };
+    for url in [&standard, &fifo] {
+        assert!(patient.receive(url, 10).await.is_empty(), "by default they stay hidden, as on AWS");
+    }
+    patient.stop().await;
+    let released = engine.as_if_killed_with(Config { release_on_open: true, ..Config::default() }).await.unwrap();
+    for url in [&standard, &fifo] {
+        let messages = released.receive(url, 10).await;
+        assert_eq!(sorted_bodies(&messages), ["a", "b"]);
+        for message in &messages {
+            let receives = &message.attributes().unwrap()[&MessageSystemAttributeName::ApproximateReceiveCount];
+            assert_eq!(receives, "2", "a receive counts although the receiver died");
+        }
+    }
+    released.stop().await;
 }

@@ -1,0 +1,40 @@
+//! What is kept of one order.
+
+use super::FulfilError;
+use super::facts::Origin;
+use domain::OrderId;
+use domain::fulfilment::{Cause, Fact, Fulfilment, IssuedCommand, react};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What is known of an order, and of the commits that cause commands. This is what a state row holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Process {
+    fulfilment: Fulfilment,
+    /// By the version of the event in the order's stream.
+    causes: BTreeMap<u64, Origin>,
+}
+
+impl Process {
+    /// Nothing is known of the order yet.
+    pub(super) fn new(order_id: OrderId) -> Self {
+        Self { fulfilment: Fulfilment::new(order_id), causes: BTreeMap::new() }
+    }
+
+    /// Learns a fact, and tells what is to be asked because of it. A fact that is already known changes nothing.
+    pub(super) fn learn(mut self, fact: &Fact, origin: &Origin) -> (Self, Vec<IssuedCommand>) {
+        let (fulfilment, commands) = react(self.fulfilment.clone(), fact);
+        match fact {
+            Fact::Order { version, .. } if fulfilment != self.fulfilment => {
+                self.causes.entry(*version).or_insert_with(|| origin.clone());
+            }
+            Fact::Order { .. } | Fact::Reserved { .. } | Fact::Refused { .. } => {}
+        }
+        (Self { fulfilment, ..self }, commands)
+    }
+
+    /// Where the event comes from that causes a command.
+    pub(super) fn origin(&self, cause: &Cause) -> Result<&Origin, FulfilError> {
+        self.causes.get(&cause.version).ok_or_else(|| FulfilError::NoCause(cause.to_string()))
+    }
+}

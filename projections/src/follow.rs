@@ -1,0 +1,172 @@
+//! Following streams with effects: at least once, in order, and without a gap.
+//!
+//! As for a projection, a message is only a wake-up call, and a fence a stream says what is handled; what lies between it
+//! and the announced version is taken from the message where it fits, and from the store otherwise. But an effect cannot be
+//! part of the fence's write. It comes first, and whoever dies in between does it again: **effects must be idempotent**, also
+//! when two of them run at once.
+
+use crate::multi_stream::fence_name;
+use crate::projector::{MAX_ATTEMPTS, News, join};
+use crate::read_models::{FencedWrite, TableError, Written, pause};
+use crate::row::Generation;
+use crate::{Consumer, ProjectError, Projector, Row, RowData, WakeUp};
+use eventstore::{Commit, StreamId};
+use futures::StreamExt;
+use serde_json::Value;
+
+/// How many streams of a batch are followed at once.
+const CONCURRENT_STREAMS: usize = 10;
+
+/// An effect came no further.
+#[derive(Debug)]
+pub struct Stopped<E> {
+    /// The first event that is not handled. All before it are.
+    pub version: u64,
+    /// Why.
+    pub source: E,
+}
+
+/// Why a stream could not be followed up to its news. What came before is handled, and stays so.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError<E: std::error::Error + 'static> {
+    /// An event's effect failed.
+    #[error("event {version} cannot be handled")]
+    Effect {
+        /// The event's version in its stream.
+        version: u64,
+        /// Why.
+        #[source]
+        source: E,
+    },
+    /// The events could not be had, or the fence could not be moved.
+    #[error(transparent)]
+    Delivery(#[from] ProjectError),
+}
+
+impl<E: std::error::Error + 'static> FollowError<E> {
+    /// Whether news of the stream up to that version is not handled.
+    pub fn concerns(&self, announced: u64) -> bool {
+        match self {
+            Self::Effect { version, .. } | Self::Delivery(ProjectError::Fold { version, .. }) => announced >= *version,
+            Self::Delivery(ProjectError::Missing { found, .. }) => announced > *found,
+            Self::Delivery(ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Contention) => true,
+        }
+    }
+
+    /// Whether it will be the same next time, until somebody changes program or data; an effect's own errors by `judge`.
+    pub fn is_lasting(&self, judge: impl FnOnce(&E) -> bool) -> bool {
+        match self {
+            Self::Effect { source, .. } => judge(source),
+            Self::Delivery(error) => error.is_lasting(),
+        }
+    }
+
+    /// The version at which the stream stands still, where the error tells.
+    pub fn version(&self) -> Option<u64> {
+        match self {
+            Self::Effect { version, .. } => Some(*version),
+            Self::Delivery(error) => error.version(),
+        }
+    }
+}
+
+/// Where a fence stands; nothing where there is none yet.
+type Fence = Option<u64>;
+
+impl Projector {
+    /// Hands the consumer what its streams say behind their fences, each stream in order, until the news is reached. A
+    /// stream that fails is in the answer and holds up no other.
+    ///
+    /// The effect is given whole commits, but for events that are handled already: those are left out. It may be given the
+    /// same events again, also by somebody else at the same time.
+    pub async fn follow<E, W>(
+        &self,
+        consumer: Consumer,
+        news: Vec<WakeUp>,
+        effect: impl Fn(StreamId, Vec<Commit>) -> W + Clone,
+    ) -> Vec<(StreamId, FollowError<E>)>
+    where
+        E: std::error::Error + 'static,
+        W: Future<Output = Result<(), Stopped<E>>>,
+    {
+        let work = join(news, consumer.follows).into_iter().map(|news| {
+            let effect = effect.clone();
+            async move {
+                let done = self.follow_stream(consumer, &news, effect).await;
+                done.err().map(|error| (news.stream, error))
+            }
+        });
+        let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
+        done.filter_map(std::future::ready).collect().await
+    }
+
+    async fn follow_stream<E, W>(
+        &self,
+        consumer: Consumer,
+        news: &News,
+        effect: impl Fn(StreamId, Vec<Commit>) -> W,
+    ) -> Result<(), FollowError<E>>
+    where
+        E: std::error::Error + 'static,
+        W: Future<Output = Result<(), Stopped<E>>>,
+    {
+        let mut fence = self.fence(consumer, &news.stream).await.map_err(ProjectError::from)?;
+        for losses in 0..MAX_ATTEMPTS {
+            loop {
+                let handled = fence.unwrap_or_default();
+                if handled >= news.version {
+                    return Ok(());
+                }
+                let commits = behind(self.missing(news, handled).await?, handled);
+                let last = commits.last().map_or(handled, Commit::last_version);
+                let stopped = effect(news.stream.clone(), commits).await.err();
+                let reached = stopped.as_ref().map_or(last, |stopped| last.min(stopped.version.saturating_sub(1)));
+                if reached > handled {
+                    let moved = self.move_fence(consumer, &news.stream, fence, reached).await;
+                    if !moved.map_err(ProjectError::from)? {
+                        break;
+                    }
+                    fence = Some(reached);
+                }
+                if let Some(Stopped { version, source }) = stopped {
+                    return Err(FollowError::Effect { version, source });
+                }
+            }
+            pause(losses).await;
+            fence = self.fence(consumer, &news.stream).await.map_err(ProjectError::from)?;
+        }
+        Err(ProjectError::Contention.into())
+    }
+
+    async fn fence(&self, consumer: Consumer, stream: &StreamId) -> Result<Fence, TableError> {
+        let row = self.read_models.get(only_generation(consumer.name).key(&fence_name(stream)), true).await?;
+        Ok(row.map(|row| row.version))
+    }
+
+    /// Moves the fence from where it was seen; no, where it is elsewhere by now.
+    async fn move_fence(
+        &self,
+        consumer: Consumer,
+        stream: &StreamId,
+        seen: Fence,
+        version: u64,
+    ) -> Result<bool, TableError> {
+        let content = RowData { data: Value::Null, listing: None };
+        let row = Row::of(only_generation(consumer.name), &fence_name(stream), version, content);
+        let written = self.read_models.put(&FencedWrite { row, expected: seen }).await?;
+        Ok(matches!(written, Written::Yes))
+    }
+}
+
+/// The rows of one who has effects: those are never done again, so there is one generation for ever.
+pub(crate) fn only_generation(consumer: &'static str) -> Generation {
+    Generation { projection: consumer, number: 1 }
+}
+
+/// The commits, without the events that are handled.
+fn behind(mut commits: Vec<Commit>, handled: u64) -> Vec<Commit> {
+    for commit in &mut commits {
+        commit.events.retain(|event| event.version > handled);
+    }
+    commits
+}

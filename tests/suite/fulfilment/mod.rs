@@ -1,0 +1,22 @@
+//! Every order gets its answer, and holds the books that it ought to hold and no others, whatever queues and processes do.
+//!
+//! | module | what it asks |
+//! |---|---|
+//! | [`by_itself`] | does the running program confirm, reject, release and commit by itself, and say why? |
+//! | [`deliveries`] | does every order of delivery, with repetitions and losses, end the same? |
+//! | [`deaths`] | and when a runner dies between any two requests, or two run at once? |
+//! | [`rush`] | many orders for too few copies, with several runners; and a program that is killed |
+//! | [`stops`] | which event stops a stream, and what it does not stop |
+//! | [`budget`] | what one order costs |
+//!
+//! [`shop`] has the engines, a clerk who does things by hand, and what must hold in the end.
+#![cfg(test)]
+
+mod budget;
+mod by_itself;
+mod client;
+mod deaths;
+mod deliveries;
+mod rush;
+mod shop;
+mod stops;

@@ -1,0 +1,171 @@
+//! What stops a stream, where it stands then, and what goes on all the same.
+
+use super::shop::{Line, Shop, deliver, new_book, order_stream, stock_stream};
+use crate::projections::messages::{Message, ids, messages_of};
+use crate::projections::shop::{commit, raw};
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::fulfilment::{Fact, Fulfilment, FulfilmentCommand, decide, evolve};
+use domain::order::{OrderCommand, OrderEvent, OrderStatus};
+use domain::{Isbn, OrderId, StockQuantity};
+use eventstore::{Consistency, Id, Item, NewCommit, NewEvent, StreamId};
+
+impl Shop {
+    /// Appends a commit of events that the shop does not know.
+    async fn write(&self, stream: &StreamId, new: NewCommit) {
+        let (head, _) = self.store.head(stream, Consistency::Strong).await.unwrap();
+        self.store.append(&head, vec![new]).await.unwrap();
+    }
+
+    /// Up to where fulfilment has handled the stream.
+    async fn handled(&self, stream: &StreamId) -> Option<u64> {
+        let row = self.row(&format!("fulfilment.1/fence/{stream}")).await?;
+        row["version"].as_n().unwrap().parse().ok()
+    }
+
+    async fn row(&self, key: &str) -> Option<Item> {
+        let key = AttributeValue::S(key.to_owned());
+        let request = self.stack.clients.dynamodb.get_item().table_name(self.names.read_models()).key("row", key);
+        request.consistent_read(true).send().await.unwrap().item
+    }
+
+    async fn messages(&self, stream: &StreamId) -> Vec<Message> {
+        messages_of(&self.batches(stream).await)
+    }
+
+    /// An order for one copy, which is there.
+    async fn ordinary_order(&self) -> (OrderId, Isbn) {
+        let book = new_book();
+        self.receive(&book, 1).await;
+        (self.place(&[(book.clone(), 1)]).await, book)
+    }
+
+    /// Under which id fulfilment will confirm the order of one copy of that book.
+    async fn id_of_confirmation(&self, order_id: OrderId, isbn: &Isbn) -> Id {
+        let details = self.order(order_id).await.details().unwrap().clone();
+        let placed = Fact::Order { version: 1, event: OrderEvent::OrderPlaced(details) };
+        let reserved = Fact::Reserved { isbn: isbn.clone(), version: 2, quantity: StockQuantity::new(1).unwrap() };
+        let known = evolve(evolve(Fulfilment::new(order_id), &placed), &reserved);
+        let confirms = |command: &FulfilmentCommand| {
+            matches!(command, FulfilmentCommand::Order { command: OrderCommand::ConfirmOrder {}, .. })
+        };
+        decide(&known).into_iter().find(|issued| confirms(&issued.command)).unwrap().command_id.into()
+    }
+}
+
+/// An event of an order that only a newer program knows.
+fn newer() -> NewEvent {
+    raw("OrderCancelled", 2, r#"{"reason":"r","by":"me"}"#)
+}
+
+#[tokio::test]
+async fn an_event_of_a_newer_program_stops_its_stream_and_no_other() {
+    let (shop, unreadable) = (Shop::open().await, raw("OrderCancelled", 1, r#"{"reason":7}"#));
+    for event in [newer(), unreadable] {
+        let (stopped, its_book) = shop.ordinary_order().await;
+        let (other, book) = shop.ordinary_order().await;
+        for event in [event, raw("OrderConfirmed", 1, "{}")] {
+            shop.write(&order_stream(stopped), commit(vec![event])).await;
+        }
+        let bad = shop.messages(&order_stream(stopped)).await;
+        let good = shop.messages(&order_stream(other)).await;
+        let event = [bad[0].clone(), good[0].clone(), bad[1].clone(), bad[2].clone()];
+        assert_eq!(deliver(&shop.runner(), &event).await, ids(&event[2..]));
+        assert_eq!(shop.handled(&order_stream(stopped)).await, Some(1));
+        for book in [&its_book, &book] {
+            assert_eq!(shop.stock(book).await.reserved(), 1, "what came before is done");
+        }
+        Line::of(other, std::slice::from_ref(&book)).run_dry(&shop, &shop.runner()).await;
+        assert_eq!(shop.unsettled(&[other], &[book]).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn an_event_of_a_type_that_nobody_knows_is_passed_over() {
+    let shop = Shop::open().await;
+    let (order_id, book) = shop.ordinary_order().await;
+    // The order's own commands come first: to a stream with such an event nobody can give one.
+    Line::of(order_id, std::slice::from_ref(&book)).run_dry(&shop, &shop.runner()).await;
+    for stream in [order_stream(order_id), stock_stream(&book)] {
+        shop.write(&stream, commit(vec![raw("SomethingElse", 1, "{}"), raw("AndMore", 3, "7")])).await;
+        let messages = shop.messages(&stream).await;
+        assert!(deliver(&shop.runner(), &messages[2..]).await.is_empty());
+        assert_eq!(shop.handled(&stream).await, Some(4));
+    }
+}
+
+/// Two orders for copies of one book; to the second, no command can be given any more.
+#[tokio::test]
+async fn a_command_that_cannot_be_given_leaves_the_fence_right_before_its_event() {
+    let shop = Shop::open().await;
+    let book = new_book();
+    shop.receive(&book, 2).await;
+    let orders = [shop.place(&[(book.clone(), 1)]).await, shop.place(&[(book.clone(), 1)]).await];
+    let runner = shop.runner();
+    for order_id in orders {
+        assert!(deliver(&runner, &shop.messages(&order_stream(order_id)).await).await.is_empty());
+    }
+    shop.write(&order_stream(orders[1]), commit(vec![newer()])).await;
+    let messages = shop.messages(&stock_stream(&book)).await;
+    for _ in 0..2 {
+        assert_eq!(deliver(&runner, &messages).await, ids(&messages[2..]));
+        assert_eq!(shop.handled(&stock_stream(&book)).await, Some(2));
+    }
+    assert_eq!(shop.order(orders[0]).await.status(), Some(OrderStatus::Confirmed));
+}
+
+#[tokio::test]
+async fn a_command_id_that_somebody_else_has_used_is_a_failure_and_not_a_refusal() {
+    let shop = Shop::open().await;
+    let (order_id, book) = shop.ordinary_order().await;
+    let runner = shop.runner();
+    assert!(deliver(&runner, &shop.messages(&order_stream(order_id)).await).await.is_empty());
+    let mut theirs = commit(vec![raw("OrderConfirmed", 1, "{}")]);
+    theirs.envelope.command_id = shop.id_of_confirmation(order_id, &book).await;
+    shop.write(&order_stream(order_id), theirs).await;
+    let messages = shop.messages(&stock_stream(&book)).await;
+    assert_eq!(deliver(&runner, &messages).await, ids(&messages[1..]));
+    assert_eq!(shop.handled(&stock_stream(&book)).await, Some(1));
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_read_stops_its_order_only() {
+    let shop = Shop::open().await;
+    let ((stopped, its_book), (other, book)) = (shop.ordinary_order().await, shop.ordinary_order().await);
+    let runner = shop.runner();
+    for order_id in [stopped, other] {
+        assert!(deliver(&runner, &shop.messages(&order_stream(order_id)).await).await.is_empty());
+    }
+    let mut row = shop.row(&format!("fulfilment.1/state/{stopped}")).await.unwrap();
+    row.insert("data".to_owned(), AttributeValue::S("{}".to_owned()));
+    let table = shop.names.read_models();
+    shop.stack.clients.dynamodb.put_item().table_name(table).set_item(Some(row)).send().await.unwrap();
+    let mut event = shop.messages(&stock_stream(&its_book)).await;
+    event.extend(shop.messages(&stock_stream(&book)).await);
+    assert_eq!(deliver(&runner, &event).await, ids(&event[1..2]));
+    assert_eq!(shop.order(stopped).await.status(), Some(OrderStatus::Placed));
+    assert_eq!(shop.order(other).await.status(), Some(OrderStatus::Confirmed));
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_holds_up_its_group_only() {
+    let shop = Shop::open().await;
+    let ((order_id, _), (other, book)) = (shop.ordinary_order().await, shop.ordinary_order().await);
+    let (behind, good) = (shop.messages(&order_stream(order_id)).await, shop.messages(&order_stream(other)).await);
+    let event = [Message::new(order_stream(order_id).as_str(), "no JSON"), behind[0].clone(), good[0].clone()];
+    assert_eq!(deliver(&shop.runner(), &event).await, ids(&event[..2]));
+    assert_eq!(shop.handled(&order_stream(order_id)).await, None);
+    assert_eq!(shop.stock(&book).await.reserved(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_none_of_the_shops_is_told() {
+    let shop = Shop::open().await;
+    let (foreign, unfollowed) = (StreamId::new("order-of-mine").unwrap(), StreamId::new("purse-1").unwrap());
+    for stream in [&foreign, &unfollowed] {
+        shop.write(stream, commit(vec![raw("OrderConfirmed", 1, "{}")])).await;
+    }
+    let messages = shop.messages(&foreign).await;
+    assert_eq!(deliver(&shop.runner(), &messages).await, ids(&messages));
+    assert!(deliver(&shop.runner(), &shop.messages(&unfollowed).await).await.is_empty());
+    assert_eq!(shop.handled(&unfollowed).await, None);
+}

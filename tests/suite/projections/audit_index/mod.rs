@@ -1,0 +1,9 @@
+//! The audit index finds exactly the commits of the store, whatever is lost, repeated or killed on the way.
+
+mod cost;
+mod gaps;
+mod ledger;
+mod leftovers;
+mod long_streams;
+mod removal;
+mod searches;
