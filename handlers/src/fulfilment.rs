@@ -24,7 +24,7 @@ use facts::News;
 use futures::{StreamExt, TryStreamExt};
 use process::Process;
 use projections::{
-    FollowError, Follows, Kind, Projection, Projector, ReadModels, Stopped, TableError, Unknown, events,
+    FollowError, Follows, Kind, Projection, Projector, Pulse, ReadModels, Stopped, TableError, Unknown, events,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -54,6 +54,7 @@ pub struct FulfilmentHandler {
     read_models: ReadModels,
     orders: CommandHandler<Order, OrderEvent, OrderRefusal>,
     stock: CommandHandler<Stock, StockEvent, StockRefusal>,
+    pulse: Option<Pulse>,
 }
 
 /// Why an event's effect failed. The event comes again, and so does all that it asks.
@@ -124,7 +125,14 @@ impl FulfilmentHandler {
     /// A handler over that store, which keeps fences and states beside the projector's read models.
     pub fn new(store: EventStore, read_models: ReadModels, projector: Projector) -> Self {
         let orders = CommandHandler::new(store.clone(), ORDER);
-        Self { projector, read_models, orders, stock: CommandHandler::new(store, STOCK) }
+        Self { projector, read_models, orders, stock: CommandHandler::new(store, STOCK), pulse: None }
+    }
+
+    /// The same, and it notes now and then how far it has come, so that its lag can be told in seconds.
+    #[must_use]
+    pub fn with_pulse(self) -> Self {
+        let pulse = Some(self.projector.pulse(&FULFILMENT));
+        Self { pulse, ..self }
     }
 
     /// Handles a batch of messages. The answer names those that are to come again: each failed one and, as FIFO order
@@ -133,7 +141,11 @@ impl FulfilmentHandler {
         let messages = Messages::read(FULFILMENT.name, &event.records);
         let effect = |stream, commits| self.fulfil(stream, commits);
         let mut failures: BTreeMap<StreamId, FollowError<FulfilError>> = BTreeMap::new();
-        for (stream, error) in self.projector.follow(FULFILMENT.consumer(), messages.news(), effect).await {
+        let failed = self.projector.follow(FULFILMENT.consumer(), messages.news(), effect).await;
+        if let Some(pulse) = &self.pulse {
+            messages.note(pulse, |stream| failed.iter().any(|(failed, _)| failed == stream)).await;
+        }
+        for (stream, error) in failed {
             let standstill = Standstill {
                 projection: &FULFILMENT,
                 stream: &stream,

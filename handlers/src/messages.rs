@@ -3,7 +3,7 @@
 use crate::announcement::Announcement;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsMessage};
 use eventstore::{Damaged, StreamId};
-use projections::WakeUp;
+use projections::{Pulse, WakeUp};
 use std::collections::BTreeSet;
 
 /// A batch of messages, sorted into those that can be read and those that cannot, or that follow such a one.
@@ -62,6 +62,17 @@ impl<'a> Messages<'a> {
         let of_stream = self.read.iter().filter(|read| read.news.stream == *stream);
         let counts = of_stream.filter_map(|read| read.message.attributes.get("ApproximateReceiveCount")?.parse().ok());
         counts.max().unwrap_or(1)
+    }
+
+    /// Notes how far the consumer has come: when the newest of what is done was recorded.
+    pub(crate) async fn note(&self, pulse: &Pulse, failed: impl Fn(&StreamId) -> bool) {
+        let done = self.read.iter().map(|read| &read.news).filter(|news| !failed(&news.stream));
+        let commits = done.flat_map(|news| &news.batch).flat_map(|batch| &batch.commits);
+        let Some(newest) = commits.map(|commit| commit.recorded_at).max() else { return };
+        if let Err(error) = pulse.note(newest).await {
+            let error: &(dyn std::error::Error + Send + Sync) = &error;
+            tracing::warn!(error, "how far a consumer has come was not noted");
+        }
     }
 
     /// The answer: the messages that are to come again. Each that failed and, as FIFO order demands, every later one of its

@@ -33,9 +33,10 @@ impl ProjectorHandler {
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         let messages = Messages::read(self.projection.name, &event.records);
         let mut failures: BTreeMap<StreamId, Vec<ProjectError>> = BTreeMap::new();
-        let news = messages.news();
-        let failed = self.projector.project(&self.projection, news.clone()).await;
-        self.note(&news, &failed).await;
+        let failed = self.projector.project(&self.projection, messages.news()).await;
+        if let Some(pulse) = &self.pulse {
+            messages.note(pulse, |stream| failed.iter().any(|failed| failed.stream == *stream)).await;
+        }
         for Failed { stream, generation, error } in failed {
             let standstill = Standstill {
                 projection: &self.projection,
@@ -53,18 +54,6 @@ impl ProjectorHandler {
         messages.answer(|news| {
             failures.get(&news.stream).is_some_and(|errors| errors.iter().any(|error| concerns(error, news)))
         })
-    }
-
-    /// Notes the newest of what is applied.
-    async fn note(&self, news: &[WakeUp], failed: &[Failed]) {
-        let Some(pulse) = &self.pulse else { return };
-        let applied = news.iter().filter(|news| failed.iter().all(|failed| failed.stream != news.stream));
-        let commits = applied.filter_map(|news| news.batch.as_ref()).flat_map(|batch| &batch.commits);
-        let Some(newest) = commits.map(|commit| commit.recorded_at).max() else { return };
-        if let Err(error) = pulse.note(newest).await {
-            let error: &(dyn std::error::Error + Send + Sync) = &error;
-            tracing::warn!(projection = self.projection.name, error, "how far the projection is was not noted");
-        }
     }
 }
 

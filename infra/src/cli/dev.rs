@@ -106,9 +106,9 @@ impl Dev {
         let resources = resources::create(&stack.clients, &names).await;
         let resources = resources.map_err(|error| Failure::from_error(&error))?;
         let stop = CancellationToken::new();
+        let mut mappings = start_fan_out(&stack, &resources, &stop).await?;
         let projector = self.projector(&stack.clients, &names);
         let operations = resources::operations(&stack.clients, &names, projector.clone());
-        let mut mappings = start_fan_out(&stack, &resources, &stop).await?;
         let system = System { stack: &stack, names: &names, projector: &projector, stop: &stop };
         system.start_projectors(&resources, &mut mappings);
         if !self.without_fulfilment {
@@ -187,6 +187,7 @@ struct System<'a> {
 impl System<'_> {
     /// Starts what Lambda would do for the projections: each queue to its projector.
     fn start_projectors(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
+        let clients = &self.stack.clients;
         for Route { consumer, queue_url } in &resources.routes {
             let Some(projection) = ALL.into_iter().find(|projection| projection.name == consumer.name) else {
                 continue;
@@ -196,7 +197,7 @@ impl System<'_> {
                 let projector = projector.clone();
                 async move { Ok::<_, Infallible>(projector.handle(event).await) }
             };
-            mappings.spawn(mapping(queue_url).run(self.stack.clients.sqs.clone(), handler, self.stop.clone()));
+            mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
     }
 
@@ -207,7 +208,8 @@ impl System<'_> {
             resources::event_store(clients, self.names),
             resources::read_models(clients, self.names),
             self.projector.clone(),
-        );
+        )
+        .with_pulse();
         for Route { queue_url, .. } in resources.routes.iter().filter(|route| route.consumer == FULFILMENT.consumer()) {
             let fulfilment = fulfilment.clone();
             let handler = move |event| {
