@@ -135,6 +135,8 @@ impl Operations {
             let page = self.parked(projection, MAX_PAGE, cursor.as_ref()).await?;
             for parked in page.streams.into_iter().filter(|parked| stream.is_none_or(|only| *only == parked.stream)) {
                 let (head, _) = self.store.head(&parked.stream, Consistency::Strong).await?;
+                // What was learned of it from other streams may ask for something too: all of it is asked again.
+                self.projector.rewind(projection.consumer(), &parked.stream).await?;
                 let behind = vec![(parked.stream.clone(), head.version())];
                 self.announce(projection, &reason, behind).await?;
                 self.projector.unpark(projection, &parked).await?;
