@@ -53,7 +53,7 @@ async fn more_segments_than_streams_in_any_order_and_every_call_twice_make_the_s
     let world = World::start().await;
     let projector = projector(&world);
     for number in 0..40 {
-        let events: [&dyn super::super::shop::Stored; 2] = [&placed("c", [(1, 1), (number % 7, 2)]), &confirmed()];
+        let events: [&dyn super::super::shop::Stored; 2] = [&placed("c", [(1, 1), (number % 7 + 2, 2)]), &confirmed()];
         let mut batches = write(&world.store, &new_order(), &events[..1 + usize::from(number % 2 == 0)]).await;
         if number % 5 == 0 {
             batches = write(&world.store, &new_order(), &[&placed("d", [(2, 1)]), &cancelled("late")]).await;

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use tokio::time::timeout;
 
-const SEGMENTS: u32 = 8;
+const SEGMENTS: u32 = 16;
 const DEATHS: usize = 10;
 
 /// Polls the future so often, then drops it: a process that dies in the middle.
@@ -70,14 +70,14 @@ impl Site<'_> {
     async fn one(&self, call: &Wake, rng: &mut Rng) -> Option<Vec<Wake>> {
         let wire = Wire::default();
         let worker = projector_over(self.world, &wire);
-        let (request, way) = (rng.usize(1..=14), rng.u32(..3));
+        let (request, way) = (rng.usize(1..=9), rng.u32(..3));
         let doomed = self.deaths.load(Ordering::SeqCst) < DEATHS;
         match way {
             0 if doomed => wire.arm(Some(Fault::DiesBefore(request))),
             1 if doomed => wire.arm(Some(Fault::DiesAfter(request))),
             _ => {}
         }
-        let polls = if doomed && way == 2 { rng.usize(..60) } else { usize::MAX };
+        let polls = if doomed && way == 2 { rng.usize(..20) } else { usize::MAX };
         let done = dropped_after(polls, work(&worker, &self.projection, call, ONE_PAGE)).await;
         let died = done.is_none() || (doomed && way < 2 && !wire.is_armed());
         self.deaths.fetch_add(usize::from(died), Ordering::SeqCst);
@@ -161,7 +161,8 @@ async fn is_rebuilt_under_load(projection: Projection) {
     let site = Site { world: &world, projection, calls, deaths: AtomicUsize::new(0) };
     let workers = join(site.worker(rng.fork()), site.worker(rng.fork()));
     timeout(PATIENCE, join(workers, site.load(&mut traffic))).await.expect("the rebuild does not end");
-    assert_eq!(site.deaths.into_inner(), DEATHS);
+    let deaths = site.deaths.into_inner();
+    assert!(deaths >= DEATHS, "only {deaths} workers died");
     let after = counts(&world, &projection).await;
     assert!(after.0 > before.0 + 10 && after.2 > before.2, "writers went on: {before:?} {after:?}");
     let report = operator.status(&projection).await.unwrap().report.unwrap();
