@@ -369,7 +369,8 @@ pub(crate) fn fold_row(
     commits: &[Commit],
 ) -> Folded {
     let fence = row.map_or(0, |row| row.version);
-    let mut content = row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content.clone());
+    let mut content =
+        row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content_in(folding.generation));
     let (mut version, mut failed) = (fence, None);
     for (event_version, fact) in facts(stream, commits).filter(|(version, _)| *version > fence) {
         let data = Some(&content.data).filter(|data| !data.is_null());
