@@ -31,6 +31,9 @@ pub struct Generations {
     pub job: Option<Job>,
     /// What the last job came to.
     pub report: Option<Report>,
+    /// Tells this change from one of somebody else that says the same.
+    #[serde(default)]
+    pub(crate) change: u64,
 }
 
 /// A generation that is not read.
@@ -60,7 +63,7 @@ pub enum GenerationState {
 
 impl Default for Generations {
     fn default() -> Self {
-        Self { active: 1, other: None, newest: 1, newest_job: 0, job: None, report: None }
+        Self { active: 1, other: None, newest: 1, newest_job: 0, job: None, report: None, change: 0 }
     }
 }
 
@@ -144,14 +147,15 @@ impl Registry {
     ) -> Result<bool, TableError> {
         let key = key(projection);
         let unwritable = |error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) };
-        let data = serde_json::to_value(by).map_err(unwritable)?;
+        let by = Generations { change: fastrand::u64(..), ..by.clone() };
+        let data = serde_json::to_value(&by).map_err(unwritable)?;
         let version = standing.version.map_or(1, |version| version + 1);
         let row = Row { key: key.clone(), version, content: RowData { data, listing: None } };
         let write = FencedWrite { expected: standing.version, row };
         match self.read_models.put(&write).await? {
             Written::Yes => {
                 let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-                remembered.insert(projection.name, (Instant::now(), by.clone()));
+                remembered.insert(projection.name, (Instant::now(), by));
                 Ok(true)
             }
             // The answer to the SDK's first try was lost: what stands there is ours.

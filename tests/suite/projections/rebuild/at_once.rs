@@ -47,6 +47,8 @@ async fn of_operators_at_once_one_wins_each_step() {
 
     let (_, told) = at_once(&world, async |operator| operator.reconcile(of, 2).await).await;
     assert!(told.iter().all(|error| matches!(error, RebuildError::Busy { kind: JobKind::Reconcile })), "{told:?}");
+    let (_, told) = at_once(&world, async |operator| operator.pause_job(of).await.map(|()| Vec::new())).await;
+    assert!(told.iter().all(|error| matches!(error, RebuildError::NothingRuns)), "{told:?}");
     let (_, told) = at_once(&world, async |operator| operator.cancel_job(of).await).await;
     assert!(told.iter().all(|error| matches!(error, RebuildError::NothingRuns)), "{told:?}");
     assert_exact(&world, of, 1).await;

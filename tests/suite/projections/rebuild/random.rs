@@ -197,7 +197,7 @@ impl<'a> Line<'a> {
             Stage::RolledBack if now >= SWITCHED_AGAIN_FROM => {
                 Some((operator.switch(&projection, true).await, Stage::SwitchedAgain))
             }
-            _ => None,
+            Stage::One | Stage::Building | Stage::Switched | Stage::RolledBack | Stage::SwitchedAgain => None,
         };
         if let Some((taken, stage)) = taken {
             self.calls.send(taken.unwrap());

@@ -93,10 +93,10 @@ async fn a_worker_stops_and_leaves_nothing_when_its_rebuild_is_given_up_meanwhil
     wire.rule(move |seen| {
         let (operator, counter) = (canceller.clone(), counter.clone());
         async move {
-            if seen.operation == "PutItem" && seen.body["Item"]["row"]["S"].as_str().unwrap().starts_with("orders.2/") {
-                if counter.fetch_add(1, Ordering::SeqCst) == 0 {
-                    operator.cancel_job(&orders::PROJECTION).await.unwrap();
-                }
+            let row = seen.body["Item"]["row"]["S"].as_str().filter(|_| seen.operation == "PutItem");
+            let of_rebuild = row.is_some_and(|row| row.starts_with("orders.2/"));
+            if of_rebuild && counter.fetch_add(1, Ordering::SeqCst) == 0 {
+                operator.cancel_job(&orders::PROJECTION).await.unwrap();
             }
             Act::Pass
         }
