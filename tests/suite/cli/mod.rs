@@ -6,10 +6,12 @@
 //! | [`start`] | `dev`: where it cannot run, and what it keeps |
 //! | [`stop`] | does it end when it is asked to, and not before its answers? |
 //! | [`bench`] | are its counts those of the budget, and does it leave nothing behind? |
+//! | [`bench_projections`] | the same of what read models cost |
 //! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
 #![cfg(test)]
 
 mod bench;
+mod bench_projections;
 mod operate;
 mod start;
 mod stop;

@@ -23,6 +23,10 @@ async fn every_command_explains_itself_with_an_example() {
             vec!["bench", "--help"],
             vec!["--commands", "--clients", "--events", "--aws", "--endpoint", "--data", "--json"],
         ),
+        (
+            vec!["bench", "projections", "--help"],
+            vec!["--events", "--streams", "--live", "--threads", "--projection", "--json"],
+        ),
         (vec!["audit", "verify", "--help"], vec!["--all", "--json", "Exit 1"]),
     ] {
         let help = super::ended(super::ledgerfold(arguments.iter().copied())).await.done();
