@@ -8,12 +8,14 @@
 //! | [`bench`] | are its counts those of the budget, and does it leave nothing behind? |
 //! | [`audit`] | the questions about many streams and about the past |
 //! | [`audit_export`] | files that are whole, or not there |
+//! | [`bench_projections`] | the same of what read models cost |
 //! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
 #![cfg(test)]
 
 mod audit;
 mod audit_export;
 mod bench;
+mod bench_projections;
 mod operate;
 mod start;
 mod stop;

@@ -31,6 +31,10 @@ async fn every_command_explains_itself_with_an_example() {
         (vec!["audit", "at", "--help"], vec!["--version", "--time", "LEDGERFOLD_ACTOR", "operator:$USER"]),
         (vec!["audit", "diff", "--help"], vec!["--from", "--to", "--from-time", "--to-time"]),
         (vec!["audit", "export", "--help"], vec!["--format", "jsonl", "csv", "--output", "apostrophe", "--limit"]),
+        (
+            vec!["bench", "projections", "--help"],
+            vec!["--events", "--streams", "--live", "--threads", "--projection", "--json"],
+        ),
         (vec!["audit", "verify", "--help"], vec!["--all", "--json", "Exit 1"]),
     ] {
         let help = super::ended(super::ledgerfold(arguments.iter().copied())).await.done();
