@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 /// What was recorded here is older than every reading of it.
 const END: &str = "2020-01-09T00:00:00Z";
 
+/// No search finds more events than this.
+const MOST_EVENTS: usize = 500;
+
 /// A time in the first days of 2020.
 fn time(ms: i64) -> DateTime<Utc> {
     "2020-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::milliseconds(ms)
@@ -74,6 +77,7 @@ impl Past {
             let events = page.body["events"].as_array().unwrap();
             assert!(events.len() <= limit);
             found.extend(events.iter().cloned());
+            assert!(found.len() <= self.events.len().max(MOST_EVENTS), "{query} by {limit} does not end");
             match page.body["next_cursor"].as_str() {
                 Some(next) => next.clone_into(&mut cursor),
                 None => return found,
