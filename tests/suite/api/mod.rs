@@ -8,6 +8,7 @@
 //! | [`bad_bodies`], [`bad_requests`] | is what breaks a rule told so, and nothing written? |
 //! | [`lists`], [`bestsellers`] | what many orders come to |
 //! | [`audit`] | who did what, when and why |
+//! | [`projections`] | what operators see and do, and a job's progress as it happens |
 //! | [`seed`] | long streams at once |
 //! | [`description`] | is the OpenAPI document true? |
 #![cfg(test)]
@@ -21,6 +22,7 @@ mod idempotency;
 mod lists;
 mod orders;
 mod preconditions;
+mod projections;
 pub(crate) mod seed;
 mod stock;
 
@@ -55,7 +57,11 @@ struct Answer {
 impl Shop {
     async fn open() -> Self {
         let data = TempDir::new().unwrap();
-        let dev = Dev::start(data.path()).await;
+        Self::of(Dev::start(data.path()).await, data)
+    }
+
+    /// A client of a program that runs already.
+    fn of(dev: Dev, data: TempDir) -> Self {
         let http = Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();
         Self { dev, http, _data: data }
     }

@@ -1,6 +1,6 @@
 //! Long streams at once, as a data migration would bring them: through the store, behind the API's back.
 
-use eventstore::{Envelope, EventStore, Hash, Head, Id, NewCommit, NewEvent, StreamId};
+use eventstore::{Consistency, Envelope, EventStore, Hash, Head, Id, NewCommit, NewEvent, StreamId};
 use ledgerfold::clients::{Clients, Endpoints};
 use serde_json::value::RawValue;
 
@@ -22,6 +22,18 @@ pub(crate) async fn receive_at_once(exports: &[(String, String)], isbn: &str, ev
     let commit = |number| NewCommit { envelope: envelope(number), events: vec![event.clone(); COMMIT_EVENTS] };
     let head = Head::empty(&StreamId::new(format!("stock-{isbn}")).unwrap());
     store.append(&head, (0..events / COMMIT_EVENTS).map(commit).collect()).await.unwrap();
+}
+
+/// Appends events to a stream, each a commit of its own: type, schema version, data.
+pub(crate) async fn append(store: &EventStore, stream: &str, events: &[(&str, u32, &str)]) {
+    let (mut head, _) = store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
+    for (event_type, schema, data) in events {
+        let data = RawValue::from_string((*data).to_owned()).unwrap();
+        let event = NewEvent { event_type: (*event_type).to_owned(), schema: *schema, data };
+        let number = usize::try_from(head.version()).unwrap();
+        let commit = NewCommit { envelope: envelope(number), events: vec![event] };
+        head = store.append(&head, vec![commit]).await.unwrap().head;
+    }
 }
 
 fn envelope(number: usize) -> Envelope {
