@@ -12,6 +12,7 @@
 //! | [`audit_states`] | a stream as it was, and what changed |
 //! | [`audit_export`] | events as files |
 //! | [`audit_access`] | is whoever reads it recorded? |
+//! | [`projections`] | what operators see and do, and a job's progress as it happens |
 //! | [`seed`] | long streams at once |
 //! | [`description`] | is the OpenAPI document true? |
 #![cfg(test)]
@@ -30,6 +31,7 @@ mod idempotency;
 mod lists;
 mod orders;
 mod preconditions;
+mod projections;
 pub(crate) mod seed;
 mod stock;
 
@@ -64,7 +66,11 @@ struct Answer {
 impl Shop {
     async fn open() -> Self {
         let data = TempDir::new().unwrap();
-        let dev = Dev::start(data.path()).await;
+        Self::of(Dev::start(data.path()).await, data)
+    }
+
+    /// A client of a program that runs already.
+    fn of(dev: Dev, data: TempDir) -> Self {
         let http = Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();
         Self { dev, http, _data: data }
     }

@@ -25,6 +25,18 @@ pub(crate) async fn receive_at_once(exports: &[(String, String)], isbn: &str, ev
     store.append(&head, (0..events / COMMIT_EVENTS).map(commit).collect()).await.unwrap();
 }
 
+/// Appends events to a stream, each a commit of its own: type, schema version, data.
+pub(crate) async fn append(store: &EventStore, stream: &str, events: &[(&str, u32, &str)]) {
+    let (mut head, _) = store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
+    for (event_type, schema, data) in events {
+        let data = RawValue::from_string((*data).to_owned()).unwrap();
+        let event = NewEvent { event_type: (*event_type).to_owned(), schema: *schema, data };
+        let number = usize::try_from(head.version()).unwrap();
+        let commit = NewCommit { envelope: envelope(number), events: vec![event] };
+        head = store.append(&head, vec![commit]).await.unwrap().head;
+    }
+}
+
 fn envelope(number: usize) -> Envelope {
     let command_id = Id::new(format!("migration-{number}")).unwrap();
     Envelope {

@@ -10,6 +10,7 @@
 //! | [`audit_export`] | files that are whole, or not there |
 //! | [`bench_projections`] | the same of what read models cost |
 //! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
+//! | [`projection`] | `projection`: steps and refusals, jobs and their workers, what stands still, redrive |
 #![cfg(test)]
 
 mod audit;
@@ -17,6 +18,7 @@ mod audit_export;
 mod bench;
 mod bench_projections;
 mod operate;
+mod projection;
 mod start;
 mod stop;
 mod wording;
@@ -59,6 +61,13 @@ impl Ended {
     fn done(self) -> String {
         assert_eq!((self.status, &*self.stderr), (0, ""), "{self:?}");
         self.stdout
+    }
+
+    /// Asserts that it was refused in those words: a negative answer, and no failure.
+    #[track_caller]
+    fn was_refused(&self, reason: &str) {
+        assert_eq!((self.status, &*self.stdout), (1, ""), "{self:?}");
+        assert_eq!(self.stderr, format!("ledgerfold: {reason}\n"), "{self:?}");
     }
 
     #[track_caller]
