@@ -108,7 +108,7 @@ async fn every_projection_has_every_measure_and_one_can_be_chosen() {
             let taken = taken(&answer, projection, work);
             assert!(taken.number("events_per_s") > 0.0 && taken.number("elapsed_ms") > 0.0);
             assert!(taken.number("times_live") > 0.0 && taken.number("sdk_us_per_event") > 0.0);
-            for told in ["engine_cpu_us_per_event", "client_cpu_us_per_event", "peak_bytes"] {
+            for told in ["times_live_by_cpu", "engine_cpu_us_per_event", "client_cpu_us_per_event", "peak_bytes"] {
                 assert!(taken.0[told].as_f64().is_none_or(|number| number > 0.0), "{told}: {}", taken.0);
             }
         }
@@ -122,7 +122,7 @@ async fn every_projection_has_every_measure_and_one_can_be_chosen() {
     assert_eq!(lines.len(), 2 + 2 + 3 + 3, "{table}");
     let first: Vec<&str> = lines[2].split_whitespace().collect();
     assert_eq!(first[..6], ["stock", "one", "by", "one", "1", "30"], "{table}");
-    assert_eq!((first[7], first[9]), ("1.0", "1"), "times live, and write units: {table}");
+    assert_eq!((first[7], first[10]), ("1.0", "1"), "times live, and write units: {table}");
     assert!(lines[2..].iter().all(|line| line.starts_with("stock ")), "{table}");
     assert!(is_empty(folder.path()));
 }

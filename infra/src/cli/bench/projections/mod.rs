@@ -16,7 +16,7 @@ use history::History;
 use projections::audit::AuditIndex;
 use projections::{ALL, Projection, Projector, ReadModels};
 use serde_json::json;
-use taken::{Taken, Work};
+use taken::{Taken, TimesLive, Work};
 use threads::{Reading, forget_peak};
 use tokio_util::sync::CancellationToken;
 use wire::Wire;
@@ -32,7 +32,8 @@ shipped), half of books with long streams; what is written before is not measure
 queue would, one commit a message; every rebuild has new tables.
 
 Requests and units are those of the wire, units as the engine reports them. ENGINE and CLIENT are what the engine's threads and
-those that project have computed, where the system tells it (Linux): together they have the processors of this machine. OF IT SDK
+those that project have computed, where the system tells it (Linux): together they have the processors of this machine. BY CPU
+compares their sums: it says what remains of TIMES LIVE when the machine is busy with other things. OF IT SDK
 is the clock between the beginning of a request and its departure, and between its answer and its end; with many requests under
 way at once it has a little of the others in it. PEAK is that of the whole process, engine included, during the work.";
 
@@ -136,15 +137,11 @@ impl Projections {
 impl Bench<'_> {
     async fn projection(&self, projection: Projection) -> Result<Vec<Taken>, Failure> {
         let one_by_one = self.live(projection, Work::OneByOne, 1).await?;
-        let live = one_by_one.events_per_s();
-        let mut all = vec![one_by_one, self.live(projection, Work::Batches, DELIVERY).await?];
+        let mut all = vec![one_by_one.clone(), self.live(projection, Work::Batches, DELIVERY).await?];
         for workers in &self.arguments.threads {
             all.extend(self.rebuild(projection, *workers).await?);
         }
-        for taken in &mut all {
-            taken.times_live = (live > 0.0).then(|| taken.events_per_s() / live);
-        }
-        Ok(all)
+        Ok(all.into_iter().map(|taken| taken.beside(&one_by_one)).collect())
     }
 
     async fn live(&self, projection: Projection, work: Work, at_once: usize) -> Result<Taken, Failure> {
@@ -156,7 +153,7 @@ impl Bench<'_> {
         let end = live::deliver(projection, deliveries, tables.projectors(), tables.readings(), &self.stop).await?;
         let spent = end.ok_or_else(stopped)?.since(&before);
         let events = u32::try_from(events).unwrap_or(u32::MAX);
-        Ok(Taken { projection: projection.name, work, threads: 1, events, spent, times_live: None })
+        Ok(Taken { projection: projection.name, work, threads: 1, events, spent, times_live: TimesLive::default() })
     }
 
     async fn rebuild(&self, projection: Projection, workers: u32) -> Result<Vec<Taken>, Failure> {
@@ -172,7 +169,7 @@ impl Bench<'_> {
             threads: workers,
             events,
             spent,
-            times_live: None,
+            times_live: TimesLive::default(),
         };
         Ok(vec![
             taken(Work::Backfill, filled.since(&before)),

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The columns of [`Taken::as_row`].
-pub(super) const HEADING: [&str; 13] = [
+pub(super) const HEADING: [&str; 14] = [
     "PROJECTION",
     "WORK",
     "THREADS",
     "EVENTS",
     "A SECOND",
     "TIMES LIVE",
+    "BY CPU",
     "REQUESTS",
     "WRITE UNITS",
     "READ UNITS",
@@ -57,13 +58,34 @@ pub(super) struct Taken {
     /// Those that the projection follows.
     pub(super) events: u32,
     pub(super) spent: Spent,
-    /// How many times as many events a second as live, one by one.
-    pub(super) times_live: Option<f64>,
+    pub(super) times_live: TimesLive,
+}
+
+/// How many times as many events as live, one by one. None where that cannot be told.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TimesLive {
+    /// In the same time.
+    by_time: Option<f64>,
+    /// With the same computing, of the engine and of those that project: much the same whatever else the machine does.
+    by_cpu: Option<f64>,
 }
 
 impl Taken {
-    pub(super) fn events_per_s(&self) -> f64 {
+    fn events_per_s(&self) -> f64 {
         f64::from(self.events) / self.spent.elapsed.as_secs_f64()
+    }
+
+    /// What an event has computed, in microseconds.
+    fn cpu_us(&self) -> Option<f64> {
+        Some(self.us(self.spent.engine_cpu? + self.spent.projector_cpu?))
+    }
+
+    /// Compares it with the same projection's live events, one by one.
+    pub(super) fn beside(self, live: &Self) -> Self {
+        let times = |ours: f64, theirs: f64| (theirs > 0.0).then(|| ours / theirs);
+        let by_time = times(self.events_per_s(), live.events_per_s());
+        let by_cpu = live.cpu_us().zip(self.cpu_us()).and_then(|(live, ours)| times(live, ours));
+        Self { times_live: TimesLive { by_time, by_cpu }, ..self }
     }
 
     /// For programs: sums, and the figures of one event where their names say so.
@@ -76,7 +98,8 @@ impl Taken {
             "events": self.events,
             "elapsed_ms": rounded(elapsed.as_secs_f64() * 1e3),
             "events_per_s": rounded(self.events_per_s()),
-            "times_live": self.times_live.map(rounded),
+            "times_live": self.times_live.by_time.map(rounded),
+            "times_live_by_cpu": self.times_live.by_cpu.map(rounded),
             "requests": traffic.requests,
             "refused": traffic.refused,
             "write_units": traffic.write_units,
@@ -89,9 +112,10 @@ impl Taken {
     }
 
     /// For people: averages of one event.
-    pub(super) fn as_row(&self) -> [String; 13] {
+    pub(super) fn as_row(&self) -> [String; 14] {
         let Spent { traffic, engine_cpu, projector_cpu, peak_bytes, .. } = &self.spent;
         let average = |sum: f64| plain(sum / f64::from(self.events.max(1)));
+        let times = |times: Option<f64>| times.map_or_else(|| "-".to_owned(), |times| format!("{times:.1}"));
         let cpu = |cpu: &Option<Duration>| cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{:.0}", self.us(cpu)));
         [
             self.projection.to_owned(),
@@ -99,7 +123,8 @@ impl Taken {
             self.threads.to_string(),
             self.events.to_string(),
             format!("{:.0}", self.events_per_s()),
-            self.times_live.map_or_else(|| "-".to_owned(), |times| format!("{times:.1}")),
+            times(self.times_live.by_time),
+            times(self.times_live.by_cpu),
             average(traffic.requests.values().copied().map(f64::from).sum()),
             average(traffic.write_units),
             average(traffic.read_units),
