@@ -94,7 +94,8 @@ async fn ten_messages_cost_a_write_a_stream_and_a_rebuild_one_a_stream_and_page(
         assert!(both.number("write_units") > 0.0 && both.number("read_units") > 0.0);
     }
     let entries = taken(&answer, "audit", "backfill");
-    assert!((61..=61 + 1 + 6).contains(&entries.requests("PutItem")), "the day, once by each worker: {answer}");
+    // The day, by each of the 10 streams that a worker has in hand before it knows of the first; and what was said above.
+    assert!((61..=60 + 2 * 10 + 6).contains(&entries.requests("PutItem")), "{answer}");
     assert!(is_empty(folder.path()));
 }
 
@@ -138,7 +139,7 @@ fn has_table(folder: &Path, name: &str) -> bool {
 #[tokio::test]
 async fn ctrl_c_ends_it_while_it_writes_and_while_it_measures() {
     for (events, live, table) in
-        [("10000000", "1", "bench-events"), ("20000", "20000", "bench-orders-live-1-audit-index")]
+        [("10000000", "1", "bench-events"), ("1200", "1200", "bench-orders-live-1-audit-index")]
     {
         let temporary = TempDir::new().unwrap();
         let mut command = ledgerfold(["bench", "projections", "--events", events, "--live", live]);
