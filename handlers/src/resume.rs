@@ -3,7 +3,7 @@
 use crate::operations::{OperateError, Operations};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use eventstore::{Consistency, StreamId};
+use eventstore::{Consistency, ReadError, StreamId};
 use projections::{ListCursor, Parked, Projection, Resumed};
 use serde::Serialize;
 use std::fmt;
@@ -136,19 +136,38 @@ impl Operations {
         loop {
             let page = self.parked(projection, MAX_PAGE, cursor.as_ref()).await?;
             for parked in page.streams.into_iter().filter(|parked| stream.is_none_or(|only| *only == parked.stream)) {
-                let (head, _) = self.store.head(&parked.stream, Consistency::Strong).await?;
-                // What was learned of it from other streams may ask for something too: all of it is asked again.
-                self.projector.rewind(projection.consumer(), &parked.stream).await?;
-                let behind = vec![(parked.stream.clone(), head.version())];
-                self.announce(projection, &reason, behind).await?;
-                self.projector.unpark(projection, &parked).await?;
-                told.push(resumed_stream(parked, ResumedState::Announced, None));
+                told.push(self.tell_of(projection, parked, &reason).await?);
             }
             cursor = page.next_cursor;
             if cursor.is_none() {
                 return Ok(told);
             }
         }
+    }
+
+    async fn tell_of(
+        &self,
+        projection: &Projection,
+        parked: Parked,
+        reason: &str,
+    ) -> Result<ResumedStream, OperateError> {
+        let head = match self.store.head(&parked.stream, Consistency::Strong).await {
+            Ok((head, _)) => head,
+            Err(ReadError::Damaged(damaged)) => {
+                return Ok(resumed_stream(parked, ResumedState::Parked, Some(damaged.to_string())));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if parked.version.is_none() {
+            // It is held for what was learned from other streams: told from its beginning, it asks for all of it again.
+            self.projector.rewind(projection.consumer(), &parked.stream).await?;
+        }
+        let behind = vec![(parked.stream.clone(), head.version())];
+        self.announce(projection, reason, behind.clone()).await?;
+        self.projector.unpark(projection, &parked).await?;
+        // The first message may have come while the note still stood there, and have been let go.
+        self.announce(projection, &format!("{reason}:after"), behind).await?;
+        Ok(resumed_stream(parked, ResumedState::Announced, None))
     }
 
     /// A page of the streams that stand still, in every generation that is written. Eventually consistent.
