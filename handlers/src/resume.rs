@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 /// Streams that are told of again at once.
 const MAX_PAGE: u32 = 100;
+/// The most pages of lists that one page of the answer is made of.
+const MAX_PAGES: u32 = 4;
 
 /// What was set going again.
 #[derive(Debug, Clone, Serialize)]
@@ -160,18 +162,24 @@ impl Operations {
         cursor: Option<&ParkedCursor>,
     ) -> Result<ParkedStreams, OperateError> {
         let status = self.projector.status(projection).await?;
-        let other = status.other.map(|other| other.number);
-        let start = ParkedCursor { generation: status.active, behind: None };
-        let ParkedCursor { generation, behind } = cursor.unwrap_or(&start);
-        let page = self.projector.parked(projection, *generation, limit, behind.as_ref()).await?;
-        let next = match (page.next, other) {
-            (Some(behind), _) => Some(ParkedCursor { generation: *generation, behind: Some(behind) }),
-            (None, Some(other)) if *generation == status.active => {
-                Some(ParkedCursor { generation: other, behind: None })
-            }
-            (None, _) => None,
-        };
-        Ok(ParkedStreams { streams: page.streams, next_cursor: next })
+        let other = status.other.map(|other| other.number).filter(|other| *other != status.active);
+        let mut next = Some(cursor.cloned().unwrap_or(ParkedCursor { generation: status.active, behind: None }));
+        let mut streams: Vec<Parked> = Vec::new();
+        // The end of a generation is known only when nothing comes behind a page.
+        for _ in 0..MAX_PAGES {
+            let missing = limit.saturating_sub(u32::try_from(streams.len()).unwrap_or(u32::MAX));
+            let Some(ParkedCursor { generation, behind }) = next.take_if(|_| missing > 0) else { break };
+            let page = self.projector.parked(projection, generation, missing, behind.as_ref()).await?;
+            streams.extend(page.streams);
+            next = match (page.next, other) {
+                (Some(behind), _) => Some(ParkedCursor { generation, behind: Some(behind) }),
+                (None, Some(other)) if generation == status.active => {
+                    Some(ParkedCursor { generation: other, behind: None })
+                }
+                (None, _) => None,
+            };
+        }
+        Ok(ParkedStreams { streams, next_cursor: next })
     }
 }
 

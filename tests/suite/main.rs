@@ -5,6 +5,7 @@
 //! | [`api`] | does the running program answer over HTTP as the contract says, to good and to bad requests? |
 //! | [`architecture`] | do crates look one way, and is the domain pure? |
 //! | [`cli`] | does the program start, stop, operate and fail as it says? |
+//! | [`jobs`] | does the worker of jobs bear lost, doubled and unreadable calls? |
 //! | [`crash`] | is anything lost or doubled when the program is killed? |
 //! | [`fulfilment`] | does every order get its answer, and only its books, whatever queues and processes do? |
 //! | [`projections`] | are read models the pure fold of the store, whatever the queue does? |
@@ -26,6 +27,8 @@ mod cli;
 mod crash;
 mod engine;
 mod fulfilment;
+mod idle;
+mod jobs;
 mod mappings;
 mod program;
 mod projections;

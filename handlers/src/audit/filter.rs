@@ -72,3 +72,31 @@ impl Filter {
             && self.period.holds(commit.recorded_at)
     }
 }
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+
+    fn time(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000 + second, 0).unwrap()
+    }
+
+    #[test]
+    fn a_period_has_its_first_time_and_not_its_last() {
+        let period = Period::new(Some(time(1)), Some(time(3))).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|second| period.holds(time(second))), [false, true, true, false]);
+        assert!(Period::default().holds(time(0)));
+        for to in [0, 1] {
+            assert_eq!(Period::new(Some(time(1)), Some(time(to))), Err(BackwardPeriod));
+        }
+    }
+
+    #[test]
+    fn a_period_is_made_shorter_and_never_longer() {
+        let open = Period::default().until(time(5));
+        assert_eq!((open.from(), open.to()), (None, Some(time(5))));
+        let period = Period::new(Some(time(1)), Some(time(3))).unwrap();
+        assert_eq!((period.until(time(5)), period.until(time(2)).to()), (period, Some(time(2))));
+        assert!(!period.until(time(0)).holds(time(1)));
+    }
+}

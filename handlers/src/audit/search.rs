@@ -151,7 +151,8 @@ impl OpenTrail {
 
     /// Asks the index.
     pub(super) async fn find(&self, search: &AuditSearch) -> Result<AuditPage, AuditError> {
-        Ok(self.projector.audit_search(search).await?)
+        // Boxed, because futures within futures have a limit to their depth.
+        Ok(Box::pin(self.projector.audit_search(search)).await?)
     }
 }
 

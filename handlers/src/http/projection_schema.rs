@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use eventstore::StreamId;
 use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 use serde::Deserialize;
+use serde_json::Number;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -19,7 +20,7 @@ pub(crate) struct JobBody {
 
 /// Into how many segments a job is cut.
 #[derive(Clone, Copy, Deserialize)]
-#[serde(try_from = "u32")]
+#[serde(try_from = "serde_json::Number")]
 pub(crate) struct Segments(pub(crate) u32);
 
 impl Default for Segments {
@@ -28,12 +29,27 @@ impl Default for Segments {
     }
 }
 
-impl TryFrom<u32> for Segments {
+impl TryFrom<Number> for Segments {
     type Error = String;
 
-    fn try_from(number: u32) -> Result<Self, String> {
-        let fits = (1..=MAX_SEGMENTS).contains(&number);
-        if fits { Ok(Self(number)) } else { Err(format!("must be a whole number from 1 to {MAX_SEGMENTS}")) }
+    fn try_from(number: Number) -> Result<Self, String> {
+        let whole = number.as_u64().and_then(|number| u32::try_from(number).ok());
+        let fits = whole.filter(|number| (1..=MAX_SEGMENTS).contains(number));
+        fits.map(Self).ok_or_else(|| format!("must be a whole number from 1 to {MAX_SEGMENTS}"))
+    }
+}
+
+/// A generation's number.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "serde_json::Number")]
+pub(crate) struct GenerationNumber(pub(crate) u32);
+
+impl TryFrom<Number> for GenerationNumber {
+    type Error = &'static str;
+
+    fn try_from(number: Number) -> Result<Self, &'static str> {
+        let whole = number.as_u64().and_then(|number| u32::try_from(number).ok());
+        whole.map(Self).ok_or("must be a whole number, 0 or more")
     }
 }
 
@@ -62,7 +78,8 @@ pub(crate) struct SwitchBody {
 pub(crate) struct DropBody {
     /// The generation's number; without it the one that is not read.
     #[serde(default)]
-    pub(crate) generation: Option<u32>,
+    #[schema(value_type = Option<u32>)]
+    pub(crate) generation: Option<GenerationNumber>,
 }
 
 /// Every projection.

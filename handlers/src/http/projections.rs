@@ -162,7 +162,7 @@ pub(crate) async fn rollback(State(api): Shared, Segment(name): Segment, Body(No
     responses((status = 202, description = "Its rows are being removed", body = ProjectionView), Failures))]
 pub(crate) async fn drop_generation(State(api): Shared, Segment(name): Segment, Body(body): Body<DropBody>) -> Step {
     let projection = known(&name)?;
-    let job = api.operations.drop_generation(&projection, body.generation).await?;
+    let job = api.operations.drop_generation(&projection, body.generation.map(|generation| generation.0)).await?;
     stands(&api, &projection, job).await
 }
 

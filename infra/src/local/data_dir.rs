@@ -20,7 +20,16 @@ const SQLITE_SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 #[derive(Debug)]
 pub struct DataDir {
     folder: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // Closing the file would do, but for a child process that is just being started and has not closed its copy yet.
+        if let Err(error) = self.lock.unlock() {
+            tracing::debug!(%error, "the data folder's lock goes with the file");
+        }
+    }
 }
 
 /// Why a data folder cannot be used, and what to do.
@@ -129,7 +138,7 @@ impl DataDir {
         }
         let lock = lock(&folder)?;
         fs::create_dir_all(folder.join(CHECKPOINTS_FOLDER)).map_err(refused)?;
-        Ok(Self { folder, _lock: lock })
+        Ok(Self { folder, lock })
     }
 
     fn remove_data(&self) -> io::Result<()> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Every call of the contract that there is so far.
-const CALLS: [&str; 20] = [
+const CALLS: [&str; 33] = [
     "get /audit/events",
     "get /audit/streams/{stream}",
     "get /audit/streams/{stream}/at",
@@ -17,12 +17,25 @@ const CALLS: [&str; 20] = [
     "get /customers/{id}/orders",
     "get /healthz",
     "get /orders/{id}",
+    "get /projections",
+    "get /projections/{name}",
+    "get /projections/{name}/parked",
+    "get /projections/{name}/progress",
     "get /stock/{isbn}",
     "post /orders",
     "post /orders/{id}/cancel",
     "post /orders/{id}/confirm",
     "post /orders/{id}/reject",
     "post /orders/{id}/ship",
+    "post /projections/{name}/cancel",
+    "post /projections/{name}/drop",
+    "post /projections/{name}/pause",
+    "post /projections/{name}/rebuild",
+    "post /projections/{name}/reconcile",
+    "post /projections/{name}/redrive",
+    "post /projections/{name}/resume",
+    "post /projections/{name}/rollback",
+    "post /projections/{name}/switch",
     "post /stock/{isbn}/commit",
     "post /stock/{isbn}/receive",
     "post /stock/{isbn}/release",
@@ -111,7 +124,7 @@ fn described(document: &Value) -> BTreeSet<String> {
 
 /// Asserts that an answer is as its call is described.
 #[track_caller]
-fn fits(document: &Value, call: &str, answer: &Answer) {
+pub(super) fn fits(document: &Value, call: &str, answer: &Answer) {
     let (method, path) = call.split_once(' ').unwrap();
     let responses = &document["paths"][path][method]["responses"];
     let status = answer.status.to_string();
@@ -134,8 +147,12 @@ async fn every_call_is_described_and_every_described_call_exists() {
     for call in described {
         let (method, path) = call.split_once(' ').unwrap();
         let (id, isbn) = ("6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", isbn(7));
-        let path = path.replace("{id}", id).replace("{isbn}", &isbn).replace("{stream}", "stock-1");
-        let path = path.replace("{correlation}", "nobody");
+        let path = path
+            .replace("{id}", id)
+            .replace("{isbn}", &isbn)
+            .replace("{stream}", "stock-1")
+            .replace("{correlation}", "nobody")
+            .replace("{name}", "orders");
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let answer = sent(shop.http.request(method, shop.url(&path))).await;
         let nowhere = format!("there is nothing at {path}");

@@ -13,27 +13,27 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 const STREAM: &str = "stock-9780306406157";
 
 /// A running system, and the environment in which its operator works.
-struct Running {
-    dev: Dev,
-    exports: Vec<(String, String)>,
+pub(super) struct Running {
+    pub(super) dev: Dev,
+    pub(super) exports: Vec<(String, String)>,
     _data: TempDir,
 }
 
 impl Running {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let data = TempDir::new().unwrap();
         let mut dev = Dev::start(data.path()).await;
         let exports = dev.exports().await;
         Self { dev, exports, _data: data }
     }
 
-    async fn operate<const N: usize>(&self, arguments: [&str; N]) -> Ended {
+    pub(super) async fn operate<const N: usize>(&self, arguments: [&str; N]) -> Ended {
         let mut command = ledgerfold(arguments);
         command.envs(self.exports.iter().cloned());
         ended(command).await
     }
 
-    fn endpoint(&self, service: &str) -> String {
+    pub(super) fn endpoint(&self, service: &str) -> String {
         let name = format!("AWS_ENDPOINT_URL_{service}");
         self.exports.iter().find(|(found, _)| *found == name).unwrap().1.clone()
     }

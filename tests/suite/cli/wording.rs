@@ -23,7 +23,32 @@ async fn every_command_explains_itself_with_an_example() {
             vec!["bench", "--help"],
             vec!["--commands", "--clients", "--events", "--aws", "--endpoint", "--data", "--json"],
         ),
+        (
+            vec!["audit", "search", "--help"],
+            vec!["--actor", "--type", "--command", "--correlation", "--stream", "--order", "--cursor", "--as"],
+        ),
+        (vec!["audit", "trace", "--help"], vec!["[CORRELATION]", "--stream", "--as", "--json"]),
+        (vec!["audit", "at", "--help"], vec!["--version", "--time", "LEDGERFOLD_ACTOR", "operator:$USER"]),
+        (vec!["audit", "diff", "--help"], vec!["--from", "--to", "--from-time", "--to-time"]),
+        (vec!["audit", "export", "--help"], vec!["--format", "jsonl", "csv", "--output", "apostrophe", "--limit"]),
+        (
+            vec!["bench", "projections", "--help"],
+            vec!["--events", "--streams", "--live", "--threads", "--projection", "--json"],
+        ),
         (vec!["audit", "verify", "--help"], vec!["--all", "--json", "Exit 1"]),
+        (vec!["projection", "--help"], vec!["list", "rebuild", "switch", "rollback", "drop", "resume", "redrive"]),
+        (vec!["projection", "list", "--help"], vec!["--json", "--data"]),
+        (vec!["projection", "status", "--help"], vec!["<NAME>", "orders, stock, bestsellers", "fulfilment"]),
+        (vec!["projection", "rebuild", "--help"], vec!["--segments", "--wait", "[default: 4]", "exit 1"]),
+        (vec!["projection", "pause", "--help"], vec!["<NAME>"]),
+        (vec!["projection", "resume", "--help"], vec!["--stream", "--wait", "Exit 1"]),
+        (vec!["projection", "cancel", "--help"], vec!["--wait"]),
+        (vec!["projection", "switch", "--help"], vec!["--accept-incomplete", "--wait"]),
+        (vec!["projection", "rollback", "--help"], vec!["--wait"]),
+        (vec!["projection", "drop", "--help"], vec!["--generation", "--wait"]),
+        (vec!["projection", "reconcile", "--help"], vec!["--segments", "--wait"]),
+        (vec!["projection", "redrive", "--help"], vec!["dead-letter", "projection resume"]),
+        (vec!["projection", "parked", "--help"], vec!["--limit", "--cursor"]),
     ] {
         let help = super::ended(super::ledgerfold(arguments.iter().copied())).await.done();
         assert!(help.contains("Examples:\n  ledgerfold ") || help.contains("  ledgerfold dev"), "{help}");
@@ -33,7 +58,7 @@ async fn every_command_explains_itself_with_an_example() {
             assert!(flat.contains(word), "no {word:?} in {help}");
         }
     }
-    for group in ["tables", "audit"] {
+    for group in ["tables", "audit", "projection"] {
         let help = run([group, "--help"]).await.done();
         assert!(help.contains("Commands:"), "{help}");
     }
@@ -52,6 +77,15 @@ async fn wrong_use_is_told_and_ends_with_2() {
     run(["dev", "--prot", "1"]).await.is_wrong_use("unexpected argument '--prot'");
     run(["dev", "--port", "65536"]).await.is_wrong_use("65536 is not in 0..=65535");
     run(["dev", "--data", ""]).await.is_wrong_use("--data");
+    run(["dev", "--break", "orders"]).await.is_wrong_use("a projection, '=' and an event type");
+    run(["dev", "--break", "audit=OrderPlaced"]).await.is_wrong_use("applies events one by one");
+    run(["dev", "--break", "orders=StockReceived"]).await.is_wrong_use("orders does not know events of type");
+    run(["projection", "rebuild", "orderz"]).await.is_wrong_use("possible values: orders, stock, bestsellers");
+    run(["projection", "rebuild", "orders", "--segments", "65"]).await.is_wrong_use("65 is not in 1..=64");
+    run(["projection", "rebuild", "orders", "--segments", "0"]).await.is_wrong_use("0 is not in 1..=64");
+    run(["projection", "resume", "orders", "--stream", "x"]).await.is_wrong_use("a stream name is a category");
+    run(["projection", "parked", "orders", "--limit", "0"]).await.is_wrong_use("--limit");
+    run(["projection", "parked", "orders", "--cursor", "me"]).await.is_wrong_use("gave as next_cursor");
     run(["audit", "verify"]).await.is_wrong_use("<STREAM>");
     run(["audit", "verify", "--all", "order-1"]).await.is_wrong_use("--all");
     run(["audit", "verify", "nonsense"]).await.is_wrong_use("a stream name is a category, '-' and a key");

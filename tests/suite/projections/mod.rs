@@ -25,4 +25,4 @@ mod several_streams;
 pub(crate) mod shop;
 mod whole_line;
 pub(crate) mod wire;
-mod world;
+pub(crate) mod world;

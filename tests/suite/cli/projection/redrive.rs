@@ -1,0 +1,101 @@
+//! Dead letters, and how far a projection is behind.
+
+use super::super::receive;
+use super::{Idle, Running};
+use crate::api::seed::append_each;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tempfile::TempDir;
+
+const DEAD: &str = "ledgerfold-stock-dead.fifo";
+const QUEUE: &str = "ledgerfold-stock.fifo";
+const RECEIVED: (&str, u32, &str) = ("StockReceived", 1, r#"{"quantity":5}"#);
+
+#[tokio::test]
+async fn dead_letters_are_sent_again_as_they_are_or_by_their_address_and_what_means_nothing_stays() {
+    let system = Idle::start().await;
+    append_each(&system.store(), "stock-1", &[RECEIVED, RECEIVED, RECEIVED]).await;
+    let readable = r#"{"stream":"stock-1","version":2,"last_version":2}"#;
+    system.send(DEAD, "stock-1", readable).await;
+    system.send(DEAD, "stock-1", "{").await;
+    system.send(DEAD, "stock-1", r#"{"stream":"stock-1","version":1,"last_version":1,"commits":[{}]}"#).await;
+    let nowhere = system.send(DEAD, "nowhere", "{").await;
+    let unknown = system.send(DEAD, "stock-2", "{").await;
+
+    let redriven = system.operate(["projection", "redrive", "stock", "--json"]).await;
+    assert_eq!((redriven.status, &redriven.json()["sent"], &redriven.json()["left"]), (1, &json!(3), &json!(2)));
+    let stays = redriven.json()["stays"].as_array().unwrap().clone();
+    let reasons: BTreeMap<&str, &str> =
+        stays.iter().map(|stays| (stays["message_id"].as_str().unwrap(), stays["reason"].as_str().unwrap())).collect();
+    let expected = BTreeMap::from([
+        (&*nowhere, "it cannot be read, and its group is no stream"),
+        (&*unknown, "it cannot be read, and the store has no stream stock-2"),
+    ]);
+    assert_eq!(reasons, expected);
+
+    let address = json!({"stream": "stock-1", "version": 3, "last_version": 3});
+    let sent = system.take_all(QUEUE).await;
+    let bodies: Vec<Value> =
+        sent.iter().map(|message| serde_json::from_str(message.body().unwrap()).unwrap()).collect();
+    assert_eq!(bodies, [serde_json::from_str(readable).unwrap(), address.clone(), address]);
+
+    // What stays is there at once when the reason is gone, and a letter that was sent is not sent twice.
+    append_each(&system.store(), "stock-2", &[RECEIVED]).await;
+    let again = system.operate(["projection", "redrive", "stock"]).await;
+    assert_eq!(again.status, 1, "{again:?}");
+    let lines: Vec<&str> = again.stdout.lines().collect();
+    let stays = format!("{nowhere} of group \"nowhere\" stays: it cannot be read, and its group is no stream");
+    assert_eq!(lines, [stays.as_str(), "sent again: 1, stay: 1, now in the dead-letter queue: 1"]);
+    let sent: Vec<_> = system.take_all(QUEUE).await.into_iter().map(|message| message.body.unwrap()).collect();
+    assert_eq!(sent, [r#"{"stream":"stock-2","version":1,"last_version":1}"#]);
+    let list = system.operate(["projection", "list", "--json"]).await.json();
+    assert_eq!(list["projections"][1]["lag"]["dead_letters"], json!(1));
+}
+
+#[tokio::test]
+async fn a_letter_that_died_unread_catches_its_stream_up() {
+    let data = TempDir::new().unwrap();
+    let system = Running::over(&data).await;
+    receive(&system.dev, 1).await;
+    system.until("stock", "it is applied", |status| status["lag"]["messages"] == json!(0)).await;
+    assert_eq!(system.dev.interrupt().await, 0);
+    // The stream goes on, and what tells of it dies before it is read.
+    let system = Idle::over(data).await;
+    append_each(&system.store(), "stock-9780306406157", &[RECEIVED]).await;
+    system.send(DEAD, "stock-9780306406157", "garbled").await;
+    let redriven = system.operate(["projection", "redrive", "stock"]).await.done();
+    assert_eq!(redriven, "sent again: 1, stay: 0, now in the dead-letter queue: 0\n");
+    let sent = system.take_all(QUEUE).await;
+    assert_eq!(sent.len(), 1);
+    let event = serde_json::from_value(json!({"Records": [{"messageId": "m", "body": sent[0].body(),
+        "attributes": {"MessageGroupId": "stock-9780306406157"}, "messageAttributes": {}}]}));
+    let handler = handlers::ProjectorHandler::new(projections::stock::PROJECTION, system.projector());
+    assert!(handler.handle(event.unwrap()).await.batch_item_failures.is_empty());
+    let stream = "stock-9780306406157".parse().unwrap();
+    let row = system.projector().row(&projections::stock::PROJECTION, &stream, 0).await.unwrap().unwrap();
+    assert_eq!(row.version, 2);
+}
+
+#[tokio::test]
+async fn lag_is_told_in_messages_and_in_seconds() {
+    let system = Idle::start().await;
+    let lag = |status: Value| status["lag"].clone();
+    assert_eq!(lag(system.status("stock").await), json!({"messages": 0, "dead_letters": 0, "seconds": 0}));
+    for group in ["stock-1", "stock-2"] {
+        system.send(QUEUE, group, "{").await;
+    }
+    system.send(DEAD, "stock-3", "{").await;
+    // Nobody has applied anything: nobody can tell since when.
+    assert_eq!(lag(system.status("stock").await), json!({"messages": 2, "dead_letters": 1, "seconds": null}));
+    let shown = system.operate(["projection", "status", "stock"]).await.done();
+    assert!(shown.contains("  queue    2 messages, 1 dead letters, behind: not known\n"), "{shown}");
+    system.take_all(QUEUE).await;
+    let data = system.close().await;
+    let running = Running::over(&data).await;
+    receive(&running.dev, 1).await;
+    running.until("stock", "it is applied", |status| status["lag"]["messages"] == json!(0)).await;
+    assert_eq!(running.dev.interrupt().await, 0);
+    let system = Idle::over(data).await;
+    system.send(QUEUE, "stock-1", "{").await;
+    assert!(lag(system.status("stock").await)["seconds"].as_u64().is_some_and(|seconds| seconds < 600));
+}

@@ -1,0 +1,105 @@
+//! Streams that stand still because of an event that cannot be applied, and how they go on.
+
+use super::Running;
+use crate::api::seed::{append_each, clients};
+use eventstore::EventStore;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const BOOK: &str = "9780306406157";
+const OTHER_BOOK: &str = "9780000000002";
+const ORDER: &str = "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e";
+
+async fn receive(system: &Running, isbn: &str, quantity: u32) {
+    system.post(&format!("/stock/{isbn}/receive"), json!({ "quantity": quantity })).await;
+}
+
+fn parked(count: u64) -> impl Fn(&Value) -> bool {
+    move |status| status["parked"] == json!(count)
+}
+
+#[tokio::test]
+async fn a_projection_that_is_broken_on_purpose_parks_its_stream_and_goes_on_when_it_is_mended() {
+    let data = TempDir::new().unwrap();
+    let mut system = Running::broken(&data, "stock=StockReserved").await;
+    assert!(system.dev.printed("BROKEN").await.starts_with("stock FAILS at every StockReserved"));
+    let stream = format!("stock-{BOOK}");
+    receive(&system, BOOK, 5).await;
+    system.post(&format!("/stock/{BOOK}/reserve"), json!({"order_id": ORDER, "quantity": 2})).await;
+    receive(&system, BOOK, 10).await;
+    receive(&system, OTHER_BOOK, 7).await;
+    system.until("stock", "the stream is parked", parked(1)).await;
+    let queue = |status: &Value| status["lag"]["messages"] == json!(0);
+    system.until("stock", "nothing waits behind it", queue).await;
+    assert_eq!(system.get(&format!("/stock/{OTHER_BOOK}")).await["on_hand"], json!(7), "others flow");
+    assert_eq!(system.get(&format!("/stock/{BOOK}")).await["version"], json!(1));
+
+    // As long as the program that works there is broken, it cannot go on there.
+    let still = system.post("/projections/stock/resume", json!({})).await;
+    let outcome = &still["streams"][0];
+    assert_eq!(
+        (&outcome["stream"], &outcome["state"], &outcome["version"]),
+        (&json!(stream), &json!("parked"), &json!(2))
+    );
+    let reason = outcome["reason"].as_str().unwrap();
+    assert_eq!(reason, "event 2 cannot be applied: the projection is broken on purpose for StockReserved");
+    assert_eq!(system.dev.interrupt().await, 0);
+
+    let system = Running::over(&data).await;
+    let listed = system.operate(["projection", "parked", "stock"]).await.done();
+    let row = listed.lines().nth(1).unwrap();
+    assert!(row.starts_with(&stream) && row.contains("broken on purpose for StockReserved"), "{listed}");
+    let list = system.operate(["projection", "list"]).await.done();
+    let row = list.lines().find(|line| line.starts_with("stock ")).unwrap();
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["stock", "1", "-", "-", "1", "0", "0", "0", "s"]);
+    let resumed = system.operate(["projection", "resume", "stock"]).await.done();
+    assert_eq!(resumed, format!("{stream} has caught up in generation 1\n"));
+    let stock = system.get(&format!("/stock/{BOOK}")).await;
+    assert_eq!((&stock["on_hand"], &stock["reserved"], &stock["version"]), (&json!(15), &json!(2), &json!(3)));
+    assert_eq!(system.operate(["projection", "parked", "stock"]).await.done().lines().count(), 1);
+    assert_eq!(system.operate(["projection", "resume", "stock"]).await.done(), "nothing of stock stood still\n");
+}
+
+#[tokio::test]
+async fn a_stream_that_still_stands_still_is_named_and_ends_with_1() {
+    let data = TempDir::new().unwrap();
+    let system = Running::over(&data).await;
+    let store = EventStore::new(clients(&system.exports).dynamodb, "ledgerfold-events");
+    let good = ("StockReceived", 1, r#"{"quantity":5}"#);
+    let newer = ("StockReceived", 99, r#"{"crates":5}"#);
+    for book in [BOOK, OTHER_BOOK] {
+        append_each(&store, &format!("stock-{book}"), &[good, newer]).await;
+    }
+    system.until("stock", "both streams are parked", parked(2)).await;
+    let stuck = system.operate(["projection", "resume", "stock"]).await;
+    assert_eq!((stuck.status, stuck.stdout.matches("STILL stands still in generation 1 at version 2").count()), (1, 2));
+    let (one, other) = (format!("stock-{BOOK}"), format!("stock-{OTHER_BOOK}"));
+    let only = system.operate(["projection", "resume", "stock", "--stream", &one, "--json"]).await;
+    assert_eq!((only.status, only.json()["streams"].as_array().unwrap().len()), (1, 1), "{only:?}");
+    assert_eq!((&only.json()["streams"][0]["stream"], &only.json()["job"]), (&json!(one), &Value::Null));
+    let sound = system.operate(["projection", "resume", "stock", "--stream", "stock-1"]).await;
+    assert_eq!((sound.status, &*sound.stdout), (0, "nothing of stock stood still\n"));
+
+    let first = system.operate(["projection", "parked", "stock", "--limit", "1", "--json"]).await.json();
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let next = ["projection", "parked", "stock", "--limit", "1", "--json", "--cursor", cursor];
+    let second = system.operate(next).await.json();
+    let mut found = [&first, &second].map(|page| page["streams"][0]["stream"].as_str().unwrap().to_owned());
+    found.sort_unstable();
+    let mut expected = [one, other];
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    assert!(first["streams"][0]["error"].as_str().unwrap().contains("of schema 99"), "{first}");
+
+    // A generation in which they stand still too is incomplete, and can be had only by who accepts that.
+    let built = system.operate(["projection", "rebuild", "stock", "--wait"]).await;
+    assert_eq!(built.status, 1, "{built:?}");
+    assert!(built.stdout.starts_with("rebuild of stock, generation 2: INCOMPLETE\n"), "{built:?}");
+    assert!(built.stdout.contains("  parked   2 streams\n"), "{built:?}");
+    let incomplete = "generation 2 is incomplete: it can be switched to when every stream is complete in it";
+    system.operate(["projection", "switch", "stock"]).await.was_refused(incomplete);
+    let both = system.operate(["projection", "parked", "stock", "--json"]).await.json();
+    let generations: Vec<_> = both["streams"].as_array().unwrap().iter().map(|parked| &parked["generation"]).collect();
+    assert_eq!((generations, &both["next_cursor"]), (vec![&json!(1), &json!(1), &json!(2), &json!(2)], &Value::Null));
+    assert_eq!(system.operate(["projection", "switch", "stock", "--accept-incomplete"]).await.status, 0);
+}

@@ -1,0 +1,182 @@
+//! Who works on jobs, who waits for them, and what a kill does.
+
+use super::super::{receive, run};
+use super::{Idle, Running};
+use crate::api::seed::append_each;
+use crate::program::ledgerfold;
+use serde_json::json;
+use std::process::Stdio;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+const CALLS: &str = "ledgerfold-rebuild.fifo";
+const RECEIVED: (&str, u32, &str) = ("StockReceived", 1, r#"{"quantity":5}"#);
+
+/// A folder with the stock of so many books, of which nobody has been told yet.
+async fn with_books(books: usize) -> TempDir {
+    let system = Idle::start().await;
+    for book in 0..books {
+        append_each(&system.store(), &format!("stock-{book}"), &[RECEIVED, RECEIVED]).await;
+    }
+    system.close().await
+}
+
+#[tokio::test]
+async fn on_a_stopped_folder_it_is_worked_on_while_somebody_waits() {
+    let data = with_books(5).await;
+    let folder = data.path().to_str().unwrap();
+    let built = run(["projection", "rebuild", "stock", "--segments", "8", "--wait", "--data", folder]).await.done();
+    assert!(built.starts_with("rebuild of stock, generation 2: complete\n"), "{built}");
+    assert!(built.contains("  met      10 commits, 10 events, 5 streams; 5 streams are there\n"), "{built}");
+    let reconciled = run(["projection", "reconcile", "stock", "--wait", "--data", folder, "--json"]).await;
+    let report = &reconciled.json()["report"];
+    // Nobody has been told of the events: the generation that is read lacks them all until this pass.
+    assert_eq!((reconciled.status, &report["first_pass"]["behind"], &report["complete"]), (0, &json!(5), &json!(true)));
+    assert_eq!(run(["projection", "switch", "stock", "--wait", "--data", folder]).await.status, 0);
+    let removed = run(["projection", "drop", "stock", "--wait", "--data", folder]).await.done();
+    assert!(removed.contains("  removed  5 rows\n"), "{removed}");
+}
+
+#[tokio::test]
+async fn without_anybody_who_waits_a_folders_job_is_done_by_the_next_dev() {
+    let data = with_books(5).await;
+    let folder = data.path().to_str().unwrap();
+    let begun = run(["projection", "rebuild", "stock", "--data", folder]).await.done();
+    assert!(begun.starts_with("rebuild stock → generation 2 (job 1), pass 0: 0 %"), "{begun}");
+    assert!(begun.contains("nobody works on it until `ledgerfold dev` runs on the folder"), "{begun}");
+    let still = run(["projection", "status", "stock", "--data", folder, "--json"]).await.json();
+    assert_eq!((&still["job"]["number"], &still["job"]["tally"]["commits"]), (&json!(1), &json!(0)));
+    let system = Running::over(&data).await;
+    let ended = system.until("stock", "the rebuild ends", |status| status["job"].is_null()).await;
+    assert_eq!((&ended["report"]["complete"], &ended["report"]["first_pass"]["streams"]), (&json!(true), &json!(5)));
+}
+
+#[tokio::test]
+async fn a_job_whose_calls_are_lost_goes_on_with_the_next_dev_but_not_one_that_is_paused() {
+    let data = with_books(3).await;
+    let system = Idle::over(data).await;
+    for projection in ["stock", "orders"] {
+        system.operate(["projection", "rebuild", projection]).await.done();
+    }
+    system.operate(["projection", "pause", "orders"]).await.done();
+    assert_eq!(system.take_all(CALLS).await.len(), 8);
+    let data = system.close().await;
+    let system = Running::over(&data).await;
+    let ended = system.until("stock", "the rebuild ends", |status| status["job"].is_null()).await;
+    assert_eq!(ended["report"]["complete"], json!(true));
+    assert_eq!(system.get("/projections/orders").await["job"]["paused"], json!(true));
+    let resumed = system.operate(["projection", "resume", "orders", "--wait"]).await.done();
+    assert!(resumed.starts_with("job 1 of orders goes on\nrebuild of orders, generation 2: complete\n"), "{resumed}");
+}
+
+#[tokio::test]
+async fn a_resumed_folder_goes_on_where_it_stood_although_its_calls_are_lost() {
+    let data = with_books(3).await;
+    let folder = data.path().to_str().unwrap();
+    run(["projection", "rebuild", "stock", "--data", folder]).await.done();
+    let system = Idle::over(data).await;
+    assert_eq!(system.take_all(CALLS).await.len(), 4);
+    let data = system.close().await;
+    let resume = ["projection", "resume", "stock", "--wait", "--json", "--data", data.path().to_str().unwrap()];
+    let resumed = run(resume).await;
+    assert_eq!((resumed.status, &resumed.json()["job"]), (0, &json!(1)), "{resumed:?}");
+    assert_eq!(resumed.json()["projection"]["report"]["complete"], json!(true));
+}
+
+/// Somebody who waits for a job on which nobody works, as soon as the job is there.
+async fn waiting(system: &Idle) -> Child {
+    let mut command = ledgerfold(["projection", "rebuild", "stock", "--wait"]);
+    command.envs(system.exports()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let deadline = Instant::now() + super::PATIENCE;
+    while system.status("stock").await["job"].is_null() {
+        assert!(Instant::now() < deadline, "the job does not begin");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    child
+}
+
+/// How it ended, and what it said on both outputs.
+async fn ended(child: Child) -> (i32, String, String) {
+    let output = tokio::time::timeout(super::PATIENCE, child.wait_with_output()).await.expect("it waits on").unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().expect("it was killed"), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_waiting_and_not_the_job() {
+    let system = Idle::start().await;
+    for signal in ["INT", "TERM"] {
+        let child = waiting(&system).await;
+        let id = child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().await.unwrap().success());
+        let (status, said, failure) = ended(child).await;
+        assert_eq!((status, &*said), (3, ""), "{failure}");
+        let told = "ledgerfold: stopped waiting: the job goes on: `ledgerfold projection status stock` tells";
+        assert!(failure.starts_with(told), "{failure}");
+        assert_eq!(system.status("stock").await["job"]["paused"], json!(false));
+        system.operate(["projection", "pause", "stock"]).await.done();
+        let work = system.operations();
+        work.cancel(&projections::stock::PROJECTION).await.unwrap();
+        work_off(&system).await;
+    }
+}
+
+/// Does all that is to be done.
+async fn work_off(system: &Idle) {
+    let handler = handlers::RebuildHandler::new(system.operations());
+    while system.waiting(CALLS).await > 0 {
+        let bodies = system.take_all(CALLS).await.into_iter().map(|message| message.body.unwrap());
+        let records: Vec<_> = bodies
+            .map(|body| json!({"messageId": "m", "body": body, "attributes": {}, "messageAttributes": {}}))
+            .collect();
+        let event = serde_json::from_value(json!({ "Records": records })).unwrap();
+        assert!(handler.handle(event).await.batch_item_failures.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn who_waits_is_told_when_others_pause_the_job_or_give_it_up() {
+    let system = Idle::start().await;
+    let child = waiting(&system).await;
+    system.operate(["projection", "pause", "stock"]).await.done();
+    let (status, said, failure) = ended(child).await;
+    assert_eq!((status, &*failure), (1, ""), "{said}");
+    assert!(said.contains("it is paused: `ledgerfold projection resume stock` lets it go on"), "{said}");
+    let mut resume = ledgerfold(["projection", "resume", "stock", "--wait"]);
+    resume.envs(system.exports()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = resume.spawn().unwrap();
+    let deadline = Instant::now() + super::PATIENCE;
+    while system.status("stock").await["job"]["paused"] == json!(true) {
+        assert!(Instant::now() < deadline, "it is not resumed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    system.operate(["projection", "cancel", "stock"]).await.done();
+    let (status, said, failure) = ended(child).await;
+    assert_eq!((status, &*failure), (1, ""), "{said}");
+    assert!(said.contains("the job was given up, or another one has followed"), "{said}");
+}
+
+#[tokio::test]
+async fn a_dev_that_is_killed_in_the_middle_of_a_rebuild_ends_it_in_its_next_life() {
+    let data = with_books(40).await;
+    let system = Running::over(&data).await;
+    receive(&system.dev, 2).await;
+    let begun = system.post("/projections/stock/rebuild", json!({"segments": 64})).await;
+    assert_eq!(begun["job"]["segments"], json!(64));
+    system.until("stock", "some segments are done", |status| status["job"]["segments_done"].as_u64() > Some(2)).await;
+    system.dev.kill().await;
+    let folder = data.path().to_str().unwrap();
+    let half = run(["projection", "status", "stock", "--json", "--data", folder]).await.json();
+    assert_eq!(half["job"]["number"], json!(1), "it was killed in the middle: {half}");
+    let system = Running::over(&data).await;
+    let ended = system.until("stock", "the rebuild ends", |status| status["job"].is_null()).await;
+    let report = &ended["report"];
+    assert_eq!(
+        (&report["job"], &report["complete"], &ended["other"]["state"]),
+        (&json!(1), &json!(true), &json!("complete"))
+    );
+    assert_eq!((&report["last_pass"]["streams"], &report["last_pass"]["present"]), (&json!(41), &json!(41)));
+}
