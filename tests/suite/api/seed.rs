@@ -26,7 +26,7 @@ pub(crate) async fn receive_at_once(exports: &[(String, String)], isbn: &str, ev
 }
 
 /// Appends events to a stream, each a commit of its own: type, schema version, data.
-pub(crate) async fn append(store: &EventStore, stream: &str, events: &[(&str, u32, &str)]) {
+pub(crate) async fn append_each(store: &EventStore, stream: &str, events: &[(&str, u32, &str)]) {
     let (mut head, _) = store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
     for (event_type, schema, data) in events {
         let data = RawValue::from_string((*data).to_owned()).unwrap();
