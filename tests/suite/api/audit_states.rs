@@ -155,6 +155,21 @@ async fn a_difference_shows_the_fields_that_changed_and_the_events_that_changed_
 }
 
 #[tokio::test]
+async fn what_a_reader_was_not_told_changes_no_state() {
+    let mut shop = Shop::open().await;
+    let exports = shop.dev.exports().await;
+    let path = shop.place("k", &order("c", &[line(1, 2, 5)])).await;
+    let stream = order_stream(&path);
+    let seed = Seed { command: "w".to_owned(), events: vec![("OrderGiftWrapped", json!({}))], ..Seed::default() };
+    append(&super::seed::store(&exports), &stream, &[seed]).await;
+    let at = async |version: u64| shop.get(&format!("/audit/streams/{stream}/at?version={version}")).await.body;
+    let (before, after) = (at(1).await, at(2).await);
+    assert_eq!((&before["state"], &after["version"]), (&after["state"], &json!(2)));
+    let diff = shop.get(&format!("/audit/streams/{stream}/diff?from=1")).await.body;
+    assert_eq!((&diff["changes"], &diff["events"][0]["type"]), (&json!([]), &json!("OrderGiftWrapped")));
+}
+
+#[tokio::test]
 async fn what_cannot_be_asked_of_the_past_is_told() {
     let mut shop = Shop::open().await;
     let stream = shipped(&mut shop).await;

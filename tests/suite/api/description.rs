@@ -191,6 +191,16 @@ async fn answers_are_as_they_are_described() {
     fits(&document, "get /audit/streams/{stream}", &shop.get(&format!("/audit/streams/{stream}")).await);
     fits(&document, "get /audit/streams/{stream}/verify", &shop.get(&format!("/audit/streams/{stream}/verify")).await);
     fits(&document, "get /audit/events", &shop.get(&format!("/audit/events?stream={stream}&limit=1")).await);
+    fits(
+        &document,
+        "get /audit/streams/{stream}/at",
+        &shop.get(&format!("/audit/streams/{stream}/at?version=1")).await,
+    );
+    fits(&document, "get /audit/streams/{stream}/diff", &shop.get(&format!("/audit/streams/{stream}/diff")).await);
+    let traced = super::eventually("the order has a trace", || async {
+        Some(shop.get("/audit/trace/k").await).filter(|trace| trace.status == 200)
+    });
+    fits(&document, "get /audit/trace/{correlation}", &traced.await);
     fits(&document, "get /healthz", &shop.get("/healthz").await);
     let listed = super::eventually("the order is listed", || async {
         let page = shop.get("/customers/c/orders?limit=1").await;
