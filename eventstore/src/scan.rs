@@ -2,7 +2,6 @@
 
 use crate::batch::{Item, STREAM_ID, VERSION, is_batch, item_key};
 use crate::fault::{Fault, classify};
-use crate::load::ReadError;
 use crate::meter;
 use crate::usage::Usage;
 use crate::{Batch, Damaged, EventStore, StreamId};
@@ -44,6 +43,8 @@ pub struct Streams {
 pub struct ScanPage {
     /// The batches, in no order that means anything.
     pub batches: Vec<Batch>,
+    /// Items that are none that the store writes: what to do about them is the caller's business.
+    pub damaged: Vec<Damaged>,
     /// Where to go on; nothing when the segment is done.
     pub next: Option<ScanCursor>,
     /// What it cost.
@@ -61,16 +62,21 @@ impl EventStore {
     /// Reads the next page (at most 1 MB) of a segment, strongly consistent.
     ///
     /// # Errors
-    /// [`ReadError`].
-    pub async fn scan(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, ReadError> {
+    /// [`Fault`]: an item that is no batch is part of the answer.
+    pub async fn scan(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, Fault> {
         self.reported("scan", None, self.scan_page(segment, cursor)).await
     }
 
-    async fn scan_page(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, ReadError> {
+    async fn scan_page(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, Fault> {
         let ItemPage { items, next, usage } = self.scan_items(segment, cursor, None).await?;
-        let events = items.iter().filter(|item| is_batch(item));
-        let batches = events.map(Batch::from_item).collect::<Result<_, _>>()?;
-        Ok(ScanPage { batches, next, usage })
+        let (mut batches, mut damaged) = (Vec::new(), Vec::new());
+        for item in items.iter().filter(|item| is_batch(item)) {
+            match Batch::from_item(item) {
+                Ok(batch) => batches.push(batch),
+                Err(item) => damaged.push(item),
+            }
+        }
+        Ok(ScanPage { batches, damaged, next, usage })
     }
 
     /// How many items the table has, snapshots among them, as DynamoDB counts them every six hours or so; none where it

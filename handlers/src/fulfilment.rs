@@ -9,7 +9,7 @@ mod process;
 
 use crate::messages::Messages;
 use crate::models::{ORDER, STOCK};
-use crate::parking::Standstill;
+use crate::parking::{PARKED_AT_RECEIVE, Standstill};
 use crate::sending::{self, fingerprint};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use domain::fulfilment::{Fact, FulfilmentCommand, IssuedCommand};
@@ -139,7 +139,10 @@ impl FulfilmentHandler {
     /// demands, every later one of its group. Never the whole batch for one message.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         let messages = Messages::read(FULFILMENT.name, &event.records);
-        let effect = |stream, commits| self.fulfil(stream, commits);
+        let effect = |stream, commits| {
+            let patient = messages.receives(&stream) < PARKED_AT_RECEIVE;
+            self.fulfil(stream, commits, patient)
+        };
         let mut failures: BTreeMap<StreamId, FollowError<FulfilError>> = BTreeMap::new();
         let failed = self.projector.follow(FULFILMENT.consumer(), messages.news(), effect).await;
         if let Some(pulse) = &self.pulse {
@@ -162,28 +165,31 @@ impl FulfilmentHandler {
         messages.answer(|news| failures.get(&news.stream).is_some_and(|error| error.concerns(news.version)))
     }
 
-    /// Does what the events ask for. Those of one order come one after the other; orders do not wait for each other.
-    async fn fulfil(&self, stream: StreamId, commits: Vec<Commit>) -> Result<(), Stopped<FulfilError>> {
+    /// Does what the events ask for. Those of one order come one after the other; orders do not wait for each other: at the end
+    /// of the patience, an order that a book's stock tells of and that cannot be told is held, and the book goes on.
+    async fn fulfil(&self, stream: StreamId, commits: Vec<Commit>, patient: bool) -> Result<(), Stopped<FulfilError>> {
         let (news, unreadable) = facts::of(&stream, &commits);
         let mut by_order: BTreeMap<OrderId, Vec<News>> = BTreeMap::new();
         for news in news {
             by_order.entry(news.order_id).or_default().push(news);
         }
-        let work = by_order.into_values().map(|news| self.learn_all(news));
+        let hold = !patient && stream.category() != order::CATEGORY;
+        let work = by_order.into_values().map(|news| self.learn_all(news, hold));
         let ended: Vec<_> = futures::stream::iter(work).buffer_unordered(CONCURRENT_ORDERS).collect().await;
         let stopped = ended.into_iter().filter_map(Result::err).chain(unreadable);
         stopped.min_by_key(|stopped| stopped.version).map_or(Ok(()), Err)
     }
 
-    async fn learn_all(&self, news: Vec<News>) -> Result<(), Stopped<FulfilError>> {
+    async fn learn_all(&self, news: Vec<News>, hold: bool) -> Result<(), Stopped<FulfilError>> {
         for news in news {
-            self.learn(&news).await.map_err(|source| Stopped { version: news.version, source })?;
+            self.learn(&news, hold).await.map_err(|source| Stopped { version: news.version, source })?;
         }
         Ok(())
     }
 
-    /// Learns, asks, and keeps what is known then.
-    async fn learn(&self, news: &News) -> Result<(), FulfilError> {
+    /// Learns, asks, and keeps what is known then. Where nothing can be asked, and that will last, the order is held instead if
+    /// it may be: what is known is kept, and its stream is parked.
+    async fn learn(&self, news: &News, hold: bool) -> Result<(), FulfilError> {
         let (consumer, id) = (FULFILMENT.name, news.order_id.to_string());
         for attempt in 0..MAX_ATTEMPTS {
             let found = match attempt == 0 && news.begins_the_order() {
@@ -192,12 +198,26 @@ impl FulfilmentHandler {
             };
             let seen = found.as_ref().map(|found| found.version);
             let known = found.map_or_else(|| Process::new(news.order_id), |found| found.state);
-            let next = self.act(known.clone(), news).await?;
+            let next = match self.act(known.clone(), news).await {
+                Err(error) if hold && error.is_lasting() => {
+                    self.park(news.order_id, &error).await?;
+                    known.clone().hold(&news.fact, &news.origin)
+                }
+                next => next?,
+            };
             if next == known || self.read_models.keep(consumer, &id, seen, &next).await? {
                 return Ok(());
             }
         }
         Err(FulfilError::Contention)
+    }
+
+    /// Parks the order's stream: whoever resumes it lets everything be asked again.
+    async fn park(&self, order_id: OrderId, error: &FulfilError) -> Result<(), FulfilError> {
+        let stream = StreamId::new(order::stream(order_id))?;
+        let said: &(dyn std::error::Error + Send + Sync) = error;
+        tracing::error!(consumer = FULFILMENT.name, %stream, error = said, "an order is held until its stream is resumed");
+        Ok(self.projector.park(&FULFILMENT, 1, &stream, None, said).await?)
     }
 
     /// Sends what a fact asks for, and what the refusals ask for that come of it, until nothing is asked. That ends: of each

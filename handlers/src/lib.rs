@@ -3,6 +3,7 @@
 //! | entry | from | to |
 //! |---|---|---|
 //! | [`http::router`] | HTTP requests | commands, reads, audit answers |
+//! | [`audit::AuditTrail`] | a reader's questions | answers about the past |
 //! | [`FanOut::handle`] | records of the event table's stream | messages in a FIFO queue a consumer |
 //! | [`ProjectorHandler::handle`] | messages of a projection's queue | rows of its read model |
 //! | [`FulfilmentHandler::handle`] | messages of fulfilment's queue | commands to orders and stock |
@@ -11,6 +12,7 @@
 //! [`Operations`] is what operators do with projections, over HTTP or on the command line.
 
 mod announcement;
+pub mod audit;
 mod fan_out;
 mod fulfilment;
 pub mod http;

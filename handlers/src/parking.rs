@@ -6,7 +6,7 @@ use std::error::Error;
 
 /// At this receive of a message a stream that cannot be applied is parked. Not at the first: the program that knows the event
 /// may be just on its way.
-const PARKED_AT_RECEIVE: u32 = 5;
+pub(crate) const PARKED_AT_RECEIVE: u32 = 5;
 
 /// A stream that a consumer could not be brought up to its news with.
 pub(crate) struct Standstill<'a> {
@@ -32,7 +32,7 @@ impl Standstill<'_> {
             tracing::error!(consumer = name, %stream, error, "a stream could not be brought up to its news");
             return false;
         };
-        let known = projector.is_parked(projection, generation, stream).await;
+        let known = projector.is_parked(projection, generation, stream, self.version).await;
         if matches!(known, Ok(true)) {
             return true;
         }

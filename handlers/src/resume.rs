@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 /// The most pages of lists that one page of the answer is made of.
 const MAX_PAGES: u32 = 4;
+/// Streams that are told of again at once.
+const MAX_PAGE: u32 = 100;
 
 /// What was set going again.
 #[derive(Debug, Clone, Serialize)]
@@ -108,21 +110,45 @@ impl Operations {
     /// # Errors
     /// [`OperateError`]; what was set going until then goes on.
     pub async fn resume(&self, projection: &Projection, stream: Option<&StreamId>) -> Result<Resumption, OperateError> {
-        let (job, resumed) = match stream {
-            Some(stream) => (None, self.projector.resume_stream(projection, stream).await?),
-            None => (self.resume_job(projection).await?, self.projector.resume_all(projection).await?),
+        let job = match stream {
+            Some(_) => None,
+            None => self.resume_job(projection).await?,
         };
-        if projection.is_read_model() {
-            return Ok(Resumption { job, streams: resumed.into_iter().map(caught_up).collect() });
+        if !projection.is_read_model() {
+            return Ok(Resumption { job, streams: self.tell_again(projection, stream).await? });
         }
-        // Their effects are not done here: its own handler goes on with the streams, which are no longer noted as parked.
-        let run = Uuid::now_v7();
-        for resumed in &resumed {
-            let (head, _) = self.store.head(&resumed.parked.stream, Consistency::Strong).await?;
-            let behind = vec![(resumed.parked.stream.clone(), head.version())];
-            self.announce(projection, &format!("resume:{run}"), behind).await?;
+        let resumed = match stream {
+            Some(stream) => self.projector.resume_stream(projection, stream).await?,
+            None => self.projector.resume_all(projection).await?,
+        };
+        Ok(Resumption { job, streams: resumed.into_iter().map(caught_up).collect() })
+    }
+
+    /// Tells a process manager of the streams that stand still, and only then forgets that they do: their effects are not done
+    /// here, and its own handler parks them again if they still cannot be handled.
+    async fn tell_again(
+        &self,
+        projection: &Projection,
+        stream: Option<&StreamId>,
+    ) -> Result<Vec<ResumedStream>, OperateError> {
+        let reason = format!("resume:{}", Uuid::now_v7());
+        let (mut told, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = self.parked(projection, MAX_PAGE, cursor.as_ref()).await?;
+            for parked in page.streams.into_iter().filter(|parked| stream.is_none_or(|only| *only == parked.stream)) {
+                let (head, _) = self.store.head(&parked.stream, Consistency::Strong).await?;
+                // What was learned of it from other streams may ask for something too: all of it is asked again.
+                self.projector.rewind(projection.consumer(), &parked.stream).await?;
+                let behind = vec![(parked.stream.clone(), head.version())];
+                self.announce(projection, &reason, behind).await?;
+                self.projector.unpark(projection, &parked).await?;
+                told.push(resumed_stream(parked, ResumedState::Announced, None));
+            }
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(told);
+            }
         }
-        Ok(Resumption { job, streams: resumed.into_iter().map(announced).collect() })
     }
 
     /// A page of the streams that stand still, in every generation that is written. Eventually consistent.
@@ -160,14 +186,9 @@ impl Operations {
 fn caught_up(resumed: Resumed) -> ResumedStream {
     let reason = resumed.reason();
     let state = if reason.is_some() { ResumedState::Parked } else { ResumedState::CaughtUp };
-    stream(resumed, state, reason)
+    resumed_stream(resumed.parked, state, reason)
 }
 
-fn announced(resumed: Resumed) -> ResumedStream {
-    stream(resumed, ResumedState::Announced, None)
-}
-
-fn stream(resumed: Resumed, state: ResumedState, reason: Option<String>) -> ResumedStream {
-    let parked = resumed.parked;
+fn resumed_stream(parked: Parked, state: ResumedState, reason: Option<String>) -> ResumedStream {
     ResumedStream { stream: parked.stream, generation: parked.generation, version: parked.version, state, reason }
 }

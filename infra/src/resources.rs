@@ -3,6 +3,7 @@
 use crate::clients::Clients;
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::{EventStore, Fault};
+use handlers::audit::AuditTrail;
 use handlers::{Names, Operations, Route, consumers};
 use projections::audit::AuditIndex;
 use projections::{Projection, Projector, ReadModels, TableError};
@@ -77,6 +78,11 @@ pub fn projector(clients: &Clients, names: &Names) -> Projector {
 /// An operator's hands on the system of those names, with that projector.
 pub fn operations(clients: &Clients, names: &Names, projector: Projector) -> Operations {
     Operations::new(event_store(clients, names), projector, clients.sqs.clone(), names.clone())
+}
+
+/// The audit trail of those names.
+pub fn audit_trail(clients: &Clients, names: &Names) -> AuditTrail {
+    AuditTrail::new(event_store(clients, names), projector(clients, names))
 }
 
 /// Makes what is not there yet, and waits until it can be used. Safe to repeat.

@@ -138,6 +138,14 @@ impl Projector {
         Err(ProjectError::Contention.into())
     }
 
+    /// Lets the consumer hear of the stream from its beginning again, with the next news of it: its effects are idempotent.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn rewind(&self, consumer: Consumer, stream: &StreamId) -> Result<(), TableError> {
+        self.read_models.remove(&[only_generation(consumer.name).key(&fence_name(stream))]).await
+    }
+
     async fn fence(&self, consumer: Consumer, stream: &StreamId) -> Result<Fence, TableError> {
         let row = self.read_models.get(only_generation(consumer.name).key(&fence_name(stream)), true).await?;
         Ok(row.map(|row| row.version))

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a process goes by what it knows of a projection's generations.
+/// How long a process goes by what it knows of a projection's generations, if nobody says.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
 /// A projection's generations. There are never more than two: each costs its share of every write.
@@ -31,6 +31,9 @@ pub struct Generations {
     pub job: Option<Job>,
     /// What the last job came to.
     pub report: Option<Report>,
+    /// Tells this change from one of somebody else that says the same.
+    #[serde(default)]
+    pub(crate) change: u64,
 }
 
 /// A generation that is not read.
@@ -60,7 +63,7 @@ pub enum GenerationState {
 
 impl Default for Generations {
     fn default() -> Self {
-        Self { active: 1, other: None, newest: 1, newest_job: 0, job: None, report: None }
+        Self { active: 1, other: None, newest: 1, newest_job: 0, job: None, report: None, change: 0 }
     }
 }
 
@@ -85,17 +88,24 @@ pub(crate) struct Standing {
 pub(crate) struct Registry {
     read_models: ReadModels,
     remembered: Arc<Mutex<HashMap<&'static str, (Instant, Generations)>>>,
+    /// How long it goes by that.
+    pub(crate) remembers: Duration,
 }
 
 impl Registry {
     pub(crate) fn new(read_models: ReadModels) -> Self {
-        Self { read_models, remembered: Arc::default() }
+        Self { read_models, remembered: Arc::default(), remembers: REMEMBERED }
     }
 
-    /// The generations as they were at most a second ago.
+    /// The same, with a memory of its own that lasts so long.
+    pub(crate) fn remembering(self, remembers: Duration) -> Self {
+        Self { remembers, ..Self::new(self.read_models) }
+    }
+
+    /// The generations as they were a second ago or later.
     pub(crate) async fn recent(&self, projection: &Projection) -> Result<Generations, TableError> {
         let known = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(projection.name).cloned();
-        if let Some((_, known)) = known.filter(|(since, _)| since.elapsed() < REMEMBERED) {
+        if let Some((_, known)) = known.filter(|(since, _)| since.elapsed() < self.remembers) {
             return Ok(known);
         }
         self.refreshed(projection).await
@@ -109,6 +119,15 @@ impl Registry {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.insert(projection.name, (asked, generations.clone()));
         Ok(generations)
+    }
+
+    /// Whether the generation is one that is written, as of a second ago or later.
+    pub(crate) async fn writes(&self, projection: &Projection, number: u32) -> Result<bool, TableError> {
+        if self.recent(projection).await?.written().contains(&number) {
+            return Ok(true);
+        }
+        // It may be too new to be remembered.
+        Ok(self.standing(projection).await?.generations.written().contains(&number))
     }
 
     /// The generations as they stand.
@@ -128,14 +147,15 @@ impl Registry {
     ) -> Result<bool, TableError> {
         let key = key(projection);
         let unwritable = |error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) };
-        let data = serde_json::to_value(by).map_err(unwritable)?;
+        let by = Generations { change: fastrand::u64(..), ..by.clone() };
+        let data = serde_json::to_value(&by).map_err(unwritable)?;
         let version = standing.version.map_or(1, |version| version + 1);
         let row = Row { key: key.clone(), version, content: RowData { data, listing: None } };
         let write = FencedWrite { expected: standing.version, row };
         match self.read_models.put(&write).await? {
             Written::Yes => {
                 let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-                remembered.insert(projection.name, (Instant::now(), by.clone()));
+                remembered.insert(projection.name, (Instant::now(), by));
                 Ok(true)
             }
             // The answer to the SDK's first try was lost: what stands there is ours.

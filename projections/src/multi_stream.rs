@@ -26,6 +26,13 @@ struct StreamWork {
     failed: Option<ProjectError>,
 }
 
+impl StreamWork {
+    /// Whether the very first event could not be applied.
+    fn applies_nothing(&self) -> bool {
+        self.failed.is_some() && self.fence.row.version == 0
+    }
+}
+
 /// What a pass over the news came to.
 #[derive(Default)]
 struct Round {
@@ -87,6 +94,8 @@ impl Folds<'_> {
                 continue;
             }
             match self.fold_stream(projector, news, fence).await {
+                // A program that knows more may have applied its first event: that was not looked at yet.
+                Ok(stream_work) if trusting && stream_work.applies_nothing() => round.left.push(news.clone()),
                 Ok(stream_work) => work.push((news, stream_work)),
                 Err(error) => round.failures.push((news.stream.clone(), error)),
             }

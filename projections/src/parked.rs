@@ -80,7 +80,7 @@ impl Projector {
             error: chain(error),
             parked_at: DateTime::from(SystemTime::now()),
         };
-        let rank = format!("{}#{stream}", time_text(parked.parked_at));
+        let rank = parked.rank();
         let unwritable = |error| UnreadableRow { key: name(stream), source: Some(Arc::new(error)) };
         let data = serde_json::to_value(&parked).map_err(unwritable)?;
         let content = RowData { data, listing: Some(Listing { list: LIST.to_owned(), rank }) };
@@ -88,7 +88,8 @@ impl Projector {
         self.read_models.overwrite(&row).await
     }
 
-    /// Whether the stream is known to stand still.
+    /// Whether the stream is known to stand still at that version. A note about an earlier one tells nothing: the stream has gone
+    /// on since.
     ///
     /// # Errors
     /// [`TableError`].
@@ -97,18 +98,21 @@ impl Projector {
         projection: &Projection,
         generation: u32,
         stream: &StreamId,
+        version: Option<u64>,
     ) -> Result<bool, TableError> {
         let key = projection.generation(generation).key(&name(stream));
-        Ok(self.read_models.get(key, true).await?.is_some())
+        let Some(row) = self.read_models.get(key, true).await? else { return Ok(false) };
+        Ok(row.read::<Parked>()?.version == version)
     }
 
-    /// Forgets that the stream stands still: for a process manager, whose handler is told of the stream again.
+    /// Forgets that the stream stands still, unless it was parked once more since: for a process manager, whose handler is told
+    /// of the stream again.
     ///
     /// # Errors
     /// [`TableError`].
     pub async fn unpark(&self, projection: &Projection, parked: &Parked) -> Result<(), TableError> {
         let key = projection.generation(parked.generation).key(&name(&parked.stream));
-        self.read_models.remove(&[key]).await
+        self.read_models.remove_ranked(key, parked.rank()).await
     }
 
     /// The streams that stand still in a generation. Eventually consistent.
@@ -186,6 +190,13 @@ impl Projector {
             }
             Some((_, error)) => Err(error),
         }
+    }
+}
+
+impl Parked {
+    /// Its place in the list, which no other note has.
+    fn rank(&self) -> String {
+        format!("{}#{}", time_text(self.parked_at), self.stream)
     }
 }
 

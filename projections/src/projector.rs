@@ -17,6 +17,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// How many writes may be lost to other projectors before the news is handed back.
@@ -156,6 +157,14 @@ impl Projector {
         self
     }
 
+    /// The same, but it goes by what it has learned of generations for that long, and not for a second. It must be the same for
+    /// all that use the same read models: a removal waits until what the others remember is past.
+    #[must_use]
+    pub fn remembering(mut self, time: Duration) -> Self {
+        self.registry = self.registry.remembering(time);
+        self
+    }
+
     /// Brings every generation that is written up to the news. A stream that fails is in the answer and holds up no other.
     ///
     /// Which generations there are is asked again when all is written: one that was begun before that answer is written
@@ -264,15 +273,15 @@ impl Projector {
     /// [`TableError`].
     pub async fn audit_search(&self, search: &AuditSearch) -> Result<AuditPage, TableError> {
         let generation = self.active(&audit::PROJECTION).await?;
-        self.audit_index.search(generation.number, search).await
+        // Boxed, because futures nest deeper here than the compiler is ready to look through.
+        Box::pin(self.audit_index.search(generation.number, search)).await
     }
 
     async fn project_row(&self, folding: Folding<'_>, fold: RowFold, news: &News) -> Result<(), ProjectError> {
         let generation = folding.generation;
-        let mut row = match news.begins_the_stream() {
-            true => None,
-            false => self.read_models.get(generation.key(news.stream.as_str()), true).await?,
-        };
+        let look = || self.read_models.get(generation.key(news.stream.as_str()), true);
+        let mut trusting = news.begins_the_stream();
+        let mut row = if trusting { None } else { look().await? };
         let mut losses = 0;
         while losses < MAX_ATTEMPTS {
             let fence = row.as_ref().map_or(0, |row| row.version);
@@ -293,8 +302,11 @@ impl Projector {
                     }
                 }
             }
-            if let Some(error) = failed {
-                return Err(error);
+            match failed {
+                // A program that knows more may have applied it: that was not looked at yet.
+                Some(_) if trusting && row.is_none() => (row, trusting) = (look().await?, false),
+                Some(error) => return Err(error),
+                None => {}
             }
         }
         Err(ProjectError::Contention)
@@ -357,7 +369,8 @@ pub(crate) fn fold_row(
     commits: &[Commit],
 ) -> Folded {
     let fence = row.map_or(0, |row| row.version);
-    let mut content = row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content.clone());
+    let mut content =
+        row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content_in(folding.generation));
     let (mut version, mut failed) = (fence, None);
     for (event_version, fact) in facts(stream, commits).filter(|(version, _)| *version > fence) {
         let data = Some(&content.data).filter(|data| !data.is_null());

@@ -4,6 +4,7 @@ use crate::row::{Generation, Item, LIST, RANK, ROW, Row, UnreadableRow, VERSION}
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
@@ -266,6 +267,18 @@ impl ReadModels {
             }
         }
         Ok(())
+    }
+
+    /// Removes a row by its whole key, if it is listed at that rank.
+    pub(crate) async fn remove_ranked(&self, key: String, rank: String) -> Result<(), TableError> {
+        let request = self.client.delete_item().table_name(&self.table).key(ROW, AttributeValue::S(key));
+        let request = request.condition_expression("#rank = :rank").expression_attribute_names("#rank", RANK);
+        let answer = request.expression_attribute_values(":rank", AttributeValue::S(rank)).send().await;
+        let Err(error) = answer else { return Ok(()) };
+        match error.as_service_error() {
+            Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(()),
+            _ => Err(self.failed(error)),
+        }
     }
 
     /// The whole keys of a page of the table's segment, and where it goes on.

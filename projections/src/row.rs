@@ -82,6 +82,17 @@ impl Row {
         Self { key: generation.key(name), version, content }
     }
 
+    /// What [`Row::of`] made the row of.
+    pub(crate) fn content_in(&self, generation: Generation) -> RowData {
+        let mut content = self.content.clone();
+        if let Some(listing) = &mut content.listing
+            && let Some(list) = generation.name(&listing.list).map(str::to_owned)
+        {
+            listing.list = list;
+        }
+        content
+    }
+
     /// What the row says, if it says anything yet: a row may only hold the fence of a stream whose events say nothing.
     pub(crate) fn data(&self) -> Option<&serde_json::Value> {
         Some(&self.content.data).filter(|data| !data.is_null())
@@ -137,6 +148,16 @@ mod tests {
     fn an_item_brings_the_row_back() {
         for row in [row(None), row(Some(Listing { list: "customer/c".into(), rank: "2026#1".into() }))] {
             assert_eq!(Row::from_item(&row.to_item()).unwrap(), row);
+        }
+    }
+
+    #[test]
+    fn what_a_row_was_made_of_makes_it_again() {
+        let generation = Generation { projection: "orders", number: 7 };
+        for listing in [None, Some(Listing { list: "customer/c".into(), rank: "2026#1".into() })] {
+            let content = RowData { data: json!(1), listing };
+            let row = Row::of(generation, "order-1", 3, content.clone());
+            assert_eq!(row.content_in(generation), content);
         }
     }
 

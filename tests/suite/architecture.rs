@@ -183,7 +183,7 @@ fn every_test_that_the_architecture_names_exists() {
         assert!(tests.contains(&format!("fn {name}(")), "there is no test {name}");
     }
     for file in document.split('`').filter(|word| word.ends_with(".rs") && word.split('/').count() <= 2) {
-        let exists = ["tests/suite", "", "eventstore/src", "projections/src", "handlers/src/http"]
+        let exists = ["tests/suite", "", "eventstore/src", "projections/src", "handlers/src", "handlers/src/http"]
             .iter()
             .any(|folder| root().join(folder).join(file).exists());
         assert!(exists, "there is no file {file}");

@@ -2,7 +2,7 @@
 //! manager.
 #![cfg(test)]
 
-use crate::api::seed::append;
+use crate::api::seed::append_each;
 use crate::idle::Idle;
 use aws_lambda_events::event::sqs::SqsEvent;
 use eventstore::StreamId;
@@ -53,7 +53,7 @@ async fn work_off(system: &Idle, handler: &RebuildHandler) {
 async fn with_books(books: usize) -> Idle {
     let system = Idle::start().await;
     for book in 0..books {
-        append(&system.store(), &format!("stock-{book}"), &[RECEIVED, RECEIVED]).await;
+        append_each(&system.store(), &format!("stock-{book}"), &[RECEIVED, RECEIVED]).await;
     }
     system
 }

@@ -3,7 +3,7 @@
 use super::FulfilError;
 use super::facts::Origin;
 use domain::OrderId;
-use domain::fulfilment::{Cause, Fact, Fulfilment, IssuedCommand, react};
+use domain::fulfilment::{Cause, Fact, Fulfilment, IssuedCommand, decide, react};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -13,24 +13,40 @@ pub(super) struct Process {
     fulfilment: Fulfilment,
     /// By the version of the event in the order's stream.
     causes: BTreeMap<u64, Origin>,
+    /// Whether something is asked for that could not be sent: then everything is asked again with the next news.
+    #[serde(default, skip_serializing_if = "is_false")]
+    held: bool,
+}
+
+fn is_false(held: &bool) -> bool {
+    !held
 }
 
 impl Process {
     /// Nothing is known of the order yet.
     pub(super) fn new(order_id: OrderId) -> Self {
-        Self { fulfilment: Fulfilment::new(order_id), causes: BTreeMap::new() }
+        Self { fulfilment: Fulfilment::new(order_id), causes: BTreeMap::new(), held: false }
     }
 
     /// Learns a fact, and tells what is to be asked because of it. A fact that is already known changes nothing.
     pub(super) fn learn(mut self, fact: &Fact, origin: &Origin) -> (Self, Vec<IssuedCommand>) {
-        let (fulfilment, commands) = react(self.fulfilment.clone(), fact);
+        let (fulfilment, mut commands) = react(self.fulfilment.clone(), fact);
+        if self.held {
+            commands = decide(&fulfilment);
+        }
         match fact {
             Fact::Order { version, .. } if fulfilment != self.fulfilment => {
                 self.causes.entry(*version).or_insert_with(|| origin.clone());
             }
             Fact::Order { .. } | Fact::Reserved { .. } | Fact::Refused { .. } => {}
         }
-        (Self { fulfilment, ..self }, commands)
+        (Self { fulfilment, held: false, ..self }, commands)
+    }
+
+    /// Learns a fact whose commands cannot be sent.
+    pub(super) fn hold(self, fact: &Fact, origin: &Origin) -> Self {
+        let (known, _) = self.learn(fact, origin);
+        Self { held: true, ..known }
     }
 
     /// Where the event comes from that causes a command.

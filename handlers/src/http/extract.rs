@@ -1,7 +1,9 @@
-//! What commands take from a request: the body, and the headers that say who, why and once.
+//! What commands take from a request: the body, and the headers that say who, why and once. Readers of the audit trail say who
+//! as well.
 
 use super::Api;
 use super::problem::Problem;
+use crate::audit::Reader;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -151,6 +153,22 @@ impl FromRequestParts<Arc<Api>> for Sender {
             expected_version: if_match(headers)?,
             key,
         })
+    }
+}
+
+/// Who reads the audit trail.
+pub(crate) struct By(pub(crate) Reader);
+
+impl FromRequestParts<Arc<Api>> for By {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        let headers = &parts.headers;
+        Ok(Self(Reader {
+            actor: id(headers, "X-Actor")?.unwrap_or_else(|| api.default_actor.clone()),
+            correlation_id: id(headers, "X-Correlation-Id")?,
+            trace_parent: id(headers, "traceparent").ok().flatten().filter(is_trace_parent),
+        }))
     }
 }
 

@@ -13,6 +13,9 @@ mod reads;
 mod schema;
 mod stock;
 
+pub(crate) use schema::{AuditedEvent, FoundEvent, FoundEvents, History, StreamHead};
+
+use crate::audit::AuditTrail;
 use crate::models::{ORDER, STOCK};
 use crate::operations::Operations;
 use ::projections::Projector;
@@ -32,11 +35,11 @@ use utoipa_axum::routes;
 /// What the API works on.
 #[derive(Clone)]
 pub struct Api {
-    store: EventStore,
     orders: CommandHandler<Order, OrderEvent, OrderRefusal>,
     stock: CommandHandler<Stock, StockEvent, StockRefusal>,
     projector: Projector,
     operations: Operations,
+    audit: AuditTrail,
     default_actor: Id,
 }
 
@@ -47,7 +50,8 @@ impl Api {
     pub fn new(store: EventStore, projector: Projector, operations: Operations, default_actor: Id) -> Self {
         let orders = CommandHandler::new(store.clone(), ORDER);
         let stock = CommandHandler::new(store.clone(), STOCK);
-        Self { store, orders, stock, projector, operations, default_actor }
+        let audit = AuditTrail::new(store, projector.clone());
+        Self { orders, stock, projector, operations, audit, default_actor }
     }
 }
 
@@ -112,6 +116,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(projections::drop_generation))
         .routes(routes!(projections::reconcile))
         .routes(routes!(projections::redrive))
+        .routes(routes!(audit::trace))
+        .routes(routes!(audit::at))
+        .routes(routes!(audit::diff))
         .routes(routes!(health))
 }
 

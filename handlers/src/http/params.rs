@@ -4,6 +4,7 @@ use super::problem::Problem;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use chrono::{DateTime, NaiveDate, Utc};
+use eventstore::Id;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -49,6 +50,19 @@ impl Params {
     {
         let parse = |text: &str| text.parse().map_err(|rule: T::Err| Problem::invalid(name, rule.to_string()));
         self.text(name).map(parse).transpose()
+    }
+
+    /// An id: 1 to 128 visible ASCII characters.
+    pub(crate) fn id(&self, name: &str) -> Result<Option<Id>, Problem> {
+        let parse = |text: &str| Id::new(text).map_err(|rule| Problem::invalid(name, rule.to_string()));
+        self.text(name).map(parse).transpose()
+    }
+
+    /// All that were given, with those of the path.
+    pub(crate) fn given<const N: usize>(&self, path: [(&str, &str); N]) -> BTreeMap<String, String> {
+        let query =
+            self.0.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name.clone(), value.clone()));
+        query.chain(path.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
     }
 
     /// A whole number within a range.

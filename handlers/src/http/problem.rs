@@ -1,5 +1,6 @@
 //! Errors as RFC 9457 problem documents.
 
+use crate::audit::{AuditError, NotRecorded};
 use crate::operations::OperateError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -60,6 +61,12 @@ impl Problem {
         let errors = json!([FieldError { field, rule }]);
         Self::new(StatusCode::BAD_REQUEST, "invalid-request", "The request breaks a rule", detail)
             .with("errors", errors)
+    }
+
+    /// Two fields that break a rule together.
+    pub(crate) fn invalid_pair(fields: [&str; 2], rule: &str) -> Self {
+        let errors = fields.map(|field| FieldError { field: field.to_owned(), rule: rule.to_owned() });
+        Self::invalid(fields.join(", "), rule).with("errors", json!(errors))
     }
 
     pub(crate) fn foreign_cursor() -> Self {
@@ -271,5 +278,27 @@ impl<R: std::fmt::Display> From<ExecuteError<R>> for Problem {
             ExecuteError::Codec(codec) => Self::internal(&codec),
             ExecuteError::Fault(fault) => fault.into(),
         }
+    }
+}
+
+impl From<AuditError> for Problem {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::NoStream(_)
+            | AuditError::NoCorrelation(_)
+            | AuditError::NoReadModel(_)
+            | AuditError::NotYet { .. } => Self::not_found(error.to_string()),
+            AuditError::Beyond { head, .. } => Self::version_mismatch(error.to_string(), head),
+            AuditError::Read(error) => error.into(),
+            AuditError::Index(error) => error.into(),
+            AuditError::Gone { .. } | AuditError::Fold { .. } | AuditError::Format(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<NotRecorded> for Problem {
+    fn from(error: NotRecorded) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The store is not available", error.to_string())
+            .logged(&error)
     }
 }

@@ -1,6 +1,7 @@
 //! `ledgerfold bench`: what the event store's operations cost, and how fast they are.
 
 mod course;
+mod projections;
 mod stopwatch;
 
 use super::failure::{Exit, Failure};
@@ -25,6 +26,7 @@ Examples:
   ledgerfold bench --commands 10000 --clients 1 --json
   ledgerfold bench --endpoint http://127.0.0.1:8000
   AWS_REGION=eu-central-1 ledgerfold bench --aws --commands 200
+  ledgerfold bench projections --events 200000
 
 It works on a table of its own, which it removes at the end, also after Ctrl-C. On AWS the requests cost money: the units that it
 prints, times the price of your region. Absolute times of an engine on the same machine mean little: it takes its share of the
@@ -32,8 +34,10 @@ processors. CPU is that of this process without the threads of its engine, where
 
 /// Measure what the event store's operations cost, and how fast they are.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(super) struct Bench {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Commands of each operation; a tenth on long streams.
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     commands: u32,
@@ -57,6 +61,12 @@ pub(super) struct Bench {
     json: bool,
 }
 
+/// What else can be measured.
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    Projections(projections::Projections),
+}
+
 /// Where the table lies.
 enum Place {
     /// On an engine that is gone afterwards.
@@ -69,7 +79,10 @@ enum Place {
 }
 
 impl Bench {
-    pub(super) async fn run(self) -> Result<Exit, Failure> {
+    pub(super) async fn run(mut self) -> Result<Exit, Failure> {
+        if let Some(Other::Projections(projections)) = self.other.take() {
+            return projections.run().await;
+        }
         let stopped = dev::ended()?;
         let place = self.open().await?;
         // The engine remembers the stream records of deleted tables: no name may come twice.
@@ -86,10 +99,7 @@ impl Bench {
             let common = Common { endpoint, data, prefix: "ledgerfold".to_owned(), json: self.json };
             return Ok(Place::Named(Target::open(&common).await?));
         }
-        let folder = tempfile::Builder::new().prefix("ledgerfold-bench-").tempdir();
-        let folder = folder.map_err(|error| Failure::new("no temporary folder can be made", error))?;
-        let engine = DynamoDb::start(&folder.path().join("bench.db")).await;
-        let engine = engine.map_err(|error| Failure::from_error(&error))?;
+        let (engine, folder) = own_engine().await?;
         let endpoints = Endpoints { dynamodb: engine.endpoint().to_owned(), sqs: engine.endpoint().to_owned() };
         Ok(Place::Own { engine, client: Clients::loopback(&endpoints).dynamodb, _folder: folder })
     }
@@ -141,6 +151,14 @@ impl Place {
             Self::Named(target) => target.close().await,
         }
     }
+}
+
+/// An engine over a temporary folder: both are gone afterwards.
+async fn own_engine() -> Result<(DynamoDb, TempDir), Failure> {
+    let folder = tempfile::Builder::new().prefix("ledgerfold-bench-").tempdir();
+    let folder = folder.map_err(|error| Failure::new("no temporary folder can be made", error))?;
+    let engine = DynamoDb::start(&folder.path().join("bench.db")).await;
+    Ok((engine.map_err(|error| Failure::from_error(&error))?, folder))
 }
 
 async fn remove(client: &Client, table: &str) -> Result<(), Failure> {

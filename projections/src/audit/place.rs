@@ -128,6 +128,12 @@ fn first_place(time: DateTime<Utc>) -> String {
 }
 
 impl AuditCursor {
+    /// The place of the commit whose first event has that version. With a version that begins no commit, a place between
+    /// two: before every commit of the stream and time that begins later, behind every one that begins earlier.
+    pub fn of(recorded_at: DateTime<Utc>, stream: &StreamId, version: u64) -> Self {
+        Self(rank(recorded_at, stream, version))
+    }
+
     /// The place of a commit.
     pub(super) fn at(rank: String) -> Self {
         Self(rank)

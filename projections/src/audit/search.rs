@@ -6,17 +6,15 @@ use super::merge::{Budget, Merge, Next};
 use super::place::{AuditCursor, Window};
 use super::table::{Items, Partition};
 use crate::read_models::TableError;
-use crate::row::Item;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use eventstore::{Direction, Id};
-use std::collections::VecDeque;
 
 /// The most commits of a page.
 pub const MAX_FOUND: usize = 1_000;
 /// The most requests of a search: twenty times the shards of a day, some 0.2 seconds on AWS.
 pub const MAX_REQUESTS: usize = 320;
-/// How many days are asked of the directory at once: 4 KB, one read unit.
-const DAYS_READ: usize = 100;
+/// The most days of a search: as many as the requests allow for an actor's shards, with some to spare.
+const MAX_DAYS: usize = 64;
 /// How many entries a partition is asked for at first where most of them may not fit.
 const FILTERED_READ: usize = 100;
 
@@ -136,12 +134,12 @@ impl Walk<'_> {
 
     /// Day by day: all ranks of one come before those of the next.
     async fn days(mut self, window: &Window) -> Result<AuditPage, TableError> {
-        let mut days = Days { range: window.days(), read: VecDeque::new(), start: None, whole: false };
-        loop {
-            let Some(day) = days.next(&mut self).await? else {
-                let ended = if days.whole { Ended::Whole } else { Ended::Early };
-                return Ok(self.page(ended));
-            };
+        let (table, direction) = (&self.index.table, self.search.direction);
+        let directory = Partition::of_table(days_key(self.generation));
+        self.budget.take(1);
+        let Items { items, next } = table.query(&directory, &window.days(), direction, MAX_DAYS, None).await?;
+        for day in items.iter().map(read_day) {
+            let day = day?;
             let within = window.of_day(day);
             if within.is_empty() {
                 continue;
@@ -151,8 +149,9 @@ impl Walk<'_> {
             if self.part(partitions, &within).await? == Ended::Early {
                 return Ok(self.page(Ended::Early));
             }
-            self.place = within.end(self.search.direction);
+            self.place = within.end(direction);
         }
+        Ok(self.page(if next.is_some() { Ended::Early } else { Ended::Whole }))
     }
 
     /// Takes what fits from the partitions.
@@ -178,30 +177,5 @@ impl Walk<'_> {
 
     fn page(self, ended: Ended) -> AuditPage {
         AuditPage { found: self.found, next: (ended == Ended::Early).then_some(self.place) }
-    }
-}
-
-/// The days that have commits, in the order of the search.
-struct Days {
-    range: Window,
-    read: VecDeque<NaiveDate>,
-    start: Option<Item>,
-    /// Whether there is nothing more to read.
-    whole: bool,
-}
-
-impl Days {
-    /// The next day. None at the end, or when the budget does not allow to look: see `whole`.
-    async fn next(&mut self, walk: &mut Walk<'_>) -> Result<Option<NaiveDate>, TableError> {
-        while self.read.is_empty() && !self.whole && walk.budget.take(1) {
-            let directory = Partition::of_table(days_key(walk.generation));
-            let (table, direction) = (&walk.index.table, walk.search.direction);
-            let page = table.query(&directory, &self.range, direction, DAYS_READ, self.start.take()).await?;
-            let Items { items, next } = page;
-            self.read = items.iter().map(read_day).collect::<Result<_, _>>()?;
-            self.whole = next.is_none();
-            self.start = next;
-        }
-        Ok(self.read.pop_front())
     }
 }

@@ -7,13 +7,18 @@ use crate::projection::{Kind, Projection};
 use crate::projector::{News, Projector};
 use crate::read_models::TableError;
 use chrono::{DateTime, Utc};
-use eventstore::{Batch, Commit, StreamId};
-use std::collections::{BTreeMap, HashMap};
+use eventstore::{Commit, ScanPage, StreamId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Streams that are applied before it is asked again whether the generation is still wanted.
+const STREAMS_AT_ONCE: usize = 100;
 
 /// What a page of the event table tells of a stream: not all of it, if the stream goes over pages.
 pub(super) struct Met {
     pub(super) stream: StreamId,
     pub(super) commits: Vec<Commit>,
+    /// The version of the last item that cannot be read: who comes to it stands still there.
+    damaged_at: u64,
 }
 
 /// Whom to tell of a stream that is behind, where this is not done here.
@@ -21,7 +26,7 @@ pub(super) type Behind = (StreamId, u64);
 
 impl Met {
     pub(super) fn last_version(&self) -> u64 {
-        self.commits.last().map_or(0, Commit::last_version)
+        self.commits.last().map_or(0, Commit::last_version).max(self.damaged_at)
     }
 
     /// The last commit that had been recorded by then.
@@ -39,49 +44,75 @@ impl Met {
 }
 
 /// The page by stream, of those that are followed; and what is counted of it.
-pub(super) fn meet(projection: &Projection, batches: Vec<Batch>) -> (Vec<Met>, Tally) {
-    let mut tally = Tally::default();
-    let mut met: BTreeMap<StreamId, Vec<Commit>> = BTreeMap::new();
-    for batch in batches {
-        tally.batches += 1;
-        if projection.follows.includes(&batch.stream) {
-            met.entry(batch.stream).or_default().extend(batch.commits);
-        }
+pub(super) fn meet(projection: &Projection, page: ScanPage) -> (Vec<Met>, Tally) {
+    let mut tally = Tally { batches: count(page.batches.len()), ..Tally::default() };
+    let mut met: BTreeMap<StreamId, Met> = BTreeMap::new();
+    let entry = |stream: StreamId| Met { stream, commits: Vec::new(), damaged_at: 0 };
+    for batch in page.batches.into_iter().filter(|batch| projection.follows.includes(&batch.stream)) {
+        met.entry(batch.stream.clone()).or_insert_with(|| entry(batch.stream)).commits.extend(batch.commits);
     }
-    let mut known: HashMap<String, bool> = HashMap::new();
-    for event in met.values().flatten().flat_map(|commit| &commit.events) {
-        let event_type = &event.body.event_type;
-        tally.events += 1;
-        if !*known.entry(event_type.clone()).or_insert_with(|| (projection.knows)(event_type)) {
-            *tally.ignored.entry(event_type.clone()).or_default() += 1;
+    for damaged in page.damaged {
+        match StreamId::new(damaged.stream.as_str()) {
+            Ok(stream) if !projection.follows.includes(&stream) => continue,
+            Ok(stream) => {
+                let met = met.entry(stream.clone()).or_insert_with(|| entry(stream));
+                met.damaged_at = met.damaged_at.max(damaged.version);
+            }
+            // It may have been anybody's.
+            Err(_) => {}
         }
+        tally = tally.plus(&Tally { damaged: 1, damages: vec![damaged.to_string()], ..Tally::default() });
     }
-    let met = met.into_iter().map(|(stream, mut commits)| {
-        commits.sort_by_key(|commit| commit.version);
-        Met { stream, commits }
-    });
-    let met: Vec<Met> = met.collect();
-    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let mut met: Vec<Met> = met.into_values().collect();
+    for met in &mut met {
+        met.commits.sort_by_key(|commit| commit.version);
+    }
+    (tally.events, tally.ignored) = events_of(projection, &met);
     tally.commits = met.iter().map(|met| count(met.commits.len())).sum();
     tally.streams = count(met.iter().filter(|met| met.begins()).count());
     (met, tally)
 }
 
+/// How many events there are, and those that are passed over by type.
+fn events_of(projection: &Projection, met: &[Met]) -> (u64, BTreeMap<String, u64>) {
+    let (mut events, mut ignored) = (0, BTreeMap::new());
+    let mut known: HashMap<&str, bool> = HashMap::new();
+    let commits = met.iter().flat_map(|met| &met.commits);
+    for event in commits.flat_map(|commit| &commit.events) {
+        let event_type = event.body.event_type.as_str();
+        events += 1;
+        if *known.entry(event_type).or_insert_with(|| projection.ignores(event_type)) {
+            *ignored.entry(event_type.to_owned()).or_default() += 1;
+        }
+    }
+    (events, ignored)
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 impl Projector {
-    /// Applies what was met to a generation. A stream that cannot be applied is parked there.
+    /// Applies what was met to a generation, as long as that is written. A stream that cannot be applied is parked there: those
+    /// are in the answer.
     pub(super) async fn fill(
         &self,
         projection: &Projection,
         generation: u32,
         met: Vec<News>,
-    ) -> Result<u64, RebuildError> {
-        let mut parked = 0;
-        for (stream, error) in self.project_into(projection, generation, met).await {
-            if !error.is_lasting() {
-                return Err(RebuildError::Project { stream, source: error });
+    ) -> Result<BTreeSet<StreamId>, RebuildError> {
+        let mut parked = BTreeSet::new();
+        for news in met.chunks(STREAMS_AT_ONCE) {
+            if !self.registry.writes(projection, generation).await? {
+                break;
             }
-            self.park(projection, generation, &stream, error.version(), &error).await?;
-            parked += 1;
+            for (stream, error) in self.project_into(projection, generation, news.to_vec()).await {
+                if !error.is_lasting() {
+                    return Err(RebuildError::Project { stream, source: error });
+                }
+                self.park(projection, generation, &stream, error.version(), &error).await?;
+                parked.insert(stream);
+            }
         }
         Ok(parked)
     }
@@ -102,22 +133,23 @@ impl Projector {
         let read = self.reached(projection, active, since, met).await?;
         for (index, number) in generations.iter().enumerate() {
             let reached = self.reached(projection, *number, since, met).await?;
-            let (mut behind, mut late) = (Vec::new(), 0);
+            let (mut behind, mut late) = (Vec::new(), BTreeSet::new());
             for (met, (reached, read)) in met.iter().zip(reached.iter().zip(&read)) {
                 tally.present += u64::from(index == 0 && met.begins() && *reached > 0);
-                late += u64::from(
-                    *reached < met.due(since).map_or(0, Commit::last_version).max(*read.min(&met.last_version())),
-                );
+                let due = met.due(since).map_or(0, Commit::last_version);
+                if *reached < due.max(*read.min(&met.last_version())) {
+                    late.insert(met.stream.clone());
+                }
                 if *reached < met.last_version() {
                     behind.push(met);
                 }
             }
             if projection.is_read_model() {
                 let parked = self.fill(projection, *number, behind.iter().map(|met| met.news()).collect()).await?;
-                tally.parked += parked;
-                tally.behind += late.saturating_sub(parked);
+                tally.parked += count(parked.len());
+                tally.behind += count(late.difference(&parked).count());
             } else {
-                tally.behind += late;
+                tally.behind += count(late.len());
                 announce.extend(behind.iter().map(|met| (met.stream.clone(), met.last_version())));
             }
         }

@@ -104,13 +104,22 @@ pub struct Tally {
     pub present: u64,
     /// Streams that were behind, and should not have been.
     pub behind: u64,
-    /// Streams that stand still because of an event that cannot be applied.
+    /// Streams that stand still because of an event that cannot be applied, once for each page on which they are met.
     pub parked: u64,
     /// Rows removed.
     pub removed: u64,
     /// Events that were passed over because the projection does not know their type.
     pub ignored: BTreeMap<String, u64>,
+    /// Items of the event table that cannot be read, of streams that are followed or of none.
+    #[serde(default)]
+    pub damaged: u64,
+    /// What is wrong with some of them, 10 at most.
+    #[serde(default)]
+    pub damages: Vec<String>,
 }
+
+/// How many damaged items are named.
+const MAX_DAMAGES: usize = 10;
 
 impl Tally {
     /// Both together.
@@ -127,6 +136,9 @@ impl Tally {
         for (event_type, count) in &other.ignored {
             *self.ignored.entry(event_type.clone()).or_default() += count;
         }
+        self.damaged += other.damaged;
+        self.damages.extend(other.damages.iter().cloned());
+        self.damages.truncate(MAX_DAMAGES);
         self
     }
 }
@@ -141,7 +153,7 @@ pub struct Report {
     pub kind: JobKind,
     /// The generation that was filled or removed; none for a pass over all of them.
     pub generation: Option<u32>,
-    /// Whether every stream has reached its end in every generation that was gone through.
+    /// Whether every stream has reached its end in every generation that was gone through, and every item could be read.
     pub complete: bool,
     /// When it began.
     pub started_at: DateTime<Utc>,

@@ -27,7 +27,7 @@ use crate::projection::Projection;
 use crate::projector::{ProjectError, Projector};
 use crate::read_models::{TableError, pause};
 use chrono::{DateTime, Utc};
-use eventstore::{ReadError, StreamId};
+use eventstore::{Fault, StreamId};
 use std::time::SystemTime;
 
 /// How often a change of the generations is tried against others.
@@ -108,9 +108,9 @@ pub enum RebuildError {
     /// The queue did not take a message.
     #[error("the queue did not take the messages")]
     Queue(#[source] eventstore::Source),
-    /// The store did not give events, or not those that were written.
+    /// The event table did not answer.
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(#[from] Fault),
     /// The read-model table did not answer as it should.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -234,7 +234,7 @@ impl Projector {
             let standing = self.registry.standing(projection).await?;
             let mut next = standing.generations.clone();
             step(&mut next, now())?;
-            if self.registry.replace(projection, &standing, &next).await? {
+            if self.replace(projection, &standing, &next).await? {
                 return self.wakes(projection, &next).await;
             }
             pause(attempt).await;

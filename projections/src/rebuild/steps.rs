@@ -176,3 +176,106 @@ impl Generations {
 
 /// Into how many segments a job is cut if nobody says.
 pub const DEFAULT_SEGMENTS: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rebuild::Tally;
+    use std::collections::BTreeMap;
+
+    type Step = fn(&mut Generations, DateTime<Utc>) -> Result<(), RebuildError>;
+
+    /// All that operators and workers do.
+    const STEPS: [(&str, Step); 12] = [
+        ("rebuild", |all, now| all.rebuild(4, now)),
+        ("reconcile", |all, now| all.reconcile(4, now)),
+        ("pause", |all, _| all.pause()),
+        ("resume", |all, _| all.resume()),
+        ("cancel", |all, now| all.cancel(now)),
+        ("switch", |all, now| all.switch(false, now)),
+        ("switch to an incomplete one", |all, now| all.switch(true, now)),
+        ("rollback", |all, now| all.rollback(now)),
+        ("drop", |all, now| all.drop_other(None, now)),
+        ("end complete", |all, now| end(all, true, now)),
+        ("end incomplete", |all, now| end(all, false, now)),
+        ("next pass", |all, now| {
+            all.next_pass(now);
+            Ok(())
+        }),
+    ];
+
+    fn end(all: &mut Generations, complete: bool, now: DateTime<Utc>) -> Result<(), RebuildError> {
+        let job = all.job.clone().ok_or(RebuildError::NothingRuns)?;
+        let (first_pass, last_pass) = (Tally::default(), Tally::default());
+        let (kind, passes, started_at) = (job.kind, job.pass + 1, job.started_at);
+        let number = job.number;
+        all.end(Report {
+            job: number,
+            kind,
+            generation: None,
+            complete,
+            started_at,
+            ended_at: now,
+            passes,
+            first_pass,
+            last_pass,
+        });
+        Ok(())
+    }
+
+    /// What one state of things has in common with another.
+    fn situation(all: &Generations) -> (Option<GenerationState>, Option<JobKind>, bool) {
+        (
+            all.other.map(|other| other.state),
+            all.job.as_ref().map(|job| job.kind),
+            all.job.as_ref().is_some_and(|job| job.paused),
+        )
+    }
+
+    fn makes_sense(before: &Generations, step: &str, after: &Generations) {
+        let told = format!("{step} on {before:?} is {after:?}");
+        let state = after.other.map(|other| other.state);
+        let kind = after.job.as_ref().map(|job| job.kind);
+        assert_eq!(state == Some(GenerationState::Building), kind == Some(JobKind::Rebuild), "{told}");
+        assert_eq!(state == Some(GenerationState::Removing), kind == Some(JobKind::Remove), "{told}");
+        assert!(after.newest >= before.newest && after.newest_job >= before.newest_job, "{told}");
+        assert!(after.active <= after.newest, "{told}");
+        if let Some(other) = after.other {
+            assert!(other.number != after.active && other.number <= after.newest, "{told}");
+            let known = [Some(before.active), before.other.map(|other| other.number)].contains(&Some(other.number));
+            assert!(known || other.number > before.newest, "no number is given twice: {told}");
+        }
+        if let Some(job) = &after.job {
+            let same = before.job.as_ref().is_some_and(|before| (before.number, before.kind) == (job.number, job.kind));
+            assert!(job.number == after.newest_job && (same || job.number > before.newest_job), "{told}");
+        }
+        if after.active != before.active {
+            let read = before.other.filter(|other| other.number == after.active).map(|other| other.state);
+            let usable = [GenerationState::Complete, GenerationState::Incomplete, GenerationState::Previous];
+            assert!(read.is_some_and(|state| usable.contains(&state)), "{told}");
+            assert_eq!(kind, Some(JobKind::Reconcile), "one more pass: {told}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_done_in_whatever_order_makes_sense() {
+        let now = DateTime::UNIX_EPOCH;
+        let (mut open, mut met) = (vec![Generations::default()], BTreeMap::new());
+        while let Some(before) = open.pop() {
+            for (name, step) in STEPS {
+                let mut after = before.clone();
+                if step(&mut after, now).is_err() {
+                    assert_eq!(after, before, "{name} is refused, and changes nothing");
+                    continue;
+                }
+                makes_sense(&before, name, &after);
+                if met.insert(format!("{:?}", situation(&after)), after.clone()).is_none() {
+                    open.push(after);
+                }
+            }
+        }
+        // No job, or a pass over all streams (paused or not), beside each of none, complete, incomplete and previous; and a
+        // rebuild and a removal, paused or not.
+        assert_eq!(met.len(), 4 * 3 + 2 + 2, "{:?}", met.keys());
+    }
+}

@@ -47,6 +47,7 @@ impl Projector {
         let deadline = Instant::now() + budget;
         let Some((standing, job)) = self.running(projection, wake).await? else { return Ok(Vec::new()) };
         let mut generations = standing.generations;
+        self.until_known(&job).await;
         if job.pass != wake.pass {
             return self.wakes(projection, &generations).await;
         }
@@ -73,9 +74,24 @@ impl Projector {
             }
         }
         progress.slice += 1;
-        self.keep(key, row.map(|row| row.version), &progress).await?;
-        let standing = self.registry.standing(projection).await?;
-        self.wakes(projection, &standing.generations).await
+        self.keep(key.clone(), row.map(|row| row.version), &progress).await?;
+        let Standing { generations, .. } = self.registry.standing(projection).await?;
+        if generations.job.as_ref().is_none_or(|now| now.number != job.number) {
+            // It was given up meanwhile, and its progress forgotten.
+            self.read_models.remove(&[key]).await?;
+        }
+        self.wakes(projection, &generations).await
+    }
+
+    /// A removal waits until everybody knows of it, and has done what was in hand when it began: before that the rows may still
+    /// be read, and written.
+    async fn until_known(&self, job: &Job) {
+        let longest = self.registry.remembers * 2;
+        // Clocks differ: never longer than if the job had begun just now.
+        let passed = (now() - job.started_at).to_std().unwrap_or_default();
+        if job.kind == JobKind::Remove && passed < longest {
+            tokio::time::sleep(longest - passed).await;
+        }
     }
 
     /// The job that the call is for, if it is still to be done.
@@ -100,13 +116,15 @@ impl Projector {
             return Ok(Vec::new());
         }
         let page = self.store.scan(slice.segment, events_cursor(progress)).await?;
-        let (met, mut tally) = meet(slice.projection, page.batches);
+        let next = page.next.clone();
+        let (met, mut tally) = meet(slice.projection, page);
         let active = slice.generations.active;
         let other = slice.generations.other.map(|other| other.number);
         let behind = match (slice.job.kind, slice.job.pass, other) {
             (JobKind::Rebuild, 0, Some(number)) => {
                 let news: Vec<News> = met.iter().map(super::check::Met::news).collect();
-                tally.parked = self.fill(slice.projection, number, news).await?;
+                let parked = self.fill(slice.projection, number, news).await?;
+                tally.parked = u64::try_from(parked.len()).unwrap_or(u64::MAX);
                 Vec::new()
             }
             (JobKind::Rebuild, _, Some(number)) => {
@@ -122,7 +140,7 @@ impl Projector {
                 behind
             }
         };
-        progress.cursor = page.next.map(Cursor::Events);
+        progress.cursor = next.map(Cursor::Events);
         progress.done = progress.cursor.is_none();
         progress.tally = std::mem::take(&mut progress.tally).plus(&tally);
         Ok(behind)
@@ -177,11 +195,7 @@ impl Projector {
                 continue;
             }
             self.step(projection, &job, &mut generations, &progress).await?;
-            if self.registry.replace(projection, &standing, &generations).await? {
-                if generations.job.is_none() {
-                    self.forget(projection, &job).await;
-                }
-            } else {
+            if !self.replace(projection, &standing, &generations).await? {
                 pause(attempt).await;
                 generations = self.registry.standing(projection).await?.generations;
             }
@@ -201,7 +215,7 @@ impl Projector {
         let nothing_left = match job.kind {
             JobKind::Rebuild => job.pass > 0 && total.behind == 0,
             JobKind::Reconcile => total.behind == 0,
-            JobKind::Remove => total.removed == 0,
+            JobKind::Remove => job.pass > 0 && total.removed == 0,
         };
         // Who acts on its own does so when it is told; another pass at once would only tell it again.
         if !nothing_left && job.pass + 1 < MAX_PASSES && projection.is_read_model() {
@@ -217,7 +231,7 @@ impl Projector {
             job: job.number,
             kind: job.kind,
             generation: other.filter(|_| job.kind != JobKind::Reconcile),
-            complete: nothing_left && total.parked == 0,
+            complete: nothing_left && total.parked == 0 && total.damaged == 0,
             started_at: job.started_at,
             ended_at: now(),
             passes: job.pass + 1,
@@ -238,6 +252,22 @@ impl Projector {
         let rows = self.read_models.get_all(&keys).await?;
         let read = |key| rows.get(key).map(Row::read).transpose().map(Option::unwrap_or_default);
         keys.iter().map(|key| read(key).map_err(TableError::from)).collect()
+    }
+
+    /// Replaces what stands there, if it is still that; then the progress of a job that is no more is forgotten.
+    pub(super) async fn replace(
+        &self,
+        projection: &Projection,
+        standing: &Standing,
+        next: &Generations,
+    ) -> Result<bool, TableError> {
+        let replaced = self.registry.replace(projection, standing, next).await?;
+        let still = next.job.as_ref().map(|job| job.number);
+        let ended = standing.generations.job.as_ref().filter(|job| Some(job.number) != still);
+        if let Some(job) = ended.filter(|_| replaced) {
+            self.forget(projection, job).await;
+        }
+        Ok(replaced)
     }
 
     /// Removes the progress of a job that has ended. What is left behind after a failure is some small rows.

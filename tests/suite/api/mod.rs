@@ -7,13 +7,22 @@
 //! | [`preconditions`] | `If-Match`, and reads that are as fresh as asked |
 //! | [`bad_bodies`], [`bad_requests`] | is what breaks a rule told so, and nothing written? |
 //! | [`lists`], [`bestsellers`] | what many orders come to |
-//! | [`audit`] | who did what, when and why |
+//! | [`audit`] | who did what, when and why, in a stream |
+//! | [`audit_search`], [`audit_trace`] | the same over all streams, and the tree of causes |
+//! | [`audit_states`] | a stream as it was, and what changed |
+//! | [`audit_export`] | events as files |
+//! | [`audit_access`] | is whoever reads it recorded? |
 //! | [`projections`] | what operators see and do, and a job's progress as it happens |
 //! | [`seed`] | long streams at once |
 //! | [`description`] | is the OpenAPI document true? |
 #![cfg(test)]
 
 mod audit;
+mod audit_access;
+mod audit_export;
+mod audit_search;
+mod audit_states;
+mod audit_trace;
 mod bad_bodies;
 mod bad_requests;
 mod bestsellers;

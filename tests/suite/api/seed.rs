@@ -2,6 +2,7 @@
 
 use eventstore::{Consistency, Envelope, EventStore, Hash, Head, Id, NewCommit, NewEvent, StreamId};
 use ledgerfold::clients::{Clients, Endpoints};
+use serde_json::json;
 use serde_json::value::RawValue;
 
 /// The events of a commit.
@@ -25,7 +26,7 @@ pub(crate) async fn receive_at_once(exports: &[(String, String)], isbn: &str, ev
 }
 
 /// Appends events to a stream, each a commit of its own: type, schema version, data.
-pub(crate) async fn append(store: &EventStore, stream: &str, events: &[(&str, u32, &str)]) {
+pub(crate) async fn append_each(store: &EventStore, stream: &str, events: &[(&str, u32, &str)]) {
     let (mut head, _) = store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
     for (event_type, schema, data) in events {
         let data = RawValue::from_string((*data).to_owned()).unwrap();
@@ -45,5 +46,61 @@ fn envelope(number: usize) -> Envelope {
         causation_id: None,
         actor: Id::new("migration").unwrap(),
         trace_parent: None,
+    }
+}
+
+/// The store of a running system.
+pub(crate) fn store(exports: &[(String, String)]) -> EventStore {
+    EventStore::new(clients(exports).dynamodb, "ledgerfold-events")
+}
+
+/// A commit to write behind the API's back. What is not said is the command's id.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seed {
+    pub(crate) command: String,
+    pub(crate) actor: Option<String>,
+    pub(crate) correlation: Option<String>,
+    pub(crate) cause: Option<String>,
+    /// Types and data.
+    pub(crate) events: Vec<(&'static str, serde_json::Value)>,
+}
+
+/// Writes the commits behind the stream's end, as one batch: at one time.
+pub(crate) async fn append(store: &EventStore, stream: &str, seeds: &[Seed]) {
+    let (head, _) = store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
+    store.append(&head, seeds.iter().map(commit).collect()).await.unwrap();
+}
+
+fn commit(Seed { command, actor, correlation, cause, events }: &Seed) -> NewCommit {
+    let id = |text: &Option<String>| Id::new(text.as_ref().unwrap_or(command).clone()).unwrap();
+    let event = |(event_type, data): &(&str, serde_json::Value)| NewEvent {
+        event_type: (*event_type).to_owned(),
+        schema: 1,
+        data: serde_json::value::to_raw_value(data).unwrap(),
+    };
+    let envelope = Envelope {
+        command_id: Id::new(command.clone()).unwrap(),
+        fingerprint: Hash::of(&[command.as_bytes()]),
+        correlation_id: id(correlation),
+        causation_id: cause.as_ref().map(|cause| Id::new(cause.clone()).unwrap()),
+        actor: id(actor),
+        trace_parent: None,
+    };
+    NewCommit { envelope, events: events.iter().map(event).collect() }
+}
+
+/// Receives copies of a book in many commits of [`COMMIT_EVENTS`] events, a hundred commits an item.
+pub(crate) async fn receive_many(exports: &[(String, String)], isbn: &str, events: usize) {
+    let store = store(exports);
+    let events_of = |commit: usize| {
+        (0..COMMIT_EVENTS)
+            .map(|event| ("StockReceived", json!({"quantity": commit * COMMIT_EVENTS + event + 1})))
+            .collect()
+    };
+    let seeds: Vec<Seed> = (0..events / COMMIT_EVENTS)
+        .map(|number| Seed { command: format!("c-{number}"), events: events_of(number), ..Seed::default() })
+        .collect();
+    for seeds in seeds.chunks(100) {
+        append(&store, &format!("stock-{isbn}"), seeds).await;
     }
 }

@@ -19,7 +19,7 @@ async fn bench<const N: usize>(folder: &TempDir, more: [&str; N]) -> Ended {
     ended(command).await
 }
 
-fn is_empty(folder: &Path) -> bool {
+pub(super) fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).unwrap().next().is_none()
 }
 
@@ -134,7 +134,7 @@ fn endless<const N: usize>(more: [&str; N]) -> Command {
 }
 
 /// Interrupts it: it says so and ends.
-async fn interrupt(mut child: Child) {
+pub(super) async fn interrupt(mut child: Child) {
     let id = child.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-s", "INT", &id]).status().await.unwrap().success());
     let status = tokio::time::timeout(DEADLINE, child.wait()).await.expect("it does not end").unwrap();
@@ -146,7 +146,7 @@ async fn interrupt(mut child: Child) {
 }
 
 /// Looks until it is so.
-async fn until(mut so: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(mut so: impl AsyncFnMut() -> bool) {
     let looking = async {
         while !so().await {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -6,11 +6,17 @@
 //! | [`start`] | `dev`: where it cannot run, and what it keeps |
 //! | [`stop`] | does it end when it is asked to, and not before its answers? |
 //! | [`bench`] | are its counts those of the budget, and does it leave nothing behind? |
+//! | [`audit`] | the questions about many streams and about the past |
+//! | [`audit_export`] | files that are whole, or not there |
+//! | [`bench_projections`] | the same of what read models cost |
 //! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
 //! | [`projection`] | `projection`: steps and refusals, jobs and their workers, what stands still, redrive |
 #![cfg(test)]
 
+mod audit;
+mod audit_export;
 mod bench;
+mod bench_projections;
 mod operate;
 mod projection;
 mod start;

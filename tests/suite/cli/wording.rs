@@ -23,6 +23,18 @@ async fn every_command_explains_itself_with_an_example() {
             vec!["bench", "--help"],
             vec!["--commands", "--clients", "--events", "--aws", "--endpoint", "--data", "--json"],
         ),
+        (
+            vec!["audit", "search", "--help"],
+            vec!["--actor", "--type", "--command", "--correlation", "--stream", "--order", "--cursor", "--as"],
+        ),
+        (vec!["audit", "trace", "--help"], vec!["[CORRELATION]", "--stream", "--as", "--json"]),
+        (vec!["audit", "at", "--help"], vec!["--version", "--time", "LEDGERFOLD_ACTOR", "operator:$USER"]),
+        (vec!["audit", "diff", "--help"], vec!["--from", "--to", "--from-time", "--to-time"]),
+        (vec!["audit", "export", "--help"], vec!["--format", "jsonl", "csv", "--output", "apostrophe", "--limit"]),
+        (
+            vec!["bench", "projections", "--help"],
+            vec!["--events", "--streams", "--live", "--threads", "--projection", "--json"],
+        ),
         (vec!["audit", "verify", "--help"], vec!["--all", "--json", "Exit 1"]),
         (vec!["projection", "--help"], vec!["list", "rebuild", "switch", "rollback", "drop", "resume", "redrive"]),
         (vec!["projection", "list", "--help"], vec!["--json", "--data"]),

@@ -1,10 +1,14 @@
 //! The running program: nobody confirms, rejects, releases or commits by hand.
 
 use super::client::Client;
-use super::shop::new_book;
+use super::shop::{PATIENCE, new_book};
+use crate::api::seed::clients;
 use crate::program::Dev;
+use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
+use std::time::Duration;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 struct Program {
     dev: Dev,
@@ -135,22 +139,43 @@ async fn every_command_names_its_cause_and_belongs_to_the_process_of_its_cause()
     assert_eq!(dev.interrupt().await, 0);
 }
 
+/// Waits until so many messages wait in fulfilment's queue, all at the same time.
+async fn wait_in_the_queue(sqs: &aws_sdk_sqs::Client, count: &str) {
+    let queue = sqs.get_queue_url().queue_name("ledgerfold-fulfilment.fifo").send().await.unwrap().queue_url.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let name = QueueAttributeName::ApproximateNumberOfMessages;
+        let answer = sqs.get_queue_attributes().queue_url(&queue).attribute_names(name.clone()).send().await.unwrap();
+        let waiting = answer.attributes.unwrap().remove(&name).unwrap();
+        if waiting == count {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{waiting} messages wait, not {count}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn without_fulfilment_nothing_happens_and_nothing_is_forgotten() {
     let data = TempDir::new().unwrap();
-    let dev = Dev::start(data.path()).await;
-    let client = Client::of(&dev.url);
+    let mut dev = Dev::start(data.path()).await;
+    let (client, sqs) = (Client::of(&dev.url), clients(&dev.exports().await).sqs);
     let (book, _) = two_books();
     client.receive(&book, 1).await;
     let order_id = client.place("k", &[(&book, 1)]).await;
-    // The read models have everything, so that fan-out has told fulfilment too.
-    client.becomes(&order_id, "placed").await;
-    client.holds(&book, 1, 0).await;
-    assert_eq!(client.history(&format!("order-{order_id}")).await.len(), 1);
+    wait_in_the_queue(&sqs, "2").await;
+    let other = client.place("another", &[(&book, 1)]).await;
+    // The news of before would have been taken by now.
+    wait_in_the_queue(&sqs, "3").await;
+    for order_id in [&order_id, &other] {
+        assert_eq!(client.history(&format!("order-{order_id}")).await.len(), 1);
+    }
     assert_eq!(dev.interrupt().await, 0);
     let dev = Dev::start_whole(data.path()).await;
     let client = Client::of(&dev.url);
-    client.becomes(&order_id, "confirmed").await;
+    for order_id in [&order_id, &other] {
+        client.eventually(&format!("/orders/{order_id}"), |order| order["version"] == 2).await;
+    }
     client.holds(&book, 1, 1).await;
     assert_eq!(dev.interrupt().await, 0);
 }

@@ -56,8 +56,11 @@ impl Shop {
 
     /// A runner that remembers nothing of others.
     pub(super) fn runner(&self) -> FulfilmentHandler {
-        let projector = resources::projector(&self.stack.clients, &self.names);
-        FulfilmentHandler::new(self.store.clone(), self.read_models(), projector)
+        FulfilmentHandler::new(self.store.clone(), self.read_models(), self.projector())
+    }
+
+    pub(super) fn projector(&self) -> Projector {
+        resources::projector(&self.stack.clients, &self.names)
     }
 
     /// A runner that speaks over a wire of its own.

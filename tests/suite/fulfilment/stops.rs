@@ -8,6 +8,7 @@ use domain::fulfilment::{Fact, Fulfilment, FulfilmentCommand, decide, evolve};
 use domain::order::{OrderCommand, OrderEvent, OrderStatus};
 use domain::{Isbn, OrderId, StockQuantity};
 use eventstore::{Consistency, Id, Item, NewCommit, NewEvent, StreamId};
+use handlers::FULFILMENT;
 
 impl Shop {
     /// Appends a commit of events that the shop does not know.
@@ -110,6 +111,37 @@ async fn a_command_that_cannot_be_given_leaves_the_fence_right_before_its_event(
         assert_eq!(deliver(&runner, &messages).await, ids(&messages[2..]));
         assert_eq!(shop.handled(&stock_stream(&book)).await, Some(2));
     }
+    assert_eq!(shop.order(orders[0]).await.status(), Some(OrderStatus::Confirmed));
+}
+
+/// The book's messages as the queue gives them out for the fifth time: the other order of the book is told, and the one that
+/// cannot be is held, until somebody who knows its events resumes it.
+#[tokio::test]
+async fn at_the_fifth_receive_an_order_that_cannot_be_told_is_held_and_its_book_goes_on() {
+    let shop = Shop::open().await;
+    let book = new_book();
+    shop.receive(&book, 2).await;
+    let orders = [shop.place(&[(book.clone(), 1)]).await, shop.place(&[(book.clone(), 1)]).await];
+    let runner = shop.runner();
+    for order_id in orders {
+        assert!(deliver(&runner, &shop.messages(&order_stream(order_id)).await).await.is_empty());
+    }
+    let held = order_stream(orders[0]);
+    shop.write(&held, commit(vec![newer()])).await;
+    let mut messages = shop.messages(&stock_stream(&book)).await;
+    assert_eq!(deliver(&runner, &messages).await, ids(&messages[1..]), "at first it is tried again");
+    messages.iter_mut().for_each(|message| message.receives = 5);
+    assert!(deliver(&runner, &messages).await.is_empty());
+    assert_eq!(shop.handled(&stock_stream(&book)).await, Some(3));
+    assert_eq!(shop.order(orders[1]).await.status(), Some(OrderStatus::Confirmed));
+    let parked = shop.projector().parked(&FULFILMENT, 1, 10, None).await.unwrap().streams;
+    assert_eq!(parked.iter().map(|parked| &parked.stream).collect::<Vec<_>>(), [&held]);
+    // As if a program had come that knows the event: without it, the order can be told.
+    let key = crate::projections::world::event_key(held.as_str(), 2);
+    let events = shop.names.events();
+    shop.stack.clients.dynamodb.delete_item().table_name(events).set_key(Some(key)).send().await.unwrap();
+    shop.projector().rewind(FULFILMENT.consumer(), &held).await.unwrap();
+    assert!(deliver(&shop.runner(), &shop.messages(&held).await).await.is_empty());
     assert_eq!(shop.order(orders[0]).await.status(), Some(OrderStatus::Confirmed));
 }
 

@@ -140,6 +140,13 @@ impl ReadModel {
         }
     }
 
+    /// Without a stream's own rows; what it sold stays.
+    pub(super) fn without(mut self, stream: &StreamId) -> Self {
+        self.orders.remove(stream.as_str());
+        self.stock.remove(stream.as_str());
+        self
+    }
+
     /// Only what one projection makes.
     pub(super) fn only(self, projection: &str) -> Self {
         match projection {

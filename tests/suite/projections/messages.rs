@@ -14,12 +14,14 @@ pub(crate) struct Message {
     pub(crate) id: String,
     pub(crate) group: String,
     pub(crate) body: Option<String>,
+    /// How often the queue has given it out, this time included.
+    pub(crate) receives: u32,
 }
 
 impl Message {
     pub(crate) fn new(group: &str, body: &str) -> Self {
         let id = format!("message-{}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
-        Self { id, group: group.to_owned(), body: Some(body.to_owned()) }
+        Self { id, group: group.to_owned(), body: Some(body.to_owned()), receives: 1 }
     }
 
     /// What fan-out sends for the batch.
@@ -39,7 +41,7 @@ impl Message {
             "messageId": self.id,
             "receiptHandle": "receipt",
             "body": self.body,
-            "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": self.group},
+            "attributes": {"ApproximateReceiveCount": self.receives.to_string(), "MessageGroupId": self.group},
             "messageAttributes": {},
             "eventSource": "aws:sqs",
             "eventSourceARN": "arn:aws:sqs:eu-west-1:000000000000:a.fifo",

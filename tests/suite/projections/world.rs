@@ -157,7 +157,7 @@ impl World {
 }
 
 /// The key of an item of the table of events.
-pub(super) fn event_key(stream: &str, version: u64) -> Item {
+pub(crate) fn event_key(stream: &str, version: u64) -> Item {
     Item::from([
         ("stream_id".to_owned(), AttributeValue::S(stream.to_owned())),
         ("version".to_owned(), AttributeValue::N(version.to_string())),

@@ -173,10 +173,9 @@ async fn an_item_that_is_no_batch_shows(engine: &Engine) {
         let what = format!("{name} = {value:?}");
         shows(&victim, &what, at(version, damage.clone(), version - 1)).await;
         let damaged = Damaged { stream: victim.stream.to_string(), version, damage };
-        match victim.process.store.scan(Segment { index: 0, total: 1 }, None).await {
-            Err(ReadError::Damaged(found)) => assert_eq!(found, damaged, "{what}"),
-            other => panic!("{what}: {other:?}"),
-        }
+        let page = victim.process.store.scan(Segment { index: 0, total: 1 }, None).await.unwrap();
+        assert_eq!(page.damaged, [damaged], "{what}");
+        assert!(page.batches.iter().any(|batch| batch.stream == victim.stream), "{what}: the others are met");
         victim.table.delete(&victim.stream, version).await;
     }
 }

@@ -50,7 +50,7 @@ pub(super) async fn faults(store: &EventStore) -> Vec<Fault> {
         of_read(store.load(&stream, Consistency::Eventual).await.unwrap_err()),
         of_read(store.head(&stream, Consistency::Strong).await.unwrap_err()),
         of_read(store.read(&stream, 1, Direction::Forwards, 10).await.unwrap_err()),
-        of_read(store.scan(segment, None).await.unwrap_err()),
+        store.scan(segment, None).await.unwrap_err(),
         store.streams(2, |_| ()).await.unwrap_err(),
         store.verify(&stream).await.unwrap_err(),
     ]

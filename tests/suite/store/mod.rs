@@ -66,7 +66,7 @@ mod tampering;
 mod upcasting;
 mod waiting;
 mod warm;
-mod wire;
+pub(crate) mod wire;
 
 use crate::engine::EngineKind;
 use engine::{Engine, Process, Table};

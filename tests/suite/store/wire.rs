@@ -18,16 +18,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 /// A request on its way out.
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// `PutItem`, `Query` and so on.
-    pub(super) operation: String,
+    pub(crate) operation: String,
     /// How many of this operation went before, since the rule was set.
-    pub(super) nth: usize,
-    pub(super) body: Value,
+    pub(crate) nth: usize,
+    pub(crate) body: Value,
 }
 
 /// What becomes of a request.
-pub(super) enum Act {
+pub(crate) enum Act {
     Pass,
     /// The engine never sees it: this is the answer.
     Answer(u16, String),
@@ -43,23 +43,23 @@ pub(super) enum Act {
 
 /// A request with its answer.
 #[derive(Debug, Clone)]
-pub(super) struct Exchange {
-    pub(super) operation: String,
-    pub(super) request: Value,
+pub(crate) struct Exchange {
+    pub(crate) operation: String,
+    pub(crate) request: Value,
     /// The engine's own answer; nothing if it was not asked.
-    pub(super) answer: Value,
+    pub(crate) answer: Value,
     /// How long the two bodies are.
-    pub(super) bytes: (u64, u64),
+    pub(crate) bytes: (u64, u64),
 }
 
 /// What a list of exchanges cost by the raw answers: to be compared with what the store reports.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
-pub(super) struct Spent {
-    pub(super) requests: u32,
-    pub(super) write_units: f64,
-    pub(super) read_units: f64,
-    pub(super) bytes_sent: u64,
-    pub(super) bytes_received: u64,
+pub(crate) struct Spent {
+    pub(crate) requests: u32,
+    pub(crate) write_units: f64,
+    pub(crate) read_units: f64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
 }
 
 type Rule = Arc<dyn Fn(Seen) -> BoxFuture<'static, Act> + Send + Sync>;
@@ -75,18 +75,18 @@ struct Books {
 
 /// The wire of one client. Clones are the same wire.
 #[derive(Clone)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     under: SharedHttpClient,
     books: Arc<Mutex<Books>>,
 }
 
 impl Wire {
-    pub(super) fn over(under: SharedHttpClient) -> Self {
+    pub(crate) fn over(under: SharedHttpClient) -> Self {
         Self { under, books: Arc::default() }
     }
 
     /// From now on every request is treated as the rule says.
-    pub(super) fn rule<F: Future<Output = Act> + Send + 'static>(
+    pub(crate) fn rule<F: Future<Output = Act> + Send + 'static>(
         &self,
         rule: impl Fn(Seen) -> F + Send + Sync + 'static,
     ) {
@@ -96,12 +96,12 @@ impl Wire {
     }
 
     /// From now on everything passes.
-    pub(super) fn no_rule(&self) {
+    pub(crate) fn no_rule(&self) {
         self.books.lock().unwrap().rule = None;
     }
 
     /// What has passed since the last call.
-    pub(super) fn take(&self) -> Vec<Exchange> {
+    pub(crate) fn take(&self) -> Vec<Exchange> {
         let passed = std::mem::take(&mut self.books.lock().unwrap().passed);
         let exchanges = passed.into_iter().map(|(operation, request, answer)| {
             let length = |body: &[u8]| u64::try_from(body.len()).unwrap();
@@ -113,13 +113,13 @@ impl Wire {
     }
 
     /// What passed since the last [`Wire::take`], as operations in order.
-    pub(super) fn operations(&self) -> Vec<String> {
+    pub(crate) fn operations(&self) -> Vec<String> {
         let passed = std::mem::take(&mut self.books.lock().unwrap().passed);
         passed.into_iter().map(|(operation, ..)| operation).collect()
     }
 
     /// What passed since the last [`Wire::take`], as costs.
-    pub(super) fn spent(&self) -> Spent {
+    pub(crate) fn spent(&self) -> Spent {
         Spent::on(&self.take())
     }
 
@@ -200,7 +200,7 @@ fn response(status: u16, body: impl Into<SdkBody>) -> HttpResponse {
 }
 
 impl Spent {
-    pub(super) fn on(exchanges: &[Exchange]) -> Self {
+    pub(crate) fn on(exchanges: &[Exchange]) -> Self {
         let mut spent = Self::default();
         for exchange in exchanges {
             let units = exchange.units();

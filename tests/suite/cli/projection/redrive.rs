@@ -2,7 +2,7 @@
 
 use super::super::receive;
 use super::{Idle, Running};
-use crate::api::seed::append;
+use crate::api::seed::append_each;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tempfile::TempDir;
@@ -14,7 +14,7 @@ const RECEIVED: (&str, u32, &str) = ("StockReceived", 1, r#"{"quantity":5}"#);
 #[tokio::test]
 async fn dead_letters_are_sent_again_as_they_are_or_by_their_address_and_what_means_nothing_stays() {
     let system = Idle::start().await;
-    append(&system.store(), "stock-1", &[RECEIVED, RECEIVED, RECEIVED]).await;
+    append_each(&system.store(), "stock-1", &[RECEIVED, RECEIVED, RECEIVED]).await;
     let readable = r#"{"stream":"stock-1","version":2,"last_version":2}"#;
     system.send(DEAD, "stock-1", readable).await;
     system.send(DEAD, "stock-1", "{").await;
@@ -40,7 +40,7 @@ async fn dead_letters_are_sent_again_as_they_are_or_by_their_address_and_what_me
     assert_eq!(bodies, [serde_json::from_str(readable).unwrap(), address.clone(), address]);
 
     // What stays is there at once when the reason is gone, and a letter that was sent is not sent twice.
-    append(&system.store(), "stock-2", &[RECEIVED]).await;
+    append_each(&system.store(), "stock-2", &[RECEIVED]).await;
     let again = system.operate(["projection", "redrive", "stock"]).await;
     assert_eq!(again.status, 1, "{again:?}");
     let lines: Vec<&str> = again.stdout.lines().collect();
@@ -61,7 +61,7 @@ async fn a_letter_that_died_unread_catches_its_stream_up() {
     assert_eq!(system.dev.interrupt().await, 0);
     // The stream goes on, and what tells of it dies before it is read.
     let system = Idle::over(data).await;
-    append(&system.store(), "stock-9780306406157", &[RECEIVED]).await;
+    append_each(&system.store(), "stock-9780306406157", &[RECEIVED]).await;
     system.send(DEAD, "stock-9780306406157", "garbled").await;
     let redriven = system.operate(["projection", "redrive", "stock"]).await.done();
     assert_eq!(redriven, "sent again: 1, stay: 0, now in the dead-letter queue: 0\n");

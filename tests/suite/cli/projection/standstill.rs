@@ -1,7 +1,7 @@
 //! Streams that stand still because of an event that cannot be applied, and how they go on.
 
 use super::Running;
-use crate::api::seed::{append, clients};
+use crate::api::seed::{append_each, clients};
 use eventstore::EventStore;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -68,7 +68,7 @@ async fn a_stream_that_still_stands_still_is_named_and_ends_with_1() {
     let good = ("StockReceived", 1, r#"{"quantity":5}"#);
     let newer = ("StockReceived", 99, r#"{"crates":5}"#);
     for book in [BOOK, OTHER_BOOK] {
-        append(&store, &format!("stock-{book}"), &[good, newer]).await;
+        append_each(&store, &format!("stock-{book}"), &[good, newer]).await;
     }
     system.until("stock", "both streams are parked", parked(2)).await;
     let stuck = system.operate(["projection", "resume", "stock"]).await;

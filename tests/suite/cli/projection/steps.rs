@@ -2,7 +2,7 @@
 
 use super::super::run;
 use super::{Idle, Running};
-use crate::api::seed::append;
+use crate::api::seed::append_each;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -44,7 +44,7 @@ async fn a_step_that_makes_no_sense_is_refused_and_changes_nothing() {
 #[tokio::test]
 async fn a_job_can_be_paused_resumed_and_given_up_before_anybody_works_on_it() {
     let system = Idle::start().await;
-    append(&system.store(), "stock-1", &[RECEIVED]).await;
+    append_each(&system.store(), "stock-1", &[RECEIVED]).await;
     let begun = system.operate(["projection", "rebuild", "stock", "--segments", "3", "--json"]).await.json();
     let job = &begun["job"];
     assert_eq!((&job["kind"], &job["segments"], &job["paused"]), (&json!("rebuild"), &json!(3), &json!(false)));

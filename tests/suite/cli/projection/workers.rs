@@ -2,7 +2,7 @@
 
 use super::super::{receive, run};
 use super::{Idle, Running};
-use crate::api::seed::append;
+use crate::api::seed::append_each;
 use crate::program::ledgerfold;
 use serde_json::json;
 use std::process::Stdio;
@@ -18,7 +18,7 @@ const RECEIVED: (&str, u32, &str) = ("StockReceived", 1, r#"{"quantity":5}"#);
 async fn with_books(books: usize) -> TempDir {
     let system = Idle::start().await;
     for book in 0..books {
-        append(&system.store(), &format!("stock-{book}"), &[RECEIVED, RECEIVED]).await;
+        append_each(&system.store(), &format!("stock-{book}"), &[RECEIVED, RECEIVED]).await;
     }
     system.close().await
 }

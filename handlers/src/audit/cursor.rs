@@ -1,0 +1,133 @@
+//! Where a search goes on.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use eventstore::{MAX_VERSION, StreamId};
+use projections::audit::AuditCursor;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The most characters of a cursor's text: a place, a stream and a version have less than half as many.
+const MAX_CURSOR_CHARS: usize = 1_024;
+
+/// Where a search goes on. As text it is opaque, and safe in a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub(super) Place);
+
+/// The text is no [`Cursor`], or one of another question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be one that an earlier answer to the same question gave as next_cursor")]
+pub struct ForeignCursor;
+
+/// A place among the events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub(super) enum Place {
+    /// At the event of that version, in the stream that is searched.
+    Stream {
+        /// From 1.
+        version: u64,
+    },
+    /// Behind a place among all commits.
+    Index {
+        /// That place.
+        after: AuditCursor,
+        /// The commit of which a part was shown.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cut: Option<Cut>,
+    },
+}
+
+/// A commit of which a part was shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cut {
+    /// Its stream.
+    pub(super) stream: StreamId,
+    /// The version of the last event that was shown.
+    pub(super) version: u64,
+}
+
+impl Cursor {
+    /// At that version of the stream that is searched.
+    pub(super) fn in_stream(version: u64) -> Self {
+        Self(Place::Stream { version })
+    }
+}
+
+impl Place {
+    fn is_possible(&self) -> bool {
+        match self {
+            Self::Stream { version } | Self::Index { cut: Some(Cut { version, .. }), .. } => {
+                (1..=MAX_VERSION).contains(version)
+            }
+            Self::Index { cut: None, .. } => true,
+        }
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ForeignCursor;
+
+    fn from_str(text: &str) -> Result<Self, ForeignCursor> {
+        let bytes =
+            Some(text).filter(|text| text.len() <= MAX_CURSOR_CHARS).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        let place: Option<Place> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        place.filter(Place::is_possible).map(Self).ok_or(ForeignCursor)
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let json = serde_json::to_vec(&self.0).map_err(|_| fmt::Error)?;
+        f.write_str(&URL_SAFE_NO_PAD.encode(json))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(json: &str) -> String {
+        URL_SAFE_NO_PAD.encode(json)
+    }
+
+    #[test]
+    fn a_cursor_comes_back_from_its_text() {
+        let stream = StreamId::new("order-1").unwrap();
+        let after = AuditCursor::of("2026-11-22T10:00:00Z".parse().unwrap(), &stream, 7);
+        let cut = Some(Cut { stream, version: 9 });
+        let places = [
+            Place::Stream { version: 7 },
+            Place::Index { after: after.clone(), cut: None },
+            Place::Index { after, cut },
+        ];
+        for cursor in places.map(Cursor) {
+            assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+    }
+
+    #[test]
+    fn what_no_answer_gave_is_foreign() {
+        let long = format!("{{\"version\":1{}}}", " ".repeat(MAX_CURSOR_CHARS));
+        for json in [
+            "",
+            "{",
+            "7",
+            "{}",
+            "{\"version\":0}",
+            "{\"version\":9007199254740992}",
+            "{\"version\":1,\"more\":1}",
+            "{\"after\":\"\"}",
+            "{\"after\":\"a b\"}",
+            "{\"after\":\"a\",\"cut\":{\"stream\":\"x\",\"version\":1}}",
+            "{\"after\":\"a\",\"cut\":{\"stream\":\"x-1\",\"version\":0}}",
+            &long,
+        ] {
+            assert_eq!(text(json).parse::<Cursor>(), Err(ForeignCursor), "{json}");
+        }
+        assert_eq!("{\"version\":1}".parse::<Cursor>(), Err(ForeignCursor));
+        assert_eq!(text("{\"version\":1}").parse(), Ok(Cursor(Place::Stream { version: 1 })));
+    }
+}

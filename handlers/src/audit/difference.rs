@@ -1,0 +1,140 @@
+//! What changed between two states of a stream, field by field, and the events that changed it.
+
+use super::replay::Replay;
+use super::{AuditError, Moment, Occurrence, OpenTrail, values};
+use crate::http::AuditedEvent;
+use chrono::{DateTime, Utc};
+use eventstore::{StreamId, time_text};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// The most events that a difference shows.
+const MAX_EVENTS: usize = 500;
+
+/// From where to where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    from: Moment,
+    to: Option<Moment>,
+}
+
+/// The ends of a span do not fit together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitSpan {
+    /// It would end before it begins, or where it begins.
+    #[error("from must be before to")]
+    Backwards,
+    /// One end is a version, the other a time.
+    #[error("both ends must be versions, or both times")]
+    Mixed,
+}
+
+/// What changed between two states of a stream.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Difference {
+    /// The stream.
+    pub stream: String,
+    /// The read model whose rows are compared.
+    #[schema(example = "orders")]
+    pub read_model: String,
+    /// The state before: version 0 is nothing.
+    pub from: End,
+    /// The state after.
+    pub to: End,
+    /// That the stream's chain was walked from the first commit to the last, and every commit fits.
+    pub verified: bool,
+    /// The fields that differ.
+    pub changes: Vec<Change>,
+    /// The events between the two, the oldest first, at most 500.
+    #[serde(serialize_with = "audited")]
+    #[schema(value_type = Vec<AuditedEvent>)]
+    pub events: Vec<Occurrence>,
+    /// How many events behind those are not shown.
+    pub events_left_out: u64,
+}
+
+/// One of two states.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct End {
+    /// The version of the last event that is in it; 0 where nothing is.
+    pub version: u64,
+    /// When that event was recorded, RFC 3339.
+    pub recorded_at: Option<String>,
+    /// The chain hash of the commit with that event.
+    pub hash: Option<String>,
+}
+
+/// A field that differs.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Change {
+    /// Where it is, such as `status` or `lines[0].quantity`.
+    pub path: String,
+    /// What it was; null where it was not there.
+    #[schema(value_type = Option<Value>)]
+    pub before: Value,
+    /// What it is; null where it is no longer there.
+    #[schema(value_type = Option<Value>)]
+    pub after: Value,
+}
+
+impl Span {
+    /// From one moment, or from before the stream began, to a later one, or to the stream's end.
+    ///
+    /// # Errors
+    /// [`UnfitSpan`].
+    pub fn new(from: Option<Moment>, to: Option<Moment>) -> Result<Self, UnfitSpan> {
+        let from = from.unwrap_or(match to {
+            Some(Moment::Time(_)) => Moment::Time(DateTime::<Utc>::MIN_UTC),
+            Some(Moment::Version(_)) | None => Moment::Version(0),
+        });
+        let forwards = match (from, to) {
+            (Moment::Version(from), Some(Moment::Version(to))) => from < to,
+            (Moment::Time(from), Some(Moment::Time(to))) => from < to,
+            (Moment::Version(_), Some(Moment::Time(_))) | (Moment::Time(_), Some(Moment::Version(_))) => {
+                return Err(UnfitSpan::Mixed);
+            }
+            (Moment::Version(_) | Moment::Time(_), None) => true,
+        };
+        if forwards { Ok(Self { from, to }) } else { Err(UnfitSpan::Backwards) }
+    }
+}
+
+impl OpenTrail {
+    /// What changed in the stream's row over the span. Before the stream begins there is nothing: version 0.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub async fn difference(&self, stream: &StreamId, span: Span) -> Result<Difference, AuditError> {
+        let replay = self.replay(stream).await?;
+        let to = replay.version_at(span.to.unwrap_or(Moment::Version(replay.head)))?;
+        let from = match replay.version_at(span.from) {
+            Err(AuditError::NotYet { .. }) => 0,
+            version => version?,
+        };
+        let events = replay.between(from, to, MAX_EVENTS);
+        let shown = u64::try_from(events.len()).unwrap_or(u64::MAX);
+        Ok(Difference {
+            stream: stream.to_string(),
+            read_model: replay.read_model().to_owned(),
+            from: End::of(&replay, from),
+            to: End::of(&replay, to),
+            verified: true,
+            changes: values::changes(&replay.row(from)?, &replay.row(to)?),
+            events,
+            events_left_out: to.saturating_sub(from).saturating_sub(shown),
+        })
+    }
+}
+
+impl End {
+    fn of(replay: &Replay<'_>, version: u64) -> Self {
+        let (hash, recorded_at): (_, Option<DateTime<Utc>>) = replay.proof(version).unzip();
+        Self { version, recorded_at: recorded_at.map(time_text), hash: hash.map(|hash| hash.to_string()) }
+    }
+}
+
+/// The stream is said once, not at each event.
+fn audited<S: Serializer>(events: &[Occurrence], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(events.iter().map(Occurrence::audited))
+}

@@ -1,0 +1,68 @@
+//! What happened in a stream, event by event.
+
+use super::{AuditError, Occurrence, OpenTrail};
+use crate::http::{History, StreamHead};
+use eventstore::{Consistency, Direction, Head, StreamId};
+use serde::{Serialize, Serializer};
+
+/// The most pages of a stream that one answer looks through.
+const MAX_PAGES: u32 = 1_000;
+/// The most events that are read at once.
+const PAGE_EVENTS: usize = 1_000;
+
+/// A page of a stream's history. It serialises as the API shows it.
+#[derive(Debug, Clone)]
+pub struct HistoryPage {
+    /// The stream's end when it was asked.
+    pub head: Head,
+    /// The events, oldest first.
+    pub events: Vec<Occurrence>,
+    /// The version at which the next page begins, if there is one.
+    pub next_from: Option<u64>,
+}
+
+impl OpenTrail {
+    /// At most `limit` events of the stream from that version on.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub async fn history(&self, stream: &StreamId, from: u64, limit: usize) -> Result<HistoryPage, AuditError> {
+        let head = self.existing(stream).await?;
+        let (mut events, mut next) = (Vec::new(), Some(from));
+        for _ in 0..MAX_PAGES {
+            let Some(start) = next.filter(|_| events.len() < limit) else { break };
+            let missing = u32::try_from((limit - events.len()).min(PAGE_EVENTS)).unwrap_or(u32::MAX);
+            let page = self.store.read(stream, start, Direction::Forwards, missing).await?;
+            let read = page.commits.into_iter();
+            let read = read.flat_map(|commit| Occurrence::of_commit(stream, commit, Direction::Forwards));
+            // The store reads whole commits. What was appended since the head was read is not shown: the answer is the
+            // history up to its head.
+            events.extend(read.filter(|found| (from..=head.version()).contains(&found.event.version)));
+            next = page.next;
+        }
+        events.truncate(limit);
+        let behind = events.last().map(|last| last.event.version + 1);
+        let next_from = behind.filter(|next| *next <= head.version());
+        Ok(HistoryPage { head, events, next_from })
+    }
+
+    /// The end of a stream that is there.
+    pub(super) async fn existing(&self, stream: &StreamId) -> Result<Head, AuditError> {
+        let (head, _) = self.store.head(stream, Consistency::Strong).await?;
+        if head.version() == 0 { Err(AuditError::NoStream(stream.clone())) } else { Ok(head) }
+    }
+}
+
+impl HistoryPage {
+    fn shown(&self) -> History {
+        let head = StreamHead { version: self.head.version(), hash: self.head.hash().to_string() };
+        let events = self.events.iter().map(Occurrence::audited).collect();
+        History { stream: self.head.stream().to_string(), head, events, next_from: self.next_from }
+    }
+}
+
+impl Serialize for HistoryPage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.shown().serialize(serializer)
+    }
+}

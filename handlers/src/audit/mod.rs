@@ -1,0 +1,110 @@
+//! The questions that the audit trail answers, for the API and the command line alike.
+//!
+//! | module | what it answers |
+//! |---|---|
+//! | [`reading`] | who reads what: recorded before anything is answered |
+//! | [`history`] | what happened in a stream, event by event |
+//! | [`search`] | events of a stream, or of the whole store, by who, what, why and when |
+//! | [`export`] | the same as a file, in bounded memory |
+//! | [`trace`] | the tree of causes of a correlation id |
+//! | [`replay`] | the state of a stream as of a version or a time, as its read model showed it |
+//! | [`difference`] | what changed between two of those, field by field |
+
+mod cursor;
+mod difference;
+mod export;
+mod filter;
+mod format;
+mod gather;
+mod history;
+mod occurrence;
+mod reading;
+mod replay;
+mod search;
+mod trace;
+mod tree;
+mod values;
+
+pub use cursor::{Cursor, ForeignCursor};
+pub use difference::{Change, Difference, End, Span, UnfitSpan};
+pub use export::{Chunk, Export};
+pub use filter::{BackwardPeriod, Filter, Period};
+pub use format::Format;
+pub use history::HistoryPage;
+pub use occurrence::Occurrence;
+pub use reading::{AuditTrail, Call, NotRecorded, OpenTrail, Reader};
+pub use replay::{Moment, StateAt};
+pub use search::{FoundPage, Search};
+pub use trace::{Trace, TracedCommand, TracedEvent};
+
+use chrono::{DateTime, Utc};
+use eventstore::{Fault, Id, ReadError, StreamId, time_text};
+use projections::{FoldError, TableError};
+
+/// Why a question to the audit trail has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// Nothing was ever appended to the stream.
+    #[error("there is no stream {0}")]
+    NoStream(StreamId),
+    /// The index knows no commit with the correlation id. It follows the store within moments.
+    #[error("nothing is recorded with correlation id {0}")]
+    NoCorrelation(Id),
+    /// No read model has a row for each stream of that category, so that there is no state to show.
+    #[error("no read model follows the streams of category {0:?}, so that they have no state to show")]
+    NoReadModel(String),
+    /// The stream began later.
+    #[error("stream {stream} begins at {}, later than {}", time_text(*begins), time_text(*asked))]
+    NotYet {
+        /// The stream.
+        stream: StreamId,
+        /// The time that was asked for.
+        asked: DateTime<Utc>,
+        /// When the first commit was taken.
+        begins: DateTime<Utc>,
+    },
+    /// The stream is shorter.
+    #[error("stream {stream} is at version {head}, not yet at {asked}")]
+    Beyond {
+        /// The stream.
+        stream: StreamId,
+        /// The version that was asked for.
+        asked: u64,
+        /// Where the stream is.
+        head: u64,
+    },
+    /// A fold cannot apply an event.
+    #[error("event {version} of stream {stream} cannot be applied")]
+    Fold {
+        /// The stream.
+        stream: StreamId,
+        /// The event's version.
+        version: u64,
+        /// Why.
+        #[source]
+        source: FoldError,
+    },
+    /// The index knows a commit that is no longer in its stream: somebody has taken it away.
+    #[error("stream {stream} has no commit at version {version} any more, though there was one")]
+    Gone {
+        /// The stream.
+        stream: StreamId,
+        /// The version of its first event.
+        version: u64,
+    },
+    /// An event cannot be written as a line.
+    #[error("an event cannot be written as a line")]
+    Format(#[source] std::io::Error),
+    /// The index did not answer.
+    #[error(transparent)]
+    Index(#[from] TableError),
+    /// The store did not answer, or a stream is not what was written.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<Fault> for AuditError {
+    fn from(fault: Fault) -> Self {
+        Self::Read(fault.into())
+    }
+}

@@ -1,0 +1,233 @@
+//! Events by actor, type, command, correlation and time: of one stream, or over the whole store by its index.
+
+use super::cursor::{Cut, Place};
+use super::{AuditError, Cursor, Filter, ForeignCursor, Occurrence, OpenTrail};
+use crate::http::FoundEvents;
+use chrono::{DateTime, Utc};
+use eventstore::{Commit, Direction, StreamId};
+use projections::audit::{AuditCursor, AuditPage, AuditSearch, Found};
+use serde::{Serialize, Serializer};
+
+/// The most pages, of a stream or of the index, that one answer looks through.
+const MAX_PAGES: u32 = 10;
+/// The events of a stream that are read at once.
+const PAGE_EVENTS: u32 = 500;
+/// The most commits that are read at once; an item of the store has at most 400 KB.
+const PAGE_COMMITS: usize = 100;
+
+/// A search for events.
+#[derive(Debug, Clone)]
+pub struct Search {
+    stream: Option<StreamId>,
+    filter: Filter,
+    direction: Direction,
+    cursor: Option<Cursor>,
+}
+
+/// A page of the events that were found. It serialises as the API shows it.
+#[derive(Debug, Clone)]
+pub struct FoundPage {
+    /// The events, in the order that was asked for.
+    pub events: Vec<Occurrence>,
+    /// Where to go on. There may be one on a page with fewer events than asked for, even with none.
+    pub next: Option<Cursor>,
+}
+
+impl Search {
+    /// A search in one stream, or over the whole store, from the cursor on.
+    ///
+    /// # Errors
+    /// [`ForeignCursor`] where the cursor is one of the other kind of search.
+    pub fn new(
+        stream: Option<StreamId>,
+        filter: Filter,
+        direction: Direction,
+        cursor: Option<Cursor>,
+    ) -> Result<Self, ForeignCursor> {
+        let fits = match &cursor {
+            None => true,
+            Some(Cursor(Place::Stream { .. })) => stream.is_some(),
+            Some(Cursor(Place::Index { .. })) => stream.is_none(),
+        };
+        if fits { Ok(Self { stream, filter, direction, cursor }) } else { Err(ForeignCursor) }
+    }
+
+    /// The events of a stream from that version on, the oldest first.
+    pub fn of_stream(stream: StreamId, from: u64) -> Self {
+        let cursor = Some(Cursor::in_stream(from));
+        Self { stream: Some(stream), filter: Filter::default(), direction: Direction::Forwards, cursor }
+    }
+
+    /// The stream that is searched; none for the whole store.
+    pub fn stream(&self) -> Option<&StreamId> {
+        self.stream.as_ref()
+    }
+
+    /// The same, but for nothing recorded then or later.
+    pub(super) fn until(mut self, end: DateTime<Utc>) -> Self {
+        self.filter.period = self.filter.period.until(end);
+        self
+    }
+
+    /// Goes on where a page ended.
+    pub(super) fn go_on(&mut self, next: Option<Cursor>) {
+        self.cursor = next;
+    }
+}
+
+impl OpenTrail {
+    /// At most `limit` events that fit, and where to go on.
+    ///
+    /// A stream is read itself. Over the whole store the index finds commits, moments after they were taken; what they say
+    /// is read from their streams.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub async fn search(&self, search: &Search, limit: usize) -> Result<FoundPage, AuditError> {
+        match &search.stream {
+            Some(stream) => {
+                let head = self.existing(stream).await?.version();
+                self.search_stream(search, stream, head, limit).await
+            }
+            None => self.search_index(search, limit).await,
+        }
+    }
+}
+
+impl OpenTrail {
+    /// Searches the stream up to its version `head`.
+    pub(super) async fn search_stream(
+        &self,
+        search: &Search,
+        stream: &StreamId,
+        head: u64,
+        limit: usize,
+    ) -> Result<FoundPage, AuditError> {
+        let (mut events, mut next) = (Vec::new(), Some(search.first_version(head)));
+        for _ in 0..MAX_PAGES {
+            let Some(start) = next.filter(|version| *version <= head) else { break };
+            let page = self.store.read(stream, start, search.direction, PAGE_EVENTS).await?;
+            for found in page.commits.into_iter().flat_map(|commit| search.fitting(stream, commit)) {
+                let version = found.event.version;
+                // Pages consist of whole commits: what lies before the start was on an earlier page.
+                if version > head || search.is_before(version, start) {
+                    continue;
+                }
+                events.push(found);
+                if events.len() == limit {
+                    let behind = search.behind(version).filter(|version| *version <= head);
+                    return Ok(FoundPage { events, next: behind.map(Cursor::in_stream) });
+                }
+            }
+            next = page.next;
+        }
+        let next = next.filter(|version| *version <= head);
+        Ok(FoundPage { events, next: next.map(Cursor::in_stream) })
+    }
+
+    /// Searches the whole store.
+    pub(super) async fn search_index(&self, search: &Search, limit: usize) -> Result<FoundPage, AuditError> {
+        let (mut after, cut) = search.place();
+        let mut events: Vec<Occurrence> = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let wanted = limit.saturating_sub(events.len()).clamp(1, PAGE_COMMITS);
+            let AuditPage { found, next } = self.find(&search.of_commits(after, wanted)).await?;
+            let commits = self.gather(&found).await?;
+            for (entry, (stream, commit)) in found.iter().zip(commits) {
+                for event in search.fitting(&stream, commit).into_iter().filter(|found| search.is_unseen(found, cut)) {
+                    if events.len() == limit {
+                        return Ok(search.cut_before(entry, events));
+                    }
+                    events.push(event);
+                }
+            }
+            after = next;
+            if after.is_none() || events.len() == limit {
+                break;
+            }
+        }
+        Ok(FoundPage { events, next: after.map(|after| Cursor(Place::Index { after, cut: None })) })
+    }
+
+    /// Asks the index.
+    pub(super) async fn find(&self, search: &AuditSearch) -> Result<AuditPage, AuditError> {
+        // Boxed, because futures within futures have a limit to their depth.
+        Ok(Box::pin(self.projector.audit_search(search)).await?)
+    }
+}
+
+impl Search {
+    /// Where a stream is read from.
+    fn first_version(&self, head: u64) -> u64 {
+        match (&self.cursor, self.direction) {
+            (Some(Cursor(Place::Stream { version })), _) => *version,
+            (None | Some(Cursor(Place::Index { .. })), Direction::Forwards) => 1,
+            (None | Some(Cursor(Place::Index { .. })), Direction::Backwards) => head,
+        }
+    }
+
+    /// Where the index is asked from, and the commit of which a part was shown.
+    fn place(&self) -> (Option<AuditCursor>, Option<&Cut>) {
+        match &self.cursor {
+            Some(Cursor(Place::Index { after, cut })) => (Some(after.clone()), cut.as_ref()),
+            None | Some(Cursor(Place::Stream { .. })) => (None, None),
+        }
+    }
+
+    fn of_commits(&self, after: Option<AuditCursor>, limit: usize) -> AuditSearch {
+        let Filter { actor, event_type, command, correlation, period } = self.filter.clone();
+        let event_type = event_type.map(String::from);
+        let (from, to, direction) = (period.from(), period.to(), self.direction);
+        AuditSearch { actor, event_type, command, correlation, from, to, direction, limit, after }
+    }
+
+    /// The events of a commit that fit, in the order of the search.
+    fn fitting(&self, stream: &StreamId, commit: Commit) -> Vec<Occurrence> {
+        let mut events = Occurrence::of_commit(stream, commit, self.direction);
+        events.retain(|found| self.filter.fits(&found.commit, &found.event));
+        events
+    }
+
+    fn is_before(&self, version: u64, other: u64) -> bool {
+        match self.direction {
+            Direction::Forwards => version < other,
+            Direction::Backwards => version > other,
+        }
+    }
+
+    fn behind(&self, version: u64) -> Option<u64> {
+        match self.direction {
+            Direction::Forwards => Some(version + 1),
+            Direction::Backwards => version.checked_sub(1).filter(|version| *version > 0),
+        }
+    }
+
+    /// Whether the event was not on an earlier page with another part of its commit.
+    fn is_unseen(&self, found: &Occurrence, cut: Option<&Cut>) -> bool {
+        let holds_cut = |cut: &&Cut| {
+            cut.stream == found.stream && (found.commit.version..=found.commit.last_version()).contains(&cut.version)
+        };
+        cut.filter(holds_cut).is_none_or(|cut| self.is_before(cut.version, found.event.version))
+    }
+
+    /// A full page. The next one begins with the commit of the entry, of which a part may be on this one.
+    fn cut_before(&self, entry: &Found, events: Vec<Occurrence>) -> FoundPage {
+        let is_of_entry = |last: &&Occurrence| last.stream == entry.stream && last.commit.version == entry.version;
+        let last = events.last().filter(is_of_entry);
+        let cut = last.map(|last| Cut { stream: last.stream.clone(), version: last.event.version });
+        // Commits of the stream and time that were shown lie at this place or on its other side.
+        let version = match self.direction {
+            Direction::Forwards => entry.version.saturating_sub(1),
+            Direction::Backwards => entry.version + 1,
+        };
+        let after = AuditCursor::of(entry.recorded_at, &entry.stream, version);
+        FoundPage { events, next: Some(Cursor(Place::Index { after, cut })) }
+    }
+}
+
+impl Serialize for FoundPage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let events = self.events.iter().map(Occurrence::found).collect();
+        FoundEvents { events, next_cursor: self.next.as_ref().map(Cursor::to_string) }.serialize(serializer)
+    }
+}

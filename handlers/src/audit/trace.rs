@@ -1,0 +1,131 @@
+//! The tree of causes: command, its events, the commands that they caused, and so on.
+
+use super::{AuditError, OpenTrail, tree};
+use eventstore::{Commit, Direction, Id, StreamId};
+use projections::audit::{AuditSearch, Found};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// The most commits of a trace.
+const MAX_COMMITS: usize = 1_000;
+/// No more commits are read behind so many bytes of data.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// The most commits that are read at once.
+const PAGE_COMMITS: usize = 100;
+/// The most pages of the index that are asked for.
+const MAX_PAGES: u32 = 10;
+
+/// Everything that has a correlation id, as a tree of causes.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Trace {
+    /// The correlation id: the business process.
+    pub correlation_id: String,
+    /// How many commands are shown.
+    pub commits: u64,
+    /// Whether there are more, later ones.
+    pub truncated: bool,
+    /// The commands that nothing here has caused, the oldest first. A chain of causes of more than 20 commands goes on as a
+    /// root of its own, which tells its cause.
+    pub roots: Vec<TracedCommand>,
+}
+
+/// A command with what came of it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct TracedCommand {
+    /// The stream that it addressed.
+    pub stream: String,
+    /// The version of its first event.
+    pub version: u64,
+    /// The command's id.
+    pub command_id: String,
+    /// Who gave it.
+    pub actor: String,
+    /// When it was recorded, RFC 3339.
+    pub recorded_at: String,
+    /// What caused it, such as `order-6f0f…:1`: the event's stream and version.
+    pub caused_by: Option<String>,
+    /// Its events.
+    #[schema(no_recursion)]
+    pub events: Vec<TracedEvent>,
+}
+
+/// An event with the commands that it caused.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct TracedEvent {
+    /// Its place in the stream.
+    pub version: u64,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// The version of the shape of `data`.
+    pub schema: u32,
+    /// The facts.
+    #[schema(value_type = Object)]
+    pub data: Box<RawValue>,
+    /// The commands that it caused, the oldest first.
+    #[schema(no_recursion)]
+    pub commands: Vec<TracedCommand>,
+}
+
+impl OpenTrail {
+    /// The tree of causes of everything with that correlation id: at most 1,000 commits, the oldest of them.
+    ///
+    /// # Errors
+    /// [`AuditError`]; [`AuditError::NoCorrelation`] where nothing has it.
+    pub async fn trace(&self, correlation: &Id) -> Result<Trace, AuditError> {
+        let (mut found, more) = self.correlated(correlation).await?;
+        found.truncate(MAX_COMMITS);
+        let (mut commits, mut bytes) = (Vec::new(), 0);
+        for page in found.chunks(PAGE_COMMITS) {
+            if bytes >= MAX_BYTES {
+                break;
+            }
+            let read = self.gather(page).await?;
+            bytes += read.iter().map(|(_, commit)| data_bytes(commit)).sum::<usize>();
+            commits.extend(read);
+        }
+        if commits.is_empty() {
+            return Err(AuditError::NoCorrelation(correlation.clone()));
+        }
+        Ok(Trace {
+            correlation_id: correlation.to_string(),
+            commits: u64::try_from(commits.len()).unwrap_or(u64::MAX),
+            truncated: more || commits.len() < found.len(),
+            roots: tree::grow(&commits),
+        })
+    }
+
+    /// The correlation id of the stream's first commit.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub async fn correlation_of(&self, stream: &StreamId) -> Result<Id, AuditError> {
+        let page = self.store.read(stream, 1, Direction::Forwards, 1).await?;
+        let first = page.commits.into_iter().next().ok_or_else(|| AuditError::NoStream(stream.clone()))?;
+        Ok(first.envelope.correlation_id)
+    }
+
+    /// What the index knows of the correlation id, the oldest first, and whether there is more than a trace shows.
+    async fn correlated(&self, correlation: &Id) -> Result<(Vec<Found>, bool), AuditError> {
+        let mut found = Vec::new();
+        let mut search = AuditSearch {
+            correlation: Some(correlation.clone()),
+            ..AuditSearch::all(Direction::Forwards, MAX_COMMITS)
+        };
+        for _ in 0..MAX_PAGES {
+            let page = self.find(&search).await?;
+            found.extend(page.found);
+            search.after = page.next;
+            if search.after.is_none() || found.len() > MAX_COMMITS {
+                break;
+            }
+        }
+        let more = search.after.is_some() || found.len() > MAX_COMMITS;
+        Ok((found, more))
+    }
+}
+
+fn data_bytes(commit: &Commit) -> usize {
+    commit.events.iter().map(|event| event.body.data.get().len()).sum()
+}

@@ -1,0 +1,83 @@
+//! A stream: its history, and whether it is what was written.
+
+use super::export::{Answer, Limit};
+use super::parse_stream;
+use crate::audit::{AuditError, Call, HistoryPage, Search};
+use crate::http::Shared;
+use crate::http::extract::{By, Segment};
+use crate::http::params::Params;
+use crate::http::problem::Problem;
+use crate::http::schema::{BrokenAt, Failures, History, StreamHead, VerifyAnswer};
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use eventstore::MAX_VERSION;
+use utoipa::IntoParams;
+
+/// Which part of a history.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes parameters")]
+struct Part {
+    /// The first version, from 1.
+    #[param(minimum = 1)]
+    from: Option<u64>,
+    /// How many events at most: 1 to 500, and 100 if nothing is said. For a file any number, and all if nothing is said.
+    #[param(minimum = 1)]
+    limit: Option<u64>,
+}
+
+/// The history of a stream, oldest event first: a page of it, or as a file what the Accept header asks for.
+#[utoipa::path(get, path = "/audit/streams/{stream}", tag = "audit",
+    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name"), Part),
+    responses((status = 200, description = "A page of the history; or all of it as a file, a line an event", content(
+        (History = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"))), Failures))]
+pub(crate) async fn history(
+    State(api): Shared,
+    By(reader): By,
+    answer: Answer,
+    Segment(stream): Segment,
+    params: Params,
+) -> Result<Response, Problem> {
+    let stream = parse_stream(&stream)?;
+    let params = params.only(&["from", "limit"])?;
+    let from = params.number("from", 1..=MAX_VERSION)?.unwrap_or(1);
+    let about = params.given([("stream", stream.as_str())]);
+    match answer.limit(&params)? {
+        Limit::Page(limit) => {
+            let trail = api.audit.open(&reader, Call::History, about).await?;
+            let page: HistoryPage = trail.history(&stream, from, limit).await?;
+            Ok(Json(page).into_response())
+        }
+        Limit::File(format, limit) => {
+            let trail = api.audit.open(&reader, Call::Export, format.named(about)).await?;
+            super::export::file(trail.export(Search::of_stream(stream, from), limit, format).await?, format).await
+        }
+    }
+}
+
+/// Walks the stream's chain from the first commit to the last.
+#[utoipa::path(get, path = "/audit/streams/{stream}/verify", tag = "audit",
+    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name")),
+    responses((status = 200, description = "Whether every commit fits; if not, the first that does not", body = VerifyAnswer), Failures))]
+pub(crate) async fn verify(
+    State(api): Shared,
+    By(reader): By,
+    Segment(stream): Segment,
+    params: Params,
+) -> Result<Json<VerifyAnswer>, Problem> {
+    let params = params.only(&[])?;
+    let stream = parse_stream(&stream)?;
+    let trail = api.audit.open(&reader, Call::Verify, params.given([("stream", stream.as_str())])).await?;
+    let walk = trail.store().verify(&stream).await?;
+    if walk.commits == 0 && walk.verified() {
+        return Err(AuditError::NoStream(stream).into());
+    }
+    Ok(Json(VerifyAnswer {
+        stream: stream.to_string(),
+        verified: walk.verified(),
+        commits: walk.commits,
+        head: StreamHead { version: walk.version(), hash: walk.hash().to_string() },
+        broken_at: walk.broken_at.map(|broken| BrokenAt { version: broken.version, reason: broken.damage.to_string() }),
+    }))
+}

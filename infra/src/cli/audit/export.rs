@@ -1,0 +1,129 @@
+//! `ledgerfold audit export`.
+
+use super::filters::{Filters, Order};
+use super::output::{Ended, Output};
+use super::{AskerBesideActor, Question, failed, wrong_use};
+use crate::cli::Common;
+use crate::cli::dev;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::table;
+use handlers::audit::{Call, Format, OpenTrail, Search};
+use serde_json::json;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Export {
+    #[command(flatten)]
+    filters: Filters,
+    /// Oldest or newest first.
+    #[arg(long, value_enum, default_value = "asc")]
+    order: Order,
+    /// How many events at most; all if nothing is said.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// JSON lines, or CSV. In CSV an apostrophe stands before a cell that a spreadsheet would take for a formula.
+    #[arg(long, value_enum, default_value = "jsonl")]
+    format: Written,
+    /// The file, which appears when it is complete; standard output if none is named.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    asker: AskerBesideActor,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Written {
+    /// One JSON object a line.
+    Jsonl,
+    /// With a header row; the data are JSON in the last column.
+    Csv,
+}
+
+impl Written {
+    fn format(self) -> Format {
+        match self {
+            Self::Jsonl => Format::JsonLines,
+            Self::Csv => Format::Csv,
+        }
+    }
+}
+
+impl Export {
+    pub(super) async fn run(&self) -> Result<Exit, Failure> {
+        let search = self.filters.search(self.order, None).unwrap_or_else(wrong_use);
+        let mut about = self.filters.about();
+        about.push(("order", Some(self.order.as_str().to_owned())));
+        about.push(("limit", self.limit.map(|limit| limit.to_string())));
+        about.push(("format", Some(self.format.format().as_str().to_owned())));
+        let asker = self.asker.asker.as_ref();
+        let question = Question { common: &self.common, asker, call: Call::Export, about };
+        question.ask(async |trail| Box::pin(self.answer(&trail, search)).await).await
+    }
+
+    async fn answer(&self, trail: &OpenTrail, search: Search) -> Result<Exit, Failure> {
+        let interrupted = dev::ended()?;
+        let output = Output::open(self.output.as_deref())?;
+        let mut events = 0;
+        let written = tokio::select! {
+            written = self.transfer(trail, search, &output, &mut events) => written,
+            () = interrupted => Err(Failure::new(format!("the export was interrupted after {events} events"), self.left_behind())),
+        };
+        table::progress("");
+        if let Err(failure) = written {
+            output.abandon().await;
+            return Err(failure);
+        }
+        let name = output.name().to_owned();
+        match output.finish().await? {
+            Ended::Whole => self.told(&name, events),
+            Ended::ReaderGone => Ok(Exit::Done),
+            Ended::Abandoned => Err(Failure::new(format!("{name} cannot be written"), self.left_behind())),
+        }
+    }
+
+    /// Moves events until there are none, or nobody wants more.
+    async fn transfer(
+        &self,
+        trail: &OpenTrail,
+        search: Search,
+        output: &Output,
+        events: &mut u64,
+    ) -> Result<(), Failure> {
+        let broke_off = |error| Failure::new(format!("the export broke off, and {}", self.left_behind()), error);
+        let mut export = trail.export(search, self.limit, self.format.format()).await.map_err(failed)?;
+        while let Some(chunk) = export.next().await.map_err(broke_off)? {
+            *events += chunk.events;
+            if !output.write(chunk.bytes).await {
+                break;
+            }
+            // On one terminal, lines and progress would run into each other.
+            if self.output.is_some() || !std::io::stdout().is_terminal() {
+                table::progress(&format!("{events} events"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What an export leaves that did not come to its end.
+    fn left_behind(&self) -> String {
+        match &self.output {
+            Some(path) => format!("{} was not written", path.display()),
+            None => "what is on standard output is incomplete".to_owned(),
+        }
+    }
+
+    /// What came into the file. On standard output nothing but events is wanted.
+    fn told(&self, name: &str, events: u64) -> Result<Exit, Failure> {
+        match (&self.output, self.common.json) {
+            (None, _) => {}
+            (Some(_), true) => {
+                table::json(&json!({"output": name, "format": self.format.format().as_str(), "events": events}))?;
+            }
+            (Some(_), false) => table::line(&format!("{events} events in {name}"))?,
+        }
+        Ok(Exit::Done)
+    }
+}

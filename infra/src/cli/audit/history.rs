@@ -1,0 +1,64 @@
+//! `ledgerfold audit history`.
+
+use super::{Asker, Question, failed};
+use crate::cli::Common;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::table;
+use eventstore::{StreamId, time_text};
+use handlers::audit::{Call, Occurrence, OpenTrail};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct History {
+    /// The stream, such as order-6f0f… or stock-9780306406157.
+    stream: StreamId,
+    /// The first version to show.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    from: u64,
+    /// How many events to show at most.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    #[command(flatten)]
+    asker: Asker,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl History {
+    pub(super) async fn run(&self) -> Result<Exit, Failure> {
+        let about = vec![
+            ("stream", Some(self.stream.to_string())),
+            ("from", Some(self.from.to_string())),
+            ("limit", Some(self.limit.to_string())),
+        ];
+        let asker = self.asker.asker.as_ref();
+        let question = Question { common: &self.common, asker, call: Call::History, about };
+        question.ask(async |trail| self.answer(&trail).await).await
+    }
+
+    async fn answer(&self, trail: &OpenTrail) -> Result<Exit, Failure> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let page = trail.history(&self.stream, self.from, limit).await.map_err(failed)?;
+        if self.common.json {
+            table::json(&page)?;
+            return Ok(Exit::Done);
+        }
+        let shown: Vec<_> = page.events.iter().map(row).collect();
+        table::rows(["VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
+        if let Some(next) = page.next_from {
+            table::line(&format!("… up to version {}; go on with --from {next}", page.head.version()))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// An event as a row of a table: version, time, actor, command, type and data.
+pub(super) fn row(Occurrence { commit, event, .. }: &Occurrence) -> [String; 6] {
+    [
+        event.version.to_string(),
+        time_text(commit.recorded_at),
+        commit.envelope.actor.to_string(),
+        commit.envelope.command_id.to_string(),
+        event.body.event_type.clone(),
+        event.body.data.get().to_owned(),
+    ]
+}

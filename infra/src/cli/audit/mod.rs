@@ -1,0 +1,136 @@
+//! `ledgerfold audit`: questions about the past. Whoever asks is recorded before the answer.
+
+mod export;
+mod filters;
+mod history;
+mod output;
+mod search;
+mod states;
+mod trace;
+mod verify;
+
+use super::Common;
+use super::failure::{Exit, Failure};
+use super::target::Target;
+use crate::resources;
+use clap::error::ErrorKind;
+use eventstore::Id;
+use handlers::audit::{AuditError, Call, OpenTrail, Reader};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+/// Questions about the past.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Audit {
+    /// Show what happened in a stream: version, time, actor, command, event and its data.
+    #[command(
+        after_help = "Examples:\n  ledgerfold audit history order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e\n  ledgerfold audit history stock-9780306406157 --from 100 --limit 20 --json"
+    )]
+    History(history::History),
+    /// Walk the hash chain of a stream, or of all, and name the first commit that does not fit. Exit 1 if there is one.
+    #[command(
+        after_help = "Examples:\n  ledgerfold audit verify order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e\n  ledgerfold audit verify --all --data .ledgerfold --json"
+    )]
+    Verify(verify::Verify),
+    /// Find events by actor, type, command, correlation and time, in all streams or in one.
+    #[command(
+        after_help = "Examples:\n  ledgerfold audit search --actor ann --from 2026-11-22T00:00:00Z\n  ledgerfold audit search --type OrderCancelled --order asc --limit 20 --json"
+    )]
+    Search(Box<search::Search>),
+    /// Draw the tree of causes of a business process: its commands, their events, the commands that these caused, and so on.
+    #[command(
+        after_help = "Examples:\n  ledgerfold audit trace 0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10\n  ledgerfold audit trace --stream order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e"
+    )]
+    Trace(trace::Trace),
+    /// Show the state of a stream as of a version or a time, as its read model showed it.
+    #[command(
+        after_help = "Examples:\n  ledgerfold audit at order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e --version 2\n  ledgerfold audit at stock-9780306406157 --time 2026-11-22T10:00:00Z --json"
+    )]
+    At(states::At),
+    /// Show what changed in a stream between two versions or times, field by field.
+    #[command(
+        after_help = "Examples:\n  ledgerfold audit diff order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e --from 1 --to 3\n  ledgerfold audit diff stock-9780306406157 --from-time 2026-11-22T00:00:00Z"
+    )]
+    Diff(Box<states::Diff>),
+    /// Write events to a file or to standard output: all that fit, the oldest first.
+    #[command(
+        after_help = "Examples:\n  ledgerfold audit export --output events.jsonl\n  ledgerfold audit export --stream stock-9780306406157 --format csv > stock.csv"
+    )]
+    Export(Box<export::Export>),
+}
+
+impl Audit {
+    pub(super) async fn run(self) -> Result<Exit, Failure> {
+        match self {
+            Self::History(question) => question.run().await,
+            Self::Verify(question) => question.run().await,
+            Self::Search(question) => question.run().await,
+            Self::Trace(question) => question.run().await,
+            Self::At(question) => question.run().await,
+            Self::Diff(question) => question.run().await,
+            Self::Export(question) => question.run().await,
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, clap::Args)]
+struct Asker {
+    /// Who asks: recorded with the question; operator:$USER if nothing is said.
+    #[arg(long = "as", visible_alias = "actor", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = id)]
+    asker: Option<Id>,
+}
+
+/// Who asks, where `--actor` says whose events are meant.
+#[derive(Debug, clap::Args)]
+struct AskerBesideActor {
+    /// Who asks: recorded with the question; operator:$USER if nothing is said.
+    #[arg(long = "as", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = id)]
+    asker: Option<Id>,
+}
+
+/// A question that was checked, to the system that the options name.
+struct Question<'a> {
+    common: &'a Common,
+    asker: Option<&'a Id>,
+    call: Call,
+    about: Vec<(&'static str, Option<String>)>,
+}
+
+impl Question<'_> {
+    /// Records the question, and has it answered.
+    async fn ask(self, answer: impl AsyncFnOnce(OpenTrail) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+        let reader = Reader { actor: actor(self.asker)?, correlation_id: None, trace_parent: None };
+        let given = self.about.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let about: BTreeMap<String, String> = given.collect();
+        let target = Target::open(self.common).await?;
+        let trail = resources::audit_trail(&target.clients, &target.names);
+        // Boxed, because futures within futures have a limit to their depth.
+        let ended = match Box::pin(trail.open(&reader, self.call, about)).await {
+            Ok(trail) => Box::pin(answer(trail)).await,
+            Err(error) => Err(Failure::from_error(&error)),
+        };
+        target.close().await;
+        ended
+    }
+}
+
+/// Who asks: who says so, or the user of the machine.
+fn actor(asker: Option<&Id>) -> Result<Id, Failure> {
+    let user = || std::env::var("USER").ok().and_then(|user| Id::new(format!("operator:{user}")).ok());
+    let unknown = || Id::new("operator:unknown").map_err(|error| Failure::from_error(&error));
+    asker.cloned().or_else(user).map_or_else(unknown, Ok)
+}
+
+fn id(text: &str) -> Result<Id, eventstore::InvalidId> {
+    Id::new(text)
+}
+
+/// Ends the program: options that do not fit together are told as every wrong use is. Nothing is open yet.
+fn wrong_use<T>(rule: impl Display) -> T {
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{rule}\n")).exit()
+}
+
+fn failed(error: AuditError) -> Failure {
+    Failure::from_error(&error)
+}

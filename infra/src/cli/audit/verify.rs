@@ -1,0 +1,121 @@
+//! `ledgerfold audit verify`.
+
+use super::{Asker, Question};
+use crate::cli::Common;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::table;
+use eventstore::{Damaged, EventStore, StreamId, Streams, Verification};
+use futures::{StreamExt, TryStreamExt};
+use handlers::audit::Call;
+use serde_json::json;
+
+/// How many streams are verified at once.
+const CONCURRENT_STREAMS: usize = 8;
+/// How many parts of the table are read at once to find the streams.
+const SEGMENTS: u32 = 4;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Verify {
+    /// The stream.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    stream: Option<StreamId>,
+    /// Every stream there is.
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    asker: Asker,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Verify {
+    pub(super) async fn run(&self) -> Result<Exit, Failure> {
+        let about = vec![
+            ("stream", self.stream.as_ref().map(StreamId::to_string)),
+            ("all", self.all.then(|| true.to_string())),
+        ];
+        let asker = self.asker.asker.as_ref();
+        let question = Question { common: &self.common, asker, call: Call::Verify, about };
+        // The record of this question is there before the walk, and so is one of the commits that are verified.
+        let walk = async |trail: handlers::audit::OpenTrail| match &self.stream {
+            Some(stream) => self.one(trail.store(), stream).await,
+            None => self.every(trail.store()).await,
+        };
+        question.ask(walk).await
+    }
+
+    async fn one(&self, store: &EventStore, stream: &StreamId) -> Result<Exit, Failure> {
+        let walk = verify(store, stream).await?;
+        if walk.commits == 0 && walk.verified() {
+            return Err(Failure::new(format!("there is no stream {stream}"), "nothing was ever appended to it"));
+        }
+        match self.common.json {
+            true => table::json(&report(&walk))?,
+            false => table::line(&verdict(&walk))?,
+        }
+        Ok(table::answer(walk.verified()))
+    }
+
+    async fn every(&self, store: &EventStore) -> Result<Exit, Failure> {
+        let found = store.streams(SEGMENTS, |items| table::progress(&format!("{items} commits found"))).await;
+        let Streams { names, foreign } = found.map_err(|error| Failure::new("the streams cannot be listed", error))?;
+        let all = names.len();
+        let walks = futures::stream::iter(&names).map(|stream| verify(store, stream));
+        let (mut commits, mut done, mut broken) = (0, 0, Vec::new());
+        let mut walks = walks.buffered(CONCURRENT_STREAMS);
+        while let Some(walk) = walks.try_next().await? {
+            (commits, done) = (commits + walk.commits, done + 1);
+            if done % 100 == 0 || done == all {
+                table::progress(&format!("{done} of {all} streams verified"));
+            }
+            if !walk.verified() {
+                broken.push(walk);
+            }
+        }
+        table::progress("");
+        let verified = broken.is_empty() && foreign.is_empty();
+        if self.common.json {
+            let broken: Vec<_> = broken.iter().map(report).collect();
+            let foreign: Vec<_> = foreign.iter().map(foreign_report).collect();
+            let streams =
+                json!({"streams": all, "commits": commits, "verified": verified, "broken": broken, "foreign": foreign});
+            table::json(&streams)?;
+        } else {
+            broken.iter().try_for_each(|walk| table::line(&verdict(walk)))?;
+            foreign.iter().try_for_each(|item| table::line(&format!("FOREIGN item: {item}")))?;
+            let (broken, foreign) = (broken.len(), foreign.len());
+            table::line(&format!(
+                "streams: {all}, commits that fit: {commits}, broken streams: {broken}, foreign items: {foreign}"
+            ))?;
+        }
+        Ok(table::answer(verified))
+    }
+}
+
+fn foreign_report(item: &Damaged) -> serde_json::Value {
+    json!({"stream": item.stream, "version": item.version, "reason": item.damage.to_string()})
+}
+
+async fn verify(store: &EventStore, stream: &StreamId) -> Result<Verification, Failure> {
+    store.verify(stream).await.map_err(|error| Failure::new(format!("{stream} cannot be read"), error))
+}
+
+fn report(walk: &Verification) -> serde_json::Value {
+    let broken =
+        walk.broken_at.as_ref().map(|broken| json!({"version": broken.version, "reason": broken.damage.to_string()}));
+    json!({
+        "stream": walk.stream,
+        "verified": walk.verified(),
+        "commits": walk.commits,
+        "head": {"version": walk.version(), "hash": walk.hash()},
+        "broken_at": broken,
+    })
+}
+
+fn verdict(walk: &Verification) -> String {
+    let Verification { stream, commits, broken_at, .. } = walk;
+    match broken_at {
+        None => format!("{stream} is what was written: {commits} commits, head {} {}", walk.version(), walk.hash()),
+        Some(broken) => format!("{stream} is BROKEN at version {}: {}", broken.version, broken.damage),
+    }
+}

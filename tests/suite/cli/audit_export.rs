@@ -1,0 +1,197 @@
+//! `ledgerfold audit export`: a file that is whole, or none.
+
+use super::audit::{eventually, indexed};
+use super::operate::Running;
+use super::{DEADLINE, client, ended, receive};
+use crate::api::seed::receive_many;
+use crate::program::ledgerfold;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+
+const ISBN: &str = "9780306406157";
+const STREAM: &str = "stock-9780306406157";
+const EVENTS: usize = 5_200;
+
+fn export<const N: usize>(system: &Running, arguments: [&str; N]) -> Command {
+    let mut command = ledgerfold(["audit", "export"]);
+    command.args(arguments).envs(system.exports.iter().cloned());
+    command
+}
+
+/// Everything in a folder, by name.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+async fn api_lines(system: &Running) -> String {
+    let request = client().get(format!("{}/audit/streams/{STREAM}", system.dev.url));
+    let answer = request.header("Accept", "application/x-ndjson").send().await.unwrap();
+    answer.text().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_file_and_standard_output_hold_what_the_api_gives() {
+    let system = Running::start().await;
+    receive_many(&system.exports, ISBN, EVENTS).await;
+    let folder = TempDir::new().unwrap();
+    let (lines, csv) = (folder.path().join("events.jsonl"), folder.path().join("events.csv"));
+    std::fs::write(&lines, "what was here before").unwrap();
+    let told = ended(export(&system, ["--stream", STREAM, "--output", lines.to_str().unwrap()])).await.done();
+    assert_eq!(told, format!("{EVENTS} events in {}\n", lines.display()));
+    let written = std::fs::read_to_string(&lines).unwrap();
+    assert_eq!((written.lines().count(), &written), (EVENTS, &api_lines(&system).await));
+    assert_eq!(ended(export(&system, ["--stream", STREAM])).await.done(), written);
+    let arguments = ["--stream", STREAM, "--format", "csv", "--json", "--output", csv.to_str().unwrap()];
+    let told = ended(export(&system, arguments)).await;
+    assert_eq!(told.json(), json!({"output": csv.to_str().unwrap(), "format": "csv", "events": EVENTS}));
+    let mut rows = csv::Reader::from_path(&csv).unwrap();
+    let versions = rows.records().map(|row| row.unwrap()[1].parse::<usize>().unwrap());
+    assert_eq!(versions.collect::<Vec<_>>(), (1..=EVENTS).collect::<Vec<_>>());
+    assert_eq!(names(folder.path()), ["events.csv", "events.jsonl"]);
+}
+
+#[tokio::test]
+async fn filters_and_limits_choose_what_is_exported() {
+    let system = Running::start().await;
+    receive(&system.dev, 5).await;
+    indexed(&system, "StockReceived", 5).await;
+    let text = ended(export(&system, ["--type", "StockReceived", "--order", "desc", "--limit", "2"])).await.done();
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let versions: Vec<&Value> = events.iter().map(|event| &event["version"]).collect();
+    assert_eq!((versions, &events[0]["stream"]), (vec![&json!(5), &json!(4)], &json!(STREAM)));
+    assert_eq!(ended(export(&system, ["--actor", "nobody"])).await.done(), "");
+    let empty = ended(export(&system, ["--actor", "nobody", "--format", "csv"])).await.done();
+    assert_eq!(empty, "stream,version,type,schema,recorded_at,actor,command_id,correlation_id,causation_id,data\n");
+}
+
+#[tokio::test]
+async fn what_cannot_be_exported_leaves_no_file() {
+    let system = Running::start().await;
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("events.jsonl");
+    std::fs::write(&file, "kept").unwrap();
+    let to = file.to_str().unwrap();
+    ended(export(&system, ["--stream", "note-1", "--output", to])).await.failed_saying("there is no stream note-1");
+    let nowhere = folder.path().join("no/where");
+    let ended_at = ended(export(&system, ["--output", nowhere.to_str().unwrap()])).await;
+    ended_at.failed_saying("where cannot be written");
+    for device in ["/dev/null", folder.path().to_str().unwrap()] {
+        ended(export(&system, ["--output", device])).await.failed_saying("there is something that is no file");
+    }
+    assert_eq!(
+        (names(folder.path()), std::fs::read_to_string(&file).unwrap()),
+        (vec!["events.jsonl".to_owned()], "kept".into())
+    );
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_early_ends_an_export_without_complaint() {
+    let system = Running::start().await;
+    receive_many(&system.exports, ISBN, EVENTS).await;
+    let mut child =
+        export(&system, ["--stream", STREAM]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::with_capacity(64, child.stdout.take().unwrap());
+    let mut first = String::new();
+    stdout.read_line(&mut first).await.unwrap();
+    drop(stdout);
+    assert!(first.starts_with('{'), "{first}");
+    assert_eq!(end(child).await, (Some(0), String::new()));
+}
+
+/// How it ended, and what it said on standard error.
+async fn end(mut child: Child) -> (Option<i32>, String) {
+    let status = tokio::time::timeout(DEADLINE, child.wait()).await.expect("it does not end").unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
+    (status.code(), said)
+}
+
+async fn interrupt(child: &Child) {
+    let id = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &id]).status().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_an_export_to_a_reader_that_does_not_read() {
+    let system = Running::start().await;
+    receive_many(&system.exports, ISBN, EVENTS).await;
+    let mut child =
+        export(&system, ["--stream", STREAM]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Its first line shows that it is under way; the pipe holds less than what follows.
+    let mut stdout = BufReader::with_capacity(64, child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).await.unwrap();
+    interrupt(&child).await;
+    let (status, said) = end(child).await;
+    assert_eq!(status, Some(3), "{said}");
+    assert!(said.starts_with("ledgerfold: the export was interrupted after "), "{said}");
+    assert!(said.ends_with("what is on standard output is incomplete\n") && said.lines().count() == 1, "{said}");
+    drop(stdout);
+}
+
+/// Passes on what is asked and answered, until so many bytes were answered; then nothing more.
+async fn stalling_proxy(server: &str, most_bytes: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, server) = (listener.local_addr().unwrap(), server.strip_prefix("http://").unwrap().to_owned());
+    let answered = Arc::new(AtomicUsize::new(0));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(pass_on(
+                client,
+                TcpStream::connect(server.clone()).await.unwrap(),
+                answered.clone(),
+                most_bytes,
+            ));
+        }
+    });
+    format!("http://{address}")
+}
+
+async fn pass_on(client: TcpStream, server: TcpStream, answered: Arc<AtomicUsize>, most_bytes: usize) {
+    let ((mut asked, mut told), (mut answers, mut asks)) = (client.into_split(), server.into_split());
+    let asking = tokio::spawn(async move { tokio::io::copy(&mut asked, &mut asks).await });
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(bytes @ 1..) = answers.read(&mut buffer).await {
+        if answered.fetch_add(bytes, Ordering::Relaxed) > most_bytes {
+            std::future::pending::<()>().await;
+        }
+        if told.write_all(&buffer[..bytes]).await.is_err() {
+            break;
+        }
+    }
+    asking.abort();
+}
+
+#[tokio::test]
+async fn ctrl_c_leaves_no_unfinished_file_and_what_was_there() {
+    let system = Running::start().await;
+    receive_many(&system.exports, ISBN, EVENTS).await;
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("events.jsonl");
+    std::fs::write(&file, "kept").unwrap();
+    let mut command = export(&system, ["--stream", STREAM, "--output", file.to_str().unwrap()]);
+    command.env("AWS_ENDPOINT_URL_DYNAMODB", stalling_proxy(&system.endpoint("DYNAMODB"), 60_000).await);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("the unfinished file is there", || async {
+        names(folder.path()).iter().any(|name| name.ends_with(".unfinished")).then_some(())
+    })
+    .await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
+    interrupt(&child).await;
+    let (status, said) = end(child).await;
+    assert_eq!(status, Some(3), "{said}");
+    assert!(said.contains("interrupted") && said.contains("events.jsonl was not written"), "{said}");
+    assert_eq!(
+        (names(folder.path()), std::fs::read_to_string(&file).unwrap()),
+        (vec!["events.jsonl".to_owned()], "kept".into())
+    );
+}

@@ -1,0 +1,135 @@
+//! Every sequence of at most five deliveries of the four messages of two streams, and every loss.
+//!
+//! Two orders that share a book, each of two messages: `placed` and `cancelled`, `placed` and `confirmed`. A sequence has
+//! each message at least once, and one of them perhaps twice, at any place: there are 24 of length four and 240 of length
+//! five. Each is delivered message by message to a projection of its own. [`super::orderings`] has the permutations of six
+//! messages, with a sample of repetitions.
+//!
+//! The losses are every sequence of at most three different messages, the empty one among them: 41; what is missing is found
+//! by a pass over all streams.
+
+use super::fold::ReadModel;
+use super::messages::{Message, deliver, messages_of};
+use super::shop::{cancelled, confirmed, new_order, placed, write};
+use super::world::World;
+use eventstore::{Item, StreamId};
+use futures::StreamExt;
+use handlers::ProjectorHandler;
+use projections::{Kind, Projection, Projector, bestsellers, orders};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+const MESSAGES: usize = 4;
+const LONGEST: usize = 5;
+/// How many sequences are tried at once.
+const CONCURRENT: usize = 8;
+
+/// Every sequence of so many deliveries.
+fn sequences(length: usize) -> Vec<Vec<usize>> {
+    let longer = |sequences: Vec<Vec<usize>>| {
+        let longer = sequences
+            .into_iter()
+            .flat_map(|sequence| (0..MESSAGES).map(move |next| sequence.iter().copied().chain([next]).collect()));
+        longer.collect()
+    };
+    (0..length).fold(vec![vec![]], |sequences, _| longer(sequences))
+}
+
+fn distinct(sequence: &[usize]) -> usize {
+    (0..MESSAGES).filter(|message| sequence.contains(message)).count()
+}
+
+/// Those that have every message.
+fn complete() -> Vec<Vec<usize>> {
+    let all = (MESSAGES..=LONGEST).flat_map(sequences);
+    all.filter(|sequence| distinct(sequence) == MESSAGES).collect()
+}
+
+/// Those that lack some and repeat none.
+fn losses() -> Vec<Vec<usize>> {
+    let all = (0..MESSAGES).flat_map(sequences);
+    all.filter(|sequence| distinct(sequence) == sequence.len()).collect()
+}
+
+#[test]
+fn as_many_sequences_as_are_said_are_tried() {
+    let of_length = |length| complete().iter().filter(|sequence| sequence.len() == length).count();
+    assert_eq!([4, 5, 6].map(of_length), [24, 240, 0]);
+    assert_eq!(losses().len(), 41);
+}
+
+async fn history(world: &World) -> (Vec<StreamId>, Vec<Message>) {
+    let streams = vec![new_order(), new_order()];
+    let first = write(&world.store, &streams[0], &[&placed("a", [(1, 2), (2, 1)]), &cancelled("late")]).await;
+    let second = write(&world.store, &streams[1], &[&placed("b-usd", [(1, 3)]), &confirmed()]).await;
+    (streams, messages_of(first.iter().chain(&second)))
+}
+
+/// Delivers each sequence to a projection of its own, lets `then` follow, and compares with the fold.
+async fn all_equal_the_fold(
+    projection: Projection,
+    sequences: Vec<Vec<usize>>,
+    then: impl AsyncFn(&Projector, &Projection) + Copy,
+) {
+    let world = Arc::new(World::start().await);
+    let (streams, messages) = history(&world).await;
+    // One process: what is shared are connections, no knowledge of any row.
+    let projector = world.projector();
+    let own = |number: usize| Projection { name: format!("{}-{number}", projection.name).leak(), ..projection };
+    let work = sequences.iter().enumerate().map(|(number, sequence)| {
+        let (projection, projector, messages) = (own(number), &projector, &messages);
+        async move {
+            let handler = ProjectorHandler::new(projection, projector.clone());
+            for index in sequence {
+                let failed = deliver(&handler, std::slice::from_ref(&messages[*index])).await;
+                assert!(failed.is_empty(), "{sequence:?}");
+            }
+            then(projector, &projection).await;
+        }
+    });
+    futures::stream::iter(work).buffer_unordered(CONCURRENT).collect::<Vec<()>>().await;
+    let expected = ReadModel::of_streams(&world.store, &streams).await.only(projection.name);
+    let rows = by_projection(world.rows().await);
+    for (number, sequence) in sequences.iter().enumerate() {
+        let suffix = format!("-{number}");
+        let found = ReadModel::of_rows(&rows[own(number).name], &suffix);
+        assert_eq!(found, expected, "{} after {sequence:?}", projection.name);
+    }
+}
+
+fn by_projection(rows: Vec<Item>) -> HashMap<String, Vec<Item>> {
+    let mut by_projection: HashMap<String, Vec<Item>> = HashMap::new();
+    for item in rows {
+        let name = item["row"].as_s().unwrap().split('.').next().unwrap().to_owned();
+        by_projection.entry(name).or_default().push(item);
+    }
+    by_projection
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_equal_the_fold_after_every_sequence_of_five_deliveries() {
+    all_equal_the_fold(orders::PROJECTION, complete(), async |_, _| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bestsellers_equal_the_fold_after_every_sequence_of_five_deliveries() {
+    all_equal_the_fold(bestsellers::PROJECTION, complete(), async |_, _| {}).await;
+}
+
+/// Goes through all streams, as an operator has it done.
+async fn reconcile(projector: &Projector, projection: &Projection) {
+    let mut calls = projector.reconcile(projection, 1).await.unwrap();
+    while let Some(call) = calls.pop() {
+        let budget = std::time::Duration::ZERO;
+        calls = projector.work(projection, &call, budget, |_| std::future::ready(Ok(()))).await.unwrap();
+    }
+    assert!(projector.status(projection).await.unwrap().report.unwrap().complete);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_every_loss_a_pass_over_all_streams_makes_it_good() {
+    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+        assert!(!matches!(projection.kind, Kind::Process));
+        all_equal_the_fold(projection, losses(), reconcile).await;
+    }
+}

@@ -1,0 +1,105 @@
+//! Items in the event table that the store did not write: a rebuild goes on past them, and says so.
+
+use super::super::messages::{deliver, messages_of};
+use super::super::shop::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of};
+use super::super::world::{World, event_key};
+use super::jobs::{assert_exact, assert_same, parked, projector, rebuild, reconcile};
+use aws_sdk_dynamodb::types::AttributeValue;
+use eventstore::{Item, StreamId};
+use handlers::ProjectorHandler;
+use projections::rebuild::RebuildError;
+use projections::{GenerationState, Projection, bestsellers, orders};
+use std::collections::BTreeSet;
+
+async fn item(world: &World, stream: &StreamId, version: u64) -> Item {
+    let request = world.clients().dynamodb.get_item().table_name(world.names.events());
+    let request = request.set_key(Some(event_key(stream.as_str(), version))).consistent_read(true);
+    request.send().await.unwrap().item.unwrap()
+}
+
+/// Makes an item unreadable. What it was.
+async fn damage(world: &World, stream: &StreamId, version: u64) -> Item {
+    let sound = item(world, stream, version).await;
+    let mut damaged = sound.clone();
+    damaged.insert("format".to_owned(), AttributeValue::N("9".to_owned()));
+    world.put_raw(damaged).await;
+    sound
+}
+
+async fn order(world: &World, projector: &ProjectorHandler) -> StreamId {
+    let order = new_order();
+    let mut writer = Writer::new(&world.store, &order);
+    for event in [placed("c", [(1, 2)]), confirmed(), shipped()] {
+        let batch = writer.append(vec![event.stored()]).await;
+        assert!(deliver(projector, &messages_of([&batch])).await.is_empty());
+    }
+    order
+}
+
+async fn is_incomplete_until_they_are_repaired(projection: Projection) {
+    let world = World::start().await;
+    let projector = projector(&world);
+    let handler = ProjectorHandler::new(projection, projector.clone());
+    let [sound, middle, end] =
+        [order(&world, &handler).await, order(&world, &handler).await, order(&world, &handler).await];
+    let book = stock_of(1);
+    Writer::new(&world.store, &book).append(vec![received(5).stored()]).await;
+    // The book's is not this projection's business.
+    damage(&world, &book, 1).await;
+    let repairs = [damage(&world, &middle, 2).await, damage(&world, &end, 3).await];
+    world.put_raw(event_key("No Stream", 1)).await;
+
+    let report = rebuild(&projector, &projection, 2).await;
+    assert_eq!((report.complete, report.last_pass.damaged, report.last_pass.parked), (false, 3, 2), "{report:?}");
+    for named in
+        [format!("{middle} is damaged at version 2"), format!("{end} is damaged at version 3"), "No Stream".into()]
+    {
+        assert!(report.first_pass.damages.iter().any(|said| said.contains(&named)), "{named}: {report:?}");
+    }
+    assert_eq!(report.last_pass.present, 3, "the others are there, and so are the beginnings");
+    let notes: BTreeSet<_> =
+        parked(&projector, &projection, 2).await.into_iter().map(|note| (note.stream, note.version)).collect();
+    assert_eq!(notes, BTreeSet::from([(middle.clone(), Some(2)), (end.clone(), Some(3))]));
+    let refused = projector.switch(&projection, false).await.unwrap_err();
+    assert!(matches!(refused, RebuildError::NotComplete { state: GenerationState::Incomplete, .. }), "{refused}");
+    assert!(
+        super::jobs::rows(&world, &projection, 2)
+            .await
+            .iter()
+            .any(|item| super::jobs::key(item).ends_with(sound.as_str()))
+    );
+
+    for item in repairs {
+        world.put_raw(item).await;
+    }
+    let request = world.clients().dynamodb.delete_item().table_name(world.names.events());
+    request.set_key(Some(event_key("No Stream", 1))).send().await.unwrap();
+    let resumed = projector.resume_all(&projection).await.unwrap();
+    assert!(resumed.len() == 2 && resumed.iter().all(|resumed| resumed.still.is_none()), "{resumed:?}");
+    assert!(reconcile(&projector, &projection).await.complete);
+    assert_eq!(projector.status(&projection).await.unwrap().other.unwrap().state, GenerationState::Complete);
+    assert_same(&world, &projection, 1, 2).await;
+    assert_exact(&world, &projection, 2).await;
+}
+
+#[tokio::test]
+async fn orders_are_incomplete_until_damaged_items_are_repaired() {
+    is_incomplete_until_they_are_repaired(orders::PROJECTION).await;
+}
+
+#[tokio::test]
+async fn bestsellers_are_incomplete_until_damaged_items_are_repaired() {
+    is_incomplete_until_they_are_repaired(bestsellers::PROJECTION).await;
+}
+
+#[tokio::test]
+async fn of_many_damaged_items_all_are_counted_and_ten_are_named() {
+    let world = World::start().await;
+    let projector = projector(&world);
+    for number in 0..25 {
+        world.put_raw(event_key(&format!("order-{number}"), 1)).await;
+    }
+    let report = rebuild(&projector, &orders::PROJECTION, 4).await;
+    assert_eq!((report.first_pass.damaged, report.first_pass.damages.len()), (25, 10), "{report:?}");
+    assert_eq!((report.last_pass.damaged, report.last_pass.damages.len(), report.complete), (25, 10, false));
+}

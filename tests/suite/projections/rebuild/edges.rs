@@ -1,0 +1,89 @@
+//! The smallest and the largest: nothing at all, and more segments than streams.
+
+use super::super::messages::{deliver, messages_of};
+use super::super::shop::{cancelled, confirmed, new_order, placed, write};
+use super::super::world::World;
+use super::jobs::{Calls, ONE_PAGE, assert_exact, assert_same, counted, finish, projector, rebuild, work};
+use fastrand::Rng;
+use handlers::ProjectorHandler;
+use projections::rebuild::{MAX_SEGMENTS, RebuildError};
+use projections::{ALL, Kind, Projection, bestsellers, orders};
+
+#[tokio::test]
+async fn an_empty_store_is_rebuilt_switched_and_dropped() {
+    let world = World::start().await;
+    let projector = projector(&world);
+    for projection in ALL {
+        let report = rebuild(&projector, &projection, 3).await;
+        assert!(report.complete && report.passes == 2, "{report:?}");
+        assert_eq!(counted(&report.first_pass), (0, 0, 0));
+        let wakes = projector.switch(&projection, false).await.unwrap();
+        assert!(finish(&projector, &projection, wakes).await.complete);
+        let wakes = projector.drop_generation(&projection, None).await.unwrap();
+        assert!(finish(&projector, &projection, wakes).await.complete);
+        let status = projector.status(&projection).await.unwrap();
+        assert_eq!((status.active, status.other.is_none()), (2, true));
+    }
+    assert!(world.rows().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_process_manager_is_never_rebuilt() {
+    let world = World::start().await;
+    let process = Projection { name: "process", kind: Kind::Process, ..orders::PROJECTION };
+    let refused = projector(&world).rebuild(&process, 1).await.unwrap_err();
+    assert!(matches!(refused, RebuildError::NoReadModel { name: "process" }), "{refused}");
+    assert!(projector(&world).status(&process).await.unwrap().other.is_none());
+}
+
+#[tokio::test]
+async fn the_most_segments_are_64_and_the_fewest_one() {
+    let world = World::start().await;
+    let projector = projector(&world);
+    for (asked, cut) in [(0, 1), (1_000, 64), (64, 64)] {
+        let wakes = projector.reconcile(&orders::PROJECTION, asked).await.unwrap();
+        assert_eq!(wakes.len(), cut);
+        projector.cancel_job(&orders::PROJECTION).await.unwrap();
+    }
+    assert_eq!(MAX_SEGMENTS, 64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_segments_than_streams_in_any_order_and_every_call_twice_make_the_same_rows() {
+    let world = World::start().await;
+    let projector = projector(&world);
+    for number in 0..40 {
+        let events: [&dyn super::super::shop::Stored; 2] = [&placed("c", [(1, 1), (number % 7 + 2, 2)]), &confirmed()];
+        let mut batches = write(&world.store, &new_order(), &events[..1 + usize::from(number % 2 == 0)]).await;
+        if number % 5 == 0 {
+            batches = write(&world.store, &new_order(), &[&placed("d", [(2, 1)]), &cancelled("late")]).await;
+        }
+        // Of some orders, nothing has come to the first generation.
+        for projection in [orders::PROJECTION, bestsellers::PROJECTION].into_iter().filter(|_| number % 3 != 0) {
+            let handler = ProjectorHandler::new(projection, projector.clone());
+            assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
+        }
+    }
+    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+        let mut rng = Rng::with_seed(3);
+        let mut calls = Calls::of(projector.rebuild(&projection, 64).await.unwrap());
+        let mut again = Vec::new();
+        while let Some(call) = calls.any(&mut rng) {
+            calls.send(work(&projector, &projection, &call, ONE_PAGE).await.unwrap());
+            if rng.bool() {
+                again.push(call);
+            }
+        }
+        for call in again {
+            assert_eq!(work(&projector, &projection, &call, ONE_PAGE).await.unwrap(), [], "it is over");
+        }
+        let report = projector.status(&projection).await.unwrap().report.unwrap();
+        assert_eq!((report.complete, report.first_pass.streams), (true, 48), "{report:?}");
+        assert_exact(&world, &projection, 2).await;
+        // What was missing in the first generation is found by the pass behind the switch.
+        let wakes = projector.switch(&projection, false).await.unwrap();
+        let report = finish(&projector, &projection, wakes).await;
+        assert!(report.complete && report.first_pass.behind > 10, "{report:?}");
+        assert_same(&world, &projection, 1, 2).await;
+    }
+}

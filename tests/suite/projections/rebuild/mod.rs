@@ -1,0 +1,22 @@
+//! Generations: rebuilds while the world goes on, switches, removals; streams that stand still; and what no process may spoil.
+//!
+//! The engine is called directly; [`jobs`] is its queue, which the cases double, reorder and lose from. [`traffic`] writes
+//! meanwhile.
+
+mod at_once;
+mod cost;
+mod damaged_items;
+mod edges;
+mod faults;
+mod jobs;
+mod long_stream;
+mod random;
+mod reads;
+mod removal;
+mod standstill;
+mod steps;
+mod traffic;
+mod under_load;
+mod unknown_types;
+
+pub(super) use jobs::ruled;

@@ -1,0 +1,113 @@
+//! Streams that stand still while a generation is built, and what makes it complete in the end.
+
+use super::super::messages::{deliver, messages_of};
+use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, shipped, write};
+use super::super::world::World;
+use super::jobs::{assert_exact, assert_same, finish, parked, projector, rebuild, reconcile};
+use handlers::ProjectorHandler;
+use projections::rebuild::RebuildError;
+use projections::{GenerationState, ProjectError, Projection, bestsellers, orders};
+
+async fn state(world: &World, projection: &Projection) -> Option<GenerationState> {
+    projector(world).status(projection).await.unwrap().other.map(|other| other.state)
+}
+
+/// Three orders, of which one is shipped; all in the first generation.
+async fn orders_of(world: &World, projection: Projection) -> eventstore::StreamId {
+    let handler = ProjectorHandler::new(projection, projector(world));
+    let odd = new_order();
+    let mut batches = write(&world.store, &new_order(), &[&placed("c", [(1, 2)]), &cancelled("late")]).await;
+    batches.extend(write(&world.store, &odd, &[&placed("c", [(1, 5)]), &confirmed(), &shipped()]).await);
+    batches.extend(write(&world.store, &new_order(), &[&placed("d", [(1, 1)]), &confirmed()]).await);
+    assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
+    odd
+}
+
+async fn is_complete_after_the_fix(projection: Projection) {
+    let world = World::start().await;
+    let odd = orders_of(&world, projection).await;
+    let older = projector(&world).broken(projection.name, "OrderShipped");
+    let report = rebuild(&older, &projection, 3).await;
+    assert!(!report.complete, "{report:?}");
+    assert_eq!((report.last_pass.parked, report.last_pass.behind, report.last_pass.streams), (1, 0, 3), "{report:?}");
+    assert_eq!(report.passes, 2, "a stream that stands still is no reason to look again");
+    assert_eq!(state(&world, &projection).await, Some(GenerationState::Incomplete));
+    let notes = parked(&older, &projection, 2).await;
+    assert_eq!(notes.len(), 1);
+    assert_eq!((&notes[0].stream, notes[0].generation, notes[0].version), (&odd, 2, Some(3)));
+    assert!(notes[0].error.contains("OrderShipped"), "{notes:?}");
+    assert!(parked(&older, &projection, 1).await.is_empty(), "it stands still in the new generation only");
+    let refused = older.switch(&projection, false).await.unwrap_err();
+    let incomplete = GenerationState::Incomplete;
+    assert!(matches!(refused, RebuildError::NotComplete { number: 2, state } if state == incomplete), "{refused}");
+
+    // The older program tries in vain, and a pass over all streams leaves it incomplete.
+    let resumed = older.resume_all(&projection).await.unwrap();
+    assert!(matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Fold { version: 3, .. }))));
+    assert!(!reconcile(&older, &projection).await.complete);
+    assert_eq!(state(&world, &projection).await, Some(GenerationState::Incomplete));
+
+    let newer = projector(&world);
+    let resumed = newer.resume_stream(&projection, &odd).await.unwrap();
+    assert!(matches!(resumed[..], [ref one] if one.still.is_none() && one.parked.version == Some(3)), "{resumed:?}");
+    assert!(parked(&newer, &projection, 2).await.is_empty());
+    assert_same(&world, &projection, 1, 2).await;
+    assert_eq!(state(&world, &projection).await, Some(GenerationState::Incomplete), "nothing proves it yet");
+    assert!(reconcile(&newer, &projection).await.complete);
+    assert_eq!(state(&world, &projection).await, Some(GenerationState::Complete));
+    let wakes = newer.switch(&projection, false).await.unwrap();
+    assert!(finish(&newer, &projection, wakes).await.complete);
+    assert_exact(&world, &projection, 2).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_stands_still_makes_orders_incomplete_until_it_is_resumed() {
+    is_complete_after_the_fix(orders::PROJECTION).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_stands_still_makes_bestsellers_incomplete_until_it_is_resumed() {
+    is_complete_after_the_fix(bestsellers::PROJECTION).await;
+}
+
+#[tokio::test]
+async fn an_incomplete_generation_is_switched_to_only_where_that_is_accepted() {
+    let world = World::start().await;
+    let of = &orders::PROJECTION;
+    let odd = orders_of(&world, *of).await;
+    let older = projector(&world).broken(of.name, "OrderShipped");
+    rebuild(&older, of, 1).await;
+    let wakes = older.switch(of, true).await.unwrap();
+    assert!(!finish(&older, of, wakes).await.complete);
+    let row = older.row(of, &odd, 0).await.unwrap().unwrap();
+    assert_eq!(row.version, 2, "readers see it as far as it goes");
+    let refused = older.row(of, &odd, 3).await.unwrap_err();
+    assert!(refused.to_string().contains("event 3"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_note_of_a_stream_that_went_on_without_it_parks_no_later_event() {
+    let world = World::start().await;
+    let of = &orders::PROJECTION;
+    let order = new_order();
+    let mut writer = Writer::new(&world.store, &order);
+    let mut batches = Vec::new();
+    for event in [placed("c", [(1, 1)]).stored(), confirmed().stored(), shipped().stored()] {
+        batches.push(writer.append(vec![event]).await);
+    }
+    let mut messages = messages_of(&batches);
+    for message in &mut messages {
+        message.receives = 5;
+    }
+    let older = ProjectorHandler::new(*of, projector(&world).broken(of.name, "OrderConfirmed"));
+    assert!(deliver(&older, &messages[..2]).await.is_empty(), "it is parked at version 2");
+    // Another program applies version 2, but not version 3.
+    let newer = ProjectorHandler::new(*of, projector(&world).broken(of.name, "OrderShipped"));
+    messages[2].receives = 1;
+    assert_eq!(deliver(&newer, &messages[2..]).await.len(), 1, "version 3 has not been tried yet");
+    messages[2].receives = 5;
+    assert!(deliver(&newer, &messages[2..]).await.is_empty());
+    assert_eq!(parked(&projector(&world), of, 1).await[0].version, Some(3));
+    assert!(deliver(&ProjectorHandler::new(*of, projector(&world)), &messages[2..]).await.is_empty());
+    assert_exact(&world, of, 1).await;
+}

@@ -1,0 +1,129 @@
+//! Events of types that a projection does not know: passed over, or a reason to stand still.
+
+use super::super::messages::{deliver, messages_of};
+use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, raw};
+use super::super::world::World;
+use super::jobs::{assert_same, finish, parked, projector, rebuild};
+use eventstore::{Batch, NewEvent, StreamId};
+use handlers::ProjectorHandler;
+use projections::{GenerationState, Projection, Unknown, bestsellers, orders};
+use std::collections::BTreeMap;
+
+fn unheard() -> NewEvent {
+    raw("OrderGiftWrapped", 3, r#"{"paper":"blue"}"#)
+}
+
+/// Streams with events that nobody knows: at the beginning, in between, at the end, and nothing else.
+async fn streams(world: &World) -> Vec<(StreamId, Vec<Batch>)> {
+    let (placed, confirmed, cancelled) =
+        (placed("c", [(1, 2)]).stored(), confirmed().stored(), cancelled("late").stored());
+    let histories = [
+        vec![unheard(), placed.clone(), confirmed.clone()],
+        vec![placed.clone(), unheard(), unheard(), cancelled],
+        vec![placed, confirmed, unheard()],
+        vec![unheard(), unheard()],
+    ];
+    let mut streams = Vec::new();
+    for history in histories {
+        let stream = new_order();
+        let (mut writer, mut batches) = (Writer::new(&world.store, &stream), Vec::new());
+        for event in history {
+            batches.push(writer.append(vec![event]).await);
+        }
+        streams.push((stream, batches));
+    }
+    streams
+}
+
+/// Under which key the fence stands.
+fn fence(projection: &Projection, number: u32, stream: &StreamId) -> String {
+    let between = if projection.name == bestsellers::PROJECTION.name { "fence/" } else { "" };
+    format!("{}.{number}/{between}{stream}", projection.name)
+}
+
+async fn applied(world: &World, projection: &Projection, number: u32, stream: &StreamId) -> u64 {
+    let rows = super::jobs::rows(world, projection, number).await;
+    let fence = fence(projection, number, stream);
+    let row = rows.into_iter().find(|item| item["row"].as_s().unwrap() == &fence);
+    row.map_or(0, |row| row["version"].as_n().unwrap().parse().unwrap())
+}
+
+async fn are_passed_over(projection: Projection) {
+    let world = World::start().await;
+    let streams = streams(&world).await;
+    let projector = projector(&world);
+    let handler = ProjectorHandler::new(projection, projector.clone());
+    for (stream, batches) in &streams {
+        for batch in batches {
+            assert!(deliver(&handler, &messages_of([batch])).await.is_empty());
+        }
+        assert_eq!(applied(&world, &projection, 1, stream).await, batches.last().unwrap().last_version());
+    }
+    let report = rebuild(&projector, &projection, 2).await;
+    assert!(report.complete, "{report:?}");
+    let ignored = BTreeMap::from([("OrderGiftWrapped".to_owned(), 6)]);
+    assert_eq!((report.first_pass.ignored, report.first_pass.streams), (ignored, 4));
+    assert_eq!(report.last_pass.present, 4);
+    assert_same(&world, &projection, 1, 2).await;
+    for (stream, batches) in &streams {
+        assert_eq!(applied(&world, &projection, 2, stream).await, batches.last().unwrap().last_version());
+    }
+}
+
+#[tokio::test]
+async fn orders_pass_over_what_they_do_not_know() {
+    are_passed_over(orders::PROJECTION).await;
+}
+
+#[tokio::test]
+async fn bestsellers_pass_over_what_they_do_not_know() {
+    are_passed_over(bestsellers::PROJECTION).await;
+}
+
+#[tokio::test]
+async fn what_only_unknown_events_say_is_nothing_to_be_read() {
+    let world = World::start().await;
+    let streams = streams(&world).await;
+    let projector = projector(&world);
+    let of = &orders::PROJECTION;
+    let (silent, beginning) = (&streams[3].0, &streams[0].0);
+    for delivered in [false, true] {
+        if delivered {
+            let messages = messages_of(streams.iter().flat_map(|(_, batches)| batches));
+            let handler = ProjectorHandler::new(*of, projector.clone());
+            for event in messages.chunks(10) {
+                assert!(deliver(&handler, event).await.is_empty());
+            }
+        }
+        assert!(projector.row(of, silent, 2).await.unwrap().is_none(), "delivered: {delivered}");
+        assert_eq!(projector.row(of, beginning, 3).await.unwrap().unwrap().version, 3, "delivered: {delivered}");
+    }
+    let listed = projector.list(of, &orders::customer_list("c"), 10, None).await.unwrap();
+    assert_eq!(listed.rows.len(), 3, "the silent one is in no list");
+}
+
+#[tokio::test]
+async fn who_does_not_pass_over_them_stands_still_until_a_program_knows_them() {
+    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+        let world = World::start().await;
+        let strict = Projection { unknown: Unknown::Parked, ..projection };
+        let streams = streams(&world).await;
+        let projector = projector(&world);
+        let report = rebuild(&projector, &strict, 2).await;
+        assert_eq!((report.complete, report.last_pass.parked), (false, 4), "{report:?}");
+        assert!(report.first_pass.ignored.is_empty(), "none was passed over: {report:?}");
+        let mut versions: Vec<_> = parked(&projector, &strict, 2).await.into_iter().map(|note| note.version).collect();
+        versions.sort_unstable();
+        assert_eq!(versions, [Some(1), Some(1), Some(2), Some(3)]);
+        for (stream, expected) in [(&streams[1].0, 1), (&streams[2].0, 2), (&streams[3].0, 0)] {
+            assert_eq!(applied(&world, &strict, 2, stream).await, expected);
+        }
+        let resumed = projector.resume_all(&projection).await.unwrap();
+        assert!(resumed.iter().all(|resumed| resumed.still.is_none()));
+        let wakes = projector.reconcile(&projection, 2).await.unwrap();
+        assert!(finish(&projector, &projection, wakes).await.complete);
+        let other = projector.status(&projection).await.unwrap().other.unwrap();
+        assert_eq!(other.state, GenerationState::Complete);
+        assert_same(&world, &projection, 1, 2).await;
+    }
+}
