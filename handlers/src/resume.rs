@@ -10,10 +10,10 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// Streams that are told of again at once.
-const MAX_PAGE: u32 = 100;
 /// The most pages of lists that one page of the answer is made of.
 const MAX_PAGES: u32 = 4;
+/// Streams that are told of again at once.
+const MAX_PAGE: u32 = 100;
 
 /// What was set going again.
 #[derive(Debug, Clone, Serialize)]

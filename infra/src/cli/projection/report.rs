@@ -76,6 +76,10 @@ pub(super) fn lines(name: &str, report: &Report) -> Vec<String> {
             ignored.iter().map(|(event_type, count)| format!("{event_type} {}", grouped(*count))).collect();
         lines.push(format!("  ignored  {}", types.join(", ")));
     }
+    if report.last_pass.damaged > 0 {
+        lines.push(format!("  DAMAGED  {} items of the event table", grouped(report.last_pass.damaged)));
+        lines.extend(report.last_pass.damages.iter().map(|damage| format!("           {damage}")));
+    }
     lines
 }
 
