@@ -36,6 +36,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
+/// A JSON body that may be left out where all of its fields may be.
+pub(crate) struct Options<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Options<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let json = is_json(request.headers());
+        let bytes = read_to_end(request.into_body()).await?;
+        match bytes.as_slice() {
+            [] => parse(b"{}").map(Self),
+            bytes if json => parse(bytes).map(Self),
+            _ => Err(Problem::unsupported_media_type()),
+        }
+    }
+}
+
 /// Reads a body. One that is too large is read on for a while and thrown away: many clients send all of it before they
 /// look for an answer, and would find the connection closed instead.
 async fn read_to_end(body: axum::body::Body) -> Result<Vec<u8>, Problem> {
