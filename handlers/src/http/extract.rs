@@ -36,6 +36,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
+/// The body of an operator's step: no body at all stands for `{}`.
+pub(crate) struct StepBody<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for StepBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let (is_json, is_named) = (is_json(&parts.headers), parts.headers.contains_key(header::CONTENT_TYPE));
+        if is_named && !is_json {
+            return Err(Problem::unsupported_media_type());
+        }
+        let bytes = read_to_end(body).await?;
+        match (is_json, bytes.is_empty()) {
+            (true, _) => parse(&bytes).map(Self),
+            (false, true) => parse(b"{}").map(Self),
+            (false, false) => Err(Problem::unsupported_media_type()),
+        }
+    }
+}
+
 /// Reads a body. One that is too large is read on for a while and thrown away: many clients send all of it before they
 /// look for an answer, and would find the connection closed instead.
 async fn read_to_end(body: axum::body::Body) -> Result<Vec<u8>, Problem> {

@@ -82,6 +82,11 @@ pub(crate) struct DropBody {
     pub(crate) generation: Option<GenerationNumber>,
 }
 
+/// A step that says all by its name.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({}))]
+pub(crate) struct NothingMore {}
+
 /// Every projection.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
