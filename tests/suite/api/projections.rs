@@ -133,6 +133,23 @@ async fn what_breaks_a_rule_is_told_and_begins_nothing() {
     super::sent(of_another_type).await.is_problem(415, "unsupported-media-type");
     let of_no_type = shop.http.post(shop.url("/projections/orders/rebuild")).body("{}");
     super::sent(of_no_type).await.is_problem(415, "unsupported-media-type");
+    for (step, known) in [
+        ("rebuild", "known are segments"),
+        ("reconcile", "known are segments"),
+        ("resume", "known are stream"),
+        ("switch", "known are accept_incomplete"),
+        ("drop", "known are generation"),
+        ("pause", "nothing is"),
+        ("cancel", "nothing is"),
+        ("rollback", "nothing is"),
+        ("redrive", "nothing is"),
+    ] {
+        let path = format!("/projections/orders/{step}");
+        let rule = format!("is not known here; {known}");
+        shop.step(&path, &json!({"segmets": 2})).await.breaks("segmets", &rule);
+        let asked = shop.step(&format!("{path}?segments=2"), &json!({})).await;
+        asked.breaks("segments", "is not known here; nothing is");
+    }
     assert_eq!(shop.get("/projections/orders").await.body, before);
 }
 
