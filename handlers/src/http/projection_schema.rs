@@ -184,6 +184,10 @@ pub(crate) struct TallyView {
     removed: u64,
     /// Events that were passed over because the projection does not know their type.
     ignored: BTreeMap<String, u64>,
+    /// Items of the event table that cannot be read.
+    damaged: u64,
+    /// What is wrong with some of them, 10 at most.
+    damages: Vec<String>,
 }
 
 /// What a job came to.
