@@ -126,6 +126,14 @@ impl Problem {
             .with("error_id", error_id)
     }
 
+    /// Other steps on the projection were quicker every time: nothing has changed.
+    fn step_contention(detail: String) -> Self {
+        let error_id = Uuid::now_v7().to_string();
+        tracing::warn!(error_id, "an operator's step lost to others every time");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", "The projection is busy", detail)
+            .with("error_id", error_id)
+    }
+
     fn throttled() -> Self {
         tracing::warn!("DynamoDB throttled a request");
         let detail = "more was asked than the store may do; send it again with the same Idempotency-Key";
@@ -251,7 +259,8 @@ impl From<RebuildError> for Problem {
             RebuildError::NothingToRollBackTo | RebuildError::Active { .. } | RebuildError::NoGeneration { .. } => {
                 Self::not_now(error.to_string())
             }
-            RebuildError::NoReadModel { .. } | RebuildError::Contention => Self::not_now(error.to_string()),
+            RebuildError::NoReadModel { .. } => Self::not_now(error.to_string()),
+            RebuildError::Contention => Self::step_contention(error.to_string()),
         }
     }
 }
@@ -300,5 +309,19 @@ impl From<NotRecorded> for Problem {
     fn from(error: NotRecorded) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The store is not available", error.to_string())
             .logged(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_lost_to_others_may_be_tried_again() {
+        let response = Problem::from(RebuildError::Contention).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers().get(header::RETRY_AFTER), Some(&HeaderValue::from(RETRY_AFTER_S)));
+        let problem = Problem::from(RebuildError::Contention);
+        assert_eq!(problem.kind, "https://ledgerfold.dev/problems/contention");
     }
 }
