@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 pub(crate) struct JobBody {
     /// Into how many segments, which workers share; 4 if nothing is said.
     #[serde(default)]
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 64)]
+    #[schema(value_type = u32, required = false, default = 4, minimum = 1, maximum = 64)]
     pub(crate) segments: Segments,
 }
 

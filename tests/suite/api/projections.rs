@@ -174,6 +174,10 @@ async fn a_step_without_a_body_is_a_step_without_wishes() {
         assert_eq!(plain(step).await.body["detail"], "nothing is under way", "{step}");
     }
     let document = shop.get("/openapi.json").await.body;
+    let segments = &document["components"]["schemas"]["JobBody"]["properties"]["segments"];
+    assert_eq!(segments["type"], "integer", "null is refused, and described so");
+    shop.step("/projections/stock/rebuild", &json!({"segments": null})).await.breaks("segments", "not null");
+    assert_eq!(document["components"]["schemas"]["JobBody"]["required"], Value::Null);
     assert_eq!(document["paths"]["/projections/{name}/switch"]["post"]["requestBody"]["required"], json!(false));
 }
 
