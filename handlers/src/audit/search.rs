@@ -1,7 +1,7 @@
 //! Events by actor, type, command, correlation and time: of one stream, or over the whole store by its index.
 
 use super::cursor::{Cut, Place};
-use super::{AuditError, Cursor, Filter, ForeignCursor, Occurrence, OpenTrail};
+use super::{AuditError, Cursor, DamagedCommit, Filter, ForeignCursor, Occurrence, OpenTrail};
 use crate::http::FoundEvents;
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, Direction, StreamId};
@@ -29,6 +29,8 @@ pub struct Search {
 pub struct FoundPage {
     /// The events, in the order that was asked for.
     pub events: Vec<Occurrence>,
+    /// The commits that would have been shown, and are not in their streams as they were written.
+    pub damaged: Vec<DamagedCommit>,
     /// Where to go on. There may be one on a page with fewer events than asked for, even with none.
     pub next: Option<Cursor>,
 }
@@ -116,27 +118,34 @@ impl OpenTrail {
                 events.push(found);
                 if events.len() == limit {
                     let behind = search.behind(version).filter(|version| *version <= head);
-                    return Ok(FoundPage { events, next: behind.map(Cursor::in_stream) });
+                    return Ok(FoundPage::whole(events, behind.map(Cursor::in_stream)));
                 }
             }
             next = page.next;
         }
         let next = next.filter(|version| *version <= head);
-        Ok(FoundPage { events, next: next.map(Cursor::in_stream) })
+        Ok(FoundPage::whole(events, next.map(Cursor::in_stream)))
     }
 
     /// Searches the whole store.
     pub(super) async fn search_index(&self, search: &Search, limit: usize) -> Result<FoundPage, AuditError> {
         let (mut after, cut) = search.place();
-        let mut events: Vec<Occurrence> = Vec::new();
+        let (mut events, mut damaged) = (Vec::new(), Vec::new());
         for _ in 0..MAX_PAGES {
             let wanted = limit.saturating_sub(events.len()).clamp(1, PAGE_COMMITS);
             let AuditPage { found, next } = self.find(&search.of_commits(after, wanted)).await?;
             let commits = self.gather(&found).await?;
-            for (entry, (stream, commit)) in found.iter().zip(commits) {
+            for (entry, gathered) in found.iter().zip(commits) {
+                let (stream, commit) = match gathered {
+                    Ok(commit) => commit,
+                    Err(commit) => {
+                        damaged.push(commit);
+                        continue;
+                    }
+                };
                 for event in search.fitting(&stream, commit).into_iter().filter(|found| search.is_unseen(found, cut)) {
                     if events.len() == limit {
-                        return Ok(search.cut_before(entry, events));
+                        return Ok(FoundPage { next: Some(search.cut_before(entry, &events)), events, damaged });
                     }
                     events.push(event);
                 }
@@ -146,7 +155,8 @@ impl OpenTrail {
                 break;
             }
         }
-        Ok(FoundPage { events, next: after.map(|after| Cursor(Place::Index { after, cut: None })) })
+        let next = after.map(|after| Cursor(Place::Index { after, cut: None }));
+        Ok(FoundPage { events, damaged, next })
     }
 
     /// Asks the index.
@@ -210,8 +220,8 @@ impl Search {
         cut.filter(holds_cut).is_none_or(|cut| self.is_before(cut.version, found.event.version))
     }
 
-    /// A full page. The next one begins with the commit of the entry, of which a part may be on this one.
-    fn cut_before(&self, entry: &Found, events: Vec<Occurrence>) -> FoundPage {
+    /// Where the page behind these events begins: with the commit of the entry, of which they may have a part.
+    fn cut_before(&self, entry: &Found, events: &[Occurrence]) -> Cursor {
         let is_of_entry = |last: &&Occurrence| last.stream == entry.stream && last.commit.version == entry.version;
         let last = events.last().filter(is_of_entry);
         let cut = last.map(|last| Cut { stream: last.stream.clone(), version: last.event.version });
@@ -221,13 +231,20 @@ impl Search {
             Direction::Backwards => entry.version + 1,
         };
         let after = AuditCursor::of(entry.recorded_at, &entry.stream, version);
-        FoundPage { events, next: Some(Cursor(Place::Index { after, cut })) }
+        Cursor(Place::Index { after, cut })
+    }
+}
+
+impl FoundPage {
+    fn whole(events: Vec<Occurrence>, next: Option<Cursor>) -> Self {
+        Self { events, damaged: Vec::new(), next }
     }
 }
 
 impl Serialize for FoundPage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let events = self.events.iter().map(Occurrence::found).collect();
-        FoundEvents { events, next_cursor: self.next.as_ref().map(Cursor::to_string) }.serialize(serializer)
+        let next_cursor = self.next.as_ref().map(Cursor::to_string);
+        FoundEvents { events, damaged: self.damaged.clone(), next_cursor }.serialize(serializer)
     }
 }

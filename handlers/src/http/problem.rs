@@ -291,7 +291,7 @@ impl From<AuditError> for Problem {
             AuditError::Beyond { head, .. } => Self::version_mismatch(error.to_string(), head),
             AuditError::Read(error) => error.into(),
             AuditError::Index(error) => error.into(),
-            AuditError::Gone { .. } | AuditError::Fold { .. } | AuditError::Format(_) => Self::internal(&error),
+            AuditError::Damaged(_) | AuditError::Fold { .. } | AuditError::Format(_) => Self::internal(&error),
         }
     }
 }
