@@ -134,6 +134,8 @@ impl OpenTrail {
         for _ in 0..MAX_PAGES {
             let wanted = limit.saturating_sub(events.len()).clamp(1, PAGE_COMMITS);
             let AuditPage { found, next } = self.find(&search.of_commits(after, wanted)).await?;
+            // The index gave up before its page was full: what it may do for one call is done.
+            let spent = next.is_some() && found.len() < wanted;
             let commits = self.gather(&found).await?;
             for (entry, gathered) in found.iter().zip(commits) {
                 let (stream, commit) = match gathered {
@@ -151,7 +153,7 @@ impl OpenTrail {
                 }
             }
             after = next;
-            if after.is_none() || events.len() == limit {
+            if after.is_none() || spent || events.len() == limit {
                 break;
             }
         }
