@@ -1,6 +1,7 @@
 //! Events by actor, type, command, correlation and time: of one stream, or over the whole store by its index.
 
 use super::cursor::{Cut, Place};
+use super::occurrence::MAX_DATA_BYTES;
 use super::{AuditError, Cursor, DamagedCommit, Filter, ForeignCursor, Occurrence, OpenTrail};
 use crate::http::FoundEvents;
 use chrono::{DateTime, Utc};
@@ -77,8 +78,30 @@ impl Search {
     }
 }
 
+/// The events of a page: it ends with its last event, or behind 4 MB of data.
+struct Collected {
+    events: Vec<Occurrence>,
+    limit: usize,
+    bytes: usize,
+}
+
+impl Collected {
+    fn up_to(limit: usize) -> Self {
+        Self { events: Vec::new(), limit, bytes: 0 }
+    }
+
+    fn push(&mut self, event: Occurrence) {
+        self.bytes += event.data_bytes();
+        self.events.push(event);
+    }
+
+    fn are_full(&self) -> bool {
+        self.events.len() >= self.limit || self.bytes >= MAX_DATA_BYTES
+    }
+}
+
 impl OpenTrail {
-    /// At most `limit` events that fit, and where to go on.
+    /// At most `limit` events that fit, none behind 4 MB of data, and where to go on.
     ///
     /// A stream is read itself. Over the whole store the index finds commits, moments after they were taken; what they say
     /// is read from their streams.
@@ -105,7 +128,7 @@ impl OpenTrail {
         head: u64,
         limit: usize,
     ) -> Result<FoundPage, AuditError> {
-        let (mut events, mut next) = (Vec::new(), Some(search.first_version(head)));
+        let (mut events, mut next) = (Collected::up_to(limit), Some(search.first_version(head)));
         for _ in 0..MAX_PAGES {
             let Some(start) = next.filter(|version| *version <= head) else { break };
             let page = self.store.read(stream, start, search.direction, PAGE_EVENTS).await?;
@@ -116,23 +139,23 @@ impl OpenTrail {
                     continue;
                 }
                 events.push(found);
-                if events.len() == limit {
+                if events.are_full() {
                     let behind = search.behind(version).filter(|version| *version <= head);
-                    return Ok(FoundPage::whole(events, behind.map(Cursor::in_stream)));
+                    return Ok(FoundPage::whole(events.events, behind.map(Cursor::in_stream)));
                 }
             }
             next = page.next;
         }
         let next = next.filter(|version| *version <= head);
-        Ok(FoundPage::whole(events, next.map(Cursor::in_stream)))
+        Ok(FoundPage::whole(events.events, next.map(Cursor::in_stream)))
     }
 
     /// Searches the whole store.
     pub(super) async fn search_index(&self, search: &Search, limit: usize) -> Result<FoundPage, AuditError> {
         let (mut after, cut) = search.place();
-        let (mut events, mut damaged) = (Vec::new(), Vec::new());
+        let (mut events, mut damaged) = (Collected::up_to(limit), Vec::new());
         for _ in 0..MAX_PAGES {
-            let wanted = limit.saturating_sub(events.len()).clamp(1, PAGE_COMMITS);
+            let wanted = limit.saturating_sub(events.events.len()).clamp(1, PAGE_COMMITS);
             let AuditPage { found, next } = self.find(&search.of_commits(after, wanted)).await?;
             // The index gave up before its page was full: what it may do for one call is done.
             let spent = next.is_some() && found.len() < wanted;
@@ -146,19 +169,20 @@ impl OpenTrail {
                     }
                 };
                 for event in search.fitting(&stream, commit).into_iter().filter(|found| search.is_unseen(found, cut)) {
-                    if events.len() == limit {
+                    if events.are_full() {
+                        let events = events.events;
                         return Ok(FoundPage { next: Some(search.cut_before(entry, &events)), events, damaged });
                     }
                     events.push(event);
                 }
             }
             after = next;
-            if after.is_none() || spent || events.len() == limit {
+            if after.is_none() || spent || events.are_full() {
                 break;
             }
         }
         let next = after.map(|after| Cursor(Place::Index { after, cut: None }));
-        Ok(FoundPage { events, damaged, next })
+        Ok(FoundPage { events: events.events, damaged, next })
     }
 
     /// Asks the index.
