@@ -91,10 +91,11 @@ async fn a_page_of_large_events_ends_behind_four_megabytes() {
             let events = page["events"].as_array().unwrap();
             sizes.push(events.len());
             versions.extend(events.iter().map(|event| event["version"].as_u64().unwrap()));
-            match &page[next] {
-                Value::Null => break,
-                next => go_on = format!("&{parameter}={}", next.as_str().map_or(next.to_string(), str::to_owned)),
+            let next = &page[next];
+            if next.is_null() {
+                break;
             }
+            go_on = format!("&{parameter}={}", next.as_str().map_or(next.to_string(), str::to_owned));
         }
         assert_eq!(versions, (1..=30).collect::<Vec<u64>>(), "{path}");
         sizes
