@@ -134,17 +134,18 @@ impl Fulfilment {
     /// The verdict, once the order is placed and each of its lines has an outcome.
     fn reach_verdict(&self) -> Option<Verdict> {
         let lines = &self.placed.as_ref()?.lines;
-        if !lines.iter().all(|line| self.is_refused(line) || self.is_reserved(line)) {
+        if !lines.iter().all(|line| self.is_refused(&line.isbn) || self.is_reserved(line)) {
             return None;
         }
-        Some(match lines.iter().find(|line| self.is_refused(line)) {
+        Some(match lines.iter().find(|line| self.is_refused(&line.isbn)) {
             Some(line) => Verdict::Reject { missing: line.isbn.clone() },
             None => Verdict::Confirm,
         })
     }
 
-    fn is_refused(&self, line: &OrderLine) -> bool {
-        self.refused.contains(&line.isbn)
+    /// Whether stock is known to have refused to reserve the book.
+    pub fn is_refused(&self, isbn: &Isbn) -> bool {
+        self.refused.contains(isbn)
     }
 
     /// A reservation of another quantity is not this line's: stock refuses the line's own, and that is its outcome.

@@ -97,6 +97,23 @@ impl EventStore {
         self.reported("load", Some(&head.stream), self.follow_tail(head, consistency)).await
     }
 
+    /// Loads what stands next behind a head, strongly consistent and checked: as much as 1 MB of the table holds. Nothing at
+    /// the end. So a stream of any length is walked in bounded memory.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn load_next(&self, head: &Head) -> Result<Loaded, ReadError> {
+        self.reported("load_next", Some(&head.stream), self.follow_page(head)).await
+    }
+
+    async fn follow_page(&self, head: &Head) -> Result<Loaded, ReadError> {
+        let behind =
+            Query { from: head.version + 1, ..Query::whole(&head.stream, Direction::Forwards, Consistency::Strong) };
+        let Items { items, usage, .. } = self.query(&behind, None).await?;
+        let batches = items.iter().map(Batch::from_item).collect::<Result<Vec<_>, _>>()?;
+        Ok(Loaded { head: follow(head, &batches)?, batches, usage })
+    }
+
     pub(crate) async fn follow_tail(&self, head: &Head, consistency: Consistency) -> Result<Loaded, ReadError> {
         let (batches, mut usage) = self.tail(head, consistency).await?;
         match follow(head, &batches) {

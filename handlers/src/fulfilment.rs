@@ -191,23 +191,25 @@ impl FulfilmentHandler {
     /// it may be: what is known is kept, and its stream is parked.
     async fn learn(&self, news: &News, hold: bool) -> Result<(), FulfilError> {
         let (consumer, id) = (FULFILMENT.name, news.order_id.to_string());
-        for attempt in 0..MAX_ATTEMPTS {
-            let found = match attempt == 0 && news.begins_the_order() {
-                true => None,
-                false => self.read_models.kept::<Process>(consumer, &id).await?,
-            };
+        for _ in 0..MAX_ATTEMPTS {
+            let found = self.read_models.kept::<Process>(consumer, &id).await?;
             let seen = found.as_ref().map(|found| found.version);
             let known = found.map_or_else(|| Process::new(news.order_id), |found| found.state);
-            let next = match self.act(known.clone(), news).await {
-                Err(error) if hold && error.is_lasting() => {
-                    self.park(news.order_id, &error).await?;
-                    known.clone().hold(&news.fact, &news.origin)
+            let (next, held) = match self.act(known.clone(), news).await {
+                // One that is held already holds up nobody a second time.
+                Err(error) if error.is_lasting() && (hold || known.is_held()) => {
+                    (known.clone().hold(&news.fact, &news.origin), Some(error))
                 }
-                next => next?,
+                next => (next?, None),
             };
-            if next == known || self.read_models.keep(consumer, &id, seen, &next).await? {
-                return Ok(());
+            if next != known && !self.read_models.keep(consumer, &id, seen, &next).await? {
+                continue;
             }
+            // The note comes last: who resumes the order finds it held.
+            return match held {
+                Some(error) => self.park(news.order_id, &error).await,
+                None => Ok(()),
+            };
         }
         Err(FulfilError::Contention)
     }

@@ -3,17 +3,17 @@
 use crate::operations::{OperateError, Operations};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use eventstore::{Consistency, StreamId};
-use projections::{ListCursor, Parked, Projection, Resumed};
+use eventstore::{Consistency, ReadError, StreamId};
+use projections::{GenerationState, ListCursor, Parked, Projection, Resumed};
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// Streams that are told of again at once.
-const MAX_PAGE: u32 = 100;
 /// The most pages of lists that one page of the answer is made of.
 const MAX_PAGES: u32 = 4;
+/// Streams that are told of again at once.
+const MAX_PAGE: u32 = 100;
 
 /// What was set going again.
 #[derive(Debug, Clone, Serialize)]
@@ -72,6 +72,8 @@ pub struct ParkedStreams {
 pub struct ParkedCursor {
     generation: u32,
     behind: Option<ListCursor>,
+    /// The generations that are behind it: which one is read may change between two pages.
+    done: Vec<u32>,
 }
 
 /// A text is no place in the list.
@@ -79,9 +81,17 @@ pub struct ParkedCursor {
 #[error("must be one that an earlier answer to the same question gave as next_cursor")]
 pub struct ForeignCursor;
 
+impl ParkedCursor {
+    /// The beginning of the first generation that has not been gone through.
+    fn unread(written: &[u32], done: Vec<u32>) -> Option<Self> {
+        let generation = *written.iter().find(|number| !done.contains(number))?;
+        Some(Self { generation, behind: None, done })
+    }
+}
+
 impl fmt::Display for ParkedCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let json = serde_json::to_vec(&(self.generation, &self.behind)).map_err(|_| fmt::Error)?;
+        let json = serde_json::to_vec(&(self.generation, &self.behind, &self.done)).map_err(|_| fmt::Error)?;
         f.write_str(&URL_SAFE_NO_PAD.encode(json))
     }
 }
@@ -91,9 +101,10 @@ impl FromStr for ParkedCursor {
 
     fn from_str(text: &str) -> Result<Self, ForeignCursor> {
         let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| ForeignCursor)?;
-        let (generation, behind): (u32, Option<ListCursor>) =
+        let (generation, behind, done): (u32, Option<ListCursor>, Vec<u32>) =
             serde_json::from_slice(&json).map_err(|_| ForeignCursor)?;
-        if behind.as_ref().is_none_or(ListCursor::fits) { Ok(Self { generation, behind }) } else { Err(ForeignCursor) }
+        let fits = behind.as_ref().is_none_or(ListCursor::fits);
+        if fits { Ok(Self { generation, behind, done }) } else { Err(ForeignCursor) }
     }
 }
 
@@ -136,19 +147,38 @@ impl Operations {
         loop {
             let page = self.parked(projection, MAX_PAGE, cursor.as_ref()).await?;
             for parked in page.streams.into_iter().filter(|parked| stream.is_none_or(|only| *only == parked.stream)) {
-                let (head, _) = self.store.head(&parked.stream, Consistency::Strong).await?;
-                // What was learned of it from other streams may ask for something too: all of it is asked again.
-                self.projector.rewind(projection.consumer(), &parked.stream).await?;
-                let behind = vec![(parked.stream.clone(), head.version())];
-                self.announce(projection, &reason, behind).await?;
-                self.projector.unpark(projection, &parked).await?;
-                told.push(resumed_stream(parked, ResumedState::Announced, None));
+                told.push(self.tell_of(projection, parked, &reason).await?);
             }
             cursor = page.next_cursor;
             if cursor.is_none() {
                 return Ok(told);
             }
         }
+    }
+
+    async fn tell_of(
+        &self,
+        projection: &Projection,
+        parked: Parked,
+        reason: &str,
+    ) -> Result<ResumedStream, OperateError> {
+        let head = match self.store.head(&parked.stream, Consistency::Strong).await {
+            Ok((head, _)) => head,
+            Err(ReadError::Damaged(damaged)) => {
+                return Ok(resumed_stream(parked, ResumedState::Parked, Some(damaged.to_string())));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if parked.version.is_none() {
+            // It is held for what was learned from other streams: told from its beginning, it asks for all of it again.
+            self.projector.rewind(projection.consumer(), &parked.stream).await?;
+        }
+        let behind = vec![(parked.stream.clone(), head.version())];
+        self.announce(projection, reason, behind.clone()).await?;
+        self.projector.unpark(projection, &parked).await?;
+        // The first message may have come while the note still stood there, and have been let go.
+        self.announce(projection, &format!("{reason}:after"), behind).await?;
+        Ok(resumed_stream(parked, ResumedState::Announced, None))
     }
 
     /// A page of the streams that stand still, in every generation that is written. Eventually consistent.
@@ -162,21 +192,22 @@ impl Operations {
         cursor: Option<&ParkedCursor>,
     ) -> Result<ParkedStreams, OperateError> {
         let status = self.projector.status(projection).await?;
-        let other = status.other.map(|other| other.number).filter(|other| *other != status.active);
-        let mut next = Some(cursor.cloned().unwrap_or(ParkedCursor { generation: status.active, behind: None }));
+        let other = status.other.filter(|other| other.state != GenerationState::Removing);
+        let written: Vec<u32> = [status.active].into_iter().chain(other.map(|other| other.number)).collect();
+        let mut next = cursor.cloned().or_else(|| ParkedCursor::unread(&written, Vec::new()));
         let mut streams: Vec<Parked> = Vec::new();
         // The end of a generation is known only when nothing comes behind a page.
         for _ in 0..MAX_PAGES {
             let missing = limit.saturating_sub(u32::try_from(streams.len()).unwrap_or(u32::MAX));
-            let Some(ParkedCursor { generation, behind }) = next.take_if(|_| missing > 0) else { break };
+            let Some(ParkedCursor { generation, behind, mut done }) = next.take_if(|_| missing > 0) else { break };
             let page = self.projector.parked(projection, generation, missing, behind.as_ref()).await?;
             streams.extend(page.streams);
-            next = match (page.next, other) {
-                (Some(behind), _) => Some(ParkedCursor { generation, behind: Some(behind) }),
-                (None, Some(other)) if generation == status.active => {
-                    Some(ParkedCursor { generation: other, behind: None })
+            next = match page.next {
+                Some(behind) => Some(ParkedCursor { generation, behind: Some(behind), done }),
+                None => {
+                    done.push(generation);
+                    ParkedCursor::unread(&written, done)
                 }
-                (None, _) => None,
             };
         }
         Ok(ParkedStreams { streams, next_cursor: next })

@@ -7,7 +7,7 @@ use crate::read_models::{FencedWrite, MAX_ITEMS, TableError, Written, pause};
 use crate::row::{Row, RowData, UnreadableRow};
 use eventstore::StreamId;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A multi-stream projection's functions.
@@ -205,26 +205,23 @@ impl Round {
     }
 }
 
-/// Groups that fit into a transaction: a fence a stream and a row a changed key, counted without what they may share.
+/// Groups that fit into a transaction: a fence a stream, and a row a changed key.
 fn fitting(work: Vec<(&News, StreamWork)>) -> Vec<Vec<(&News, StreamWork)>> {
     let mut groups: Vec<Vec<(&News, StreamWork)>> = Vec::new();
-    let mut writes = MAX_ITEMS;
+    let mut rows: BTreeSet<String> = BTreeSet::new();
     for entry in work {
-        let cost = 1 + distinct_rows(&entry.1.changes);
-        if writes + cost > MAX_ITEMS {
+        let changed: BTreeSet<String> = entry.1.changes.iter().map(|change| change.row.clone()).collect();
+        let fences = groups.last().map_or(MAX_ITEMS, Vec::len);
+        if fences + 1 + rows.union(&changed).count() > MAX_ITEMS {
             groups.push(Vec::new());
-            writes = 0;
+            rows.clear();
         }
-        writes += cost;
+        rows.extend(changed);
         if let Some(group) = groups.last_mut() {
             group.push(entry);
         }
     }
     groups
-}
-
-fn distinct_rows(changes: &[Change]) -> usize {
-    changes.iter().map(|change| &change.row).collect::<std::collections::BTreeSet<_>>().len()
 }
 
 /// The table did not answer: every stream that was not done has failed of it.

@@ -4,7 +4,8 @@
 //! be applied, and looks here only then. So parking costs nothing as long as nothing fails, and an event that can be
 //! applied after all, by a newer program, lets the stream go on with its next message.
 
-use crate::projection::Projection;
+use crate::multi_stream::fence_name;
+use crate::projection::{Kind, Projection};
 use crate::projector::{ProjectError, Projector, WakeUp, join};
 use crate::read_models::{ListCursor, TableError};
 use crate::row::{Listing, Row, RowData, UnreadableRow};
@@ -19,6 +20,10 @@ use std::time::SystemTime;
 const LIST: &str = "parked";
 /// Streams that one call looks at, at most.
 const PAGE: u32 = 100;
+/// How often a stream is looked at again for what came while it was resumed.
+const MAX_LOOKS: u32 = 10;
+/// Notes that are looked at behind a pass over all streams.
+const MAX_OUTDATED: u32 = 500;
 
 /// A stream that stands still.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,21 +180,62 @@ impl Projector {
     }
 
     async fn catch_up(&self, projection: &Projection, parked: Parked) -> Result<Resumed, ProjectError> {
-        let Parked { ref stream, generation, .. } = parked;
-        let (head, _) = self.store.head(stream, Consistency::Strong).await?;
-        let news = vec![WakeUp { stream: stream.clone(), version: head.version(), batch: None }];
-        let failed = self.project_into(projection, generation, join(news, projection.follows)).await;
-        match failed.into_iter().next() {
-            None => {
-                self.unpark(projection, &parked).await?;
-                Ok(Resumed { parked, still: None })
+        let mut caught_up = match self.project_to_head(projection, &parked).await {
+            Ok(version) => version,
+            Err(error) => return self.still_parked(projection, parked, error).await,
+        };
+        self.unpark(projection, &parked).await?;
+        // As long as the note stood there, whoever could not apply the event let its messages go: what came with those is
+        // looked for once more.
+        for _ in 0..MAX_LOOKS {
+            match self.project_to_head(projection, &parked).await {
+                Ok(version) if version == caught_up => break,
+                Ok(version) => caught_up = version,
+                Err(error) => return self.still_parked(projection, parked, error).await,
             }
-            Some((_, error)) if error.is_lasting() => {
-                self.park(projection, generation, stream, error.version(), &error).await?;
-                Ok(Resumed { parked, still: Some(error) })
-            }
-            Some((_, error)) => Err(error),
         }
+        Ok(Resumed { parked, still: None })
+    }
+
+    /// Applies everything that the stream has. Its version.
+    async fn project_to_head(&self, projection: &Projection, parked: &Parked) -> Result<u64, ProjectError> {
+        let (head, _) = self.store.head(&parked.stream, Consistency::Strong).await?;
+        let news = vec![WakeUp { stream: parked.stream.clone(), version: head.version(), batch: None }];
+        let failed = self.project_into(projection, parked.generation, join(news, projection.follows)).await;
+        failed.into_iter().next().map_or(Ok(head.version()), |(_, error)| Err(error))
+    }
+
+    async fn still_parked(
+        &self,
+        projection: &Projection,
+        parked: Parked,
+        error: ProjectError,
+    ) -> Result<Resumed, ProjectError> {
+        if !error.is_lasting() {
+            return Err(error);
+        }
+        self.park(projection, parked.generation, &parked.stream, error.version(), &error).await?;
+        Ok(Resumed { parked, still: Some(error) })
+    }
+
+    /// Forgets notes of streams that have gone on without being resumed: an event that could be applied after all.
+    pub(crate) async fn forget_outdated(&self, projection: &Projection, generation: u32) -> Result<(), TableError> {
+        let of_stream = |stream: &StreamId| match projection.kind {
+            Kind::SingleStream { .. } => Some(stream.to_string()),
+            Kind::MultiStream { .. } => Some(fence_name(stream)),
+            Kind::CommitIndex | Kind::Process => None,
+        };
+        let page = self.parked(projection, generation, MAX_OUTDATED, None).await?;
+        let key = |parked: &Parked| Some(projection.generation(generation).key(&of_stream(&parked.stream)?));
+        let keys: Vec<String> = page.streams.iter().filter_map(key).collect();
+        let reached = self.read_models.versions(&keys).await?;
+        for parked in page.streams {
+            let reached = key(&parked).and_then(|key| reached.get(&key).copied());
+            if reached.zip(parked.version).is_some_and(|(reached, version)| reached >= version) {
+                self.unpark(projection, &parked).await?;
+            }
+        }
+        Ok(())
     }
 }
 

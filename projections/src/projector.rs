@@ -255,9 +255,10 @@ impl Projector {
 
     /// Enters the announced commits, and what is missing before them.
     async fn enter(&self, generation: Generation, news: &News) -> Result<(), ProjectError> {
-        let carried = news.commits.last().is_some_and(|commit| commit.last_version() >= news.version);
-        if carried {
-            return Ok(self.audit_index.index(&self.store, generation.number, &news.stream, &news.commits).await?);
+        // What is carried comes first: the end of the stream may be damaged.
+        self.audit_index.index(&self.store, generation.number, &news.stream, &news.commits).await?;
+        if news.commits.last().is_some_and(|commit| commit.last_version() >= news.version) {
+            return Ok(());
         }
         let page = self.store.read(&news.stream, news.version, Direction::Backwards, 1).await?;
         let found = page.commits.first().map_or(0, Commit::last_version);
@@ -336,7 +337,15 @@ impl Projector {
             return Ok(announced);
         }
         tracing::debug!(stream = %news.stream, fence, announced = news.version, "mending a gap from the store");
-        let page = self.store.read(&news.stream, fence + 1, Direction::Forwards, GAP_PAGE_EVENTS).await?;
+        let from = fence + 1;
+        let page = match self.store.read(&news.stream, from, Direction::Forwards, GAP_PAGE_EVENTS).await {
+            // What stands before the damage can be read all the same.
+            Err(ReadError::Damaged(damaged)) if damaged.version > from => {
+                let sound = u32::try_from(damaged.version - from).unwrap_or(GAP_PAGE_EVENTS);
+                self.store.read(&news.stream, from, Direction::Forwards, sound).await?
+            }
+            page => page?,
+        };
         if page.commits.is_empty() {
             return Err(ProjectError::Missing { announced: news.version, found: fence });
         }

@@ -1,6 +1,6 @@
 //! What changed between two states of a stream, field by field, and the events that changed it.
 
-use super::replay::Replay;
+use super::replay::{Proof, Replayed};
 use super::{AuditError, Moment, Occurrence, OpenTrail, values};
 use crate::http::AuditedEvent;
 use chrono::{DateTime, Utc};
@@ -8,9 +8,6 @@ use eventstore::{StreamId, time_text};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
-
-/// The most events that a difference shows.
-const MAX_EVENTS: usize = 500;
 
 /// From where to where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +43,7 @@ pub struct Difference {
     pub verified: bool,
     /// The fields that differ.
     pub changes: Vec<Change>,
-    /// The events between the two, the oldest first, at most 500.
+    /// The events between the two, the oldest first: at most 500, and none behind 4 MB of their data.
     #[serde(serialize_with = "audited")]
     #[schema(value_type = Vec<AuditedEvent>)]
     pub events: Vec<Occurrence>,
@@ -106,31 +103,30 @@ impl OpenTrail {
     /// # Errors
     /// [`AuditError`].
     pub async fn difference(&self, stream: &StreamId, span: Span) -> Result<Difference, AuditError> {
-        let replay = self.replay(stream).await?;
-        let to = replay.version_at(span.to.unwrap_or(Moment::Version(replay.head)))?;
-        let from = match replay.version_at(span.from) {
-            Err(AuditError::NotYet { .. }) => 0,
-            version => version?,
-        };
-        let events = replay.between(from, to, MAX_EVENTS);
+        let replayed = self.replay(stream, span.from, span.to).await?;
+        let Replayed { read_model, from, to, before, after, events } = replayed;
         let shown = u64::try_from(events.len()).unwrap_or(u64::MAX);
+        let (from, to) = (End::of(from), End::of(Some(to)));
         Ok(Difference {
             stream: stream.to_string(),
-            read_model: replay.read_model().to_owned(),
-            from: End::of(&replay, from),
-            to: End::of(&replay, to),
+            read_model: read_model.to_owned(),
+            events_left_out: to.version.saturating_sub(from.version).saturating_sub(shown),
+            from,
+            to,
             verified: true,
-            changes: values::changes(&replay.row(from)?, &replay.row(to)?),
+            changes: values::changes(&before, &after),
             events,
-            events_left_out: to.saturating_sub(from).saturating_sub(shown),
         })
     }
 }
 
 impl End {
-    fn of(replay: &Replay<'_>, version: u64) -> Self {
-        let (hash, recorded_at): (_, Option<DateTime<Utc>>) = replay.proof(version).unzip();
-        Self { version, recorded_at: recorded_at.map(time_text), hash: hash.map(|hash| hash.to_string()) }
+    fn of(last: Option<Proof>) -> Self {
+        Self {
+            version: last.map_or(0, |last| last.version),
+            recorded_at: last.map(|last| time_text(last.recorded_at)),
+            hash: last.map(|last| last.hash.to_string()),
+        }
     }
 }
 

@@ -83,7 +83,10 @@ impl Export {
             Source::Stream { stream, head } => self.trail.search_stream(&self.search, stream, *head, limit).await,
             Source::Index => self.trail.search_index(&self.search, limit).await,
         };
-        let FoundPage { events, next } = page?;
+        let FoundPage { events, damaged, next } = page?;
+        if let Some(damaged) = damaged.into_iter().next() {
+            return Err(damaged.into());
+        }
         self.left = self.left.saturating_sub(u64::try_from(events.len()).unwrap_or(u64::MAX));
         self.open = next.is_some() && self.left > 0;
         self.search.go_on(next);

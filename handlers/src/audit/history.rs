@@ -1,5 +1,6 @@
 //! What happened in a stream, event by event.
 
+use super::occurrence::MAX_DATA_BYTES;
 use super::{AuditError, Occurrence, OpenTrail};
 use crate::http::{History, StreamHead};
 use eventstore::{Consistency, Direction, Head, StreamId};
@@ -22,22 +23,27 @@ pub struct HistoryPage {
 }
 
 impl OpenTrail {
-    /// At most `limit` events of the stream from that version on.
+    /// At most `limit` events of the stream from that version on, none behind 4 MB of data.
     ///
     /// # Errors
     /// [`AuditError`].
     pub async fn history(&self, stream: &StreamId, from: u64, limit: usize) -> Result<HistoryPage, AuditError> {
         let head = self.existing(stream).await?;
-        let (mut events, mut next) = (Vec::new(), Some(from));
+        let (mut events, mut bytes, mut next) = (Vec::new(), 0, Some(from));
         for _ in 0..MAX_PAGES {
-            let Some(start) = next.filter(|_| events.len() < limit) else { break };
+            let Some(start) = next.filter(|_| events.len() < limit && bytes < MAX_DATA_BYTES) else { break };
             let missing = u32::try_from((limit - events.len()).min(PAGE_EVENTS)).unwrap_or(u32::MAX);
             let page = self.store.read(stream, start, Direction::Forwards, missing).await?;
             let read = page.commits.into_iter();
             let read = read.flat_map(|commit| Occurrence::of_commit(stream, commit, Direction::Forwards));
             // The store reads whole commits. What was appended since the head was read is not shown: the answer is the
             // history up to its head.
-            events.extend(read.filter(|found| (from..=head.version()).contains(&found.event.version)));
+            for found in read.filter(|found| (from..=head.version()).contains(&found.event.version)) {
+                if bytes < MAX_DATA_BYTES {
+                    bytes += found.data_bytes();
+                    events.push(found);
+                }
+            }
             next = page.next;
         }
         events.truncate(limit);

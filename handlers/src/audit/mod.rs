@@ -30,6 +30,7 @@ pub use difference::{Change, Difference, End, Span, UnfitSpan};
 pub use export::{Chunk, Export};
 pub use filter::{BackwardPeriod, Filter, Period};
 pub use format::Format;
+pub use gather::DamagedCommit;
 pub use history::HistoryPage;
 pub use occurrence::Occurrence;
 pub use reading::{AuditTrail, Call, NotRecorded, OpenTrail, Reader};
@@ -84,14 +85,9 @@ pub enum AuditError {
         #[source]
         source: FoldError,
     },
-    /// The index knows a commit that is no longer in its stream: somebody has taken it away.
-    #[error("stream {stream} has no commit at version {version} any more, though there was one")]
-    Gone {
-        /// The stream.
-        stream: StreamId,
-        /// The version of its first event.
-        version: u64,
-    },
+    /// The index knows a commit that its stream does not have as it was written.
+    #[error(transparent)]
+    Damaged(#[from] DamagedCommit),
     /// An event cannot be written as a line.
     #[error("an event cannot be written as a line")]
     Format(#[source] std::io::Error),

@@ -5,6 +5,9 @@ use eventstore::{Commit, Direction, Event, StreamId};
 use serde::{Serialize, Serializer};
 use std::sync::Arc;
 
+/// No answer goes on behind so many bytes of events' data.
+pub(super) const MAX_DATA_BYTES: usize = 4 * 1024 * 1024;
+
 /// An event as it stands in its stream, with who, when and why. It serialises as the API shows it.
 #[derive(Debug, Clone)]
 pub struct Occurrence {
@@ -25,6 +28,11 @@ impl Occurrence {
             Direction::Forwards => commit.events.iter().map(occurrence).collect(),
             Direction::Backwards => commit.events.iter().rev().map(occurrence).collect(),
         }
+    }
+
+    /// How many bytes its data have.
+    pub(super) fn data_bytes(&self) -> usize {
+        self.event.body.data.get().len()
     }
 
     /// As the API shows it where the stream is known.

@@ -3,7 +3,7 @@
 use crate::models::ACCESS;
 use chrono::{DateTime, Utc};
 use domain::access::{self, AccessEvent, AccessLog, ReadAuditTrail};
-use eventstore::{CommandHandler, Envelope, EventStore, Hash, Id, Request, StreamId};
+use eventstore::{CommandHandler, Envelope, EventStore, ExecuteError, Hash, Id, InvalidStreamId, Request, StreamId};
 use projections::Projector;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -62,8 +62,14 @@ pub enum Call {
 
 /// The reading cannot be recorded: then nothing is answered.
 #[derive(Debug, thiserror::Error)]
-#[error("that the audit trail is read cannot be recorded, and what is not recorded is not answered")]
-pub struct NotRecorded(#[source] Box<dyn std::error::Error + Send + Sync>);
+pub enum NotRecorded {
+    /// The store did not take the record.
+    #[error("that the audit trail is read cannot be recorded, and what is not recorded is not answered")]
+    Store(#[from] ExecuteError<Infallible>),
+    /// Today has no stream: its year has more digits than fit.
+    #[error("the stream of today's readings has no name")]
+    Stream(#[from] InvalidStreamId),
+}
 
 impl Call {
     /// The kind as it is recorded.
@@ -91,6 +97,9 @@ impl AuditTrail {
     /// `about` are the question's parameters as they were given; they must have been checked, so that only questions are
     /// recorded that can be answered.
     ///
+    /// Where somebody has damaged that stream, the reading has a stream of its own: damage must not keep those out who look
+    /// for it.
+    ///
     /// # Errors
     /// [`NotRecorded`].
     pub async fn open(
@@ -101,9 +110,20 @@ impl AuditTrail {
     ) -> Result<OpenTrail, NotRecorded> {
         let command = ReadAuditTrail { call: call.as_str().to_owned(), about };
         let request = request(reader, &command, SystemTime::now().into())?;
-        let recorded = self.access.handle(request, move |log| access::decide(log, &command)).await;
-        recorded.map_err(|error| NotRecorded(error.into()))?;
+        match self.record(request.clone(), &command).await {
+            Err(error @ (ExecuteError::Damaged(_) | ExecuteError::Unreadable(_))) => {
+                let apart = apart(&request)?;
+                tell_damaged(&request.stream, &error);
+                self.record(Request { stream: apart, ..request }, &command).await?;
+            }
+            recorded => recorded?,
+        }
         Ok(OpenTrail { store: self.store.clone(), projector: self.projector.clone() })
+    }
+
+    async fn record(&self, request: Request, command: &ReadAuditTrail) -> Result<(), ExecuteError<Infallible>> {
+        let command = command.clone();
+        self.access.handle(request, move |log| access::decide(log, &command)).await.map(|_| ())
     }
 }
 
@@ -115,21 +135,34 @@ impl OpenTrail {
 }
 
 /// A reading is a command of its own: asked again, it is recorded again.
-fn request(reader: &Reader, command: &ReadAuditTrail, now: DateTime<Utc>) -> Result<Request, NotRecorded> {
+fn request(reader: &Reader, command: &ReadAuditTrail, now: DateTime<Utc>) -> Result<Request, InvalidStreamId> {
     let actor = reader.actor.as_str();
-    let stream = StreamId::new(access::stream(&now.date_naive().to_string(), &digest(actor)));
-    let asked = serde_json::to_vec(command).map_err(|error| NotRecorded(error.into()))?;
+    let stream = StreamId::new(access::stream(&now.date_naive().to_string(), &digest(actor)))?;
     let command_id = Id::from(Uuid::now_v7());
     let envelope = Envelope {
-        fingerprint: Hash::of(&[actor.as_bytes(), &asked]),
+        fingerprint: fingerprint(actor, command),
         correlation_id: reader.correlation_id.clone().unwrap_or_else(|| command_id.clone()),
         command_id,
         causation_id: None,
         actor: reader.actor.clone(),
         trace_parent: reader.trace_parent.clone(),
     };
-    let stream = stream.map_err(|error| NotRecorded(error.into()))?;
     Ok(Request { stream, envelope, expected_version: None, creates: false })
+}
+
+/// Where a reading is recorded whose stream is damaged. Its id was not known before, so nobody can have damaged this one.
+fn apart(request: &Request) -> Result<StreamId, InvalidStreamId> {
+    StreamId::new(format!("{}.{}", request.stream, request.envelope.command_id))
+}
+
+fn tell_damaged(stream: &StreamId, error: &ExecuteError<Infallible>) {
+    let error: &dyn std::error::Error = error;
+    tracing::error!(%stream, error, "a stream of readings is damaged: the reading is recorded apart");
+}
+
+fn fingerprint(actor: &str, ReadAuditTrail { call, about }: &ReadAuditTrail) -> Hash {
+    let about = about.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+    Hash::of(&[actor.as_bytes(), call.as_bytes()].into_iter().chain(about).collect::<Vec<_>>())
 }
 
 /// The first 16 hexadecimal digits of the actor's SHA-256.
@@ -150,6 +183,7 @@ mod tests {
         let first = request(&reader, &command, at).unwrap();
         // printf operator:ann | sha256sum
         assert_eq!(first.stream.as_str(), "access-2026-11-22.875af8c8912dff32");
+        assert_eq!(apart(&first).unwrap().as_str(), format!("{}.{}", first.stream, first.envelope.command_id));
         assert_eq!(first.envelope.correlation_id, first.envelope.command_id);
         assert_ne!(request(&reader, &command, at).unwrap().envelope.command_id, first.envelope.command_id);
     }

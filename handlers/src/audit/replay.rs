@@ -1,12 +1,17 @@
 //! The state of a stream as of a version or a time: the row that its read model showed then.
 
-use super::{AuditError, Occurrence, OpenTrail};
+use super::occurrence::MAX_DATA_BYTES;
+use super::{AuditError, DamagedCommit, Occurrence, OpenTrail};
 use chrono::{DateTime, Utc};
-use eventstore::{Commit, Consistency, Direction, Event, Hash, StreamId, time_text};
+use eventstore::{Commit, Event, Hash, Head, StreamId, time_text};
 use projections::{ALL, Fact, FoldError, Kind, Projection, RowData, Unknown};
 use serde::Serialize;
 use serde_json::Value;
+use std::sync::Arc;
 use utoipa::ToSchema;
+
+/// The most events that are kept of those between two moments.
+const MAX_EVENTS: usize = 500;
 
 /// A place in a stream's past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,30 +50,59 @@ impl OpenTrail {
     /// # Errors
     /// [`AuditError`].
     pub async fn at(&self, stream: &StreamId, moment: Moment) -> Result<StateAt, AuditError> {
-        let replay = self.replay(stream).await?;
-        let version = replay.version_at(moment)?;
-        let commit = replay.commit(version).ok_or_else(|| AuditError::NoStream(stream.clone()))?;
+        let Replayed { read_model, to, after, .. } = self.replay(stream, moment, Some(moment)).await?;
         Ok(StateAt {
             stream: stream.to_string(),
-            version,
-            recorded_at: time_text(commit.recorded_at),
-            read_model: replay.read_model().to_owned(),
-            state: replay.row(version)?,
+            version: to.version,
+            recorded_at: time_text(to.recorded_at),
+            read_model: read_model.to_owned(),
+            state: after,
             verified: true,
-            hash: commit.hash.to_string(),
+            hash: to.hash.to_string(),
         })
     }
 
-    /// The stream whole: loading it walks its chain.
-    pub(super) async fn replay<'a>(&self, stream: &'a StreamId) -> Result<Replay<'a>, AuditError> {
-        let (projection, fold) =
-            follower(stream).ok_or_else(|| AuditError::NoReadModel(stream.category().to_owned()))?;
-        let loaded = self.store.load(stream, Consistency::Strong).await?;
-        let commits: Vec<Commit> = loaded.batches.into_iter().flat_map(|batch| batch.commits).collect();
-        match commits.first().map(|first| first.recorded_at) {
-            Some(begins) => Ok(Replay { stream, projection, fold, commits, begins, head: loaded.head.version() }),
-            None => Err(AuditError::NoStream(stream.clone())),
+    /// The stream walked from its first commit to its last, page by page, with its states at two moments; the second is the
+    /// stream's end if none is given. In memory are a page, two rows, and the events between the two that are shown.
+    pub(super) async fn replay(
+        &self,
+        stream: &StreamId,
+        from: Moment,
+        to: Option<Moment>,
+    ) -> Result<Replayed, AuditError> {
+        let follower = follower(stream).ok_or_else(|| AuditError::NoReadModel(stream.category().to_owned()))?;
+        let end = self.existing(stream).await?;
+        for moment in [Some(from), to].into_iter().flatten() {
+            is_within(moment, &end)?;
         }
+        let mut walk = Walk::new(stream, follower, from, to.unwrap_or(Moment::Version(end.version())));
+        let mut head = Head::empty(stream);
+        while head.version() < end.version() {
+            let next = self.store.load_next(&head).await?;
+            if next.batches.is_empty() {
+                return Err(gone(&head).into());
+            }
+            // What was appended since the end was read is not looked at.
+            let commits = next.batches.into_iter().flat_map(|batch| batch.commits);
+            commits.filter(|commit| commit.version <= end.version()).try_for_each(|commit| walk.step(commit))?;
+            head = next.head;
+        }
+        walk.ended()
+    }
+}
+
+/// What was the stream's end a moment ago was taken away.
+fn gone(head: &Head) -> DamagedCommit {
+    let reason = "what follows is there no more".to_owned();
+    DamagedCommit { stream: head.stream().to_string(), version: head.version() + 1, reason }
+}
+
+fn is_within(moment: Moment, end: &Head) -> Result<(), AuditError> {
+    match moment {
+        Moment::Version(asked) if asked > end.version() => {
+            Err(AuditError::Beyond { stream: end.stream().clone(), asked, head: end.version() })
+        }
+        Moment::Version(_) | Moment::Time(_) => Ok(()),
     }
 }
 
@@ -82,56 +116,104 @@ fn follower(stream: &StreamId) -> Option<(Projection, Fold)> {
     })
 }
 
-/// A stream that is there, with the fold of its read model.
-pub(super) struct Replay<'a> {
+/// The states of a stream at two moments.
+pub(super) struct Replayed {
+    /// The read model whose rows they are.
+    pub(super) read_model: &'static str,
+    /// The first moment; none before the stream began.
+    pub(super) from: Option<Proof>,
+    /// The second one.
+    pub(super) to: Proof,
+    /// The row then; null where nothing was.
+    pub(super) before: Value,
+    /// The row at the second moment.
+    pub(super) after: Value,
+    /// The events between the two, the oldest first: at most 500, and none behind 4 MB of data.
+    pub(super) events: Vec<Occurrence>,
+}
+
+/// The last event at a moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Proof {
+    /// Its version.
+    pub(super) version: u64,
+    /// When it was recorded.
+    pub(super) recorded_at: DateTime<Utc>,
+    /// The chain hash of its commit.
+    pub(super) hash: Hash,
+}
+
+impl Moment {
+    /// Whether the event had happened. In a stream, versions grow and times never go back.
+    fn has(self, commit: &Commit, event: &Event) -> bool {
+        match self {
+            Self::Version(version) => event.version <= version,
+            Self::Time(time) => commit.recorded_at <= time,
+        }
+    }
+}
+
+/// A stream on its way through the fold of its read model.
+struct Walk<'a> {
     stream: &'a StreamId,
     projection: Projection,
     fold: Fold,
-    commits: Vec<Commit>,
-    begins: DateTime<Utc>,
-    pub(super) head: u64,
+    from: Moment,
+    to: Moment,
+    begins: Option<DateTime<Utc>>,
+    /// The row behind what was walked, up to the second moment.
+    row: Option<Value>,
+    /// The row at the first moment, once it is passed.
+    before: Option<Value>,
+    reached_from: Option<Proof>,
+    reached_to: Option<Proof>,
+    events: Vec<Occurrence>,
+    bytes: usize,
 }
 
-impl Replay<'_> {
-    /// The read model's name.
-    pub(super) fn read_model(&self) -> &'static str {
-        self.projection.name
+impl<'a> Walk<'a> {
+    fn new(stream: &'a StreamId, (projection, fold): (Projection, Fold), from: Moment, to: Moment) -> Self {
+        let (begins, row, before, reached_from, reached_to) = (None, None, None, None, None);
+        let (events, bytes) = (Vec::new(), 0);
+        Self { stream, projection, fold, from, to, begins, row, before, reached_from, reached_to, events, bytes }
     }
 
-    /// The version of the last event at that moment; at least 1.
-    pub(super) fn version_at(&self, moment: Moment) -> Result<u64, AuditError> {
-        let stream = self.stream.clone();
-        match moment {
-            Moment::Version(asked) if asked > self.head => Err(AuditError::Beyond { stream, asked, head: self.head }),
-            Moment::Version(version) => Ok(version),
-            Moment::Time(asked) => {
-                let last = self.commits.iter().rfind(|commit| commit.recorded_at <= asked);
-                let begins = self.begins;
-                last.map(Commit::last_version).ok_or(AuditError::NotYet { stream, asked, begins })
+    fn step(&mut self, commit: Commit) -> Result<(), AuditError> {
+        let commit = Arc::new(commit);
+        self.begins.get_or_insert(commit.recorded_at);
+        for event in commit.events.iter().filter(|event| self.to.has(&commit, event)) {
+            let proof = Proof { version: event.version, recorded_at: commit.recorded_at, hash: commit.hash };
+            if self.from.has(&commit, event) {
+                self.reached_from = Some(proof);
+            } else {
+                self.before.get_or_insert_with(|| self.row.clone().unwrap_or_default());
+                self.keep(&commit, event);
             }
+            self.reached_to = Some(proof);
+            self.apply(&commit, event)?;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, commit: &Arc<Commit>, event: &Event) {
+        if self.events.len() < MAX_EVENTS && self.bytes < MAX_DATA_BYTES {
+            let kept = Occurrence { stream: self.stream.clone(), commit: commit.clone(), event: event.clone() };
+            self.bytes += kept.data_bytes();
+            self.events.push(kept);
         }
     }
 
-    /// The commit with that event.
-    pub(super) fn commit(&self, version: u64) -> Option<&Commit> {
-        self.commits.iter().find(|commit| (commit.version..=commit.last_version()).contains(&version))
-    }
-
-    /// The row behind the event of that version; null behind version 0, where nothing is.
-    pub(super) fn row(&self, version: u64) -> Result<Value, AuditError> {
-        let mut row = None;
-        for (commit, event) in self.events().take_while(|(_, event)| event.version <= version) {
-            let fact = Fact { stream: self.stream, recorded_at: commit.recorded_at, event: &event.body };
-            match (self.fold)(row.as_ref(), &fact) {
-                Ok(folded) => row = Some(folded.data),
-                Err(source) if self.passes_over(&source, event) => {}
-                Err(source) => {
-                    let (stream, version) = (self.stream.clone(), event.version);
-                    return Err(AuditError::Fold { stream, version, source });
-                }
+    fn apply(&mut self, commit: &Commit, event: &Event) -> Result<(), AuditError> {
+        let fact = Fact { stream: self.stream, recorded_at: commit.recorded_at, event: &event.body };
+        match (self.fold)(self.row.as_ref(), &fact) {
+            Ok(folded) => self.row = Some(folded.data),
+            Err(source) if self.passes_over(&source, event) => {}
+            Err(source) => {
+                let (stream, version) = (self.stream.clone(), event.version);
+                return Err(AuditError::Fold { stream, version, source });
             }
         }
-        Ok(row.unwrap_or_default())
+        Ok(())
     }
 
     /// Whether the read model, too, was left as it was by the event.
@@ -140,21 +222,19 @@ impl Replay<'_> {
         matches!(error, FoldError::Event(_)) && unknown == Unknown::Ignored && !knows(&event.body.event_type)
     }
 
-    /// The events between two versions, the second one with them, but at most `limit`.
-    pub(super) fn between(&self, from: u64, to: u64, limit: usize) -> Vec<Occurrence> {
-        let commits = self.commits.iter().filter(|commit| commit.last_version() > from && commit.version <= to);
-        let occurrences = commits
-            .take(limit)
-            .flat_map(|commit| Occurrence::of_commit(self.stream, commit.clone(), Direction::Forwards));
-        occurrences.filter(|found| found.event.version > from && found.event.version <= to).take(limit).collect()
+    fn ended(self) -> Result<Replayed, AuditError> {
+        let Some(to) = self.reached_to else { return Err(self.not_yet()) };
+        let after = self.row.unwrap_or_default();
+        let before = self.before.unwrap_or_else(|| after.clone());
+        let (read_model, from, events) = (self.projection.name, self.reached_from, self.events);
+        Ok(Replayed { read_model, from, to, before, after, events })
     }
 
-    /// The chain hash of the commit with that event, and when it was taken.
-    pub(super) fn proof(&self, version: u64) -> Option<(Hash, DateTime<Utc>)> {
-        self.commit(version).map(|commit| (commit.hash, commit.recorded_at))
-    }
-
-    fn events(&self) -> impl Iterator<Item = (&Commit, &Event)> {
-        self.commits.iter().flat_map(|commit| commit.events.iter().map(move |event| (commit, event)))
+    fn not_yet(&self) -> AuditError {
+        let stream = self.stream.clone();
+        match (self.to, self.begins) {
+            (Moment::Time(asked), Some(begins)) => AuditError::NotYet { stream, asked, begins },
+            (Moment::Time(_) | Moment::Version(_), _) => AuditError::NoStream(stream),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Events by actor, type, command, correlation and time: of one stream, or over the whole store by its index.
 
 use super::cursor::{Cut, Place};
-use super::{AuditError, Cursor, Filter, ForeignCursor, Occurrence, OpenTrail};
+use super::occurrence::MAX_DATA_BYTES;
+use super::{AuditError, Cursor, DamagedCommit, Filter, ForeignCursor, Occurrence, OpenTrail};
 use crate::http::FoundEvents;
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, Direction, StreamId};
@@ -29,6 +30,8 @@ pub struct Search {
 pub struct FoundPage {
     /// The events, in the order that was asked for.
     pub events: Vec<Occurrence>,
+    /// The commits that would have been shown, and are not in their streams as they were written.
+    pub damaged: Vec<DamagedCommit>,
     /// Where to go on. There may be one on a page with fewer events than asked for, even with none.
     pub next: Option<Cursor>,
 }
@@ -75,8 +78,30 @@ impl Search {
     }
 }
 
+/// The events of a page: it ends with its last event, or behind 4 MB of data.
+struct Collected {
+    events: Vec<Occurrence>,
+    limit: usize,
+    bytes: usize,
+}
+
+impl Collected {
+    fn up_to(limit: usize) -> Self {
+        Self { events: Vec::new(), limit, bytes: 0 }
+    }
+
+    fn push(&mut self, event: Occurrence) {
+        self.bytes += event.data_bytes();
+        self.events.push(event);
+    }
+
+    fn are_full(&self) -> bool {
+        self.events.len() >= self.limit || self.bytes >= MAX_DATA_BYTES
+    }
+}
+
 impl OpenTrail {
-    /// At most `limit` events that fit, and where to go on.
+    /// At most `limit` events that fit, none behind 4 MB of data, and where to go on.
     ///
     /// A stream is read itself. Over the whole store the index finds commits, moments after they were taken; what they say
     /// is read from their streams.
@@ -103,7 +128,7 @@ impl OpenTrail {
         head: u64,
         limit: usize,
     ) -> Result<FoundPage, AuditError> {
-        let (mut events, mut next) = (Vec::new(), Some(search.first_version(head)));
+        let (mut events, mut next) = (Collected::up_to(limit), Some(search.first_version(head)));
         for _ in 0..MAX_PAGES {
             let Some(start) = next.filter(|version| *version <= head) else { break };
             let page = self.store.read(stream, start, search.direction, PAGE_EVENTS).await?;
@@ -114,39 +139,50 @@ impl OpenTrail {
                     continue;
                 }
                 events.push(found);
-                if events.len() == limit {
+                if events.are_full() {
                     let behind = search.behind(version).filter(|version| *version <= head);
-                    return Ok(FoundPage { events, next: behind.map(Cursor::in_stream) });
+                    return Ok(FoundPage::whole(events.events, behind.map(Cursor::in_stream)));
                 }
             }
             next = page.next;
         }
         let next = next.filter(|version| *version <= head);
-        Ok(FoundPage { events, next: next.map(Cursor::in_stream) })
+        Ok(FoundPage::whole(events.events, next.map(Cursor::in_stream)))
     }
 
     /// Searches the whole store.
     pub(super) async fn search_index(&self, search: &Search, limit: usize) -> Result<FoundPage, AuditError> {
         let (mut after, cut) = search.place();
-        let mut events: Vec<Occurrence> = Vec::new();
+        let (mut events, mut damaged) = (Collected::up_to(limit), Vec::new());
         for _ in 0..MAX_PAGES {
-            let wanted = limit.saturating_sub(events.len()).clamp(1, PAGE_COMMITS);
+            let wanted = limit.saturating_sub(events.events.len()).clamp(1, PAGE_COMMITS);
             let AuditPage { found, next } = self.find(&search.of_commits(after, wanted)).await?;
+            // The index gave up before its page was full: what it may do for one call is done.
+            let spent = next.is_some() && found.len() < wanted;
             let commits = self.gather(&found).await?;
-            for (entry, (stream, commit)) in found.iter().zip(commits) {
+            for (entry, gathered) in found.iter().zip(commits) {
+                let (stream, commit) = match gathered {
+                    Ok(commit) => commit,
+                    Err(commit) => {
+                        damaged.push(commit);
+                        continue;
+                    }
+                };
                 for event in search.fitting(&stream, commit).into_iter().filter(|found| search.is_unseen(found, cut)) {
-                    if events.len() == limit {
-                        return Ok(search.cut_before(entry, events));
+                    if events.are_full() {
+                        let events = events.events;
+                        return Ok(FoundPage { next: Some(search.cut_before(entry, &events)), events, damaged });
                     }
                     events.push(event);
                 }
             }
             after = next;
-            if after.is_none() || events.len() == limit {
+            if after.is_none() || spent || events.are_full() {
                 break;
             }
         }
-        Ok(FoundPage { events, next: after.map(|after| Cursor(Place::Index { after, cut: None })) })
+        let next = after.map(|after| Cursor(Place::Index { after, cut: None }));
+        Ok(FoundPage { events: events.events, damaged, next })
     }
 
     /// Asks the index.
@@ -210,8 +246,8 @@ impl Search {
         cut.filter(holds_cut).is_none_or(|cut| self.is_before(cut.version, found.event.version))
     }
 
-    /// A full page. The next one begins with the commit of the entry, of which a part may be on this one.
-    fn cut_before(&self, entry: &Found, events: Vec<Occurrence>) -> FoundPage {
+    /// Where the page behind these events begins: with the commit of the entry, of which they may have a part.
+    fn cut_before(&self, entry: &Found, events: &[Occurrence]) -> Cursor {
         let is_of_entry = |last: &&Occurrence| last.stream == entry.stream && last.commit.version == entry.version;
         let last = events.last().filter(is_of_entry);
         let cut = last.map(|last| Cut { stream: last.stream.clone(), version: last.event.version });
@@ -221,13 +257,20 @@ impl Search {
             Direction::Backwards => entry.version + 1,
         };
         let after = AuditCursor::of(entry.recorded_at, &entry.stream, version);
-        FoundPage { events, next: Some(Cursor(Place::Index { after, cut })) }
+        Cursor(Place::Index { after, cut })
+    }
+}
+
+impl FoundPage {
+    fn whole(events: Vec<Occurrence>, next: Option<Cursor>) -> Self {
+        Self { events, damaged: Vec::new(), next }
     }
 }
 
 impl Serialize for FoundPage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let events = self.events.iter().map(Occurrence::found).collect();
-        FoundEvents { events, next_cursor: self.next.as_ref().map(Cursor::to_string) }.serialize(serializer)
+        let next_cursor = self.next.as_ref().map(Cursor::to_string);
+        FoundEvents { events, damaged: self.damaged.clone(), next_cursor }.serialize(serializer)
     }
 }

@@ -1,6 +1,6 @@
 //! The tree of causes: command, its events, the commands that they caused, and so on.
 
-use super::{AuditError, OpenTrail, tree};
+use super::{AuditError, DamagedCommit, OpenTrail, tree};
 use eventstore::{Commit, Direction, Id, StreamId};
 use projections::audit::{AuditSearch, Found};
 use serde::Serialize;
@@ -25,6 +25,8 @@ pub struct Trace {
     pub commits: u64,
     /// Whether there are more, later ones.
     pub truncated: bool,
+    /// The commits that are not in their streams as they were written, and are not shown.
+    pub damaged: Vec<DamagedCommit>,
     /// The commands that nothing here has caused, the oldest first. A chain of causes of more than 20 commands goes on as a
     /// root of its own, which tells its cause.
     pub roots: Vec<TracedCommand>,
@@ -75,22 +77,29 @@ impl OpenTrail {
     pub async fn trace(&self, correlation: &Id) -> Result<Trace, AuditError> {
         let (mut found, more) = self.correlated(correlation).await?;
         found.truncate(MAX_COMMITS);
-        let (mut commits, mut bytes) = (Vec::new(), 0);
+        let (mut commits, mut damaged, mut bytes) = (Vec::new(), Vec::new(), 0);
         for page in found.chunks(PAGE_COMMITS) {
             if bytes >= MAX_BYTES {
                 break;
             }
-            let read = self.gather(page).await?;
-            bytes += read.iter().map(|(_, commit)| data_bytes(commit)).sum::<usize>();
-            commits.extend(read);
+            for gathered in self.gather(page).await? {
+                match gathered {
+                    Ok((stream, commit)) => {
+                        bytes += data_bytes(&commit);
+                        commits.push((stream, commit));
+                    }
+                    Err(commit) => damaged.push(commit),
+                }
+            }
         }
-        if commits.is_empty() {
+        if commits.is_empty() && damaged.is_empty() {
             return Err(AuditError::NoCorrelation(correlation.clone()));
         }
         Ok(Trace {
             correlation_id: correlation.to_string(),
             commits: u64::try_from(commits.len()).unwrap_or(u64::MAX),
-            truncated: more || commits.len() < found.len(),
+            truncated: more || commits.len() + damaged.len() < found.len(),
+            damaged,
             roots: tree::grow(&commits),
         })
     }

@@ -34,13 +34,6 @@ impl From<&Envelope> for Origin {
     }
 }
 
-impl News {
-    /// Whether it begins its order, so that nothing is kept of that yet, most likely.
-    pub(super) fn begins_the_order(&self) -> bool {
-        matches!(self.fact, Fact::Order { version: 1, .. })
-    }
-}
-
 /// The facts that commits tell, in order, up to the first event that cannot be read.
 pub(super) fn of(stream: &StreamId, commits: &[Commit]) -> (Vec<News>, Option<Stopped<FulfilError>>) {
     let mut news = Vec::new();

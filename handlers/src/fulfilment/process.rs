@@ -3,7 +3,8 @@
 use super::FulfilError;
 use super::facts::Origin;
 use domain::OrderId;
-use domain::fulfilment::{Cause, Fact, Fulfilment, IssuedCommand, decide, react};
+use domain::fulfilment::{Cause, Fact, Fulfilment, FulfilmentCommand, IssuedCommand, decide, react};
+use domain::stock::StockCommand;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ impl Process {
         let (fulfilment, mut commands) = react(self.fulfilment.clone(), fact);
         if self.held {
             commands = decide(&fulfilment);
+            commands.retain(|issued| !asks_for_refused(&fulfilment, &issued.command));
         }
         match fact {
             Fact::Order { version, .. } if fulfilment != self.fulfilment => {
@@ -41,6 +43,11 @@ impl Process {
             Fact::Order { .. } | Fact::Reserved { .. } | Fact::Refused { .. } => {}
         }
         (Self { fulfilment, held: false, ..self }, commands)
+    }
+
+    /// Whether something is asked for that could not be sent.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
     }
 
     /// Learns a fact whose commands cannot be sent.
@@ -52,5 +59,13 @@ impl Process {
     /// Where the event comes from that causes a command.
     pub(super) fn origin(&self, cause: &Cause) -> Result<&Origin, FulfilError> {
         self.causes.get(&cause.version).ok_or_else(|| FulfilError::NoCause(cause.to_string()))
+    }
+}
+
+/// A line that was refused stays refused: to ask again would reserve what has come since for an order that is answered.
+fn asks_for_refused(known: &Fulfilment, command: &FulfilmentCommand) -> bool {
+    match command {
+        FulfilmentCommand::Stock { isbn, command: StockCommand::ReserveStock { .. } } => known.is_refused(isbn),
+        FulfilmentCommand::Stock { .. } | FulfilmentCommand::Order { .. } => false,
     }
 }

@@ -2,6 +2,7 @@
 //! as well.
 
 use super::Api;
+use super::params::Params;
 use super::problem::Problem;
 use crate::audit::Reader;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -33,6 +34,28 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         }
         let bytes = read_to_end(request.into_body()).await?;
         parse(&bytes).map(Self)
+    }
+}
+
+/// The body of an operator's step, which takes no parameters: no body at all stands for `{}`.
+pub(crate) struct StepBody<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for StepBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        Params::from_request_parts(&mut parts, state).await?.only(&[])?;
+        let (is_json, is_named) = (is_json(&parts.headers), parts.headers.contains_key(header::CONTENT_TYPE));
+        if is_named && !is_json {
+            return Err(Problem::unsupported_media_type());
+        }
+        let bytes = read_to_end(body).await?;
+        match (is_json, bytes.is_empty()) {
+            (true, _) => parse(&bytes).map(Self),
+            (false, true) => parse(b"{}").map(Self),
+            (false, false) => Err(Problem::unsupported_media_type()),
+        }
     }
 }
 
@@ -94,11 +117,22 @@ fn broken_rule(path: &str, error: &serde_json::Error) -> Problem {
     let rule =
         if error.is_data() { message.rsplit_once(" at line ").map_or(&*message, |(rule, _)| rule) } else { &message };
     let missing = rule.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    if let Some(known) = rule.strip_prefix(&format!("unknown field `{path}`, ")) {
+        return unknown_field(path, known);
+    }
     match missing {
         Some(name) if path.is_empty() => Problem::invalid(name, "is required"),
         Some(name) => Problem::invalid(format!("{path}.{name}"), "is required"),
         None => Problem::invalid(path, in_words_of_json(rule)),
     }
+}
+
+/// serde says what is known as ``expected one of `a`, `b` ``, or that there are no fields.
+fn unknown_field(path: &str, known: &str) -> Problem {
+    let field: String = path.chars().take(SHOWN_CHARS).collect();
+    let names: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    let rule = if names.is_empty() { "nothing is".to_owned() } else { format!("known are {}", names.join(", ")) };
+    Problem::invalid(field, format!("is not known here; {rule}"))
 }
 
 /// serde speaks of structs, maps and sequences, and repeats what was given however long it is.

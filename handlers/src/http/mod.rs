@@ -29,6 +29,7 @@ use eventstore::{CommandHandler, EventStore, Id};
 use problem::Problem;
 use std::sync::Arc;
 use utoipa::OpenApi;
+use utoipa::openapi::Required;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -76,13 +77,22 @@ struct Description;
 
 /// The API as a router.
 pub fn router(api: Api) -> Router {
-    let (router, description) = routes().split_for_parts();
+    let (router, mut description) = routes().split_for_parts();
+    steps_need_no_body(&mut description);
     let description = Arc::new(description);
     router
         .route("/openapi.json", get(move || std::future::ready(Json(description.as_ref().clone()))))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(Arc::new(api))
+}
+
+/// No body at all stands for `{}` in an operator's step.
+fn steps_need_no_body(description: &mut utoipa::openapi::OpenApi) {
+    let items = description.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/projections/"));
+    for body in items.filter_map(|(_, item)| item.post.as_mut()?.request_body.as_mut()) {
+        body.required = Some(Required::False);
+    }
 }
 
 fn routes() -> OpenApiRouter<Arc<Api>> {

@@ -32,7 +32,9 @@ impl Params {
     pub(crate) fn only(self, known: &[&str]) -> Result<Self, Problem> {
         match self.0.keys().find(|name| !known.contains(&name.as_str())) {
             Some(unknown) => {
-                Err(Problem::invalid(unknown.clone(), format!("is not known here; known are {}", known.join(", "))))
+                let rule =
+                    if known.is_empty() { "nothing is".to_owned() } else { format!("known are {}", known.join(", ")) };
+                Err(Problem::invalid(unknown.clone(), format!("is not known here; {rule}")))
             }
             None => Ok(self),
         }

@@ -30,7 +30,7 @@ pub(crate) struct Problem {
     status: u16,
     /// What went wrong this time.
     detail: String,
-    /// What else a program can use: `errors`, `reason`, `version`, `error_id`.
+    /// What else a program can use: `instance`, `errors`, `reason`, `version`, `error_id`.
     #[serde(flatten)]
     more: Map<String, Value>,
 }
@@ -47,7 +47,9 @@ pub(crate) struct FieldError {
 impl Problem {
     fn new(status: StatusCode, slug: &str, title: &'static str, detail: impl Into<String>) -> Self {
         let (kind, status, detail) = (format!("{TYPES}{slug}"), status.as_u16(), detail.into());
-        Self { kind, title, status, detail, more: Map::new() }
+        // The occurrence has no address of its own: a URN names it, so that a caller can quote it.
+        let instance = Uuid::now_v7().urn().to_string();
+        Self { kind, title, status, detail, more: Map::new() }.with("instance", instance)
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -126,6 +128,14 @@ impl Problem {
             .with("error_id", error_id)
     }
 
+    /// Other steps on the projection were quicker every time: nothing has changed.
+    fn step_contention(detail: String) -> Self {
+        let error_id = Uuid::now_v7().to_string();
+        tracing::warn!(error_id, "an operator's step lost to others every time");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", "The projection is busy", detail)
+            .with("error_id", error_id)
+    }
+
     fn throttled() -> Self {
         tracing::warn!("DynamoDB throttled a request");
         let detail = "more was asked than the store may do; send it again with the same Idempotency-Key";
@@ -159,9 +169,7 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(mut self) -> Response {
-        // The occurrence has no address of its own: a URN names it, so that a caller can quote it.
-        self.more.insert("instance".to_owned(), Uuid::now_v7().urn().to_string().into());
+    fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
@@ -251,7 +259,8 @@ impl From<RebuildError> for Problem {
             RebuildError::NothingToRollBackTo | RebuildError::Active { .. } | RebuildError::NoGeneration { .. } => {
                 Self::not_now(error.to_string())
             }
-            RebuildError::NoReadModel { .. } | RebuildError::Contention => Self::not_now(error.to_string()),
+            RebuildError::NoReadModel { .. } => Self::not_now(error.to_string()),
+            RebuildError::Contention => Self::step_contention(error.to_string()),
         }
     }
 }
@@ -291,14 +300,62 @@ impl From<AuditError> for Problem {
             AuditError::Beyond { head, .. } => Self::version_mismatch(error.to_string(), head),
             AuditError::Read(error) => error.into(),
             AuditError::Index(error) => error.into(),
-            AuditError::Gone { .. } | AuditError::Fold { .. } | AuditError::Format(_) => Self::internal(&error),
+            AuditError::Damaged(_) | AuditError::Fold { .. } | AuditError::Format(_) => Self::internal(&error),
         }
     }
 }
 
 impl From<NotRecorded> for Problem {
     fn from(error: NotRecorded) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The store is not available", error.to_string())
-            .logged(&error)
+        let detail = error.to_string();
+        match error {
+            NotRecorded::Store(error) => Self { detail, ..error.into() },
+            NotRecorded::Stream(_) => Self::internal(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+    use eventstore::{Damage, Damaged};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_reading_that_cannot_be_recorded_is_the_problem_that_a_command_would_have() {
+        let source = || Arc::new(std::io::Error::other("busy"));
+        let damaged = Damaged { stream: "access-1".to_owned(), version: 1, damage: Damage::Chain };
+        for (error, status, slug) in [
+            (ExecuteError::Fault(Fault::Throttled(source())), 429, "throttled"),
+            (ExecuteError::Contention { attempts: 3 }, 503, "contention"),
+            (ExecuteError::Fault(Fault::Unavailable(source())), 503, "unavailable"),
+            (ExecuteError::Fault(Fault::NoTable { table: "t".to_owned(), source: source() }), 500, "internal-error"),
+            (ExecuteError::Damaged(damaged), 500, "internal-error"),
+        ] {
+            let problem = Problem::from(NotRecorded::Store(error));
+            assert_eq!((problem.status, problem.kind), (status, format!("{TYPES}{slug}")));
+            assert!(problem.detail.contains("cannot be recorded"), "{}", problem.detail);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_has_its_instance_wherever_it_is_written() {
+        let written = serde_json::to_value(Problem::not_found("nothing")).unwrap();
+        let instance = written.get("instance").and_then(Value::as_str).unwrap_or_default();
+        assert!(instance.starts_with("urn:uuid:"), "{written}");
+    }
+
+    #[test]
+    fn a_step_that_lost_to_others_may_be_tried_again() {
+        let response = Problem::from(RebuildError::Contention).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers().get(header::RETRY_AFTER), Some(&HeaderValue::from(RETRY_AFTER_S)));
+        let problem = Problem::from(RebuildError::Contention);
+        assert_eq!(problem.kind, "https://ledgerfold.dev/problems/contention");
     }
 }

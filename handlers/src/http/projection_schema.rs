@@ -10,11 +10,12 @@ use utoipa::ToSchema;
 
 /// How a job is cut.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"segments": 4}))]
 pub(crate) struct JobBody {
     /// Into how many segments, which workers share; 4 if nothing is said.
     #[serde(default)]
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 64)]
+    #[schema(value_type = u32, required = false, default = 4, minimum = 1, maximum = 64)]
     pub(crate) segments: Segments,
 }
 
@@ -55,6 +56,7 @@ impl TryFrom<Number> for GenerationNumber {
 
 /// What is set going again.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({}))]
 pub(crate) struct ResumeBody {
     /// Only this stream; without it the job and every parked stream.
@@ -65,6 +67,7 @@ pub(crate) struct ResumeBody {
 
 /// Whether to switch to what is not complete.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"accept_incomplete": false}))]
 pub(crate) struct SwitchBody {
     /// Also to a generation in which streams stand still.
@@ -74,6 +77,7 @@ pub(crate) struct SwitchBody {
 
 /// What is given up.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"generation": 2}))]
 pub(crate) struct DropBody {
     /// The generation's number; without it the one that is not read.
@@ -81,6 +85,12 @@ pub(crate) struct DropBody {
     #[schema(value_type = Option<u32>)]
     pub(crate) generation: Option<GenerationNumber>,
 }
+
+/// A step that says all by its name.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({}))]
+pub(crate) struct NothingMore {}
 
 /// Every projection.
 #[derive(ToSchema)]
@@ -174,6 +184,10 @@ pub(crate) struct TallyView {
     removed: u64,
     /// Events that were passed over because the projection does not know their type.
     ignored: BTreeMap<String, u64>,
+    /// Items of the event table that cannot be read.
+    damaged: u64,
+    /// What is wrong with some of them, 10 at most.
+    damages: Vec<String>,
 }
 
 /// What a job came to.

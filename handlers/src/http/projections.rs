@@ -1,13 +1,13 @@
 //! How projections stand, and what operators do with them.
 
-use super::extract::{Body, Segment};
+use super::extract::{Segment, StepBody};
 use super::params::Params;
 use super::problem::Problem;
 use super::projection_schema::{
-    DropBody, JobBody, ParkedView, ProjectionView, ProjectionsView, RedrivenView, ResumeBody, ResumptionView,
-    SwitchBody,
+    DropBody, JobBody, NothingMore, ParkedView, ProjectionView, ProjectionsView, RedrivenView, ResumeBody,
+    ResumptionView, SwitchBody,
 };
-use super::schema::{Failures, Nothing};
+use super::schema::Failures;
 use super::{Api, Shared};
 use crate::operations::{View, consumer, consumers};
 use crate::redrive::Redriven;
@@ -77,33 +77,33 @@ pub(crate) async fn parked(
 }
 
 /// Makes the read model anew, beside the one that is read.
-#[utoipa::path(post, path = "/projections/{name}/rebuild", tag = "projections", request_body = JobBody,
+#[utoipa::path(post, path = "/projections/{name}/rebuild", tag = "projections", request_body = Option<JobBody>,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 202, description = "The job has begun", body = ProjectionView), Failures))]
-pub(crate) async fn rebuild(State(api): Shared, Segment(name): Segment, Body(body): Body<JobBody>) -> Step {
+pub(crate) async fn rebuild(State(api): Shared, Segment(name): Segment, StepBody(body): StepBody<JobBody>) -> Step {
     let projection = known(&name)?;
     let job = api.operations.rebuild(&projection, body.segments.0).await?;
     stands(&api, &projection, job).await
 }
 
 /// Goes through all streams and catches up those that are behind.
-#[utoipa::path(post, path = "/projections/{name}/reconcile", tag = "projections", request_body = JobBody,
+#[utoipa::path(post, path = "/projections/{name}/reconcile", tag = "projections", request_body = Option<JobBody>,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 202, description = "The job has begun", body = ProjectionView), Failures))]
-pub(crate) async fn reconcile(State(api): Shared, Segment(name): Segment, Body(body): Body<JobBody>) -> Step {
+pub(crate) async fn reconcile(State(api): Shared, Segment(name): Segment, StepBody(body): StepBody<JobBody>) -> Step {
     let projection = known(&name)?;
     let job = api.operations.reconcile(&projection, body.segments.0).await?;
     stands(&api, &projection, job).await
 }
 
 /// Lets the job stand still, until it is resumed.
-#[utoipa::path(post, path = "/projections/{name}/pause", tag = "projections", request_body = Nothing,
+#[utoipa::path(post, path = "/projections/{name}/pause", tag = "projections", request_body = NothingMore,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 200, description = "It stands still", body = ProjectionView), Failures))]
 pub(crate) async fn pause(
     State(api): Shared,
     Segment(name): Segment,
-    Body(Nothing {}): Body<Nothing>,
+    StepBody(NothingMore {}): StepBody<NothingMore>,
 ) -> Result<Json<View>, Problem> {
     let projection = known(&name)?;
     api.operations.pause(&projection).await?;
@@ -111,69 +111,81 @@ pub(crate) async fn pause(
 }
 
 /// Sets going again what stands still: the job, and every parked stream.
-#[utoipa::path(post, path = "/projections/{name}/resume", tag = "projections", request_body = ResumeBody,
+#[utoipa::path(post, path = "/projections/{name}/resume", tag = "projections", request_body = Option<ResumeBody>,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 200, description = "What was set going, and what still stands still", body = ResumptionView), Failures))]
 pub(crate) async fn resume(
     State(api): Shared,
     Segment(name): Segment,
-    Body(body): Body<ResumeBody>,
+    StepBody(body): StepBody<ResumeBody>,
 ) -> Result<Json<Resumption>, Problem> {
     let projection = known(&name)?;
     Ok(Json(api.operations.resume(&projection, body.stream.as_ref()).await?))
 }
 
 /// Gives the job up. What a rebuild had written is removed.
-#[utoipa::path(post, path = "/projections/{name}/cancel", tag = "projections", request_body = Nothing,
+#[utoipa::path(post, path = "/projections/{name}/cancel", tag = "projections", request_body = NothingMore,
     params(("name" = String, Path, description = "The projection's name")),
     responses(
         (status = 200, description = "It is given up", body = ProjectionView),
         (status = 202, description = "It is given up; what it had written is being removed", body = ProjectionView),
         Failures))]
-pub(crate) async fn cancel(State(api): Shared, Segment(name): Segment, Body(Nothing {}): Body<Nothing>) -> Step {
+pub(crate) async fn cancel(
+    State(api): Shared,
+    Segment(name): Segment,
+    StepBody(NothingMore {}): StepBody<NothingMore>,
+) -> Step {
     let projection = known(&name)?;
     let job = api.operations.cancel(&projection).await?;
     stands(&api, &projection, job).await
 }
 
 /// Lets readers see the generation that was built.
-#[utoipa::path(post, path = "/projections/{name}/switch", tag = "projections", request_body = SwitchBody,
+#[utoipa::path(post, path = "/projections/{name}/switch", tag = "projections", request_body = Option<SwitchBody>,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 202, description = "Readers follow within a second; a last look has begun", body = ProjectionView), Failures))]
-pub(crate) async fn switch(State(api): Shared, Segment(name): Segment, Body(body): Body<SwitchBody>) -> Step {
+pub(crate) async fn switch(State(api): Shared, Segment(name): Segment, StepBody(body): StepBody<SwitchBody>) -> Step {
     let projection = known(&name)?;
     let job = api.operations.switch(&projection, body.accept_incomplete).await?;
     stands(&api, &projection, job).await
 }
 
 /// Lets readers see again what they saw before a switch.
-#[utoipa::path(post, path = "/projections/{name}/rollback", tag = "projections", request_body = Nothing,
+#[utoipa::path(post, path = "/projections/{name}/rollback", tag = "projections", request_body = NothingMore,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 202, description = "Readers follow within a second; a last look has begun", body = ProjectionView), Failures))]
-pub(crate) async fn rollback(State(api): Shared, Segment(name): Segment, Body(Nothing {}): Body<Nothing>) -> Step {
+pub(crate) async fn rollback(
+    State(api): Shared,
+    Segment(name): Segment,
+    StepBody(NothingMore {}): StepBody<NothingMore>,
+) -> Step {
     let projection = known(&name)?;
     let job = api.operations.rollback(&projection).await?;
     stands(&api, &projection, job).await
 }
 
 /// Gives the generation up that is not read, and removes its rows.
-#[utoipa::path(post, path = "/projections/{name}/drop", tag = "projections", request_body = DropBody,
+#[utoipa::path(post, path = "/projections/{name}/drop", tag = "projections", request_body = Option<DropBody>,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 202, description = "Its rows are being removed", body = ProjectionView), Failures))]
-pub(crate) async fn drop_generation(State(api): Shared, Segment(name): Segment, Body(body): Body<DropBody>) -> Step {
+pub(crate) async fn drop_generation(
+    State(api): Shared,
+    Segment(name): Segment,
+    StepBody(body): StepBody<DropBody>,
+) -> Step {
     let projection = known(&name)?;
     let job = api.operations.drop_generation(&projection, body.generation.map(|generation| generation.0)).await?;
     stands(&api, &projection, job).await
 }
 
 /// Sends what lies in the dead-letter queue to the projection's queue again.
-#[utoipa::path(post, path = "/projections/{name}/redrive", tag = "projections", request_body = Nothing,
+#[utoipa::path(post, path = "/projections/{name}/redrive", tag = "projections", request_body = NothingMore,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 200, description = "How many were sent, and which stay", body = RedrivenView), Failures))]
 pub(crate) async fn redrive(
     State(api): Shared,
     Segment(name): Segment,
-    Body(Nothing {}): Body<Nothing>,
+    StepBody(NothingMore {}): StepBody<NothingMore>,
 ) -> Result<Json<Redriven>, Problem> {
     Ok(Json(api.operations.redrive(&known(&name)?).await?))
 }

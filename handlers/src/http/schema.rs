@@ -3,6 +3,7 @@
 //! Bodies of commands are read by the domain's own types, which know the rules; the types named `…Body` only describe them.
 
 use super::problem::Problem;
+use crate::audit::DamagedCommit;
 use domain::order::OrderStatus;
 use eventstore::{Commit, Event, time_text};
 use serde::{Deserialize, Serialize};
@@ -299,6 +300,9 @@ impl AuditedEvent {
 pub(crate) struct FoundEvents {
     /// The events, in the order that was asked for.
     pub(crate) events: Vec<FoundEvent>,
+    /// The commits that would have been shown, and are not in their streams as they were written. Empty where `stream` was
+    /// given: that stream is only read as far as it is whole.
+    pub(crate) damaged: Vec<DamagedCommit>,
     /// Where to go on. There may be one on a page with fewer events than asked for, even with none.
     pub(crate) next_cursor: Option<String>,
 }

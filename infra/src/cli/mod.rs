@@ -37,6 +37,7 @@ Examples:
   ledgerfold projection list                     how far the read models are, and what stands still
   ledgerfold projection rebuild orders --wait    makes a read model anew, while the world goes on
   ledgerfold bench                               what a command costs, and how long it takes
+  ledgerfold bench projections                   what read models cost: live, and made anew
 
 Exit status: 0 done, 1 a negative answer (verify found a break, a step was refused), 2 wrong use, 3 a failure.
 Without a command, `dev` runs. RUST_LOG=info shows a line for each command handled, RUST_LOG=eventstore=debug one for each operation

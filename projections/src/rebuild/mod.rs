@@ -156,7 +156,7 @@ impl Projector {
     /// Begins a new generation of the read model. The answer calls for its segments.
     ///
     /// # Errors
-    /// [`RebuildError`]; nothing has changed then.
+    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
     pub async fn rebuild(&self, projection: &Projection, segments: u32) -> Result<Vec<Wake>, RebuildError> {
         if !projection.is_read_model() {
             return Err(RebuildError::NoReadModel { name: projection.name });
@@ -167,7 +167,7 @@ impl Projector {
     /// Begins a pass over all streams that catches up those that are behind, in every generation that is written.
     ///
     /// # Errors
-    /// [`RebuildError`]; nothing has changed then.
+    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
     pub async fn reconcile(&self, projection: &Projection, segments: u32) -> Result<Vec<Wake>, RebuildError> {
         self.change(projection, |generations, now| generations.reconcile(segments, now)).await
     }
@@ -175,7 +175,7 @@ impl Projector {
     /// Lets a job stand still, at the end of the page that each worker has in hand.
     ///
     /// # Errors
-    /// [`RebuildError`]; nothing has changed then.
+    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
     pub async fn pause_job(&self, projection: &Projection) -> Result<(), RebuildError> {
         self.change(projection, |generations, _| generations.pause()).await.map(drop)
     }
@@ -183,7 +183,7 @@ impl Projector {
     /// Lets a job go on, paused or not: the answer calls for all that is not done.
     ///
     /// # Errors
-    /// [`RebuildError`]; nothing has changed then.
+    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
     pub async fn resume_job(&self, projection: &Projection) -> Result<Vec<Wake>, RebuildError> {
         self.change(projection, |generations, _| generations.resume()).await
     }
@@ -191,7 +191,7 @@ impl Projector {
     /// Gives a job up; the generation of a rebuild is removed.
     ///
     /// # Errors
-    /// [`RebuildError`]; nothing has changed then.
+    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
     pub async fn cancel_job(&self, projection: &Projection) -> Result<Vec<Wake>, RebuildError> {
         self.change(projection, Generations::cancel).await
     }
@@ -199,7 +199,7 @@ impl Projector {
     /// Lets readers see the generation that was built, within a second or so; and begins one more pass over all streams.
     ///
     /// # Errors
-    /// [`RebuildError`]; nothing has changed then.
+    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
     pub async fn switch(&self, projection: &Projection, accept_incomplete: bool) -> Result<Vec<Wake>, RebuildError> {
         self.change(projection, |generations, now| generations.switch(accept_incomplete, now)).await
     }
@@ -207,7 +207,7 @@ impl Projector {
     /// Lets readers see again the generation that they saw before a switch; and begins one more pass over all streams.
     ///
     /// # Errors
-    /// [`RebuildError`]; nothing has changed then.
+    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
     pub async fn rollback(&self, projection: &Projection) -> Result<Vec<Wake>, RebuildError> {
         self.change(projection, Generations::rollback).await
     }
@@ -215,7 +215,7 @@ impl Projector {
     /// Gives the generation up that is not read, and removes its rows.
     ///
     /// # Errors
-    /// [`RebuildError`]; nothing has changed then.
+    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
     pub async fn drop_generation(
         &self,
         projection: &Projection,

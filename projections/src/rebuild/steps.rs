@@ -79,7 +79,8 @@ impl Generations {
     pub(super) fn rollback(&mut self, now: DateTime<Utc>) -> Result<(), RebuildError> {
         let other = self.other.filter(|other| other.state == GenerationState::Previous);
         other.ok_or(RebuildError::NothingToRollBackTo)?;
-        self.exchange(GenerationState::Complete, now)
+        // It may have been accepted incomplete: the pass that begins now says what it is.
+        self.exchange(GenerationState::Incomplete, now)
     }
 
     fn exchange(&mut self, old: GenerationState, now: DateTime<Utc>) -> Result<(), RebuildError> {
@@ -129,11 +130,11 @@ impl Generations {
                 self.other = self.other.map(|other| OtherGeneration { state, ..other });
             }
             JobKind::Remove => self.other = None,
-            // What stood still when it was built may have been caught up since.
+            // What stood still when it was built may have been caught up since, and the other way round.
             JobKind::Reconcile => {
-                let incomplete = |other: &OtherGeneration| other.state == GenerationState::Incomplete;
-                if let Some(other) = self.other.as_mut().filter(|other| report.complete && incomplete(other)) {
-                    other.state = GenerationState::Complete;
+                let built = [GenerationState::Complete, GenerationState::Incomplete];
+                if let Some(other) = self.other.as_mut().filter(|other| built.contains(&other.state)) {
+                    other.state = if report.complete { GenerationState::Complete } else { GenerationState::Incomplete };
                 }
             }
         }

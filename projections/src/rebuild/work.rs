@@ -47,7 +47,7 @@ impl Projector {
         let deadline = Instant::now() + budget;
         let Some((standing, job)) = self.running(projection, wake).await? else { return Ok(Vec::new()) };
         let mut generations = standing.generations;
-        self.until_known(&job).await;
+        self.until_known(&job, wake).await;
         if job.pass != wake.pass {
             return self.wakes(projection, &generations).await;
         }
@@ -85,12 +85,10 @@ impl Projector {
 
     /// A removal waits until everybody knows of it, and has done what was in hand when it began: before that the rows may still
     /// be read, and written.
-    async fn until_known(&self, job: &Job) {
-        let longest = self.registry.remembers * 2;
-        // Clocks differ: never longer than if the job had begun just now.
-        let passed = (now() - job.started_at).to_std().unwrap_or_default();
-        if job.kind == JobKind::Remove && passed < longest {
-            tokio::time::sleep(longest - passed).await;
+    async fn until_known(&self, job: &Job, wake: &Wake) {
+        // By no clock that others could have set: whoever begins with a segment waits.
+        if job.kind == JobKind::Remove && (wake.pass, wake.slice) == (0, 0) {
+            tokio::time::sleep(self.registry.remembers * 2).await;
         }
     }
 
@@ -211,7 +209,12 @@ impl Projector {
         generations: &mut Generations,
         progress: &[Progress],
     ) -> Result<(), RebuildError> {
-        let total = sum(progress);
+        let mut total = sum(progress);
+        if !projection.is_read_model() {
+            // What is held stands at the end of its stream: only the note tells.
+            let held = self.parked(projection, generations.active, 1, None).await?.streams.len();
+            total.parked += u64::try_from(held).unwrap_or(u64::MAX);
+        }
         let nothing_left = match job.kind {
             JobKind::Rebuild => job.pass > 0 && total.behind == 0,
             JobKind::Reconcile => total.behind == 0,
@@ -226,6 +229,9 @@ impl Projector {
             0 => total.clone(),
             _ => sum(&self.progress(projection, job, 0).await?),
         };
+        for number in generations.written() {
+            self.forget_outdated(projection, number).await?;
+        }
         let other = generations.other.map(|other| other.number);
         generations.end(Report {
             job: job.number,

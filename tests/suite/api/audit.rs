@@ -1,6 +1,6 @@
 //! Who did what, when and why; and is it still what was written.
 
-use super::seed::receive_at_once;
+use super::seed::{Seed, append, receive_at_once, store};
 use super::{Shop, isbn, line, order, order_stream, sent, text};
 use serde_json::{Value, json};
 
@@ -66,6 +66,43 @@ async fn a_long_history_is_paged_from_any_version() {
     assert_eq!(pages(250, "&limit=1").await, (vec![1], vec![250]));
     assert_eq!(pages(251, "").await, (vec![0], vec![]));
     assert_eq!(shop.get(&format!("/audit/streams/{stream}/verify")).await.body["commits"], 43);
+}
+
+#[tokio::test]
+async fn a_page_of_large_events_ends_behind_four_megabytes() {
+    let mut shop = Shop::open().await;
+    let store = store(&shop.dev.exports().await);
+    // Some 200 KB each, of digits that do not compress to nothing.
+    let mut random = fastrand::Rng::with_seed(7);
+    for number in 0..30 {
+        let text: String = (0..200_000).map(|_| random.digit(10)).collect();
+        let events = vec![("Noted", json!({ "text": text }))];
+        append(&store, "note-1", &[Seed { command: format!("c-{number}"), events, ..Seed::default() }]).await;
+    }
+    super::eventually("all are in the index", || async {
+        let newest = shop.get("/audit/events?type=Noted&limit=1").await.body;
+        (newest["events"][0]["version"] == 30).then_some(())
+    })
+    .await;
+    let sizes = async |path: &str, next: &str, parameter: &str| {
+        let (mut sizes, mut versions, mut go_on) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let page = shop.get(&format!("{path}{go_on}")).await.body;
+            let events = page["events"].as_array().unwrap();
+            sizes.push(events.len());
+            versions.extend(events.iter().map(|event| event["version"].as_u64().unwrap()));
+            match &page[next] {
+                Value::Null => break,
+                next => go_on = format!("&{parameter}={}", next.as_str().map_or(next.to_string(), str::to_owned)),
+            }
+        }
+        assert_eq!(versions, (1..=30).collect::<Vec<u64>>(), "{path}");
+        sizes
+    };
+    let pages = [21, 9];
+    assert_eq!(sizes("/audit/streams/note-1?limit=500", "next_from", "from").await, pages);
+    assert_eq!(sizes("/audit/events?stream=note-1&limit=500&order=asc", "next_cursor", "cursor").await, pages);
+    assert_eq!(sizes("/audit/events?type=Noted&limit=500&order=asc", "next_cursor", "cursor").await, pages);
 }
 
 #[tokio::test]

@@ -98,28 +98,59 @@ async fn readings_are_events_like_any_others() {
     assert_eq!((&verified["verified"], &verified["commits"]), (&json!(true), &json!(1)));
 }
 
+/// Every question about that stream, and about all of them.
+fn questions(stream: &str) -> Vec<String> {
+    let history = format!("/audit/streams/{stream}");
+    let calls = ["", "/verify", "/at?version=1", "/diff"].map(|call| format!("{history}{call}"));
+    calls.into_iter().chain(["/audit/events".to_owned(), "/audit/trace/k".to_owned()]).collect()
+}
+
 #[tokio::test]
 async fn what_cannot_be_recorded_is_not_answered() {
     let mut shop = Shop::open().await;
     let exports = shop.dev.exports().await;
+    clients(&exports).dynamodb.delete_table().table_name("ledgerfold-events").send().await.unwrap();
+    for path in questions(&format!("stock-{}", isbn(7))) {
+        for accept in ["application/json", "text/csv"] {
+            let answer = ask(&shop, &path, accept).await;
+            answer.is_problem(500, "internal-error");
+            assert!(text(&answer.body["detail"]).contains("cannot be recorded"), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn damaged_readings_keep_nobody_from_looking_for_the_damage() {
+    let mut shop = Shop::open().await;
+    let exports = shop.dev.exports().await;
     let stream = format!("stock-{}", isbn(7));
-    shop.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 1})).await;
+    let receive = shop.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}));
+    sent(receive.header("Idempotency-Key", "k")).await;
+    super::eventually("the commit is found", || async {
+        (shop.get("/audit/trace/k").await.status == 200).then_some(())
+    })
+    .await;
     // Somebody has put something strange into the stream where ann's readings belong.
     let table = clients(&exports).dynamodb;
     for stream in streams(ANN) {
         let put = table.put_item().table_name("ledgerfold-events").item("stream_id", AttributeValue::S(stream));
         put.item("version", AttributeValue::N("1".to_owned())).send().await.unwrap();
     }
-    let history = format!("/audit/streams/{stream}");
-    let calls = ["", "/verify", "/at?version=1", "/diff"].map(|call| format!("{history}{call}"));
-    let calls = calls.into_iter().chain(["/audit/events".to_owned(), "/audit/trace/k".to_owned()]);
-    for path in calls {
-        for accept in ["application/json", "text/csv"] {
-            let answer = ask(&shop, &path, accept).await;
-            answer.is_problem(503, "unavailable");
-            assert!(text(&answer.body["detail"]).contains("cannot be recorded"), "{answer:?}");
-            assert!(answer.headers.contains_key("retry-after"));
-        }
+    let questions = questions(&stream);
+    for path in &questions {
+        assert_eq!(ask(&shop, path, "application/json").await.status, 200, "{path}");
     }
-    assert_eq!(shop.get(&history).await.status, 200, "another reader is answered");
+    let broken = ask(&shop, &format!("/audit/streams/{}/verify", streams(ANN)[0]), "application/json").await;
+    assert_eq!((broken.status, &broken.body["verified"]), (200, &json!(false)));
+    // Each is recorded all the same, in a stream of its own.
+    let found = super::eventually("the readings are found", || async {
+        let page = shop.get("/audit/events?actor=ann&type=AuditTrailRead").await.body;
+        let events = page["events"].as_array().unwrap();
+        (events.len() == questions.len() + 1).then(|| events.clone())
+    });
+    for reading in found.await {
+        let stream = text(&reading["stream"]).to_owned();
+        let beside = |damaged: &String| *damaged == stream.replace(&format!(".{}", text(&reading["command_id"])), "");
+        assert!(streams(ANN).iter().any(|damaged| beside(damaged) && *damaged != stream), "{stream}");
+    }
 }

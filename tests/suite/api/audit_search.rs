@@ -2,6 +2,7 @@
 
 use super::seed::{Seed, append, clients};
 use super::{Shop, eventually, isbn, sent, text};
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{Clock, EventStore, Options};
 use serde_json::{Value, json};
@@ -171,23 +172,49 @@ async fn what_was_just_done_is_found_newest_first() {
 }
 
 #[tokio::test]
-async fn a_commit_that_is_gone_is_no_silent_gap() {
+async fn a_commit_that_is_gone_or_damaged_is_named_and_hides_no_other() {
     let mut shop = Shop::open().await;
     let exports = shop.dev.exports().await;
     let stream = format!("stock-{}", isbn(7));
-    for _ in 0..2 {
-        sent(shop.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1})).header("X-Actor", "ann")).await;
+    for _ in 0..6 {
+        let receive = shop.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}));
+        sent(receive.header("X-Actor", "ann").header("X-Correlation-Id", "p")).await;
     }
-    eventually("both are found", || async {
+    eventually("all are found", || async {
         let page = shop.get("/audit/events?actor=ann").await.body;
-        (page["events"].as_array()?.len() == 2).then_some(())
+        (page["events"].as_array()?.len() == 6).then_some(())
     })
     .await;
-    let delete = clients(&exports).dynamodb.delete_item().table_name("ledgerfold-events");
-    let key = aws_sdk_dynamodb::types::AttributeValue::S(stream);
-    let version = aws_sdk_dynamodb::types::AttributeValue::N("2".to_owned());
-    delete.key("stream_id", key).key("version", version).send().await.unwrap();
-    shop.get("/audit/events?actor=ann").await.is_problem(500, "internal-error");
+    let table = clients(&exports).dynamodb;
+    let version = |version: u64| AttributeValue::N(version.to_string());
+    for gone in [2, 6] {
+        let delete = table.delete_item().table_name("ledgerfold-events");
+        let delete = delete.key("stream_id", AttributeValue::S(stream.clone())).key("version", version(gone));
+        delete.send().await.unwrap();
+    }
+    let put = table.put_item().table_name("ledgerfold-events").item("version", version(4));
+    put.item("stream_id", AttributeValue::S(stream.clone())).send().await.unwrap();
+    for limit in [1, 2, 500] {
+        let (mut shown, mut damaged, mut cursor) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let query = format!("actor=ann&type=StockReceived&order=asc&limit={limit}&cursor={cursor}");
+            let page = shop.get(&format!("/audit/events?{query}")).await.body;
+            shown.extend(page["events"].as_array().unwrap().iter().map(|event| event["version"].clone()));
+            damaged.extend(page["damaged"].as_array().unwrap().iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => next.clone_into(&mut cursor),
+                None => break,
+            }
+        }
+        assert_eq!(shown, [1, 3, 5], "by {limit}");
+        let named: Vec<_> = damaged.iter().map(|commit| (&commit["stream"], &commit["version"])).collect();
+        let stream = json!(stream);
+        assert_eq!(named, [(&stream, &json!(2)), (&stream, &json!(4)), (&stream, &json!(6))], "by {limit}");
+        assert!(text(&damaged[0]["reason"]).contains("there no more"), "{damaged:?}");
+        assert!(text(&damaged[1]["reason"]).contains("missing"), "{damaged:?}");
+    }
+    let trace = shop.get("/audit/trace/p").await.body;
+    assert_eq!((&trace["commits"], trace["damaged"].as_array().unwrap().len()), (&json!(3), 3));
 }
 
 #[tokio::test]

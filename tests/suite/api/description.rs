@@ -147,12 +147,8 @@ async fn every_call_is_described_and_every_described_call_exists() {
     for call in described {
         let (method, path) = call.split_once(' ').unwrap();
         let (id, isbn) = ("6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", isbn(7));
-        let path = path
-            .replace("{id}", id)
-            .replace("{isbn}", &isbn)
-            .replace("{stream}", "stock-1")
-            .replace("{correlation}", "nobody")
-            .replace("{name}", "orders");
+        let path = path.replace("{id}", id).replace("{isbn}", &isbn).replace("{stream}", "stock-1");
+        let path = path.replace("{correlation}", "nobody").replace("{name}", "orders");
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let answer = sent(shop.http.request(method, shop.url(&path))).await;
         let nowhere = format!("there is nothing at {path}");

@@ -16,7 +16,8 @@ impl Shop {
     async fn idle(&self, projection: &str) -> Value {
         eventually("the job ends", || async {
             let status = self.get(&format!("/projections/{projection}")).await.body;
-            Some(status).filter(|status| status["job"].is_null())
+            // A problem document has no job either.
+            Some(status).filter(|status| status["name"] == *projection && status["job"].is_null())
         })
         .await
     }
@@ -100,6 +101,8 @@ async fn what_makes_no_sense_as_things_stand_is_a_conflict() {
     }
     let resumed = shop.step("/projections/orders/resume", &json!({})).await;
     assert_eq!((resumed.status, resumed.body), (200, json!({"job": null, "streams": []})));
+    let without_body = super::sent(shop.http.post(shop.url("/projections/orders/resume"))).await;
+    assert_eq!((without_body.status, without_body.body), (200, json!({"job": null, "streams": []})));
     let redriven = shop.step("/projections/orders/redrive", &json!({})).await;
     assert_eq!((redriven.status, redriven.body), (200, json!({"sent": 0, "stays": [], "left": 0})));
 }
@@ -129,8 +132,56 @@ async fn what_breaks_a_rule_is_told_and_begins_nothing() {
     shop.get("/projections/orders/parked?cursor=me").await.breaks("cursor", "gave as next_cursor");
     shop.get("/projections/orders?verbose=1").await.breaks("verbose", "is not known here");
     shop.get("/projections?verbose=1").await.breaks("verbose", "is not known here");
-    super::sent(shop.http.post(shop.url("/projections/orders/pause"))).await.is_problem(415, "unsupported-media-type");
+    let of_another_type = shop.http.post(shop.url("/projections/orders/rebuild")).header("Content-Type", "text/plain");
+    super::sent(of_another_type).await.is_problem(415, "unsupported-media-type");
+    let of_no_type = shop.http.post(shop.url("/projections/orders/rebuild")).body("{}");
+    super::sent(of_no_type).await.is_problem(415, "unsupported-media-type");
+    for (step, known) in [
+        ("rebuild", "known are segments"),
+        ("reconcile", "known are segments"),
+        ("resume", "known are stream"),
+        ("switch", "known are accept_incomplete"),
+        ("drop", "known are generation"),
+        ("pause", "nothing is"),
+        ("cancel", "nothing is"),
+        ("rollback", "nothing is"),
+        ("redrive", "nothing is"),
+    ] {
+        let path = format!("/projections/orders/{step}");
+        let rule = format!("is not known here; {known}");
+        shop.step(&path, &json!({"segmets": 2})).await.breaks("segmets", &rule);
+        let asked = shop.step(&format!("{path}?segments=2"), &json!({})).await;
+        asked.breaks("segments", "is not known here; nothing is");
+    }
     assert_eq!(shop.get("/projections/orders").await.body, before);
+}
+
+#[tokio::test]
+async fn a_step_without_a_body_is_a_step_without_wishes() {
+    let shop = Shop::open().await;
+    let plain = |step: &str| super::sent(shop.http.post(shop.url(&format!("/projections/stock/{step}"))));
+    for (step, status) in [
+        ("rebuild", 202),
+        ("switch", 202),
+        ("rollback", 202),
+        ("drop", 202),
+        ("reconcile", 202),
+        ("resume", 200),
+        ("redrive", 200),
+    ] {
+        let answer = plain(step).await;
+        assert_eq!(answer.status, status, "{step}: {answer:?}");
+        shop.idle("stock").await;
+    }
+    for step in ["pause", "cancel"] {
+        assert_eq!(plain(step).await.body["detail"], "nothing is under way", "{step}");
+    }
+    let document = shop.get("/openapi.json").await.body;
+    let segments = &document["components"]["schemas"]["JobBody"]["properties"]["segments"];
+    assert_eq!(segments["type"], "integer", "null is refused, and described so");
+    shop.step("/projections/stock/rebuild", &json!({"segments": null})).await.breaks("segments", "not null");
+    assert_eq!(document["components"]["schemas"]["JobBody"]["required"], Value::Null);
+    assert_eq!(document["paths"]["/projections/{name}/switch"]["post"]["requestBody"]["required"], json!(false));
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ async fn live_events_cost_what_the_design_says() {
 #[tokio::test]
 async fn ten_messages_cost_a_write_a_stream_and_a_rebuild_one_a_stream_and_page() {
     let folder = TempDir::new().unwrap();
-    let answer = bench(&folder, ["--threads", "2", "--json"]).await.json();
+    let answer = bench(&folder, ["--threads", "1", "--json"]).await.json();
     let (batches, sales) = (taken(&answer, "stock", "batches_of_10"), taken(&answer, "bestsellers", "batches_of_10"));
     assert_eq!((batches.whole("events"), sales.whole("events"), sales.requests("TransactWriteItems")), (30, 30, 3));
     assert!((3..=6).contains(&batches.requests("PutItem")), "3 deliveries of 2 streams: {answer}");
@@ -84,7 +84,7 @@ async fn ten_messages_cost_a_write_a_stream_and_a_rebuild_one_a_stream_and_page(
 
     for (projection, rows) in [("orders", 10), ("stock", 2)] {
         let [backfill, proof, both] = ["backfill", "proof", "rebuild"].map(|work| taken(&answer, projection, work));
-        assert_eq!((both.whole("events"), both.whole("refused"), both.whole("threads")), (30, 0, 2), "{answer}");
+        assert_eq!((both.whole("events"), both.whole("refused"), both.whole("threads")), (30, 0, 1), "{answer}");
         // The generations at the beginning and at the next pass, and for each of 4 segments how far it has come.
         let puts = backfill.requests("PutItem");
         assert!((rows + 5..=rows + 6).contains(&puts), "{projection}: {puts} puts of {rows} rows: {answer}");
@@ -94,7 +94,8 @@ async fn ten_messages_cost_a_write_a_stream_and_a_rebuild_one_a_stream_and_page(
         assert!(both.number("write_units") > 0.0 && both.number("read_units") > 0.0);
     }
     let entries = taken(&answer, "audit", "backfill");
-    assert!((61..=61 + 1 + 6).contains(&entries.requests("PutItem")), "the day, once by each worker: {answer}");
+    // The day, by each of the 10 streams that a worker has in hand before it knows of the first; and what was said above.
+    assert!((61..=60 + 10 + 6).contains(&entries.requests("PutItem")), "{answer}");
     assert!(is_empty(folder.path()));
 }
 
@@ -138,7 +139,7 @@ fn has_table(folder: &Path, name: &str) -> bool {
 #[tokio::test]
 async fn ctrl_c_ends_it_while_it_writes_and_while_it_measures() {
     for (events, live, table) in
-        [("10000000", "1", "bench-events"), ("20000", "20000", "bench-orders-live-1-audit-index")]
+        [("10000000", "1", "bench-events"), ("1200", "1200", "bench-orders-live-1-audit-index")]
     {
         let temporary = TempDir::new().unwrap();
         let mut command = ledgerfold(["bench", "projections", "--events", events, "--live", live]);

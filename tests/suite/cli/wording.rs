@@ -12,6 +12,7 @@ async fn every_command_explains_itself_with_an_example() {
                 "tables",
                 "audit",
                 "bench",
+                "ledgerfold bench projections",
                 "Exit status: 0 done, 1 a negative answer",
                 "2 wrong use, 3 a failure",
             ],

@@ -11,11 +11,12 @@ mod verify;
 
 use super::Common;
 use super::failure::{Exit, Failure};
+use super::table;
 use super::target::Target;
 use crate::resources;
 use clap::error::ErrorKind;
 use eventstore::Id;
-use handlers::audit::{AuditError, Call, OpenTrail, Reader};
+use handlers::audit::{AuditError, Call, DamagedCommit, OpenTrail, Reader};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -32,7 +33,7 @@ pub(super) enum Audit {
         after_help = "Examples:\n  ledgerfold audit verify order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e\n  ledgerfold audit verify --all --data .ledgerfold --json"
     )]
     Verify(verify::Verify),
-    /// Find events by actor, type, command, correlation and time, in all streams or in one.
+    /// Find events by actor, type, command, correlation and time, in all streams or in one. Exit 1 if a commit is damaged or gone.
     #[command(
         after_help = "Examples:\n  ledgerfold audit search --actor ann --from 2026-11-22T00:00:00Z\n  ledgerfold audit search --type OrderCancelled --order asc --limit 20 --json"
     )]
@@ -133,4 +134,12 @@ fn wrong_use<T>(rule: impl Display) -> T {
 
 fn failed(error: AuditError) -> Failure {
     Failure::from_error(&error)
+}
+
+/// A line for each commit that its stream does not have as it was written.
+fn tell_damaged(damaged: &[DamagedCommit]) -> Result<(), Failure> {
+    let line = |DamagedCommit { stream, version, reason }: &DamagedCommit| {
+        table::line(&format!("DAMAGED {stream} at version {version}: {reason}"))
+    };
+    damaged.iter().try_for_each(line)
 }

@@ -2,7 +2,7 @@
 
 use super::filters::{Filters, Order};
 use super::history::row;
-use super::{AskerBesideActor, Question, failed, wrong_use};
+use super::{AskerBesideActor, Question, failed, tell_damaged, wrong_use};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::table;
@@ -42,16 +42,18 @@ impl Search {
     async fn answer(&self, trail: &OpenTrail, search: &handlers::audit::Search) -> Result<Exit, Failure> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let page: FoundPage = trail.search(search, limit).await.map_err(failed)?;
+        let whole = page.damaged.is_empty();
         if self.common.json {
             table::json(&page)?;
-            return Ok(Exit::Done);
+            return Ok(table::answer(whole));
         }
         let shown: Vec<_> = page.events.iter().map(row_of_many).collect();
         table::rows(["STREAM", "VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
+        tell_damaged(&page.damaged)?;
         if let Some(next) = page.next {
             table::line(&format!("… go on with --cursor {next}"))?;
         }
-        Ok(Exit::Done)
+        Ok(table::answer(whole))
     }
 }
 

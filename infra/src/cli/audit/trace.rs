@@ -1,6 +1,6 @@
 //! `ledgerfold audit trace`.
 
-use super::{Asker, Question, failed, id};
+use super::{Asker, Question, failed, id, tell_damaged};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::table;
@@ -39,18 +39,20 @@ impl Trace {
             (None, None) => return Err(Failure::new("nothing is named to trace", "see --help")),
         };
         let trace = trail.trace(&correlation).await.map_err(failed)?;
+        let whole = trace.damaged.is_empty();
         if self.common.json {
             table::json(&trace)?;
-            return Ok(Exit::Done);
+            return Ok(table::answer(whole));
         }
         table::line(&format!("correlation {}: {} commands", trace.correlation_id, trace.commits))?;
         let mut lines = Vec::new();
         trace.roots.iter().for_each(|root| draw_command(root, "", "", &mut lines));
         lines.iter().try_for_each(|line| table::line(line))?;
+        tell_damaged(&trace.damaged)?;
         if trace.truncated {
             table::line("… there are more, later ones; `audit search --correlation` finds them all")?;
         }
-        Ok(Exit::Done)
+        Ok(table::answer(whole))
     }
 }
 

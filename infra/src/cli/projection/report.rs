@@ -65,16 +65,24 @@ pub(super) fn lines(name: &str, report: &Report) -> Vec<String> {
         lines.push(format!("  removed  {} rows", grouped(report.first_pass.removed)));
         return lines;
     }
-    let Tally { commits, events, streams, present, behind, parked, ref ignored, .. } = report.last_pass;
+    let Tally { commits, events, streams, present, behind, parked, damaged, ref damages, ref ignored, .. } =
+        report.last_pass;
     let [commits, events, streams, present] = [commits, events, streams, present].map(grouped);
     lines
         .push(format!("  met      {commits} commits, {events} events, {streams} streams; {present} streams are there"));
     lines.push(format!("  behind   {} streams at first, {} at last", report.first_pass.behind, behind));
     lines.push(format!("  parked   {} streams", grouped(parked)));
+    if damaged > 0 {
+        lines.push(format!("  damaged  {} items: {}", grouped(damaged), damages.join("; ")));
+    }
     if !ignored.is_empty() {
         let types: Vec<String> =
             ignored.iter().map(|(event_type, count)| format!("{event_type} {}", grouped(*count))).collect();
         lines.push(format!("  ignored  {}", types.join(", ")));
+    }
+    if report.last_pass.damaged > 0 {
+        lines.push(format!("  DAMAGED  {} items of the event table", grouped(report.last_pass.damaged)));
+        lines.extend(report.last_pass.damages.iter().map(|damage| format!("           {damage}")));
     }
     lines
 }
@@ -140,6 +148,27 @@ mod tests {
         assert!(line.starts_with("reconcile orders  pass 0  [█████░"), "{line}");
         assert!(line.ends_with("25 %  12,400 items  3100/s"), "{line}");
         assert!(progress(&status(), &job(JobKind::Remove)).ends_with("7 rows removed"));
+    }
+
+    #[test]
+    fn a_report_says_which_items_are_damaged() {
+        let report = |last_pass: Tally| Report {
+            job: 1,
+            kind: JobKind::Rebuild,
+            generation: Some(2),
+            complete: last_pass.damaged == 0,
+            started_at: DateTime::UNIX_EPOCH,
+            ended_at: DateTime::UNIX_EPOCH,
+            passes: 2,
+            first_pass: Tally::default(),
+            last_pass,
+        };
+        let damages = vec!["order-1 is damaged at version 2".to_owned(), "order-2 is damaged at version 3".to_owned()];
+        let said = lines("orders", &report(Tally { damaged: 1_002, damages, ..Tally::default() }));
+        let damaged = "  damaged  1,002 items: order-1 is damaged at version 2; order-2 is damaged at version 3";
+        assert!(said.iter().any(|line| line == damaged), "{said:?}");
+        let said = lines("orders", &report(Tally::default()));
+        assert!(!said.iter().any(|line| line.contains("damaged")), "{said:?}");
     }
 
     #[test]

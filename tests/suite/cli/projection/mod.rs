@@ -83,7 +83,8 @@ impl Running {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = self.get(&format!("/projections/{projection}")).await;
-            if so(&status) {
+            // A problem document is no status.
+            if status["name"] == *projection && so(&status) {
                 return status;
             }
             assert!(Instant::now() < deadline, "did not happen: {what}, but {status}");

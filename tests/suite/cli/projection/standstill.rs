@@ -1,8 +1,10 @@
 //! Streams that stand still because of an event that cannot be applied, and how they go on.
 
-use super::Running;
+use super::workers::work_off;
+use super::{Idle, Running};
 use crate::api::seed::{append_each, clients};
 use eventstore::EventStore;
+use projections::stock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -102,4 +104,31 @@ async fn a_stream_that_still_stands_still_is_named_and_ends_with_1() {
     let generations: Vec<_> = both["streams"].as_array().unwrap().iter().map(|parked| &parked["generation"]).collect();
     assert_eq!((generations, &both["next_cursor"]), (vec![&json!(1), &json!(1), &json!(2), &json!(2)], &Value::Null));
     assert_eq!(system.operate(["projection", "switch", "stock", "--accept-incomplete"]).await.status, 0);
+}
+
+/// Notes that a stream of stock stands still, whether it does or not.
+async fn park(system: &Idle, generation: u32, stream: &str) {
+    let error: Box<dyn std::error::Error + Send + Sync> = "on purpose".into();
+    let projector = system.projector();
+    projector.park(&stock::PROJECTION, generation, &stream.parse().unwrap(), Some(1), error.as_ref()).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_pages_through_what_stands_still_sees_all_of_it_although_readers_are_switched() {
+    let (system, of) = (Idle::start().await, stock::PROJECTION);
+    let operations = system.operations();
+    operations.rebuild(&of, 1).await.unwrap();
+    work_off(&system).await;
+    park(&system, 1, "stock-1").await;
+    park(&system, 2, "stock-2").await;
+    let first = operations.parked(&of, 1, None).await.unwrap();
+    operations.switch(&of, true).await.unwrap();
+    let (mut seen, mut cursor) = (first.streams, first.next_cursor);
+    while let Some(from) = cursor {
+        let page = operations.parked(&of, 1, Some(&from.to_string().parse().unwrap())).await.unwrap();
+        seen.extend(page.streams);
+        cursor = page.next_cursor;
+    }
+    let seen: Vec<_> = seen.iter().map(|parked| (parked.generation, parked.stream.as_str())).collect();
+    assert_eq!(seen, [(1, "stock-1"), (2, "stock-2")]);
 }

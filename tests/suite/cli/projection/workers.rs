@@ -125,7 +125,7 @@ async fn ctrl_c_ends_the_waiting_and_not_the_job() {
 }
 
 /// Does all that is to be done.
-async fn work_off(system: &Idle) {
+pub(super) async fn work_off(system: &Idle) {
     let handler = handlers::RebuildHandler::new(system.operations());
     while system.waiting(CALLS).await > 0 {
         let bodies = system.take_all(CALLS).await.into_iter().map(|message| message.body.unwrap());

@@ -103,3 +103,16 @@ async fn of_many_damaged_items_all_are_counted_and_ten_are_named() {
     assert_eq!((report.first_pass.damaged, report.first_pass.damages.len()), (25, 10), "{report:?}");
     assert_eq!((report.last_pass.damaged, report.last_pass.damages.len(), report.complete), (25, 10, false));
 }
+
+#[tokio::test]
+async fn an_item_of_no_stream_may_have_been_anybodys() {
+    let world = World::start().await;
+    let (of, projector) = (&orders::PROJECTION, projector(&world));
+    let handler = ProjectorHandler::new(*of, projector.clone());
+    order(&world, &handler).await;
+    world.put_raw(event_key("No Stream", 1)).await;
+    let report = rebuild(&projector, of, 2).await;
+    assert_eq!((report.complete, report.last_pass.damaged, report.last_pass.parked), (false, 1, 0), "{report:?}");
+    assert!(report.last_pass.damages[0].contains("No Stream"), "{report:?}");
+    assert_same(&world, of, 1, 2).await;
+}

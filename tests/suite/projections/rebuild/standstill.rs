@@ -1,12 +1,16 @@
 //! Streams that stand still while a generation is built, and what makes it complete in the end.
 
-use super::super::messages::{deliver, messages_of};
+use super::super::messages::{Message, deliver, messages_of};
 use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, shipped, write};
 use super::super::world::World;
-use super::jobs::{assert_exact, assert_same, finish, parked, projector, rebuild, reconcile};
+use super::jobs::{assert_exact, assert_same, finish, parked, projector, rebuild, reconcile, ruled};
+use crate::store::wire::Act;
+use eventstore::Batch;
 use handlers::ProjectorHandler;
 use projections::rebuild::RebuildError;
 use projections::{GenerationState, ProjectError, Projection, bestsellers, orders};
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 async fn state(world: &World, projection: &Projection) -> Option<GenerationState> {
     projector(world).status(projection).await.unwrap().other.map(|other| other.state)
@@ -110,4 +114,41 @@ async fn a_note_of_a_stream_that_went_on_without_it_parks_no_later_event() {
     assert_eq!(parked(&projector(&world), of, 1).await[0].version, Some(3));
     assert!(deliver(&ProjectorHandler::new(*of, projector(&world)), &messages[2..]).await.is_empty());
     assert_exact(&world, of, 1).await;
+}
+
+fn at_the_fifth_receive(batch: &Batch) -> Vec<Message> {
+    let mut messages = messages_of([batch]);
+    messages[0].receives = 5;
+    messages
+}
+
+/// Between the catching up and the end of the note, the stream stands still once more.
+#[tokio::test]
+async fn a_stream_that_stands_still_again_while_it_is_resumed_keeps_its_note() {
+    let world = World::start().await;
+    let of = &orders::PROJECTION;
+    let order = new_order();
+    let mut writer = Writer::new(&world.store, &order);
+    let placed = writer.append(vec![placed("c", [(1, 1)]).stored()]).await;
+    let older = ProjectorHandler::new(*of, projector(&world).broken(of.name, "OrderPlaced"));
+    assert!(deliver(&older, &at_the_fifth_receive(&placed)).await.is_empty());
+    let meanwhile = ProjectorHandler::new(*of, projector(&world).broken(of.name, "OrderShipped"));
+    let writer = Arc::new(Mutex::new(writer));
+    let (operator, wire) = ruled(&world);
+    wire.rule(move |seen| {
+        let (meanwhile, writer) = (meanwhile.clone(), writer.clone());
+        async move {
+            if seen.operation == "DeleteItem" {
+                let shipped = writer.lock().await.append(vec![shipped().stored()]).await;
+                let again = at_the_fifth_receive(&shipped);
+                assert!(deliver(&meanwhile, &again).await.is_empty(), "it is parked, and done with");
+            }
+            Act::Pass
+        }
+    });
+    let resumed = operator.resume_stream(of, &order).await.unwrap();
+    assert_eq!(resumed.len(), 1);
+    let notes = parked(&operator, of, 1).await;
+    let versions: Vec<_> = notes.iter().map(|note| note.version).collect();
+    assert_eq!(versions, [Some(2)], "it stands still, and somebody can see it");
 }
