@@ -48,7 +48,6 @@ pub struct TracedCommand {
     /// What caused it, such as `order-6f0f…:1`: the event's stream and version.
     pub caused_by: Option<String>,
     /// Its events.
-    #[schema(no_recursion)]
     pub events: Vec<TracedEvent>,
 }
 
