@@ -181,7 +181,8 @@ impl<'a> Walk<'a> {
     fn step(&mut self, commit: Commit) -> Result<(), AuditError> {
         let commit = Arc::new(commit);
         self.begins.get_or_insert(commit.recorded_at);
-        for event in commit.events.iter().filter(|event| self.to.has(&commit, event)) {
+        let to = self.to;
+        for event in commit.events.iter().filter(|event| to.has(&commit, event)) {
             let proof = Proof { version: event.version, recorded_at: commit.recorded_at, hash: commit.hash };
             if self.from.has(&commit, event) {
                 self.reached_from = Some(proof);
