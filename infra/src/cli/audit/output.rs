@@ -3,8 +3,9 @@
 //! A thread of its own writes: whoever reads standard output may be slow, and Ctrl-C must not wait for that.
 
 use crate::cli::failure::Failure;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufWriter, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::NamedTempFile;
@@ -94,11 +95,18 @@ impl Sink {
         let Some(path) = path else { return Ok(Self::Stdout(std::io::stdout())) };
         // What is there is replaced: the file that a link points to, but never a device or a folder.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if path.metadata().is_ok_and(|there| !there.is_file()) {
+        let there = path.metadata().ok();
+        if there.as_ref().is_some_and(|there| !there.is_file()) {
             return Err(std::io::Error::other("there is something that is no file"));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let unfinished = tempfile::Builder::new().prefix(".ledgerfold-").suffix(".unfinished").tempfile_in(folder)?;
+        // A new file is as open to others as any that the user makes; one that is replaced hands its permissions on.
+        let any = Permissions::from_mode(0o666);
+        let mut builder = tempfile::Builder::new();
+        let unfinished = builder.prefix(".ledgerfold-").suffix(".unfinished").permissions(any).tempfile_in(folder)?;
+        if let Some(there) = there {
+            unfinished.as_file().set_permissions(there.permissions())?;
+        }
         Ok(Self::File { unfinished: BufWriter::new(unfinished), path })
     }
 
