@@ -65,46 +65,49 @@ impl Export {
 
     async fn answer(&self, trail: &OpenTrail, search: Search) -> Result<Exit, Failure> {
         let interrupted = dev::ended()?;
-        let output = Output::open(self.output.as_deref())?;
+        let mut output = Output::open(self.output.as_deref())?;
         let mut events = 0;
         let written = tokio::select! {
-            written = self.transfer(trail, search, &output, &mut events) => written,
+            written = self.transfer(trail, search, &mut output, &mut events) => written,
             () = interrupted => Err(Failure::new(format!("the export was interrupted after {events} events"), self.left_behind())),
         };
         table::progress("");
-        if let Err(failure) = written {
-            output.abandon().await;
-            return Err(failure);
-        }
-        let name = output.name().to_owned();
-        match output.finish().await? {
-            Ended::Whole => self.told(&name, events),
-            Ended::ReaderGone => Ok(Exit::Done),
-            Ended::Abandoned => Err(Failure::new(format!("{name} cannot be written"), self.left_behind())),
+        match written {
+            Ok(Ended::Whole) => self.told(output.name(), events),
+            Ok(Ended::ReaderGone) => Ok(Exit::Done),
+            Ok(Ended::Abandoned) => {
+                Err(Failure::new(format!("{} cannot be written", output.name()), self.left_behind()))
+            }
+            Err(failure) => {
+                output.abandon().await;
+                Err(failure)
+            }
         }
     }
 
-    /// Moves events until there are none, or nobody wants more.
+    /// Moves events until there are none, or nobody wants more, and waits until they are written.
     async fn transfer(
         &self,
         trail: &OpenTrail,
         search: Search,
-        output: &Output,
+        output: &mut Output,
         events: &mut u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<Ended, Failure> {
         let broke_off = |error| Failure::new(format!("the export broke off, and {}", self.left_behind()), error);
         let mut export = trail.export(search, self.limit, self.format.format()).await.map_err(failed)?;
+        let mut looked_through = 0_u64;
         while let Some(chunk) = export.next().await.map_err(broke_off)? {
             *events += chunk.events;
+            looked_through += 1;
             if !output.write(chunk.bytes).await {
                 break;
             }
             // On one terminal, lines and progress would run into each other.
             if self.output.is_some() || !std::io::stdout().is_terminal() {
-                table::progress(&format!("{events} events"));
+                table::progress(&format!("{events} events, {looked_through} pages looked through"));
             }
         }
-        Ok(())
+        output.finish().await
     }
 
     /// What an export leaves that did not come to its end.

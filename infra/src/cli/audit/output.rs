@@ -68,12 +68,11 @@ impl Output {
     }
 
     /// Says that everything is there, and waits until it is written.
-    pub(super) async fn finish(self) -> Result<Ended, Failure> {
-        let Self { parts, ended, name } = self;
+    pub(super) async fn finish(&mut self) -> Result<Ended, Failure> {
         // Where the writing has ended already, its own end says more.
-        let _ = parts.send(Part::End).await;
-        match ended.await {
-            Ok(ended) => ended.map_err(|error| cannot_be_written(&name, error)),
+        let _ = self.parts.send(Part::End).await;
+        match (&mut self.ended).await {
+            Ok(ended) => ended.map_err(|error| cannot_be_written(&self.name, error)),
             Err(_) => Ok(Ended::Abandoned),
         }
     }
@@ -81,6 +80,9 @@ impl Output {
     /// Gives up: the unfinished file is removed, what stands there under its name stays.
     pub(super) async fn abandon(self) {
         drop(self.parts);
+        if self.ended.is_terminated() {
+            return;
+        }
         // A write to a slow reader cannot be called back; the process ends without it.
         let _ = tokio::time::timeout(REMOVAL, self.ended).await;
     }
