@@ -192,7 +192,7 @@ async fn whoever_asks_is_recorded() {
     as_user(Some("kim"), Some("env"), &["audit", "at", STREAM, "--version", "1"]).await.done();
     as_user(Some("kim"), Some("env"), &["audit", "diff", STREAM, "--actor", "flag"]).await.done();
     as_user(None, None, &["audit", "search", "--actor", "bob", "--as", "flag"]).await.done();
-    as_user(None, None, &["audit", "export", "--actor", "bob", "--format", "csv"]).await.done();
+    assert_eq!(as_user(None, None, &["audit", "export", "--actor", "bob", "--format", "csv"]).await.status, 0);
     as_user(None, None, &["audit", "trace", "--stream", STREAM]).await;
     // What is used wrongly is not asked.
     as_user(None, None, &["audit", "history", STREAM, "--as", "two words"]).await.is_wrong_use("visible ASCII");

@@ -1,6 +1,7 @@
 //! `ledgerfold audit export`.
 
 use super::filters::{Filters, Order};
+use super::index::IndexState;
 use super::output::{Ended, Output};
 use super::{AskerBesideActor, Question, failed, wrong_use};
 use crate::cli::Common;
@@ -60,10 +61,16 @@ impl Export {
         about.push(("format", Some(self.format.format().as_str().to_owned())));
         let asker = self.asker.asker.as_ref();
         let question = Question { common: &self.common, asker, call: Call::Export, about };
-        question.ask(async |trail| Box::pin(self.answer(&trail, search)).await).await
+        match search.stream() {
+            Some(_) => question.ask(async |trail| Box::pin(self.answer(&trail, search, None)).await).await,
+            None => {
+                let answer = async |trail, index| Box::pin(self.answer(&trail, search, Some(index))).await;
+                question.ask_with_index(answer).await
+            }
+        }
     }
 
-    async fn answer(&self, trail: &OpenTrail, search: Search) -> Result<Exit, Failure> {
+    async fn answer(&self, trail: &OpenTrail, search: Search, index: Option<IndexState>) -> Result<Exit, Failure> {
         let interrupted = dev::ended()?;
         let mut output = Output::open(self.output.as_deref())?;
         let mut events = 0;
@@ -73,7 +80,7 @@ impl Export {
         };
         table::progress("");
         match written {
-            Ok(Ended::Whole) => self.told(output.name(), events),
+            Ok(Ended::Whole) => self.told(output.name(), events, index),
             Ok(Ended::ReaderGone) => Ok(Exit::Done),
             Ok(Ended::Abandoned) => {
                 Err(Failure::new(format!("{} cannot be written", output.name()), self.left_behind()))
@@ -119,13 +126,18 @@ impl Export {
     }
 
     /// What came into the file. On standard output nothing but events is wanted.
-    fn told(&self, name: &str, events: u64) -> Result<Exit, Failure> {
-        match (&self.output, self.common.json) {
-            (None, _) => {}
-            (Some(_), true) => {
-                table::json(&json!({"output": name, "format": self.format.format().as_str(), "events": events}))?;
+    fn told(&self, name: &str, events: u64, index: Option<IndexState>) -> Result<Exit, Failure> {
+        let format = self.format.format().as_str();
+        match (&self.output, self.common.json, index) {
+            (None, _, _) => {}
+            (Some(_), true, None) => table::json(&json!({"output": name, "format": format, "events": events}))?,
+            (Some(_), true, Some(index)) => {
+                table::json(&json!({"output": name, "format": format, "events": events, "index": index.json()}))?;
             }
-            (Some(_), false) => table::line(&format!("{events} events in {name}"))?,
+            (Some(_), false, _) => table::line(&format!("{events} events in {name}"))?,
+        }
+        if let Some(note) = index.and_then(IndexState::note) {
+            table::note(&note);
         }
         Ok(Exit::Done)
     }
