@@ -11,13 +11,14 @@ use std::str::FromStr;
 /// The most characters of a cursor's text: a place, a stream and a version have less than half as many.
 const MAX_CURSOR_CHARS: usize = 1_024;
 
-/// Where a search goes on. As text it is opaque, and safe in a URL.
+/// Where a search goes on. As text it is opaque, and safe in a URL. It is a place, and does not know its question: another
+/// search of the same kind (in one stream, or over all) would begin at that place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub(super) Place);
 
-/// The text is no [`Cursor`], or one of another question.
+/// The text is no [`Cursor`], or one of the other kind of search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be one that an earlier answer to the same question gave as next_cursor")]
+#[error("must be one that an earlier answer to such a question gave as next_cursor")]
 pub struct ForeignCursor;
 
 /// A place among the events.

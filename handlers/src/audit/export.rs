@@ -32,15 +32,16 @@ enum Source {
 /// A part of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    /// Whole lines.
+    /// Whole lines, or none.
     pub bytes: Vec<u8>,
     /// How many events they hold.
     pub events: u64,
 }
 
 impl OpenTrail {
-    /// Begins an export of at most `limit` events that fit the search. It holds what was recorded before it began: so it
-    /// ends, though others write on.
+    /// Begins an export of at most `limit` events that fit the search. Of a stream it holds exactly what was recorded before
+    /// it began. Over the whole store it holds of that what the index has by then: commits that wait in the queue of the
+    /// projection `audit`, or stand still there, are missing. Nothing later is in it: so it ends, though others write on.
     ///
     /// # Errors
     /// [`AuditError`].
@@ -58,22 +59,19 @@ impl OpenTrail {
 }
 
 impl Export {
-    /// The next part of the file; none at its end. After an error the file stays incomplete.
+    /// The next part of the file; none at its end. A part may be empty where a page was looked through and nothing in it fits:
+    /// so whoever waits sees that it goes on. After an error the file stays incomplete.
     ///
     /// # Errors
     /// [`AuditError`].
     pub async fn next(&mut self) -> Result<Option<Chunk>, AuditError> {
-        loop {
-            let events = if self.open { self.page().await? } else { Vec::new() };
-            let mut bytes = std::mem::take(&mut self.heading);
-            bytes.extend(self.format.lines(&events).map_err(AuditError::Format)?);
-            if !bytes.is_empty() {
-                return Ok(Some(Chunk { bytes, events: u64::try_from(events.len()).unwrap_or(u64::MAX) }));
-            }
-            if !self.open {
-                return Ok(None);
-            }
+        if !self.open {
+            return Ok(None);
         }
+        let events = self.page().await?;
+        let mut bytes = std::mem::take(&mut self.heading);
+        bytes.extend(self.format.lines(&events).map_err(AuditError::Format)?);
+        Ok(Some(Chunk { bytes, events: u64::try_from(events.len()).unwrap_or(u64::MAX) }))
     }
 
     /// The next events. A page may be empty though more come.

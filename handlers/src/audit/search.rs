@@ -103,8 +103,8 @@ impl Collected {
 impl OpenTrail {
     /// At most `limit` events that fit, none behind 4 MB of data, and where to go on.
     ///
-    /// A stream is read itself. Over the whole store the index finds commits, moments after they were taken; what they say
-    /// is read from their streams.
+    /// A stream is read itself: that is exact. Over the whole store the index finds commits, moments after they were taken as a
+    /// rule, and none that wait in its queue or stand still; what they say is read from their streams.
     ///
     /// # Errors
     /// [`AuditError`].

@@ -8,6 +8,11 @@ use eventstore::Id;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+/// The most characters of a number: those of 2^53.
+const MAX_NUMBER_CHARS: usize = 16;
+/// The most characters of a time: nanoseconds and an offset.
+const MAX_TIME_CHARS: usize = 35;
+
 /// The parameters of a request: each at most once, and only such as the call knows.
 pub(crate) struct Params(BTreeMap<String, String>);
 
@@ -71,7 +76,11 @@ impl Params {
     pub(crate) fn number(&self, name: &str, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
         let rule =
             || Problem::invalid(name, format!("must be a whole number from {} to {}", range.start(), range.end()));
-        let parse = |text: &str| text.parse().ok().filter(|number| range.contains(number)).ok_or_else(rule);
+        let digits = |text: &&str| text.len() <= MAX_NUMBER_CHARS && text.bytes().all(|byte| byte.is_ascii_digit());
+        let parse = |text: &str| {
+            let number = Some(text).filter(digits).and_then(|text| text.parse().ok());
+            number.filter(|number| range.contains(number)).ok_or_else(rule)
+        };
         self.text(name).map(parse).transpose()
     }
 
@@ -92,10 +101,8 @@ impl Params {
 
     /// A time, RFC 3339.
     pub(crate) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
-        let parse = |text: &str| {
-            let time = DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc));
-            time.map_err(|_| Problem::invalid(name, "must be a time such as 2026-11-22T10:00:00Z"))
-        };
+        let parse =
+            |text| time(text).ok_or_else(|| Problem::invalid(name, "must be a time such as 2026-11-22T10:00:00Z"));
         self.text(name).map(parse).transpose()
     }
 
@@ -109,6 +116,15 @@ impl Params {
     }
 }
 
+/// A time. A `+` that was not encoded in the URL arrives as a blank: before an offset nothing else can be meant.
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    let text = Some(text).filter(|text| text.len() <= MAX_TIME_CHARS)?;
+    let offset = text.rsplit_once(' ').filter(|(local, _)| local.contains(':'));
+    let mended = offset.map(|(local, offset)| format!("{local}+{offset}"));
+    let time = DateTime::parse_from_rfc3339(mended.as_deref().unwrap_or(text)).ok()?;
+    Some(time.with_timezone(&Utc))
+}
+
 fn decode(text: &str) -> Option<Vec<u8>> {
     use base64::Engine;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).ok()
@@ -119,4 +135,32 @@ pub(crate) fn cursor_text(cursor: &impl serde::Serialize) -> Option<String> {
     use base64::Engine;
     let json = serde_json::to_vec(cursor).ok()?;
     Some(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json))
+}
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+
+    #[test]
+    fn a_plus_that_was_not_encoded_is_a_plus() {
+        let eight: DateTime<Utc> = "2026-11-22T08:00:00Z".parse().unwrap();
+        for text in ["2026-11-22T10:00:00+02:00", "2026-11-22T10:00:00 02:00", "2026-11-22 10:00:00 02:00"] {
+            assert_eq!(time(text), Some(eight), "{text}");
+        }
+        assert_eq!(time("2026-11-22 08:00:00Z"), Some(eight), "a blank may stand for the T");
+        for text in ["2026-11-22 02:00", "2026-11-22T10:00:00  02:00", "2026-11-22T10:00:00 ", " 02:00", ""] {
+            assert_eq!(time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_value_is_longer_than_the_longest_that_means_something() {
+        let given = |value: String| Params(BTreeMap::from([("n".to_owned(), value)]));
+        assert!(matches!(given("0000000000000007".to_owned()).number("n", 1..=9), Ok(Some(7))));
+        for number in [format!("{}7", "0".repeat(16)), "+7".to_owned()] {
+            assert!(given(number.clone()).number("n", 1..=9).is_err(), "{number}");
+        }
+        assert!(time("2026-11-22T10:00:00.123456789+02:00").is_some());
+        assert!(time("2026-11-22T10:00:00.1234567890+02:00").is_none());
+    }
 }

@@ -147,6 +147,7 @@ async fn a_search_finds_by_each_filter_in_either_order() {
         (format!("&to={}", times[1]), vec![1]),
         (format!("&from={}&to={}", times[1], times[3]), vec![3, 2]),
         ("&from=2999-01-01T00:00:00%2B02:00".into(), vec![]),
+        ("&from=2999-01-01T00:00:00+02:00".into(), vec![]),
     ];
     for (filter, wanted) in cases {
         for limit in [1, 2, 500] {

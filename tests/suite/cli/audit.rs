@@ -2,8 +2,9 @@
 
 use super::operate::Running;
 use super::{Ended, client, ended, receive, run};
-use crate::api::seed::{Seed, append, store};
+use crate::api::seed::{Seed, append, clients, store};
 use crate::program::{Dev, ledgerfold};
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use std::future::Future;
 use std::time::Duration;
@@ -72,6 +73,27 @@ async fn a_search_over_all_streams_is_shown_for_people_and_for_programs() {
 
 fn versions(page: &Value) -> Vec<u64> {
     page["events"].as_array().unwrap().iter().map(|event| event["version"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_commit_that_is_gone_is_named_and_is_a_negative_answer() {
+    let system = Running::start().await;
+    receive(&system.dev, 3).await;
+    indexed(&system, "StockReceived", 3).await;
+    let delete = clients(&system.exports).dynamodb.delete_item().table_name("ledgerfold-events");
+    let delete = delete.key("stream_id", AttributeValue::S(STREAM.to_owned()));
+    delete.key("version", AttributeValue::N("2".to_owned())).send().await.unwrap();
+    let found = system.operate(["audit", "search", "--type", "StockReceived"]).await;
+    let named = format!("DAMAGED {STREAM} at version 2: the commit is there no more");
+    assert_eq!((found.status, found.stdout.lines().count(), found.stdout.lines().last()), (1, 4, Some(&*named)));
+    let found = system.operate(["audit", "search", "--type", "StockReceived", "--json"]).await;
+    assert_eq!(
+        (found.status, versions(&found.json()), &found.json()["damaged"][0]["version"]),
+        (1, vec![3, 1], &json!(2))
+    );
+    let broken = system.operate(["audit", "export", "--type", "StockReceived"]).await;
+    assert_eq!(broken.status, 3);
+    assert!(broken.stderr.contains(&format!("stream {STREAM} is damaged at version 2")), "{broken:?}");
 }
 
 #[tokio::test]
@@ -192,7 +214,7 @@ async fn whoever_asks_is_recorded() {
     as_user(Some("kim"), Some("env"), &["audit", "at", STREAM, "--version", "1"]).await.done();
     as_user(Some("kim"), Some("env"), &["audit", "diff", STREAM, "--actor", "flag"]).await.done();
     as_user(None, None, &["audit", "search", "--actor", "bob", "--as", "flag"]).await.done();
-    as_user(None, None, &["audit", "export", "--actor", "bob", "--format", "csv"]).await.done();
+    assert_eq!(as_user(None, None, &["audit", "export", "--actor", "bob", "--format", "csv"]).await.status, 0);
     as_user(None, None, &["audit", "trace", "--stream", STREAM]).await;
     // What is used wrongly is not asked.
     as_user(None, None, &["audit", "history", STREAM, "--as", "two words"]).await.is_wrong_use("visible ASCII");

@@ -19,8 +19,9 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes parameters")]
 struct Wanted {
-    /// Only events of this stream: then the stream itself is read, up to its end. Without it, events of every stream, moments
-    /// after they were recorded.
+    /// Only events of this stream: then the stream itself is read, up to its end, and the answer is exact. Without it, events
+    /// of every stream as far as the index has them: what waits in the queue of the projection `audit`, moments as a rule, and
+    /// what stands still there, is missing. `GET /projections/audit` tells how much.
     #[param(pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100)]
     stream: Option<String>,
     /// Only events of this actor.
@@ -45,7 +46,7 @@ struct Wanted {
     /// How many events at most: 1 to 500, and 100 if nothing is said. For a file any number, and all if nothing is said.
     #[param(minimum = 1)]
     limit: Option<u64>,
-    /// Where an earlier page ended.
+    /// Where an earlier page of the same search ended. It is a place among the events: another search begins there.
     #[param(max_length = 1024)]
     cursor: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! `ledgerfold audit export`.
 
 use super::filters::{Filters, Order};
+use super::index::IndexState;
 use super::output::{Ended, Output};
 use super::{AskerBesideActor, Question, failed, wrong_use};
 use crate::cli::Common;
@@ -60,51 +61,60 @@ impl Export {
         about.push(("format", Some(self.format.format().as_str().to_owned())));
         let asker = self.asker.asker.as_ref();
         let question = Question { common: &self.common, asker, call: Call::Export, about };
-        question.ask(async |trail| Box::pin(self.answer(&trail, search)).await).await
+        match search.stream() {
+            Some(_) => question.ask(async |trail| Box::pin(self.answer(&trail, search, None)).await).await,
+            None => {
+                let answer = async |trail, index| Box::pin(self.answer(&trail, search, Some(index))).await;
+                question.ask_with_index(answer).await
+            }
+        }
     }
 
-    async fn answer(&self, trail: &OpenTrail, search: Search) -> Result<Exit, Failure> {
+    async fn answer(&self, trail: &OpenTrail, search: Search, index: Option<IndexState>) -> Result<Exit, Failure> {
         let interrupted = dev::ended()?;
-        let output = Output::open(self.output.as_deref())?;
+        let mut output = Output::open(self.output.as_deref())?;
         let mut events = 0;
         let written = tokio::select! {
-            written = self.transfer(trail, search, &output, &mut events) => written,
+            written = self.transfer(trail, search, &mut output, &mut events) => written,
             () = interrupted => Err(Failure::new(format!("the export was interrupted after {events} events"), self.left_behind())),
         };
         table::progress("");
-        if let Err(failure) = written {
-            output.abandon().await;
-            return Err(failure);
-        }
-        let name = output.name().to_owned();
-        match output.finish().await? {
-            Ended::Whole => self.told(&name, events),
-            Ended::ReaderGone => Ok(Exit::Done),
-            Ended::Abandoned => Err(Failure::new(format!("{name} cannot be written"), self.left_behind())),
+        match written {
+            Ok(Ended::Whole) => self.told(output.name(), events, index),
+            Ok(Ended::ReaderGone) => Ok(Exit::Done),
+            Ok(Ended::Abandoned) => {
+                Err(Failure::new(format!("{} cannot be written", output.name()), self.left_behind()))
+            }
+            Err(failure) => {
+                output.abandon().await;
+                Err(failure)
+            }
         }
     }
 
-    /// Moves events until there are none, or nobody wants more.
+    /// Moves events until there are none, or nobody wants more, and waits until they are written.
     async fn transfer(
         &self,
         trail: &OpenTrail,
         search: Search,
-        output: &Output,
+        output: &mut Output,
         events: &mut u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<Ended, Failure> {
         let broke_off = |error| Failure::new(format!("the export broke off, and {}", self.left_behind()), error);
         let mut export = trail.export(search, self.limit, self.format.format()).await.map_err(failed)?;
+        let mut looked_through = 0_u64;
         while let Some(chunk) = export.next().await.map_err(broke_off)? {
             *events += chunk.events;
+            looked_through += 1;
             if !output.write(chunk.bytes).await {
                 break;
             }
             // On one terminal, lines and progress would run into each other.
             if self.output.is_some() || !std::io::stdout().is_terminal() {
-                table::progress(&format!("{events} events"));
+                table::progress(&format!("{events} events, {looked_through} pages looked through"));
             }
         }
-        Ok(())
+        output.finish().await
     }
 
     /// What an export leaves that did not come to its end.
@@ -116,13 +126,18 @@ impl Export {
     }
 
     /// What came into the file. On standard output nothing but events is wanted.
-    fn told(&self, name: &str, events: u64) -> Result<Exit, Failure> {
-        match (&self.output, self.common.json) {
-            (None, _) => {}
-            (Some(_), true) => {
-                table::json(&json!({"output": name, "format": self.format.format().as_str(), "events": events}))?;
+    fn told(&self, name: &str, events: u64, index: Option<IndexState>) -> Result<Exit, Failure> {
+        let format = self.format.format().as_str();
+        match (&self.output, self.common.json, index) {
+            (None, _, _) => {}
+            (Some(_), true, None) => table::json(&json!({"output": name, "format": format, "events": events}))?,
+            (Some(_), true, Some(index)) => {
+                table::json(&json!({"output": name, "format": format, "events": events, "index": index.json()}))?;
             }
-            (Some(_), false) => table::line(&format!("{events} events in {name}"))?,
+            (Some(_), false, _) => table::line(&format!("{events} events in {name}"))?,
+        }
+        if let Some(note) = index.and_then(IndexState::note) {
+            table::note(&note);
         }
         Ok(Exit::Done)
     }

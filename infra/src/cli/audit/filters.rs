@@ -7,7 +7,8 @@ use handlers::audit::{Cursor, Filter, Period, Search};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Filters {
-    /// Only events of this stream: then the stream itself is read, up to its end.
+    /// Only events of this stream: then the stream itself is read, up to its end, and the answer is exact. Without it, an index
+    /// answers: what waits in the queue of the projection audit, or stands still there, is missing.
     #[arg(long)]
     stream: Option<StreamId>,
     /// Only events of this actor.

@@ -3,6 +3,7 @@
 mod export;
 mod filters;
 mod history;
+mod index;
 mod output;
 mod search;
 mod states;
@@ -17,6 +18,7 @@ use crate::resources;
 use clap::error::ErrorKind;
 use eventstore::Id;
 use handlers::audit::{AuditError, Call, DamagedCommit, OpenTrail, Reader};
+use index::IndexState;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -53,7 +55,7 @@ pub(super) enum Audit {
         after_help = "Examples:\n  ledgerfold audit diff order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e --from 1 --to 3\n  ledgerfold audit diff stock-9780306406157 --from-time 2026-11-22T00:00:00Z"
     )]
     Diff(Box<states::Diff>),
-    /// Write events to a file or to standard output: all that fit, the oldest first.
+    /// Write events to a file or to standard output: all that fit, the oldest first. Without --stream, all that are indexed.
     #[command(
         after_help = "Examples:\n  ledgerfold audit export --output events.jsonl\n  ledgerfold audit export --stream stock-9780306406157 --format csv > stock.csv"
     )]
@@ -101,14 +103,31 @@ struct Question<'a> {
 impl Question<'_> {
     /// Records the question, and has it answered.
     async fn ask(self, answer: impl AsyncFnOnce(OpenTrail) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+        self.put(async |_: &Target| (), async |trail, ()| answer(trail).await).await
+    }
+
+    /// The same, with how the index stands. It is looked at before the question is recorded: that, too, has to be indexed.
+    async fn ask_with_index(
+        self,
+        answer: impl AsyncFnOnce(OpenTrail, IndexState) -> Result<Exit, Failure>,
+    ) -> Result<Exit, Failure> {
+        self.put(IndexState::of, answer).await
+    }
+
+    async fn put<T>(
+        self,
+        look: impl AsyncFnOnce(&Target) -> T,
+        answer: impl AsyncFnOnce(OpenTrail, T) -> Result<Exit, Failure>,
+    ) -> Result<Exit, Failure> {
         let reader = Reader { actor: actor(self.asker)?, correlation_id: None, trace_parent: None };
         let given = self.about.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let about: BTreeMap<String, String> = given.collect();
         let target = Target::open(self.common).await?;
+        let seen = look(&target).await;
         let trail = resources::audit_trail(&target.clients, &target.names);
         // Boxed, because futures within futures have a limit to their depth.
         let ended = match Box::pin(trail.open(&reader, self.call, about)).await {
-            Ok(trail) => Box::pin(answer(trail)).await,
+            Ok(trail) => Box::pin(answer(trail, seen)).await,
             Err(error) => Err(Failure::from_error(&error)),
         };
         target.close().await;

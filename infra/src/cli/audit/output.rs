@@ -3,8 +3,9 @@
 //! A thread of its own writes: whoever reads standard output may be slow, and Ctrl-C must not wait for that.
 
 use crate::cli::failure::Failure;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufWriter, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::NamedTempFile;
@@ -67,12 +68,11 @@ impl Output {
     }
 
     /// Says that everything is there, and waits until it is written.
-    pub(super) async fn finish(self) -> Result<Ended, Failure> {
-        let Self { parts, ended, name } = self;
+    pub(super) async fn finish(&mut self) -> Result<Ended, Failure> {
         // Where the writing has ended already, its own end says more.
-        let _ = parts.send(Part::End).await;
-        match ended.await {
-            Ok(ended) => ended.map_err(|error| cannot_be_written(&name, error)),
+        let _ = self.parts.send(Part::End).await;
+        match (&mut self.ended).await {
+            Ok(ended) => ended.map_err(|error| cannot_be_written(&self.name, error)),
             Err(_) => Ok(Ended::Abandoned),
         }
     }
@@ -80,6 +80,9 @@ impl Output {
     /// Gives up: the unfinished file is removed, what stands there under its name stays.
     pub(super) async fn abandon(self) {
         drop(self.parts);
+        if self.ended.is_terminated() {
+            return;
+        }
         // A write to a slow reader cannot be called back; the process ends without it.
         let _ = tokio::time::timeout(REMOVAL, self.ended).await;
     }
@@ -94,11 +97,18 @@ impl Sink {
         let Some(path) = path else { return Ok(Self::Stdout(std::io::stdout())) };
         // What is there is replaced: the file that a link points to, but never a device or a folder.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if path.metadata().is_ok_and(|there| !there.is_file()) {
+        let there = path.metadata().ok();
+        if there.as_ref().is_some_and(|there| !there.is_file()) {
             return Err(std::io::Error::other("there is something that is no file"));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let unfinished = tempfile::Builder::new().prefix(".ledgerfold-").suffix(".unfinished").tempfile_in(folder)?;
+        // A new file is as open to others as any that the user makes; one that is replaced hands its permissions on.
+        let any = Permissions::from_mode(0o666);
+        let mut builder = tempfile::Builder::new();
+        let unfinished = builder.prefix(".ledgerfold-").suffix(".unfinished").permissions(any).tempfile_in(folder)?;
+        if let Some(there) = there {
+            unfinished.as_file().set_permissions(there.permissions())?;
+        }
         Ok(Self::File { unfinished: BufWriter::new(unfinished), path })
     }
 
