@@ -106,7 +106,7 @@ impl Operations {
     /// # Errors
     /// [`OperateError`].
     pub async fn view(&self, projection: &Projection) -> Result<View, OperateError> {
-        let status = self.projector.status(projection).await?;
+        let status = self.status(projection).await?;
         Ok(View { status, lag: Some(self.lag(projection).await?) })
     }
 
@@ -116,7 +116,7 @@ impl Operations {
     /// # Errors
     /// [`OperateError`].
     pub async fn view_behind_step(&self, projection: &Projection) -> Result<View, OperateError> {
-        let status = self.projector.status(projection).await?;
+        let status = self.status(projection).await?;
         let lag = self.lag(projection).await;
         if let Err(error) = &lag {
             let error: &dyn std::error::Error = error;
@@ -125,7 +125,12 @@ impl Operations {
         Ok(View { status, lag: lag.ok() })
     }
 
-    async fn lag(&self, projection: &Projection) -> Result<Lag, OperateError> {
+    /// The same without how far it is behind, which the queues would have to tell.
+    pub(crate) async fn status(&self, projection: &Projection) -> Result<Status, OperateError> {
+        Ok(self.projector.status(projection).await?)
+    }
+
+    pub(crate) async fn lag(&self, projection: &Projection) -> Result<Lag, OperateError> {
         let messages = self.queue(projection).await?.count().await?;
         let dead_letters = self.dead_letters(projection).await?.count().await?;
         let seconds = match messages {
