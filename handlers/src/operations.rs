@@ -79,8 +79,8 @@ pub struct View {
     /// Its generations, its job, what stands still.
     #[serde(flatten)]
     pub status: Status,
-    /// How far it is behind.
-    pub lag: Lag,
+    /// How far it is behind; nothing where a step was taken and its queues did not tell.
+    pub lag: Option<Lag>,
 }
 
 /// How far a consumer is behind.
@@ -106,14 +106,38 @@ impl Operations {
     /// # Errors
     /// [`OperateError`].
     pub async fn view(&self, projection: &Projection) -> Result<View, OperateError> {
-        let status = self.projector.status(projection).await?;
+        let status = self.status(projection).await?;
+        Ok(View { status, lag: Some(self.lag(projection).await?) })
+    }
+
+    /// How a projection stands behind a step that was taken. The step stands although the queues cannot be counted: the answer
+    /// is without the lag then.
+    ///
+    /// # Errors
+    /// [`OperateError`].
+    pub async fn view_behind_step(&self, projection: &Projection) -> Result<View, OperateError> {
+        let status = self.status(projection).await?;
+        let lag = self.lag(projection).await;
+        if let Err(error) = &lag {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(error, projection = projection.name, "how far it is behind cannot be told");
+        }
+        Ok(View { status, lag: lag.ok() })
+    }
+
+    /// The same without how far it is behind, which the queues would have to tell.
+    pub(crate) async fn status(&self, projection: &Projection) -> Result<Status, OperateError> {
+        Ok(self.projector.status(projection).await?)
+    }
+
+    pub(crate) async fn lag(&self, projection: &Projection) -> Result<Lag, OperateError> {
         let messages = self.queue(projection).await?.count().await?;
         let dead_letters = self.dead_letters(projection).await?.count().await?;
         let seconds = match messages {
             0 => Some(0),
             _ => self.projector.pulse(projection).newest().await?.map(|newest| age_s(newest, SystemTime::now())),
         };
-        Ok(View { status, lag: Lag { messages, dead_letters, seconds } })
+        Ok(Lag { messages, dead_letters, seconds })
     }
 
     /// Begins a new generation of a read model. The job's number.

@@ -44,10 +44,26 @@ pub struct Stays {
     pub reason: String,
 }
 
+/// The messages that stay, each once and with its newest handle: one that is taken a second time comes with another, and the
+/// one before is no good any more.
+#[derive(Default)]
+struct Kept(Vec<(Stays, Message)>);
+
+impl Kept {
+    fn note(&mut self, message: Message, reason: String) {
+        self.forget(&message);
+        self.0.push((Stays { message_id: id(&message), group: group(&message), reason }, message));
+    }
+
+    fn forget(&mut self, message: &Message) {
+        self.0.retain(|(stays, _)| stays.message_id != id(message));
+    }
+}
+
 impl Redrive<'_> {
     /// Looks at every message until the dead-letter queue gives out no more.
     pub(crate) async fn run(&self) -> Result<Redriven, OperateError> {
-        let (mut redriven, mut kept) = (Redriven::default(), Vec::new());
+        let (mut redriven, mut kept) = (Redriven::default(), Kept::default());
         let mut seen = 0;
         while seen < MAX_MESSAGES {
             let taken = self.dead_letters.take().await?;
@@ -60,18 +76,21 @@ impl Redrive<'_> {
                     Ok(successor) => {
                         self.queue.send(&[successor]).await?;
                         self.dead_letters.delete(&message).await?;
+                        kept.forget(&message);
                         redriven.sent += 1;
                     }
-                    Err(reason) => {
-                        redriven.stays.push(Stays { message_id: id(&message), group: group(&message), reason });
-                        kept.push(message);
-                    }
+                    Err(reason) => kept.note(message, reason),
                 }
             }
         }
         // So that another try finds them at once.
-        for message in &kept {
-            self.dead_letters.give_back(message).await?;
+        for (stays, message) in kept.0 {
+            if let Err(error) = self.dead_letters.give_back(&message).await {
+                // It comes back by itself, within a minute.
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, message_id = stays.message_id, "a dead letter was not given back");
+            }
+            redriven.stays.push(stays);
         }
         redriven.left = self.dead_letters.count().await?;
         Ok(redriven)
@@ -116,4 +135,22 @@ fn group(message: &Message) -> String {
     let attributes = message.attributes.as_ref();
     let group = attributes.and_then(|attributes| attributes.get(&MessageSystemAttributeName::MessageGroupId));
     group.cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_taken_twice_stays_once_with_its_newest_handle() {
+        let taken = |id: &str, handle: &str| Message::builder().message_id(id).receipt_handle(handle).build();
+        let mut kept = Kept::default();
+        kept.note(taken("a", "1"), "it cannot be read".to_owned());
+        kept.note(taken("b", "2"), "it cannot be read".to_owned());
+        kept.note(taken("a", "3"), "it cannot be read still".to_owned());
+        let stays: Vec<_> = kept.0.iter().map(|(stays, message)| (&*stays.reason, message.receipt_handle())).collect();
+        assert_eq!(stays, [("it cannot be read", Some("2")), ("it cannot be read still", Some("3"))]);
+        kept.forget(&taken("b", "4"));
+        assert_eq!(kept.0.len(), 1);
+    }
 }

@@ -103,7 +103,13 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "not-now", "This cannot be done as things stand", detail)
     }
 
-    /// A queue gave no answer. A step that had been written stands.
+    /// A queue gave no answer to a question.
+    fn no_queue(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+        let detail = "a queue gave no answer; ask again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A queue is not available", detail).logged(error)
+    }
+
+    /// A queue did not take the calls of a step that had been written: the step stands.
     fn not_told(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "a queue gave no answer; what was begun stands, and POST …/resume calls for it again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A queue is not available", detail).logged(error)
@@ -237,7 +243,7 @@ impl From<OperateError> for Problem {
             OperateError::Status(StatusError::Table(error)) | OperateError::Table(error) => error.into(),
             OperateError::Status(StatusError::Events(fault)) => fault.into(),
             OperateError::Project(error) => error.into(),
-            OperateError::Queue(error) => Self::not_told(&error),
+            OperateError::Queue(error) => Self::no_queue(&error),
             OperateError::Events(error) => error.into(),
         }
     }

@@ -6,7 +6,7 @@ use super::params::Params;
 use super::problem::Problem;
 use super::projections::known;
 use super::schema::Failures;
-use crate::operations::Operations;
+use crate::operations::{Lag, OperateError, Operations, View};
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
@@ -15,14 +15,17 @@ use serde::Serialize;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-/// How often it is looked.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often it is looked how far the job has come.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long what the queues said is told on: counting them is a request each.
+const LAG_KEEPS: Duration = Duration::from_secs(5);
 /// How long one answer tells of progress; then the caller asks again, as browsers do by themselves.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-/// How far the projection's job has come, twice a second while that changes: events `progress` with what
-/// `GET /projections/{name}` answers, and at the end of the job, or at once if there is none, `done` with its report. An event
-/// `problem` tells why no more can be told.
+/// How far the projection's job has come, once a second while that changes: events `progress` with what
+/// `GET /projections/{name}` answers (`lag` is counted every five seconds), and at the end of the job, or at once if there is
+/// none, `done` with the last report: its number says whether it is this job's, which may have been given up. An event `problem`
+/// tells why no more can be told.
 #[utoipa::path(get, path = "/projections/{name}/progress", tag = "projections",
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 200, description = "Events, for an hour at most", content_type = "text/event-stream", body = String), Failures))]
@@ -33,7 +36,8 @@ pub(crate) async fn progress(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     params.only(&[])?;
     let (operations, projection) = (api.operations.clone(), known(&name)?);
-    let watch = Watch { operations, projection, until: Instant::now() + LONGEST, told: None, last: None };
+    let watch =
+        Watch { operations, projection, until: Instant::now() + LONGEST, job: None, lag: None, told: None, last: None };
     let events = futures::stream::unfold(watch, |watch| async {
         let (event, watch) = watch.next().await?;
         Some((Ok(event), watch))
@@ -46,6 +50,10 @@ struct Watch {
     operations: Operations,
     projection: Projection,
     until: Instant,
+    /// The job's number, once it has been seen.
+    job: Option<u64>,
+    /// How far the projection is behind, and when that was counted.
+    lag: Option<(Instant, Lag)>,
     /// What was told last.
     told: Option<String>,
     /// What is told when all has been told.
@@ -74,12 +82,16 @@ impl Watch {
             if Instant::now() >= self.until {
                 return None;
             }
-            let view = match self.operations.view(&self.projection).await {
+            let view = match self.look().await {
                 Ok(view) => view,
                 Err(error) => return Some((event("problem", &Problem::from(error)), self.ended())),
             };
-            if view.status.job.is_none() {
-                self.last = Some(Last::Event(event("done", &view.status.report)));
+            let done = || event("done", &view.status.report);
+            match view.status.job.as_ref().map(|job| job.number) {
+                None => self.last = Some(Last::Event(done())),
+                // The one that was watched has ended between two looks, and another has begun.
+                Some(number) if number != *self.job.get_or_insert(number) => return Some((done(), self.ended())),
+                Some(_) => {}
             }
             let told = serde_json::to_string(&view).unwrap_or_default();
             if self.last.is_some() || self.told.as_ref() != Some(&told) {
@@ -87,6 +99,17 @@ impl Watch {
                 return Some((Event::default().event("progress").data(told), self));
             }
         }
+    }
+
+    async fn look(&mut self) -> Result<View, OperateError> {
+        let status = self.operations.status(&self.projection).await?;
+        let counted = self.lag.filter(|(at, _)| at.elapsed() < LAG_KEEPS && status.job.is_some());
+        let (at, lag) = match counted {
+            Some(counted) => counted,
+            None => (Instant::now(), self.operations.lag(&self.projection).await?),
+        };
+        self.lag = Some((at, lag));
+        Ok(View { status, lag: Some(lag) })
     }
 
     fn ended(self) -> Self {

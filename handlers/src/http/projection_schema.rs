@@ -118,8 +118,8 @@ pub(crate) struct ProjectionView {
     report: Option<ReportView>,
     /// How many streams stand still, in all generations; 500 at most are counted in each.
     parked: u64,
-    /// How far it is behind.
-    lag: LagView,
+    /// How far it is behind; null where a step was taken and its queues did not tell.
+    lag: Option<LagView>,
 }
 
 /// A generation that is not read.

@@ -107,7 +107,7 @@ pub(crate) async fn pause(
 ) -> Result<Json<View>, Problem> {
     let projection = known(&name)?;
     api.operations.pause(&projection).await?;
-    Ok(Json(api.operations.view(&projection).await?))
+    Ok(Json(api.operations.view_behind_step(&projection).await?))
 }
 
 /// Sets going again what stands still: the job, and every parked stream.
@@ -200,5 +200,5 @@ pub(crate) fn known(name: &str) -> Result<Projection, Problem> {
 
 async fn stands(api: &Api, projection: &Projection, job: Option<u64>) -> Step {
     let status = if job.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
-    Ok((status, Json(api.operations.view(projection).await?)))
+    Ok((status, Json(api.operations.view_behind_step(projection).await?)))
 }

@@ -209,6 +209,39 @@ async fn progress_is_told_as_it_happens_and_ends_with_the_report() {
 }
 
 #[tokio::test]
+async fn a_watch_ends_with_its_job_although_another_has_begun() {
+    let shop = Shop::open().await;
+    place(&shop, 5).await;
+    let begin = async || {
+        assert_eq!(shop.step("/projections/orders/reconcile", &json!({"segments": 64})).await.status, 202);
+        let paused = shop.step("/projections/orders/pause", &json!({})).await;
+        assert_eq!(paused.status, 200, "{paused:?}");
+        paused.body["job"]["number"].clone()
+    };
+    assert_eq!(begin().await, json!(1));
+    let watch = shop.http.get(shop.url("/projections/orders/progress")).send().await.unwrap();
+    let (watching, watched) = tokio::sync::oneshot::channel();
+    let rest = async {
+        let (mut watch, mut told, mut watching) = (watch, String::new(), Some(watching));
+        while let Some(chunk) = watch.chunk().await.unwrap() {
+            told.push_str(&String::from_utf8_lossy(&chunk));
+            watching.take().map(|watching| watching.send(()).unwrap());
+        }
+        told
+    };
+    let others = async {
+        watched.await.unwrap();
+        assert_eq!(shop.step("/projections/orders/cancel", &json!({})).await.status, 200);
+        begin().await
+    };
+    let (told, second) = tokio::join!(rest, others);
+    assert_eq!(second, json!(2));
+    assert!(told.starts_with("event: progress\n") && told.contains("\nevent: done\n"), "{told}");
+    assert!(!told.contains("\"number\":2,\"kind\""), "another job's progress is not told: {told}");
+    assert_eq!(shop.get("/projections/orders").await.body["job"]["number"], json!(2));
+}
+
+#[tokio::test]
 async fn a_job_stands_still_while_it_is_paused_and_can_be_given_up() {
     let shop = Shop::open().await;
     let document = shop.get("/openapi.json").await.body;

@@ -13,7 +13,7 @@ use crate::clients::Clients;
 use crate::resources;
 pub(super) use args::Command;
 use args::{Cut, Drop, Parked, Resume, Switch};
-use handlers::{Names, OperateError, Operations, consumers};
+use handlers::{Names, OperateError, Operations, View, consumers};
 use projections::Projection;
 use projections::rebuild::RebuildError;
 use serde_json::json;
@@ -70,7 +70,7 @@ impl Command {
             }
             Self::Pause(named) => {
                 operations.pause(&named.projection).await.map_err(of(&named.projection))?;
-                system.status(&named.projection).await
+                system.show(&operations.view_behind_step(&named.projection).await.map_err(of(&named.projection))?)
             }
             Self::Resume(resume) => system.resume(resume).await,
             Self::Cancel(step) => {
@@ -154,11 +154,14 @@ impl System {
     }
 
     async fn status(&self, projection: &Projection) -> Result<Exit, Stopped> {
-        let view = self.operations.view(projection).await.map_err(of(projection))?;
+        self.show(&self.operations.view(projection).await.map_err(of(projection))?)
+    }
+
+    fn show(&self, view: &View) -> Result<Exit, Stopped> {
         if self.json {
-            table::json(&view)?
+            table::json(view)?
         } else {
-            show::status(&view)?
+            show::status(view)?
         }
         Ok(Exit::Done)
     }
@@ -180,7 +183,7 @@ impl System {
             }
             return Ok(table::answer(ending.is_complete()));
         }
-        let view = self.operations.view(projection).await.map_err(of(projection))?;
+        let view = self.operations.view_behind_step(projection).await.map_err(of(projection))?;
         if self.json {
             table::json(&view)?
         } else {

@@ -25,14 +25,18 @@ fn row(View { status, lag }: &View) -> [String; 8] {
         other.unwrap_or_else(|| "-".to_owned()),
         job.unwrap_or_else(|| "-".to_owned()),
         status.parked.to_string(),
-        lag.messages.to_string(),
-        lag.dead_letters.to_string(),
-        seconds(lag),
+        lag.map_or_else(unknown, |lag| lag.messages.to_string()),
+        lag.map_or_else(unknown, |lag| lag.dead_letters.to_string()),
+        lag.as_ref().map_or_else(unknown, seconds),
     ]
 }
 
+fn unknown() -> String {
+    "not known".to_owned()
+}
+
 fn seconds(lag: &Lag) -> String {
-    lag.seconds.map_or_else(|| "not known".to_owned(), |seconds| format!("{} s", grouped(seconds)))
+    lag.seconds.map_or_else(unknown, |seconds| format!("{} s", grouped(seconds)))
 }
 
 /// One projection.
@@ -48,8 +52,11 @@ pub(super) fn status(View { status, lag }: &View) -> Result<(), Failure> {
         table::line(&format!("  job      {}", standing(status, job)))?;
     }
     table::line(&format!("  parked   {} streams", grouped(status.parked)))?;
-    let Lag { messages, dead_letters, .. } = lag;
-    table::line(&format!("  queue    {messages} messages, {dead_letters} dead letters, behind: {}", seconds(lag)))?;
+    let queue = lag.as_ref().map_or_else(unknown, |lag| {
+        let Lag { messages, dead_letters, .. } = lag;
+        format!("{messages} messages, {dead_letters} dead letters, behind: {}", seconds(lag))
+    });
+    table::line(&format!("  queue    {queue}"))?;
     if let Some(report) = &status.report {
         table::line("the last job:")?;
         lines(status.name, report).iter().try_for_each(|line| table::line(line))?;

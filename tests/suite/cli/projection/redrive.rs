@@ -99,3 +99,16 @@ async fn lag_is_told_in_messages_and_in_seconds() {
     system.send(QUEUE, "stock-1", "{").await;
     assert!(lag(system.status("stock").await)["seconds"].as_u64().is_some_and(|seconds| seconds < 600));
 }
+
+#[tokio::test]
+async fn a_step_is_taken_and_answered_although_the_queues_cannot_be_counted() {
+    let data = TempDir::new().unwrap();
+    let system = Running::over(&data).await;
+    let sqs = crate::api::seed::clients(&system.exports).sqs;
+    let url = sqs.get_queue_url().queue_name(DEAD).send().await.unwrap().queue_url.unwrap();
+    sqs.delete_queue().queue_url(url).send().await.unwrap();
+    let begun = system.post("/projections/stock/rebuild", json!({})).await;
+    assert_eq!((&begun["name"], &begun["lag"]), (&json!("stock"), &Value::Null));
+    let asked = system.get("/projections/stock").await;
+    assert_eq!((&asked["status"], &asked["detail"]), (&json!(503), &json!("a queue gave no answer; ask again")));
+}
