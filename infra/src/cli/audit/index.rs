@@ -26,9 +26,9 @@ impl IndexState {
         let projector = resources::projector(&target.clients, &target.names);
         let operations = resources::operations(&target.clients, &target.names, projector);
         let view = tokio::time::timeout(LOOK, Box::pin(operations.view(&PROJECTION))).await;
-        let missing = view.ok().and_then(Result::ok).map(|view| Missing {
-            messages: view.lag.messages.saturating_add(view.lag.dead_letters),
-            parked: view.status.parked,
+        let missing = view.ok().and_then(Result::ok).and_then(|view| {
+            let lag = view.lag?;
+            Some(Missing { messages: lag.messages.saturating_add(lag.dead_letters), parked: view.status.parked })
         });
         Self(missing)
     }
