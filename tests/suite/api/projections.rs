@@ -225,7 +225,9 @@ async fn a_watch_ends_with_its_job_although_another_has_begun() {
         let (mut watch, mut told, mut watching) = (watch, String::new(), Some(watching));
         while let Some(chunk) = watch.chunk().await.unwrap() {
             told.push_str(&String::from_utf8_lossy(&chunk));
-            watching.take().map(|watching| watching.send(()).unwrap());
+            if let Some(watching) = watching.take() {
+                watching.send(()).unwrap();
+            }
         }
         told
     };
