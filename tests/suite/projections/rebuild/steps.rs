@@ -80,8 +80,9 @@ async fn a_generation_is_switched_to_rolled_back_from_and_dropped() {
     assert!(matches!(refused, RebuildError::NotBuilt { number: 1, .. }), "{refused}");
     // A pass over all streams gives way to a rollback.
     let wakes = projector.rollback(of).await.unwrap();
-    assert_eq!(other(&projector).await, Some((2, GenerationState::Complete)));
+    assert_eq!(other(&projector).await, Some((2, GenerationState::Incomplete)), "a rollback claims nothing");
     assert!(finish(&projector, of, wakes).await.complete);
+    assert_eq!(other(&projector).await, Some((2, GenerationState::Complete)), "the pass behind it proves it");
     let wakes = projector.switch(of, false).await.unwrap();
     assert!(finish(&projector, of, wakes).await.complete);
     let refused = projector.drop_generation(of, Some(2)).await.unwrap_err();
