@@ -1,7 +1,7 @@
 //! Events as files.
 
-use super::seed::{clients, receive_many};
-use super::{Shop, eventually, isbn, sent};
+use super::seed::{clients, indexed, receive_many};
+use super::{Shop, isbn, sent};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -32,15 +32,6 @@ async fn history(shop: &Shop, stream: &str) -> Vec<Value> {
         next = page["next_from"].as_u64();
     }
     events
-}
-
-/// Waits until the index has the last commit: it has those before it, too.
-async fn indexed(shop: &Shop) {
-    eventually("everything is in the index", || async {
-        let newest = shop.get("/audit/events?type=StockReceived&limit=1").await.body;
-        (newest["events"][0]["version"] == EVENTS).then_some(())
-    })
-    .await;
 }
 
 async fn file(shop: &Shop, path: &str, accept: &str) -> (String, String) {
@@ -94,7 +85,7 @@ async fn a_file_holds_every_event_that_the_history_shows() {
     let newest: Vec<Value> = all.iter().rev().take(1_234).cloned().collect();
     assert_eq!(rows(&shop, &format!("{one}&order=desc&limit=1234")).await, newest);
     // Over the whole store: everything that is not a reading of it.
-    indexed(&shop).await;
+    indexed(&exports, &stream, 5_200).await;
     assert_eq!(lines(&shop, "/audit/events?type=StockReceived").await, all);
     assert_eq!(rows(&shop, "/audit/events?type=StockReceived").await, all);
     assert_eq!(lines(&shop, "/audit/events?type=StockReceived&order=desc&limit=1234").await, newest);
@@ -108,8 +99,7 @@ async fn a_file_that_breaks_off_is_no_whole_file() {
     receive_many(&exports, &isbn(7), EVENTS).await;
     let stream = format!("stock-{}", isbn(7));
     let path = "/audit/events?type=StockReceived";
-    eventually("everything is in the index", || async { (lines(&shop, path).await.len() == EVENTS).then_some(()) })
-        .await;
+    indexed(&exports, &stream, 5_200).await;
     // The fourth item, with events 3,001 to 4,000, is no longer what was written.
     let update = clients(&exports).dynamodb.update_item().table_name("ledgerfold-events");
     let update = update.key("stream_id", AttributeValue::S(stream.clone()));

@@ -1,6 +1,6 @@
 //! The tree of causes.
 
-use super::seed::{Seed, append, store};
+use super::seed::{Seed, append, indexed, store};
 use super::{Shop, eventually};
 use serde_json::{Value, json};
 
@@ -62,27 +62,19 @@ async fn commands_hang_below_the_events_that_caused_them() {
     assert_eq!(outline(&other["roots"]), json!([{"stream": "mail-4", "by": "bill-1:1", "events": [[1, "Other", []]]}]));
 }
 
-/// Waits until the index has the stream's commit of that version: it has those before it, too.
-async fn indexed(shop: &Shop, version: u64) {
-    eventually("the last commit is in the index", || async {
-        let newest = shop.get("/audit/events?correlation=p/1&limit=1").await.body;
-        (newest["events"][0]["version"] == version).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_long_process_is_shown_up_to_a_thousand_commits() {
     let mut shop = Shop::open().await;
-    let store = store(&shop.dev.exports().await);
+    let exports = shop.dev.exports().await;
+    let store = store(&exports);
     let seeds: Vec<Seed> = (0..1_001).map(|number| seed(&format!("c-{number}"), None, &["Noted"])).collect();
     append(&store, "note-1", &seeds[..1_000]).await;
-    indexed(&shop, 1_000).await;
+    indexed(&exports, "note-1", 1_000).await;
     let whole = shop.get("/audit/trace/p%2F1").await.body;
     assert_eq!((&whole["commits"], &whole["truncated"]), (&json!(1_000), &json!(false)));
     assert_eq!(whole["roots"].as_array().unwrap().len(), 1_000);
     append(&store, "note-1", &seeds[1_000..]).await;
-    indexed(&shop, 1_001).await;
+    indexed(&exports, "note-1", 1_001).await;
     let part = shop.get("/audit/trace/p%2F1").await.body;
     assert_eq!((&part["commits"], &part["truncated"]), (&json!(1_000), &json!(true)));
 }

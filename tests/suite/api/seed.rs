@@ -1,12 +1,20 @@
 //! Long streams at once, as a data migration would bring them: through the store, behind the API's back.
 
-use eventstore::{Consistency, Envelope, EventStore, Hash, Head, Id, NewCommit, NewEvent, StreamId};
+use eventstore::{Consistency, Direction, Envelope, EventStore, Hash, Head, Id, NewCommit, NewEvent, StreamId};
+use handlers::Names;
 use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::resources;
+use projections::audit::AuditSearch;
 use serde_json::json;
 use serde_json::value::RawValue;
+use std::time::Duration;
 
 /// The events of a commit.
 pub(crate) const COMMIT_EVENTS: usize = 10;
+
+/// Far above what the index needs, on a busy machine as well.
+const DEADLINE: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Clients of a running system, by the variables that it prints.
 pub(crate) fn clients(exports: &[(String, String)]) -> Clients {
@@ -103,4 +111,20 @@ pub(crate) async fn receive_many(exports: &[(String, String)], isbn: &str, event
     for seeds in seeds.chunks(100) {
         append(&store, &format!("stock-{isbn}"), seeds).await;
     }
+}
+
+/// Waits until the audit index has the commit with that event: then it has those before it in its stream, too. The index is
+/// asked itself, because a question to the audit trail would be one more event for it.
+pub(crate) async fn indexed(exports: &[(String, String)], stream: &str, version: u64) {
+    let projector = resources::projector(&clients(exports), &Names::new("ledgerfold"));
+    let commit = store(exports).read(&StreamId::new(stream).unwrap(), version, Direction::Backwards, 1).await.unwrap();
+    let command = commit.commits[0].envelope.command_id.clone();
+    let search = AuditSearch { command: Some(command), ..AuditSearch::all(Direction::Forwards, 100) };
+    let looking = async {
+        while !projector.audit_search(&search).await.unwrap().found.iter().any(|found| found.stream.as_str() == stream)
+        {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, looking).await.expect("the index does not follow");
 }
