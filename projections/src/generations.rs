@@ -90,11 +90,13 @@ pub(crate) struct Registry {
     remembered: Arc<Mutex<HashMap<&'static str, (Instant, Generations)>>>,
     /// How long it goes by that.
     pub(crate) remembers: Duration,
+    /// The job that each projection was met with last, and when it was met first.
+    jobs: Arc<Mutex<HashMap<&'static str, (u64, Instant)>>>,
 }
 
 impl Registry {
     pub(crate) fn new(read_models: ReadModels) -> Self {
-        Self { read_models, remembered: Arc::default(), remembers: REMEMBERED }
+        Self { read_models, remembered: Arc::default(), remembers: REMEMBERED, jobs: Arc::default() }
     }
 
     /// The same, with a memory of its own that lasts so long.
@@ -119,6 +121,16 @@ impl Registry {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.insert(projection.name, (asked, generations.clone()));
         Ok(generations)
+    }
+
+    /// When this process met the job first.
+    pub(crate) fn knows_job(&self, projection: &Projection, number: u64) -> Instant {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let met = jobs.entry(projection.name).or_insert_with(|| (number, Instant::now()));
+        if met.0 != number {
+            *met = (number, Instant::now());
+        }
+        met.1
     }
 
     /// Whether the generation is one that is written, as of a second ago or later.

@@ -47,7 +47,7 @@ impl Projector {
         let deadline = Instant::now() + budget;
         let Some((standing, job)) = self.running(projection, wake).await? else { return Ok(Vec::new()) };
         let mut generations = standing.generations;
-        self.until_known(&job, wake).await;
+        self.until_known(projection, &job).await;
         if job.pass != wake.pass {
             return self.wakes(projection, &generations).await;
         }
@@ -85,10 +85,11 @@ impl Projector {
 
     /// A removal waits until everybody knows of it, and has done what was in hand when it began: before that the rows may still
     /// be read, and written.
-    async fn until_known(&self, job: &Job, wake: &Wake) {
-        // By no clock that others could have set: whoever begins with a segment waits.
-        if job.kind == JobKind::Remove && (wake.pass, wake.slice) == (0, 0) {
-            tokio::time::sleep(self.registry.remembers * 2).await;
+    async fn until_known(&self, projection: &Projection, job: &Job) {
+        if job.kind == JobKind::Remove {
+            // From when this process knew of it, whatever anybody's clock says.
+            let known_for = self.registry.knows_job(projection, job.number).elapsed();
+            tokio::time::sleep((self.registry.remembers * 2).saturating_sub(known_for)).await;
         }
     }
 

@@ -7,8 +7,8 @@ use eventstore::Usage;
 
 /// The requests of each message, in the order in which they come, for a runner that has met nothing of it before.
 const REQUESTS: [&[&str]; 3] = [
-    // Placed: the fence; reserve (read the stock, put); the state; the fence.
-    &["GetItem", "Query", "PutItem", "PutItem", "PutItem"],
+    // Placed: fence and state, of which there is none; reserve (read the stock, put); the state; the fence.
+    &["GetItem", "GetItem", "Query", "PutItem", "PutItem", "PutItem"],
     // Reserved: fence and state; confirm (read the order, put); the state; the fence.
     &["GetItem", "GetItem", "Query", "PutItem", "PutItem", "PutItem"],
     // Confirmed: nothing is asked; the fence.
@@ -18,7 +18,7 @@ const REQUESTS: [&[&str]; 3] = [
 const KILOBYTE: usize = 1024;
 
 #[tokio::test]
-async fn an_order_of_one_line_costs_thirteen_requests_until_it_is_confirmed() {
+async fn an_order_of_one_line_costs_fourteen_requests_until_it_is_confirmed() {
     let (shop, wire) = (Shop::open().await, Wire::default());
     let book = new_book();
     shop.receive(&book, 1).await;

@@ -195,7 +195,7 @@ fn what_becomes_optional_or_required_is_found() {
 #[test]
 fn an_event_more_or_renamed_is_found() {
     found::<with_an_event_more::Told>("Taken.v1 is written and has no golden file");
-    found::<with_an_event_renamed::Told>("unknown variant `Put`");
+    found::<with_an_event_renamed::Told>("the type is not known here");
 }
 
 #[test]
