@@ -2,13 +2,13 @@
 //!
 //! | module | what it answers |
 //! |---|---|
-//! | [`reading`] | who reads what: recorded before anything is answered |
-//! | [`history`] | what happened in a stream, event by event |
-//! | [`search`] | events of a stream, or of the whole store, by who, what, why and when |
-//! | [`export`] | the same as a file, in bounded memory |
-//! | [`trace`] | the tree of causes of a correlation id |
-//! | [`replay`] | the state of a stream as of a version or a time, as its read model showed it |
-//! | [`difference`] | what changed between two of those, field by field |
+//! | `reading.rs` | who reads what: recorded before anything is answered |
+//! | `history.rs` | what happened in a stream, event by event |
+//! | `search.rs` | events of a stream, or of the whole store, by who, what, why and when |
+//! | `export.rs` | the same as a file, in bounded memory |
+//! | `trace.rs` | the tree of causes of a correlation id |
+//! | `replay.rs` | the state of a stream as of a version or a time, as its read model showed it |
+//! | `difference.rs` | what changed between two of those, field by field |
 
 mod cursor;
 mod difference;
