@@ -1,7 +1,7 @@
 //! The audit index: finds commits by time, actor, type, command id and correlation id, over the whole store.
 //!
 //! One entry a commit, a pure function of stream and commit, so that a repeated put changes nothing. An entry is one item
-//! under its command, and appears in two indexes, each sorted by [rank](place): time, stream, version.
+//! under its command, and appears in two indexes, each sorted by rank: time, stream, version.
 //!
 //! | where | partition | sorted by | answers |
 //! |---|---|---|---|
