@@ -101,7 +101,8 @@ pub enum Untranslatable {
         /// The type's name today.
         becomes: &'static str,
     },
-    /// The program knows no event of that type.
+    /// The program knows no event of that type, and it is the type's first schema version. (With a later one it is `Newer`: a
+    /// type that this program knows may have been renamed.)
     #[error("the type is not known here")]
     UnknownType,
     /// Its data are of another shape.
@@ -164,13 +165,7 @@ impl<E: DeserializeOwned> EventCodec<E> {
             None => untag(&event.event_type, &*event.data),
             Some(Lifted { event_type, data }) => untag(event_type, data),
         });
-        let (event_type, schema) = (&event.event_type, event.schema);
-        decoded.map_err(|source| {
-            // A type that was never heard of has no newest schema either.
-            let unknown = matches!(source, Untranslatable::Newer { .. }) && !self.knows(event_type);
-            let source = if unknown { Untranslatable::UnknownType } else { source };
-            CodecError { event_type: event_type.clone(), schema, source }
-        })
+        decoded.map_err(|source| CodecError { event_type: event.event_type.clone(), schema: event.schema, source })
     }
 }
 

@@ -31,7 +31,7 @@ impl Folding<'_> {
             return Err(FoldError::OnPurpose(event_type.clone()));
         }
         match fold(fact) {
-            Err(FoldError::Event(_)) if self.projection.ignores(event_type) => {
+            Err(FoldError::Event(_)) if self.projection.ignores(fact.event) => {
                 tracing::debug!(
                     projection = self.projection.name,
                     event_type,

@@ -25,8 +25,8 @@ pub struct Projection {
     pub kind: Kind,
 }
 
-/// What becomes of events of a type that a projection does not know. A newer schema version of a type that it knows is another
-/// matter: such an event stops its stream in any case.
+/// What becomes of events of a type that a projection does not know, in the type's first schema version. A later schema version
+/// is another matter: such an event stops its stream in any case, for its type may be known under an older name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
     /// They are passed over, and counted in the report of a rebuild.
@@ -64,9 +64,10 @@ impl Projection {
         Consumer { name: self.name, follows: self.follows }
     }
 
-    /// Whether events of the type are passed over.
-    pub(crate) fn ignores(&self, event_type: &str) -> bool {
-        self.unknown == Unknown::Ignored && !(self.knows)(event_type)
+    /// Whether the event is passed over: its type is not known, and it is new. A type of a later schema version may be one that
+    /// is known here under an older name.
+    pub(crate) fn ignores(&self, event: &NewEvent) -> bool {
+        self.unknown == Unknown::Ignored && event.schema == 1 && !(self.knows)(&event.event_type)
     }
 
     /// Whether its rows can be made anew from the events.

@@ -76,12 +76,12 @@ pub(super) fn meet(projection: &Projection, page: ScanPage) -> (Vec<Met>, Tally)
 /// How many events there are, and those that are passed over by type.
 fn events_of(projection: &Projection, met: &[Met]) -> (u64, BTreeMap<String, u64>) {
     let (mut events, mut ignored) = (0, BTreeMap::new());
-    let mut known: HashMap<&str, bool> = HashMap::new();
+    let mut known: HashMap<(&str, u32), bool> = HashMap::new();
     let commits = met.iter().flat_map(|met| &met.commits);
     for event in commits.flat_map(|commit| &commit.events) {
         let event_type = event.body.event_type.as_str();
         events += 1;
-        if *known.entry(event_type).or_insert_with(|| projection.ignores(event_type)) {
+        if *known.entry((event_type, event.body.schema)).or_insert_with(|| projection.ignores(&event.body)) {
             *ignored.entry(event_type.to_owned()).or_default() += 1;
         }
     }

@@ -10,7 +10,7 @@ use projections::{GenerationState, Projection, Unknown, bestsellers, orders};
 use std::collections::BTreeMap;
 
 fn unheard() -> NewEvent {
-    raw("OrderGiftWrapped", 3, r#"{"paper":"blue"}"#)
+    raw("OrderGiftWrapped", 1, r#"{"paper":"blue"}"#)
 }
 
 /// Streams with events that nobody knows: at the beginning, in between, at the end, and nothing else.
