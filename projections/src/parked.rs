@@ -8,13 +8,13 @@ use crate::multi_stream::fence_name;
 use crate::projection::{Kind, Projection};
 use crate::projector::{ProjectError, Projector, WakeUp, join};
 use crate::read_models::{ListCursor, TableError};
+use crate::rebuild::now;
 use crate::row::{Listing, Row, RowData, UnreadableRow};
 use chrono::{DateTime, Utc};
 use eventstore::{Consistency, ReadError, StreamId, time_text};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// The list of a generation's parked streams, oldest last.
 const LIST: &str = "parked";
@@ -78,13 +78,7 @@ impl Projector {
         version: Option<u64>,
         error: &(dyn Error + Send + Sync),
     ) -> Result<(), TableError> {
-        let parked = Parked {
-            stream: stream.clone(),
-            generation,
-            version,
-            error: chain(error),
-            parked_at: DateTime::from(SystemTime::now()),
-        };
+        let parked = Parked { stream: stream.clone(), generation, version, error: chain(error), parked_at: now() };
         let rank = parked.rank();
         let unwritable = |error| UnreadableRow { key: name(stream), source: Some(Arc::new(error)) };
         let data = serde_json::to_value(&parked).map_err(unwritable)?;

@@ -26,7 +26,7 @@ use crate::generations::{GenerationState, Generations};
 use crate::projection::Projection;
 use crate::projector::{ProjectError, Projector};
 use crate::read_models::{TableError, pause};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use eventstore::{Fault, StreamId};
 use std::time::SystemTime;
 
@@ -243,6 +243,7 @@ impl Projector {
     }
 }
 
-fn now() -> DateTime<Utc> {
-    DateTime::from(SystemTime::now())
+/// The time, in milliseconds as everything here tells it.
+pub(crate) fn now() -> DateTime<Utc> {
+    DateTime::<Utc>::from(SystemTime::now()).trunc_subsecs(3)
 }
