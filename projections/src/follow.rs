@@ -6,9 +6,11 @@
 //! when two of them run at once.
 
 use crate::multi_stream::fence_name;
-use crate::projector::{MAX_ATTEMPTS, News, join};
-use crate::read_models::{FencedWrite, TableError, Written, pause};
+use crate::news::{News, join};
+use crate::projector::MAX_ATTEMPTS;
+use crate::read_models::{FencedWrite, Written};
 use crate::row::Generation;
+use crate::table::{TableError, pause};
 use crate::{Consumer, ProjectError, Projector, Row, RowData, WakeUp};
 use eventstore::{Commit, StreamId};
 use futures::StreamExt;

@@ -5,9 +5,10 @@
 //! begun meanwhile is written as well then, and one that is begun later finds the batch in the store.
 
 use crate::projection::Projection;
-use crate::read_models::{FencedWrite, ReadModels, TableError, Written};
+use crate::read_models::{FencedWrite, ReadModels, Written};
 use crate::rebuild::{Job, Report};
 use crate::row::{Generation, Row, RowData, UnreadableRow};
+use crate::table::TableError;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

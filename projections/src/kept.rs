@@ -1,7 +1,8 @@
 //! What a consumer with effects keeps of what it knows: a JSON state a row, behind a version of its own.
 
 use crate::follow::only_generation;
-use crate::read_models::{FencedWrite, ReadModels, TableError, Written};
+use crate::read_models::{FencedWrite, ReadModels, Written};
+use crate::table::TableError;
 use crate::{Row, RowData, UnreadableRow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

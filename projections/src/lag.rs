@@ -2,8 +2,9 @@
 
 use crate::projection::Projection;
 use crate::projector::Projector;
-use crate::read_models::{ReadModels, TableError};
+use crate::read_models::ReadModels;
 use crate::row::{Row, RowData, UnreadableRow};
+use crate::table::TableError;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};

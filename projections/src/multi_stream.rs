@@ -1,10 +1,12 @@
 //! Rows that come from many streams: row changes and the streams' fences in one transaction, many events folded first.
 
 use crate::folding::Folding;
+use crate::news::{News, facts};
 use crate::projection::{Change, Effect, Fact, FoldError};
-use crate::projector::{MAX_ATTEMPTS, News, ProjectError, Projector, facts};
-use crate::read_models::{FencedWrite, MAX_ITEMS, TableError, Written, pause};
+use crate::projector::{MAX_ATTEMPTS, ProjectError, Projector};
+use crate::read_models::{FencedWrite, Written};
 use crate::row::{Row, RowData, UnreadableRow};
+use crate::table::{MAX_ITEMS, TableError, pause};
 use eventstore::StreamId;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -5,11 +5,13 @@
 //! applied after all, by a newer program, lets the stream go on with its next message.
 
 use crate::multi_stream::fence_name;
+use crate::news::{WakeUp, join};
 use crate::projection::{Kind, Projection};
-use crate::projector::{ProjectError, Projector, WakeUp, join};
-use crate::read_models::{ListCursor, TableError};
+use crate::projector::{ProjectError, Projector};
+use crate::read_models::ListCursor;
 use crate::rebuild::now;
 use crate::row::{Listing, Row, RowData, UnreadableRow};
+use crate::table::TableError;
 use chrono::{DateTime, Utc};
 use eventstore::{Consistency, ReadError, StreamId, time_text};
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,8 @@
 
 use super::entry::{COMMAND, Found, RANK, day_item, key_of, text_of};
 use super::memory::Memory;
-use super::table::Table;
-use crate::read_models::TableError;
 use crate::row::Item;
+use crate::table::{Table, TableError};
 use aws_sdk_dynamodb::Client;
 use eventstore::{Commit, Damage, Damaged, Direction, EventStore, Page, ReadError, StreamId};
 use std::collections::{HashMap, HashSet};
@@ -43,7 +42,7 @@ impl AuditIndex {
     /// # Errors
     /// [`TableError`] when DynamoDB does not make it.
     pub async fn create_table(&self) -> Result<(), TableError> {
-        self.table.create().await
+        self.table.create_index().await
     }
 
     /// Enters commits of one stream that follow each other, oldest first; what is missing before them comes from the store.

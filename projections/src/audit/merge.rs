@@ -2,9 +2,9 @@
 
 use super::entry::{Found, RANK, text_of};
 use super::place::Window;
-use super::table::{Items, Partition, Table};
-use crate::read_models::TableError;
+use super::table::{Items, Partition};
 use crate::row::Item;
+use crate::table::{Table, TableError};
 use eventstore::Direction;
 use futures::future::try_join_all;
 use std::collections::VecDeque;

@@ -2,18 +2,14 @@
 
 use super::entry::{COMMAND, RANK, days_key, prefix, text, text_of};
 use super::index::AuditIndex;
-use super::table::{MAX_ATTEMPTS, Table, plain};
-use crate::read_models::{TableError, pause};
 use crate::row::Item;
-use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
+use crate::table::{MAX_REMOVALS, Table, TableError};
 use eventstore::Segment;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 /// The most items that a slice looks at.
 const SLICE_ITEMS: i32 = 500;
-/// The most writes of a `BatchWriteItem` (DynamoDB's limit).
-const MAX_WRITES: usize = 25;
 /// How many requests delete at once.
 const CONCURRENT_DELETES: usize = 4;
 
@@ -45,7 +41,7 @@ impl AuditIndex {
         cursor: Option<RemoveCursor>,
     ) -> Result<Removed, TableError> {
         let (keys, next) = self.table.keys_of(generation, segment, cursor).await?;
-        let deletes = keys.chunks(MAX_WRITES).map(|keys| self.table.delete(keys));
+        let deletes = keys.chunks(MAX_REMOVALS).map(|keys| self.table.remove(keys));
         let deletes = futures::stream::iter(deletes.collect::<Vec<_>>()).buffer_unordered(CONCURRENT_DELETES);
         deletes.try_collect::<()>().await?;
         Ok(Removed { next, removed: keys.len() })
@@ -84,26 +80,5 @@ impl Table {
         let next = answer.last_evaluated_key.as_ref();
         let next = next.and_then(|key| Some(RemoveCursor { command: part(key, COMMAND)?, rank: part(key, RANK)? }));
         Ok((answer.items.unwrap_or_default(), next))
-    }
-
-    /// Deletes at most [`MAX_WRITES`] items.
-    async fn delete(&self, keys: &[Item]) -> Result<(), TableError> {
-        let delete = |key: &Item| {
-            let delete = DeleteRequest::builder().set_key(Some(key.clone())).build();
-            Ok(WriteRequest::builder().delete_request(delete.map_err(|error| self.impossible(error))?).build())
-        };
-        let mut left = keys.iter().map(delete).collect::<Result<Vec<_>, TableError>>()?;
-        for attempt in 0..MAX_ATTEMPTS {
-            if attempt > 0 {
-                pause(attempt).await;
-            }
-            let answer = self.client.batch_write_item().request_items(&self.name, left).send().await;
-            let unprocessed = answer.map_err(|error| self.failed(error))?.unprocessed_items;
-            left = unprocessed.and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default();
-            if left.is_empty() {
-                return Ok(());
-            }
-        }
-        Err(TableError::Throttled(plain("deletes were left unprocessed").into()))
     }
 }

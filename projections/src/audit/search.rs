@@ -5,7 +5,7 @@ use super::index::AuditIndex;
 use super::merge::{Budget, Merge, Next};
 use super::place::{AuditCursor, Window};
 use super::table::{Items, Partition};
-use crate::read_models::TableError;
+use crate::table::TableError;
 use chrono::{DateTime, Utc};
 use eventstore::{Direction, Id};
 

@@ -3,9 +3,10 @@
 use super::RebuildError;
 use super::job::Tally;
 use crate::multi_stream::fence_name;
+use crate::news::News;
 use crate::projection::{Kind, Projection};
-use crate::projector::{News, Projector};
-use crate::read_models::TableError;
+use crate::projector::Projector;
+use crate::table::TableError;
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, ScanPage, StreamId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

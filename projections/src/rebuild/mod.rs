@@ -25,7 +25,7 @@ pub use steps::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 use crate::generations::{GenerationState, Generations};
 use crate::projection::Projection;
 use crate::projector::{ProjectError, Projector};
-use crate::read_models::{TableError, pause};
+use crate::table::{TableError, pause};
 use chrono::{DateTime, SubsecRound, Utc};
 use eventstore::{Fault, StreamId};
 use std::time::SystemTime;

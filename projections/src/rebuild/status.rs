@@ -6,7 +6,7 @@ use super::work::sum;
 use crate::generations::OtherGeneration;
 use crate::projection::Projection;
 use crate::projector::Projector;
-use crate::read_models::TableError;
+use crate::table::TableError;
 use chrono::{DateTime, Utc};
 use eventstore::Fault;
 use serde::Serialize;
