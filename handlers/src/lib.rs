@@ -13,6 +13,7 @@
 
 mod announcement;
 pub mod audit;
+pub mod aws;
 mod fan_out;
 mod fulfilment;
 pub mod http;
@@ -27,6 +28,7 @@ mod rebuild;
 mod redrive;
 mod resume;
 mod sending;
+mod system;
 
 pub use announcement::Announcement;
 pub use fan_out::{FanOut, Route};
@@ -38,3 +40,4 @@ pub use queue::QueueError;
 pub use rebuild::{Jobs, RebuildHandler};
 pub use redrive::{Redriven, Stays};
 pub use resume::{ForeignCursor, ParkedCursor, ParkedStreams, ResumedState, ResumedStream, Resumption};
+pub use system::System;

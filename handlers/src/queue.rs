@@ -88,6 +88,11 @@ impl Queue {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Sends messages, ten at a time.
     pub(crate) async fn send(&self, messages: &[Outgoing]) -> Result<(), QueueError> {
         for messages in messages.chunks(MAX_ENTRIES) {

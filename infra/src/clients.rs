@@ -2,20 +2,12 @@
 
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use handlers::aws::{environment, retries, timeouts};
+use handlers::{Names, System};
 
-/// A connection that is not there after this long will not come: the SDK tries again on another one.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// One try of one call. DynamoDB and SQS answer in milliseconds; only a long poll is slower, and its caller says so.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Tries of one call, the first included.
-const MAX_ATTEMPTS: u32 = 3;
 /// The SDK's first pause of up to a second is meant for a service far away; an engine on this machine needs less.
 const LOOPBACK_FIRST_RETRY: Duration = Duration::from_millis(20);
 /// The engines on loopback take any region; this one is what examples and other emulators use.
@@ -88,6 +80,12 @@ impl Clients {
         Self::with_endpoints(&config, endpoints)
     }
 
+    /// The system of those names, on these clients.
+    #[must_use]
+    pub fn system(&self, names: &Names) -> System {
+        System::new(self.dynamodb.clone(), self.sqs.clone(), names.clone())
+    }
+
     /// Set on each client, because an endpoint of the whole configuration yields to `AWS_ENDPOINT_URL_<SERVICE>`, and
     /// what was named on the command line must win.
     fn with_endpoints(config: &SdkConfig, endpoints: &Endpoints) -> Self {
@@ -100,21 +98,6 @@ impl Clients {
             sqs: aws_sdk_sqs::Client::from_conf(sqs),
         }
     }
-}
-
-/// The environment's configuration over an HTTPS client built on ring: the SDK's default one needs a C toolchain (cmake)
-/// and cannot be cross-compiled as simply. It speaks plain HTTP too, when the endpoint says so.
-fn environment() -> ConfigLoader {
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts()).retry_config(retries())
-}
-
-fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build()
-}
-
-fn retries() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS)
 }
 
 fn environment_names_credentials() -> bool {

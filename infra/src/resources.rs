@@ -2,11 +2,9 @@
 
 use crate::clients::Clients;
 use aws_sdk_sqs::types::QueueAttributeName;
-use eventstore::{EventStore, Fault};
-use handlers::audit::AuditTrail;
-use handlers::{Names, Operations, Route, consumers};
-use projections::audit::AuditIndex;
-use projections::{Projection, Projector, ReadModels, TableError};
+use eventstore::Fault;
+use handlers::{Names, Route, consumers};
+use projections::{Projection, TableError};
 use std::collections::HashMap;
 
 /// How long a message is one handler's alone, in seconds: more than any batch takes, so that none is handled twice at once.
@@ -55,44 +53,15 @@ pub enum ResourceError {
     },
 }
 
-/// The event store of those names.
-pub fn event_store(clients: &Clients, names: &Names) -> EventStore {
-    EventStore::new(clients.dynamodb.clone(), names.events())
-}
-
-/// The read models of those names.
-pub fn read_models(clients: &Clients, names: &Names) -> ReadModels {
-    ReadModels::new(clients.dynamodb.clone(), names.read_models())
-}
-
-/// The audit index of those names.
-pub fn audit_index(clients: &Clients, names: &Names) -> AuditIndex {
-    AuditIndex::new(clients.dynamodb.clone(), names.audit_index())
-}
-
-/// A projector between them.
-pub fn projector(clients: &Clients, names: &Names) -> Projector {
-    Projector::new(event_store(clients, names), read_models(clients, names), audit_index(clients, names))
-}
-
-/// An operator's hands on the system of those names, with that projector.
-pub fn operations(clients: &Clients, names: &Names, projector: Projector) -> Operations {
-    Operations::new(event_store(clients, names), projector, clients.sqs.clone(), names.clone())
-}
-
-/// The audit trail of those names.
-pub fn audit_trail(clients: &Clients, names: &Names) -> AuditTrail {
-    AuditTrail::new(event_store(clients, names), projector(clients, names))
-}
-
 /// Makes what is not there yet, and waits until it can be used. Safe to repeat.
 ///
 /// # Errors
 /// [`ResourceError`]; what was made until then stays.
 pub async fn create(clients: &Clients, names: &Names) -> Result<Resources, ResourceError> {
-    event_store(clients, names).create_table().await.map_err(ResourceError::Events)?;
-    read_models(clients, names).create_table().await.map_err(ResourceError::ReadModels)?;
-    audit_index(clients, names).create_table().await.map_err(ResourceError::AuditIndex)?;
+    let system = clients.system(names);
+    system.event_store().create_table().await.map_err(ResourceError::Events)?;
+    system.read_models().create_table().await.map_err(ResourceError::ReadModels)?;
+    system.audit_index().create_table().await.map_err(ResourceError::AuditIndex)?;
     let mut routes = Vec::new();
     for consumer in consumers().iter().map(Projection::consumer) {
         let (name, dead) = (names.queue(&consumer), names.dead_letter_queue(&consumer));

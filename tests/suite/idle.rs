@@ -41,15 +41,15 @@ impl Idle {
     }
 
     pub(crate) fn store(&self) -> EventStore {
-        resources::event_store(self.clients(), &self.names)
+        self.clients().system(&self.names).event_store()
     }
 
     pub(crate) fn projector(&self) -> Projector {
-        resources::projector(self.clients(), &self.names)
+        self.clients().system(&self.names).projector()
     }
 
     pub(crate) fn operations(&self) -> Operations {
-        resources::operations(self.clients(), &self.names, self.projector())
+        self.clients().system(&self.names).operations(self.projector())
     }
 
     /// The environment in which its operator works.

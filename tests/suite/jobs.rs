@@ -8,7 +8,6 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use eventstore::StreamId;
 use handlers::{FULFILMENT, Operations, RebuildHandler, ResumedState};
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::resources;
 use projections::{Projection, stock};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -161,7 +160,7 @@ async fn a_reconciliation_tells_a_process_manager_of_every_stream_that_is_behind
 async fn a_missing_queue_is_told_with_the_way_out() {
     let system = Idle::start().await;
     let elsewhere = handlers::Names::new("elsewhere");
-    let operations = resources::operations(system.clients(), &elsewhere, system.projector());
+    let operations = system.clients().system(&elsewhere).operations(system.projector());
     let error = operations.view(&stock::PROJECTION).await.unwrap_err().to_string();
     assert_eq!(error, "there is no queue \"elsewhere-stock.fifo\": `ledgerfold tables create` makes it");
 }

@@ -1,6 +1,7 @@
 //! The HTTP API: one [`Router`] for the laptop and for Lambda.
 
 mod audit;
+mod caller;
 mod commands;
 mod extract;
 mod orders;
@@ -13,6 +14,7 @@ mod reads;
 mod schema;
 mod stock;
 
+pub use caller::{Caller, Scope};
 pub(crate) use schema::{AuditedEvent, FoundEvent, FoundEvents, History, StreamHead};
 
 use crate::audit::AuditTrail;

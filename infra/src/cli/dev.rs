@@ -108,7 +108,7 @@ impl Dev {
         let stop = CancellationToken::new();
         let mut mappings = start_fan_out(&stack, &resources, &stop).await?;
         let projector = self.projector(&stack.clients, &names);
-        let operations = resources::operations(&stack.clients, &names, projector.clone());
+        let operations = stack.clients.system(&names).operations(projector.clone());
         let system = System { stack: &stack, names: &names, projector: &projector, stop: &stop };
         system.start_projectors(&resources, &mut mappings);
         if !self.without_fulfilment {
@@ -131,7 +131,7 @@ impl Dev {
     }
 
     fn projector(&self, clients: &Clients, names: &Names) -> Projector {
-        let projector = resources::projector(clients, names);
+        let projector = clients.system(names).projector();
         match &self.defect {
             Some(Defect { projection, event_type }) => projector.broken(*projection, event_type),
             None => projector,
@@ -157,7 +157,7 @@ impl Dev {
 
 fn api(clients: &Clients, names: &Names, projector: Projector, operations: Operations) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
-    Ok(Api::new(resources::event_store(clients, names), projector, operations, actor))
+    Ok(Api::new(clients.system(names).event_store(), projector, operations, actor))
 }
 
 /// Starts what Lambda would do for the table's stream: its records to fan-out.
@@ -205,8 +205,8 @@ impl System<'_> {
     fn start_fulfilment(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
         let fulfilment = FulfilmentHandler::new(
-            resources::event_store(clients, self.names),
-            resources::read_models(clients, self.names),
+            clients.system(self.names).event_store(),
+            clients.system(self.names).read_models(),
             self.projector.clone(),
         )
         .with_pulse();

@@ -46,12 +46,12 @@ impl Shop {
         let stack = Stack::start(DataDir::open(folder).unwrap()).await.unwrap();
         let names = Names::new(prefix);
         let resources = resources::create(&stack.clients, &names).await.unwrap();
-        let store = resources::event_store(&stack.clients, &names);
+        let store = stack.clients.system(&names).event_store();
         Self { stack, names, resources, store, _folder: None }
     }
 
     pub(super) fn read_models(&self) -> ReadModels {
-        resources::read_models(&self.stack.clients, &self.names)
+        self.stack.clients.system(&self.names).read_models()
     }
 
     /// A runner that remembers nothing of others.
@@ -60,7 +60,7 @@ impl Shop {
     }
 
     pub(super) fn projector(&self) -> Projector {
-        resources::projector(&self.stack.clients, &self.names)
+        self.stack.clients.system(&self.names).projector()
     }
 
     /// A runner that speaks over a wire of its own.

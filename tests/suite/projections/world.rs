@@ -48,7 +48,7 @@ impl World {
         let stack = Stack::start(DataDir::open(folder.path()).unwrap()).await.unwrap();
         let names = Names::new("test");
         let resources = resources::create(&stack.clients, &names).await.unwrap();
-        let store = resources::event_store(&stack.clients, &names);
+        let store = stack.clients.system(&names).event_store();
         Self { stack, names, resources, store, folder }
     }
 
@@ -57,7 +57,7 @@ impl World {
     }
 
     pub(super) fn projector(&self) -> Projector {
-        resources::projector(self.clients(), &self.names)
+        self.clients().system(&self.names).projector()
     }
 
     /// A projector that speaks over a wire of its own.

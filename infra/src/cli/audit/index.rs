@@ -1,7 +1,6 @@
 //! How the index stands that finds events over all streams.
 
 use crate::cli::target::Target;
-use crate::resources;
 use projections::audit::PROJECTION;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -23,8 +22,8 @@ struct Missing {
 
 impl IndexState {
     pub(super) async fn of(target: &Target) -> Self {
-        let projector = resources::projector(&target.clients, &target.names);
-        let operations = resources::operations(&target.clients, &target.names, projector);
+        let projector = target.clients.system(&target.names).projector();
+        let operations = target.clients.system(&target.names).operations(projector);
         let view = tokio::time::timeout(LOOK, Box::pin(operations.view(&PROJECTION))).await;
         let missing = view.ok().and_then(Result::ok).and_then(|view| {
             let lag = view.lag?;

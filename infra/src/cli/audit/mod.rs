@@ -14,7 +14,6 @@ use super::Common;
 use super::failure::{Exit, Failure};
 use super::table;
 use super::target::Target;
-use crate::resources;
 use clap::error::ErrorKind;
 use eventstore::Id;
 use handlers::audit::{AuditError, Call, DamagedCommit, OpenTrail, Reader};
@@ -124,7 +123,7 @@ impl Question<'_> {
         let about: BTreeMap<String, String> = given.collect();
         let target = Target::open(self.common).await?;
         let seen = look(&target).await;
-        let trail = resources::audit_trail(&target.clients, &target.names);
+        let trail = target.clients.system(&target.names).audit_trail();
         // Boxed, because futures within futures have a limit to their depth.
         let ended = match Box::pin(trail.open(&reader, self.call, about)).await {
             Ok(trail) => Box::pin(answer(trail, seen)).await,

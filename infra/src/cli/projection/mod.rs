@@ -10,7 +10,6 @@ use super::failure::{Exit, Failure};
 use super::target::Target;
 use super::{dev, table};
 use crate::clients::Clients;
-use crate::resources;
 pub(super) use args::Command;
 use args::{Cut, Drop, Parked, Resume, Switch};
 use handlers::{Names, OperateError, Operations, View, consumers};
@@ -37,9 +36,9 @@ impl Command {
         let common = self.common();
         let stopped = if self.waits() { stopped()? } else { CancellationToken::new() };
         let target = Target::open(common).await?;
-        let projector = resources::projector(&target.clients, &target.names);
+        let projector = target.clients.system(&target.names).projector();
         let system = System {
-            operations: resources::operations(&target.clients, &target.names, projector),
+            operations: target.clients.system(&target.names).operations(projector),
             clients: target.clients.clone(),
             names: target.names.clone(),
             is_folder: common.data.is_some(),

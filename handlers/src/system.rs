@@ -1,0 +1,84 @@
+//! One system: what its clients and names come to.
+
+use crate::audit::AuditTrail;
+use crate::fan_out::{FanOut, Route};
+use crate::fulfilment::FulfilmentHandler;
+use crate::names::Names;
+use crate::operations::{Operations, consumers};
+use crate::queue::{Queue, QueueError};
+use aws_sdk_dynamodb::Client as DynamoDb;
+use aws_sdk_sqs::Client as Sqs;
+use eventstore::EventStore;
+use futures::future::try_join_all;
+use projections::audit::AuditIndex;
+use projections::{Projection, Projector, ReadModels};
+
+/// The parts of one system, each on its clients and under its names. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct System {
+    dynamodb: DynamoDb,
+    sqs: Sqs,
+    names: Names,
+}
+
+impl System {
+    /// The system of those names, wherever the clients lead.
+    pub fn new(dynamodb: DynamoDb, sqs: Sqs, names: Names) -> Self {
+        Self { dynamodb, sqs, names }
+    }
+
+    /// Its names.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Its event store.
+    pub fn event_store(&self) -> EventStore {
+        EventStore::new(self.dynamodb.clone(), self.names.events())
+    }
+
+    /// Its read models.
+    pub fn read_models(&self) -> ReadModels {
+        ReadModels::new(self.dynamodb.clone(), self.names.read_models())
+    }
+
+    /// Its audit index.
+    pub fn audit_index(&self) -> AuditIndex {
+        AuditIndex::new(self.dynamodb.clone(), self.names.audit_index())
+    }
+
+    /// A projector from its events to its read models.
+    pub fn projector(&self) -> Projector {
+        Projector::new(self.event_store(), self.read_models(), self.audit_index())
+    }
+
+    /// An operator's hands on it, with that projector.
+    pub fn operations(&self, projector: Projector) -> Operations {
+        Operations::new(self.event_store(), projector, self.sqs.clone(), self.names.clone())
+    }
+
+    /// Its audit trail.
+    pub fn audit_trail(&self) -> AuditTrail {
+        AuditTrail::new(self.event_store(), self.projector())
+    }
+
+    /// What runs its orders, with that projector.
+    pub fn fulfilment(&self, projector: Projector) -> FulfilmentHandler {
+        FulfilmentHandler::new(self.event_store(), self.read_models(), projector)
+    }
+
+    /// A fan-out to the queues of all consumers, which it looks for.
+    ///
+    /// # Errors
+    /// [`QueueError`]: one is not there, or SQS does not answer.
+    pub async fn fan_out(&self) -> Result<FanOut, QueueError> {
+        let routes = consumers().into_iter().map(|consumer| self.route(consumer));
+        Ok(FanOut::new(self.sqs.clone(), try_join_all(routes).await?))
+    }
+
+    async fn route(&self, projection: Projection) -> Result<Route, QueueError> {
+        let consumer = projection.consumer();
+        let queue = Queue::named(self.sqs.clone(), &self.names.queue(&consumer)).await?;
+        Ok(Route { consumer, queue_url: queue.url().to_owned() })
+    }
+}
