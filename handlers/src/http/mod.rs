@@ -6,7 +6,7 @@ mod commands;
 mod extract;
 mod orders;
 mod params;
-mod problem;
+pub(crate) mod problem;
 mod progress;
 mod projection_schema;
 mod projections;
@@ -30,6 +30,7 @@ use domain::stock::{Stock, StockEvent, StockRefusal};
 use eventstore::{CommandHandler, EventStore, Id};
 use problem::Problem;
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::OpenApi;
 use utoipa::openapi::Required;
 use utoipa_axum::router::OpenApiRouter;
@@ -44,7 +45,12 @@ pub struct Api {
     operations: Operations,
     audit: AuditTrail,
     default_actor: Id,
+    /// How long one answer tells of progress; then the caller asks again, as browsers do by themselves.
+    progress: Duration,
 }
+
+/// How long one answer tells of progress, where answers flow.
+const LONGEST_PROGRESS: Duration = Duration::from_secs(60 * 60);
 
 type Shared = axum::extract::State<Arc<Api>>;
 
@@ -54,7 +60,13 @@ impl Api {
         let orders = CommandHandler::new(store.clone(), ORDER);
         let stock = CommandHandler::new(store.clone(), STOCK);
         let audit = AuditTrail::new(store, projector.clone());
-        Self { orders, stock, projector, operations, audit, default_actor }
+        Self { orders, stock, projector, operations, audit, default_actor, progress: LONGEST_PROGRESS }
+    }
+
+    /// The same where answers are passed on when they are whole, as an API gateway does: how far a job has come is told once an answer.
+    #[must_use]
+    pub fn buffered(self) -> Self {
+        Self { progress: Duration::ZERO, ..self }
     }
 }
 

@@ -75,6 +75,13 @@ impl Problem {
         Self::invalid("cursor", "must be one that an earlier answer to the same question gave as next_cursor")
     }
 
+    pub(crate) fn answer_too_large(limit_bytes: usize) -> Self {
+        let detail = format!(
+            "the answer is longer than {limit_bytes} bytes: ask for less (limit, from, to), or use the command line"
+        );
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answer-too-large", "The answer is too long", detail)
+    }
+
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
     }
