@@ -33,8 +33,15 @@ pub(crate) async fn progress(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     params.only(&[])?;
     let (operations, projection) = (api.operations.clone(), known(&name)?);
-    let watch =
-        Watch { operations, projection, until: Instant::now() + api.progress, job: None, lag: None, told: None, last: None };
+    let watch = Watch {
+        operations,
+        projection,
+        until: Instant::now() + api.progress,
+        job: None,
+        lag: None,
+        told: None,
+        last: None,
+    };
     let events = futures::stream::unfold(watch, |watch| async {
         let (event, watch) = watch.next().await?;
         Some((Ok(event), watch))

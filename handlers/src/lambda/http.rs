@@ -1,8 +1,8 @@
 //! Requests of an API gateway (HTTP API, payload format 2.0) to the router of the laptop, and its answers back.
 
 use super::{Failure, Start};
-use crate::http::Caller;
 use crate::http::problem::Problem;
+use crate::http::{Caller, InvalidCaller, Unauthorized};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body as Payload;
 use axum::Router;
@@ -57,9 +57,14 @@ fn request(event: ApiGatewayV2httpRequest) -> Result<Request, Problem> {
     if let Some(jwt) = event.request_context.authorizer.and_then(|authorizer| authorizer.jwt) {
         let claims = jwt.claims.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
         let caller = Caller::from_claims(&claims, &jwt.scopes.unwrap_or_default());
-        request.extensions_mut().insert(caller.map_err(|invalid| Problem::unauthorized(invalid.to_string()))?);
+        request.extensions_mut().insert(caller.map_err(refused)?);
     }
     Ok(request)
+}
+
+/// The gateway let a token in that says nothing of whom it is for.
+fn refused(invalid: InvalidCaller) -> Problem {
+    Problem::unauthorized(&Unauthorized::InvalidToken(invalid.to_string()))
 }
 
 fn body(text: Option<String>, is_base64: bool) -> Result<Body, Problem> {

@@ -63,7 +63,7 @@ impl Start {
         let operations = self.system.operations(projector.clone());
         let api =
             crate::http::Api::new(self.system.event_store(), projector, operations, eventstore::Id::new("lambda")?);
-        Ok(crate::http::router(api.buffered()))
+        Ok(crate::http::router(api.for_callers().buffered()))
     }
 
     /// Reads something of the event table, so that the first call finds a connection, and a wrong table or region is told at

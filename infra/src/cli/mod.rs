@@ -11,6 +11,7 @@ mod target;
 
 use clap::{Parser, Subcommand};
 use failure::{Exit, Failure};
+use handlers::Names;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;

@@ -79,7 +79,7 @@ async fn progress_is_told_once_an_answer() {
     let queries = function(&system, QUERY_API, &[]).await;
     let operator = Caller { function: &queries, subject: "olga", scope: "ledgerfold/operate" };
     let begun = operator.post("/projections/stock/rebuild", "k", &json!({"segments": 2})).await;
-    assert_eq!(begun.status, 200, "{begun:?}");
+    assert_eq!(begun.status, 202, "{begun:?}");
     // Nobody works on the job, so that it never ends.
     let progress = operator.get("/projections/stock/progress").await;
     assert_eq!((progress.status, &progress.headers["content-type"]), (200, &json!("text/event-stream")));

@@ -94,13 +94,15 @@ async fn an_order_goes_through_all_functions_and_is_confirmed_audited_and_rebuil
     let received = anna.post("/stock/9780306406157/receive", "delivery", &json!({"quantity": 5})).await;
     assert_eq!(received.status, 200, "{received:?}");
     let lines = json!([{"isbn": "9780306406157", "quantity": 2, "unit_price_minor": 995}]);
-    let placed = anna.post("/orders", "an-order", &json!({"customer_id": "c-1", "currency": "EUR", "lines": lines})).await;
+    let placed =
+        anna.post("/orders", "an-order", &json!({"customer_id": "c-1", "currency": "EUR", "lines": lines})).await;
     let location = placed.headers["location"].as_str().unwrap().to_owned();
     until(&reader, &location, |order| order["status"] == "confirmed").await;
     until(&reader, "/stock/9780306406157", |stock| stock["available"] == 3).await;
-    let by_fulfilment = |found: &Value| found["events"].as_array().unwrap().iter().any(|event| event["actor"] == "fulfilment");
+    let by_fulfilment =
+        |found: &Value| found["events"].as_array().unwrap().iter().any(|event| event["actor"] == "fulfilment");
     until(&auditor, "/audit/events?type=OrderConfirmed", by_fulfilment).await;
-    assert_eq!(operator.post("/projections/orders/rebuild", "k", &json!({"segments": 2})).await.status, 200);
+    assert_eq!(operator.post("/projections/orders/rebuild", "k", &json!({"segments": 2})).await.status, 202);
     let complete = |view: &Value| view["job"].is_null() && view["report"]["complete"] == true;
     until(&operator, "/projections/orders", complete).await;
     assert_eq!(operator.post("/projections/orders/switch", "k", &json!({})).await.status, 200);

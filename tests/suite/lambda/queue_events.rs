@@ -10,7 +10,9 @@ async fn an_event_that_no_trigger_sends_is_an_error_and_the_function_goes_on() {
     let system = Idle::start().await;
     for (program, own) in ALL {
         let function = function(&system, program, own).await;
-        for event in [json!({}), json!([]), json!({"Records": 7}), json!({"Records": [{"dynamodb": 1, "body": 2}]}), Value::Null] {
+        for event in
+            [json!({}), json!([]), json!({"Records": 7}), json!({"Records": [{"dynamodb": 1, "body": 2}]}), Value::Null]
+        {
             let error = function.invoke(&event).await.unwrap_err();
             let told = error["errorMessage"].as_str().unwrap();
             assert!(told.starts_with("the event is none of "), "{program}: {event}: {told}");
@@ -34,8 +36,12 @@ async fn a_message_that_cannot_be_read_is_named_and_no_other() {
         };
         let event = json!({"Records": [message("bad", "a", "no JSON"), message("worse", "b", "{}")]});
         let answer = function.invoke(&event).await.unwrap();
-        let mut named: Vec<_> =
-            answer["batchItemFailures"].as_array().unwrap().iter().map(|one| one["itemIdentifier"].as_str().unwrap()).collect();
+        let mut named: Vec<_> = answer["batchItemFailures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["itemIdentifier"].as_str().unwrap())
+            .collect();
         named.sort_unstable();
         assert_eq!(named, ["bad", "worse"], "{program}");
     }

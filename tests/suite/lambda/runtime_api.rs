@@ -83,17 +83,6 @@ impl Function {
         self.child.stderr.take().unwrap().read_to_string(&mut written).await.unwrap();
         (status, written)
     }
-
-    /// Kills the program, and tells all that it wrote.
-    pub(crate) async fn written(mut self) -> String {
-        self.child.start_kill().unwrap();
-        self.ended().await.1
-    }
-
-    /// The process's id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id().expect("it ended")
-    }
 }
 
 impl Drop for Function {

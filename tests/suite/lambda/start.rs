@@ -18,7 +18,9 @@ async fn all_that_is_missing_is_told_at_once() {
         let output = command(program).env_clear().output().await.unwrap();
         let told = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(1), "{program}: {told}");
-        for name in ["AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "LEDGERFOLD_PREFIX"].iter().chain(own.iter().map(|(name, _)| name)) {
+        for name in
+            ["AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "LEDGERFOLD_PREFIX"].iter().chain(own.iter().map(|(name, _)| name))
+        {
             assert!(told.contains(&format!("{name} is missing")), "{program}: {told}");
         }
     }
