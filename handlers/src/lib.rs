@@ -30,6 +30,7 @@ mod redrive;
 mod resume;
 mod sending;
 mod system;
+pub mod telemetry;
 
 pub use announcement::Announcement;
 pub use fan_out::{FanOut, Route};
