@@ -13,6 +13,7 @@ mod projections;
 mod reads;
 mod schema;
 mod stock;
+mod watch;
 
 pub use caller::{Caller, Scope};
 pub(crate) use schema::{AuditedEvent, FoundEvent, FoundEvents, History, StreamHead};
@@ -86,6 +87,7 @@ pub fn router(api: Api) -> Router {
         .route("/openapi.json", get(move || std::future::ready(Json(description.as_ref().clone()))))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
+        .layer(axum::middleware::from_fn(watch::watch))
         .with_state(Arc::new(api))
 }
 
