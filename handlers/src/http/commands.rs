@@ -3,7 +3,7 @@
 use super::extract::Sender;
 use super::problem::Problem;
 use super::schema::{CommandAnswer, RecordedEvent};
-use crate::sending;
+use crate::{sending, telemetry};
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -39,8 +39,11 @@ where
     let Addressed { stream, command, creates } = addressed;
     let envelope = envelope(&sender, &command)?;
     let request = Request { stream, envelope, expected_version: sender.expected_version, creates };
-    let handled = handler.handle(request.clone(), move |state| decide(state, &command)).await?;
+    telemetry::about(&request.stream, request.expected_version, &request.envelope);
+    let handled = handler.handle(request.clone(), move |state| decide(state, &command)).await;
+    let handled = handled.inspect_err(sending::count_failed)?;
     sending::log(&request, &handled);
+    telemetry::about(&request.stream, Some(handled.version), &request.envelope);
     Ok(Answer { request, handled })
 }
 

@@ -6,6 +6,7 @@ use super::caller::Caller;
 use super::params::Params;
 use super::problem::Problem;
 use crate::audit::Reader;
+use crate::telemetry::TraceParent;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -225,12 +226,9 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a h
     if values.next().is_some() { Err(Problem::invalid(name, "must be given once at most")) } else { Ok(first) }
 }
 
-/// The W3C form `00-{trace id}-{parent id}-{flags}`; another one is to be ignored, says the standard.
+/// One that is malformed is to be ignored, says the standard.
 fn is_trace_parent(id: &Id) -> bool {
-    let parts: Vec<&str> = id.as_str().split('-').collect();
-    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-    let hex = parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
-    lengths == [2, 32, 16, 2] && hex
+    TraceParent::parse(id.as_str()).is_some()
 }
 
 /// `If-Match: "3"`: the version at which the caller knows the stream.

@@ -14,6 +14,7 @@ mod projections;
 mod reads;
 mod schema;
 mod stock;
+mod watch;
 
 pub use access::{Requirement, Unauthorized, required_scope};
 pub use caller::{Caller, InvalidCaller, Scope};
@@ -114,6 +115,7 @@ pub fn router(api: Api) -> Router {
         .route("/openapi.json", get(move || std::future::ready(Json(description.as_ref().clone()))))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
+        .layer(axum::middleware::from_fn(watch::watch))
         .with_state(Arc::new(api))
         .layer(from_fn_with_state(access, access::check))
 }

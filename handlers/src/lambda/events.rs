@@ -51,7 +51,7 @@ impl Start {
         let (handle, watch) = (&handle, &self.watch);
         let answer = |event: LambdaEvent<Box<RawValue>>| async move {
             let call = async { Ok::<A, Failure>(Box::pin(handle(read(trigger, &event.payload)?)).await) };
-            watch.invoke(&event.context.request_id, call).await.map_err(diagnostic)
+            watch.invoke_as(&event.context.request_id, call).await.map_err(diagnostic)
         };
         // Boxed, because futures nest deeper here than the compiler is ready to look through.
         Box::pin(Runtime::new(service_fn(answer)).run()).await

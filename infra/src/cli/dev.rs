@@ -10,9 +10,14 @@ use crate::local::queue_mapping::QueueMapping;
 use crate::local::stack::Stack;
 use crate::local::stream_mapping::StreamMapping;
 use crate::resources::{self, Resources};
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::serve::ListenerExt;
 use eventstore::Id;
 use handlers::http::Api;
+use handlers::telemetry::{Component, Watch};
 use handlers::{
     FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route, consumer, consumers,
 };
@@ -174,9 +179,10 @@ async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &Cancellation
     let fan_out = FanOut::new(stack.clients.sqs.clone(), resources.routes.clone());
     let mut mapping = StreamMapping::new(stream_arn, stack.data.checkpoint_file("fan-out"));
     mapping.batch_size = STREAM_BATCH;
+    let watch = Watch::within_program(Component::FanOut);
     let handler = move |event| {
-        let fan_out = fan_out.clone();
-        async move { Ok::<_, Infallible>(fan_out.handle(event).await) }
+        let (fan_out, watch) = (fan_out.clone(), watch.clone());
+        async move { watch.invoke(async { Ok::<_, Infallible>(fan_out.handle(event).await) }).await }
     };
     let mapping = mapping.woken_by(stack.dynamodb.changes());
     mappings.spawn(mapping.run(stack.clients.streams.clone(), handler, stop.clone()));
@@ -200,9 +206,10 @@ impl System<'_> {
                 continue;
             };
             let projector = ProjectorHandler::new(projection, self.projector.clone()).with_pulse();
+            let watch = Watch::within_program(Component::Projector);
             let handler = move |event| {
-                let projector = projector.clone();
-                async move { Ok::<_, Infallible>(projector.handle(event).await) }
+                let (projector, watch) = (projector.clone(), watch.clone());
+                async move { watch.invoke(async { Ok::<_, Infallible>(projector.handle(event).await) }).await }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
@@ -219,9 +226,10 @@ impl System<'_> {
         .with_pulse();
         for Route { queue_url, .. } in resources.routes.iter().filter(|route| route.consumer == FULFILMENT.consumer()) {
             let fulfilment = fulfilment.clone();
+            let watch = Watch::within_program(Component::ProcessManager);
             let handler = move |event| {
-                let fulfilment = fulfilment.clone();
-                async move { Ok::<_, Infallible>(fulfilment.handle(event).await) }
+                let (fulfilment, watch) = (fulfilment.clone(), watch.clone());
+                async move { watch.invoke(async { Ok::<_, Infallible>(fulfilment.handle(event).await) }).await }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
@@ -267,6 +275,7 @@ async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) ->
         let _ = connection.set_nodelay(true);
     });
     let stop = CancellationToken::new();
+    let router = router.layer(axum::middleware::from_fn(watched));
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     let asked_to_end = async {
         ended.await;
@@ -277,6 +286,15 @@ async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) ->
         served = serving.into_future() => served.map_err(|error| Failure::new("the API stopped serving", error)),
         () = asked_to_end => Ok(()),
     }
+}
+
+/// Each request as a call of the component that would have it on AWS.
+async fn watched(request: Request, next: Next) -> Result<Response, StatusCode> {
+    let component = if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
+    let watch = Watch::within_program(component);
+    let answer = watch.invoke(async { Ok::<_, Infallible>(next.run(request).await) });
+    // A panic is an answer already: what fails here is none of the request's.
+    answer.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Ctrl-C, or the system's request to end. Both are listened for from this call on, so that whoever reads that the

@@ -14,9 +14,9 @@ mod tokens;
 use clap::{Parser, Subcommand};
 use failure::{Exit, Failure};
 use handlers::Names;
+use handlers::telemetry::{self, Component, Place};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// An event-sourced bookshop on DynamoDB, SQS and Lambda: runs on a laptop, operates there and on AWS.
 #[derive(Debug, Parser)]
@@ -25,10 +25,6 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 }
-
-/// What is logged when RUST_LOG says nothing. The engine warns of what our own tables do on purpose, and the SDK of every
-/// place where it found no credentials; what comes of it is told in the program's last line.
-const QUIET: &str = "warn,dynoxide=error,aws_config=error";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -93,12 +89,14 @@ fn endpoint(text: &str) -> Result<String, String> {
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
-    // A log that cannot be written (its reader has gone) must not panic, which is what its own complaint would do.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
-    log.init();
+    let telemetry = telemetry::start(Component::Program, Place::Program);
     // Wrong use ends here with exit 2, help and version with 0.
     let cli = Cli::parse();
+    // What is still to be reported is sent when this is dropped, at the end.
+    let _telemetry = match telemetry {
+        Ok(telemetry) => telemetry,
+        Err(error) => return Failure::from_error(&error).report(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(run(cli.command.unwrap_or_else(|| Command::Dev(dev::Dev::default())))),
