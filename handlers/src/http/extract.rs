@@ -3,6 +3,7 @@
 
 use super::Api;
 use super::params::Params;
+use super::prefer::prefers;
 use super::problem::Problem;
 use crate::audit::Reader;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -171,6 +172,8 @@ pub(crate) struct Sender {
     pub(crate) correlation_id: Id,
     pub(crate) trace_parent: Option<Id>,
     pub(crate) expected_version: Option<u64>,
+    /// Whether an answer later will do (`Prefer: respond-async`).
+    pub(crate) prefers_async: bool,
 }
 
 impl FromRequestParts<Arc<Api>> for Sender {
@@ -185,6 +188,7 @@ impl FromRequestParts<Arc<Api>> for Sender {
             correlation_id: id(headers, "X-Correlation-Id")?.unwrap_or_else(|| key.clone()),
             trace_parent: id(headers, "traceparent").ok().flatten().filter(is_trace_parent),
             expected_version: if_match(headers)?,
+            prefers_async: prefers(headers, "respond-async"),
             key,
         })
     }

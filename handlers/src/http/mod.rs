@@ -3,9 +3,11 @@
 mod audit;
 mod caller;
 mod commands;
+mod deferred;
 mod extract;
 mod orders;
 mod params;
+mod prefer;
 mod problem;
 mod progress;
 mod projection_schema;
@@ -15,20 +17,19 @@ mod schema;
 mod stock;
 
 pub use caller::{Caller, Scope};
+pub(crate) use problem::Problem;
 pub(crate) use schema::{AuditedEvent, FoundEvent, FoundEvents, History, StreamHead};
 
 use crate::audit::AuditTrail;
-use crate::models::{ORDER, STOCK};
+use crate::bookshop::Bookshop;
+use crate::command_queue::CommandQueue;
 use crate::operations::Operations;
 use ::projections::Projector;
 use axum::Json;
 use axum::Router;
 use axum::http::Uri;
 use axum::routing::get;
-use domain::order::{Order, OrderEvent, OrderRefusal};
-use domain::stock::{Stock, StockEvent, StockRefusal};
-use eventstore::{CommandHandler, EventStore, Id};
-use problem::Problem;
+use eventstore::{EventStore, Id};
 use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa::openapi::Required;
@@ -38,8 +39,8 @@ use utoipa_axum::routes;
 /// What the API works on.
 #[derive(Clone)]
 pub struct Api {
-    orders: CommandHandler<Order, OrderEvent, OrderRefusal>,
-    stock: CommandHandler<Stock, StockEvent, StockRefusal>,
+    bookshop: Bookshop,
+    command_queue: Option<CommandQueue>,
     projector: Projector,
     operations: Operations,
     audit: AuditTrail,
@@ -51,10 +52,15 @@ type Shared = axum::extract::State<Arc<Api>>;
 impl Api {
     /// An API on that store, with a projector to its read models and an operator's hands. A request without `X-Actor` is the default actor's.
     pub fn new(store: EventStore, projector: Projector, operations: Operations, default_actor: Id) -> Self {
-        let orders = CommandHandler::new(store.clone(), ORDER);
-        let stock = CommandHandler::new(store.clone(), STOCK);
+        let bookshop = Bookshop::new(store.clone());
         let audit = AuditTrail::new(store, projector.clone());
-        Self { orders, stock, projector, operations, audit, default_actor }
+        Self { bookshop, command_queue: None, projector, operations, audit, default_actor }
+    }
+
+    /// The same, and it takes commands to be answered later (`Prefer: respond-async`), which it otherwise answers at once.
+    #[must_use]
+    pub fn with_command_queue(self, queue: CommandQueue) -> Self {
+        Self { command_queue: Some(queue), ..self }
     }
 }
 
@@ -69,6 +75,7 @@ impl Api {
     tags(
         (name = "orders", description = "Commands to orders, and orders as they are"),
         (name = "stock", description = "Commands to the stock of a book, and its levels"),
+        (name = "commands", description = "What became of commands that are answered later"),
         (name = "reports", description = "What many orders come to"),
         (name = "audit", description = "Who did what, when and why; and is it still what was written"),
         (name = "projections", description = "Read models and other consumers: how they stand, and what operators do with them"),
@@ -110,6 +117,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(stock::reserve))
         .routes(routes!(stock::release))
         .routes(routes!(stock::commit))
+        .routes(routes!(deferred::status))
         .routes(routes!(reads::stock))
         .routes(routes!(reads::bestsellers))
         .routes(routes!(audit::history))

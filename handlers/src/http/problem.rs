@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 problem documents.
 
+mod deferred;
+
 use crate::audit::{AuditError, NotRecorded};
 use crate::operations::OperateError;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -155,7 +157,7 @@ impl Problem {
     }
 
     /// What only the operators can mend.
-    fn internal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+    pub(crate) fn internal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "something here needs the operators; tell them the error_id";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "The request could not be answered", detail)
             .logged(error)
