@@ -14,6 +14,7 @@ pub use crate::telemetry::Component;
 pub use settings::{BadSettings, Settings};
 
 use crate::aws;
+use crate::http::Api;
 use crate::system::System;
 use crate::telemetry::{self, Place, StartError, Telemetry, Watch};
 use projections::{Projection, Projector};
@@ -67,12 +68,11 @@ impl Start {
     /// The API of the system, for callers whose tokens the gateway has checked.
     ///
     /// # Errors
-    /// None today.
-    pub fn router(&self, projector: Projector) -> Result<axum::Router, Failure> {
-        let operations = self.system.operations(projector.clone());
-        let api =
-            crate::http::Api::new(self.system.event_store(), projector, operations, eventstore::Id::new("lambda")?);
-        Ok(crate::http::router(api.for_callers().buffered()))
+    /// None that has been met: the name that stands for everybody is a valid id.
+    pub fn api(&self, projector: Projector) -> Result<Api, Failure> {
+        let (store, operations) = (self.system.event_store(), self.system.operations(projector.clone()));
+        let api = Api::new(store, projector, operations, eventstore::Id::new("nobody")?);
+        Ok(api.for_callers().buffered())
     }
 
     /// Reads something of the event table, so that the first call finds a connection, and a wrong table or region is told at

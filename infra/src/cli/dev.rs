@@ -19,7 +19,8 @@ use eventstore::Id;
 use handlers::http::Api;
 use handlers::telemetry::{Component, Watch};
 use handlers::{
-    FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route, consumer, consumers,
+    CommandQueue, FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route, consumer,
+    consumers,
 };
 use projections::{ALL, Kind, Projector};
 use std::convert::Infallible;
@@ -121,7 +122,9 @@ impl Dev {
             system.start_fulfilment(&resources, &mut mappings);
         }
         system.start_jobs(&operations, &resources, &mut mappings).await?;
+        system.start_command_worker(&resources, &mut mappings);
         let api = api(&stack.clients, &names, projector.clone(), operations)?;
+        let api = api.with_command_queue(command_queue(&stack.clients, &names).await?);
         let address = entrance.listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
         let ended = ended()?;
         self.greet(&format!("http://{address}"), &stack)?;
@@ -170,6 +173,10 @@ impl Dev {
 fn api(clients: &Clients, names: &Names, projector: Projector, operations: Operations) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
     Ok(Api::new(clients.system(names).event_store(), projector, operations, actor))
+}
+
+async fn command_queue(clients: &Clients, names: &Names) -> Result<CommandQueue, Failure> {
+    clients.system(names).command_queue().await.map_err(|error| Failure::from_error(&error))
 }
 
 /// Starts what Lambda would do for the table's stream: its records to fan-out.
@@ -233,6 +240,17 @@ impl System<'_> {
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
+    }
+
+    /// The same for commands that are answered later.
+    fn start_command_worker(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
+        let worker = self.stack.clients.system(self.names).command_worker();
+        let handler = move |event| {
+            let worker = worker.clone();
+            async move { Ok::<_, Infallible>(worker.handle(event).await) }
+        };
+        let mapping = mapping(&resources.command_queue_url);
+        mappings.spawn(mapping.run(self.stack.clients.sqs.clone(), handler, self.stop.clone()));
     }
 
     /// The same for jobs; and calls for those that an earlier life left undone.
