@@ -10,11 +10,17 @@ use crate::local::queue_mapping::QueueMapping;
 use crate::local::stack::Stack;
 use crate::local::stream_mapping::StreamMapping;
 use crate::resources::{self, Resources};
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::serve::ListenerExt;
 use eventstore::Id;
 use handlers::http::Api;
+use handlers::telemetry::{Component, Watch};
 use handlers::{
-    FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route, consumer, consumers,
+    CommandQueue, FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route, consumer,
+    consumers,
 };
 use projections::{ALL, Kind, Projector};
 use std::convert::Infallible;
@@ -116,7 +122,9 @@ impl Dev {
             system.start_fulfilment(&resources, &mut mappings);
         }
         system.start_jobs(&operations, &resources, &mut mappings).await?;
+        system.start_command_worker(&resources, &mut mappings);
         let api = api(&stack.clients, &names, projector.clone(), operations)?;
+        let api = api.with_command_queue(command_queue(&stack.clients, &names).await?);
         let address = entrance.listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
         let ended = ended()?;
         self.greet(&format!("http://{address}"), &stack)?;
@@ -167,6 +175,10 @@ fn api(clients: &Clients, names: &Names, projector: Projector, operations: Opera
     Ok(Api::new(clients.system(names).event_store(), projector, operations, actor))
 }
 
+async fn command_queue(clients: &Clients, names: &Names) -> Result<CommandQueue, Failure> {
+    clients.system(names).command_queue().await.map_err(|error| Failure::from_error(&error))
+}
+
 /// Starts what Lambda would do for the table's stream: its records to fan-out.
 async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &CancellationToken) -> Result<JoinSet<()>, Failure> {
     let mut mappings = JoinSet::new();
@@ -174,9 +186,10 @@ async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &Cancellation
     let fan_out = FanOut::new(stack.clients.sqs.clone(), resources.routes.clone());
     let mut mapping = StreamMapping::new(stream_arn, stack.data.checkpoint_file("fan-out"));
     mapping.batch_size = STREAM_BATCH;
+    let watch = Watch::within_program(Component::FanOut);
     let handler = move |event| {
-        let fan_out = fan_out.clone();
-        async move { Ok::<_, Infallible>(fan_out.handle(event).await) }
+        let (fan_out, watch) = (fan_out.clone(), watch.clone());
+        async move { watch.invoke(async { Ok::<_, Infallible>(fan_out.handle(event).await) }).await }
     };
     let mapping = mapping.woken_by(stack.dynamodb.changes());
     mappings.spawn(mapping.run(stack.clients.streams.clone(), handler, stop.clone()));
@@ -200,9 +213,10 @@ impl System<'_> {
                 continue;
             };
             let projector = ProjectorHandler::new(projection, self.projector.clone()).with_pulse();
+            let watch = Watch::within_program(Component::Projector);
             let handler = move |event| {
-                let projector = projector.clone();
-                async move { Ok::<_, Infallible>(projector.handle(event).await) }
+                let (projector, watch) = (projector.clone(), watch.clone());
+                async move { watch.invoke(async { Ok::<_, Infallible>(projector.handle(event).await) }).await }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
@@ -219,12 +233,24 @@ impl System<'_> {
         .with_pulse();
         for Route { queue_url, .. } in resources.routes.iter().filter(|route| route.consumer == FULFILMENT.consumer()) {
             let fulfilment = fulfilment.clone();
+            let watch = Watch::within_program(Component::ProcessManager);
             let handler = move |event| {
-                let fulfilment = fulfilment.clone();
-                async move { Ok::<_, Infallible>(fulfilment.handle(event).await) }
+                let (fulfilment, watch) = (fulfilment.clone(), watch.clone());
+                async move { watch.invoke(async { Ok::<_, Infallible>(fulfilment.handle(event).await) }).await }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
+    }
+
+    /// The same for commands that are answered later.
+    fn start_command_worker(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
+        let worker = self.stack.clients.system(self.names).command_worker();
+        let handler = move |event| {
+            let worker = worker.clone();
+            async move { Ok::<_, Infallible>(worker.handle(event).await) }
+        };
+        let mapping = mapping(&resources.command_queue_url);
+        mappings.spawn(mapping.run(self.stack.clients.sqs.clone(), handler, self.stop.clone()));
     }
 
     /// The same for jobs; and calls for those that an earlier life left undone.
@@ -267,6 +293,7 @@ async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) ->
         let _ = connection.set_nodelay(true);
     });
     let stop = CancellationToken::new();
+    let router = router.layer(axum::middleware::from_fn(watched));
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     let asked_to_end = async {
         ended.await;
@@ -277,6 +304,15 @@ async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) ->
         served = serving.into_future() => served.map_err(|error| Failure::new("the API stopped serving", error)),
         () = asked_to_end => Ok(()),
     }
+}
+
+/// Each request as a call of the component that would have it on AWS.
+async fn watched(request: Request, next: Next) -> Result<Response, StatusCode> {
+    let component = if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
+    let watch = Watch::within_program(component);
+    let answer = watch.invoke(async { Ok::<_, Infallible>(next.run(request).await) });
+    // A panic is an answer already: what fails here is none of the request's.
+    answer.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Ctrl-C, or the system's request to end. Both are listened for from this call on, so that whoever reads that the

@@ -14,9 +14,10 @@ mod tokens;
 
 use clap::{Parser, Subcommand};
 use failure::{Exit, Failure};
+use handlers::Names;
+use handlers::telemetry::{self, Component, Place};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// An event-sourced bookshop on DynamoDB, SQS and Lambda: runs on a laptop, operates there and on AWS.
 #[derive(Debug, Parser)]
@@ -25,10 +26,6 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 }
-
-/// What is logged when RUST_LOG says nothing. The engine warns of what our own tables do on purpose, and the SDK of every
-/// place where it found no credentials; what comes of it is told in the program's last line.
-const QUIET: &str = "warn,dynoxide=error,aws_config=error";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,8 +77,8 @@ struct Common {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// What the names of tables and queues begin with.
-    #[arg(long, default_value = "ledgerfold", env = "LEDGERFOLD_PREFIX", value_parser = prefix)]
-    prefix: String,
+    #[arg(long, default_value = "ledgerfold", env = "LEDGERFOLD_PREFIX", value_parser = clap::value_parser!(Names))]
+    prefix: Names,
     /// Answer in JSON, for programs.
     #[arg(long)]
     json: bool,
@@ -93,22 +90,17 @@ fn endpoint(text: &str) -> Result<String, String> {
     if fits { Ok(text.to_owned()) } else { Err("an address such as http://127.0.0.1:8000".to_owned()) }
 }
 
-/// Queues have the strictest names: 80 characters with what is added, letters, digits, `-` and `_`.
-fn prefix(text: &str) -> Result<String, String> {
-    let fits =
-        (1..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if fits { Ok(text.to_owned()) } else { Err("1 to 40 letters, digits, '-' and '_'".to_owned()) }
-}
-
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
-    // A log that cannot be written (its reader has gone) must not panic, which is what its own complaint would do.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
-    log.init();
+    let telemetry = telemetry::start(Component::Program, Place::Program);
     // Wrong use ends here with exit 2, help and version with 0.
     let cli = Cli::parse();
+    // What is still to be reported is sent when this is dropped, at the end.
+    let _telemetry = match telemetry {
+        Ok(telemetry) => telemetry,
+        Err(error) => return Failure::from_error(&error).report(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(run(cli.command.unwrap_or_else(|| Command::Dev(dev::Dev::default())))),
