@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::policy::FifoPolicy;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName};
 use ledgerfold::local::queue_event;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -90,11 +90,14 @@ impl FifoSource {
         if !failed.is_subset(&known) {
             return;
         }
-        for message in batch.messages.iter().filter(|message| !failed.contains(message.message_id().unwrap())) {
-            let request = self.sqs.delete_message().queue_url(&self.url);
-            // Refused where the message has come back already: it will be handled again.
-            let _ = request.set_receipt_handle(message.receipt_handle.clone()).send().await;
+        let done = batch.messages.iter().filter(|message| !failed.contains(message.message_id().unwrap()));
+        let entries: Vec<_> = done.enumerate().map(|(id, message)| entry(id, message)).collect();
+        if entries.is_empty() {
+            return;
         }
+        // One that has come back already is refused, and will be handled again.
+        let request = self.sqs.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        request.send().await.unwrap();
         self.stirred = true;
     }
 
@@ -102,4 +105,9 @@ impl FifoSource {
     pub(super) fn wakes_at_ms(&self) -> Option<u64> {
         if self.running >= self.policy.max_concurrency { None } else { self.visible_at_ms.first().copied() }
     }
+}
+
+fn entry(id: usize, message: &Message) -> DeleteMessageBatchRequestEntry {
+    let entry = DeleteMessageBatchRequestEntry::builder().id(id.to_string());
+    entry.set_receipt_handle(message.receipt_handle.clone()).build().unwrap()
 }

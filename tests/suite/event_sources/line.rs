@@ -167,8 +167,8 @@ impl Line {
 
     async fn run_until(&mut self, until_ms: u64) {
         self.stir();
+        self.take_records().await;
         for _ in 0..MAX_STEPS {
-            self.take_records().await;
             if self.settle().await | self.begin().await {
                 continue;
             }
@@ -251,8 +251,11 @@ impl Line {
         let (fate, ends_ms) = self.fate(name, items, most_receives(&batch.event), timeout_ms);
         let handled = AssertUnwindSafe(function.call(batch.event.clone())).catch_unwind().await;
         self.running.push((ends_ms, Running::Queue(index, batch, outcome(handled, fate))));
-        if name == REBUILD {
-            self.stir();
+        match name {
+            REBUILD => self.stir(),
+            // The only function that writes events.
+            name if name == FULFILMENT.name => self.take_records().await,
+            _ => {}
         }
     }
 
