@@ -27,6 +27,7 @@ mod architecture;
 mod cli;
 mod crash;
 mod engine;
+mod event_sources;
 mod fulfilment;
 mod idle;
 mod jobs;

@@ -5,14 +5,14 @@
 #![cfg(test)]
 
 mod audit_index;
-mod capture;
+pub(crate) mod capture;
 mod crowds;
 mod exhaustive;
 mod fan_out;
 mod fences;
-mod fold;
+pub(crate) mod fold;
 mod foreign_items;
-mod histories;
+pub(crate) mod histories;
 pub(crate) mod messages;
 mod older_program;
 mod orderings;
