@@ -45,18 +45,18 @@ impl Watch {
     ///
     /// # Errors
     /// [`CallFailed`]: the handler's error, or that it panicked.
-    pub async fn invoke<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, CallFailed>
+    pub async fn call<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, CallFailed>
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.invoke_as(&Uuid::now_v7().to_string(), work).await
+        self.invoke(&Uuid::now_v7().to_string(), work).await
     }
 
     /// The same for a call that has an id already: Lambda's request id.
     ///
     /// # Errors
-    /// [`CallFailed`], as [`Watch::invoke`].
-    pub async fn invoke_as<T, E>(
+    /// [`CallFailed`], as [`Watch::call`].
+    pub async fn invoke<T, E>(
         &self,
         request_id: &str,
         work: impl Future<Output = Result<T, E>>,
