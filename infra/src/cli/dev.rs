@@ -175,7 +175,7 @@ async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &Cancellation
     let watch = Watch::within_program(Component::FanOut);
     let handler = move |event| {
         let (fan_out, watch) = (fan_out.clone(), watch.clone());
-        async move { watch.call(async { Ok::<_, Infallible>(fan_out.handle(event).await) }).await }
+        async move { watch.invoke(async { Ok::<_, Infallible>(fan_out.handle(event).await) }).await }
     };
     let mapping = mapping.woken_by(stack.dynamodb.changes());
     mappings.spawn(mapping.run(stack.clients.streams.clone(), handler, stop.clone()));
@@ -202,7 +202,7 @@ impl System<'_> {
             let watch = Watch::within_program(Component::Projector);
             let handler = move |event| {
                 let (projector, watch) = (projector.clone(), watch.clone());
-                async move { watch.call(async { Ok::<_, Infallible>(projector.handle(event).await) }).await }
+                async move { watch.invoke(async { Ok::<_, Infallible>(projector.handle(event).await) }).await }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
@@ -222,7 +222,7 @@ impl System<'_> {
             let watch = Watch::within_program(Component::ProcessManager);
             let handler = move |event| {
                 let (fulfilment, watch) = (fulfilment.clone(), watch.clone());
-                async move { watch.call(async { Ok::<_, Infallible>(fulfilment.handle(event).await) }).await }
+                async move { watch.invoke(async { Ok::<_, Infallible>(fulfilment.handle(event).await) }).await }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
@@ -284,7 +284,7 @@ async fn serve(listener: TcpListener, api: Api, ended: impl Future<Output = ()>)
 async fn watched(request: Request, next: Next) -> Result<Response, StatusCode> {
     let component = if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
     let watch = Watch::within_program(component);
-    let answer = watch.call(async { Ok::<_, Infallible>(next.run(request).await) });
+    let answer = watch.invoke(async { Ok::<_, Infallible>(next.run(request).await) });
     // A panic is an answer already: what fails here is none of the request's.
     answer.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }

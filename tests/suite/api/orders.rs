@@ -1,6 +1,6 @@
 //! Commands to orders.
 
-use super::{Shop, line, order, order_stream, sent, text};
+use super::{Answer, Shop, line, order, order_stream, sent, text};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 

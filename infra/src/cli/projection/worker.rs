@@ -31,7 +31,7 @@ pub(in crate::cli) async fn run(mapping: QueueMapping, operations: Operations, s
     let watch = Watch::within_program(Component::RebuildWorker);
     let handler = move |event| {
         let (handler, watch) = (handler.clone(), watch.clone());
-        async move { watch.call(async { Ok::<_, Infallible>(handler.handle(event).await) }).await }
+        async move { watch.invoke(async { Ok::<_, Infallible>(handler.handle(event).await) }).await }
     };
     mapping.run(sqs, handler, stop).await;
 }
