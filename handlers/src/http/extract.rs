@@ -4,6 +4,7 @@
 use super::access::Unauthorized;
 use super::caller::Caller;
 use super::params::Params;
+use super::prefer::prefers;
 use super::problem::Problem;
 use crate::audit::Reader;
 use crate::telemetry::TraceParent;
@@ -172,6 +173,8 @@ pub(crate) struct Sender {
     pub(crate) correlation_id: Id,
     pub(crate) trace_parent: Option<Id>,
     pub(crate) expected_version: Option<u64>,
+    /// Whether an answer later will do (`Prefer: respond-async`).
+    pub(crate) prefers_async: bool,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Sender {
@@ -186,6 +189,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Sender {
             correlation_id: id(headers, "X-Correlation-Id")?.unwrap_or_else(|| key.clone()),
             trace_parent: id(headers, "traceparent").ok().flatten().filter(is_trace_parent),
             expected_version: if_match(headers)?,
+            prefers_async: prefers(headers, "respond-async"),
             key,
         })
     }

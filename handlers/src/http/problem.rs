@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 problem documents.
 
+mod deferred;
+
 use super::access::Unauthorized;
 use super::caller::Scope;
 use crate::audit::{AuditError, NotRecorded};
@@ -183,7 +185,7 @@ impl Problem {
     }
 
     /// What only the operators can mend.
-    fn internal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+    pub(crate) fn internal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         Self::for_operators().logged(error)
     }
 

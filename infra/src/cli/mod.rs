@@ -1,5 +1,6 @@
 //! The program `ledgerfold`: what it takes, and how it ends.
 
+mod access;
 mod audit;
 mod bench;
 mod dev;
@@ -8,6 +9,7 @@ mod projection;
 mod table;
 mod tables;
 mod target;
+mod tokens;
 
 use clap::{Parser, Subcommand};
 use failure::{Exit, Failure};
@@ -28,6 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   ledgerfold                                     the whole system, at http://127.0.0.1:8080
   ledgerfold dev --port 0 --data /var/lib/shop   on a free port, with its data elsewhere
+  ledgerfold tokens create                       a key for tokens, and how to ask for them
   ledgerfold audit history order-6f0f…           what happened to an order
   ledgerfold audit verify --all --data .ledgerfold
                                                  is everything still what was written?
@@ -53,6 +56,9 @@ enum Command {
     /// See how read models stand; rebuild, switch, resume and redrive them.
     #[command(subcommand)]
     Projection(projection::Command),
+    /// Make keys and tokens to try `dev --auth` with.
+    #[command(subcommand)]
+    Tokens(tokens::Tokens),
     /// Measure what the event store's operations cost, and how fast they are.
     Bench(bench::Bench),
 }
@@ -108,6 +114,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Tables(tables) => tables.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Projection(command) => command.run().await,
+        Command::Tokens(tokens) => tokens.run(),
         Command::Bench(bench) => bench.run().await,
     }
 }
