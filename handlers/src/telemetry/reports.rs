@@ -233,7 +233,10 @@ mod specs {
             ("invalid type: string \"Anna \\\"A\\\" Meier\", expected u32", "invalid type: string \"…\", expected u32"),
             ("unknown variant `anna`, expected `placed`", "unknown variant `…`, expected `placed`"),
             ("a string \"anna", "a string \"…"),
-            ("string \"a\", expected b: string \"c\", expected d", "string \"…\", expected b: string \"…\", expected d"),
+            (
+                "string \"a\", expected b: string \"c\", expected d",
+                "string \"…\", expected b: string \"…\", expected d",
+            ),
             ("there is no projection \"orders\"", "there is no projection \"orders\""),
         ] {
             assert_eq!(without_values(said), told);
@@ -243,7 +246,8 @@ mod specs {
     #[test]
     fn only_fields_on_the_list_leave_and_the_id_is_the_one_that_was_told() {
         let id = "019abcde00007000800000000000abcd";
-        let fields = [("error_id", id.into()), ("version", 3.into()), ("receives", 5.into()), ("customer_id", "anna".into())];
+        let fields =
+            [("error_id", id.into()), ("version", 3.into()), ("receives", 5.into()), ("customer_id", "anna".into())];
         let fields = fields.map(|(name, value): (&str, Value)| (name.to_owned(), value));
         let mut event = Event::new();
         event.contexts.insert(TRACING_FIELDS.to_owned(), Context::Other(fields.into_iter().collect()));
@@ -258,10 +262,11 @@ mod specs {
 
     #[test]
     fn whether_a_trace_is_sampled_is_in_its_id() {
-        let trace = |id: &str| {
-            TransactionContext::new_with_trace_id("name", "kind", id.parse::<TraceId>().unwrap())
-        };
+        let trace = |id: &str| TransactionContext::new_with_trace_id("name", "kind", id.parse::<TraceId>().unwrap());
         let (low, high) = (trace("0af7651916cd43dd8448eb211c800000"), trace("0af7651916cd43dd8448eb211c80ffff"));
-        assert_eq!([sampled(&low, 0.0), sampled(&low, 0.01), sampled(&high, 0.99), sampled(&high, 1.0)], [0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(
+            [sampled(&low, 0.0), sampled(&low, 0.01), sampled(&high, 0.99), sampled(&high, 1.0)],
+            [0.0, 1.0, 0.0, 1.0]
+        );
     }
 }

@@ -46,14 +46,12 @@ impl Watch {
     ///
     /// # Errors
     /// [`CallFailed`]: the handler's error, or that it panicked.
-    pub fn invoke<T, E>(
-        &self,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> impl Future<Output = Result<T, CallFailed>>
+    pub fn invoke<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> impl Future<Output = Result<T, CallFailed>>
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.invoke_as(&Uuid::now_v7().to_string(), work)
+        // Before anything is built around it: a handler's future is large, and each layer would take its size on the stack.
+        self.clone().watched(Uuid::now_v7().to_string(), Box::pin(work))
     }
 
     /// The same for a call that has an id already: Lambda's request id.
@@ -68,7 +66,6 @@ impl Watch {
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        // Before anything is built around it: a handler's future is large, and each layer would take its size on the stack.
         self.clone().watched(request_id.to_owned(), Box::pin(work))
     }
 

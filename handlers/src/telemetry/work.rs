@@ -32,7 +32,7 @@ pub struct Work<'a> {
 impl Work<'_> {
     /// Does it: in its trace, with a scope of its own.
     pub fn done<T>(self, work: impl Future<Output = T>) -> impl Future<Output = T> {
-        // As in `Watch::invoke_as`: what is done is large.
+        // As in `Watch::invoke`: what is done is large.
         self.scoped(Box::pin(work))
     }
 
