@@ -5,6 +5,7 @@ use super::trace::TraceParent;
 use eventstore::{Envelope, StreamId};
 use sentry::protocol::User;
 use sentry::{Hub, SentryFutureExt, TracePropagationContext, TransactionContext};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tracing::field::{Empty, display};
@@ -30,7 +31,12 @@ pub struct Work<'a> {
 
 impl Work<'_> {
     /// Does it: in its trace, with a scope of its own.
-    pub async fn done<T>(self, work: impl Future<Output = T>) -> T {
+    pub fn done<T>(self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        // As in `Watch::invoke`: what is done is large.
+        self.scoped(Box::pin(work))
+    }
+
+    async fn scoped<T>(self, work: Pin<Box<impl Future<Output = T>>>) -> T {
         let trace_id = self.trace.as_ref().map(TraceParent::trace_id);
         let span = tracing::error_span!(
             "work",
@@ -41,7 +47,7 @@ impl Work<'_> {
             correlation_id = Empty,
             actor = Empty
         );
-        let work = OPEN.scope(span.clone(), Box::pin(work)).instrument(span);
+        let work = OPEN.scope(span.clone(), work).instrument(span);
         if !reports::are_sent() {
             return work.await;
         }
