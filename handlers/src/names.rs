@@ -1,11 +1,28 @@
 //! What the tables and queues are called.
 
 use projections::Consumer;
+use std::str::FromStr;
 
 /// Names with a prefix, so that several systems fit into one account.
 #[derive(Debug, Clone)]
 pub struct Names {
     prefix: String,
+}
+
+/// A prefix that is too long or has other characters than every kind of name allows; queues have the strictest: 80 characters
+/// with what is added, letters, digits, `-` and `_`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("1 to 40 letters, digits, '-' and '_'")]
+pub struct InvalidPrefix;
+
+impl FromStr for Names {
+    type Err = InvalidPrefix;
+
+    fn from_str(prefix: &str) -> Result<Self, InvalidPrefix> {
+        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let fits = (1..=40).contains(&prefix.len()) && prefix.bytes().all(is_known);
+        if fits { Ok(Self::new(prefix)) } else { Err(InvalidPrefix) }
+    }
 }
 
 impl Names {

@@ -210,6 +210,15 @@ impl Projector {
         self.read_models.list(generation, list, limit, cursor).await
     }
 
+    /// Reads which generations there are, as every call does first: a process that does so at its start has its connection then,
+    /// and knows whether the table is there.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn warm(&self, projection: &Projection) -> Result<(), TableError> {
+        self.registry.recent(projection).await.map(drop)
+    }
+
     /// The generation that is read.
     pub(crate) async fn active(&self, projection: &Projection) -> Result<Generation, TableError> {
         Ok(projection.generation(self.registry.recent(projection).await?.active))

@@ -36,6 +36,11 @@ impl Idle {
         self.folder
     }
 
+    /// Where its data lie.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub(crate) fn clients(&self) -> &Clients {
         &self.stack.clients
     }

@@ -6,6 +6,7 @@
 //! | [`architecture`] | do crates look one way, and is the domain pure? |
 //! | [`cli`] | does the program start, stop, operate and fail as it says? |
 //! | [`jobs`] | does the worker of jobs bear lost, doubled and unreadable calls? |
+//! | [`lambda`] | do the functions start, answer and fail as Lambda has them do? |
 //! | [`crash`] | is anything lost or doubled when the program is killed? |
 //! | [`fulfilment`] | does every order get its answer, and only its books, whatever queues and processes do? |
 //! | [`projections`] | are read models the pure fold of the store, whatever the queue does? |
@@ -29,6 +30,7 @@ mod engine;
 mod fulfilment;
 mod idle;
 mod jobs;
+mod lambda;
 mod mappings;
 mod program;
 mod projections;

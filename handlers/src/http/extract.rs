@@ -1,7 +1,8 @@
 //! What commands take from a request: the body, and the headers that say who, why and once. Readers of the audit trail say who
 //! as well.
 
-use super::Api;
+use super::access::Unauthorized;
+use super::caller::Caller;
 use super::params::Params;
 use super::problem::Problem;
 use crate::audit::Reader;
@@ -12,7 +13,6 @@ use eventstore::Id;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::Arc;
 use uuid::Uuid;
 
 /// The most bytes of a request's body.
@@ -173,15 +173,15 @@ pub(crate) struct Sender {
     pub(crate) expected_version: Option<u64>,
 }
 
-impl FromRequestParts<Arc<Api>> for Sender {
+impl<S: Send + Sync> FromRequestParts<S> for Sender {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let headers = &parts.headers;
         // Without a key the caller has no retry safety, but the command needs an id all the same.
         let key = id(headers, "Idempotency-Key")?.unwrap_or_else(|| Uuid::now_v7().into());
         Ok(Self {
-            actor: id(headers, "X-Actor")?.unwrap_or_else(|| api.default_actor.clone()),
+            actor: actor(parts)?,
             correlation_id: id(headers, "X-Correlation-Id")?.unwrap_or_else(|| key.clone()),
             trace_parent: id(headers, "traceparent").ok().flatten().filter(is_trace_parent),
             expected_version: if_match(headers)?,
@@ -193,20 +193,27 @@ impl FromRequestParts<Arc<Api>> for Sender {
 /// Who reads the audit trail.
 pub(crate) struct By(pub(crate) Reader);
 
-impl FromRequestParts<Arc<Api>> for By {
+impl<S: Send + Sync> FromRequestParts<S> for By {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let headers = &parts.headers;
         Ok(Self(Reader {
-            actor: id(headers, "X-Actor")?.unwrap_or_else(|| api.default_actor.clone()),
+            actor: actor(parts)?,
             correlation_id: id(headers, "X-Correlation-Id")?,
             trace_parent: id(headers, "traceparent").ok().flatten().filter(is_trace_parent),
         }))
     }
 }
 
-fn id(headers: &HeaderMap, name: &'static str) -> Result<Option<Id>, Problem> {
+/// The caller, who was let through.
+fn actor(parts: &Parts) -> Result<Id, Problem> {
+    let caller = parts.extensions.get::<Caller>().ok_or_else(|| Problem::unauthorized(&Unauthorized::Missing))?;
+    Ok(caller.actor.clone())
+}
+
+/// The id in a header.
+pub(super) fn id(headers: &HeaderMap, name: &'static str) -> Result<Option<Id>, Problem> {
     let Some(value) = single(headers, name)? else { return Ok(None) };
     let text = value.to_str().map_err(|_| Problem::invalid(name, eventstore::InvalidId.to_string()))?;
     Id::new(text).map(Some).map_err(|rule| Problem::invalid(name, rule.to_string()))

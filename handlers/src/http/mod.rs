@@ -1,12 +1,13 @@
 //! The HTTP API: one [`Router`] for the laptop and for Lambda.
 
+mod access;
 mod audit;
 mod caller;
 mod commands;
 mod extract;
 mod orders;
 mod params;
-mod problem;
+pub(crate) mod problem;
 mod progress;
 mod projection_schema;
 mod projections;
@@ -14,22 +15,26 @@ mod reads;
 mod schema;
 mod stock;
 
-pub use caller::{Caller, Scope};
+pub use access::{Requirement, Unauthorized, required_scope};
+pub use caller::{Caller, InvalidCaller, Scope};
 pub(crate) use schema::{AuditedEvent, FoundEvent, FoundEvents, History, StreamHead};
 
 use crate::audit::AuditTrail;
 use crate::models::{ORDER, STOCK};
 use crate::operations::Operations;
 use ::projections::Projector;
+use access::Access;
 use axum::Json;
 use axum::Router;
 use axum::http::Uri;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use domain::order::{Order, OrderEvent, OrderRefusal};
 use domain::stock::{Stock, StockEvent, StockRefusal};
 use eventstore::{CommandHandler, EventStore, Id};
 use problem::Problem;
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::OpenApi;
 use utoipa::openapi::Required;
 use utoipa_axum::router::OpenApiRouter;
@@ -43,18 +48,39 @@ pub struct Api {
     projector: Projector,
     operations: Operations,
     audit: AuditTrail,
-    default_actor: Id,
+    access: Access,
+    /// How long one answer tells of progress; then the caller asks again, as browsers do by themselves.
+    progress: Duration,
 }
+
+/// How long one answer tells of progress, where answers flow.
+const LONGEST_PROGRESS: Duration = Duration::from_secs(60 * 60);
 
 type Shared = axum::extract::State<Arc<Api>>;
 
 impl Api {
-    /// An API on that store, with a projector to its read models and an operator's hands. A request without `X-Actor` is the default actor's.
+    /// An API on that store, with a projector to its read models and an operator's hands. It is open to everybody: a request
+    /// without `X-Actor` is the default actor's.
     pub fn new(store: EventStore, projector: Projector, operations: Operations, default_actor: Id) -> Self {
         let orders = CommandHandler::new(store.clone(), ORDER);
         let stock = CommandHandler::new(store.clone(), STOCK);
         let audit = AuditTrail::new(store, projector.clone());
-        Self { orders, stock, projector, operations, audit, default_actor }
+        let access = Access::Open(default_actor);
+        Self { orders, stock, projector, operations, audit, access, progress: LONGEST_PROGRESS }
+    }
+
+    /// The same for callers only: a request is its [`Caller`]'s, who must be among its extensions and have the scope that
+    /// [`required_scope`] names.
+    #[must_use]
+    pub fn for_callers(self) -> Self {
+        Self { access: Access::Callers, ..self }
+    }
+
+    /// The same where answers are passed on when they are whole, as an API gateway does: how far a job has come is told once an
+    /// answer.
+    #[must_use]
+    pub fn buffered(self) -> Self {
+        Self { progress: Duration::ZERO, ..self }
     }
 }
 
@@ -81,12 +107,15 @@ struct Description;
 pub fn router(api: Api) -> Router {
     let (router, mut description) = routes().split_for_parts();
     steps_need_no_body(&mut description);
+    access::describe(&mut description);
     let description = Arc::new(description);
+    let access = Arc::new(api.access.clone());
     router
         .route("/openapi.json", get(move || std::future::ready(Json(description.as_ref().clone()))))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(Arc::new(api))
+        .layer(from_fn_with_state(access, access::check))
 }
 
 /// No body at all stands for `{}` in an operator's step.

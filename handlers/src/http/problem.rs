@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 problem documents.
 
+use super::access::Unauthorized;
+use super::caller::Scope;
 use crate::audit::{AuditError, NotRecorded};
 use crate::operations::OperateError;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -30,9 +32,12 @@ pub(crate) struct Problem {
     status: u16,
     /// What went wrong this time.
     detail: String,
-    /// What else a program can use: `instance`, `errors`, `reason`, `version`, `error_id`.
+    /// What else a program can use: `instance`, `errors`, `reason`, `version`, `scope`, `error_id`.
     #[serde(flatten)]
     more: Map<String, Value>,
+    /// What the header `WWW-Authenticate` says.
+    #[serde(skip)]
+    challenge: Option<String>,
 }
 
 /// A field of the request that breaks a rule.
@@ -49,7 +54,7 @@ impl Problem {
         let (kind, status, detail) = (format!("{TYPES}{slug}"), status.as_u16(), detail.into());
         // The occurrence has no address of its own: a URN names it, so that a caller can quote it.
         let instance = Uuid::now_v7().urn().to_string();
-        Self { kind, title, status, detail, more: Map::new() }.with("instance", instance)
+        Self { kind, title, status, detail, more: Map::new(), challenge: None }.with("instance", instance)
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -73,6 +78,29 @@ impl Problem {
 
     pub(crate) fn foreign_cursor() -> Self {
         Self::invalid("cursor", "must be one that an earlier answer to the same question gave as next_cursor")
+    }
+
+    pub(crate) fn answer_too_large(limit_bytes: usize) -> Self {
+        let detail = format!(
+            "the answer is longer than {limit_bytes} bytes: ask for less (limit, from, to), or use the command line"
+        );
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answer-too-large", "The answer is too long", detail)
+    }
+
+    /// Nobody known calls.
+    pub(crate) fn unauthorized(reason: &Unauthorized) -> Self {
+        let title = "The request has no valid token";
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title, reason.to_string());
+        Self { challenge: Some(reason.challenge().to_owned()), ..problem }
+    }
+
+    /// The caller may not do this.
+    pub(crate) fn forbidden(missing: Scope) -> Self {
+        let scope = missing.name();
+        let detail = format!("the token does not grant the scope {scope}: {}", missing.purpose());
+        let problem = Self::new(StatusCode::FORBIDDEN, "forbidden", "The token does not allow this", detail);
+        let challenge = format!(r#"Bearer realm="ledgerfold", error="insufficient_scope", scope="{scope}""#);
+        Self { challenge: Some(challenge), ..problem.with("scope", scope) }
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
@@ -181,6 +209,9 @@ impl IntoResponse for Problem {
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        if let Some(challenge) = self.challenge.and_then(|text| HeaderValue::from_str(&text).ok()) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }

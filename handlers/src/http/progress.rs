@@ -19,9 +19,6 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_secs(1);
 /// How long what the queues said is told on: counting them is a request each.
 const LAG_KEEPS: Duration = Duration::from_secs(5);
-/// How long one answer tells of progress; then the caller asks again, as browsers do by themselves.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
-
 /// How far the projection's job has come, once a second while that changes: events `progress` with what
 /// `GET /projections/{name}` answers (`lag` is counted every five seconds), and at the end of the job, or at once if there is
 /// none, `done` with the last report: its number says whether it is this job's, which may have been given up. An event `problem`
@@ -36,8 +33,15 @@ pub(crate) async fn progress(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     params.only(&[])?;
     let (operations, projection) = (api.operations.clone(), known(&name)?);
-    let watch =
-        Watch { operations, projection, until: Instant::now() + LONGEST, job: None, lag: None, told: None, last: None };
+    let watch = Watch {
+        operations,
+        projection,
+        until: Instant::now() + api.progress,
+        job: None,
+        lag: None,
+        told: None,
+        last: None,
+    };
     let events = futures::stream::unfold(watch, |watch| async {
         let (event, watch) = watch.next().await?;
         Some((Ok(event), watch))
@@ -77,10 +81,10 @@ impl Watch {
         }
         loop {
             if self.told.is_some() {
+                if Instant::now() >= self.until {
+                    return None;
+                }
                 tokio::time::sleep(LOOK).await;
-            }
-            if Instant::now() >= self.until {
-                return None;
             }
             let view = match self.look().await {
                 Ok(view) => view,

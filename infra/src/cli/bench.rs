@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_table::DeleteTableError;
 use course::Course;
 use eventstore::EventStore;
+use handlers::Names;
 use serde_json::json;
 use std::path::PathBuf;
 use stopwatch::Taken;
@@ -96,7 +97,7 @@ impl Bench {
     async fn open(&self) -> Result<Place, Failure> {
         if self.aws || self.endpoint.is_some() || self.data.is_some() {
             let (endpoint, data) = (self.endpoint.clone(), self.data.clone());
-            let common = Common { endpoint, data, prefix: "ledgerfold".to_owned(), json: self.json };
+            let common = Common { endpoint, data, prefix: Names::new("ledgerfold"), json: self.json };
             return Ok(Place::Named(Target::open(&common).await?));
         }
         let (engine, folder) = own_engine().await?;

@@ -11,6 +11,7 @@ mod target;
 
 use clap::{Parser, Subcommand};
 use failure::{Exit, Failure};
+use handlers::Names;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -70,8 +71,8 @@ struct Common {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// What the names of tables and queues begin with.
-    #[arg(long, default_value = "ledgerfold", env = "LEDGERFOLD_PREFIX", value_parser = prefix)]
-    prefix: String,
+    #[arg(long, default_value = "ledgerfold", env = "LEDGERFOLD_PREFIX", value_parser = clap::value_parser!(Names))]
+    prefix: Names,
     /// Answer in JSON, for programs.
     #[arg(long)]
     json: bool,
@@ -81,13 +82,6 @@ fn endpoint(text: &str) -> Result<String, String> {
     let uri = text.parse::<axum::http::Uri>().ok();
     let fits = uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
     if fits { Ok(text.to_owned()) } else { Err("an address such as http://127.0.0.1:8000".to_owned()) }
-}
-
-/// Queues have the strictest names: 80 characters with what is added, letters, digits, `-` and `_`.
-fn prefix(text: &str) -> Result<String, String> {
-    let fits =
-        (1..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if fits { Ok(text.to_owned()) } else { Err("1 to 40 letters, digits, '-' and '_'".to_owned()) }
 }
 
 /// Runs the program with the arguments of the process.

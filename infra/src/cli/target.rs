@@ -28,7 +28,7 @@ impl Target {
 
     /// As [`open`](Self::open), but begins a new folder where there is none.
     pub(super) async fn open_or_begin(common: &Common) -> Result<Self, Failure> {
-        let names = Names::new(&common.prefix);
+        let names = common.prefix.clone();
         if let Some(folder) = &common.data {
             let data = DataDir::open(folder).map_err(|error| Failure::from_error(&error))?;
             let stack = Stack::start(data).await.map_err(|error| Failure::from_error(&error))?;

@@ -1,0 +1,14 @@
+//! Fulfilment on Lambda: its queue to commands for orders and stock.
+
+use handlers::FULFILMENT;
+use handlers::lambda::{Component, run};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    run(Component::ProcessManager, async |start| {
+        let projector = start.system.projector();
+        start.warm_read_models(&projector, &[FULFILMENT]).await?;
+        let handler = start.system.fulfilment(projector).with_pulse();
+        start.serve_queue(async |event| handler.handle(event).await).await
+    })
+}

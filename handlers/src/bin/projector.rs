@@ -1,0 +1,15 @@
+//! The projector of one projection on Lambda: its queue to its read model.
+
+use handlers::ProjectorHandler;
+use handlers::lambda::{Component, run};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    run(Component::Projector, async |start| {
+        let projection = start.settings.projection()?;
+        let projector = start.system.projector();
+        start.warm_read_models(&projector, &[projection]).await?;
+        let handler = ProjectorHandler::new(projection, projector).with_pulse();
+        start.serve_queue(async |event| handler.handle(event).await).await
+    })
+}

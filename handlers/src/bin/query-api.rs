@@ -1,0 +1,14 @@
+//! Reads, audit and operation over HTTP on Lambda. The router is that of the laptop: the gateway's routes say what comes here.
+
+use handlers::lambda::{Component, run};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    run(Component::QueryApi, async |start| {
+        start.warm_events().await?;
+        let projector = start.system.projector();
+        start.warm_read_models(&projector, &projections::ALL).await?;
+        let router = start.router(projector)?;
+        start.serve_http(router).await
+    })
+}

@@ -1,0 +1,182 @@
+//! Who may ask what: looked at before anything else of a request is.
+
+use super::caller::{Caller, Scope};
+use super::extract::id;
+use super::problem::Problem;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use eventstore::Id;
+use std::sync::Arc;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+
+/// What the scheme of tokens is called in the OpenAPI document.
+const SCHEME: &str = "token";
+/// The header by which a request names its actor where no tokens are checked.
+const ACTOR: &str = "X-Actor";
+
+/// Whose requests are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everybody's, as this actor unless `X-Actor` names another: on one's own machine.
+    Open(Id),
+    /// Those of a [`Caller`], which whoever checked the token has put among the request's extensions.
+    Callers,
+}
+
+/// What a request must bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requirement {
+    /// Nothing: it is for everybody.
+    Nothing,
+    /// A token that grants this scope.
+    Scope(Scope),
+    /// No rule names the path: with a token it is not there, and without one nobody is told so.
+    Unlisted,
+}
+
+/// A request without a token, or with one that is not valid: the answer to it (401).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unauthorized {
+    /// Nothing says who calls.
+    #[error("a token is needed: Authorization: Bearer <token>")]
+    Missing,
+    /// What says it is not to be believed, for this reason.
+    #[error("{0}")]
+    InvalidToken(String),
+}
+
+/// What a request needs, by its method and path. Nothing else says so: the OpenAPI document, the router and the template follow.
+pub fn required_scope(method: &Method, path: &str) -> Requirement {
+    let reads = *method == Method::GET || *method == Method::HEAD;
+    match path.split('/').collect::<Vec<_>>().as_slice() {
+        ["", "healthz" | "openapi.json"] => Requirement::Nothing,
+        ["", "orders" | "customers" | "stock" | "bestsellers", ..] if reads => Requirement::Scope(Scope::Read),
+        ["", "orders" | "customers" | "stock" | "bestsellers", ..] => Requirement::Scope(Scope::Write),
+        ["", "commands", ..] => Requirement::Scope(Scope::Write),
+        ["", "audit", ..] => Requirement::Scope(Scope::Audit),
+        ["", "projections", ..] => Requirement::Scope(Scope::Operate),
+        _ => Requirement::Unlisted,
+    }
+}
+
+/// Lets a request through to its handler, with its [`Caller`] among its extensions, or answers why not.
+pub(super) async fn check(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
+    match admitted(&access, &request) {
+        Err(problem) => return problem.into_response(),
+        Ok(None) => {}
+        Ok(Some(caller)) => {
+            request.extensions_mut().insert(caller);
+        }
+    }
+    next.run(request).await
+}
+
+/// Who calls, where that matters.
+fn admitted(access: &Access, request: &Request) -> Result<Option<Caller>, Problem> {
+    match (required_scope(request.method(), request.uri().path()), access) {
+        (Requirement::Nothing, _) | (Requirement::Unlisted, Access::Open(_)) => Ok(None),
+        (Requirement::Scope(_), Access::Open(default)) => {
+            let actor = id(request.headers(), ACTOR)?.unwrap_or_else(|| default.clone());
+            Ok(Some(Caller { actor, scopes: Scope::ALL.into() }))
+        }
+        (Requirement::Unlisted, Access::Callers) => verified(request).map(Some),
+        (Requirement::Scope(scope), Access::Callers) => verified_for(scope, request).map(Some),
+    }
+}
+
+fn verified(request: &Request) -> Result<Caller, Problem> {
+    request.extensions().get::<Caller>().cloned().ok_or_else(|| Problem::unauthorized(&Unauthorized::Missing))
+}
+
+fn verified_for(scope: Scope, request: &Request) -> Result<Caller, Problem> {
+    let caller = verified(request)?;
+    if !caller.scopes.contains(&scope) {
+        return Err(Problem::forbidden(scope));
+    }
+    // Whoever sends it believes that it counts.
+    if request.headers().contains_key(ACTOR) {
+        return Err(Problem::invalid(ACTOR, "must not be sent with a token: its subject is the actor"));
+    }
+    Ok(caller)
+}
+
+impl Unauthorized {
+    /// What the answer's `WWW-Authenticate` says (RFC 6750, section 3).
+    pub(crate) fn challenge(&self) -> &'static str {
+        match self {
+            Self::Missing => r#"Bearer realm="ledgerfold""#,
+            Self::InvalidToken(_) => r#"Bearer realm="ledgerfold", error="invalid_token""#,
+        }
+    }
+}
+
+impl IntoResponse for Unauthorized {
+    fn into_response(self) -> Response {
+        Problem::unauthorized(&self).into_response()
+    }
+}
+
+/// Says in the OpenAPI document what each operation needs.
+pub(super) fn describe(document: &mut OpenApi) {
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(tokens()));
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            operation.security = Some(match required_scope(&method, path) {
+                Requirement::Nothing => Vec::new(),
+                Requirement::Scope(scope) => vec![SecurityRequirement::new(SCHEME, [scope.name()])],
+                Requirement::Unlisted => vec![SecurityRequirement::new::<_, [&str; 0], _>(SCHEME, [])],
+            });
+        }
+    }
+}
+
+fn tokens() -> Http {
+    let scopes = Scope::ALL.map(|scope| format!("`{}`: {}", scope.name(), scope.purpose())).join("; ");
+    let description = format!(
+        "A JWT whose subject is recorded as the actor; each operation names the scope that it needs ({scopes}). \
+         `ledgerfold dev` without `--auth` asks for none."
+    );
+    Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(description)).build()
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    let read = [(Method::GET, &mut item.get), (Method::HEAD, &mut item.head), (Method::OPTIONS, &mut item.options)];
+    let write = [(Method::POST, &mut item.post), (Method::PUT, &mut item.put), (Method::PATCH, &mut item.patch)];
+    let rest = [(Method::DELETE, &mut item.delete), (Method::TRACE, &mut item.trace)];
+    let all = read.into_iter().chain(write).chain(rest);
+    all.filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+
+    #[test]
+    fn a_path_is_known_by_whole_segments_and_any_other_is_unlisted() {
+        let needs = |method: Method, path| required_scope(&method, path);
+        for (method, path, scope) in [
+            (Method::POST, "/orders", Scope::Write),
+            (Method::POST, "/orders/1/ship", Scope::Write),
+            (Method::DELETE, "/customers/c/orders", Scope::Write),
+            (Method::GET, "/orders/1", Scope::Read),
+            (Method::HEAD, "/stock/1", Scope::Read),
+            (Method::GET, "/commands/1", Scope::Write),
+            (Method::GET, "/audit/streams/order-1/verify", Scope::Audit),
+            (Method::GET, "/projections", Scope::Operate),
+            (Method::POST, "/projections/orders/drop", Scope::Operate),
+        ] {
+            assert_eq!(needs(method, path), Requirement::Scope(scope), "{path}");
+        }
+        for path in
+            ["/", "", "orders", "/ordersx", "/Orders", "//orders", "/healthz/", "/healthz/x", "/%6frders", "/x/orders"]
+        {
+            assert_eq!(needs(Method::GET, path), Requirement::Unlisted, "{path}");
+        }
+        assert_eq!(needs(Method::GET, "/healthz"), Requirement::Nothing);
+    }
+}

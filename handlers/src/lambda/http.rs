@@ -1,0 +1,121 @@
+//! Requests of an API gateway (HTTP API, payload format 2.0) to the router of the laptop, and its answers back.
+
+use super::{Failure, Start};
+use crate::http::problem::Problem;
+use crate::http::{Caller, InvalidCaller, Unauthorized};
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::encodings::Body as Payload;
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use lambda_runtime::tower::ServiceExt;
+use serde_json::Value;
+
+/// The most bytes of an answer. Lambda takes 6 MB of JSON, in which the answer is a string: each of its quotes takes two.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// What a path may hold as it is; the gateway gives it decoded.
+const OF_PATHS: &[u8] = b"/-._~!$&'()*+,;=:@";
+/// What a query may hold as it is; the gateway gives it as it was sent.
+const OF_QUERIES: &[u8] = b"/-._~!$&'()*+,;=:@?%";
+
+impl Start {
+    /// Answers requests. Whom the gateway's authorizer let in is the caller.
+    ///
+    /// # Errors
+    /// When Lambda cannot be asked for events.
+    pub async fn serve_http(self, router: Router) -> Result<(), Failure> {
+        let router = &router;
+        self.serve("an HTTP API", |event: ApiGatewayV2httpRequest| answer(router.clone(), event)).await
+    }
+}
+
+async fn answer(router: Router, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+    let response = match request(event) {
+        Ok(request) => {
+            let Ok(response) = router.oneshot(request).await;
+            response
+        }
+        Err(problem) => problem.into_response(),
+    };
+    payload(response).await
+}
+
+fn request(event: ApiGatewayV2httpRequest) -> Result<Request, Problem> {
+    let path = escaped(event.raw_path.as_deref().unwrap_or("/"), OF_PATHS);
+    let uri = match event.raw_query_string.filter(|query| !query.is_empty()) {
+        Some(query) => format!("{path}?{}", escaped(&query, OF_QUERIES)),
+        None => path,
+    };
+    let mut request = Request::new(body(event.body, event.is_base64_encoded)?);
+    *request.method_mut() = event.request_context.http.method;
+    *request.uri_mut() = uri.parse().map_err(|_| Problem::invalid("path", "must begin with '/'"))?;
+    *request.headers_mut() = event.headers;
+    if let Some(jwt) = event.request_context.authorizer.and_then(|authorizer| authorizer.jwt) {
+        let claims = jwt.claims.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
+        let caller = Caller::from_claims(&claims, &jwt.scopes.unwrap_or_default());
+        request.extensions_mut().insert(caller.map_err(refused)?);
+    }
+    Ok(request)
+}
+
+/// The gateway let a token in that says nothing of whom it is for.
+fn refused(invalid: InvalidCaller) -> Problem {
+    Problem::unauthorized(&Unauthorized::InvalidToken(invalid.to_string()))
+}
+
+fn body(text: Option<String>, is_base64: bool) -> Result<Body, Problem> {
+    let text = text.unwrap_or_default();
+    match is_base64 {
+        false => Ok(Body::from(text)),
+        true => BASE64_STANDARD.decode(text).map(Body::from).map_err(|_| Problem::invalid("", "the body is no Base64")),
+    }
+}
+
+/// The text with all bytes escaped that an address cannot hold there.
+fn escaped(text: &str, allowed: &[u8]) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte.is_ascii_alphanumeric() || allowed.contains(&byte) {
+            true => escaped.push(char::from(byte)),
+            false => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+/// The answer in the gateway's words.
+async fn payload(response: Response) -> ApiGatewayV2httpResponse {
+    let (parts, body) = response.into_parts();
+    let Ok(bytes) = to_bytes(body, MAX_ANSWER_BYTES).await else {
+        let problem = Problem::answer_too_large(MAX_ANSWER_BYTES).into_response();
+        return Box::pin(payload(problem)).await;
+    };
+    let mut answer = ApiGatewayV2httpResponse::default();
+    answer.status_code = i64::from(parts.status.as_u16());
+    answer.headers = parts.headers;
+    (answer.body, answer.is_base64_encoded) = encoded(bytes);
+    answer
+}
+
+/// Text goes as it is: all that the API answers. Anything else would go in Base64.
+fn encoded(bytes: Bytes) -> (Option<Payload>, bool) {
+    match String::from_utf8(bytes.into()) {
+        Ok(text) => (Some(Payload::Text(text)), false),
+        Err(error) => (Some(Payload::Binary(error.into_bytes())), true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OF_PATHS, OF_QUERIES, escaped};
+
+    #[test]
+    fn a_decoded_path_is_an_address_again() {
+        assert_eq!(escaped("/audit/streams/stock-9%20ä b", OF_PATHS), "/audit/streams/stock-9%2520%C3%A4%20b");
+        assert_eq!(escaped("from=1&type=%C3%A4\"<", OF_QUERIES), "from=1&type=%C3%A4%22%3C");
+    }
+}

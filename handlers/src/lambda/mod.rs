@@ -1,0 +1,90 @@
+//! Running on AWS Lambda: what all functions share, so that each program only says what it is made of.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`Settings`] | the environment, read once, all that is wrong told in one message |
+//! | [`start`] | settings, telemetry and clients, with connections that are warm before the first call |
+//! | [`Start::serve_queue`], [`Start::serve_stream`], [`Start::serve_http`] | the loop of one function |
+
+mod events;
+mod http;
+mod settings;
+
+pub use settings::{BadSettings, Component, Settings};
+
+use crate::aws;
+use crate::system::System;
+use projections::{Projection, Projector};
+use std::process::ExitCode;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A function that is starting: its settings are right and its clients are there.
+pub struct Start {
+    /// The system it belongs to.
+    pub system: System,
+    /// What its environment says.
+    pub settings: Settings,
+}
+
+/// Runs a function until Lambda ends it. What keeps it from starting is logged with its causes, and ends it with 1: Lambda then
+/// tries it again with the next event, which stays where it was.
+pub fn run<F: Future<Output = Result<(), Failure>>>(component: Component, serve: impl FnOnce(Start) -> F) -> ExitCode {
+    // One event at a time is in a function, so one thread is enough; the store needs no other.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(async { serve(start(component).await?).await }),
+        Err(error) => Err(error.into()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let error: &(dyn std::error::Error + 'static) = &*error;
+            tracing::error!(error, component = component.name(), "the function cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(component: Component) -> Result<Start, Failure> {
+    let settings = Settings::from_environment(component)?;
+    let config = aws::environment().load().await;
+    let system =
+        System::new(aws_sdk_dynamodb::Client::new(&config), aws_sdk_sqs::Client::new(&config), settings.names.clone());
+    Ok(Start { system, settings })
+}
+
+impl Start {
+    /// The API of the system, for callers whose tokens the gateway has checked.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn router(&self, projector: Projector) -> Result<axum::Router, Failure> {
+        let operations = self.system.operations(projector.clone());
+        let api =
+            crate::http::Api::new(self.system.event_store(), projector, operations, eventstore::Id::new("lambda")?);
+        Ok(crate::http::router(api.for_callers().buffered()))
+    }
+
+    /// Reads something of the event table, so that the first call finds a connection, and a wrong table or region is told at
+    /// the start.
+    ///
+    /// # Errors
+    /// What DynamoDB answered.
+    pub async fn warm_events(&self) -> Result<(), Failure> {
+        let nothing = eventstore::StreamId::new("warm-up")?;
+        self.system.event_store().head(&nothing, eventstore::Consistency::Eventual).await?;
+        Ok(())
+    }
+
+    /// Reads which generations of the read models there are: every call will ask that first.
+    ///
+    /// # Errors
+    /// What DynamoDB answered.
+    pub async fn warm_read_models(&self, projector: &Projector, projections: &[Projection]) -> Result<(), Failure> {
+        for projection in projections {
+            projector.warm(projection).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! What the environment of a function says.
+
+use crate::names::Names;
+use crate::operations::consumer;
+use projections::Projection;
+
+/// Which function a program is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Component {
+    /// Commands over HTTP.
+    CommandApi,
+    /// Reads, audit and operation over HTTP.
+    QueryApi,
+    /// From the stream to the queues.
+    FanOut,
+    /// One projection's queue.
+    Projector,
+    /// Fulfilment's queue.
+    ProcessManager,
+    /// The queue of commands.
+    CommandWorker,
+    /// The queue of jobs.
+    RebuildWorker,
+}
+
+impl Component {
+    /// Its name in logs, metrics and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CommandApi => "command-api",
+            Self::QueryApi => "query-api",
+            Self::FanOut => "fan-out",
+            Self::Projector => "projector",
+            Self::ProcessManager => "process-manager",
+            Self::CommandWorker => "command-worker",
+            Self::RebuildWorker => "rebuild-worker",
+        }
+    }
+}
+
+/// What a function is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which function it is.
+    pub component: Component,
+    /// The names of tables and queues, from `LEDGERFOLD_PREFIX`.
+    pub names: Names,
+    /// The projection of a projector, from `LEDGERFOLD_PROJECTION`; none for other functions.
+    pub projection: Option<Projection>,
+}
+
+/// Everything that is missing or wrong, so that one look is enough to put it right.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the environment of {component} is not as it must be: {}", wrong.join("; "))]
+pub struct BadSettings {
+    component: &'static str,
+    wrong: Vec<String>,
+}
+
+/// Set by Lambda itself; a program that is started by hand lacks them.
+const OF_LAMBDA: [&str; 4] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+];
+
+impl Settings {
+    /// The settings of the process.
+    ///
+    /// # Errors
+    /// [`BadSettings`].
+    pub fn from_environment(component: Component) -> Result<Self, BadSettings> {
+        Self::read(component, |name| std::env::var(name).ok())
+    }
+
+    /// The projection of a projector.
+    ///
+    /// # Errors
+    /// [`BadSettings`] for another function.
+    pub fn projection(&self) -> Result<Projection, BadSettings> {
+        let wrong = || vec!["LEDGERFOLD_PROJECTION is only read for projectors".to_owned()];
+        self.projection.ok_or_else(|| BadSettings { component: self.component.name(), wrong: wrong() })
+    }
+
+    /// The settings that are found under their names.
+    ///
+    /// # Errors
+    /// [`BadSettings`].
+    pub fn read(component: Component, value: impl Fn(&str) -> Option<String>) -> Result<Self, BadSettings> {
+        let mut wrong = Vec::new();
+        let mut needed = |name: &str, what: &str| {
+            let found = value(name).filter(|value| !value.is_empty());
+            found.ok_or_else(|| wrong.push(format!("{name} is missing ({what})"))).ok()
+        };
+        for name in OF_LAMBDA {
+            needed(name, "Lambda sets it: this program is not started by hand");
+        }
+        needed("AWS_REGION", "Lambda sets it: where tables and queues are");
+        let prefix = needed("LEDGERFOLD_PREFIX", "what the names of tables and queues begin with");
+        let is_projector = component == Component::Projector;
+        let projection = is_projector.then(|| needed("LEDGERFOLD_PROJECTION", "the projection of this function"));
+        let names = prefix.and_then(|prefix| {
+            let names = prefix.parse::<Names>();
+            names.map_err(|rule| wrong.push(format!("LEDGERFOLD_PREFIX is {prefix:?}, and must be {rule}"))).ok()
+        });
+        let projection = projection.flatten().and_then(|name| {
+            let projection =
+                consumer(&name).filter(|projection| projections::ALL.iter().any(|of| of.name == projection.name));
+            let rule = || format!("LEDGERFOLD_PROJECTION is {name:?}, and must be one of {}", projection_names());
+            projection.ok_or_else(|| wrong.push(rule())).ok()
+        });
+        match names {
+            Some(names) if wrong.is_empty() => Ok(Self { component, names, projection }),
+            _ => Err(BadSettings { component: component.name(), wrong }),
+        }
+    }
+}
+
+fn projection_names() -> String {
+    projections::ALL.map(|projection| projection.name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Component, OF_LAMBDA, Settings};
+
+    fn read(component: Component, more: &[(&str, &str)]) -> Result<Settings, String> {
+        let more = |name: &str| more.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let settings = Settings::read(component, |name| match OF_LAMBDA.contains(&name) || name == "AWS_REGION" {
+            true => Some("set".to_owned()),
+            false => more(name),
+        });
+        settings.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_told_in_one_message() {
+        let told = Settings::read(Component::Projector, |_| None).unwrap_err().to_string();
+        for name in OF_LAMBDA.iter().chain(&["AWS_REGION", "LEDGERFOLD_PREFIX", "LEDGERFOLD_PROJECTION"]) {
+            assert!(told.contains(&format!("{name} is missing")), "{told}");
+        }
+        assert!(told.contains("environment of projector"), "{told}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_its_rule() {
+        let told = read(Component::Projector, &[("LEDGERFOLD_PREFIX", "a b"), ("LEDGERFOLD_PROJECTION", "order")]);
+        let told = told.unwrap_err();
+        assert!(told.contains(r#"LEDGERFOLD_PREFIX is "a b", and must be 1 to 40 letters"#), "{told}");
+        assert!(told.contains(r#"LEDGERFOLD_PROJECTION is "order", and must be one of orders, stock"#), "{told}");
+        let fulfilment = [("LEDGERFOLD_PREFIX", "shop"), ("LEDGERFOLD_PROJECTION", "fulfilment")];
+        assert!(read(Component::Projector, &fulfilment).is_err(), "fulfilment has a function of its own");
+    }
+
+    #[test]
+    fn only_a_projector_needs_a_projection() {
+        let settings = read(Component::FanOut, &[("LEDGERFOLD_PREFIX", "shop")]).unwrap();
+        assert_eq!((settings.names.events(), settings.projection.is_none()), ("shop-events".to_owned(), true));
+        let of_stock = [("LEDGERFOLD_PREFIX", "shop"), ("LEDGERFOLD_PROJECTION", "stock")];
+        assert_eq!(read(Component::Projector, &of_stock).unwrap().projection.unwrap().name, "stock");
+    }
+}

@@ -1,0 +1,223 @@
+//! Reports to Sentry.
+//!
+//! What is logged as an error is a report: what failed with its chain of causes, and as tags which component, stream, version,
+//! command, correlation and actor. Only ids and numbers named here leave the process; texts that somebody has typed do not.
+
+use super::metrics::{Metric, count};
+use super::{Component, FLUSH, LOCAL, StartError};
+use sentry::protocol::{Breadcrumb, Context, Event, Value};
+use sentry::transports::UreqHttpTransportOptions;
+use sentry::types::Dsn;
+use sentry::{ClientInitGuard, ClientOptions, Hub, TransactionContext, Transport, TransportFactory, TransportOptions};
+use std::sync::Arc;
+use std::time::Duration;
+use ureq::tls::{TlsConfig, TlsProvider};
+use uuid::Uuid;
+
+/// How long one report may be under way. One that is stuck keeps back those behind it.
+const SENDING: Duration = Duration::from_secs(5);
+/// Fields that are searched for: tags of a report.
+const TAGS: [&str; 16] = [
+    "component",
+    "consumer",
+    "stream",
+    "version",
+    "generation",
+    "command_id",
+    "correlation_id",
+    "actor",
+    "error_id",
+    "request_id",
+    "message_id",
+    "trace_id",
+    "route",
+    "method",
+    "problem",
+    "shard",
+];
+/// Further fields that a report may bear.
+const FIELDS: [&str; 15] = [
+    "attempts",
+    "backtrace",
+    "change",
+    "code",
+    "duration_ms",
+    "lag_ms",
+    "location",
+    "outcome",
+    "read_units",
+    "receives",
+    "replayed",
+    "requests",
+    "shape",
+    "status",
+    "write_units",
+];
+/// Where the tracing layer puts an event's fields.
+const TRACING_FIELDS: &str = "Rust Tracing Fields";
+
+/// The text is no DSN.
+#[derive(Debug, thiserror::Error)]
+#[error("must be a DSN of Sentry, such as https://KEY@HOST/PROJECT")]
+pub struct InvalidDsn(#[from] sentry::types::ParseDsnError);
+
+/// Checks the text of a `SENTRY_DSN`.
+///
+/// # Errors
+/// [`InvalidDsn`]; it does not repeat the text, which has a key in it.
+pub fn check_dsn(dsn: &str) -> Result<(), InvalidDsn> {
+    parse(dsn).map(|_| ())
+}
+
+fn parse(dsn: &str) -> Result<Dsn, InvalidDsn> {
+    Ok(dsn.parse()?)
+}
+
+/// What the environment says of reports.
+pub(super) struct Settings {
+    pub(super) dsn: Option<Dsn>,
+    pub(super) stage: String,
+    release: Option<String>,
+    traces_sample_rate: f32,
+}
+
+impl Settings {
+    pub(super) fn from_environment() -> Result<Self, StartError> {
+        let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+        let rate = variable("SENTRY_TRACES_SAMPLE_RATE").unwrap_or_else(|| "0".to_owned());
+        let sound = rate.parse().ok().filter(|rate| (0.0..=1.0).contains(rate));
+        Ok(Self {
+            dsn: variable("SENTRY_DSN").as_deref().map(parse).transpose()?,
+            stage: variable("SENTRY_ENVIRONMENT").unwrap_or_else(|| LOCAL.to_owned()),
+            release: variable("SENTRY_RELEASE"),
+            traces_sample_rate: sound.ok_or(StartError::SampleRate(rate))?,
+        })
+    }
+}
+
+/// Begins to send reports, if there is a DSN. Hubs of threads that begin later go by this.
+pub(super) fn start(component: Component, settings: Settings) -> Option<ClientInitGuard> {
+    let Settings { dsn, stage, release, traces_sample_rate } = settings;
+    let server = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|_| LOCAL.to_owned());
+    let mut options = ClientOptions::new()
+        .maybe_release(release)
+        .environment(stage)
+        .server_name(server)
+        .send_default_pii(false)
+        .attach_stacktrace(false)
+        .default_integrations(false)
+        .add_integration(sentry::integrations::contexts::ContextIntegration::new())
+        .shutdown_timeout(FLUSH)
+        .transport(Bounded)
+        .traces_sampler(move |trace| sampled(trace, traces_sample_rate))
+        .before_send(|event| Some(cleaned(event)))
+        .before_breadcrumb(|breadcrumb| Some(cleaned_breadcrumb(breadcrumb)));
+    options.dsn = Some(dsn?);
+    let guard = sentry::init(options);
+    sentry::configure_scope(|scope| scope.set_tag("component", component.name()));
+    Some(guard)
+}
+
+/// 1 where the trace is sampled, 0 where it is not.
+fn sampled(trace: &TransactionContext, rate: f32) -> f32 {
+    if share(trace) < rate {
+        count(Metric::Traces);
+        return 1.0;
+    }
+    0.0
+}
+
+/// Where the trace stands among all, from 0 to 1: each component decides alike whether it is sampled.
+fn share(trace: &TransactionContext) -> f32 {
+    let id = trace.trace_id().to_string();
+    let last = id.get(28..).and_then(|digits| u16::from_str_radix(digits, 16).ok()).unwrap_or_default();
+    f32::from(last) / 65_536.0
+}
+
+/// Whether reports are sent.
+pub(super) fn are_sent() -> bool {
+    Hub::with_active(|hub| hub.client().is_some())
+}
+
+/// Waits until what was reported is sent, or the bound is met.
+pub(super) fn flush() {
+    if let Some(client) = Hub::current().client() {
+        client.flush(Some(FLUSH));
+    }
+}
+
+/// Sentry's own transport, with an end to its patience.
+struct Bounded;
+
+impl TransportFactory for Bounded {
+    fn create_transport_with_options(&self, options: TransportOptions) -> Arc<dyn Transport> {
+        let tls = TlsConfig::builder().provider(TlsProvider::Rustls).build();
+        let agent = ureq::Agent::config_builder().tls_config(tls).timeout_global(Some(SENDING)).build().new_agent();
+        Arc::new(UreqHttpTransportOptions::from(options).with_agent(agent).build())
+    }
+}
+
+/// The report without what may be personal. It has the id that a caller was told, where one was.
+fn cleaned(mut event: Event<'static>) -> Event<'static> {
+    if let Some(Context::Other(fields)) = event.contexts.remove(TRACING_FIELDS) {
+        let (told, kept) = sorted(fields);
+        event.tags.extend(told);
+        if !kept.is_empty() {
+            event.contexts.insert("fields".to_owned(), Context::Other(kept));
+        }
+    }
+    if let Some(id) = event.tags.get("error_id").and_then(|id| Uuid::parse_str(id).ok()) {
+        event.event_id = id;
+    }
+    event.message = event.message.as_deref().map(without_values);
+    for exception in event.exception.iter_mut() {
+        exception.value = exception.value.as_deref().map(without_values);
+    }
+    event
+}
+
+type Fields = sentry::protocol::Map<String, Value>;
+
+/// Tags, and further fields. The rest stays here.
+fn sorted(fields: Fields) -> (sentry::protocol::Map<String, String>, Fields) {
+    let (mut tags, mut kept) = (sentry::protocol::Map::new(), Fields::new());
+    for (name, value) in fields {
+        let name = name.as_str();
+        if TAGS.contains(&name) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            tags.insert(name.to_owned(), text);
+        } else if name == "panic" {
+            kept.insert(name.to_owned(), without_values(value.as_str().unwrap_or_default()).into());
+        } else if FIELDS.contains(&name) {
+            kept.insert(name.to_owned(), value);
+        }
+    }
+    (tags, kept)
+}
+
+fn cleaned_breadcrumb(mut breadcrumb: Breadcrumb) -> Breadcrumb {
+    breadcrumb.data.retain(|name, _| TAGS.contains(&name.as_str()) || FIELDS.contains(&name.as_str()));
+    breadcrumb.message = breadcrumb.message.as_deref().map(without_values);
+    breadcrumb
+}
+
+/// The text without the values that it quotes: what a decoder did not expect may be somebody's name.
+fn without_values(text: &str) -> String {
+    let mut clean = text.to_owned();
+    for (opening, closing) in
+        [("string \"", "\", expected"), ("variant `", "`, expected"), ("character `", "`, expected")]
+    {
+        clean = without(&clean, opening, closing);
+    }
+    clean
+}
+
+/// The text with `…` for all that stands between the marks.
+fn without(text: &str, opening: &str, closing: &str) -> String {
+    let mut pieces = text.split(opening);
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |clean, piece| {
+        let rest = piece.rfind(closing).and_then(|end| piece.get(end..)).unwrap_or_default();
+        format!("{clean}{opening}…{rest}")
+    })
+}

@@ -1,0 +1,90 @@
+//! A piece of work within a call: one request, one message. Its log lines and reports bear its trace and its ids.
+
+use super::reports;
+use super::trace::TraceParent;
+use eventstore::{Envelope, StreamId};
+use sentry::protocol::User;
+use sentry::{Hub, SentryFutureExt, TracePropagationContext, TransactionContext};
+use std::sync::Arc;
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span};
+
+tokio::task_local! {
+    /// The innermost work under way in this task.
+    static OPEN: Span;
+}
+
+/// A piece of work.
+#[derive(Debug, Clone)]
+pub struct Work<'a> {
+    /// What it is, without ids: `POST /orders`, or a consumer's name.
+    pub name: &'a str,
+    /// What kind of work, as Sentry names it: `http.server`, `queue.process`.
+    pub kind: &'static str,
+    /// Where it comes from; none where nobody tells.
+    pub trace: Option<TraceParent>,
+}
+
+impl Work<'_> {
+    /// Does it: in its trace, with a scope of its own.
+    pub async fn done<T>(self, work: impl Future<Output = T>) -> T {
+        let trace_id = self.trace.as_ref().map(TraceParent::trace_id);
+        let span = tracing::error_span!(
+            "work",
+            trace_id,
+            stream = Empty,
+            version = Empty,
+            command_id = Empty,
+            correlation_id = Empty,
+            actor = Empty
+        );
+        let work = OPEN.scope(span.clone(), Box::pin(work)).instrument(span);
+        if !reports::are_sent() {
+            return work.await;
+        }
+        let hub = Arc::new(Hub::new_from_top(Hub::current()));
+        let transaction = hub.start_transaction(self.transaction());
+        hub.configure_scope(|scope| scope.set_span(Some(transaction.clone().into())));
+        let ended = work.bind_hub(hub).await;
+        transaction.finish();
+        ended
+    }
+
+    /// The step of the trace, as Sentry keeps it. Each component decides alike whether it is sampled; the caller does not.
+    fn transaction(&self) -> TransactionContext {
+        let ids = self.trace.as_ref().map(|trace| (trace.trace_id().parse(), trace.parent_id().parse()));
+        match ids {
+            Some((Ok(trace_id), Ok(parent_id))) => {
+                let before = TracePropagationContext::new(trace_id, parent_id);
+                TransactionContext::continue_from_trace_propagation_context(self.name, self.kind, &before, None)
+            }
+            Some(_) | None => TransactionContext::new(self.name, self.kind),
+        }
+    }
+}
+
+/// Tells what the work under way is about: the command, its stream, and the version where it is known. Outside any work
+/// nobody asks.
+pub fn about(stream: &StreamId, version: Option<u64>, envelope: &Envelope) {
+    let Envelope { command_id, correlation_id, actor, .. } = envelope;
+    let known = OPEN.try_with(|span| {
+        span.record("stream", display(stream));
+        span.record("version", version);
+        span.record("command_id", display(command_id));
+        span.record("correlation_id", display(correlation_id));
+        span.record("actor", display(actor));
+    });
+    if known.is_err() || !reports::are_sent() {
+        return;
+    }
+    sentry::configure_scope(|scope| {
+        scope.set_tag("stream", stream);
+        if let Some(version) = version {
+            scope.set_tag("version", version);
+        }
+        scope.set_tag("command_id", command_id);
+        scope.set_tag("correlation_id", correlation_id);
+        scope.set_tag("actor", actor);
+        scope.set_user(Some(User { id: Some(actor.to_string()), ..User::default() }));
+    });
+}

@@ -1,0 +1,76 @@
+//! What an API gateway sends to a function, in its payload format 2.0.
+
+use super::runtime_api::Function;
+use serde_json::{Value, json};
+
+/// Somebody whose token the gateway has checked.
+pub(super) struct Caller<'a> {
+    pub(super) function: &'a Function,
+    pub(super) subject: &'a str,
+    pub(super) scope: &'a str,
+}
+
+/// What the gateway passes on.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u64,
+    pub(super) headers: Value,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Caller<'_> {
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, json!({}), None).await
+    }
+
+    pub(super) async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
+        let headers = json!({"content-type": "application/json", "idempotency-key": key});
+        self.send("POST", path, headers, Some(body.to_string())).await
+    }
+
+    pub(super) async fn send(&self, method: &str, path: &str, headers: Value, body: Option<String>) -> Answer {
+        let claims = json!({"sub": self.subject, "iss": "https://issuer", "exp": "4102444800", "scope": self.scope});
+        let authorizer = json!({"jwt": {"claims": claims, "scopes": [self.scope]}});
+        send(self.function, method, path, headers, body, Some(authorizer)).await
+    }
+}
+
+/// Sends a request with what the authorizer says of it.
+pub(super) async fn send(
+    function: &Function,
+    method: &str,
+    path_and_query: &str,
+    headers: Value,
+    body: Option<String>,
+    authorizer: Option<Value>,
+) -> Answer {
+    let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+    let mut event = json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
+        "isBase64Encoded": false,
+        "requestContext": {
+            "accountId": "000000000000", "apiId": "api", "domainName": "api.example", "requestId": "r-1", "stage": "$default",
+            "routeKey": "$default", "time": "23/Nov/2026:10:00:00 +0000", "timeEpoch": 1_795_000_000_000_u64,
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "a test"},
+        },
+    });
+    if let Some(body) = body {
+        event["body"] = json!(body);
+    }
+    if let Some(authorizer) = authorizer {
+        event["requestContext"]["authorizer"] = authorizer;
+    }
+    let answer = function.invoke(&event).await.unwrap();
+    assert_eq!(answer["isBase64Encoded"], false, "{answer}");
+    Answer {
+        status: answer["statusCode"].as_u64().unwrap(),
+        headers: answer["headers"].clone(),
+        body: answer["body"].as_str().unwrap_or_default().to_owned(),
+    }
+}

@@ -1,0 +1,44 @@
+//! How functions start, and what keeps them from it.
+
+use super::runtime_api::{Function, command};
+use super::{ALL, FAN_OUT, PROJECTOR, QUERY_API, environment, function};
+use crate::idle::Idle;
+
+#[tokio::test]
+async fn every_function_starts_and_asks_for_work() {
+    let system = Idle::start().await;
+    for (program, own) in ALL {
+        function(&system, program, own).await;
+    }
+}
+
+#[tokio::test]
+async fn all_that_is_missing_is_told_at_once() {
+    for (program, own) in ALL {
+        let output = command(program).env_clear().output().await.unwrap();
+        let told = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{program}: {told}");
+        for name in
+            ["AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "LEDGERFOLD_PREFIX"].iter().chain(own.iter().map(|(name, _)| name))
+        {
+            assert!(told.contains(&format!("{name} is missing")), "{program}: {told}");
+        }
+    }
+}
+
+/// Lambda tries again with the next event; what it holds stays where it was.
+#[tokio::test]
+async fn a_function_does_not_start_where_its_tables_and_queues_are_not() {
+    let system = Idle::start().await;
+    for (program, own, missing) in [
+        (QUERY_API, None, "elsewhere-events"),
+        (PROJECTOR, Some(("LEDGERFOLD_PROJECTION", "stock")), "elsewhere-read-models"),
+        (FAN_OUT, None, "elsewhere-"),
+    ] {
+        let mut own: Vec<_> = own.into_iter().collect();
+        own.push(("LEDGERFOLD_PREFIX", "elsewhere"));
+        let (status, told) = Function::start(program, &environment(&system, &own)).await.ended().await;
+        assert_eq!(status.code(), Some(1), "{program}: {told}");
+        assert!(told.contains(missing), "{program}: {told}");
+    }
+}
