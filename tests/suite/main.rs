@@ -13,6 +13,7 @@
 //! | [`shapes`] | can every event that was ever stored be read, and does no shape change under its number? |
 //! | [`sqs`] | does a queue engine do what AWS documents? The same cases for every engine |
 //! | [`mappings`] | are stream records and messages delivered as Lambda delivers them? |
+//! | [`template`] | is the deployed system the one that the program makes, and may nobody in it do what nobody should? |
 //! | [`store`] | does the event store keep its promises, whatever the wire and other writers do? The same cases for every engine |
 #![allow(
     clippy::unwrap_used,
@@ -37,3 +38,4 @@ mod projections;
 mod shapes;
 mod sqs;
 mod store;
+mod template;
