@@ -30,19 +30,16 @@ fn a_message_is_one_functions_alone_for_six_of_its_timeouts() {
 #[test]
 fn every_queue_that_is_read_has_a_reader_and_a_dead_letter_queue_that_keeps_as_long() {
     let template = Template::read();
-    let read: BTreeSet<&Value> = queue_mappings(&template)
-        .into_iter()
-        .map(|(_, _, _, queue)| queue)
-        .map(|queue| &queue["QueueName"]["Fn::Sub"])
-        .collect();
+    let name = |queue: &Value| queue["QueueName"]["Fn::Sub"].as_str().unwrap().to_owned();
+    let read: BTreeSet<String> = queue_mappings(&template).into_iter().map(|(_, _, _, queue)| name(queue)).collect();
     let mut dead = 0;
-    for (name, queue) in template.all("AWS::SQS::Queue") {
+    for (logical, queue) in template.all("AWS::SQS::Queue") {
         if let Some(policy) = queue.get("RedrivePolicy") {
-            assert!(read.contains(&queue["QueueName"]["Fn::Sub"]), "nobody reads {name}");
+            assert!(read.contains(&name(queue)), "nobody reads {logical}");
             let last = template.properties(get_att(&policy["deadLetterTargetArn"]).unwrap().0);
-            assert_eq!(last["FifoQueue"], queue["FifoQueue"], "{name}: SQS takes no other kind");
+            assert_eq!(last["FifoQueue"], queue["FifoQueue"], "{logical}: SQS takes no other kind");
             // A message brings its age with it.
-            assert!(number(&last["MessageRetentionPeriod"]) >= number(&queue["MessageRetentionPeriod"]), "{name}");
+            assert!(number(&last["MessageRetentionPeriod"]) >= number(&queue["MessageRetentionPeriod"]), "{logical}");
             dead += 1;
         }
     }
