@@ -223,6 +223,12 @@ pub fn is_batch(item: &Item) -> bool {
     number(item, VERSION).is_none_or(|version| version <= MAX_VERSION)
 }
 
+/// The stream and the version in an item's key, as they stand there.
+pub fn key_of(item: &Item) -> (Option<&str>, Option<u64>) {
+    let stream = item.get(STREAM_ID).and_then(|stream| stream.as_s().ok());
+    (stream.map(String::as_str), number(item, VERSION))
+}
+
 pub(crate) fn number(item: &Item, name: &str) -> Option<u64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }

@@ -11,6 +11,7 @@ use crate::messages::Messages;
 use crate::models::{ORDER, STOCK};
 use crate::parking::{PARKED_AT_RECEIVE, Standstill};
 use crate::sending::{self, fingerprint};
+use crate::telemetry::{Metric, TraceParent, Work, count};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use domain::fulfilment::{Fact, FulfilmentCommand, IssuedCommand};
 use domain::order::{self, Order, OrderEvent, OrderRefusal};
@@ -28,6 +29,7 @@ use projections::{
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::SystemTime;
 
 /// Who hears of everything that fulfilment may learn from.
 pub const FULFILMENT: Projection = Projection {
@@ -158,11 +160,12 @@ impl FulfilmentHandler {
                 lasting: error.is_lasting(FulfilError::is_lasting),
                 receives: messages.receives(&stream),
             };
-            if !standstill.is_parked(&self.projector).await {
+            let parked = standstill.is_parked(&self.projector);
+            if !messages.on_event(&stream, standstill.version, parked).await {
                 failures.insert(stream, error);
             }
         }
-        messages.answer(|news| failures.get(&news.stream).is_some_and(|error| error.concerns(news.version)))
+        messages.answer(|news| failures.get(&news.stream).is_some_and(|error| error.concerns(news.version))).await
     }
 
     /// Does what the events ask for. Those of one order come one after the other; orders do not wait for each other: at the end
@@ -195,9 +198,10 @@ impl FulfilmentHandler {
             let found = self.read_models.kept::<Process>(consumer, &id).await?;
             let seen = found.as_ref().map(|found| found.version);
             let known = found.map_or_else(|| Process::new(news.order_id), |found| found.state);
+            let was_held = known.is_held();
             let (next, held) = match self.act(known.clone(), news).await {
                 // One that is held already holds up nobody a second time.
-                Err(error) if error.is_lasting() && (hold || known.is_held()) => {
+                Err(error) if error.is_lasting() && (hold || was_held) => {
                     (known.clone().hold(&news.fact, &news.origin), Some(error))
                 }
                 next => (next?, None),
@@ -207,18 +211,29 @@ impl FulfilmentHandler {
             }
             // The note comes last: who resumes the order finds it held.
             return match held {
-                Some(error) => self.park(news.order_id, &error).await,
+                Some(error) => {
+                    let work = self.park(news, &error, was_held);
+                    let trace = TraceParent::of(news.origin.trace_parent.as_ref());
+                    let (name, kind, begun) = (consumer, "queue.process", SystemTime::now());
+                    Work { name, kind, trace, begun }.done(work).await
+                }
                 None => Ok(()),
             };
         }
         Err(FulfilError::Contention)
     }
 
-    /// Parks the order's stream: whoever resumes it lets everything be asked again.
-    async fn park(&self, order_id: OrderId, error: &FulfilError) -> Result<(), FulfilError> {
-        let stream = StreamId::new(order::stream(order_id))?;
+    /// Parks the order's stream: whoever resumes it lets everything be asked again. It is reported when it is first held.
+    async fn park(&self, news: &News, error: &FulfilError, was_held: bool) -> Result<(), FulfilError> {
+        let stream = StreamId::new(order::stream(news.order_id))?;
         let said: &(dyn std::error::Error + Send + Sync) = error;
-        tracing::error!(consumer = FULFILMENT.name, %stream, error = said, "an order is held until its stream is resumed");
+        let (consumer, correlation_id) = (FULFILMENT.name, &news.origin.correlation_id);
+        if was_held {
+            tracing::warn!(consumer, %stream, %correlation_id, error = said, "an order is still held");
+        } else {
+            count(Metric::Parked);
+            tracing::error!(consumer, %stream, %correlation_id, error = said, "an order is held until its stream is resumed");
+        }
         Ok(self.projector.park(&FULFILMENT, 1, &stream, None, said).await?)
     }
 
@@ -280,7 +295,7 @@ where
     R: std::error::Error + Send + Sync + 'static,
 {
     let Request { stream, envelope, .. } = &request;
-    match handler.handle(request.clone(), decide).await {
+    match handler.handle(request.clone(), decide).await.inspect_err(sending::count_failed) {
         Ok(handled) => {
             sending::log(&request, &handled);
             Ok(Answer::Done)

@@ -7,6 +7,7 @@
 //! | [`FanOut::handle`] | records of the event table's stream | messages in a FIFO queue a consumer |
 //! | [`ProjectorHandler::handle`] | messages of a projection's queue | rows of its read model |
 //! | [`FulfilmentHandler::handle`] | messages of fulfilment's queue | commands to orders and stock |
+//! | [`CommandWorker::handle`] | messages of the command queue | commands that are answered later, and their answers |
 //! | [`RebuildHandler::handle`] | messages of the queue of jobs | slices of rebuilds, and calls for the next ones |
 //!
 //! [`Operations`] is what operators do with projections, over HTTP or on the command line.
@@ -14,6 +15,8 @@
 mod announcement;
 pub mod audit;
 pub mod aws;
+mod bookshop;
+mod command_queue;
 mod fan_out;
 mod fulfilment;
 pub mod http;
@@ -33,6 +36,7 @@ mod system;
 pub mod telemetry;
 
 pub use announcement::Announcement;
+pub use command_queue::{CommandQueue, CommandStatuses, CommandTableError, CommandWorker, QueueLimits};
 pub use fan_out::{FanOut, Route};
 pub use fulfilment::{FULFILMENT, FulfilError, FulfilmentHandler};
 pub use names::{InvalidPrefix, Names};

@@ -1,13 +1,17 @@
 //! The messages of a consumer's queue: what they tell, and which of them are to come again.
 
 use crate::announcement::Announcement;
+use crate::telemetry::{self, Metric, TraceParent, Work, since_ms};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsMessage};
-use eventstore::{Damaged, StreamId};
+use eventstore::{Commit, Damaged, StreamId};
 use projections::{Pulse, WakeUp};
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 /// A batch of messages, sorted into those that can be read and those that cannot, or that follow such a one.
 pub(crate) struct Messages<'a> {
+    consumer: &'static str,
+    begun: SystemTime,
     read: Vec<Read<'a>>,
     unhandled: BTreeSet<String>,
 }
@@ -32,8 +36,9 @@ enum Unreadable {
 }
 
 impl<'a> Messages<'a> {
-    /// Reads the messages to a consumer; what cannot be read is logged.
-    pub(crate) fn read(consumer: &str, messages: &'a [SqsMessage]) -> Self {
+    /// Reads the messages to a consumer; what cannot be read is logged, and reported when it comes first.
+    pub(crate) fn read(consumer: &'static str, messages: &'a [SqsMessage]) -> Self {
+        let begun = SystemTime::now();
         let (mut read, mut unhandled, mut blocked) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for message in messages {
             let group = message.attributes.get("MessageGroupId").cloned().unwrap_or_default();
@@ -41,15 +46,13 @@ impl<'a> Messages<'a> {
             match readable {
                 Ok(news) => read.push(Read { message, news }),
                 Err(error) => {
-                    let message_id = id(message);
-                    let error: &(dyn std::error::Error + Send + Sync) = &error;
-                    tracing::error!(consumer, message_id, group, error, "a message cannot be handled");
+                    tell_unreadable(consumer, message, &group, &error);
                     blocked.insert(group);
-                    unhandled.insert(message_id);
+                    unhandled.insert(id(message));
                 }
             }
         }
-        Self { read, unhandled }
+        Self { consumer, begun, read, unhandled }
     }
 
     /// What they tell.
@@ -60,14 +63,37 @@ impl<'a> Messages<'a> {
     /// How often the queue has given out the stream's most tried message.
     pub(crate) fn receives(&self, stream: &StreamId) -> u32 {
         let of_stream = self.read.iter().filter(|read| read.news.stream == *stream);
-        let counts = of_stream.filter_map(|read| read.message.attributes.get("ApproximateReceiveCount")?.parse().ok());
-        counts.max().unwrap_or(1)
+        of_stream.map(|read| receives(read.message)).max().unwrap_or(1)
+    }
+
+    /// Does work on an event of a stream, in the trace of what brought the event.
+    pub(crate) async fn on_event<T>(
+        &self,
+        stream: &StreamId,
+        version: Option<u64>,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let of_stream = self.read.iter().filter(|read| read.news.stream == *stream);
+        let commits: Vec<&Commit> = of_stream.flat_map(|read| commits(&read.news)).collect();
+        let bearing = version.and_then(|version| commits.iter().find(|commit| bears(commit, version)));
+        let trace = bearing.or(commits.first()).and_then(|commit| trace(commit));
+        let work = async {
+            if let Some(commit) = bearing {
+                telemetry::about(stream, version, &commit.envelope);
+            }
+            work.await
+        };
+        self.work(trace).done(work).await
+    }
+
+    fn work(&self, trace: Option<TraceParent>) -> Work<'_> {
+        Work { name: self.consumer, kind: "queue.process", trace, begun: self.begun }
     }
 
     /// Notes how far the consumer has come: when the newest of what is done was recorded.
     pub(crate) async fn note(&self, pulse: &Pulse, failed: impl Fn(&StreamId) -> bool) {
         let done = self.read.iter().map(|read| &read.news).filter(|news| !failed(&news.stream));
-        let commits = done.flat_map(|news| &news.batch).flat_map(|batch| &batch.commits);
+        let commits = done.flat_map(commits);
         let Some(newest) = commits.map(|commit| commit.recorded_at).max() else { return };
         if let Err(error) = pulse.note(newest).await {
             let error: &(dyn std::error::Error + Send + Sync) = &error;
@@ -77,13 +103,73 @@ impl<'a> Messages<'a> {
 
     /// The answer: the messages that are to come again. Each that failed and, as FIFO order demands, every later one of its
     /// group; never the whole batch for one message.
-    pub(crate) fn answer(self, failed: impl Fn(&WakeUp) -> bool) -> SqsBatchResponse {
+    pub(crate) async fn answer(self, failed: impl Fn(&WakeUp) -> bool) -> SqsBatchResponse {
+        for read in &self.read {
+            let trace = commits(&read.news).next().and_then(trace);
+            self.work(trace).done(self.tell(read, failed(&read.news))).await;
+        }
         let failed = self.read.iter().filter(|read| failed(&read.news)).map(|read| id(read.message));
+        let again: BTreeSet<String> = self.unhandled.iter().cloned().chain(failed).collect();
         let mut response = SqsBatchResponse::default();
-        for message_id in self.unhandled.into_iter().chain(failed).collect::<BTreeSet<_>>() {
+        for message_id in again {
+            telemetry::count(Metric::Unhandled);
             response.add_failure(message_id);
         }
         response
+    }
+
+    /// The line of a message; and how old its newest event is now.
+    async fn tell(&self, read: &Read<'_>, failed: bool) {
+        telemetry::count(Metric::Messages);
+        let newest = commits(&read.news).last();
+        if let Some(commit) = newest {
+            telemetry::about(&read.news.stream, Some(read.news.version), &commit.envelope);
+        }
+        let lag_ms = newest.map(|commit| since_ms(commit.recorded_at.into()));
+        if let Some(lag_ms) = lag_ms.filter(|_| !failed) {
+            telemetry::highest(Metric::LagMs, f64::from(lag_ms));
+        }
+        tracing::info!(
+            consumer = self.consumer,
+            message_id = id(read.message),
+            stream = %read.news.stream,
+            version = read.news.version,
+            receives = receives(read.message),
+            outcome = if failed { "again" } else { "done" },
+            duration_ms = since_ms(self.begun),
+            lag_ms,
+            "message handled"
+        );
+    }
+}
+
+/// The commits that a message brings; none where it only tells that there are some.
+fn commits(news: &WakeUp) -> impl Iterator<Item = &Commit> {
+    news.batch.iter().flat_map(|batch| &batch.commits)
+}
+
+fn bears(commit: &Commit, version: u64) -> bool {
+    (commit.version..=commit.last_version()).contains(&version)
+}
+
+fn trace(commit: &Commit) -> Option<TraceParent> {
+    TraceParent::of(commit.envelope.trace_parent.as_ref())
+}
+
+/// How often the queue has given out the message.
+pub(crate) fn receives(message: &SqsMessage) -> u32 {
+    message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
+}
+
+/// It will be the same next time: that is reported once. What comes behind it is no failure of its own.
+fn tell_unreadable(consumer: &str, message: &SqsMessage, group: &str, error: &Unreadable) {
+    let (message_id, receives) = (id(message), receives(message));
+    let new = receives == 1 && !matches!(error, Unreadable::Behind);
+    let error: &(dyn std::error::Error + Send + Sync) = error;
+    if new {
+        tracing::error!(consumer, message_id, group, receives, error, "a message cannot be handled");
+    } else {
+        tracing::warn!(consumer, message_id, group, receives, error, "a message cannot be handled");
     }
 }
 

@@ -46,6 +46,21 @@ impl Names {
         format!("{}-audit-index", self.prefix)
     }
 
+    /// The table of commands that are answered later.
+    pub fn commands(&self) -> String {
+        format!("{}-commands", self.prefix)
+    }
+
+    /// The queue of commands that are answered later.
+    pub fn command_queue(&self) -> String {
+        format!("{}-commands.fifo", self.prefix)
+    }
+
+    /// The dead-letter queue of those commands.
+    pub fn command_dead_letter_queue(&self) -> String {
+        format!("{}-commands-dead.fifo", self.prefix)
+    }
+
     /// The queue of a consumer.
     pub fn queue(&self, consumer: &Consumer) -> String {
         format!("{}-{}.fifo", self.prefix, consumer.name)

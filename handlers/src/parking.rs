@@ -1,5 +1,6 @@
 //! What becomes of a stream whose next event cannot be applied: tried again for a while, then parked.
 
+use crate::telemetry::{Metric, count};
 use eventstore::StreamId;
 use projections::{Projection, Projector};
 use std::error::Error;
@@ -24,32 +25,43 @@ pub(crate) struct Standstill<'a> {
 }
 
 impl Standstill<'_> {
-    /// Whether the stream is parked, now or before: its messages are done with then.
+    /// Whether the stream is parked, now or before: its messages are done with then. Reported once: when it is parked, or when
+    /// the patience with it ends; until then it may be mended by itself.
     pub(crate) async fn is_parked(&self, projector: &Projector) -> bool {
         let Self { projection, stream, error, receives, .. } = *self;
-        let name = projection.name;
         let Some(generation) = self.generation.filter(|_| self.lasting) else {
-            tracing::error!(consumer = name, %stream, error, "a stream could not be brought up to its news");
+            self.tell(error, "a stream could not be brought up to its news");
             return false;
         };
         let known = projector.is_parked(projection, generation, stream, self.version).await;
         if matches!(known, Ok(true)) {
             return true;
         }
-        tracing::error!(consumer = name, %stream, generation, receives, error, "an event cannot be applied");
         if known.is_err() || receives < PARKED_AT_RECEIVE {
+            self.tell(error, "an event cannot be applied");
             return false;
         }
         match projector.park(projection, generation, stream, self.version, error).await {
             Ok(()) => {
-                tracing::error!(consumer = name, %stream, generation, "the stream is parked until it is resumed");
+                count(Metric::Parked);
+                let (consumer, version) = (projection.name, self.version);
+                tracing::error!(consumer, %stream, version, generation, receives, error, "the stream is parked until it is resumed");
                 true
             }
             Err(error) => {
-                let error: &(dyn Error + Send + Sync) = &error;
-                tracing::error!(consumer = name, %stream, generation, error, "the stream cannot be parked");
+                self.tell(&error, "the stream cannot be parked");
                 false
             }
+        }
+    }
+
+    fn tell(&self, error: &(dyn Error + Send + Sync + 'static), what: &str) {
+        let Self { stream, version, generation, receives, .. } = *self;
+        let consumer = self.projection.name;
+        if receives == PARKED_AT_RECEIVE {
+            tracing::error!(consumer, %stream, version, generation, receives, error, "{what}");
+        } else {
+            tracing::warn!(consumer, %stream, version, generation, receives, error, "{what}");
         }
     }
 }

@@ -47,13 +47,15 @@ impl ProjectorHandler {
                 lasting: error.is_lasting(),
                 receives: messages.receives(&stream),
             };
-            if !standstill.is_parked(&self.projector).await {
+            let parked = standstill.is_parked(&self.projector);
+            if !messages.on_event(&stream, standstill.version, parked).await {
                 failures.entry(stream).or_default().push(error);
             }
         }
-        messages.answer(|news| {
+        let again = |news: &WakeUp| {
             failures.get(&news.stream).is_some_and(|errors| errors.iter().any(|error| concerns(error, news)))
-        })
+        };
+        messages.answer(again).await
     }
 }
 

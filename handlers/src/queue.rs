@@ -35,7 +35,7 @@ pub(crate) struct Outgoing {
 }
 
 /// Why a queue did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum QueueError {
     /// There is none.
     #[error("there is no queue {queue:?}: `ledgerfold tables create` makes it")]

@@ -4,8 +4,11 @@
 //! then sends the calls for what follows. If they cannot be sent the call fails, comes again, finds its slice done and answers
 //! with the same calls; the queue drops those that it has by their deduplication ids. So a worker may die anywhere.
 
+use crate::messages::receives;
 use crate::operations::Operations;
+use crate::parking::PARKED_AT_RECEIVE;
 use crate::queue::{Outgoing, Queue, QueueError};
+use crate::telemetry::{Metric, count};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_sdk_sqs::Client;
 use projections::rebuild::{RebuildError, Wake};
@@ -87,11 +90,11 @@ impl RebuildHandler {
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         let mut response = SqsBatchResponse::default();
         for message in &event.records {
+            count(Metric::Messages);
             if let Err(error) = self.follow(message).await {
-                let message_id = message.message_id.clone().unwrap_or_default();
-                let error: &(dyn std::error::Error + Send + Sync) = &error;
-                tracing::error!(message_id, body = message.body, error, "a call of a job cannot be followed");
-                response.add_failure(message_id);
+                count(Metric::Unhandled);
+                tell(message, &error);
+                response.add_failure(message.message_id.clone().unwrap_or_default());
             }
         }
         response
@@ -102,5 +105,20 @@ impl RebuildHandler {
         let projection = crate::consumer(&wake.projection);
         let projection = projection.ok_or_else(|| CallError::Unknown(wake.projection.clone()))?;
         Ok(self.operations.work(&projection, &wake, self.slice).await?)
+    }
+}
+
+/// What will be the same next time is reported when it comes first; what may pass, when the patience with it ends.
+fn tell(message: &SqsMessage, error: &CallError) {
+    let (message_id, body, receives) = (message.message_id.as_deref(), message.body.as_deref(), receives(message));
+    let reported_at = match error {
+        CallError::Empty | CallError::Json(_) | CallError::Unknown(_) => 1,
+        CallError::Work(_) => PARKED_AT_RECEIVE,
+    };
+    let error: &(dyn std::error::Error + Send + Sync) = error;
+    if receives == reported_at {
+        tracing::error!(message_id, body, receives, error, "a call of a job cannot be followed");
+    } else {
+        tracing::warn!(message_id, body, receives, error, "a call of a job cannot be followed");
     }
 }

@@ -1,6 +1,7 @@
 //! One system: what its clients and names come to.
 
 use crate::audit::AuditTrail;
+use crate::command_queue::{CommandQueue, CommandStatuses, CommandWorker};
 use crate::fan_out::{FanOut, Route};
 use crate::fulfilment::FulfilmentHandler;
 use crate::names::Names;
@@ -60,6 +61,25 @@ impl System {
     /// Its audit trail.
     pub fn audit_trail(&self) -> AuditTrail {
         AuditTrail::new(self.event_store(), self.projector())
+    }
+
+    /// Its table of commands that are answered later.
+    pub fn command_statuses(&self) -> CommandStatuses {
+        CommandStatuses::new(self.dynamodb.clone(), self.names.commands())
+    }
+
+    /// Its queue of commands that are answered later, which it looks for.
+    ///
+    /// # Errors
+    /// [`QueueError`]: it is not there, or SQS does not answer.
+    pub async fn command_queue(&self) -> Result<CommandQueue, QueueError> {
+        let queue = Queue::named(self.sqs.clone(), &self.names.command_queue()).await?;
+        Ok(CommandQueue::of(self.command_statuses(), queue))
+    }
+
+    /// What handles those commands.
+    pub fn command_worker(&self) -> CommandWorker {
+        CommandWorker::new(self.event_store(), self.command_statuses())
     }
 
     /// What runs its orders, with that projector.

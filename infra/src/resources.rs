@@ -3,7 +3,7 @@
 use crate::clients::Clients;
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::Fault;
-use handlers::{Names, Route, consumers};
+use handlers::{CommandTableError, CommandWorker, Names, Route, consumers};
 use projections::{Projection, TableError};
 use std::collections::HashMap;
 
@@ -24,10 +24,14 @@ pub struct Resources {
     pub read_models: String,
     /// The table of the audit index.
     pub audit_index: String,
+    /// The table of commands that are answered later.
+    pub commands: String,
     /// A queue for each projection, and one for fulfilment.
     pub routes: Vec<Route>,
     /// Where the queue of jobs is.
     pub rebuild_queue_url: String,
+    /// Where the queue of commands is that are answered later.
+    pub command_queue_url: String,
 }
 
 /// Why the tables and queues could not be made.
@@ -42,6 +46,9 @@ pub enum ResourceError {
     /// The table of the audit index.
     #[error("the table of the audit index cannot be made")]
     AuditIndex(#[source] TableError),
+    /// The table of commands that are answered later.
+    #[error("the table of commands cannot be made")]
+    Commands(#[source] CommandTableError),
     /// A queue.
     #[error("queue {queue:?} cannot be made")]
     Queue {
@@ -62,25 +69,29 @@ pub async fn create(clients: &Clients, names: &Names) -> Result<Resources, Resou
     system.event_store().create_table().await.map_err(ResourceError::Events)?;
     system.read_models().create_table().await.map_err(ResourceError::ReadModels)?;
     system.audit_index().create_table().await.map_err(ResourceError::AuditIndex)?;
+    system.command_statuses().create_table().await.map_err(ResourceError::Commands)?;
     let mut routes = Vec::new();
     for consumer in consumers().iter().map(Projection::consumer) {
         let (name, dead) = (names.queue(&consumer), names.dead_letter_queue(&consumer));
-        routes.push(Route { consumer, queue_url: create_queues(clients, &name, &dead).await? });
+        routes.push(Route { consumer, queue_url: create_queues(clients, &name, &dead, MAX_RECEIVES).await? });
     }
     let (name, dead) = (names.rebuild_queue(), names.rebuild_dead_letter_queue());
-    let rebuild_queue_url = create_queues(clients, &name, &dead).await?;
+    let rebuild_queue_url = create_queues(clients, &name, &dead, MAX_RECEIVES).await?;
+    let (name, dead) = (names.command_queue(), names.command_dead_letter_queue());
+    let command_queue_url = create_queues(clients, &name, &dead, CommandWorker::MAX_RECEIVES).await?;
     let (events, read_models, audit_index) = (names.events(), names.read_models(), names.audit_index());
-    Ok(Resources { events, read_models, audit_index, routes, rebuild_queue_url })
+    let commands = names.commands();
+    Ok(Resources { events, read_models, audit_index, commands, routes, rebuild_queue_url, command_queue_url })
 }
 
 /// Makes a queue and its dead-letter queue.
-async fn create_queues(clients: &Clients, name: &str, dead: &str) -> Result<String, ResourceError> {
+async fn create_queues(clients: &Clients, name: &str, dead: &str, receives: u32) -> Result<String, ResourceError> {
     let dead_url = create_queue(clients, dead, fifo()).await?;
     let attributes = clients.sqs.get_queue_attributes().queue_url(&dead_url);
     let answer = attributes.attribute_names(QueueAttributeName::QueueArn).send().await;
     let answer = answer.map_err(|source| ResourceError::Queue { queue: dead.to_owned(), source: source.into() })?;
     let dead_arn = answer.attributes().and_then(|attributes| attributes.get(&QueueAttributeName::QueueArn));
-    let redrive = serde_json::json!({ "deadLetterTargetArn": dead_arn, "maxReceiveCount": MAX_RECEIVES });
+    let redrive = serde_json::json!({ "deadLetterTargetArn": dead_arn, "maxReceiveCount": receives });
     let mut attributes = fifo();
     attributes.insert(QueueAttributeName::VisibilityTimeout, VISIBILITY_S.to_string());
     attributes.insert(QueueAttributeName::RedrivePolicy, redrive.to_string());

@@ -1,12 +1,15 @@
 //! Commands over HTTP on Lambda. The router is that of the laptop: the gateway's routes say what comes here.
 
+use handlers::http::router;
 use handlers::lambda::{Component, run};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     run(Component::CommandApi, async |start| {
         start.warm_events().await?;
-        let router = start.router(start.system.projector())?;
-        start.serve_http(router).await
+        // It looks for its queue, so that this connection is warm as well.
+        let queue = start.system.command_queue().await?;
+        let api = start.api(start.system.projector())?.with_command_queue(queue);
+        start.serve_http(router(api)).await
     })
 }

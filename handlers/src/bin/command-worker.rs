@@ -1,12 +1,12 @@
-//! Commands over HTTP on Lambda. The router is that of the laptop: the gateway's routes say what comes here.
+//! The worker of commands that are answered later, on Lambda: their queue to the event store.
 
 use handlers::lambda::{Component, run};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    run(Component::CommandApi, async |start| {
+    run(Component::CommandWorker, async |start| {
         start.warm_events().await?;
-        let router = start.router(start.system.projector())?;
-        start.serve_http(router).await
+        let worker = start.system.command_worker();
+        start.serve_queue(async |event| worker.handle(event).await).await
     })
 }

@@ -1,5 +1,6 @@
 //! Reads, audit and operation over HTTP on Lambda. The router is that of the laptop: the gateway's routes say what comes here.
 
+use handlers::http::router;
 use handlers::lambda::{Component, run};
 use std::process::ExitCode;
 
@@ -8,7 +9,7 @@ fn main() -> ExitCode {
         start.warm_events().await?;
         let projector = start.system.projector();
         start.warm_read_models(&projector, &projections::ALL).await?;
-        let router = start.router(projector)?;
-        start.serve_http(router).await
+        let api = start.api(projector)?;
+        start.serve_http(router(api)).await
     })
 }

@@ -2,50 +2,41 @@
 
 use super::extract::Sender;
 use super::problem::Problem;
-use super::schema::{CommandAnswer, RecordedEvent};
-use crate::sending;
+use super::schema::{CommandAnswer, RecordedEvent, TakenCommand};
+use super::{Api, deferred};
+use crate::bookshop::Command;
+use crate::telemetry;
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use eventstore::{CommandHandler, Envelope, Handled, Id, Request, StreamId, time_text};
-use serde::Serialize;
+use eventstore::{Commit, Envelope, Handled, Id, Request, StreamId, time_text};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// A command to a stream.
-pub(crate) struct Addressed<C> {
-    pub(crate) stream: StreamId,
-    pub(crate) command: C,
-    /// Whether it can only start its stream.
-    pub(crate) creates: bool,
-}
-
-/// Handles the command and tells what was recorded.
-pub(crate) async fn handle<C, S, E, R>(
-    handler: &CommandHandler<S, E, R>,
-    sender: Sender,
-    addressed: Addressed<C>,
-    decide: fn(&S, &C) -> Result<Vec<E>, R>,
-) -> Result<Answer, Problem>
-where
-    C: Serialize + Send + Sync + 'static,
-    S: Clone + 'static,
-    E: 'static,
-    R: std::fmt::Display + 'static,
-{
-    let Addressed { stream, command, creates } = addressed;
-    let envelope = envelope(&sender, &command)?;
+/// Handles the command and tells what was recorded; or takes it, to be answered later, where its sender prefers that.
+pub(crate) async fn send(api: &Api, sender: Sender, stream: StreamId, command: Command) -> Result<Answer, Problem> {
+    let (envelope, creates) = (envelope(&sender, &command)?, command.creates());
     let request = Request { stream, envelope, expected_version: sender.expected_version, creates };
-    let handled = handler.handle(request.clone(), move |state| decide(state, &command)).await?;
-    sending::log(&request, &handled);
-    Ok(Answer { request, handled })
+    telemetry::about(&request.stream, request.expected_version, &request.envelope);
+    match api.command_queue.as_ref().filter(|_| sender.prefers_async) {
+        Some(queue) => {
+            deferred::is_addressable(&request.envelope.command_id)?;
+            queue.send(request.clone(), command).await?;
+            Ok(Answer::Taken(request))
+        }
+        None => {
+            let handled = api.bookshop.handle(request.clone(), command).await?;
+            Ok(Answer::Handled(request, Box::new(handled)))
+        }
+    }
 }
 
-fn envelope<C: Serialize>(sender: &Sender, command: &C) -> Result<Envelope, Problem> {
-    let fingerprint = sending::fingerprint(&sender.actor, command);
+fn envelope(sender: &Sender, command: &Command) -> Result<Envelope, Problem> {
+    let fingerprint = command.fingerprint(&sender.actor);
     Ok(Envelope {
         command_id: sender.key.clone(),
         fingerprint: fingerprint.map_err(|error| Problem::invalid("", error.to_string()))?,
@@ -56,58 +47,104 @@ fn envelope<C: Serialize>(sender: &Sender, command: &C) -> Result<Envelope, Prob
     })
 }
 
-/// A handled command, to be answered with 200, or with 201 and an address.
-pub(crate) struct Answer {
-    request: Request,
-    handled: Handled,
+/// What the sender of a command is told.
+pub(crate) enum Answer {
+    /// It was handled: 200, or 201 and an address.
+    Handled(Request, Box<Handled>),
+    /// It was taken, and is answered later: 202.
+    Taken(Request),
 }
 
 impl Answer {
-    /// 201 with the address of what the command created.
+    /// 201 with the address of what the command created, where it was handled.
     pub(crate) fn created(self, location: &str) -> Response {
+        let is_handled = matches!(self, Self::Handled(..));
         let mut response = self.into_response();
-        *response.status_mut() = StatusCode::CREATED;
-        insert(response.headers_mut(), header::LOCATION, location);
+        if is_handled {
+            *response.status_mut() = StatusCode::CREATED;
+            insert(response.headers_mut(), header::LOCATION, location);
+        }
         response
     }
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let Self { request, handled } = self;
-        // A replay tells what was recorded, whatever the retry said of correlation and trace.
-        let envelope = handled.commit.as_ref().map_or(&request.envelope, |commit| &commit.envelope);
-        let mut headers = HeaderMap::new();
-        insert(&mut headers, header::ETAG, &format!("\"{}\"", handled.version));
-        insert(&mut headers, IDEMPOTENCY_KEY, request.envelope.command_id.as_str());
-        insert(&mut headers, CORRELATION_ID, envelope.correlation_id.as_str());
-        if let Some(trace_parent) = &envelope.trace_parent {
-            insert(&mut headers, TRACE_PARENT, trace_parent.as_str());
+        match self {
+            Self::Handled(request, handled) => handled_response(&request, &handled),
+            Self::Taken(request) => taken_response(&request),
         }
-        if handled.replayed {
-            insert(&mut headers, IDEMPOTENCY_REPLAYED, "true");
-        }
-        let events = handled.commit.iter().flat_map(|commit| {
-            commit.events.iter().map(|event| RecordedEvent {
-                version: event.version,
-                event_type: event.body.event_type.clone(),
-                recorded_at: time_text(commit.recorded_at),
-                data: event.body.data.clone(),
-            })
-        });
-        let body = CommandAnswer {
-            stream: request.stream.to_string(),
-            version: handled.version,
-            command_id: text(&envelope.command_id),
-            correlation_id: text(&envelope.correlation_id),
-            events: events.collect(),
-        };
-        (headers, Json(body)).into_response()
     }
 }
 
-fn text(id: &Id) -> String {
-    id.as_str().to_owned()
+fn handled_response(request: &Request, handled: &Handled) -> Response {
+    // A replay tells what was recorded, whatever the retry said of correlation and trace.
+    let envelope = handled.commit.as_ref().map_or(&request.envelope, |commit| &commit.envelope);
+    let mut headers = ids(envelope);
+    insert(&mut headers, header::ETAG, &format!("\"{}\"", handled.version));
+    if handled.replayed {
+        insert(&mut headers, IDEMPOTENCY_REPLAYED, "true");
+    }
+    let body = match &handled.commit {
+        Some(commit) => CommandAnswer::recorded(&request.stream, commit),
+        None => CommandAnswer::nothing_to_do(
+            &request.stream,
+            handled.version,
+            &envelope.command_id,
+            &envelope.correlation_id,
+        ),
+    };
+    (headers, Json(body)).into_response()
+}
+
+fn taken_response(request: &Request) -> Response {
+    let Request { stream, envelope, .. } = request;
+    let mut headers = ids(envelope);
+    insert(&mut headers, header::LOCATION, &deferred::location(&envelope.command_id));
+    insert(&mut headers, PREFERENCE_APPLIED, "respond-async");
+    let body = TakenCommand {
+        stream: stream.to_string(),
+        command_id: envelope.command_id.to_string(),
+        correlation_id: envelope.correlation_id.to_string(),
+    };
+    (StatusCode::ACCEPTED, headers, Json(body)).into_response()
+}
+
+/// The headers that say which command is spoken of, and which process it belongs to.
+fn ids(envelope: &Envelope) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    insert(&mut headers, IDEMPOTENCY_KEY, envelope.command_id.as_str());
+    insert(&mut headers, CORRELATION_ID, envelope.correlation_id.as_str());
+    if let Some(trace_parent) = &envelope.trace_parent {
+        insert(&mut headers, TRACE_PARENT, trace_parent.as_str());
+    }
+    headers
+}
+
+impl CommandAnswer {
+    /// What a commit says.
+    pub(crate) fn recorded(stream: &StreamId, commit: &Commit) -> Self {
+        let events = commit.events.iter().map(|event| RecordedEvent {
+            version: event.version,
+            event_type: event.body.event_type.clone(),
+            recorded_at: time_text(commit.recorded_at),
+            data: event.body.data.clone(),
+        });
+        let (events, envelope) = (events.collect(), &commit.envelope);
+        let version = commit.last_version();
+        Self { events, ..Self::nothing_to_do(stream, version, &envelope.command_id, &envelope.correlation_id) }
+    }
+
+    /// What there is to say where nothing was to be done.
+    pub(crate) fn nothing_to_do(stream: &StreamId, version: u64, command_id: &Id, correlation_id: &Id) -> Self {
+        Self {
+            stream: stream.to_string(),
+            version,
+            command_id: command_id.to_string(),
+            correlation_id: correlation_id.to_string(),
+            events: Vec::new(),
+        }
+    }
 }
 
 /// Ids are visible ASCII, so that each is a header value.

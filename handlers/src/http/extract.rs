@@ -4,8 +4,10 @@
 use super::access::Unauthorized;
 use super::caller::Caller;
 use super::params::Params;
+use super::prefer::prefers;
 use super::problem::Problem;
 use crate::audit::Reader;
+use crate::telemetry::TraceParent;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -171,6 +173,8 @@ pub(crate) struct Sender {
     pub(crate) correlation_id: Id,
     pub(crate) trace_parent: Option<Id>,
     pub(crate) expected_version: Option<u64>,
+    /// Whether an answer later will do (`Prefer: respond-async`).
+    pub(crate) prefers_async: bool,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Sender {
@@ -185,6 +189,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Sender {
             correlation_id: id(headers, "X-Correlation-Id")?.unwrap_or_else(|| key.clone()),
             trace_parent: id(headers, "traceparent").ok().flatten().filter(is_trace_parent),
             expected_version: if_match(headers)?,
+            prefers_async: prefers(headers, "respond-async"),
             key,
         })
     }
@@ -225,12 +230,9 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a h
     if values.next().is_some() { Err(Problem::invalid(name, "must be given once at most")) } else { Ok(first) }
 }
 
-/// The W3C form `00-{trace id}-{parent id}-{flags}`; another one is to be ignored, says the standard.
+/// One that is malformed is to be ignored, says the standard.
 fn is_trace_parent(id: &Id) -> bool {
-    let parts: Vec<&str> = id.as_str().split('-').collect();
-    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-    let hex = parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
-    lengths == [2, 32, 16, 2] && hex
+    TraceParent::parse(id.as_str()).is_some()
 }
 
 /// `If-Match: "3"`: the version at which the caller knows the stream.

@@ -4,23 +4,28 @@ mod access;
 mod audit;
 mod caller;
 mod commands;
+mod deferred;
 mod extract;
 mod orders;
 mod params;
-pub(crate) mod problem;
+mod prefer;
+mod problem;
 mod progress;
 mod projection_schema;
 mod projections;
 mod reads;
 mod schema;
 mod stock;
+mod watch;
 
 pub use access::{Requirement, Unauthorized, required_scope};
 pub use caller::{Caller, InvalidCaller, Scope};
+pub(crate) use problem::Problem;
 pub(crate) use schema::{AuditedEvent, FoundEvent, FoundEvents, History, StreamHead};
 
 use crate::audit::AuditTrail;
-use crate::models::{ORDER, STOCK};
+use crate::bookshop::Bookshop;
+use crate::command_queue::CommandQueue;
 use crate::operations::Operations;
 use ::projections::Projector;
 use access::Access;
@@ -29,10 +34,7 @@ use axum::Router;
 use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use domain::order::{Order, OrderEvent, OrderRefusal};
-use domain::stock::{Stock, StockEvent, StockRefusal};
-use eventstore::{CommandHandler, EventStore, Id};
-use problem::Problem;
+use eventstore::{EventStore, Id};
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::OpenApi;
@@ -43,8 +45,8 @@ use utoipa_axum::routes;
 /// What the API works on.
 #[derive(Clone)]
 pub struct Api {
-    orders: CommandHandler<Order, OrderEvent, OrderRefusal>,
-    stock: CommandHandler<Stock, StockEvent, StockRefusal>,
+    bookshop: Bookshop,
+    command_queue: Option<CommandQueue>,
     projector: Projector,
     operations: Operations,
     audit: AuditTrail,
@@ -62,11 +64,16 @@ impl Api {
     /// An API on that store, with a projector to its read models and an operator's hands. It is open to everybody: a request
     /// without `X-Actor` is the default actor's.
     pub fn new(store: EventStore, projector: Projector, operations: Operations, default_actor: Id) -> Self {
-        let orders = CommandHandler::new(store.clone(), ORDER);
-        let stock = CommandHandler::new(store.clone(), STOCK);
+        let bookshop = Bookshop::new(store.clone());
         let audit = AuditTrail::new(store, projector.clone());
         let access = Access::Open(default_actor);
-        Self { orders, stock, projector, operations, audit, access, progress: LONGEST_PROGRESS }
+        Self { bookshop, command_queue: None, projector, operations, audit, access, progress: LONGEST_PROGRESS }
+    }
+
+    /// The same, and it takes commands to be answered later (`Prefer: respond-async`), which it otherwise answers at once.
+    #[must_use]
+    pub fn with_command_queue(self, queue: CommandQueue) -> Self {
+        Self { command_queue: Some(queue), ..self }
     }
 
     /// The same for callers only: a request is its [`Caller`]'s, who must be among its extensions and have the scope that
@@ -95,6 +102,7 @@ impl Api {
     tags(
         (name = "orders", description = "Commands to orders, and orders as they are"),
         (name = "stock", description = "Commands to the stock of a book, and its levels"),
+        (name = "commands", description = "What became of commands that are answered later"),
         (name = "reports", description = "What many orders come to"),
         (name = "audit", description = "Who did what, when and why; and is it still what was written"),
         (name = "projections", description = "Read models and other consumers: how they stand, and what operators do with them"),
@@ -114,6 +122,7 @@ pub fn router(api: Api) -> Router {
         .route("/openapi.json", get(move || std::future::ready(Json(description.as_ref().clone()))))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
+        .layer(axum::middleware::from_fn(watch::watch))
         .with_state(Arc::new(api))
         .layer(from_fn_with_state(access, access::check))
 }
@@ -139,6 +148,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(stock::reserve))
         .routes(routes!(stock::release))
         .routes(routes!(stock::commit))
+        .routes(routes!(deferred::status))
         .routes(routes!(reads::stock))
         .routes(routes!(reads::bestsellers))
         .routes(routes!(audit::history))

@@ -1,12 +1,14 @@
 //! Commands to orders.
 
-use super::commands::{Addressed, Answer, handle};
+use super::commands::{self, Answer};
 use super::extract::{Body, Segment, Sender};
 use super::problem::Problem;
 use super::schema::{
-    CommandAnswer, CommandHeaders, CommandOutcome, Failures, Nothing, PlaceOrderBody, ReasonBody, TrackingCodeBody,
+    CommandAnswer, CommandHeaders, CommandOutcome, CommandTaken, Failures, Nothing, PlaceOrderBody, ReasonBody,
+    TrackingCodeBody,
 };
 use super::{Api, Shared};
+use crate::bookshop::Command;
 use axum::extract::State;
 use axum::response::Response;
 use domain::order::{self, OrderCommand, OrderDetails};
@@ -21,7 +23,7 @@ const ORDER_NAMESPACE: Uuid = Uuid::from_u128(0x9a3d_6d6c_52a1_4f0e_8f5a_2b1e_7c
 /// Places an order. The order's id follows from caller and key, so a retry is the same order.
 #[utoipa::path(post, path = "/orders", tag = "orders", request_body = PlaceOrderBody,
     params(CommandHeaders),
-    responses((status = 201, description = "Placed, now or by an earlier try", body = CommandAnswer), Failures))]
+    responses((status = 201, description = "Placed, now or by an earlier try", body = CommandAnswer), CommandTaken, Failures))]
 pub(crate) async fn place(
     State(api): Shared,
     sender: Sender,
@@ -42,7 +44,7 @@ fn order_id(actor: &Id, key: &Id) -> OrderId {
 /// Promises to deliver.
 #[utoipa::path(post, path = "/orders/{id}/confirm", tag = "orders", request_body = Nothing,
     params(("id" = Uuid, Path, description = "The order's id"), CommandHeaders),
-    responses(CommandOutcome, Failures))]
+    responses(CommandOutcome, CommandTaken, Failures))]
 pub(crate) async fn confirm(
     State(api): Shared,
     Segment(id): Segment,
@@ -55,7 +57,7 @@ pub(crate) async fn confirm(
 /// Declines to deliver.
 #[utoipa::path(post, path = "/orders/{id}/reject", tag = "orders", request_body = ReasonBody,
     params(("id" = Uuid, Path, description = "The order's id"), CommandHeaders),
-    responses(CommandOutcome, Failures))]
+    responses(CommandOutcome, CommandTaken, Failures))]
 pub(crate) async fn reject(
     State(api): Shared,
     Segment(id): Segment,
@@ -68,7 +70,7 @@ pub(crate) async fn reject(
 /// Calls the order off.
 #[utoipa::path(post, path = "/orders/{id}/cancel", tag = "orders", request_body = ReasonBody,
     params(("id" = Uuid, Path, description = "The order's id"), CommandHeaders),
-    responses(CommandOutcome, Failures))]
+    responses(CommandOutcome, CommandTaken, Failures))]
 pub(crate) async fn cancel(
     State(api): Shared,
     Segment(id): Segment,
@@ -81,7 +83,7 @@ pub(crate) async fn cancel(
 /// Tells that the parcel has left the house.
 #[utoipa::path(post, path = "/orders/{id}/ship", tag = "orders", request_body = TrackingCodeBody,
     params(("id" = Uuid, Path, description = "The order's id"), CommandHeaders),
-    responses(CommandOutcome, Failures))]
+    responses(CommandOutcome, CommandTaken, Failures))]
 pub(crate) async fn ship(
     State(api): Shared,
     Segment(id): Segment,
@@ -112,7 +114,5 @@ pub(crate) fn stream(order_id: OrderId) -> Result<StreamId, Problem> {
 }
 
 async fn send(api: &Api, sender: Sender, order_id: OrderId, command: OrderCommand) -> Result<Answer, Problem> {
-    let creates = matches!(command, OrderCommand::PlaceOrder(_));
-    let addressed = Addressed { stream: stream(order_id)?, command, creates };
-    handle(&api.orders, sender, addressed, order::decide).await
+    commands::send(api, sender, stream(order_id)?, Command::Order(command)).await
 }

@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 problem documents.
 
+mod deferred;
+
 use super::access::Unauthorized;
 use super::caller::Scope;
 use crate::audit::{AuditError, NotRecorded};
@@ -154,7 +156,7 @@ impl Problem {
     }
 
     fn contention(attempts: u32) -> Self {
-        let error_id = Uuid::now_v7().to_string();
+        let error_id = error_id();
         tracing::warn!(error_id, attempts, "a command lost to others on its stream every time");
         let detail =
             "other commands on the stream were quicker every time; send it again with the same Idempotency-Key";
@@ -164,7 +166,7 @@ impl Problem {
 
     /// Other steps on the projection were quicker every time: nothing has changed.
     fn step_contention(detail: String) -> Self {
-        let error_id = Uuid::now_v7().to_string();
+        let error_id = error_id();
         tracing::warn!(error_id, "an operator's step lost to others every time");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", "The projection is busy", detail)
             .with("error_id", error_id)
@@ -183,14 +185,22 @@ impl Problem {
     }
 
     /// What only the operators can mend.
-    fn internal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+    pub(crate) fn internal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+        Self::for_operators().logged(error)
+    }
+
+    /// A defect, which has been reported.
+    pub(crate) fn panicked(error_id: String) -> Self {
+        Self::for_operators().with("error_id", error_id)
+    }
+
+    fn for_operators() -> Self {
         let detail = "something here needs the operators; tell them the error_id";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "The request could not be answered", detail)
-            .logged(error)
     }
 
     fn logged(self, error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
-        let error_id = Uuid::now_v7().to_string();
+        let error_id = error_id();
         let error: &dyn std::error::Error = error;
         tracing::error!(error_id, error, problem = self.kind, "a request failed");
         self.with("error_id", error_id)
@@ -200,6 +210,11 @@ impl Problem {
         let passes = self.status == StatusCode::SERVICE_UNAVAILABLE || self.status == StatusCode::TOO_MANY_REQUESTS;
         passes.then(|| HeaderValue::from(RETRY_AFTER_S))
     }
+}
+
+/// The id under which an occurrence is logged, and reported.
+fn error_id() -> String {
+    Uuid::now_v7().simple().to_string()
 }
 
 impl IntoResponse for Problem {

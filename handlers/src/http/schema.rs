@@ -104,6 +104,9 @@ pub(crate) struct CommandHeaders {
     /// The business process that the command belongs to; the command's id if nothing is said.
     #[param(rename = "X-Correlation-Id", pattern = "^[!-~]{1,128}$")]
     correlation_id: Option<String>,
+    /// `respond-async`: the answer may come later (RFC 7240). Other preferences are passed over.
+    #[param(rename = "Prefer", example = "respond-async")]
+    preferences: Option<String>,
 }
 
 /// A command was handled.
@@ -113,6 +116,15 @@ pub(crate) enum CommandOutcome {
     /// Done, now or by an earlier try.
     #[response(status = 200)]
     Done(CommandAnswer),
+}
+
+/// A command was taken, to be answered later.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) enum CommandTaken {
+    /// Taken, because `Prefer: respond-async` was asked for (`Preference-Applied` says so): what becomes of it stands at `Location`.
+    #[response(status = 202)]
+    Taken(TakenCommand),
 }
 
 /// Nothing was done, or not known to be.
@@ -141,6 +153,34 @@ pub(crate) struct CommandAnswer {
     pub(crate) correlation_id: String,
     /// What happened; nothing when there was nothing to do.
     pub(crate) events: Vec<RecordedEvent>,
+}
+
+/// A command that is answered later.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TakenCommand {
+    /// The stream that it addresses.
+    #[schema(example = "order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e")]
+    pub(crate) stream: String,
+    /// The command's id: its Idempotency-Key.
+    pub(crate) command_id: String,
+    /// The business process that it belongs to.
+    pub(crate) correlation_id: String,
+}
+
+/// What became of a command that is answered later.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CommandStatus {
+    /// The command's id: its Idempotency-Key.
+    pub(crate) command_id: String,
+    /// `pending`: it waits, or is being handled. `done`: see `result`. `refused`: the request's own problem, which is final until
+    /// it is sent again. `failed`: given up for a problem that may pass; send it again, or tell the operators.
+    #[schema(pattern = "^(pending|done|refused|failed)$")]
+    pub(crate) status: &'static str,
+    /// What it would have been answered at once, where it is done.
+    pub(crate) result: Option<CommandAnswer>,
+    /// The problem that it would have been answered at once, where it is refused or failed.
+    #[schema(value_type = Option<Problem>)]
+    pub(crate) problem: Option<Box<RawValue>>,
 }
 
 /// An event as a command's answer shows it.

@@ -1,10 +1,11 @@
 //! Commands to the stock of a book.
 
-use super::commands::{Addressed, Answer, handle};
+use super::commands::{self, Answer};
 use super::extract::{Body, Segment, Sender};
 use super::problem::Problem;
-use super::schema::{CommandHeaders, CommandOutcome, Failures, QuantityBody, ReservationBody};
+use super::schema::{CommandHeaders, CommandOutcome, CommandTaken, Failures, QuantityBody, ReservationBody};
 use super::{Api, Shared};
+use crate::bookshop::Command;
 use axum::extract::State;
 use domain::stock::{self, StockCommand};
 use domain::{Isbn, OrderId, StockQuantity};
@@ -14,7 +15,7 @@ use serde::Deserialize;
 /// Takes copies into the house.
 #[utoipa::path(post, path = "/stock/{isbn}/receive", tag = "stock", request_body = QuantityBody,
     params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), CommandHeaders),
-    responses(CommandOutcome, Failures))]
+    responses(CommandOutcome, CommandTaken, Failures))]
 pub(crate) async fn receive(
     State(api): Shared,
     Segment(isbn): Segment,
@@ -27,7 +28,7 @@ pub(crate) async fn receive(
 /// Sets copies aside for an order.
 #[utoipa::path(post, path = "/stock/{isbn}/reserve", tag = "stock", request_body = ReservationBody,
     params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), CommandHeaders),
-    responses(CommandOutcome, Failures))]
+    responses(CommandOutcome, CommandTaken, Failures))]
 pub(crate) async fn reserve(
     State(api): Shared,
     Segment(isbn): Segment,
@@ -40,7 +41,7 @@ pub(crate) async fn reserve(
 /// Makes the copies of an order free again.
 #[utoipa::path(post, path = "/stock/{isbn}/release", tag = "stock", request_body = ReservationBody,
     params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), CommandHeaders),
-    responses(CommandOutcome, Failures))]
+    responses(CommandOutcome, CommandTaken, Failures))]
 pub(crate) async fn release(
     State(api): Shared,
     Segment(isbn): Segment,
@@ -53,7 +54,7 @@ pub(crate) async fn release(
 /// Tells that the copies of an order have left the house.
 #[utoipa::path(post, path = "/stock/{isbn}/commit", tag = "stock", request_body = ReservationBody,
     params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), CommandHeaders),
-    responses(CommandOutcome, Failures))]
+    responses(CommandOutcome, CommandTaken, Failures))]
 pub(crate) async fn commit(
     State(api): Shared,
     Segment(isbn): Segment,
@@ -85,6 +86,5 @@ pub(crate) fn stream(isbn: &Isbn) -> Result<StreamId, Problem> {
 }
 
 async fn send(api: &Api, sender: Sender, isbn: &str, command: StockCommand) -> Result<Answer, Problem> {
-    let addressed = Addressed { stream: stream(&parse_isbn(isbn)?)?, command, creates: false };
-    handle(&api.stock, sender, addressed, stock::decide).await
+    commands::send(api, sender, stream(&parse_isbn(isbn)?)?, Command::Stock(command)).await
 }

@@ -1,10 +1,11 @@
 //! Functions that a queue or a stream wakes.
 
 use super::{Failure, Start};
+use crate::telemetry::CallFailed;
 use aws_lambda_events::event::dynamodb::Event;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::streams::DynamoDbEventResponse;
-use lambda_runtime::{LambdaEvent, Runtime, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -47,13 +48,23 @@ impl Start {
         A: Serialize,
         F: Future<Output = A>,
     {
-        let handle = &handle;
+        let (handle, watch) = (&handle, &self.watch);
         let answer = |event: LambdaEvent<Box<RawValue>>| async move {
-            let event = read(trigger, &event.payload)?;
-            Ok::<A, Failure>(handle(event).await)
+            let call = async { Ok::<A, Failure>(Box::pin(handle(read(trigger, &event.payload)?)).await) };
+            watch.invoke_as(&event.context.request_id, call).await.map_err(diagnostic)
         };
-        Runtime::new(service_fn(answer)).run().await
+        // Boxed, because futures nest deeper here than the compiler is ready to look through.
+        Box::pin(Runtime::new(service_fn(answer)).run()).await
     }
+}
+
+/// What Lambda notes of a call that failed.
+fn diagnostic(failed: CallFailed) -> Diagnostic {
+    let (error_type, error_message) = match failed {
+        CallFailed::Error(error) => ("CallFailed", error.to_string()),
+        CallFailed::Panicked(panicked) => ("Panicked", panicked.to_string()),
+    };
+    Diagnostic { error_type: error_type.to_owned(), error_message }
 }
 
 fn read<E: DeserializeOwned>(trigger: &'static str, payload: &RawValue) -> Result<E, UnknownEvent> {

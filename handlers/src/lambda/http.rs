@@ -1,8 +1,7 @@
 //! Requests of an API gateway (HTTP API, payload format 2.0) to the router of the laptop, and its answers back.
 
 use super::{Failure, Start};
-use crate::http::problem::Problem;
-use crate::http::{Caller, InvalidCaller, Unauthorized};
+use crate::http::{Caller, InvalidCaller, Problem, Unauthorized};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body as Payload;
 use axum::Router;

@@ -10,10 +10,13 @@ mod events;
 mod http;
 mod settings;
 
-pub use settings::{BadSettings, Component, Settings};
+pub use crate::telemetry::Component;
+pub use settings::{BadSettings, Settings};
 
 use crate::aws;
+use crate::http::Api;
 use crate::system::System;
+use crate::telemetry::{self, Place, StartError, Telemetry, Watch};
 use projections::{Projection, Projector};
 use std::process::ExitCode;
 
@@ -25,45 +28,51 @@ pub struct Start {
     pub system: System,
     /// What its environment says.
     pub settings: Settings,
+    watch: Watch,
 }
 
-/// Runs a function until Lambda ends it. What keeps it from starting is logged with its causes, and ends it with 1: Lambda then
-/// tries it again with the next event, which stays where it was.
+/// Runs a function until Lambda ends it. What keeps it from starting is reported with its causes, and ends it with 1: Lambda
+/// then starts it again for the next event, which stays where it was meanwhile.
 pub fn run<F: Future<Output = Result<(), Failure>>>(component: Component, serve: impl FnOnce(Start) -> F) -> ExitCode {
+    let telemetry = telemetry::start(component, Place::Lambda);
     // One event at a time is in a function, so one thread is enough; the store needs no other.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(async { serve(start(component).await?).await }),
+        Ok(runtime) => runtime.block_on(async { serve(start(component, &telemetry).await?).await }),
         Err(error) => Err(error.into()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let error: &(dyn std::error::Error + 'static) = &*error;
+            let error: &(dyn std::error::Error + Send + Sync) = &*error;
             tracing::error!(error, component = component.name(), "the function cannot run");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn start(component: Component) -> Result<Start, Failure> {
-    let settings = Settings::from_environment(component)?;
+async fn start(component: Component, telemetry: &Result<Telemetry, StartError>) -> Result<Start, Failure> {
+    let (settings, watch) = match (Settings::from_environment(component), telemetry) {
+        (Ok(settings), Ok(telemetry)) => (settings, telemetry.watch().clone()),
+        (Ok(_), Err(wrong)) => return Err(BadSettings::none(component).and(wrong).into()),
+        (Err(bad), Err(wrong)) => return Err(bad.and(wrong).into()),
+        (Err(bad), Ok(_)) => return Err(bad.into()),
+    };
     let config = aws::environment().load().await;
-    let system =
-        System::new(aws_sdk_dynamodb::Client::new(&config), aws_sdk_sqs::Client::new(&config), settings.names.clone());
-    Ok(Start { system, settings })
+    let (dynamodb, sqs) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sqs::Client::new(&config));
+    let system = System::new(dynamodb, sqs, settings.names.clone());
+    Ok(Start { system, settings, watch })
 }
 
 impl Start {
     /// The API of the system, for callers whose tokens the gateway has checked.
     ///
     /// # Errors
-    /// None today.
-    pub fn router(&self, projector: Projector) -> Result<axum::Router, Failure> {
-        let operations = self.system.operations(projector.clone());
-        let api =
-            crate::http::Api::new(self.system.event_store(), projector, operations, eventstore::Id::new("lambda")?);
-        Ok(crate::http::router(api.for_callers().buffered()))
+    /// None that has been met: the name that stands for everybody is a valid id.
+    pub fn api(&self, projector: Projector) -> Result<Api, Failure> {
+        let (store, operations) = (self.system.event_store(), self.system.operations(projector.clone()));
+        let api = Api::new(store, projector, operations, eventstore::Id::new("nobody")?);
+        Ok(api.for_callers().buffered())
     }
 
     /// Reads something of the event table, so that the first call finds a connection, and a wrong table or region is told at

@@ -2,41 +2,8 @@
 
 use crate::names::Names;
 use crate::operations::consumer;
+use crate::telemetry::Component;
 use projections::Projection;
-
-/// Which function a program is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Component {
-    /// Commands over HTTP.
-    CommandApi,
-    /// Reads, audit and operation over HTTP.
-    QueryApi,
-    /// From the stream to the queues.
-    FanOut,
-    /// One projection's queue.
-    Projector,
-    /// Fulfilment's queue.
-    ProcessManager,
-    /// The queue of commands.
-    CommandWorker,
-    /// The queue of jobs.
-    RebuildWorker,
-}
-
-impl Component {
-    /// Its name in logs, metrics and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::CommandApi => "command-api",
-            Self::QueryApi => "query-api",
-            Self::FanOut => "fan-out",
-            Self::Projector => "projector",
-            Self::ProcessManager => "process-manager",
-            Self::CommandWorker => "command-worker",
-            Self::RebuildWorker => "rebuild-worker",
-        }
-    }
-}
 
 /// What a function is told.
 #[derive(Debug, Clone)]
@@ -55,6 +22,21 @@ pub struct Settings {
 pub struct BadSettings {
     component: &'static str,
     wrong: Vec<String>,
+}
+
+impl BadSettings {
+    /// The same, with what else is wrong.
+    #[must_use]
+    pub fn and(mut self, wrong: impl std::error::Error) -> Self {
+        let rule = wrong.source().map(|rule| format!(" {rule}")).unwrap_or_default();
+        self.wrong.push(format!("{wrong}{rule}"));
+        self
+    }
+
+    /// Nothing so far.
+    pub(super) fn none(component: Component) -> Self {
+        Self { component: component.name(), wrong: Vec::new() }
+    }
 }
 
 /// Set by Lambda itself; a program that is started by hand lacks them.
@@ -123,7 +105,8 @@ fn projection_names() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Component, OF_LAMBDA, Settings};
+    use super::{OF_LAMBDA, Settings};
+    use crate::telemetry::Component;
 
     fn read(component: Component, more: &[(&str, &str)]) -> Result<Settings, String> {
         let more = |name: &str| more.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());

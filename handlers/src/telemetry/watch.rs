@@ -8,6 +8,7 @@ use sentry::{Hub, SentryFutureExt};
 use std::error::Error;
 use std::sync::Arc;
 use tracing::Instrument;
+use uuid::Uuid;
 
 /// Put around each call of a component's handler. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,7 +45,18 @@ impl Watch {
     ///
     /// # Errors
     /// [`CallFailed`]: the handler's error, or that it panicked.
-    pub async fn invoke<T, E>(
+    pub async fn invoke<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, CallFailed>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.invoke_as(&Uuid::now_v7().to_string(), work).await
+    }
+
+    /// The same for a call that has an id already: Lambda's request id.
+    ///
+    /// # Errors
+    /// [`CallFailed`], as [`Watch::invoke`].
+    pub async fn invoke_as<T, E>(
         &self,
         request_id: &str,
         work: impl Future<Output = Result<T, E>>,

@@ -6,6 +6,7 @@ use eventstore::{Envelope, StreamId};
 use sentry::protocol::User;
 use sentry::{Hub, SentryFutureExt, TracePropagationContext, TransactionContext};
 use std::sync::Arc;
+use std::time::SystemTime;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
 
@@ -23,6 +24,8 @@ pub struct Work<'a> {
     pub kind: &'static str,
     /// Where it comes from; none where nobody tells.
     pub trace: Option<TraceParent>,
+    /// When it began: a message is told of behind the batch that it came with.
+    pub begun: SystemTime,
 }
 
 impl Work<'_> {
@@ -43,7 +46,7 @@ impl Work<'_> {
             return work.await;
         }
         let hub = Arc::new(Hub::new_from_top(Hub::current()));
-        let transaction = hub.start_transaction(self.transaction());
+        let transaction = hub.start_transaction_with_timestamp(self.transaction(), self.begun);
         hub.configure_scope(|scope| scope.set_span(Some(transaction.clone().into())));
         let ended = work.bind_hub(hub).await;
         transaction.finish();
@@ -87,4 +90,10 @@ pub fn about(stream: &StreamId, version: Option<u64>, envelope: &Envelope) {
         scope.set_tag("actor", actor);
         scope.set_user(Some(User { id: Some(actor.to_string()), ..User::default() }));
     });
+}
+
+/// How long ago that was, in milliseconds.
+pub(crate) fn since_ms(time: SystemTime) -> u32 {
+    let since = SystemTime::now().duration_since(time).unwrap_or_default();
+    u32::try_from(since.as_millis()).unwrap_or(u32::MAX)
 }

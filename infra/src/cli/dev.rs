@@ -1,5 +1,6 @@
 //! `ledgerfold dev`: the whole system on this machine.
 
+use super::access::{Access, Entrance};
 use super::failure::{Exit, Failure};
 use super::projection::worker;
 use super::table;
@@ -9,18 +10,22 @@ use crate::local::queue_mapping::QueueMapping;
 use crate::local::stack::Stack;
 use crate::local::stream_mapping::StreamMapping;
 use crate::resources::{self, Resources};
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::serve::ListenerExt;
 use eventstore::Id;
-use handlers::http::{Api, router};
+use handlers::http::Api;
+use handlers::telemetry::{Component, Watch};
 use handlers::{
-    FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route, consumer, consumers,
+    CommandQueue, FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route, consumer,
+    consumers,
 };
 use projections::{ALL, Kind, Projector};
 use std::convert::Infallible;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -41,12 +46,14 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Run the whole system on this machine until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --without-fulfilment\n  ledgerfold dev --break orders=OrderCancelled"
+    after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --without-fulfilment\n  ledgerfold dev --auth tokens/jwks.json --issuer ledgerfold-tokens --audience ledgerfold\n  ledgerfold dev --break orders=OrderCancelled"
 )]
 pub(super) struct Dev {
-    /// The port to listen on, on 127.0.0.1 only; 0 picks a free one.
+    /// The port to listen on; 0 picks a free one.
     #[arg(long, default_value_t = 8080, env = "LEDGERFOLD_PORT")]
     port: u16,
+    #[command(flatten)]
+    access: Access,
     /// The folder that keeps everything.
     #[arg(long, value_name = "DIR", default_value = ".ledgerfold", env = "LEDGERFOLD_DATA")]
     data: PathBuf,
@@ -98,7 +105,7 @@ struct DevAlone {
 
 impl Dev {
     pub(super) async fn run(self) -> Result<Exit, Failure> {
-        let listener = self.listen().await?;
+        let entrance = self.access.open(self.port).await?;
         let data = if self.fresh { DataDir::open_fresh(&self.data) } else { DataDir::open(&self.data) };
         let data = data.map_err(|error| Failure::from_error(&error))?;
         let stack = Stack::start(data).await.map_err(|error| Failure::from_error(&error))?;
@@ -115,13 +122,15 @@ impl Dev {
             system.start_fulfilment(&resources, &mut mappings);
         }
         system.start_jobs(&operations, &resources, &mut mappings).await?;
+        system.start_command_worker(&resources, &mut mappings);
         let api = api(&stack.clients, &names, projector.clone(), operations)?;
-        let address = listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
+        let api = api.with_command_queue(command_queue(&stack.clients, &names).await?);
+        let address = entrance.listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
         let ended = ended()?;
-        greet(&format!("http://{address}"), &self.data, &stack)?;
+        self.greet(&format!("http://{address}"), &stack)?;
         self.warn_of_defect()?;
         let served = tokio::select! {
-            served = serve(listener, api, ended) => served,
+            served = serve(entrance, api, ended) => served,
             failure = unexpected_end(&mut mappings) => Err(failure),
         };
         stop.cancel();
@@ -146,18 +155,28 @@ impl Dev {
         ))
     }
 
-    async fn listen(&self) -> Result<TcpListener, Failure> {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.map_err(|error| {
-            let what =
-                format!("port {} of 127.0.0.1 cannot be had; choose another with --port, or --port 0", self.port);
-            Failure::new(what, error)
-        })
+    fn greet(&self, url: &str, stack: &Stack) -> Result<(), Failure> {
+        let (dynamodb, sqs) = (stack.dynamodb.endpoint(), stack.sqs.endpoint());
+        let (data, callers, token) = (self.data.display(), self.access.greeting(), self.access.header());
+        table::line(&format!("ledgerfold is ready at {url}"))?;
+        table::line(&format!(
+            r#"  data     {data}, kept until you run `ledgerfold dev --fresh`
+{callers}
+  try      curl -i {url}/orders{token} -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-order' -d '{{"customer_id":"c-17","currency":"EUR","lines":[{{"isbn":"9780306406157","quantity":2,"unit_price_minor":1999}}]}}'
+  API      {url}/openapi.json
+  operate  export AWS_ENDPOINT_URL_DYNAMODB={dynamodb} AWS_ENDPOINT_URL_SQS={sqs} AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+  stop     Ctrl-C"#
+        ))
     }
 }
 
 fn api(clients: &Clients, names: &Names, projector: Projector, operations: Operations) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
     Ok(Api::new(clients.system(names).event_store(), projector, operations, actor))
+}
+
+async fn command_queue(clients: &Clients, names: &Names) -> Result<CommandQueue, Failure> {
+    clients.system(names).command_queue().await.map_err(|error| Failure::from_error(&error))
 }
 
 /// Starts what Lambda would do for the table's stream: its records to fan-out.
@@ -167,9 +186,10 @@ async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &Cancellation
     let fan_out = FanOut::new(stack.clients.sqs.clone(), resources.routes.clone());
     let mut mapping = StreamMapping::new(stream_arn, stack.data.checkpoint_file("fan-out"));
     mapping.batch_size = STREAM_BATCH;
+    let watch = Watch::within_program(Component::FanOut);
     let handler = move |event| {
-        let fan_out = fan_out.clone();
-        async move { Ok::<_, Infallible>(fan_out.handle(event).await) }
+        let (fan_out, watch) = (fan_out.clone(), watch.clone());
+        async move { watch.invoke(async { Ok::<_, Infallible>(fan_out.handle(event).await) }).await }
     };
     let mapping = mapping.woken_by(stack.dynamodb.changes());
     mappings.spawn(mapping.run(stack.clients.streams.clone(), handler, stop.clone()));
@@ -193,9 +213,10 @@ impl System<'_> {
                 continue;
             };
             let projector = ProjectorHandler::new(projection, self.projector.clone()).with_pulse();
+            let watch = Watch::within_program(Component::Projector);
             let handler = move |event| {
-                let projector = projector.clone();
-                async move { Ok::<_, Infallible>(projector.handle(event).await) }
+                let (projector, watch) = (projector.clone(), watch.clone());
+                async move { watch.invoke(async { Ok::<_, Infallible>(projector.handle(event).await) }).await }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
@@ -212,12 +233,24 @@ impl System<'_> {
         .with_pulse();
         for Route { queue_url, .. } in resources.routes.iter().filter(|route| route.consumer == FULFILMENT.consumer()) {
             let fulfilment = fulfilment.clone();
+            let watch = Watch::within_program(Component::ProcessManager);
             let handler = move |event| {
-                let fulfilment = fulfilment.clone();
-                async move { Ok::<_, Infallible>(fulfilment.handle(event).await) }
+                let (fulfilment, watch) = (fulfilment.clone(), watch.clone());
+                async move { watch.invoke(async { Ok::<_, Infallible>(fulfilment.handle(event).await) }).await }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
+    }
+
+    /// The same for commands that are answered later.
+    fn start_command_worker(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
+        let worker = self.stack.clients.system(self.names).command_worker();
+        let handler = move |event| {
+            let worker = worker.clone();
+            async move { Ok::<_, Infallible>(worker.handle(event).await) }
+        };
+        let mapping = mapping(&resources.command_queue_url);
+        mappings.spawn(mapping.run(self.stack.clients.sqs.clone(), handler, self.stop.clone()));
     }
 
     /// The same for jobs; and calls for those that an earlier life left undone.
@@ -253,13 +286,15 @@ async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {
 }
 
 /// Serves until it is asked to end, then answers what was asked.
-async fn serve(listener: TcpListener, api: Api, ended: impl Future<Output = ()>) -> Result<(), Failure> {
-    let listener = listener.tap_io(|connection| {
+async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) -> Result<(), Failure> {
+    let router = entrance.router(api);
+    let listener = entrance.listener.tap_io(|connection| {
         // Without it the end of an answer may wait 40 ms for an acknowledgement of its beginning.
         let _ = connection.set_nodelay(true);
     });
     let stop = CancellationToken::new();
-    let serving = axum::serve(listener, router(api)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let router = router.layer(axum::middleware::from_fn(watched));
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     let asked_to_end = async {
         ended.await;
         stop.cancel();
@@ -269,6 +304,15 @@ async fn serve(listener: TcpListener, api: Api, ended: impl Future<Output = ()>)
         served = serving.into_future() => served.map_err(|error| Failure::new("the API stopped serving", error)),
         () = asked_to_end => Ok(()),
     }
+}
+
+/// Each request as a call of the component that would have it on AWS.
+async fn watched(request: Request, next: Next) -> Result<Response, StatusCode> {
+    let component = if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
+    let watch = Watch::within_program(component);
+    let answer = watch.invoke(async { Ok::<_, Infallible>(next.run(request).await) });
+    // A panic is an answer already: what fails here is none of the request's.
+    answer.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Ctrl-C, or the system's request to end. Both are listened for from this call on, so that whoever reads that the
@@ -298,18 +342,4 @@ async fn finish(mut mappings: JoinSet<()>) {
             tracing::error!(%error, "an event source mapping did not end as it should");
         }
     }
-}
-
-fn greet(url: &str, data: &std::path::Path, stack: &Stack) -> Result<(), Failure> {
-    let (dynamodb, sqs) = (stack.dynamodb.endpoint(), stack.sqs.endpoint());
-    table::line(&format!("ledgerfold is ready at {url}"))?;
-    table::line(&format!(
-        r#"  data     {}, kept until you run `ledgerfold dev --fresh`
-  actor    every request is dev's; the header X-Actor names another
-  try      curl -i {url}/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-order' -d '{{"customer_id":"c-17","currency":"EUR","lines":[{{"isbn":"9780306406157","quantity":2,"unit_price_minor":1999}}]}}'
-  API      {url}/openapi.json
-  operate  export AWS_ENDPOINT_URL_DYNAMODB={dynamodb} AWS_ENDPOINT_URL_SQS={sqs} AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
-  stop     Ctrl-C"#,
-        data.display()
-    ))
 }

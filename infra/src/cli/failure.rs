@@ -1,6 +1,8 @@
 //! How the program ends.
 
+use clap::error::ErrorKind;
 use std::error::Error;
+use std::fmt::Display;
 use std::process::ExitCode;
 
 /// An answer, as an exit status.
@@ -48,6 +50,11 @@ impl Failure {
         }
         ExitCode::from(3)
     }
+}
+
+/// Ends the program: options that do not fit together are told as every wrong use is. Nothing is open yet.
+pub(super) fn wrong_use<T>(rule: impl Display) -> T {
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{rule}\n")).exit()
 }
 
 /// An error and its causes in one line, each said once.

@@ -1,5 +1,6 @@
 //! The program `ledgerfold`: what it takes, and how it ends.
 
+mod access;
 mod audit;
 mod bench;
 mod dev;
@@ -8,13 +9,14 @@ mod projection;
 mod table;
 mod tables;
 mod target;
+mod tokens;
 
 use clap::{Parser, Subcommand};
 use failure::{Exit, Failure};
 use handlers::Names;
+use handlers::telemetry::{self, Component, Place};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// An event-sourced bookshop on DynamoDB, SQS and Lambda: runs on a laptop, operates there and on AWS.
 #[derive(Debug, Parser)]
@@ -24,14 +26,11 @@ struct Cli {
     command: Option<Command>,
 }
 
-/// What is logged when RUST_LOG says nothing. The engine warns of what our own tables do on purpose, and the SDK of every
-/// place where it found no credentials; what comes of it is told in the program's last line.
-const QUIET: &str = "warn,dynoxide=error,aws_config=error";
-
 const EXAMPLES: &str = "\
 Examples:
   ledgerfold                                     the whole system, at http://127.0.0.1:8080
   ledgerfold dev --port 0 --data /var/lib/shop   on a free port, with its data elsewhere
+  ledgerfold tokens create                       a key for tokens, and how to ask for them
   ledgerfold audit history order-6f0f…           what happened to an order
   ledgerfold audit verify --all --data .ledgerfold
                                                  is everything still what was written?
@@ -57,6 +56,9 @@ enum Command {
     /// See how read models stand; rebuild, switch, resume and redrive them.
     #[command(subcommand)]
     Projection(projection::Command),
+    /// Make keys and tokens to try `dev --auth` with.
+    #[command(subcommand)]
+    Tokens(tokens::Tokens),
     /// Measure what the event store's operations cost, and how fast they are.
     Bench(bench::Bench),
 }
@@ -87,12 +89,14 @@ fn endpoint(text: &str) -> Result<String, String> {
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
-    // A log that cannot be written (its reader has gone) must not panic, which is what its own complaint would do.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
-    log.init();
+    let telemetry = telemetry::start(Component::Program, Place::Program);
     // Wrong use ends here with exit 2, help and version with 0.
     let cli = Cli::parse();
+    // What is still to be reported is sent when this is dropped, at the end.
+    let _telemetry = match telemetry {
+        Ok(telemetry) => telemetry,
+        Err(error) => return Failure::from_error(&error).report(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(run(cli.command.unwrap_or_else(|| Command::Dev(dev::Dev::default())))),
@@ -110,6 +114,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Tables(tables) => tables.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Projection(command) => command.run().await,
+        Command::Tokens(tokens) => tokens.run(),
         Command::Bench(bench) => bench.run().await,
     }
 }

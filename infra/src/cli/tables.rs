@@ -37,21 +37,25 @@ impl Tables {
 }
 
 fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
-    let Resources { events, read_models, audit_index, routes, rebuild_queue_url } = resources;
+    let Resources { events, read_models, audit_index, commands, routes, rebuild_queue_url, command_queue_url } =
+        resources;
     if as_json {
         let queues: Vec<_> = routes.iter().map(queue_json).collect();
         return table::json(&json!({
             "events": events,
             "read_models": read_models,
             "audit_index": audit_index,
+            "commands": commands,
             "queues": queues,
             "rebuild_queue": rebuild_queue_url,
+            "command_queue": command_queue_url,
         }));
     }
     let mut rows = vec![
         ["table".to_owned(), "events".to_owned(), events.clone()],
         ["table".to_owned(), "read models".to_owned(), read_models.clone()],
         ["table".to_owned(), "audit index".to_owned(), audit_index.clone()],
+        ["table".to_owned(), "commands answered later".to_owned(), commands.clone()],
     ];
     rows.extend(routes.iter().map(|route| {
         let name = route.consumer.name;
@@ -59,6 +63,7 @@ fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
         ["queue".to_owned(), reader, route.queue_url.clone()]
     }));
     rows.push(["queue".to_owned(), "jobs of projections".to_owned(), rebuild_queue_url.clone()]);
+    rows.push(["queue".to_owned(), "commands answered later".to_owned(), command_queue_url.clone()]);
     table::rows(["KIND", "FOR", "WHERE"], &rows)
 }
 

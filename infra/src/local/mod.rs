@@ -1,8 +1,9 @@
-//! The parts of AWS that a laptop does not have: an embedded DynamoDB, and the event source mappings that carry stream
-//! records and queue messages to handlers as Lambda does.
+//! The parts of AWS that a laptop does not have: an embedded DynamoDB, the event source mappings that carry stream
+//! records and queue messages to handlers as Lambda does, and the gateway's check of tokens.
 //!
 //! | module | what it stands for |
 //! |---|---|
+//! | [`authorizer`] | the JWT authorizer of the API gateway |
 //! | [`data_dir`] | the folder that holds everything, owned by one process at a time |
 //! | [`dynamodb`] | DynamoDB and its streams, over HTTP on loopback |
 //! | [`sqs`] | SQS, over HTTP on loopback |
@@ -11,6 +12,7 @@
 //! | [`stream_mapping`] | Lambda's event source mapping of a stream |
 //! | [`queue_mapping`] | Lambda's event source mapping of a queue |
 
+pub mod authorizer;
 pub mod data_dir;
 pub mod dynamodb;
 pub mod queue_mapping;
@@ -21,6 +23,7 @@ pub mod stream_trim;
 
 mod checkpoint;
 mod invocation;
+mod key_set;
 mod outage;
 mod queue_answers;
 mod queue_event;

@@ -12,6 +12,8 @@
 //! | [`audit_states`] | a stream as it was, and what changed |
 //! | [`audit_export`] | events as files |
 //! | [`audit_access`] | is whoever reads it recorded? |
+//! | [`auth`], [`tokens`] | who is let in, to what, and as whom it is recorded; which tokens are believed |
+//! | [`issuer`] | an issuer of tokens |
 //! | [`projections`] | what operators see and do, and a job's progress as it happens |
 //! | [`seed`] | long streams at once |
 //! | [`description`] | is the OpenAPI document true? |
@@ -23,17 +25,20 @@ mod audit_export;
 mod audit_search;
 mod audit_states;
 mod audit_trace;
+mod auth;
 mod bad_bodies;
 mod bad_requests;
 mod bestsellers;
 mod description;
 mod idempotency;
+pub(crate) mod issuer;
 mod lists;
 mod orders;
 mod preconditions;
 mod projections;
 pub(crate) mod seed;
 mod stock;
+mod tokens;
 
 use crate::program::Dev;
 use reqwest::header::HeaderMap;

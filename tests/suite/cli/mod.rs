@@ -10,6 +10,7 @@
 //! | [`audit_export`] | files that are whole, or not there |
 //! | [`bench_projections`] | the same of what read models cost |
 //! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
+//! | [`tokens`] | `tokens`, and who `dev` lets in |
 //! | [`projection`] | `projection`: steps and refusals, jobs and their workers, what stands still, redrive |
 #![cfg(test)]
 
@@ -21,6 +22,7 @@ mod operate;
 mod projection;
 mod start;
 mod stop;
+mod tokens;
 mod wording;
 
 use crate::program::{Dev, ledgerfold};

@@ -17,7 +17,12 @@ async fn every_command_explains_itself_with_an_example() {
                 "2 wrong use, 3 a failure",
             ],
         ),
-        (vec!["dev", "--help"], vec!["--port", "8080", "--data", ".ledgerfold", "--fresh"]),
+        (
+            vec!["dev", "--help"],
+            vec!["--port", "8080", "--data", ".ledgerfold", "--fresh", "--auth", "--issuer", "--listen"],
+        ),
+        (vec!["tokens", "create", "--help"], vec!["--dir", "jwks.json"]),
+        (vec!["tokens", "sign", "--help"], vec!["--subject", "--scope", "--minutes", "operate: Operate projections"]),
         (vec!["tables", "create", "--help"], vec!["--endpoint", "--data", "--prefix", "--json"]),
         (vec!["audit", "history", "--help"], vec!["--from", "--limit", "--json", "--data"]),
         (
@@ -59,7 +64,7 @@ async fn every_command_explains_itself_with_an_example() {
             assert!(flat.contains(word), "no {word:?} in {help}");
         }
     }
-    for group in ["tables", "audit", "projection"] {
+    for group in ["tables", "audit", "projection", "tokens"] {
         let help = run([group, "--help"]).await.done();
         assert!(help.contains("Commands:"), "{help}");
     }

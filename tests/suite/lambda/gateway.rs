@@ -10,6 +10,13 @@ pub(super) struct Caller<'a> {
     pub(super) scope: &'a str,
 }
 
+/// A request's body, as the gateway gives it.
+pub(super) enum Body {
+    None,
+    Text(String),
+    Base64(String),
+}
+
 /// What the gateway passes on.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -26,15 +33,15 @@ impl Answer {
 
 impl Caller<'_> {
     pub(super) async fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, json!({}), None).await
+        self.send("GET", path, json!({}), Body::None).await
     }
 
     pub(super) async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
         let headers = json!({"content-type": "application/json", "idempotency-key": key});
-        self.send("POST", path, headers, Some(body.to_string())).await
+        self.send("POST", path, headers, Body::Text(body.to_string())).await
     }
 
-    pub(super) async fn send(&self, method: &str, path: &str, headers: Value, body: Option<String>) -> Answer {
+    pub(super) async fn send(&self, method: &str, path: &str, headers: Value, body: Body) -> Answer {
         let claims = json!({"sub": self.subject, "iss": "https://issuer", "exp": "4102444800", "scope": self.scope});
         let authorizer = json!({"jwt": {"claims": claims, "scopes": [self.scope]}});
         send(self.function, method, path, headers, body, Some(authorizer)).await
@@ -47,7 +54,7 @@ pub(super) async fn send(
     method: &str,
     path_and_query: &str,
     headers: Value,
-    body: Option<String>,
+    body: Body,
     authorizer: Option<Value>,
 ) -> Answer {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
@@ -60,8 +67,13 @@ pub(super) async fn send(
             "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "a test"},
         },
     });
-    if let Some(body) = body {
-        event["body"] = json!(body);
+    match body {
+        Body::None => {}
+        Body::Text(text) => event["body"] = json!(text),
+        Body::Base64(text) => {
+            event["body"] = json!(text);
+            event["isBase64Encoded"] = json!(true);
+        }
     }
     if let Some(authorizer) = authorizer {
         event["requestContext"]["authorizer"] = authorizer;

@@ -1,8 +1,11 @@
 //! Requests that come through an API gateway.
 
-use super::gateway::{Caller, send};
+use super::gateway::{Body, Caller, send};
 use super::{COMMAND_API, QUERY_API, function};
+use crate::api::seed;
 use crate::idle::Idle;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 fn order() -> serde_json::Value {
@@ -32,7 +35,7 @@ async fn nobody_comes_in_without_a_token_or_its_scope() {
     let system = Idle::start().await;
     let (commands, queries) = (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
     let headers = json!({"content-type": "application/json", "x-actor": "anna"});
-    let unknown = send(&commands, "POST", "/orders", headers.clone(), Some(order().to_string()), None).await;
+    let unknown = send(&commands, "POST", "/orders", headers.clone(), Body::Text(order().to_string()), None).await;
     assert_eq!(unknown.status, 401, "{unknown:?}");
     for (function, path, scope) in [
         (&commands, "/orders", "ledgerfold/read"),
@@ -44,7 +47,7 @@ async fn nobody_comes_in_without_a_token_or_its_scope() {
         let answer = if path == "/orders" { caller.post(path, "k", &order()).await } else { caller.get(path).await };
         assert_eq!(answer.status, 403, "{path} with {scope}: {answer:?}");
     }
-    let healthy = send(&queries, "GET", "/healthz", json!({}), None, None).await;
+    let healthy = send(&queries, "GET", "/healthz", json!({}), Body::None, None).await;
     assert_eq!(healthy.status, 200);
 }
 
@@ -67,9 +70,13 @@ async fn a_body_in_base64_is_the_same_body() {
     let system = Idle::start().await;
     let commands = function(&system, COMMAND_API, &[]).await;
     let anna = Caller { function: &commands, subject: "anna", scope: "ledgerfold/write" };
-    let headers = json!({"content-type": "application/json"});
-    let malformed = anna.send("POST", "/orders", headers, Some("{".to_owned())).await;
-    assert_eq!(malformed.status, 400, "{malformed:?}");
+    let plain = anna.post("/orders", "an-order", &order()).await;
+    for (body, status) in [(BASE64_STANDARD.encode(order().to_string()), 201), ("no Base64!".to_owned(), 400)] {
+        let headers = json!({"content-type": "application/json", "idempotency-key": "an-order"});
+        let answer = anna.send("POST", "/orders", headers, Body::Base64(body)).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(status == 400 || answer.body == plain.body, "{answer:?}");
+    }
 }
 
 /// The gateway buffers answers: how far a job has come is told once, and the caller asks again.
@@ -90,14 +97,14 @@ async fn progress_is_told_once_an_answer() {
 #[tokio::test]
 async fn an_answer_that_lambda_cannot_take_is_refused_with_what_to_do() {
     let system = Idle::start().await;
-    let (commands, queries) = (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
-    let writer = Caller { function: &commands, subject: "anna", scope: "ledgerfold/write" };
-    let reason = json!({"reason": "ä".repeat(500)});
-    let placed = writer.post("/orders", "k", &order()).await.json();
-    let path = format!("/orders/{}", placed["stream"].as_str().unwrap().strip_prefix("order-").unwrap());
-    assert_eq!(writer.post(&format!("{path}/reject"), "r", &reason).await.status, 200);
+    let queries = function(&system, QUERY_API, &[]).await;
     let auditor = Caller { function: &queries, subject: "carl", scope: "ledgerfold/audit" };
-    let headers = json!({"accept": "application/x-ndjson"});
-    let lines = auditor.send("GET", "/audit/events", headers, None).await;
-    assert_eq!(lines.status, 200, "{lines:?}");
+    let data = json!({"reason": "long ".repeat(200_000)}).to_string();
+    seed::append_each(&system.store(), "order-long", &[("OrderRejected", 1, data.as_str()); 5]).await;
+    let lines = json!({"accept": "application/x-ndjson"});
+    let answer = auditor.send("GET", "/audit/streams/order-long", lines.clone(), Body::None).await;
+    assert_eq!(answer.status, 413, "{} bytes", answer.body.len());
+    assert_eq!(answer.json()["type"], "https://ledgerfold.dev/problems/answer-too-large");
+    let less = auditor.send("GET", "/audit/streams/order-long?from=3", lines, Body::None).await;
+    assert_eq!((less.status, less.body.lines().count()), (200, 3), "{} bytes", less.body.len());
 }

@@ -105,7 +105,7 @@ async fn an_order_goes_through_all_functions_and_is_confirmed_audited_and_rebuil
     assert_eq!(operator.post("/projections/orders/rebuild", "k", &json!({"segments": 2})).await.status, 202);
     let complete = |view: &Value| view["job"].is_null() && view["report"]["complete"] == true;
     until(&operator, "/projections/orders", complete).await;
-    assert_eq!(operator.post("/projections/orders/switch", "k", &json!({})).await.status, 200);
+    assert_eq!(operator.post("/projections/orders/switch", "k", &json!({})).await.status, 202);
     until(&reader, &location, |order| order["status"] == "confirmed").await;
     mappings.stop().await;
 }

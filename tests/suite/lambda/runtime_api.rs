@@ -3,7 +3,7 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::routing::{get, post};
 use serde_json::Value;
@@ -19,6 +19,9 @@ use tokio::task::JoinHandle;
 
 /// Far above what any case needs, so that only a broken one meets it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What Lambda takes of an answer.
+const MAX_ANSWER_BYTES: usize = 6 * 1024 * 1024;
 
 /// What a call of a function came to: its answer, or its error's body.
 pub(crate) type Outcome = Result<Value, Value>;
@@ -114,6 +117,7 @@ fn router(api: Api) -> Router {
         .route(&format!("{INVOCATION}/next"), get(next))
         .route(&format!("{INVOCATION}/{{id}}/response"), post(response))
         .route(&format!("{INVOCATION}/{{id}}/error"), post(error))
+        .layer(DefaultBodyLimit::max(MAX_ANSWER_BYTES))
         .with_state(Arc::new(api))
 }
 

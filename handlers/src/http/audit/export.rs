@@ -99,7 +99,7 @@ pub(super) async fn file(mut export: Export, format: Format) -> Result<Response,
         Ok(export.next().await?.map(|chunk| (chunk.bytes, export)))
     });
     let rest = rest.inspect_err(|error: &crate::audit::AuditError| {
-        let error_id = Uuid::now_v7().to_string();
+        let error_id = Uuid::now_v7().simple().to_string();
         let error: &dyn std::error::Error = error;
         tracing::error!(error_id, error, "an export broke off");
     });

@@ -11,15 +11,13 @@ mod trace;
 mod verify;
 
 use super::Common;
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, wrong_use};
 use super::table;
 use super::target::Target;
-use clap::error::ErrorKind;
 use eventstore::Id;
 use handlers::audit::{AuditError, Call, DamagedCommit, OpenTrail, Reader};
 use index::IndexState;
 use std::collections::BTreeMap;
-use std::fmt::Display;
 
 /// Questions about the past.
 #[derive(Debug, clap::Subcommand)]
@@ -143,11 +141,6 @@ fn actor(asker: Option<&Id>) -> Result<Id, Failure> {
 
 fn id(text: &str) -> Result<Id, eventstore::InvalidId> {
     Id::new(text)
-}
-
-/// Ends the program: options that do not fit together are told as every wrong use is. Nothing is open yet.
-fn wrong_use<T>(rule: impl Display) -> T {
-    clap::Error::raw(ErrorKind::ValueValidation, format!("{rule}\n")).exit()
 }
 
 fn failed(error: AuditError) -> Failure {

@@ -2,6 +2,7 @@
 
 use crate::local::queue_mapping::QueueMapping;
 use aws_sdk_sqs::Client;
+use handlers::telemetry::{Component, Watch};
 use handlers::{Operations, RebuildHandler};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -27,9 +28,10 @@ pub(in crate::cli) fn mapping(queue_url: &str, workers: usize) -> QueueMapping {
 /// Works on jobs until `stop`; the slices in hand are finished first.
 pub(in crate::cli) async fn run(mapping: QueueMapping, operations: Operations, sqs: Client, stop: CancellationToken) {
     let handler = RebuildHandler::new(operations).with_slice(SLICE);
+    let watch = Watch::within_program(Component::RebuildWorker);
     let handler = move |event| {
-        let handler = handler.clone();
-        async move { Ok::<_, Infallible>(handler.handle(event).await) }
+        let (handler, watch) = (handler.clone(), watch.clone());
+        async move { watch.invoke(async { Ok::<_, Infallible>(handler.handle(event).await) }).await }
     };
     mapping.run(sqs, handler, stop).await;
 }

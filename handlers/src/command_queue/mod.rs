@@ -1,0 +1,126 @@
+//! Commands that are answered later (`Prefer: respond-async`): a row that says what became of each, and a FIFO queue.
+//!
+//! ```text
+//! POST ──▶ row `pending` ──▶ message (group = stream) ──▶ 202            each of the three may be done again
+//! worker ──▶ looks at the row ──▶ handles the command ──▶ row `done | refused | failed` ──▶ message is done with
+//! ```
+//!
+//! - The row comes first: what is in the queue can always be asked for. A process that dies between the two leaves a row that
+//!   waits; its caller got no answer, and sends the command again, which sends the message.
+//! - Each send of the same command sends a message of its own. The queue would drop a second one with the same deduplication id
+//!   for five minutes even if the first is gone, to the dead-letter queue or by an operator's purge, and the row would wait for
+//!   ever. So only what the SDK repeats of one send is dropped there; whatever else is doubled, the worker knows by the row.
+//! - A command's answer ends a *round*. Sent again after a refusal or a failure it begins the next one, as a refused command is
+//!   decided again when it is sent again; but never because a message of an answered round comes late: who was told `refused`
+//!   must be able to rely on it.
+//! - `done` is what the event store says, and nothing overwrites it.
+
+mod length;
+mod message;
+mod row;
+mod statuses;
+mod worker;
+
+pub use statuses::{CommandStatuses, CommandTableError};
+pub use worker::CommandWorker;
+
+pub(crate) use row::Answer;
+
+use crate::bookshop::Command;
+use crate::queue::{Outgoing, Queue, QueueError};
+use aws_sdk_sqs::Client;
+use eventstore::{Id, Request, StreamId};
+use length::Length;
+use message::CommandMessage;
+use row::{StatusRow, Subject};
+use statuses::Begun;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What one command queue takes.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueLimits {
+    /// Commands that wait or are being handled. It is counted once a second at most, so that several senders together may go
+    /// beyond it by what they send in a second.
+    pub messages: u64,
+    /// Bytes of one message; SQS takes 1 MiB, and took 256 KiB until August 2025.
+    pub message_bytes: usize,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self { messages: 10_000, message_bytes: 256 * 1024 }
+    }
+}
+
+/// The command queue as its senders know it, with the table of what became of commands. Clones share what they have counted.
+#[derive(Clone)]
+pub struct CommandQueue {
+    statuses: CommandStatuses,
+    queue: Queue,
+    length: Arc<Length>,
+    message_bytes: usize,
+}
+
+/// Why a command was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    #[error("its message has {bytes} bytes, and the command queue takes {limit} at most")]
+    TooLarge { bytes: usize, limit: usize },
+    #[error("{limit} commands wait already")]
+    Full { limit: u64 },
+    #[error("the id is that of another command, to {stream}")]
+    Reused { stream: StreamId },
+    #[error("{attempts} attempts lost to others that sent the same command")]
+    Contention { attempts: u32 },
+    #[error("the command is no JSON")]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Statuses(#[from] CommandTableError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+impl CommandQueue {
+    /// The queue at that address, with that table.
+    pub fn new(statuses: CommandStatuses, sqs: Client, queue_url: impl Into<String>) -> Self {
+        Self::of(statuses, Queue::new(sqs, queue_url))
+    }
+
+    pub(crate) fn of(statuses: CommandStatuses, queue: Queue) -> Self {
+        let QueueLimits { messages, message_bytes } = QueueLimits::default();
+        Self { statuses, length: Arc::new(Length::new(queue.clone(), messages)), queue, message_bytes }
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(self, limits: QueueLimits) -> Self {
+        let length = Arc::new(Length::new(self.queue.clone(), limits.messages));
+        Self { length, message_bytes: limits.message_bytes, ..self }
+    }
+
+    /// Takes a command, to be handled later. Safe to repeat; one that is done already is not sent again.
+    pub(crate) async fn send(&self, request: Request, command: Command) -> Result<(), SendError> {
+        let mut message = CommandMessage::new(request, command);
+        // As long as it can become: a later round has more digits.
+        let (bytes, limit) = (message.text(u64::MAX)?.len(), self.message_bytes);
+        if bytes > limit {
+            return Err(SendError::TooLarge { bytes, limit });
+        }
+        // Counted before the row is written, so that none is left of a command that nobody has taken.
+        self.length.admit().await?;
+        match self.statuses.begin(&message.subject()).await? {
+            Begun::Done => Ok(()),
+            Begun::Waits { round } => {
+                let (body, group) = (message.text(round)?, message.stream.to_string());
+                let deduplication_id = Uuid::now_v7().to_string();
+                Ok(self.queue.send(&[Outgoing { body, group, deduplication_id }]).await?)
+            }
+        }
+    }
+
+    /// What became of a sender's command; nothing where it is not known (any more).
+    pub(crate) async fn status(&self, actor: &Id, command_id: &Id) -> Result<Option<StatusRow>, CommandTableError> {
+        self.statuses.find_fresh(&Subject::key_of(actor, command_id)).await
+    }
+}

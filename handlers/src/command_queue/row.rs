@@ -1,0 +1,115 @@
+//! A row of the table of commands: what became of one.
+
+use chrono::{DateTime, Utc};
+use eventstore::{Envelope, Hash, Id, StreamId, time_text};
+use serde::{Deserialize, Serialize};
+use std::time::SystemTime;
+
+/// How long an answer can be asked for, in seconds: 7 days.
+const ANSWERED_FOR_S: i64 = 7 * 24 * 60 * 60;
+/// How long a row waits for its answer, in seconds: 30 days. Longer than its message can lie in the queue and then in the
+/// dead-letter queue, 14 days each, so that no message outlives its row.
+const WAITS_FOR_S: i64 = 30 * 24 * 60 * 60;
+
+/// The name of the hash key.
+pub(super) const KEY: &str = "command";
+/// The name of the attribute by which DynamoDB removes rows: seconds since 1970.
+pub(super) const EXPIRES: &str = "expires_at_s";
+
+/// Which command a row is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Subject {
+    pub(super) key: String,
+    pub(super) stream: StreamId,
+    pub(super) fingerprint: Hash,
+    pub(super) correlation_id: Id,
+}
+
+/// What is known of a command that is answered later. This is the storage format: fields may be added, none renamed or dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StatusRow {
+    pub(super) command: String,
+    pub(crate) stream: StreamId,
+    pub(super) fingerprint: Hash,
+    pub(crate) correlation_id: Id,
+    /// Which round of answers it is in, from 1.
+    pub(super) round: u64,
+    #[serde(flatten)]
+    pub(crate) answer: Answer,
+    changed_at: String,
+    expires_at_s: i64,
+}
+
+/// What became of a command in a round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// It waits, or is being handled.
+    Pending,
+    /// It was handled: the stream's version behind it, and whether it recorded events.
+    Done { version: u64, recorded: bool },
+    /// It was answered with a problem that is final.
+    Refused { problem: String },
+    /// It was given up with a problem that may pass; operators find its message in the dead-letter queue.
+    Failed { problem: String },
+}
+
+impl Subject {
+    pub(super) fn new(stream: &StreamId, envelope: &Envelope) -> Self {
+        Self {
+            key: Self::key_of(&envelope.actor, &envelope.command_id),
+            stream: stream.clone(),
+            fingerprint: envelope.fingerprint,
+            correlation_id: envelope.correlation_id.clone(),
+        }
+    }
+
+    /// A command id means something for its sender only. Ids have no line breaks, so that no two pairs make the same key.
+    pub(super) fn key_of(actor: &Id, command_id: &Id) -> String {
+        format!("{actor}\n{command_id}")
+    }
+
+    /// Its row in that round.
+    pub(super) fn row(&self, round: u64, answer: Answer) -> StatusRow {
+        let now = now();
+        let keeps_s = match answer {
+            Answer::Pending | Answer::Failed { .. } => WAITS_FOR_S,
+            Answer::Done { .. } | Answer::Refused { .. } => ANSWERED_FOR_S,
+        };
+        StatusRow {
+            command: self.key.clone(),
+            stream: self.stream.clone(),
+            fingerprint: self.fingerprint,
+            correlation_id: self.correlation_id.clone(),
+            round,
+            answer,
+            changed_at: time_text(now),
+            expires_at_s: now.timestamp().saturating_add(keeps_s),
+        }
+    }
+}
+
+impl StatusRow {
+    pub(super) fn is_about(&self, subject: &Subject) -> bool {
+        self.command == subject.key && self.stream == subject.stream && self.fingerprint == subject.fingerprint
+    }
+
+    /// Whether its time is over. DynamoDB removes it up to two days later.
+    pub(super) fn is_over(&self) -> bool {
+        self.expires_at_s < now().timestamp()
+    }
+
+    /// Whether a message of that round has nothing more to bring about.
+    pub(super) fn settles(&self, subject: &Subject, round: u64) -> bool {
+        self.is_about(subject)
+            && match self.answer {
+                Answer::Done { .. } => true,
+                Answer::Refused { .. } => self.round >= round,
+                Answer::Pending | Answer::Failed { .. } => self.round > round,
+            }
+    }
+}
+
+pub(super) fn now() -> DateTime<Utc> {
+    SystemTime::now().into()
+}

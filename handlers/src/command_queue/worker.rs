@@ -1,0 +1,164 @@
+//! The worker: from the command queue to the event store, and the answer to the table of commands.
+
+use super::message::{CommandMessage, UnreadableMessage};
+use super::row::{Answer, Subject};
+use super::statuses::{CommandStatuses, CommandTableError, Noted};
+use crate::bookshop::Bookshop;
+use crate::http::Problem;
+use crate::telemetry::{self, Component, TraceParent, Work};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use eventstore::EventStore;
+use futures::StreamExt;
+use std::time::SystemTime;
+
+/// How many groups of a batch are worked off at once: as many as a batch can have.
+const CONCURRENT_GROUPS: usize = 10;
+
+/// Handles the messages of the command queue. Any number of them may run at once.
+#[derive(Clone)]
+pub struct CommandWorker {
+    bookshop: Bookshop,
+    statuses: CommandStatuses,
+}
+
+/// Why a message is not done with. It comes again.
+#[derive(Debug, thiserror::Error)]
+enum Unhandled {
+    #[error("a message is no command")]
+    Unreadable(#[from] UnreadableMessage),
+    #[error("a command has no answer, {}", .0.kind())]
+    Problem(Problem),
+    #[error(transparent)]
+    Statuses(#[from] CommandTableError),
+    #[error("a command's answer is no JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+impl CommandWorker {
+    /// How often a message is tried: the queue's `maxReceiveCount` must be this. At the last receive the command is given up, so
+    /// that its sender hears of it, and its message goes to the dead-letter queue.
+    pub const MAX_RECEIVES: u32 = 5;
+
+    /// A worker on that store, which notes answers in that table.
+    pub fn new(store: EventStore, statuses: CommandStatuses) -> Self {
+        Self { bookshop: Bookshop::new(store), statuses }
+    }
+
+    /// Handles a batch of messages: those of a group one after the other, groups at once. The answer names those that are to come
+    /// again: each failed one and, as FIFO order demands, every later one of its group. One that is given up holds up nobody any
+    /// more: those behind it were received as often as it was, and would be lost with it without ever having been tried.
+    pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
+        let work = groups(event.records).into_iter().map(|group| self.work_off(group));
+        let unhandled: Vec<Vec<String>> =
+            futures::stream::iter(work).buffer_unordered(CONCURRENT_GROUPS).collect().await;
+        let mut response = SqsBatchResponse::default();
+        unhandled.into_iter().flatten().for_each(|message_id| response.add_failure(message_id));
+        response
+    }
+
+    /// The ids of the messages that are to come again.
+    async fn work_off(&self, group: Vec<SqsMessage>) -> Vec<String> {
+        let (mut unhandled, mut blocked) = (Vec::new(), false);
+        for message in &group {
+            let is_last_try = receives(message) >= Self::MAX_RECEIVES;
+            if blocked {
+                unhandled.push(id(message));
+            } else if !self.follow(message, is_last_try).await {
+                unhandled.push(id(message));
+                blocked = !is_last_try;
+            }
+        }
+        unhandled
+    }
+
+    /// Whether the message is done with. In the trace of the request that brought the command.
+    async fn follow(&self, message: &SqsMessage, is_last_try: bool) -> bool {
+        let command = CommandMessage::read(message.body.as_deref());
+        let trace = command.as_ref().ok().and_then(|command| TraceParent::of(command.envelope.trace_parent.as_ref()));
+        let (name, kind, begun) = (Component::CommandWorker.name(), "queue.process", SystemTime::now());
+        Work { name, kind, trace, begun }.done(self.follow_command(command, message, is_last_try)).await
+    }
+
+    async fn follow_command(
+        &self,
+        command: Result<CommandMessage, UnreadableMessage>,
+        message: &SqsMessage,
+        is_last_try: bool,
+    ) -> bool {
+        let followed = match command {
+            Ok(command) => match self.answer(&command).await {
+                Err(unhandled) if is_last_try => self.give_up(&command, unhandled).await,
+                answered => answered,
+            },
+            Err(error) => Err(error.into()),
+        };
+        let Err(error) = followed else { return true };
+        let (message_id, receives) = (id(message), receives(message));
+        let error: &(dyn std::error::Error + Send + Sync) = &error;
+        match is_last_try {
+            true => tracing::error!(message_id, receives, error, "a command is given up"),
+            false => tracing::warn!(message_id, receives, error, "a command was not handled"),
+        }
+        false
+    }
+
+    /// Handles a command, unless it was answered before, and notes its answer.
+    async fn answer(&self, message: &CommandMessage) -> Result<(), Unhandled> {
+        let subject = message.subject();
+        telemetry::about(&message.stream, message.expected_version, &message.envelope);
+        let known = self.statuses.find(&subject.key).await?;
+        if known.is_some_and(|row| row.settles(&subject, message.round)) {
+            return Ok(());
+        }
+        let answer = match self.bookshop.handle(message.request(), message.command.clone()).await {
+            Ok(handled) => Answer::Done { version: handled.version, recorded: handled.commit.is_some() },
+            Err(problem) if problem.is_final() => Answer::Refused { problem: serde_json::to_string(&problem)? },
+            Err(problem) => return Err(Unhandled::Problem(problem)),
+        };
+        self.note(message, &subject, answer).await
+    }
+
+    /// Tells the sender that the command is given up. Done with only where somebody else has answered it meanwhile.
+    async fn give_up(&self, message: &CommandMessage, unhandled: Unhandled) -> Result<(), Unhandled> {
+        let (problem, unhandled) = match unhandled {
+            Unhandled::Problem(problem) => (problem.with_error_id(), None),
+            other => (Problem::internal(&other), Some(other)),
+        };
+        let (subject, text) = (message.subject(), serde_json::to_string(&problem)?);
+        match self.statuses.answer(&subject, message.round, Answer::Failed { problem: text }).await? {
+            Noted::KnownBefore => Ok(()),
+            Noted::Written | Noted::OfAnother => Err(unhandled.unwrap_or(Unhandled::Problem(problem))),
+        }
+    }
+
+    /// Notes an answer. Where something more lasting is known, or the next round has begun, the message is done with all the same.
+    async fn note(&self, message: &CommandMessage, subject: &Subject, answer: Answer) -> Result<(), Unhandled> {
+        let noted = self.statuses.answer(subject, message.round, answer).await?;
+        if noted != Noted::Written {
+            let (stream, command_id) = (&message.stream, &message.envelope.command_id);
+            tracing::info!(%stream, %command_id, round = message.round, ?noted, "an answer was not noted");
+        }
+        Ok(())
+    }
+}
+
+/// The messages by group, each in the order of the batch.
+fn groups(messages: Vec<SqsMessage>) -> Vec<Vec<SqsMessage>> {
+    let mut groups: Vec<(Option<String>, Vec<SqsMessage>)> = Vec::new();
+    for message in messages {
+        let name = message.attributes.get("MessageGroupId").cloned();
+        match groups.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, group)) => group.push(message),
+            None => groups.push((name, vec![message])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+fn receives(message: &SqsMessage) -> u32 {
+    message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
+}
+
+fn id(message: &SqsMessage) -> String {
+    message.message_id.clone().unwrap_or_default()
+}

@@ -1,0 +1,113 @@
+//! Commands that are answered later: where their answers stand, and what stands there.
+
+use super::Shared;
+use super::extract::{Segment, Sender};
+use super::params::Params;
+use super::problem::Problem;
+use super::schema::{CommandAnswer, CommandStatus, Failures};
+use crate::command_queue::Answer;
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use eventstore::{Commit, Direction, EventStore, Id, StreamId};
+use serde_json::value::RawValue;
+use std::fmt::Write;
+
+/// When to ask again for a command that waits, in seconds.
+const ASK_AGAIN_S: u64 = 1;
+
+/// A command is said to be done, and its stream does not have it there.
+#[derive(Debug, thiserror::Error)]
+#[error("command {command_id} is said to be done, and {stream} does not have it at version {version}")]
+struct Gone {
+    command_id: Id,
+    stream: StreamId,
+    version: u64,
+}
+
+/// What became of a command that was sent with `Prefer: respond-async`, for a week after its answer. Only its sender is told.
+#[utoipa::path(get, path = "/commands/{command_id}", tag = "commands",
+    params(("command_id" = String, Path, pattern = "^[!-~]{1,128}$", description = "The command's id: its Idempotency-Key")),
+    responses((status = 200, description = "It is known; while it waits, Retry-After says when to ask again", body = CommandStatus), Failures))]
+pub(crate) async fn status(
+    State(api): Shared,
+    Segment(command_id): Segment,
+    params: Params,
+    sender: Sender,
+) -> Result<Response, Problem> {
+    params.only(&[])?;
+    let command_id = Id::new(command_id).map_err(|rule| Problem::invalid("command_id", rule.to_string()))?;
+    let unknown = || {
+        Problem::not_found(format!(
+            "{command_id} is none of your commands that are answered later, or it is too long ago"
+        ))
+    };
+    let queue = api.command_queue.as_ref().ok_or_else(unknown)?;
+    let row = queue.status(&sender.actor, &command_id).await?.ok_or_else(unknown)?;
+    let mut body = CommandStatus { command_id: command_id.to_string(), status: "pending", result: None, problem: None };
+    match row.answer {
+        Answer::Pending => return Ok(([(header::RETRY_AFTER, ASK_AGAIN_S)], Json(body)).into_response()),
+        Answer::Done { version, recorded: true } => {
+            let commit = recorded(&api.operations.store, &row.stream, version, &command_id).await?;
+            (body.status, body.result) = ("done", Some(CommandAnswer::recorded(&row.stream, &commit)));
+        }
+        Answer::Done { version, recorded: false } => {
+            let result = CommandAnswer::nothing_to_do(&row.stream, version, &command_id, &row.correlation_id);
+            (body.status, body.result) = ("done", Some(result));
+        }
+        Answer::Refused { problem } => (body.status, body.problem) = ("refused", Some(document(problem)?)),
+        Answer::Failed { problem } => (body.status, body.problem) = ("failed", Some(document(problem)?)),
+    }
+    Ok(Json(body).into_response())
+}
+
+/// The command's commit, which ends with that version. It is not kept in the row: an event may be as large as an item.
+async fn recorded(store: &EventStore, stream: &StreamId, version: u64, command_id: &Id) -> Result<Commit, Problem> {
+    let page = store.read(stream, version, Direction::Backwards, 1).await?;
+    let is_its = |commit: &Commit| commit.last_version() == version && commit.envelope.command_id == *command_id;
+    let gone = || Gone { command_id: command_id.clone(), stream: stream.clone(), version };
+    page.commits.into_iter().find(is_its).ok_or_else(|| Problem::internal(&gone()))
+}
+
+fn document(text: String) -> Result<Box<RawValue>, Problem> {
+    RawValue::from_string(text).map_err(|error| Problem::internal(&error))
+}
+
+/// Where a command's answer stands.
+pub(crate) fn location(command_id: &Id) -> String {
+    let mut location = "/commands/".to_owned();
+    for byte in command_id.as_str().bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            location.push(char::from(byte));
+        } else {
+            // Writing into a string cannot fail.
+            let _ = write!(location, "%{byte:02X}");
+        }
+    }
+    location
+}
+
+/// Whether a command's id can stand in an address: clients take `.` and `..` there for steps, even encoded.
+pub(crate) fn is_addressable(command_id: &Id) -> Result<(), Problem> {
+    match command_id.as_str() {
+        "." | ".." => Err(Problem::invalid("Idempotency-Key", "must not be . or .. where the answer is to come later")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+
+    #[test]
+    fn any_id_is_one_segment_of_an_address() {
+        for (id, expected) in [
+            ("0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10", "/commands/0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10"),
+            ("a/b?c#d%2F", "/commands/a%2Fb%3Fc%23d%252F"),
+            ("{\"a\":1}", "/commands/%7B%22a%22%3A1%7D"),
+        ] {
+            assert_eq!(location(&Id::new(id).unwrap()), expected);
+        }
+    }
+}

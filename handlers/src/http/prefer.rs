@@ -1,0 +1,82 @@
+//! The header `Prefer` (RFC 7240): what a caller would like, and may not get.
+
+use axum::http::HeaderMap;
+use axum::http::HeaderName;
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// Whether a preference without a value is among those of the request. What is not known, or no preference at all, is passed
+/// over, as the standard demands.
+pub(crate) fn prefers(headers: &HeaderMap, preference: &str) -> bool {
+    let lists = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| split(list, ',')).any(|element| is(element, preference))
+}
+
+/// `token [= value] *(; parameter)`: an empty value is none.
+fn is(element: &str, preference: &str) -> bool {
+    let token = split(element, ';').into_iter().next().unwrap_or_default();
+    let (name, value) = token.split_once('=').unwrap_or((token, ""));
+    name.trim().eq_ignore_ascii_case(preference) && matches!(value.trim(), "" | "\"\"")
+}
+
+/// The parts between separators that stand outside of quoted strings.
+fn split(text: &str, separator: char) -> Vec<&str> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = text.split(move |c: char| {
+        let separates = c == separator && !quoted;
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && quoted && !escaped;
+        separates
+    });
+    parts.collect()
+}
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn prefers_async(values: &[&[u8]]) -> bool {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(PREFER, HeaderValue::from_bytes(value).unwrap());
+        }
+        prefers(&headers, "respond-async")
+    }
+
+    #[test]
+    fn a_preference_is_found_in_every_form_of_the_standard() {
+        let forms: [&[&[u8]]; 9] = [
+            &[b"respond-async"],
+            &[b"Respond-ASYNC"],
+            &[b"wait=100, respond-async"],
+            &[b"respond-async;foo=bar; baz, wait=10"],
+            &[b"respond-async=\"\""],
+            &[b"respond-async ; x=\"a;b,c\""],
+            &[b"handling=lenient", b"respond-async"],
+            &[b"\xff\xfe", b"respond-async"],
+            &[b"note=\"a \\\" b\", respond-async"],
+        ];
+        for form in forms {
+            assert!(prefers_async(form), "{form:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_it_is_passed_over() {
+        let others: [&[&[u8]]; 9] = [
+            &[],
+            &[b""],
+            &[b"respond-asynchronously"],
+            &[b"respond-async=later"],
+            &[b"return=minimal; respond-async"],
+            &[b"note=\"respond-async\""],
+            &[b"note=\"a, respond-async\""],
+            &[b"note=\"a \\\", respond-async\""],
+            &[b"respond-async\xff"],
+        ];
+        for other in others {
+            assert!(!prefers_async(other), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The problems of commands that are answered later.
+
+use super::Problem;
+use crate::command_queue::{CommandTableError, SendError};
+use axum::http::StatusCode;
+use uuid::Uuid;
+
+impl Problem {
+    /// A command was not taken by the command queue, though its row may have been written: that waits for the same command.
+    fn not_taken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+        let detail = "the command queue gave no answer; send it again with the same Idempotency-Key";
+        let title = "The command queue is not available";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail).logged(error)
+    }
+
+    /// The command queue is as long as it may become.
+    fn queue_full(limit: u64) -> Self {
+        tracing::warn!(limit, "the command queue is too long, commands are not taken");
+        let detail = format!("{limit} commands wait already; send it again later with the same Idempotency-Key");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Too many commands wait", detail)
+    }
+
+    /// Which kind of problem it is.
+    pub(crate) fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Whether it will be the same when the request comes again: it is the request's own, and not one of passing load.
+    pub(crate) fn is_final(&self) -> bool {
+        (400..500).contains(&self.status) && self.status != StatusCode::TOO_MANY_REQUESTS
+    }
+
+    /// The same with an id by which operators find it in the log.
+    pub(crate) fn with_error_id(self) -> Self {
+        if self.more.contains_key("error_id") {
+            return self;
+        }
+        let error_id = Uuid::now_v7().to_string();
+        tracing::error!(error_id, problem = self.kind, detail = self.detail, "a request failed");
+        self.with("error_id", error_id)
+    }
+}
+
+impl From<SendError> for Problem {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::TooLarge { bytes, limit } => Self::too_large(format!(
+                "as a message of the command queue the command has {bytes} bytes, and {limit} are taken at most; send it without respond-async"
+            )),
+            SendError::Full { limit } => Self::queue_full(limit),
+            SendError::Reused { stream } => Self::reused(format!(
+                "it was used for another command, to {stream}; where commands are answered later, a key stands for one command"
+            )),
+            SendError::Contention { attempts } => Self::contention(attempts),
+            SendError::Json(error) => Self::internal(&error),
+            SendError::Statuses(error) => error.into(),
+            SendError::Queue(error) => Self::not_taken(&error),
+        }
+    }
+}
+
+impl From<CommandTableError> for Problem {
+    fn from(error: CommandTableError) -> Self {
+        match &error {
+            CommandTableError::Throttled(_) => Self::throttled(),
+            CommandTableError::Failed { .. } => Self::unavailable(&error),
+            CommandTableError::Unreadable { .. } => Self::internal(&error),
+        }
+    }
+}

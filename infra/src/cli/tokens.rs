@@ -1,0 +1,166 @@
+//! `ledgerfold tokens`: an issuer of tokens for one's own machine. On AWS, Cognito or another issuer makes them.
+
+use super::failure::{Exit, Failure};
+use super::table;
+use clap::ValueEnum;
+use clap::builder::NonEmptyStringValueParser;
+use eventstore::Id;
+use handlers::http::Scope;
+use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
+use p256::SecretKey;
+use p256::elliptic_curve::rand_core::OsRng;
+use p256::pkcs8::{EncodePrivateKey, LineEnding};
+use serde_json::json;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+const KEY_FILE: &str = "signing-key.json";
+const KEY_SET_FILE: &str = "jwks.json";
+/// Whoever reads the file can sign any token.
+const OWNER_ONLY: u32 = 0o600;
+
+/// Make keys and tokens to try `dev --auth` with.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Tokens {
+    /// Make a key pair: a private key to sign with, and the key set (jwks.json) for `dev --auth`.
+    #[command(after_help = "Examples:\n  ledgerfold tokens create\n  ledgerfold tokens create --dir /etc/shop/tokens")]
+    Create(Create),
+    /// Sign a token and print it.
+    #[command(
+        after_help = "Examples:\n  ledgerfold tokens sign --subject anna --scope write --scope read\n  TOKEN=$(ledgerfold tokens sign --subject eve --scope audit --minutes 5)"
+    )]
+    Sign(Sign),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Create {
+    /// The folder for both files.
+    #[arg(long, value_name = "DIR", default_value = "tokens")]
+    dir: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Sign {
+    /// The folder that `create` made.
+    #[arg(long, value_name = "DIR", default_value = "tokens")]
+    dir: PathBuf,
+    /// Who the caller is: recorded as the actor of commands.
+    #[arg(long, value_parser = |text: &str| Id::new(text))]
+    subject: Id,
+    /// What the token grants; may be given several times.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<Grant>,
+    /// How long it is valid, in minutes: a day at most.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=24 * 60))]
+    minutes: u64,
+    /// The claim iss.
+    #[arg(long, default_value = ISSUER, value_parser = NonEmptyStringValueParser::new())]
+    issuer: String,
+    /// The claim aud.
+    #[arg(long, default_value = AUDIENCE, value_parser = NonEmptyStringValueParser::new())]
+    audience: String,
+}
+
+const ISSUER: &str = "ledgerfold-tokens";
+const AUDIENCE: &str = "ledgerfold";
+
+/// A scope, by its last word.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Grant {
+    /// Send commands, and ask what became of them.
+    Write,
+    /// Read orders, stock and reports.
+    Read,
+    /// Ask who did what, when and why.
+    Audit,
+    /// Operate projections.
+    Operate,
+}
+
+/// A private key with its id, as it is kept.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Kept {
+    kid: String,
+    pem: String,
+}
+
+impl Tokens {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        match self {
+            Self::Create(create) => create.run(),
+            Self::Sign(sign) => sign.run(),
+        }
+    }
+}
+
+impl Create {
+    fn run(self) -> Result<Exit, Failure> {
+        let failed = |error| Failure::new("no key can be made", error);
+        let pem =
+            SecretKey::random(&mut OsRng).to_pkcs8_pem(LineEnding::LF).map_err(|error| failed(error.to_string()))?;
+        let kept = Kept { kid: Uuid::now_v7().to_string(), pem: pem.to_string() };
+        let mut jwk =
+            Jwk::from_encoding_key(&kept.key()?, Algorithm::ES256).map_err(|error| failed(error.to_string()))?;
+        (jwk.common.key_id, jwk.common.public_key_use) = (Some(kept.kid.clone()), Some(PublicKeyUse::Signature));
+        std::fs::create_dir_all(&self.dir).map_err(|error| written(&self.dir, error))?;
+        write_new(&self.dir.join(KEY_FILE), &json!(kept).to_string())?;
+        let key_set = self.dir.join(KEY_SET_FILE);
+        write_new(&key_set, &json!(JwkSet { keys: vec![jwk] }).to_string())?;
+        table::line(&format!("ledgerfold dev --auth {} --issuer {ISSUER} --audience {AUDIENCE}", key_set.display()))?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Sign {
+    fn run(self) -> Result<Exit, Failure> {
+        let kept = Kept::read(&self.dir.join(KEY_FILE))?;
+        let now_s = get_current_timestamp();
+        let scopes: Vec<&str> = self.scopes.iter().map(|grant| grant.scope().name()).collect();
+        let claims = json!({
+            "iss": self.issuer, "aud": self.audience, "sub": self.subject, "scope": scopes.join(" "),
+            "iat": now_s, "exp": now_s.saturating_add(self.minutes.saturating_mul(60)), "jti": Uuid::now_v7(),
+        });
+        let header = Header { kid: Some(kept.kid.clone()), ..Header::new(Algorithm::ES256) };
+        let token = encode(&header, &claims, &kept.key()?);
+        table::line(&token.map_err(|error| Failure::new("the token cannot be signed", error))?)?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Kept {
+    fn read(file: &Path) -> Result<Self, Failure> {
+        let what = |what| format!("{} {what}", file.display());
+        let json = std::fs::read(file)
+            .map_err(|error| Failure::new(what("cannot be read; `ledgerfold tokens create` makes it"), error))?;
+        serde_json::from_slice(&json).map_err(|error| Failure::new(what("is no signing key"), error))
+    }
+
+    fn key(&self) -> Result<EncodingKey, Failure> {
+        EncodingKey::from_ec_pem(self.pem.as_bytes()).map_err(|error| Failure::new("the signing key is damaged", error))
+    }
+}
+
+/// Writes a file that is not there yet: tokens that were signed by an older key would no longer be valid.
+fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(file);
+    opened.and_then(|mut opened| writeln!(opened, "{text}")).map_err(|error| written(file, error))
+}
+
+fn written(path: &Path, error: std::io::Error) -> Failure {
+    Failure::new(format!("{} cannot be made", path.display()), error)
+}
+
+impl Grant {
+    fn scope(self) -> Scope {
+        match self {
+            Self::Write => Scope::Write,
+            Self::Read => Scope::Read,
+            Self::Audit => Scope::Audit,
+            Self::Operate => Scope::Operate,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! An issuer of tokens: its keys are for these cases only.
+
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+pub(crate) const ISSUER: &str = "https://issuer.example/";
+pub(crate) const AUDIENCE: &str = "bookshop";
+const RSA: &[u8] = include_bytes!("keys/rsa.pem");
+const EC: &[u8] = include_bytes!("keys/ec.pem");
+/// The public half of the EC key, as its owner would publish it.
+pub(super) const EC_PUBLIC: &[u8] = include_bytes!("keys/ec.pub.pem");
+const STRANGER: &[u8] = include_bytes!("keys/stranger.pem");
+
+/// A private key, with the name and algorithm that a token's header gives it.
+#[derive(Clone)]
+pub(super) struct Signer {
+    kid: Option<&'static str>,
+    algorithm: Algorithm,
+    key: EncodingKey,
+}
+
+impl Signer {
+    pub(super) fn rsa() -> Self {
+        Self { kid: Some("rsa-1"), algorithm: Algorithm::RS256, key: EncodingKey::from_rsa_pem(RSA).unwrap() }
+    }
+
+    pub(super) fn ec() -> Self {
+        Self { kid: Some("ec-1"), algorithm: Algorithm::ES256, key: EncodingKey::from_ec_pem(EC).unwrap() }
+    }
+
+    /// Somebody else, who says that the key is the issuer's.
+    pub(super) fn stranger() -> Self {
+        Self { key: EncodingKey::from_ec_pem(STRANGER).unwrap(), ..Self::ec() }
+    }
+
+    /// Somebody who takes what is public for a secret.
+    pub(super) fn secret(kid: &'static str, secret: &[u8]) -> Self {
+        Self { kid: Some(kid), algorithm: Algorithm::HS256, key: EncodingKey::from_secret(secret) }
+    }
+
+    /// The same key under another name, or none.
+    pub(super) fn named(self, kid: Option<&'static str>) -> Self {
+        Self { kid, ..self }
+    }
+
+    pub(super) fn sign(&self, claims: &Value) -> String {
+        let header = Header { kid: self.kid.map(str::to_owned), ..Header::new(self.algorithm) };
+        encode(&header, claims, &self.key).unwrap()
+    }
+
+    /// The public half, as an entry of a key set.
+    pub(super) fn published(&self) -> Value {
+        let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).unwrap();
+        jwk.common.key_id = self.kid.map(str::to_owned);
+        json!(jwk)
+    }
+}
+
+/// The key set of the issuer, in a folder.
+pub(crate) struct Issuer {
+    folder: TempDir,
+}
+
+impl Issuer {
+    /// With one key of each kind, and others that check no token.
+    pub(crate) fn new() -> Self {
+        let mut encryption = Signer::ec().published();
+        (encryption["kid"], encryption["use"]) = (json!("encryption"), json!("enc"));
+        let secret = json!({"kty": "oct", "kid": "secret", "alg": "HS256", "k": "c2VjcmV0"});
+        Self::publishing(&[Signer::rsa().published(), Signer::ec().published(), encryption, secret])
+    }
+
+    pub(super) fn publishing(keys: &[Value]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let set = json!({"keys": keys});
+        serde_json::from_value::<JwkSet>(set.clone()).unwrap();
+        std::fs::write(folder.path().join("jwks.json"), set.to_string()).unwrap();
+        Self { folder }
+    }
+
+    /// Where its key set is.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("jwks.json")
+    }
+
+    /// The options of `dev` that trust it.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let file = self.file();
+        ["--auth", file.to_str().unwrap(), "--issuer", ISSUER, "--audience", AUDIENCE].map(str::to_owned).to_vec()
+    }
+}
+
+/// What a token for that subject says, valid for a while.
+pub(super) fn claims(subject: &str, scopes: &[&str]) -> Value {
+    let now_s = get_current_timestamp();
+    json!({"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "scope": scopes.join(" "), "iat": now_s, "exp": now_s + 300})
+}
+
+/// Claims of anna, who may read, with one of them changed; without it, if it is null.
+pub(super) fn but(name: &str, value: Value) -> Value {
+    let mut claims = claims("anna", &["ledgerfold/read"]);
+    match value {
+        Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+        value => claims[name] = value,
+    }
+    claims
+}
+
+/// That many seconds from now.
+pub(super) fn in_seconds(seconds: i64) -> Value {
+    json!(i64::try_from(get_current_timestamp()).unwrap() + seconds)
+}
