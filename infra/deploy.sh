@@ -143,19 +143,21 @@ EOF
 
 deploy_here() { # [Parameter=Value …]
   if [ -z "${AWS_ENDPOINT_URL:-}" ]; then
-    exec infra/with-stack "$0" local "$@"
+    exec infra/with-stack infra/deploy.sh --stay "$@"
   fi
   build_for_here
   deploy local "$(architecture_here)" "$@"
   if [[ " $*" != *" TokenIssuer="* ]]; then
     first_calls local
   fi
-  if [ -n "${LEDGERFOLD_STACK_STARTED:-}" ]; then
-    printf '\nFrom another terminal, first: %s\nCtrl-C stops the stack.\n' \
-      "export AWS_ENDPOINT_URL=$AWS_ENDPOINT_URL AWS_REGION=$AWS_REGION AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"
-    # Until it is stopped, or dies.
-    tail --pid="$LEDGERFOLD_STACK_STARTED" -f /dev/null
-  fi
+}
+
+# Deploys to the stack that was started for it, and stays until that ends.
+stay() { # [Parameter=Value …]
+  deploy_here "$@"
+  printf '\nFrom another terminal, first: %s\nCtrl-C stops the stack.\n' \
+    "export AWS_ENDPOINT_URL=$AWS_ENDPOINT_URL AWS_REGION=$AWS_REGION AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test"
+  tail --pid="$LEDGERFOLD_STACK" -f /dev/null
 }
 
 main() {
@@ -164,6 +166,7 @@ main() {
     --token) token "${2:?which stage?}" ;;
     --output) output "${2:?which stage?}" "${3:?which output?}" ;;
     --remove) remove "${2:?which stage?}" ;;
+    --stay) stay "${@:2}" ;;
     -*) fail "there is no option $1; --help tells which there are" ;;
     local) shift && deploy_here "$@" ;;
     *)
