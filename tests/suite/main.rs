@@ -14,6 +14,7 @@
 //! | [`sqs`] | does a queue engine do what AWS documents? The same cases for every engine |
 //! | [`mappings`] | are stream records and messages delivered as Lambda delivers them? |
 //! | [`telemetry`] | is each failure reported once, with its ids and its trace, and with nothing personal? |
+//! | [`template`] | is the deployed system the one that the program makes, and may nobody in it do what nobody should? |
 //! | [`store`] | does the event store keep its promises, whatever the wire and other writers do? The same cases for every engine |
 #![allow(
     clippy::unwrap_used,
@@ -40,3 +41,4 @@ mod shapes;
 mod sqs;
 mod store;
 mod telemetry;
+mod template;

@@ -1,0 +1,75 @@
+//! What can never be applied, and what can never be read.
+
+use crate::stack::{PREFIX, Stack, eventually};
+use aws_sdk_sqs::types::QueueAttributeName;
+use eventstore::{Consistency, Envelope, EventStore, Hash, Id, NewCommit, NewEvent, StreamId};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+/// Lets messages that failed come again at once instead of a minute later.
+async fn hurry(stack: &Stack, queue: &str) -> String {
+    let url = stack.queue(queue).await;
+    let request = stack.clients.sqs.set_queue_attributes().queue_url(&url);
+    request.attributes(QueueAttributeName::VisibilityTimeout, "1").send().await.unwrap();
+    url
+}
+
+/// Writes an event that no program knows yet behind what is in the stream.
+async fn write_unknown(stack: &Stack, stream: &str) {
+    let store = EventStore::new(stack.clients.dynamodb.clone(), format!("{PREFIX}-events"));
+    let (head, _) = store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
+    let id = |text: &str| Id::new(text).unwrap();
+    let envelope = Envelope {
+        command_id: id(&format!("poison-{stream}")),
+        fingerprint: Hash::of(&[b"poison"]),
+        correlation_id: id("poison"),
+        causation_id: None,
+        actor: id("poisoner"),
+        trace_parent: None,
+    };
+    let data = RawValue::from_string("{}".to_owned()).unwrap();
+    let events = vec![NewEvent { event_type: "OrderGiftWrapped".to_owned(), schema: 1, data }];
+    store.append(&head, vec![NewCommit { envelope, events }]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_applied_is_parked_and_holds_up_nobody() {
+    let stack = Stack::of("poison-paul").await;
+    let isbn = stack.book(5).await;
+    let path = stack.place("poisoned", &isbn).await;
+    stack.until(&path, "confirmed").await;
+    hurry(&stack, "orders").await;
+    let stream = format!("order-{}", path.rsplit('/').next().unwrap());
+    write_unknown(&stack, &stream).await;
+    let parked = eventually("it is parked", || async {
+        let parked = stack.get("/projections/orders/parked").await.body;
+        parked["streams"].as_array()?.iter().find(|parked| parked["stream"] == json!(stream)).cloned()
+    })
+    .await;
+    assert_eq!(parked["version"], json!(3), "{parked}");
+    assert!(parked["error"].as_str().unwrap().contains("OrderGiftWrapped"), "{parked}");
+    let other = stack.place("healthy", &isbn).await;
+    stack.until(&other, "confirmed").await;
+    let read: Value = stack.get(&path).await.body;
+    assert_eq!((&read["status"], &read["version"]), (&json!("confirmed"), &json!(2)), "what was applied is read");
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_ends_as_a_dead_letter() {
+    let stack = Stack::of("poison-petra").await;
+    let url = hurry(&stack, "bestsellers").await;
+    let send = stack.clients.sqs.send_message().queue_url(&url).message_body("{ this is no announcement");
+    send.message_group_id("poison").message_deduplication_id("poison").send().await.unwrap();
+    eventually("it is a dead letter", || async {
+        let status = stack.get("/projections/bestsellers").await.body;
+        (status["lag"]["dead_letters"] == 1).then_some(())
+    })
+    .await;
+    let redriven = stack.post("/projections/bestsellers/redrive", &json!({})).await;
+    assert_eq!(
+        (redriven.status, &redriven.body["sent"], &redriven.body["left"]),
+        (200, &json!(0), &json!(1)),
+        "{redriven:?}"
+    );
+    assert!(redriven.body["stays"][0]["reason"].as_str().unwrap().contains("cannot be read"), "{redriven:?}");
+}

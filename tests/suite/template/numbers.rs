@@ -1,0 +1,238 @@
+//! Numbers that must fit each other.
+
+use super::{Template, get_att, list, number, sub};
+use eventstore::MAX_VERSION;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// A mapping from a queue: its name, its properties, and the function and the queue that it joins.
+fn queue_mappings(template: &Template) -> Vec<(&str, &Value, &Value, &Value)> {
+    let mappings = template.all("AWS::Lambda::EventSourceMapping");
+    let joined = mappings.filter_map(|(name, mapping)| {
+        let (source, attribute) = get_att(&mapping["EventSourceArn"]).unwrap();
+        let function = template.properties(get_att(&mapping["FunctionName"]).unwrap().0);
+        (attribute == "Arn").then(|| (name, mapping, function, template.properties(source)))
+    });
+    joined.collect()
+}
+
+#[test]
+fn a_message_is_one_functions_alone_for_six_of_its_timeouts() {
+    let template = Template::read();
+    let mappings = queue_mappings(&template);
+    assert_eq!(mappings.len(), 7);
+    for (name, _, function, queue) in mappings {
+        let (timeout_s, visibility_s) = (number(&function["Timeout"]), number(&queue["VisibilityTimeout"]));
+        assert!(visibility_s >= 6 * timeout_s, "{name}: {visibility_s} s is less than six times {timeout_s} s");
+    }
+}
+
+#[test]
+fn every_queue_that_is_read_has_a_reader_and_a_dead_letter_queue_that_keeps_as_long() {
+    let template = Template::read();
+    let name = |queue: &Value| queue["QueueName"]["Fn::Sub"].as_str().unwrap().to_owned();
+    let read: BTreeSet<String> = queue_mappings(&template).into_iter().map(|(_, _, _, queue)| name(queue)).collect();
+    let mut dead = 0;
+    for (logical, queue) in template.all("AWS::SQS::Queue") {
+        if let Some(policy) = queue.get("RedrivePolicy") {
+            assert!(read.contains(&name(queue)), "nobody reads {logical}");
+            let last = template.properties(get_att(&policy["deadLetterTargetArn"]).unwrap().0);
+            assert_eq!(last["FifoQueue"], queue["FifoQueue"], "{logical}: SQS takes no other kind");
+            // A message brings its age with it.
+            assert!(number(&last["MessageRetentionPeriod"]) >= number(&queue["MessageRetentionPeriod"]), "{logical}");
+            dead += 1;
+        }
+    }
+    assert_eq!(dead, read.len(), "queues with dead letters, and queues that are read");
+}
+
+#[test]
+fn every_mapping_tells_which_records_failed() {
+    let template = Template::read();
+    for (name, mapping) in template.all("AWS::Lambda::EventSourceMapping") {
+        assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{name}");
+    }
+    for (name, mapping, ..) in queue_mappings(&template) {
+        assert!(number(&mapping["BatchSize"]) <= 10, "{name}: a FIFO queue gives no more");
+        assert!(mapping.get("MaximumBatchingWindowInSeconds").is_none(), "{name}: a FIFO queue knows no window");
+        assert!(
+            (2..=1000).contains(&number(&mapping["ScalingConfig"]["MaximumConcurrency"])),
+            "{name}: Lambda's limits"
+        );
+    }
+}
+
+#[test]
+fn a_job_has_its_call_for_itself() {
+    let template = Template::read();
+    let mapping = template.properties("RebuildWorkerMapping");
+    assert_eq!(number(&mapping["BatchSize"]), 1, "a batch of slices would take longer than one may");
+    // A slice of 5 s, and as long again for its last page.
+    assert!(number(&template.properties("RebuildWorker")["Timeout"]) >= 10);
+}
+
+#[test]
+fn functions_answer_before_the_gateway_gives_up() {
+    let template = Template::read();
+    let mut integrations = 0;
+    for (name, integration) in template.all("AWS::ApiGatewayV2::Integration") {
+        let function = template.properties(get_att(&integration["IntegrationUri"]).unwrap().0);
+        let (timeout_s, patience_ms) = (number(&function["Timeout"]), number(&integration["TimeoutInMillis"]));
+        assert!(timeout_s * 1000 < patience_ms, "{name}: the function has {timeout_s} s, the gateway {patience_ms} ms");
+        assert!(patience_ms <= 30_000, "{name}: HTTP APIs wait no longer");
+        assert_eq!(integration["PayloadFormatVersion"], "2.0", "{name}");
+        integrations += 1;
+    }
+    assert_eq!(integrations, 2);
+}
+
+#[test]
+fn a_record_is_given_up_before_the_stream_forgets_it_and_somebody_is_told() {
+    let template = Template::read();
+    let mapping = template.properties("FanOutMapping");
+    let age_s = number(&mapping["MaximumRecordAgeInSeconds"]);
+    assert!((60..24 * 60 * 60).contains(&age_s), "streams keep records for 24 h: {age_s} s");
+    assert!((1..=10_000).contains(&number(&mapping["MaximumRetryAttempts"])), "Lambda's limits");
+    assert_eq!(mapping["BisectBatchOnFunctionError"], true);
+    assert_eq!(
+        mapping["StartingPosition"], "TRIM_HORIZON",
+        "what was written before the mapping was there is announced too"
+    );
+    let told = get_att(&mapping["DestinationConfig"]["OnFailure"]["Destination"]).unwrap().0;
+    assert!(template.properties(told).get("FifoQueue").is_none(), "Lambda takes no FIFO queue");
+    let watched = |alarm: &Value| alarm["Dimensions"].to_string().contains(told);
+    assert!(template.all("AWS::CloudWatch::Alarm").any(|(_, alarm)| watched(alarm)), "nobody watches {told}");
+}
+
+/// Whether a record of the stream wakes fan-out: the only pattern that the template uses, `anything-but` in a path of keys.
+fn wakes(template: &Template, record: &Value) -> bool {
+    let filters = list(&template.properties("FanOutMapping")["FilterCriteria"]["Filters"]);
+    filters.iter().any(|filter| {
+        let pattern: Value = serde_json::from_str(filter["Pattern"].as_str().unwrap()).unwrap();
+        fits(&pattern, record)
+    })
+}
+
+fn fits(pattern: &Value, record: &Value) -> bool {
+    match pattern {
+        Value::Object(parts) => {
+            parts.iter().all(|(name, part)| record.get(name).is_some_and(|value| fits(part, value)))
+        }
+        Value::Array(rules) => rules.iter().any(|rule| {
+            let but = rule["anything-but"].as_array().unwrap_or_else(|| panic!("{rule} is unknown here"));
+            !but.contains(record)
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => panic!("{pattern} is unknown here"),
+    }
+}
+
+#[test]
+fn commits_wake_fan_out_whatever_happened_to_them_and_snapshots_do_not() {
+    let template = Template::read();
+    let record = |change: &str, version: u64| json!({"eventName": change, "dynamodb": {"Keys": {"stream_id": {"S": "order-1"}, "version": {"N": version.to_string()}}}});
+    for change in ["INSERT", "MODIFY", "REMOVE"] {
+        assert!(wakes(&template, &record(change, 1)), "{change} of a first commit");
+        assert!(wakes(&template, &record(change, MAX_VERSION)), "{change} of the last possible commit");
+        assert!(!wakes(&template, &record(change, MAX_VERSION + 1)), "{change} of a snapshot");
+    }
+}
+
+#[test]
+fn what_is_reserved_leaves_the_account_enough_for_the_mappings() {
+    let template = Template::read();
+    let functions = template.all("AWS::Serverless::Function");
+    let reserved: u64 =
+        functions.filter_map(|(_, function)| function["ReservedConcurrentExecutions"]["Fn::If"][1].as_u64()).sum();
+    let mapped: u64 = queue_mappings(&template)
+        .iter()
+        .map(|(_, mapping, ..)| number(&mapping["ScalingConfig"]["MaximumConcurrency"]))
+        .sum();
+    // The account's first limit, of which Lambda keeps 100 unreserved.
+    assert!(reserved > 0 && reserved + mapped.max(100) <= 1000, "{reserved} reserved, {mapped} mapped");
+}
+
+#[test]
+fn every_function_has_a_log_that_ends_and_is_watched() {
+    let template = Template::read();
+    let mut functions = 0;
+    for (logical, function) in template.all("AWS::Serverless::Function") {
+        let log = template.properties(function["LoggingConfig"]["LogGroup"]["Ref"].as_str().unwrap());
+        let name = function["FunctionName"]["Fn::Sub"].as_str().unwrap();
+        assert_eq!(log["LogGroupName"], sub(&format!("/aws/lambda/{name}")), "{logical}");
+        assert!(log["RetentionInDays"]["Fn::If"][1].as_u64().is_some(), "{logical} keeps its log for ever");
+        for metric in ["Errors", "Throttles"] {
+            let watches =
+                |alarm: &Value| alarm["MetricName"] == metric && alarm["Dimensions"][0]["Value"]["Ref"] == logical;
+            assert!(template.all("AWS::CloudWatch::Alarm").any(|(_, alarm)| watches(alarm)), "{metric} of {logical}");
+        }
+        functions += 1;
+    }
+    assert_eq!(functions, 10);
+}
+
+#[test]
+fn every_queue_is_watched_for_what_goes_wrong_in_it() {
+    let template = Template::read();
+    for (logical, queue) in template.all("AWS::SQS::Queue") {
+        let metric = match queue.get("RedrivePolicy") {
+            Some(_) => "ApproximateAgeOfOldestMessage",
+            None => "ApproximateNumberOfMessagesVisible",
+        };
+        let watches = |alarm: &Value| {
+            alarm["MetricName"] == metric && get_att(&alarm["Dimensions"][0]["Value"]) == Some((logical, "QueueName"))
+        };
+        assert!(template.all("AWS::CloudWatch::Alarm").any(|(_, alarm)| watches(alarm)), "{metric} of {logical}");
+    }
+    for (name, alarm) in template.all("AWS::CloudWatch::Alarm") {
+        assert_eq!(alarm["AlarmActions"], json!([{ "Ref": "Alarms" }]), "{name} tells nobody");
+    }
+}
+
+#[test]
+fn alarms_read_the_metrics_that_the_functions_write() {
+    use handlers::lambda::Component;
+    let template = Template::read();
+    let components = [
+        Component::CommandApi,
+        Component::QueryApi,
+        Component::FanOut,
+        Component::Projector,
+        Component::ProcessManager,
+        Component::CommandWorker,
+        Component::RebuildWorker,
+    ];
+    let names: Vec<&str> = components.iter().map(|component| component.name()).collect();
+    let mut own = BTreeSet::new();
+    for (name, alarm) in template.all("AWS::CloudWatch::Alarm").filter(|(_, alarm)| alarm["Namespace"] == "Ledgerfold")
+    {
+        assert_eq!(alarm["Dimensions"][0], json!({"Name": "Stage", "Value": {"Ref": "Stage"}}), "{name}");
+        assert_eq!(alarm["Dimensions"][1]["Name"], "Component", "{name}");
+        assert!(names.contains(&alarm["Dimensions"][1]["Value"].as_str().unwrap()), "{name}");
+        own.insert(alarm["MetricName"].as_str().unwrap());
+    }
+    assert_eq!(own, ["Parked", "Tampering"].into());
+}
+
+#[test]
+fn every_function_is_built_and_told_what_it_needs() {
+    let template = Template::read();
+    let script = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/deploy.sh")).unwrap();
+    let bins = script.lines().find_map(|line| line.strip_prefix("readonly BINS=(")).unwrap().trim_end_matches(')');
+    let built: BTreeSet<&str> = bins.split(' ').collect();
+    let mut used = BTreeSet::new();
+    let mut projections = BTreeSet::new();
+    for (name, function) in template.all("AWS::Serverless::Function") {
+        let code = function["CodeUri"].as_str().unwrap();
+        let bin = code.strip_prefix("../target/lambda/").unwrap().trim_end_matches('/');
+        used.insert(bin);
+        if bin == "projector" {
+            projections.insert(function["Environment"]["Variables"]["LEDGERFOLD_PROJECTION"].as_str().unwrap());
+        }
+        assert!(built.contains(bin), "{name}: nobody builds {bin}");
+    }
+    assert_eq!(used, built);
+    assert_eq!(projections, projections::ALL.iter().map(|projection| projection.name).collect());
+    let shared = template.document["Globals"]["Function"]["Environment"]["Variables"].as_object().unwrap();
+    let told: Vec<&str> = shared.keys().map(String::as_str).collect();
+    assert_eq!(told, ["LEDGERFOLD_PREFIX", "SENTRY_DSN", "SENTRY_ENVIRONMENT", "SENTRY_RELEASE"]);
+}

@@ -1,0 +1,78 @@
+//! Every operation that the API describes has its route, and each route the scope that the API asks for.
+
+use super::Template;
+use crate::program::Dev;
+use handlers::http::{Requirement, required_scope};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use tempfile::TempDir;
+
+/// Called without being an operation: it describes them.
+const DESCRIPTION: &str = "GET /openapi.json";
+
+/// The operations of the OpenAPI document, as routes are called.
+fn described(document: &Value) -> BTreeSet<String> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let calls = paths.flat_map(|(path, item)| {
+        item.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
+    });
+    calls.chain([DESCRIPTION.to_owned()]).collect()
+}
+
+#[tokio::test]
+async fn every_described_operation_has_one_route_to_the_function_that_answers_it() {
+    let data = TempDir::new().unwrap();
+    let dev = Dev::start(data.path()).await;
+    let document: Value = reqwest::get(format!("{}/openapi.json", dev.url)).await.unwrap().json().await.unwrap();
+    let template = Template::read();
+    let mut routed = BTreeSet::new();
+    for (name, route) in template.all("AWS::ApiGatewayV2::Route") {
+        let key = route["RouteKey"].as_str().unwrap();
+        assert!(routed.insert(key.to_owned()), "{key} has two routes");
+        let (verb, path) = key.split_once(' ').unwrap();
+        let commands = path.starts_with("/commands/") || verb == "POST" && !path.starts_with("/projections/");
+        let integration = if commands { "CommandApiIntegration" } else { "QueryApiIntegration" };
+        assert_eq!(route["Target"]["Fn::Sub"], format!("integrations/${{{integration}}}"), "{name}");
+    }
+    assert_eq!(routed, described(&document), "routes, and operations that are described");
+    dev.kill().await;
+}
+
+#[test]
+fn each_route_asks_for_the_scope_that_the_api_asks_for() {
+    let template = Template::read();
+    let mut open = Vec::new();
+    for (name, route) in template.all("AWS::ApiGatewayV2::Route") {
+        let (verb, path) = route["RouteKey"].as_str().unwrap().split_once(' ').unwrap();
+        match required_scope(&verb.parse::<Method>().unwrap(), path) {
+            Requirement::Scope(scope) => {
+                assert_eq!(route["AuthorizationType"], "JWT", "{name}");
+                assert_eq!(route["AuthorizerId"], json!({ "Ref": "Authorizer" }), "{name}");
+                assert_eq!(route["AuthorizationScopes"], json!([scope.name()]), "{name}");
+            }
+            Requirement::Nothing => {
+                assert!(route.get("AuthorizationType").is_none(), "{name}");
+                open.push(path);
+            }
+            Requirement::Unlisted => panic!("{name}: the API knows nothing at {path}"),
+        }
+    }
+    assert_eq!(open, ["/openapi.json", "/healthz"], "what is answered without a token");
+}
+
+#[test]
+fn the_pool_gives_the_scopes_that_the_routes_ask_for() {
+    let template = Template::read();
+    let server = template.properties("Scopes");
+    let identifier = server["Identifier"].as_str().unwrap();
+    let given = server["Scopes"].as_array().unwrap().iter();
+    let given: BTreeSet<String> =
+        given.map(|scope| format!("{identifier}/{}", scope["ScopeName"].as_str().unwrap())).collect();
+    let routes = template.all("AWS::ApiGatewayV2::Route");
+    let asked: BTreeSet<String> =
+        routes.filter_map(|(_, route)| Some(route["AuthorizationScopes"][0].as_str()?.to_owned())).collect();
+    assert_eq!(given, asked);
+    let allowed = template.properties("MachineClient")["AllowedOAuthScopes"].as_array().unwrap();
+    assert_eq!(allowed.iter().map(|scope| scope.as_str().unwrap().to_owned()).collect::<BTreeSet<_>>(), asked);
+}
