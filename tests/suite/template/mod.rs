@@ -2,6 +2,7 @@
 //! nobody may.
 #![cfg(test)]
 
+mod costs;
 mod numbers;
 mod resources;
 mod rights;

@@ -106,6 +106,12 @@ impl Load {
         self.commands_per_s * consumer.messages / self.batch(consumer)
     }
 
+    /// The invocations of that consumer.
+    pub(super) fn batches(&self, consumer: &Consumer) -> Invocations {
+        let requests = consumer.shared_requests + self.batch(consumer) * consumer.requests;
+        Invocations::of(self.batches_per_s(consumer), requests)
+    }
+
     fn queue_requests_per_s(&self) -> f64 {
         let requests = per_command::CONSUMERS.iter().map(|consumer| {
             // What is sent and received counts by its size, what is deleted does not.
@@ -120,8 +126,7 @@ impl Load {
         let commits_per_s = self.commands_per_s * per_command::COMMITS;
         let fan_out = commits_per_s / filled(commits_per_s, per_command::MAX_RECORDS);
         let sent_per_s: f64 = per_command::CONSUMERS.iter().map(|consumer| self.batches_per_s(consumer)).sum();
-        let queues = per_command::CONSUMERS
-            .map(|consumer| Invocations::of(self.batches_per_s(&consumer), self.batch(&consumer) * consumer.requests));
+        let queues = per_command::CONSUMERS.map(|consumer| self.batches(&consumer));
         let others = [
             Invocations::of(self.commands_per_s, 1.0),
             Invocations::of(self.reads_per_s, per_command::READ),

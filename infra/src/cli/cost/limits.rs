@@ -9,7 +9,7 @@ use serde::Serialize;
 pub(super) struct Limit {
     /// Of what.
     pub(super) what: String,
-    /// How much an account has by default, in us-east-1.
+    /// How much an account has by default in us-east-1, or the template sets.
     pub(super) limit: f64,
     /// How much the rate needs.
     pub(super) needs: f64,
@@ -33,7 +33,7 @@ const CONCURRENCY: f64 = 1_000.0;
 const API_REQUESTS_PER_S: f64 = 10_000.0;
 
 const ASK: &str = "ask AWS for a higher quota";
-const ASK_AND_SET: &str = "ask AWS for a higher quota, and set the concurrency of the template's mappings accordingly";
+const SET: &str = "raise the mapping's MaximumConcurrency in infra/template.yaml";
 const SPREAD: &str = "orders must be for more books than one, or the stock of one be divided";
 const LIST: &str = "the table is throttled with its index until DynamoDB has split the day's list; or divide the list";
 
@@ -42,11 +42,15 @@ pub(super) fn limits(load: &Load) -> Vec<Limit> {
     let orders_per_s = load.commands_per_s;
     let first = [
         limit("requests a second, API gateway", API_REQUESTS_PER_S, orders_per_s + load.reads_per_s, ASK),
-        limit("functions at work at once", CONCURRENCY, load.invocations().busy, ASK_AND_SET),
+        limit("functions at work at once", CONCURRENCY, load.invocations().busy, ASK),
     ];
-    let queues = CONSUMERS.iter().map(|consumer| {
-        let what = format!("requests a second of one kind, queue {}", consumer.name);
-        limit(&what, QUEUE_REQUESTS_PER_S, load.batches_per_s(consumer), ASK)
+    let queues = CONSUMERS.iter().flat_map(|consumer| {
+        let requests = format!("requests a second of one kind, queue {}", consumer.name);
+        let batches = format!("batches at work at once, queue {}", consumer.name);
+        [
+            limit(&requests, QUEUE_REQUESTS_PER_S, load.batches_per_s(consumer), ASK),
+            limit(&batches, consumer.batches_at_once, load.batches(consumer).busy, SET),
+        ]
     });
     let tables = load.units().into_iter().flat_map(|(table, units)| {
         let limit =

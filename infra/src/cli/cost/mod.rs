@@ -128,9 +128,9 @@ fn print_estimate(estimate: &Estimate) -> Result<(), Failure> {
     let rows: Vec<[String; 4]> = items.iter().map(row).collect();
     table::rows(["  ITEM", "A MONTH", "PRICE", "USD"], &rows)?;
     let (within, beyond): (Vec<&Limit>, Vec<&Limit>) = limits.iter().partition(|limit| limit.within);
-    table::line(&format!("  within {} of {} default limits", within.len(), limits.len()))?;
+    table::line(&format!("  within {} of {} limits", within.len(), limits.len()))?;
     beyond.into_iter().try_for_each(|Limit { what, limit, needs, beyond, .. }| {
-        table::line(&format!("  BEYOND {what}: {} of {}; {beyond}", whole(*needs), whole(*limit)))
+        table::line(&format!("  BEYOND {what}: needs {} of {}; {beyond}", whole(*needs), whole(*limit)))
     })?;
     table::line("")
 }
