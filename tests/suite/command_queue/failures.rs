@@ -11,6 +11,7 @@ use ledgerfold::local::queue_mapping::QueueMapping;
 use serde_json::Value;
 use std::convert::Infallible;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const LAST: u32 = CommandWorker::MAX_RECEIVES;
@@ -135,8 +136,28 @@ async fn the_shape_of_a_message_that_lies_in_a_queue_is_known_for_ever() {
     assert_eq!(world.status("k").await, "done");
 }
 
-async fn waiting(world: &World, queue: &str) -> usize {
-    world.0.waiting(queue).await
+/// A worker at the queue, until it is told to end.
+struct AtWork {
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+fn work(world: &World, queue_url: &str, worker: CommandWorker) -> AtWork {
+    let (stop, mut mapping) = (CancellationToken::new(), QueueMapping::new(queue_url));
+    (mapping.retry_after, mapping.poll) = (Some(Duration::ZERO), Duration::ZERO);
+    let handler = move |event| {
+        let worker = worker.clone();
+        async move { Ok::<_, Infallible>(worker.handle(event).await) }
+    };
+    let running = tokio::spawn(mapping.run(world.0.clients().sqs.clone(), handler, stop.clone()));
+    AtWork { stop, running }
+}
+
+impl AtWork {
+    async fn end(self) {
+        self.stop.cancel();
+        self.running.await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,18 +172,21 @@ async fn the_queue_brings_a_failing_command_five_times_and_then_keeps_it_as_a_de
         let (path, body) = receive(quantity);
         world.later(&path, key, &body).await;
     }
-    let (stop, worker) = (CancellationToken::new(), world.lost_worker());
-    let mut mapping = QueueMapping::new(&url);
-    (mapping.retry_after, mapping.poll) = (Some(Duration::ZERO), Duration::ZERO);
-    let handler = move |event| {
-        let worker = worker.clone();
-        async move { Ok::<_, Infallible>(worker.handle(event).await) }
+    let all_are = |status: &'static str| {
+        let world = &world;
+        async move { (world.status("a").await == status && world.status("b").await == status).then_some(()) }
     };
-    let running = tokio::spawn(mapping.run(sqs, handler, stop.clone()));
-    eventually("both are dead letters", || async { (waiting(&world, DEAD).await == 2).then_some(()) }).await;
-    stop.cancel();
-    running.await.unwrap();
-    for key in ["a", "b"] {
-        assert_eq!(world.status(key).await, "failed", "{key} was tried, and its sender told");
-    }
+    let running = work(&world, &url, world.lost_worker());
+    eventually("both are dead letters", || async { (world.0.waiting(DEAD).await == 2).then_some(()) }).await;
+    running.end().await;
+    assert!(all_are("failed").await.is_some(), "each was tried, and its sender told");
+    // What an operator does: the queue's own redrive.
+    let dead = sqs.get_queue_url().queue_name(DEAD).send().await.unwrap().queue_url.unwrap();
+    let arn = sqs.get_queue_attributes().queue_url(&dead).attribute_names(QueueAttributeName::QueueArn);
+    let arn = arn.send().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
+    sqs.start_message_move_task().source_arn(arn).send().await.unwrap();
+    let running = work(&world, &url, world.worker());
+    eventually("both are done", || all_are("done")).await;
+    running.end().await;
+    assert_eq!((world.types(STREAM).await.len(), world.0.waiting(DEAD).await), (2, 0));
 }
