@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# What a clean machine gets, each in its own folder under target/: their dependencies do not go together.
-readonly SAM=1.170.0 CARGO_LAMBDA=1.9.2
+source infra/tools.sh
+
 readonly BINS=(command-api query-api fan-out projector process-manager command-worker rebuild-worker)
 readonly SCOPES="ledgerfold/write ledgerfold/read ledgerfold/audit ledgerfold/operate"
 
@@ -34,36 +34,18 @@ EOF
 
 fail() { printf 'infra/deploy.sh: %s\n' "$*" >&2; exit 2; }
 
-# A folder of Python programs at pinned versions: venv FOLDER PROGRAM PACKAGE…
-venv() {
-  local folder="$PWD/target/$1" program=$2
-  shift 2
-  if [ ! -x "$folder/bin/$program" ]; then
-    echo "installing $* into $folder" >&2
-    python3 -m venv "$folder"
-    "$folder/bin/pip" install --quiet --disable-pip-version-check "$@" >&2
-  fi
-}
-
-sam() {
-  venv "sam-$SAM" sam "aws-sam-cli==$SAM"
-  SAM_CLI_TELEMETRY=0 "target/sam-$SAM/bin/sam" "$@"
-}
+sam() { SAM_CLI_TELEMETRY=0 "$(sam_tool)/sam" "$@"; }
 
 # AWS's answers through the library that sam brings: there need be no other client.
-aws() {
-  venv "sam-$SAM" sam "aws-sam-cli==$SAM"
-  "target/sam-$SAM/bin/python" - "$@"
-}
+aws() { "$(sam_tool)/python" - "$@"; }
 
 # Cross-compiled as small as can be: what is loaded at every cold start.
 build_for_aws() {
-  venv "cargo-lambda-$CARGO_LAMBDA" cargo-lambda "cargo-lambda==$CARGO_LAMBDA"
-  command -v rustup >/dev/null && rustup target add aarch64-unknown-linux-gnu
-  local args=()
+  local programs args=()
+  programs=$(tool "cargo-lambda-$CARGO_LAMBDA" "cargo-lambda==$CARGO_LAMBDA")
+  if command -v rustup >/dev/null; then rustup target add aarch64-unknown-linux-gnu; fi
   for bin in "${BINS[@]}"; do args+=(--bin "$bin"); done
-  PATH="$PWD/target/cargo-lambda-$CARGO_LAMBDA/bin:$PATH" \
-    cargo lambda build --profile deploy --locked --arm64 --package ledgerfold-handlers "${args[@]}"
+  PATH="$programs:$PATH" cargo lambda build --profile deploy --locked --arm64 --package ledgerfold-handlers "${args[@]}"
 }
 
 # The development build, so that nothing is compiled twice: together with the tests, whose features decide what can be shared.
@@ -137,7 +119,7 @@ ledgerfold-$1 is deployed. A first call:
   curl -i "\$API/stock/9780306406157/receive" -H "Authorization: Bearer \$TOKEN" -H 'Content-Type: application/json' -d '{"quantity":10}'
   curl -i "\$API/stock/9780306406157" -H "Authorization: Bearer \$TOKEN"
 
-Operate it: cargo run -- --prefix ledgerfold-$1 projection list
+Operate it: cargo run -- projection list --prefix ledgerfold-$1
 EOF
 }
 
@@ -172,7 +154,7 @@ main() {
     *)
       build_for_aws
       deploy "$1" arm64 "${@:2}"
-      [ -n "$(output "$1" UserPoolId 2>/dev/null)" ] && first_calls "$1"
+      if [ -n "$(output "$1" UserPoolId 2>/dev/null)" ]; then first_calls "$1"; fi
       ;;
   esac
 }

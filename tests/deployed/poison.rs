@@ -14,7 +14,7 @@ async fn hurry(stack: &Stack, queue: &str) -> String {
     url
 }
 
-/// Writes an event that no program knows yet behind what is in the stream.
+/// Writes an event in a shape that no program knows yet behind what is in the stream.
 async fn write_unknown(stack: &Stack, stream: &str) {
     let store = EventStore::new(stack.clients.dynamodb.clone(), format!("{PREFIX}-events"));
     let (head, _) = store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
@@ -28,7 +28,7 @@ async fn write_unknown(stack: &Stack, stream: &str) {
         trace_parent: None,
     };
     let data = RawValue::from_string("{}".to_owned()).unwrap();
-    let events = vec![NewEvent { event_type: "OrderGiftWrapped".to_owned(), schema: 1, data }];
+    let events = vec![NewEvent { event_type: "OrderShipped".to_owned(), schema: 9, data }];
     store.append(&head, vec![NewCommit { envelope, events }]).await.unwrap();
 }
 
@@ -47,7 +47,7 @@ async fn a_stream_that_cannot_be_applied_is_parked_and_holds_up_nobody() {
     })
     .await;
     assert_eq!(parked["version"], json!(3), "{parked}");
-    assert!(parked["error"].as_str().unwrap().contains("OrderGiftWrapped"), "{parked}");
+    assert!(parked["error"].as_str().unwrap().contains("OrderShipped"), "{parked}");
     let other = stack.place("healthy", &isbn).await;
     stack.until(&other, "confirmed").await;
     let read: Value = stack.get(&path).await.body;

@@ -5,6 +5,7 @@
 //! | [`api`] | does the running program answer over HTTP as the contract says, to good and to bad requests? |
 //! | [`architecture`] | do crates look one way, and is the domain pure? |
 //! | [`cli`] | does the program start, stop, operate and fail as it says? |
+//! | [`command_queue`] | is a command that is answered later handled once, whoever dies and whatever fails? |
 //! | [`jobs`] | does the worker of jobs bear lost, doubled and unreadable calls? |
 //! | [`lambda`] | do the functions start, answer and fail as Lambda has them do? |
 //! | [`crash`] | is anything lost or doubled when the program is killed? |
@@ -27,6 +28,7 @@
 mod api;
 mod architecture;
 mod cli;
+mod command_queue;
 mod crash;
 mod engine;
 mod event_sources;

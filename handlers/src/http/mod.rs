@@ -98,7 +98,7 @@ impl Api {
         description = "Orders and stock of a bookshop. Every command may be sent again with its Idempotency-Key.",
         license(name = "MIT OR Apache-2.0")
     ),
-    components(schemas(problem::Problem, problem::FieldError)),
+    components(schemas(problem::Problem, problem::FieldError, schema::TakenCommand)),
     tags(
         (name = "orders", description = "Commands to orders, and orders as they are"),
         (name = "stock", description = "Commands to the stock of a book, and its levels"),

@@ -78,7 +78,9 @@ pub fn about(stream: &StreamId, version: Option<u64>, envelope: &Envelope) {
     let Envelope { command_id, correlation_id, actor, .. } = envelope;
     let known = OPEN.try_with(|span| {
         span.record("stream", display(stream));
-        span.record("version", version);
+        if let Some(version) = version {
+            span.record("version", version);
+        }
         span.record("command_id", display(command_id));
         span.record("correlation_id", display(correlation_id));
         span.record("actor", display(actor));
@@ -96,6 +98,14 @@ pub fn about(stream: &StreamId, version: Option<u64>, envelope: &Envelope) {
         scope.set_tag("actor", actor);
         scope.set_user(Some(User { id: Some(actor.to_string()), ..User::default() }));
     });
+}
+
+/// Tells at which version the stream is now that the work under way is about.
+pub fn reached(version: u64) {
+    let _ = OPEN.try_with(|span| span.record("version", version).is_disabled());
+    if reports::are_sent() {
+        sentry::configure_scope(|scope| scope.set_tag("version", version));
+    }
 }
 
 /// How long ago that was, in milliseconds.

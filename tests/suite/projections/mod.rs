@@ -21,6 +21,7 @@ mod poison;
 mod queue_failures;
 mod random_history;
 mod rebuild;
+mod reported_once;
 mod several_streams;
 pub(crate) mod shop;
 mod whole_line;

@@ -30,8 +30,8 @@ async fn a_command_has_a_line_for_its_request_its_commit_and_each_message_all_in
     };
     let of = |what: &[&str]| lines().into_iter().find(|line| what.iter().all(|part| line.contains(part)));
     let wanted: [&[&str]; 5] = [
-        &["command handled", "command_id=receive-1", "version=1", "requests=1", "write_units=1"],
-        &["request answered", "POST", "/stock/{isbn}/receive", "status=200", "duration_ms=", "requests=1", "actor=dev"],
+        &["command handled", "command_id=receive-1", "version=1", "requests=2", "write_units=1"],
+        &["request answered", "POST", "/stock/{isbn}/receive", "status=200", "duration_ms=", "requests=2", "actor=dev"],
         &["commit announced", "command_id=receive-1", "stream=stock-9780306406157", "outcome=\"done\""],
         &["message handled", "consumer=\"stock\"", "command_id=receive-1", "duration_ms=", "lag_ms=", "receives=1"],
         &["message handled", "consumer=\"audit\"", "outcome=\"done\"", "component=\"projector\""],
