@@ -72,7 +72,7 @@ impl CommandWorker {
     /// Whether the message is done with.
     async fn follow(&self, message: &SqsMessage, is_last_try: bool) -> bool {
         let followed = match CommandMessage::read(message.body.as_deref()) {
-            Ok(command) => match self.answer(&command).await {
+            Ok(command) => match self.answer(&command, is_last_try).await {
                 Err(unhandled) if is_last_try => self.give_up(&command, unhandled).await,
                 answered => answered,
             },
@@ -85,12 +85,17 @@ impl CommandWorker {
         false
     }
 
-    /// Handles a command, unless it was answered before, and notes its answer.
-    async fn answer(&self, message: &CommandMessage) -> Result<(), Unhandled> {
+    /// Handles a command, unless it was answered before, and notes its answer. At the last try the failure is noted first: who is
+    /// killed over a command tells nobody.
+    async fn answer(&self, message: &CommandMessage, is_last_try: bool) -> Result<(), Unhandled> {
         let subject = message.subject();
         let known = self.statuses.find(&subject.key).await?;
         if known.is_some_and(|row| row.settles(&subject, message.round)) {
             return Ok(());
+        }
+        if is_last_try {
+            let problem = serde_json::to_string(&Problem::worker_ended())?;
+            self.statuses.answer(&subject, message.round, Answer::Failed { problem }).await?;
         }
         let answer = match self.bookshop.handle(message.request(), message.command.clone()).await {
             Ok(handled) => Answer::Done { version: handled.version, recorded: handled.commit.is_some() },
@@ -104,7 +109,9 @@ impl CommandWorker {
     async fn give_up(&self, message: &CommandMessage, unhandled: Unhandled) -> Result<(), Unhandled> {
         let (problem, unhandled) = match unhandled {
             Unhandled::Problem(problem) => (problem.with_error_id(), None),
-            other => (Problem::internal(&other), Some(other)),
+            other @ (Unhandled::Unreadable(_) | Unhandled::Statuses(_) | Unhandled::Json(_)) => {
+                (Problem::internal(&other), Some(other))
+            }
         };
         let (subject, text) = (message.subject(), serde_json::to_string(&problem)?);
         match self.statuses.answer(&subject, message.round, Answer::Failed { problem: text }).await? {
