@@ -86,7 +86,7 @@ impl CommandWorker {
         is_last_try: bool,
     ) -> bool {
         let followed = match command {
-            Ok(command) => match self.answer(&command).await {
+            Ok(command) => match self.answer(&command, is_last_try).await {
                 Err(unhandled) if is_last_try => self.give_up(&command, unhandled).await,
                 answered => answered,
             },
@@ -102,13 +102,18 @@ impl CommandWorker {
         false
     }
 
-    /// Handles a command, unless it was answered before, and notes its answer.
-    async fn answer(&self, message: &CommandMessage) -> Result<(), Unhandled> {
+    /// Handles a command, unless it was answered before, and notes its answer. At the last try the failure is noted first: who is
+    /// killed over a command tells nobody.
+    async fn answer(&self, message: &CommandMessage, is_last_try: bool) -> Result<(), Unhandled> {
         let subject = message.subject();
         telemetry::about(&message.stream, message.expected_version, &message.envelope);
         let known = self.statuses.find(&subject.key).await?;
         if known.is_some_and(|row| row.settles(&subject, message.round)) {
             return Ok(());
+        }
+        if is_last_try {
+            let problem = serde_json::to_string(&Problem::worker_ended())?;
+            self.statuses.answer(&subject, message.round, Answer::Failed { problem }).await?;
         }
         let answer = match self.bookshop.handle(message.request(), message.command.clone()).await {
             Ok(handled) => Answer::Done { version: handled.version, recorded: handled.commit.is_some() },

@@ -3,6 +3,7 @@
 use super::{QUEUE, STREAM, World, deliver, is_done_with, receive, reserve};
 use crate::api::eventually;
 use crate::projections::messages::{Message, ids};
+use crate::projections::wire::{Fault, Wire as Mortal};
 use crate::store::wire::{Act, Wire};
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::EventStore;
@@ -40,6 +41,24 @@ async fn a_command_whose_store_fails_is_tried_five_times_and_then_given_up_until
     assert!(problem["error_id"].is_string() && !problem.to_string().contains("no-such-table"), "{problem}");
     // The table is there again, and operators redrive.
     assert!(is_done_with(&world.worker(), &message, 1).await);
+    assert_eq!((world.status("k").await.as_str(), world.types(STREAM).await.len()), ("done", 1));
+}
+
+#[tokio::test]
+async fn who_is_killed_over_the_last_try_has_told_the_sender_before() {
+    let world = World::start().await;
+    let (message, wire) = (taken(&world, "k", 5).await, Mortal::default());
+    let worker = world.system_over(&wire).command_worker();
+    // It looks at the row and notes the failure; over the command itself it is killed.
+    wire.arm(Some(Fault::DiesBefore(3)));
+    assert!(!is_done_with(&worker, &message, LAST).await);
+    let failed = world.outcome("k").await;
+    assert_eq!(
+        (&failed["status"], &failed["problem"]["title"]),
+        (&"failed".into(), &"The command was given up".into())
+    );
+    assert!(failed["problem"]["error_id"].is_string(), "{failed}");
+    assert!(is_done_with(&world.worker(), &message, LAST).await, "a last try that succeeds is told as done");
     assert_eq!((world.status("k").await.as_str(), world.types(STREAM).await.len()), ("done", 1));
 }
 

@@ -13,6 +13,15 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail).logged(error)
     }
 
+    /// The worker ended over the last try of a command. Noted before that try, so that it is told if nothing better comes of it.
+    pub(crate) fn worker_ended() -> Self {
+        let error_id = Uuid::now_v7().to_string();
+        tracing::warn!(error_id, "a command is tried for the last time");
+        let detail = "whoever handled it ended over it; send it again with the same Idempotency-Key";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was given up", detail)
+            .with("error_id", error_id)
+    }
+
     /// The command queue is as long as it may become.
     fn queue_full(limit: u64) -> Self {
         tracing::warn!(limit, "the command queue is too long, commands are not taken");
