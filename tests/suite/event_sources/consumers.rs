@@ -109,7 +109,7 @@ async fn work_that_was_done_and_never_heard_of_is_not_done_twice() {
     line.run_until_quiet().await;
     line.world.assert_exact(&streams, "died at the end").await;
     let more = orders(&line, 2).await;
-    first_calls_end(&mut line, Fate { lasts_ms: 11_000, ..WELL });
+    first_calls_end(&mut line, Fate { lasts_ms: u64::MAX, ..WELL });
     line.run_until_quiet().await;
     line.world.assert_exact(streams.iter().chain(&more), "timed out").await;
 }
@@ -154,8 +154,8 @@ async fn a_table_that_is_down_for_twenty_receives_leaves_dead_letters_and_redriv
 
 #[tokio::test]
 async fn messages_that_come_again_while_their_function_is_still_at_work_are_applied_once() {
-    let queues = FifoPolicy { timeout_ms: 200_000, ..FifoPolicy::of_consumers() };
-    let mut line = Line::under(StreamPolicy::of_fan_out(), queues).await;
+    let patient = |policy| FifoPolicy { timeout_ms: 200_000, ..policy };
+    let mut line = Line::under(StreamPolicy::of_fan_out(), patient).await;
     let streams = orders(&line, 4).await;
     first_calls_end(&mut line, Fate { lasts_ms: VISIBILITY_MS * 3 / 2, ..WELL });
     line.run_until_quiet().await;
@@ -214,7 +214,7 @@ async fn what_fulfilment_was_never_told_is_made_good_by_a_pass_over_all_streams(
     write(&line.world.store, &book, &[&received(3)]).await;
     write(&line.world.store, &order, &[&placed("c", [(1, 2)])]).await;
     line.run_until_quiet().await;
-    assert_eq!(line.stream.discarded().len(), 1);
+    assert!(!line.stream.discarded().is_empty());
     line.outage.ends();
     line.reconcile(&FULFILMENT).await;
     assert_eq!(last_type(&line, &order).await, "OrderConfirmed");

@@ -41,9 +41,9 @@ struct Trial {
 }
 
 impl Trial {
-    async fn start(stream: StreamPolicy, queues: FifoPolicy) -> Self {
+    async fn start(stream: StreamPolicy, change: impl Fn(FifoPolicy) -> FifoPolicy) -> Self {
         let seed = seed();
-        let line = Line::under(stream, queues).await;
+        let line = Line::under(stream, change).await;
         let (rng, expected) = (Rng::with_seed(seed), ReadModel::default());
         Self { line, rng, told: format!("LEDGERFOLD_TEST_SEED={seed}"), expected, commits: 0, books: 0, mended: 0 }
     }
@@ -205,27 +205,26 @@ async fn run(mut trial: Trial, fulfilled: bool) -> Trial {
 
 #[tokio::test]
 async fn under_the_systems_own_settings_random_faults_end_in_the_pure_fold() {
-    run(Trial::start(StreamPolicy::of_fan_out(), FifoPolicy::of_consumers()).await, false).await;
+    run(Trial::start(StreamPolicy::of_fan_out(), |policy| policy).await, false).await;
 }
 
 #[tokio::test]
 async fn with_batches_that_are_small_and_given_up_early_they_do_so_behind_an_operator() {
-    let stream = StreamPolicy { batch_size: 2, ..impatient() };
-    let queues = FifoPolicy { batch_size: 2, max_receives: 6, max_concurrency: 2, ..FifoPolicy::of_consumers() };
-    let trial = run(Trial::start(stream, queues).await, false).await;
+    let stream = StreamPolicy { batch_size: 2, parallelization_factor: 1, ..impatient() };
+    let change = |policy| FifoPolicy { batch_size: 2, max_receives: 6, max_concurrency: 2, ..policy };
+    let trial = run(Trial::start(stream, change).await, false).await;
     assert!(trial.mended > 0, "{}: nothing was given up", trial.told);
 }
 
 #[tokio::test]
 async fn with_a_parallel_shard_and_functions_that_outlive_their_visibility_they_do_so_too() {
     let stream = StreamPolicy { parallelization_factor: 3, batching_window_ms: 2_000, bisect: false, ..impatient() };
-    let queues = FifoPolicy { timeout_ms: 600_000, ..FifoPolicy::of_consumers() };
-    run(Trial::start(stream, queues).await, false).await;
+    run(Trial::start(stream, |policy| FifoPolicy { timeout_ms: 600_000, ..policy }).await, false).await;
 }
 
 #[tokio::test]
 async fn with_fulfilment_they_do_so_and_every_order_has_its_answer() {
-    let mut trial = Trial::start(impatient(), FifoPolicy::of_consumers()).await;
+    let mut trial = Trial::start(impatient(), |policy| policy).await;
     trial.line = trial.line.with_fulfilment().await;
     run(trial, true).await;
 }

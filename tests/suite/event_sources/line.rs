@@ -91,13 +91,13 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// With every projection and the worker of jobs.
+    /// With every projection and the worker of jobs, and mappings as they are deployed.
     pub(super) async fn start() -> Self {
-        Self::under(StreamPolicy::of_fan_out(), FifoPolicy::of_consumers()).await
+        Self::under(StreamPolicy::of_fan_out(), |policy| policy).await
     }
 
-    /// The same with mappings set so.
-    pub(super) async fn under(stream: StreamPolicy, queues: FifoPolicy) -> Self {
+    /// The same with a stream's mapping set so, and every queue's changed so.
+    pub(super) async fn under(stream: StreamPolicy, change: impl Fn(FifoPolicy) -> FifoPolicy) -> Self {
         let (world, wire, outage) = (World::start().await, Wire::default(), Outage::default());
         let fan_out = world.system_over(&wire, &outage).fan_out().await.unwrap();
         let stream = StreamSource::new("shard-1", stream);
@@ -106,17 +106,19 @@ impl Line {
         let mut line = Self { world, wire, outage, stream, consumers, calls, fan_out, fates, running };
         for projection in ALL {
             let handler = ProjectorHandler::new(projection, line.projector());
-            line.add(projection.name, Function::Projector(handler), queues.clone()).await;
+            let policy = change(FifoPolicy::of(projection.name));
+            line.add(projection.name, Function::Projector(handler), policy).await;
         }
         let operations = line.world.system_over(&line.wire, &line.outage).operations(line.projector());
-        line.add(REBUILD, Function::Rebuild(RebuildHandler::new(operations)), FifoPolicy::of_jobs()).await;
+        line.add(REBUILD, Function::Rebuild(RebuildHandler::new(operations)), FifoPolicy::of(REBUILD)).await;
         line
     }
 
     /// And with what fulfils orders.
     pub(super) async fn with_fulfilment(mut self) -> Self {
         let handler = self.world.system_over(&self.wire, &self.outage).fulfilment(self.projector());
-        self.add(FULFILMENT.name, Function::Fulfilment(handler), FifoPolicy::of_consumers()).await;
+        let policy = FifoPolicy::of(FULFILMENT.name);
+        self.add(FULFILMENT.name, Function::Fulfilment(handler), policy).await;
         self
     }
 
@@ -225,7 +227,7 @@ impl Line {
         let (fate, ends_ms) = self.fate(FAN_OUT, items, 0, timeout_ms);
         let handled = AssertUnwindSafe(self.fan_out.handle(batch.event.clone())).catch_unwind().await;
         self.running.push((ends_ms, Running::Stream(batch, outcome(handled, fate))));
-        self.stir();
+        self.stir_consumers();
     }
 
     /// Announces what was written, and leaves the queues alone.
@@ -300,6 +302,12 @@ impl Line {
         assert!(redriven.stays.is_empty() && redriven.left == 0, "{redriven:?}");
         self.run_until_quiet().await;
         redriven.sent
+    }
+
+    /// Any queue that fan-out sends to may have got something.
+    fn stir_consumers(&mut self) {
+        let consumers = self.consumers.iter_mut().filter(|consumer| consumer.name != REBUILD);
+        consumers.for_each(|consumer| consumer.source.stir());
     }
 
     /// Any queue may have got something.

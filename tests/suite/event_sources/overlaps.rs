@@ -74,8 +74,8 @@ async fn two_functions_on_the_same_messages_apply_them_once_wherever_the_first_o
 #[tokio::test]
 async fn any_number_of_functions_at_once_makes_the_same_read_models() {
     for max_concurrency in 1..=4 {
-        let queues = FifoPolicy { batch_size: 2, max_concurrency, ..FifoPolicy::of_consumers() };
-        let mut line = Line::under(StreamPolicy::of_fan_out(), queues).await;
+        let change = |policy| FifoPolicy { batch_size: 2, max_concurrency, ..policy };
+        let mut line = Line::under(StreamPolicy::of_fan_out(), change).await;
         let streams: Vec<StreamId> = (0..8).map(|_| new_order()).collect();
         for stream in &streams {
             write(&line.world.store, stream, &[&placed("c", [(1, 1), (2, 1)]), &confirmed(), &shipped()]).await;

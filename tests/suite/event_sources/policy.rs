@@ -1,5 +1,6 @@
-//! How the mappings of the system are set: one place for the numbers, and what AWS calls them.
+//! How mappings are set, in AWS's words; and how those of the system are, which its template says.
 
+use crate::template::{Template, get_att, number};
 use serde_json::{Value, json};
 
 /// Where a mapping begins on a stream that has records already.
@@ -50,36 +51,59 @@ pub(super) struct FifoPolicy {
 }
 
 impl StreamPolicy {
-    /// That of fan-out.
+    /// That of fan-out, as it is deployed.
     pub(super) fn of_fan_out() -> Self {
+        let template = Template::read();
+        let mapping = template.properties("FanOutMapping");
+        let seconds = |name: &str| mapping.get(name).map(|value| number(value) * 1_000);
+        let filters = mapping["FilterCriteria"]["Filters"].as_array().cloned().unwrap_or_default();
+        let pattern = |filter: &Value| serde_json::from_str(filter["Pattern"].as_str().unwrap()).unwrap();
+        assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "answers would not be read");
         Self {
-            batch_size: 100,
-            batching_window_ms: 0,
-            parallelization_factor: 1,
-            bisect: true,
-            max_retries: Some(100),
-            max_record_age_ms: Some(6 * 60 * 60 * 1_000),
-            filters: vec![commits_only()],
-            start: Start::TrimHorizon,
-            timeout_ms: 30_000,
+            batch_size: small(&mapping["BatchSize"]),
+            batching_window_ms: seconds("MaximumBatchingWindowInSeconds").unwrap_or(0),
+            parallelization_factor: mapping.get("ParallelizationFactor").map_or(1, small),
+            bisect: mapping["BisectBatchOnFunctionError"] == true,
+            max_retries: mapping.get("MaximumRetryAttempts").map(small),
+            max_record_age_ms: seconds("MaximumRecordAgeInSeconds"),
+            filters: filters.iter().map(pattern).collect(),
+            start: if mapping["StartingPosition"] == "LATEST" { Start::Latest } else { Start::TrimHorizon },
+            timeout_ms: timeout_ms(&template, mapping),
         }
     }
 }
 
 impl FifoPolicy {
-    /// That of a consumer's queue.
-    pub(super) fn of_consumers() -> Self {
-        Self { batch_size: 10, max_concurrency: 4, timeout_ms: 10_000, visibility_ms: 60_000, max_receives: 20 }
-    }
-
-    /// That of the queue of jobs: one call at a time.
-    pub(super) fn of_jobs() -> Self {
-        Self { batch_size: 1, ..Self::of_consumers() }
+    /// That of a queue, by what is behind it, as it is deployed.
+    pub(super) fn of(consumer: &str) -> Self {
+        let template = Template::read();
+        let mapping = template.properties(match consumer {
+            "orders" => "OrdersProjectorMapping",
+            "stock" => "StockProjectorMapping",
+            "bestsellers" => "BestsellersProjectorMapping",
+            "audit" => "AuditProjectorMapping",
+            "fulfilment" => "ProcessManagerMapping",
+            "rebuild" => "RebuildWorkerMapping",
+            other => panic!("no mapping is known of {other}"),
+        });
+        let queue = template.properties(get_att(&mapping["EventSourceArn"]).unwrap().0);
+        assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "answers would not be read");
+        Self {
+            batch_size: small(&mapping["BatchSize"]),
+            max_concurrency: small(&mapping["ScalingConfig"]["MaximumConcurrency"]),
+            timeout_ms: timeout_ms(&template, mapping),
+            visibility_ms: number(&queue["VisibilityTimeout"]) * 1_000,
+            max_receives: small(&queue["RedrivePolicy"]["maxReceiveCount"]),
+        }
     }
 }
 
-/// Lets records of batches through and no snapshots; what is changed or removed as well, since that is tampering.
-fn commits_only() -> Value {
-    let snapshot = (eventstore::MAX_VERSION + 1).to_string();
-    json!({"dynamodb": {"Keys": {"version": {"N": [{"anything-but": [snapshot]}]}}}})
+/// The time-out of the function that the mapping calls.
+fn timeout_ms(template: &Template, mapping: &Value) -> u64 {
+    let function = get_att(&mapping["FunctionName"]).unwrap().0;
+    number(&template.properties(function)["Timeout"]) * 1_000
+}
+
+fn small<N: TryFrom<u64, Error: std::fmt::Debug>>(value: &Value) -> N {
+    number(value).try_into().unwrap()
 }

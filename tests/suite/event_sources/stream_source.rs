@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 pub(super) const RETENTION_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Before a failed batch is tried again; doubled each time. AWS does not say how long: no case depends on it.
 const FIRST_PAUSE_MS: u64 = 1_000;
-const LAST_PAUSE_MS: u64 = 60_000;
+const LAST_PAUSE_MS: u64 = 15 * 60_000;
 
 /// A shard, and how far the mapping is in it.
 pub(super) struct StreamSource {

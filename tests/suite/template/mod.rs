@@ -16,19 +16,19 @@ use serde_norway::Value as Yaml;
 const PREFIX: &str = "ledgerfold-${Stage}";
 
 /// The template, its short forms written out (`!Ref X` as `{"Ref": "X"}`).
-struct Template {
+pub(crate) struct Template {
     document: Value,
 }
 
 impl Template {
-    fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
         let yaml: Yaml = serde_norway::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         Self { document: plain(&yaml) }
     }
 
     /// The properties of a resource.
-    fn properties(&self, logical: &str) -> &Value {
+    pub(crate) fn properties(&self, logical: &str) -> &Value {
         let resource = &self.document["Resources"][logical];
         assert!(resource.is_object(), "there is no resource {logical}");
         &resource["Properties"]
@@ -74,7 +74,7 @@ fn plain(yaml: &Yaml) -> Value {
 }
 
 /// What `!GetAtt` names.
-fn get_att(value: &Value) -> Option<(&str, &str)> {
+pub(crate) fn get_att(value: &Value) -> Option<(&str, &str)> {
     let parts = value["Fn::GetAtt"].as_array()?;
     Some((parts[0].as_str()?, parts[1].as_str()?))
 }
@@ -89,6 +89,6 @@ fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |items| items.iter().collect())
 }
 
-fn number(value: &Value) -> u64 {
+pub(crate) fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
 }
