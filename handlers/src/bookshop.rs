@@ -59,26 +59,64 @@ impl Bookshop {
     /// Handles a command.
     ///
     /// # Errors
-    /// The problem that its sender is told.
-    pub(crate) async fn handle(&self, request: Request, command: Command) -> Result<Handled, Problem> {
+    /// [`CommandError`], not logged yet: its caller knows whether it is tried again.
+    pub(crate) async fn handle(&self, request: Request, command: Command) -> Result<Handled, CommandError> {
         let handled = match command {
             Command::Order(command) => {
-                told(self.orders.handle(request.clone(), move |order| order::decide(order, &command)).await)
+                let handled = self.orders.handle(request.clone(), move |order| order::decide(order, &command)).await;
+                handled.inspect_err(sending::count_failed)?
             }
             Command::Stock(command) => {
-                told(self.stock.handle(request.clone(), move |stock| stock::decide(stock, &command)).await)
+                let handled = self.stock.handle(request.clone(), move |stock| stock::decide(stock, &command)).await;
+                handled.inspect_err(sending::count_failed)?
             }
-        }?;
+        };
         sending::log(&request, &handled);
-        telemetry::reached(handled.version);
+        telemetry::about(&request.stream, Some(handled.version), &request.envelope);
         Ok(handled)
     }
 }
 
-/// Counts what kept a command from being handled, and says it in its sender's words.
-fn told<R>(handled: Result<Handled, ExecuteError<R>>) -> Result<Handled, Problem>
-where
-    Problem: From<ExecuteError<R>>,
-{
-    handled.inspect_err(sending::count_failed).map_err(Problem::from)
+/// Why a command was not handled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error(transparent)]
+    Order(#[from] ExecuteError<OrderRefusal>),
+    #[error(transparent)]
+    Stock(#[from] ExecuteError<StockRefusal>),
+}
+
+impl CommandError {
+    /// Whether it is the command's own, and will be the same whenever the command is handled again: no fault, and no load.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Order(error) => is_final(error),
+            Self::Stock(error) => is_final(error),
+        }
+    }
+}
+
+fn is_final<R>(error: &ExecuteError<R>) -> bool {
+    match error {
+        ExecuteError::Refused(_)
+        | ExecuteError::CommandIdReused(_)
+        | ExecuteError::VersionMismatch { .. }
+        | ExecuteError::FromTheFuture(_)
+        | ExecuteError::TooLarge(_)
+        | ExecuteError::StreamFull => true,
+        ExecuteError::Contention { .. }
+        | ExecuteError::Damaged(_)
+        | ExecuteError::Unreadable(_)
+        | ExecuteError::Codec(_)
+        | ExecuteError::Fault(_) => false,
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Order(error) => error.into(),
+            CommandError::Stock(error) => error.into(),
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::message::{CommandMessage, UnreadableMessage};
 use super::row::{Answer, Subject};
 use super::statuses::{CommandStatuses, CommandTableError, Noted};
-use crate::bookshop::Bookshop;
+use crate::bookshop::{Bookshop, CommandError};
 use crate::http::Problem;
 use crate::telemetry::{self, Component, TraceParent, Work};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -26,8 +26,10 @@ pub struct CommandWorker {
 enum Unhandled {
     #[error("a message is no command")]
     Unreadable(#[from] UnreadableMessage),
-    #[error("a command has no answer, {}", .0.kind())]
-    Problem(Problem),
+    #[error("a command has no answer")]
+    Command(#[from] CommandError),
+    #[error("a command is given up, {}", .0.kind())]
+    GivenUp(Problem),
     #[error(transparent)]
     Statuses(#[from] CommandTableError),
     #[error("a command's answer is no JSON")]
@@ -93,10 +95,12 @@ impl CommandWorker {
             Err(error) => Err(error.into()),
         };
         let Err(error) = followed else { return true };
+        let is_unreadable = matches!(error, Unhandled::Unreadable(_));
         let (message_id, receives) = (id(message), receives(message));
         let error: &(dyn std::error::Error + Send + Sync) = &error;
-        match is_last_try {
-            true => tracing::error!(message_id, receives, error, "a command is given up"),
+        match is_unreadable && receives <= 1 {
+            // It will be no better the next time.
+            true => tracing::error!(message_id, error, "a message of the command queue cannot be handled"),
             false => tracing::warn!(message_id, receives, error, "a command was not handled"),
         }
         false
@@ -117,24 +121,28 @@ impl CommandWorker {
         }
         let answer = match self.bookshop.handle(message.request(), message.command.clone()).await {
             Ok(handled) => Answer::Done { version: handled.version, recorded: handled.commit.is_some() },
-            Err(problem) if problem.is_final() => Answer::Refused { problem: serde_json::to_string(&problem)? },
-            Err(problem) => return Err(Unhandled::Problem(problem)),
+            Err(error) if error.is_final() => {
+                Answer::Refused { problem: serde_json::to_string(&Problem::from(error))? }
+            }
+            Err(error) => return Err(error.into()),
         };
         self.note(message, &subject, answer).await
     }
 
     /// Tells the sender that the command is given up. Done with only where somebody else has answered it meanwhile.
     async fn give_up(&self, message: &CommandMessage, unhandled: Unhandled) -> Result<(), Unhandled> {
-        let (problem, unhandled) = match unhandled {
-            Unhandled::Problem(problem) => (problem.with_error_id(), None),
+        // Here it is reported: until now it was tried again.
+        let problem = match unhandled {
+            Unhandled::Command(error) => Problem::from(error).with_error_id(),
+            Unhandled::GivenUp(problem) => problem,
             other @ (Unhandled::Unreadable(_) | Unhandled::Statuses(_) | Unhandled::Json(_)) => {
-                (Problem::internal(&other), Some(other))
+                Problem::internal(&other)
             }
         };
         let (subject, text) = (message.subject(), serde_json::to_string(&problem)?);
         match self.statuses.answer(&subject, message.round, Answer::Failed { problem: text }).await? {
             Noted::KnownBefore => Ok(()),
-            Noted::Written | Noted::OfAnother => Err(unhandled.unwrap_or(Unhandled::Problem(problem))),
+            Noted::Written | Noted::OfAnother => Err(Unhandled::GivenUp(problem)),
         }
     }
 

@@ -16,7 +16,8 @@ impl Problem {
     /// The worker ended over the last try of a command. Noted before that try, so that it is told if nothing better comes of it.
     pub(crate) fn worker_ended() -> Self {
         let error_id = Uuid::now_v7().to_string();
-        tracing::warn!(error_id, "a command is tried for the last time");
+        // No report: it may well be handled, and if not that is reported.
+        tracing::info!(error_id, "a command is tried for the last time");
         let detail = "whoever handled it ended over it; send it again with the same Idempotency-Key";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was given up", detail)
             .with("error_id", error_id)
@@ -32,11 +33,6 @@ impl Problem {
     /// Which kind of problem it is.
     pub(crate) fn kind(&self) -> &str {
         &self.kind
-    }
-
-    /// Whether it will be the same when the request comes again: it is the request's own, and not one of passing load.
-    pub(crate) fn is_final(&self) -> bool {
-        (400..500).contains(&self.status) && self.status != StatusCode::TOO_MANY_REQUESTS
     }
 
     /// The same with an id by which operators find it in the log.
