@@ -22,7 +22,9 @@ fn fits(pattern: &Value, found: Option<&Value>) -> bool {
             fields.iter().all(|(name, pattern)| fits(pattern, found.and_then(|found| found.get(name))))
         }
         Value::Array(rules) => rules.iter().any(|rule| allows(rule, found)),
-        other => panic!("a pattern's leaf is a list, not {other}"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            panic!("a pattern's leaf is a list, not {pattern}")
+        }
     }
 }
 
@@ -30,10 +32,7 @@ fn allows(rule: &Value, found: Option<&Value>) -> bool {
     let Value::Object(rule) = rule else { return found == Some(rule) };
     let (name, operand) = rule.iter().next().expect("a rule has an operator");
     let text = found.and_then(Value::as_str);
-    let words = |operand: &Value| match operand {
-        Value::Array(words) => words.clone(),
-        one => vec![one.clone()],
-    };
+    let words = |operand: &Value| operand.as_array().cloned().unwrap_or_else(|| vec![operand.clone()]);
     match name.as_str() {
         // Of leaves only: an object is not there, whatever is in it.
         "exists" => found.is_some_and(|found| !found.is_object()) == operand.as_bool().expect("exists is yes or no"),
