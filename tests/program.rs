@@ -1,5 +1,12 @@
-//! The program `ledgerfold`, built together with the tests that run it.
+//! The program `ledgerfold`, built together with the tests that run it; and with `call`, a function as Lambda runs it, which does
+//! what it is told.
+
+#[path = "call.rs"]
+mod call;
 
 fn main() -> std::process::ExitCode {
-    ledgerfold::cli::main()
+    match std::env::args().skip_while(|argument| argument != "call").nth(1) {
+        Some(what) => call::main(&what),
+        None => ledgerfold::cli::main(),
+    }
 }

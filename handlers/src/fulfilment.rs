@@ -212,7 +212,7 @@ impl FulfilmentHandler {
             // The note comes last: who resumes the order finds it held.
             return match held {
                 Some(error) => {
-                    let work = self.park(news, &error, was_held);
+                    let work = Box::pin(self.park(news, &error, was_held));
                     let trace = TraceParent::of(news.origin.trace_parent.as_ref());
                     let (name, kind, begun) = (consumer, "queue.process", SystemTime::now());
                     Work { name, kind, trace, begun }.done(work).await

@@ -77,6 +77,7 @@ impl<'a> Messages<'a> {
         let commits: Vec<&Commit> = of_stream.flat_map(|read| commits(&read.news)).collect();
         let bearing = version.and_then(|version| commits.iter().find(|commit| bears(commit, version)));
         let trace = bearing.or(commits.first()).and_then(|commit| trace(commit));
+        let work = Box::pin(work);
         let work = async {
             if let Some(commit) = bearing {
                 telemetry::about(stream, version, &commit.envelope);

@@ -5,6 +5,7 @@
 //! | [`api`] | does the running program answer over HTTP as the contract says, to good and to bad requests? |
 //! | [`architecture`] | do crates look one way, and is the domain pure? |
 //! | [`cli`] | does the program start, stop, operate and fail as it says? |
+//! | [`command_queue`] | is a command that is answered later handled once, whoever dies and whatever fails? |
 //! | [`jobs`] | does the worker of jobs bear lost, doubled and unreadable calls? |
 //! | [`lambda`] | do the functions start, answer and fail as Lambda has them do? |
 //! | [`crash`] | is anything lost or doubled when the program is killed? |
@@ -13,6 +14,7 @@
 //! | [`shapes`] | can every event that was ever stored be read, and does no shape change under its number? |
 //! | [`sqs`] | does a queue engine do what AWS documents? The same cases for every engine |
 //! | [`mappings`] | are stream records and messages delivered as Lambda delivers them? |
+//! | [`telemetry`] | is each failure reported once, with its ids and its trace, and with nothing personal? |
 //! | [`template`] | is the deployed system the one that the program makes, and may nobody in it do what nobody should? |
 //! | [`store`] | does the event store keep its promises, whatever the wire and other writers do? The same cases for every engine |
 #![allow(
@@ -26,8 +28,10 @@
 mod api;
 mod architecture;
 mod cli;
+mod command_queue;
 mod crash;
 mod engine;
+mod event_sources;
 mod fulfilment;
 mod idle;
 mod jobs;
@@ -38,4 +42,5 @@ mod projections;
 mod shapes;
 mod sqs;
 mod store;
+mod telemetry;
 mod template;

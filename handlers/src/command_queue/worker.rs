@@ -122,7 +122,9 @@ impl CommandWorker {
     async fn give_up(&self, message: &CommandMessage, unhandled: Unhandled) -> Result<(), Unhandled> {
         let (problem, unhandled) = match unhandled {
             Unhandled::Problem(problem) => (problem.with_error_id(), None),
-            other => (Problem::internal(&other), Some(other)),
+            other @ (Unhandled::Unreadable(_) | Unhandled::Statuses(_) | Unhandled::Json(_)) => {
+                (Problem::internal(&other), Some(other))
+            }
         };
         let (subject, text) = (message.subject(), serde_json::to_string(&problem)?);
         match self.statuses.answer(&subject, message.round, Answer::Failed { problem: text }).await? {

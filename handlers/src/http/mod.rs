@@ -32,7 +32,7 @@ use access::Access;
 use axum::Json;
 use axum::Router;
 use axum::http::Uri;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use eventstore::{EventStore, Id};
 use std::sync::Arc;
@@ -98,7 +98,7 @@ impl Api {
         description = "Orders and stock of a bookshop. Every command may be sent again with its Idempotency-Key.",
         license(name = "MIT OR Apache-2.0")
     ),
-    components(schemas(problem::Problem, problem::FieldError)),
+    components(schemas(problem::Problem, problem::FieldError, schema::TakenCommand)),
     tags(
         (name = "orders", description = "Commands to orders, and orders as they are"),
         (name = "stock", description = "Commands to the stock of a book, and its levels"),
@@ -122,9 +122,9 @@ pub fn router(api: Api) -> Router {
         .route("/openapi.json", get(move || std::future::ready(Json(description.as_ref().clone()))))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(axum::middleware::from_fn(watch::watch))
         .with_state(Arc::new(api))
         .layer(from_fn_with_state(access, access::check))
+        .layer(from_fn(watch::watch))
 }
 
 /// No body at all stands for `{}` in an operator's step.

@@ -27,7 +27,7 @@ pub use reports::{InvalidDsn, check_dsn};
 pub use trace::TraceParent;
 pub use watch::{CallFailed, Watch};
 pub(crate) use work::since_ms;
-pub use work::{Work, about};
+pub use work::{Work, about, reached};
 
 use std::time::Duration;
 

@@ -221,3 +221,52 @@ fn without(text: &str, opening: &str, closing: &str) -> String {
         format!("{clean}{opening}…{rest}")
     })
 }
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+    use sentry::protocol::{Exception, TraceId};
+
+    #[test]
+    fn what_a_decoder_quotes_is_cut_out() {
+        for (said, told) in [
+            ("invalid type: string \"Anna \\\"A\\\" Meier\", expected u32", "invalid type: string \"…\", expected u32"),
+            ("unknown variant `anna`, expected `placed`", "unknown variant `…`, expected `placed`"),
+            ("a string \"anna", "a string \"…"),
+            (
+                "string \"a\", expected b: string \"c\", expected d",
+                "string \"…\", expected b: string \"…\", expected d",
+            ),
+            ("there is no projection \"orders\"", "there is no projection \"orders\""),
+        ] {
+            assert_eq!(without_values(said), told);
+        }
+    }
+
+    #[test]
+    fn only_fields_on_the_list_leave_and_the_id_is_the_one_that_was_told() {
+        let id = "019abcde00007000800000000000abcd";
+        let fields =
+            [("error_id", id.into()), ("version", 3.into()), ("receives", 5.into()), ("customer_id", "anna".into())];
+        let fields = fields.map(|(name, value): (&str, Value)| (name.to_owned(), value));
+        let mut event = Event::new();
+        event.contexts.insert(TRACING_FIELDS.to_owned(), Context::Other(fields.into_iter().collect()));
+        let value = Some("invalid value: string \"anna\", expected a number".to_owned());
+        event.exception = vec![Exception { value, ..Exception::default() }].into();
+        let told = serde_json::to_value(cleaned(event)).unwrap();
+        assert_eq!(told["event_id"], id);
+        assert_eq!(told["tags"], serde_json::json!({"error_id": id, "version": "3"}));
+        assert_eq!(told["contexts"]["fields"]["receives"], 5);
+        assert!(!told.to_string().contains("anna"), "{told}");
+    }
+
+    #[test]
+    fn whether_a_trace_is_sampled_is_in_its_id() {
+        let trace = |id: &str| TransactionContext::new_with_trace_id("name", "kind", id.parse::<TraceId>().unwrap());
+        let (low, high) = (trace("0af7651916cd43dd8448eb211c800000"), trace("0af7651916cd43dd8448eb211c80ffff"));
+        assert_eq!(
+            [sampled(&low, 0.0), sampled(&low, 0.01), sampled(&high, 0.99), sampled(&high, 1.0)],
+            [0.0, 1.0, 0.0, 1.0]
+        );
+    }
+}

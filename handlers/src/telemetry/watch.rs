@@ -6,6 +6,7 @@ use super::{Component, LOCAL, Place, reports};
 use eventstore::Usage;
 use sentry::{Hub, SentryFutureExt};
 use std::error::Error;
+use std::pin::Pin;
 use std::sync::Arc;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -45,21 +46,33 @@ impl Watch {
     ///
     /// # Errors
     /// [`CallFailed`]: the handler's error, or that it panicked.
-    pub async fn invoke<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, CallFailed>
+    pub fn invoke<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> impl Future<Output = Result<T, CallFailed>>
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.invoke_as(&Uuid::now_v7().to_string(), work).await
+        // Before anything is built around it: a handler's future is large, and each layer would take its size on the stack.
+        self.clone().watched(Uuid::now_v7().to_string(), Box::pin(work))
     }
 
     /// The same for a call that has an id already: Lambda's request id.
     ///
     /// # Errors
     /// [`CallFailed`], as [`Watch::invoke`].
-    pub async fn invoke_as<T, E>(
+    pub fn invoke_as<T, E>(
         &self,
         request_id: &str,
         work: impl Future<Output = Result<T, E>>,
+    ) -> impl Future<Output = Result<T, CallFailed>>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.clone().watched(request_id.to_owned(), Box::pin(work))
+    }
+
+    async fn watched<T, E>(
+        self,
+        request_id: String,
+        work: Pin<Box<impl Future<Output = Result<T, E>>>>,
     ) -> Result<T, CallFailed>
     where
         E: Into<Box<dyn Error + Send + Sync>>,
@@ -67,11 +80,11 @@ impl Watch {
         let sums = Sums::default();
         let span = tracing::error_span!("call", component = self.component.name(), request_id);
         let work = sums.keep(settled(work)).instrument(span);
-        let answer = match self.hub(request_id) {
+        let answer = match self.hub(&request_id) {
             Some(hub) => work.bind_hub(hub).await,
             None => work.await,
         };
-        self.end(&sums, request_id);
+        self.end(&sums, &request_id);
         answer
     }
 
@@ -108,8 +121,7 @@ async fn settled<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, Ca
 where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    // The handler's future is large: each layer here would take its size on the stack once more.
-    let (ended, usage) = Usage::of(panics::caught(Box::pin(work))).await;
+    let (ended, usage) = Usage::of(panics::caught(work)).await;
     add(Metric::Requests, f64::from(usage.requests));
     add(Metric::WriteUnits, usage.write_units);
     add(Metric::ReadUnits, usage.read_units);

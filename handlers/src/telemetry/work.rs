@@ -5,6 +5,7 @@ use super::trace::TraceParent;
 use eventstore::{Envelope, StreamId};
 use sentry::protocol::User;
 use sentry::{Hub, SentryFutureExt, TracePropagationContext, TransactionContext};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tracing::field::{Empty, display};
@@ -30,7 +31,12 @@ pub struct Work<'a> {
 
 impl Work<'_> {
     /// Does it: in its trace, with a scope of its own.
-    pub async fn done<T>(self, work: impl Future<Output = T>) -> T {
+    pub fn done<T>(self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        // As in `Watch::invoke`: what is done is large.
+        self.scoped(Box::pin(work))
+    }
+
+    async fn scoped<T>(self, work: Pin<Box<impl Future<Output = T>>>) -> T {
         let trace_id = self.trace.as_ref().map(TraceParent::trace_id);
         let span = tracing::error_span!(
             "work",
@@ -41,7 +47,7 @@ impl Work<'_> {
             correlation_id = Empty,
             actor = Empty
         );
-        let work = OPEN.scope(span.clone(), Box::pin(work)).instrument(span);
+        let work = OPEN.scope(span.clone(), work).instrument(span);
         if !reports::are_sent() {
             return work.await;
         }
@@ -72,7 +78,9 @@ pub fn about(stream: &StreamId, version: Option<u64>, envelope: &Envelope) {
     let Envelope { command_id, correlation_id, actor, .. } = envelope;
     let known = OPEN.try_with(|span| {
         span.record("stream", display(stream));
-        span.record("version", version);
+        if let Some(version) = version {
+            span.record("version", version);
+        }
         span.record("command_id", display(command_id));
         span.record("correlation_id", display(correlation_id));
         span.record("actor", display(actor));
@@ -90,6 +98,14 @@ pub fn about(stream: &StreamId, version: Option<u64>, envelope: &Envelope) {
         scope.set_tag("actor", actor);
         scope.set_user(Some(User { id: Some(actor.to_string()), ..User::default() }));
     });
+}
+
+/// Tells at which version the stream is now that the work under way is about.
+pub fn reached(version: u64) {
+    let _ = OPEN.try_with(|span| span.record("version", version).is_disabled());
+    if reports::are_sent() {
+        sentry::configure_scope(|scope| scope.set_tag("version", version));
+    }
 }
 
 /// How long ago that was, in milliseconds.

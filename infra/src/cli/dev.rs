@@ -46,7 +46,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Run the whole system on this machine until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --without-fulfilment\n  ledgerfold dev --auth tokens/jwks.json --issuer ledgerfold-tokens --audience ledgerfold\n  ledgerfold dev --break orders=OrderCancelled"
+    after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --without-fulfilment\n  ledgerfold dev --auth .ledgerfold-tokens/jwks.json --issuer ledgerfold-tokens --audience ledgerfold\n  ledgerfold dev --break orders=OrderCancelled"
 )]
 pub(super) struct Dev {
     /// The port to listen on; 0 picks a free one.

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod bench;
+mod cost;
 mod dev;
 mod failure;
 mod projection;
@@ -38,6 +39,7 @@ Examples:
   ledgerfold projection rebuild orders --wait    makes a read model anew, while the world goes on
   ledgerfold bench                               what a command costs, and how long it takes
   ledgerfold bench projections                   what read models cost: live, and made anew
+  ledgerfold cost --rate 100                     what 100 commands a second cost a month on AWS
 
 Exit status: 0 done, 1 a negative answer (verify found a break, a step was refused), 2 wrong use, 3 a failure.
 Without a command, `dev` runs. RUST_LOG=info shows a line for each command handled, RUST_LOG=eventstore=debug one for each operation
@@ -61,6 +63,8 @@ enum Command {
     Tokens(tokens::Tokens),
     /// Measure what the event store's operations cost, and how fast they are.
     Bench(bench::Bench),
+    /// Estimate what the system costs a month on AWS, and which limits it meets.
+    Cost(cost::Cost),
 }
 
 /// Which system a command speaks to, and how it answers.
@@ -116,5 +120,6 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Projection(command) => command.run().await,
         Command::Tokens(tokens) => tokens.run(),
         Command::Bench(bench) => bench.run().await,
+        Command::Cost(cost) => cost.run(),
     }
 }

@@ -39,14 +39,14 @@ pub(super) enum Tokens {
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
     /// The folder for both files.
-    #[arg(long, value_name = "DIR", default_value = "tokens")]
+    #[arg(long, value_name = "DIR", default_value = ".ledgerfold-tokens")]
     dir: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Sign {
     /// The folder that `create` made.
-    #[arg(long, value_name = "DIR", default_value = "tokens")]
+    #[arg(long, value_name = "DIR", default_value = ".ledgerfold-tokens")]
     dir: PathBuf,
     /// Who the caller is: recorded as the actor of commands.
     #[arg(long, value_parser = |text: &str| Id::new(text))]

@@ -11,13 +11,16 @@
 //! | [`stream_trim`] | the 24 hours that a stream keeps its records |
 //! | [`stream_mapping`] | Lambda's event source mapping of a stream |
 //! | [`queue_mapping`] | Lambda's event source mapping of a queue |
+//! | [`stream_event`], [`queue_event`] | what Lambda sends a function for records and messages |
 
 pub mod authorizer;
 pub mod data_dir;
 pub mod dynamodb;
+pub mod queue_event;
 pub mod queue_mapping;
 pub mod sqs;
 pub mod stack;
+pub mod stream_event;
 pub mod stream_mapping;
 pub mod stream_trim;
 
@@ -26,6 +29,4 @@ mod invocation;
 mod key_set;
 mod outage;
 mod queue_answers;
-mod queue_event;
 mod shard;
-mod stream_event;

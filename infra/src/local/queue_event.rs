@@ -10,7 +10,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
 /// The event for these messages of the queue with that ARN.
-pub(crate) fn event(messages: &[Message], queue_arn: &str) -> serde_json::Result<SqsEvent> {
+///
+/// # Errors
+/// None for messages that the SDK has read.
+pub fn event(messages: &[Message], queue_arn: &str) -> serde_json::Result<SqsEvent> {
     let records: Vec<Value> = messages.iter().map(|message| message_json(message, queue_arn)).collect();
     serde_json::from_value(json!({ "Records": records }))
 }

@@ -12,7 +12,10 @@ use serde_json::{Map, Value, json};
 const MAX_PAYLOAD_BYTES: i64 = 6 * 1024 * 1024;
 
 /// The event for these records.
-pub(crate) fn event(records: &[Record], stream_arn: &str) -> serde_json::Result<Event> {
+///
+/// # Errors
+/// None for records that the SDK has read.
+pub fn event(records: &[Record], stream_arn: &str) -> serde_json::Result<Event> {
     let records = records.iter().map(|record| record_json(record, stream_arn)).collect::<Result<Vec<_>, _>>()?;
     serde_json::from_value(json!({ "Records": records }))
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Every call of the contract that there is so far.
-const CALLS: [&str; 33] = [
+const CALLS: [&str; 34] = [
     "get /audit/events",
     "get /audit/streams/{stream}",
     "get /audit/streams/{stream}/at",
@@ -14,6 +14,7 @@ const CALLS: [&str; 33] = [
     "get /audit/streams/{stream}/verify",
     "get /audit/trace/{correlation}",
     "get /bestsellers",
+    "get /commands/{command_id}",
     "get /customers/{id}/orders",
     "get /healthz",
     "get /orders/{id}",
@@ -148,7 +149,8 @@ async fn every_call_is_described_and_every_described_call_exists() {
         let (method, path) = call.split_once(' ').unwrap();
         let (id, isbn) = ("6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", isbn(7));
         let path = path.replace("{id}", id).replace("{isbn}", &isbn).replace("{stream}", "stock-1");
-        let path = path.replace("{correlation}", "nobody").replace("{name}", "orders");
+        let path =
+            path.replace("{correlation}", "nobody").replace("{command_id}", "nobody").replace("{name}", "orders");
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let answer = sent(shop.http.request(method, shop.url(&path))).await;
         let nowhere = format!("there is nothing at {path}");

@@ -102,9 +102,10 @@ pub(super) fn claims(subject: &str, scopes: &[&str]) -> Value {
 /// Claims of anna, who may read, with one of them changed; without it, if it is null.
 pub(super) fn but(name: &str, value: Value) -> Value {
     let mut claims = claims("anna", &["ledgerfold/read"]);
-    match value {
-        Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
-        value => claims[name] = value,
+    if value.is_null() {
+        claims.as_object_mut().unwrap().remove(name);
+    } else {
+        claims[name] = value;
     }
     claims
 }

@@ -7,6 +7,7 @@
 //! | [`preconditions`] | `If-Match`, and reads that are as fresh as asked |
 //! | [`bad_bodies`], [`bad_requests`] | is what breaks a rule told so, and nothing written? |
 //! | [`lists`], [`bestsellers`] | what many orders come to |
+//! | [`asynchronous`] | are commands answered later as they would have been at once? |
 //! | [`audit`] | who did what, when and why, in a stream |
 //! | [`audit_search`], [`audit_trace`] | the same over all streams, and the tree of causes |
 //! | [`audit_states`] | a stream as it was, and what changed |
@@ -19,6 +20,7 @@
 //! | [`description`] | is the OpenAPI document true? |
 #![cfg(test)]
 
+mod asynchronous;
 mod audit;
 mod audit_access;
 mod audit_export;
@@ -50,7 +52,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// Far above what any answer needs, so that only a broken program meets it.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The program, running for one test, and a client of it.
@@ -165,7 +167,7 @@ fn text(value: &Value) -> &str {
 }
 
 /// A book of its own for each number: 978, nine digits, and their check digit.
-fn isbn(number: u32) -> String {
+pub(crate) fn isbn(number: u32) -> String {
     let digits = format!("978{number:09}");
     let sum: u32 =
         digits.bytes().zip([1, 3].into_iter().cycle()).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
@@ -186,7 +188,7 @@ fn order_stream(path: &str) -> String {
 }
 
 /// Looks until there is an answer.
-async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
         if let Some(found) = look().await {

@@ -6,6 +6,7 @@
 //! | [`start`] | `dev`: where it cannot run, and what it keeps |
 //! | [`stop`] | does it end when it is asked to, and not before its answers? |
 //! | [`bench`] | are its counts those of the budget, and does it leave nothing behind? |
+//! | [`cost`] | are its figures those that come of the same by hand? |
 //! | [`audit`] | the questions about many streams and about the past |
 //! | [`audit_export`] | files that are whole, or not there |
 //! | [`bench_projections`] | the same of what read models cost |
@@ -18,6 +19,7 @@ mod audit;
 mod audit_export;
 mod bench;
 mod bench_projections;
+mod cost;
 mod operate;
 mod projection;
 mod start;

@@ -21,6 +21,7 @@ async fn every_command_explains_itself_with_an_example() {
             vec!["dev", "--help"],
             vec!["--port", "8080", "--data", ".ledgerfold", "--fresh", "--auth", "--issuer", "--listen"],
         ),
+        (vec!["cost", "--help"], vec!["--rate", "--reads", "--event-bytes", "--history", "--json", "list prices"]),
         (vec!["tokens", "create", "--help"], vec!["--dir", "jwks.json"]),
         (vec!["tokens", "sign", "--help"], vec!["--subject", "--scope", "--minutes", "operate: Operate projections"]),
         (vec!["tables", "create", "--help"], vec!["--endpoint", "--data", "--prefix", "--json"]),

@@ -75,7 +75,7 @@ impl Function {
         let (id, payload) = (uuid::Uuid::new_v4().to_string(), event.to_string());
         self.events.send(Event { id, payload, answer }).unwrap();
         let answered = tokio::time::timeout(PATIENCE, answered).await.expect("it never answers");
-        answered.unwrap_or_else(|_| Err(Value::Null))
+        answered.unwrap_or(Err(Value::Null))
     }
 
     /// Waits until the program has ended by itself. Its status, and all that it wrote.

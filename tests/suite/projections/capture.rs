@@ -7,18 +7,18 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// The lines that were logged since it was made.
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     /// Catches until the guard is dropped, on this thread only.
-    pub(super) fn catch() -> (Self, DefaultGuard) {
+    pub(crate) fn catch() -> (Self, DefaultGuard) {
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
         (log, tracing::subscriber::set_default(subscriber))
     }
 
     /// The lines of errors.
-    pub(super) fn errors(&self) -> Vec<String> {
+    pub(crate) fn errors(&self) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         text.lines().filter(|line| line.contains(" ERROR ")).map(str::to_owned).collect()
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// The read models of the shop.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct ReadModel {
+pub(crate) struct ReadModel {
     /// By stream: version, order and place in its list.
     orders: BTreeMap<String, (u64, OrderRow, Place)>,
     /// By stream.
@@ -28,7 +28,7 @@ type Place = (String, String);
 
 impl ReadModel {
     /// The fold of whole streams.
-    pub(super) async fn of_streams<'a>(store: &EventStore, streams: impl IntoIterator<Item = &'a StreamId>) -> Self {
+    pub(crate) async fn of_streams<'a>(store: &EventStore, streams: impl IntoIterator<Item = &'a StreamId>) -> Self {
         let mut model = Self::default();
         for stream in streams {
             let loaded = store.load(stream, Consistency::Strong).await.unwrap();
@@ -39,7 +39,7 @@ impl ReadModel {
     }
 
     /// Adds the fold of a stream's events up to a version.
-    pub(super) fn add(&mut self, stream: &StreamId, commits: &[Commit], up_to: u64) {
+    pub(crate) fn add(&mut self, stream: &StreamId, commits: &[Commit], up_to: u64) {
         match stream.category() {
             order::CATEGORY => self.add_order(stream, commits, up_to),
             stock::CATEGORY => self.add_stock(stream, commits, up_to),
@@ -93,7 +93,7 @@ impl ReadModel {
     }
 
     /// Reads what stands in the table under the projections with that suffix.
-    pub(super) fn of_rows(rows: &[Item], suffix: &str) -> Self {
+    pub(crate) fn of_rows(rows: &[Item], suffix: &str) -> Self {
         let mut model = Self::default();
         for item in rows {
             let (projection, row) = text(item, "row").unwrap().split_once('/').unwrap();
@@ -127,12 +127,12 @@ impl ReadModel {
     }
 
     /// How much there is, to tell a full read model from an empty one.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.orders.len() + self.stock.len() + self.sales.len()
     }
 
     /// The version that the projection has applied of the stream.
-    pub(super) fn applied(&self, projection: &str, stream: &StreamId) -> Option<u64> {
+    pub(crate) fn applied(&self, projection: &str, stream: &StreamId) -> Option<u64> {
         match projection {
             "orders" => self.orders.get(stream.as_str()).map(|(version, ..)| *version),
             "stock" => self.stock.get(stream.as_str()).map(|(version, _)| *version),
@@ -140,15 +140,21 @@ impl ReadModel {
         }
     }
 
+    /// How many copies are on hand and reserved.
+    pub(crate) fn stock_of(&self, stream: &StreamId) -> Option<(u64, u64)> {
+        let (_, row) = self.stock.get(stream.as_str())?;
+        Some((row.on_hand, row.reserved))
+    }
+
     /// Without a stream's own rows; what it sold stays.
-    pub(super) fn without(mut self, stream: &StreamId) -> Self {
+    pub(crate) fn without(mut self, stream: &StreamId) -> Self {
         self.orders.remove(stream.as_str());
         self.stock.remove(stream.as_str());
         self
     }
 
     /// Only what one projection makes.
-    pub(super) fn only(self, projection: &str) -> Self {
+    pub(crate) fn only(self, projection: &str) -> Self {
         match projection {
             "orders" => Self { orders: self.orders, ..Self::default() },
             "stock" => Self { stock: self.stock, ..Self::default() },

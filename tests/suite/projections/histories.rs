@@ -15,7 +15,7 @@ use projections::{ALL, Projection};
 /// How often the queue brings back what was not done.
 const MAX_RECEIVES: usize = 50;
 
-pub(super) fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let given = std::env::var("LEDGERFOLD_TEST_SEED").ok();
     given.map_or_else(|| fastrand::u64(..), |text| text.parse().expect("LEDGERFOLD_TEST_SEED is a number"))
 }

@@ -5,14 +5,14 @@
 #![cfg(test)]
 
 mod audit_index;
-mod capture;
+pub(crate) mod capture;
 mod crowds;
 mod exhaustive;
 mod fan_out;
 mod fences;
-mod fold;
+pub(crate) mod fold;
 mod foreign_items;
-mod histories;
+pub(crate) mod histories;
 pub(crate) mod messages;
 mod older_program;
 mod orderings;
@@ -21,6 +21,7 @@ mod poison;
 mod queue_failures;
 mod random_history;
 mod rebuild;
+mod reported_once;
 mod several_streams;
 pub(crate) mod shop;
 mod whole_line;

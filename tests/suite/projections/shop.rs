@@ -17,16 +17,16 @@ pub(crate) fn isbn(book: u32) -> Isbn {
     Isbn::try_from(format!("{digits}{check}")).unwrap()
 }
 
-pub(super) fn new_order() -> StreamId {
+pub(crate) fn new_order() -> StreamId {
     StreamId::new(format!("order-{}", Uuid::now_v7())).unwrap()
 }
 
-pub(super) fn stock_of(book: u32) -> StreamId {
+pub(crate) fn stock_of(book: u32) -> StreamId {
     StreamId::new(format!("stock-{}", isbn(book))).unwrap()
 }
 
 /// An order of these books, each with its copies; a copy of book n costs n + 100.
-pub(super) fn placed(customer: &str, books: impl IntoIterator<Item = (u32, u32)>) -> OrderEvent {
+pub(crate) fn placed(customer: &str, books: impl IntoIterator<Item = (u32, u32)>) -> OrderEvent {
     let line = |(book, copies): (u32, u32)| OrderLine {
         isbn: isbn(book),
         quantity: OrderQuantity::new(copies).unwrap(),
@@ -40,37 +40,37 @@ pub(super) fn placed(customer: &str, books: impl IntoIterator<Item = (u32, u32)>
     })
 }
 
-pub(super) fn confirmed() -> OrderEvent {
+pub(crate) fn confirmed() -> OrderEvent {
     OrderEvent::OrderConfirmed {}
 }
 
-pub(super) fn cancelled(reason: &str) -> OrderEvent {
+pub(crate) fn cancelled(reason: &str) -> OrderEvent {
     OrderEvent::OrderCancelled { reason: reason.to_owned().try_into().unwrap() }
 }
 
-pub(super) fn rejected(reason: &str) -> OrderEvent {
+pub(crate) fn rejected(reason: &str) -> OrderEvent {
     OrderEvent::OrderRejected { reason: reason.to_owned().try_into().unwrap() }
 }
 
-pub(super) fn shipped() -> OrderEvent {
+pub(crate) fn shipped() -> OrderEvent {
     OrderEvent::OrderShipped { tracking_code: "1Z999".to_owned().try_into().unwrap() }
 }
 
-pub(super) fn received(copies: u32) -> StockEvent {
+pub(crate) fn received(copies: u32) -> StockEvent {
     StockEvent::StockReceived { quantity: StockQuantity::new(copies).unwrap() }
 }
 
-pub(super) fn reserved(order: u128, copies: u32) -> StockEvent {
+pub(crate) fn reserved(order: u128, copies: u32) -> StockEvent {
     let (order_id, quantity) = reservation(order, copies);
     StockEvent::StockReserved { order_id, quantity }
 }
 
-pub(super) fn released(order: u128, copies: u32) -> StockEvent {
+pub(crate) fn released(order: u128, copies: u32) -> StockEvent {
     let (order_id, quantity) = reservation(order, copies);
     StockEvent::StockReleased { order_id, quantity }
 }
 
-pub(super) fn committed(order: u128, copies: u32) -> StockEvent {
+pub(crate) fn committed(order: u128, copies: u32) -> StockEvent {
     let (order_id, quantity) = reservation(order, copies);
     StockEvent::StockCommitted { order_id, quantity }
 }
@@ -80,7 +80,7 @@ fn reservation(order: u128, copies: u32) -> (OrderId, StockQuantity) {
 }
 
 /// An event as it is stored.
-pub(super) trait Stored {
+pub(crate) trait Stored {
     fn stored(&self) -> NewEvent;
 }
 
@@ -116,31 +116,31 @@ pub(crate) fn commit(events: Vec<NewEvent>) -> NewCommit {
 }
 
 /// Writes one stream.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     store: EventStore,
     head: Head,
 }
 
 impl Writer {
-    pub(super) fn new(store: &EventStore, stream: &StreamId) -> Self {
+    pub(crate) fn new(store: &EventStore, stream: &StreamId) -> Self {
         Self { store: store.clone(), head: Head::empty(stream) }
     }
 
     /// Appends the commits as one batch.
-    pub(super) async fn batch(&mut self, commits: Vec<NewCommit>) -> Batch {
+    pub(crate) async fn batch(&mut self, commits: Vec<NewCommit>) -> Batch {
         let appended = self.store.append(&self.head, commits).await.unwrap();
         self.head = appended.head;
         appended.batch
     }
 
     /// Appends one commit.
-    pub(super) async fn append(&mut self, events: Vec<NewEvent>) -> Batch {
+    pub(crate) async fn append(&mut self, events: Vec<NewEvent>) -> Batch {
         self.batch(vec![commit(events)]).await
     }
 }
 
 /// Writes a stream, each event a commit of its own. The batches.
-pub(super) async fn write(store: &EventStore, stream: &StreamId, events: &[&dyn Stored]) -> Vec<Batch> {
+pub(crate) async fn write(store: &EventStore, stream: &StreamId, events: &[&dyn Stored]) -> Vec<Batch> {
     let mut writer = Writer::new(store, stream);
     let mut batches = Vec::new();
     for event in events {

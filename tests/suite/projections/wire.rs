@@ -47,6 +47,11 @@ impl Wire {
         Client::from_conf(client.config().to_builder().interceptor(self.clone()).build())
     }
 
+    /// The client of queues, over this wire.
+    pub(crate) fn sqs(&self, client: &aws_sdk_sqs::Client) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::from_conf(client.config().to_builder().interceptor(self.clone()).build())
+    }
+
     /// From now on the projector lives, until the fault.
     pub(crate) fn arm(&self, fault: Option<Fault>) {
         let mut state = self.0.lock().unwrap();
@@ -56,6 +61,11 @@ impl Wire {
     /// Whether the fault has not come yet.
     pub(crate) fn is_armed(&self) -> bool {
         self.0.lock().unwrap().fault.is_some()
+    }
+
+    /// How many requests were begun since it was armed.
+    pub(crate) fn requests(&self) -> usize {
+        self.0.lock().unwrap().requests
     }
 
     /// The operations that were answered since the last call of this, and whether each was done.

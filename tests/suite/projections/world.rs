@@ -86,15 +86,7 @@ impl World {
 
     /// Every row of every generation in the read-model table.
     pub(super) async fn rows(&self) -> Vec<Item> {
-        let pages = self.clients().dynamodb.scan().table_name(self.names.read_models()).consistent_read(true);
-        let mut items = pages.into_paginator().items().send();
-        let mut rows = Vec::new();
-        while let Some(item) = items.next().await {
-            rows.push(item.unwrap());
-        }
-        // How jobs and generations stand is beside the rows, and none of them.
-        rows.retain(|item| item["row"].as_s().unwrap().split('/').next().unwrap().contains('.'));
-        rows
+        rows(self.clients(), &self.names).await
     }
 
     /// Asserts that every row is what the pure fold of these streams says, and that there is no other.
@@ -154,6 +146,19 @@ impl World {
         let request = self.clients().dynamodb.put_item().table_name(self.names.events()).set_item(Some(item));
         request.send().await.unwrap();
     }
+}
+
+/// Every row of every generation in the read-model table.
+pub(crate) async fn rows(clients: &Clients, names: &Names) -> Vec<Item> {
+    let pages = clients.dynamodb.scan().table_name(names.read_models()).consistent_read(true);
+    let mut items = pages.into_paginator().items().send();
+    let mut rows = Vec::new();
+    while let Some(item) = items.next().await {
+        rows.push(item.unwrap());
+    }
+    // How jobs and generations stand is beside the rows, and none of them.
+    rows.retain(|item| item["row"].as_s().unwrap().split('/').next().unwrap().contains('.'));
+    rows
 }
 
 /// The key of an item of the table of events.

@@ -1,0 +1,157 @@
+//! `ledgerfold cost`: its figures beside the same computed by hand, and beside the README's.
+
+use super::run;
+use serde_json::Value;
+
+/// Seconds of a month of 730 hours.
+const MONTH_S: f64 = 2_628_000.0;
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// The quantity and the price of an item.
+fn item(estimate: &Value, name: &str) -> (f64, f64) {
+    let items = estimate["items"].as_array().unwrap();
+    let item = items.iter().find(|item| item["item"] == name).unwrap_or_else(|| panic!("no {name} in {estimate}"));
+    assert!(item["source"].as_str().unwrap().starts_with("aws.amazon.com/"), "{item}");
+    (number(&item["quantity"]), number(&item["usd_per_month"]))
+}
+
+#[track_caller]
+fn same(found: f64, wanted: f64) {
+    assert!((found - wanted).abs() <= wanted.abs() * 1e-9, "{found}, not {wanted}");
+}
+
+#[tokio::test]
+async fn a_hundred_commands_a_second_cost_what_they_cost_by_hand() {
+    let answer = run(["cost", "--rate", "100", "--reads", "50", "--history", "30", "--json"]).await.json();
+    let estimate = &answer["estimates"][0];
+    // Three commits, a tenth of a snapshot; orders 2 x 2, bestsellers 2 x 4.6, stock 1, fulfilment 5; audit 3 x 3.
+    let written = 100.0 * (3.1 + (4.0 + 9.2 + 1.0 + 5.0) + 9.0) * MONTH_S;
+    // Fulfilment's commands; orders 2 x 1.7, bestsellers 2 x 2.3, stock 2, fulfilment 5; audit 3; and the reads.
+    let read = (100.0 * (1.0 + (3.4 + 4.6 + 2.0 + 5.0) + 3.0) + 50.0) * MONTH_S;
+    // Five items of 300 + 400 bytes, twelve of 300, 100 more each.
+    let stored = 100.0 * 30.0 * 86_400.0 * (5.0 * 700.0 + 12.0 * 300.0 + 17.0 * 100.0) / 1_073_741_824.0;
+    // 200, 200, 100, 300 and 300 messages a second, ten in a batch: sent, received, deleted. And empty queues.
+    let batches = 20.0 + 20.0 + 10.0 + 30.0 + 30.0;
+    let queued = (batches * 3.0 + 7.0 * 5.0 / 20.0) * MONTH_S;
+    // Those batches, 100 commands, 50 reads, 300 commits in batches of 30.
+    let invoked = (batches + 100.0 + 50.0 + 10.0) * MONTH_S;
+    let consumers = 20.0 * 0.137 + 20.0 * 0.152 + 10.0 * 0.152 + 30.0 * 0.102 + 30.0 * (0.002 + 140.0 / 3.0 * 0.005);
+    let worked = (consumers + 150.0 * 0.007 + 10.0 * (0.002 + 11.0 * 0.005)) * 0.25 * MONTH_S;
+    let logged = invoked * 1_500.0 / 1_073_741_824.0;
+    let mut sum = 0.0;
+    for (name, quantity, usd) in [
+        ("API gateway, HTTP API", 150.0 * MONTH_S, 150.0 * MONTH_S / 1e6),
+        ("Lambda, invocations", invoked, invoked * 0.2 / 1e6),
+        ("Lambda, duration on arm64", worked, worked * 0.000_013_333_4),
+        ("DynamoDB, writes", written, written * 0.625 / 1e6),
+        ("DynamoDB, reads", read, read * 0.125 / 1e6),
+        ("DynamoDB, storage", stored, stored * 0.25),
+        ("DynamoDB, point-in-time recovery", stored, stored * 0.2),
+        ("SQS, FIFO", queued, queued * 0.5 / 1e6),
+        ("CloudWatch, logs taken in", logged, logged * 0.5),
+        ("CloudWatch, metrics", 40.0, 12.0),
+        ("CloudWatch, alarms", 40.0, 4.0),
+        ("CloudWatch, dashboards", 1.0, 3.0),
+    ] {
+        let found = item(estimate, name);
+        same(found.0, quantity);
+        same(found.1, usd);
+        sum += usd;
+    }
+    assert_eq!(estimate["items"].as_array().unwrap().len(), 12);
+    same(number(&estimate["usd_per_month"]), sum);
+    same(number(&estimate["usd_per_million_commands"]), sum / (100.0 * MONTH_S) * 1e6);
+}
+
+#[tokio::test]
+async fn a_large_event_costs_its_kilobytes() {
+    let answer =
+        run(["cost", "--rate", "1", "--reads", "0", "--history", "0", "--event-bytes", "4000", "--json"]).await;
+    let estimate = &answer.json()["estimates"][0];
+    // 4,400 bytes: five units a commit and an order's row in table and index, two units to read one consistently.
+    same(item(estimate, "DynamoDB, writes").0, (15.1 + 2.0 * 2.0 * 5.0 + 9.2 + 1.0 + 5.0 + 9.0) * MONTH_S);
+    same(item(estimate, "DynamoDB, reads").0, (2.0 + 3.4 * 2.0 + 4.6 + 2.0 + 5.0 + 3.0) * MONTH_S);
+    same(item(estimate, "DynamoDB, storage").0, 0.0);
+    // At one a second nothing travels together: eleven messages, each of them less than 64 KB.
+    same(item(estimate, "SQS, FIFO").0, (33.0 + 1.75) * MONTH_S);
+    let huge = run(["cost", "--rate", "1", "--event-bytes", "131000", "--json"]).await;
+    // Three times 64 KB, sent and received, and a deletion.
+    same(item(&huge.json()["estimates"][0], "SQS, FIFO").0, (11.0 * 7.0 + 1.75) * MONTH_S);
+}
+
+/// The limits that a rate is beyond.
+async fn beyond(rate: &str) -> Vec<String> {
+    let answer = run(["cost", "--rate", rate, "--json"]).await.json();
+    let limits = answer["estimates"][0]["limits"].as_array().unwrap().clone();
+    assert_eq!(limits.len(), 16);
+    for limit in &limits {
+        assert_eq!(limit["within"], number(&limit["needs"]) <= number(&limit["limit"]), "{limit}");
+        assert!(!limit["beyond"].as_str().unwrap().is_empty(), "{limit}");
+    }
+    let beyond = limits.iter().filter(|limit| limit["within"] == false);
+    beyond.map(|limit| limit["what"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_limits_that_a_rate_meets_are_named() {
+    assert_eq!(beyond("1").await, [""; 0]);
+    assert_eq!(beyond("100").await, [""; 0]);
+    assert_eq!(beyond("301").await, ["messages a second, the same book"]);
+    let found = beyond("10000").await;
+    for part in [
+        "requests a second, API gateway",
+        "functions at work at once",
+        "units written a second, table of read models",
+        "units read a second, table of read models",
+        "units written a second, table of audit index",
+        "units written a second, stock of a book",
+        "messages a second, the same book",
+        "rows a second, the bestsellers' list of a day",
+    ] {
+        assert!(found.iter().any(|what| what.starts_with(part)), "{part} is not in {found:?}");
+    }
+    assert_eq!(found.len(), 8, "{found:?}");
+}
+
+#[tokio::test]
+async fn the_table_says_what_it_assumes_and_leaves_out() {
+    let said = run(["cost"]).await.done();
+    for part in [
+        "list prices as written down on 2026-11-23",
+        "\n1 commands/s and 1 reads/s: ",
+        "\n100 commands/s and 100 reads/s: ",
+        "\n10,000 commands/s and 10,000 reads/s: ",
+        "  BEYOND requests a second, API gateway: 20,000 of 10,000; ask AWS",
+        "  within 16 of 16 default limits",
+        "\nIt assumes:\n  - a command is an order of one line that is confirmed",
+        "\nIt leaves out:\n  - free tiers",
+    ] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+}
+
+/// What the README says of each rate stands in its table: rate, dollars a month, dollars a million commands.
+#[tokio::test]
+async fn the_readme_says_what_the_program_says() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let said = run(["cost"]).await.done();
+    let estimates: Vec<&str> = said.lines().filter(|line| line.contains(" commands/s and ")).collect();
+    assert_eq!(estimates.len(), 3);
+    for estimate in estimates {
+        let words: Vec<&str> = estimate.split(' ').collect();
+        let row = format!("| {} | {} | {} |", words[0], words[5], words[9]);
+        assert!(readme.contains(&row), "the README has no {row:?}: {estimate}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_figures_are_told() {
+    run(["cost", "--rate", "0"]).await.is_wrong_use("0 is not in 1..=1000000");
+    run(["cost", "--rate", "many"]).await.is_wrong_use("invalid digit");
+    run(["cost", "--reads=-1"]).await.is_wrong_use("--reads");
+    run(["cost", "--event-bytes", "390001"]).await.is_wrong_use("390001 is not in 1..=390000");
+    run(["cost", "--history", "36501"]).await.is_wrong_use("36501 is not in 0..=36500");
+}

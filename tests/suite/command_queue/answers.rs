@@ -1,0 +1,174 @@
+//! Which answer is noted, and which stays.
+
+use super::{BOOK, STREAM, TABLE, World, is_done_with, receive, reserve};
+use crate::projections::messages::Message;
+use crate::store::wire::{Act, Wire};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use eventstore::{Envelope, EventStore, Head, Id, NewCommit, NewEvent, StreamId};
+use handlers::{CommandStatuses, CommandWorker};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// A reservation that is refused, with its message, which comes again later.
+async fn refused(world: &World) -> Message {
+    let (path, body) = reserve(2);
+    world.later(&path, "r", &body).await;
+    let message = world.message().await;
+    assert!(is_done_with(&world.worker(), &message, 1).await);
+    assert_eq!(world.status("r").await, "refused");
+    message
+}
+
+#[tokio::test]
+async fn who_was_told_that_it_is_refused_can_rely_on_it() {
+    let world = World::start().await;
+    let message = refused(&world).await;
+    let (path, body) = receive(2);
+    world.at_once(&path, "s", &body).await;
+    assert!(is_done_with(&world.worker(), &message, 2).await);
+    assert_eq!((world.status("r").await.as_str(), world.types(STREAM).await.len()), ("refused", 1));
+}
+
+#[tokio::test]
+async fn sent_again_after_a_refusal_it_is_decided_by_the_new_message_only() {
+    let world = World::start().await;
+    let old = refused(&world).await;
+    let (path, body) = receive(2);
+    world.at_once(&path, "s", &body).await;
+    let (path, body) = reserve(2);
+    world.later(&path, "r", &body).await;
+    assert_eq!(world.status("r").await, "pending");
+    assert!(is_done_with(&world.worker(), &old, 3).await);
+    assert_eq!((world.status("r").await.as_str(), world.types(STREAM).await.len()), ("pending", 1));
+    assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
+    assert_eq!(world.status("r").await, "done");
+    assert_eq!(world.types(STREAM).await, ["StockReceived", "StockReserved"]);
+}
+
+#[tokio::test]
+async fn each_send_has_a_message_until_the_command_is_done() {
+    let world = World::start().await;
+    let (path, body) = receive(5);
+    for _ in 0..3 {
+        world.later(&path, "k", &body).await;
+    }
+    let messages = world.messages().await;
+    assert_eq!(messages.len(), 3, "none is dropped, for the ones before might be lost");
+    for message in &messages {
+        assert!(is_done_with(&world.worker(), message, 1).await);
+    }
+    world.later(&path, "k", &body).await;
+    assert_eq!((world.messages().await.len(), world.types(STREAM).await.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_lost_message_is_made_good_by_sending_the_command_again_at_once() {
+    let world = World::start().await;
+    let (path, body) = receive(5);
+    world.later(&path, "k", &body).await;
+    assert_eq!(world.messages().await.len(), 1, "lost");
+    world.later(&path, "k", &body).await;
+    assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
+    assert_eq!(world.status("k").await, "done");
+}
+
+/// The table of a worker that is overtaken: before it writes a row with that status, what `meanwhile` does is done.
+fn overtaken<F: Future<Output = ()> + Send + 'static>(
+    world: &World,
+    status: &'static str,
+    meanwhile: impl Fn() -> F + Send + Sync + 'static,
+) -> CommandStatuses {
+    let config = world.0.clients().dynamodb.config();
+    let wire = Wire::over(config.http_client().unwrap());
+    let meanwhile = Arc::new(meanwhile);
+    let client = Client::from_conf(config.to_builder().http_client(wire.clone()).build());
+    wire.rule(move |seen| {
+        let meanwhile = meanwhile.clone();
+        async move {
+            if seen.operation == "PutItem" && seen.body["Item"]["status"]["S"] == status {
+                meanwhile().await;
+            }
+            Act::Pass
+        }
+    });
+    CommandStatuses::new(client, TABLE)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_done_stays_done_whatever_a_slow_worker_finds() {
+    for (found, table, receives) in
+        [("refused", "ledgerfold-events", 1), ("failed", "no-such-table", CommandWorker::MAX_RECEIVES)]
+    {
+        let world = Arc::new(World::start().await);
+        let (path, body) = reserve(2);
+        world.later(&path, "r", &body).await;
+        let message = world.message().await;
+        let (others, again) = (world.clone(), message.clone());
+        let statuses = overtaken(&world, found, move || {
+            let (world, message) = (others.clone(), again.clone());
+            async move {
+                let (path, body) = receive(2);
+                world.at_once(&path, "s", &body).await;
+                assert!(is_done_with(&world.worker(), &message, 2).await);
+            }
+        });
+        let store = EventStore::new(world.0.clients().dynamodb.clone(), table);
+        assert!(
+            is_done_with(&CommandWorker::new(store, statuses), &message, receives).await,
+            "another has answered it"
+        );
+        assert_eq!(world.types(STREAM).await, ["StockReceived", "StockReserved"], "the other one was quicker");
+        assert_eq!(world.status("r").await, "done", "{found}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_whose_row_is_gone_is_handled_and_its_answer_noted() {
+    let world = World::start().await;
+    let (path, body) = receive(5);
+    world.later(&path, "k", &body).await;
+    let message = world.message().await;
+    let key = AttributeValue::S("dev\nk".to_owned());
+    world.0.clients().dynamodb.delete_item().table_name(TABLE).key("command", key).send().await.unwrap();
+    assert!(is_done_with(&world.worker(), &message, 1).await);
+    assert_eq!((world.status("k").await.as_str(), world.types(STREAM).await.len()), ("done", 1));
+}
+
+#[tokio::test]
+async fn an_answer_as_large_as_an_item_is_told_whole() {
+    let world = World::start().await;
+    let (path, body) = receive(5);
+    world.later(&path, "k", &body).await;
+    let message = world.message().await;
+    let sent: Value = serde_json::from_str(message.body.as_ref().unwrap()).unwrap();
+    let envelope: Envelope = serde_json::from_value(sent["envelope"].clone()).unwrap();
+    assert_eq!(envelope.command_id, Id::new("k").unwrap());
+    // An event of another program, with a note that no compression makes shorter than 290 KB.
+    let note: String = (0..390 * 1024).map(|_| fastrand::alphanumeric()).collect();
+    let data = serde_json::to_string(&json!({"quantity": 5, "note": note})).unwrap();
+    let data = serde_json::value::RawValue::from_string(data).unwrap();
+    let event = NewEvent { event_type: "StockReceived".to_owned(), schema: 1, data };
+    let head = Head::empty(&StreamId::new(STREAM).unwrap());
+    world.store().append(&head, vec![NewCommit { envelope, events: vec![event] }]).await.unwrap();
+    assert!(is_done_with(&world.worker(), &message, 1).await);
+    let outcome = world.outcome("k").await;
+    assert_eq!(outcome["status"], "done");
+    assert_eq!(outcome["result"]["events"][0]["data"]["note"].as_str().unwrap().len(), 390 * 1024);
+    let row = world.row("k").await.unwrap();
+    assert!(format!("{row:?}").len() < 2_048, "the row does not bear it: {row:?}");
+}
+
+#[tokio::test]
+async fn a_row_that_says_done_of_a_commit_that_is_not_there_is_a_case_for_the_operators() {
+    let world = World::start().await;
+    let (path, body) = receive(5);
+    world.later(&path, "k", &body).await;
+    assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
+    let mut row = world.row("k").await.unwrap();
+    row.insert("version".to_owned(), AttributeValue::N("7".to_owned()));
+    world.0.clients().dynamodb.put_item().table_name(TABLE).set_item(Some(row)).send().await.unwrap();
+    let answer = super::get(&world.api(Some(world.queue().await)), "/commands/k").await;
+    assert_eq!((answer.status, &answer.body["title"]), (500, &json!("The request could not be answered")));
+    assert!(answer.body["error_id"].is_string() && !answer.body.to_string().contains(BOOK), "{answer:?}");
+}

@@ -1,0 +1,193 @@
+//! What is too large, too much or too late, and what does not answer.
+
+use super::{QUEUE, STREAM, TABLE, World, api_of, get, is_done_with, later, passes, post, receive, reserve};
+use crate::api::eventually;
+use crate::projections::wire::{Fault, Wire};
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::join_all;
+use handlers::{CommandQueue, CommandStatuses, QueueLimits, System};
+use ledgerfold::clients::{Clients, Endpoints};
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// A queue that takes so few.
+async fn short(world: &World, messages: u64) -> CommandQueue {
+    world.queue().await.with_limits(QueueLimits { messages, ..QueueLimits::default() })
+}
+
+#[tokio::test]
+async fn an_overlong_queue_takes_nothing_more_until_it_is_shorter() {
+    let world = World::start().await;
+    let api = world.api(Some(short(&world, 3).await));
+    let (path, body) = receive(5);
+    for number in 0..3 {
+        assert_eq!(later(&api, &path, &format!("k-{number}"), &body).await.status, 202);
+    }
+    let refused = later(&api, &path, "k-3", &body).await;
+    passes(&refused, 503, "unavailable");
+    assert!(refused.body["detail"].as_str().unwrap().starts_with("3 commands wait already"), "{refused:?}");
+    assert!(world.row("k-3").await.is_none(), "nobody has taken it, and nobody says so");
+    assert_eq!(post(&api, &path, "k-4", None, &body).await.status, 200, "at once it is handled all the same");
+    for message in world.messages().await {
+        assert!(is_done_with(&world.worker(), &message, 1).await);
+    }
+    eventually("it is counted again", || async {
+        (later(&api, &path, "k-3", &body).await.status == 202).then_some(())
+    })
+    .await;
+    assert_eq!(world.types(STREAM).await.len(), 4);
+}
+
+#[tokio::test]
+async fn the_queue_of_other_senders_counts_too() {
+    let world = World::start().await;
+    for number in 0..3 {
+        let (path, body) = receive(5);
+        world.later(&path, &format!("k-{number}"), &body).await;
+    }
+    let (path, body) = receive(5);
+    passes(&later(&world.api(Some(short(&world, 3).await)), &path, "l", &body).await, 503, "unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_queue_is_counted_once_a_second_however_many_commands_come() {
+    let (world, wire) = (World::start().await, Wire::default());
+    let system = world.system_over(&wire);
+    let api = api_of(&system, Some(system.command_queue().await.unwrap()));
+    wire.take();
+    let (began, (path, body)) = (Instant::now(), receive(5));
+    let taken = join_all((0..50).map(|number| {
+        let (api, path, body, key) = (&api, &path, &body, format!("k-{number}"));
+        async move { later(api, path, &key, body).await.status }
+    }));
+    assert_eq!(taken.await, [202; 50]);
+    let counts = wire.operations().iter().filter(|operation| *operation == "GetQueueAttributes").count();
+    assert!((1..=1 + usize::try_from(began.elapsed().as_secs()).unwrap()).contains(&counts), "{counts}");
+}
+
+#[tokio::test]
+async fn a_message_that_would_be_too_large_is_told_so_before_anything_is_written() {
+    let world = World::start().await;
+    let lines: Vec<Value> =
+        (0..20).map(|book| json!({"isbn": crate::api::isbn(book), "quantity": 1, "unit_price_minor": 5})).collect();
+    let order = json!({"customer_id": "c", "currency": "EUR", "lines": lines});
+    let small = QueueLimits { message_bytes: 1_000, ..QueueLimits::default() };
+    let api = world.api(Some(world.queue().await.with_limits(small)));
+    let refused = later(&api, "/orders", "k", &order).await;
+    assert_eq!(
+        (refused.status, &refused.body["type"]),
+        (413, &json!("https://ledgerfold.dev/problems/commit-too-large"))
+    );
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.contains("1000 are taken at most; send it without respond-async"), "{detail}");
+    assert_eq!((world.row("k").await, world.messages().await.len()), (None, 0));
+    assert_eq!(post(&api, "/orders", "k", None, &order).await.status, 201);
+}
+
+#[tokio::test]
+async fn the_largest_order_is_a_fraction_of_what_a_message_may_have() {
+    let world = World::start().await;
+    let lines: Vec<Value> = (0..90)
+        .map(|book| json!({"isbn": crate::api::isbn(book), "quantity": 1_000, "unit_price_minor": 1_000_000_000}))
+        .collect();
+    let order = json!({"customer_id": "c".repeat(64), "currency": "EUR", "lines": lines});
+    world.later("/orders", &"k".repeat(128), &order).await;
+    let message = world.message().await;
+    assert!(message.body.as_ref().unwrap().len() < QueueLimits::default().message_bytes / 16);
+    assert!(is_done_with(&world.worker(), &message, 1).await);
+    assert_eq!(world.status(&"k".repeat(128)).await, "done");
+}
+
+/// Clients whose queues, or whose tables, do not answer.
+fn nowhere() -> Clients {
+    let nowhere = "http://127.0.0.1:1".to_owned();
+    Clients::loopback(&Endpoints { dynamodb: nowhere.clone(), sqs: nowhere })
+}
+
+#[tokio::test]
+async fn a_queue_that_cannot_be_counted_takes_nothing() {
+    let world = World::start().await;
+    let statuses = world.system().command_statuses();
+    let queue = CommandQueue::new(statuses, nowhere().sqs, "http://127.0.0.1:1/000000000000/ledgerfold-commands.fifo");
+    let (path, body) = receive(5);
+    let api = world.api(Some(queue));
+    passes(&later(&api, &path, "k", &body).await, 503, "unavailable");
+    assert!(world.row("k").await.is_none());
+    assert_eq!(post(&api, &path, "k", None, &body).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_queue_that_does_not_take_the_message_leaves_a_row_that_waits_for_the_next_try() {
+    let (world, wire) = (World::start().await, Wire::default());
+    let system = world.system_over(&wire);
+    let api = api_of(&system, Some(system.command_queue().await.unwrap()));
+    // It is counted and the row is written; the message does not come through.
+    wire.arm(Some(Fault::DiesBefore(3)));
+    let (path, body) = receive(5);
+    let refused = later(&api, &path, "k", &body).await;
+    passes(&refused, 503, "unavailable");
+    assert!(refused.body["error_id"].is_string() && !refused.body.to_string().contains("127.0.0.1"), "{refused:?}");
+    assert_eq!((world.status("k").await.as_str(), world.messages().await.len()), ("pending", 0));
+    world.later(&path, "k", &body).await;
+    assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
+    assert_eq!(world.status("k").await, "done");
+}
+
+#[tokio::test]
+async fn without_the_table_of_commands_nothing_is_taken_and_nothing_is_told() {
+    let world = World::start().await;
+    let queue_url = world.0.clients().sqs.get_queue_url().queue_name(QUEUE).send().await.unwrap().queue_url.unwrap();
+    let statuses = CommandStatuses::new(nowhere().dynamodb, TABLE);
+    let api = world.api(Some(CommandQueue::new(statuses, world.0.clients().sqs.clone(), queue_url)));
+    let (path, body) = receive(5);
+    passes(&later(&api, &path, "k", &body).await, 503, "unavailable");
+    passes(&get(&api, "/commands/k").await, 503, "unavailable");
+    assert_eq!(world.messages().await.len(), 0);
+}
+
+#[tokio::test]
+async fn without_a_command_queue_every_command_is_answered_at_once() {
+    let world = World::start().await;
+    let (path, body) = receive(5);
+    let answer = later(&world.api(None), &path, "k", &body).await;
+    assert_eq!((answer.status, answer.headers.get("preference-applied")), (200, None));
+    assert_eq!(get(&world.api(None), "/commands/k").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_missing_command_queue_is_told_with_the_way_out() {
+    let world = World::start().await;
+    let elsewhere = System::new(
+        world.0.clients().dynamodb.clone(),
+        world.0.clients().sqs.clone(),
+        handlers::Names::new("elsewhere"),
+    );
+    let error = elsewhere.command_queue().await.err().unwrap().to_string();
+    assert_eq!(error, "there is no queue \"elsewhere-commands.fifo\": `ledgerfold tables create` makes it");
+}
+
+#[tokio::test]
+async fn an_answer_is_told_for_a_week_and_then_its_key_is_free() {
+    let world = World::start().await;
+    let (path, body) = receive(5);
+    world.later(&path, "k", &body).await;
+    let number = |row: &std::collections::HashMap<String, AttributeValue>| {
+        row["expires_at_s"].as_n().unwrap().parse::<i64>().unwrap()
+    };
+    let waits = number(&world.row("k").await.unwrap());
+    assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
+    let mut row = world.row("k").await.unwrap();
+    let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp();
+    let (day, week) = (24 * 60 * 60, 7 * 24 * 60 * 60);
+    assert!((now + week - day..=now + week).contains(&number(&row)) && waits > number(&row) + 20 * day);
+    // The time is over, and DynamoDB has not removed the row yet.
+    row.insert("expires_at_s".to_owned(), AttributeValue::N((now - 1).to_string()));
+    world.0.clients().dynamodb.put_item().table_name(TABLE).set_item(Some(row)).send().await.unwrap();
+    assert_eq!(get(&world.api(Some(world.queue().await)), "/commands/k").await.status, 404);
+    let (path, body) = reserve(2);
+    world.later(&path, "k", &body).await;
+    assert_eq!(world.status("k").await, "pending");
+    let description = world.0.clients().dynamodb.describe_time_to_live().table_name(TABLE).send().await.unwrap();
+    let description = description.time_to_live_description.unwrap();
+    assert_eq!(description.attribute_name(), Some("expires_at_s"));
+}

@@ -1,0 +1,77 @@
+//! What fails is tried again and again, and reported once: errors are reports, tries are warnings.
+
+use super::capture::Log;
+use super::fan_out::number;
+use super::messages::{Message, deliver, ids};
+use super::shop::{confirmed, new_order, placed, write};
+use super::world::World;
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
+use aws_sdk_sqs::types::QueueAttributeName;
+use eventstore::Batch;
+use handlers::{FanOut, Names, ProjectorHandler};
+use projections::orders;
+
+/// Hands the records over, and tells how many errors were logged, and from where the records are to come again.
+async fn hand_over(fan_out: &FanOut, records: &[EventRecord]) -> (usize, Option<String>) {
+    let mut event = Event::default();
+    event.records = records.to_vec();
+    let (log, guard) = Log::catch();
+    let again = fan_out.handle(event).await.batch_item_failures.pop().and_then(|failure| failure.item_identifier);
+    drop(guard);
+    (log.errors().len(), again)
+}
+
+#[tokio::test]
+async fn an_outage_of_a_queue_is_reported_once_until_it_takes_messages_again() {
+    let mut world = World::start().await;
+    write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
+    let records = world.records(2).await;
+    let route = world.resources.routes.iter_mut().find(|route| route.consumer.name == "orders").unwrap();
+    route.queue_url = route.queue_url.replace(".fifo", "-of-tomorrow.fifo");
+    let name = route.queue_url.rsplit('/').next().unwrap().to_owned();
+    let fan_out = FanOut::new(world.clients().sqs.clone(), world.resources.routes.clone());
+    let (first, again) = hand_over(&fan_out, &records).await;
+    assert_eq!((first, again), (1, number(&records[0])));
+    for _ in 0..3 {
+        assert_eq!(hand_over(&fan_out, &records).await, (0, number(&records[0])), "it is known");
+    }
+    let sqs = &world.clients().sqs;
+    let made = sqs.create_queue().queue_name(name).attributes(QueueAttributeName::FifoQueue, "true").send().await;
+    assert_eq!(hand_over(&fan_out, &records).await, (0, None));
+    sqs.delete_queue().queue_url(made.unwrap().queue_url().unwrap()).send().await.unwrap();
+    write(&world.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
+    let later = world.records(3).await;
+    assert_eq!(hand_over(&fan_out, &later[2..]).await, (1, number(&later[2])), "another outage");
+}
+
+/// How many errors are logged at each receive, up to the seventh. None of the messages is handled.
+async fn errors_by_receive(handler: &ProjectorHandler, messages: &[Message]) -> Vec<usize> {
+    let mut errors = Vec::new();
+    for receives in 1..=7 {
+        let given: Vec<Message> = messages.iter().map(|message| Message { receives, ..message.clone() }).collect();
+        let (log, guard) = Log::catch();
+        assert_eq!(deliver(handler, &given).await, ids(&given));
+        drop(guard);
+        errors.push(log.errors().len());
+    }
+    errors
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_reported_when_it_comes_first_and_what_is_behind_it_never() {
+    let world = World::start().await;
+    let (handler, order) = (world.handler(orders::PROJECTION), new_order());
+    let batches: Vec<Batch> = write(&world.store, &order, &[&placed("c", [(1, 1)])]).await;
+    let messages = [Message::new(order.as_str(), "{}"), Message::of(&batches[0])];
+    assert_eq!(errors_by_receive(&handler, &messages).await, [1, 0, 0, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn what_may_pass_by_itself_is_reported_when_the_patience_with_it_ends() {
+    let world = World::start().await;
+    let batches: Vec<Batch> = write(&world.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
+    // Its tables are not there (yet).
+    let projector = world.clients().system(&Names::new("tomorrow")).projector();
+    let handler = ProjectorHandler::new(orders::PROJECTION, projector);
+    assert_eq!(errors_by_receive(&handler, &[Message::of(&batches[0])]).await, [0, 0, 0, 0, 1, 0, 0]);
+}

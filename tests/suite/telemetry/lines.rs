@@ -1,0 +1,64 @@
+//! The log of the running program, and settings that make no sense.
+
+use super::reporting;
+use crate::program::Dev;
+use reqwest::Client;
+use serde_json::json;
+use std::process::Stdio;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+#[tokio::test]
+async fn a_command_has_a_line_for_its_request_its_commit_and_each_message_all_in_one_trace() {
+    let (data, log) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let file = log.path().join("log");
+    let mut command =
+        reporting(["dev", "--port", "0", "--without-fulfilment", "--data", data.path().to_str().unwrap()], "");
+    command.env("RUST_LOG", "handlers=info").env("NO_COLOR", "1");
+    let dev = Dev::start_command(command.stderr(Stdio::from(std::fs::File::create(&file).unwrap()))).await;
+    let http = Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();
+    let request = http.post(format!("{}/stock/9780306406157/receive", dev.url)).header("Idempotency-Key", "receive-1");
+    let answer = request.json(&json!({"quantity": 5})).send().await.unwrap();
+    let trace = answer.headers()["traceparent"].to_str().unwrap().split('-').nth(1).unwrap().to_owned();
+    let lines = || -> Vec<String> {
+        let text = std::fs::read_to_string(&file).unwrap();
+        text.lines().filter(|line| line.contains(&trace)).map(str::to_owned).collect()
+    };
+    let of = |what: &[&str]| lines().into_iter().find(|line| what.iter().all(|part| line.contains(part)));
+    let wanted: [&[&str]; 5] = [
+        &["command handled", "command_id=receive-1", "version=1", "requests=2", "write_units=1"],
+        &["request answered", "POST", "/stock/{isbn}/receive", "status=200", "duration_ms=", "requests=2", "actor=dev"],
+        &["commit announced", "command_id=receive-1", "stream=stock-9780306406157", "outcome=\"done\""],
+        &["message handled", "consumer=\"stock\"", "command_id=receive-1", "duration_ms=", "lag_ms=", "receives=1"],
+        &["message handled", "consumer=\"audit\"", "outcome=\"done\"", "component=\"projector\""],
+    ];
+    let deadline = Instant::now() + DEADLINE;
+    for what in wanted {
+        while of(what).is_none() {
+            assert!(Instant::now() < deadline, "{what:?}: {:#?}", std::fs::read_to_string(&file));
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dsn_that_is_none_and_a_rate_that_is_none_are_told_at_the_start() {
+    for (dsn, rate, told) in [
+        ("key@nowhere", "0", "SENTRY_DSN: must be a DSN of Sentry, such as https://KEY@HOST/PROJECT"),
+        ("https://key@host", "0", "SENTRY_DSN: must be a DSN of Sentry"),
+        ("", "1.5", "SENTRY_TRACES_SAMPLE_RATE must be a number from 0 to 1, not \"1.5\""),
+        ("", "often", "SENTRY_TRACES_SAMPLE_RATE must be a number from 0 to 1, not \"often\""),
+    ] {
+        let mut command = reporting(["dev", "--port", "0"], dsn);
+        command.env("SENTRY_TRACES_SAMPLE_RATE", rate);
+        let output = tokio::time::timeout(DEADLINE, command.output()).await.expect("it does not end").unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(3), 1), "{said}");
+        assert!(said.starts_with("ledgerfold: ") && said.contains(told), "{said}");
+        assert!(!said.contains("key@"), "{said}");
+    }
+}

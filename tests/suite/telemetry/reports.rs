@@ -1,0 +1,148 @@
+//! The running program reports to Sentry.
+
+use super::ingest::{Ingest, chain};
+use super::{RELEASE, STAGE, reporting};
+use crate::api::seed::clients;
+use crate::program::Dev;
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::{Client, Response};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+/// What no report may have.
+const CUSTOMER: &str = "customer-anna-meier";
+const REASON: &str = "because-of-her-illness";
+
+/// The program, which reports to an ingest.
+struct Shop {
+    dev: Dev,
+    http: Client,
+    ingest: Ingest,
+    _data: TempDir,
+}
+
+impl Shop {
+    async fn open(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let (data, ingest) = (TempDir::new().unwrap(), Ingest::open().await);
+        let fixed = ["dev", "--port", "0", "--data", data.path().to_str().unwrap()];
+        let mut command = reporting(fixed.into_iter().chain(arguments.iter().copied()), &ingest.dsn);
+        let dev = Dev::start_command(command.envs(variables.iter().copied())).await;
+        let http = Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();
+        Self { dev, http, ingest, _data: data }
+    }
+
+    async fn post(&self, path: &str, key: &str, body: &Value) -> Response {
+        let request = self.http.post(format!("{}{path}", self.dev.url)).json(body);
+        request.header("Idempotency-Key", key).header("X-Correlation-Id", "process-1").send().await.unwrap()
+    }
+
+    /// Places an order. Its path.
+    async fn place(&self, key: &str) -> String {
+        let lines = json!([{"isbn": "9780306406157", "quantity": 1, "unit_price_minor": 5}]);
+        let order = json!({"customer_id": CUSTOMER, "currency": "EUR", "lines": lines});
+        let placed = self.post("/orders", key, &order).await;
+        assert_eq!(placed.status(), 201);
+        placed.headers()["location"].to_str().unwrap().to_owned()
+    }
+
+    /// Damages the first commit of a stream, behind the store's back.
+    async fn damage(&mut self, stream: &str) {
+        let dynamodb = clients(&self.dev.exports().await).dynamodb;
+        let update = dynamodb.update_item().table_name("ledgerfold-events");
+        let update = update.key("stream_id", AttributeValue::S(stream.to_owned()));
+        let update = update.key("version", AttributeValue::N("1".to_owned()));
+        let update = update.update_expression("REMOVE #format").expression_attribute_names("#format", "format");
+        update.send().await.unwrap();
+    }
+}
+
+fn trace_id(answer: &Response) -> String {
+    answer.headers()["traceparent"].to_str().unwrap().split('-').nth(1).unwrap().to_owned()
+}
+
+/// The stream of the order at that path.
+fn stream(path: &str) -> String {
+    path.replace("/orders/", "order-")
+}
+
+#[tokio::test]
+async fn a_stream_that_is_given_up_is_reported_once_in_the_trace_of_its_command() {
+    let shop = Shop::open(&["--break", "orders=OrderCancelled", "--without-fulfilment"], &[]).await;
+    let path = shop.place("place-1").await;
+    let cancelled = shop.post(&format!("{path}/cancel"), "cancel-1", &json!({"reason": REASON})).await;
+    assert_eq!(cancelled.status(), 200);
+    let event = shop.ingest.event("the report", |event| event["tags"]["consumer"] == "orders").await;
+    assert_eq!(event["message"], "the stream is parked until it is resumed");
+    assert_eq!(chain(&event)[0], "event 2 cannot be applied");
+    let tags = json!({
+        "component": "projector", "consumer": "orders", "stream": stream(&path), "version": "2", "generation": "1",
+        "command_id": "cancel-1", "correlation_id": "process-1", "actor": "dev", "request_id": event["tags"]["request_id"],
+    });
+    assert_eq!(event["tags"], tags);
+    assert_eq!((&event["release"], &event["environment"]), (&json!(RELEASE), &json!(STAGE)));
+    assert_eq!(event["contexts"]["trace"]["trace_id"], trace_id(&cancelled));
+    // The program sends what it has before it ends: so nothing more was to come.
+    let Shop { dev, ingest, .. } = shop;
+    assert_eq!(dev.interrupt().await, 0);
+    assert_eq!(ingest.events().len(), 1, "{:#?}", ingest.events());
+    for personal in [CUSTOMER, REASON] {
+        assert!(!event.to_string().contains(personal), "{event:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_5xx_is_reported_once_under_the_id_that_the_caller_was_told_and_a_refusal_never() {
+    let mut shop = Shop::open(&["--without-fulfilment"], &[]).await;
+    let (path, other) = (shop.place("place-1").await, shop.place("place-2").await);
+    let ship = json!({"tracking_code": "1Z-999"});
+    assert_eq!(shop.post(&format!("{other}/cancel"), "c", &json!({"reason": REASON})).await.status(), 200);
+    assert_eq!(shop.post(&format!("{other}/ship"), "s", &ship).await.status(), 422);
+    assert_eq!(shop.post(&format!("{other}/ship"), "s", &json!({"tracking_code": 5})).await.status(), 400);
+    shop.damage(&stream(&path)).await;
+    let unread = shop.http.get(format!("{}/audit/streams/{}", shop.dev.url, stream(&path))).send().await.unwrap();
+    let trace = trace_id(&unread);
+    assert_eq!(unread.status(), 500);
+    let problem: Value = unread.json().await.unwrap();
+    let is_answer = |event: &Value| event["message"] == "a request failed";
+    let event = shop.ingest.event("the report", is_answer).await;
+    assert_eq!(event["event_id"], problem["error_id"]);
+    assert_eq!(event["contexts"]["trace"]["trace_id"], trace);
+    assert_eq!((&event["tags"]["component"], &event["transaction"]), (&json!("query-api"), &Value::Null));
+    assert!(chain(&event)[0].contains("is damaged at version 1"), "{event:#}");
+    let Shop { dev, ingest, .. } = shop;
+    assert_eq!(dev.interrupt().await, 0);
+    // The change behind the store's back is another failure, which fan-out reports.
+    let (answers, others): (Vec<Value>, Vec<Value>) = ingest.events().into_iter().partition(is_answer);
+    assert_eq!(answers.len(), 1, "{answers:#?}");
+    let tampering: Vec<_> =
+        others.iter().map(|event| (&event["tags"]["stream"], &event["tags"]["component"])).collect();
+    assert_eq!(tampering, [(&json!(stream(&path)), &json!("fan-out"))], "{others:#?}");
+    assert!(others.iter().chain(&answers).all(|event| !event.to_string().contains(CUSTOMER)));
+}
+
+#[tokio::test]
+async fn where_traces_are_sampled_each_step_of_a_command_arrives_in_its_trace() {
+    let shop = Shop::open(&[], &[("SENTRY_TRACES_SAMPLE_RATE", "1")]).await;
+    let path = shop.place("place-1").await;
+    let read = shop.http.get(format!("{}{path}?at_least=1", shop.dev.url)).send().await.unwrap();
+    assert_eq!(read.status(), 200);
+    let receive = shop.post("/stock/9780306406157/receive", "receive-1", &json!({"quantity": 5})).await;
+    let trace = trace_id(&receive);
+    let wanted = ["POST /stock/{isbn}/receive", "audit", "fan-out", "fulfilment", "stock"];
+    let seen = || {
+        let mut seen = std::collections::BTreeSet::new();
+        for step in shop.ingest.transactions().iter().filter(|step| step["contexts"]["trace"]["trace_id"] == trace) {
+            seen.insert(step["transaction"].as_str().unwrap().to_owned());
+        }
+        seen
+    };
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    while !wanted.iter().all(|name| seen().contains(*name)) {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", seen());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(shop.ingest.transactions().iter().all(|step| !step.to_string().contains(CUSTOMER)));
+    assert_eq!(shop.ingest.events(), Vec::<Value>::new(), "nothing failed");
+}
