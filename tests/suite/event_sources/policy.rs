@@ -1,10 +1,11 @@
-//! How the mappings of the system are set: one place for the numbers, and what AWS calls them.
+//! How the mappings of the system are set, as the template sets them ([`crate::template`] compares), and what AWS calls them. How
+//! many batches run at once is not the template's, and a record is given up sooner, so that a case comes to it.
 
 use serde_json::{Value, json};
 
 /// Where a mapping begins on a stream that has records already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start {
+pub(crate) enum Start {
     /// With the oldest one.
     TrimHorizon,
     /// With the next one.
@@ -13,45 +14,45 @@ pub(super) enum Start {
 
 /// A mapping of a stream.
 #[derive(Debug, Clone)]
-pub(super) struct StreamPolicy {
+pub(crate) struct StreamPolicy {
     /// `BatchSize`.
-    pub(super) batch_size: usize,
+    pub(crate) batch_size: usize,
     /// `MaximumBatchingWindowInSeconds`.
-    pub(super) batching_window_ms: u64,
+    pub(crate) batching_window_ms: u64,
     /// `ParallelizationFactor`.
-    pub(super) parallelization_factor: usize,
+    pub(crate) parallelization_factor: usize,
     /// `BisectBatchOnFunctionError`.
-    pub(super) bisect: bool,
+    pub(crate) bisect: bool,
     /// `MaximumRetryAttempts`; without end if absent.
-    pub(super) max_retries: Option<u32>,
+    pub(crate) max_retries: Option<u32>,
     /// `MaximumRecordAgeInSeconds`; as long as the stream keeps them if absent.
-    pub(super) max_record_age_ms: Option<u64>,
+    pub(crate) max_record_age_ms: Option<u64>,
     /// `FilterCriteria`.
-    pub(super) filters: Vec<Value>,
+    pub(crate) filters: Vec<Value>,
     /// `StartingPosition`.
-    pub(super) start: Start,
+    pub(crate) start: Start,
     /// The function's `Timeout`.
-    pub(super) timeout_ms: u64,
+    pub(crate) timeout_ms: u64,
 }
 
 /// A FIFO queue and its mapping.
 #[derive(Debug, Clone)]
-pub(super) struct FifoPolicy {
+pub(crate) struct FifoPolicy {
     /// `BatchSize`.
-    pub(super) batch_size: i32,
+    pub(crate) batch_size: i32,
     /// `MaximumConcurrency`.
-    pub(super) max_concurrency: usize,
+    pub(crate) max_concurrency: usize,
     /// The function's `Timeout`.
-    pub(super) timeout_ms: u64,
+    pub(crate) timeout_ms: u64,
     /// The queue's `VisibilityTimeout`.
-    pub(super) visibility_ms: u64,
+    pub(crate) visibility_ms: u64,
     /// `maxReceiveCount` of the queue's `RedrivePolicy`.
-    pub(super) max_receives: u32,
+    pub(crate) max_receives: u32,
 }
 
 impl StreamPolicy {
     /// That of fan-out.
-    pub(super) fn of_fan_out() -> Self {
+    pub(crate) fn of_fan_out() -> Self {
         Self {
             batch_size: 100,
             batching_window_ms: 0,
@@ -68,12 +69,12 @@ impl StreamPolicy {
 
 impl FifoPolicy {
     /// That of a consumer's queue.
-    pub(super) fn of_consumers() -> Self {
+    pub(crate) fn of_consumers() -> Self {
         Self { batch_size: 10, max_concurrency: 4, timeout_ms: 10_000, visibility_ms: 60_000, max_receives: 20 }
     }
 
     /// That of the queue of jobs: one call at a time.
-    pub(super) fn of_jobs() -> Self {
+    pub(crate) fn of_jobs() -> Self {
         Self { batch_size: 1, ..Self::of_consumers() }
     }
 }
