@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 /// Whether one of the patterns lets the record through; without patterns everything passes.
-pub(super) fn passes(patterns: &[Value], record: &Value) -> bool {
+pub(crate) fn passes(patterns: &[Value], record: &Value) -> bool {
     patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern, Some(record)))
 }
 

@@ -1,6 +1,8 @@
 //! Numbers that must fit each other.
 
-use super::{Template, get_att, list, number, sub};
+use super::{PREFIX, Template, get_att, list, number, sub};
+use crate::event_sources::pattern::passes;
+use crate::event_sources::policy::{FifoPolicy, StreamPolicy};
 use eventstore::MAX_VERSION;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -104,36 +106,45 @@ fn a_record_is_given_up_before_the_stream_forgets_it_and_somebody_is_told() {
     assert!(template.all("AWS::CloudWatch::Alarm").any(|(_, alarm)| watched(alarm)), "nobody watches {told}");
 }
 
-/// Whether a record of the stream wakes fan-out: the only pattern that the template uses, `anything-but` in a path of keys.
-fn wakes(template: &Template, record: &Value) -> bool {
+/// What the mapping of the stream lets through.
+fn patterns(template: &Template) -> Vec<Value> {
     let filters = list(&template.properties("FanOutMapping")["FilterCriteria"]["Filters"]);
-    filters.iter().any(|filter| {
-        let pattern: Value = serde_json::from_str(filter["Pattern"].as_str().unwrap()).unwrap();
-        fits(&pattern, record)
-    })
-}
-
-fn fits(pattern: &Value, record: &Value) -> bool {
-    match pattern {
-        Value::Object(parts) => {
-            parts.iter().all(|(name, part)| record.get(name).is_some_and(|value| fits(part, value)))
-        }
-        Value::Array(rules) => rules.iter().any(|rule| {
-            let but = rule["anything-but"].as_array().unwrap_or_else(|| panic!("{rule} is unknown here"));
-            !but.contains(record)
-        }),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => panic!("{pattern} is unknown here"),
-    }
+    filters.iter().map(|filter| serde_json::from_str(filter["Pattern"].as_str().unwrap()).unwrap()).collect()
 }
 
 #[test]
 fn commits_wake_fan_out_whatever_happened_to_them_and_snapshots_do_not() {
-    let template = Template::read();
+    let patterns = patterns(&Template::read());
     let record = |change: &str, version: u64| json!({"eventName": change, "dynamodb": {"Keys": {"stream_id": {"S": "order-1"}, "version": {"N": version.to_string()}}}});
     for change in ["INSERT", "MODIFY", "REMOVE"] {
-        assert!(wakes(&template, &record(change, 1)), "{change} of a first commit");
-        assert!(wakes(&template, &record(change, MAX_VERSION)), "{change} of the last possible commit");
-        assert!(!wakes(&template, &record(change, MAX_VERSION + 1)), "{change} of a snapshot");
+        assert!(passes(&patterns, &record(change, 1)), "{change} of a first commit");
+        assert!(passes(&patterns, &record(change, MAX_VERSION)), "{change} of the last possible commit");
+        assert!(!passes(&patterns, &record(change, MAX_VERSION + 1)), "{change} of a snapshot");
+    }
+}
+
+#[test]
+fn event_sources_are_tried_with_the_templates_numbers() {
+    let template = Template::read();
+    let (mapping, tried) = (template.properties("FanOutMapping"), StreamPolicy::of_fan_out());
+    assert_eq!(json!(tried.batch_size), mapping["BatchSize"]);
+    assert_eq!(json!(tried.bisect), mapping["BisectBatchOnFunctionError"]);
+    assert!(tried.max_retries.is_some_and(|retries| u64::from(retries) <= number(&mapping["MaximumRetryAttempts"])));
+    assert_eq!(tried.filters, patterns(&template));
+    assert_eq!(tried.timeout_ms, number(&template.properties("FanOut")["Timeout"]) * 1_000);
+    let consumers: BTreeSet<&str> = handlers::consumers().iter().map(|consumer| consumer.name).collect();
+    for (name, mapping, function, queue) in queue_mappings(&template) {
+        let queue_name = queue["QueueName"]["Fn::Sub"].as_str().unwrap();
+        let consumer = queue_name.trim_start_matches(PREFIX).trim_matches('-').trim_end_matches(".fifo");
+        let tried = match consumer {
+            "rebuild" => FifoPolicy::of_jobs(),
+            consumer if consumers.contains(consumer) => FifoPolicy::of_consumers(),
+            _ => continue,
+        };
+        assert_eq!(json!(tried.batch_size), mapping["BatchSize"], "{name}");
+        assert_eq!(tried.timeout_ms, number(&function["Timeout"]) * 1_000, "{name}");
+        assert_eq!(tried.visibility_ms, number(&queue["VisibilityTimeout"]) * 1_000, "{name}");
+        assert_eq!(json!(tried.max_receives), queue["RedrivePolicy"]["maxReceiveCount"], "{name}");
     }
 }
 
