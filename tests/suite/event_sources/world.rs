@@ -71,7 +71,8 @@ impl World {
     /// The records of the event table's stream that were not given out yet, as Lambda hands them to a function.
     pub(super) async fn new_records(&self) -> Vec<EventRecord> {
         let streams = &self.clients.streams;
-        let mut place = match self.place.lock().unwrap().take() {
+        let known = self.place.lock().unwrap().take();
+        let mut place = match known {
             Some(place) => place,
             None => self.beginning().await,
         };
