@@ -32,7 +32,7 @@ mod line;
 mod outage;
 mod overlaps;
 pub(crate) mod pattern;
-pub(crate) mod policy;
+mod policy;
 mod stream_rules;
 mod stream_source;
 mod world;

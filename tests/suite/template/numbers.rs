@@ -1,8 +1,7 @@
 //! Numbers that must fit each other.
 
-use super::{PREFIX, Template, get_att, list, number, sub};
+use super::{Template, get_att, list, number, sub};
 use crate::event_sources::pattern::passes;
-use crate::event_sources::policy::{FifoPolicy, StreamPolicy};
 use eventstore::MAX_VERSION;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -120,31 +119,6 @@ fn commits_wake_fan_out_whatever_happened_to_them_and_snapshots_do_not() {
         assert!(passes(&patterns, &record(change, 1)), "{change} of a first commit");
         assert!(passes(&patterns, &record(change, MAX_VERSION)), "{change} of the last possible commit");
         assert!(!passes(&patterns, &record(change, MAX_VERSION + 1)), "{change} of a snapshot");
-    }
-}
-
-#[test]
-fn event_sources_are_tried_with_the_templates_numbers() {
-    let template = Template::read();
-    let (mapping, tried) = (template.properties("FanOutMapping"), StreamPolicy::of_fan_out());
-    assert_eq!(json!(tried.batch_size), mapping["BatchSize"]);
-    assert_eq!(json!(tried.bisect), mapping["BisectBatchOnFunctionError"]);
-    assert!(tried.max_retries.is_some_and(|retries| u64::from(retries) <= number(&mapping["MaximumRetryAttempts"])));
-    assert_eq!(tried.filters, patterns(&template));
-    assert_eq!(tried.timeout_ms, number(&template.properties("FanOut")["Timeout"]) * 1_000);
-    let consumers: BTreeSet<&str> = handlers::consumers().iter().map(|consumer| consumer.name).collect();
-    for (name, mapping, function, queue) in queue_mappings(&template) {
-        let queue_name = queue["QueueName"]["Fn::Sub"].as_str().unwrap();
-        let consumer = queue_name.trim_start_matches(PREFIX).trim_matches('-').trim_end_matches(".fifo");
-        let tried = match consumer {
-            "rebuild" => FifoPolicy::of_jobs(),
-            consumer if consumers.contains(consumer) => FifoPolicy::of_consumers(),
-            _ => continue,
-        };
-        assert_eq!(json!(tried.batch_size), mapping["BatchSize"], "{name}");
-        assert_eq!(tried.timeout_ms, number(&function["Timeout"]) * 1_000, "{name}");
-        assert_eq!(tried.visibility_ms, number(&queue["VisibilityTimeout"]) * 1_000, "{name}");
-        assert_eq!(json!(tried.max_receives), queue["RedrivePolicy"]["maxReceiveCount"], "{name}");
     }
 }
 
