@@ -3,7 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`Settings`] | the environment, read once, all that is wrong told in one message |
-//! | [`start`] | settings, telemetry and clients, with connections that are warm before the first call |
+//! | [`Start`] | settings, telemetry and clients, with connections that are warm before the first call |
 //! | [`Start::serve_queue`], [`Start::serve_stream`], [`Start::serve_http`] | the loop of one function |
 
 mod events;

@@ -7,11 +7,11 @@ use super::metrics::{Metric, count};
 use super::{Component, FLUSH, LOCAL, StartError};
 use sentry::protocol::{Breadcrumb, Context, Event, Value};
 use sentry::transports::UreqHttpTransportOptions;
-use sentry::types::Dsn;
+use sentry::types::{Dsn, Scheme};
 use sentry::{ClientInitGuard, ClientOptions, Hub, TransactionContext, Transport, TransportFactory, TransportOptions};
 use std::sync::Arc;
 use std::time::Duration;
-use ureq::tls::{TlsConfig, TlsProvider};
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use uuid::Uuid;
 
 /// How long one report may be under way. One that is stuck keeps back those behind it.
@@ -108,7 +108,7 @@ pub(super) fn start(component: Component, settings: Settings) -> Option<ClientIn
         .default_integrations(false)
         .add_integration(sentry::integrations::contexts::ContextIntegration::new())
         .shutdown_timeout(FLUSH)
-        .transport(Bounded)
+        .transport(Bounded { is_encrypted: dsn.as_ref().is_some_and(|dsn| dsn.scheme() == Scheme::Https) })
         .traces_sampler(move |trace| sampled(trace, traces_sample_rate))
         .before_send(|event| Some(cleaned(event)))
         .before_breadcrumb(|breadcrumb| Some(cleaned_breadcrumb(breadcrumb)));
@@ -147,14 +147,30 @@ pub(super) fn flush() {
 }
 
 /// Sentry's own transport, with an end to its patience.
-struct Bounded;
+struct Bounded {
+    is_encrypted: bool,
+}
 
 impl TransportFactory for Bounded {
     fn create_transport_with_options(&self, options: TransportOptions) -> Arc<dyn Transport> {
-        let tls = TlsConfig::builder().provider(TlsProvider::Rustls).build();
-        let agent = ureq::Agent::config_builder().tls_config(tls).timeout_global(Some(SENDING)).build().new_agent();
-        Arc::new(UreqHttpTransportOptions::from(options).with_agent(agent).build())
+        let agent = ureq::Agent::config_builder().timeout_global(Some(SENDING));
+        let agent = if self.is_encrypted { agent.tls_config(tls()) } else { agent };
+        Arc::new(UreqHttpTransportOptions::from(options).with_agent(agent.build().new_agent()).build())
     }
+}
+
+/// TLS as the AWS clients have it: by ring, and trusting whom the system trusts.
+fn tls() -> TlsConfig {
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
+        tracing::warn!(errors = ?found.errors, "the system has no certificates to trust: reports cannot be sent");
+    }
+    let roots: Vec<_> = found.certs.iter().map(|found| Certificate::from_der(found).to_owned()).collect();
+    TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .build()
 }
 
 /// The report without what may be personal. It has the id that a caller was told, where one was.

@@ -53,7 +53,7 @@ async fn a_hundred_commands_a_second_cost_what_they_cost_by_hand() {
         ("SQS, FIFO", queued, queued * 0.5 / 1e6),
         ("CloudWatch, logs taken in", logged, logged * 0.5),
         ("CloudWatch, metrics", 40.0, 12.0),
-        ("CloudWatch, alarms", 41.0, 4.1),
+        ("CloudWatch, alarms", 40.0, 4.0),
         ("CloudWatch, dashboards", 1.0, 3.0),
     ] {
         let found = item(estimate, name);

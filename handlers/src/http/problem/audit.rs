@@ -1,0 +1,54 @@
+//! The problems of questions about the past.
+
+use super::Problem;
+use crate::audit::{AuditError, NotRecorded};
+
+impl From<AuditError> for Problem {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::NoStream(_)
+            | AuditError::NoCorrelation(_)
+            | AuditError::NoReadModel(_)
+            | AuditError::NotYet { .. } => Self::not_found(error.to_string()),
+            AuditError::Beyond { head, .. } => Self::version_mismatch(error.to_string(), head),
+            AuditError::Read(error) => error.into(),
+            AuditError::Index(error) => error.into(),
+            AuditError::Damaged(_) | AuditError::Fold { .. } | AuditError::Format(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<NotRecorded> for Problem {
+    fn from(error: NotRecorded) -> Self {
+        let detail = error.to_string();
+        match error {
+            NotRecorded::Store(error) => Self { detail, ..error.into() },
+            NotRecorded::Stream(_) => Self::internal(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+    use crate::http::problem::TYPES;
+    use eventstore::{Damage, Damaged, ExecuteError, Fault};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_reading_that_cannot_be_recorded_is_the_problem_that_a_command_would_have() {
+        let source = || Arc::new(std::io::Error::other("busy"));
+        let damaged = Damaged { stream: "access-1".to_owned(), version: 1, damage: Damage::Chain };
+        for (error, status, slug) in [
+            (ExecuteError::Fault(Fault::Throttled(source())), 429, "throttled"),
+            (ExecuteError::Contention { attempts: 3 }, 503, "contention"),
+            (ExecuteError::Fault(Fault::Unavailable(source())), 503, "unavailable"),
+            (ExecuteError::Fault(Fault::NoTable { table: "t".to_owned(), source: source() }), 500, "internal-error"),
+            (ExecuteError::Damaged(damaged), 500, "internal-error"),
+        ] {
+            let problem = Problem::from(NotRecorded::Store(error));
+            assert_eq!((problem.status, problem.kind), (status, format!("{TYPES}{slug}")));
+            assert!(problem.detail.contains("cannot be recorded"), "{}", problem.detail);
+        }
+    }
+}
