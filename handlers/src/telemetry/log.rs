@@ -7,6 +7,7 @@ use sentry::integrations::tracing::{BreadcrumbLayer, ErrorLayer};
 use serde_json::{Map, Value};
 use std::error::Error;
 use std::fmt::Debug;
+use std::io::IsTerminal;
 use std::io::Write;
 use std::time::SystemTime;
 use tracing::field::{Field, Visit};
@@ -47,6 +48,7 @@ fn lines(place: Place) -> Box<dyn Layer<Registry> + Send + Sync> {
         Place::Program => {
             // A log that cannot be written (its reader has gone) must not panic, which is what its own complaint would do.
             let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+            let text = text.with_ansi(std::io::stderr().is_terminal());
             text.with_filter(wanted(QUIET)).boxed()
         }
     }

@@ -30,7 +30,8 @@ pub(crate) type Outcome = Result<Value, Value>;
 pub(crate) struct Function {
     events: mpsc::UnboundedSender<Event>,
     asked: watch::Receiver<u64>,
-    child: Child,
+    /// Its process.
+    pub(crate) child: Child,
     server: JoinHandle<()>,
 }
 
