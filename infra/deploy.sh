@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 source infra/tools.sh
+# The programs in Python know this name only.
+if [ -n "${AWS_REGION:-}" ]; then export AWS_DEFAULT_REGION=$AWS_REGION; fi
 
 readonly BINS=(command-api query-api fan-out projector process-manager command-worker rebuild-worker)
 readonly SCOPES="ledgerfold/write ledgerfold/read ledgerfold/audit ledgerfold/operate"
@@ -103,6 +105,27 @@ print(json.load(urllib.request.urlopen(request, timeout=30))["access_token"])
 EOF
 }
 
+# What prod reserves for its API must leave the account enough for the functions behind the queues: better told now than by a
+# deployment that fails half way.
+can_reserve() {
+  aws <<'EOF'
+import boto3, sys
+needed, limit = 300 + 200 + 110, boto3.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+if limit < needed:
+    sys.exit(f"prod reserves 500 concurrent calls and its mappings take 110, but this account has {limit} in this region: "
+             "ask AWS for more (Service Quotas, Lambda, Concurrent executions), or choose another stage's name")
+EOF
+}
+
+# Neither the tables nor anything beside them goes by mistake.
+protect() { # STAGE
+  aws "$1" <<'EOF'
+import boto3, sys
+boto3.client("cloudformation").update_termination_protection(
+    StackName=f"ledgerfold-{sys.argv[1]}", EnableTerminationProtection=True)
+EOF
+}
+
 remove() { # STAGE
   sam delete --stack-name "ledgerfold-$1" --no-prompts
   echo "Table ledgerfold-$1-events is still there. Remove it by hand when nobody will ask for what is in it,"
@@ -151,9 +174,12 @@ main() {
     --stay) stay "${@:2}" ;;
     -*) fail "there is no option $1; --help tells which there are" ;;
     local) shift && deploy_here "$@" ;;
+    *aws* | *amazon* | *cognito*) fail "a stage cannot have 'aws', 'amazon' or 'cognito' in its name: its user pool's domain could not" ;;
     *)
+      if [ "$1" = prod ]; then can_reserve; fi
       build_for_aws
       deploy "$1" arm64 "${@:2}"
+      if [ "$1" = prod ]; then protect prod; fi
       if [ -n "$(output "$1" UserPoolId 2>/dev/null)" ]; then first_calls "$1"; fi
       ;;
   esac

@@ -2,7 +2,7 @@
 //! AWS, and reports how long they take until they ask for work, for their first event and for later ones, and their memory.
 //!
 //! ```sh
-//! cargo build --profile deploy --bins -p ledgerfold-handlers && cargo run --release -p ledgerfold-tests --example functions -- target/deploy
+//! cargo build --profile deploy --bins -p ledgerfold-handlers && cargo run -p ledgerfold-tests --example functions -- target/deploy
 //! ```
 #![allow(
     clippy::print_stdout,

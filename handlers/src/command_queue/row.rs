@@ -5,11 +5,9 @@ use eventstore::{Envelope, Hash, Id, StreamId, time_text};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
-/// How long an answer can be asked for, in seconds: 7 days.
-const ANSWERED_FOR_S: i64 = 7 * 24 * 60 * 60;
-/// How long a row waits for its answer, in seconds: 30 days. Longer than its message can lie in the queue and then in the
-/// dead-letter queue, 14 days each, so that no message outlives its row.
-const WAITS_FOR_S: i64 = 30 * 24 * 60 * 60;
+/// How long a row is kept behind its last change, in seconds: 30 days. Longer than its message can lie in the queue and then in the
+/// dead-letter queue, 14 days each, so that no message outlives its row, and decides again what was answered.
+const KEPT_FOR_S: i64 = 30 * 24 * 60 * 60;
 
 /// The name of the hash key.
 pub(super) const KEY: &str = "command";
@@ -72,10 +70,6 @@ impl Subject {
     /// Its row in that round.
     pub(super) fn row(&self, round: u64, answer: Answer) -> StatusRow {
         let now = now();
-        let keeps_s = match answer {
-            Answer::Pending | Answer::Failed { .. } => WAITS_FOR_S,
-            Answer::Done { .. } | Answer::Refused { .. } => ANSWERED_FOR_S,
-        };
         StatusRow {
             command: self.key.clone(),
             stream: self.stream.clone(),
@@ -84,7 +78,7 @@ impl Subject {
             round,
             answer,
             changed_at: time_text(now),
-            expires_at_s: now.timestamp().saturating_add(keeps_s),
+            expires_at_s: now.timestamp().saturating_add(KEPT_FOR_S),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::row::{Answer, Subject};
 use super::statuses::{CommandStatuses, CommandTableError, Noted};
 use crate::bookshop::{Bookshop, CommandError};
 use crate::http::Problem;
-use crate::telemetry::{self, Component, TraceParent, Work};
+use crate::telemetry::{self, Component, Metric, Panicked, TraceParent, Work};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use eventstore::EventStore;
 use futures::StreamExt;
@@ -28,6 +28,8 @@ enum Unhandled {
     Unreadable(#[from] UnreadableMessage),
     #[error("a command has no answer")]
     Command(#[from] CommandError),
+    #[error("the handling of a command panicked")]
+    Panicked(#[from] Panicked),
     #[error("a command is given up, {}", .0.kind())]
     GivenUp(Problem),
     #[error(transparent)]
@@ -50,6 +52,7 @@ impl CommandWorker {
     /// again: each failed one and, as FIFO order demands, every later one of its group. One that is given up holds up nobody any
     /// more: those behind it were received as often as it was, and would be lost with it without ever having been tried.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
+        self.forewarn(&event.records).await;
         let work = groups(event.records).into_iter().map(|group| self.work_off(group));
         let unhandled: Vec<Vec<String>> =
             futures::stream::iter(work).buffer_unordered(CONCURRENT_GROUPS).collect().await;
@@ -58,15 +61,40 @@ impl CommandWorker {
         response
     }
 
+    /// Notes the failure of what is tried for the last time, before anything is tried: who is killed over one of a batch tells
+    /// nobody of the others.
+    async fn forewarn(&self, messages: &[SqsMessage]) {
+        let last = messages.iter().filter(|message| receives(message) >= Self::MAX_RECEIVES);
+        for command in last.filter_map(|message| CommandMessage::read(message.body.as_deref()).ok()) {
+            if let Err(error) = self.note_beforehand(&command).await {
+                let error: &(dyn std::error::Error + Send + Sync) = &error;
+                tracing::warn!(error, "that a command may fail was not noted beforehand");
+            }
+        }
+    }
+
+    async fn note_beforehand(&self, message: &CommandMessage) -> Result<(), Unhandled> {
+        let subject = message.subject();
+        let known = self.statuses.find(&subject.key).await?;
+        if !known.is_some_and(|row| row.settles(&subject, message.round)) {
+            let problem = serde_json::to_string(&Problem::worker_ended())?;
+            self.statuses.answer(&subject, message.round, Answer::Failed { problem }).await?;
+        }
+        Ok(())
+    }
+
     /// The ids of the messages that are to come again.
     async fn work_off(&self, group: Vec<SqsMessage>) -> Vec<String> {
         let (mut unhandled, mut blocked) = (Vec::new(), false);
         for message in &group {
+            telemetry::count(Metric::Messages);
             let is_last_try = receives(message) >= Self::MAX_RECEIVES;
             if blocked {
                 unhandled.push(id(message));
+                telemetry::count(Metric::Unhandled);
             } else if !self.follow(message, is_last_try).await {
                 unhandled.push(id(message));
+                telemetry::count(Metric::Unhandled);
                 blocked = !is_last_try;
             }
         }
@@ -88,7 +116,7 @@ impl CommandWorker {
         is_last_try: bool,
     ) -> bool {
         let followed = match command {
-            Ok(command) => match self.answer(&command, is_last_try).await {
+            Ok(command) => match self.answer_or_panic(&command).await {
                 Err(unhandled) if is_last_try => self.give_up(&command, unhandled).await,
                 answered => answered,
             },
@@ -98,26 +126,29 @@ impl CommandWorker {
         let is_unreadable = matches!(error, Unhandled::Unreadable(_));
         let (message_id, receives) = (id(message), receives(message));
         let error: &(dyn std::error::Error + Send + Sync) = &error;
-        match is_unreadable && receives <= 1 {
-            // It will be no better the next time.
-            true => tracing::error!(message_id, error, "a message of the command queue cannot be handled"),
+        match is_unreadable && is_last_try {
+            true => tracing::error!(
+                message_id,
+                error,
+                "a message of the command queue cannot be read, it becomes a dead letter"
+            ),
             false => tracing::warn!(message_id, receives, error, "a command was not handled"),
         }
         false
     }
 
-    /// Handles a command, unless it was answered before, and notes its answer. At the last try the failure is noted first: who is
-    /// killed over a command tells nobody.
-    async fn answer(&self, message: &CommandMessage, is_last_try: bool) -> Result<(), Unhandled> {
+    /// A panic over one command is none of the others' of its batch.
+    async fn answer_or_panic(&self, message: &CommandMessage) -> Result<(), Unhandled> {
+        telemetry::caught(self.answer(message)).await?
+    }
+
+    /// Handles a command, unless it was answered before, and notes its answer.
+    async fn answer(&self, message: &CommandMessage) -> Result<(), Unhandled> {
         let subject = message.subject();
         telemetry::about(&message.stream, message.expected_version, &message.envelope);
         let known = self.statuses.find(&subject.key).await?;
         if known.is_some_and(|row| row.settles(&subject, message.round)) {
             return Ok(());
-        }
-        if is_last_try {
-            let problem = serde_json::to_string(&Problem::worker_ended())?;
-            self.statuses.answer(&subject, message.round, Answer::Failed { problem }).await?;
         }
         let answer = match self.bookshop.handle(message.request(), message.command.clone()).await {
             Ok(handled) => Answer::Done { version: handled.version, recorded: handled.commit.is_some() },
@@ -134,6 +165,7 @@ impl CommandWorker {
         // Here it is reported: until now it was tried again.
         let problem = match unhandled {
             Unhandled::Command(error) => Problem::from(error).with_error_id(),
+            Unhandled::Panicked(panicked) => Problem::panicked(panicked.error_id),
             Unhandled::GivenUp(problem) => problem,
             other @ (Unhandled::Unreadable(_) | Unhandled::Statuses(_) | Unhandled::Json(_)) => {
                 Problem::internal(&other)

@@ -82,6 +82,12 @@ impl Problem {
         Self::invalid("cursor", "must be one that an earlier answer to the same question gave as next_cursor")
     }
 
+    /// The function's time is over. A command may have been recorded all the same.
+    pub(crate) fn too_slow(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+        let detail = "there was no answer in time; a command may have been recorded: send it again with the same Idempotency-Key";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The answer took too long", detail).logged(error)
+    }
+
     pub(crate) fn answer_too_large(limit_bytes: usize) -> Self {
         let detail = format!(
             "the answer is longer than {limit_bytes} bytes: ask for less (limit, from, to), or use the command line"

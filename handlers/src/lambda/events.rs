@@ -9,6 +9,15 @@ use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use std::time::{Duration, SystemTime};
+
+/// What is kept of a call's time for its report.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A call took longer than its function may.
+#[derive(Debug, thiserror::Error)]
+#[error("it was not done within {} ms", .0.as_millis())]
+pub(super) struct TooSlow(pub(super) Duration);
 
 /// What wakes a function is not what its trigger sends: nothing of it is acknowledged, and it comes again or is kept elsewhere.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +37,7 @@ impl Start {
     where
         F: Future<Output = SqsBatchResponse>,
     {
-        self.serve("a queue", handle).await
+        self.serve("a queue", |event, left| in_time(left, handle(event))).await
     }
 
     /// Handles batches of a table's changes.
@@ -39,23 +48,41 @@ impl Start {
     where
         F: Future<Output = DynamoDbEventResponse>,
     {
-        self.serve("a table's stream", handle).await
+        self.serve("a table's stream", |event, left| in_time(left, handle(event))).await
     }
 
-    pub(super) async fn serve<E, A, F>(self, trigger: &'static str, handle: impl Fn(E) -> F) -> Result<(), Failure>
+    /// Handles events, each with the time that is left for it.
+    pub(super) async fn serve<E, A, F>(
+        self,
+        trigger: &'static str,
+        handle: impl Fn(E, Duration) -> F,
+    ) -> Result<(), Failure>
     where
         E: DeserializeOwned,
         A: Serialize,
-        F: Future<Output = A>,
+        F: Future<Output = Result<A, TooSlow>>,
     {
         let (handle, watch) = (&handle, &self.watch);
         let answer = |event: LambdaEvent<Box<RawValue>>| async move {
-            let call = async { Ok::<A, Failure>(Box::pin(handle(read(trigger, &event.payload)?)).await) };
+            let left = left(event.context.deadline);
+            let call = async { Ok::<A, Failure>(Box::pin(handle(read(trigger, &event.payload)?, left)).await?) };
             watch.invoke_as(&event.context.request_id, call).await.map_err(diagnostic)
         };
         // Boxed, because futures nest deeper here than the compiler is ready to look through.
         Box::pin(Runtime::new(service_fn(answer)).run()).await
     }
+}
+
+/// Does what must be done before Lambda kills the process, which could then tell nobody. What was begun is safe to repeat.
+async fn in_time<A>(left: Duration, work: impl Future<Output = A>) -> Result<A, TooSlow> {
+    // Boxed: what is timed would lie on the stack twice.
+    tokio::time::timeout(left, Box::pin(work)).await.map_err(|_| TooSlow(left))
+}
+
+/// How long a call may take that ends at that time, in milliseconds of the Unix epoch: until there is just time to report.
+fn left(deadline_ms: u64) -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Duration::from_millis(deadline_ms).saturating_sub(now).saturating_sub(LAST_WORDS)
 }
 
 /// What Lambda notes of a call that failed.

@@ -1,5 +1,6 @@
 //! Requests of an API gateway (HTTP API, payload format 2.0) to the router of the laptop, and its answers back.
 
+use super::events::TooSlow;
 use super::{Failure, Start};
 use crate::http::{Caller, InvalidCaller, Problem, Unauthorized};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -12,10 +13,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use lambda_runtime::tower::ServiceExt;
 use serde_json::Value;
+use std::time::Duration;
 
-/// The most bytes of an answer. Lambda takes 6 MB of JSON, in which the answer is a string: each of its quotes takes two.
-/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+/// The most bytes of an answer, which callers are told.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// The same as it goes: Lambda takes 6 MB of JSON, in which the answer is a string, and a quote of it takes two.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+const MAX_WRITTEN_BYTES: usize = 5_900_000;
 /// What a path may hold as it is; the gateway gives it decoded.
 const OF_PATHS: &[u8] = b"/-._~!$&'()*+,;=:@";
 /// What a query may hold as it is; the gateway gives it as it was sent.
@@ -28,19 +32,27 @@ impl Start {
     /// When Lambda cannot be asked for events.
     pub async fn serve_http(self, router: Router) -> Result<(), Failure> {
         let router = &router;
-        self.serve("an HTTP API", |event: ApiGatewayV2httpRequest| answer(router.clone(), event)).await
+        self.serve("an HTTP API", async |event: ApiGatewayV2httpRequest, left| {
+            Ok(answer(router.clone(), event, left).await)
+        })
+        .await
     }
 }
 
-async fn answer(router: Router, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-    let response = match request(event) {
-        Ok(request) => {
-            let Ok(response) = router.oneshot(request).await;
-            response
+async fn answer(router: Router, event: ApiGatewayV2httpRequest, left: Duration) -> ApiGatewayV2httpResponse {
+    let answered = async {
+        match request(event) {
+            Ok(request) => {
+                let Ok(response) = router.oneshot(request).await;
+                payload(response).await
+            }
+            Err(problem) => payload(problem.into_response()).await,
         }
-        Err(problem) => problem.into_response(),
     };
-    payload(response).await
+    match tokio::time::timeout(left, Box::pin(answered)).await {
+        Ok(answer) => answer,
+        Err(_) => payload(Problem::too_slow(&TooSlow(left)).into_response()).await,
+    }
 }
 
 fn request(event: ApiGatewayV2httpRequest) -> Result<Request, Problem> {
@@ -89,7 +101,8 @@ fn escaped(text: &str, allowed: &[u8]) -> String {
 /// The answer in the gateway's words.
 async fn payload(response: Response) -> ApiGatewayV2httpResponse {
     let (parts, body) = response.into_parts();
-    let Ok(bytes) = to_bytes(body, MAX_ANSWER_BYTES).await else {
+    let bytes = to_bytes(body, MAX_ANSWER_BYTES).await.ok().filter(|bytes| written(bytes) <= MAX_WRITTEN_BYTES);
+    let Some(bytes) = bytes else {
         let problem = Problem::answer_too_large(MAX_ANSWER_BYTES).into_response();
         return Box::pin(payload(problem)).await;
     };
@@ -98,6 +111,16 @@ async fn payload(response: Response) -> ApiGatewayV2httpResponse {
     answer.headers = parts.headers;
     (answer.body, answer.is_base64_encoded) = encoded(bytes);
     answer
+}
+
+/// How long it is as a JSON string, about.
+fn written(bytes: &Bytes) -> usize {
+    let length = |byte: &u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    bytes.iter().map(length).sum()
 }
 
 /// Text goes as it is: all that the API answers. Anything else would go in Base64.

@@ -217,24 +217,16 @@ fn cleaned_breadcrumb(mut breadcrumb: Breadcrumb) -> Breadcrumb {
     breadcrumb
 }
 
-/// The text without the values that it quotes: what a decoder did not expect may be somebody's name.
+/// The text without what it quotes: what a decoder or the domain did not expect may be somebody's name. From the first mark to the
+/// last, because a value may have such marks itself.
 fn without_values(text: &str) -> String {
-    let mut clean = text.to_owned();
-    for (opening, closing) in
-        [("string \"", "\", expected"), ("variant `", "`, expected"), ("character `", "`, expected")]
-    {
-        clean = without(&clean, opening, closing);
-    }
-    clean
-}
-
-/// The text with `…` for all that stands between the marks.
-fn without(text: &str, opening: &str, closing: &str) -> String {
-    let mut pieces = text.split(opening);
-    let first = pieces.next().unwrap_or_default().to_owned();
-    pieces.fold(first, |clean, piece| {
-        let rest = piece.rfind(closing).and_then(|end| piece.get(end..)).unwrap_or_default();
-        format!("{clean}{opening}…{rest}")
+    ['"', '`'].into_iter().fold(text.to_owned(), |text, mark| match (text.find(mark), text.rfind(mark)) {
+        (Some(first), Some(last)) => {
+            let (before, behind) = (text.get(..first).unwrap_or_default(), text.get(last..).unwrap_or_default());
+            let behind = if first == last { "" } else { behind };
+            format!("{before}{mark}…{behind}")
+        }
+        _ => text,
     })
 }
 
@@ -247,13 +239,14 @@ mod specs {
     fn what_a_decoder_quotes_is_cut_out() {
         for (said, told) in [
             ("invalid type: string \"Anna \\\"A\\\" Meier\", expected u32", "invalid type: string \"…\", expected u32"),
-            ("unknown variant `anna`, expected `placed`", "unknown variant `…`, expected `placed`"),
-            ("a string \"anna", "a string \"…"),
+            ("unknown variant `anna`, expected `placed`", "unknown variant `…`"),
             (
-                "string \"a\", expected b: string \"c\", expected d",
-                "string \"…\", expected b: string \"…\", expected d",
+                "a customer id has no spaces, but is \"anna\\\" meier\", unlike \"a\"",
+                "a customer id has no spaces, but is \"…\"",
             ),
-            ("there is no projection \"orders\"", "there is no projection \"orders\""),
+            ("a string \"anna", "a string \"…"),
+            ("string \"a\", expected b: string \"c\", expected d", "string \"…\", expected d"),
+            ("nothing is quoted", "nothing is quoted"),
         ] {
             assert_eq!(without_values(said), told);
         }

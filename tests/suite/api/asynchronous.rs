@@ -117,7 +117,7 @@ async fn what_breaks_a_rule_is_told_at_once() {
     let shop = Shop::open().await;
     shop.later("/orders", "k", &json!({"customer_id": "c"})).await.breaks("currency", "is required");
     assert_eq!(shop.get("/commands/k").await.status, 404);
-    for key in [".", ".."] {
+    for key in [".", "..", "a/b", "a?b", "a#b", "100%"] {
         let answer = shop.later(&format!("/stock/{}/receive", isbn(1)), key, &json!({"quantity": 1})).await;
         answer.breaks("Idempotency-Key", "must not be . or ..");
     }
@@ -240,7 +240,7 @@ async fn whatever_a_command_may_hold_travels() {
 async fn any_key_is_found_where_its_answer_is_said_to_be() {
     let shop = Shop::open().await;
     let path = format!("/stock/{}/receive", isbn(1));
-    for key in ["a/b?c#d", "%2F", "{\"a\":1}", "~!@", &"k".repeat(128)] {
+    for key in ["{\"a\":1}", "~!@", &"k".repeat(128)] {
         let answer = shop.answered(&path, key, &json!({"quantity": 1})).await;
         assert_eq!((&answer.body["command_id"], &answer.body["status"]), (&json!(key), &json!("done")));
     }

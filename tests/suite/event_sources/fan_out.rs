@@ -227,7 +227,7 @@ async fn only_commits_wake_fan_out_and_a_changed_one_is_reported_as_tampering() 
 }
 
 #[tokio::test]
-async fn parallel_batches_of_a_shard_keep_each_streams_order() {
+async fn parallel_batches_of_a_shard_may_swap_commits_of_a_stream_and_it_changes_nothing() {
     let policy = StreamPolicy { parallelization_factor: 4, batch_size: 2, ..StreamPolicy::of_fan_out() };
     let mut line = Line::under(policy, |policy| policy).await;
     let mut writers: Vec<(StreamId, Writer)> = Vec::new();

@@ -288,10 +288,15 @@ fn a_record_is_gone_after_24_hours() {
 }
 
 #[test]
-fn a_parallel_mapping_keeps_the_order_of_each_key_and_lets_others_pass() {
+fn a_parallel_mapping_keeps_the_order_of_each_item_and_lets_others_pass() {
     let mut source = StreamSource::new("shard-1", StreamPolicy { parallelization_factor: 4, batch_size: 1, ..plain() });
     let keys = ["a", "b", "c", "d", "e", "f"];
-    let all = (0..30).map(|number| record(keys[number % keys.len()], number, "INSERT", 1));
+    let all = (0..30).map(|number| {
+        let mut change = record(keys[number % keys.len()], number, "MODIFY", 1);
+        // Every change of a key is one of the same item.
+        change.change.keys = record(keys[number % keys.len()], 1, "MODIFY", 1).change.keys;
+        change
+    });
     source.push(all.collect(), 0);
     let batches: Vec<StreamBatch> = std::iter::from_fn(|| source.next_batch(0)).collect();
     assert!((2..=4).contains(&batches.len()), "{} at once", batches.len());

@@ -60,7 +60,7 @@ pub(super) struct BatchInfo {
     pub(super) batch_size: usize,
 }
 
-/// The records of some partition keys: all of them, unless the mapping is parallel.
+/// The records of some items: all of them, unless the mapping is parallel.
 #[derive(Default)]
 struct Lane {
     waiting: VecDeque<Arrived>,
@@ -241,9 +241,10 @@ impl StreamSource {
         self.lanes.iter().map(|lane| lane.waiting.len()).chain(batches).sum()
     }
 
-    /// Records of one partition key are always in the same lane.
+    /// Records of one item are always in the same lane: Lambda keeps order by partition and sort key, not by partition key.
     fn lane_of(&self, record: &EventRecord) -> usize {
-        let key = record.change.keys.get("stream_id").map(|key| format!("{key:?}")).unwrap_or_default();
+        let part = |name: &str| record.change.keys.get(name).map(|part| format!("{part:?}")).unwrap_or_default();
+        let key = part("stream_id") + &part("version");
         let hash = key.bytes().fold(0xcbf2_9ce4_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
         usize::try_from(hash).unwrap() % self.lanes.len()
     }

@@ -2,6 +2,7 @@
 
 use super::runtime_api::Function;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Somebody whose token the gateway has checked.
 pub(super) struct Caller<'a> {
@@ -37,14 +38,23 @@ impl Caller<'_> {
     }
 
     pub(super) async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
+        self.post_for(path, key, body, Duration::from_secs(28)).await
+    }
+
+    /// Sends a command to a function that has so much time.
+    pub(super) async fn post_for(&self, path: &str, key: &str, body: &Value, time: Duration) -> Answer {
         let headers = json!({"content-type": "application/json", "idempotency-key": key});
-        self.send("POST", path, headers, Body::Text(body.to_string())).await
+        let event = event("POST", path, headers, Body::Text(body.to_string()), Some(self.authorizer()));
+        answer(self.function.invoke_for(&event, time).await.unwrap())
     }
 
     pub(super) async fn send(&self, method: &str, path: &str, headers: Value, body: Body) -> Answer {
+        send(self.function, method, path, headers, body, Some(self.authorizer())).await
+    }
+
+    fn authorizer(&self) -> Value {
         let claims = json!({"sub": self.subject, "iss": "https://issuer", "exp": "4102444800", "scope": self.scope});
-        let authorizer = json!({"jwt": {"claims": claims, "scopes": [self.scope]}});
-        send(self.function, method, path, headers, body, Some(authorizer)).await
+        json!({"jwt": {"claims": claims, "scopes": [self.scope]}})
     }
 }
 
@@ -57,6 +67,10 @@ pub(super) async fn send(
     body: Body,
     authorizer: Option<Value>,
 ) -> Answer {
+    answer(function.invoke(&event(method, path_and_query, headers, body, authorizer)).await.unwrap())
+}
+
+fn event(method: &str, path_and_query: &str, headers: Value, body: Body, authorizer: Option<Value>) -> Value {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
     let mut event = json!({
         "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
@@ -78,7 +92,10 @@ pub(super) async fn send(
     if let Some(authorizer) = authorizer {
         event["requestContext"]["authorizer"] = authorizer;
     }
-    let answer = function.invoke(&event).await.unwrap();
+    event
+}
+
+fn answer(answer: Value) -> Answer {
     assert_eq!(answer["isBase64Encoded"], false, "{answer}");
     Answer {
         status: answer["statusCode"].as_u64().unwrap(),

@@ -1,6 +1,7 @@
 //! The functions as programs: Lambda's Runtime API asks them, and the embedded engines are their AWS.
 #![cfg(test)]
 
+mod connections;
 mod gateway;
 mod http_events;
 mod line;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -38,6 +38,7 @@ pub(crate) struct Function {
 struct Event {
     id: String,
     payload: String,
+    deadline_ms: String,
     answer: oneshot::Sender<Outcome>,
 }
 
@@ -72,9 +73,16 @@ impl Function {
 
     /// Calls it. The call is an error as well when the program ends meanwhile.
     pub(crate) async fn invoke(&self, event: &Value) -> Outcome {
+        self.invoke_for(event, Duration::from_secs(900)).await
+    }
+
+    /// Calls it, and tells it that it has so much time.
+    pub(crate) async fn invoke_for(&self, event: &Value, time: Duration) -> Outcome {
         let (answer, answered) = oneshot::channel();
         let (id, payload) = (uuid::Uuid::new_v4().to_string(), event.to_string());
-        self.events.send(Event { id, payload, answer }).unwrap();
+        let deadline = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + time;
+        let deadline_ms = deadline.as_millis().to_string();
+        self.events.send(Event { id, payload, deadline_ms, answer }).unwrap();
         let answered = tokio::time::timeout(PATIENCE, answered).await.expect("it never answers");
         answered.unwrap_or(Err(Value::Null))
     }
@@ -125,11 +133,11 @@ fn router(api: Api) -> Router {
 async fn next(State(api): State<Arc<Api>>) -> (HeaderMap, String) {
     api.asked.send_modify(|asked| *asked += 1);
     let event = api.events.lock().await.recv().await;
-    let Some(Event { id, payload, answer }) = event else { std::future::pending().await };
+    let Some(Event { id, payload, deadline_ms, answer }) = event else { std::future::pending().await };
     let mut headers = HeaderMap::new();
     for (name, value) in [
         ("lambda-runtime-aws-request-id", id.as_str()),
-        ("lambda-runtime-deadline-ms", "4102444800000"),
+        ("lambda-runtime-deadline-ms", deadline_ms.as_str()),
         ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:000000000000:function:a-function"),
         ("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0"),
     ] {

@@ -18,7 +18,7 @@ impl Problem {
         let error_id = Uuid::now_v7().to_string();
         // No report: it may well be handled, and if not that is reported.
         tracing::info!(error_id, "a command is tried for the last time");
-        let detail = "whoever handled it ended over it; send it again with the same Idempotency-Key";
+        let detail = "it is tried for the last time, or whoever handled it ended over it; it may have been recorded: send it again with the same Idempotency-Key";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was given up", detail)
             .with("error_id", error_id)
     }
