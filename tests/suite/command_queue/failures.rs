@@ -63,6 +63,21 @@ async fn who_is_killed_over_the_last_try_has_told_the_sender_before() {
 }
 
 #[tokio::test]
+async fn who_is_killed_over_one_of_a_batch_has_told_the_senders_of_all() {
+    let world = World::start().await;
+    let first = Message { receives: LAST, ..taken(&world, "a", 1).await };
+    let second = Message { receives: LAST, ..taken(&world, "b", 2).await };
+    let wire = Mortal::default();
+    let worker = world.system_over(&wire).command_worker();
+    // Two rows are looked at and written; over the first command it is killed, and the second is never tried.
+    wire.arm(Some(Fault::DiesBefore(5)));
+    let both = [first.id.clone(), second.id.clone()];
+    assert_eq!(deliver(&worker, &[first, second]).await, both);
+    assert_eq!((world.status("a").await.as_str(), world.status("b").await.as_str()), ("failed", "failed"));
+    assert_eq!(world.types(STREAM).await.len(), 0);
+}
+
+#[tokio::test]
 async fn a_store_that_throttles_is_told_as_that() {
     let world = World::start().await;
     let message = taken(&world, "k", 5).await;
