@@ -67,6 +67,7 @@ pub(super) fn lines(name: &str, report: &Report) -> Vec<String> {
     }
     let Tally { commits, events, streams, present, behind, parked, damaged, ref damages, ref ignored, .. } =
         report.last_pass;
+    let Tally { ahead, other_chain, ref strays, .. } = report.last_pass;
     let [commits, events, streams, present] = [commits, events, streams, present].map(grouped);
     lines
         .push(format!("  met      {commits} commits, {events} events, {streams} streams; {present} streams are there"));
@@ -74,6 +75,10 @@ pub(super) fn lines(name: &str, report: &Report) -> Vec<String> {
     lines.push(format!("  parked   {} streams", grouped(parked)));
     if damaged > 0 {
         lines.push(format!("  damaged  {} items: {}", grouped(damaged), damages.join("; ")));
+    }
+    if ahead + other_chain > 0 {
+        lines.push(format!("  STRAYS   {} streams ahead, {} on another chain", grouped(ahead), grouped(other_chain)));
+        lines.extend(strays.iter().map(|stray| format!("           {stray}")));
     }
     if !ignored.is_empty() {
         let types: Vec<String> =
@@ -129,7 +134,18 @@ mod tests {
 
     fn status() -> Status {
         let other = Some(OtherGeneration { number: 2, state: GenerationState::Building });
-        Status { name: "orders", read_model: true, active: 1, other, job: None, report: None, parked: 0 }
+        Status {
+            name: "orders",
+            read_model: true,
+            active: 1,
+            other,
+            job: None,
+            report: None,
+            shape: "orders/1",
+            active_shape: None,
+            other_shape: None,
+            parked: 0,
+        }
     }
 
     #[test]
