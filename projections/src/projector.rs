@@ -234,6 +234,14 @@ impl Projector {
         self.registry.recent(projection).await.map(drop)
     }
 
+    /// Makes the first generation one of this program's shape, if nobody has done so yet: what the first message does by itself.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn claim(&self, projection: &Projection) -> Result<(), TableError> {
+        self.registry.claimed(projection).await.map(drop)
+    }
+
     /// The generation that is read.
     pub(crate) async fn active(&self, projection: &Projection) -> Result<Generation, TableError> {
         Ok(projection.generation(self.registry.recent(projection).await?.active))
