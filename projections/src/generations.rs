@@ -174,6 +174,12 @@ impl Registry {
         self.refreshed(projection).await
     }
 
+    /// The generations as this process knew them last, however long ago: nothing is asked.
+    pub(crate) fn last_known(&self, projection: &Projection) -> Generations {
+        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.get(projection.name).map(|(_, known)| known.clone()).unwrap_or_default()
+    }
+
     /// The generations as they stand, for a second from now.
     pub(crate) async fn refreshed(&self, projection: &Projection) -> Result<Generations, TableError> {
         // Taken before the read: what was read may be older than the answer, never newer.

@@ -26,6 +26,7 @@ mod projector;
 mod read_models;
 pub mod rebuild;
 mod row;
+mod short_hash;
 pub mod stock;
 mod table;
 
@@ -42,4 +43,5 @@ pub use projection::{ALL, Change, Effect, Fact, FoldError, Kind, Projection, Unk
 pub use projector::{Failed, ProjectError, Projector};
 pub use read_models::{ListCursor, ListPage, ReadModels};
 pub use row::{Listing, Row, RowData, UnreadableRow};
+pub use short_hash::{InvalidShortHash, ShortHash};
 pub use table::TableError;

@@ -2,6 +2,7 @@
 
 use super::RebuildError;
 use super::job::Tally;
+use crate::audit::Entry;
 use crate::news::News;
 use crate::position::Position;
 use crate::projection::{Kind, Projection};
@@ -179,7 +180,7 @@ impl Projector {
                 asked.filter_map(|(commit, met)| Some((met.stream.clone(), commit?.clone()))).collect();
             let entered = self.audit_index.entered(generation.number, &asked).await?;
             let mut reached: HashMap<&StreamId, Position> = HashMap::new();
-            for ((stream, commit), _) in asked.iter().zip(entered).filter(|(_, entered)| *entered) {
+            for ((stream, commit), _) in asked.iter().zip(entered).filter(|(_, entry)| *entry == Entry::Same) {
                 let at = Position::in_commit(commit, commit.last_version());
                 reached.entry(stream).and_modify(|known| *known = known.later(at)).or_insert(at);
             }
