@@ -172,7 +172,7 @@ impl Dev {
 
 fn api(clients: &Clients, names: &Names, projector: Projector, operations: Operations) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
-    Ok(Api::new(clients.system(names).event_store(), projector, operations, actor))
+    Ok(Api::new(clients.system(names).command_store(), projector, operations, actor))
 }
 
 async fn command_queue(clients: &Clients, names: &Names) -> Result<CommandQueue, Failure> {
@@ -226,7 +226,7 @@ impl System<'_> {
     fn start_fulfilment(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
         let fulfilment = FulfilmentHandler::new(
-            clients.system(self.names).event_store(),
+            clients.system(self.names).command_store(),
             clients.system(self.names).read_models(),
             self.projector.clone(),
         )

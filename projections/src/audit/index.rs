@@ -1,12 +1,12 @@
 //! Entering commits, each behind the one before it in its stream.
 
-use super::entry::{COMMAND, Found, HASH, RANK, day_item, text_of};
-use super::lookup::Mark;
+use super::entry::{COMMAND, Found, HASH, RANK, day_item, key_at, text_of};
 use super::memory::Memory;
+use crate::ShortHash;
 use crate::row::Item;
 use crate::table::{Table, TableError};
 use aws_sdk_dynamodb::Client;
-use eventstore::{Commit, Damage, Damaged, Direction, EventStore, Page, ReadError, StreamId};
+use eventstore::{Commit, Damage, Damaged, Direction, EventStore, Mark, Page, ReadError, StreamId};
 use std::collections::HashMap;
 
 /// The most events of a page in which the end of the entries is looked for: its commits are asked for in one request.
@@ -170,10 +170,12 @@ impl AuditIndex {
         Ok(())
     }
 
-    /// For each mark, what stands in the place of its entry. Strongly consistent.
+    /// For each mark, what stands in the place of its entry. Without a hash, what stands there is taken for the same. Strongly
+    /// consistent.
     pub(super) async fn entries(&self, generation: u32, marks: &[Mark]) -> Result<Vec<Entry>, TableError> {
         let place = |item: &Item| Some((text_of(item, COMMAND)?.to_owned(), text_of(item, RANK)?.to_owned()));
-        let keys: Vec<Item> = marks.iter().map(|mark| mark.key(generation)).collect();
+        let key = |mark: &Mark| key_at(generation, &mark.stream, mark.version, mark.recorded_at, &mark.command_id);
+        let keys: Vec<Item> = marks.iter().map(key).collect();
         // DynamoDB refuses a request that names a key twice.
         let distinct: HashMap<_, &Item> = keys.iter().map(|key| (place(key), key)).collect();
         let distinct: Vec<Item> = distinct.into_values().cloned().collect();
@@ -182,7 +184,7 @@ impl AuditIndex {
             standing.iter().map(|item| (place(item), text_of(item, HASH))).collect();
         let entry = |(key, mark): (&Item, &Mark)| match standing.get(&place(key)) {
             None => Entry::Absent,
-            Some(Some(hash)) if *hash == mark.hash.to_string() => Entry::Same,
+            Some(hash) if mark.hash.is_none_or(|own| *hash == Some(&ShortHash::from(&own).to_string())) => Entry::Same,
             Some(_) => Entry::Other,
         };
         Ok(keys.iter().zip(marks).map(entry).collect())

@@ -39,7 +39,6 @@ use crate::projection::{Kind, Projection, Unknown};
 
 pub use entry::Found;
 pub use index::{AuditIndex, Entry, IndexError};
-pub use lookup::{Lookup, Mark};
 pub use place::{AuditCursor, InvalidAuditCursor};
 pub use remove::{RemoveCursor, Removed};
 pub use search::{AuditPage, AuditSearch, MAX_FOUND, MAX_REQUESTS};
