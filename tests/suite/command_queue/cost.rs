@@ -56,6 +56,21 @@ async fn a_refusal_is_told_when_the_store_was_asked() {
 }
 
 #[tokio::test]
+async fn a_command_that_waits_long_costs_a_message_and_a_put() {
+    let (world, wire) = (World::start().await, Wire::default());
+    let system = world.system_over(&wire);
+    let api = api_of(&system, Some(system.command_queue().await.unwrap()));
+    super::told::dead(&world, "k").await;
+    super::told::move_clock(&world, "k", -600).await;
+    wire.take();
+    assert_eq!(get(&api, "/commands/k").await.body["status"], "pending");
+    let asked = wire.operations().into_iter().filter(|operation| operation != "GetQueueAttributes");
+    assert_eq!(asked.collect::<Vec<_>>(), ["GetItem", "SendMessageBatch"]);
+    assert!(is_done_with(&system.command_worker(), &world.message().await, 1).await);
+    assert_eq!(wire.operations(), ["PutItem"]);
+}
+
+#[tokio::test]
 async fn a_command_that_is_answered_at_once_costs_what_it_did() {
     let (world, wire) = (World::start().await, Wire::default());
     let system = world.system_over(&wire);

@@ -69,7 +69,7 @@ fn at_put<F: Future<Output = ()> + Send + 'static>(
 
 /// A sender whose first request was slow, not one that sends again after it was told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retry_within_a_send_that_began_a_round_begins_no_other() {
+async fn a_retry_within_a_send_begins_no_round_behind_its_own() {
     let world = Arc::new(World::start().await);
     let ((api, wire), others) = (api_over(&world).await, world.clone());
     // The row is written and the answer lost. Before the second try, another send of the command is refused.
@@ -90,7 +90,7 @@ async fn a_retry_within_a_send_that_began_a_round_begins_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retry_within_a_send_that_met_nothing_begins_no_round() {
+async fn a_retry_within_a_send_follows_no_refusal() {
     let world = Arc::new(World::start().await);
     let ((api, wire), others) = (api_over(&world).await, world.clone());
     // The first request never arrives. Before the second, another send of the command is refused.
@@ -111,7 +111,7 @@ async fn a_retry_within_a_send_that_met_nothing_begins_no_round() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retry_within_a_send_that_began_the_next_round_begins_no_third() {
+async fn a_retry_within_a_send_begins_no_round_behind_its_second() {
     let world = Arc::new(World::start().await);
     refused(&world).await;
     let ((api, wire), others) = (api_over(&world).await, world.clone());

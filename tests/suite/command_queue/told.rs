@@ -19,7 +19,7 @@ fn release(quantity: u32) -> (String, Value) {
 }
 
 /// Seconds of the row's clock are moved, as if its writer's clock had been wrong, or time had gone by.
-async fn move_clock(world: &World, key: &str, seconds: i64) {
+pub(super) async fn move_clock(world: &World, key: &str, seconds: i64) {
     let mut row = world.row(key).await.unwrap();
     let expires_at_s: i64 = row["expires_at_s"].as_n().unwrap().parse().unwrap();
     row.insert("expires_at_s".to_owned(), AttributeValue::N((expires_at_s + seconds).to_string()));
@@ -27,7 +27,7 @@ async fn move_clock(world: &World, key: &str, seconds: i64) {
 }
 
 /// A command whose message died at its last receive, when no table could be reached.
-async fn dead(world: &World, key: &str) -> Message {
+pub(super) async fn dead(world: &World, key: &str) -> Message {
     let (path, body) = receive(5);
     world.later(&path, key, &body).await;
     let (message, wire) = (world.message().await, Mortal::default());
@@ -69,7 +69,7 @@ async fn what_is_refused_and_then_done_at_once_is_told_as_done() {
 }
 
 #[tokio::test]
-async fn what_was_nothing_to_do_and_then_is_done_at_once_is_told_whole() {
+async fn nothing_to_do_and_then_done_at_once_is_told_whole() {
     let world = World::start().await;
     let (path, body) = release(2);
     world.later(&path, "free", &body).await;
@@ -155,7 +155,7 @@ async fn what_failed_over_a_damaged_stream_is_told_as_failed() {
 }
 
 #[tokio::test]
-async fn a_command_whose_message_died_while_the_tables_were_down_is_told_as_failed() {
+async fn a_message_that_died_while_the_tables_were_down_is_failed() {
     let world = World::start().await;
     let message = dead(&world, "k").await;
     let marker = marker(&world, "k").await;
@@ -199,7 +199,7 @@ async fn what_was_recorded_before_its_message_died_is_done() {
 }
 
 #[tokio::test]
-async fn a_command_that_was_never_sent_to_the_queue_is_told_as_failed() {
+async fn what_was_never_sent_to_the_queue_is_told_as_failed() {
     let (world, wire) = (World::start().await, Mortal::default());
     let system = world.system_over(&wire);
     let api = api_of(&system, Some(system.command_queue().await.unwrap()));
@@ -251,7 +251,7 @@ async fn a_row_from_a_clock_that_is_ahead_gets_its_marker_too() {
 }
 
 #[tokio::test]
-async fn a_command_that_waits_long_is_told_as_that_while_its_queue_is_down() {
+async fn what_waits_long_is_pending_while_its_queue_is_down() {
     let world = World::start().await;
     dead(&world, "k").await;
     move_clock(&world, "k", -600).await;
