@@ -64,6 +64,7 @@ fn concerns(error: &ProjectError, news: &WakeUp) -> bool {
     match error {
         ProjectError::Fold { version, .. } => news.version >= *version,
         ProjectError::Missing { found, .. } => news.version > *found,
-        ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Contention => true,
+        ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Stray { .. } => true,
+        ProjectError::Contention => true,
     }
 }

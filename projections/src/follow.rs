@@ -7,12 +7,13 @@
 
 use crate::multi_stream::fence_name;
 use crate::news::{News, join};
+use crate::position::Position;
 use crate::projector::MAX_ATTEMPTS;
 use crate::read_models::{FencedWrite, Written};
 use crate::row::Generation;
 use crate::table::{TableError, pause};
 use crate::{Consumer, ProjectError, Projector, Row, RowData, WakeUp};
-use eventstore::{Commit, StreamId};
+use eventstore::{Commit, Event, StreamId};
 use futures::StreamExt;
 use serde_json::Value;
 
@@ -51,7 +52,9 @@ impl<E: std::error::Error + 'static> FollowError<E> {
         match self {
             Self::Effect { version, .. } | Self::Delivery(ProjectError::Fold { version, .. }) => announced >= *version,
             Self::Delivery(ProjectError::Missing { found, .. }) => announced > *found,
-            Self::Delivery(ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Contention) => true,
+            Self::Delivery(
+                ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Stray { .. } | ProjectError::Contention,
+            ) => true,
         }
     }
 
@@ -73,7 +76,7 @@ impl<E: std::error::Error + 'static> FollowError<E> {
 }
 
 /// Where a fence stands; nothing where there is none yet.
-type Fence = Option<u64>;
+type Fence = Option<Position>;
 
 impl Projector {
     /// Hands the consumer what its streams say behind their fences, each stream in order, until the news is reached. A
@@ -115,15 +118,15 @@ impl Projector {
         let mut fence = self.fence(consumer, &news.stream).await.map_err(ProjectError::from)?;
         for losses in 0..MAX_ATTEMPTS {
             loop {
-                let handled = fence.unwrap_or_default();
-                if handled >= news.version {
-                    return Ok(());
+                let at = fence.unwrap_or_else(|| Position::beginning(&news.stream));
+                if at.version >= news.version {
+                    return Ok(self.confirm(news, at).await?);
                 }
-                let commits = behind(self.missing(news, handled).await?, handled);
-                let last = commits.last().map_or(handled, Commit::last_version);
+                let commits = behind(self.missing(news, at).await?, at.version);
+                let places = places(&commits);
                 let stopped = effect(news.stream.clone(), commits).await.err();
-                let reached = stopped.as_ref().map_or(last, |stopped| last.min(stopped.version.saturating_sub(1)));
-                if reached > handled {
+                let handled = |place: &&Position| stopped.as_ref().is_none_or(|at| place.version < at.version);
+                if let Some(reached) = places.iter().rfind(handled).copied() {
                     let moved = self.move_fence(consumer, &news.stream, fence, reached).await;
                     if !moved.map_err(ProjectError::from)? {
                         break;
@@ -150,7 +153,7 @@ impl Projector {
 
     async fn fence(&self, consumer: Consumer, stream: &StreamId) -> Result<Fence, TableError> {
         let row = self.read_models.get(only_generation(consumer.name).key(&fence_name(stream)), true).await?;
-        Ok(row.map(|row| row.version))
+        Ok(row.map(|row| row.position()).transpose()?)
     }
 
     /// Moves the fence from where it was seen; no, where it is elsewhere by now.
@@ -159,11 +162,11 @@ impl Projector {
         consumer: Consumer,
         stream: &StreamId,
         seen: Fence,
-        version: u64,
+        reached: Position,
     ) -> Result<bool, TableError> {
         let content = RowData { data: Value::Null, listing: None };
-        let row = Row::of(only_generation(consumer.name), &fence_name(stream), version, content);
-        let written = self.read_models.put(&FencedWrite { row, expected: seen }).await?;
+        let row = Row::at(only_generation(consumer.name), &fence_name(stream), reached, content);
+        let written = self.read_models.put(&FencedWrite { row, expected: seen.map(|seen| seen.version) }).await?;
         Ok(matches!(written, Written::Yes))
     }
 }
@@ -171,6 +174,12 @@ impl Projector {
 /// The rows of one who has effects: those are never done again, so there is one generation for ever.
 pub(crate) fn only_generation(consumer: &'static str) -> Generation {
     Generation { projection: consumer, number: 1 }
+}
+
+/// The places of the commits' events, in order.
+fn places(commits: &[Commit]) -> Vec<Position> {
+    let of = |commit| move |event: &Event| Position::in_commit(commit, event.version);
+    commits.iter().flat_map(|commit| commit.events.iter().map(of(commit))).collect()
 }
 
 /// The commits, without the events that are handled.

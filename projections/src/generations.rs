@@ -114,6 +114,12 @@ impl Registry {
         self.refreshed(projection).await
     }
 
+    /// The generations as this process knew them last, however long ago: nothing is asked.
+    pub(crate) fn last_known(&self, projection: &Projection) -> Generations {
+        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.get(projection.name).map(|(_, known)| known.clone()).unwrap_or_default()
+    }
+
     /// The generations as they stand, for a second from now.
     pub(crate) async fn refreshed(&self, projection: &Projection) -> Result<Generations, TableError> {
         // Taken before the read: what was read may be older than the answer, never newer.
@@ -163,7 +169,7 @@ impl Registry {
         let by = Generations { change: fastrand::u64(..), ..by.clone() };
         let data = serde_json::to_value(&by).map_err(unwritable)?;
         let version = standing.version.map_or(1, |version| version + 1);
-        let row = Row { key: key.clone(), version, content: RowData { data, listing: None } };
+        let row = Row { key: key.clone(), version, hash: None, content: RowData { data, listing: None } };
         let write = FencedWrite { expected: standing.version, row };
         match self.read_models.put(&write).await? {
             Written::Yes => {

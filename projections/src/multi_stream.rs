@@ -2,8 +2,9 @@
 
 use crate::folding::Folding;
 use crate::news::{News, facts};
+use crate::position::Position;
 use crate::projection::{Change, Effect, Fact, FoldError};
-use crate::projector::{MAX_ATTEMPTS, ProjectError, Projector};
+use crate::projector::{MAX_ATTEMPTS, ProjectError, Projector, reached};
 use crate::read_models::{FencedWrite, Written};
 use crate::row::{Row, RowData, UnreadableRow};
 use crate::table::{MAX_ITEMS, TableError, pause};
@@ -92,10 +93,13 @@ impl Folds<'_> {
         let (mut round, mut work) = (Round::default(), Vec::new());
         for news in news {
             let fence = fences.get(&self.fence_key(&news.stream));
-            if fence.map_or(0, |fence| fence.version) >= news.version {
+            let at = reached(fence, &news.stream)?;
+            if at.version >= news.version {
+                let confirmed = projector.confirm(news, at).await;
+                round.failures.extend(confirmed.err().map(|error| (news.stream.clone(), error)));
                 continue;
             }
-            match self.fold_stream(projector, news, fence).await {
+            match self.fold_stream(projector, news, fence, at).await {
                 // A program that knows more may have applied its first event: that was not looked at yet.
                 Ok(stream_work) if trusting && stream_work.applies_nothing() => round.left.push(news.clone()),
                 Ok(stream_work) => work.push((news, stream_work)),
@@ -131,26 +135,26 @@ impl Folds<'_> {
         projector: &Projector,
         news: &News,
         fence: Option<&Row>,
+        at: Position,
     ) -> Result<StreamWork, ProjectError> {
-        let applied = fence.map_or(0, |fence| fence.version);
-        let commits = projector.missing(news, applied).await?;
+        let commits = projector.missing(news, at).await?;
         let mut memory = fence.and_then(Row::data).cloned();
-        let (mut changes, mut last_version, mut failed) = (Vec::new(), applied, None);
-        for (version, fact) in facts(&news.stream, &commits).filter(|(version, _)| *version > applied) {
+        let (mut changes, mut last, mut failed) = (Vec::new(), at, None);
+        for (position, fact) in facts(&news.stream, &commits).filter(|(position, _)| position.version > at.version) {
             match self.folding.apply(&fact, |fact| (self.fold)(memory.as_ref(), fact)) {
                 Ok(Some(effect)) => {
                     changes.extend(effect.changes);
-                    (memory, last_version) = (Some(effect.memory), version);
+                    (memory, last) = (Some(effect.memory), position);
                 }
-                Ok(None) => last_version = version,
+                Ok(None) => last = position,
                 Err(source) => {
-                    failed = Some(ProjectError::Fold { version, source });
+                    failed = Some(ProjectError::Fold { version: position.version, source });
                     break;
                 }
             }
         }
         let content = RowData { data: memory.unwrap_or_default(), listing: None };
-        let row = Row::of(self.folding.generation, &fence_name(&news.stream), last_version, content);
+        let row = Row::at(self.folding.generation, &fence_name(&news.stream), last, content);
         let fence = FencedWrite { row, expected: fence.map(|fence| fence.version) };
         Ok(StreamWork { fence, changes, failed })
     }

@@ -249,6 +249,8 @@ impl ProjectError {
             Self::Fold { version, .. } => Some(*version),
             Self::Missing { found, .. } => Some(found + 1),
             Self::Read(ReadError::Damaged(damaged)) => Some(damaged.version),
+            // Nothing of the row can be relied on, as where it cannot be read.
+            Self::Stray { .. } => None,
             Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::Contention => None,
         }
     }

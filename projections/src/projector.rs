@@ -9,6 +9,7 @@ use crate::folding::{Broken, Folding};
 use crate::generations::Registry;
 use crate::multi_stream;
 use crate::news::{News, WakeUp, facts, join};
+use crate::position::{Position, Stray};
 use crate::projection::{Fact, FoldError, Kind, Projection};
 use crate::read_models::{FencedWrite, ListCursor, ListPage, ReadModels, Written};
 use crate::row::{Generation, Row, RowData};
@@ -79,6 +80,14 @@ pub enum ProjectError {
         /// The version at which the store has no more.
         found: u64,
     },
+    /// What is applied is no part of the stream, as after the table of events was restored to an earlier moment.
+    #[error("what is applied, up to version {version}, {stray}: rebuild")]
+    Stray {
+        /// The version up to which it is applied.
+        version: u64,
+        /// How it differs.
+        stray: Stray,
+    },
     /// Other projectors were quicker every time: try again.
     #[error("other projectors were quicker {MAX_ATTEMPTS} times")]
     Contention,
@@ -88,7 +97,7 @@ impl ProjectError {
     /// Whether it will be the same next time, until somebody changes program or data.
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::Fold { .. } | Self::Missing { .. } | Self::Read(ReadError::Damaged(_)) => true,
+            Self::Fold { .. } | Self::Missing { .. } | Self::Stray { .. } | Self::Read(ReadError::Damaged(_)) => true,
             Self::Table(TableError::Unreadable(_)) => true,
             Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::Contention => false,
         }
@@ -256,11 +265,11 @@ impl Projector {
         let mut row = if trusting { None } else { look().await? };
         let mut losses = 0;
         while losses < MAX_ATTEMPTS {
-            let fence = row.as_ref().map_or(0, |row| row.version);
-            if fence >= news.version {
-                return Ok(());
+            let at = reached(row.as_ref(), &news.stream)?;
+            if at.version >= news.version {
+                return self.confirm(news, at).await;
             }
-            let commits = self.missing(news, fence).await?;
+            let commits = self.missing(news, at).await?;
             let Folded { row: next, failed } = fold_row(folding, fold, &news.stream, row.as_ref(), &commits);
             if let Some(next) = next {
                 let write = FencedWrite { expected: row.map(|row| row.version), row: next };
@@ -301,15 +310,18 @@ impl Projector {
         }
     }
 
-    /// The commits right behind the fence, at least one: from the message where it has them, else from the store.
-    pub(crate) async fn missing(&self, news: &News, fence: u64) -> Result<Vec<Commit>, ProjectError> {
-        let announced = news.behind(fence);
+    /// The commits right behind the fence, at least one: from the message where it has them, else from the store. Each follows
+    /// the one before it in the stream's chain, the first one the fence.
+    pub(crate) async fn missing(&self, news: &News, at: Position) -> Result<Vec<Commit>, ProjectError> {
+        let fence = at.version;
+        let mut announced = news.behind(fence);
+        announced.truncate(at.linked(&announced));
         if !announced.is_empty() {
             return Ok(announced);
         }
         tracing::debug!(stream = %news.stream, fence, announced = news.version, "mending a gap from the store");
         let from = fence + 1;
-        let page = match self.store.read(&news.stream, from, Direction::Forwards, GAP_PAGE_EVENTS).await {
+        let mut page = match self.store.read(&news.stream, from, Direction::Forwards, GAP_PAGE_EVENTS).await {
             // What stands before the damage can be read all the same.
             Err(ReadError::Damaged(damaged)) if damaged.version > from => {
                 let sound = u32::try_from(damaged.version - from).unwrap_or(GAP_PAGE_EVENTS);
@@ -318,9 +330,39 @@ impl Projector {
             page => page?,
         };
         if page.commits.is_empty() {
+            self.on_chain(&news.stream, at).await?;
             return Err(ProjectError::Missing { announced: news.version, found: fence });
         }
+        page.commits.truncate(at.linked(&page.commits));
+        if page.commits.is_empty() {
+            return Err(ProjectError::Stray { version: fence, stray: Stray::OtherChain });
+        }
         Ok(page.commits)
+    }
+
+    /// What is announced is applied. Where the message brings another commit than the applied one, the store knows which of
+    /// the two is right: a message may be older than the table that was restored.
+    pub(crate) async fn confirm(&self, news: &News, at: Position) -> Result<(), ProjectError> {
+        if at.is_contradicted(&news.commits) { self.on_chain(&news.stream, at).await } else { Ok(()) }
+    }
+
+    async fn on_chain(&self, stream: &StreamId, at: Position) -> Result<(), ProjectError> {
+        let stray = self.stray(stream, at).await?;
+        stray.map_or(Ok(()), |stray| Err(ProjectError::Stray { version: at.version, stray }))
+    }
+
+    /// How the position differs from the stream, by one read of the store; nothing where it is part of it.
+    pub(crate) async fn stray(&self, stream: &StreamId, at: Position) -> Result<Option<Stray>, ReadError> {
+        if at.version == 0 {
+            return Ok(None);
+        }
+        let page = self.store.read(stream, at.version, Direction::Backwards, 1).await?;
+        let Some(commit) = page.commits.first() else { return Ok(Some(Stray::Ahead { end: 0 })) };
+        let end = commit.last_version();
+        if end < at.version {
+            return Ok(Some(Stray::Ahead { end }));
+        }
+        Ok(at.is_contradicted(&page.commits).then_some(Stray::OtherChain))
     }
 }
 
@@ -328,6 +370,11 @@ impl Projector {
 fn all_failed(news: Vec<News>, error: &TableError) -> Vec<Failed> {
     let failed = |news: News| Failed { stream: news.stream, generation: None, error: error.clone().into() };
     news.into_iter().map(failed).collect()
+}
+
+/// The place in its stream that a row has reached.
+pub(crate) fn reached(row: Option<&Row>, stream: &StreamId) -> Result<Position, TableError> {
+    Ok(row.map_or_else(|| Ok(Position::beginning(stream)), Row::position)?)
 }
 
 type RowFold = fn(Option<&Value>, &Fact<'_>) -> Result<RowData, FoldError>;
@@ -351,17 +398,17 @@ pub(crate) fn fold_row(
     let fence = row.map_or(0, |row| row.version);
     let mut content =
         row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content_in(folding.generation));
-    let (mut version, mut failed) = (fence, None);
-    for (event_version, fact) in facts(stream, commits).filter(|(version, _)| *version > fence) {
+    let (mut reached, mut failed) = (None, None);
+    for (position, fact) in facts(stream, commits).filter(|(position, _)| position.version > fence) {
         let data = Some(&content.data).filter(|data| !data.is_null());
         match folding.apply(&fact, |fact| fold(data, fact)) {
-            Ok(folded) => (content, version) = (folded.unwrap_or(content), event_version),
+            Ok(folded) => (content, reached) = (folded.unwrap_or(content), Some(position)),
             Err(source) => {
-                failed = Some(ProjectError::Fold { version: event_version, source });
+                failed = Some(ProjectError::Fold { version: position.version, source });
                 break;
             }
         }
     }
-    let moved = (version > fence).then(|| Row::of(folding.generation, stream.as_str(), version, content));
+    let moved = reached.map(|position| Row::at(folding.generation, stream.as_str(), position, content));
     Folded { row: moved, failed }
 }

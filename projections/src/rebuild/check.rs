@@ -2,6 +2,7 @@
 
 use super::RebuildError;
 use super::job::Tally;
+use crate::audit::Entry;
 use crate::multi_stream::fence_name;
 use crate::news::News;
 use crate::projection::{Kind, Projection};
@@ -178,7 +179,7 @@ impl Projector {
                 asked.filter_map(|(commit, met)| Some((met.stream.clone(), commit?.clone()))).collect();
             let entered = self.audit_index.entered(generation.number, &asked).await?;
             let mut reached: HashMap<&StreamId, u64> = HashMap::new();
-            for ((stream, commit), _) in asked.iter().zip(entered).filter(|(_, entered)| *entered) {
+            for ((stream, commit), _) in asked.iter().zip(entered).filter(|(_, entry)| *entry == Entry::Same) {
                 let version = reached.entry(stream).or_default();
                 *version = commit.last_version().max(*version);
             }
