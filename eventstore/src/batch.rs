@@ -98,6 +98,20 @@ pub enum Damage {
         /// The version that the snapshot is of.
         seen: u64,
     },
+    /// The stream ends before a commit that somebody else has seen.
+    #[error("the end of the stream is gone: {by} has seen version {seen}")]
+    EndSeen {
+        /// The version that was seen.
+        seen: u64,
+        /// Who has seen it.
+        by: String,
+    },
+    /// Somebody else has seen another commit in this place.
+    #[error("{by} has seen another commit here")]
+    OtherSeen {
+        /// Who has seen it.
+        by: String,
+    },
     /// The commit, or one before it, was changed, reordered or inserted.
     #[error("the chain hash does not fit the commit and what came before it")]
     Chain,

@@ -51,4 +51,4 @@ pub use store::{Clock, EventStore, Options};
 pub use stream::{InvalidStreamId, MAX_STREAM_CHARS, StreamId};
 pub use upcast::Upcaster;
 pub use usage::Usage;
-pub use verify::Verification;
+pub use verify::{Verification, Witness};

@@ -1,8 +1,9 @@
 //! Reading the whole table, in segments that any number of workers share.
 
-use crate::batch::{Item, STREAM_ID, VERSION, is_batch, item_key};
+use crate::batch::{Item, STREAM_ID, VERSION, is_batch, item_key, key_of, number};
 use crate::fault::{Fault, classify};
 use crate::meter;
+use crate::snapshot::SNAPSHOT_VERSION;
 use crate::usage::Usage;
 use crate::{Batch, Damaged, EventStore, StreamId};
 use aws_sdk_dynamodb::operation::scan::ScanOutput;
@@ -32,7 +33,7 @@ pub struct ScanCursor {
 /// What streams there are.
 #[derive(Debug, Clone, Default)]
 pub struct Streams {
-    /// Their names.
+    /// Their names. A stream of which only the snapshot is left is one of them: its events are gone.
     pub names: BTreeSet<StreamId>,
     /// Items whose keys are none of the store's.
     pub foreign: Vec<Damaged>,
@@ -160,6 +161,8 @@ impl EventStore {
 
 impl Streams {
     fn meet(&mut self, items: &[Item]) {
+        let snapshots = items.iter().filter(|item| number(item, VERSION) == Some(SNAPSHOT_VERSION));
+        self.names.extend(snapshots.filter_map(|item| key_of(item).0.and_then(|name| StreamId::new(name).ok())));
         for item in items.iter().filter(|item| is_batch(item)) {
             match item_key(item) {
                 Ok(key) => drop(self.names.insert(key.stream)),

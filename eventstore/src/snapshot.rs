@@ -94,16 +94,23 @@ pub(crate) struct Body {
     pub(crate) ids: CommandIds,
 }
 
+/// How far the stream reached when its snapshot was written: version and hash, whatever state the item holds.
+pub(crate) fn seen(item: &Item) -> Option<(u64, Hash)> {
+    let as_of = number(item, AS_OF).filter(|version| (1..=MAX_VERSION).contains(version))?;
+    let hash = item.get(HASH)?.as_s().ok()?.clone();
+    Some((as_of, Hash::try_from(hash).ok()?))
+}
+
 impl Snapshot {
     /// Reads an item at [`SNAPSHOT_VERSION`]; nothing where it is none that this program can use.
     pub(crate) fn from_item(stream: &StreamId, item: &Item) -> Option<Self> {
         let text = |name: &str| item.get(name)?.as_s().ok();
-        let as_of = number(item, AS_OF).filter(|version| (1..=MAX_VERSION).contains(version))?;
+        let (as_of, hash) = seen(item)?;
         let time = DateTime::parse_from_rfc3339(text(RECORDED_AT)?).ok()?;
         let head = Head {
             stream: stream.clone(),
             version: as_of,
-            hash: Hash::try_from(text(HASH)?.clone()).ok()?,
+            hash,
             recorded_at: Some(storable(time.with_timezone(&Utc))),
         };
         if number(item, FORMAT_NAME)? != FORMAT {
