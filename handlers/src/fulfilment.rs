@@ -25,7 +25,7 @@ use facts::News;
 use futures::{StreamExt, TryStreamExt};
 use process::Process;
 use projections::{
-    FollowError, Follows, Kind, Projection, Projector, Pulse, ReadModels, Stopped, TableError, Unknown, events,
+    FollowError, Follows, Kind, Projection, Projector, Pulse, ReadModels, Stopped, TableError, UnknownType, events,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -36,7 +36,7 @@ pub const FULFILMENT: Projection = Projection {
     name: "fulfilment",
     follows: Follows::Categories(&[order::CATEGORY, stock::CATEGORY]),
     knows: |event_type| events::ORDER.knows(event_type) || events::STOCK.knows(event_type),
-    unknown: Unknown::Ignored,
+    ignored: &[],
     kind: Kind::Process,
 };
 
@@ -62,6 +62,9 @@ pub struct FulfilmentHandler {
 /// Why an event's effect failed. The event comes again, and so does all that it asks.
 #[derive(Debug, thiserror::Error)]
 pub enum FulfilError {
+    /// This program does not know the event's type: a newer one wrote it.
+    #[error(transparent)]
+    Unknown(#[from] UnknownType),
     /// The event is not known in that form: a newer program wrote it.
     #[error(transparent)]
     Event(#[from] CodecError),
@@ -108,7 +111,7 @@ impl FulfilError {
     /// Whether it will be the same next time, until somebody changes program or data.
     fn is_lasting(&self) -> bool {
         match self {
-            Self::Event(_) | Self::Order(_) | Self::Book(_) | Self::NoCause(_) => true,
+            Self::Unknown(_) | Self::Event(_) | Self::Order(_) | Self::Book(_) | Self::NoCause(_) => true,
             Self::Address(_) | Self::Sign(_) | Self::Json(_) | Self::Table(TableError::Unreadable(_)) => true,
             Self::Command { passes, .. } => !passes,
             Self::Table(TableError::Throttled(_) | TableError::Failed { .. }) | Self::Contention => false,

@@ -36,7 +36,7 @@ pub use kept::Kept;
 pub use lag::Pulse;
 pub use news::WakeUp;
 pub use parked::{Parked, ParkedPage, Resumed};
-pub use projection::{ALL, Change, Effect, Fact, FoldError, Kind, Projection, Unknown};
+pub use projection::{ALL, Change, Effect, Fact, FoldError, Kind, Projection, UnknownType};
 pub use projector::{Failed, ProjectError, Projector};
 pub use read_models::{ListCursor, ListPage, ReadModels};
 pub use row::{Listing, Row, RowData, UnreadableRow};
