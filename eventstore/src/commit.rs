@@ -86,8 +86,9 @@ impl Commit {
         Self { version, envelope: new.envelope, recorded_at, events, hash }
     }
 
-    /// Whether the commit is what was written behind `previous`.
-    pub(crate) fn follows(&self, previous: &Hash) -> bool {
+    /// Whether the commit is what was written behind `previous`: the hash of the commit before it, or, of a stream's first
+    /// commit, that of [`Head::empty`](crate::Head::empty).
+    pub fn follows(&self, previous: &Hash) -> bool {
         chain_hash(previous, self.version, &self.envelope, self.recorded_at, &self.events) == self.hash
     }
 }

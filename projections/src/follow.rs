@@ -5,19 +5,25 @@
 //! part of the fence's write. It comes first, and whoever dies in between does it again: **effects must be idempotent**, also
 //! when two of them run at once.
 
+use crate::gap::TimeLimit;
 use crate::multi_stream::fence_name;
 use crate::news::{News, join};
+use crate::position::Position;
 use crate::projector::MAX_ATTEMPTS;
 use crate::read_models::{FencedWrite, Written};
 use crate::row::Generation;
 use crate::table::{TableError, pause};
 use crate::{Consumer, ProjectError, Projector, Row, RowData, WakeUp};
-use eventstore::{Commit, StreamId};
+use eventstore::{Commit, Event, StreamId};
 use futures::StreamExt;
 use serde_json::Value;
 
 /// How many streams of a batch are followed at once.
 const CONCURRENT_STREAMS: usize = 10;
+
+/// The most events that an effect is given at once, but for those of one commit: the fence moves behind each of these steps,
+/// and commands take time.
+const STEP_EVENTS: usize = 50;
 
 /// An effect came no further.
 #[derive(Debug)]
@@ -51,8 +57,16 @@ impl<E: std::error::Error + 'static> FollowError<E> {
         match self {
             Self::Effect { version, .. } | Self::Delivery(ProjectError::Fold { version, .. }) => announced >= *version,
             Self::Delivery(ProjectError::Missing { found, .. }) => announced > *found,
-            Self::Delivery(ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Contention) => true,
+            Self::Delivery(ProjectError::OutOfTime { reached }) => announced > *reached,
+            Self::Delivery(
+                ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Stray { .. } | ProjectError::Contention,
+            ) => true,
         }
+    }
+
+    /// Whether only time is lacking: the next call goes on.
+    pub fn is_out_of_time(&self) -> bool {
+        matches!(self, Self::Delivery(error) if error.is_out_of_time())
     }
 
     /// Whether it will be the same next time, until somebody changes program or data; an effect's own errors by `judge`.
@@ -73,7 +87,7 @@ impl<E: std::error::Error + 'static> FollowError<E> {
 }
 
 /// Where a fence stands; nothing where there is none yet.
-type Fence = Option<u64>;
+type Fence = Option<Position>;
 
 impl Projector {
     /// Hands the consumer what its streams say behind their fences, each stream in order, until the news is reached. A
@@ -85,6 +99,7 @@ impl Projector {
         &self,
         consumer: Consumer,
         news: Vec<WakeUp>,
+        limit: TimeLimit,
         effect: impl Fn(StreamId, Vec<Commit>) -> W + Clone,
     ) -> Vec<(StreamId, FollowError<E>)>
     where
@@ -94,7 +109,7 @@ impl Projector {
         let work = join(news, consumer.follows).into_iter().map(|news| {
             let effect = effect.clone();
             async move {
-                let done = self.follow_stream(consumer, &news, effect).await;
+                let done = self.follow_stream(consumer, &news, limit, effect).await;
                 done.err().map(|error| (news.stream, error))
             }
         });
@@ -106,6 +121,7 @@ impl Projector {
         &self,
         consumer: Consumer,
         news: &News,
+        limit: TimeLimit,
         effect: impl Fn(StreamId, Vec<Commit>) -> W,
     ) -> Result<(), FollowError<E>>
     where
@@ -113,22 +129,26 @@ impl Projector {
         W: Future<Output = Result<(), Stopped<E>>>,
     {
         let mut fence = self.fence(consumer, &news.stream).await.map_err(ProjectError::from)?;
+        let mut stepped = false;
         for losses in 0..MAX_ATTEMPTS {
             loop {
-                let handled = fence.unwrap_or_default();
-                if handled >= news.version {
-                    return Ok(());
+                let at = fence.unwrap_or_else(|| Position::beginning(&news.stream));
+                if at.version >= news.version {
+                    return Ok(self.confirm(news, at).await?);
                 }
-                let commits = behind(self.missing(news, handled).await?, handled);
-                let last = commits.last().map_or(handled, Commit::last_version);
+                if stepped && limit.is_over() {
+                    return Err(ProjectError::OutOfTime { reached: at.version }.into());
+                }
+                let commits = step(behind(self.missing(news, at, limit).await?, at.version));
+                let places = places(&commits);
                 let stopped = effect(news.stream.clone(), commits).await.err();
-                let reached = stopped.as_ref().map_or(last, |stopped| last.min(stopped.version.saturating_sub(1)));
-                if reached > handled {
+                let handled = |place: &&Position| stopped.as_ref().is_none_or(|at| place.version < at.version);
+                if let Some(reached) = places.iter().rfind(handled).copied() {
                     let moved = self.move_fence(consumer, &news.stream, fence, reached).await;
                     if !moved.map_err(ProjectError::from)? {
                         break;
                     }
-                    fence = Some(reached);
+                    (fence, stepped) = (Some(reached), true);
                 }
                 if let Some(Stopped { version, source }) = stopped {
                     return Err(FollowError::Effect { version, source });
@@ -150,7 +170,7 @@ impl Projector {
 
     async fn fence(&self, consumer: Consumer, stream: &StreamId) -> Result<Fence, TableError> {
         let row = self.read_models.get(only_generation(consumer.name).key(&fence_name(stream)), true).await?;
-        Ok(row.map(|row| row.version))
+        Ok(row.map(|row| row.position()).transpose()?)
     }
 
     /// Moves the fence from where it was seen; no, where it is elsewhere by now.
@@ -159,11 +179,11 @@ impl Projector {
         consumer: Consumer,
         stream: &StreamId,
         seen: Fence,
-        version: u64,
+        reached: Position,
     ) -> Result<bool, TableError> {
         let content = RowData { data: Value::Null, listing: None };
-        let row = Row::of(only_generation(consumer.name), &fence_name(stream), version, content);
-        let written = self.read_models.put(&FencedWrite { row, expected: seen }).await?;
+        let row = Row::at(only_generation(consumer.name), &fence_name(stream), reached, content);
+        let written = self.read_models.put(&FencedWrite { row, expected: seen.map(|seen| seen.version) }).await?;
         Ok(matches!(written, Written::Yes))
     }
 }
@@ -171,6 +191,23 @@ impl Projector {
 /// The rows of one who has effects: those are never done again, so there is one generation for ever.
 pub(crate) fn only_generation(consumer: &'static str) -> Generation {
     Generation { projection: consumer, number: 1 }
+}
+
+/// The places of the commits' events, in order.
+fn places(commits: &[Commit]) -> Vec<Position> {
+    let of = |commit| move |event: &Event| Position::in_commit(commit, event.version);
+    commits.iter().flat_map(|commit| commit.events.iter().map(of(commit))).collect()
+}
+
+/// As many of the commits as are handled in one step.
+fn step(commits: Vec<Commit>) -> Vec<Commit> {
+    let mut events = 0;
+    let fits = |commit: &Commit| {
+        let first = events == 0;
+        events += commit.events.len();
+        first || events <= STEP_EVENTS
+    };
+    commits.into_iter().take_while(fits).collect()
 }
 
 /// The commits, without the events that are handled.

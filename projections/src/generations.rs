@@ -163,7 +163,7 @@ impl Registry {
         let by = Generations { change: fastrand::u64(..), ..by.clone() };
         let data = serde_json::to_value(&by).map_err(unwritable)?;
         let version = standing.version.map_or(1, |version| version + 1);
-        let row = Row { key: key.clone(), version, content: RowData { data, listing: None } };
+        let row = Row { key: key.clone(), version, hash: None, content: RowData { data, listing: None } };
         let write = FencedWrite { expected: standing.version, row };
         match self.read_models.put(&write).await? {
             Written::Yes => {

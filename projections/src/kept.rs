@@ -46,7 +46,7 @@ impl ReadModels {
         let key = only_generation(consumer).key(&state_name(id));
         let data = serde_json::to_value(state)
             .map_err(|error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) })?;
-        let row = Row { key, version: seen.unwrap_or(0) + 1, content: RowData { data, listing: None } };
+        let row = Row { key, version: seen.unwrap_or(0) + 1, hash: None, content: RowData { data, listing: None } };
         let written = self.put(&FencedWrite { row, expected: seen }).await?;
         Ok(matches!(written, Written::Yes))
     }

@@ -47,7 +47,7 @@ impl Pulse {
         let unwritable = |error| UnreadableRow { key: self.key.clone(), source: Some(Arc::new(error)) };
         let data = serde_json::to_value(Beat { newest }).map_err(unwritable)?;
         // Whoever is quicker or slower: the next note comes in seconds.
-        let row = Row { key: self.key.clone(), version: 1, content: RowData { data, listing: None } };
+        let row = Row { key: self.key.clone(), version: 1, hash: None, content: RowData { data, listing: None } };
         self.read_models.overwrite(&row).await
     }
 

@@ -1,6 +1,7 @@
 //! News of streams, as messages bring them and as they are worked on.
 
 use crate::consumer::Follows;
+use crate::position::Position;
 use crate::projection::Fact;
 use eventstore::{Batch, Commit, StreamId};
 use std::collections::BTreeMap;
@@ -43,11 +44,14 @@ impl News {
     }
 }
 
-/// The events of the commits, each with its version.
-pub(crate) fn facts<'a>(stream: &'a StreamId, commits: &'a [Commit]) -> impl Iterator<Item = (u64, Fact<'a>)> {
+/// The events of the commits, each with its place.
+pub(crate) fn facts<'a>(stream: &'a StreamId, commits: &'a [Commit]) -> impl Iterator<Item = (Position, Fact<'a>)> {
     commits.iter().flat_map(move |commit| {
         let recorded_at = commit.recorded_at;
-        commit.events.iter().map(move |event| (event.version, Fact { stream, recorded_at, event: &event.body }))
+        commit.events.iter().map(move |event| {
+            let fact = Fact { stream, recorded_at, event: &event.body };
+            (Position::in_commit(commit, event.version), fact)
+        })
     })
 }
 

@@ -6,9 +6,11 @@
 
 use crate::audit::{self, AuditIndex, AuditPage, AuditSearch, IndexError};
 use crate::folding::{Broken, Folding};
+use crate::gap::{TimeLimit, sound_page};
 use crate::generations::Registry;
 use crate::multi_stream;
 use crate::news::{News, WakeUp, facts, join};
+use crate::position::{Position, Stray};
 use crate::projection::{Fact, FoldError, Kind, Projection};
 use crate::read_models::{FencedWrite, ListCursor, ListPage, ReadModels, Written};
 use crate::row::{Generation, Row, RowData};
@@ -24,6 +26,8 @@ use tokio::sync::Semaphore;
 pub(crate) const MAX_ATTEMPTS: u32 = 10;
 /// The most events that a gap is mended by at once; the rest follows in the next round.
 const GAP_PAGE_EVENTS: u32 = 500;
+/// How long gaps are mended in a call that has no time limit of its own, if nobody says.
+const MENDING: Duration = Duration::from_secs(5);
 /// How many streams of a batch are worked on at once.
 const CONCURRENT_STREAMS: usize = 10;
 
@@ -38,6 +42,8 @@ pub struct Projector {
     pub(crate) audit_index: AuditIndex,
     pub(crate) registry: Registry,
     broken: Option<Broken>,
+    /// How long gaps are mended in a call that has no time limit of its own: to resume a stream, or to fill a generation.
+    mending: Duration,
     /// How many batches of this process write rows of many streams at once: more would mostly lose to each other.
     pub(crate) turns: Arc<Semaphore>,
 }
@@ -79,18 +85,37 @@ pub enum ProjectError {
         /// The version at which the store has no more.
         found: u64,
     },
+    /// What is applied is no part of the stream, as after the table of events was restored to an earlier moment.
+    #[error("what is applied, up to version {version}, {stray}: rebuild")]
+    Stray {
+        /// The version up to which it is applied.
+        version: u64,
+        /// How it differs.
+        stray: Stray,
+    },
+    /// The time for this call is over. What is applied stays, and the next call goes on from there.
+    #[error("the time ran out at version {reached}")]
+    OutOfTime {
+        /// The version that was reached.
+        reached: u64,
+    },
     /// Other projectors were quicker every time: try again.
     #[error("other projectors were quicker {MAX_ATTEMPTS} times")]
     Contention,
 }
 
 impl ProjectError {
+    /// Whether only time is lacking: the next call goes on.
+    pub fn is_out_of_time(&self) -> bool {
+        matches!(self, Self::OutOfTime { .. })
+    }
+
     /// Whether it will be the same next time, until somebody changes program or data.
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::Fold { .. } | Self::Missing { .. } | Self::Read(ReadError::Damaged(_)) => true,
+            Self::Fold { .. } | Self::Missing { .. } | Self::Stray { .. } | Self::Read(ReadError::Damaged(_)) => true,
             Self::Table(TableError::Unreadable(_)) => true,
-            Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::Contention => false,
+            Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => false,
         }
     }
 }
@@ -100,6 +125,7 @@ impl From<IndexError> for ProjectError {
         match error {
             IndexError::Table(error) => Self::Table(error),
             IndexError::Read(error) => Self::Read(error),
+            IndexError::OutOfTime { reached } => Self::OutOfTime { reached },
         }
     }
 }
@@ -109,7 +135,7 @@ impl Projector {
     pub fn new(store: EventStore, read_models: ReadModels, audit_index: AuditIndex) -> Self {
         let registry = Registry::new(read_models.clone());
         let turns = Arc::new(Semaphore::new(CONCURRENT_TRANSACTIONS));
-        Self { store, read_models, audit_index, registry, broken: None, turns }
+        Self { store, read_models, audit_index, registry, broken: None, mending: MENDING, turns }
     }
 
     /// The same, but one projection cannot apply events of one type: to see on purpose what happens then.
@@ -127,11 +153,23 @@ impl Projector {
         self
     }
 
+    /// The same, but it mends gaps for that long, and not for five seconds, where a call has no time limit of its own.
+    #[must_use]
+    pub fn mending_for(mut self, time: Duration) -> Self {
+        self.mending = time;
+        self
+    }
+
+    /// From now on.
+    pub(crate) fn mending(&self) -> TimeLimit {
+        TimeLimit::after(self.mending)
+    }
+
     /// Brings every generation that is written up to the news. A stream that fails is in the answer and holds up no other.
     ///
     /// Which generations there are is asked again when all is written: one that was begun before that answer is written
     /// too, and one that is begun later finds the events in the store. So nothing is left out, however long it all takes.
-    pub async fn project(&self, projection: &Projection, news: Vec<WakeUp>) -> Vec<Failed> {
+    pub async fn project(&self, projection: &Projection, news: Vec<WakeUp>, limit: TimeLimit) -> Vec<Failed> {
         let news = join(news, projection.follows);
         if news.is_empty() {
             return Vec::new();
@@ -142,16 +180,37 @@ impl Projector {
         };
         let (mut written, mut failures) = (Vec::new(), Vec::new());
         while !numbers.is_empty() {
-            for number in numbers {
-                let failed = self.project_into(projection, number, news.clone()).await.into_iter();
-                failures.extend(failed.map(|(stream, error)| Failed { stream, generation: Some(number), error }));
-                written.push(number);
-            }
+            failures.extend(self.project_each(projection, &numbers, &news, limit).await);
+            written.append(&mut numbers);
             numbers = match self.registry.refreshed(projection).await {
                 Ok(generations) => generations.written(),
                 Err(error) => return all_failed(news, &error),
             };
             numbers.retain(|number| !written.contains(number));
+        }
+        failures
+    }
+
+    /// Brings generations up to the news, the active one last: whoever finds an event there finds it in the other one too.
+    /// But it waits for no gap: what the other one lacks is read from the store when the active one is done.
+    async fn project_each(
+        &self,
+        projection: &Projection,
+        numbers: &[u32],
+        news: &[News],
+        limit: TimeLimit,
+    ) -> Vec<Failed> {
+        let Some((last, others)) = numbers.split_last() else { return Vec::new() };
+        let (mut failures, mut left) = (Vec::new(), vec![(*last, news.to_vec())]);
+        for number in others {
+            let failed = self.project_into(projection, *number, news.to_vec(), limit.without_gaps()).await;
+            let (gaps, failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(_, error)| error.is_out_of_time());
+            failures.extend(failed_in(*number, failed));
+            let lacks = |news: &&News| gaps.iter().any(|(stream, _)| *stream == news.stream);
+            left.push((*number, news.iter().filter(lacks).cloned().collect()));
+        }
+        for (number, news) in left {
+            failures.extend(failed_in(number, self.project_into(projection, number, news, limit).await));
         }
         failures
     }
@@ -162,12 +221,13 @@ impl Projector {
         projection: &Projection,
         generation: u32,
         news: Vec<News>,
+        limit: TimeLimit,
     ) -> Vec<(StreamId, ProjectError)> {
         let folding = self.folding(projection, projection.generation(generation));
         match projection.kind {
             Kind::SingleStream { fold } => {
                 let work = news.into_iter().map(|news| async move {
-                    let done = self.project_row(folding, fold, &news).await;
+                    let done = self.project_row(folding, fold, &news, limit).await;
                     done.err().map(|error| (news.stream, error))
                 });
                 let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
@@ -176,11 +236,11 @@ impl Projector {
             Kind::MultiStream { fold, merge } => {
                 // The semaphore is never closed, so that there is always a turn.
                 let _turn = self.turns.acquire().await;
-                multi_stream::Folds { folding, fold, merge }.project(self, news).await
+                multi_stream::Folds { folding, fold, merge }.project(self, news, limit).await
             }
             Kind::CommitIndex => {
                 let work = news.into_iter().map(|news| async move {
-                    let done = self.enter(folding.generation, &news).await;
+                    let done = self.enter(folding.generation, &news, limit).await;
                     done.err().map(|error| (news.stream, error))
                 });
                 let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
@@ -225,18 +285,25 @@ impl Projector {
     }
 
     /// Enters the announced commits, and what is missing before them.
-    async fn enter(&self, generation: Generation, news: &News) -> Result<(), ProjectError> {
+    async fn enter(&self, generation: Generation, news: &News, limit: TimeLimit) -> Result<(), ProjectError> {
         // What is carried comes first: the end of the stream may be damaged.
-        self.audit_index.index(&self.store, generation.number, &news.stream, &news.commits).await?;
+        self.audit_index.index(&self.store, generation.number, &news.stream, &news.commits, limit).await?;
         if news.commits.last().is_some_and(|commit| commit.last_version() >= news.version) {
             return Ok(());
         }
-        let page = self.store.read(&news.stream, news.version, Direction::Backwards, 1).await?;
+        let page = match self.store.read(&news.stream, news.version, Direction::Backwards, 1).await {
+            Err(ReadError::Damaged(damaged)) if damaged.version > 1 => {
+                let before = damaged.version - 1;
+                self.audit_index.mend(&self.store, generation.number, &news.stream, before, limit).await?;
+                return Err(ReadError::Damaged(damaged).into());
+            }
+            page => page?,
+        };
         let found = page.commits.first().map_or(0, Commit::last_version);
         if found < news.version {
             return Err(ProjectError::Missing { announced: news.version, found });
         }
-        Ok(self.audit_index.index(&self.store, generation.number, &news.stream, &page.commits).await?)
+        Ok(self.audit_index.index(&self.store, generation.number, &news.stream, &page.commits, limit).await?)
     }
 
     /// Finds commits in the active generation of the audit index, a page at a time.
@@ -249,23 +316,32 @@ impl Projector {
         Box::pin(self.audit_index.search(generation.number, search)).await
     }
 
-    async fn project_row(&self, folding: Folding<'_>, fold: RowFold, news: &News) -> Result<(), ProjectError> {
+    async fn project_row(
+        &self,
+        folding: Folding<'_>,
+        fold: RowFold,
+        news: &News,
+        limit: TimeLimit,
+    ) -> Result<(), ProjectError> {
         let generation = folding.generation;
         let look = || self.read_models.get(generation.key(news.stream.as_str()), true);
         let mut trusting = news.begins_the_stream();
         let mut row = if trusting { None } else { look().await? };
-        let mut losses = 0;
+        let (mut losses, mut written) = (0, false);
         while losses < MAX_ATTEMPTS {
-            let fence = row.as_ref().map_or(0, |row| row.version);
-            if fence >= news.version {
-                return Ok(());
+            let at = reached(row.as_ref(), &news.stream)?;
+            if at.version >= news.version {
+                return self.confirm(news, at).await;
             }
-            let commits = self.missing(news, fence).await?;
+            if written && limit.is_over() {
+                return Err(ProjectError::OutOfTime { reached: at.version });
+            }
+            let commits = self.missing(news, at, limit).await?;
             let Folded { row: next, failed } = fold_row(folding, fold, &news.stream, row.as_ref(), &commits);
             if let Some(next) = next {
                 let write = FencedWrite { expected: row.map(|row| row.version), row: next };
                 match self.read_models.put(&write).await? {
-                    Written::Yes => row = Some(write.row),
+                    Written::Yes => (row, written) = (Some(write.row), true),
                     Written::Lost(theirs) => {
                         // What stands there now is folded anew; whether an event fails is decided again, too.
                         row = self.standing(generation, news, theirs, losses).await?;
@@ -301,33 +377,75 @@ impl Projector {
         }
     }
 
-    /// The commits right behind the fence, at least one: from the message where it has them, else from the store.
-    pub(crate) async fn missing(&self, news: &News, fence: u64) -> Result<Vec<Commit>, ProjectError> {
-        let announced = news.behind(fence);
+    /// The commits right behind the fence, at least one: from the message where it has them, else from the store. Each follows
+    /// the one before it in the stream's chain, the first one the fence.
+    pub(crate) async fn missing(
+        &self,
+        news: &News,
+        at: Position,
+        limit: TimeLimit,
+    ) -> Result<Vec<Commit>, ProjectError> {
+        let fence = at.version;
+        let mut announced = news.behind(fence);
+        announced.truncate(at.linked(&announced));
         if !announced.is_empty() {
             return Ok(announced);
         }
+        if !limit.mends_gaps() {
+            return Err(ProjectError::OutOfTime { reached: fence });
+        }
         tracing::debug!(stream = %news.stream, fence, announced = news.version, "mending a gap from the store");
-        let from = fence + 1;
-        let page = match self.store.read(&news.stream, from, Direction::Forwards, GAP_PAGE_EVENTS).await {
-            // What stands before the damage can be read all the same.
-            Err(ReadError::Damaged(damaged)) if damaged.version > from => {
-                let sound = u32::try_from(damaged.version - from).unwrap_or(GAP_PAGE_EVENTS);
-                self.store.read(&news.stream, from, Direction::Forwards, sound).await?
-            }
-            page => page?,
-        };
+        let mut page = sound_page(&self.store, &news.stream, fence + 1, GAP_PAGE_EVENTS).await?;
         if page.commits.is_empty() {
+            self.on_chain(&news.stream, at).await?;
             return Err(ProjectError::Missing { announced: news.version, found: fence });
+        }
+        page.commits.truncate(at.linked(&page.commits));
+        if page.commits.is_empty() {
+            return Err(ProjectError::Stray { version: fence, stray: Stray::OtherChain });
         }
         Ok(page.commits)
     }
+
+    /// What is announced is applied. Where the message brings another commit than the applied one, the store knows which of
+    /// the two is right: a message may be older than the table that was restored.
+    pub(crate) async fn confirm(&self, news: &News, at: Position) -> Result<(), ProjectError> {
+        if at.is_contradicted(&news.commits) { self.on_chain(&news.stream, at).await } else { Ok(()) }
+    }
+
+    async fn on_chain(&self, stream: &StreamId, at: Position) -> Result<(), ProjectError> {
+        let stray = self.stray(stream, at).await?;
+        stray.map_or(Ok(()), |stray| Err(ProjectError::Stray { version: at.version, stray }))
+    }
+
+    /// How the position differs from the stream, by one read of the store; nothing where it is part of it.
+    pub(crate) async fn stray(&self, stream: &StreamId, at: Position) -> Result<Option<Stray>, ReadError> {
+        if at.version == 0 {
+            return Ok(None);
+        }
+        let page = self.store.read(stream, at.version, Direction::Backwards, 1).await?;
+        let Some(commit) = page.commits.first() else { return Ok(Some(Stray::Ahead { end: 0 })) };
+        let end = commit.last_version();
+        if end < at.version {
+            return Ok(Some(Stray::Ahead { end }));
+        }
+        Ok(at.is_contradicted(&page.commits).then_some(Stray::OtherChain))
+    }
+}
+
+fn failed_in(generation: u32, failed: Vec<(StreamId, ProjectError)>) -> impl Iterator<Item = Failed> {
+    failed.into_iter().map(move |(stream, error)| Failed { stream, generation: Some(generation), error })
 }
 
 /// It could not be learned which generations there are.
 fn all_failed(news: Vec<News>, error: &TableError) -> Vec<Failed> {
     let failed = |news: News| Failed { stream: news.stream, generation: None, error: error.clone().into() };
     news.into_iter().map(failed).collect()
+}
+
+/// The place in its stream that a row has reached.
+pub(crate) fn reached(row: Option<&Row>, stream: &StreamId) -> Result<Position, TableError> {
+    Ok(row.map_or_else(|| Ok(Position::beginning(stream)), Row::position)?)
 }
 
 type RowFold = fn(Option<&Value>, &Fact<'_>) -> Result<RowData, FoldError>;
@@ -351,17 +469,17 @@ pub(crate) fn fold_row(
     let fence = row.map_or(0, |row| row.version);
     let mut content =
         row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content_in(folding.generation));
-    let (mut version, mut failed) = (fence, None);
-    for (event_version, fact) in facts(stream, commits).filter(|(version, _)| *version > fence) {
+    let (mut reached, mut failed) = (None, None);
+    for (position, fact) in facts(stream, commits).filter(|(position, _)| position.version > fence) {
         let data = Some(&content.data).filter(|data| !data.is_null());
         match folding.apply(&fact, |fact| fold(data, fact)) {
-            Ok(folded) => (content, version) = (folded.unwrap_or(content), event_version),
+            Ok(folded) => (content, reached) = (folded.unwrap_or(content), Some(position)),
             Err(source) => {
-                failed = Some(ProjectError::Fold { version: event_version, source });
+                failed = Some(ProjectError::Fold { version: position.version, source });
                 break;
             }
         }
     }
-    let moved = (version > fence).then(|| Row::of(folding.generation, stream.as_str(), version, content));
+    let moved = reached.map(|position| Row::at(folding.generation, stream.as_str(), position, content));
     Folded { row: moved, failed }
 }

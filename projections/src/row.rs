@@ -1,12 +1,15 @@
 //! A row of a read model as one item of the table.
 
+use crate::position::{Position, hash_text, read_hash};
 use aws_sdk_dynamodb::types::AttributeValue;
+use eventstore::Hash;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(crate) const ROW: &str = "row";
 pub(crate) const VERSION: &str = "version";
+pub(crate) const HASH: &str = "hash";
 pub(crate) const LIST: &str = "list";
 pub(crate) const RANK: &str = "rank";
 const DATA: &str = "data";
@@ -38,6 +41,8 @@ pub struct Row {
     pub key: String,
     /// The fence: the version of the stream that is applied. For a row made of many streams, how often it was written.
     pub version: u64,
+    /// The hash of the commit that holds that version; none in a row that follows no single stream.
+    pub hash: Option<Hash>,
     /// What it says, and where it is listed.
     pub content: RowData,
 }
@@ -79,7 +84,21 @@ impl Row {
         if let Some(listing) = &mut content.listing {
             listing.list = generation.key(&listing.list);
         }
-        Self { key: generation.key(name), version, content }
+        Self { key: generation.key(name), version, hash: None, content }
+    }
+
+    /// The same for a row that follows one stream: its fence is a place in the stream's chain.
+    pub(crate) fn at(generation: Generation, name: &str, position: Position, content: RowData) -> Self {
+        Self { hash: Some(position.hash), ..Self::of(generation, name, position.version, content) }
+    }
+
+    /// The place in its stream that a row has reached.
+    ///
+    /// # Errors
+    /// [`UnreadableRow`] where it has no hash: a program wrote it that kept none.
+    pub(crate) fn position(&self) -> Result<Position, UnreadableRow> {
+        let position = self.hash.map(|hash| Position { version: self.version, hash });
+        position.ok_or_else(|| UnreadableRow { key: self.key.clone(), source: None })
     }
 
     /// What [`Row::of`] made the row of.
@@ -114,6 +133,9 @@ impl Row {
             (VERSION.to_owned(), AttributeValue::N(self.version.to_string())),
             (DATA.to_owned(), text(&self.content.data.to_string())),
         ]);
+        if let Some(hash) = &self.hash {
+            item.insert(HASH.to_owned(), text(&hash_text(hash)));
+        }
         if let Some(Listing { list, rank }) = &self.content.listing {
             item.insert(LIST.to_owned(), text(list));
             item.insert(RANK.to_owned(), text(rank));
@@ -130,8 +152,15 @@ impl Row {
         };
         let data = serde_json::from_str(&json);
         let data = data.map_err(|error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) })?;
+        let hash = match item.get(HASH) {
+            None => None,
+            Some(_) => match text(HASH).as_deref().and_then(read_hash) {
+                None => return Err(UnreadableRow { key, source: None }),
+                hash => hash,
+            },
+        };
         let listing = text(LIST).zip(text(RANK)).map(|(list, rank)| Listing { list, rank });
-        Ok(Self { key, version, content: RowData { data, listing } })
+        Ok(Self { key, version, hash, content: RowData { data, listing } })
     }
 }
 
@@ -141,13 +170,16 @@ mod tests {
     use serde_json::json;
 
     fn row(listing: Option<Listing>) -> Row {
-        Row { key: "orders.1/order-1".into(), version: 3, content: RowData { data: json!({"a": [1, null]}), listing } }
+        let content = RowData { data: json!({"a": [1, null]}), listing };
+        Row { key: "orders.1/order-1".into(), version: 3, hash: Some(Hash::of(&[b"3"])), content }
     }
 
     #[test]
     fn an_item_brings_the_row_back() {
         for row in [row(None), row(Some(Listing { list: "customer/c".into(), rank: "2026#1".into() }))] {
             assert_eq!(Row::from_item(&row.to_item()).unwrap(), row);
+            let without = Row { hash: None, ..row };
+            assert_eq!(Row::from_item(&without.to_item()).unwrap(), without);
         }
     }
 
@@ -171,10 +203,28 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_adds_47_bytes_to_a_row() {
+        let size = |row: Row| {
+            let item = row.to_item();
+            item.iter().map(|(name, value)| name.len() + value.as_s().map_or(0, String::len)).sum::<usize>()
+        };
+        assert_eq!(size(row(None)) - size(Row { hash: None, ..row(None) }), 47);
+    }
+
+    #[test]
+    fn a_row_without_a_hash_has_no_position() {
+        assert_eq!(row(None).position().unwrap().version, 3);
+        assert_eq!(Row { hash: None, ..row(None) }.position().unwrap_err().key, "orders.1/order-1");
+    }
+
+    #[test]
     fn a_damaged_item_is_named() {
         let mut item = row(None).to_item();
         item.insert(DATA.into(), AttributeValue::S("{".into()));
         assert_eq!(Row::from_item(&item).unwrap_err().key, "orders.1/order-1");
+        let mut hashless = row(None).to_item();
+        hashless.insert(HASH.into(), AttributeValue::S("no hash".into()));
+        assert_eq!(Row::from_item(&hashless).unwrap_err().key, "orders.1/order-1");
         item.remove(VERSION);
         assert!(Row::from_item(&item).unwrap_err().source.is_none());
     }

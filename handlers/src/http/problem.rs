@@ -281,9 +281,11 @@ impl From<ProjectError> for Problem {
         match error {
             ProjectError::Read(error) => error.into(),
             ProjectError::Table(error) => error.into(),
-            ProjectError::Fold { .. } | ProjectError::Missing { .. } | ProjectError::Contention => {
+            ProjectError::OutOfTime { .. } => Self::unavailable(&error),
+            ProjectError::Fold { .. } | ProjectError::Missing { .. } | ProjectError::Stray { .. } => {
                 Self::internal(&error)
             }
+            ProjectError::Contention => Self::internal(&error),
         }
     }
 }

@@ -110,7 +110,11 @@ impl Projector {
             if !self.registry.writes(projection, generation).await? {
                 break;
             }
-            for (stream, error) in self.project_into(projection, generation, news.to_vec()).await {
+            for (stream, error) in self.project_into(projection, generation, news.to_vec(), self.mending()).await {
+                if error.is_out_of_time() {
+                    // It is still behind: the next pass finds it, and goes on from there.
+                    continue;
+                }
                 if !error.is_lasting() {
                     return Err(RebuildError::Project { stream, source: error });
                 }

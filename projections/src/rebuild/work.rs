@@ -106,7 +106,8 @@ impl Projector {
     async fn keep(&self, key: String, expected: Option<u64>, progress: &Progress) -> Result<bool, TableError> {
         let unwritable = |error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) };
         let data = serde_json::to_value(progress).map_err(unwritable)?;
-        let row = Row { key: key.clone(), version: progress.slice, content: RowData { data, listing: None } };
+        let row =
+            Row { key: key.clone(), version: progress.slice, hash: None, content: RowData { data, listing: None } };
         Ok(matches!(self.read_models.put(&FencedWrite { expected, row }).await?, Written::Yes))
     }
 
