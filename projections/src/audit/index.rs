@@ -11,6 +11,8 @@ use std::collections::{HashMap, HashSet};
 
 /// The most events of a page in which the end of the entries is looked for: its commits are asked for in one request.
 const LOOK_EVENTS: u32 = 100;
+/// How many commits a call enters at least, however little time it has: to find where to go on costs requests, too.
+const STEP_COMMITS: u32 = 100;
 /// The most events that are entered from one page.
 const MEND_EVENTS: u32 = 500;
 
@@ -122,18 +124,18 @@ impl AuditIndex {
         if indexed < version {
             tracing::debug!(%stream, generation, indexed, version, "mending a gap of the audit index from the store");
         }
-        let begun = indexed;
+        let mut entered = 0;
         while indexed < version {
             let page = sound_page(store, stream, indexed + 1, MEND_EVENTS).await?;
             if page.commits.is_empty() {
                 return Err(hole(stream, indexed + 1, version + 1));
             }
             for commit in page.commits.iter().filter(|commit| commit.last_version() <= version) {
-                if indexed > begun && limit.is_over() {
+                if entered >= STEP_COMMITS && limit.is_over() {
                     return Err(IndexError::OutOfTime { reached: indexed });
                 }
                 self.enter(generation, stream, commit).await?;
-                indexed = commit.last_version();
+                (indexed, entered) = (commit.last_version(), entered + 1);
             }
             indexed = page.commits.last().map_or(version, Commit::last_version);
         }
