@@ -3,6 +3,7 @@
 use crate::batch::{Item, STREAM_ID, is_put_by, item_bytes};
 use crate::commit::{MAX_VERSION, NewCommit, storable};
 use crate::fault::{Fault, classify};
+use crate::load::{Consistency, Direction, Query};
 use crate::meter;
 use crate::usage::Usage;
 use crate::{Batch, Commit, Damaged, EventStore, Head, Id, TooLarge};
@@ -52,7 +53,7 @@ pub enum AppendError {
     /// The stream has reached the largest version.
     #[error("a stream has at most {MAX_VERSION} events")]
     StreamFull,
-    /// The command id's own time lies too far ahead of the store's clock.
+    /// The command id's own time lies too far ahead of the store's clock, and nothing stands behind the head.
     #[error(transparent)]
     FromTheFuture(#[from] FromTheFuture),
     /// The item behind the head is none of the store's.
@@ -63,7 +64,7 @@ pub enum AppendError {
     Fault(#[from] Fault),
 }
 
-/// A command id claims to be made in the future: refused, because the search for handled commands relies on it.
+/// A command id claims to be made in the future: not recorded, because such ids make others costly to look up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("command id {command_id} is {ahead_ms} ms ahead of the clock, more than the {allowed_ms} ms allowed")]
 pub struct FromTheFuture {
@@ -98,16 +99,19 @@ impl EventStore {
     async fn append_batch(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
         // The clock is read once, for the ids as for `recorded_at`: no id is further ahead of its commit than is allowed.
         let now = self.now();
-        for commit in &commits {
-            self.check_time(&commit.envelope.command_id, now)?;
-        }
+        let in_time = commits.iter().try_for_each(|commit| self.check_time(&commit.envelope.command_id, now));
         let batch = chain(now, head, commits)?;
         let put_id = fastrand::u64(..);
+        if let Err(error) = in_time {
+            // The clock may have been set back since the very command was recorded: known first, refused second.
+            let there = self.item_behind(head).await?.ok_or(error)?;
+            return met(there, batch, put_id, Usage::default());
+        }
         let item = batch.to_item(put_id)?;
         let bytes = item_bytes(&item);
         match self.put(item).await {
             (Ok(_), usage) => Ok(appended(batch, false, usage, bytes)),
-            (Err(error), usage) => self.refused(batch, put_id, bytes, usage, error),
+            (Err(error), usage) => self.refused(batch, put_id, usage, error),
         }
     }
 
@@ -125,6 +129,16 @@ impl EventStore {
         }
         let (ahead_ms, allowed_ms) = (ahead.num_milliseconds(), allowed.num_milliseconds());
         Err(FromTheFuture { command_id: command_id.clone(), ahead_ms, allowed_ms })
+    }
+
+    /// What stands behind the head, strongly consistent.
+    async fn item_behind(&self, head: &Head) -> Result<Option<Item>, Fault> {
+        let behind = Query {
+            from: head.version + 1,
+            limit: Some(1),
+            ..Query::whole(&head.stream, Direction::Forwards, Consistency::Strong)
+        };
+        Ok(self.query(&behind, None).await?.items.into_iter().next())
     }
 
     async fn put(&self, item: Item) -> (Result<PutItemOutput, SdkError<PutItemError>>, Usage) {
@@ -145,18 +159,12 @@ impl EventStore {
         &self,
         ours: Batch,
         put_id: u64,
-        bytes: usize,
         usage: Usage,
         error: SdkError<PutItemError>,
     ) -> Result<Appended, AppendError> {
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                let there = refusal.item().cloned().unwrap_or_default();
-                let winner = Batch::from_item(&there)?;
-                if is_of_same_commands(&winner, &ours) {
-                    return Ok(appended(winner, !is_put_by(&there, put_id), usage, bytes));
-                }
-                Err(AppendError::Conflict { winner: Box::new(winner), usage })
+                met(refusal.item().cloned().unwrap_or_default(), ours, put_id, usage)
             }
             Some(PutItemError::TransactionConflictException(_)) => Err(AppendError::TransactionConflict),
             _ => Err(classify(error, &self.table).into()),
@@ -183,6 +191,15 @@ pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) ->
         return Err(Unchainable::StreamFull);
     }
     Ok(Batch { stream: head.stream.clone(), commits: chained })
+}
+
+/// What it means that an item stands behind the head already.
+fn met(there: Item, ours: Batch, put_id: u64, usage: Usage) -> Result<Appended, AppendError> {
+    let winner = Batch::from_item(&there)?;
+    if is_of_same_commands(&winner, &ours) {
+        return Ok(appended(winner, !is_put_by(&there, put_id), usage, item_bytes(&there)));
+    }
+    Err(AppendError::Conflict { winner: Box::new(winner), usage })
 }
 
 /// Whether another call for the same commands wrote the batch: at another time, so that hashes differ.

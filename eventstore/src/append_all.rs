@@ -3,7 +3,7 @@
 use crate::append::FromTheFuture;
 use crate::commit::MAX_VERSION;
 use crate::fault::{Fault, classify};
-use crate::load::{Direction, ReadError};
+use crate::load::ReadError;
 use crate::meter;
 use crate::transaction::{Refusal, Transaction, is_of};
 use crate::usage::Usage;
@@ -11,6 +11,7 @@ use crate::{Batch, Commit, Damaged, Envelope, EventStore, Head, Id, NewEvent, St
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsError, TransactWriteItemsOutput};
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
 use std::sync::Arc;
 
@@ -18,8 +19,6 @@ use std::sync::Arc;
 pub const MAX_STREAMS: usize = 100;
 /// The most bytes of one command's items together (DynamoDB's limit of a transaction).
 pub const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
-/// How many items a search for a recorded commit reads at once.
-const SEARCH_PAGE: u32 = 100;
 
 /// What one command has to say in one of its streams.
 #[derive(Debug, Clone)]
@@ -48,6 +47,8 @@ pub struct AppendedPart {
     pub commit: Commit,
     /// Where the stream ended behind it; [`Head::stream`] names it.
     pub head: Head,
+    /// The size of the item, where this call has written it.
+    pub(crate) bytes: usize,
 }
 
 /// Why nothing was appended, in any of the streams.
@@ -128,7 +129,7 @@ impl EventStore {
     /// command, in whichever stream, therefore answers with what was recorded in all of them ([`AppendedAll::repeated`]),
     /// and has only to read those that did not come back with the refusal. That holds as long as one of the heads is
     /// older than the recorded commits. A caller who has loaded **all** streams anew must look for the command's id in what it loaded, as for
-    /// [`EventStore::append`]; [`EventStore::execute_all`] does.
+    /// [`EventStore::append`]; [`CommandHandler::handle_all`](crate::CommandHandler::handle_all) does.
     ///
     /// None of this relies on DynamoDB's own memory of transactions, which lasts ten minutes. Each call has a
     /// token of its own there, made by the SDK and kept through the SDK's retries. A token derived from the command would
@@ -168,7 +169,22 @@ impl EventStore {
         unmoved: &[Head],
     ) -> Result<AppendedAll, AppendAllError> {
         let now = self.now();
-        self.check_time(&envelope.command_id, now)?;
+        if let Err(error) = self.check_time(&envelope.command_id, now) {
+            // The clock may have been set back since the very command was recorded: known first, refused second.
+            let heads: Vec<Head> = parts.into_iter().map(|part| part.head).chain(unmoved.iter().cloned()).collect();
+            let unmoved = self.send_parts(now, envelope, Vec::new(), &heads).await?;
+            return if unmoved.repeated { Ok(unmoved) } else { Err(error.into()) };
+        }
+        self.send_parts(now, envelope, parts, unmoved).await
+    }
+
+    async fn send_parts(
+        &self,
+        now: DateTime<Utc>,
+        envelope: &Envelope,
+        parts: Vec<Part>,
+        unmoved: &[Head],
+    ) -> Result<AppendedAll, AppendAllError> {
         let (transaction, items) = Transaction::new(now, envelope, parts, unmoved)?;
         let actions = Transaction::actions(&self.table, items, unmoved)?;
         let request = self.client.transact_write_items().set_transact_items(Some(actions));
@@ -214,36 +230,21 @@ impl EventStore {
     ) -> Result<AppendedAll, AppendAllError> {
         let known = |stream: &StreamId| found.iter().any(|part| part.head.stream == *stream);
         let missing = streams.iter().filter(|stream| !known(stream));
-        for (part, cost) in try_join_all(missing.map(|stream| self.find(stream, envelope))).await? {
-            found.extend(part);
-            usage += cost;
-        }
+        let find = |stream| async move {
+            let commit = self.find_recorded(stream, &envelope.command_id).await?;
+            Ok(commit.filter(|commit| is_of(commit, envelope)).map(|commit| AppendedPart::new(stream, commit)))
+        };
+        let (read, cost) = meter::measured(try_join_all(missing.map(find))).await;
+        found.extend(read.map_err(|error: ReadError| AppendAllError::from(error))?.into_iter().flatten());
+        usage += cost;
         found.sort_by_key(|part| streams.iter().position(|stream| *stream == part.head.stream));
         Ok(AppendedAll { parts: found, repeated: true, usage })
-    }
-
-    /// Looks for the command's commit, from the stream's end on.
-    async fn find(
-        &self,
-        stream: &StreamId,
-        envelope: &Envelope,
-    ) -> Result<(Option<AppendedPart>, Usage), AppendAllError> {
-        let (mut usage, mut next) = (Usage::default(), Some(MAX_VERSION));
-        while let Some(from) = next {
-            let page = self.read_page(stream, from, Direction::Backwards, SEARCH_PAGE).await?;
-            usage += page.usage;
-            if let Some(commit) = page.commits.into_iter().find(|commit| is_of(commit, envelope)) {
-                return Ok((Some(AppendedPart::new(stream, commit)), usage));
-            }
-            next = page.next;
-        }
-        Ok((None, usage))
     }
 }
 
 impl AppendedPart {
     pub(crate) fn new(stream: &StreamId, commit: Commit) -> Self {
-        Self { head: Head::after(stream, &commit), commit }
+        Self { head: Head::after(stream, &commit), commit, bytes: 0 }
     }
 }
 

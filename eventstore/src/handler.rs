@@ -1,6 +1,7 @@
 //! Handling the commands of one kind of stream, each once.
 
 use crate::codec::Model;
+use crate::dedup::IdLimits;
 use crate::known::{Known, Memory};
 use crate::line::{Answer, Job, Line};
 use crate::request::{ExecuteError, Handled, Request};
@@ -24,6 +25,9 @@ pub struct HandlerOptions {
     pub remembered_ids: usize,
     /// How many of them its snapshot bears.
     pub snapshot_ids: usize,
+    /// How many older ids fit into each of two filters, at most 1,638. It is for ids without a time, from fast clocks, and
+    /// those that the system derives; of others only the newest time is kept.
+    pub filtered_ids: usize,
     /// After so many batches a snapshot is due,
     pub snapshot_after_batches: usize,
     /// or after so many bytes of them; but a large snapshot only after twice its own bytes.
@@ -39,6 +43,7 @@ impl Default for HandlerOptions {
             commands_per_put: 64,
             remembered_ids: 256,
             snapshot_ids: 32,
+            filtered_ids: 1_638,
             snapshot_after_batches: 10,
             snapshot_after_bytes: 16 * 1024,
             check_one_in: 1_000,
@@ -47,6 +52,14 @@ impl Default for HandlerOptions {
 }
 
 impl HandlerOptions {
+    pub(crate) fn ids_in_memory(&self) -> IdLimits {
+        IdLimits { listed: self.remembered_ids, filtered: self.filtered_ids }
+    }
+
+    pub(crate) fn ids_in_snapshot(&self) -> IdLimits {
+        IdLimits { listed: self.snapshot_ids, filtered: self.filtered_ids }
+    }
+
     /// How many items the first page of a read may have: a snapshot that was written in time is met with what came since.
     pub(crate) fn first_page(&self) -> i32 {
         i32::try_from(self.snapshot_after_batches.saturating_add(2)).unwrap_or(i32::MAX)
@@ -59,11 +72,11 @@ impl HandlerOptions {
 /// queue up, are decided one after the other, and are written together by one put; each keeps its own id and its own answer.
 /// Clones share what they remember.
 pub struct CommandHandler<S, E, R> {
-    shared: Arc<Shared<S, E, R>>,
+    pub(crate) shared: Arc<Shared<S, E, R>>,
 }
 
-struct Shared<S, E, R> {
-    memory: Memory<S, E>,
+pub(crate) struct Shared<S, E, R> {
+    pub(crate) memory: Memory<S, E>,
     lines: Option<Mutex<Lines<S, E, R>>>,
 }
 
@@ -117,6 +130,23 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
             if answered.is_empty() {
                 round::lead(memory, &line, &mut known).await;
             }
+        }
+    }
+}
+
+impl<S: Clone, E, R> Shared<S, E, R> {
+    /// What is known of the stream, behind the commands that are being handled.
+    pub(crate) async fn cached(&self, stream: &StreamId) -> Option<Known<S>> {
+        self.line(stream).known.lock().await.clone()
+    }
+
+    /// Keeps what is known of the stream, unless more is known, or a command is being handled, which will find out.
+    pub(crate) fn cache(&self, known: Known<S>) {
+        let line = self.line(&known.head.stream);
+        if let Ok(mut cached) = line.known.try_lock()
+            && cached.as_ref().is_none_or(|cached| cached.head.version() < known.head.version())
+        {
+            *cached = Some(known);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::batch::{Damage, Item, is_batch, item_bytes, item_key};
 use crate::codec::{Model, Unreadable};
+use crate::dedup::CommandIds;
 use crate::load::{Consistency, Direction, Items, Query, ReadError, follow};
-use crate::recent::Recent;
 use crate::snapshot::{Body, SNAPSHOT_VERSION, Snapshot, same_json};
 use crate::{Batch, Damaged, EventStore, HandlerOptions, Head, StreamId};
 use serde_json::value::RawValue;
@@ -16,7 +16,8 @@ const LONGEST_SAMPLE: u64 = 20_000;
 pub(crate) struct Known<S> {
     pub(crate) head: Head,
     pub(crate) state: S,
-    pub(crate) recent: Recent,
+    /// What is known of its commands' ids.
+    pub(crate) ids: CommandIds,
     pub(crate) since: Since,
 }
 
@@ -78,7 +79,7 @@ impl<S: Clone, E> Memory<S, E> {
     /// What is known of a stream of which nothing was read.
     pub(crate) fn nothing(&self, stream: &StreamId) -> Known<S> {
         let (head, state) = (Head::empty(stream), (self.model.initial)());
-        Known { head, state, recent: Recent::default(), since: Since::default() }
+        Known { head, state, ids: CommandIds::default(), since: Since::default() }
     }
 
     /// Reads what stands behind the base, or behind the snapshot where that is newer.
@@ -109,14 +110,14 @@ impl<S: Clone, E> Memory<S, E> {
     pub(crate) fn absorb(&self, known: &mut Known<S>, batch: &Batch) -> Result<(), RecallError> {
         for commit in &batch.commits {
             known.head = known.head.then(commit).map_err(ReadError::from)?;
-            known.recent.push(commit);
+            known.ids.push(commit);
             for event in &commit.events {
                 let event = self.model.read(&known.head.stream, event)?;
                 known.state = self.evolve(std::mem::replace(&mut known.state, (self.model.initial)()), &[event]);
             }
         }
         known.since.batches += 1;
-        known.recent.keep(self.options.remembered_ids);
+        known.ids.keep(self.options.ids_in_memory());
         Ok(())
     }
 
@@ -132,12 +133,12 @@ impl<S: Clone, E> Memory<S, E> {
         if known.head.version == 0 || !known.since.due(&self.options) {
             return None;
         }
-        let mut recent = known.recent.clone();
-        recent.keep(self.options.snapshot_ids);
+        let mut ids = known.ids.clone();
+        ids.keep(self.options.ids_in_snapshot());
         let state = (codec.encode)(&known.state).ok().and_then(|json| RawValue::from_string(json).ok())?;
         let replace = known.since.replace;
         known.since = Since { snapshot_bytes: known.since.snapshot_bytes, ..Since::default() };
-        let body = Body { state, recent };
+        let body = Body { state, ids };
         Some((Snapshot { head: known.head.clone(), shape: shape.clone(), body, bytes: 0 }, replace))
     }
 
@@ -224,7 +225,7 @@ impl<S: Clone, E> Memory<S, E> {
         if one_in == 0 || head.version > LONGEST_SAMPLE || fastrand::u32(..one_in) > 0 {
             return None;
         }
-        let mut truth = match self.folded_to(head).await {
+        let (mut truth, admits_all) = match self.folded_to(head, &snapshot.body.ids).await {
             Ok(truth) => truth,
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = &error;
@@ -232,10 +233,9 @@ impl<S: Clone, E> Memory<S, E> {
                 return None;
             }
         };
-        truth.recent.keep(snapshot.body.recent.len());
         let said = self.model.snapshot.as_ref().and_then(|codec| (codec.encode)(&truth.state).ok())?;
         let same_state = same_json(&said, snapshot.body.state.get());
-        if truth.head == *head && same_state && truth.recent == snapshot.body.recent {
+        if truth.head == *head && same_state && admits_all {
             return None;
         }
         let (stream, version, shape) = (&head.stream, head.version, &snapshot.shape);
@@ -244,21 +244,22 @@ impl<S: Clone, E> Memory<S, E> {
         Some(truth)
     }
 
-    /// The stream as all its events up to the head make it.
-    async fn folded_to(&self, head: &Head) -> Result<Known<S>, RecallError> {
+    /// The stream as all its events up to the head make it, and whether the ids of a snapshot admit all its commands.
+    async fn folded_to(&self, head: &Head, ids: &CommandIds) -> Result<(Known<S>, bool), RecallError> {
         let batches = self.store.follow_tail(&Head::empty(&head.stream), Consistency::Strong).await?.batches;
-        let mut truth = self.nothing(&head.stream);
+        let (mut truth, mut admits_all) = (self.nothing(&head.stream), true);
         for batch in batches.iter().filter(|batch| batch.last_version() <= head.version) {
+            admits_all &= batch.commits.iter().all(|commit| ids.admit(&head.stream, commit));
             self.absorb(&mut truth, batch)?;
         }
-        Ok(truth)
+        Ok((truth, admits_all))
     }
 }
 
 impl<S> Known<S> {
     fn at(snapshot: Snapshot, state: S) -> Self {
         let since = Since { snapshot_bytes: snapshot.bytes, ..Since::default() };
-        Self { head: snapshot.head, state, recent: snapshot.body.recent, since }
+        Self { head: snapshot.head, state, ids: snapshot.body.ids, since }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reading streams: whole, in pages, and their heads.
 
-use crate::batch::{Damage, Item, STREAM_ID, VERSION};
+use crate::batch::{Damage, Item, STREAM_ID, VERSION, item_key};
 use crate::commit::MAX_VERSION;
 use crate::fault::{Fault, classify};
 use crate::meter;
@@ -146,7 +146,8 @@ impl EventStore {
     /// at least `limit` events (at least 1) or 1 MB was read. Commits are whole, so the first may begin before `from`.
     ///
     /// # Errors
-    /// [`ReadError`]; a gap between the commits of a page, or at the place where it begins, is damage.
+    /// [`ReadError`]; a gap between the commits of a page, at the place where it begins, or before the last page of a read
+    /// backwards is damage.
     pub async fn read(
         &self,
         stream: &StreamId,
@@ -182,8 +183,14 @@ impl EventStore {
         usage += cost;
         let batches = items.iter().map(Batch::from_item).collect::<Result<Vec<_>, _>>()?;
         adjacent(&batches, direction)?;
-        if direction == Direction::Forwards {
-            begins(&batches, from)?;
+        match direction {
+            Direction::Forwards => begins(&batches, from)?,
+            Direction::Backwards => {
+                usage += self.reaches(stream, &batches, from).await?;
+                if next.is_none() {
+                    has_beginning(&batches)?;
+                }
+            }
         }
         let commits = in_range(batches, from, direction);
         Ok(cut(commits, direction, limit, next.is_some(), usage))
@@ -200,6 +207,27 @@ impl EventStore {
         let batch = items.first().map(Batch::from_item).transpose()?;
         let start = batch.filter(|batch| batch.last_version() >= version).map_or(version, |batch| batch.version());
         Ok((start, usage))
+    }
+
+    /// A page that goes backwards begins with the batch that holds `from`, unless the stream ends before that: where a
+    /// later batch is there, one is missing. Costs a request only where the page begins below `from`.
+    async fn reaches(&self, stream: &StreamId, batches: &[Batch], from: u64) -> Result<Usage, ReadError> {
+        if batches.first().is_some_and(|first| first.last_version() >= from) {
+            return Ok(Usage::default());
+        }
+        let one = |direction| Query { limit: Some(1), ..Query::whole(stream, direction, Consistency::Strong) };
+        let behind = self.query(&Query { from: from + 1, ..one(Direction::Forwards) }, None).await?;
+        let mut usage = behind.usage;
+        if let Some(later) = behind.items.first() {
+            // The stream may have grown since the page was read: then `from` is there by now.
+            let covering = self.query(&Query { to: from, ..one(Direction::Backwards) }, None).await?;
+            usage += covering.usage;
+            let reached = covering.items.first().map(Batch::from_item).transpose()?.map_or(0, |it| it.last_version());
+            if reached < from {
+                return Err(hole(stream, reached + 1, item_key(later)?.version).into());
+            }
+        }
+        Ok(usage)
     }
 
     /// Everything behind the head, backwards from the end as one finds a snapshot, given oldest first.
@@ -306,8 +334,23 @@ fn adjacent(batches: &[Batch], direction: Direction) -> Result<(), Damaged> {
 
 /// A page that goes forwards begins with the batch that holds `from`: where only later ones are left, it is gone.
 fn begins(batches: &[Batch], from: u64) -> Result<(), Damaged> {
-    let Some(first) = batches.first().filter(|first| first.version() > from) else { return Ok(()) };
-    Err(Damaged { stream: first.stream.to_string(), version: from, damage: Damage::Hole { found: first.version() } })
+    match batches.first() {
+        Some(first) if first.version() > from => Err(hole(&first.stream, from, first.version())),
+        _ => Ok(()),
+    }
+}
+
+/// The last page of a read that goes backwards ends with the stream's first batch.
+fn has_beginning(batches: &[Batch]) -> Result<(), Damaged> {
+    match batches.last() {
+        Some(first) if first.version() > 1 => Err(hole(&first.stream, 1, first.version())),
+        _ => Ok(()),
+    }
+}
+
+/// Events from `version` on are missing; the next ones that are there begin at `found`.
+fn hole(stream: &StreamId, version: u64, found: u64) -> Damaged {
+    Damaged { stream: stream.to_string(), version, damage: Damage::Hole { found } }
 }
 
 /// The commits in reading order, without those of the first batch that lie before the place where the read begins.

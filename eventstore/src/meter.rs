@@ -49,7 +49,7 @@ impl Books {
 }
 
 /// Writes a cost down in the open books. Without any, nobody asked.
-fn count(cost: Usage) {
+pub(crate) fn count(cost: Usage) {
     let _ = OPEN.try_with(|books| books.add(cost));
 }
 

@@ -132,9 +132,9 @@ impl<S: Clone, E, R> Plan<S, E, R> {
         known.state = rest.iter().fold(self.ahead.unwrap_or(base), |state, events| memory.evolve(state, events));
         known.head = appended.head.clone();
         for commit in &appended.batch.commits {
-            known.recent.push(commit);
+            known.ids.push(commit);
         }
-        known.recent.keep(memory.options.remembered_ids);
+        known.ids.keep(memory.options.ids_in_memory());
         known.since.put(appended.bytes);
     }
 }

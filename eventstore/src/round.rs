@@ -2,14 +2,13 @@
 
 use crate::append::{AppendError, Appended};
 use crate::batch::{Item, item_key};
+use crate::dedup::{FindCommit, Lookup};
 use crate::known::{Known, Memory};
 use crate::line::{Answer, Job, Line, Taken};
 use crate::load::{Consistency, ReadError};
 use crate::meter::Books;
 use crate::plan::Plan;
-use crate::recent::Place;
 use crate::request::ExecuteError;
-use crate::search::Search;
 use crate::{Batch, Commit, Damaged, Id, NewCommit};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +18,6 @@ const LOSSES_BEFORE_READ: u32 = 2;
 /// The first pause after a lost race; it doubles up to the longest, and half of it is chance.
 const FIRST_PAUSE_MS: u64 = 2;
 const LONGEST_PAUSE_MS: u64 = 200;
-/// So long a put that is done waits for the snapshot beside it: the snapshot is a cache, and its loss costs little.
-const SNAPSHOT_GRACE: Duration = Duration::from_millis(100);
 
 /// Handles commands that wait, and leaves what is known of the stream for the next round; nothing, if it is interrupted.
 pub(crate) async fn lead<S: Clone, E, R>(memory: &Memory<S, E>, line: &Line<S, E, R>, kept: &mut Option<Known<S>>) {
@@ -150,35 +147,20 @@ impl<S: Clone, E> Round<'_, S, E> {
 
     async fn find<R>(&self, job: &Job<S, E, R>) -> Result<Option<Commit>, ReadError> {
         let command = &job.request.envelope.command_id;
-        let place = self.known.recent.place(command).behind(job.compared_to);
-        if let Some(commit) = at_hand(&self.older, place, command)? {
+        let stream = self.known.head.stream();
+        let lookup = self.known.ids.look_up(stream, command).behind(job.compared_to);
+        if let Some(commit) = at_hand(&self.older, &lookup, command)? {
             return Ok(Some(commit));
         }
-        let search = Search { stream: self.known.head.stream(), command, place, down_to: job.compared_to };
-        self.memory.store.search(search).await
+        self.memory.store.find_commit(FindCommit { stream, command, lookup, down_to: job.compared_to }).await
     }
 
     /// The put, and beside it that of a snapshot where one is due.
     async fn put(&mut self, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
         let store = &self.memory.store;
-        let due = self.memory.due_snapshot(&mut self.known);
-        let append = store.append(&self.known.head, commits);
-        let Some((snapshot, replace)) = due else { return append.await };
-        let snapshot = store.put_snapshot(&snapshot, replace);
-        tokio::pin!(append, snapshot);
-        let mut written = None;
-        let appended = tokio::select! {
-            biased;
-            appended = &mut append => appended,
-            answer = &mut snapshot => {
-                written = Some(answer);
-                append.as_mut().await
-            }
-        };
-        if written.is_none() {
-            written = tokio::time::timeout(SNAPSHOT_GRACE, snapshot).await.ok();
-        }
-        if let Some(Ok(bytes)) = written {
+        let due = Vec::from_iter(self.memory.due_snapshot(&mut self.known));
+        let (appended, written) = store.beside_snapshots(&due, store.append(&self.known.head, commits)).await;
+        if let Some(bytes) = written.into_iter().flatten().next() {
             self.known.since.wrote_snapshot(bytes);
         }
         appended
@@ -228,8 +210,8 @@ fn meet<S, E, R>(taken: &mut Taken<'_, S, E, R>, batch: &Batch) {
 }
 
 /// The commit of a listed command, if its batch is at hand.
-fn at_hand(older: &[Item], place: Place, command: &Id) -> Result<Option<Commit>, Damaged> {
-    let Place::At(version) = place else { return Ok(None) };
+fn at_hand(older: &[Item], lookup: &Lookup, command: &Id) -> Result<Option<Commit>, Damaged> {
+    let &Lookup::At(version) = lookup else { return Ok(None) };
     for item in older {
         if item_key(item)?.version <= version {
             let ours = |commit: &Commit| commit.envelope.command_id == *command;

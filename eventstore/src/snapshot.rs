@@ -8,20 +8,25 @@ use crate::batch::{
     FORMAT_NAME, Item, MAX_BATCH_BYTES, MAX_ITEM_BYTES, STREAM_ID, VERSION, fold_up, item_bytes, number, unfold,
 };
 use crate::commit::{MAX_VERSION, storable};
+use crate::dedup::CommandIds;
 use crate::fault::{Fault, classify};
 use crate::meter;
-use crate::recent::Recent;
 use crate::{EventStore, Hash, Head, StreamId, time_text};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use chrono::{DateTime, Utc};
+use futures::future::join_all;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::time::Duration;
 
+/// So long a put that is done waits for the snapshot beside it: the snapshot is a cache, and its loss costs little.
+const SNAPSHOT_GRACE: Duration = Duration::from_millis(100);
 /// The sort key of every snapshot.
 pub(crate) const SNAPSHOT_VERSION: u64 = MAX_VERSION + 1;
-const FORMAT: u64 = 1;
+/// Format 1 had filters that grew with the stream, and another meaning of an id's time.
+const FORMAT: u64 = 2;
 
 const AS_OF: &str = "as_of";
 const HASH: &str = "hash";
@@ -86,7 +91,7 @@ pub(crate) struct Snapshot {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Body {
     pub(crate) state: Box<RawValue>,
-    pub(crate) recent: Recent,
+    pub(crate) ids: CommandIds,
 }
 
 impl Snapshot {
@@ -105,7 +110,7 @@ impl Snapshot {
             return None;
         }
         let body: Body = serde_json::from_str(&unfold(item, SNAPSHOT, SNAPSHOT_ZSTD).ok()?).ok()?;
-        let usable = body.recent.fits(as_of);
+        let usable = body.ids.fits(as_of);
         usable.then(|| Some(Self { head, shape: text(SHAPE)?.clone(), body, bytes: item_bytes(item) }))?
     }
 
@@ -141,6 +146,29 @@ impl EventStore {
             }
         }
         written
+    }
+
+    /// Does the work, writes the snapshots beside it, and tells their sizes in bytes where they were written in time.
+    pub(crate) async fn beside_snapshots<T>(
+        &self,
+        snapshots: &[(Snapshot, bool)],
+        work: impl Future<Output = T>,
+    ) -> (T, Vec<Option<usize>>) {
+        let puts = join_all(snapshots.iter().map(|(snapshot, replace)| self.put_snapshot(snapshot, *replace)));
+        tokio::pin!(work, puts);
+        let mut written = None;
+        let done = tokio::select! {
+            biased;
+            done = &mut work => done,
+            answers = &mut puts => {
+                written = Some(answers);
+                work.as_mut().await
+            }
+        };
+        if written.is_none() {
+            written = tokio::time::timeout(SNAPSHOT_GRACE, puts).await.ok();
+        }
+        (done, written.unwrap_or_default().into_iter().map(Result::ok).collect())
     }
 
     async fn send_snapshot(&self, snapshot: &Snapshot, replace: bool) -> Result<usize, Unwritten> {

@@ -1,6 +1,7 @@
 //! The store: a table, a client and a clock.
 
 use crate::batch::{STREAM_ID, VERSION};
+use crate::dedup::CommandIndex;
 use crate::fault::{Fault, classify};
 use crate::meter;
 use aws_sdk_dynamodb::Client;
@@ -25,6 +26,8 @@ pub struct Options {
     pub max_skew: TimeDelta,
     /// The clock for `recorded_at`.
     pub clock: Clock,
+    /// Where to ask for commands that are too old for what a snapshot knows. Without, their streams are read back.
+    pub command_index: Option<CommandIndex>,
 }
 
 impl Default for Options {
@@ -33,6 +36,7 @@ impl Default for Options {
             max_attempts: 12,
             max_skew: TimeDelta::minutes(5),
             clock: Arc::new(|| DateTime::<Utc>::from(SystemTime::now())),
+            command_index: None,
         }
     }
 }

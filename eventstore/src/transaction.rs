@@ -25,8 +25,8 @@ pub(crate) struct Transaction {
     put_id: u64,
     batches: Vec<Batch>,
     unmoved: Vec<StreamId>,
-    /// What each action's item takes, in their order: puts, then checks.
-    kilobytes: Vec<u32>,
+    /// The sizes of the actions' items, in their order: puts, then checks.
+    item_bytes: Vec<usize>,
 }
 
 /// What a canceled transaction has met.
@@ -63,14 +63,15 @@ impl Transaction {
         let chained = parts.into_iter().map(|part| chain_part(now, &envelope, part));
         let batches = chained.collect::<Result<Vec<Batch>, _>>()?;
         let items = batches.iter().map(|batch| to_item(batch, put_id)).collect::<Result<Vec<_>, _>>()?;
-        let bytes = items.iter().map(item_bytes).sum();
+        let sizes = items.iter().map(item_bytes);
+        let bytes = sizes.clone().sum();
         if bytes > MAX_TRANSACTION_BYTES {
             return Err(AppendAllError::TotalTooLarge { bytes });
         }
         // A check of nothing is charged as the smallest item.
-        let kilobytes = items.iter().map(kilobytes).chain(unmoved.iter().map(|_| 1)).collect();
+        let item_bytes = sizes.chain(unmoved.iter().map(|_| 1)).collect();
         let unmoved = unmoved.iter().map(|head| head.stream.clone()).collect();
-        Ok((Self { envelope, put_id, batches, unmoved, kilobytes }, items))
+        Ok((Self { envelope, put_id, batches, unmoved, item_bytes }, items))
     }
 
     /// The streams in the order of the actions.
@@ -80,14 +81,18 @@ impl Transaction {
 
     /// What the puts have written.
     pub(crate) fn written(self) -> Vec<AppendedPart> {
-        let one = |mut batch: Batch| batch.commits.pop().map(|commit| AppendedPart::new(&batch.stream, commit));
-        self.batches.into_iter().filter_map(one).collect()
+        let one = |(mut batch, bytes): (Batch, usize)| {
+            let commit = batch.commits.pop()?;
+            Some(AppendedPart { bytes, ..AppendedPart::new(&batch.stream, commit) })
+        };
+        self.batches.into_iter().zip(self.item_bytes).filter_map(one).collect()
     }
 
     /// What a refusal costs at most: as if everything had been prepared and committed.
     pub(crate) fn cost_of_refusal(&self, reasons: &[CancellationReason]) -> Usage {
         let there = reasons.iter().map(|reason| reason.item().map_or(0, kilobytes)).chain(std::iter::repeat(0));
-        let larger = self.kilobytes.iter().zip(there).map(|(ours, there)| there.max(*ours));
+        let ours = self.item_bytes.iter().map(|bytes| u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX));
+        let larger = ours.zip(there).map(|(ours, there)| there.max(ours));
         Usage::refused_write(larger.sum::<u32>() * UNITS_A_KILOBYTE)
     }
 

@@ -104,6 +104,6 @@ fn concerns(error: &ProjectError, news: &WakeUp) -> bool {
         ProjectError::Missing { found, .. } => news.version > *found,
         ProjectError::OutOfTime { reached } => news.version > *reached,
         ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Stray { .. } => true,
-        ProjectError::Contention => true,
+        ProjectError::OtherShape(_) | ProjectError::Contention => true,
     }
 }

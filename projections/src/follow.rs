@@ -59,7 +59,11 @@ impl<E: std::error::Error + 'static> FollowError<E> {
             Self::Delivery(ProjectError::Missing { found, .. }) => announced > *found,
             Self::Delivery(ProjectError::OutOfTime { reached }) => announced > *reached,
             Self::Delivery(
-                ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Stray { .. } | ProjectError::Contention,
+                ProjectError::Read(_)
+                | ProjectError::Table(_)
+                | ProjectError::Stray { .. }
+                | ProjectError::OtherShape(_)
+                | ProjectError::Contention,
             ) => true,
         }
     }

@@ -27,6 +27,7 @@ mod projector;
 mod read_models;
 pub mod rebuild;
 mod row;
+mod short_hash;
 pub mod stock;
 mod table;
 
@@ -34,7 +35,7 @@ pub use consumer::{Consumer, Follows};
 pub use follow::{FollowError, Stopped};
 pub use freshness::FreshError;
 pub use gap::TimeLimit;
-pub use generations::{GenerationState, Generations, OtherGeneration};
+pub use generations::{GenerationState, Generations, OtherGeneration, OtherShape};
 pub use kept::Kept;
 pub use lag::Pulse;
 pub use news::WakeUp;
@@ -44,4 +45,5 @@ pub use projection::{ALL, Change, Effect, Fact, FoldError, Kind, Projection, Unk
 pub use projector::{Failed, ProjectError, Projector};
 pub use read_models::{ListCursor, ListPage, ReadModels};
 pub use row::{Listing, Row, RowData, UnreadableRow};
+pub use short_hash::{InvalidShortHash, ShortHash};
 pub use table::TableError;

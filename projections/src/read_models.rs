@@ -1,6 +1,7 @@
 //! The table that holds every read model.
 
-use crate::row::{Generation, Item, LIST, RANK, ROW, Row, VERSION};
+use crate::position::{Position, read_hash};
+use crate::row::{Generation, HASH, Item, LIST, RANK, ROW, Row, VERSION};
 use crate::table::{Table, TableError};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
@@ -90,15 +91,11 @@ impl ReadModels {
         rows.collect()
     }
 
-    /// The versions of rows by their whole keys, whatever else the rows say. Strongly consistent; a missing row is not in
-    /// the answer.
-    pub(crate) async fn versions(&self, keys: &[String]) -> Result<HashMap<String, u64>, TableError> {
-        let items = self.table.items(&items_of(keys), &[ROW, VERSION]).await?;
-        let version = |item: &Item| {
-            let number = item.get(VERSION)?.as_n().ok()?.parse().ok()?;
-            Some((item.get(ROW)?.as_s().ok()?.clone(), number))
-        };
-        Ok(items.iter().filter_map(version).collect())
+    /// The positions of rows by their whole keys, whatever else the rows say. Strongly consistent; a row that is missing, or has
+    /// no position that can be read, is not in the answer.
+    pub(crate) async fn positions(&self, keys: &[String]) -> Result<HashMap<String, Position>, TableError> {
+        let items = self.table.items(&items_of(keys), &[ROW, VERSION, HASH]).await?;
+        Ok(items.iter().filter_map(|item| Some((text_of(item, ROW)?, position_of(item)?))).collect())
     }
 
     /// Reads a list from the highest rank down. Eventually consistent, as the index is.
@@ -132,11 +129,10 @@ impl ReadModels {
             .send()
             .await
             .map_err(|error| self.table.failed(error))?;
-        let text = |item: &Item, name| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         let next = answer.last_evaluated_key.as_ref();
         let next = next.and_then(|key| {
-            let row = generation.name(&text(key, ROW)?)?.to_owned();
-            Some(ListCursor { row, rank: text(key, RANK)? })
+            let row = generation.name(&text_of(key, ROW)?)?.to_owned();
+            Some(ListCursor { row, rank: text_of(key, RANK)? })
         });
         let rows = answer.items().iter().map(Row::from_item).collect::<Result<_, _>>()?;
         Ok(ListPage { rows, next })
@@ -191,15 +187,40 @@ impl ReadModels {
         segment: Segment,
         behind: Option<&str>,
     ) -> Result<(Vec<String>, Option<String>), TableError> {
+        let (items, next) = self.scan(segment, behind, &[ROW]).await?;
+        Ok((items.iter().filter_map(|item| text_of(item, ROW)).collect(), next))
+    }
+
+    /// The whole keys and positions of a page of the table's segment, and where it goes on. Rows without a position are left out.
+    pub(crate) async fn scan_positions(
+        &self,
+        segment: Segment,
+        behind: Option<&str>,
+    ) -> Result<(Vec<(String, Position)>, Option<String>), TableError> {
+        let (items, next) = self.scan(segment, behind, &[ROW, VERSION, HASH]).await?;
+        let rows = items.iter().filter_map(|item| Some((text_of(item, ROW)?, position_of(item)?))).collect();
+        Ok((rows, next))
+    }
+
+    /// A page of the table's segment, strongly consistent: those attributes of each row, and where it goes on.
+    async fn scan(
+        &self,
+        segment: Segment,
+        behind: Option<&str>,
+        attributes: &[&str],
+    ) -> Result<(Vec<Item>, Option<String>), TableError> {
         let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
         let start = behind.map(|key| Item::from([(ROW.to_owned(), AttributeValue::S(key.to_owned()))]));
-        let request = self.table.client.scan().table_name(&self.table.name).segment(count(segment.index));
-        let request = request.total_segments(count(segment.total)).set_exclusive_start_key(start);
-        let request = request.projection_expression("#row").expression_attribute_names("#row", ROW);
+        let names: Vec<String> = attributes.iter().map(|name| format!("#{name}")).collect();
+        let mut request = self.table.client.scan().table_name(&self.table.name).segment(count(segment.index));
+        request = request.total_segments(count(segment.total)).set_exclusive_start_key(start);
+        request = request.projection_expression(names.join(", "));
+        for (placeholder, name) in names.into_iter().zip(attributes) {
+            request = request.expression_attribute_names(placeholder, *name);
+        }
         let answer = request.consistent_read(true).send().await.map_err(|error| self.table.failed(error))?;
-        let text = |item: &Item| item.get(ROW).and_then(|value| value.as_s().ok()).cloned();
-        let next = answer.last_evaluated_key.as_ref().and_then(text);
-        Ok((answer.items().iter().filter_map(text).collect(), next))
+        let next = answer.last_evaluated_key.as_ref().and_then(|key| text_of(key, ROW));
+        Ok((answer.items.unwrap_or_default(), next))
     }
 
     /// Writes a row, whatever stands there.
@@ -250,4 +271,13 @@ impl ReadModels {
 
 fn items_of(keys: &[String]) -> Vec<Item> {
     keys.iter().map(|key| Item::from([(ROW.to_owned(), AttributeValue::S(key.clone()))])).collect()
+}
+
+fn text_of(item: &Item, name: &str) -> Option<String> {
+    item.get(name).and_then(|value| value.as_s().ok()).cloned()
+}
+
+fn position_of(item: &Item) -> Option<Position> {
+    let version = item.get(VERSION)?.as_n().ok()?.parse().ok()?;
+    Some(Position { version, hash: read_hash(&text_of(item, HASH)?)? })
 }

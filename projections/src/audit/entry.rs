@@ -1,6 +1,7 @@
 //! A commit's entry as one item of the table.
 
 use super::place::{rank, read_rank};
+use crate::ShortHash;
 use crate::row::{Item, UnreadableRow};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -14,6 +15,7 @@ const LAST_VERSION: &str = "last_version";
 const ACTOR: &str = "actor";
 const TYPES: &str = "types";
 const CAUSATION: &str = "causation";
+pub(super) const HASH: &str = "hash";
 
 /// How many partitions a day is spread over.
 const SHARDS: u8 = 16;
@@ -41,11 +43,13 @@ pub struct Found {
     pub actor: Id,
     /// The types of its events, each once, in the order in which they first occur.
     pub event_types: Vec<String>,
+    /// Its place in the chain of its stream.
+    pub hash: ShortHash,
 }
 
 impl Found {
     /// What the index keeps of a commit.
-    pub(super) fn of(stream: &StreamId, commit: &Commit) -> Self {
+    pub fn of(stream: &StreamId, commit: &Commit) -> Self {
         let mut event_types: Vec<String> = Vec::new();
         for event_type in commit.events.iter().map(|event| &event.body.event_type) {
             if !event_types.contains(event_type) {
@@ -63,6 +67,7 @@ impl Found {
             causation_id: envelope.causation_id.clone(),
             actor: envelope.actor.clone(),
             event_types,
+            hash: ShortHash::from(&commit.hash),
         }
     }
 
@@ -81,6 +86,7 @@ impl Found {
             (LAST_VERSION.to_owned(), AttributeValue::N(self.last_version.to_string())),
             (ACTOR.to_owned(), text(self.actor.as_str())),
             (TYPES.to_owned(), AttributeValue::L(types)),
+            (HASH.to_owned(), text(&self.hash.to_string())),
         ]);
         if let Some(causation) = &self.causation_id {
             item.insert(CAUSATION.to_owned(), text(causation.as_str()));
@@ -111,13 +117,20 @@ impl Found {
             causation_id,
             actor: id(text_of(item, ACTOR)?)?,
             event_types: types.collect::<Option<_>>()?,
+            hash: text_of(item, HASH)?.parse().ok()?,
         })
     }
 }
 
-/// The key of a commit's entry.
-pub(super) fn key_of(generation: u32, stream: &StreamId, commit: &Commit) -> Item {
-    key(generation, &commit.envelope.command_id, rank(commit.recorded_at, stream, commit.version))
+/// The key of the entry of a commit that was recorded then, at that version of the stream.
+pub(super) fn key_at(
+    generation: u32,
+    stream: &StreamId,
+    version: u64,
+    recorded_at: DateTime<Utc>,
+    command_id: &Id,
+) -> Item {
+    key(generation, command_id, rank(recorded_at, stream, version))
 }
 
 fn key(generation: u32, command_id: &Id, rank: String) -> Item {
@@ -186,6 +199,12 @@ pub(super) fn text_of<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
+/// The stream of an entry, and the version at which its commit begins.
+pub(super) fn place_of(item: &Item) -> Result<(StreamId, u64), UnreadableRow> {
+    let place = text_of(item, RANK).and_then(read_rank);
+    place.map(|(_, stream, version)| (stream, version)).ok_or_else(|| unreadable(item))
+}
+
 fn unreadable(item: &Item) -> UnreadableRow {
     let part = |name| text_of(item, name).unwrap_or_default();
     UnreadableRow { key: format!("{} {}", part(COMMAND), part(RANK)), source: None }
@@ -211,6 +230,7 @@ mod tests {
             causation_id: Some(id("cause")),
             actor: id("actor"),
             event_types: vec!["B".into(), "A".into()],
+            hash: ShortHash::from(&Hash::of(&[])),
         }
     }
 
@@ -233,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_damaged_entry_is_named() {
-        for name in [CORRELATION, LAST_VERSION, ACTOR, TYPES, CAUSATION] {
+        for name in [CORRELATION, LAST_VERSION, ACTOR, TYPES, CAUSATION, HASH] {
             let mut item = found().to_item(1);
             item.insert(name.to_owned(), AttributeValue::Bool(true));
             let key = "1/days/1 2026-11-22T10:00:00.123Z#note-a#1#0000000000000007";
@@ -246,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn with_the_longest_ids_250_bytes_of_types_are_within_one_write_unit() {
+    fn the_longest_ids_and_240_bytes_of_types_fit_one_write_unit() {
         let long = id("x".repeat(128));
         let mut longest = Found {
             stream: StreamId::new(format!("n-{}", "x".repeat(98))).unwrap(),
@@ -256,11 +276,11 @@ mod tests {
             correlation_id: long.clone(),
             causation_id: Some(long.clone()),
             actor: long,
-            event_types: vec!["x".repeat(24); 10],
+            event_types: vec!["x".repeat(23); 10],
             ..found()
         };
         assert!(bytes(&longest.to_item(99_999)) <= 1024, "{}", bytes(&longest.to_item(99_999)));
-        longest.event_types.push("x".repeat(24));
+        longest.event_types.push("x".repeat(23));
         assert!(bytes(&longest.to_item(99_999)) > 1024, "the limit is further away than the documentation says");
     }
 

@@ -1,13 +1,14 @@
 //! Entering commits, each behind the one before it in its stream.
 
-use super::entry::{COMMAND, Found, RANK, day_item, key_of, text_of};
+use super::entry::{COMMAND, Found, HASH, RANK, day_item, text_of};
+use super::lookup::Mark;
 use super::memory::Memory;
 use crate::gap::{TimeLimit, sound_page};
 use crate::row::Item;
 use crate::table::{Table, TableError};
 use aws_sdk_dynamodb::Client;
 use eventstore::{Commit, Damage, Damaged, Direction, EventStore, ReadError, StreamId};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// The most events of a page in which the end of the entries is looked for: its commits are asked for in one request.
 const LOOK_EVENTS: u32 = 100;
@@ -21,6 +22,17 @@ const MEND_EVENTS: u32 = 500;
 pub struct AuditIndex {
     pub(super) table: Table,
     memory: Memory,
+}
+
+/// What stands in the place of a commit's entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entry {
+    /// Nothing.
+    Absent,
+    /// The entry of a commit with another hash, or one of an older form, which has none.
+    Other,
+    /// The entry of that very commit.
+    Same,
 }
 
 /// Why commits could not be entered. Those before the one that failed are; the call can be repeated.
@@ -60,7 +72,8 @@ impl AuditIndex {
     /// otherwise; a longer gap is mended page by page. One more for the first commit of a day.
     ///
     /// # Errors
-    /// [`IndexError`]; a stream that lacks commits before those given is damaged.
+    /// [`IndexError`]; a stream that lacks commits before those given is damaged, and so is one whose commit was entered
+    /// with another hash.
     pub async fn index(
         &self,
         store: &EventStore,
@@ -87,13 +100,18 @@ impl AuditIndex {
         Ok(())
     }
 
-    /// For each stream's commit, whether its entry is there: then the stream is indexed whole up to it. Strongly consistent.
+    /// For each stream's commit, what stands in the place of its entry. Where it is the commit's own, the stream is indexed
+    /// whole up to it. Strongly consistent.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn entered(&self, generation: u32, commits: &[(StreamId, Commit)]) -> Result<Vec<bool>, TableError> {
-        let keys: Vec<Item> = commits.iter().map(|(stream, commit)| key_of(generation, stream, commit)).collect();
-        self.stand(&keys).await
+    pub async fn entered(&self, generation: u32, commits: &[(StreamId, Commit)]) -> Result<Vec<Entry>, TableError> {
+        let marks: Vec<Mark> = commits.iter().map(|(stream, commit)| Mark::of(stream, commit)).collect();
+        let entries = self.entries(generation, &marks).await?;
+        // What this process has entered once may be gone: a table that was restored. It has to be looked at again.
+        let gone = marks.iter().zip(&entries).filter(|(_, entry)| **entry != Entry::Same);
+        gone.for_each(|(mark, _)| self.memory.forget(generation, &mark.stream));
+        Ok(entries)
     }
 
     /// Enters what is missing of the stream up to the version, which ends a commit. What stands before a damaged item is
@@ -197,8 +215,9 @@ impl AuditIndex {
         if found < from {
             return Err(hole(stream, found + 1, from + 1));
         }
-        let keys: Vec<Item> = commits.iter().map(|commit| key_of(generation, stream, commit)).collect();
-        let standing = self.stand(&keys).await?;
+        let marks: Vec<Mark> = commits.iter().map(|commit| Mark::of(stream, commit)).collect();
+        let entries = self.entries(generation, &marks).await?;
+        let standing: Vec<bool> = entries.into_iter().map(|entry| entry == Entry::Same).collect();
         let newest = commits.iter().zip(&standing).find_map(|(commit, stands)| stands.then_some(commit));
         Ok(Looked {
             first: standing.first().copied(),
@@ -208,25 +227,38 @@ impl AuditIndex {
     }
 
     /// Writes the commit's entry. The day comes first, so that no entry is ever in a day that a search does not know.
-    async fn enter(&self, generation: u32, stream: &StreamId, commit: &Commit) -> Result<(), TableError> {
+    /// An entry that bears another hash stays: it is the only record of what was written first.
+    async fn enter(&self, generation: u32, stream: &StreamId, commit: &Commit) -> Result<(), IndexError> {
         let day = commit.recorded_at.date_naive();
         if !self.memory.has_day(generation, day) {
             self.table.put(day_item(generation, day)).await?;
             self.memory.note_day(generation, day);
         }
-        self.table.put(Found::of(stream, commit).to_item(generation)).await?;
+        let found = Found::of(stream, commit);
+        if !self.table.put_entry(found.to_item(generation), &found.hash).await? {
+            let (stream, version) = (stream.to_string(), commit.version);
+            return Err(IndexError::Read(Damaged { stream, version, damage: Damage::Chain }.into()));
+        }
         self.memory.note_indexed(generation, stream, commit.last_version());
         Ok(())
     }
 
-    /// For each key, whether an item stands there.
-    async fn stand(&self, keys: &[Item]) -> Result<Vec<bool>, TableError> {
+    /// For each mark, what stands in the place of its entry. Strongly consistent.
+    pub(super) async fn entries(&self, generation: u32, marks: &[Mark]) -> Result<Vec<Entry>, TableError> {
         let place = |item: &Item| Some((text_of(item, COMMAND)?.to_owned(), text_of(item, RANK)?.to_owned()));
+        let keys: Vec<Item> = marks.iter().map(|mark| mark.key(generation)).collect();
         // DynamoDB refuses a request that names a key twice.
         let distinct: HashMap<_, &Item> = keys.iter().map(|key| (place(key), key)).collect();
         let distinct: Vec<Item> = distinct.into_values().cloned().collect();
-        let standing: HashSet<_> = self.table.existing(&distinct).await?.iter().map(place).collect();
-        Ok(keys.iter().map(|key| standing.contains(&place(key))).collect())
+        let standing = self.table.hashes(&distinct).await?;
+        let standing: HashMap<_, Option<&str>> =
+            standing.iter().map(|item| (place(item), text_of(item, HASH))).collect();
+        let entry = |(key, mark): (&Item, &Mark)| match standing.get(&place(key)) {
+            None => Entry::Absent,
+            Some(Some(hash)) if *hash == mark.hash.to_string() => Entry::Same,
+            Some(_) => Entry::Other,
+        };
+        Ok(keys.iter().zip(marks).map(entry).collect())
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a process remembers of the index: facts that stay true for as long as the generation exists.
+//! What a process remembers of the index: facts that stay true for as long as the generation exists, unless somebody restores
+//! a table.
 
 use chrono::NaiveDate;
 use eventstore::StreamId;
@@ -37,6 +38,11 @@ impl Memory {
         let mut facts = self.facts();
         let known = facts.indexed.get_or_insert_mut((generation, stream.clone()), || version);
         *known = version.max(*known);
+    }
+
+    /// The stream may be indexed or not.
+    pub(super) fn forget(&self, generation: u32, stream: &StreamId) {
+        self.facts().indexed.pop(&(generation, stream.clone()));
     }
 
     /// Whether the directory is known to have the day.

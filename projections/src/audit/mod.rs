@@ -11,7 +11,7 @@
 //! | the table | `days/{generation}` | day | which days there are |
 //!
 //! **Cost.** A commit costs three write units: item and two index entries of at most 1 KB each. With every id of 128
-//! characters, a stream's name of 100 and a causation id, 250 bytes are left for the names of the event types; a commit
+//! characters, a stream's name of 100 and a causation id, 240 bytes are left for the names of the event types; a commit
 //! with more costs three units for each further KB. A day's entry is put once by each process.
 //!
 //! **No hot partition.** A day is spread over 16 shards by actor and stream: one actor's commits lie in 4 of them, so that
@@ -19,9 +19,14 @@
 //!
 //! **The fence** is the chain of entries: an entry is only written when that of the commit before it in its stream is there.
 //! Where the last commit of a stream has its entry, the stream is indexed whole. [`AuditIndex::index`] mends what is missing.
+//!
+//! **The hash.** An entry bears 128 bits of its commit's chain hash: 26 bytes. It tells the commit from another one at the
+//! same place, and is never replaced by one of another hash. Entries of the older form have none: a search names the first
+//! that it meets, and `reconcile` or `rebuild` mends them.
 
 mod entry;
 mod index;
+mod lookup;
 mod memory;
 mod merge;
 mod place;
@@ -33,7 +38,8 @@ use crate::consumer::Follows;
 use crate::projection::{Kind, Projection};
 
 pub use entry::Found;
-pub use index::{AuditIndex, IndexError};
+pub use index::{AuditIndex, Entry, IndexError};
+pub use lookup::{Lookup, Mark};
 pub use place::{AuditCursor, InvalidAuditCursor};
 pub use remove::{RemoveCursor, Removed};
 pub use search::{AuditPage, AuditSearch, MAX_FOUND, MAX_REQUESTS};
@@ -41,6 +47,7 @@ pub use search::{AuditPage, AuditSearch, MAX_FOUND, MAX_REQUESTS};
 /// The projection.
 pub const PROJECTION: Projection = Projection {
     name: "audit",
+    shape: "audit/1",
     follows: Follows::All,
     // It looks at no event's data.
     knows: |_| true,

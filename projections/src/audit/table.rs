@@ -1,9 +1,11 @@
 //! The index's table: one request a function.
 
-use super::entry::{COMMAND, CORRELATION, DAY, RANK, text};
+use super::entry::{COMMAND, CORRELATION, DAY, HASH, RANK, text};
 use super::place::Window;
+use crate::ShortHash;
 use crate::row::Item;
 use crate::table::{Table, TableError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use eventstore::Direction;
 
 /// The index of a day's shards.
@@ -48,9 +50,29 @@ impl Table {
         request.send().await.map(drop).map_err(|error| self.failed(error))
     }
 
-    /// Those of the keys, without doubles, under which an item stands; strongly consistent.
-    pub(super) async fn existing(&self, keys: &[Item]) -> Result<Vec<Item>, TableError> {
-        self.items(keys, &[COMMAND, RANK]).await
+    /// Puts an entry, unless one with another hash stands there; one of an older form, which has none, is replaced. Tells
+    /// whether it did.
+    pub(super) async fn put_entry(&self, item: Item, hash: &ShortHash) -> Result<bool, TableError> {
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(#hash) OR #hash = :hash")
+            .expression_attribute_names("#hash", HASH)
+            .expression_attribute_values(":hash", text(&hash.to_string()));
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Ok(false)
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// The hashes of the entries that stand under the keys, which have no doubles; strongly consistent.
+    pub(super) async fn hashes(&self, keys: &[Item]) -> Result<Vec<Item>, TableError> {
+        self.items(keys, &[COMMAND, RANK, HASH]).await
     }
 
     /// At most `limit` items whose ranks lie within the window or on its edges. Strongly consistent but for an index.

@@ -8,7 +8,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use eventstore::{Batch, NewEvent, StreamId};
 use handlers::{Continuations, FULFILMENT, ProjectorHandler};
-use projections::audit::PROJECTION as AUDIT;
+use projections::audit::{Entry, PROJECTION as AUDIT};
 use projections::bestsellers::PROJECTION as BESTSELLERS;
 use projections::orders::PROJECTION as ORDERS;
 use projections::{Consumer, Projection};
@@ -147,7 +147,7 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
     let commits = world.store.load(&long, eventstore::Consistency::Strong).await.unwrap().batches;
     let commits =
         commits.into_iter().flat_map(|batch| batch.commits).map(|commit| (long.clone(), commit)).collect::<Vec<_>>();
-    assert!(audit_index.entered(1, &commits).await.unwrap().into_iter().all(|entered| entered));
+    assert!(audit_index.entered(1, &commits).await.unwrap().into_iter().all(|entry| entry == Entry::Same));
 }
 
 /// The batch is handled twice, as if the first who handled it had died before he acknowledged it.

@@ -1,10 +1,13 @@
 //! Reading a stream in pages, forwards and backwards, from anywhere.
 
-use super::{Engine, Process, new_commit, stream};
+use super::{Act, Engine, Process, new_commit, stream};
 use eventstore::{Damage, Damaged, Direction, Head, Page, ReadError, StreamId};
+use std::sync::Arc;
 
 cases!(
     a_hole_at_the_edge_of_a_page_is_damage,
+    a_missing_first_batch_is_damage_in_every_direction,
+    a_stream_that_grows_during_a_read_is_no_damage,
     a_hole_within_a_page_is_damage,
     a_limit_of_0_is_a_limit_of_1,
     a_page_ends_after_1_megabyte,
@@ -216,4 +219,52 @@ async fn a_hole_at_the_edge_of_a_page_is_damage(engine: &Engine) {
         let Err(ReadError::Damaged(damaged)) = page else { panic!("{page:?}") };
         assert_eq!(damaged, hole(from, 8));
     }
+    assert_eq!(read(&process, 8, Direction::Backwards, 1).await, (vec![8], Some(7)));
+    for (from, limit) in [(7, 4), (6, 1), (5, 100)] {
+        let page = process.store.read(&stream("s"), from, Direction::Backwards, limit).await;
+        let Err(ReadError::Damaged(damaged)) = page else { panic!("{page:?}") };
+        assert_eq!(damaged, hole(5, 8));
+    }
+}
+
+async fn a_missing_first_batch_is_damage_in_every_direction(engine: &Engine) {
+    let table = engine.table().await;
+    let process = table.process();
+    ten_events(&process, &stream("s")).await;
+    table.delete(&stream("s"), 1).await;
+    // The last reads end exactly with the first batch that is left, or before it.
+    for (from, limit) in [(10, 100), (10, 9), (4, 3), (1, 1)] {
+        let mut next = Some(from);
+        let damaged = loop {
+            match process.store.read(&stream("s"), next.unwrap(), Direction::Backwards, limit).await {
+                Ok(page) => next = page.next,
+                Err(ReadError::Damaged(damaged)) => break damaged,
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+        assert_eq!(damaged, hole(1, 2), "back from {from}, {limit} events a page");
+    }
+    let page = process.store.read(&stream("s"), 1, Direction::Forwards, 3).await;
+    let Err(ReadError::Damaged(damaged)) = page else { panic!("{page:?}") };
+    assert_eq!(damaged, hole(1, 2));
+}
+
+/// A read backwards from beyond the end looks twice; between those looks the end may pass that place.
+async fn a_stream_that_grows_during_a_read_is_no_damage(engine: &Engine) {
+    let table = engine.table().await;
+    let (process, other) = (table.process(), Arc::new(table.process()));
+    ten_events(&process, &stream("s")).await;
+    process.wire.take();
+    process.wire.rule(move |seen| {
+        let other = Arc::clone(&other);
+        async move {
+            if seen.operation == "Query" && seen.nth == 1 {
+                other.put_behind(&stream("s"), vec![new_commit("c11", &["x"; 3])]).await;
+                other.put_behind(&stream("s"), vec![new_commit("c14", &["x"])]).await;
+            }
+            Act::Pass
+        }
+    });
+    assert_eq!(read(&process, 12, Direction::Backwards, 3).await, (vec![10, 9, 8], Some(7)));
+    assert_eq!(process.wire.operations(), ["Query", "Query", "Query"]);
 }

@@ -9,8 +9,8 @@ use eventstore::{
 };
 use ledgerfold::clients::Clients;
 use ledgerfold::local::dynamodb::DynamoDb;
-use projections::TimeLimit;
-use projections::audit::{AuditIndex, AuditPage, AuditSearch, Found};
+use projections::audit::{AuditIndex, AuditPage, AuditSearch, Entry, Found};
+use projections::{ShortHash, TimeLimit};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -110,7 +110,7 @@ impl Ledger {
         let search = AuditSearch::all(eventstore::Direction::Forwards, 1_000);
         let AuditPage { found, next } = index.search(generation, &search).await.unwrap();
         assert_eq!((found, next), (expected(commits), None), "generation {generation}");
-        assert!(index.entered(generation, commits).await.unwrap().into_iter().all(|entered| entered));
+        assert!(index.entered(generation, commits).await.unwrap().into_iter().all(|entry| entry == Entry::Same));
     }
 }
 
@@ -139,6 +139,7 @@ fn found((stream, commit): &Entered) -> Found {
         causation_id: envelope.causation_id,
         actor: envelope.actor,
         event_types,
+        hash: ShortHash::from(&commit.hash),
     }
 }
 

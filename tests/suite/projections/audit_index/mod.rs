@@ -5,5 +5,6 @@ mod gaps;
 mod ledger;
 mod leftovers;
 mod long_streams;
+mod lookups;
 mod removal;
 mod searches;

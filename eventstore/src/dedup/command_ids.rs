@@ -1,0 +1,407 @@
+//! What is known of the ids of a stream's commands: the newest exactly, and of older ones what rules nearly all others out.
+
+use super::bloom::{BLOOM_IDS, Bloom};
+use super::index::Mark;
+use crate::{Commit, Id, StreamId};
+use chrono::DateTime;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// The ids of a stream's commands, from its first commit to the head that it stands beside. Its size has a bound.
+///
+/// A commit is *listed* (its id is here) or *hidden* (older than those). An id is *timely* if a caller made it as a UUIDv7
+/// whose time is no later than its commit's `recorded_at`. Of timely hidden ids the newest time is kept. All other hidden
+/// ids go through a window of two filters: the newer one takes them, and when it is full, it becomes the older one, and of
+/// the older one only its [`Bounds`] are kept. Everything here comes from commits that were seen: no clock is asked.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CommandIds {
+    /// Oldest first, without a gap up to the head.
+    listed: VecDeque<Listed>,
+    #[serde(default, skip_serializing_if = "Hidden::is_empty")]
+    hidden: Hidden,
+}
+
+/// How many ids are kept in which way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IdLimits {
+    /// Exactly: at least 1.
+    pub(crate) listed: usize,
+    /// In each of the two filters; what a filter can hold, at most.
+    pub(crate) filtered: usize,
+}
+
+/// A commit by its command: its id, the version of its first event, and when it was recorded (milliseconds of the epoch).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Listed(Id, u64, i64);
+
+/// What is kept of commits that are not listed. A new field needs a new snapshot format: an older program must not miss it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hidden {
+    /// The newest time of a timely id, in milliseconds of the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timely_ms: Option<i64>,
+    /// Of all other ids, those that came last: the older filter first.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    window: VecDeque<Filtered>,
+    /// Of all other ids, those that left the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    older: Option<Bounds>,
+}
+
+/// Ids in a filter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filtered {
+    ids: usize,
+    bounds: Bounds,
+    bloom: Bloom,
+}
+
+/// What is known of a set of ids as a whole, none of them timely.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bounds {
+    /// Whether one of them has no time.
+    untimed: bool,
+    /// The newest time in those that callers made with a clock that was ahead, in milliseconds of the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fast_ms: Option<i64>,
+    /// The newest time in those that the system derived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    derived_ms: Option<i64>,
+    /// By how much one of them was ahead of its commit's `recorded_at` at most.
+    ahead_ms: i64,
+    /// The newest of their commits.
+    newest: Listed,
+}
+
+/// Where the commit of a command may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// In the batch that holds this version.
+    At(u64),
+    /// Perhaps in a hidden commit.
+    Maybe {
+        /// At or before this version.
+        up_to: u64,
+        /// Recorded no earlier than this, in milliseconds of the Unix epoch, where that is known.
+        not_before_ms: Option<i64>,
+        /// The commit at `up_to`, where it is known: an index that has it may be asked before anything is read.
+        mark: Option<Box<Mark>>,
+    },
+    /// Nowhere: the command was never recorded in the stream.
+    Absent,
+}
+
+impl Lookup {
+    /// The place, if it is not among the commits up to the version, which were all compared.
+    pub(crate) fn behind(self, compared_to: u64) -> Self {
+        match self {
+            Self::At(version) | Self::Maybe { up_to: version, .. } if version <= compared_to => Self::Absent,
+            Self::At(_) | Self::Maybe { .. } | Self::Absent => self,
+        }
+    }
+}
+
+impl CommandIds {
+    /// Takes the commit that comes next.
+    pub(crate) fn push(&mut self, commit: &Commit) {
+        let (id, recorded_ms) = (commit.envelope.command_id.clone(), commit.recorded_at.timestamp_millis());
+        self.listed.push_back(Listed(id, commit.version, recorded_ms));
+    }
+
+    /// Hides what is over the limits.
+    pub(crate) fn keep(&mut self, limits: IdLimits) {
+        while self.listed.len() > limits.listed.max(1) {
+            let Some(oldest) = self.listed.pop_front() else { return };
+            self.hidden.take(oldest, limits.filtered.clamp(1, BLOOM_IDS));
+        }
+    }
+
+    /// Whether the commit is known at its place: of a recorded one, nothing else is ever true.
+    pub(crate) fn admit(&self, stream: &StreamId, commit: &Commit) -> bool {
+        match self.look_up(stream, &commit.envelope.command_id) {
+            Lookup::At(version) => version == commit.version,
+            Lookup::Maybe { up_to, not_before_ms, .. } => {
+                commit.version <= up_to && not_before_ms <= Some(commit.recorded_at.timestamp_millis())
+            }
+            Lookup::Absent => false,
+        }
+    }
+
+    /// Whether it can stand beside a head of that version. Something is hidden exactly if the list does not begin with the
+    /// first commit.
+    pub(crate) fn fits(&self, version: u64) -> bool {
+        let mut versions = self.listed.iter().map(|listed| listed.1);
+        versions.clone().is_sorted_by(|one, next| one < next)
+            && versions.next().is_some_and(|first| first > 0 && self.hidden.is_empty() == (first == 1))
+            && self.listed.back().is_some_and(|newest| newest.1 <= version)
+            && self.hidden.window.len() <= 2
+    }
+
+    /// Where the stream's commit of the command may be.
+    pub(crate) fn look_up(&self, stream: &StreamId, command: &Id) -> Lookup {
+        if let Some(Listed(_, version, _)) = self.listed.iter().rev().find(|listed| listed.0 == *command) {
+            return Lookup::At(*version);
+        }
+        let time = time_ms(command);
+        let in_window = self.hidden.window.iter().filter(|filtered| filtered.may_have(command));
+        let in_window: Vec<&Bounds> = in_window.map(|filtered| &filtered.bounds).collect();
+        let timely = time.is_some_and(|time| !is_derived(command) && self.hidden.timely_ms >= Some(time));
+        let older = self.hidden.older.as_ref().filter(|older| older.admit(command));
+        let ahead_ms = in_window.iter().copied().chain(older).map(|bounds| bounds.ahead_ms).max();
+        let not_before_ms = time.map(|time| time.saturating_sub(ahead_ms.unwrap_or_default()));
+        match (older, timely || !in_window.is_empty()) {
+            (_, true) => {
+                let up_to = self.listed.front().map_or(0, |oldest| oldest.1.saturating_sub(1));
+                Lookup::Maybe { up_to, not_before_ms, mark: None }
+            }
+            (Some(older), false) => {
+                let mark = older.newest.mark(stream).map(Box::new);
+                Lookup::Maybe { up_to: older.newest.1, not_before_ms, mark }
+            }
+            (None, false) => Lookup::Absent,
+        }
+    }
+}
+
+impl Hidden {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn take(&mut self, commit: Listed, filter_ids: usize) {
+        if let Some(time) = commit.timely_ms() {
+            self.timely_ms = self.timely_ms.max(Some(time));
+            return;
+        }
+        let bounds = Bounds::of(commit);
+        match self.window.back_mut().filter(|newest| newest.ids < filter_ids) {
+            Some(newest) => newest.take(bounds),
+            None => {
+                let mut newest = Filtered { ids: 0, bounds: bounds.clone(), bloom: Bloom::default() };
+                newest.take(bounds);
+                self.window.push_back(newest);
+            }
+        }
+        while self.window.len() > 2 {
+            let left = self.window.pop_front().map(|left| left.bounds);
+            self.older = match (self.older.take(), left) {
+                (Some(older), Some(left)) => Some(older.and(left)),
+                (older, left) => older.or(left),
+            };
+        }
+    }
+}
+
+impl Filtered {
+    fn take(&mut self, commit: Bounds) {
+        self.bloom.insert(&commit.newest.0);
+        self.bounds = self.bounds.clone().and(commit);
+        self.ids += 1;
+    }
+
+    fn may_have(&self, command: &Id) -> bool {
+        self.bounds.admit(command) && self.bloom.may_have(command)
+    }
+}
+
+impl Bounds {
+    fn of(newest: Listed) -> Self {
+        let (time, derived) = (time_ms(&newest.0), is_derived(&newest.0));
+        Self {
+            untimed: time.is_none(),
+            fast_ms: time.filter(|_| !derived),
+            derived_ms: time.filter(|_| derived),
+            ahead_ms: time.map_or(0, |time| time.saturating_sub(newest.2).max(0)),
+            newest,
+        }
+    }
+
+    /// Whether a command of that id can be among them.
+    fn admit(&self, command: &Id) -> bool {
+        match time_ms(command) {
+            None => self.untimed,
+            Some(time) if is_derived(command) => self.derived_ms >= Some(time),
+            Some(time) => self.fast_ms >= Some(time),
+        }
+    }
+
+    /// Both sets as one; the other one's commits come later.
+    fn and(self, later: Self) -> Self {
+        Self {
+            untimed: self.untimed || later.untimed,
+            fast_ms: self.fast_ms.max(later.fast_ms),
+            derived_ms: self.derived_ms.max(later.derived_ms),
+            ahead_ms: self.ahead_ms.max(later.ahead_ms),
+            newest: later.newest,
+        }
+    }
+}
+
+impl Listed {
+    /// The time in a timely id. One that the system derived is none: it may come hours after its cause.
+    fn timely_ms(&self) -> Option<i64> {
+        time_ms(&self.0).filter(|time| !is_derived(&self.0) && *time <= self.2)
+    }
+
+    fn mark(&self, stream: &StreamId) -> Option<Mark> {
+        let recorded_at = DateTime::from_timestamp_millis(self.2)?;
+        Some(Mark { stream: stream.clone(), version: self.1, recorded_at, command_id: self.0.clone() })
+    }
+}
+
+/// Whether the system derived the id from what caused the command.
+fn is_derived(id: &Id) -> bool {
+    id.as_str().starts_with('~')
+}
+
+fn time_ms(id: &Id) -> Option<i64> {
+    id.time().map(|time| time.timestamp_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::genesis;
+    use crate::commit::tests::{commit, stream};
+    use proptest::prelude::*;
+
+    /// When the commits of these tests were recorded, but where they say otherwise.
+    const RECORDED_MS: i64 = 1_790_000_000_123;
+    /// Few enough that a handful of commits passes through everything.
+    const FEW: IdLimits = IdLimits { listed: 1, filtered: 2 };
+
+    fn made_at(ms: i64, chance: u8) -> Id {
+        let v7 = uuid::Builder::from_unix_timestamp_millis(u64::try_from(ms).unwrap(), &[chance; 10]);
+        v7.into_uuid().into()
+    }
+
+    fn ids_of(commands: &[Id], limits: IdLimits) -> CommandIds {
+        let mut ids = CommandIds::default();
+        for (version, id) in (1..).zip(commands) {
+            ids.push(&commit(id.as_str(), version, &["1"], &genesis(&stream())));
+            ids.keep(limits);
+        }
+        ids
+    }
+
+    fn key(key: &str) -> Id {
+        Id::new(key).unwrap()
+    }
+
+    fn maybe(up_to: u64, not_before_ms: Option<i64>) -> Lookup {
+        Lookup::Maybe { up_to, not_before_ms, mark: None }
+    }
+
+    #[test]
+    fn what_is_listed_is_found_and_what_is_hidden_is_not_denied() {
+        let (early, late) = (made_at(RECORDED_MS - 1, 0), made_at(RECORDED_MS, 0));
+        let commands = [early.clone(), key("key"), key("c")];
+        let all = ids_of(&commands, IdLimits { listed: 3, filtered: 2 });
+        let look_up = |ids: &CommandIds, id: &Id| ids.look_up(&stream(), id);
+        assert_eq!((look_up(&all, &key("key")), look_up(&all, &key("other"))), (Lookup::At(2), Lookup::Absent));
+        let one = ids_of(&commands, FEW);
+        assert_eq!(look_up(&one, &key("c")), Lookup::At(3));
+        assert_eq!(look_up(&one, &key("key")), maybe(2, None));
+        assert_eq!(look_up(&one, &early), maybe(2, Some(RECORDED_MS - 1)));
+        assert_eq!(look_up(&one, &key("other")), Lookup::Absent, "the filter denies it");
+        assert_eq!(look_up(&one, &late), Lookup::Absent, "its time is behind that of all timely ids");
+    }
+
+    /// One clock that is ahead does not make the ids of all others look old.
+    #[test]
+    fn an_id_from_a_fast_clock_hides_nobody_but_itself() {
+        let fast = made_at(RECORDED_MS + 200_000, 0);
+        let ids = ids_of(&[fast.clone(), made_at(RECORDED_MS - 9, 1), key("c")], FEW);
+        assert_eq!(ids.look_up(&stream(), &fast), maybe(2, Some(RECORDED_MS)), "200 s ahead at most");
+        for ahead in [-8, 0, 100_000, 200_000] {
+            assert_eq!(ids.look_up(&stream(), &made_at(RECORDED_MS + ahead, 2)), Lookup::Absent, "{ahead}");
+        }
+    }
+
+    #[test]
+    fn behind_the_window_an_id_is_anywhere_up_to_a_known_commit() {
+        let keys: Vec<Id> = (1..=9).map(|number| key(&format!("key-{number}"))).collect();
+        let ids = ids_of(&keys, FEW);
+        // 9 is listed, 8 and 7 are in the newer filter or the older one, and so on: 1 to 4 have left the window.
+        let newest = Mark::of(&stream(), &commit("key-4", 4, &["1"], &genesis(&stream())));
+        let older = Lookup::Maybe { up_to: 4, not_before_ms: None, mark: Some(Box::new(newest)) };
+        assert_eq!(ids.look_up(&stream(), &key("key-1")), older);
+        assert_eq!(ids.look_up(&stream(), &key("never-sent")), older, "without a time, nothing rules it out");
+        assert_eq!(ids.look_up(&stream(), &key("key-6")), maybe(8, None));
+        assert_eq!(ids.look_up(&stream(), &made_at(RECORDED_MS, 0)), Lookup::Absent, "none of them has a time");
+    }
+
+    #[test]
+    fn hiding_something_must_have_left_a_trace() {
+        let hiding = ids_of(&[key("a"), key("b")], FEW);
+        assert!(hiding.fits(2) && !hiding.fits(1));
+        let traceless = CommandIds { hidden: Hidden::default(), ..hiding };
+        assert!(!traceless.fits(2));
+        assert!(ids_of(&[key("a")], FEW).fits(1) && !CommandIds::default().fits(1));
+    }
+
+    /// Ids of all kinds on a stream of 300 commits a second; the size and what fresh ids meet are the same all along.
+    #[test]
+    fn at_ten_million_commits_it_is_as_large_as_at_ten_thousand() {
+        let limits = IdLimits { listed: 32, filtered: BLOOM_IDS };
+        let (mut ids, mut size_at) = (CommandIds::default(), Vec::new());
+        let id_of = |number: u64, ms: i64| match number % 4 {
+            0 => key(&format!("delivery-{number:020}")),
+            1 => made_at(ms + 200_000, number.to_be_bytes()[7]),
+            _ => made_at(ms - i64::try_from(number % 3_000).unwrap(), number.to_be_bytes()[6]),
+        };
+        for number in 1..=10_000_000_u64 {
+            let ms = RECORDED_MS + i64::try_from(number * 10 / 3).unwrap();
+            ids.listed.push_back(Listed(id_of(number, ms), number, ms));
+            ids.keep(limits);
+            if [10_000, 100_000, 1_000_000, 10_000_000].contains(&number) {
+                size_at.push(serde_json::to_string(&ids).unwrap().len());
+                let fresh = (0..100).map(|chance| ids.look_up(&stream(), &made_at(ms + 300_000, chance)));
+                assert!(fresh.into_iter().all(|lookup| lookup == Lookup::Absent), "at {number}");
+                let Lookup::Maybe { mark, .. } = ids.look_up(&stream(), &key("old")) else { panic!("at {number}") };
+                assert!(mark.is_some_and(|mark| number - mark.version < 20_000), "at {number}");
+            }
+        }
+        assert!(size_at.iter().all(|size| size.abs_diff(size_at[0]) < 128), "{size_at:?}");
+    }
+
+    proptest! {
+        /// Whatever the order of the ids' times, and however often it is cut: what was pushed is never denied.
+        #[test]
+        fn a_recorded_command_is_never_denied(
+            times in prop::collection::vec(0_u32..60, 1..60),
+            limits in prop::collection::vec((1_usize..10, 1_usize..6), 1..5),
+        ) {
+            let commits: Vec<Commit> = (0_u8..).zip(&times).map(|(index, time)| {
+                let v7 = made_at(RECORDED_MS - 40 + i64::from(*time), index);
+                let id = match time % 7 {
+                    0 => key(&format!("key-{index}")),
+                    1 => key(&format!("~process:{v7}")),
+                    _ => v7,
+                };
+                let mut commit = commit(id.as_str(), u64::from(index) + 1, &["1"], &genesis(&stream()));
+                commit.recorded_at += chrono::TimeDelta::milliseconds(i64::from(index / 4));
+                commit
+            }).collect();
+            let mut ids = CommandIds::default();
+            for (commit, (listed, filtered)) in commits.iter().zip(limits.iter().cycle()) {
+                ids.push(commit);
+                ids.keep(IdLimits { listed: *listed, filtered: *filtered });
+            }
+            for commit in &commits {
+                prop_assert!(ids.admit(&stream(), commit), "{} at {}", commit.envelope.command_id, commit.version);
+                if let Lookup::Maybe { mark: Some(mark), up_to, .. } = ids.look_up(&stream(), &commit.envelope.command_id) {
+                    prop_assert_eq!(mark.version, up_to);
+                    let marked = commits.iter().find(|other| other.version == mark.version).unwrap();
+                    prop_assert_eq!(*mark, Mark::of(&stream(), marked));
+                }
+            }
+            let json = serde_json::to_string(&ids).unwrap();
+            prop_assert_eq!(serde_json::from_str::<CommandIds>(&json).unwrap(), ids);
+        }
+    }
+}
