@@ -2,6 +2,7 @@
 
 use crate::audit::AuditTrail;
 use crate::command_queue::{CommandQueue, CommandStatuses, CommandWorker};
+use crate::continuation::Continuations;
 use crate::fan_out::{FanOut, Route};
 use crate::fulfilment::FulfilmentHandler;
 use crate::names::Names;
@@ -92,6 +93,15 @@ impl System {
     /// What runs its orders, with that projector.
     pub fn fulfilment(&self, projector: Projector) -> FulfilmentHandler {
         FulfilmentHandler::new(self.command_store(), self.read_models(), projector)
+    }
+
+    /// What lets the projection's streams go on in another call, through its queue, which is looked for.
+    ///
+    /// # Errors
+    /// [`QueueError`]: it is not there, or SQS does not answer.
+    pub async fn continuations(&self, projection: &Projection) -> Result<Continuations, QueueError> {
+        let name = self.names.queue(&projection.consumer());
+        Ok(Continuations::of(Queue::named(self.sqs.clone(), &name).await?))
     }
 
     /// A fan-out to the queues of all consumers, which it looks for.

@@ -19,8 +19,8 @@ use eventstore::Id;
 use handlers::http::Api;
 use handlers::telemetry::{Component, Watch};
 use handlers::{
-    CommandQueue, FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route, consumer,
-    consumers,
+    CommandQueue, Continuations, FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route,
+    consumer, consumers,
 };
 use projections::{ALL, Kind, Projector};
 use std::convert::Infallible;
@@ -212,7 +212,9 @@ impl System<'_> {
             let Some(projection) = ALL.into_iter().find(|projection| projection.name == consumer.name) else {
                 continue;
             };
-            let projector = ProjectorHandler::new(projection, self.projector.clone()).with_pulse();
+            let projector = ProjectorHandler::new(projection, self.projector.clone())
+                .with_pulse()
+                .with_continuations(Continuations::new(clients.sqs.clone(), queue_url));
             let watch = Watch::within_program(Component::Projector);
             let handler = move |event| {
                 let (projector, watch) = (projector.clone(), watch.clone());
@@ -232,7 +234,8 @@ impl System<'_> {
         )
         .with_pulse();
         for Route { queue_url, .. } in resources.routes.iter().filter(|route| route.consumer == FULFILMENT.consumer()) {
-            let fulfilment = fulfilment.clone();
+            let continuations = Continuations::new(clients.sqs.clone(), queue_url);
+            let fulfilment = fulfilment.clone().with_continuations(continuations);
             let watch = Watch::within_program(Component::ProcessManager);
             let handler = move |event| {
                 let (fulfilment, watch) = (fulfilment.clone(), watch.clone());

@@ -35,7 +35,7 @@ mod search;
 mod table;
 
 use crate::consumer::Follows;
-use crate::projection::{Kind, Projection, Unknown};
+use crate::projection::{Kind, Projection};
 
 pub use entry::Found;
 pub use index::{AuditIndex, Entry, IndexError};
@@ -50,6 +50,6 @@ pub const PROJECTION: Projection = Projection {
     follows: Follows::All,
     // It looks at no event's data.
     knows: |_| true,
-    unknown: Unknown::Ignored,
+    ignored: &[],
     kind: Kind::CommitIndex,
 };

@@ -108,7 +108,7 @@ async fn an_entry_is_never_replaced_by_one_of_another_hash() {
     changed.hash = Hash::of(&[b"changed"]);
     let index = ledger.index();
     assert_eq!(index.entered(1, &[(name.clone(), changed.clone())]).await.unwrap(), [Entry::Other]);
-    let refused = index.index(&ledger.store, 1, &name, &[changed]).await;
+    let refused = index.index(&ledger.store, 1, &name, &[changed], projections::TimeLimit::NONE).await;
     assert!(refused.is_err_and(|error| error.to_string().contains("is damaged at version 2")));
     assert_eq!(ledger.dump().await, before);
 }
