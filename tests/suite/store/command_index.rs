@@ -8,7 +8,7 @@ use eventstore::{
     Commit, Consistency, HandlerOptions, Id, IndexAnswer, IndexLookup, NewCommit, Options, StreamId, Usage,
 };
 use projections::audit::AuditIndex;
-use projections::{Projector, ReadModels};
+use projections::{Projector, ReadModels, TimeLimit};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -83,7 +83,7 @@ impl Indexed {
     async fn enter(&self) {
         let batches = self.writer.load(&self.stream).await.batches;
         let commits: Vec<Commit> = batches.into_iter().flat_map(|batch| batch.commits).collect();
-        self.index.index(&self.writer.store, 1, &self.stream, &commits).await.unwrap();
+        self.index.index(&self.writer.store, 1, &self.stream, &commits, TimeLimit::NONE).await.unwrap();
     }
 
     /// A new process handles the command; how many requests and read units it took, those of the index included.
