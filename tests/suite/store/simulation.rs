@@ -1,14 +1,24 @@
 //! Several writers on a few streams, everything against them: stale reads, lost answers, skewed clocks, callers that die,
-//! commands sent again and again. Chance is seeded, though the engine's own timing is not.
+//! commands sent again and again, an audit index that lags, fails, is rebuilt and removed. Chance is seeded, though the
+//! engine's own timing is not.
 
 use super::stale_reads::without_newest;
 use super::{Act, Answer, Engine, Process, Seen, Table, id_made_at, stream};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
-use eventstore::{Commit, Consistency, ExecuteError, Fault, HandlerOptions, Hash, Options, StreamId};
+use eventstore::{
+    CommandIndex, Commit, Consistency, ExecuteError, Fault, HandlerOptions, Hash, IndexAnswer, IndexLookup, Options,
+    Segment, StreamId,
+};
 use fastrand::Rng;
 use futures::future::join_all;
+use projections::audit::AuditIndex;
+use projections::{Projector, ReadModels, TimeLimit};
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::SystemTime;
@@ -55,12 +65,15 @@ async fn every_command_is_handled_once_and_answered_alike(engine: &Engine) {
     let table = engine.table().await;
     let streams: Vec<StreamId> = (0..STREAMS).map(|index| stream(&format!("s{index}"))).collect();
     let journal = Mutex::new(Journal::default());
-    let writers = (0..WRITERS).map(|index| {
-        let chance = Rng::with_seed(SEED + u64::try_from(index).unwrap());
-        let writer = Writer::new(&table, chance, &streams, &journal);
-        writer.work()
+    let index = Index::new(engine, &table).await;
+    let writers = (0..WRITERS).map(|number| {
+        let chance = Rng::with_seed(SEED + u64::try_from(number).unwrap());
+        let writer = Writer::new(&table, chance, &streams, &journal, &index);
+        writer.work(number == 0)
     });
     join_all(writers).await;
+    eprintln!("simulation: the index answered {:?}", index.answers.lock().unwrap());
+    assert!(index.answers.lock().unwrap().iter().all(|answers| *answers > 10), "the index was asked too little");
     let Journal { mut sent, happened } = journal.into_inner().unwrap();
     eprintln!("simulation: {happened:?}");
     let Happened { replayed, races_lost, died, without_answer, .. } = happened;
@@ -101,8 +114,92 @@ async fn check_stream(process: &Process, stream: &StreamId, sent: &[Sent]) {
     assert_eq!(walk.hash(), process.store.head(stream, Consistency::Strong).await.unwrap().0.hash());
 }
 
+/// The audit index that all writers ask, and fill now and then.
+struct Index {
+    process: Process,
+    audit: AuditIndex,
+    projector: Projector,
+    client: Client,
+    read_models: String,
+    generation: AtomicU32,
+    /// How often it said where a command is, that it is absent, and that it does not know.
+    answers: Arc<Mutex<[u32; 3]>>,
+}
+
+impl Index {
+    async fn new(engine: &Engine, table: &Table) -> Self {
+        let (process, client) = (table.process(), table.client.clone());
+        let read_models = engine.no_table().name;
+        let rows = ReadModels::new(client.clone(), &read_models);
+        let audit = AuditIndex::new(client.clone(), engine.no_table().name);
+        rows.create_table().await.unwrap();
+        audit.create_table().await.unwrap();
+        let projector = Projector::new(process.store.clone(), rows, audit.clone());
+        let (generation, answers) = (AtomicU32::new(1), Arc::default());
+        Self { process, audit, projector, client, read_models, generation, answers }
+    }
+
+    /// The index as a writer asks it: one answer in five is lost, or is that it does not know.
+    fn as_asked(&self, mut chance: Rng) -> CommandIndex {
+        let (index, answers) = (self.projector.command_index(), Arc::clone(&self.answers));
+        let chance = Mutex::new(chance.fork());
+        Arc::new(move |mark, command| {
+            let (asked, answers) = (index(mark, command), Arc::clone(&answers));
+            let luck = chance.lock().unwrap().u8(..10);
+            Box::pin(async move {
+                let answer = asked.await?;
+                let kind = match answer.lookup {
+                    IndexLookup::At(_) => 0,
+                    IndexLookup::Absent => 1,
+                    IndexLookup::NotIndexed => 2,
+                };
+                answers.lock().unwrap()[kind] += 1;
+                match luck {
+                    0 => Err("the answer is lost".into()),
+                    1 => Ok(IndexAnswer { lookup: IndexLookup::NotIndexed, ..answer }),
+                    _ => Ok(answer),
+                }
+            })
+        })
+    }
+
+    /// Enters what a stream has by now.
+    async fn enter(&self, generation: u32, stream: &StreamId) {
+        let batches = self.process.load(stream).await.batches;
+        let commits: Vec<Commit> = batches.into_iter().flat_map(|batch| batch.commits).collect();
+        self.audit.index(&self.process.store, generation, stream, &commits, TimeLimit::NONE).await.unwrap();
+    }
+
+    /// Fills another generation, switches to it, and removes the one before.
+    async fn rebuild(&self, streams: &[StreamId]) {
+        let old = self.generation.load(Ordering::SeqCst);
+        for stream in streams {
+            self.enter(old + 1, stream).await;
+        }
+        self.say(old + 1, json!({"number": old, "state": "removing"})).await;
+        self.generation.store(old + 1, Ordering::SeqCst);
+        let (segment, mut cursor) = (Segment { index: 0, total: 1 }, None);
+        loop {
+            cursor = self.audit.remove_slice(old, segment, cursor).await.unwrap().next;
+            if cursor.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn say(&self, active: u32, other: Value) {
+        let all =
+            json!({"active": active, "other": other, "newest": active, "newest_job": 0, "job": null, "report": null});
+        let put = self.client.put_item().table_name(&self.read_models);
+        let put = put.item("row", AttributeValue::S("audit/generations".into()));
+        let put = put.item("version", AttributeValue::N("1".into()));
+        put.item("data", AttributeValue::S(all.to_string())).send().await.unwrap();
+    }
+}
+
 struct Writer<'a> {
     process: Process,
+    index: &'a Index,
     chance: Rng,
     /// Milliseconds that its clock is ahead: less than half the skew that is allowed, on either side.
     skew_ms: i64,
@@ -111,7 +208,13 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(table: &Table, mut chance: Rng, streams: &'a [StreamId], journal: &'a Mutex<Journal>) -> Self {
+    fn new(
+        table: &Table,
+        mut chance: Rng,
+        streams: &'a [StreamId],
+        journal: &'a Mutex<Journal>,
+        index: &'a Index,
+    ) -> Self {
         let skew_ms = chance.i64(-140_000..140_000);
         let clock = Arc::new(move || now_with(skew_ms));
         // Little is remembered, so that the rules for what is not remembered are what counts.
@@ -120,20 +223,29 @@ impl<'a> Writer<'a> {
             commands_per_put: 4,
             remembered_ids: 5,
             snapshot_ids: 3,
+            filtered_ids: 2,
             snapshot_after_batches: 4,
             check_one_in: 4,
             ..HandlerOptions::default()
         };
-        let options = Options { clock, max_attempts: 6, ..Options::default() };
+        let command_index = Some(index.as_asked(chance.fork()));
+        let options = Options { clock, max_attempts: 6, command_index, ..Options::default() };
         let process = table.process_that_remembers(options, memory);
         let mischief = Arc::new(Mutex::new(chance.fork()));
         process.wire.rule(move |seen| std::future::ready(treat(&seen, &mut mischief.lock().unwrap())));
-        Self { process, chance, skew_ms, streams, journal }
+        Self { process, index, chance, skew_ms, streams, journal }
     }
 
-    async fn work(mut self) {
+    async fn work(mut self, rebuilds: bool) {
         for count in 0..COMMANDS_PER_WRITER {
             let phase = count / COMMANDS_PER_PHASE;
+            if rebuilds && count % COMMANDS_PER_PHASE == COMMANDS_PER_PHASE / 2 {
+                self.index.rebuild(self.streams).await;
+            }
+            if self.chance.bool() {
+                let stream = &self.streams[phase * BUSY_STREAMS + self.chance.usize(..BUSY_STREAMS)];
+                self.index.enter(self.index.generation.load(Ordering::SeqCst), stream).await;
+            }
             let index = if self.chance.u8(..4) > 0 { self.invent(phase) } else { self.remember(phase) };
             // Now and then once more, and beside it another one for the same stream: at the same time.
             let again = (0..self.chance.usize(1..3)).map(|_| index).collect::<Vec<_>>();
@@ -143,10 +255,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A new command; its id is a UUIDv7 of its own clock, or a key that tells no time.
+    /// A new command; its id is a UUIDv7 of its own clock, one that the system derived, or a key that tells no time.
     fn invent(&mut self, phase: usize) -> usize {
-        let timeless = format!("key-{:016x}", self.chance.u64(..));
-        let id = if self.chance.bool() { timeless } else { id_made_at(now_with(self.skew_ms)).to_string() };
+        let made = id_made_at(now_with(self.skew_ms));
+        let id = match self.chance.u8(..4) {
+            0 => format!("~process:{made}"),
+            1 | 2 => format!("key-{:016x}", self.chance.u64(..)),
+            _ => made.to_string(),
+        };
         let stream = self.streams[phase * BUSY_STREAMS + self.chance.usize(..BUSY_STREAMS)].clone();
         let sent = &mut self.journal.lock().unwrap().sent;
         sent.push(Sent { stream, id, number: self.chance.u64(1..10), answer: None });
