@@ -21,7 +21,8 @@ use serde_json::value::RawValue;
 
 /// The sort key of every snapshot.
 pub(crate) const SNAPSHOT_VERSION: u64 = MAX_VERSION + 1;
-const FORMAT: u64 = 1;
+/// Format 1 took the time of other ids for that of a UUIDv7, and its filter lacks them.
+const FORMAT: u64 = 2;
 
 const AS_OF: &str = "as_of";
 const HASH: &str = "hash";

@@ -22,7 +22,8 @@ async fn a_damaged_snapshot_is_passed_over_and_replaced(engine: &Engine) {
     let table = engine.table().await;
     let spoilt: Vec<(&str, Spoil)> = vec![
         ("no format", Box::new(set("format", None))),
-        ("another format", Box::new(set("format", Some(number(2))))),
+        ("an older format", Box::new(set("format", Some(number(1))))),
+        ("a newer format", Box::new(set("format", Some(number(3))))),
         ("no shape", Box::new(set("shape", None))),
         ("no version", Box::new(set("as_of", None))),
         ("version 0", Box::new(set("as_of", Some(number(0))))),
