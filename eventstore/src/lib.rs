@@ -26,6 +26,7 @@ mod search;
 mod snapshot;
 mod store;
 mod stream;
+mod trace;
 mod transaction;
 mod upcast;
 mod usage;
@@ -39,7 +40,7 @@ pub use commit::{Commit, Envelope, Event, MAX_VERSION, NewCommit, NewEvent, time
 pub use execute_all::{ExecuteAllError, HandledAll, RequestAll};
 pub use fault::{Fault, Source};
 pub use handler::{CommandHandler, HandlerOptions};
-pub use hash::{Hash, InvalidHash};
+pub use hash::{Fingerprint, Hash, InvalidHash};
 pub use head::Head;
 pub use id::{Id, InvalidId, MAX_ID_CHARS};
 pub use load::{Consistency, Direction, Loaded, Page, ReadError};

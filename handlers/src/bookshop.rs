@@ -5,7 +5,7 @@ use crate::models::{ORDER, STOCK};
 use crate::{sending, telemetry};
 use domain::order::{self, Order, OrderCommand, OrderEvent, OrderRefusal};
 use domain::stock::{self, Stock, StockCommand, StockEvent, StockRefusal};
-use eventstore::{CommandHandler, EventStore, ExecuteError, Handled, Hash, Id, Request};
+use eventstore::{CommandHandler, EventStore, ExecuteError, Fingerprint, Handled, Id, Request};
 use serde::{Deserialize, Serialize};
 
 /// A command to an order or to the stock of a book.
@@ -36,7 +36,7 @@ impl Command {
     ///
     /// # Errors
     /// When it cannot be written as JSON.
-    pub(crate) fn fingerprint(&self, actor: &Id) -> serde_json::Result<Hash> {
+    pub(crate) fn fingerprint(&self, actor: &Id) -> serde_json::Result<Fingerprint> {
         match self {
             Self::Order(command) => sending::fingerprint(actor, command),
             Self::Stock(command) => sending::fingerprint(actor, command),

@@ -1,7 +1,7 @@
 //! What all who send commands share.
 
 use crate::telemetry::{Metric, add, count};
-use eventstore::{ExecuteError, Handled, Hash, Id, Request};
+use eventstore::{ExecuteError, Fingerprint, Handled, Id, Request};
 use serde::Serialize;
 
 /// The fingerprint of a command. It covers who asks for what: the same id from another actor is another command, not a
@@ -9,8 +9,8 @@ use serde::Serialize;
 ///
 /// # Errors
 /// When the command cannot be written as JSON.
-pub(crate) fn fingerprint<C: Serialize>(actor: &Id, command: &C) -> serde_json::Result<Hash> {
-    Ok(Hash::of(&[actor.as_str().as_bytes(), &serde_json::to_vec(command)?]))
+pub(crate) fn fingerprint<C: Serialize>(actor: &Id, command: &C) -> serde_json::Result<Fingerprint> {
+    Ok(Fingerprint::of(&[actor.as_str().as_bytes(), &serde_json::to_vec(command)?]))
 }
 
 /// Counts what kept a command from being handled: refusals, and races lost.

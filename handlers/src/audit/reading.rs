@@ -3,7 +3,9 @@
 use crate::models::ACCESS;
 use chrono::{DateTime, Utc};
 use domain::access::{self, AccessEvent, AccessLog, ReadAuditTrail};
-use eventstore::{CommandHandler, Envelope, EventStore, ExecuteError, Hash, Id, InvalidStreamId, Request, StreamId};
+use eventstore::{
+    CommandHandler, Envelope, EventStore, ExecuteError, Fingerprint, Id, InvalidStreamId, Request, StreamId,
+};
 use projections::Projector;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -160,9 +162,9 @@ fn tell_damaged(stream: &StreamId, error: &ExecuteError<Infallible>) {
     tracing::error!(%stream, error, "a stream of readings is damaged: the reading is recorded apart");
 }
 
-fn fingerprint(actor: &str, ReadAuditTrail { call, about }: &ReadAuditTrail) -> Hash {
+fn fingerprint(actor: &str, ReadAuditTrail { call, about }: &ReadAuditTrail) -> Fingerprint {
     let about = about.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-    Hash::of(&[actor.as_bytes(), call.as_bytes()].into_iter().chain(about).collect::<Vec<_>>())
+    Fingerprint::of(&[actor.as_bytes(), call.as_bytes()].into_iter().chain(about).collect::<Vec<_>>())
 }
 
 /// The first 16 hexadecimal digits of the actor's SHA-256.

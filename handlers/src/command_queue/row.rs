@@ -1,7 +1,7 @@
 //! A row of the table of commands: what became of one.
 
 use chrono::{DateTime, Utc};
-use eventstore::{Envelope, Hash, Id, StreamId, time_text};
+use eventstore::{Envelope, Fingerprint, Id, StreamId, time_text};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -19,7 +19,7 @@ pub(super) const EXPIRES: &str = "expires_at_s";
 pub(super) struct Subject {
     pub(super) key: String,
     pub(super) stream: StreamId,
-    pub(super) fingerprint: Hash,
+    pub(super) fingerprint: Fingerprint,
     pub(super) correlation_id: Id,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Subject {
 pub(crate) struct StatusRow {
     pub(super) command: String,
     pub(crate) stream: StreamId,
-    pub(super) fingerprint: Hash,
+    pub(super) fingerprint: Fingerprint,
     pub(crate) correlation_id: Id,
     /// Which round of answers it is in, from 1.
     pub(super) round: u64,

@@ -13,7 +13,7 @@
 mod notebook;
 
 use divan::{Bencher, black_box};
-use eventstore::{Batch, Commit, Envelope, Event, EventCodec, Hash, Id, Item, NewEvent, StreamId};
+use eventstore::{Batch, Commit, Envelope, Event, EventCodec, Fingerprint, Hash, Id, Item, NewEvent, StreamId};
 use notebook::{Notebook, Noted};
 use serde::{Deserialize, Serialize};
 
@@ -140,7 +140,7 @@ fn new_event() -> NewEvent {
 fn batch(version: u64) -> Batch {
     let command_id: Id = uuid::Uuid::now_v7().into();
     let envelope = Envelope {
-        fingerprint: Hash::of(&[command_id.as_str().as_bytes()]),
+        fingerprint: Fingerprint::of(&[command_id.as_str().as_bytes()]),
         correlation_id: command_id.clone(),
         command_id,
         causation_id: None,
