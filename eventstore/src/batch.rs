@@ -335,9 +335,9 @@ mod tests {
             actor: Id::new("anna").unwrap(),
             trace_parent: Id::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").ok(),
         };
-        let stream = StreamId::new("order-0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10").unwrap();
+        let stream = StreamId::new("notes-0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10").unwrap();
         let data = RawValue::from_string(data.to_owned()).unwrap();
-        let events = vec![NewEvent { event_type: "OrderPlaced".into(), schema: 1, data }];
+        let events = vec![NewEvent { event_type: "NoteWritten".into(), schema: 1, data }];
         let recorded_at = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap();
         let commit = Commit::chain(NewCommit { envelope, events }, 12_345, recorded_at, &genesis(&stream));
         Batch { stream, commits: vec![commit] }.to_item(u64::MAX).unwrap()
@@ -357,7 +357,7 @@ mod tests {
     fn an_event_of_480_bytes_costs_one_write_unit_and_is_readable() {
         let data = noise(478);
         let item = usual(&data);
-        assert!(item[COMMITS].as_s().unwrap().ends_with(&format!(r#""type":"OrderPlaced","data":{data}}}]}}]"#)));
+        assert!(item[COMMITS].as_s().unwrap().ends_with(&format!(r#""type":"NoteWritten","data":{data}}}]}}]"#)));
         assert_eq!(crate::append::kilobytes(&item), 1);
     }
 
