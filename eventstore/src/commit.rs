@@ -10,14 +10,13 @@ use serde_json::value::RawValue;
 /// The largest version of an event: exact in a JSON number, and below the sort key that is kept for the snapshot.
 pub const MAX_VERSION: u64 = 9_007_199_254_740_991;
 
-/// An event on its way into a stream. Serialised as it is stored: the first schema version is left out.
+/// An event on its way into a stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewEvent {
     /// What happened, in the past tense: `OrderPlaced`.
     #[serde(rename = "type")]
     pub event_type: String,
     /// The version of the shape of `data`.
-    #[serde(default = "first_schema", skip_serializing_if = "is_first_schema")]
     pub schema: u32,
     /// The facts, as JSON text that is kept to the byte.
     pub data: Box<RawValue>,
@@ -75,6 +74,15 @@ pub struct NewCommit {
     pub events: Vec<NewEvent>,
 }
 
+impl Envelope {
+    /// Whether what was recorded under that envelope is this command: its id, and what it asks for. The system derives an id of its
+    /// own from all that the command says, so that whatever is recorded under it is the command, however it was written.
+    pub(crate) fn is_recorded_as(&self, recorded: &Self) -> bool {
+        let is_same = self.command_id.is_of_system() || self.fingerprint == recorded.fingerprint;
+        self.command_id == recorded.command_id && is_same
+    }
+}
+
 impl Commit {
     /// The version of the last event.
     pub fn last_version(&self) -> u64 {
@@ -94,7 +102,7 @@ impl Commit {
     }
 }
 
-fn number(events: Vec<NewEvent>, first: u64) -> Vec<Event> {
+fn number(events: impl IntoIterator<Item = NewEvent>, first: u64) -> Vec<Event> {
     (first..).zip(events).map(|(version, body)| Event { version, body }).collect()
 }
 
@@ -162,7 +170,17 @@ struct StoredCommit {
     #[serde(with = "chrono::serde::ts_milliseconds")]
     at: DateTime<Utc>,
     hash: Hash,
-    events: Vec<NewEvent>,
+    events: Vec<StoredEvent>,
+}
+
+/// An event as JSON in an item: the first schema version is left out.
+#[derive(Serialize, Deserialize)]
+struct StoredEvent {
+    #[serde(rename = "type")]
+    event_type: String,
+    #[serde(default = "first_schema", skip_serializing_if = "is_first_schema")]
+    schema: u32,
+    data: Box<RawValue>,
 }
 
 fn first_schema() -> u32 {
@@ -202,6 +220,8 @@ impl StoredCommit {
             actor,
             trace_parent: trace.map(PackedTrace::unpack).or(trace_parent),
         };
+        let events =
+            events.into_iter().map(|StoredEvent { event_type, schema, data }| NewEvent { event_type, schema, data });
         Commit { version, envelope, recorded_at: at, events: number(events, version), hash }
     }
 }
@@ -220,8 +240,14 @@ impl From<Commit> for StoredCommit {
             trace,
             at: commit.recorded_at,
             hash: commit.hash,
-            events: commit.events.into_iter().map(|event| event.body).collect(),
+            events: commit.events.into_iter().map(|event| event.body.into()).collect(),
         }
+    }
+}
+
+impl From<NewEvent> for StoredEvent {
+    fn from(NewEvent { event_type, schema, data }: NewEvent) -> Self {
+        Self { event_type, schema, data }
     }
 }
 
