@@ -218,7 +218,7 @@ fn command_ids_stay_what_they_are() {
         assert_eq!(id.as_u128(), expected, "{name}");
         assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
     }
-    assert_eq!(ids[0].to_string(), "GOLDEN");
+    assert_eq!(ids[0].to_string(), "01a0c450-6c01-75a8-8d1c-440c07430cc5");
 }
 
 /// Facts that agree with each other: lines with one outcome each, and at most one end.
