@@ -1,6 +1,6 @@
 //! One call of a handler as on Lambda, which fails as it is told to.
 
-use eventstore::{Envelope, Hash, Id, StreamId};
+use eventstore::{Envelope, Fingerprint, Id, StreamId};
 use handlers::telemetry::{self, CallFailed, Component, Metric, Place, TraceParent, Work};
 use std::io::Write;
 use std::process::ExitCode;
@@ -71,7 +71,7 @@ fn fail(what: &str) -> Result<(), Failure> {
 fn envelope() -> Result<Envelope, Failure> {
     Ok(Envelope {
         command_id: Id::new("command-1")?,
-        fingerprint: Hash::of(&[b"command-1"]),
+        fingerprint: Fingerprint::of(&[b"command-1"]),
         correlation_id: Id::new("process-1")?,
         causation_id: None,
         actor: Id::new("operator:ann")?,

@@ -13,8 +13,8 @@
 //!   further fact adds commands and never takes one back. So a reservation that comes after the cancellation is
 //!   released; and a verdict that comes after it is asked for all the same, and refused by the order. (Only where facts
 //!   contradict each other, a line both refused and reserved, does the verdict depend on which came first.)
-//! - A command's id is derived from the event that caused it and from everything that the command says. To ask again is
-//!   to ask with the same id, and one id never names two commands.
+//! - A command's id is derived from the event that caused it, with its time, and from everything that the command says.
+//!   To ask again is to ask with the same id, and one id never names two commands.
 //! - The verdict, confirm or reject, is reached once, when the last line has its outcome, and then stands. A line
 //!   that was refused stays refused, although its reservation may still succeed when it is tried again.
 //! - The order has the last word. A verdict that comes too late is refused by the order itself, and reservations follow
@@ -46,6 +46,8 @@ pub enum Fact {
     Order {
         /// The event's version in that stream.
         version: u64,
+        /// When it was recorded, in milliseconds since 1970.
+        recorded_at_ms: u64,
         /// The event.
         event: OrderEvent,
     },
@@ -68,13 +70,13 @@ pub enum Fact {
 impl Fact {
     /// The fact that an event of the order's stream is to fulfilment. That the order is confirmed is none: nothing is asked
     /// because of it.
-    pub fn of_order(version: u64, event: OrderEvent) -> Option<Self> {
+    pub fn of_order(version: u64, recorded_at_ms: u64, event: OrderEvent) -> Option<Self> {
         match event {
             OrderEvent::OrderConfirmed {} => None,
             OrderEvent::OrderPlaced(_)
             | OrderEvent::OrderRejected { .. }
             | OrderEvent::OrderCancelled { .. }
-            | OrderEvent::OrderShipped { .. } => Some(Self::Order { version, event }),
+            | OrderEvent::OrderShipped { .. } => Some(Self::Order { version, recorded_at_ms, event }),
         }
     }
 
@@ -109,6 +111,7 @@ pub struct Fulfilment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Placed {
     version: u64,
+    recorded_at_ms: u64,
     lines: OrderLines,
 }
 
@@ -118,11 +121,18 @@ enum Verdict {
     Reject { missing: Isbn },
 }
 
-/// How the order ended, and the version of the event that says so. An order ends once.
+/// How the order ended, with version and time of the event that says so. An order ends once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum End {
-    CalledOff { version: u64 },
-    Shipped { version: u64 },
+    CalledOff { version: u64, recorded_at_ms: u64 },
+    Shipped { version: u64, recorded_at_ms: u64 },
+}
+
+impl Placed {
+    /// The version and the time of the event.
+    fn at(&self) -> (u64, u64) {
+        (self.version, self.recorded_at_ms)
+    }
 }
 
 impl Fulfilment {
@@ -160,7 +170,7 @@ impl Fulfilment {
 /// What is known once this fact is known too. A fact that is already known changes nothing.
 pub fn evolve(mut known: Fulfilment, fact: &Fact) -> Fulfilment {
     match fact {
-        Fact::Order { version, event } => learn_of_order(&mut known, *version, event),
+        Fact::Order { version, recorded_at_ms, event } => learn_of_order(&mut known, *version, *recorded_at_ms, event),
         Fact::Reserved { isbn, version, quantity } => {
             known.reserved.entry(isbn.clone()).or_default().insert(*version, *quantity);
         }
@@ -172,16 +182,16 @@ pub fn evolve(mut known: Fulfilment, fact: &Fact) -> Fulfilment {
     known
 }
 
-fn learn_of_order(known: &mut Fulfilment, version: u64, event: &OrderEvent) {
+fn learn_of_order(known: &mut Fulfilment, version: u64, recorded_at_ms: u64, event: &OrderEvent) {
     match event {
         OrderEvent::OrderPlaced(details) => {
-            known.placed.get_or_insert_with(|| Placed { version, lines: details.lines.clone() });
+            known.placed.get_or_insert_with(|| Placed { version, recorded_at_ms, lines: details.lines.clone() });
         }
         OrderEvent::OrderRejected { .. } | OrderEvent::OrderCancelled { .. } => {
-            known.end.get_or_insert(End::CalledOff { version });
+            known.end.get_or_insert(End::CalledOff { version, recorded_at_ms });
         }
         OrderEvent::OrderShipped { .. } => {
-            known.end.get_or_insert(End::Shipped { version });
+            known.end.get_or_insert(End::Shipped { version, recorded_at_ms });
         }
         OrderEvent::OrderConfirmed {} => {}
     }
@@ -192,7 +202,7 @@ fn learn_of_order(known: &mut Fulfilment, version: u64, event: &OrderEvent) {
 /// A command of fulfilment, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuedCommand {
-    /// UUIDv5 of the cause and of everything that the command says.
+    /// A UUIDv7 of the cause's time; its other bits are a hash of the cause and of everything that the command says.
     pub command_id: Uuid,
     /// What is asked, and of whom.
     pub command: FulfilmentCommand,
@@ -239,6 +249,8 @@ pub struct Cause {
     pub stream: String,
     /// The event's version in it.
     pub version: u64,
+    /// When it was recorded, in milliseconds since 1970.
+    pub recorded_at_ms: u64,
 }
 
 impl fmt::Display for Cause {
@@ -251,10 +263,18 @@ impl fmt::Display for Cause {
 const NAMESPACE: Uuid = Uuid::from_u128(0x4cc5_af1b_7771_55ff_a398_43ef_0bb6_fcee);
 
 /// `words` say what the command says, as far as the cause and the stream do not.
-fn issue(known: &Fulfilment, caused_at: u64, command: FulfilmentCommand, words: &str) -> IssuedCommand {
-    let cause = Cause { stream: order::stream(known.order_id), version: caused_at };
+fn issue(known: &Fulfilment, at: (u64, u64), command: FulfilmentCommand, words: &str) -> IssuedCommand {
+    let (version, recorded_at_ms) = at;
+    let cause = Cause { stream: order::stream(known.order_id), version, recorded_at_ms };
     let name = format!("{cause} {} {words}", command.stream());
-    IssuedCommand { command_id: Uuid::new_v5(&NAMESPACE, name.as_bytes()), command, cause }
+    IssuedCommand { command_id: time_ordered_id(recorded_at_ms, &name), command, cause }
+}
+
+/// The same for ever for the same time and name. Its time lets the event store rule it out among the commands before.
+fn time_ordered_id(time_ms: u64, name: &str) -> Uuid {
+    // The bytes that are left out bear the version and variant of the UUIDv5, and are not all hash.
+    let [a, b, c, d, e, f, _, _, _, g, h, i, j, ..] = Uuid::new_v5(&NAMESPACE, name.as_bytes()).into_bytes();
+    uuid::Builder::from_unix_timestamp_millis(time_ms, &[a, b, c, d, e, f, g, h, i, j]).into_uuid()
 }
 
 // --------------------------------------------------------------------- decide
@@ -286,7 +306,7 @@ fn reserve(known: &Fulfilment, placed: &Placed, line: &OrderLine) -> IssuedComma
     let quantity = StockQuantity::from(line.quantity);
     let command = StockCommand::ReserveStock { order_id: known.order_id, quantity };
     let command = FulfilmentCommand::Stock { isbn: line.isbn.clone(), command };
-    issue(known, placed.version, command, &format!("reserve {quantity}"))
+    issue(known, placed.at(), command, &format!("reserve {quantity}"))
 }
 
 fn answer(known: &Fulfilment, placed: &Placed, verdict: &Verdict) -> IssuedCommand {
@@ -297,15 +317,19 @@ fn answer(known: &Fulfilment, placed: &Placed, verdict: &Verdict) -> IssuedComma
         }
     };
     let command = FulfilmentCommand::Order { order_id: known.order_id, command };
-    issue(known, placed.version, command, &words)
+    issue(known, placed.at(), command, &words)
 }
 
 /// Each reservation is settled under an id of its own, so that one that was made again is settled again.
 fn settle(known: &Fulfilment, end: End, isbn: &Isbn, reserved_at: u64, quantity: StockQuantity) -> IssuedCommand {
     let order_id = known.order_id;
     let (ended_at, command, verb) = match end {
-        End::CalledOff { version } => (version, StockCommand::ReleaseStock { order_id, quantity }, "release"),
-        End::Shipped { version } => (version, StockCommand::CommitStock { order_id, quantity }, "commit"),
+        End::CalledOff { version, recorded_at_ms } => {
+            ((version, recorded_at_ms), StockCommand::ReleaseStock { order_id, quantity }, "release")
+        }
+        End::Shipped { version, recorded_at_ms } => {
+            ((version, recorded_at_ms), StockCommand::CommitStock { order_id, quantity }, "commit")
+        }
     };
     let command = FulfilmentCommand::Stock { isbn: isbn.clone(), command };
     issue(known, ended_at, command, &format!("{verb} {quantity} reserved at {reserved_at}"))

@@ -115,14 +115,14 @@ impl EventStore {
         }
     }
 
-    /// The time as it is recorded.
-    pub(crate) fn now(&self) -> DateTime<Utc> {
+    /// The time by the store's clock, as it is recorded.
+    pub fn now(&self) -> DateTime<Utc> {
         storable((self.options.clock)())
     }
 
-    /// Refuses a command id from the future of `now`.
+    /// Refuses a command id from the future of `now`. Ids of the system bear the time of their cause, which was recorded.
     pub(crate) fn check_time(&self, command_id: &Id, now: DateTime<Utc>) -> Result<(), FromTheFuture> {
-        let Some(made_at) = command_id.time() else { return Ok(()) };
+        let Some(made_at) = command_id.time().filter(|_| !command_id.is_of_system()) else { return Ok(()) };
         let (ahead, allowed) = (made_at - now, self.options.max_skew);
         if ahead <= allowed {
             return Ok(());
@@ -204,11 +204,9 @@ fn met(there: Item, ours: Batch, put_id: u64, usage: Usage) -> Result<Appended, 
 
 /// Whether another call for the same commands wrote the batch: at another time, so that hashes differ.
 fn is_of_same_commands(winner: &Batch, ours: &Batch) -> bool {
-    let commands = |batch: &Batch| {
-        let envelopes = batch.commits.iter().map(|commit| &commit.envelope);
-        envelopes.map(|envelope| (envelope.command_id.clone(), envelope.fingerprint)).collect::<Vec<_>>()
-    };
-    commands(winner) == commands(ours)
+    let pairs = winner.commits.iter().zip(&ours.commits);
+    winner.commits.len() == ours.commits.len()
+        && pairs.into_iter().all(|(winner, ours)| ours.envelope.is_recorded_as(&winner.envelope))
 }
 
 fn appended(batch: Batch, repeated: bool, usage: Usage, bytes: usize) -> Appended {

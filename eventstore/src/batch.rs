@@ -1,6 +1,6 @@
 //! A batch of commits as one item of the table.
 
-use crate::commit::{self, MAX_VERSION};
+use crate::commit::{self, FORMAT, MAX_VERSION};
 use crate::{Commit, Hash, StreamId};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -16,20 +16,17 @@ pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// The binary logarithm of the memory that unfolding may take: a batch fits, and a foreign frame cannot ask for more.
 const MAX_WINDOW_LOG: u32 = MAX_BATCH_BYTES.ilog2();
-/// Above this the commits are compressed: with the rest of the item they would cost a second write unit (1 KB).
-const READABLE_BYTES: usize = 900;
-/// The only format so far.
-const FORMAT: u64 = 1;
-/// The most bytes of a number (DynamoDB: half its digits and one or two more, 21 at most).
-const MAX_NUMBER_BYTES: usize = 21;
+/// The bytes of one write unit. An item that would be larger has its JSON compressed.
+const WRITE_UNIT_BYTES: usize = 1024;
 
 pub(crate) const STREAM_ID: &str = "stream_id";
 pub(crate) const VERSION: &str = "version";
-const LAST_VERSION: &str = "last_version";
+/// The version of the last event, where it is not that of the first.
+const LAST: &str = "last";
 pub(crate) const FORMAT_NAME: &str = "format";
 /// Chosen by chance for each call of append, outside the chain: tells a call's own put from that of a twin, which the same
 /// command sent twice in the same millisecond would be.
-const PUT_ID: &str = "put_id";
+const PUT: &str = "put";
 const COMMITS: &str = "commits";
 const COMMITS_ZSTD: &str = "commits_zstd";
 
@@ -143,6 +140,9 @@ impl Batch {
         self.commits.last().map(|commit| commit.hash)
     }
 
+    /// The format of [`Batch::commits_json`]: a message that carries commits names it.
+    pub const COMMITS_FORMAT: u64 = FORMAT;
+
     /// The commits as JSON text: what a message to a consumer carries.
     ///
     /// # Errors
@@ -175,15 +175,16 @@ impl Batch {
             return Err(too_large(json.len(), MAX_BATCH_BYTES));
         }
         let number = |number: u64| AttributeValue::N(number.to_string());
-        let (name, commits) = fold_up(json, COMMITS, COMMITS_ZSTD);
-        let item = Item::from([
+        let mut item = Item::from([
             (STREAM_ID.to_owned(), AttributeValue::S(self.stream.to_string())),
             (VERSION.to_owned(), number(self.version())),
-            (LAST_VERSION.to_owned(), number(self.last_version())),
             (FORMAT_NAME.to_owned(), number(FORMAT)),
-            (PUT_ID.to_owned(), AttributeValue::B(Blob::new(put_id.to_be_bytes()))),
-            (name.to_owned(), commits),
+            (PUT.to_owned(), AttributeValue::B(Blob::new(put_id.to_be_bytes()))),
         ]);
+        if self.last_version() != self.version() {
+            item.insert(LAST.to_owned(), number(self.last_version()));
+        }
+        fold_up(&mut item, json, COMMITS, COMMITS_ZSTD);
         let bytes = item_bytes(&item);
         if bytes > MAX_ITEM_BYTES { Err(too_large(bytes, MAX_ITEM_BYTES)) } else { Ok(item) }
     }
@@ -201,7 +202,10 @@ impl Batch {
         }
         let json = unfold(item, COMMITS, COMMITS_ZSTD).map_err(damaged)?;
         let batch = Self::from_commits_json(key.stream.clone(), key.version, &json)?;
-        let said = number(item, LAST_VERSION).ok_or_else(|| damaged(Damage::Attribute(LAST_VERSION)))?;
+        let said = match item.contains_key(LAST) {
+            true => number(item, LAST).ok_or_else(|| damaged(Damage::Attribute(LAST)))?,
+            false => batch.version(),
+        };
         if said != batch.last_version() {
             return Err(damaged(Damage::Extent { said, found: batch.last_version() }));
         }
@@ -229,7 +233,7 @@ pub(crate) fn item_key(item: &Item) -> Result<ItemKey, Damaged> {
 
 /// Whether the item was put by the call that chose `put_id`.
 pub(crate) fn is_put_by(item: &Item, put_id: u64) -> bool {
-    item.get(PUT_ID).and_then(|value| value.as_b().ok()).is_some_and(|blob| blob.as_ref() == put_id.to_be_bytes())
+    item.get(PUT).and_then(|value| value.as_b().ok()).is_some_and(|blob| blob.as_ref() == put_id.to_be_bytes())
 }
 
 /// Whether the item, or its key alone, is a batch: sort keys above [`MAX_VERSION`] are kept for caches, which are no events.
@@ -252,28 +256,32 @@ fn whole_part(item: &Item) -> Option<u64> {
     item.get(VERSION)?.as_n().ok()?.split('.').next()?.parse().ok()
 }
 
-/// The size of an item as DynamoDB reckons it, a number at its largest.
+/// The size of an item as DynamoDB reckons it.
 pub(crate) fn item_bytes(item: &Item) -> usize {
     let value_bytes = |value: &AttributeValue| {
         let text = value.as_s().map(String::len).ok();
-        text.or_else(|| value.as_b().map(|blob| blob.as_ref().len()).ok()).unwrap_or(MAX_NUMBER_BYTES)
+        let bytes = || value.as_b().map(|blob| blob.as_ref().len()).ok();
+        // Nothing here writes another type.
+        text.or_else(bytes).unwrap_or_else(|| value.as_n().map_or(1, |number| number_bytes(number)))
     };
     item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
 }
 
-/// The attribute's name and value: readable where that costs nothing, else whichever is smaller.
-pub(crate) fn fold_up(
-    json: String,
-    readable: &'static str,
-    compressed: &'static str,
-) -> (&'static str, AttributeValue) {
-    if json.len() > READABLE_BYTES {
+/// A byte for every two significant digits, and one or two more: DynamoDB says approximately.
+fn number_bytes(number: &str) -> usize {
+    number.trim_start_matches(['-', '0']).trim_end_matches('0').len().div_ceil(2) + 2
+}
+
+/// Adds the JSON to the item: readable where the item stays within one write unit, else whichever is smaller.
+pub(crate) fn fold_up(item: &mut Item, json: String, readable: &'static str, compressed: &'static str) {
+    if item_bytes(item) + readable.len() + json.len() > WRITE_UNIT_BYTES {
         let packed = zstd::bulk::compress(json.as_bytes(), 3).ok();
         if let Some(packed) = packed.filter(|packed| packed.len() < json.len()) {
-            return (compressed, AttributeValue::B(Blob::new(packed)));
+            item.insert(compressed.to_owned(), AttributeValue::B(Blob::new(packed)));
+            return;
         }
     }
-    (readable, AttributeValue::S(json))
+    item.insert(readable.to_owned(), AttributeValue::S(json));
 }
 
 /// Reads what [`fold_up`] wrote.
@@ -297,6 +305,9 @@ mod tests {
     use super::*;
     use crate::commit::genesis;
     use crate::commit::tests::{commit, stream};
+    use crate::{Envelope, Fingerprint, Id, NewCommit, NewEvent};
+    use chrono::DateTime;
+    use serde_json::value::RawValue;
 
     fn batch(data: &str) -> Batch {
         let first = commit("a", 5, &[data, "2"], &genesis(&stream()));
@@ -327,6 +338,58 @@ mod tests {
         assert!(item[COMMITS_ZSTD].as_b().unwrap().as_ref().len() < 1_000);
     }
 
+    /// A commit of one event, as most are, with the data.
+    fn usual(data: &str) -> Item {
+        let id = Id::new("0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10").unwrap();
+        let envelope = Envelope {
+            command_id: id.clone(),
+            fingerprint: Fingerprint::of(&[b"asked"]),
+            correlation_id: id,
+            causation_id: None,
+            actor: Id::new("anna").unwrap(),
+            trace_parent: Id::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").ok(),
+        };
+        let stream = StreamId::new("notes-0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10").unwrap();
+        let data = RawValue::from_string(data.to_owned()).unwrap();
+        let events = vec![NewEvent { event_type: "NoteWritten".into(), schema: 1, data }];
+        let recorded_at = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap();
+        let commit = Commit::chain(NewCommit { envelope, events }, 12_345, recorded_at, &genesis(&stream));
+        Batch { stream, commits: vec![commit] }.to_item(u64::MAX).unwrap()
+    }
+
+    #[test]
+    fn an_item_takes_at_most_340_bytes_beside_its_event() {
+        let item = usual("{}");
+        let mut names: Vec<&str> = item.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, [COMMITS, FORMAT_NAME, PUT, STREAM_ID, VERSION]);
+        let beside = item_bytes(&item) - "{}".len();
+        assert!(beside <= 340, "{beside} bytes: {item:?}");
+    }
+
+    #[test]
+    fn an_event_of_480_bytes_costs_one_write_unit_and_is_readable() {
+        let data = noise(478);
+        let item = usual(&data);
+        assert!(item[COMMITS].as_s().unwrap().ends_with(&format!(r#""type":"NoteWritten","data":{data}}}]}}]"#)));
+        assert_eq!(crate::append::kilobytes(&item), 1);
+    }
+
+    #[test]
+    fn an_item_is_compressed_when_it_would_pass_a_write_unit() {
+        let most = WRITE_UNIT_BYTES - item_bytes(&usual("\"\""));
+        let full = usual(&noise(most));
+        assert_eq!((item_bytes(&full), full.contains_key(COMMITS)), (WRITE_UNIT_BYTES, true));
+        assert!(usual(&noise(most + 1)).contains_key(COMMITS_ZSTD));
+    }
+
+    #[test]
+    fn a_number_takes_a_byte_for_every_two_digits() {
+        for (number, bytes) in [("0", 2), ("1", 3), ("10", 3), ("12", 3), ("123", 4), ("9007199254740991", 10)] {
+            assert_eq!(number_bytes(number), bytes, "{number}");
+        }
+    }
+
     #[test]
     fn what_cannot_fit_is_refused() {
         assert_eq!(batch(&noise(600_000)).to_item(7).unwrap_err().limit, MAX_ITEM_BYTES);
@@ -353,6 +416,8 @@ mod tests {
             change(&mut item);
             Batch::from_item(&item).unwrap_err()
         };
+        let older = small(|item| drop(item.insert(FORMAT_NAME.into(), AttributeValue::N("1".into()))));
+        assert_eq!(older.to_string(), "stream note-1 is damaged at version 5: item format 1 is not known here");
         let at_five = |damage| Damaged { stream: "note-1".into(), version: 5, damage };
         assert_eq!(small(|item| drop(item.remove(FORMAT_NAME))), at_five(Damage::Attribute(FORMAT_NAME)));
         assert_eq!(
@@ -360,7 +425,7 @@ mod tests {
             at_five(Damage::Format("9".into()))
         );
         assert_eq!(
-            small(|item| drop(item.insert(LAST_VERSION.into(), AttributeValue::N("9".into())))),
+            small(|item| drop(item.insert(LAST.into(), AttributeValue::N("9".into())))),
             at_five(Damage::Extent { said: 9, found: 7 })
         );
         assert_eq!(

@@ -1,9 +1,10 @@
 //! Events, and the commits in which they are appended.
 
 use crate::hash::Hasher;
-use crate::{Hash, Id, StreamId};
+use crate::trace::PackedTrace;
+use crate::{Fingerprint, Hash, Id, StreamId};
 use chrono::{DateTime, SubsecRound, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// The largest version of an event: exact in a JSON number, and below the sort key that is kept for the snapshot.
@@ -36,7 +37,7 @@ pub struct Envelope {
     /// The command's id; its scope is the stream that it addresses.
     pub command_id: Id,
     /// What the command asks for: the same id with another fingerprint is another command, and refused.
-    pub fingerprint: Hash,
+    pub fingerprint: Fingerprint,
     /// The business process that the command belongs to.
     pub correlation_id: Id,
     /// The id of what caused the command, where something did.
@@ -73,6 +74,15 @@ pub struct NewCommit {
     pub events: Vec<NewEvent>,
 }
 
+impl Envelope {
+    /// Whether what was recorded under that envelope is this command: its id, and what it asks for. The system derives an id of its
+    /// own from all that the command says, so that whatever is recorded under it is the command, however it was written.
+    pub(crate) fn is_recorded_as(&self, recorded: &Self) -> bool {
+        let is_same = self.command_id.is_of_system() || self.fingerprint == recorded.fingerprint;
+        self.command_id == recorded.command_id && is_same
+    }
+}
+
 impl Commit {
     /// The version of the last event.
     pub fn last_version(&self) -> u64 {
@@ -93,7 +103,7 @@ impl Commit {
     }
 }
 
-fn number(events: Vec<NewEvent>, first: u64) -> Vec<Event> {
+fn number(events: impl IntoIterator<Item = NewEvent>, first: u64) -> Vec<Event> {
     (first..).zip(events).map(|(version, body)| Event { version, body }).collect()
 }
 
@@ -116,7 +126,7 @@ fn chain_hash(
     events: &[Event],
 ) -> Hash {
     let mut hasher = Hasher::default();
-    hasher.part(b"ledgerfold/commit/1");
+    hasher.part(b"ledgerfold/commit/2");
     hasher.part(previous.as_bytes());
     hasher.number(version);
     hasher.part(envelope.command_id.as_str().as_bytes());
@@ -135,14 +145,51 @@ fn chain_hash(
     hasher.finish()
 }
 
-/// A commit as JSON in an item. This is the storage format: fields may be added, none renamed or dropped.
+/// The format of commits as JSON, in items and in messages. Format 1 had longer names, and hashes in hexadecimal digits.
+pub(crate) const FORMAT: u64 = 2;
+
+/// A commit as JSON in an item. This is the storage format: fields may be added, none renamed or dropped. Names are short and
+/// what equals its default is left out, because each byte counts towards the write unit of 1 KB.
 #[derive(Serialize, Deserialize)]
 struct StoredCommit {
-    envelope: Envelope,
-    #[serde(serialize_with = "write_time", deserialize_with = "read_time")]
-    recorded_at: DateTime<Utc>,
+    /// The command's id.
+    id: Id,
+    fp: Fingerprint,
+    /// The correlation id, where it is not the command's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    correlation: Option<Id>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<Id>,
+    actor: Id,
+    /// The trace parent, where it is a canonical one of version 00.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<PackedTrace>,
+    /// Any other trace parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace_parent: Option<Id>,
+    /// When it was recorded, in milliseconds since 1970.
+    #[serde(with = "chrono::serde::ts_milliseconds")]
+    at: DateTime<Utc>,
     hash: Hash,
-    events: Vec<NewEvent>,
+    events: Vec<StoredEvent>,
+}
+
+/// An event as JSON in an item: the first schema version is left out.
+#[derive(Serialize, Deserialize)]
+struct StoredEvent {
+    #[serde(rename = "type")]
+    event_type: String,
+    #[serde(default = "first_schema", skip_serializing_if = "is_first_schema")]
+    schema: u32,
+    data: Box<RawValue>,
+}
+
+fn first_schema() -> u32 {
+    1
+}
+
+fn is_first_schema(schema: &u32) -> bool {
+    *schema == first_schema()
 }
 
 /// The commits of a batch as the JSON text that is stored.
@@ -155,34 +202,59 @@ pub(crate) fn to_json(commits: &[Commit]) -> Result<String, serde_json::Error> {
 pub(crate) fn from_json(text: &str, first_version: u64) -> Result<Vec<Commit>, serde_json::Error> {
     let stored: Vec<StoredCommit> = serde_json::from_str(text)?;
     let mut version = first_version;
-    let numbered = stored.into_iter().map(|StoredCommit { envelope, recorded_at, hash, events }| {
-        let commit = Commit { version, envelope, recorded_at, events: number(events, version), hash };
+    let numbered = stored.into_iter().map(|stored| {
+        let commit = stored.numbered(version);
         version = commit.last_version() + 1;
         commit
     });
     Ok(numbered.collect())
 }
 
-impl From<Commit> for StoredCommit {
-    fn from(commit: Commit) -> Self {
-        let events = commit.events.into_iter().map(|event| event.body).collect();
-        Self { envelope: commit.envelope, recorded_at: commit.recorded_at, hash: commit.hash, events }
+impl StoredCommit {
+    fn numbered(self, version: u64) -> Commit {
+        let Self { id, fp, correlation, cause, actor, trace, trace_parent, at, hash, events } = self;
+        let envelope = Envelope {
+            correlation_id: correlation.unwrap_or_else(|| id.clone()),
+            command_id: id,
+            fingerprint: fp,
+            causation_id: cause,
+            actor,
+            trace_parent: trace.map(PackedTrace::unpack).or(trace_parent),
+        };
+        let events =
+            events.into_iter().map(|StoredEvent { event_type, schema, data }| NewEvent { event_type, schema, data });
+        Commit { version, envelope, recorded_at: at, events: number(events, version), hash }
     }
 }
 
-/// The time as every answer and item writes it: RFC 3339, UTC, milliseconds.
+impl From<Commit> for StoredCommit {
+    fn from(commit: Commit) -> Self {
+        let Envelope { command_id, fingerprint, correlation_id, causation_id, actor, trace_parent } = commit.envelope;
+        let trace = trace_parent.as_ref().and_then(PackedTrace::of);
+        Self {
+            correlation: Some(correlation_id).filter(|id| *id != command_id),
+            id: command_id,
+            fp: fingerprint,
+            cause: causation_id,
+            actor,
+            trace_parent: trace_parent.filter(|_| trace.is_none()),
+            trace,
+            at: commit.recorded_at,
+            hash: commit.hash,
+            events: commit.events.into_iter().map(|event| event.body.into()).collect(),
+        }
+    }
+}
+
+impl From<NewEvent> for StoredEvent {
+    fn from(NewEvent { event_type, schema, data }: NewEvent) -> Self {
+        Self { event_type, schema, data }
+    }
+}
+
+/// The time as every answer writes it: RFC 3339, UTC, milliseconds.
 pub fn time_text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
-}
-
-fn write_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&time_text(*time))
-}
-
-fn read_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let time = DateTime::parse_from_rfc3339(&text).map_err(serde::de::Error::custom)?;
-    Ok(storable(time.with_timezone(&Utc)))
 }
 
 #[cfg(test)]
@@ -193,7 +265,7 @@ pub(crate) mod tests {
     pub(crate) fn envelope(command: &str) -> Envelope {
         Envelope {
             command_id: Id::new(command).unwrap(),
-            fingerprint: Hash::of(&[command.as_bytes()]),
+            fingerprint: Fingerprint::of(&[command.as_bytes()]),
             correlation_id: Id::new("correlation").unwrap(),
             causation_id: None,
             actor: Id::new("tester").unwrap(),
@@ -222,7 +294,7 @@ pub(crate) mod tests {
         let changes: [fn(&mut Commit); 12] = [
             |c| c.version = 2,
             |c| c.envelope.command_id = Id::new("d").unwrap(),
-            |c| c.envelope.fingerprint = Hash::of(&[]),
+            |c| c.envelope.fingerprint = Fingerprint::of(&[]),
             |c| c.envelope.correlation_id = Id::new("d").unwrap(),
             |c| c.envelope.causation_id = Some(Id::new("d").unwrap()),
             |c| c.envelope.actor = Id::new("d").unwrap(),
@@ -239,6 +311,48 @@ pub(crate) mod tests {
             assert!(!changed.follows(&first), "change {index} went unseen");
         }
         assert!(!whole.follows(&genesis(&StreamId::new("note-2").unwrap())));
+    }
+
+    /// The storage format: whoever changes a name or a text here gives the format a new number.
+    #[test]
+    fn a_commit_is_stored_in_this_form() {
+        let mut plain = commit("c", 1, &["1"], &genesis(&stream()));
+        plain.envelope.correlation_id = plain.envelope.command_id.clone();
+        let hash = crate::hash::to_base64(plain.hash.as_bytes());
+        let expected = format!(
+            r#"[{{"id":"c","fp":"PwZXAGToRL9ZqmHS_6U0KA","actor":"tester","at":1790000000123,"hash":"{hash}","events":[{{"type":"Noted","data":1}}]}}]"#
+        );
+        assert_eq!(to_json(&[plain]).unwrap(), expected);
+        let mut full = commit("c", 1, &["1"], &genesis(&stream()));
+        full.events[0].body.schema = 2;
+        full.envelope.causation_id = Some(Id::new("order-1:1").unwrap());
+        full.envelope.trace_parent = Some(Id::new("another-form").unwrap());
+        let json = to_json(&[full]).unwrap();
+        for part in [
+            r#","correlation":"correlation","cause":"order-1:1","actor":"#,
+            r#","trace_parent":"another-form","at":"#,
+            r#"{"type":"Noted","schema":2,"data":1}"#,
+        ] {
+            assert!(json.contains(part), "{part} in {json}");
+        }
+    }
+
+    #[test]
+    fn json_keeps_whatever_an_envelope_has() {
+        let id = |text: &str| Id::new(text).unwrap();
+        let some = [None, Some(id("order-1:1")), Some(id("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))];
+        for (causation_id, trace_parent) in some.iter().flat_map(|a| some.iter().map(move |b| (a.clone(), b.clone()))) {
+            for correlation in ["c", "d"] {
+                let (causation_id, trace_parent) = (causation_id.clone(), trace_parent.clone());
+                let envelope =
+                    Envelope { causation_id, trace_parent, correlation_id: id(correlation), ..envelope("c") };
+                let new = NewCommit { envelope: envelope.clone(), events: vec![event("1")] };
+                let commit = Commit::chain(new, 1, DateTime::from_timestamp_millis(-1).unwrap(), &genesis(&stream()));
+                let read = from_json(&to_json(&[commit]).unwrap(), 1).unwrap();
+                assert_eq!(read[0].envelope, envelope);
+                assert!(read[0].follows(&genesis(&stream())));
+            }
+        }
     }
 
     proptest! {

@@ -1,13 +1,18 @@
 //! The SHA-256 values of the store: chain hashes and request fingerprints.
 
-use serde::{Deserialize, Serialize};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// 32 bytes of SHA-256, written as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+/// 32 bytes of SHA-256. Shown as 64 lower-case hexadecimal digits; serialised, as it is stored, as 43 characters of base64url.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hash([u8; 32]);
+
+/// What a command asks for, in 128 bits of SHA-256: written as 22 characters of base64url.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 16]);
 
 /// The text is not 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +32,72 @@ impl Hash {
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl Fingerprint {
+    /// The fingerprint of the parts, each led by its length: the first half of [`Hash::of`].
+    pub fn of(parts: &[&[u8]]) -> Self {
+        let (mut half, whole) = ([0; 16], Hash::of(parts));
+        half.iter_mut().zip(whole.0).for_each(|(byte, of_whole)| *byte = of_whole);
+        Self(half)
+    }
+
+    /// The 16 bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// Bytes as text, as they are stored: base64url without padding.
+pub(crate) fn to_base64(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Reads what [`to_base64`] wrote, and no other text of the same bytes.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+fn read_base64<'de, D: Deserializer<'de>, const BYTES: usize>(deserializer: D) -> Result<[u8; BYTES], D::Error> {
+    let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+    let bytes = from_base64(&text).and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| serde::de::Error::custom(format_args!("must be {BYTES} bytes in base64url without padding")))
+}
+
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&to_base64(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read_base64(deserializer).map(Self)
+    }
+}
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&to_base64(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read_base64(deserializer).map(Self)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&to_base64(&self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -105,6 +176,22 @@ mod tests {
         assert_eq!(Hash::try_from(hash.to_string()), Ok(hash));
         for wrong in ["", "zz", &"g".repeat(64), &"A".repeat(64), &"é".repeat(32)] {
             assert_eq!(Hash::try_from(wrong.to_owned()), Err(InvalidHash));
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_base64url_of_one_text_a_value() {
+        let (hash, fingerprint) = (Hash::of(&[b"a"]), Fingerprint::of(&[b"a"]));
+        let (hash_json, print_json) =
+            (r#""Oxlv1JB77fUcMJDpg18vfLYefuGyKZ6juP7ZtBg6gio""#, r#""Oxlv1JB77fUcMJDpg18vfA""#);
+        assert_eq!(serde_json::to_string(&hash).unwrap(), hash_json);
+        assert_eq!(serde_json::to_string(&fingerprint).unwrap(), print_json);
+        assert_eq!(serde_json::from_str::<Hash>(hash_json).unwrap(), hash);
+        assert_eq!(serde_json::from_str::<Fingerprint>(print_json).unwrap(), fingerprint);
+        for wrong in ["", "Oxlv1JB77fUcMJDpg18vfB", "Oxlv1JB77fUcMJDpg18vfA==", "Oxlv1/B77fUcMJDpg18vfA", "Oxlv1JB7"] {
+            let json = format!("\"{wrong}\"");
+            assert!(serde_json::from_str::<Fingerprint>(&json).is_err(), "{wrong}");
+            assert!(serde_json::from_str::<Hash>(&json).is_err(), "{wrong}");
         }
     }
 

@@ -275,10 +275,10 @@ impl Since {
         self.snapshot_bytes = bytes;
     }
 
-    /// A large snapshot waits until reading on costs as much as writing it.
+    /// A large snapshot waits until as much was written as it takes itself.
     fn due(&self, options: &HandlerOptions) -> bool {
         let much = self.batches >= options.snapshot_after_batches || self.bytes >= options.snapshot_after_bytes;
-        self.replace || much && self.bytes >= 2 * self.snapshot_bytes
+        self.replace || much && self.bytes >= self.snapshot_bytes
     }
 }
 

@@ -85,7 +85,7 @@ pub enum ExecuteError<R> {
 impl Request {
     /// The recorded result, if the commit is that of this very command.
     pub(crate) fn replay<R>(&self, commit: Commit) -> Result<Handled, ExecuteError<R>> {
-        if commit.envelope.fingerprint != self.envelope.fingerprint {
+        if !self.envelope.is_recorded_as(&commit.envelope) {
             return Err(ExecuteError::CommandIdReused(self.envelope.command_id.clone()));
         }
         Ok(Handled { replayed: true, ..Handled::recorded(commit) })

@@ -124,9 +124,8 @@ impl Snapshot {
     /// The item, unless it is larger than an item can be.
     fn to_item(&self) -> Option<Item> {
         let json = serde_json::to_string(&self.body).ok().filter(|json| json.len() <= MAX_BATCH_BYTES)?;
-        let (name, body) = fold_up(json, SNAPSHOT, SNAPSHOT_ZSTD);
         let number = |number: u64| AttributeValue::N(number.to_string());
-        let item = Item::from([
+        let mut item = Item::from([
             (STREAM_ID.to_owned(), AttributeValue::S(self.head.stream.to_string())),
             (VERSION.to_owned(), number(SNAPSHOT_VERSION)),
             (FORMAT_NAME.to_owned(), number(FORMAT)),
@@ -134,8 +133,8 @@ impl Snapshot {
             (HASH.to_owned(), AttributeValue::S(self.head.hash.to_string())),
             (RECORDED_AT.to_owned(), AttributeValue::S(time_text(self.head.recorded_at?))),
             (SHAPE.to_owned(), AttributeValue::S(self.shape.clone())),
-            (name.to_owned(), body),
         ]);
+        fold_up(&mut item, json, SNAPSHOT, SNAPSHOT_ZSTD);
         (item_bytes(&item) <= MAX_ITEM_BYTES).then_some(item)
     }
 }

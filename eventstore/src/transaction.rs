@@ -6,7 +6,7 @@ use crate::batch::{Item, STREAM_ID, VERSION, is_put_by, item_bytes};
 use crate::commit::MAX_VERSION;
 use crate::fault::Fault;
 use crate::usage::Usage;
-use crate::{Batch, Commit, Damaged, Envelope, Hash, Head, NewCommit, StreamId};
+use crate::{Batch, Commit, Damaged, Envelope, Fingerprint, Head, NewCommit, StreamId};
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
@@ -157,7 +157,7 @@ pub(crate) fn bind<'a>(envelope: &Envelope, streams: impl Iterator<Item = &'a St
     names.sort_unstable();
     let whole = [b"ledgerfold/streams/1".as_slice(), envelope.fingerprint.as_bytes().as_slice()];
     let parts: Vec<&[u8]> = whole.into_iter().chain(names).collect();
-    Envelope { fingerprint: Hash::of(&parts), ..envelope.clone() }
+    Envelope { fingerprint: Fingerprint::of(&parts), ..envelope.clone() }
 }
 
 /// The commit that the command has in the batch.

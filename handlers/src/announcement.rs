@@ -21,6 +21,9 @@ pub struct Announcement {
     pub version: u64,
     /// The version of its last event.
     pub last_version: u64,
+    /// The format of the commits, where the message has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    format: Option<u64>,
     /// The commits as they are stored, unless they are too large or hold what no message may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     commits: Option<Box<RawValue>>,
@@ -36,12 +39,13 @@ impl Announcement {
         let fits = json.len() <= MAX_CARRIED_BYTES && !json.contains(NEVER_CARRIED);
         let commits = fits.then(|| RawValue::from_string(json)).transpose()?;
         let (version, last_version) = (batch.version(), batch.last_version());
-        Ok(Self { stream: batch.stream.clone(), version, last_version, commits })
+        let format = commits.is_some().then_some(Batch::COMMITS_FORMAT);
+        Ok(Self { stream: batch.stream.clone(), version, last_version, format, commits })
     }
 
     /// Announces that there is a batch, without having been able to read it.
     pub fn address(stream: StreamId, version: u64) -> Self {
-        Self { stream, version, last_version: version, commits: None }
+        Self { stream, version, last_version: version, format: None, commits: None }
     }
 
     /// Unique for the batch: SQS drops a second message with it for five minutes.
@@ -49,13 +53,33 @@ impl Announcement {
         format!("{}:{}", self.stream, self.version)
     }
 
-    /// The news for a projector.
+    /// The news for a projector. Commits in another format than this program's are passed over: the projector reads the store.
     ///
     /// # Errors
     /// [`Damaged`] when the commits are not what the store writes.
     pub fn wake_up(self) -> Result<WakeUp, Damaged> {
-        let Self { stream, version, last_version, commits } = self;
-        let batch = commits.map(|json| Batch::from_commits_json(stream.clone(), version, json.get()));
+        let Self { stream, version, last_version, format, commits } = self;
+        let known = commits.filter(|_| format == Some(Batch::COMMITS_FORMAT));
+        let batch = known.map(|json| Batch::from_commits_json(stream.clone(), version, json.get()));
         Ok(WakeUp { stream, version: last_version, batch: batch.transpose()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn news(rest: &str) -> Result<WakeUp, Damaged> {
+        let json = format!(r#"{{"stream":"order-1","version":1,"last_version":2{rest}}}"#);
+        serde_json::from_str::<Announcement>(&json).unwrap().wake_up()
+    }
+
+    #[test]
+    fn commits_of_another_format_are_left_to_the_store() {
+        for rest in ["", r#","commits":[{}]"#, r#","format":1,"commits":[{}]"#, r#","format":3,"commits":[{}]"#] {
+            let WakeUp { version, batch, .. } = news(rest).unwrap();
+            assert!(version == 2 && batch.is_none(), "{rest}");
+        }
+        assert!(news(r#","format":2,"commits":[{}]"#).is_err());
     }
 }

@@ -5,7 +5,7 @@ use crate::models::{ORDER, STOCK};
 use crate::{sending, telemetry};
 use domain::order::{self, Order, OrderCommand, OrderEvent, OrderRefusal};
 use domain::stock::{self, Stock, StockCommand, StockEvent, StockRefusal};
-use eventstore::{CommandHandler, Commit, EventStore, ExecuteError, Handled, Hash, Id, Request};
+use eventstore::{CommandHandler, Commit, EventStore, ExecuteError, Handled, Request};
 use serde::{Deserialize, Serialize};
 
 /// A command to an order or to the stock of a book.
@@ -32,14 +32,22 @@ impl Command {
         matches!(self, Self::Order(OrderCommand::PlaceOrder(_)))
     }
 
-    /// What tells it from another command under the same id.
-    ///
-    /// # Errors
-    /// When it cannot be written as JSON.
-    pub(crate) fn fingerprint(&self, actor: &Id) -> serde_json::Result<Hash> {
+    /// What it is called. Its fingerprint covers the name: to change it makes retries of older commands unknown.
+    pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Order(command) => sending::fingerprint(actor, command),
-            Self::Stock(command) => sending::fingerprint(actor, command),
+            Self::Order(command) => match command {
+                OrderCommand::PlaceOrder(_) => "PlaceOrder",
+                OrderCommand::ConfirmOrder {} => "ConfirmOrder",
+                OrderCommand::RejectOrder { .. } => "RejectOrder",
+                OrderCommand::CancelOrder { .. } => "CancelOrder",
+                OrderCommand::ShipOrder { .. } => "ShipOrder",
+            },
+            Self::Stock(command) => match command {
+                StockCommand::ReceiveStock { .. } => "ReceiveStock",
+                StockCommand::ReserveStock { .. } => "ReserveStock",
+                StockCommand::ReleaseStock { .. } => "ReleaseStock",
+                StockCommand::CommitStock { .. } => "CommitStock",
+            },
         }
     }
 }
@@ -108,6 +116,11 @@ pub(crate) enum CommandError {
 }
 
 impl CommandError {
+    /// Whether it is refused because its id is ahead of the store's clock.
+    pub(crate) fn is_from_the_future(&self) -> bool {
+        matches!(self, Self::Order(ExecuteError::FromTheFuture(_)) | Self::Stock(ExecuteError::FromTheFuture(_)))
+    }
+
     /// Whether it is the command's own, and will be the same whenever the command is handled again: no fault, and no load.
     pub(crate) fn is_final(&self) -> bool {
         match self {

@@ -7,6 +7,9 @@
 mod facts;
 mod process;
 
+use crate::actors::FULFILMENT as FULFILMENT_ACTOR;
+use crate::bookshop::Command;
+use crate::canonical_json::CanonicalJson;
 use crate::continuation::Continuations;
 use crate::messages::{Messages, Outcome, WITHOUT_DEADLINE, limit};
 use crate::models::{ORDER, STOCK};
@@ -29,7 +32,6 @@ use projections::{
     FollowError, Follows, Kind, Projection, Projector, Pulse, ReadModels, Stopped, TableError, UnknownType, WakeUp,
     events,
 };
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, SystemTime};
 
@@ -43,8 +45,6 @@ pub const FULFILMENT: Projection = Projection {
     kind: Kind::Process,
 };
 
-/// The actor of every command.
-const ACTOR: &str = "fulfilment";
 /// How often an order's state may be lost to other runners before its news is handed back.
 const MAX_ATTEMPTS: u32 = 10;
 /// How many orders of one stream are worked on at once.
@@ -299,13 +299,13 @@ impl FulfilmentHandler {
     async fn send(&self, known: &Process, issued: IssuedCommand) -> Result<Option<Fact>, FulfilError> {
         match issued.command.clone() {
             FulfilmentCommand::Order { command, .. } => {
-                let request = request(known, &issued, &command)?;
+                let request = request(known, &issued, &Command::Order(command.clone()))?;
                 ask(&self.orders, request, move |order| order::decide(order, &command)).await?;
                 Ok(None)
             }
             FulfilmentCommand::Stock { isbn, command } => {
                 let reserves = matches!(command, StockCommand::ReserveStock { .. });
-                let request = request(known, &issued, &command)?;
+                let request = request(known, &issued, &Command::Stock(command.clone()))?;
                 let answer = ask(&self.stock, request, move |stock| stock::decide(stock, &command)).await?;
                 Ok((reserves && answer == Answer::Refused).then_some(Fact::Refused { isbn }))
             }
@@ -314,11 +314,11 @@ impl FulfilmentHandler {
 }
 
 /// The command as the event store takes it: caused by an event, and part of the process that this belongs to.
-fn request<C: Serialize>(known: &Process, issued: &IssuedCommand, command: &C) -> Result<Request, FulfilError> {
-    let (origin, actor) = (known.origin(&issued.cause)?.clone(), Id::new(ACTOR)?);
+fn request(known: &Process, issued: &IssuedCommand, command: &Command) -> Result<Request, FulfilError> {
+    let (origin, actor) = (known.origin(&issued.cause)?.clone(), Id::new(FULFILMENT_ACTOR)?);
     let envelope = Envelope {
-        command_id: issued.command_id.into(),
-        fingerprint: fingerprint(&actor, command)?,
+        command_id: Id::of_process(issued.command_id),
+        fingerprint: fingerprint(command.name(), &actor, &CanonicalJson::of(command)?),
         correlation_id: origin.correlation_id,
         causation_id: Some(Id::new(issued.cause.to_string())?),
         actor,

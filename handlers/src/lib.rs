@@ -12,10 +12,12 @@
 //!
 //! [`Operations`] is what operators do with projections, over HTTP or on the command line.
 
+mod actors;
 mod announcement;
 pub mod audit;
 pub mod aws;
 mod bookshop;
+mod canonical_json;
 mod command_queue;
 mod continuation;
 mod fan_out;
@@ -36,6 +38,7 @@ mod sending;
 mod system;
 pub mod telemetry;
 
+pub use actors::{ACTOR_OF_SYSTEM, is_actor_of_system};
 pub use announcement::Announcement;
 pub use command_queue::{CommandQueue, CommandStatuses, CommandTableError, CommandWorker, QueueLimits};
 pub use continuation::Continuations;

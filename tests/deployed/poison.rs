@@ -2,7 +2,7 @@
 
 use crate::stack::{PREFIX, Stack, eventually};
 use aws_sdk_sqs::types::QueueAttributeName;
-use eventstore::{Consistency, Envelope, EventStore, Hash, Id, NewCommit, NewEvent, StreamId};
+use eventstore::{Consistency, Envelope, EventStore, Fingerprint, Id, NewCommit, NewEvent, StreamId};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ async fn write_unknown(stack: &Stack, stream: &str) {
     let id = |text: &str| Id::new(text).unwrap();
     let envelope = Envelope {
         command_id: id(&format!("poison-{stream}")),
-        fingerprint: Hash::of(&[b"poison"]),
+        fingerprint: Fingerprint::of(&[b"poison"]),
         correlation_id: id("poison"),
         causation_id: None,
         actor: id("poisoner"),

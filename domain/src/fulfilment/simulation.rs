@@ -81,7 +81,8 @@ impl Shop {
         for event in &events {
             *order = order::evolve(std::mem::take(order), event);
             *version += 1;
-            self.under_way.push((order_id, Fact::Order { version: *version, event: event.clone() }));
+            self.under_way
+                .push((order_id, Fact::Order { version: *version, recorded_at_ms: *version, event: event.clone() }));
         }
         !events.is_empty()
     }

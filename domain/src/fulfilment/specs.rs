@@ -11,6 +11,9 @@ use crate::samples::{copies, details, details_of, isbn, line, order_id, reason, 
 use crate::stock::{StockCommand, StockEvent};
 use crate::{OrderId, Reason};
 
+/// When the events of these specs were recorded, but for their versions.
+const TIME_MS: u64 = 1_790_000_000_000;
+
 /// The order of these specs: two copies of book 1, one of book 2.
 fn order() -> OrderId {
     order_id(7)
@@ -28,23 +31,35 @@ fn check(given: &[Fact], when: Fact, then: &[FulfilmentCommand]) {
 }
 
 fn placed() -> Fact {
-    Fact::Order { version: 1, event: OrderEvent::OrderPlaced(details()) }
+    Fact::Order { version: 1, recorded_at_ms: TIME_MS + 1, event: OrderEvent::OrderPlaced(details()) }
 }
 
 fn confirmed() -> Fact {
-    Fact::Order { version: 2, event: OrderEvent::OrderConfirmed {} }
+    Fact::Order { version: 2, recorded_at_ms: TIME_MS + 2, event: OrderEvent::OrderConfirmed {} }
 }
 
 fn cancelled() -> Fact {
-    Fact::Order { version: 3, event: OrderEvent::OrderCancelled { reason: reason("changed my mind") } }
+    Fact::Order {
+        version: 3,
+        recorded_at_ms: TIME_MS + 3,
+        event: OrderEvent::OrderCancelled { reason: reason("changed my mind") },
+    }
 }
 
 fn rejected() -> Fact {
-    Fact::Order { version: 3, event: OrderEvent::OrderRejected { reason: reason("sold out") } }
+    Fact::Order {
+        version: 3,
+        recorded_at_ms: TIME_MS + 3,
+        event: OrderEvent::OrderRejected { reason: reason("sold out") },
+    }
 }
 
 fn shipped() -> Fact {
-    Fact::Order { version: 3, event: OrderEvent::OrderShipped { tracking_code: tracking_code("1Z") } }
+    Fact::Order {
+        version: 3,
+        recorded_at_ms: TIME_MS + 3,
+        event: OrderEvent::OrderShipped { tracking_code: tracking_code("1Z") },
+    }
 }
 
 fn reserved(book: u32, quantity: u32) -> Fact {
@@ -192,10 +207,18 @@ fn command_ids_stay_what_they_are() {
         format!("order-{0}:1 order-{0} reject {1}", order(), isbn(2)),
         format!("order-{0}:3 stock-{1} release 2 reserved at 20", order(), isbn(1)),
     ];
-    let expected: Vec<_> = named.iter().map(|name| Uuid::new_v5(&NAMESPACE, name.as_bytes())).collect();
     let ids: Vec<_> = decide(&folded(&facts)).into_iter().map(|issued| issued.command_id).collect();
-    assert_eq!(ids, expected);
-    assert!(ids.iter().all(|id| id.get_version_num() == 5));
+    assert_eq!(ids.len(), named.len());
+    for ((id, name), time_ms) in ids.iter().zip(&named).zip([1, 1, 1, 3].map(|version| TIME_MS + version)) {
+        // All of a UUIDv5's bits but those of its bytes 6 to 8 and of the last three, behind the time.
+        let hash = Uuid::new_v5(&NAMESPACE, name.as_bytes()).as_u128();
+        let bits = (hash >> 80 << 32) | (hash >> 24 & 0xffff_ffff);
+        let expected =
+            u128::from(time_ms) << 80 | 7 << 76 | (bits >> 64 & 0xfff) << 64 | 2 << 62 | (bits & (u128::MAX >> 66));
+        assert_eq!(id.as_u128(), expected, "{name}");
+        assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+    }
+    assert_eq!(ids[0].to_string(), "01a0c450-6c01-75a8-8d1c-440c07430cc5");
 }
 
 /// Facts that agree with each other: lines with one outcome each, and at most one end.
@@ -205,7 +228,8 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
     (outcomes, end).prop_map(|(outcomes, end)| {
         let books = (1..).zip(outcomes.iter());
         let lines = books.clone().map(|(book, _)| line(book, book, 100)).collect();
-        let placed = Fact::Order { version: 1, event: OrderEvent::OrderPlaced(details_of(lines)) };
+        let placed =
+            Fact::Order { version: 1, recorded_at_ms: TIME_MS + 1, event: OrderEvent::OrderPlaced(details_of(lines)) };
         let outcome = |(book, reserves): (u32, &Option<bool>)| {
             reserves.map(|reserves| if reserves { reserved(book, book) } else { refused(book) })
         };

@@ -149,7 +149,7 @@ impl CommandIds {
         let time = time_ms(command);
         let in_window = self.hidden.window.iter().filter(|filtered| filtered.may_have(command));
         let in_window: Vec<&Bounds> = in_window.map(|filtered| &filtered.bounds).collect();
-        let timely = time.is_some_and(|time| !is_derived(command) && self.hidden.timely_ms >= Some(time));
+        let timely = time.is_some_and(|time| !command.is_of_system() && self.hidden.timely_ms >= Some(time));
         let older = self.hidden.older.as_ref().filter(|older| older.admit(command));
         let ahead_ms = in_window.iter().copied().chain(older).map(|bounds| bounds.ahead_ms).max();
         let not_before_ms = time.map(|time| time.saturating_sub(ahead_ms.unwrap_or_default()));
@@ -210,7 +210,7 @@ impl Filtered {
 
 impl Bounds {
     fn of(newest: Listed) -> Self {
-        let (time, derived) = (time_ms(&newest.0), is_derived(&newest.0));
+        let (time, derived) = (time_ms(&newest.0), newest.0.is_of_system());
         Self {
             untimed: time.is_none(),
             fast_ms: time.filter(|_| !derived),
@@ -224,7 +224,7 @@ impl Bounds {
     fn admit(&self, command: &Id) -> bool {
         match time_ms(command) {
             None => self.untimed,
-            Some(time) if is_derived(command) => self.derived_ms >= Some(time),
+            Some(time) if command.is_of_system() => self.derived_ms >= Some(time),
             Some(time) => self.fast_ms >= Some(time),
         }
     }
@@ -244,18 +244,13 @@ impl Bounds {
 impl Listed {
     /// The time in a timely id. One that the system derived is none: it may come hours after its cause.
     fn timely_ms(&self) -> Option<i64> {
-        time_ms(&self.0).filter(|time| !is_derived(&self.0) && *time <= self.2)
+        time_ms(&self.0).filter(|time| !self.0.is_of_system() && *time <= self.2)
     }
 
     fn mark(&self, stream: &StreamId) -> Option<Mark> {
         let recorded_at = DateTime::from_timestamp_millis(self.2)?;
         Some(Mark { stream: stream.clone(), version: self.1, recorded_at, command_id: self.0.clone(), hash: None })
     }
-}
-
-/// Whether the system derived the id from what caused the command.
-fn is_derived(id: &Id) -> bool {
-    id.as_str().starts_with('~')
 }
 
 fn time_ms(id: &Id) -> Option<i64> {

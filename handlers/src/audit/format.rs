@@ -121,7 +121,7 @@ fn guarded(text: &str) -> String {
 mod specs {
     use super::*;
     use chrono::DateTime;
-    use eventstore::{Commit, Direction, Envelope, Event, Hash, NewEvent, StreamId};
+    use eventstore::{Commit, Direction, Envelope, Event, Fingerprint, Hash, NewEvent, StreamId};
     use serde_json::value::RawValue;
 
     /// An event whose ids and data are these texts.
@@ -129,7 +129,7 @@ mod specs {
         let id = Id::new(id).unwrap();
         let envelope = Envelope {
             command_id: id.clone(),
-            fingerprint: Hash::of(&[]),
+            fingerprint: Fingerprint::of(&[]),
             correlation_id: id.clone(),
             causation_id: None,
             actor: id,

@@ -1,15 +1,16 @@
 //! Who reads what. Nothing of the audit trail is read before the reading is recorded.
 
+use crate::canonical_json::CanonicalJson;
 use crate::models::ACCESS;
+use crate::sending::{fingerprint, new_id};
 use chrono::{DateTime, Utc};
 use domain::access::{self, AccessEvent, AccessLog, ReadAuditTrail};
-use eventstore::{CommandHandler, Envelope, EventStore, ExecuteError, Hash, Id, InvalidStreamId, Request, StreamId};
+use eventstore::{CommandHandler, Envelope, EventStore, ExecuteError, Id, InvalidStreamId, Request, StreamId};
 use projections::Projector;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::time::SystemTime;
-use uuid::Uuid;
 
 /// Bytes of an actor's SHA-256 that name the stream of its readings.
 const DIGEST_BYTES: usize = 8;
@@ -66,6 +67,9 @@ pub enum NotRecorded {
     /// The store did not take the record.
     #[error("that the audit trail is read cannot be recorded, and what is not recorded is not answered")]
     Store(#[from] ExecuteError<Infallible>),
+    /// The question cannot be written, which is a defect.
+    #[error("the question is no JSON")]
+    Json(#[from] serde_json::Error),
     /// Today has no stream: its year has more digits than fit.
     #[error("the stream of today's readings has no name")]
     Stream(#[from] InvalidStreamId),
@@ -109,7 +113,7 @@ impl AuditTrail {
         about: BTreeMap<String, String>,
     ) -> Result<OpenTrail, NotRecorded> {
         let command = ReadAuditTrail { call: call.as_str().to_owned(), about };
-        let request = request(reader, &command, SystemTime::now().into())?;
+        let request = request(reader, &command, new_id(&self.store), self.store.now())?;
         match self.record(request.clone(), &command).await {
             Err(error @ (ExecuteError::Damaged(_) | ExecuteError::Unreadable(_))) => {
                 let apart = apart(&request)?;
@@ -135,12 +139,16 @@ impl OpenTrail {
 }
 
 /// A reading is a command of its own: asked again, it is recorded again.
-fn request(reader: &Reader, command: &ReadAuditTrail, now: DateTime<Utc>) -> Result<Request, InvalidStreamId> {
+fn request(
+    reader: &Reader,
+    command: &ReadAuditTrail,
+    command_id: Id,
+    now: DateTime<Utc>,
+) -> Result<Request, NotRecorded> {
     let actor = reader.actor.as_str();
     let stream = StreamId::new(access::stream(&now.date_naive().to_string(), &digest(actor)))?;
-    let command_id = Id::from(Uuid::now_v7());
     let envelope = Envelope {
-        fingerprint: fingerprint(actor, command),
+        fingerprint: fingerprint("ReadAuditTrail", &reader.actor, &asked(command)?),
         correlation_id: reader.correlation_id.clone().unwrap_or_else(|| command_id.clone()),
         command_id,
         causation_id: None,
@@ -160,9 +168,8 @@ fn tell_damaged(stream: &StreamId, error: &ExecuteError<Infallible>) {
     tracing::error!(%stream, error, "a stream of readings is damaged: the reading is recorded apart");
 }
 
-fn fingerprint(actor: &str, ReadAuditTrail { call, about }: &ReadAuditTrail) -> Hash {
-    let about = about.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-    Hash::of(&[actor.as_bytes(), call.as_bytes()].into_iter().chain(about).collect::<Vec<_>>())
+fn asked(ReadAuditTrail { call, about }: &ReadAuditTrail) -> serde_json::Result<CanonicalJson> {
+    CanonicalJson::of(&json!({ "call": call, "about": about }))
 }
 
 /// The first 16 hexadecimal digits of the actor's SHA-256.
@@ -180,11 +187,11 @@ mod tests {
         let reader = Reader { actor: Id::new("operator:ann").unwrap(), correlation_id: None, trace_parent: None };
         let command = ReadAuditTrail { call: "history".into(), about: BTreeMap::new() };
         let at = DateTime::from_timestamp(1_795_305_600, 0).unwrap();
-        let first = request(&reader, &command, at).unwrap();
+        let command_id = Id::new("r-1").unwrap();
+        let first = request(&reader, &command, command_id.clone(), at).unwrap();
         // printf operator:ann | sha256sum
         assert_eq!(first.stream.as_str(), "access-2026-11-22.875af8c8912dff32");
         assert_eq!(apart(&first).unwrap().as_str(), format!("{}.{}", first.stream, first.envelope.command_id));
-        assert_eq!(first.envelope.correlation_id, first.envelope.command_id);
-        assert_ne!(request(&reader, &command, at).unwrap().envelope.command_id, first.envelope.command_id);
+        assert_eq!((&first.envelope.correlation_id, &first.envelope.command_id), (&command_id, &command_id));
     }
 }

@@ -90,7 +90,7 @@ impl<'a> Growth<'a> {
 mod specs {
     use super::*;
     use chrono::DateTime;
-    use eventstore::{Envelope, Hash, Id, NewEvent};
+    use eventstore::{Envelope, Fingerprint, Hash, Id, NewEvent};
     use serde_json::value::RawValue;
 
     /// A commit of so many events, and what caused it.
@@ -99,7 +99,7 @@ mod specs {
         let body = NewEvent { event_type: "Noted".into(), schema: 1, data: RawValue::from_string("1".into()).unwrap() };
         let envelope = Envelope {
             command_id: id.clone(),
-            fingerprint: Hash::of(&[]),
+            fingerprint: Fingerprint::of(&[]),
             correlation_id: id.clone(),
             causation_id: cause.map(|cause| Id::new(cause).unwrap()),
             actor: id,

@@ -7,7 +7,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// The version of the message's shape. Another meaning of what is there is another version; fields may be added.
-const VERSION: u64 = 1;
+/// Version 1 had another fingerprint.
+const VERSION: u64 = 2;
 /// The characters that SQS refuses in a message and JSON does not escape by itself, with their escapes.
 const NEVER_CARRIED: [(char, &str); 2] = [('\u{fffe}', r"\ufffe"), ('\u{ffff}', r"\uffff")];
 

@@ -1,7 +1,7 @@
 //! A row of the table of commands: what became of one.
 
 use chrono::{DateTime, Utc};
-use eventstore::{Envelope, Hash, Id, Request, StreamId, time_text};
+use eventstore::{Envelope, Fingerprint, Id, Request, StreamId, time_text};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -24,7 +24,7 @@ pub(super) struct Subject {
     #[serde(rename = "command")]
     pub(super) key: String,
     pub(super) stream: StreamId,
-    pub(super) fingerprint: Hash,
+    pub(super) fingerprint: Fingerprint,
     pub(super) correlation_id: Id,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Round {
 pub(crate) struct StatusRow {
     pub(super) command: String,
     pub(crate) stream: StreamId,
-    pub(super) fingerprint: Hash,
+    pub(super) fingerprint: Fingerprint,
     pub(crate) correlation_id: Id,
     /// Which round of answers it is in.
     #[serde(flatten)]

@@ -38,7 +38,7 @@ impl From<&Envelope> for Origin {
 pub(super) fn of(stream: &StreamId, commits: &[Commit]) -> (Vec<News>, Option<Stopped<FulfilError>>) {
     let mut news = Vec::new();
     for (commit, event) in commits.iter().flat_map(|commit| commit.events.iter().map(move |event| (commit, event))) {
-        match fact(stream, event) {
+        match fact(stream, commit, event) {
             Ok(Some((order_id, fact))) => {
                 let origin = Origin::from(&commit.envelope);
                 news.push(News { version: event.version, order_id, fact, origin });
@@ -51,14 +51,15 @@ pub(super) fn of(stream: &StreamId, commits: &[Commit]) -> (Vec<News>, Option<St
 }
 
 /// What an event tells; most tell nothing.
-fn fact(stream: &StreamId, event: &Event) -> Result<Option<(OrderId, Fact)>, FulfilError> {
+fn fact(stream: &StreamId, commit: &Commit, event: &Event) -> Result<Option<(OrderId, Fact)>, FulfilError> {
     if FULFILMENT.ignores(&event.body)? {
         return Ok(None);
     }
     match stream.category() {
         order::CATEGORY => {
             let order_id = OrderId::try_from(stream.key().to_owned())?;
-            let fact = Fact::of_order(event.version, events::ORDER.decode(&event.body)?);
+            let recorded_at_ms = u64::try_from(commit.recorded_at.timestamp_millis()).unwrap_or_default();
+            let fact = Fact::of_order(event.version, recorded_at_ms, events::ORDER.decode(&event.body)?);
             Ok(fact.map(|fact| (order_id, fact)))
         }
         stock::CATEGORY => {

@@ -3,6 +3,7 @@
 use super::caller::{Caller, Scope};
 use super::extract::id;
 use super::problem::Problem;
+use crate::actors::{ACTOR_OF_SYSTEM, is_actor_of_system};
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
@@ -80,7 +81,11 @@ fn admitted(access: &Access, request: &Request) -> Result<Option<Caller>, Proble
     match (required_scope(request.method(), request.uri().path()), access) {
         (Requirement::Nothing, _) | (Requirement::Unlisted, Access::Open(_)) => Ok(None),
         (Requirement::Scope(_), Access::Open(default)) => {
-            let actor = id(request.headers(), ACTOR)?.unwrap_or_else(|| default.clone());
+            let named = id(request.headers(), ACTOR)?;
+            if named.as_ref().is_some_and(is_actor_of_system) {
+                return Err(Problem::invalid(ACTOR, ACTOR_OF_SYSTEM));
+            }
+            let actor = named.unwrap_or_else(|| default.clone());
             Ok(Some(Caller { actor, scopes: Scope::ALL.into() }))
         }
         (Requirement::Unlisted, Access::Callers) => verified(request).map(Some),

@@ -1,5 +1,6 @@
 //! Who calls: the one whose token was checked, before a request comes here.
 
+use crate::actors::{ACTOR_OF_SYSTEM, is_actor_of_system};
 use eventstore::{Id, InvalidId};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -32,6 +33,9 @@ pub enum InvalidCaller {
     /// There is no `sub`, or it is no text.
     #[error("the token has no subject: the claim sub, which is recorded as the actor")]
     NoSubject,
+    /// The subject is the name of a part of the system.
+    #[error("the token's subject (sub), which is recorded as the actor, {ACTOR_OF_SYSTEM}")]
+    OfSystem,
     /// The subject is no id.
     #[error("the token's subject (sub), which is recorded as the actor, does not fit")]
     Subject(#[source] InvalidId),
@@ -77,6 +81,9 @@ impl Caller {
     pub fn from_claims(claims: &Map<String, Value>, granted: &[String]) -> Result<Self, InvalidCaller> {
         let subject = claims.get("sub").and_then(Value::as_str).ok_or(InvalidCaller::NoSubject)?;
         let actor = Id::new(subject).map_err(InvalidCaller::Subject)?;
+        if is_actor_of_system(&actor) {
+            return Err(InvalidCaller::OfSystem);
+        }
         let claimed = claims.get("scope").or_else(|| claims.get("scp")).map(names).unwrap_or_default();
         let granted = granted.iter().map(String::as_str);
         Ok(Self { actor, scopes: granted.chain(claimed).filter_map(Scope::named).collect() })
@@ -141,5 +148,9 @@ mod specs {
             assert!(matches!(caller(json!({"sub": subject}), &[]), Err(InvalidCaller::Subject(_))));
         }
         assert!(caller(json!({"sub": "x".repeat(128)}), &[]).is_ok());
+        for subject in ["fulfilment", "Fulfilment"] {
+            assert_eq!(caller(json!({"sub": subject}), &[]), Err(InvalidCaller::OfSystem));
+        }
+        assert!(caller(json!({"sub": "fulfilment2"}), &[]).is_ok());
     }
 }

@@ -5,6 +5,8 @@ use super::problem::Problem;
 use super::schema::{CommandAnswer, RecordedEvent, TakenCommand};
 use super::{Api, deferred};
 use crate::bookshop::Command;
+use crate::canonical_json::CanonicalJson;
+use crate::sending::fingerprint;
 use crate::telemetry;
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -18,8 +20,16 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Handles the command and tells what was recorded; or takes it, to be answered later, where its sender prefers that.
-pub(crate) async fn send(api: &Api, sender: Sender, stream: StreamId, command: Command) -> Result<Answer, Problem> {
-    let (envelope, creates) = (envelope(&sender, &command)?, command.creates());
+///
+/// `sent` is the request's body: what tells the command from another one under the same key.
+pub(crate) async fn send(
+    api: &Api,
+    sender: Sender,
+    stream: StreamId,
+    command: Command,
+    sent: &CanonicalJson,
+) -> Result<Answer, Problem> {
+    let (envelope, creates) = (envelope(&sender, &command, sent), command.creates());
     let request = Request { stream, envelope, expected_version: sender.expected_version, creates };
     telemetry::about(&request.stream, request.expected_version, &request.envelope);
     match api.command_queue.as_ref().filter(|_| sender.prefers_async) {
@@ -28,23 +38,23 @@ pub(crate) async fn send(api: &Api, sender: Sender, stream: StreamId, command: C
             queue.send(request.clone(), command).await?;
             Ok(Answer::Taken(request))
         }
-        None => {
-            let handled = api.bookshop.handle(request.clone(), command).await?;
-            Ok(Answer::Handled(request, Box::new(handled)))
-        }
+        None => match api.bookshop.handle(request.clone(), command).await {
+            Ok(handled) => Ok(Answer::Handled(request, Box::new(handled))),
+            Err(error) if error.is_from_the_future() && !sender.has_key => Err(Problem::clock_set_back()),
+            Err(error) => Err(error.into()),
+        },
     }
 }
 
-fn envelope(sender: &Sender, command: &Command) -> Result<Envelope, Problem> {
-    let fingerprint = command.fingerprint(&sender.actor);
-    Ok(Envelope {
+fn envelope(sender: &Sender, command: &Command, sent: &CanonicalJson) -> Envelope {
+    Envelope {
         command_id: sender.key.clone(),
-        fingerprint: fingerprint.map_err(|error| Problem::invalid("", error.to_string()))?,
+        fingerprint: fingerprint(command.name(), &sender.actor, sent),
         correlation_id: sender.correlation_id.clone(),
         causation_id: None,
         actor: sender.actor.clone(),
         trace_parent: sender.trace_parent.clone(),
-    })
+    }
 }
 
 /// What the sender of a command is told.

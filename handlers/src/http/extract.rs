@@ -1,12 +1,15 @@
 //! What commands take from a request: the body, and the headers that say who, why and once. Readers of the audit trail say who
 //! as well.
 
+use super::Api;
 use super::access::Unauthorized;
 use super::caller::Caller;
 use super::params::Params;
 use super::prefer::prefers;
 use super::problem::Problem;
 use crate::audit::Reader;
+use crate::canonical_json::{CanonicalJson, ExactJson};
+use crate::sending;
 use crate::telemetry::TraceParent;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
@@ -15,7 +18,7 @@ use eventstore::Id;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use uuid::Uuid;
+use std::sync::Arc;
 
 /// The most bytes of a request's body.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -24,8 +27,8 @@ const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
 /// A rule repeats at most this many characters of what a caller sent.
 const SHOWN_CHARS: usize = 64;
 
-/// A JSON body, checked by the domain's own rules.
-pub(crate) struct Body<T>(pub(crate) T);
+/// A JSON body, checked by the domain's own rules, and all that was sent in it.
+pub(crate) struct Body<T>(pub(crate) T, pub(crate) CanonicalJson);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
@@ -35,7 +38,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             return Err(Problem::unsupported_media_type());
         }
         let bytes = read_to_end(request.into_body()).await?;
-        parse(&bytes).map(Self)
+        parse(&bytes).map(|(value, sent)| Self(value, sent))
     }
 }
 
@@ -54,8 +57,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for StepBody<T> {
         }
         let bytes = read_to_end(body).await?;
         match (is_json, bytes.is_empty()) {
-            (true, _) => parse(&bytes).map(Self),
-            (false, true) => parse(b"{}").map(Self),
+            (true, _) => parse(&bytes).map(|(value, _)| Self(value)),
+            (false, true) => parse(b"{}").map(|(value, _)| Self(value)),
             (false, false) => Err(Problem::unsupported_media_type()),
         }
     }
@@ -86,22 +89,34 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, CanonicalJson), Problem> {
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::invalid("", "must be an object, not an array"));
     }
+    // What could be read in two ways is told first. What is no JSON is told by the type, which knows what it expects.
+    let exact = match whole::<ExactJson>(bytes) {
+        Err((path, error)) if error.is_data() => return Err(broken_rule(&path, &error)),
+        exact => exact,
+    };
+    let value = whole(bytes).map_err(|(path, error)| broken_rule(&path, &error))?;
+    // What the type passes over is to be JSON as well.
+    let ExactJson(body) = exact.map_err(|(_, error)| broken_rule("", &error))?;
+    if let Some(path) = array_for_object(&body) {
+        return Err(Problem::invalid(path, "must be an object, not an array"));
+    }
+    let sent = CanonicalJson::of(&body).map_err(|error| broken_rule("", &error))?;
+    Ok((value, sent))
+}
+
+/// A value that is all of the text; or where in the text an error is, and which.
+fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, (String, serde_json::Error)> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        broken_rule(if path == "." { "" } else { &path }, error.inner())
+        (if path == "." { String::new() } else { path }, error.into_inner())
     })?;
-    json.end().map_err(|error| broken_rule("", &error))?;
-    // What the type passes over is to be JSON as well.
-    let body: Value = serde_json::from_slice(bytes).map_err(|error| broken_rule("", &error))?;
-    match array_for_object(&body) {
-        Some(path) => Err(Problem::invalid(path, "must be an object, not an array")),
-        None => Ok(value),
-    }
+    json.end().map_err(|error| (String::new(), error))?;
+    Ok(value)
 }
 
 /// Where in a body an array stands for an object: serde takes the fields of a struct in their order too, but nobody is
@@ -125,7 +140,7 @@ fn broken_rule(path: &str, error: &serde_json::Error) -> Problem {
     match missing {
         Some(name) if path.is_empty() => Problem::invalid(name, "is required"),
         Some(name) => Problem::invalid(format!("{path}.{name}"), "is required"),
-        None => Problem::invalid(path, in_words_of_json(rule)),
+        None => Problem::invalid(path.chars().take(SHOWN_CHARS).collect::<String>(), in_words_of_json(rule)),
     }
 }
 
@@ -169,6 +184,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
 /// Who sends a command, why, and under which key.
 pub(crate) struct Sender {
     pub(crate) key: Id,
+    /// Whether the sender gave the key, and it was not made here.
+    pub(crate) has_key: bool,
     pub(crate) actor: Id,
     pub(crate) correlation_id: Id,
     pub(crate) trace_parent: Option<Id>,
@@ -177,14 +194,20 @@ pub(crate) struct Sender {
     pub(crate) prefers_async: bool,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Sender {
+impl FromRequestParts<Arc<Api>> for Sender {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         let headers = &parts.headers;
+        let given = id(headers, "Idempotency-Key")?;
+        if given.as_ref().is_some_and(Id::is_of_system) {
+            return Err(Problem::invalid("Idempotency-Key", "must not begin with ~, as the system's own ids do"));
+        }
+        let has_key = given.is_some();
         // Without a key the caller has no retry safety, but the command needs an id all the same.
-        let key = id(headers, "Idempotency-Key")?.unwrap_or_else(|| Uuid::now_v7().into());
+        let key = given.unwrap_or_else(|| sending::new_id(&api.store));
         Ok(Self {
+            has_key,
             actor: actor(parts)?,
             correlation_id: id(headers, "X-Correlation-Id")?.unwrap_or_else(|| key.clone()),
             trace_parent: id(headers, "traceparent").ok().flatten().filter(is_trace_parent),

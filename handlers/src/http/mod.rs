@@ -45,6 +45,7 @@ use utoipa_axum::routes;
 /// What the API works on.
 #[derive(Clone)]
 pub struct Api {
+    store: EventStore,
     bookshop: Bookshop,
     command_queue: Option<CommandQueue>,
     projector: Projector,
@@ -65,9 +66,9 @@ impl Api {
     /// without `X-Actor` is the default actor's.
     pub fn new(store: EventStore, projector: Projector, operations: Operations, default_actor: Id) -> Self {
         let bookshop = Bookshop::new(store.clone());
-        let audit = AuditTrail::new(store, projector.clone());
+        let audit = AuditTrail::new(store.clone(), projector.clone());
         let access = Access::Open(default_actor);
-        Self { bookshop, command_queue: None, projector, operations, audit, access, progress: LONGEST_PROGRESS }
+        Self { store, bookshop, command_queue: None, projector, operations, audit, access, progress: LONGEST_PROGRESS }
     }
 
     /// The same, and it takes commands to be answered later (`Prefer: respond-async`), which it otherwise answers at once.

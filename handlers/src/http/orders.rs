@@ -9,6 +9,7 @@ use super::schema::{
 };
 use super::{Api, Shared};
 use crate::bookshop::Command;
+use crate::canonical_json::CanonicalJson;
 use axum::extract::State;
 use axum::response::Response;
 use domain::order::{self, OrderCommand, OrderDetails};
@@ -27,11 +28,11 @@ const ORDER_NAMESPACE: Uuid = Uuid::from_u128(0x9a3d_6d6c_52a1_4f0e_8f5a_2b1e_7c
 pub(crate) async fn place(
     State(api): Shared,
     sender: Sender,
-    Body(details): Body<OrderDetails>,
+    Body(details, sent): Body<OrderDetails>,
 ) -> Result<Response, Problem> {
     let order_id = order_id(&sender.actor, &sender.key);
     let location = format!("/orders/{order_id}");
-    let answer = send(&api, sender, order_id, OrderCommand::PlaceOrder(details)).await?;
+    let answer = send(&api, sender, order_id, OrderCommand::PlaceOrder(details), &sent).await?;
     Ok(answer.created(&location))
 }
 
@@ -49,9 +50,9 @@ pub(crate) async fn confirm(
     State(api): Shared,
     Segment(id): Segment,
     sender: Sender,
-    Body(Nothing {}): Body<Nothing>,
+    Body(Nothing {}, sent): Body<Nothing>,
 ) -> Result<Answer, Problem> {
-    send(&api, sender, parse_id(&id)?, OrderCommand::ConfirmOrder {}).await
+    send(&api, sender, parse_id(&id)?, OrderCommand::ConfirmOrder {}, &sent).await
 }
 
 /// Declines to deliver.
@@ -62,9 +63,9 @@ pub(crate) async fn reject(
     State(api): Shared,
     Segment(id): Segment,
     sender: Sender,
-    Body(body): Body<GivenReason>,
+    Body(body, sent): Body<GivenReason>,
 ) -> Result<Answer, Problem> {
-    send(&api, sender, parse_id(&id)?, OrderCommand::RejectOrder { reason: body.reason }).await
+    send(&api, sender, parse_id(&id)?, OrderCommand::RejectOrder { reason: body.reason }, &sent).await
 }
 
 /// Calls the order off.
@@ -75,9 +76,9 @@ pub(crate) async fn cancel(
     State(api): Shared,
     Segment(id): Segment,
     sender: Sender,
-    Body(body): Body<GivenReason>,
+    Body(body, sent): Body<GivenReason>,
 ) -> Result<Answer, Problem> {
-    send(&api, sender, parse_id(&id)?, OrderCommand::CancelOrder { reason: body.reason }).await
+    send(&api, sender, parse_id(&id)?, OrderCommand::CancelOrder { reason: body.reason }, &sent).await
 }
 
 /// Tells that the parcel has left the house.
@@ -88,9 +89,9 @@ pub(crate) async fn ship(
     State(api): Shared,
     Segment(id): Segment,
     sender: Sender,
-    Body(body): Body<GivenTrackingCode>,
+    Body(body, sent): Body<GivenTrackingCode>,
 ) -> Result<Answer, Problem> {
-    send(&api, sender, parse_id(&id)?, OrderCommand::ShipOrder { tracking_code: body.tracking_code }).await
+    send(&api, sender, parse_id(&id)?, OrderCommand::ShipOrder { tracking_code: body.tracking_code }, &sent).await
 }
 
 #[derive(Deserialize)]
@@ -113,6 +114,12 @@ pub(crate) fn stream(order_id: OrderId) -> Result<StreamId, Problem> {
     StreamId::new(order::stream(order_id)).map_err(|rule| Problem::invalid("id", rule.to_string()))
 }
 
-async fn send(api: &Api, sender: Sender, order_id: OrderId, command: OrderCommand) -> Result<Answer, Problem> {
-    commands::send(api, sender, stream(order_id)?, Command::Order(command)).await
+async fn send(
+    api: &Api,
+    sender: Sender,
+    order_id: OrderId,
+    command: OrderCommand,
+    sent: &CanonicalJson,
+) -> Result<Answer, Problem> {
+    commands::send(api, sender, stream(order_id)?, Command::Order(command), sent).await
 }

@@ -161,6 +161,13 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", title, reason.clone()).with("reason", reason)
     }
 
+    /// The id that was made here for a command or a reading is ahead of the clock, which was set back meanwhile.
+    pub(crate) fn clock_set_back() -> Self {
+        tracing::warn!("the clock was set back while a request was answered");
+        let detail = "the clock here was set back meanwhile, and nothing was written; send it again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The store is not available", detail)
+    }
+
     fn contention(attempts: u32) -> Self {
         let error_id = error_id();
         tracing::warn!(error_id, attempts, "a command lost to others on its stream every time");

@@ -95,8 +95,9 @@ pub(crate) struct ReservationBody {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes headers")]
 pub(crate) struct CommandHeaders {
-    /// The command's id: 1 to 128 visible ASCII characters, a UUIDv7 at best. Without it there is no retry safety.
-    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,128}$")]
+    /// The command's id: 1 to 128 visible ASCII characters, a UUIDv7 at best, and none that begins with `~`. Without it there is
+    /// no retry safety.
+    #[param(rename = "Idempotency-Key", pattern = "^[!-}][!-~]{0,127}$")]
     key: Option<String>,
     /// The version at which the caller knows the stream, in quotes; elsewhere, nothing is written.
     #[param(rename = "If-Match", pattern = "^\"[0-9]{1,19}\"$")]

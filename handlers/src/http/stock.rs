@@ -6,6 +6,7 @@ use super::problem::Problem;
 use super::schema::{CommandHeaders, CommandOutcome, CommandTaken, Failures, QuantityBody, ReservationBody};
 use super::{Api, Shared};
 use crate::bookshop::Command;
+use crate::canonical_json::CanonicalJson;
 use axum::extract::State;
 use domain::stock::{self, StockCommand};
 use domain::{Isbn, OrderId, StockQuantity};
@@ -20,9 +21,9 @@ pub(crate) async fn receive(
     State(api): Shared,
     Segment(isbn): Segment,
     sender: Sender,
-    Body(body): Body<GivenQuantity>,
+    Body(body, sent): Body<GivenQuantity>,
 ) -> Result<Answer, Problem> {
-    send(&api, sender, &isbn, StockCommand::ReceiveStock { quantity: body.quantity }).await
+    send(&api, sender, &isbn, StockCommand::ReceiveStock { quantity: body.quantity }, &sent).await
 }
 
 /// Sets copies aside for an order.
@@ -33,9 +34,9 @@ pub(crate) async fn reserve(
     State(api): Shared,
     Segment(isbn): Segment,
     sender: Sender,
-    Body(GivenReservation { order_id, quantity }): Body<GivenReservation>,
+    Body(GivenReservation { order_id, quantity }, sent): Body<GivenReservation>,
 ) -> Result<Answer, Problem> {
-    send(&api, sender, &isbn, StockCommand::ReserveStock { order_id, quantity }).await
+    send(&api, sender, &isbn, StockCommand::ReserveStock { order_id, quantity }, &sent).await
 }
 
 /// Makes the copies of an order free again.
@@ -46,9 +47,9 @@ pub(crate) async fn release(
     State(api): Shared,
     Segment(isbn): Segment,
     sender: Sender,
-    Body(GivenReservation { order_id, quantity }): Body<GivenReservation>,
+    Body(GivenReservation { order_id, quantity }, sent): Body<GivenReservation>,
 ) -> Result<Answer, Problem> {
-    send(&api, sender, &isbn, StockCommand::ReleaseStock { order_id, quantity }).await
+    send(&api, sender, &isbn, StockCommand::ReleaseStock { order_id, quantity }, &sent).await
 }
 
 /// Tells that the copies of an order have left the house.
@@ -59,9 +60,9 @@ pub(crate) async fn commit(
     State(api): Shared,
     Segment(isbn): Segment,
     sender: Sender,
-    Body(GivenReservation { order_id, quantity }): Body<GivenReservation>,
+    Body(GivenReservation { order_id, quantity }, sent): Body<GivenReservation>,
 ) -> Result<Answer, Problem> {
-    send(&api, sender, &isbn, StockCommand::CommitStock { order_id, quantity }).await
+    send(&api, sender, &isbn, StockCommand::CommitStock { order_id, quantity }, &sent).await
 }
 
 #[derive(Deserialize)]
@@ -85,6 +86,12 @@ pub(crate) fn stream(isbn: &Isbn) -> Result<StreamId, Problem> {
     StreamId::new(stock::stream(isbn)).map_err(|rule| Problem::invalid("isbn", rule.to_string()))
 }
 
-async fn send(api: &Api, sender: Sender, isbn: &str, command: StockCommand) -> Result<Answer, Problem> {
-    commands::send(api, sender, stream(&parse_isbn(isbn)?)?, Command::Stock(command)).await
+async fn send(
+    api: &Api,
+    sender: Sender,
+    isbn: &str,
+    command: StockCommand,
+    sent: &CanonicalJson,
+) -> Result<Answer, Problem> {
+    commands::send(api, sender, stream(&parse_isbn(isbn)?)?, Command::Stock(command), sent).await
 }

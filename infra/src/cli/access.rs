@@ -5,7 +5,9 @@ use crate::local::authorizer::{Authorizer, authorize};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use clap::builder::NonEmptyStringValueParser;
+use eventstore::Id;
 use handlers::http::{Api, router};
+use handlers::{ACTOR_OF_SYSTEM, is_actor_of_system};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +28,12 @@ pub(super) struct Access {
     /// For whom they are made: their claim aud, or client_id where there is none.
     #[arg(long, value_name = "AUDIENCE", requires = "auth", value_parser = NonEmptyStringValueParser::new())]
     audience: Option<String>,
+}
+
+/// Who asks or calls, as it is recorded.
+pub(super) fn actor(text: &str) -> Result<Id, String> {
+    let actor = Id::new(text).map_err(|error| error.to_string())?;
+    if is_actor_of_system(&actor) { Err(ACTOR_OF_SYSTEM.to_owned()) } else { Ok(actor) }
 }
 
 /// Where it listens, and who checks tokens there.

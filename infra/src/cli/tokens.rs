@@ -49,7 +49,7 @@ pub(super) struct Sign {
     #[arg(long, value_name = "DIR", default_value = ".ledgerfold-tokens")]
     dir: PathBuf,
     /// Who the caller is: recorded as the actor of commands.
-    #[arg(long, value_parser = |text: &str| Id::new(text))]
+    #[arg(long, value_parser = super::access::actor)]
     subject: Id,
     /// What the token grants; may be given several times.
     #[arg(long = "scope", value_name = "SCOPE")]

@@ -13,7 +13,7 @@
 mod notebook;
 
 use divan::{Bencher, black_box};
-use eventstore::{Batch, Commit, Envelope, Event, EventCodec, Hash, Id, Item, NewEvent, StreamId};
+use eventstore::{Batch, Commit, Envelope, Event, EventCodec, Fingerprint, Hash, Id, Item, NewEvent, StreamId};
 use notebook::{Notebook, Noted};
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +104,7 @@ fn hash_commit(bencher: Bencher<'_, '_>) {
     let Commit { envelope, events, hash, .. } = batch(1).commits.remove(0);
     let data = events[0].body.data.get();
     let parts: [&[u8]; 12] = [
-        b"ledgerfold/commit/1",
+        b"ledgerfold/commit/2",
         hash.as_bytes(),
         &[0; 8],
         envelope.command_id.as_str().as_bytes(),
@@ -140,7 +140,7 @@ fn new_event() -> NewEvent {
 fn batch(version: u64) -> Batch {
     let command_id: Id = uuid::Uuid::now_v7().into();
     let envelope = Envelope {
-        fingerprint: Hash::of(&[command_id.as_str().as_bytes()]),
+        fingerprint: Fingerprint::of(&[command_id.as_str().as_bytes()]),
         correlation_id: command_id.clone(),
         command_id,
         causation_id: None,
@@ -162,8 +162,7 @@ fn item(version: u64) -> Item {
     let item = serde_json::json!({
         "stream_id": "note-0192f0c1",
         "version": version,
-        "last_version": version,
-        "format": 1,
+        "format": 2,
         "commits": batch(version).commits_json().unwrap(),
     });
     serde_dynamo::to_item(item).unwrap()

@@ -240,7 +240,7 @@ async fn whatever_a_command_may_hold_travels() {
 async fn any_key_is_found_where_its_answer_is_said_to_be() {
     let shop = Shop::open().await;
     let path = format!("/stock/{}/receive", isbn(1));
-    for key in ["{\"a\":1}", "~!@", &"k".repeat(128)] {
+    for key in ["{\"a\":1}", "!~@", &"k".repeat(128)] {
         let answer = shop.answered(&path, key, &json!({"quantity": 1})).await;
         assert_eq!((&answer.body["command_id"], &answer.body["status"]), (&json!(key), &json!("done")));
     }

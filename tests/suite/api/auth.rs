@@ -75,6 +75,17 @@ fn wanted(method: &str, tag: &str) -> Option<&'static str> {
 }
 
 #[tokio::test]
+async fn nobody_is_let_in_as_a_part_of_the_system() {
+    let shop = guarded().await;
+    let path = format!("/stock/{}/receive", isbn(1));
+    for name in ["fulfilment", "FULFILMENT"] {
+        let answer = sent(shop.post_as(&token(name, &SCOPES), &path, &json!({"quantity": 1}))).await;
+        answer.is_unauthorized("must not be the name of a part of the system");
+    }
+    assert_eq!(sent(shop.post_as(&token("anna", &SCOPES), &path, &json!({"quantity": 1}))).await.status, 200);
+}
+
+#[tokio::test]
 async fn every_operation_needs_its_scope_and_says_so_in_the_document() {
     let shop = guarded().await;
     let document = shop.get("/openapi.json").await.body;

@@ -155,10 +155,41 @@ async fn a_key_is_up_to_128_visible_ascii_characters_given_once() {
         sent(twice).await.breaks(header, "must be given once");
     }
     assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
-    for right in ["!", "~", &"k".repeat(128), "{\"a\":1}"] {
+    for right in ["!", "k~", &"k".repeat(128), "{\"a\":1}"] {
         let done = shop.command(&path, right, &body).await;
         assert_eq!((done.status, done.header("idempotency-key")), (200, right));
     }
+}
+
+/// What fulfilment will send under its own ids, nobody can take the place of.
+#[tokio::test]
+async fn ids_and_names_of_the_system_are_no_callers() {
+    let shop = Shop::open().await;
+    let (path, body) = (format!("/stock/{}/receive", isbn(7)), json!({"quantity": 1}));
+    for key in ["~", "~k", "~process:0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10"] {
+        shop.command(&path, key, &body).await.breaks("Idempotency-Key", "must not begin with ~");
+        let later = shop.post(&path, &body).header("Idempotency-Key", key).header("Prefer", "respond-async");
+        sent(later).await.breaks("Idempotency-Key", "must not begin with ~");
+        shop.command("/orders", key, &order("c", &[line(1, 1, 5)])).await.breaks("Idempotency-Key", "must not begin");
+    }
+    for name in ["fulfilment", "Fulfilment"] {
+        let command = shop.post(&path, &body).header("X-Actor", name);
+        sent(command).await.breaks("X-Actor", "must not be the name of a part of the system");
+        let question = shop.http.get(shop.url("/audit/events")).header("X-Actor", name);
+        sent(question).await.breaks("X-Actor", "must not be the name of a part of the system");
+    }
+    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
+    assert_eq!(shop.command(&path, "k", &body).await.status, 200);
+}
+
+/// A fingerprint is of what was sent: also of what the program passes over, and of a default that is written out.
+#[tokio::test]
+async fn another_body_under_the_same_key_is_another_command() {
+    let shop = Shop::open().await;
+    let path = format!("/stock/{}/receive", isbn(7));
+    let first = shop.command(&path, "k", &json!({"quantity": 1})).await;
+    shop.command(&path, "k", &json!({"quantity": 1, "note": null})).await.is_problem(422, "idempotency-key-reused");
+    is_replay_of(&shop.command(&path, "k", &json!({"quantity": 1})).await, &first);
 }
 
 /// A UUIDv7 made so many seconds from now.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`orders`], [`stock`] | what each command answers, and what each refuses |
 //! | [`idempotency`] | is a command sent twice done once? |
+//! | [`clock`] | are ids that the API makes itself taken, though its clock is set back? |
 //! | [`preconditions`] | `If-Match`, and reads that are as fresh as asked |
 //! | [`bad_bodies`], [`bad_requests`] | is what breaks a rule told so, and nothing written? |
 //! | [`lists`], [`bestsellers`] | what many orders come to |
@@ -31,6 +32,7 @@ mod auth;
 mod bad_bodies;
 mod bad_requests;
 mod bestsellers;
+mod clock;
 mod description;
 mod idempotency;
 pub(crate) mod issuer;

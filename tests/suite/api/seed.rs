@@ -1,6 +1,6 @@
 //! Long streams at once, as a data migration would bring them: through the store, behind the API's back.
 
-use eventstore::{Consistency, Direction, Envelope, EventStore, Hash, Head, Id, NewCommit, NewEvent, StreamId};
+use eventstore::{Consistency, Direction, Envelope, EventStore, Fingerprint, Head, Id, NewCommit, NewEvent, StreamId};
 use handlers::Names;
 use ledgerfold::clients::{Clients, Endpoints};
 use projections::audit::AuditSearch;
@@ -47,7 +47,7 @@ pub(crate) async fn append_each(store: &EventStore, stream: &str, events: &[(&st
 fn envelope(number: usize) -> Envelope {
     let command_id = Id::new(format!("migration-{number}")).unwrap();
     Envelope {
-        fingerprint: Hash::of(&[command_id.as_str().as_bytes()]),
+        fingerprint: Fingerprint::of(&[command_id.as_str().as_bytes()]),
         correlation_id: command_id.clone(),
         command_id,
         causation_id: None,
@@ -87,7 +87,7 @@ fn commit(Seed { command, actor, correlation, cause, events }: &Seed) -> NewComm
     };
     let envelope = Envelope {
         command_id: Id::new(command.clone()).unwrap(),
-        fingerprint: Hash::of(&[command.as_bytes()]),
+        fingerprint: Fingerprint::of(&[command.as_bytes()]),
         correlation_id: id(correlation),
         causation_id: cause.as_ref().map(|cause| Id::new(cause.clone()).unwrap()),
         actor: id(actor),

@@ -218,6 +218,10 @@ async fn whoever_asks_is_recorded() {
     as_user(None, None, &["audit", "trace", "--stream", STREAM]).await;
     // What is used wrongly is not asked.
     as_user(None, None, &["audit", "history", STREAM, "--as", "two words"]).await.is_wrong_use("visible ASCII");
+    as_user(None, None, &["audit", "history", STREAM, "--actor", "fulfilment"])
+        .await
+        .is_wrong_use("a part of the system");
+    as_user(None, Some("fulfilment"), &["audit", "history", STREAM]).await.is_wrong_use("a part of the system");
     as_user(None, None, &["audit", "search", "--cursor", "x"]).await.is_wrong_use("must be one that an earlier answer");
     let reading = |actor: &str, call: &str, about: Value| (actor.to_owned(), call.to_owned(), about);
     let wanted = [

@@ -140,10 +140,11 @@ async fn what_is_no_command_is_never_done_with() {
     let body = good.body.clone().unwrap();
     let foreign = body.replace("\"stock\":{", "\"order\":{");
     let misplaced = body.replace("stock-9780306406157", "order-9780306406157");
-    let newer = body.replace("\"v\":1", "\"v\":2");
+    let newer = body.replace("\"v\":2", "\"v\":3");
+    let older = body.replace("\"v\":2", "\"v\":1");
     let nobodys = body.replace("\"actor\":\"dev\"", "\"actor\":\"two words\"");
     for (which, wrong) in
-        ["", "{", "[]", "{\"v\":1}", "{\"v\":2}", &foreign, &misplaced, &newer, &nobodys].iter().enumerate()
+        ["", "{", "[]", "{\"v\":1}", "{\"v\":2}", &foreign, &misplaced, &newer, &older, &nobodys].iter().enumerate()
     {
         assert_ne!(**wrong, body, "{which}");
         for receives in [1, LAST] {
@@ -160,8 +161,8 @@ async fn what_is_no_command_is_never_done_with() {
 async fn the_shape_of_a_message_that_lies_in_a_queue_is_known_for_ever() {
     let world = World::start().await;
     let good = taken(&world, "k", 5).await;
-    // As the first version wrote it. It may have been sent by a program that is gone.
-    let first = r#"{"v":1,"round":1,"stream":"stock-9780306406157","envelope":{"command_id":"k","fingerprint":"FINGERPRINT","correlation_id":"k","actor":"dev"},"command":{"stock":{"type":"ReceiveStock","data":{"quantity":5}}}}"#;
+    // As the second version wrote it. It may have been sent by a program that is gone.
+    let first = r#"{"v":2,"round":1,"stream":"stock-9780306406157","envelope":{"command_id":"k","fingerprint":"FINGERPRINT","correlation_id":"k","actor":"dev"},"command":{"stock":{"type":"ReceiveStock","data":{"quantity":5}}}}"#;
     let mut sent: Value = serde_json::from_str(good.body.as_ref().unwrap()).unwrap();
     // The API begins a trace for every request; a message need not bear one.
     assert!(sent["envelope"].as_object_mut().unwrap().remove("trace_parent").is_some());
@@ -169,7 +170,7 @@ async fn the_shape_of_a_message_that_lies_in_a_queue_is_known_for_ever() {
     assert!(sent.as_object_mut().unwrap().remove("begun_by").is_some());
     let first = first.replace("FINGERPRINT", sent["envelope"]["fingerprint"].as_str().unwrap());
     assert_eq!(serde_json::from_str::<Value>(&first).unwrap(), sent);
-    let future = first.replace("\"v\":1", "\"v\":1,\"a_new_field\":true");
+    let future = first.replace("\"v\":2", "\"v\":2,\"a_new_field\":true");
     assert!(is_done_with(&world.worker(), &Message { body: Some(future), ..good }, 1).await);
     assert_eq!(world.status("k").await, "done");
 }

@@ -5,7 +5,9 @@ use crate::projections::wire::Wire;
 use domain::order::{self, Order, OrderCommand, OrderDetails, OrderEvent, OrderStatus};
 use domain::stock::{self, Stock, StockCommand, StockEvent};
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
-use eventstore::{AppendError, Batch, Commit, Consistency, Envelope, EventCodec, EventStore, Hash, Id, StreamId};
+use eventstore::{
+    AppendError, Batch, Commit, Consistency, Envelope, EventCodec, EventStore, Fingerprint, Id, StreamId,
+};
 use eventstore::{NewCommit, NewEvent};
 use handlers::{FulfilmentHandler, Names};
 use ledgerfold::local::data_dir::DataDir;
@@ -210,7 +212,7 @@ impl Shop {
 fn by_hand() -> Envelope {
     let command_id = Id::from(Uuid::now_v7());
     Envelope {
-        fingerprint: Hash::of(&[command_id.as_str().as_bytes()]),
+        fingerprint: Fingerprint::of(&[command_id.as_str().as_bytes()]),
         correlation_id: Id::new(format!("shopping-{command_id}")).unwrap(),
         causation_id: None,
         actor: Id::new("clerk").unwrap(),

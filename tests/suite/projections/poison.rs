@@ -119,8 +119,8 @@ fn unreadable(stream: &StreamId) -> Vec<Option<String>> {
         Some(r#"{"stream":"Order 1","version":1,"last_version":1}"#.to_owned()),
         with(r#""version":-1,"last_version":1"#),
         with(r#""version":1"#),
-        with(r#""version":1,"last_version":1,"commits":[]"#),
-        with(r#""version":1,"last_version":1,"commits":[{"events":[]}]"#),
+        with(r#""version":1,"last_version":1,"format":2,"commits":[]"#),
+        with(r#""version":1,"last_version":1,"format":2,"commits":[{"events":[]}]"#),
     ]
 }
 

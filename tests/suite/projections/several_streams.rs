@@ -4,14 +4,14 @@ use super::fan_out::hand_over;
 use super::messages::{Message, deliver};
 use super::shop::{Stored, confirmed, new_order, placed, received, reserved, stock_of};
 use super::world::World;
-use eventstore::{Envelope, Hash, Head, Id, NewEvent, Part};
+use eventstore::{Envelope, Fingerprint, Head, Id, NewEvent, Part};
 use projections::ALL;
 
 fn envelope(command: &str) -> Envelope {
     let id = |text: &str| Id::new(text).unwrap();
     Envelope {
         command_id: id(command),
-        fingerprint: Hash::of(&[command.as_bytes()]),
+        fingerprint: Fingerprint::of(&[command.as_bytes()]),
         correlation_id: id("correlation"),
         causation_id: None,
         actor: id("tester"),

@@ -3,7 +3,7 @@
 use domain::order::{OrderDetails, OrderEvent};
 use domain::stock::StockEvent;
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
-use eventstore::{Batch, Envelope, EventStore, Hash, Head, Id, NewCommit, NewEvent, StreamId};
+use eventstore::{Batch, Envelope, EventStore, Fingerprint, Head, Id, NewCommit, NewEvent, StreamId};
 use projections::events;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -105,7 +105,7 @@ pub(crate) fn raw(event_type: &str, schema: u32, data: &str) -> NewEvent {
 pub(crate) fn commit(events: Vec<NewEvent>) -> NewCommit {
     let command_id = Id::from(Uuid::now_v7());
     let envelope = Envelope {
-        fingerprint: Hash::of(&[command_id.as_str().as_bytes()]),
+        fingerprint: Fingerprint::of(&[command_id.as_str().as_bytes()]),
         correlation_id: command_id.clone(),
         causation_id: None,
         actor: Id::new("tester").unwrap(),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 
 const CASES: u32 = 400;
-const NAMES: [&str; 7] = ["stream_id", "version", "last_version", "format", "put_id", "commits", "commits_zstd"];
+const NAMES: [&str; 7] = ["stream_id", "version", "last", "format", "put", "commits", "commits_zstd"];
 
 /// What happens to the items of the stream.
 #[derive(Debug, Clone)]

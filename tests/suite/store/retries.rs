@@ -2,7 +2,7 @@
 
 use super::{Engine, Refusal, envelope, id_made_at, new_commit, note, request, stream};
 use chrono::{DateTime, TimeDelta, Utc};
-use eventstore::{AppendError, Consistency, ExecuteError, NewCommit, Options, Request};
+use eventstore::{AppendError, Consistency, ExecuteError, Head, Id, NewCommit, Options, Request};
 use futures::future::join_all;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,11 +14,13 @@ cases!(
     a_retried_command_is_found_within_a_batch_of_several,
     a_retry_that_loses_its_last_attempt_to_its_own_commit_is_a_retry,
     an_id_is_known_to_its_own_stream_only,
+    an_id_of_the_systems_may_be_ahead_of_the_clock,
     nothing_to_do_is_an_answer_that_records_nothing,
     sixty_four_at_once_are_one_command,
     the_same_command_in_the_same_millisecond_is_still_a_retry,
     the_same_id_for_something_else_is_refused,
     the_same_id_for_something_else_is_refused_when_racing,
+    what_is_recorded_under_an_id_of_the_systems_is_done,
 );
 
 async fn sixty_four_at_once_are_one_command(engine: &Engine) {
@@ -104,6 +106,34 @@ async fn the_same_id_for_something_else_is_refused_when_racing(engine: &Engine) 
     let reused = |answer: &_| matches!(answer, Err(ExecuteError::CommandIdReused(_)));
     assert_eq!(answers.iter().filter(|answer| reused(*answer)).count(), 7);
     assert_eq!(process.load(&stream).await.head.version(), 2);
+}
+
+/// A release may write the command in another way, and its fingerprint with it.
+async fn what_is_recorded_under_an_id_of_the_systems_is_done(engine: &Engine) {
+    let table = engine.table().await;
+    let stream = stream("s");
+    let id = Id::of_process(uuid::Uuid::now_v7());
+    let first = table.process().count(&stream, id.as_str(), 1).await.unwrap();
+    for (again, number) in [(table.process(), 2), (table.process(), 1)] {
+        let handled = again.count(&stream, id.as_str(), number).await.unwrap();
+        assert!(handled.replayed);
+        assert_eq!(handled.commit.unwrap().hash, first.commit.as_ref().unwrap().hash);
+    }
+    let commit = NewCommit { envelope: envelope(id.as_str(), "other"), ..new_commit("x", &["x"]) };
+    let appended = table.process().store.append(&Head::empty(&stream), vec![commit]).await.unwrap();
+    assert!(appended.repeated);
+    assert_eq!(table.process().load(&stream).await.head.version(), 1);
+}
+
+/// Its time is that of its cause, which another machine has recorded.
+async fn an_id_of_the_systems_may_be_ahead_of_the_clock(engine: &Engine) {
+    let table = engine.table().await;
+    let stream = stream("s");
+    let ahead = id_made_at(DateTime::<Utc>::from(SystemTime::now()) + TimeDelta::hours(1));
+    let id = format!("~process:{ahead}");
+    let first = table.process().count(&stream, &id, 1).await.unwrap();
+    let again = table.process().count(&stream, &id, 1).await.unwrap();
+    assert_eq!((first.replayed, again.replayed, again.version), (false, true, 1));
 }
 
 async fn an_id_is_known_to_its_own_stream_only(engine: &Engine) {

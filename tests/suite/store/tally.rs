@@ -3,7 +3,7 @@
 use super::engine::Process;
 use chrono::{DateTime, Utc};
 use eventstore::{
-    CodecError, Envelope, EventCodec, ExecuteError, Handled, Hash, Id, Model, NewCommit, NewEvent, Request,
+    CodecError, Envelope, EventCodec, ExecuteError, Fingerprint, Handled, Id, Model, NewCommit, NewEvent, Request,
     SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,7 @@ pub(super) fn stream(key: &str) -> StreamId {
 pub(super) fn envelope(command: impl Into<String>, asked: &str) -> Envelope {
     Envelope {
         command_id: Id::new(command).unwrap(),
-        fingerprint: Hash::of(&[asked.as_bytes()]),
+        fingerprint: Fingerprint::of(&[asked.as_bytes()]),
         correlation_id: Id::new("a-correlation").unwrap(),
         causation_id: None,
         actor: Id::new("a-tester").unwrap(),

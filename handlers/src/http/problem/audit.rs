@@ -2,6 +2,7 @@
 
 use super::Problem;
 use crate::audit::{AuditError, NotRecorded};
+use eventstore::ExecuteError;
 
 impl From<AuditError> for Problem {
     fn from(error: AuditError) -> Self {
@@ -22,8 +23,9 @@ impl From<NotRecorded> for Problem {
     fn from(error: NotRecorded) -> Self {
         let detail = error.to_string();
         match error {
+            NotRecorded::Store(ExecuteError::FromTheFuture(_)) => Self { detail, ..Self::clock_set_back() },
             NotRecorded::Store(error) => Self { detail, ..error.into() },
-            NotRecorded::Stream(_) => Self::internal(&error),
+            NotRecorded::Stream(_) | NotRecorded::Json(_) => Self::internal(&error),
         }
     }
 }
@@ -32,16 +34,18 @@ impl From<NotRecorded> for Problem {
 mod specs {
     use super::*;
     use crate::http::problem::TYPES;
-    use eventstore::{Damage, Damaged, ExecuteError, Fault};
+    use eventstore::{Damage, Damaged, Fault, FromTheFuture, Id};
     use std::sync::Arc;
 
     #[test]
     fn a_reading_that_cannot_be_recorded_is_the_problem_that_a_command_would_have() {
         let source = || Arc::new(std::io::Error::other("busy"));
         let damaged = Damaged { stream: "access-1".to_owned(), version: 1, damage: Damage::Chain };
+        let ahead = FromTheFuture { command_id: Id::new("k").unwrap(), ahead_ms: 300_001, allowed_ms: 300_000 };
         for (error, status, slug) in [
             (ExecuteError::Fault(Fault::Throttled(source())), 429, "throttled"),
             (ExecuteError::Contention { attempts: 3 }, 503, "contention"),
+            (ExecuteError::FromTheFuture(ahead), 503, "unavailable"),
             (ExecuteError::Fault(Fault::Unavailable(source())), 503, "unavailable"),
             (ExecuteError::Fault(Fault::NoTable { table: "t".to_owned(), source: source() }), 500, "internal-error"),
             (ExecuteError::Damaged(damaged), 500, "internal-error"),

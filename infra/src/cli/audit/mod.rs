@@ -77,7 +77,7 @@ impl Audit {
 #[derive(Debug, clap::Args)]
 struct Asker {
     /// Who asks: recorded with the question; operator:$USER if nothing is said.
-    #[arg(long = "as", visible_alias = "actor", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = id)]
+    #[arg(long = "as", visible_alias = "actor", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = super::access::actor)]
     asker: Option<Id>,
 }
 
@@ -85,7 +85,7 @@ struct Asker {
 #[derive(Debug, clap::Args)]
 struct AskerBesideActor {
     /// Who asks: recorded with the question; operator:$USER if nothing is said.
-    #[arg(long = "as", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = id)]
+    #[arg(long = "as", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = super::access::actor)]
     asker: Option<Id>,
 }
 

@@ -107,7 +107,7 @@ fn report(walk: &Verification) -> serde_json::Value {
         "stream": walk.stream,
         "verified": walk.verified(),
         "commits": walk.commits,
-        "head": {"version": walk.version(), "hash": walk.hash()},
+        "head": {"version": walk.version(), "hash": walk.hash().to_string()},
         "broken_at": broken,
     })
 }

@@ -4,8 +4,8 @@ use super::stopwatch::{Heat, Taken};
 use crate::cli::failure::Failure;
 use crate::cli::table;
 use eventstore::{
-    CommandHandler, Consistency, Envelope, EventCodec, EventStore, ExecuteError, Handled, HandlerOptions, Hash, Head,
-    Id, Model, NewCommit, Request, SnapshotCodec, StreamId,
+    CommandHandler, Consistency, Envelope, EventCodec, EventStore, ExecuteError, Fingerprint, Handled, HandlerOptions,
+    Head, Id, Model, NewCommit, Request, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 use std::error::Error;
@@ -281,7 +281,7 @@ fn request(stream: &StreamId, id: Id) -> Result<Request, Failure> {
 
 fn envelope(id: Id) -> Result<Envelope, Failure> {
     Ok(Envelope {
-        fingerprint: Hash::of(&[id.as_str().as_bytes()]),
+        fingerprint: Fingerprint::of(&[id.as_str().as_bytes()]),
         command_id: id,
         correlation_id: new_id(),
         causation_id: None,

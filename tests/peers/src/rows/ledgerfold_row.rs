@@ -5,7 +5,7 @@ use crate::Failure;
 use crate::notebook::{Command, Full, Notebook, Noted};
 use aws_sdk_dynamodb::Client;
 use eventstore::{
-    CommandHandler, Consistency, Envelope, EventCodec, EventStore, ExecuteError, HandlerOptions, Hash, Head, Id, Model,
+    CommandHandler, Consistency, Envelope, EventCodec, EventStore, ExecuteError, HandlerOptions, Fingerprint, Head, Id, Model,
     NewCommit, Request, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
@@ -112,7 +112,7 @@ fn envelope(stream: &str, command: &Command) -> Result<Envelope, Failure> {
     let asked = serde_json::to_vec(&command.notes)?;
     Ok(Envelope {
         command_id: command.id.into(),
-        fingerprint: Hash::of(&[b"put-notes", stream.as_bytes(), &asked]),
+        fingerprint: Fingerprint::of(&[b"put-notes", stream.as_bytes(), &asked]),
         correlation_id: command.id.into(),
         causation_id: None,
         actor: Id::new("reader-0192")?,

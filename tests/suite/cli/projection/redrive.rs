@@ -18,7 +18,9 @@ async fn dead_letters_are_sent_again_as_they_are_or_by_their_address_and_what_me
     let readable = r#"{"stream":"stock-1","version":2,"last_version":2}"#;
     system.send(DEAD, "stock-1", readable).await;
     system.send(DEAD, "stock-1", "{").await;
-    system.send(DEAD, "stock-1", r#"{"stream":"stock-1","version":1,"last_version":1,"commits":[{}]}"#).await;
+    system
+        .send(DEAD, "stock-1", r#"{"stream":"stock-1","version":1,"last_version":1,"format":2,"commits":[{}]}"#)
+        .await;
     let nowhere = system.send(DEAD, "nowhere", "{").await;
     let unknown = system.send(DEAD, "stock-2", "{").await;
 

@@ -5,7 +5,8 @@ use super::super::world::PATIENCE;
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
-    Batch, Clock, Commit, Consistency, Envelope, EventStore, Hash, Id, Item, NewCommit, NewEvent, Options, StreamId,
+    Batch, Clock, Commit, Consistency, Envelope, EventStore, Fingerprint, Id, Item, NewCommit, NewEvent, Options,
+    StreamId,
 };
 use ledgerfold::clients::Clients;
 use ledgerfold::local::dynamodb::DynamoDb;
@@ -155,7 +156,7 @@ pub(super) fn stream(name: &str) -> StreamId {
 pub(super) fn commit(command: &str, actor: &str, types: &[&str]) -> NewCommit {
     let envelope = Envelope {
         command_id: id(command),
-        fingerprint: Hash::of(&[command.as_bytes()]),
+        fingerprint: Fingerprint::of(&[command.as_bytes()]),
         correlation_id: id("a-correlation"),
         causation_id: None,
         actor: id(actor),

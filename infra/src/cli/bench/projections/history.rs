@@ -5,7 +5,7 @@ use crate::cli::table;
 use domain::order::{OrderDetails, OrderEvent};
 use domain::stock::StockEvent;
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
-use eventstore::{Batch, Envelope, EventStore, Hash, Head, Id, NewCommit, NewEvent, StreamId};
+use eventstore::{Batch, Envelope, EventStore, Fingerprint, Head, Id, NewCommit, NewEvent, StreamId};
 use futures::StreamExt;
 use projections::{Follows, Projection, events};
 use std::error::Error;
@@ -175,7 +175,7 @@ fn stream(name: &str) -> Result<StreamId, Failure> {
 fn new_commit(event: NewEvent) -> Result<NewCommit, Failure> {
     let command_id = Id::from(Uuid::now_v7());
     let envelope = Envelope {
-        fingerprint: Hash::of(&[command_id.as_str().as_bytes()]),
+        fingerprint: Fingerprint::of(&[command_id.as_str().as_bytes()]),
         correlation_id: Uuid::now_v7().into(),
         causation_id: None,
         actor: failing(Id::new("bench"))?,

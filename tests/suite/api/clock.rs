@@ -1,0 +1,75 @@
+//! An API whose clock is set back: the ids that it makes itself are nobody's fault.
+
+use crate::idle::Idle;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request};
+use chrono::{DateTime, TimeDelta, Utc};
+use eventstore::{EventStore, Id, Options};
+use handlers::http::{Api, router};
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
+
+const RECEIVE: &str = "/stock/9780306406157/receive";
+const HISTORY: &str = "/audit/streams/stock-9780306406157";
+const MINUTES: i64 = 60_000;
+
+/// A clock that is ahead by so many milliseconds, which goes back by so many each time that it is asked.
+struct Clock {
+    ahead_ms: AtomicI64,
+    back_ms: AtomicI64,
+}
+
+impl Clock {
+    fn now(&self) -> DateTime<Utc> {
+        let ahead = self.ahead_ms.fetch_sub(self.back_ms.load(Ordering::Relaxed), Ordering::Relaxed);
+        DateTime::<Utc>::from(SystemTime::now()) + TimeDelta::milliseconds(ahead)
+    }
+}
+
+fn api(idle: &Idle) -> (Arc<Clock>, Router) {
+    let clock = Arc::new(Clock { ahead_ms: AtomicI64::new(60 * MINUTES), back_ms: AtomicI64::new(0) });
+    let hands = clock.clone();
+    let options = Options { clock: Arc::new(move || hands.now()), ..Options::default() };
+    let store = EventStore::with_options(idle.clients().dynamodb.clone(), idle.names.events(), options);
+    let projector = idle.clients().system(&idle.names).projector();
+    let operations = idle.clients().system(&idle.names).operations(projector.clone());
+    (clock, router(Api::new(store, projector, operations, Id::new("dev").unwrap())))
+}
+
+/// Asks without naming any id.
+async fn ask(api: &Router, method: Method, path: &str) -> (u16, Value) {
+    let request = Request::builder().method(method).uri(path).header("Content-Type", "application/json");
+    let request = request.body(Body::from(r#"{"quantity":1}"#)).unwrap();
+    let response = tower::ServiceExt::oneshot(api.clone(), request).await.unwrap();
+    let status = response.status().as_u16();
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (status, serde_json::from_slice(&bytes).unwrap())
+}
+
+#[tokio::test]
+async fn who_names_no_id_is_answered_after_the_clock_was_set_back() {
+    let idle = Idle::start().await;
+    let (clock, api) = api(&idle);
+    for ahead_ms in [60 * MINUTES, 0, -60 * MINUTES] {
+        clock.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        for (method, path) in [(Method::POST, RECEIVE), (Method::GET, HISTORY)] {
+            let (status, body) = ask(&api, method, path).await;
+            assert_eq!(status, 200, "{path}, {ahead_ms} ms ahead: {body}");
+        }
+    }
+    assert_eq!(ask(&api, Method::GET, HISTORY).await.1["events"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_meanwhile_is_not_the_callers_fault() {
+    let idle = Idle::start().await;
+    let (clock, api) = api(&idle);
+    clock.back_ms.store(10 * MINUTES, Ordering::Relaxed);
+    for (method, path) in [(Method::POST, RECEIVE), (Method::GET, HISTORY)] {
+        let (status, body) = ask(&api, method, path).await;
+        assert_eq!((status, body["type"].as_str().unwrap()), (503, "https://ledgerfold.dev/problems/unavailable"));
+    }
+}
