@@ -3,6 +3,7 @@
 mod append;
 mod append_all;
 mod batch;
+mod begun;
 mod codec;
 mod commit;
 mod dedup;
@@ -32,6 +33,7 @@ mod verify;
 pub use append::{AppendError, Appended, FromTheFuture};
 pub use append_all::{AppendAllError, AppendedAll, AppendedPart, MAX_STREAMS, MAX_TRANSACTION_BYTES, Part};
 pub use batch::{Batch, Damage, Damaged, Item, MAX_BATCH_BYTES, MAX_ITEM_BYTES, TooLarge, is_batch, key_of};
+pub use begun::Begun;
 pub use codec::{CodecError, EventCodec, Model, Unreadable, Untranslatable};
 pub use commit::{Commit, Envelope, Event, MAX_VERSION, NewCommit, NewEvent, time_text};
 pub use dedup::{CommandIndex, IndexAnswer, IndexLookup, Mark};

@@ -5,6 +5,7 @@
 
 use crate::append::{AppendError, Appended};
 use crate::append_all::{AppendAllError, AppendedAll};
+use crate::begun::Begun;
 use crate::fault::Fault;
 use crate::known::{RecallError, Recalled};
 use crate::load::{Loaded, Page, ReadError};
@@ -162,6 +163,12 @@ impl From<&Option<Commit>> for Report {
 /// The bytes of a snapshot that was written.
 impl From<&usize> for Report {
     fn from(_: &usize) -> Self {
+        Self::outcome("ok")
+    }
+}
+
+impl From<&Begun> for Report {
+    fn from(_: &Begun) -> Self {
         Self::outcome("ok")
     }
 }

@@ -34,6 +34,7 @@ use std::time::SystemTime;
 /// Who hears of everything that fulfilment may learn from.
 pub const FULFILMENT: Projection = Projection {
     name: "fulfilment",
+    shape: "fulfilment/1",
     follows: Follows::Categories(&[order::CATEGORY, stock::CATEGORY]),
     knows: |event_type| events::ORDER.knows(event_type) || events::STOCK.knows(event_type),
     unknown: Unknown::Ignored,

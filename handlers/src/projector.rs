@@ -65,6 +65,6 @@ fn concerns(error: &ProjectError, news: &WakeUp) -> bool {
         ProjectError::Fold { version, .. } => news.version >= *version,
         ProjectError::Missing { found, .. } => news.version > *found,
         ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Stray { .. } => true,
-        ProjectError::Contention => true,
+        ProjectError::OtherShape(_) | ProjectError::Contention => true,
     }
 }

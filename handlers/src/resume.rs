@@ -173,6 +173,11 @@ impl Operations {
             // It is held for what was learned from other streams: told from its beginning, it asks for all of it again.
             self.projector.rewind(projection.consumer(), &parked.stream).await?;
         }
+        if head.version() == 0 {
+            // The stream is gone: there is nothing to tell.
+            self.projector.unpark(projection, &parked).await?;
+            return Ok(resumed_stream(parked, ResumedState::CaughtUp, None));
+        }
         let behind = vec![(parked.stream.clone(), head.version())];
         self.announce(projection, reason, behind.clone()).await?;
         self.projector.unpark(projection, &parked).await?;

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 /// The projection.
 pub const PROJECTION: Projection = Projection {
     name: "bestsellers",
+    shape: "bestsellers/1",
     follows: Follows::Categories(&[order::CATEGORY]),
     knows: |event_type| events::ORDER.knows(event_type),
     unknown: Unknown::Ignored,

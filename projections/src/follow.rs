@@ -53,7 +53,11 @@ impl<E: std::error::Error + 'static> FollowError<E> {
             Self::Effect { version, .. } | Self::Delivery(ProjectError::Fold { version, .. }) => announced >= *version,
             Self::Delivery(ProjectError::Missing { found, .. }) => announced > *found,
             Self::Delivery(
-                ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Stray { .. } | ProjectError::Contention,
+                ProjectError::Read(_)
+                | ProjectError::Table(_)
+                | ProjectError::Stray { .. }
+                | ProjectError::OtherShape(_)
+                | ProjectError::Contention,
             ) => true,
         }
     }

@@ -1,7 +1,7 @@
 //! Answers that are at least as fresh as the caller asks: what the row lacks is folded in memory, nobody waits.
 
 use crate::projection::{Kind, Projection};
-use crate::projector::{Folded, ProjectError, Projector, fold_row};
+use crate::projector::{Folded, ProjectError, Projector, fold_row, reached};
 use crate::row::Row;
 use eventstore::{Direction, StreamId};
 
@@ -27,6 +27,9 @@ pub enum FreshError {
 impl Projector {
     /// A single-stream projection's row, at least as fresh as version `at_least` of its stream. Writes nothing.
     ///
+    /// A row that belongs to a program of another shape, or that is no part of the stream, is not folded on: what is asked
+    /// for is folded from the stream's beginning then.
+    ///
     /// # Errors
     /// [`FreshError`].
     pub async fn row(
@@ -35,11 +38,16 @@ impl Projector {
         stream: &StreamId,
         at_least: u64,
     ) -> Result<Option<Row>, FreshError> {
-        let generation = self.active(projection).await.map_err(ProjectError::from)?;
+        let generations = self.registry.recent(projection).await.map_err(ProjectError::from)?;
+        let generation = projection.generation(generations.active);
         let row = self.read_models.get(generation.key(stream.as_str()), false).await;
         let mut row = row.map_err(ProjectError::from)?;
         let Kind::SingleStream { fold } = projection.kind else { return Ok(row) };
         let folding = self.folding(projection, generation);
+        let mut at_least = at_least;
+        if !generations.fits(projection, generations.active) {
+            at_least = row.take().map_or(0, |row| row.version).max(at_least);
+        }
         loop {
             let fence = row.as_ref().map_or(0, |row| row.version);
             if fence >= at_least {
@@ -49,6 +57,10 @@ impl Projector {
             let page = page.map_err(ProjectError::from)?;
             if page.commits.is_empty() {
                 return Err(FreshError::Beyond { at_least, head: fence });
+            }
+            let usable = |row: &Row| reached(Some(row), stream).is_ok_and(|at| at.linked(&page.commits) > 0);
+            if row.take_if(|row| !usable(row)).is_some() {
+                continue;
             }
             let Folded { row: next, failed } = fold_row(folding, fold, stream, row.as_ref(), &page.commits);
             match (next, failed) {

@@ -10,7 +10,7 @@ use crate::rebuild::{Job, Report};
 use crate::row::{Generation, Row, RowData, UnreadableRow};
 use crate::table::TableError;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,9 @@ pub struct Generations {
     pub job: Option<Job>,
     /// What the last job came to.
     pub report: Option<Report>,
+    /// The shape of each generation that there is; none while nobody has stored anything of them.
+    #[serde(default)]
+    pub(crate) shapes: BTreeMap<u32, String>,
     /// Tells this change from one of somebody else that says the same.
     #[serde(default)]
     pub(crate) change: u64,
@@ -64,7 +67,16 @@ pub enum GenerationState {
 
 impl Default for Generations {
     fn default() -> Self {
-        Self { active: 1, other: None, newest: 1, newest_job: 0, job: None, report: None, change: 0 }
+        Self {
+            active: 1,
+            other: None,
+            newest: 1,
+            newest_job: 0,
+            job: None,
+            report: None,
+            shapes: BTreeMap::new(),
+            change: 0,
+        }
     }
 }
 
@@ -75,6 +87,54 @@ impl Generations {
         let other = self.other.filter(|other| other.state != GenerationState::Removing);
         other.map(|other| other.number).into_iter().chain([self.active]).collect()
     }
+
+    /// The shapes of the generations that there are. One that has none yet is begun by this program.
+    fn shapes_now(&self, projection: &Projection) -> BTreeMap<u32, String> {
+        let numbers = self.other.map(|other| other.number).into_iter().chain([self.active]);
+        let shape = |number| self.shapes.get(&number).cloned().unwrap_or_else(|| projection.shape.to_owned());
+        numbers.map(|number| (number, shape(number))).collect()
+    }
+
+    /// Those of them that the program may write: another shape is another program's.
+    pub(crate) fn written_by(&self, projection: &Projection) -> Vec<u32> {
+        self.written().into_iter().filter(|number| self.fits(projection, *number)).collect()
+    }
+
+    /// Whether the generation has the program's shape. So does one of which nothing is stored yet.
+    pub(crate) fn fits(&self, projection: &Projection, number: u32) -> bool {
+        self.admit(projection, number).is_ok()
+    }
+
+    /// That the program writes what is read, or what is going to be read: then news that it has applied is done with. Else
+    /// somebody else must apply it.
+    pub(crate) fn serve(&self, projection: &Projection) -> Result<(), OtherShape> {
+        let built = |other: &OtherGeneration| match other.state {
+            GenerationState::Building | GenerationState::Complete | GenerationState::Incomplete => true,
+            GenerationState::Previous | GenerationState::Removing => false,
+        };
+        let next = self.other.filter(|other| built(other) && self.fits(projection, other.number));
+        if next.is_some() { Ok(()) } else { self.admit(projection, self.active) }
+    }
+
+    /// That the program may write the generation.
+    pub(crate) fn admit(&self, projection: &Projection, number: u32) -> Result<(), OtherShape> {
+        match self.shapes.get(&number).filter(|shape| *shape != projection.shape && projection.is_read_model()) {
+            None => Ok(()),
+            Some(stored) => Err(OtherShape { generation: number, stored: stored.clone(), program: projection.shape }),
+        }
+    }
+}
+
+/// The program writes rows of another shape than the generation has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("generation {generation} has shape {stored}, this program has {program}: rebuild with the newer program")]
+pub struct OtherShape {
+    /// The generation.
+    pub generation: u32,
+    /// Its shape.
+    pub stored: String,
+    /// The program's shape.
+    pub program: &'static str,
 }
 
 /// What stands in the table, and the version under which it stands.
@@ -130,6 +190,20 @@ impl Registry {
         Ok(generations)
     }
 
+    /// The generations as they were a second ago or later, for somebody who writes: who is the first to do so makes the first
+    /// generation one of its own shape.
+    pub(crate) async fn claimed(&self, projection: &Projection) -> Result<Generations, TableError> {
+        let known = self.recent(projection).await?;
+        if !known.shapes.is_empty() {
+            return Ok(known);
+        }
+        let standing = self.standing(projection).await?;
+        if standing.version.is_none() && self.replace(projection, &standing, &standing.generations).await? {
+            return self.recent(projection).await;
+        }
+        self.refreshed(projection).await
+    }
+
     /// When this process met the job first.
     pub(crate) fn knows_job(&self, projection: &Projection, number: u64) -> Instant {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +228,13 @@ impl Registry {
         let Some(row) = self.read_models.get(key(projection), true).await? else {
             return Ok(Standing { generations: Generations::default(), version: None });
         };
-        Ok(Standing { generations: row.read()?, version: Some(row.version) })
+        let mut generations: Generations = row.read()?;
+        if generations.shapes.is_empty() {
+            // Stored before shapes were.
+            let known = generations.other.map(|other| other.number).into_iter().chain([generations.active]);
+            generations.shapes = known.map(|number| (number, projection.first_shape())).collect();
+        }
+        Ok(Standing { generations, version: Some(row.version) })
     }
 
     /// Replaces what stands there, if it is still that. Tells whether it was.
@@ -166,7 +246,7 @@ impl Registry {
     ) -> Result<bool, TableError> {
         let key = key(projection);
         let unwritable = |error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) };
-        let by = Generations { change: fastrand::u64(..), ..by.clone() };
+        let by = Generations { change: fastrand::u64(..), shapes: by.shapes_now(projection), ..by.clone() };
         let data = serde_json::to_value(&by).map_err(unwritable)?;
         let version = standing.version.map_or(1, |version| version + 1);
         let row = Row { key: key.clone(), version, hash: None, content: RowData { data, listing: None } };

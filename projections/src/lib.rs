@@ -33,7 +33,7 @@ mod table;
 pub use consumer::{Consumer, Follows};
 pub use follow::{FollowError, Stopped};
 pub use freshness::FreshError;
-pub use generations::{GenerationState, Generations, OtherGeneration};
+pub use generations::{GenerationState, Generations, OtherGeneration, OtherShape};
 pub use kept::Kept;
 pub use lag::Pulse;
 pub use news::WakeUp;

@@ -191,9 +191,17 @@ impl Folds<'_> {
     }
 }
 
+/// What the names of streams' fences begin with.
+const FENCE: &str = "fence/";
+
 /// The name of a stream's fence.
 pub(crate) fn fence_name(stream: &StreamId) -> String {
-    format!("fence/{stream}")
+    format!("{FENCE}{stream}")
+}
+
+/// The stream of a fence's name.
+pub(crate) fn fenced(name: &str) -> Option<&str> {
+    name.strip_prefix(FENCE)
 }
 
 impl Round {

@@ -16,6 +16,7 @@ use serde_json::Value;
 /// The projection.
 pub const PROJECTION: Projection = Projection {
     name: "orders",
+    shape: "orders/1",
     follows: Follows::Categories(&[order::CATEGORY]),
     knows: |event_type| events::ORDER.knows(event_type),
     unknown: Unknown::Ignored,

@@ -4,9 +4,8 @@
 //! be applied, and looks here only then. So parking costs nothing as long as nothing fails, and an event that can be
 //! applied after all, by a newer program, lets the stream go on with its next message.
 
-use crate::multi_stream::fence_name;
 use crate::news::{WakeUp, join};
-use crate::projection::{Kind, Projection};
+use crate::projection::Projection;
 use crate::projector::{ProjectError, Projector};
 use crate::read_models::ListCursor;
 use crate::rebuild::now;
@@ -195,10 +194,26 @@ impl Projector {
 
     /// Applies everything that the stream has. Its version.
     async fn project_to_head(&self, projection: &Projection, parked: &Parked) -> Result<u64, ProjectError> {
+        self.registry.recent(projection).await.map_err(ProjectError::from)?.admit(projection, parked.generation)?;
         let (head, _) = self.store.head(&parked.stream, Consistency::Strong).await?;
         let news = vec![WakeUp { stream: parked.stream.clone(), version: head.version(), batch: None }];
         let failed = self.project_into(projection, parked.generation, join(news, projection.follows)).await;
-        failed.into_iter().next().map_or(Ok(head.version()), |(_, error)| Err(error))
+        if let Some((_, error)) = failed.into_iter().next() {
+            return Err(error);
+        }
+        self.prove(projection, parked).await?;
+        Ok(head.version())
+    }
+
+    /// That what is applied is part of the stream: where nothing is missing, nothing has been compared yet.
+    async fn prove(&self, projection: &Projection, parked: &Parked) -> Result<(), ProjectError> {
+        let Some(name) = projection.fence_of(&parked.stream) else { return Ok(()) };
+        let key = projection.generation(parked.generation).key(&name);
+        let reached = self.read_models.positions(std::slice::from_ref(&key)).await?;
+        match reached.get(&key) {
+            Some(at) => self.on_chain(&parked.stream, *at).await,
+            None => Ok(()),
+        }
     }
 
     async fn still_parked(
@@ -216,17 +231,16 @@ impl Projector {
 
     /// Forgets notes of streams that have gone on without being resumed: an event that could be applied after all.
     pub(crate) async fn forget_outdated(&self, projection: &Projection, generation: u32) -> Result<(), TableError> {
-        let of_stream = |stream: &StreamId| match projection.kind {
-            Kind::SingleStream { .. } => Some(stream.to_string()),
-            Kind::MultiStream { .. } => Some(fence_name(stream)),
-            Kind::CommitIndex | Kind::Process => None,
-        };
+        if !projection.is_read_model() {
+            // What is held stands at the end of its stream: only the note tells.
+            return Ok(());
+        }
         let page = self.parked(projection, generation, MAX_OUTDATED, None).await?;
-        let key = |parked: &Parked| Some(projection.generation(generation).key(&of_stream(&parked.stream)?));
+        let key = |parked: &Parked| Some(projection.generation(generation).key(&projection.fence_of(&parked.stream)?));
         let keys: Vec<String> = page.streams.iter().filter_map(key).collect();
-        let reached = self.read_models.versions(&keys).await?;
+        let reached = self.read_models.positions(&keys).await?;
         for parked in page.streams {
-            let reached = key(&parked).and_then(|key| reached.get(&key).copied());
+            let reached = key(&parked).and_then(|key| reached.get(&key)).map(|reached| reached.version);
             if reached.zip(parked.version).is_some_and(|(reached, version)| reached >= version) {
                 self.unpark(projection, &parked).await?;
             }
@@ -250,7 +264,7 @@ impl ProjectError {
             Self::Missing { found, .. } => Some(found + 1),
             Self::Read(ReadError::Damaged(damaged)) => Some(damaged.version),
             // Nothing of the row can be relied on, as where it cannot be read.
-            Self::Stray { .. } => None,
+            Self::Stray { .. } | Self::OtherShape(_) => None,
             Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::Contention => None,
         }
     }

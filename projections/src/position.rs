@@ -50,6 +50,11 @@ impl Position {
         Self { version, hash: commit.hash }
     }
 
+    /// The one of the two that is further on.
+    pub(crate) fn later(self, other: Self) -> Self {
+        if other.version > self.version { other } else { self }
+    }
+
     /// Whether the commits tell that another commit than the applied one stands here. Commits that do not reach the position
     /// tell nothing.
     pub(crate) fn is_contradicted(&self, commits: &[Commit]) -> bool {

@@ -1,6 +1,7 @@
 //! What a projection is: a name, the streams it follows, and pure folds.
 
 use crate::consumer::{Consumer, Follows};
+use crate::multi_stream::{fence_name, fenced};
 use crate::row::RowData;
 use crate::{audit, bestsellers, orders, stock};
 use chrono::{DateTime, Utc};
@@ -15,6 +16,9 @@ pub const ALL: [Projection; 4] = [orders::PROJECTION, stock::PROJECTION, bestsel
 pub struct Projection {
     /// Its name: part of its rows' keys and of its queue's name.
     pub name: &'static str,
+    /// The name of its rows' shape, as `orders/1`: the number changes when rows or folds change, so that what they made before
+    /// is not what they make now. It is kept with each generation; a program of another shape does not write there.
+    pub shape: &'static str,
     /// The streams that it follows.
     pub follows: Follows,
     /// Whether it knows events of the type.
@@ -64,10 +68,40 @@ impl Projection {
         Consumer { name: self.name, follows: self.follows }
     }
 
+    /// The shape of generations that were begun before shapes were kept.
+    pub(crate) fn first_shape(&self) -> String {
+        let name = self.shape.split_once('/').map_or(self.shape, |(name, _)| name);
+        format!("{name}/1")
+    }
+
     /// Whether the event is passed over: its type is not known, and it is new. A type of a later schema version may be one that
     /// is known here under an older name.
     pub(crate) fn ignores(&self, event: &NewEvent) -> bool {
         self.unknown == Unknown::Ignored && event.schema == 1 && !(self.knows)(&event.event_type)
+    }
+
+    /// The name of the row that has the stream's fence; none in the audit index, whose fences are entries.
+    pub(crate) fn fence_of(&self, stream: &StreamId) -> Option<String> {
+        match self.kind {
+            Kind::SingleStream { .. } => Some(stream.to_string()),
+            Kind::MultiStream { .. } | Kind::Process => Some(fence_name(stream)),
+            Kind::CommitIndex => None,
+        }
+    }
+
+    /// Whether each of its streams has a row with a fence.
+    pub(crate) fn has_fences(&self) -> bool {
+        !matches!(self.kind, Kind::CommitIndex)
+    }
+
+    /// The followed stream whose fence the row of that name has.
+    pub(crate) fn stream_of(&self, name: &str) -> Option<StreamId> {
+        let stream = match self.kind {
+            Kind::SingleStream { .. } => name,
+            Kind::MultiStream { .. } | Kind::Process => fenced(name)?,
+            Kind::CommitIndex => return None,
+        };
+        StreamId::new(stream).ok().filter(|stream| self.follows.includes(stream))
     }
 
     /// Whether its rows can be made anew from the events.

@@ -6,7 +6,7 @@
 
 use crate::audit::{self, AuditIndex, AuditPage, AuditSearch, IndexError};
 use crate::folding::{Broken, Folding};
-use crate::generations::Registry;
+use crate::generations::{Generations, OtherShape, Registry};
 use crate::multi_stream;
 use crate::news::{News, WakeUp, facts, join};
 use crate::position::{Position, Stray};
@@ -88,6 +88,9 @@ pub enum ProjectError {
         /// How it differs.
         stray: Stray,
     },
+    /// The generation that is read belongs to a program of another shape, and none of this program's is to replace it.
+    #[error(transparent)]
+    OtherShape(#[from] OtherShape),
     /// Other projectors were quicker every time: try again.
     #[error("other projectors were quicker {MAX_ATTEMPTS} times")]
     Contention,
@@ -97,8 +100,8 @@ impl ProjectError {
     /// Whether it will be the same next time, until somebody changes program or data.
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::Fold { .. } | Self::Missing { .. } | Self::Stray { .. } | Self::Read(ReadError::Damaged(_)) => true,
-            Self::Table(TableError::Unreadable(_)) => true,
+            Self::Fold { .. } | Self::Missing { .. } | Self::Read(ReadError::Damaged(_)) => true,
+            Self::Stray { .. } | Self::OtherShape(_) | Self::Table(TableError::Unreadable(_)) => true,
             Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::Contention => false,
         }
     }
@@ -145,10 +148,11 @@ impl Projector {
         if news.is_empty() {
             return Vec::new();
         }
-        let mut numbers = match self.registry.recent(projection).await {
-            Ok(generations) => generations.written(),
+        let mut generations = match self.registry.claimed(projection).await {
+            Ok(generations) => generations,
             Err(error) => return all_failed(news, &error),
         };
+        let mut numbers = generations.written_by(projection);
         let (mut written, mut failures) = (Vec::new(), Vec::new());
         while !numbers.is_empty() {
             for number in numbers {
@@ -156,12 +160,14 @@ impl Projector {
                 failures.extend(failed.map(|(stream, error)| Failed { stream, generation: Some(number), error }));
                 written.push(number);
             }
-            numbers = match self.registry.refreshed(projection).await {
-                Ok(generations) => generations.written(),
+            generations = match self.registry.refreshed(projection).await {
+                Ok(generations) => generations,
                 Err(error) => return all_failed(news, &error),
             };
+            numbers = generations.written_by(projection);
             numbers.retain(|number| !written.contains(number));
         }
+        failures.extend(left_to_others(projection, &generations, news));
         failures
     }
 
@@ -226,6 +232,14 @@ impl Projector {
     /// [`TableError`].
     pub async fn warm(&self, projection: &Projection) -> Result<(), TableError> {
         self.registry.recent(projection).await.map(drop)
+    }
+
+    /// Makes the first generation one of this program's shape, if nobody has done so yet: what the first message does by itself.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn claim(&self, projection: &Projection) -> Result<(), TableError> {
+        self.registry.claimed(projection).await.map(drop)
     }
 
     /// The generation that is read.
@@ -346,7 +360,7 @@ impl Projector {
         if at.is_contradicted(&news.commits) { self.on_chain(&news.stream, at).await } else { Ok(()) }
     }
 
-    async fn on_chain(&self, stream: &StreamId, at: Position) -> Result<(), ProjectError> {
+    pub(crate) async fn on_chain(&self, stream: &StreamId, at: Position) -> Result<(), ProjectError> {
         let stray = self.stray(stream, at).await?;
         stray.map_or(Ok(()), |stray| Err(ProjectError::Stray { version: at.version, stray }))
     }
@@ -364,6 +378,14 @@ impl Projector {
         }
         Ok(at.is_contradicted(&page.commits).then_some(Stray::OtherChain))
     }
+}
+
+/// The streams whose news are not done with, because what is read is another program's to write.
+fn left_to_others(projection: &Projection, generations: &Generations, news: Vec<News>) -> Vec<Failed> {
+    let Err(error) = generations.serve(projection) else { return Vec::new() };
+    let generation = Some(error.generation);
+    let failed = |news: News| Failed { stream: news.stream, generation, error: error.clone().into() };
+    news.into_iter().map(failed).collect()
 }
 
 /// It could not be learned which generations there are.

@@ -98,17 +98,6 @@ impl ReadModels {
         Ok(items.iter().filter_map(|item| Some((text_of(item, ROW)?, position_of(item)?))).collect())
     }
 
-    /// The versions of rows by their whole keys, whatever else the rows say. Strongly consistent; a missing row is not in
-    /// the answer.
-    pub(crate) async fn versions(&self, keys: &[String]) -> Result<HashMap<String, u64>, TableError> {
-        let items = self.table.items(&items_of(keys), &[ROW, VERSION]).await?;
-        let version = |item: &Item| {
-            let number = item.get(VERSION)?.as_n().ok()?.parse().ok()?;
-            Some((item.get(ROW)?.as_s().ok()?.clone(), number))
-        };
-        Ok(items.iter().filter_map(version).collect())
-    }
-
     /// Reads a list from the highest rank down. Eventually consistent, as the index is.
     pub(crate) async fn list(
         &self,

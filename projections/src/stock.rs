@@ -11,6 +11,7 @@ use serde_json::Value;
 /// The projection.
 pub const PROJECTION: Projection = Projection {
     name: "stock",
+    shape: "stock/1",
     follows: Follows::Categories(&[stock::CATEGORY]),
     knows: |event_type| events::STOCK.knows(event_type),
     unknown: Unknown::Ignored,

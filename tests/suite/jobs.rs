@@ -146,6 +146,18 @@ async fn a_parked_stream_of_a_process_manager_is_announced_to_it() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_of_a_stream_that_is_gone() {
+    let system = with_books(1).await;
+    let (operations, error) = (system.operations(), std::io::Error::other("the stream is gone"));
+    let gone = StreamId::new("stock-gone").unwrap();
+    system.projector().park(&FULFILMENT, 1, &gone, None, &error).await.unwrap();
+    let resumption = operations.resume(&FULFILMENT, None).await.unwrap();
+    assert_eq!(resumption.streams[0].state, ResumedState::CaughtUp);
+    assert_eq!(announced(&system).await, BTreeSet::new());
+    assert_eq!(operations.view(&FULFILMENT).await.unwrap().status.parked, 0);
+}
+
+#[tokio::test]
 async fn a_reconciliation_tells_a_process_manager_of_every_stream_that_is_behind() {
     let system = with_books(2).await;
     let operations = system.operations();

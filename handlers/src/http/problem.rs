@@ -284,7 +284,7 @@ impl From<ProjectError> for Problem {
             ProjectError::Fold { .. } | ProjectError::Missing { .. } | ProjectError::Stray { .. } => {
                 Self::internal(&error)
             }
-            ProjectError::Contention => Self::internal(&error),
+            ProjectError::OtherShape(_) | ProjectError::Contention => Self::internal(&error),
         }
     }
 }
@@ -318,7 +318,7 @@ impl From<RebuildError> for Problem {
             RebuildError::NothingToRollBackTo | RebuildError::Active { .. } | RebuildError::NoGeneration { .. } => {
                 Self::not_now(error.to_string())
             }
-            RebuildError::NoReadModel { .. } => Self::not_now(error.to_string()),
+            RebuildError::NoReadModel { .. } | RebuildError::OtherShape(_) => Self::not_now(error.to_string()),
             RebuildError::Contention => Self::step_contention(error.to_string()),
         }
     }

@@ -116,6 +116,13 @@ pub(crate) struct ProjectionView {
     job: Option<JobView>,
     /// What the last job came to.
     report: Option<ReportView>,
+    /// The shape of the rows that this program writes, as `orders/1`.
+    shape: String,
+    /// The shape of the generation that is read; null while nobody has written it. Where it is not the program's, this program
+    /// leaves that generation to others: it falls behind until a rebuild is switched to.
+    active_shape: Option<String>,
+    /// The shape of the generation beside it.
+    other_shape: Option<String>,
     /// How many streams stand still, in all generations; 500 at most are counted in each.
     parked: u64,
     /// How far it is behind; null where a step was taken and its queues did not tell.
@@ -188,6 +195,12 @@ pub(crate) struct TallyView {
     damaged: u64,
     /// What is wrong with some of them, 10 at most.
     damages: Vec<String>,
+    /// Streams of which more is applied than there is, as after the table of events was restored.
+    ahead: u64,
+    /// Streams of which other commits are applied than those that are there.
+    other_chain: u64,
+    /// Some of both, 10 at most.
+    strays: Vec<String>,
 }
 
 /// What a job came to.

@@ -47,6 +47,7 @@ pub use search::{AuditPage, AuditSearch, MAX_FOUND, MAX_REQUESTS};
 /// The projection.
 pub const PROJECTION: Projection = Projection {
     name: "audit",
+    shape: "audit/1",
     follows: Follows::All,
     // It looks at no event's data.
     knows: |_| true,

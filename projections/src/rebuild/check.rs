@@ -3,8 +3,8 @@
 use super::RebuildError;
 use super::job::Tally;
 use crate::audit::Entry;
-use crate::multi_stream::fence_name;
 use crate::news::News;
+use crate::position::Position;
 use crate::projection::{Kind, Projection};
 use crate::projector::Projector;
 use crate::table::TableError;
@@ -135,20 +135,25 @@ impl Projector {
         let read = self.reached(projection, active, since, met).await?;
         for (index, number) in generations.iter().enumerate() {
             let reached = self.reached(projection, *number, since, met).await?;
+            let strays = self.strays(projection, *number, met, &reached).await?;
+            tally = tally.plus(&strays.tally);
             let (mut behind, mut late) = (Vec::new(), BTreeSet::new());
             for (met, (reached, read)) in met.iter().zip(reached.iter().zip(&read)) {
-                tally.present += u64::from(index == 0 && met.begins() && *reached > 0);
+                tally.present += u64::from(index == 0 && met.begins() && reached.version > 0);
+                if strays.streams.contains(&met.stream) {
+                    continue;
+                }
                 let due = met.due(since).map_or(0, Commit::last_version);
-                if *reached < due.max(*read.min(&met.last_version())) {
+                if reached.version < due.max(read.version.min(met.last_version())) {
                     late.insert(met.stream.clone());
                 }
-                if *reached < met.last_version() {
+                if reached.version < met.last_version() {
                     behind.push(met);
                 }
             }
             if projection.is_read_model() {
                 let parked = self.fill(projection, *number, behind.iter().map(|met| met.news()).collect()).await?;
-                tally.parked += count(parked.len());
+                tally.parked += count(parked.len() + strays.streams.len());
                 tally.behind += count(late.difference(&parked).count());
             } else {
                 tally.behind += count(late.len());
@@ -158,35 +163,34 @@ impl Projector {
         Ok((tally, announce))
     }
 
-    /// The version that each stream has reached in a generation. In the audit index, which only tells of a commit whether it
-    /// is entered, it is that of the last commit met, else of the last that was due, else 0.
+    /// The place that each stream has reached in a generation. In the audit index, which only tells of a commit whether it
+    /// is entered, it is that of the last commit met, else of the last that was due, else the beginning.
     async fn reached(
         &self,
         projection: &Projection,
         generation: u32,
         since: DateTime<Utc>,
         met: &[Met],
-    ) -> Result<Vec<u64>, TableError> {
+    ) -> Result<Vec<Position>, TableError> {
         let generation = projection.generation(generation);
-        let key = |met: &Met| match projection.kind {
-            Kind::SingleStream { .. } => generation.key(met.stream.as_str()),
-            Kind::MultiStream { .. } | Kind::Process | Kind::CommitIndex => generation.key(&fence_name(&met.stream)),
-        };
         if matches!(projection.kind, Kind::CommitIndex) {
             let asked = met.iter().map(|met| [met.due(since), met.commits.last()]);
             let asked = asked.zip(met).flat_map(|(commits, met)| commits.map(|commit| (commit, met)));
             let asked: Vec<(StreamId, Commit)> =
                 asked.filter_map(|(commit, met)| Some((met.stream.clone(), commit?.clone()))).collect();
             let entered = self.audit_index.entered(generation.number, &asked).await?;
-            let mut reached: HashMap<&StreamId, u64> = HashMap::new();
+            let mut reached: HashMap<&StreamId, Position> = HashMap::new();
             for ((stream, commit), _) in asked.iter().zip(entered).filter(|(_, entry)| *entry == Entry::Same) {
-                let version = reached.entry(stream).or_default();
-                *version = commit.last_version().max(*version);
+                let at = Position::in_commit(commit, commit.last_version());
+                reached.entry(stream).and_modify(|known| *known = known.later(at)).or_insert(at);
             }
-            return Ok(met.iter().map(|met| reached.get(&met.stream).copied().unwrap_or(0)).collect());
+            let at = |met: &Met| reached.get(&met.stream).copied();
+            return Ok(met.iter().map(|met| at(met).unwrap_or_else(|| Position::beginning(&met.stream))).collect());
         }
-        let keys: Vec<String> = met.iter().map(key).collect();
-        let versions = self.read_models.versions(&keys).await?;
-        Ok(keys.iter().map(|key| versions.get(key).copied().unwrap_or(0)).collect())
+        let key = |met: &Met| projection.fence_of(&met.stream).map(|name| generation.key(&name));
+        let keys: Vec<String> = met.iter().filter_map(key).collect();
+        let positions = self.read_models.positions(&keys).await?;
+        let at = |met: &Met| positions.get(&key(met)?).copied();
+        Ok(met.iter().map(|met| at(met).unwrap_or_else(|| Position::beginning(&met.stream))).collect())
     }
 }

@@ -1,6 +1,7 @@
 //! What is being worked on, in how many parts, and how far each part has come.
 
 use crate::audit::RemoveCursor;
+use crate::generations::Generations;
 use chrono::{DateTime, Utc};
 use eventstore::ScanCursor;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,17 @@ pub enum JobKind {
     Reconcile,
     /// Removes the rows of a generation.
     Remove,
+}
+
+impl Job {
+    /// The generation whose shape a worker must have: the one that is filled, or the one that is read.
+    pub(crate) fn fills(&self, generations: &Generations) -> Option<u32> {
+        match self.kind {
+            JobKind::Rebuild => generations.other.map(|other| other.number),
+            JobKind::Reconcile => Some(generations.active),
+            JobKind::Remove => None,
+        }
+    }
 }
 
 /// A call to go on with a segment: what travels in the queue. JSON; fields may be added, none renamed or dropped.
@@ -116,12 +128,26 @@ pub struct Tally {
     /// What is wrong with some of them, 10 at most.
     #[serde(default)]
     pub damages: Vec<String>,
+    /// Streams of which more is applied than there is, as after the table of events was restored to an earlier moment.
+    #[serde(default)]
+    pub ahead: u64,
+    /// Streams of which other commits are applied than those that are there.
+    #[serde(default)]
+    pub other_chain: u64,
+    /// Some of both, each with the version up to which it is applied, 10 at most.
+    #[serde(default)]
+    pub strays: Vec<String>,
 }
 
-/// How many damaged items are named.
-const MAX_DAMAGES: usize = 10;
+/// How many damaged items are named, and how many streams that do not fit to what is applied.
+const MAX_NAMED: usize = 10;
 
 impl Tally {
+    /// Whether nothing stands still, nothing is damaged, and what is applied is what is there.
+    pub(crate) fn is_sound(&self) -> bool {
+        [self.parked, self.damaged, self.ahead, self.other_chain].iter().all(|count| *count == 0)
+    }
+
     /// Both together.
     #[must_use]
     pub(crate) fn plus(mut self, other: &Self) -> Self {
@@ -138,7 +164,11 @@ impl Tally {
         }
         self.damaged += other.damaged;
         self.damages.extend(other.damages.iter().cloned());
-        self.damages.truncate(MAX_DAMAGES);
+        self.damages.truncate(MAX_NAMED);
+        self.ahead += other.ahead;
+        self.other_chain += other.other_chain;
+        self.strays.extend(other.strays.iter().cloned());
+        self.strays.truncate(MAX_NAMED);
         self
     }
 }

@@ -10,19 +10,21 @@
 //! | `steps.rs` | what may follow on what: pure |
 //! | `work.rs` | a slice of a segment, and what comes after the last one |
 //! | `check.rs` | which streams are behind |
+//! | `strays.rs` | which streams do not fit to what is applied of them |
 //! | `status.rs` | what is told of it |
 
 mod check;
 mod job;
 mod status;
 mod steps;
+mod strays;
 mod work;
 
 pub use job::{Job, JobKind, Report, Tally, Wake};
 pub use status::{JobStatus, Status, StatusError};
 pub use steps::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 
-use crate::generations::{GenerationState, Generations};
+use crate::generations::{GenerationState, Generations, OtherShape};
 use crate::projection::Projection;
 use crate::projector::{ProjectError, Projector};
 use crate::table::{TableError, pause};
@@ -93,6 +95,9 @@ pub enum RebuildError {
         /// The process manager.
         name: &'static str,
     },
+    /// The job is one for a program of another shape.
+    #[error(transparent)]
+    OtherShape(#[from] OtherShape),
     /// Others changed the generations every time.
     #[error("others changed the generations {MAX_ATTEMPTS} times: try again")]
     Contention,
@@ -122,7 +127,7 @@ impl RebuildError {
         match self {
             Self::Busy { .. } | Self::Kept { .. } | Self::NothingRuns | Self::NoOther => true,
             Self::NotComplete { .. } | Self::NotBuilt { .. } | Self::NothingToRollBackTo => true,
-            Self::Active { .. } | Self::NoGeneration { .. } | Self::NoReadModel { .. } => true,
+            Self::Active { .. } | Self::NoGeneration { .. } | Self::NoReadModel { .. } | Self::OtherShape(_) => true,
             Self::Contention | Self::Project { .. } | Self::Queue(_) | Self::Read(_) | Self::Table(_) => false,
         }
     }
@@ -169,7 +174,11 @@ impl Projector {
     /// # Errors
     /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
     pub async fn reconcile(&self, projection: &Projection, segments: u32) -> Result<Vec<Wake>, RebuildError> {
-        self.change(projection, |generations, now| generations.reconcile(segments, now)).await
+        self.change(projection, |generations, now| {
+            generations.admit(projection, generations.active)?;
+            generations.reconcile(segments, now)
+        })
+        .await
     }
 
     /// Lets a job stand still, at the end of the page that each worker has in hand.

@@ -40,8 +40,22 @@ pub struct Status {
     pub job: Option<JobStatus>,
     /// What the last job came to.
     pub report: Option<Report>,
+    /// The shape of the rows that this program writes.
+    pub shape: &'static str,
+    /// The shape of the generation that is read; none while nobody has written it.
+    pub active_shape: Option<String>,
+    /// The shape of the generation beside it.
+    pub other_shape: Option<String>,
     /// How many streams stand still, in all generations; 500 at most are counted in each.
     pub parked: u64,
+}
+
+impl Status {
+    /// The shape of the generation that is read, where it is another one than the program's: this program does not write that
+    /// generation, which falls behind.
+    pub fn foreign_shape(&self) -> Option<&str> {
+        self.active_shape.as_deref().filter(|shape| self.read_model && *shape != self.shape)
+    }
 }
 
 /// How far a job has come.
@@ -87,7 +101,11 @@ impl Projector {
             Some(job) => Some(self.job_status(projection, job).await?),
             None => None,
         };
+        let shape_of = |number: u32| generations.shapes.get(&number).cloned();
         Ok(Status {
+            shape: projection.shape,
+            active_shape: shape_of(generations.active),
+            other_shape: generations.other.and_then(|other| shape_of(other.number)),
             name: projection.name,
             read_model: projection.is_read_model(),
             active: generations.active,

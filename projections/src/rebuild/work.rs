@@ -49,6 +49,9 @@ impl Projector {
         let deadline = Instant::now() + budget;
         let Some((standing, job)) = self.running(projection, wake).await? else { return Ok(Vec::new()) };
         let mut generations = standing.generations;
+        if let Some(number) = job.fills(&generations) {
+            generations.admit(projection, number)?;
+        }
         self.until_known(projection, &job).await;
         if job.pass != wake.pass {
             return self.wakes(projection, &generations).await;
@@ -117,6 +120,14 @@ impl Projector {
             self.remove_page(slice, progress).await?;
             return Ok(Vec::new());
         }
+        if let Some(Cursor::Rows(behind)) = &progress.cursor {
+            let written = slice.generations.written_by(slice.projection);
+            let walked = self.walk_rows(slice.projection, &written, slice.segment, behind.as_deref()).await?;
+            progress.done = walked.next.is_none();
+            progress.cursor = walked.next.map(|key| Cursor::Rows(Some(key)));
+            progress.tally = std::mem::take(&mut progress.tally).plus(&walked.tally);
+            return Ok(Vec::new());
+        }
         let page = self.store.scan(slice.segment, events_cursor(progress)).await?;
         let next = page.next.clone();
         let (met, mut tally) = meet(slice.projection, page);
@@ -136,13 +147,18 @@ impl Projector {
                 behind
             }
             _ => {
-                let (written, since) = (slice.generations.written(), slice.job.started_at);
+                let (written, since) = (slice.generations.written_by(slice.projection), slice.job.started_at);
                 let (checked, behind) = self.check(slice.projection, &written, active, since, &met).await?;
                 tally = tally.plus(&checked);
                 behind
             }
         };
-        progress.cursor = next.map(Cursor::Events);
+        progress.cursor = match next {
+            Some(next) => Some(Cursor::Events(next)),
+            // Streams that are gone are met in no event: the rows come next.
+            None if slice.job.kind == JobKind::Reconcile && slice.projection.has_fences() => Some(Cursor::Rows(None)),
+            None => None,
+        };
         progress.done = progress.cursor.is_none();
         progress.tally = std::mem::take(&mut progress.tally).plus(&tally);
         Ok(behind)
@@ -241,7 +257,7 @@ impl Projector {
             job: job.number,
             kind: job.kind,
             generation: other.filter(|_| job.kind != JobKind::Reconcile),
-            complete: nothing_left && total.parked == 0 && total.damaged == 0,
+            complete: nothing_left && total.is_sound(),
             started_at: job.started_at,
             ended_at: now(),
             passes: job.pass + 1,

@@ -67,6 +67,7 @@ pub(super) fn lines(name: &str, report: &Report) -> Vec<String> {
     }
     let Tally { commits, events, streams, present, behind, parked, damaged, ref damages, ref ignored, .. } =
         report.last_pass;
+    let Tally { ahead, other_chain, ref strays, .. } = report.last_pass;
     let [commits, events, streams, present] = [commits, events, streams, present].map(grouped);
     lines
         .push(format!("  met      {commits} commits, {events} events, {streams} streams; {present} streams are there"));
@@ -74,6 +75,10 @@ pub(super) fn lines(name: &str, report: &Report) -> Vec<String> {
     lines.push(format!("  parked   {} streams", grouped(parked)));
     if damaged > 0 {
         lines.push(format!("  damaged  {} items: {}", grouped(damaged), damages.join("; ")));
+    }
+    if ahead + other_chain > 0 {
+        lines.push(format!("  STRAYS   {} streams ahead, {} on another chain", grouped(ahead), grouped(other_chain)));
+        lines.extend(strays.iter().map(|stray| format!("           {stray}")));
     }
     if !ignored.is_empty() {
         let types: Vec<String> =
@@ -129,7 +134,18 @@ mod tests {
 
     fn status() -> Status {
         let other = Some(OtherGeneration { number: 2, state: GenerationState::Building });
-        Status { name: "orders", read_model: true, active: 1, other, job: None, report: None, parked: 0 }
+        Status {
+            name: "orders",
+            read_model: true,
+            active: 1,
+            other,
+            job: None,
+            report: None,
+            shape: "orders/1",
+            active_shape: None,
+            other_shape: None,
+            parked: 0,
+        }
     }
 
     #[test]
@@ -150,19 +166,32 @@ mod tests {
         assert!(progress(&status(), &job(JobKind::Remove)).ends_with("7 rows removed"));
     }
 
-    #[test]
-    fn a_report_says_which_items_are_damaged() {
-        let report = |last_pass: Tally| Report {
+    fn report(last_pass: Tally) -> Report {
+        Report {
             job: 1,
             kind: JobKind::Rebuild,
             generation: Some(2),
-            complete: last_pass.damaged == 0,
+            complete: last_pass == Tally::default(),
             started_at: DateTime::UNIX_EPOCH,
             ended_at: DateTime::UNIX_EPOCH,
             passes: 2,
             first_pass: Tally::default(),
             last_pass,
-        };
+        }
+    }
+
+    #[test]
+    fn a_report_names_streams_that_differ_from_what_is_applied() {
+        let named = "order-1 at version 3 in generation 1 is ahead of the stream, which is gone".to_owned();
+        let tally = Tally { ahead: 1_001, other_chain: 2, strays: vec![named.clone()], ..Tally::default() };
+        let said = lines("orders", &report(tally));
+        let place = said.iter().position(|line| line == "  STRAYS   1,001 streams ahead, 2 on another chain").unwrap();
+        assert_eq!(said[place + 1].trim_start(), named);
+        assert!(!lines("orders", &report(Tally::default())).iter().any(|line| line.contains("STRAYS")));
+    }
+
+    #[test]
+    fn a_report_says_which_items_are_damaged() {
         let damages = vec!["order-1 is damaged at version 2".to_owned(), "order-2 is damaged at version 3".to_owned()];
         let said = lines("orders", &report(Tally { damaged: 1_002, damages, ..Tally::default() }));
         let damaged = "  damaged  1,002 items: order-1 is damaged at version 2; order-2 is damaged at version 3";

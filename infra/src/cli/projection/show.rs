@@ -45,6 +45,9 @@ pub(super) fn status(View { status, lag }: &View) -> Result<(), Failure> {
     if status.read_model {
         table::line(&format!("  read     generation {}", status.active))?;
     }
+    if let Some(stored) = status.foreign_shape() {
+        table::line(&format!("  SHAPE    {stored} is stored, this program has {}: rebuild", status.shape))?;
+    }
     if let Some(other) = status.other {
         table::line(&format!("  beside   generation {}, {}", other.number, other.state.word()))?;
     }

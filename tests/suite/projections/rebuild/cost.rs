@@ -64,6 +64,7 @@ async fn a_second_generation_costs_a_live_event_of_orders_as_much_again_and_no_l
     let (live, wire) = ruled(&world);
     let live = live.remembering(std::time::Duration::from_secs(600));
     let handler = ProjectorHandler::new(*of, live.clone());
+    live.claim(of).await.unwrap();
     for generations in 1..=2 {
         let mut costs = Vec::new();
         for (number, batch) in

@@ -15,27 +15,27 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// How long the processes of these cases go by what they know of generations.
-pub(super) const REMEMBERED: Duration = Duration::from_millis(20);
+pub(in super::super) const REMEMBERED: Duration = Duration::from_millis(20);
 /// A worker that stops behind its first page.
-pub(super) const ONE_PAGE: Duration = Duration::ZERO;
+pub(in super::super) const ONE_PAGE: Duration = Duration::ZERO;
 /// A worker that does not stop before the end of the segment.
-pub(super) const NO_END: Duration = Duration::from_secs(600);
+pub(in super::super) const NO_END: Duration = Duration::from_secs(600);
 
 /// The calls of a job, as a queue that drops what it was sent before. In what order they are taken is the case's business.
 #[derive(Default)]
-pub(super) struct Calls {
+pub(in super::super) struct Calls {
     open: VecDeque<Wake>,
     sent: BTreeSet<String>,
 }
 
 impl Calls {
-    pub(super) fn of(wakes: Vec<Wake>) -> Self {
+    pub(in super::super) fn of(wakes: Vec<Wake>) -> Self {
         let mut calls = Self::default();
         calls.send(wakes);
         calls
     }
 
-    pub(super) fn send(&mut self, wakes: Vec<Wake>) {
+    pub(in super::super) fn send(&mut self, wakes: Vec<Wake>) {
         for wake in wakes {
             if self.sent.insert(wake.deduplication_id()) {
                 self.open.push_back(wake);
@@ -44,29 +44,29 @@ impl Calls {
     }
 
     /// The call was not done, or is given out twice.
-    pub(super) fn again(&mut self, wake: Wake) {
+    pub(in super::super) fn again(&mut self, wake: Wake) {
         self.open.push_back(wake);
     }
 
-    pub(super) fn next(&mut self) -> Option<Wake> {
+    pub(in super::super) fn next(&mut self) -> Option<Wake> {
         self.open.pop_front()
     }
 
     /// Any of them.
-    pub(super) fn any(&mut self, rng: &mut Rng) -> Option<Wake> {
+    pub(in super::super) fn any(&mut self, rng: &mut Rng) -> Option<Wake> {
         if self.open.is_empty() { None } else { self.open.remove(rng.usize(..self.open.len())) }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in super::super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 }
 
-pub(super) fn projector(world: &World) -> Projector {
+pub(in super::super) fn projector(world: &World) -> Projector {
     world.projector().remembering(REMEMBERED)
 }
 
-pub(super) fn projector_over(world: &World, wire: &Wire) -> Projector {
+pub(in super::super) fn projector_over(world: &World, wire: &Wire) -> Projector {
     world.projector_over(wire).remembering(REMEMBERED)
 }
 
@@ -82,7 +82,7 @@ pub(in super::super) fn ruled(world: &World) -> (Projector, RuledWire) {
 }
 
 /// Does what a call asks for.
-pub(super) async fn work(
+pub(in super::super) async fn work(
     projector: &Projector,
     projection: &Projection,
     wake: &Wake,
@@ -92,7 +92,7 @@ pub(super) async fn work(
 }
 
 /// Does all that is called for, a page a call, to the end of the job. Its report.
-pub(super) async fn finish(projector: &Projector, projection: &Projection, wakes: Vec<Wake>) -> Report {
+pub(in super::super) async fn finish(projector: &Projector, projection: &Projection, wakes: Vec<Wake>) -> Report {
     let mut calls = Calls::of(wakes);
     while let Some(wake) = calls.next() {
         calls.send(work(projector, projection, &wake, ONE_PAGE).await.unwrap());
@@ -102,24 +102,24 @@ pub(super) async fn finish(projector: &Projector, projection: &Projection, wakes
     status.report.unwrap()
 }
 
-pub(super) async fn rebuild(projector: &Projector, projection: &Projection, segments: u32) -> Report {
+pub(in super::super) async fn rebuild(projector: &Projector, projection: &Projection, segments: u32) -> Report {
     let wakes = projector.rebuild(projection, segments).await.unwrap();
     finish(projector, projection, wakes).await
 }
 
-pub(super) async fn reconcile(projector: &Projector, projection: &Projection) -> Report {
+pub(in super::super) async fn reconcile(projector: &Projector, projection: &Projection) -> Report {
     let wakes = projector.reconcile(projection, 4).await.unwrap();
     finish(projector, projection, wakes).await
 }
 
 /// Every stream that the projection follows.
-pub(super) async fn followed(world: &World, projection: &Projection) -> Vec<StreamId> {
+pub(in super::super) async fn followed(world: &World, projection: &Projection) -> Vec<StreamId> {
     let streams = world.store.streams(1, |_| ()).await.unwrap().names;
     streams.into_iter().filter(|stream| projection.follows.includes(stream)).collect()
 }
 
 /// How many commits, events and streams there are that the projection follows.
-pub(super) async fn counts(world: &World, projection: &Projection) -> (u64, u64, u64) {
+pub(in super::super) async fn counts(world: &World, projection: &Projection) -> (u64, u64, u64) {
     let (mut commits, mut events, mut cursor) = (0, 0, None);
     loop {
         let page = world.store.scan(Segment { index: 0, total: 1 }, cursor.as_ref()).await.unwrap();
@@ -136,12 +136,12 @@ pub(super) async fn counts(world: &World, projection: &Projection) -> (u64, u64,
     (count(commits), count(events), count(followed(world, projection).await.len()))
 }
 
-pub(super) fn counted(tally: &Tally) -> (u64, u64, u64) {
+pub(in super::super) fn counted(tally: &Tally) -> (u64, u64, u64) {
     (tally.commits, tally.events, tally.streams)
 }
 
 /// Every item of the table of read models whose key begins so.
-pub(super) async fn items(world: &World, begin: &str) -> Vec<Item> {
+pub(in super::super) async fn items(world: &World, begin: &str) -> Vec<Item> {
     let pages = world.clients().dynamodb.scan().table_name(world.names.read_models()).consistent_read(true);
     let mut pages = pages.into_paginator().items().send();
     let mut items = Vec::new();
@@ -152,12 +152,12 @@ pub(super) async fn items(world: &World, begin: &str) -> Vec<Item> {
     items
 }
 
-pub(super) fn key(item: &Item) -> &str {
+pub(in super::super) fn key(item: &Item) -> &str {
     item["row"].as_s().unwrap()
 }
 
 /// The rows of a generation, without the notes of streams that stand still.
-pub(super) async fn rows(world: &World, projection: &Projection, number: u32) -> Vec<Item> {
+pub(in super::super) async fn rows(world: &World, projection: &Projection, number: u32) -> Vec<Item> {
     let begin = format!("{}.{number}/", projection.name);
     let mut rows = items(world, &begin).await;
     rows.retain(|item| !key(item).starts_with(&format!("{begin}parked/")));
@@ -183,14 +183,14 @@ async fn bare_rows(world: &World, projection: &Projection, number: u32) -> BTree
 }
 
 /// Asserts that two generations say the same, byte for byte.
-pub(super) async fn assert_same(world: &World, projection: &Projection, one: u32, other: u32) {
+pub(in super::super) async fn assert_same(world: &World, projection: &Projection, one: u32, other: u32) {
     let found = bare_rows(world, projection, one).await;
     assert!(!found.is_empty());
     assert_eq!(found, bare_rows(world, projection, other).await, "{} {one} and {other}", projection.name);
 }
 
 /// Asserts that a generation is the pure fold of every stream that there is.
-pub(super) async fn assert_exact(world: &World, projection: &Projection, number: u32) {
+pub(in super::super) async fn assert_exact(world: &World, projection: &Projection, number: u32) {
     let found = ReadModel::of_rows(&rows(world, projection, number).await, "");
     let streams = followed(world, projection).await;
     let expected = ReadModel::of_streams(&world.store, &streams).await.only(projection.name);
@@ -198,11 +198,11 @@ pub(super) async fn assert_exact(world: &World, projection: &Projection, number:
 }
 
 /// The streams that stand still in a generation.
-pub(super) async fn parked(projector: &Projector, projection: &Projection, number: u32) -> Vec<Parked> {
+pub(in super::super) async fn parked(projector: &Projector, projection: &Projection, number: u32) -> Vec<Parked> {
     projector.parked(projection, number, 500, None).await.unwrap().streams
 }
 
 /// Whether anything is left of a projection's jobs.
-pub(super) async fn progress_rows(world: &World, projection: &Projection) -> usize {
+pub(in super::super) async fn progress_rows(world: &World, projection: &Projection) -> usize {
     items(world, &format!("{}/job/", projection.name)).await.len()
 }

@@ -8,7 +8,7 @@ mod cost;
 mod damaged_items;
 mod edges;
 mod faults;
-mod jobs;
+pub(super) mod jobs;
 mod long_stream;
 mod random;
 mod reads;

@@ -1,0 +1,129 @@
+//! Rules of the projector that no engine on a laptop breaks by itself: seen, or broken, at the wire.
+
+use super::fold::ReadModel;
+use super::messages::{Message, deliver, messages_of};
+use super::rebuild::jobs::{self, Calls, NO_END, finish, projector, ruled, work};
+use super::shop::{confirmed, new_order, placed, shipped, write};
+use super::world::World;
+use crate::store::wire::{Act, Exchange};
+use handlers::ProjectorHandler;
+use projections::{Projection, audit, bestsellers, orders};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+#[tokio::test]
+async fn a_transaction_that_met_another_one_is_done_again() {
+    for code in ["TransactionConflict", "ConditionalCheckFailed"] {
+        let world = World::start().await;
+        let (projector, wire) = ruled(&world);
+        let order = new_order();
+        let batches = write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed()]).await;
+        let handler = ProjectorHandler::new(bestsellers::PROJECTION, projector);
+        let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+        let reasons = json!([{ "Code": "None" }, { "Code": code, "Message": "told at the wire" }]);
+        let canceled = json!({ "__type": kind, "Message": "told at the wire", "CancellationReasons": reasons });
+        wire.rule(move |seen| {
+            let first = seen.operation == "TransactWriteItems" && seen.nth == 0;
+            std::future::ready(if first { Act::Answer(400, canceled.to_string()) } else { Act::Pass })
+        });
+        assert!(deliver(&handler, &messages_of(&batches)).await.is_empty(), "{code}");
+        let sent = wire.operations().into_iter().filter(|operation| operation == "TransactWriteItems").count();
+        assert_eq!(sent, 2, "{code} is no success");
+        let expected = ReadModel::of_streams(&world.store, [&order]).await.only("bestsellers");
+        assert_eq!(ReadModel::of_rows(&world.rows().await, ""), expected);
+    }
+}
+
+/// What another program applies to the generation that is read alone, after the rebuild was begun.
+#[tokio::test]
+async fn late_is_also_what_the_active_generation_has_reached() {
+    let world = World::start().await;
+    let (operator, order) = (projector(&world), new_order());
+    let newer = Projection { shape: "orders/2", ..orders::PROJECTION };
+    let first = write(&world.store, &order, &[&placed("c", [(1, 1)])]).await;
+    assert!(deliver(&world.handler(orders::PROJECTION), &messages_of(&first)).await.is_empty());
+    let mut calls = Calls::of(operator.rebuild(&newer, 1).await.unwrap());
+    let mut proof = Vec::new();
+    while let Some(wake) = calls.next() {
+        match wake.pass {
+            0 => calls.send(work(&operator, &newer, &wake, NO_END).await.unwrap()),
+            _ => proof.push(wake),
+        }
+    }
+    let begun = operator.status(&newer).await.unwrap().job.unwrap().started_at;
+    let (head, _) = world.store.head(&order, eventstore::Consistency::Strong).await.unwrap();
+    // Recorded after the job was begun: what was recorded before is due whatever the active generation has reached.
+    let after = std::time::SystemTime::from(begun + chrono::TimeDelta::milliseconds(1));
+    super::world::eventually("the clock goes on", async || std::time::SystemTime::now() > after).await;
+    let event = super::shop::Stored::stored(&confirmed());
+    let second = world.store.append(&head, vec![super::shop::commit(vec![event])]).await.unwrap().batch;
+    assert!(second.commits[0].recorded_at > begun);
+    assert!(deliver(&world.handler(orders::PROJECTION), &[Message::of(&second)]).await.is_empty());
+    let report = finish(&operator, &newer, proof).await;
+    assert_eq!(
+        (report.complete, report.passes),
+        (true, 3),
+        "a pass that found something is followed by one: {report:?}"
+    );
+    assert_eq!(jobs::rows(&world, &newer, 2).await[0]["version"].as_n().unwrap(), "2");
+}
+
+/// Whether the request reads strongly; none for what is no read.
+fn strong(exchange: &Exchange) -> Option<bool> {
+    let says = |request: &Value| request["ConsistentRead"] == json!(true);
+    match exchange.operation.as_str() {
+        "BatchGetItem" => Some(exchange.request["RequestItems"].as_object().unwrap().values().all(says)),
+        "GetItem" | "Query" | "Scan" => Some(says(&exchange.request)),
+        _ => None,
+    }
+}
+
+/// What is read: the operation, the table without its prefix, and whether it is an index.
+fn read(exchange: &Exchange) -> String {
+    let request = &exchange.request;
+    let table = request["TableName"].as_str().map(str::to_owned);
+    let table = table.unwrap_or_else(|| request["RequestItems"].as_object().unwrap().keys().next().unwrap().clone());
+    let index = request["IndexName"].as_str().map(|name| format!("/{name}")).unwrap_or_default();
+    let row = if request["Key"].to_string().contains("/generations\"") { ", generations" } else { "" };
+    let batch = if request["RequestItems"].to_string().contains("fence/") { ", fences" } else { "" };
+    format!("{} of {table}{index}{row}{batch}", exchange.operation)
+}
+
+#[tokio::test]
+async fn what_a_proof_rests_on_is_read_strongly() {
+    let world = World::start().await;
+    let (projector, wire) = ruled(&world);
+    let mut seen = [BTreeSet::new(), BTreeSet::new()];
+    for projection in [orders::PROJECTION, bestsellers::PROJECTION, audit::PROJECTION] {
+        let order = new_order();
+        let batches = write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
+        let handler = ProjectorHandler::new(projection, projector.clone());
+        for message in [Message::of(&batches[0]), Message::of(&batches[1]), Message::address_of(&batches[2])] {
+            assert!(deliver(&handler, &[message]).await.is_empty());
+        }
+        assert!(jobs::rebuild(&projector, &projection, 1).await.complete);
+        assert!(jobs::reconcile(&projector, &projection).await.complete);
+        for exchange in wire.take() {
+            if let Some(strong) = strong(&exchange) {
+                seen[usize::from(strong)].insert(read(&exchange));
+            }
+        }
+    }
+    let [weak, strong] = seen;
+    let (events, rows) = (world.names.events(), world.names.read_models());
+    // Lists tell of notes for people; a stream that the cheap look does not find is looked for strongly.
+    let known = [format!("BatchGetItem of {events}"), format!("Query of {rows}/listing")];
+    assert_eq!(weak, known.into());
+    for (operation, table) in [
+        ("Scan", events.clone()),
+        ("Query", events.clone()),
+        ("Scan", rows.clone()),
+        ("GetItem", rows.clone()),
+        ("GetItem", format!("{rows}, generations")),
+        ("BatchGetItem", rows.clone()),
+        ("BatchGetItem", format!("{rows}, fences")),
+        ("BatchGetItem", world.names.audit_index()),
+    ] {
+        assert!(strong.contains(&format!("{operation} of {table}")), "{operation} of {table}: {strong:?}");
+    }
+}
