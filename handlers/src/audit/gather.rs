@@ -1,7 +1,7 @@
 //! The commits behind what the index found, read from their streams: the index only finds.
 
 use super::OpenTrail;
-use eventstore::{Commit, Direction, EventStore, Fault, ReadError, StreamId};
+use eventstore::{Commit, Damage, Damaged, Direction, EventStore, Fault, ReadError, StreamId};
 use futures::{StreamExt, TryStreamExt};
 use projections::audit::Found;
 use serde::Serialize;
@@ -56,6 +56,7 @@ impl OpenTrail {
         let in_order = found.iter().map(|found| {
             let (stream, version) = (found.stream.clone(), found.version);
             let commit = commits.remove(&(stream.clone(), version)).unwrap_or_else(|| Err(gone()));
+            let commit = commit.and_then(|commit| same(found, commit));
             commit.map(|commit| (stream, commit)).map_err(|reason| DamagedCommit {
                 stream: found.stream.to_string(),
                 version,
@@ -63,6 +64,15 @@ impl OpenTrail {
             })
         });
         Ok(in_order.collect())
+    }
+}
+
+/// The commit, if it is the one that was entered: it may have been changed, or another one may stand in its place.
+fn same(found: &Found, commit: Commit) -> Result<Commit, String> {
+    let differences = found.differences(&Found::of(&found.stream, &commit));
+    match differences.as_slice() {
+        [] => Ok(commit),
+        names => Err(format!("the commit is not the one that the audit index knows: another {}", names.join(", "))),
     }
 }
 
@@ -115,6 +125,7 @@ async fn read_each(store: &EventStore, part: &Part) -> Result<Read, Fault> {
     for (first, last) in &part.commits {
         let commit = match store.read(&part.stream, *last, Direction::Backwards, 1).await {
             Ok(page) => page.commits.into_iter().find(|commit| commit.version == *first).ok_or_else(gone),
+            Err(ReadError::Damaged(Damaged { damage: Damage::Hole { .. }, .. })) => Err(gone()),
             Err(ReadError::Damaged(damaged)) => Err(damaged.damage.to_string()),
             Err(ReadError::Fault(fault)) => return Err(fault),
         };

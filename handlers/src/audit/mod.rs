@@ -6,6 +6,7 @@
 //! | `history.rs` | what happened in a stream, event by event |
 //! | `search.rs` | events of a stream, or of the whole store, by who, what, why and when |
 //! | `export.rs` | the same as a file, in bounded memory |
+//! | `verify.rs` | whether streams are still what was written |
 //! | `trace.rs` | the tree of causes of a correlation id |
 //! | `replay.rs` | the state of a stream as of a version or a time, as its read model showed it |
 //! | `difference.rs` | what changed between two of those, field by field |
@@ -24,6 +25,7 @@ mod search;
 mod trace;
 mod tree;
 mod values;
+mod verify;
 
 pub use cursor::{Cursor, ForeignCursor};
 pub use difference::{Change, Difference, End, Span, UnfitSpan};

@@ -1,12 +1,13 @@
 //! Events of all streams, found by who, what, why and when.
 
-use super::seed::{Seed, append, clients};
+use super::seed::{Seed, append, clients, indexed};
 use super::{Shop, eventually, isbn, sent, text};
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{Clock, EventStore, Options};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -217,6 +218,70 @@ async fn a_commit_that_is_gone_or_damaged_is_named_and_hides_no_other() {
     assert_eq!((&trace["commits"], trace["damaged"].as_array().unwrap().len()), (&json!(3), 3));
 }
 
+/// Changes a word in the commits of an item, as nobody should, and gives the item as it was.
+async fn change(table: &Client, stream: &str, from: &str, to: &str) -> HashMap<String, AttributeValue> {
+    let key = [
+        ("stream_id".to_owned(), AttributeValue::S(stream.to_owned())),
+        ("version".to_owned(), AttributeValue::N("1".to_owned())),
+    ];
+    let get = table.get_item().table_name("ledgerfold-events").set_key(Some(key.into())).consistent_read(true);
+    let item = get.send().await.unwrap().item.unwrap();
+    let mut changed = item.clone();
+    let json = item["commits"].as_s().unwrap();
+    assert!(json.contains(from), "no {from} in {json}");
+    changed.insert("commits".to_owned(), AttributeValue::S(json.replace(from, to)));
+    put(table, changed).await;
+    item
+}
+
+async fn put(table: &Client, item: HashMap<String, AttributeValue>) {
+    table.put_item().table_name("ledgerfold-events").set_item(Some(item)).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_was_changed_is_named_to_whoever_looks_for_it() {
+    let mut shop = Shop::open().await;
+    let exports = shop.dev.exports().await;
+    let seed = Seed {
+        command: "the-command".to_owned(),
+        actor: Some("the-actor".to_owned()),
+        correlation: Some("the-process".to_owned()),
+        cause: Some("the-cause".to_owned()),
+        events: vec![("TheType", json!({}))],
+    };
+    append(&super::seed::store(&exports), "note-1", &[seed]).await;
+    indexed(&exports, "note-1", 1).await;
+    let table = clients(&exports).dynamodb;
+    let queries = [
+        "actor=the-actor",
+        "type=TheType",
+        "command=the-command",
+        "correlation=the-process",
+        "from=2000-01-01T00:00:00Z",
+    ];
+    for (word, name) in [
+        ("the-actor", "actor"),
+        ("TheType", "event types"),
+        ("the-command", "command id"),
+        ("the-process", "correlation id"),
+        ("the-cause", "causation id"),
+    ] {
+        let before = change(&table, "note-1", word, "something-else").await;
+        for query in queries {
+            let page = shop.get(&format!("/audit/events?{query}")).await.body;
+            let reason = format!("the commit is not the one that the audit index knows: another {name}");
+            let named = json!([{"stream": "note-1", "version": 1, "reason": reason}]);
+            assert_eq!((&page["events"], &page["damaged"]), (&json!([]), &named), "{word} by {query}");
+            let file = shop.http.get(shop.url(&format!("/audit/events?{query}"))).header("Accept", "text/csv");
+            sent(file).await.is_problem(500, "internal-error");
+        }
+        let trace = shop.get("/audit/trace/the-process").await.body;
+        assert_eq!((&trace["commits"], &trace["damaged"][0]["stream"]), (&json!(0), &json!("note-1")));
+        put(&table, before).await;
+        assert_eq!(shop.get("/audit/events?actor=the-actor").await.body["damaged"], json!([]));
+    }
+}
+
 #[tokio::test]
 async fn bad_filters_are_told_by_field_and_rule() {
     let shop = Shop::open().await;
@@ -232,6 +297,7 @@ async fn bad_filters_are_told_by_field_and_rule() {
         ("from=2026-11-22".into(), "from", "must be a time"),
         ("to=now".into(), "to", "must be a time"),
         ("limit=501".into(), "limit", "from 1 to 500"),
+        ("readings=yes".into(), "readings", "must be true or false"),
         ("cursor=x".into(), "cursor", cursor),
         // {"version":1} leads on in one stream, {"after":"2026"} in all.
         ("cursor=eyJ2ZXJzaW9uIjoxfQ".into(), "cursor", cursor),
