@@ -5,7 +5,7 @@ use crate::models::{ORDER, STOCK};
 use crate::{sending, telemetry};
 use domain::order::{self, Order, OrderCommand, OrderEvent, OrderRefusal};
 use domain::stock::{self, Stock, StockCommand, StockEvent, StockRefusal};
-use eventstore::{CommandHandler, EventStore, ExecuteError, Handled, Hash, Id, Request};
+use eventstore::{CommandHandler, Commit, EventStore, ExecuteError, Handled, Hash, Id, Request};
 use serde::{Deserialize, Serialize};
 
 /// A command to an order or to the stock of a book.
@@ -75,6 +75,27 @@ impl Bookshop {
         telemetry::about(&request.stream, Some(handled.version), &request.envelope);
         Ok(handled)
     }
+
+    /// What is recorded of a command at this moment: it is asked to do nothing, and what was recorded before is its answer.
+    ///
+    /// # Errors
+    /// [`CommandError`], not logged yet: it is not known whether something is recorded.
+    pub(crate) async fn recorded(&self, request: Request) -> Result<Option<Commit>, CommandError> {
+        if request.stream.category() == order::CATEGORY {
+            return Ok(recorded(self.orders.handle(request, |_| Ok(Vec::new())).await)?);
+        }
+        Ok(recorded(self.stock.handle(request, |_| Ok(Vec::new())).await)?)
+    }
+}
+
+/// The command's commit, or why it is not known whether there is one.
+fn recorded<R>(handled: Result<Handled, ExecuteError<R>>) -> Result<Option<Commit>, ExecuteError<R>> {
+    match handled {
+        Ok(handled) => Ok(handled.commit),
+        // The stream has another command under that id.
+        Err(ExecuteError::CommandIdReused(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Why a command was not handled.
@@ -94,6 +115,18 @@ impl CommandError {
             Self::Stock(error) => is_final(error),
         }
     }
+
+    /// Whether the stream cannot be read as it is, which lasts until its operators mend it.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        match self {
+            Self::Order(error) => is_unreadable(error),
+            Self::Stock(error) => is_unreadable(error),
+        }
+    }
+}
+
+fn is_unreadable<R>(error: &ExecuteError<R>) -> bool {
+    matches!(error, ExecuteError::Damaged(_) | ExecuteError::Unreadable(_))
 }
 
 fn is_final<R>(error: &ExecuteError<R>) -> bool {

@@ -1,8 +1,9 @@
-//! A message of the command queue.
+//! The messages of the command queue.
 
-use super::row::Subject;
+use super::row::{Round, StatusRow, Subject};
 use crate::bookshop::Command;
-use eventstore::{Envelope, Request, StreamId};
+use eventstore::{Envelope, Hash, Request, StreamId};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// The version of the message's shape. Another meaning of what is there is another version; fields may be added.
@@ -14,8 +15,9 @@ const NEVER_CARRIED: [(char, &str); 2] = [('\u{fffe}', r"\ufffe"), ('\u{ffff}', 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CommandMessage {
     v: u64,
-    /// Which round of answers it belongs to, from 1.
-    pub(super) round: u64,
+    /// Which round of answers it belongs to.
+    #[serde(flatten)]
+    pub(super) round: Round,
     /// The stream that it addresses, which is also the message's group.
     pub(super) stream: StreamId,
     /// Who, why, and its id.
@@ -26,10 +28,30 @@ pub(super) struct CommandMessage {
     pub(super) command: Command,
 }
 
+/// Stands behind the messages of a command that waits long: a FIFO queue gives it out when none of those is left.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Marker {
+    v: u64,
+    /// Which round of answers is looked after.
+    #[serde(flatten)]
+    pub(super) round: Round,
+    /// Whose messages it stands behind.
+    pub(super) behind: Subject,
+}
+
+/// What the queue carries.
+#[derive(Debug, Clone)]
+pub(super) enum QueueMessage {
+    Command(Box<CommandMessage>),
+    Marker(Box<Marker>),
+}
+
 /// What every version of a message has.
 #[derive(Deserialize)]
 struct Versioned {
     v: u64,
+    /// Markers have it, and commands do not.
+    behind: Option<IgnoredAny>,
 }
 
 /// Why a message is no command.
@@ -48,15 +70,10 @@ pub(super) enum UnreadableMessage {
 impl CommandMessage {
     pub(super) fn new(request: Request, command: Command) -> Self {
         let Request { stream, envelope, expected_version, .. } = request;
-        Self { v: VERSION, round: 1, stream, envelope, expected_version, command }
+        Self { v: VERSION, round: Round::first(""), stream, envelope, expected_version, command }
     }
 
-    pub(super) fn read(body: Option<&str>) -> Result<Self, UnreadableMessage> {
-        let body = body.ok_or(UnreadableMessage::Empty)?;
-        let Versioned { v } = serde_json::from_str(body)?;
-        if v != VERSION {
-            return Err(UnreadableMessage::Version(v));
-        }
+    fn read(body: &str) -> Result<Self, UnreadableMessage> {
         let message: Self = serde_json::from_str(body)?;
         let category = message.command.category();
         if message.stream.category() != category {
@@ -66,7 +83,7 @@ impl CommandMessage {
     }
 
     /// Its text in that round. All that SQS refuses can only stand within JSON's strings, where an escape means the same.
-    pub(super) fn text(&mut self, round: u64) -> serde_json::Result<String> {
+    pub(super) fn text(&mut self, round: Round) -> serde_json::Result<String> {
         self.round = round;
         let text = serde_json::to_string(self)?;
         Ok(NEVER_CARRIED.iter().fold(text, |text, (refused, escape)| text.replace(*refused, escape)))
@@ -84,6 +101,35 @@ impl CommandMessage {
             envelope: self.envelope.clone(),
             expected_version: self.expected_version,
             creates: self.command.creates(),
+        }
+    }
+}
+
+impl Marker {
+    /// One that looks after a row.
+    pub(super) fn behind(row: &StatusRow) -> Self {
+        Self { v: VERSION, round: row.round.clone(), behind: row.subject() }
+    }
+
+    /// Its text. Ids and streams hold nothing that SQS refuses.
+    pub(super) fn text(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+
+    /// One in five minutes is enough for a round: the queue drops the others.
+    pub(super) fn deduplication_id(&self) -> String {
+        Hash::of(&[self.behind.key.as_bytes(), &self.round.number.to_be_bytes()]).to_string()
+    }
+}
+
+impl QueueMessage {
+    pub(super) fn read(body: Option<&str>) -> Result<Self, UnreadableMessage> {
+        let body = body.ok_or(UnreadableMessage::Empty)?;
+        let Versioned { v, behind } = serde_json::from_str(body)?;
+        match (v, behind) {
+            (VERSION, None) => Ok(Self::Command(Box::new(CommandMessage::read(body)?))),
+            (VERSION, Some(_)) => Ok(Self::Marker(Box::new(serde_json::from_str(body)?))),
+            (v, _) => Err(UnreadableMessage::Version(v)),
         }
     }
 }

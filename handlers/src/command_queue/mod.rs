@@ -11,9 +11,13 @@
 //!   for five minutes even if the first is gone, to the dead-letter queue or by an operator's purge, and the row would wait for
 //!   ever. So only what the SDK repeats of one send is dropped there; whatever else is doubled, the worker knows by the row.
 //! - A command's answer ends a *round*. Sent again after a refusal or a failure it begins the next one, as a refused command is
-//!   decided again when it is sent again; but never because a message of an answered round comes late: who was told `refused`
-//!   must be able to rely on it.
-//! - `done` is what the event store says, and nothing overwrites it.
+//!   decided again when it is sent again. A message of an answered round that comes late begins none, and neither does a send
+//!   that came before the refusal: whoever was told `refused` relies on it.
+//! - `done` is what the event store says, and nothing overwrites it. Whoever tells anything else of an answered command asks the
+//!   store first: the command may have been recorded by another send, or by a put whose answer was lost.
+//! - A row may wait for an answer that nobody will give: its message was lost, or died while the table was down. No clock tells,
+//!   for a message may wait for days. So whoever reads a row that waits long sends a *marker* into the same group. The queue gives
+//!   it out when no message of the command is left in front of it, and the worker then notes that the command is given up.
 
 mod length;
 mod message;
@@ -24,18 +28,18 @@ mod worker;
 pub use statuses::{CommandStatuses, CommandTableError};
 pub use worker::CommandWorker;
 
-pub(crate) use row::Answer;
+pub(crate) use row::{Answer, StatusRow};
 
 use crate::bookshop::Command;
 use crate::queue::{Outgoing, Queue, QueueError};
 use aws_sdk_sqs::Client;
 use eventstore::{Id, Request, StreamId};
 use length::Length;
-use message::CommandMessage;
-use row::{StatusRow, Subject};
-use statuses::Begun;
+use message::{CommandMessage, Marker};
+use row::{Round, Subject};
+use statuses::{Begun, SendOnce};
 use std::sync::Arc;
-use uuid::Uuid;
+use std::time::Duration;
 
 /// What one command queue takes.
 #[derive(Debug, Clone, Copy)]
@@ -45,11 +49,14 @@ pub struct QueueLimits {
     pub messages: u64,
     /// Bytes of one message; SQS takes 1 MiB, and took 256 KiB until August 2025.
     pub message_bytes: usize,
+    /// How soon after a send came its row must be seen, so that a refusal which stands there counts as one from before. Later,
+    /// the sender is asked to send again. No sender has given up on a send and was told about the next one in so short a time.
+    pub looks_within: Duration,
 }
 
 impl Default for QueueLimits {
     fn default() -> Self {
-        Self { messages: 10_000, message_bytes: 256 * 1024 }
+        Self { messages: 10_000, message_bytes: 256 * 1024, looks_within: Duration::from_secs(1) }
     }
 }
 
@@ -60,6 +67,7 @@ pub struct CommandQueue {
     queue: Queue,
     length: Arc<Length>,
     message_bytes: usize,
+    looks_within: Duration,
 }
 
 /// Why a command was not taken.
@@ -71,6 +79,8 @@ pub(crate) enum SendError {
     Full { limit: u64 },
     #[error("the id is that of another command, to {stream}")]
     Reused { stream: StreamId },
+    #[error("the command was refused, and it is not known whether before this send of it")]
+    Unsure,
     #[error("{attempts} attempts lost to others that sent the same command")]
     Contention { attempts: u32 },
     #[error("the command is no JSON")]
@@ -88,39 +98,57 @@ impl CommandQueue {
     }
 
     pub(crate) fn of(statuses: CommandStatuses, queue: Queue) -> Self {
-        let QueueLimits { messages, message_bytes } = QueueLimits::default();
-        Self { statuses, length: Arc::new(Length::new(queue.clone(), messages)), queue, message_bytes }
+        let QueueLimits { messages, message_bytes, looks_within } = QueueLimits::default();
+        Self { statuses, length: Arc::new(Length::new(queue.clone(), messages)), queue, message_bytes, looks_within }
     }
 
     /// The same with other limits.
     #[must_use]
     pub fn with_limits(self, limits: QueueLimits) -> Self {
         let length = Arc::new(Length::new(self.queue.clone(), limits.messages));
-        Self { length, message_bytes: limits.message_bytes, ..self }
+        Self { length, message_bytes: limits.message_bytes, looks_within: limits.looks_within, ..self }
     }
 
     /// Takes a command, to be handled later. Safe to repeat; one that is done already is not sent again.
     pub(crate) async fn send(&self, request: Request, command: Command) -> Result<(), SendError> {
+        let send = SendOnce::now(self.looks_within);
         let mut message = CommandMessage::new(request, command);
         // As long as it can become: a later round has more digits.
-        let (bytes, limit) = (message.text(u64::MAX)?.len(), self.message_bytes);
+        let longest = Round { number: u64::MAX, begun_by: send.id.clone() };
+        let (bytes, limit) = (message.text(longest)?.len(), self.message_bytes);
         if bytes > limit {
             return Err(SendError::TooLarge { bytes, limit });
         }
         // Counted before the row is written, so that none is left of a command that nobody has taken.
         self.length.admit().await?;
-        match self.statuses.begin(&message.subject()).await? {
-            Begun::Done => Ok(()),
+        match self.statuses.begin(&message.subject(), &send).await? {
+            Begun::Answered => Ok(()),
             Begun::Waits { round } => {
                 let (body, group) = (message.text(round)?, message.stream.to_string());
-                let deduplication_id = Uuid::now_v7().to_string();
-                Ok(self.queue.send(&[Outgoing { body, group, deduplication_id }]).await?)
+                Ok(self.queue.send(&[Outgoing { body, group, deduplication_id: send.id }]).await?)
             }
         }
     }
 
-    /// What became of a sender's command; nothing where it is not known (any more).
+    /// What became of a sender's command, as its row says; nothing where it is not known (any more). One that waits long is
+    /// looked after.
     pub(crate) async fn status(&self, actor: &Id, command_id: &Id) -> Result<Option<StatusRow>, CommandTableError> {
-        self.statuses.find_fresh(&Subject::key_of(actor, command_id)).await
+        let row = self.statuses.find_fresh(&Subject::key_of(actor, command_id)).await?;
+        if let Some(row) = row.as_ref().filter(|row| row.waits_long())
+            && let Err(error) = self.look_after(row).await
+        {
+            // It waits all the same, and whoever asks next looks after it.
+            let error: &(dyn std::error::Error + Send + Sync) = &error;
+            tracing::warn!(error, stream = %row.stream, "no marker was sent behind a command that waits long");
+        }
+        Ok(row)
+    }
+
+    /// Sends a marker behind the messages of a command that waits.
+    async fn look_after(&self, row: &StatusRow) -> Result<(), SendError> {
+        self.length.admit().await?;
+        let marker = Marker::behind(row);
+        let (body, group, deduplication_id) = (marker.text()?, row.stream.to_string(), marker.deduplication_id());
+        Ok(self.queue.send(&[Outgoing { body, group, deduplication_id }]).await?)
     }
 }

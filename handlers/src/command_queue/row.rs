@@ -1,7 +1,7 @@
 //! A row of the table of commands: what became of one.
 
 use chrono::{DateTime, Utc};
-use eventstore::{Envelope, Hash, Id, StreamId, time_text};
+use eventstore::{Envelope, Hash, Id, Request, StreamId, time_text};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -9,18 +9,34 @@ use std::time::SystemTime;
 /// dead-letter queue, 14 days each, so that no message outlives its row, and decides again what was answered.
 const KEPT_FOR_S: i64 = 30 * 24 * 60 * 60;
 
+/// A row that waits longer than this, in seconds, is looked after by a marker behind its messages. It is only a hint: where clocks
+/// differ, a marker is sent too early or a minute late, and what it says is true all the same.
+const WAITS_LONG_S: u64 = 60;
+
 /// The name of the hash key.
 pub(super) const KEY: &str = "command";
 /// The name of the attribute by which DynamoDB removes rows: seconds since 1970.
 pub(super) const EXPIRES: &str = "expires_at_s";
 
-/// Which command a row is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which command a row is about. Markers carry it: fields may be added, none renamed or dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Subject {
+    #[serde(rename = "command")]
     pub(super) key: String,
     pub(super) stream: StreamId,
     pub(super) fingerprint: Hash,
     pub(super) correlation_id: Id,
+}
+
+/// A round of answers to a command. Rows and messages carry it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Round {
+    /// Which one, from 1.
+    #[serde(rename = "round")]
+    pub(super) number: u64,
+    /// The id of the send that began it; empty in what an older program wrote.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) begun_by: String,
 }
 
 /// What is known of a command that is answered later. This is the storage format: fields may be added, none renamed or dropped.
@@ -30,8 +46,9 @@ pub(crate) struct StatusRow {
     pub(crate) stream: StreamId,
     pub(super) fingerprint: Hash,
     pub(crate) correlation_id: Id,
-    /// Which round of answers it is in, from 1.
-    pub(super) round: u64,
+    /// Which round of answers it is in.
+    #[serde(flatten)]
+    pub(super) round: Round,
     #[serde(flatten)]
     pub(crate) answer: Answer,
     changed_at: String,
@@ -68,14 +85,14 @@ impl Subject {
     }
 
     /// Its row in that round.
-    pub(super) fn row(&self, round: u64, answer: Answer) -> StatusRow {
+    pub(super) fn row(&self, round: &Round, answer: Answer) -> StatusRow {
         let now = now();
         StatusRow {
             command: self.key.clone(),
             stream: self.stream.clone(),
             fingerprint: self.fingerprint,
             correlation_id: self.correlation_id.clone(),
-            round,
+            round: round.clone(),
             answer,
             changed_at: time_text(now),
             expires_at_s: now.timestamp().saturating_add(KEPT_FOR_S),
@@ -83,7 +100,43 @@ impl Subject {
     }
 }
 
+impl Round {
+    /// The first one.
+    pub(super) fn first(begun_by: &str) -> Self {
+        Self { number: 1, begun_by: begun_by.to_owned() }
+    }
+
+    /// The one behind it.
+    pub(super) fn next(&self, begun_by: &str) -> Self {
+        Self { number: self.number.saturating_add(1), begun_by: begun_by.to_owned() }
+    }
+}
+
 impl StatusRow {
+    /// Which command it is about.
+    pub(super) fn subject(&self) -> Subject {
+        Subject {
+            key: self.command.clone(),
+            stream: self.stream.clone(),
+            fingerprint: self.fingerprint,
+            correlation_id: self.correlation_id.clone(),
+        }
+    }
+
+    /// The command as the event store knows it, without what it decides.
+    pub(crate) fn request(&self, actor: Id, command_id: Id) -> Request {
+        let (fingerprint, correlation_id) = (self.fingerprint, self.correlation_id.clone());
+        let (causation_id, trace_parent) = (None, None);
+        let envelope = Envelope { command_id, fingerprint, correlation_id, causation_id, actor, trace_parent };
+        Request { stream: self.stream.clone(), envelope, expected_version: None, creates: false }
+    }
+
+    /// Whether it waits, and was not written just now.
+    pub(super) fn waits_long(&self) -> bool {
+        let written_at_s = self.expires_at_s.saturating_sub(KEPT_FOR_S);
+        self.answer == Answer::Pending && now().timestamp().abs_diff(written_at_s) > WAITS_LONG_S
+    }
+
     pub(super) fn is_about(&self, subject: &Subject) -> bool {
         self.command == subject.key && self.stream == subject.stream && self.fingerprint == subject.fingerprint
     }
@@ -94,12 +147,12 @@ impl StatusRow {
     }
 
     /// Whether a message of that round has nothing more to bring about.
-    pub(super) fn settles(&self, subject: &Subject, round: u64) -> bool {
+    pub(super) fn settles(&self, subject: &Subject, round: &Round) -> bool {
         self.is_about(subject)
             && match self.answer {
                 Answer::Done { .. } => true,
-                Answer::Refused { .. } => self.round >= round,
-                Answer::Pending | Answer::Failed { .. } => self.round > round,
+                Answer::Refused { .. } => self.round.number >= round.number,
+                Answer::Pending | Answer::Failed { .. } => self.round.number > round.number,
             }
     }
 }

@@ -1,8 +1,10 @@
 //! The table of commands that are answered later: a row a command, changed under conditions only.
 
 use super::SendError;
-use super::row::{Answer, EXPIRES, KEY, StatusRow, Subject, now};
+use super::row::{Answer, EXPIRES, KEY, Round, StatusRow, Subject, now};
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -13,7 +15,8 @@ use aws_sdk_dynamodb::types::{
 use eventstore::{Item, Source};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
 
 /// How often a row is looked at that others change at the same time.
 const MAX_ATTEMPTS: u32 = 5;
@@ -28,6 +31,9 @@ const IS_ANSWERED: &str =
 /// What is done stays so.
 const MAY_BE_DONE: &str =
     "attribute_not_exists(#command) OR (#stream = :stream AND #fingerprint = :fingerprint AND #status <> :done)";
+/// That round still waits for its answer.
+const STILL_WAITS: &str =
+    "#stream = :stream AND #fingerprint = :fingerprint AND #round = :round AND #status = :pending";
 /// A refusal or failure is that of its own round only.
 const MAY_BE_ANSWERED: &str = "attribute_not_exists(#command) OR (#stream = :stream AND #fingerprint = :fingerprint AND #round = :round AND #status IN (:pending, :failed))";
 
@@ -64,13 +70,24 @@ pub enum CommandTableError {
     },
 }
 
+/// One send of a command.
+#[derive(Debug)]
+pub(super) struct SendOnce {
+    /// No other send has it, be it of the same command.
+    pub(super) id: String,
+    /// When it came, by this process's own clock.
+    came_at: Instant,
+    /// What is seen so soon after it came was there before it.
+    looks_within: Duration,
+}
+
 /// How a command stands before it is sent to the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Begun {
     /// It waits for the answer of that round.
-    Waits { round: u64 },
-    /// It was done before.
-    Done,
+    Waits { round: Round },
+    /// It was done before, or answered since this send came: no message is needed.
+    Answered,
 }
 
 /// Whether an answer was noted.
@@ -91,6 +108,13 @@ enum Put {
     Met(Option<Box<StatusRow>>),
 }
 
+impl SendOnce {
+    /// A send that comes now.
+    pub(super) fn now(looks_within: Duration) -> Self {
+        Self { id: Uuid::now_v7().simple().to_string(), came_at: Instant::now(), looks_within }
+    }
+}
+
 impl CommandStatuses {
     /// The table of that name, which [`CommandStatuses::create_table`] or your own template makes: hash key `command`, text; time
     /// to live by `expires_at_s`.
@@ -103,42 +127,65 @@ impl CommandStatuses {
         &self.table
     }
 
-    /// Notes that a command waits, unless it does already or is done.
-    pub(super) async fn begin(&self, subject: &Subject) -> Result<Begun, SendError> {
-        let (mut round, mut condition, mut met_round) = (1, IS_FREE, 0);
-        for _ in 0..MAX_ATTEMPTS {
-            let met = match self.put(&subject.row(round, Answer::Pending), condition, met_round).await? {
+    /// Notes that a command waits, unless it does already or is answered.
+    ///
+    /// A round that was refused is followed by the next one only if it was refused before this send came: whoever was told so
+    /// relies on it until they send again. The proof is the first request. It is made once, soon after the send came, so what it
+    /// meets was there before. What a later request meets may have been answered since.
+    pub(super) async fn begin(&self, subject: &Subject, send: &SendOnce) -> Result<Begun, SendError> {
+        let (mut round, mut condition, mut met_number) = (Round::first(&send.id), IS_FREE, 0);
+        let first = subject.row(&round, Answer::Pending);
+        let (mut put, in_time) = match self.put_once(&first, condition, met_number).await {
+            Ok(put) => (put, send.came_at.elapsed() <= send.looks_within),
+            Err(_) => (self.put(&first, condition, met_number).await?, false),
+        };
+        for attempt in 1..=MAX_ATTEMPTS {
+            let met = match put {
                 Put::Written => return Ok(Begun::Waits { round }),
                 Put::Met(met) => met,
             };
-            // It was removed a moment ago.
-            let Some(met) = met else {
-                (round, condition) = (1, IS_FREE);
-                continue;
-            };
-            if !met.is_about(subject) {
-                return Err(SendError::Reused { stream: met.stream });
+            match met {
+                // It was removed a moment ago.
+                None => (round, condition) = (Round::first(&send.id), IS_FREE),
+                Some(met) if !met.is_about(subject) => return Err(SendError::Reused { stream: met.stream }),
+                Some(met) => match met.answer {
+                    Answer::Pending => return Ok(Begun::Waits { round: met.round }),
+                    Answer::Done { .. } => return Ok(Begun::Answered),
+                    Answer::Refused { .. } | Answer::Failed { .. } if attempt > 1 || met.round.begun_by == send.id => {
+                        return Ok(Begun::Answered);
+                    }
+                    Answer::Refused { .. } if !in_time => return Err(SendError::Unsure),
+                    Answer::Refused { .. } | Answer::Failed { .. } => {
+                        (condition, met_number) = (IS_ANSWERED, met.round.number);
+                        round = met.round.next(&send.id);
+                    }
+                },
             }
-            match met.answer {
-                Answer::Pending => return Ok(Begun::Waits { round: met.round }),
-                Answer::Done { .. } => return Ok(Begun::Done),
-                Answer::Refused { .. } | Answer::Failed { .. } => {
-                    (round, condition, met_round) = (met.round.saturating_add(1), IS_ANSWERED, met.round);
-                }
-            }
+            put = self.put(&subject.row(&round, Answer::Pending), condition, met_number).await?;
         }
         Err(SendError::Contention { attempts: MAX_ATTEMPTS })
+    }
+
+    /// Notes that a round which still waits is given up. Nothing is noted of any other.
+    pub(super) async fn give_up(
+        &self,
+        subject: &Subject,
+        round: &Round,
+        problem: String,
+    ) -> Result<(), CommandTableError> {
+        let row = subject.row(round, Answer::Failed { problem });
+        self.put(&row, STILL_WAITS, round.number).await.map(drop)
     }
 
     /// Notes what became of a command in a round, unless something more lasting is known.
     pub(super) async fn answer(
         &self,
         subject: &Subject,
-        round: u64,
+        round: &Round,
         answer: Answer,
     ) -> Result<Noted, CommandTableError> {
         let condition = if matches!(answer, Answer::Done { .. }) { MAY_BE_DONE } else { MAY_BE_ANSWERED };
-        Ok(match self.put(&subject.row(round, answer), condition, round).await? {
+        Ok(match self.put(&subject.row(round, answer), condition, round.number).await? {
             Put::Written => Noted::Written,
             Put::Met(met) if met.as_ref().is_some_and(|row| row.is_about(subject)) => Noted::KnownBefore,
             Put::Met(_) => Noted::OfAnother,
@@ -158,6 +205,21 @@ impl CommandStatuses {
     }
 
     async fn put(&self, row: &StatusRow, condition: &str, met_round: u64) -> Result<Put, CommandTableError> {
+        self.put_as(Builder::default(), row, condition, met_round).await
+    }
+
+    /// The same, and the SDK does not send it a second time.
+    async fn put_once(&self, row: &StatusRow, condition: &str, met_round: u64) -> Result<Put, CommandTableError> {
+        self.put_as(Builder::default().retry_config(RetryConfig::disabled()), row, condition, met_round).await
+    }
+
+    async fn put_as(
+        &self,
+        config: Builder,
+        row: &StatusRow,
+        condition: &str,
+        met_round: u64,
+    ) -> Result<Put, CommandTableError> {
         let item: Item = serde_dynamo::to_item(row).map_err(|error| self.unreadable(error))?;
         let (names, values) = placeholders(row, condition, met_round);
         let request = self.client.put_item().table_name(&self.table).set_item(Some(item));
@@ -166,7 +228,7 @@ impl CommandStatuses {
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(Some(values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match request.send().await {
+        match request.customize().config_override(config).send().await {
             Ok(_) => Ok(Put::Written),
             Err(error) => match refused(&error) {
                 Some(item) if item.is_empty() => Ok(Put::Met(None)),

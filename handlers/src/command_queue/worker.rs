@@ -1,6 +1,6 @@
 //! The worker: from the command queue to the event store, and the answer to the table of commands.
 
-use super::message::{CommandMessage, UnreadableMessage};
+use super::message::{CommandMessage, Marker, QueueMessage, UnreadableMessage};
 use super::row::{Answer, Subject};
 use super::statuses::{CommandStatuses, CommandTableError, Noted};
 use crate::bookshop::{Bookshop, CommandError};
@@ -65,7 +65,8 @@ impl CommandWorker {
     /// nobody of the others.
     async fn forewarn(&self, messages: &[SqsMessage]) {
         let last = messages.iter().filter(|message| receives(message) >= Self::MAX_RECEIVES);
-        for command in last.filter_map(|message| CommandMessage::read(message.body.as_deref()).ok()) {
+        for message in last {
+            let Ok(QueueMessage::Command(command)) = QueueMessage::read(message.body.as_deref()) else { continue };
             if let Err(error) = self.note_beforehand(&command).await {
                 let error: &(dyn std::error::Error + Send + Sync) = &error;
                 tracing::warn!(error, "that a command may fail was not noted beforehand");
@@ -76,9 +77,9 @@ impl CommandWorker {
     async fn note_beforehand(&self, message: &CommandMessage) -> Result<(), Unhandled> {
         let subject = message.subject();
         let known = self.statuses.find(&subject.key).await?;
-        if !known.is_some_and(|row| row.settles(&subject, message.round)) {
+        if !known.is_some_and(|row| row.settles(&subject, &message.round)) {
             let problem = serde_json::to_string(&Problem::worker_ended())?;
-            self.statuses.answer(&subject, message.round, Answer::Failed { problem }).await?;
+            self.statuses.answer(&subject, &message.round, Answer::Failed { problem }).await?;
         }
         Ok(())
     }
@@ -103,20 +104,28 @@ impl CommandWorker {
 
     /// Whether the message is done with. In the trace of the request that brought the command.
     async fn follow(&self, message: &SqsMessage, is_last_try: bool) -> bool {
-        let command = CommandMessage::read(message.body.as_deref());
-        let trace = command.as_ref().ok().and_then(|command| TraceParent::of(command.envelope.trace_parent.as_ref()));
+        let read = QueueMessage::read(message.body.as_deref());
+        let trace = match &read {
+            Ok(QueueMessage::Command(command)) => TraceParent::of(command.envelope.trace_parent.as_ref()),
+            Ok(QueueMessage::Marker(_)) | Err(_) => None,
+        };
         let (name, kind, begun) = (Component::CommandWorker.name(), "queue.process", SystemTime::now());
-        Work { name, kind, trace, begun }.done(self.follow_command(command, message, is_last_try)).await
+        Work { name, kind, trace, begun }.done(self.follow_read(read, message, is_last_try)).await
     }
 
-    async fn follow_command(
+    async fn follow_read(
         &self,
-        command: Result<CommandMessage, UnreadableMessage>,
+        read: Result<QueueMessage, UnreadableMessage>,
         message: &SqsMessage,
         is_last_try: bool,
     ) -> bool {
-        let followed = match command {
-            Ok(command) => match self.answer_or_panic(&command).await {
+        let followed = match read {
+            // No dead letter is made of it: whoever asks for the command again sends another.
+            Ok(QueueMessage::Marker(marker)) => self.pass(&marker).await.or_else(|error| match is_last_try {
+                true => Ok(tracing::warn!(%error, "a marker is given up")),
+                false => Err(error),
+            }),
+            Ok(QueueMessage::Command(command)) => match self.answer_or_panic(&command).await {
                 Err(unhandled) if is_last_try => self.give_up(&command, unhandled).await,
                 answered => answered,
             },
@@ -137,6 +146,12 @@ impl CommandWorker {
         false
     }
 
+    /// Everything in front of the marker is gone: a round that still waits has no message left.
+    async fn pass(&self, marker: &Marker) -> Result<(), Unhandled> {
+        let problem = serde_json::to_string(&Problem::message_lost())?;
+        Ok(self.statuses.give_up(&marker.behind, &marker.round, problem).await?)
+    }
+
     /// A panic over one command is none of the others' of its batch.
     async fn answer_or_panic(&self, message: &CommandMessage) -> Result<(), Unhandled> {
         telemetry::caught(self.answer(message)).await?
@@ -147,7 +162,7 @@ impl CommandWorker {
         let subject = message.subject();
         telemetry::about(&message.stream, message.expected_version, &message.envelope);
         let known = self.statuses.find(&subject.key).await?;
-        if known.is_some_and(|row| row.settles(&subject, message.round)) {
+        if known.is_some_and(|row| row.settles(&subject, &message.round)) {
             return Ok(());
         }
         let answer = match self.bookshop.handle(message.request(), message.command.clone()).await {
@@ -172,7 +187,7 @@ impl CommandWorker {
             }
         };
         let (subject, text) = (message.subject(), serde_json::to_string(&problem)?);
-        match self.statuses.answer(&subject, message.round, Answer::Failed { problem: text }).await? {
+        match self.statuses.answer(&subject, &message.round, Answer::Failed { problem: text }).await? {
             Noted::KnownBefore => Ok(()),
             Noted::Written | Noted::OfAnother => Err(Unhandled::GivenUp(problem)),
         }
@@ -180,10 +195,10 @@ impl CommandWorker {
 
     /// Notes an answer. Where something more lasting is known, or the next round has begun, the message is done with all the same.
     async fn note(&self, message: &CommandMessage, subject: &Subject, answer: Answer) -> Result<(), Unhandled> {
-        let noted = self.statuses.answer(subject, message.round, answer).await?;
+        let noted = self.statuses.answer(subject, &message.round, answer).await?;
         if noted != Noted::Written {
             let (stream, command_id) = (&message.stream, &message.envelope.command_id);
-            tracing::info!(%stream, %command_id, round = message.round, ?noted, "an answer was not noted");
+            tracing::info!(%stream, %command_id, round = message.round.number, ?noted, "an answer was not noted");
         }
         Ok(())
     }

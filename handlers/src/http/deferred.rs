@@ -1,11 +1,11 @@
 //! Commands that are answered later: where their answers stand, and what stands there.
 
-use super::Shared;
 use super::extract::{Segment, Sender};
 use super::params::Params;
 use super::problem::Problem;
 use super::schema::{CommandAnswer, CommandStatus, Failures};
-use crate::command_queue::Answer;
+use super::{Api, Shared};
+use crate::command_queue::{Answer, StatusRow};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
@@ -45,21 +45,42 @@ pub(crate) async fn status(
     };
     let queue = api.command_queue.as_ref().ok_or_else(unknown)?;
     let row = queue.status(&sender.actor, &command_id).await?.ok_or_else(unknown)?;
-    let mut body = CommandStatus { command_id: command_id.to_string(), status: "pending", result: None, problem: None };
-    match row.answer {
-        Answer::Pending => return Ok(([(header::RETRY_AFTER, ASK_AGAIN_S)], Json(body)).into_response()),
-        Answer::Done { version, recorded: true } => {
-            let commit = recorded(&api.operations.store, &row.stream, version, &command_id).await?;
-            (body.status, body.result) = ("done", Some(CommandAnswer::recorded(&row.stream, &commit)));
+    let commit = commit(&api, &row, sender.actor, &command_id).await?;
+    let told = |status| CommandStatus { command_id: command_id.to_string(), status, result: None, problem: None };
+    let body = match (commit, row.answer) {
+        (Some(commit), _) => {
+            CommandStatus { result: Some(CommandAnswer::recorded(&row.stream, &commit)), ..told("done") }
         }
-        Answer::Done { version, recorded: false } => {
+        (None, Answer::Pending) => {
+            return Ok(([(header::RETRY_AFTER, ASK_AGAIN_S)], Json(told("pending"))).into_response());
+        }
+        (None, Answer::Done { version, .. }) => {
             let result = CommandAnswer::nothing_to_do(&row.stream, version, &command_id, &row.correlation_id);
-            (body.status, body.result) = ("done", Some(result));
+            CommandStatus { result: Some(result), ..told("done") }
         }
-        Answer::Refused { problem } => (body.status, body.problem) = ("refused", Some(document(problem)?)),
-        Answer::Failed { problem } => (body.status, body.problem) = ("failed", Some(document(problem)?)),
-    }
+        (None, Answer::Refused { problem }) => CommandStatus { problem: Some(document(problem)?), ..told("refused") },
+        (None, Answer::Failed { problem }) => CommandStatus { problem: Some(document(problem)?), ..told("failed") },
+    };
     Ok(Json(body).into_response())
+}
+
+/// The commit of a command that is answered, if it has one. Its row may not know of one that another send recorded, or a put whose
+/// answer was lost: so the store is asked before anything else is told.
+async fn commit(api: &Api, row: &StatusRow, actor: Id, command_id: &Id) -> Result<Option<Commit>, Problem> {
+    match row.answer {
+        Answer::Pending => Ok(None),
+        Answer::Done { version, recorded: true } => {
+            recorded(&api.operations.store, &row.stream, version, command_id).await.map(Some)
+        }
+        Answer::Done { recorded: false, .. } | Answer::Refused { .. } => {
+            Ok(api.bookshop.recorded(row.request(actor, command_id.clone())).await?)
+        }
+        Answer::Failed { .. } => match api.bookshop.recorded(row.request(actor, command_id.clone())).await {
+            // Very likely that is why it failed, and asking again would not help.
+            Err(error) if error.is_unreadable() => Ok(None),
+            found => Ok(found?),
+        },
+    }
 }
 
 /// The command's commit, which ends with that version. It is not kept in the row: an event may be as large as an item.

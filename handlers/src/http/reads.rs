@@ -1,10 +1,10 @@
 //! Reads of the read models.
 
-use super::Shared;
 use super::extract::Segment;
 use super::params::{Params, cursor_text};
 use super::problem::Problem;
 use super::schema::{Bestseller, Bestsellers, Failures, OrderView, OrdersPage, StockView};
+use super::{Api, Shared};
 use super::{orders, stock};
 use axum::Json;
 use axum::extract::State;
@@ -55,7 +55,7 @@ struct OrderFilter {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes parameters")]
 struct Day {
-    /// The day, UTC; today if none is given.
+    /// The day, UTC. If none is given it is today, or the day of the newest sale, where the clock that dated that is further.
     day: Option<NaiveDate>,
     /// How many books at most.
     #[param(minimum = 1, maximum = 500)]
@@ -168,7 +168,10 @@ impl Listed {
     responses((status = 200, description = "The books, most copies first", body = Bestsellers), Failures))]
 pub(crate) async fn bestsellers(State(api): Shared, params: Params) -> Result<Json<Bestsellers>, Problem> {
     let params = params.only(&["day", "limit"])?;
-    let day = params.day("day")?.unwrap_or_else(|| DateTime::<Utc>::from(SystemTime::now()).date_naive());
+    let day = match params.day("day")? {
+        Some(day) => day,
+        None => newest_day(&api).await?,
+    };
     let list = bestsellers::day_list(day);
     let page = api.projector.list(&bestsellers::PROJECTION, &list, params.limit(20)?, None).await?;
     let book = |row: &Row| {
@@ -177,6 +180,13 @@ pub(crate) async fn bestsellers(State(api): Shared, params: Params) -> Result<Js
     };
     let books = page.rows.iter().map(book).collect::<Result<_, Problem>>()?;
     Ok(Json(Bestsellers { day: day.to_string(), books }))
+}
+
+/// The day of the newest sales, which the clocks of those date who recorded them; today at the earliest, where there were none.
+async fn newest_day(api: &Api) -> Result<NaiveDate, Problem> {
+    let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
+    let newest = api.projector.pulse(&bestsellers::PROJECTION).newest().await?;
+    Ok(newest.map_or(today, |newest| newest.date_naive().max(today)))
 }
 
 fn at_least(params: Params) -> Result<u64, Problem> {

@@ -173,7 +173,8 @@ pub(crate) struct CommandStatus {
     /// The command's id: its Idempotency-Key.
     pub(crate) command_id: String,
     /// `pending`: it waits, or is being handled. `done`: see `result`. `refused`: the request's own problem, which is final until
-    /// it is sent again. `failed`: given up for a problem that may pass; send it again, or tell the operators.
+    /// it is sent again. `failed`: given up for a problem that may pass; send it again, or tell the operators. Whatever is not
+    /// `pending` was asked of the store at this moment.
     #[schema(pattern = "^(pending|done|refused|failed)$")]
     pub(crate) status: &'static str,
     /// What it would have been answered at once, where it is done.

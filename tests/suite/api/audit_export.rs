@@ -81,15 +81,35 @@ async fn a_file_holds_every_event_that_the_history_shows() {
     assert_eq!(lines(&shop, &format!("{path}?from=5200")).await, all[5_199..]);
     assert_eq!(lines(&shop, &format!("{path}?from=5201")).await, [Value::Null; 0]);
     let one = format!("/audit/events?stream={stream}");
-    assert_eq!(lines(&shop, &one).await, all);
+    assert_eq!(lines(&shop, &format!("{one}&order=asc")).await, all);
     let newest: Vec<Value> = all.iter().rev().take(1_234).cloned().collect();
     assert_eq!(rows(&shop, &format!("{one}&order=desc&limit=1234")).await, newest);
     // Over the whole store: everything that is not a reading of it.
     indexed(&exports, &stream, 5_200).await;
-    assert_eq!(lines(&shop, "/audit/events?type=StockReceived").await, all);
-    assert_eq!(rows(&shop, "/audit/events?type=StockReceived").await, all);
+    assert_eq!(lines(&shop, "/audit/events?type=StockReceived&order=asc").await, all);
+    assert_eq!(rows(&shop, "/audit/events?type=StockReceived&order=asc").await, all);
     assert_eq!(lines(&shop, "/audit/events?type=StockReceived&order=desc&limit=1234").await, newest);
     assert_eq!(rows(&shop, "/audit/events?actor=nobody").await, [Value::Null; 0]);
+}
+
+#[tokio::test]
+async fn the_same_address_answers_in_one_order_in_every_form() {
+    let mut shop = Shop::open().await;
+    let exports = shop.dev.exports().await;
+    receive_many(&exports, &isbn(7), 5).await;
+    let stream = format!("stock-{}", isbn(7));
+    indexed(&exports, &stream, 5).await;
+    let mut newest = history(&shop, &stream).await;
+    newest.reverse();
+    for path in [format!("/audit/events?stream={stream}"), "/audit/events?type=StockReceived".to_owned()] {
+        assert_eq!(*shop.get(&path).await.body["events"].as_array().unwrap(), newest, "{path}");
+        assert_eq!(lines(&shop, &path).await, newest, "{path}");
+        assert_eq!(rows(&shop, &path).await, newest, "{path}");
+    }
+    newest.reverse();
+    let path = format!("/audit/streams/{stream}");
+    assert_eq!(history(&shop, &stream).await, newest, "a history begins with its first event");
+    assert_eq!((lines(&shop, &path).await, rows(&shop, &path).await), (newest.clone(), newest));
 }
 
 #[tokio::test]
@@ -98,7 +118,7 @@ async fn a_file_that_breaks_off_is_no_whole_file() {
     let exports = shop.dev.exports().await;
     receive_many(&exports, &isbn(7), EVENTS).await;
     let stream = format!("stock-{}", isbn(7));
-    let path = "/audit/events?type=StockReceived";
+    let path = "/audit/events?type=StockReceived&order=asc";
     indexed(&exports, &stream, 5_200).await;
     // The fourth item, with events 3,001 to 4,000, is no longer what was written.
     let update = clients(&exports).dynamodb.update_item().table_name("ledgerfold-events");

@@ -1,7 +1,10 @@
 //! The best-selling books of a day.
 
+use super::seed::{Seed, append, clients};
 use super::{Shop, eventually, isbn, line, order, text};
+use eventstore::{EventStore, Options};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn book(number: u32, copies: u32, revenue_minor: &Value) -> Value {
     json!({"isbn": isbn(number), "copies": copies, "revenue_minor": revenue_minor})
@@ -41,4 +44,21 @@ async fn books_are_ranked_by_copies_and_cancelled_orders_are_taken_back() {
     let reject = format!("{}/reject", first.header("location"));
     shop.command(&reject, "r", &json!({"reason": "r"})).await;
     until_books_are(&shop, &of_day, &[]).await;
+}
+
+#[tokio::test]
+async fn sales_that_a_clock_ahead_has_dated_are_those_of_the_newest_day() {
+    let mut shop = Shop::open().await;
+    let exports = shop.dev.exports().await;
+    let tomorrow = chrono::Utc::now() + chrono::TimeDelta::days(1);
+    let options = Options { clock: Arc::new(move || tomorrow), ..Options::default() };
+    let store = EventStore::with_options(clients(&exports).dynamodb, "ledgerfold-events", options);
+    let seed = Seed {
+        command: "k".to_owned(),
+        events: vec![("OrderPlaced", order("c", &[line(1, 2, 100)]))],
+        ..Seed::default()
+    };
+    append(&store, "order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", &[seed]).await;
+    until_books_are(&shop, "", &[book(1, 2, &json!({"EUR": 200}))]).await;
+    assert_eq!(shop.get("/bestsellers").await.body["day"], tomorrow.date_naive().to_string());
 }

@@ -226,7 +226,7 @@ async fn whoever_asks_is_recorded() {
         reading("env", "at", json!({"stream": STREAM, "version": "1"})),
         reading("flag", "diff", json!({"stream": STREAM})),
         reading("flag", "search", json!({"actor": "bob", "order": "desc", "limit": "100"})),
-        reading("operator:unknown", "export", json!({"actor": "bob", "order": "asc", "format": "csv"})),
+        reading("operator:unknown", "export", json!({"actor": "bob", "order": "desc", "format": "csv"})),
         reading("operator:unknown", "trace", json!({"stream": STREAM})),
     ];
     assert_eq!(readings(&system, wanted.len()).await, wanted);

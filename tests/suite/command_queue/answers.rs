@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// A reservation that is refused, with its message, which comes again later.
-async fn refused(world: &World) -> Message {
+pub(super) async fn refused(world: &World) -> Message {
     let (path, body) = reserve(2);
     world.later(&path, "r", &body).await;
     let message = world.message().await;
@@ -74,7 +74,7 @@ async fn a_lost_message_is_made_good_by_sending_the_command_again_at_once() {
 }
 
 /// The table of a worker that is overtaken: before it writes a row with that status, what `meanwhile` does is done.
-fn overtaken<F: Future<Output = ()> + Send + 'static>(
+pub(super) fn overtaken<F: Future<Output = ()> + Send + 'static>(
     world: &World,
     status: &'static str,
     meanwhile: impl Fn() -> F + Send + Sync + 'static,

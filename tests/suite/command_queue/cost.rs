@@ -40,7 +40,7 @@ async fn a_command_that_is_answered_later_costs_two_rows_and_a_read_more() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_in_its_row() {
+async fn a_refusal_is_told_when_the_store_was_asked() {
     let (world, wire) = (World::start().await, Wire::default());
     let system = world.system_over(&wire);
     let api = api_of(&system, Some(system.command_queue().await.unwrap()));
@@ -49,8 +49,25 @@ async fn a_refusal_is_in_its_row() {
     assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
     wire.take();
     assert_eq!(get(&api, "/commands/r").await.body["status"], "refused");
-    assert_eq!(wire.operations(), ["GetItem"]);
+    assert_eq!(wire.operations(), ["GetItem", "Query", "Query"], "the row, and the stream as it is at this moment");
+    assert_eq!(get(&api, "/commands/r").await.body["status"], "refused");
+    assert_eq!(wire.operations(), ["GetItem", "Query"], "of a stream that is known, what is new");
     assert!(row_bytes(&world, "r").await < 1_024, "a write unit");
+}
+
+#[tokio::test]
+async fn a_command_that_waits_long_costs_a_message_and_a_put() {
+    let (world, wire) = (World::start().await, Wire::default());
+    let system = world.system_over(&wire);
+    let api = api_of(&system, Some(system.command_queue().await.unwrap()));
+    super::told::dead(&world, "k").await;
+    super::told::move_clock(&world, "k", -600).await;
+    wire.take();
+    assert_eq!(get(&api, "/commands/k").await.body["status"], "pending");
+    let asked = wire.operations().into_iter().filter(|operation| operation != "GetQueueAttributes");
+    assert_eq!(asked.collect::<Vec<_>>(), ["GetItem", "SendMessageBatch"]);
+    assert!(is_done_with(&system.command_worker(), &world.message().await, 1).await);
+    assert_eq!(wire.operations(), ["PutItem"]);
 }
 
 #[tokio::test]

@@ -165,6 +165,8 @@ async fn the_shape_of_a_message_that_lies_in_a_queue_is_known_for_ever() {
     let mut sent: Value = serde_json::from_str(good.body.as_ref().unwrap()).unwrap();
     // The API begins a trace for every request; a message need not bear one.
     assert!(sent["envelope"].as_object_mut().unwrap().remove("trace_parent").is_some());
+    // Nor which send began its round.
+    assert!(sent.as_object_mut().unwrap().remove("begun_by").is_some());
     let first = first.replace("FINGERPRINT", sent["envelope"]["fingerprint"].as_str().unwrap());
     assert_eq!(serde_json::from_str::<Value>(&first).unwrap(), sent);
     let future = first.replace("\"v\":1", "\"v\":1,\"a_new_field\":true");

@@ -3,6 +3,8 @@
 //! | module | what it asks |
 //! |---|---|
 //! | [`answers`] | which answer is noted, and which stays |
+//! | [`told`] | is what is told true, and is something told in the end? |
+//! | [`rounds`] | when a round begins, and which answers belong to it |
 //! | [`deaths`] | is a command handled once, whoever dies between two requests? |
 //! | [`failures`] | what becomes of commands that fail, and of messages that are none |
 //! | [`limits`] | what is too large, too much or too late |
@@ -14,6 +16,8 @@ mod cost;
 mod deaths;
 mod failures;
 mod limits;
+mod rounds;
+mod told;
 
 use crate::idle::Idle;
 use crate::projections::messages::{Message, event_of, told_again};

@@ -9,7 +9,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use eventstore::{Direction, MAX_VERSION};
+use eventstore::MAX_VERSION;
 use futures::{StreamExt, TryStreamExt};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -79,16 +79,6 @@ fn thousandths(text: &str) -> Option<u32> {
     let part: u32 = if digits { format!("{part:0<3}").parse().ok()? } else { return None };
     let weight = whole.parse::<u32>().ok()?.checked_mul(1_000)?.checked_add(part)?;
     (weight <= 1_000).then_some(weight)
-}
-
-impl Limit {
-    /// The order in which events come if nothing is said.
-    pub(super) fn default_order(self) -> Direction {
-        match self {
-            Self::Page(_) => Direction::Backwards,
-            Self::File(..) => Direction::Forwards,
-        }
-    }
 }
 
 /// The file, sent while it is read. The first part is read before the answer begins, so that what fails at once is told

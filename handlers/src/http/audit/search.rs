@@ -40,7 +40,7 @@ struct Wanted {
     from: Option<DateTime<Utc>>,
     /// Only events recorded before this time, RFC 3339; later than `from`.
     to: Option<DateTime<Utc>>,
-    /// `desc`, newest first, or `asc`. If nothing is said, a page is `desc` and a file `asc`.
+    /// `desc`, newest first, or `asc`. If nothing is said it is `desc`, on a page as in a file.
     #[param(pattern = "^(asc|desc)$")]
     order: Option<String>,
     /// How many events at most: 1 to 500, and 100 if nothing is said. For a file any number, and all if nothing is said.
@@ -70,7 +70,7 @@ pub(crate) async fn search(
 ) -> Result<Response, Problem> {
     let params = params.only(&KNOWN)?;
     let limit = answer.limit(&params)?;
-    let search = wanted(&params, limit.default_order())?;
+    let search = wanted(&params)?;
     let about = params.given([]);
     match limit {
         Limit::Page(limit) => {
@@ -85,11 +85,10 @@ pub(crate) async fn search(
     }
 }
 
-fn wanted(params: &Params, default_order: Direction) -> Result<Search, Problem> {
+fn wanted(params: &Params) -> Result<Search, Problem> {
     let direction = match params.text("order") {
-        None => default_order,
         Some("asc") => Direction::Forwards,
-        Some("desc") => Direction::Backwards,
+        None | Some("desc") => Direction::Backwards,
         Some(_) => return Err(Problem::invalid("order", "must be asc or desc")),
     };
     let period = Period::new(params.time("from")?, params.time("to")?);

@@ -23,6 +23,22 @@ impl Problem {
             .with("error_id", error_id)
     }
 
+    /// No message is left of a command that waits, so that nobody will answer it.
+    pub(crate) fn message_lost() -> Self {
+        let error_id = Uuid::now_v7().to_string();
+        tracing::info!(error_id, "what waits behind a marker is given up");
+        let detail = "none of its messages is left in the queue; send it again with the same Idempotency-Key";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was given up", detail)
+            .with("error_id", error_id)
+    }
+
+    /// Whoever was told that the command is refused relies on it, unless they have sent it again since.
+    fn unsure() -> Self {
+        tracing::warn!("a send of a refused command was too slow to tell whether it came before the refusal");
+        let detail = "it was refused, and it is not known whether before this send or since; ask what became of it, or send it again with the same Idempotency-Key";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was sent too slowly", detail)
+    }
+
     /// The command queue is as long as it may become.
     fn queue_full(limit: u64) -> Self {
         tracing::warn!(limit, "the command queue is too long, commands are not taken");
@@ -56,6 +72,7 @@ impl From<SendError> for Problem {
             SendError::Reused { stream } => Self::reused(format!(
                 "it was used for another command, to {stream}; where commands are answered later, a key stands for one command"
             )),
+            SendError::Unsure => Self::unsure(),
             SendError::Contention { attempts } => Self::contention(attempts),
             SendError::Json(error) => Self::internal(&error),
             SendError::Statuses(error) => error.into(),

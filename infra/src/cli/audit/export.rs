@@ -18,7 +18,7 @@ pub(in crate::cli) struct Export {
     #[command(flatten)]
     filters: Filters,
     /// Oldest or newest first.
-    #[arg(long, value_enum, default_value = "asc")]
+    #[arg(long, value_enum, default_value = "desc")]
     order: Order,
     /// How many events at most; all if nothing is said.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]

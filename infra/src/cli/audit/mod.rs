@@ -52,7 +52,7 @@ pub(super) enum Audit {
         after_help = "Examples:\n  ledgerfold audit diff order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e --from 1 --to 3\n  ledgerfold audit diff stock-9780306406157 --from-time 2026-11-22T00:00:00Z"
     )]
     Diff(Box<states::Diff>),
-    /// Write events to a file or to standard output: all that fit, the oldest first. Without --stream, all that are indexed.
+    /// Write events to a file or to standard output: all that fit, the newest first. Without --stream, all that are indexed.
     #[command(
         after_help = "Examples:\n  ledgerfold audit export --output events.jsonl\n  ledgerfold audit export --stream stock-9780306406157 --format csv > stock.csv"
     )]
