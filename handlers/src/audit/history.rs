@@ -1,5 +1,6 @@
 //! What happened in a stream, event by event.
 
+use super::chain::Chain;
 use super::occurrence::MAX_DATA_BYTES;
 use super::{AuditError, Occurrence, OpenTrail};
 use crate::http::{History, StreamHead};
@@ -41,10 +42,11 @@ impl OpenTrail {
         let head = self.existing(stream).await?;
         let to = to.unwrap_or(u64::MAX).min(head.version());
         let (mut events, mut bytes, mut next) = (Vec::new(), 0, Some(from));
+        let mut chain = Chain::new(stream, Direction::Forwards);
         for _ in 0..MAX_PAGES {
             let Some(start) = next.filter(|_| events.len() < limit && bytes < MAX_DATA_BYTES) else { break };
             let missing = u32::try_from((limit - events.len()).min(PAGE_EVENTS)).unwrap_or(u32::MAX);
-            let page = self.store.read(stream, start, Direction::Forwards, missing).await?;
+            let page = self.read_chained(&mut chain, start, missing).await?;
             let read = page.commits.into_iter();
             let read = read.flat_map(|commit| Occurrence::of_commit(stream, commit, Direction::Forwards));
             // The store reads whole commits. What was appended since the head was read is not shown: the answer is the

@@ -1,5 +1,6 @@
 //! Events by actor, type, command, correlation and time: of one stream, or over the whole store by its index.
 
+use super::chain::Chain;
 use super::cursor::{Cut, Place};
 use super::occurrence::MAX_DATA_BYTES;
 use super::{AuditError, Cursor, DamagedCommit, Filter, ForeignCursor, Occurrence, OpenTrail};
@@ -135,9 +136,10 @@ impl OpenTrail {
     ) -> Result<FoundPage, AuditError> {
         let (mut events, mut next) = (Collected::up_to(limit), Some(search.first_version(head)));
         let go_on = |version| Cursor::in_stream(version, (search.direction == Direction::Forwards).then_some(head));
+        let mut chain = Chain::new(stream, search.direction);
         for _ in 0..MAX_PAGES {
             let Some(start) = next.filter(|version| *version <= head) else { break };
-            let page = self.store.read(stream, start, search.direction, PAGE_EVENTS).await?;
+            let page = self.read_chained(&mut chain, start, PAGE_EVENTS).await?;
             for found in page.commits.into_iter().flat_map(|commit| search.fitting(stream, commit)) {
                 let version = found.event.version;
                 // Pages consist of whole commits: what lies before the start was on an earlier page.

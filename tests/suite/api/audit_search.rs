@@ -219,10 +219,16 @@ async fn a_commit_that_is_gone_or_damaged_is_named_and_hides_no_other() {
 }
 
 /// Changes a word in the commits of an item, as nobody should, and gives the item as it was.
-async fn change(table: &Client, stream: &str, from: &str, to: &str) -> HashMap<String, AttributeValue> {
+async fn change_at(
+    table: &Client,
+    stream: &str,
+    version: u64,
+    from: &str,
+    to: &str,
+) -> HashMap<String, AttributeValue> {
     let key = [
         ("stream_id".to_owned(), AttributeValue::S(stream.to_owned())),
-        ("version".to_owned(), AttributeValue::N("1".to_owned())),
+        ("version".to_owned(), AttributeValue::N(version.to_string())),
     ];
     let get = table.get_item().table_name("ledgerfold-events").set_key(Some(key.into())).consistent_read(true);
     let item = get.send().await.unwrap().item.unwrap();
@@ -266,7 +272,7 @@ async fn a_commit_that_was_changed_is_named_to_whoever_looks_for_it() {
         ("the-process", "correlation id"),
         ("the-cause", "causation id"),
     ] {
-        let before = change(&table, "note-1", word, "something-else").await;
+        let before = change_at(&table, "note-1", 1, word, "something-else").await;
         for query in queries {
             let page = shop.get(&format!("/audit/events?{query}")).await.body;
             let reason = format!("the commit is not the one that the audit index knows: another {name}");
@@ -279,6 +285,50 @@ async fn a_commit_that_was_changed_is_named_to_whoever_looks_for_it() {
         assert_eq!((&trace["commits"], &trace["damaged"][0]["stream"]), (&json!(0), &json!("note-1")));
         put(&table, before).await;
         assert_eq!(shop.get("/audit/events?actor=the-actor").await.body["damaged"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn changed_data_is_shown_nowhere() {
+    let mut shop = Shop::open().await;
+    let exports = shop.dev.exports().await;
+    let store = super::seed::store(&exports);
+    for number in 0..4 {
+        let events = vec![("Noted", json!({"text": format!("note {number}")}))];
+        append(&store, "note-1", &[Seed { command: format!("c-{number}"), events, ..Seed::default() }]).await;
+    }
+    indexed(&exports, "note-1", 4).await;
+    let table = clients(&exports).dynamodb;
+    for changed in [1, 3, 4] {
+        let before = change_at(&table, "note-1", changed, &format!("note {}", changed - 1), "something else").await;
+        for (query, limit) in [("asc", 1), ("asc", 500), ("desc", 1), ("desc", 500)] {
+            let (mut shown, mut damaged, mut cursor) = (Vec::new(), Vec::new(), String::new());
+            loop {
+                let query = format!("type=Noted&order={query}&limit={limit}&cursor={cursor}");
+                let page = shop.get(&format!("/audit/events?{query}")).await.body;
+                shown.extend(page["events"].as_array().unwrap().iter().map(|event| event["version"].as_u64().unwrap()));
+                damaged.extend(page["damaged"].as_array().unwrap().iter().map(|commit| commit["version"].clone()));
+                match page["next_cursor"].as_str() {
+                    Some(next) => next.clone_into(&mut cursor),
+                    None => break,
+                }
+            }
+            shown.sort_unstable();
+            let sound: Vec<u64> = (1..=4).filter(|version| *version != changed).collect();
+            assert_eq!((shown, damaged), (sound, vec![json!(changed)]), "{changed} {query} by {limit}");
+        }
+        for path in [
+            "/audit/streams/note-1".to_owned(),
+            format!("/audit/streams/note-1?from={changed}&limit=1"),
+            "/audit/events?stream=note-1".to_owned(),
+            "/audit/events?stream=note-1&order=asc&actor=nobody".to_owned(),
+        ] {
+            shop.get(&path).await.is_problem(500, "internal-error");
+        }
+        put(&table, before).await;
+    }
+    for path in ["/audit/streams/note-1?from=2&limit=1", "/audit/events?stream=note-1&limit=1"] {
+        assert_eq!(shop.get(path).await.body["events"].as_array().unwrap().len(), 1, "{path}");
     }
 }
 
