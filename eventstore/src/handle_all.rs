@@ -218,7 +218,8 @@ impl<'a, S: Clone, E> Handling<'a, S, E> {
     }
 
     fn note(&mut self, stream: &StreamId, commit: &Commit) {
-        if is_of(commit, &self.bound) {
+        let known = self.found.iter().any(|part| part.head.stream == *stream);
+        if !known && is_of(commit, &self.bound) {
             self.found.push(AppendedPart::new(stream, commit.clone()));
         }
         self.reused |= commit.envelope.command_id == self.bound.command_id;

@@ -7,7 +7,8 @@
 mod facts;
 mod process;
 
-use crate::messages::Messages;
+use crate::continuation::Continuations;
+use crate::messages::{Messages, Outcome, WITHOUT_DEADLINE, limit};
 use crate::models::{ORDER, STOCK};
 use crate::parking::{PARKED_AT_RECEIVE, Standstill};
 use crate::sending::{self, fingerprint};
@@ -25,11 +26,12 @@ use facts::News;
 use futures::{StreamExt, TryStreamExt};
 use process::Process;
 use projections::{
-    FollowError, Follows, Kind, Projection, Projector, Pulse, ReadModels, Stopped, TableError, Unknown, events,
+    FollowError, Follows, Kind, Projection, Projector, Pulse, ReadModels, Stopped, TableError, UnknownType, WakeUp,
+    events,
 };
 use serde::Serialize;
-use std::collections::{BTreeMap, VecDeque};
-use std::time::SystemTime;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, SystemTime};
 
 /// Who hears of everything that fulfilment may learn from.
 pub const FULFILMENT: Projection = Projection {
@@ -37,7 +39,7 @@ pub const FULFILMENT: Projection = Projection {
     shape: "fulfilment/1",
     follows: Follows::Categories(&[order::CATEGORY, stock::CATEGORY]),
     knows: |event_type| events::ORDER.knows(event_type) || events::STOCK.knows(event_type),
-    unknown: Unknown::Ignored,
+    ignored: &[],
     kind: Kind::Process,
 };
 
@@ -58,11 +60,15 @@ pub struct FulfilmentHandler {
     orders: CommandHandler<Order, OrderEvent, OrderRefusal>,
     stock: CommandHandler<Stock, StockEvent, StockRefusal>,
     pulse: Option<Pulse>,
+    continuations: Option<Continuations>,
 }
 
 /// Why an event's effect failed. The event comes again, and so does all that it asks.
 #[derive(Debug, thiserror::Error)]
 pub enum FulfilError {
+    /// This program does not know the event's type: a newer one wrote it.
+    #[error(transparent)]
+    Unknown(#[from] UnknownType),
     /// The event is not known in that form: a newer program wrote it.
     #[error(transparent)]
     Event(#[from] CodecError),
@@ -109,7 +115,7 @@ impl FulfilError {
     /// Whether it will be the same next time, until somebody changes program or data.
     fn is_lasting(&self) -> bool {
         match self {
-            Self::Event(_) | Self::Order(_) | Self::Book(_) | Self::NoCause(_) => true,
+            Self::Unknown(_) | Self::Event(_) | Self::Order(_) | Self::Book(_) | Self::NoCause(_) => true,
             Self::Address(_) | Self::Sign(_) | Self::Json(_) | Self::Table(TableError::Unreadable(_)) => true,
             Self::Command { passes, .. } => !passes,
             Self::Table(TableError::Throttled(_) | TableError::Failed { .. }) | Self::Contention => false,
@@ -128,7 +134,14 @@ impl FulfilmentHandler {
     /// A handler over that store, which keeps fences and states beside the projector's read models.
     pub fn new(store: EventStore, read_models: ReadModels, projector: Projector) -> Self {
         let orders = CommandHandler::new(store.clone(), ORDER);
-        Self { projector, read_models, orders, stock: CommandHandler::new(store, STOCK), pulse: None }
+        Self {
+            projector,
+            read_models,
+            orders,
+            stock: CommandHandler::new(store, STOCK),
+            pulse: None,
+            continuations: None,
+        }
     }
 
     /// The same, and it notes now and then how far it has come, so that its lag can be told in seconds.
@@ -138,20 +151,39 @@ impl FulfilmentHandler {
         Self { pulse, ..self }
     }
 
-    /// Handles a batch of messages. The answer names those that are to come again: each failed one and, as FIFO order
-    /// demands, every later one of its group. Never the whole batch for one message.
+    /// The same, and a stream whose gap takes longer than a call has time goes on by a message of its own.
+    #[must_use]
+    pub fn with_continuations(self, continuations: Continuations) -> Self {
+        Self { continuations: Some(continuations), ..self }
+    }
+
+    /// Handles a batch of messages as [`handle_within`](Self::handle_within), in about eight seconds.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
+        self.handle_within(event, WITHOUT_DEADLINE).await
+    }
+
+    /// Handles a batch of messages in the time that is left for it. The answer names those that are to come again: each failed
+    /// one and, as FIFO order demands, every later one of its group. Never the whole batch for one message.
+    pub async fn handle_within(&self, event: SqsEvent, left: Duration) -> SqsBatchResponse {
         let messages = Messages::read(FULFILMENT.name, &event.records);
         let effect = |stream, commits| {
             let patient = messages.receives(&stream) < PARKED_AT_RECEIVE;
             self.fulfil(stream, commits, patient)
         };
         let mut failures: BTreeMap<StreamId, FollowError<FulfilError>> = BTreeMap::new();
-        let failed = self.projector.follow(FULFILMENT.consumer(), messages.news(), effect).await;
+        let failed = self.projector.follow(FULFILMENT.consumer(), messages.news(), limit(left), effect).await;
         if let Some(pulse) = &self.pulse {
             messages.note(pulse, |stream| failed.iter().any(|(failed, _)| failed == stream)).await;
         }
+        let mut continued = BTreeSet::new();
         for (stream, error) in failed {
+            if error.is_out_of_time() {
+                if messages.go_on(&stream, self.continuations.as_ref()).await {
+                    continued.insert(stream.clone());
+                }
+                failures.insert(stream, error);
+                continue;
+            }
             let standstill = Standstill {
                 projection: &FULFILMENT,
                 stream: &stream,
@@ -166,7 +198,17 @@ impl FulfilmentHandler {
                 failures.insert(stream, error);
             }
         }
-        messages.answer(|news| failures.get(&news.stream).is_some_and(|error| error.concerns(news.version))).await
+        let outcome = |news: &WakeUp| match failures.get(&news.stream) {
+            Some(error) if error.concerns(news.version) => {
+                if continued.contains(&news.stream) {
+                    Outcome::GoesOn
+                } else {
+                    Outcome::Again
+                }
+            }
+            _ => Outcome::Done,
+        };
+        messages.answer(outcome).await
     }
 
     /// Does what the events ask for. Those of one order come one after the other; orders do not wait for each other: at the end

@@ -17,6 +17,7 @@ pub mod audit;
 pub mod aws;
 mod bookshop;
 mod command_queue;
+mod continuation;
 mod fan_out;
 mod fulfilment;
 pub mod http;
@@ -37,6 +38,7 @@ pub mod telemetry;
 
 pub use announcement::Announcement;
 pub use command_queue::{CommandQueue, CommandStatuses, CommandTableError, CommandWorker, QueueLimits};
+pub use continuation::Continuations;
 pub use fan_out::{FanOut, Route};
 pub use fulfilment::{FULFILMENT, FulfilError, FulfilmentHandler};
 pub use names::{InvalidPrefix, Names};

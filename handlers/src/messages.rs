@@ -1,12 +1,16 @@
 //! The messages of a consumer's queue: what they tell, and which of them are to come again.
 
 use crate::announcement::Announcement;
+use crate::continuation::{Continuations, Unfinished};
 use crate::telemetry::{self, Metric, TraceParent, Work, since_ms};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsMessage};
 use eventstore::{Commit, Damaged, StreamId};
-use projections::{Pulse, WakeUp};
+use projections::{Pulse, TimeLimit, WakeUp};
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// How long a batch may take where no call's deadline is known: as on Lambda, whose functions have ten seconds.
+pub(crate) const WITHOUT_DEADLINE: Duration = Duration::from_secs(8);
 
 /// A batch of messages, sorted into those that can be read and those that cannot, or that follow such a one.
 pub(crate) struct Messages<'a> {
@@ -20,6 +24,32 @@ pub(crate) struct Messages<'a> {
 struct Read<'a> {
     message: &'a SqsMessage,
     news: WakeUp,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// What it tells of is applied, or parked.
+    Done,
+    /// The time ran out: another message goes on with its stream.
+    GoesOn,
+    /// It comes again.
+    Again,
+}
+
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::GoesOn => "goes_on",
+            Self::Again => "again",
+        }
+    }
+}
+
+/// How long gaps may be mended in a call that has that much time left: the page that is begun last must be done in the rest.
+pub(crate) fn limit(left: Duration) -> TimeLimit {
+    TimeLimit::after(left.saturating_sub(left / 4))
 }
 
 /// Why a message is no news.
@@ -91,6 +121,25 @@ impl<'a> Messages<'a> {
         Work { name: self.consumer, kind: "queue.process", trace, begun: self.begun }
     }
 
+    /// Lets the stream's work go on in another call. No, where that call cannot be asked for: its messages come again then.
+    pub(crate) async fn go_on(&self, stream: &StreamId, continuations: Option<&Continuations>) -> bool {
+        let of_stream = || self.read.iter().filter(|read| read.news.stream == *stream);
+        let Some((continuations, last)) = continuations.zip(of_stream().last()) else { return false };
+        let version = of_stream().map(|read| read.news.version).max().unwrap_or(last.news.version);
+        let unfinished = Unfinished { stream: stream.clone(), version, message_id: id(last.message) };
+        match continuations.send(&unfinished).await {
+            Ok(()) => {
+                tracing::info!(consumer = self.consumer, %stream, version, "a stream goes on in another call");
+                true
+            }
+            Err(error) => {
+                let error: &(dyn std::error::Error + Send + Sync) = &error;
+                tracing::warn!(consumer = self.consumer, %stream, version, error, "a stream cannot be told to go on");
+                false
+            }
+        }
+    }
+
     /// Notes how far the consumer has come: when the newest of what is done was recorded.
     pub(crate) async fn note(&self, pulse: &Pulse, failed: impl Fn(&StreamId) -> bool) {
         let done = self.read.iter().map(|read| &read.news).filter(|news| !failed(&news.stream));
@@ -104,12 +153,13 @@ impl<'a> Messages<'a> {
 
     /// The answer: the messages that are to come again. Each that failed and, as FIFO order demands, every later one of its
     /// group; never the whole batch for one message.
-    pub(crate) async fn answer(self, failed: impl Fn(&WakeUp) -> bool) -> SqsBatchResponse {
+    pub(crate) async fn answer(self, outcome: impl Fn(&WakeUp) -> Outcome) -> SqsBatchResponse {
         for read in &self.read {
             let trace = commits(&read.news).next().and_then(trace);
-            self.work(trace).done(self.tell(read, failed(&read.news))).await;
+            self.work(trace).done(self.tell(read, outcome(&read.news))).await;
         }
-        let failed = self.read.iter().filter(|read| failed(&read.news)).map(|read| id(read.message));
+        let failed = self.read.iter().filter(|read| outcome(&read.news) == Outcome::Again);
+        let failed = failed.map(|read| id(read.message));
         let again: BTreeSet<String> = self.unhandled.iter().cloned().chain(failed).collect();
         let mut response = SqsBatchResponse::default();
         for message_id in again {
@@ -120,14 +170,14 @@ impl<'a> Messages<'a> {
     }
 
     /// The line of a message; and how old its newest event is now.
-    async fn tell(&self, read: &Read<'_>, failed: bool) {
+    async fn tell(&self, read: &Read<'_>, outcome: Outcome) {
         telemetry::count(Metric::Messages);
         let newest = commits(&read.news).last();
         if let Some(commit) = newest {
             telemetry::about(&read.news.stream, Some(read.news.version), &commit.envelope);
         }
         let lag_ms = newest.map(|commit| since_ms(commit.recorded_at.into()));
-        if let Some(lag_ms) = lag_ms.filter(|_| !failed) {
+        if let Some(lag_ms) = lag_ms.filter(|_| outcome == Outcome::Done) {
             telemetry::highest(Metric::LagMs, f64::from(lag_ms));
         }
         tracing::info!(
@@ -136,7 +186,7 @@ impl<'a> Messages<'a> {
             stream = %read.news.stream,
             version = read.news.version,
             receives = receives(read.message),
-            outcome = if failed { "again" } else { "done" },
+            outcome = outcome.word(),
             duration_ms = since_ms(self.begun),
             lag_ms,
             "message handled"

@@ -47,7 +47,7 @@ pub enum ResumedState {
     CaughtUp,
     /// It stands still as before.
     Parked,
-    /// It was announced to its process manager, which goes on with it.
+    /// It was announced to its process manager or projector, which goes on with it.
     Announced,
 }
 
@@ -132,7 +132,15 @@ impl Operations {
             Some(stream) => self.projector.resume_stream(projection, stream).await?,
             None => self.projector.resume_all(projection).await?,
         };
-        Ok(Resumption { job, streams: resumed.into_iter().map(caught_up).collect() })
+        let (mut streams, reason) = (Vec::new(), format!("resume:{}", Uuid::now_v7()));
+        for resumed in resumed {
+            streams.push(match resumed.still {
+                // It stands still no longer, but is far behind: its projector goes on with it.
+                Some(error) if error.is_out_of_time() => self.tell_of(projection, resumed.parked, &reason).await?,
+                _ => caught_up(resumed),
+            });
+        }
+        Ok(Resumption { job, streams })
     }
 
     /// Tells a process manager of the streams that stand still, and only then forgets that they do: their effects are not done
@@ -169,7 +177,7 @@ impl Operations {
             }
             Err(error) => return Err(error.into()),
         };
-        if parked.version.is_none() {
+        if parked.version.is_none() && !projection.is_read_model() {
             // It is held for what was learned from other streams: told from its beginning, it asks for all of it again.
             self.projector.rewind(projection.consumer(), &parked.stream).await?;
         }

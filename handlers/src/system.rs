@@ -2,6 +2,7 @@
 
 use crate::audit::AuditTrail;
 use crate::command_queue::{CommandQueue, CommandStatuses, CommandWorker};
+use crate::continuation::Continuations;
 use crate::fan_out::{FanOut, Route};
 use crate::fulfilment::FulfilmentHandler;
 use crate::names::Names;
@@ -9,7 +10,7 @@ use crate::operations::{Operations, consumers};
 use crate::queue::{Queue, QueueError};
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_sqs::Client as Sqs;
-use eventstore::EventStore;
+use eventstore::{EventStore, Options};
 use futures::future::try_join_all;
 use projections::audit::AuditIndex;
 use projections::{Projection, Projector, ReadModels};
@@ -33,9 +34,16 @@ impl System {
         &self.names
     }
 
-    /// Its event store.
+    /// Its event store, for reading: see [`System::command_store`] for one that handles commands.
     pub fn event_store(&self) -> EventStore {
         EventStore::new(self.dynamodb.clone(), self.names.events())
+    }
+
+    /// Its event store, which asks the audit index for commands that are too old for a snapshot.
+    pub fn command_store(&self) -> EventStore {
+        let command_index = Some(self.projector().command_index());
+        let options = Options { command_index, ..Options::default() };
+        EventStore::with_options(self.dynamodb.clone(), self.names.events(), options)
     }
 
     /// Its read models.
@@ -79,12 +87,21 @@ impl System {
 
     /// What handles those commands.
     pub fn command_worker(&self) -> CommandWorker {
-        CommandWorker::new(self.event_store(), self.command_statuses())
+        CommandWorker::new(self.command_store(), self.command_statuses())
     }
 
     /// What runs its orders, with that projector.
     pub fn fulfilment(&self, projector: Projector) -> FulfilmentHandler {
-        FulfilmentHandler::new(self.event_store(), self.read_models(), projector)
+        FulfilmentHandler::new(self.command_store(), self.read_models(), projector)
+    }
+
+    /// What lets the projection's streams go on in another call, through its queue, which is looked for.
+    ///
+    /// # Errors
+    /// [`QueueError`]: it is not there, or SQS does not answer.
+    pub async fn continuations(&self, projection: &Projection) -> Result<Continuations, QueueError> {
+        let name = self.names.queue(&projection.consumer());
+        Ok(Continuations::of(Queue::named(self.sqs.clone(), &name).await?))
     }
 
     /// A fan-out to the queues of all consumers, which it looks for.

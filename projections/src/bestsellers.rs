@@ -5,7 +5,7 @@
 
 use crate::consumer::Follows;
 use crate::events;
-use crate::projection::{Change, Effect, Fact, FoldError, Kind, Projection, Unknown};
+use crate::projection::{Change, Effect, Fact, FoldError, Kind, Projection};
 use crate::row::{Listing, RowData};
 use chrono::NaiveDate;
 use domain::order::{self, OrderEvent};
@@ -19,7 +19,7 @@ pub const PROJECTION: Projection = Projection {
     shape: "bestsellers/1",
     follows: Follows::Categories(&[order::CATEGORY]),
     knows: |event_type| events::ORDER.knows(event_type),
-    unknown: Unknown::Ignored,
+    ignored: &[],
     kind: Kind::MultiStream { fold: fold_json, merge: merge_json },
 };
 

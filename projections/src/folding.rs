@@ -19,7 +19,7 @@ pub(crate) struct Broken {
 }
 
 impl Folding<'_> {
-    /// What the fold makes of the event; nothing where the event is passed over.
+    /// What the fold makes of the event; nothing where the event is ignored.
     pub(crate) fn apply<T>(
         &self,
         fact: &Fact<'_>,
@@ -30,16 +30,6 @@ impl Folding<'_> {
         if self.broken.filter(fails).is_some() {
             return Err(FoldError::OnPurpose(event_type.clone()));
         }
-        match fold(fact) {
-            Err(FoldError::Event(_)) if self.projection.ignores(fact.event) => {
-                tracing::debug!(
-                    projection = self.projection.name,
-                    event_type,
-                    "an event of an unknown type is passed over"
-                );
-                Ok(None)
-            }
-            folded => folded.map(Some),
-        }
+        self.projection.apply(fact, fold)
     }
 }

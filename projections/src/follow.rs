@@ -5,6 +5,7 @@
 //! part of the fence's write. It comes first, and whoever dies in between does it again: **effects must be idempotent**, also
 //! when two of them run at once.
 
+use crate::gap::TimeLimit;
 use crate::multi_stream::fence_name;
 use crate::news::{News, join};
 use crate::position::Position;
@@ -19,6 +20,10 @@ use serde_json::Value;
 
 /// How many streams of a batch are followed at once.
 const CONCURRENT_STREAMS: usize = 10;
+
+/// The most events that an effect is given at once, but for those of one commit: the fence moves behind each of these steps,
+/// and commands take time.
+const STEP_EVENTS: usize = 50;
 
 /// An effect came no further.
 #[derive(Debug)]
@@ -52,6 +57,7 @@ impl<E: std::error::Error + 'static> FollowError<E> {
         match self {
             Self::Effect { version, .. } | Self::Delivery(ProjectError::Fold { version, .. }) => announced >= *version,
             Self::Delivery(ProjectError::Missing { found, .. }) => announced > *found,
+            Self::Delivery(ProjectError::OutOfTime { reached }) => announced > *reached,
             Self::Delivery(
                 ProjectError::Read(_)
                 | ProjectError::Table(_)
@@ -60,6 +66,11 @@ impl<E: std::error::Error + 'static> FollowError<E> {
                 | ProjectError::Contention,
             ) => true,
         }
+    }
+
+    /// Whether only time is lacking: the next call goes on.
+    pub fn is_out_of_time(&self) -> bool {
+        matches!(self, Self::Delivery(error) if error.is_out_of_time())
     }
 
     /// Whether it will be the same next time, until somebody changes program or data; an effect's own errors by `judge`.
@@ -92,6 +103,7 @@ impl Projector {
         &self,
         consumer: Consumer,
         news: Vec<WakeUp>,
+        limit: TimeLimit,
         effect: impl Fn(StreamId, Vec<Commit>) -> W + Clone,
     ) -> Vec<(StreamId, FollowError<E>)>
     where
@@ -101,7 +113,7 @@ impl Projector {
         let work = join(news, consumer.follows).into_iter().map(|news| {
             let effect = effect.clone();
             async move {
-                let done = self.follow_stream(consumer, &news, effect).await;
+                let done = self.follow_stream(consumer, &news, limit, effect).await;
                 done.err().map(|error| (news.stream, error))
             }
         });
@@ -113,6 +125,7 @@ impl Projector {
         &self,
         consumer: Consumer,
         news: &News,
+        limit: TimeLimit,
         effect: impl Fn(StreamId, Vec<Commit>) -> W,
     ) -> Result<(), FollowError<E>>
     where
@@ -120,13 +133,17 @@ impl Projector {
         W: Future<Output = Result<(), Stopped<E>>>,
     {
         let mut fence = self.fence(consumer, &news.stream).await.map_err(ProjectError::from)?;
+        let mut stepped = false;
         for losses in 0..MAX_ATTEMPTS {
             loop {
                 let at = fence.unwrap_or_else(|| Position::beginning(&news.stream));
                 if at.version >= news.version {
                     return Ok(self.confirm(news, at).await?);
                 }
-                let commits = behind(self.missing(news, at).await?, at.version);
+                if stepped && limit.is_over() {
+                    return Err(ProjectError::OutOfTime { reached: at.version }.into());
+                }
+                let commits = step(behind(self.missing(news, at, limit).await?, at.version));
                 let places = places(&commits);
                 let stopped = effect(news.stream.clone(), commits).await.err();
                 let handled = |place: &&Position| stopped.as_ref().is_none_or(|at| place.version < at.version);
@@ -135,7 +152,7 @@ impl Projector {
                     if !moved.map_err(ProjectError::from)? {
                         break;
                     }
-                    fence = Some(reached);
+                    (fence, stepped) = (Some(reached), true);
                 }
                 if let Some(Stopped { version, source }) = stopped {
                     return Err(FollowError::Effect { version, source });
@@ -184,6 +201,17 @@ pub(crate) fn only_generation(consumer: &'static str) -> Generation {
 fn places(commits: &[Commit]) -> Vec<Position> {
     let of = |commit| move |event: &Event| Position::in_commit(commit, event.version);
     commits.iter().flat_map(|commit| commit.events.iter().map(of(commit))).collect()
+}
+
+/// As many of the commits as are handled in one step.
+fn step(commits: Vec<Commit>) -> Vec<Commit> {
+    let mut events = 0;
+    let fits = |commit: &Commit| {
+        let first = events == 0;
+        events += commit.events.len();
+        first || events <= STEP_EVENTS
+    };
+    commits.into_iter().take_while(fits).collect()
 }
 
 /// The commits, without the events that are handled.

@@ -1,9 +1,10 @@
 //! Answers that are at least as fresh as the caller asks: what the row lacks is folded in memory, nobody waits.
 
+use crate::gap::sound_page;
 use crate::projection::{Kind, Projection};
 use crate::projector::{Folded, ProjectError, Projector, fold_row, reached};
 use crate::row::Row;
-use eventstore::{Direction, StreamId};
+use eventstore::StreamId;
 
 /// The most events that are read at once to freshen a row.
 const PAGE_EVENTS: u32 = 500;
@@ -53,7 +54,7 @@ impl Projector {
             if fence >= at_least {
                 return Ok(row.filter(|row| row.data().is_some()));
             }
-            let page = self.store.read(stream, fence + 1, Direction::Forwards, PAGE_EVENTS).await;
+            let page = sound_page(&self.store, stream, fence + 1, PAGE_EVENTS).await;
             let page = page.map_err(ProjectError::from)?;
             if page.commits.is_empty() {
                 return Err(FreshError::Beyond { at_least, head: fence });

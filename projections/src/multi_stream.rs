@@ -1,6 +1,7 @@
 //! Rows that come from many streams: row changes and the streams' fences in one transaction, many events folded first.
 
 use crate::folding::Folding;
+use crate::gap::TimeLimit;
 use crate::news::{News, facts};
 use crate::position::Position;
 use crate::projection::{Change, Effect, Fact, FoldError};
@@ -39,8 +40,8 @@ impl StreamWork {
 /// What a pass over the news came to.
 #[derive(Default)]
 struct Round {
-    /// Whose fence has not reached its news yet.
-    left: Vec<News>,
+    /// Whose fence has not reached its news yet, and where it stands.
+    left: Vec<(News, u64)>,
     failures: Failures,
     /// Whether a write was lost to another projector.
     lost: bool,
@@ -49,15 +50,16 @@ struct Round {
 type Failures = Vec<(StreamId, ProjectError)>;
 
 impl Folds<'_> {
-    /// Works through the news until every stream's fence has reached it, in transactions that fit.
-    pub(crate) async fn project(&self, projector: &Projector, mut news: Vec<News>) -> Failures {
+    /// Works through the news until every stream's fence has reached it, in transactions that fit: a page of each stream a
+    /// round, so that a long gap of one stream holds up no other.
+    pub(crate) async fn project(&self, projector: &Projector, mut news: Vec<News>, limit: TimeLimit) -> Failures {
         let mut failures = Failures::new();
         let (mut trusting, mut losses) = (true, 0);
         while losses < MAX_ATTEMPTS {
-            let round = match self.round(projector, &news, trusting).await {
+            let round = match self.round(projector, &news, trusting, limit).await {
                 Ok(round) => round,
                 Err(TableError::Unreadable(_)) if news.len() > 1 => {
-                    failures.extend(self.each_alone(projector, news).await);
+                    failures.extend(self.each_alone(projector, news, limit).await);
                     return failures;
                 }
                 Err(error) => return spread(&error, news, failures),
@@ -65,7 +67,12 @@ impl Folds<'_> {
             failures.extend(round.failures);
             // What came forward in spite of others is no lost attempt.
             losses = if round.left.len() < news.len() { 0 } else { losses };
-            news = round.left;
+            if !trusting && !round.lost && limit.is_over() {
+                let out_of_time = |(news, reached): (News, u64)| (news.stream, ProjectError::OutOfTime { reached });
+                failures.extend(round.left.into_iter().map(out_of_time));
+                return failures;
+            }
+            news = round.left.into_iter().map(|(news, _)| news).collect();
             if news.is_empty() {
                 return failures;
             }
@@ -80,15 +87,21 @@ impl Folds<'_> {
     }
 
     /// One stream after the other: a row that cannot be read holds up only those that need it.
-    async fn each_alone(&self, projector: &Projector, news: Vec<News>) -> Failures {
+    async fn each_alone(&self, projector: &Projector, news: Vec<News>, limit: TimeLimit) -> Failures {
         let mut failures = Failures::new();
         for news in news {
-            failures.extend(Box::pin(self.project(projector, vec![news])).await);
+            failures.extend(Box::pin(self.project(projector, vec![news], limit)).await);
         }
         failures
     }
 
-    async fn round(&self, projector: &Projector, news: &[News], trusting: bool) -> Result<Round, TableError> {
+    async fn round(
+        &self,
+        projector: &Projector,
+        news: &[News],
+        trusting: bool,
+        limit: TimeLimit,
+    ) -> Result<Round, TableError> {
         let fences = self.fences(projector, news, trusting).await?;
         let (mut round, mut work) = (Round::default(), Vec::new());
         for news in news {
@@ -99,9 +112,9 @@ impl Folds<'_> {
                 round.failures.extend(confirmed.err().map(|error| (news.stream.clone(), error)));
                 continue;
             }
-            match self.fold_stream(projector, news, fence, at).await {
+            match self.fold_stream(projector, news, fence, at, limit).await {
                 // A program that knows more may have applied its first event: that was not looked at yet.
-                Ok(stream_work) if trusting && stream_work.applies_nothing() => round.left.push(news.clone()),
+                Ok(stream_work) if trusting && stream_work.applies_nothing() => round.left.push((news.clone(), 0)),
                 Ok(stream_work) => work.push((news, stream_work)),
                 Err(error) => round.failures.push((news.stream.clone(), error)),
             }
@@ -136,8 +149,9 @@ impl Folds<'_> {
         news: &News,
         fence: Option<&Row>,
         at: Position,
+        limit: TimeLimit,
     ) -> Result<StreamWork, ProjectError> {
-        let commits = projector.missing(news, at).await?;
+        let commits = projector.missing(news, at, limit).await?;
         let mut memory = fence.and_then(Row::data).cloned();
         let (mut changes, mut last, mut failed) = (Vec::new(), at, None);
         for (position, fact) in facts(&news.stream, &commits).filter(|(position, _)| position.version > at.version) {
@@ -212,7 +226,8 @@ impl Round {
         for (news, work) in group {
             match work.failed {
                 Some(error) if !lost => self.failures.push((news.stream.clone(), error)),
-                _ if lost || work.fence.row.version < news.version => self.left.push(news.clone()),
+                _ if lost => self.left.push((news.clone(), work.fence.expected.unwrap_or(0))),
+                _ if work.fence.row.version < news.version => self.left.push((news.clone(), work.fence.row.version)),
                 _ => {}
             }
         }

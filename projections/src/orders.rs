@@ -4,7 +4,7 @@
 
 use crate::consumer::Follows;
 use crate::events;
-use crate::projection::{Fact, FoldError, Kind, Projection, Unknown};
+use crate::projection::{Fact, FoldError, Kind, Projection};
 use crate::row::{Listing, RowData};
 use chrono::{DateTime, Utc};
 use domain::order::{self, OrderDetails, OrderEvent, OrderStatus};
@@ -19,7 +19,7 @@ pub const PROJECTION: Projection = Projection {
     shape: "orders/1",
     follows: Follows::Categories(&[order::CATEGORY]),
     knows: |event_type| events::ORDER.knows(event_type),
-    unknown: Unknown::Ignored,
+    ignored: &[],
     kind: Kind::SingleStream { fold: fold_json },
 };
 

@@ -4,6 +4,7 @@
 //! be applied, and looks here only then. So parking costs nothing as long as nothing fails, and an event that can be
 //! applied after all, by a newer program, lets the stream go on with its next message.
 
+use crate::gap::TimeLimit;
 use crate::news::{WakeUp, join};
 use crate::projection::Projection;
 use crate::projector::{ProjectError, Projector};
@@ -55,7 +56,8 @@ pub struct ParkedPage {
 pub struct Resumed {
     /// The stream, as it stood.
     pub parked: Parked,
-    /// Why it still stands still; nothing where it has caught up.
+    /// Why it still stands still; nothing where it has caught up. Where only the time ran out, it stands no longer, but has
+    /// not reached its end: announce the stream, then [`unpark`](Projector::unpark) it.
     pub still: Option<ProjectError>,
 }
 
@@ -140,12 +142,12 @@ impl Projector {
         projection: &Projection,
         stream: &StreamId,
     ) -> Result<Vec<Resumed>, ProjectError> {
-        let mut resumed = Vec::new();
+        let (mut resumed, limit) = (Vec::new(), self.mending());
         for number in self.registry.standing(projection).await?.generations.written() {
             let key = projection.generation(number).key(&name(stream));
             if let Some(row) = self.read_models.get(key, true).await? {
                 let parked: Parked = row.read().map_err(TableError::from)?;
-                resumed.push(self.catch_up(projection, parked).await?);
+                resumed.push(self.catch_up(projection, parked, limit).await?);
             }
         }
         Ok(resumed)
@@ -157,13 +159,13 @@ impl Projector {
     /// # Errors
     /// [`ProjectError`] when the store or the table does not answer.
     pub async fn resume_all(&self, projection: &Projection) -> Result<Vec<Resumed>, ProjectError> {
-        let mut resumed = Vec::new();
+        let (mut resumed, limit) = (Vec::new(), self.mending());
         for number in self.registry.standing(projection).await?.generations.written() {
             let mut cursor = None;
             loop {
                 let page = self.parked(projection, number, PAGE, cursor.as_ref()).await?;
                 for parked in page.streams {
-                    resumed.push(self.catch_up(projection, parked).await?);
+                    resumed.push(self.catch_up(projection, parked, limit).await?);
                 }
                 cursor = page.next;
                 if cursor.is_none() {
@@ -174,8 +176,13 @@ impl Projector {
         Ok(resumed)
     }
 
-    async fn catch_up(&self, projection: &Projection, parked: Parked) -> Result<Resumed, ProjectError> {
-        let mut caught_up = match self.project_to_head(projection, &parked).await {
+    async fn catch_up(
+        &self,
+        projection: &Projection,
+        parked: Parked,
+        limit: TimeLimit,
+    ) -> Result<Resumed, ProjectError> {
+        let mut caught_up = match self.project_to_head(projection, &parked, limit).await {
             Ok(version) => version,
             Err(error) => return self.still_parked(projection, parked, error).await,
         };
@@ -183,7 +190,7 @@ impl Projector {
         // As long as the note stood there, whoever could not apply the event let its messages go: what came with those is
         // looked for once more.
         for _ in 0..MAX_LOOKS {
-            match self.project_to_head(projection, &parked).await {
+            match self.project_to_head(projection, &parked, limit).await {
                 Ok(version) if version == caught_up => break,
                 Ok(version) => caught_up = version,
                 Err(error) => return self.still_parked(projection, parked, error).await,
@@ -193,11 +200,16 @@ impl Projector {
     }
 
     /// Applies everything that the stream has. Its version.
-    async fn project_to_head(&self, projection: &Projection, parked: &Parked) -> Result<u64, ProjectError> {
+    async fn project_to_head(
+        &self,
+        projection: &Projection,
+        parked: &Parked,
+        limit: TimeLimit,
+    ) -> Result<u64, ProjectError> {
         self.registry.recent(projection).await.map_err(ProjectError::from)?.admit(projection, parked.generation)?;
         let (head, _) = self.store.head(&parked.stream, Consistency::Strong).await?;
         let news = vec![WakeUp { stream: parked.stream.clone(), version: head.version(), batch: None }];
-        let failed = self.project_into(projection, parked.generation, join(news, projection.follows)).await;
+        let failed = self.project_into(projection, parked.generation, join(news, projection.follows), limit).await;
         if let Some((_, error)) = failed.into_iter().next() {
             return Err(error);
         }
@@ -222,6 +234,9 @@ impl Projector {
         parked: Parked,
         error: ProjectError,
     ) -> Result<Resumed, ProjectError> {
+        if error.is_out_of_time() {
+            return Ok(Resumed { parked, still: Some(error) });
+        }
         if !error.is_lasting() {
             return Err(error);
         }
@@ -265,7 +280,7 @@ impl ProjectError {
             Self::Read(ReadError::Damaged(damaged)) => Some(damaged.version),
             // Nothing of the row can be relied on, as where it cannot be read.
             Self::Stray { .. } | Self::OtherShape(_) => None,
-            Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::Contention => None,
+            Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => None,
         }
     }
 }

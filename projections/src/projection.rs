@@ -23,20 +23,11 @@ pub struct Projection {
     pub follows: Follows,
     /// Whether it knows events of the type.
     pub knows: fn(&str) -> bool,
-    /// What becomes of events of a type that it does not know.
-    pub unknown: Unknown,
+    /// The types that it ignores on purpose, in every schema version. At any other type that it does not know it stops the
+    /// stream, until a program runs that knows the type.
+    pub ignored: &'static [&'static str],
     /// How its rows come from events.
     pub kind: Kind,
-}
-
-/// What becomes of events of a type that a projection does not know, in the type's first schema version. A later schema version
-/// is another matter: such an event stops its stream in any case, for its type may be known under an older name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unknown {
-    /// They are passed over, and counted in the report of a rebuild.
-    Ignored,
-    /// They stop their stream, until a program that knows them runs.
-    Parked,
 }
 
 /// How rows come from events.
@@ -74,10 +65,29 @@ impl Projection {
         format!("{name}/1")
     }
 
-    /// Whether the event is passed over: its type is not known, and it is new. A type of a later schema version may be one that
-    /// is known here under an older name.
-    pub(crate) fn ignores(&self, event: &NewEvent) -> bool {
-        self.unknown == Unknown::Ignored && event.schema == 1 && !(self.knows)(&event.event_type)
+    /// Whether the event is ignored on purpose. One rule for rows, audit and process managers.
+    ///
+    /// # Errors
+    /// [`UnknownType`]: nothing may be made of the event, and nothing of what follows it in its stream.
+    pub fn ignores(&self, event: &NewEvent) -> Result<bool, UnknownType> {
+        let event_type = event.event_type.as_str();
+        let ignored = self.ignored.contains(&event_type);
+        if ignored || (self.knows)(event_type) {
+            return Ok(ignored);
+        }
+        Err(UnknownType { event_type: event_type.to_owned() })
+    }
+
+    /// What the fold makes of the event; nothing where the event is ignored.
+    ///
+    /// # Errors
+    /// [`FoldError`].
+    pub fn apply<T>(
+        &self,
+        fact: &Fact<'_>,
+        fold: impl FnOnce(&Fact<'_>) -> Result<T, FoldError>,
+    ) -> Result<Option<T>, FoldError> {
+        if self.ignores(fact.event)? { Ok(None) } else { fold(fact).map(Some) }
     }
 
     /// The name of the row that has the stream's fence; none in the audit index, whose fences are entries.
@@ -142,9 +152,20 @@ pub struct Change {
     pub delta: Value,
 }
 
+/// A newer program wrote the event, most likely: it waits for a program that knows the type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("events of type {event_type:?} are not known to this program")]
+pub struct UnknownType {
+    /// The type.
+    pub event_type: String,
+}
+
 /// An event that a projection cannot apply: a defect, or an event of a newer program.
 #[derive(Debug, thiserror::Error)]
 pub enum FoldError {
+    /// This program does not know the event's type, and the projection does not ignore it.
+    #[error(transparent)]
+    Unknown(#[from] UnknownType),
     /// The event is not known in that form.
     #[error(transparent)]
     Event(#[from] CodecError),

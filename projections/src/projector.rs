@@ -6,6 +6,7 @@
 
 use crate::audit::{self, AuditCursor, AuditIndex, AuditPage, AuditSearch, IndexError};
 use crate::folding::{Broken, Folding};
+use crate::gap::{TimeLimit, sound_page};
 use crate::generations::{Generations, OtherShape, Registry};
 use crate::multi_stream;
 use crate::news::{News, WakeUp, facts, join};
@@ -25,6 +26,8 @@ use tokio::sync::Semaphore;
 pub(crate) const MAX_ATTEMPTS: u32 = 10;
 /// The most events that a gap is mended by at once; the rest follows in the next round.
 const GAP_PAGE_EVENTS: u32 = 500;
+/// How long gaps are mended in a call that has no time limit of its own, if nobody says.
+const MENDING: Duration = Duration::from_secs(5);
 /// How many streams of a batch are worked on at once.
 const CONCURRENT_STREAMS: usize = 10;
 
@@ -39,6 +42,8 @@ pub struct Projector {
     pub(crate) audit_index: AuditIndex,
     pub(crate) registry: Registry,
     broken: Option<Broken>,
+    /// How long gaps are mended in a call that has no time limit of its own: to resume a stream, or to fill a generation.
+    mending: Duration,
     /// How many batches of this process write rows of many streams at once: more would mostly lose to each other.
     pub(crate) turns: Arc<Semaphore>,
 }
@@ -88,6 +93,12 @@ pub enum ProjectError {
         /// How it differs.
         stray: Stray,
     },
+    /// The time for this call is over. What is applied stays, and the next call goes on from there.
+    #[error("the time ran out at version {reached}")]
+    OutOfTime {
+        /// The version that was reached.
+        reached: u64,
+    },
     /// The generation that is read belongs to a program of another shape, and none of this program's is to replace it.
     #[error(transparent)]
     OtherShape(#[from] OtherShape),
@@ -97,12 +108,17 @@ pub enum ProjectError {
 }
 
 impl ProjectError {
+    /// Whether only time is lacking: the next call goes on.
+    pub fn is_out_of_time(&self) -> bool {
+        matches!(self, Self::OutOfTime { .. })
+    }
+
     /// Whether it will be the same next time, until somebody changes program or data.
     pub fn is_lasting(&self) -> bool {
         match self {
             Self::Fold { .. } | Self::Missing { .. } | Self::Read(ReadError::Damaged(_)) => true,
             Self::Stray { .. } | Self::OtherShape(_) | Self::Table(TableError::Unreadable(_)) => true,
-            Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::Contention => false,
+            Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => false,
         }
     }
 }
@@ -112,6 +128,7 @@ impl From<IndexError> for ProjectError {
         match error {
             IndexError::Table(error) => Self::Table(error),
             IndexError::Read(error) => Self::Read(error),
+            IndexError::OutOfTime { reached } => Self::OutOfTime { reached },
         }
     }
 }
@@ -121,7 +138,7 @@ impl Projector {
     pub fn new(store: EventStore, read_models: ReadModels, audit_index: AuditIndex) -> Self {
         let registry = Registry::new(read_models.clone());
         let turns = Arc::new(Semaphore::new(CONCURRENT_TRANSACTIONS));
-        Self { store, read_models, audit_index, registry, broken: None, turns }
+        Self { store, read_models, audit_index, registry, broken: None, mending: MENDING, turns }
     }
 
     /// The same, but one projection cannot apply events of one type: to see on purpose what happens then.
@@ -139,11 +156,23 @@ impl Projector {
         self
     }
 
+    /// The same, but it mends gaps for that long, and not for five seconds, where a call has no time limit of its own.
+    #[must_use]
+    pub fn mending_for(mut self, time: Duration) -> Self {
+        self.mending = time;
+        self
+    }
+
+    /// From now on.
+    pub(crate) fn mending(&self) -> TimeLimit {
+        TimeLimit::after(self.mending)
+    }
+
     /// Brings every generation that is written up to the news. A stream that fails is in the answer and holds up no other.
     ///
     /// Which generations there are is asked again when all is written: one that was begun before that answer is written
     /// too, and one that is begun later finds the events in the store. So nothing is left out, however long it all takes.
-    pub async fn project(&self, projection: &Projection, news: Vec<WakeUp>) -> Vec<Failed> {
+    pub async fn project(&self, projection: &Projection, news: Vec<WakeUp>, limit: TimeLimit) -> Vec<Failed> {
         let news = join(news, projection.follows);
         if news.is_empty() {
             return Vec::new();
@@ -155,11 +184,8 @@ impl Projector {
         let mut numbers = generations.written_by(projection);
         let (mut written, mut failures) = (Vec::new(), Vec::new());
         while !numbers.is_empty() {
-            for number in numbers {
-                let failed = self.project_into(projection, number, news.clone()).await.into_iter();
-                failures.extend(failed.map(|(stream, error)| Failed { stream, generation: Some(number), error }));
-                written.push(number);
-            }
+            failures.extend(self.project_each(projection, &numbers, &news, limit).await);
+            written.append(&mut numbers);
             generations = match self.registry.refreshed(projection).await {
                 Ok(generations) => generations,
                 Err(error) => return all_failed(news, &error),
@@ -171,18 +197,43 @@ impl Projector {
         failures
     }
 
+    /// Brings generations up to the news, the active one last: whoever finds an event there finds it in the other one too.
+    /// But it waits for no gap: what the other one lacks is read from the store when the active one is done.
+    async fn project_each(
+        &self,
+        projection: &Projection,
+        numbers: &[u32],
+        news: &[News],
+        limit: TimeLimit,
+    ) -> Vec<Failed> {
+        let Some((last, others)) = numbers.split_last() else { return Vec::new() };
+        let (mut failures, mut left) = (Vec::new(), vec![(*last, news.to_vec())]);
+        for number in others {
+            let failed = self.project_into(projection, *number, news.to_vec(), limit.without_gaps()).await;
+            let (gaps, failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(_, error)| error.is_out_of_time());
+            failures.extend(failed_in(*number, failed));
+            let lacks = |news: &&News| gaps.iter().any(|(stream, _)| *stream == news.stream);
+            left.push((*number, news.iter().filter(lacks).cloned().collect()));
+        }
+        for (number, news) in left {
+            failures.extend(failed_in(number, self.project_into(projection, number, news, limit).await));
+        }
+        failures
+    }
+
     /// Brings one generation up to the news.
     pub(crate) async fn project_into(
         &self,
         projection: &Projection,
         generation: u32,
         news: Vec<News>,
+        limit: TimeLimit,
     ) -> Vec<(StreamId, ProjectError)> {
         let folding = self.folding(projection, projection.generation(generation));
         match projection.kind {
             Kind::SingleStream { fold } => {
                 let work = news.into_iter().map(|news| async move {
-                    let done = self.project_row(folding, fold, &news).await;
+                    let done = self.project_row(folding, fold, &news, limit).await;
                     done.err().map(|error| (news.stream, error))
                 });
                 let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
@@ -191,11 +242,11 @@ impl Projector {
             Kind::MultiStream { fold, merge } => {
                 // The semaphore is never closed, so that there is always a turn.
                 let _turn = self.turns.acquire().await;
-                multi_stream::Folds { folding, fold, merge }.project(self, news).await
+                multi_stream::Folds { folding, fold, merge }.project(self, news, limit).await
             }
             Kind::CommitIndex => {
                 let work = news.into_iter().map(|news| async move {
-                    let done = self.enter(folding.generation, &news).await;
+                    let done = self.enter(folding.generation, &news, limit).await;
                     done.err().map(|error| (news.stream, error))
                 });
                 let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
@@ -248,18 +299,25 @@ impl Projector {
     }
 
     /// Enters the announced commits, and what is missing before them.
-    async fn enter(&self, generation: Generation, news: &News) -> Result<(), ProjectError> {
+    async fn enter(&self, generation: Generation, news: &News, limit: TimeLimit) -> Result<(), ProjectError> {
         // What is carried comes first: the end of the stream may be damaged.
-        self.audit_index.index(&self.store, generation.number, &news.stream, &news.commits).await?;
+        self.audit_index.index(&self.store, generation.number, &news.stream, &news.commits, limit).await?;
         if news.commits.last().is_some_and(|commit| commit.last_version() >= news.version) {
             return Ok(());
         }
-        let page = self.store.read(&news.stream, news.version, Direction::Backwards, 1).await?;
+        let page = match self.store.read(&news.stream, news.version, Direction::Backwards, 1).await {
+            Err(ReadError::Damaged(damaged)) if damaged.version > 1 => {
+                let before = damaged.version - 1;
+                self.audit_index.mend(&self.store, generation.number, &news.stream, before, limit).await?;
+                return Err(ReadError::Damaged(damaged).into());
+            }
+            page => page?,
+        };
         let found = page.commits.first().map_or(0, Commit::last_version);
         if found < news.version {
             return Err(ProjectError::Missing { announced: news.version, found });
         }
-        Ok(self.audit_index.index(&self.store, generation.number, &news.stream, &page.commits).await?)
+        Ok(self.audit_index.index(&self.store, generation.number, &news.stream, &page.commits, limit).await?)
     }
 
     /// Finds commits in the active generation of the audit index, a page at a time.
@@ -281,23 +339,32 @@ impl Projector {
         Box::pin(self.audit_index.newest(generation.number, search)).await
     }
 
-    async fn project_row(&self, folding: Folding<'_>, fold: RowFold, news: &News) -> Result<(), ProjectError> {
+    async fn project_row(
+        &self,
+        folding: Folding<'_>,
+        fold: RowFold,
+        news: &News,
+        limit: TimeLimit,
+    ) -> Result<(), ProjectError> {
         let generation = folding.generation;
         let look = || self.read_models.get(generation.key(news.stream.as_str()), true);
         let mut trusting = news.begins_the_stream();
         let mut row = if trusting { None } else { look().await? };
-        let mut losses = 0;
+        let (mut losses, mut written) = (0, false);
         while losses < MAX_ATTEMPTS {
             let at = reached(row.as_ref(), &news.stream)?;
             if at.version >= news.version {
                 return self.confirm(news, at).await;
             }
-            let commits = self.missing(news, at).await?;
+            if written && limit.is_over() {
+                return Err(ProjectError::OutOfTime { reached: at.version });
+            }
+            let commits = self.missing(news, at, limit).await?;
             let Folded { row: next, failed } = fold_row(folding, fold, &news.stream, row.as_ref(), &commits);
             if let Some(next) = next {
                 let write = FencedWrite { expected: row.map(|row| row.version), row: next };
                 match self.read_models.put(&write).await? {
-                    Written::Yes => row = Some(write.row),
+                    Written::Yes => (row, written) = (Some(write.row), true),
                     Written::Lost(theirs) => {
                         // What stands there now is folded anew; whether an event fails is decided again, too.
                         row = self.standing(generation, news, theirs, losses).await?;
@@ -335,23 +402,23 @@ impl Projector {
 
     /// The commits right behind the fence, at least one: from the message where it has them, else from the store. Each follows
     /// the one before it in the stream's chain, the first one the fence.
-    pub(crate) async fn missing(&self, news: &News, at: Position) -> Result<Vec<Commit>, ProjectError> {
+    pub(crate) async fn missing(
+        &self,
+        news: &News,
+        at: Position,
+        limit: TimeLimit,
+    ) -> Result<Vec<Commit>, ProjectError> {
         let fence = at.version;
         let mut announced = news.behind(fence);
         announced.truncate(at.linked(&announced));
         if !announced.is_empty() {
             return Ok(announced);
         }
+        if !limit.mends_gaps() {
+            return Err(ProjectError::OutOfTime { reached: fence });
+        }
         tracing::debug!(stream = %news.stream, fence, announced = news.version, "mending a gap from the store");
-        let from = fence + 1;
-        let mut page = match self.store.read(&news.stream, from, Direction::Forwards, GAP_PAGE_EVENTS).await {
-            // What stands before the damage can be read all the same.
-            Err(ReadError::Damaged(damaged)) if damaged.version > from => {
-                let sound = u32::try_from(damaged.version - from).unwrap_or(GAP_PAGE_EVENTS);
-                self.store.read(&news.stream, from, Direction::Forwards, sound).await?
-            }
-            page => page?,
-        };
+        let mut page = sound_page(&self.store, &news.stream, fence + 1, GAP_PAGE_EVENTS).await?;
         if page.commits.is_empty() {
             self.on_chain(&news.stream, at).await?;
             return Err(ProjectError::Missing { announced: news.version, found: fence });
@@ -387,6 +454,10 @@ impl Projector {
         }
         Ok(at.is_contradicted(&page.commits).then_some(Stray::OtherChain))
     }
+}
+
+fn failed_in(generation: u32, failed: Vec<(StreamId, ProjectError)>) -> impl Iterator<Item = Failed> {
+    failed.into_iter().map(move |(stream, error)| Failed { stream, generation: Some(generation), error })
 }
 
 /// The streams whose news are not done with, because what is read is another program's to write.

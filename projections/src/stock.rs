@@ -2,7 +2,7 @@
 
 use crate::consumer::Follows;
 use crate::events;
-use crate::projection::{Fact, FoldError, Kind, Projection, Unknown};
+use crate::projection::{Fact, FoldError, Kind, Projection};
 use crate::row::RowData;
 use domain::stock::{self, StockEvent};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub const PROJECTION: Projection = Projection {
     shape: "stock/1",
     follows: Follows::Categories(&[stock::CATEGORY]),
     knows: |event_type| events::STOCK.knows(event_type),
-    unknown: Unknown::Ignored,
+    ignored: &[],
     kind: Kind::SingleStream { fold: fold_json },
 };
 

@@ -1,6 +1,6 @@
 //! An index of recorded commands outside the store: where it may be asked instead of reading a stream back.
 
-use crate::{Commit, Id, StreamId, Usage};
+use crate::{Commit, Hash, Id, StreamId, Usage};
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub struct Mark {
     pub recorded_at: DateTime<Utc>,
     /// Its command's id.
     pub command_id: Id,
+    /// Its place in the chain, where it is known: a snapshot does not keep it.
+    pub hash: Option<Hash>,
 }
 
 impl Mark {
@@ -26,6 +28,7 @@ impl Mark {
             version: commit.version,
             recorded_at: commit.recorded_at,
             command_id: commit.envelope.command_id.clone(),
+            hash: Some(commit.hash),
         }
     }
 }

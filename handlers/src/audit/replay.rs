@@ -4,7 +4,7 @@ use super::occurrence::MAX_DATA_BYTES;
 use super::{AuditError, DamagedCommit, Occurrence, OpenTrail};
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, Event, Hash, Head, StreamId, time_text};
-use projections::{ALL, Fact, FoldError, Kind, Projection, RowData, Unknown};
+use projections::{ALL, Fact, FoldError, Kind, Projection, RowData};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -206,21 +206,12 @@ impl<'a> Walk<'a> {
 
     fn apply(&mut self, commit: &Commit, event: &Event) -> Result<(), AuditError> {
         let fact = Fact { stream: self.stream, recorded_at: commit.recorded_at, event: &event.body };
-        match (self.fold)(self.row.as_ref(), &fact) {
-            Ok(folded) => self.row = Some(folded.data),
-            Err(source) if self.passes_over(&source, event) => {}
-            Err(source) => {
-                let (stream, version) = (self.stream.clone(), event.version);
-                return Err(AuditError::Fold { stream, version, source });
-            }
+        let folded = self.projection.apply(&fact, |fact| (self.fold)(self.row.as_ref(), fact));
+        let failed = |source| AuditError::Fold { stream: self.stream.clone(), version: event.version, source };
+        if let Some(folded) = folded.map_err(failed)? {
+            self.row = Some(folded.data);
         }
         Ok(())
-    }
-
-    /// Whether the read model, too, was left as it was by the event.
-    fn passes_over(&self, error: &FoldError, event: &Event) -> bool {
-        let Projection { knows, unknown, .. } = self.projection;
-        matches!(error, FoldError::Event(_)) && unknown == Unknown::Ignored && !knows(&event.body.event_type)
     }
 
     fn ended(self) -> Result<Replayed, AuditError> {

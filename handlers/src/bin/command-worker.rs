@@ -7,6 +7,6 @@ fn main() -> ExitCode {
     run(Component::CommandWorker, async |start| {
         start.warm_events().await?;
         let worker = start.system.command_worker();
-        start.serve_queue(async |event| worker.handle(event).await).await
+        start.serve_queue(async |event, _| worker.handle(event).await).await
     })
 }

@@ -8,7 +8,8 @@ fn main() -> ExitCode {
     run(Component::ProcessManager, async |start| {
         let projector = start.system.projector();
         start.warm_read_models(&projector, &[FULFILMENT]).await?;
-        let handler = start.system.fulfilment(projector).with_pulse();
-        start.serve_queue(async |event| handler.handle(event).await).await
+        let continuations = start.system.continuations(&FULFILMENT).await?;
+        let handler = start.system.fulfilment(projector).with_pulse().with_continuations(continuations);
+        start.serve_queue(async |event, left| handler.handle_within(event, left).await).await
     })
 }

@@ -9,7 +9,8 @@ fn main() -> ExitCode {
         let projection = start.settings.projection()?;
         let projector = start.system.projector();
         start.warm_read_models(&projector, &[projection]).await?;
-        let handler = ProjectorHandler::new(projection, projector).with_pulse();
-        start.serve_queue(async |event| handler.handle(event).await).await
+        let continuations = start.system.continuations(&projection).await?;
+        let handler = ProjectorHandler::new(projection, projector).with_pulse().with_continuations(continuations);
+        start.serve_queue(async |event, left| handler.handle_within(event, left).await).await
     })
 }

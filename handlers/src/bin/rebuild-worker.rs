@@ -9,6 +9,6 @@ fn main() -> ExitCode {
         let projector = start.system.projector();
         start.warm_read_models(&projector, &projections::ALL).await?;
         let handler = RebuildHandler::new(start.system.operations(projector));
-        start.serve_queue(async |event| handler.handle(event).await).await
+        start.serve_queue(async |event, _| handler.handle(event).await).await
     })
 }

@@ -1,11 +1,11 @@
 //! From the commits of a stream to what fulfilment learns of them.
 
-use super::FulfilError;
+use super::{FULFILMENT, FulfilError};
 use domain::fulfilment::Fact;
 use domain::order;
 use domain::stock;
 use domain::{Isbn, OrderId};
-use eventstore::{Commit, Envelope, Event, Id, NewEvent, StreamId};
+use eventstore::{Commit, Envelope, Event, Id, StreamId};
 use projections::{Stopped, events};
 use serde::{Deserialize, Serialize};
 
@@ -50,23 +50,21 @@ pub(super) fn of(stream: &StreamId, commits: &[Commit]) -> (Vec<News>, Option<St
     (news, None)
 }
 
-/// What an event tells; most tell nothing, and those of types that nobody knows are none of ours.
+/// What an event tells; most tell nothing.
 fn fact(stream: &StreamId, event: &Event) -> Result<Option<(OrderId, Fact)>, FulfilError> {
+    if FULFILMENT.ignores(&event.body)? {
+        return Ok(None);
+    }
     match stream.category() {
-        order::CATEGORY if is_ours(&event.body, events::ORDER.knows(&event.body.event_type)) => {
+        order::CATEGORY => {
             let order_id = OrderId::try_from(stream.key().to_owned())?;
             let fact = Fact::of_order(event.version, events::ORDER.decode(&event.body)?);
             Ok(fact.map(|fact| (order_id, fact)))
         }
-        stock::CATEGORY if is_ours(&event.body, events::STOCK.knows(&event.body.event_type)) => {
+        stock::CATEGORY => {
             let isbn = Isbn::try_from(stream.key().to_owned())?;
             Ok(Fact::of_stock(&isbn, event.version, &events::STOCK.decode(&event.body)?))
         }
         _ => Ok(None),
     }
-}
-
-/// Whether the event may tell something: a type of a later schema version may be one that is known under an older name.
-fn is_ours(event: &NewEvent, known: bool) -> bool {
-    known || event.schema > 1
 }

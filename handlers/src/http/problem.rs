@@ -281,6 +281,7 @@ impl From<ProjectError> for Problem {
         match error {
             ProjectError::Read(error) => error.into(),
             ProjectError::Table(error) => error.into(),
+            ProjectError::OutOfTime { .. } => Self::unavailable(&error),
             ProjectError::Fold { .. } | ProjectError::Missing { .. } | ProjectError::Stray { .. } => {
                 Self::internal(&error)
             }

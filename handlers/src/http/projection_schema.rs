@@ -189,7 +189,7 @@ pub(crate) struct TallyView {
     parked: u64,
     /// Rows removed.
     removed: u64,
-    /// Events that were passed over because the projection does not know their type.
+    /// Events that the projection ignores on purpose, by type.
     ignored: BTreeMap<String, u64>,
     /// Items of the event table that cannot be read.
     damaged: u64,

@@ -29,15 +29,15 @@ struct UnknownEvent {
 }
 
 impl Start {
-    /// Handles batches of a queue's messages.
+    /// Handles batches of a queue's messages, each with the time that is left for it.
     ///
     /// # Errors
     /// When Lambda cannot be asked for events.
-    pub async fn serve_queue<F>(self, handle: impl Fn(SqsEvent) -> F) -> Result<(), Failure>
+    pub async fn serve_queue<F>(self, handle: impl Fn(SqsEvent, Duration) -> F) -> Result<(), Failure>
     where
         F: Future<Output = SqsBatchResponse>,
     {
-        self.serve("a queue", |event, left| in_time(left, handle(event))).await
+        self.serve("a queue", |event, left| in_time(left, handle(event, left))).await
     }
 
     /// Handles batches of a table's changes.

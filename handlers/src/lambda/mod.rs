@@ -70,7 +70,7 @@ impl Start {
     /// # Errors
     /// None that has been met: the name that stands for everybody is a valid id.
     pub fn api(&self, projector: Projector) -> Result<Api, Failure> {
-        let (store, operations) = (self.system.event_store(), self.system.operations(projector.clone()));
+        let (store, operations) = (self.system.command_store(), self.system.operations(projector.clone()));
         let api = Api::new(store, projector, operations, eventstore::Id::new("nobody")?);
         Ok(api.for_callers().buffered())
     }

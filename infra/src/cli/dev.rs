@@ -19,8 +19,8 @@ use eventstore::Id;
 use handlers::http::Api;
 use handlers::telemetry::{Component, Watch};
 use handlers::{
-    CommandQueue, FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route, consumer,
-    consumers,
+    CommandQueue, Continuations, FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route,
+    consumer, consumers,
 };
 use projections::{ALL, Kind, Projector};
 use std::convert::Infallible;
@@ -172,7 +172,7 @@ impl Dev {
 
 fn api(clients: &Clients, names: &Names, projector: Projector, operations: Operations) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
-    Ok(Api::new(clients.system(names).event_store(), projector, operations, actor))
+    Ok(Api::new(clients.system(names).command_store(), projector, operations, actor))
 }
 
 async fn command_queue(clients: &Clients, names: &Names) -> Result<CommandQueue, Failure> {
@@ -212,7 +212,9 @@ impl System<'_> {
             let Some(projection) = ALL.into_iter().find(|projection| projection.name == consumer.name) else {
                 continue;
             };
-            let projector = ProjectorHandler::new(projection, self.projector.clone()).with_pulse();
+            let projector = ProjectorHandler::new(projection, self.projector.clone())
+                .with_pulse()
+                .with_continuations(Continuations::new(clients.sqs.clone(), queue_url));
             let watch = Watch::within_program(Component::Projector);
             let handler = move |event| {
                 let (projector, watch) = (projector.clone(), watch.clone());
@@ -226,13 +228,14 @@ impl System<'_> {
     fn start_fulfilment(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
         let fulfilment = FulfilmentHandler::new(
-            clients.system(self.names).event_store(),
+            clients.system(self.names).command_store(),
             clients.system(self.names).read_models(),
             self.projector.clone(),
         )
         .with_pulse();
         for Route { queue_url, .. } in resources.routes.iter().filter(|route| route.consumer == FULFILMENT.consumer()) {
-            let fulfilment = fulfilment.clone();
+            let continuations = Continuations::new(clients.sqs.clone(), queue_url);
+            let fulfilment = fulfilment.clone().with_continuations(continuations);
             let watch = Watch::within_program(Component::ProcessManager);
             let handler = move |event| {
                 let (fulfilment, watch) = (fulfilment.clone(), watch.clone());

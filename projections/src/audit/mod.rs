@@ -36,11 +36,10 @@ mod search;
 mod table;
 
 use crate::consumer::Follows;
-use crate::projection::{Kind, Projection, Unknown};
+use crate::projection::{Kind, Projection};
 
 pub use entry::Found;
 pub use index::{AuditIndex, Entry, IndexError};
-pub use lookup::{Lookup, Mark};
 pub use place::{AuditCursor, InvalidAuditCursor};
 pub use remove::{RemoveCursor, Removed};
 pub use search::{AuditPage, AuditSearch, MAX_FOUND, MAX_REQUESTS};
@@ -52,6 +51,6 @@ pub const PROJECTION: Projection = Projection {
     follows: Follows::All,
     // It looks at no event's data.
     knows: |_| true,
-    unknown: Unknown::Ignored,
+    ignored: &[],
     kind: Kind::CommitIndex,
 };

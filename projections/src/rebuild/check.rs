@@ -75,7 +75,7 @@ pub(super) fn meet(projection: &Projection, page: ScanPage) -> (Vec<Met>, Tally)
     (met, tally)
 }
 
-/// How many events there are, and those that are passed over by type.
+/// How many events there are, and those that are ignored by type.
 fn events_of(projection: &Projection, met: &[Met]) -> (u64, BTreeMap<String, u64>) {
     let (mut events, mut ignored) = (0, BTreeMap::new());
     let mut known: HashMap<(&str, u32), bool> = HashMap::new();
@@ -83,7 +83,10 @@ fn events_of(projection: &Projection, met: &[Met]) -> (u64, BTreeMap<String, u64
     for event in commits.flat_map(|commit| &commit.events) {
         let event_type = event.body.event_type.as_str();
         events += 1;
-        if *known.entry((event_type, event.body.schema)).or_insert_with(|| projection.ignores(&event.body)) {
+        if *known
+            .entry((event_type, event.body.schema))
+            .or_insert_with(|| matches!(projection.ignores(&event.body), Ok(true)))
+        {
             *ignored.entry(event_type.to_owned()).or_default() += 1;
         }
     }
@@ -108,7 +111,11 @@ impl Projector {
             if !self.registry.writes(projection, generation).await? {
                 break;
             }
-            for (stream, error) in self.project_into(projection, generation, news.to_vec()).await {
+            for (stream, error) in self.project_into(projection, generation, news.to_vec(), self.mending()).await {
+                if error.is_out_of_time() {
+                    // It is still behind: the next pass finds it, and goes on from there.
+                    continue;
+                }
                 if !error.is_lasting() {
                     return Err(RebuildError::Project { stream, source: error });
                 }

@@ -120,7 +120,7 @@ pub struct Tally {
     pub parked: u64,
     /// Rows removed.
     pub removed: u64,
-    /// Events that were passed over because the projection does not know their type.
+    /// Events that were ignored on purpose, by type.
     pub ignored: BTreeMap<String, u64>,
     /// Items of the event table that cannot be read, of streams that are followed or of none.
     #[serde(default)]

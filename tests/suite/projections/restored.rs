@@ -167,7 +167,8 @@ async fn followed(world: &World, batch: &Batch) -> Result<Vec<u64>, FollowError<
     };
     let news =
         projections::WakeUp { stream: batch.stream.clone(), version: batch.last_version(), batch: Some(batch.clone()) };
-    let failed = world.projector().follow(FULFILMENT.consumer(), vec![news], effect).await;
+    let failed =
+        world.projector().follow(FULFILMENT.consumer(), vec![news], projections::TimeLimit::NONE, effect).await;
     let versions = std::mem::take(&mut *told.lock().unwrap());
     failed.into_iter().next().map_or(Ok(versions), |(_, error)| Err(error))
 }

@@ -170,7 +170,7 @@ async fn a_uuid_from_the_future_is_refused_and_one_within_the_skew_is_taken(engi
     let refused = process.store.append(&head, vec![commit(now), commit(now + skew + TimeDelta::milliseconds(1))]).await;
     let Err(AppendError::FromTheFuture(told)) = refused else { panic!("{refused:?}") };
     assert_eq!((told.ahead_ms, told.allowed_ms), (skew.num_milliseconds() + 1, skew.num_milliseconds()));
-    assert!(process.wire.take().is_empty());
+    assert_eq!(process.wire.operations(), ["Query"], "it might have been recorded where the clock is ahead");
     let taken = process.append(&head, vec![commit(now + skew)]).await;
     assert_eq!(taken.head.version(), 1);
 }

@@ -22,7 +22,8 @@ async fn a_damaged_snapshot_is_passed_over_and_replaced(engine: &Engine) {
     let table = engine.table().await;
     let spoilt: Vec<(&str, Spoil)> = vec![
         ("no format", Box::new(set("format", None))),
-        ("another format", Box::new(set("format", Some(number(2))))),
+        ("the format of an older program", Box::new(set("format", Some(number(1))))),
+        ("the format of a newer program", Box::new(set("format", Some(number(3))))),
         ("no shape", Box::new(set("shape", None))),
         ("no version", Box::new(set("as_of", None))),
         ("version 0", Box::new(set("as_of", Some(number(0))))),
@@ -31,11 +32,11 @@ async fn a_damaged_snapshot_is_passed_over_and_replaced(engine: &Engine) {
         ("half a hash", Box::new(set("hash", Some(text("ab"))))),
         ("no time", Box::new(set("recorded_at", Some(text("yesterday"))))),
         ("no JSON", Box::new(set("snapshot", Some(text("{"))))),
-        ("no state", Box::new(set("snapshot", Some(text(r#"{"recent":{"listed":[["a",1,false]],"hidden":{}}}"#))))),
-        ("ids out of order", Box::new(swap(r#""listed":[["#, r#""listed":[["x",9,false],["#))),
-        ("something hidden without a trace", Box::new(swap(r#"["first-0",1,false],"#, ""))),
-        ("a field of later days", Box::new(swap(r#""hidden":{"#, r#""hidden":{"newer":1,"#))),
-        ("an id of a later version", Box::new(swap("10,false]]", "11,false]]"))),
+        ("no state", Box::new(set("snapshot", Some(text(r#"{"ids":{"listed":[["a",1,0]]}}"#))))),
+        ("ids out of order", Box::new(swap(r#""listed":[["#, r#""listed":[["x",9,0],["#))),
+        ("something hidden without a trace", Box::new(swap(r#"["first-0",1,"#, r#"["first-0",2,"#))),
+        ("a field of later days", Box::new(swap(r#""ids":{"#, r#""ids":{"newer":1,"#))),
+        ("an id of a later version", Box::new(swap(r#"["first-9",10,"#, r#"["first-9",11,"#))),
         ("a state of other fields", Box::new(swap(r#""events":10"#, r#""events":10,"more":1"#))),
         ("a state that lacks a field", Box::new(swap(r#","events":10"#, ""))),
         (

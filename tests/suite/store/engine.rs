@@ -1,5 +1,6 @@
 //! The engine under test, its tables, and the processes that use them.
 
+use super::handle_all::{Moved, Overdrawn, PURSE};
 use super::wire::Wire;
 use super::{Refusal, TALLY, Tally, Told};
 use crate::engine::{EngineKind, named};
@@ -37,6 +38,7 @@ pub(super) struct Table {
 pub(super) struct Process {
     pub(super) store: EventStore,
     pub(super) tallies: CommandHandler<Tally, Told, Refusal>,
+    pub(super) purses: CommandHandler<i64, Moved, Overdrawn>,
     pub(super) wire: Wire,
 }
 
@@ -111,15 +113,21 @@ impl Table {
     }
 
     pub(super) fn process_that_remembers(&self, options: Options, memory: HandlerOptions) -> Process {
+        let (client, wire) = self.wired();
+        let store = EventStore::with_options(client, &self.name, options);
+        let purses = CommandHandler::with_options(store.clone(), PURSE, memory.clone());
+        Process { tallies: CommandHandler::with_options(store.clone(), TALLY, memory), purses, store, wire }
+    }
+
+    /// A client on a wire of its own.
+    pub(super) fn wired(&self) -> (Client, Wire) {
         let config = self.client.config();
         let wire = Wire::over(config.http_client().unwrap());
         // The SDK counts how often clients of one region try again, and stops when it is too often: a process has a count
         // of its own.
         let retries = RetryPartition::new(format!("process-{:016x}", fastrand::u64(..)));
         let config = config.to_builder().http_client(wire.clone()).retry_partition(retries);
-        let client = Client::from_conf(config.build());
-        let store = EventStore::with_options(client, &self.name, options);
-        Process { tallies: CommandHandler::with_options(store.clone(), TALLY, memory), store, wire }
+        (Client::from_conf(config.build()), wire)
     }
 
     /// The items of a stream as they lie in the table, whatever they are.

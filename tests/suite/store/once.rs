@@ -159,7 +159,7 @@ async fn an_id_that_waited_a_moment_is_looked_for_as_far_back_as_that(engine: &E
     assert!(!process.count(&stream, &waited, 1).await.unwrap().replayed);
     let reads = process.wire.take().into_iter().filter(|exchange| exchange.operation == "Query");
     let items: u64 = reads.map(|read| read.answer["Count"].as_u64().unwrap()).sum();
-    assert!((40..150).contains(&items), "{items} items of a stream of more than 2,000 commits were read");
+    assert!((30..150).contains(&items), "{items} items of a stream of more than 2,000 commits were read");
 }
 
 async fn an_id_that_is_older_than_all_others_is_known(engine: &Engine) {
@@ -188,7 +188,7 @@ async fn what_is_not_found_further_back_is_done_once(engine: &Engine) {
     }
 }
 
-/// But for the few ids that the filter claims wrongly: one in 400 at this length, of which more than three in 60 do not happen.
+/// But for the few ids that a filter claims wrongly: one in 1,000 at this length, of which more than three in 60 do not happen.
 async fn a_new_command_on_a_long_stream_reads_nothing_further_back(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
@@ -198,8 +198,10 @@ async fn a_new_command_on_a_long_stream_reads_nothing_further_back(engine: &Engi
     let mut further = Vec::new();
     for id in (0..20).flat_map(|_| ids(-1)) {
         process.count(&stream, &id, 1).await.unwrap();
-        // Two puts: now and then a command brings a snapshot as well.
-        if process.wire.operations() == ["Query", "Query", "PutItem"] {
+        // The stream's end may take two pages; whatever begins elsewhere looks further back.
+        let reads = process.wire.take().into_iter().filter(|exchange| exchange.operation == "Query");
+        let mut begins = reads.map(|read| read.request["ExpressionAttributeValues"][":to"]["N"].clone());
+        if begins.any(|to| to != (eventstore::MAX_VERSION + 1).to_string()) {
             further.push(id);
         }
     }

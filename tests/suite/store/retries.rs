@@ -162,7 +162,7 @@ async fn a_command_from_the_future_is_not_written(engine: &Engine) {
     let refused = process.count(&stream("s"), ahead.as_str(), 1).await;
     let Err(ExecuteError::FromTheFuture(told)) = refused else { panic!("{refused:?}") };
     assert_eq!(told.command_id, ahead);
-    assert_eq!(process.wire.operations(), ["Query"], "it might have been recorded where the clock is ahead");
+    assert_eq!(process.wire.operations(), ["Query"; 2], "it might have been recorded where the clock is ahead");
     process.count(&stream("s"), id_made_at(now + skew - TimeDelta::minutes(1)).as_str(), 1).await.unwrap();
     let (head, _) = process.store.head(&stream("s"), Consistency::Strong).await.unwrap();
     let commit = NewCommit { envelope: envelope(ahead.as_str(), "x"), ..new_commit("x", &["x"]) };

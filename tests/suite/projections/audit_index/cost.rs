@@ -5,6 +5,7 @@ use super::ledger::{AUDIT, Entered, Ledger, commit, id, stream};
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use chrono::TimeDelta;
 use eventstore::{Direction, Item};
+use projections::TimeLimit;
 use projections::audit::AuditSearch;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,14 +17,14 @@ async fn a_commit_costs_one_request_and_three_where_nothing_is_remembered() {
     let (store, warm) = ledger.process(&wire);
     let expected: [&[&str]; 4] = [&["PutItem", "PutItem"], &["PutItem"], &["PutItem"], &["PutItem"]];
     for ((stream, commit), operations) in all.iter().zip(expected) {
-        warm.index(&store, 1, stream, std::slice::from_ref(commit)).await.unwrap();
+        warm.index(&store, 1, stream, std::slice::from_ref(commit), TimeLimit::NONE).await.unwrap();
         assert_eq!(wire.operations(), operations, "the first is that of the day");
     }
     let (stream, other) = &ledger.write(&stream("b"), 2).await[1];
-    warm.index(&store, 1, stream, &[]).await.unwrap();
-    ledger.index().index(&store, 1, stream, std::slice::from_ref(other)).await.unwrap();
+    warm.index(&store, 1, stream, &[], TimeLimit::NONE).await.unwrap();
+    ledger.index().index(&store, 1, stream, std::slice::from_ref(other), TimeLimit::NONE).await.unwrap();
     wire.take();
-    warm.index(&store, 1, stream, std::slice::from_ref(other)).await.unwrap();
+    warm.index(&store, 1, stream, std::slice::from_ref(other), TimeLimit::NONE).await.unwrap();
     assert_eq!(wire.operations(), ["Query", "BatchGetItem", "PutItem"]);
 }
 

@@ -4,6 +4,7 @@ use super::super::wire::{Fault, Wire};
 use super::ledger::{Entered, Ledger, stream};
 use eventstore::{Damage, Direction, ReadError};
 use futures::future::join_all;
+use projections::TimeLimit;
 use projections::audit::{Entry, IndexError};
 
 /// Two streams of three commits, those of the one between those of the other.
@@ -51,7 +52,7 @@ async fn repeated_and_reordered_commits_change_nothing() {
     }
     wire.take();
     for (stream, commit) in backwards.iter().chain(&all) {
-        warm.index(&store, 1, stream, std::slice::from_ref(commit)).await.unwrap();
+        warm.index(&store, 1, stream, std::slice::from_ref(commit), TimeLimit::NONE).await.unwrap();
     }
     assert!(wire.take().is_empty(), "a process that has entered a commit does not ask again");
     ledger.enter(&ledger.index(), 2, &backwards).await;
@@ -63,7 +64,7 @@ async fn commits_that_come_together_with_a_gap_between_them_are_entered_with_the
     let ledger = Ledger::start().await;
     let all = ledger.write(&stream("a"), 6).await;
     let some = [1, 2, 5].map(|n: usize| all[n].1.clone());
-    ledger.index().index(&ledger.store, 1, &stream("a"), &some).await.unwrap();
+    ledger.index().index(&ledger.store, 1, &stream("a"), &some, TimeLimit::NONE).await.unwrap();
     ledger.assert_entered(1, &all).await;
 }
 
@@ -76,7 +77,10 @@ async fn indexers_that_race_on_one_stream_leave_it_whole() {
             let (index, store, all) = (ledger.index(), ledger.store.clone(), all.clone());
             tokio::spawn(async move {
                 for (stream, commit) in all.iter().skip(racer).step_by(3) {
-                    index.index(&store, generation, stream, std::slice::from_ref(commit)).await.unwrap();
+                    index
+                        .index(&store, generation, stream, std::slice::from_ref(commit), TimeLimit::NONE)
+                        .await
+                        .unwrap();
                 }
             })
         });
@@ -105,12 +109,12 @@ async fn an_indexer_that_dies_between_any_two_requests_leaves_no_hole() {
         for told in [&all[4..], &all[..1], &all[3..4]] {
             let [(stream, commit)] = told else { panic!("one at a time") };
             let commits = std::slice::from_ref(commit);
-            if index.index(&store, generation, stream, commits).await.is_err() {
+            if index.index(&store, generation, stream, commits, TimeLimit::NONE).await.is_err() {
                 assert_chained(&ledger, generation, &all, fault).await;
                 wire.arm(None);
                 // The one that died, or another.
                 let again = if generation % 2 == 0 { index.clone() } else { ledger.index() };
-                again.index(&store, generation, stream, commits).await.unwrap();
+                again.index(&store, generation, stream, commits, TimeLimit::NONE).await.unwrap();
             }
             assert_chained(&ledger, generation, &all, fault).await;
         }
@@ -127,7 +131,7 @@ async fn a_stream_that_lacks_what_came_before_is_damaged_and_nothing_is_entered(
     ledger.write(&stream("short"), 1).await;
     for (name, version) in [("empty", 1), ("short", 2)] {
         let told = std::slice::from_ref(&all[2].1);
-        let error = ledger.index().index(&ledger.store, 1, &stream(name), told).await.unwrap_err();
+        let error = ledger.index().index(&ledger.store, 1, &stream(name), told, TimeLimit::NONE).await.unwrap_err();
         let IndexError::Read(ReadError::Damaged(damaged)) = error else { panic!("{error:?}") };
         assert_eq!((damaged.stream, damaged.version), (format!("note-{name}"), version));
         assert_eq!(damaged.damage, Damage::Hole { found: 3 });

@@ -9,8 +9,8 @@ use eventstore::{
 };
 use ledgerfold::clients::Clients;
 use ledgerfold::local::dynamodb::DynamoDb;
-use projections::ShortHash;
 use projections::audit::{AuditIndex, AuditPage, AuditSearch, Entry, Found};
+use projections::{ShortHash, TimeLimit};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -80,7 +80,7 @@ impl Ledger {
     /// Enters the commits one by one.
     pub(super) async fn enter(&self, index: &AuditIndex, generation: u32, commits: &[Entered]) {
         for (stream, commit) in commits {
-            index.index(&self.store, generation, stream, std::slice::from_ref(commit)).await.unwrap();
+            index.index(&self.store, generation, stream, std::slice::from_ref(commit), TimeLimit::NONE).await.unwrap();
         }
     }
 

@@ -3,6 +3,7 @@
 use super::super::wire::Wire;
 use super::ledger::{Entered, Ledger, commit, stream};
 use chrono::TimeDelta;
+use projections::TimeLimit;
 use projections::audit::Entry;
 
 /// Two pages of mending, and six of looking.
@@ -31,7 +32,7 @@ async fn a_gap_of_any_length_is_mended_by_one_commit_and_nothing_is_written_twic
     ledger.enter(&ledger.index(), 1, &all[..THERE]).await;
     let wire = Wire::default();
     let (store, index) = ledger.process(&wire);
-    index.index(&store, 1, stream, std::slice::from_ref(last)).await.unwrap();
+    index.index(&store, 1, stream, std::slice::from_ref(last), TimeLimit::NONE).await.unwrap();
     let operations = wire.operations();
     let count = |name: &str| operations.iter().filter(|operation| *operation == name).count();
     let mut days: Vec<_> = all[THERE..].iter().map(|(_, commit)| commit.recorded_at.date_naive()).collect();

@@ -3,9 +3,9 @@
 use super::super::wire::Wire;
 use super::ledger::{AUDIT, Entered, Ledger, commit, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
-use eventstore::{EventStore, Hash, Id};
-use projections::audit::{AuditIndex, Entry, Lookup, Mark};
-use projections::{Projector, ReadModels, ShortHash};
+use eventstore::{EventStore, Hash, Id, IndexLookup, Mark};
+use projections::audit::{AuditIndex, Entry};
+use projections::{Projector, ReadModels};
 use serde_json::{Value, json};
 
 const READ_MODELS: &str = "read-models";
@@ -48,17 +48,21 @@ async fn a_command_is_at_its_version_or_absent_up_to_the_mark() {
     let wire = Wire::default();
     let projector = projector(&ledger, &wire).await;
     for (command, answer) in [
-        (id(&all[0]), Lookup::At(1)),
-        (id(&all[1]), Lookup::At(2)),
-        (id(&again[0]), Lookup::Absent),
-        (Id::new("nobody's").unwrap(), Lookup::Absent),
+        (id(&all[0]), IndexLookup::At(1)),
+        (id(&all[1]), IndexLookup::At(2)),
+        (id(&again[0]), IndexLookup::Absent),
+        (Id::new("nobody's").unwrap(), IndexLookup::Absent),
     ] {
-        assert_eq!(projector.recorded(&mark(&all[2]), &command).await.unwrap(), answer, "{command}");
+        assert_eq!(projector.recorded(&mark(&all[2]), &command).await.unwrap().lookup, answer, "{command}");
         assert_eq!(wire.operations(), ["BatchGetItem", "Query"], "and the generation, which the wire leaves out");
         assert_eq!(wire.requests(), 3, "{command}");
         wire.arm(None);
     }
-    assert_eq!(projector.recorded(&mark(&again[0]), &id(&all[1])).await.unwrap(), Lookup::At(1), "of its own stream");
+    assert_eq!(
+        projector.recorded(&mark(&again[0]), &id(&all[1])).await.unwrap().lookup,
+        IndexLookup::At(1),
+        "of its own stream"
+    );
 }
 
 #[tokio::test]
@@ -67,11 +71,11 @@ async fn a_mark_without_its_entry_proves_nothing() {
     let all = ledger.write(&stream("a"), 3).await;
     ledger.enter(&ledger.index(), 1, &all[..2]).await;
     let projector = projector(&ledger, &Wire::default()).await;
-    let other = Mark { hash: ShortHash::from(&Hash::of(&[b"other"])), ..mark(&all[1]) };
+    let other = Mark { hash: Some(Hash::of(&[b"other"])), ..mark(&all[1]) };
     for mark in [mark(&all[2]), other] {
-        assert_eq!(projector.recorded(&mark, &id(&all[0])).await.unwrap(), Lookup::NotIndexed, "{mark:?}");
+        assert_eq!(projector.recorded(&mark, &id(&all[0])).await.unwrap().lookup, IndexLookup::NotIndexed, "{mark:?}");
     }
-    assert_eq!(projector.recorded(&mark(&all[1]), &id(&all[0])).await.unwrap(), Lookup::At(1));
+    assert_eq!(projector.recorded(&mark(&all[1]), &id(&all[0])).await.unwrap().lookup, IndexLookup::At(1));
 }
 
 #[tokio::test]
@@ -80,18 +84,18 @@ async fn a_generation_that_is_being_removed_is_not_believed() {
     let all = ledger.write(&stream("a"), 3).await;
     ledger.enter(&ledger.index(), 1, &all).await;
     let projector = projector(&ledger, &Wire::default()).await;
-    let ask = async || projector.recorded(&mark(&all[2]), &id(&all[0])).await.unwrap();
-    assert_eq!(ask().await, Lookup::At(1));
+    let ask = async || projector.recorded(&mark(&all[2]), &id(&all[0])).await.unwrap().lookup;
+    assert_eq!(ask().await, IndexLookup::At(1));
     generations(&ledger, 2, json!({"number": 1, "state": "removing"})).await;
-    assert_eq!(ask().await, Lookup::NotIndexed, "the new one has no entries");
+    assert_eq!(ask().await, IndexLookup::NotIndexed, "the new one has no entries");
     ledger.enter(&ledger.index(), 2, &all).await;
-    assert_eq!(ask().await, Lookup::At(1));
+    assert_eq!(ask().await, IndexLookup::At(1));
     // What was read until a switch is written like the other, and answers as long as it is.
     generations(&ledger, 3, json!({"number": 2, "state": "previous"})).await;
-    assert_eq!(ask().await, Lookup::At(1));
-    assert_eq!(ask().await, Lookup::NotIndexed, "the process knows the active one by now");
+    assert_eq!(ask().await, IndexLookup::At(1));
+    assert_eq!(ask().await, IndexLookup::NotIndexed, "the process knows the active one by now");
     ledger.enter(&ledger.index(), 3, &all).await;
-    assert_eq!(ask().await, Lookup::At(1));
+    assert_eq!(ask().await, IndexLookup::At(1));
 }
 
 #[tokio::test]
@@ -104,7 +108,7 @@ async fn an_entry_is_never_replaced_by_one_of_another_hash() {
     changed.hash = Hash::of(&[b"changed"]);
     let index = ledger.index();
     assert_eq!(index.entered(1, &[(name.clone(), changed.clone())]).await.unwrap(), [Entry::Other]);
-    let refused = index.index(&ledger.store, 1, &name, &[changed]).await;
+    let refused = index.index(&ledger.store, 1, &name, &[changed], projections::TimeLimit::NONE).await;
     assert!(refused.is_err_and(|error| error.to_string().contains("is damaged at version 2")));
     assert_eq!(ledger.dump().await, before);
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{Direction, NewCommit, StreamId};
 use fastrand::Rng;
 use projections::TableError;
+use projections::TimeLimit;
 use projections::audit::{AuditCursor, AuditIndex, AuditSearch, Found, MAX_REQUESTS};
 
 const BOTH: [Direction; 2] = [Direction::Forwards, Direction::Backwards];
@@ -174,7 +175,7 @@ async fn a_page_goes_on_in_another_generation() {
     let copy = ledger.index();
     for found in &all {
         let read = ledger.store.read(&found.stream, found.version, Direction::Forwards, 1).await.unwrap();
-        copy.index(&ledger.store, 4, &found.stream, &read.commits).await.unwrap();
+        copy.index(&ledger.store, 4, &found.stream, &read.commits, TimeLimit::NONE).await.unwrap();
     }
     let rest = AuditSearch { after: page.next, ..AuditSearch::all(Direction::Backwards, 1000) };
     let rest = copy.search(4, &rest).await.unwrap();

@@ -10,6 +10,7 @@ mod edges;
 mod faults;
 pub(super) mod jobs;
 mod long_stream;
+mod order_of_writes;
 mod random;
 mod reads;
 mod removal;

@@ -1,16 +1,24 @@
-//! Events of types that a projection does not know: passed over, or a reason to stand still.
+//! Events of types that a projection does not know stop their stream; those that it ignores on purpose do not.
 
-use super::super::messages::{deliver, messages_of};
+use super::super::messages::{Message, deliver, ids, messages_of};
 use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, raw};
 use super::super::world::World;
 use super::jobs::{assert_same, finish, parked, projector, rebuild};
 use eventstore::{Batch, NewEvent, StreamId};
 use handlers::ProjectorHandler;
-use projections::{GenerationState, Projection, Unknown, bestsellers, orders};
+use projections::{
+    FoldError, FreshError, GenerationState, Kind, ProjectError, Projection, RowData, bestsellers, orders,
+};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 fn unheard() -> NewEvent {
     raw("OrderGiftWrapped", 1, r#"{"paper":"blue"}"#)
+}
+
+/// The projection as a program runs it that ignores the type on purpose.
+fn ignoring(projection: Projection) -> Projection {
+    Projection { ignored: &["OrderGiftWrapped"], ..projection }
 }
 
 /// Streams with events that nobody knows: at the beginning, in between, at the end, and nothing else.
@@ -48,7 +56,8 @@ async fn applied(world: &World, projection: &Projection, number: u32, stream: &S
     row.map_or(0, |row| row["version"].as_n().unwrap().parse().unwrap())
 }
 
-async fn are_passed_over(projection: Projection) {
+async fn are_ignored(projection: Projection) {
+    let projection = ignoring(projection);
     let world = World::start().await;
     let streams = streams(&world).await;
     let projector = projector(&world);
@@ -71,21 +80,21 @@ async fn are_passed_over(projection: Projection) {
 }
 
 #[tokio::test]
-async fn orders_pass_over_what_they_do_not_know() {
-    are_passed_over(orders::PROJECTION).await;
+async fn orders_ignore_the_types_on_their_list() {
+    are_ignored(orders::PROJECTION).await;
 }
 
 #[tokio::test]
-async fn bestsellers_pass_over_what_they_do_not_know() {
-    are_passed_over(bestsellers::PROJECTION).await;
+async fn bestsellers_ignore_the_types_on_their_list() {
+    are_ignored(bestsellers::PROJECTION).await;
 }
 
 #[tokio::test]
-async fn what_only_unknown_events_say_is_nothing_to_be_read() {
+async fn what_only_ignored_events_say_is_nothing_to_be_read() {
     let world = World::start().await;
     let streams = streams(&world).await;
     let projector = projector(&world);
-    let of = &orders::PROJECTION;
+    let of = &ignoring(orders::PROJECTION);
     let (silent, beginning) = (&streams[3].0, &streams[0].0);
     for delivered in [false, true] {
         if delivered {
@@ -103,10 +112,63 @@ async fn what_only_unknown_events_say_is_nothing_to_be_read() {
 }
 
 #[tokio::test]
-async fn who_does_not_pass_over_them_stands_still_until_a_program_knows_them() {
+async fn an_unknown_type_parks_its_stream_and_the_fence_stays() {
     for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
         let world = World::start().await;
-        let strict = Projection { unknown: Unknown::Parked, ..projection };
+        let stream = new_order();
+        let mut writer = Writer::new(&world.store, &stream);
+        let mut batches = vec![writer.append(vec![placed("c", [(1, 2)]).stored()]).await];
+        batches.push(writer.append(vec![unheard()]).await);
+        let older = ProjectorHandler::new(projection, projector(&world));
+        for receives in 1..=5 {
+            let messages = messages_of(&batches);
+            let messages: Vec<Message> = messages.into_iter().map(|message| Message { receives, ..message }).collect();
+            let expected = if receives < 5 { ids(&messages[1..]) } else { Vec::new() };
+            assert_eq!(deliver(&older, &messages).await, expected, "{} at receive {receives}", projection.name);
+            assert_eq!(applied(&world, &projection, 1, &stream).await, 1, "the event was passed over");
+        }
+        let notes = parked(&projector(&world), &projection, 1).await;
+        assert_eq!((notes.len(), notes[0].version), (1, Some(2)));
+        assert!(notes[0].error.contains(r#"type "OrderGiftWrapped" are not known to this program"#), "{notes:?}");
+        // A newer program goes on by itself with the next message of the stream.
+        batches.push(writer.append(vec![confirmed().stored()]).await);
+        let newer = ProjectorHandler::new(ignoring(projection), projector(&world));
+        assert!(deliver(&newer, &messages_of(&batches[2..])).await.is_empty());
+        assert_eq!(applied(&world, &projection, 1, &stream).await, 3);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_type_is_never_folded_into_an_answer() {
+    let world = World::start().await;
+    let streams = streams(&world).await;
+    let (stream, projector) = (&streams[1].0, projector(&world));
+    assert_eq!(projector.row(&orders::PROJECTION, stream, 1).await.unwrap().unwrap().version, 1);
+    let refused = projector.row(&orders::PROJECTION, stream, 2).await.unwrap_err();
+    let FreshError::Project(ProjectError::Fold { version: 2, source: FoldError::Unknown(unknown) }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(unknown.event_type, "OrderGiftWrapped");
+}
+
+/// A fold that says nothing of an event, and does not ask what it is.
+#[tokio::test]
+async fn a_fold_that_looks_at_no_type_passes_none_over() {
+    let world = World::start().await;
+    let silent = Projection {
+        kind: Kind::SingleStream { fold: |_, _| Ok(RowData { data: Value::from(1), listing: None }) },
+        ..orders::PROJECTION
+    };
+    let batch = Writer::new(&world.store, &new_order()).append(vec![unheard()]).await;
+    let handler = ProjectorHandler::new(silent, projector(&world));
+    assert_eq!(deliver(&handler, &messages_of([&batch])).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_rebuild_stands_still_until_a_program_knows_the_type() {
+    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+        let world = World::start().await;
+        let (strict, projection) = (projection, ignoring(projection));
         let streams = streams(&world).await;
         let projector = projector(&world);
         let report = rebuild(&projector, &strict, 2).await;

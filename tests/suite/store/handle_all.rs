@@ -3,7 +3,10 @@
 use super::append_all_faults::canceled_by;
 use super::budget::{spent, within};
 use super::{Act, Engine, Process, envelope, stream};
-use eventstore::{AppendAllError, EventCodec, ExecuteAllError, HandledAll, Head, Model, Options, RequestAll, StreamId};
+use eventstore::{
+    AppendAllError, EventCodec, ExecuteAllError, HandledAll, Head, Model, NewCommit, Options, RequestAll,
+    SnapshotCodec, StreamId,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -17,6 +20,8 @@ cases!(
     a_refusal_is_true_of_all_streams_at_one_moment,
     a_repeat_finds_the_command_though_it_wrote_to_some_of_the_streams_only,
     a_transfer_costs_its_reads_and_one_transaction,
+    a_transfer_between_long_purses_costs_no_more,
+    a_transfer_between_known_purses_is_one_request,
     nothing_to_do_is_an_answer_that_records_nothing,
     the_same_id_for_something_else_is_refused_before_it_is_decided,
     transactions_under_way_pass,
@@ -42,7 +47,7 @@ pub(super) const PURSE: Model<i64, Moved> = Model {
     evolve,
     encode: |moved| MOVED.encode(moved),
     decode: |event| MOVED.decode(event),
-    snapshot: None,
+    snapshot: Some(SnapshotCodec::json("purse/1")),
 };
 const MOVED: EventCodec<Moved> = EventCodec::new(&[]);
 
@@ -66,7 +71,7 @@ pub(super) fn transfer(pence: i64) -> impl Fn(&[&i64]) -> Result<Vec<Vec<Moved>>
 impl Process {
     pub(super) async fn transfer(&self, purses: &[StreamId], command: &str, pence: i64) -> Answer {
         let request = request_all(purses, command, &format!("transfer {pence}"));
-        self.store.execute_all(&request, &PURSE, transfer(pence)).await
+        self.purses.handle_all(&request, transfer(pence)).await
     }
 
     /// Puts money into purses, out of nowhere.
@@ -122,6 +127,59 @@ async fn a_transfer_costs_its_reads_and_one_transaction(engine: &Engine) {
     assert!(other.store.verify(&both[0]).await.unwrap().verified());
 }
 
+async fn a_transfer_between_known_purses_is_one_request(engine: &Engine) {
+    let table = engine.table().await;
+    let (process, other) = (table.warm_process(), table.process());
+    let both = ["a", "b"].map(stream);
+    process.fill(&both, 100).await;
+    process.transfer(&both, "first", 1).await.unwrap();
+    process.wire.take();
+    for number in 0..5 {
+        let handled = process.transfer(&both, &format!("t{number}"), 1).await.unwrap();
+        within(engine, "command over 2 streams, warm", process.wire.spent(), handled.usage, spent(1, 4.0, 0.0));
+    }
+    let again = process.transfer(&both, "t0", 1).await.unwrap();
+    assert!(again.replayed && again.usage.write_units == 0.0, "{again:?}");
+    // What another process has put behind what is known loses the race once, and no more.
+    other.transfer(&both, "elsewhere", 10).await.unwrap();
+    assert_eq!(process.transfer(&both, "last", 1).await.unwrap().lost_races, 1);
+    assert_eq!((process.pence(&both[0]).await, process.pence(&both[1]).await), (83, 117));
+}
+
+/// Snapshots serve commands over several streams like all others.
+async fn a_transfer_between_long_purses_costs_no_more(engine: &Engine) {
+    let (process, other, both) = purses::<2>(engine).await;
+    process.transfer(&both, "early", 1).await.unwrap();
+    for purse in &both {
+        for batch in 0..100 {
+            let moved = MOVED.encode(&Moved::By { pence: 1 }).unwrap();
+            let commit = |number| NewCommit {
+                envelope: envelope(format!("put-{batch}-{number}"), "put"),
+                events: vec![moved.clone(), moved.clone()],
+            };
+            process.put_behind(purse, (0..50).map(commit).collect()).await;
+        }
+    }
+    // This one reads everything, and brings the snapshots.
+    other.transfer(&both, "snapshots", 1).await.unwrap();
+    process.wire.take();
+    // Without an index of commands, only an id that tells its time rules itself out on such a stream.
+    let id = super::id_made_at(std::time::SystemTime::now().into()).to_string();
+    let handled = process.transfer(&both, &id, 30).await.unwrap();
+    within(
+        engine,
+        "command over 2 streams of 10,000 events, cold",
+        process.wire.spent(),
+        handled.usage,
+        spent(3, 4.0, 4.0),
+    );
+    for command in ["early", "snapshots", id.as_str()] {
+        let pence = if command == id { 30 } else { 1 };
+        assert!(process.transfer(&both, command, pence).await.unwrap().replayed, "{command}");
+    }
+    assert_eq!(process.versions(&both).await, [10_004, 10_004]);
+}
+
 async fn a_command_is_found_though_everything_was_read_anew(engine: &Engine) {
     let (process, other, [a, b]) = purses::<2>(engine).await;
     let both = [a, b];
@@ -144,9 +202,9 @@ async fn a_repeat_finds_the_command_though_it_wrote_to_some_of_the_streams_only(
     let request = request_all(&purses, "t", "share");
     let first_only = |_: &[&i64]| Ok::<_, Overdrawn>(vec![vec![Moved::By { pence: 1 }], vec![], vec![]]);
     let last_only = |_: &[&i64]| Ok::<_, Overdrawn>(vec![vec![], vec![], vec![Moved::By { pence: 1 }]]);
-    let first = process.store.execute_all(&request, &PURSE, first_only).await.unwrap();
+    let first = process.purses.handle_all(&request, first_only).await.unwrap();
     assert_eq!(first.parts.len(), 1);
-    let again = other.store.execute_all(&request, &PURSE, last_only).await.unwrap();
+    let again = other.purses.handle_all(&request, last_only).await.unwrap();
     assert_eq!((again.replayed, again.parts.len()), (true, 1));
     // As if an eventually consistent read of the first purse had missed the commit.
     process.wire.rule(|seen| {
@@ -159,7 +217,7 @@ async fn a_repeat_finds_the_command_though_it_wrote_to_some_of_the_streams_only(
         })
     });
     process.wire.take();
-    let again = process.store.execute_all(&request, &PURSE, last_only).await.unwrap();
+    let again = process.purses.handle_all(&request, last_only).await.unwrap();
     assert_eq!((again.replayed, again.parts.len()), (true, 1));
     assert_eq!(again.parts[0].commit.hash, first.parts[0].commit.hash);
     assert!(process.wire.operations().contains(&"TransactWriteItems".to_owned()), "that read did not find it");
@@ -221,11 +279,11 @@ async fn a_purse_that_was_only_looked_at_cannot_move_unseen(engine: &Engine) {
         let (other, request) = (Arc::clone(&other), request_all(&both, "second", "spend the second"));
         move || {
             let (other, request) = (Arc::clone(&other), request.clone());
-            async move { drop(other.store.execute_all(&request, &PURSE, spend(1)).await.unwrap()) }
+            async move { drop(other.purses.handle_all(&request, spend(1)).await.unwrap()) }
         }
     });
     let request = request_all(&both, "first", "spend the first");
-    let refused = process.store.execute_all(&request, &PURSE, spend(0)).await;
+    let refused = process.purses.handle_all(&request, spend(0)).await;
     assert!(matches!(refused, Err(ExecuteAllError::Refused(Overdrawn))), "{refused:?}");
     assert_eq!((other.pence(&both[0]).await, other.pence(&both[1]).await), (100, 0));
 }
@@ -260,7 +318,7 @@ async fn a_decision_for_more_or_fewer_streams_is_refused(engine: &Engine) {
     let (process, _, both) = purses::<2>(engine).await;
     for decided in [1, 3] {
         let decide = |_: &[&i64]| Ok::<_, Overdrawn>(vec![vec![Moved::By { pence: 1 }]; decided]);
-        let refused = process.store.execute_all(&request_all(&both, "t", "t"), &PURSE, decide).await;
+        let refused = process.purses.handle_all(&request_all(&both, "t", "t"), decide).await;
         let told =
             matches!(refused, Err(ExecuteAllError::Misshapen { decided: told, addressed: 2 }) if told == decided);
         assert!(told, "{refused:?}");

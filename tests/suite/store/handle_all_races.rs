@@ -1,6 +1,6 @@
 //! Many commands over overlapping streams at once: each has one outcome, and nothing is made or lost.
 
-use super::execute_all::{Answer, Overdrawn};
+use super::handle_all::{Answer, Overdrawn};
 use super::{Engine, Process, stream};
 use eventstore::{Consistency, ExecuteAllError, Options, StreamId};
 use futures::future::join_all;

@@ -1,0 +1,171 @@
+//! Gaps that take longer than a call has time: they end over several calls, count no receive, and hold up no neighbour.
+
+use super::fold::ReadModel;
+use super::messages::{Message, event_of, told_again};
+use super::shop::{Stored, Writer, commit, confirmed, new_order, placed, received, stock_of, write};
+use super::world::World;
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use aws_sdk_sqs::types::MessageSystemAttributeName;
+use eventstore::{Batch, NewEvent, StreamId};
+use handlers::{Continuations, FULFILMENT, ProjectorHandler};
+use projections::audit::{Entry, PROJECTION as AUDIT};
+use projections::bestsellers::PROJECTION as BESTSELLERS;
+use projections::orders::PROJECTION as ORDERS;
+use projections::{Consumer, Projection};
+use std::time::Duration;
+
+/// More commits than any call here has time for.
+const COMMITS: usize = 20_000;
+/// Commits in an item.
+const TOGETHER: usize = 100;
+
+/// A stream of so many commits behind its first one. Its last batch.
+async fn long_stream(world: &World, stream: &StreamId, first: NewEvent, then: &NewEvent, commits: usize) -> Batch {
+    let mut writer = Writer::new(&world.store, stream);
+    let mut last = writer.append(vec![first]).await;
+    for _ in 0..commits / TOGETHER {
+        last = writer.batch((0..TOGETHER).map(|_| commit(vec![then.clone()])).collect()).await;
+    }
+    last
+}
+
+/// How the messages of a queue came to their end.
+#[derive(Debug, Default)]
+struct Ended {
+    calls: usize,
+    /// How often the most tried message was given out.
+    receives: u32,
+    /// The groups that the first call was done with.
+    done_first: Vec<String>,
+}
+
+async fn send(world: &World, consumer: Consumer, message: &Message) {
+    let request = world.clients().sqs.send_message().queue_url(&world.route(consumer.name).queue_url);
+    let request = request.message_group_id(&message.group).message_deduplication_id(&message.id);
+    request.message_body(message.body.clone().unwrap()).send().await.unwrap();
+}
+
+/// Hands what the queue gives out to a handler, until there is no more.
+async fn drain(world: &World, consumer: Consumer, handle: impl AsyncFn(SqsEvent) -> SqsBatchResponse) -> Ended {
+    let (sqs, url) = (&world.clients().sqs, &world.route(consumer.name).queue_url);
+    let mut ended = Ended::default();
+    loop {
+        let request = sqs.receive_message().queue_url(url).max_number_of_messages(10);
+        let answer = request.message_system_attribute_names(MessageSystemAttributeName::All).send().await.unwrap();
+        let (mut messages, mut handles) = (Vec::new(), Vec::new());
+        for taken in answer.messages.unwrap_or_default() {
+            let attributes = taken.attributes.unwrap();
+            let group = &attributes[&MessageSystemAttributeName::MessageGroupId];
+            let receives = attributes[&MessageSystemAttributeName::ApproximateReceiveCount].parse().unwrap();
+            let message = Message::new(group, &taken.body.unwrap());
+            messages.push(Message { id: taken.message_id.unwrap(), receives, ..message });
+            handles.push(taken.receipt_handle.unwrap());
+            ended.receives = ended.receives.max(receives);
+        }
+        if messages.is_empty() {
+            return ended;
+        }
+        let again = told_again(&messages, handle(event_of(&messages)).await);
+        assert!(again.is_empty(), "a receive is counted for {again:?}");
+        if ended.calls == 0 {
+            ended.done_first = messages.iter().map(|message| message.group.clone()).collect();
+        }
+        ended.calls += 1;
+        for handle in handles {
+            sqs.delete_message().queue_url(url).receipt_handle(handle).send().await.unwrap();
+        }
+    }
+}
+
+fn continuations(world: &World, consumer: Consumer) -> Continuations {
+    Continuations::new(world.clients().sqs.clone(), &world.route(consumer.name).queue_url)
+}
+
+/// A projector of each call's own, which has that much time.
+async fn project(world: &World, projection: Projection, left: Duration) -> Ended {
+    let consumer = projection.consumer();
+    drain(world, consumer, async |event| {
+        let handler = world.handler(projection).with_continuations(continuations(world, consumer));
+        handler.handle_within(event, left).await
+    })
+    .await
+}
+
+fn assert_in_steps(ended: &Ended, name: &str) {
+    assert!(ended.calls > 2 && ended.receives == 1, "{name}: {ended:?}");
+    assert_eq!(ended.done_first.len(), 2, "{name}: {ended:?}");
+}
+
+#[tokio::test]
+async fn a_gap_of_twenty_thousand_commits_ends_over_several_calls() {
+    let world = World::start().await;
+    let (long, neighbour) = (new_order(), new_order());
+    let first = placed("c", [(1, 2)]).stored();
+    let last = long_stream(&world, &long, first, &confirmed().stored(), COMMITS).await;
+    let other = write(&world.store, &neighbour, &[&placed("d", [(2, 1)])]).await;
+    for projection in [ORDERS, BESTSELLERS] {
+        for message in [Message::address_of(&last), Message::of(&other[0])] {
+            send(&world, projection.consumer(), &message).await;
+        }
+        // In the first call the neighbour is done, and the long one is a page further.
+        let handler = world.handler(projection);
+        let both = [Message::address_of(&last), Message::of(&other[0])];
+        let again = told_again(&both, handler.handle_within(event_of(&both), Duration::ZERO).await);
+        assert_eq!(again, [both[0].id.clone()], "without a queue to go on by, it comes again");
+        let ended = project(&world, projection, Duration::ZERO).await;
+        assert_in_steps(&ended, projection.name);
+    }
+    let model = ReadModel::of_rows(&world.rows().await, "");
+    assert_eq!(model.applied(ORDERS.name, &long), Some(1 + u64::try_from(COMMITS).unwrap()));
+    world.assert_exact([&long, &neighbour]).await;
+}
+
+#[tokio::test]
+async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
+    let world = World::start().await;
+    let (long, neighbour) = (stock_of(1), stock_of(2));
+    let last = long_stream(&world, &long, received(1).stored(), &received(1).stored(), 2_000).await;
+    let other = write(&world.store, &neighbour, &[&received(5)]).await;
+    for projection in [FULFILMENT, AUDIT] {
+        let consumer = projection.consumer();
+        for message in [Message::address_of(&last), Message::of(&other[0])] {
+            send(&world, consumer, &message).await;
+        }
+        let ended = if projection.is_read_model() {
+            project(&world, projection, Duration::ZERO).await
+        } else {
+            let system = world.clients().system(&world.names);
+            drain(&world, consumer, async |event| {
+                let handler = system.fulfilment(world.projector());
+                handler.with_continuations(continuations(&world, consumer)).handle_within(event, Duration::ZERO).await
+            })
+            .await
+        };
+        assert_in_steps(&ended, projection.name);
+    }
+    let audit_index = world.clients().system(&world.names).audit_index();
+    let commits = world.store.load(&long, eventstore::Consistency::Strong).await.unwrap().batches;
+    let commits =
+        commits.into_iter().flat_map(|batch| batch.commits).map(|commit| (long.clone(), commit)).collect::<Vec<_>>();
+    assert!(audit_index.entered(1, &commits).await.unwrap().into_iter().all(|entry| entry == Entry::Same));
+}
+
+/// The batch is handled twice, as if the first who handled it had died before he acknowledged it.
+#[tokio::test]
+async fn who_dies_behind_a_continuation_leaves_the_stream_going_on() {
+    let world = World::start().await;
+    let long = stock_of(1);
+    let last = long_stream(&world, &long, received(1).stored(), &received(1).stored(), 2_000).await;
+    let consumer = projections::stock::PROJECTION.consumer();
+    let handler = || -> ProjectorHandler {
+        world.handler(projections::stock::PROJECTION).with_continuations(continuations(&world, consumer))
+    };
+    let message = Message::address_of(&last);
+    for _ in 0..2 {
+        let response = handler().handle_within(event_of(std::slice::from_ref(&message)), Duration::ZERO).await;
+        assert!(response.batch_item_failures.is_empty());
+    }
+    let ended = drain(&world, consumer, async |event| handler().handle_within(event, Duration::ZERO).await).await;
+    assert_eq!(ended.calls, 3, "five pages of 500, and no message twice: {ended:?}");
+    world.assert_exact([&long]).await;
+}

@@ -1,0 +1,102 @@
+//! Rules of operating that only show between two requests: each case stands between them.
+
+use super::messages::{Message, deliver, messages_of};
+use super::rebuild::ruled;
+use super::shop::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of, write};
+use super::wire::{Fault, Wire};
+use super::world::World;
+use crate::store::wire::Act;
+use aws_sdk_sqs::types::QueueAttributeName;
+use handlers::{FULFILMENT, Names, Operations, ProjectorHandler};
+use projections::{orders, stock};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// As long as the note stands, whoever cannot apply the event lets its messages go: so does this case.
+#[tokio::test]
+async fn what_comes_while_a_stream_is_unparked_is_applied() {
+    let world = World::start().await;
+    let (of, order) = (&orders::PROJECTION, new_order());
+    let mut writer = Writer::new(&world.store, &order);
+    let batches =
+        [writer.append(vec![placed("c", [(1, 2)]).stored()]).await, writer.append(vec![confirmed().stored()]).await];
+    let older = ProjectorHandler::new(*of, world.projector().broken(of.name, "OrderConfirmed"));
+    let messages = messages_of(&batches).into_iter().map(|message| Message { receives: 5, ..message });
+    assert!(deliver(&older, &messages.collect::<Vec<_>>()).await.is_empty(), "it is parked");
+    let (newer, wire) = ruled(&world);
+    let writer = Arc::new(Mutex::new(writer));
+    wire.rule(move |seen| {
+        let writer = writer.clone();
+        async move {
+            if seen.operation == "DeleteItem" && seen.nth == 0 {
+                writer.lock().await.append(vec![shipped().stored()]).await;
+            }
+            Act::Pass
+        }
+    });
+    let resumed = newer.resume_stream(of, &order).await.unwrap();
+    assert!(matches!(resumed[..], [ref one] if one.still.is_none()), "{resumed:?}");
+    let row = world.projector().row(of, &order, 0).await.unwrap().unwrap();
+    assert_eq!(row.version, 3);
+}
+
+/// The process manager hears of the stream while the note stands, and lets the message go.
+#[tokio::test]
+async fn a_resumed_process_is_told_again_when_its_note_is_gone() {
+    let world = Arc::new(World::start().await);
+    let order = new_order();
+    write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed()]).await;
+    let (projector, wire) = ruled(&world);
+    let reason = std::io::Error::other("for this case");
+    projector.park(&FULFILMENT, 1, &order, Some(2), &reason).await.unwrap();
+    let (witness, told) = (world.clone(), Arc::new(Mutex::new(Vec::new())));
+    let before = told.clone();
+    wire.rule(move |seen| {
+        let (world, before) = (witness.clone(), before.clone());
+        async move {
+            if seen.operation == "DeleteItem" {
+                before.lock().await.extend(world.receive_all(FULFILMENT.name).await);
+            }
+            Act::Pass
+        }
+    });
+    let operations = Operations::new(world.store.clone(), projector, world.clients().sqs.clone(), Names::new("test"));
+    operations.resume(&FULFILMENT, Some(&order)).await.unwrap();
+    let after = world.receive_all(FULFILMENT.name).await;
+    for told in [&*told.lock().await, &after] {
+        assert!(matches!(&told[..], [one] if one.body["last_version"] == 2), "{told:?}");
+    }
+}
+
+async fn count(world: &World, url: &str) -> u32 {
+    let counted =
+        [QueueAttributeName::ApproximateNumberOfMessages, QueueAttributeName::ApproximateNumberOfMessagesNotVisible];
+    let request = world.clients().sqs.get_queue_attributes().queue_url(url);
+    let answer = request.set_attribute_names(Some(counted.to_vec())).send().await.unwrap();
+    answer.attributes.unwrap().values().map(|number| number.parse::<u32>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn a_redrive_that_dies_anywhere_loses_no_dead_letter() {
+    let world = World::start().await;
+    let (consumer, book) = (stock::PROJECTION.consumer(), stock_of(1));
+    let batches = write(&world.store, &book, &[&received(5)]).await;
+    let queue = world.route(stock::PROJECTION.name).queue_url.clone();
+    let dead = queue.replace(&world.names.queue(&consumer), &world.names.dead_letter_queue(&consumer));
+    let sqs = &world.clients().sqs;
+    let mut struck = 0;
+    for (sent, fault) in (1..=6).flat_map(|n| [Fault::DiesBefore(n), Fault::DiesAfter(n)]).zip(1..).map(|(f, n)| (n, f))
+    {
+        let letter = Message::of(&batches[0]);
+        let request = sqs.send_message().queue_url(&dead).message_group_id(format!("stock-{sent}"));
+        let request = request.message_deduplication_id(&letter.id).message_body(letter.body.unwrap());
+        request.send().await.unwrap();
+        let wire = Wire::default();
+        let operations = Operations::new(world.store.clone(), world.projector(), wire.sqs(sqs), world.names.clone());
+        wire.arm(Some(fault));
+        let _ = operations.redrive(&stock::PROJECTION).await;
+        struck += u32::from(!wire.is_armed());
+        assert!(count(&world, &dead).await + count(&world, &queue).await >= sent, "lost by {fault:?}");
+    }
+    assert!(struck >= 8, "only {struck} faults came to pass");
+}
