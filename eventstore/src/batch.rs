@@ -89,15 +89,9 @@ pub enum Damage {
         /// The version at which the second batch begins.
         found: u64,
     },
-    /// The stream ends before a commit that its snapshot has seen.
-    #[error("the end of the stream is gone: its snapshot has seen version {seen}")]
-    End {
-        /// The version that the snapshot is of.
-        seen: u64,
-    },
     /// The stream ends before a commit that somebody else has seen.
     #[error("the end of the stream is gone: {by} has seen version {seen}")]
-    EndSeen {
+    End {
         /// The version that was seen.
         seen: u64,
         /// Who has seen it.

@@ -290,7 +290,7 @@ impl<S> Tail<S> {
             return follow(head, &self.batches).map(drop);
         }
         let damaged = |damage| Damaged { stream: head.stream.to_string(), version: head.version, damage };
-        let end_is_gone = || damaged(Damage::End { seen: head.version });
+        let end_is_gone = || damaged(Damage::End { seen: head.version, by: crate::snapshot::NAME.to_owned() });
         let last = self.older.first().map(Batch::from_item).transpose()?.ok_or_else(end_is_gone)?;
         if last.last_version() < head.version {
             return Err(end_is_gone());

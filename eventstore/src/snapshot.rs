@@ -26,6 +26,8 @@ const SNAPSHOT_GRACE: Duration = Duration::from_millis(100);
 /// The sort key of every snapshot.
 pub(crate) const SNAPSHOT_VERSION: u64 = MAX_VERSION + 1;
 /// Format 1 had filters that grew with the stream, and another meaning of an id's time.
+/// What people call it.
+pub(crate) const NAME: &str = "its snapshot";
 const FORMAT: u64 = 2;
 
 const AS_OF: &str = "as_of";

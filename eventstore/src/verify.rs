@@ -3,7 +3,7 @@
 use crate::batch::{Damage, Item, VERSION, item_key, number};
 use crate::fault::Fault;
 use crate::load::{Consistency, Direction, Query};
-use crate::snapshot::{self, SNAPSHOT_VERSION};
+use crate::snapshot::{self, NAME as SNAPSHOT, SNAPSHOT_VERSION};
 use crate::usage::Usage;
 use crate::{Batch, Commit, Damaged, EventStore, Hash, Head, StreamId};
 
@@ -127,7 +127,7 @@ impl EventStore {
             }
         }
         Ok(snapshot.map(|(version, hash)| Witness {
-            name: "its snapshot".to_owned(),
+            name: SNAPSHOT.to_owned(),
             version,
             hash: hash.as_bytes().to_vec(),
         }))
@@ -163,7 +163,7 @@ impl Verification {
         let newest = witnesses.iter().max_by_key(|seen| seen.version).filter(|seen| seen.version > end);
         let other = |seen: &&Witness| seen.version == end && end > 0 && !hash.as_bytes().starts_with(&seen.hash);
         let found = match (newest, witnesses.iter().find(other)) {
-            (Some(newest), _) => (end + 1, Damage::EndSeen { seen: newest.version, by: newest.name.clone() }),
+            (Some(newest), _) => (end + 1, Damage::End { seen: newest.version, by: newest.name.clone() }),
             (None, Some(other)) => (end, Damage::OtherSeen { by: other.name.clone() }),
             (None, None) => return,
         };

@@ -30,6 +30,7 @@ mod row;
 mod short_hash;
 pub mod stock;
 mod table;
+mod witnesses;
 
 pub use consumer::{Consumer, Follows};
 pub use follow::{FollowError, Stopped};
@@ -47,3 +48,4 @@ pub use read_models::{ListCursor, ListPage, ReadModels};
 pub use row::{Listing, Row, RowData, UnreadableRow};
 pub use short_hash::{InvalidShortHash, ShortHash};
 pub use table::TableError;
+pub use witnesses::Witnesses;

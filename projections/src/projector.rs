@@ -4,7 +4,7 @@
 //! version is taken from the message where it fits, and from the store otherwise. Row and fence change in one write that is
 //! refused when another projector was quicker; then the row that stands there is the truth.
 
-use crate::audit::{self, AuditIndex, AuditPage, AuditSearch, IndexError};
+use crate::audit::{self, AuditCursor, AuditIndex, AuditPage, AuditSearch, IndexError};
 use crate::folding::{Broken, Folding};
 use crate::gap::{TimeLimit, sound_page};
 use crate::generations::{Generations, OtherShape, Registry};
@@ -328,6 +328,15 @@ impl Projector {
         let generation = self.active(&audit::PROJECTION).await?;
         // Boxed, because futures nest deeper here than the compiler is ready to look through.
         Box::pin(self.audit_index.search(generation.number, search)).await
+    }
+
+    /// The place of the newest commit that the active generation of the audit index has for the search.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn audit_newest(&self, search: &AuditSearch) -> Result<AuditCursor, TableError> {
+        let generation = self.active(&audit::PROJECTION).await?;
+        Box::pin(self.audit_index.newest(generation.number, search)).await
     }
 
     async fn project_row(

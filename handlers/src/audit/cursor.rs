@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// The most characters of a cursor's text: a place, a stream and a version have less than half as many.
+/// The most characters of a cursor's text: two places, a stream and a version have less than two thirds as many.
 const MAX_CURSOR_CHARS: usize = 1_024;
 
 /// Where a search goes on. As text it is opaque, and safe in a URL. It is a place, and does not know its question: another
@@ -29,6 +29,9 @@ pub(super) enum Place {
     Stream {
         /// From 1.
         version: u64,
+        /// The last version of the walk: where the stream ended at its first page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<u64>,
     },
     /// Behind a place among all commits.
     Index {
@@ -37,6 +40,9 @@ pub(super) enum Place {
         /// The commit of which a part was shown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cut: Option<Cut>,
+        /// The last place of the walk: the newest commit of the index at its first page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<AuditCursor>,
     },
 }
 
@@ -51,19 +57,18 @@ pub(super) struct Cut {
 }
 
 impl Cursor {
-    /// At that version of the stream that is searched.
-    pub(super) fn in_stream(version: u64) -> Self {
-        Self(Place::Stream { version })
+    /// At that version of the stream that is searched, on a walk that ends at another.
+    pub(super) fn in_stream(version: u64, end: Option<u64>) -> Self {
+        Self(Place::Stream { version, end })
     }
 }
 
 impl Place {
     fn is_possible(&self) -> bool {
+        let fits = |version: &u64| (1..=MAX_VERSION).contains(version);
         match self {
-            Self::Stream { version } | Self::Index { cut: Some(Cut { version, .. }), .. } => {
-                (1..=MAX_VERSION).contains(version)
-            }
-            Self::Index { cut: None, .. } => true,
+            Self::Stream { version, end } => fits(version) && end.as_ref().is_none_or(fits),
+            Self::Index { cut, .. } => cut.as_ref().is_none_or(|cut| fits(&cut.version)),
         }
     }
 }
@@ -100,9 +105,10 @@ mod tests {
         let after = AuditCursor::of("2026-11-22T10:00:00Z".parse().unwrap(), &stream, 7);
         let cut = Some(Cut { stream, version: 9 });
         let places = [
-            Place::Stream { version: 7 },
-            Place::Index { after: after.clone(), cut: None },
-            Place::Index { after, cut },
+            Place::Stream { version: 7, end: None },
+            Place::Stream { version: 7, end: Some(9) },
+            Place::Index { after: after.clone(), cut: None, end: None },
+            Place::Index { after: after.clone(), cut, end: Some(after) },
         ];
         for cursor in places.map(Cursor) {
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
@@ -120,6 +126,7 @@ mod tests {
             "{\"version\":0}",
             "{\"version\":9007199254740992}",
             "{\"version\":1,\"more\":1}",
+            "{\"version\":1,\"end\":0}",
             "{\"after\":\"\"}",
             "{\"after\":\"a b\"}",
             "{\"after\":\"a\",\"cut\":{\"stream\":\"x\",\"version\":1}}",
@@ -129,6 +136,6 @@ mod tests {
             assert_eq!(text(json).parse::<Cursor>(), Err(ForeignCursor), "{json}");
         }
         assert_eq!("{\"version\":1}".parse::<Cursor>(), Err(ForeignCursor));
-        assert_eq!(text("{\"version\":1}").parse(), Ok(Cursor(Place::Stream { version: 1 })));
+        assert_eq!(text("{\"version\":1}").parse(), Ok(Cursor(Place::Stream { version: 1, end: None })));
     }
 }

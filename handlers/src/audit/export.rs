@@ -2,7 +2,6 @@
 
 use super::{AuditError, Format, FoundPage, OpenTrail, Search};
 use eventstore::StreamId;
-use std::time::SystemTime;
 
 /// The most events of a page.
 const PAGE_EVENTS: u64 = 500;
@@ -41,7 +40,8 @@ pub struct Chunk {
 impl OpenTrail {
     /// Begins an export of at most `limit` events that fit the search. Of a stream it holds exactly what was recorded before
     /// it began. Over the whole store it holds of that what the index has by then: commits that wait in the queue of the
-    /// projection `audit`, or stand still there, are missing. Nothing later is in it: so it ends, though others write on.
+    /// projection `audit`, or stand still there, are missing. It ends with the newest commit of the index, whatever the
+    /// clocks say: so it ends, though others write on.
     ///
     /// # Errors
     /// [`AuditError`].
@@ -51,7 +51,10 @@ impl OpenTrail {
                 let head = self.existing(&stream).await?.version();
                 (Source::Stream { stream, head }, search)
             }
-            None => (Source::Index, search.until(SystemTime::now().into())),
+            None => {
+                let end = self.end_of(&search).await?;
+                (Source::Index, search.until(end))
+            }
         };
         let (trail, left) = (self.clone(), limit.unwrap_or(u64::MAX));
         Ok(Export { trail, search, source, format, left, open: true, heading: format.heading() })

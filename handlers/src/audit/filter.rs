@@ -1,6 +1,7 @@
 //! Which events are meant: by actor, type, command, correlation and time.
 
 use chrono::{DateTime, Utc};
+use domain::access::{self, AccessEvent};
 use eventstore::{Commit, Event, Id};
 
 /// Which events are meant: those that fit everything that is given.
@@ -16,6 +17,9 @@ pub struct Filter {
     pub correlation: Option<Id>,
     /// When it was recorded.
     pub period: Period,
+    /// Whether the readings of the audit trail are meant, too, in a search over all streams. They always are where their
+    /// type or command is named.
+    pub readings: bool,
 }
 
 /// From a time on, and before another; open where nothing is given.
@@ -50,17 +54,19 @@ impl Period {
         self.to
     }
 
-    /// The same, but it ends then at the latest. It may be empty.
-    pub(super) fn until(self, end: DateTime<Utc>) -> Self {
-        Self { to: Some(self.to.map_or(end, |to| to.min(end))), ..self }
-    }
-
     fn holds(&self, time: DateTime<Utc>) -> bool {
         self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
     }
 }
 
 impl Filter {
+    /// The category of streams that a search over all streams leaves out.
+    pub(super) fn without(&self) -> Option<&'static str> {
+        let is_reading = |event_type: &Id| AccessEvent::TYPES.contains(&event_type.as_str());
+        let named = self.command.is_some() || self.event_type.as_ref().is_some_and(is_reading);
+        (!self.readings && !named).then_some(access::CATEGORY)
+    }
+
     /// Whether the event of the commit is meant.
     pub(super) fn fits(&self, commit: &Commit, event: &Event) -> bool {
         let envelope = &commit.envelope;
@@ -92,11 +98,17 @@ mod specs {
     }
 
     #[test]
-    fn a_period_is_made_shorter_and_never_longer() {
-        let open = Period::default().until(time(5));
-        assert_eq!((open.from(), open.to()), (None, Some(time(5))));
-        let period = Period::new(Some(time(1)), Some(time(3))).unwrap();
-        assert_eq!((period.until(time(5)), period.until(time(2)).to()), (period, Some(time(2))));
-        assert!(!period.until(time(0)).holds(time(1)));
+    fn readings_are_left_out_unless_they_are_asked_for() {
+        let id = |text: &str| Some(Id::new(text).unwrap());
+        let none = Filter::default();
+        assert_eq!(none.without(), Some("access"));
+        assert_eq!(Filter { actor: id("ann"), event_type: id("Noted"), ..none.clone() }.without(), Some("access"));
+        for asked in [
+            Filter { readings: true, ..none.clone() },
+            Filter { event_type: id("AuditTrailRead"), ..none.clone() },
+            Filter { command: id("c"), ..none },
+        ] {
+            assert_eq!(asked.without(), None, "{asked:?}");
+        }
     }
 }

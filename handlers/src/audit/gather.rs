@@ -1,7 +1,8 @@
 //! The commits behind what the index found, read from their streams: the index only finds.
 
 use super::OpenTrail;
-use eventstore::{Commit, Direction, EventStore, Fault, ReadError, StreamId};
+use super::chain::follows;
+use eventstore::{Commit, Damage, Damaged, Direction, EventStore, Fault, ReadError, StreamId};
 use futures::{StreamExt, TryStreamExt};
 use projections::audit::Found;
 use serde::Serialize;
@@ -29,7 +30,14 @@ pub struct DamagedCommit {
 type Gathered = Result<(StreamId, Commit), DamagedCommit>;
 
 /// The commits of a part by stream and first version, each or what is wrong with it.
-type Read = HashMap<(StreamId, u64), Result<Commit, String>>;
+type Read = HashMap<(StreamId, u64), Result<Linked, String>>;
+
+/// A commit, and what is wrong with its place in the chain.
+#[derive(Debug)]
+struct Linked {
+    commit: Commit,
+    broken: Option<String>,
+}
 
 /// A part of a stream: commits that follow each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +64,7 @@ impl OpenTrail {
         let in_order = found.iter().map(|found| {
             let (stream, version) = (found.stream.clone(), found.version);
             let commit = commits.remove(&(stream.clone(), version)).unwrap_or_else(|| Err(gone()));
+            let commit = commit.and_then(|linked| same(found, linked));
             commit.map(|commit| (stream, commit)).map_err(|reason| DamagedCommit {
                 stream: found.stream.to_string(),
                 version,
@@ -63,6 +72,16 @@ impl OpenTrail {
             })
         });
         Ok(in_order.collect())
+    }
+}
+
+/// The commit, if it is the one that was entered: it may have been changed, or another one may stand in its place. What the
+/// entry does not tell, the chain does.
+fn same(found: &Found, Linked { commit, broken }: Linked) -> Result<Commit, String> {
+    let differences = found.differences(&Found::of(&found.stream, &commit));
+    match differences.as_slice() {
+        [] => broken.map_or(Ok(commit), Err),
+        names => Err(format!("the commit is not the one that the audit index knows: another {}", names.join(", "))),
     }
 }
 
@@ -96,25 +115,57 @@ async fn read(store: EventStore, part: Part) -> Result<Read, Fault> {
     }
 }
 
-/// Reads backwards: then the commit with the last event is met by one request, wherever it begins.
+/// Reads backwards: then the commit with the last event is met by one request, wherever it begins. One commit more is read,
+/// the one before the part: each commit is checked by the one before it.
 async fn read_together(store: &EventStore, part: &Part) -> Result<Read, ReadError> {
     let Part { stream, first, last, .. } = part;
-    let (mut commits, mut next) = (HashMap::new(), Some(*last));
-    while let Some(from) = next.filter(|from| from >= first) {
-        let missing = u32::try_from(from - first + 1).unwrap_or(u32::MAX);
+    let (mut read, mut next) = (Vec::new(), Some(*last));
+    let before = first.saturating_sub(1).max(1);
+    while let Some(from) = next.filter(|from| *from >= before) {
+        let missing = u32::try_from(from - before + 1).unwrap_or(u32::MAX);
         let page = store.read(stream, from, Direction::Backwards, missing).await?;
-        let within = page.commits.into_iter().filter(|commit| commit.version >= *first);
-        commits.extend(within.map(|commit| ((stream.clone(), commit.version), Ok(commit))));
+        read.extend(page.commits);
         next = page.next;
     }
+    let mut commits = HashMap::new();
+    for (place, commit) in read.iter().enumerate().filter(|(_, commit)| commit.version >= *first) {
+        let linked = linked(stream, commit.clone(), read.get(place + 1));
+        commits.insert((stream.clone(), commit.version), Ok(linked));
+    }
     Ok(commits)
+}
+
+/// The commit, and whether it follows the one before it. Where that is not there, nothing can be said.
+fn linked(stream: &StreamId, commit: Commit, before: Option<&Commit>) -> Linked {
+    let before = before.filter(|before| before.last_version() + 1 == commit.version);
+    let broken = match before {
+        None if commit.version > 1 => None,
+        before => follows(stream, &commit, before).err(),
+    };
+    Linked { commit, broken: broken.map(|damaged| damaged.damage.to_string()) }
+}
+
+/// The commit before that version, if it can be read.
+async fn before(store: &EventStore, part: &Part, version: u64) -> Result<Option<Commit>, Fault> {
+    if version == 1 {
+        return Ok(None);
+    }
+    match store.read(&part.stream, version - 1, Direction::Backwards, 1).await {
+        Ok(page) => Ok(page.commits.into_iter().next()),
+        Err(ReadError::Damaged(_)) => Ok(None),
+        Err(ReadError::Fault(fault)) => Err(fault),
+    }
 }
 
 async fn read_each(store: &EventStore, part: &Part) -> Result<Read, Fault> {
     let mut commits = HashMap::new();
     for (first, last) in &part.commits {
         let commit = match store.read(&part.stream, *last, Direction::Backwards, 1).await {
-            Ok(page) => page.commits.into_iter().find(|commit| commit.version == *first).ok_or_else(gone),
+            Ok(page) => match page.commits.into_iter().find(|commit| commit.version == *first) {
+                Some(commit) => Ok(linked(&part.stream, commit, before(store, part, *first).await?.as_ref())),
+                None => Err(gone()),
+            },
+            Err(ReadError::Damaged(Damaged { damage: Damage::Hole { .. }, .. })) => Err(gone()),
             Err(ReadError::Damaged(damaged)) => Err(damaged.damage.to_string()),
             Err(ReadError::Fault(fault)) => return Err(fault),
         };

@@ -1,5 +1,6 @@
 //! What happened in a stream, event by event.
 
+use super::chain::Chain;
 use super::occurrence::MAX_DATA_BYTES;
 use super::{AuditError, Occurrence, OpenTrail};
 use crate::http::{History, StreamHead};
@@ -20,36 +21,48 @@ pub struct HistoryPage {
     pub events: Vec<Occurrence>,
     /// The version at which the next page begins, if there is one.
     pub next_from: Option<u64>,
+    /// The last version of the history: what was asked for, or the stream's end.
+    pub to: u64,
 }
 
 impl OpenTrail {
-    /// At most `limit` events of the stream from that version on, none behind 4 MB of data.
+    /// At most `limit` events of the stream from that version up to another, or to its end, none behind 4 MB of data. Each
+    /// page tells the last version: whoever asks for the next one up to that comes to an end, even in the stream of the own
+    /// readings, which each page makes longer.
     ///
     /// # Errors
     /// [`AuditError`].
-    pub async fn history(&self, stream: &StreamId, from: u64, limit: usize) -> Result<HistoryPage, AuditError> {
+    pub async fn history(
+        &self,
+        stream: &StreamId,
+        from: u64,
+        to: Option<u64>,
+        limit: usize,
+    ) -> Result<HistoryPage, AuditError> {
         let head = self.existing(stream).await?;
+        let to = to.unwrap_or(u64::MAX).min(head.version());
         let (mut events, mut bytes, mut next) = (Vec::new(), 0, Some(from));
+        let mut chain = Chain::new(stream, Direction::Forwards);
         for _ in 0..MAX_PAGES {
             let Some(start) = next.filter(|_| events.len() < limit && bytes < MAX_DATA_BYTES) else { break };
             let missing = u32::try_from((limit - events.len()).min(PAGE_EVENTS)).unwrap_or(u32::MAX);
-            let page = self.store.read(stream, start, Direction::Forwards, missing).await?;
+            let page = self.read_chained(&mut chain, start, missing).await?;
             let read = page.commits.into_iter();
             let read = read.flat_map(|commit| Occurrence::of_commit(stream, commit, Direction::Forwards));
             // The store reads whole commits. What was appended since the head was read is not shown: the answer is the
             // history up to its head.
-            for found in read.filter(|found| (from..=head.version()).contains(&found.event.version)) {
+            for found in read.filter(|found| (from..=to).contains(&found.event.version)) {
                 if bytes < MAX_DATA_BYTES {
                     bytes += found.data_bytes();
                     events.push(found);
                 }
             }
-            next = page.next;
+            next = page.next.filter(|next| *next <= to);
         }
         events.truncate(limit);
         let behind = events.last().map(|last| last.event.version + 1);
-        let next_from = behind.filter(|next| *next <= head.version());
-        Ok(HistoryPage { head, events, next_from })
+        let next_from = behind.filter(|next| *next <= to);
+        Ok(HistoryPage { head, events, next_from, to })
     }
 
     /// The end of a stream that is there.
@@ -63,7 +76,7 @@ impl HistoryPage {
     fn shown(&self) -> History {
         let head = StreamHead { version: self.head.version(), hash: self.head.hash().to_string() };
         let events = self.events.iter().map(Occurrence::audited).collect();
-        History { stream: self.head.stream().to_string(), head, events, next_from: self.next_from }
+        History { stream: self.head.stream().to_string(), head, events, next_from: self.next_from, to: self.to }
     }
 }
 

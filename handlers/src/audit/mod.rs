@@ -5,11 +5,14 @@
 //! | `reading.rs` | who reads what: recorded before anything is answered |
 //! | `history.rs` | what happened in a stream, event by event |
 //! | `search.rs` | events of a stream, or of the whole store, by who, what, why and when |
+//! | `chain.rs` | commits that are read in a row, checked by the one before each |
 //! | `export.rs` | the same as a file, in bounded memory |
+//! | `verify.rs` | whether streams are still what was written |
 //! | `trace.rs` | the tree of causes of a correlation id |
 //! | `replay.rs` | the state of a stream as of a version or a time, as its read model showed it |
 //! | `difference.rs` | what changed between two of those, field by field |
 
+mod chain;
 mod cursor;
 mod difference;
 mod export;
@@ -24,6 +27,7 @@ mod search;
 mod trace;
 mod tree;
 mod values;
+mod verify;
 
 pub use cursor::{Cursor, ForeignCursor};
 pub use difference::{Change, Difference, End, Span, UnfitSpan};

@@ -1,10 +1,10 @@
 //! Events by actor, type, command, correlation and time: of one stream, or over the whole store by its index.
 
+use super::chain::Chain;
 use super::cursor::{Cut, Place};
 use super::occurrence::MAX_DATA_BYTES;
 use super::{AuditError, Cursor, DamagedCommit, Filter, ForeignCursor, Occurrence, OpenTrail};
 use crate::http::FoundEvents;
-use chrono::{DateTime, Utc};
 use eventstore::{Commit, Direction, StreamId};
 use projections::audit::{AuditCursor, AuditPage, AuditSearch, Found};
 use serde::{Serialize, Serializer};
@@ -23,6 +23,8 @@ pub struct Search {
     filter: Filter,
     direction: Direction,
     cursor: Option<Cursor>,
+    /// The last place of a walk that has no cursor yet.
+    end: Option<AuditCursor>,
 }
 
 /// A page of the events that were found. It serialises as the API shows it.
@@ -52,13 +54,13 @@ impl Search {
             Some(Cursor(Place::Stream { .. })) => stream.is_some(),
             Some(Cursor(Place::Index { .. })) => stream.is_none(),
         };
-        if fits { Ok(Self { stream, filter, direction, cursor }) } else { Err(ForeignCursor) }
+        if fits { Ok(Self { stream, filter, direction, cursor, end: None }) } else { Err(ForeignCursor) }
     }
 
     /// The events of a stream from that version on, the oldest first.
     pub fn of_stream(stream: StreamId, from: u64) -> Self {
-        let cursor = Some(Cursor::in_stream(from));
-        Self { stream: Some(stream), filter: Filter::default(), direction: Direction::Forwards, cursor }
+        let cursor = Some(Cursor::in_stream(from, None));
+        Self { stream: Some(stream), filter: Filter::default(), direction: Direction::Forwards, cursor, end: None }
     }
 
     /// The stream that is searched; none for the whole store.
@@ -66,10 +68,9 @@ impl Search {
         self.stream.as_ref()
     }
 
-    /// The same, but for nothing recorded then or later.
-    pub(super) fn until(mut self, end: DateTime<Utc>) -> Self {
-        self.filter.period = self.filter.period.until(end);
-        self
+    /// The same, but over all streams it ends at that place.
+    pub(super) fn until(self, end: Option<AuditCursor>) -> Self {
+        Self { end, ..self }
     }
 
     /// Goes on where a page ended.
@@ -104,7 +105,11 @@ impl OpenTrail {
     /// At most `limit` events that fit, none behind 4 MB of data, and where to go on.
     ///
     /// A stream is read itself: that is exact. Over the whole store the index finds commits, moments after they were taken as a
-    /// rule, and none that wait in its queue or stand still; what they say is read from their streams.
+    /// rule, and none that wait in its queue or stand still; what they say is read from their streams. Readings of the audit
+    /// trail are left out of all streams unless they are asked for.
+    ///
+    /// A walk from page to page ends: the first page fixes its end, where the stream or the index ends then, and the cursor
+    /// bears it. Each page is recorded, and whoever walks forwards would else meet the readings of the own pages for ever.
     ///
     /// # Errors
     /// [`AuditError`].
@@ -112,7 +117,8 @@ impl OpenTrail {
         match &search.stream {
             Some(stream) => {
                 let head = self.existing(stream).await?.version();
-                self.search_stream(search, stream, head, limit).await
+                let end = search.last_version().map_or(head, |end| end.min(head));
+                self.search_stream(search, stream, end, limit).await
             }
             None => self.search_index(search, limit).await,
         }
@@ -129,9 +135,11 @@ impl OpenTrail {
         limit: usize,
     ) -> Result<FoundPage, AuditError> {
         let (mut events, mut next) = (Collected::up_to(limit), Some(search.first_version(head)));
+        let go_on = |version| Cursor::in_stream(version, (search.direction == Direction::Forwards).then_some(head));
+        let mut chain = Chain::new(stream, search.direction);
         for _ in 0..MAX_PAGES {
             let Some(start) = next.filter(|version| *version <= head) else { break };
-            let page = self.store.read(stream, start, search.direction, PAGE_EVENTS).await?;
+            let page = self.read_chained(&mut chain, start, PAGE_EVENTS).await?;
             for found in page.commits.into_iter().flat_map(|commit| search.fitting(stream, commit)) {
                 let version = found.event.version;
                 // Pages consist of whole commits: what lies before the start was on an earlier page.
@@ -141,22 +149,23 @@ impl OpenTrail {
                 events.push(found);
                 if events.are_full() {
                     let behind = search.behind(version).filter(|version| *version <= head);
-                    return Ok(FoundPage::whole(events.events, behind.map(Cursor::in_stream)));
+                    return Ok(FoundPage::whole(events.events, behind.map(go_on)));
                 }
             }
             next = page.next;
         }
         let next = next.filter(|version| *version <= head);
-        Ok(FoundPage::whole(events.events, next.map(Cursor::in_stream)))
+        Ok(FoundPage::whole(events.events, next.map(go_on)))
     }
 
     /// Searches the whole store.
     pub(super) async fn search_index(&self, search: &Search, limit: usize) -> Result<FoundPage, AuditError> {
         let (mut after, cut) = search.place();
+        let end = search.end();
         let (mut events, mut damaged) = (Collected::up_to(limit), Vec::new());
         for _ in 0..MAX_PAGES {
             let wanted = limit.saturating_sub(events.events.len()).clamp(1, PAGE_COMMITS);
-            let AuditPage { found, next } = self.find(&search.of_commits(after, wanted)).await?;
+            let AuditPage { found, next } = self.find(&search.of_commits(after, end.cloned(), wanted)).await?;
             // The index gave up before its page was full: what it may do for one call is done.
             let spent = next.is_some() && found.len() < wanted;
             let commits = self.gather(&found).await?;
@@ -171,7 +180,9 @@ impl OpenTrail {
                 for event in search.fitting(&stream, commit).into_iter().filter(|found| search.is_unseen(found, cut)) {
                     if events.are_full() {
                         let events = events.events;
-                        return Ok(FoundPage { next: Some(search.cut_before(entry, &events)), events, damaged });
+                        let (after, cut) = search.cut_before(entry, &events);
+                        let next = Some(self.behind(search, after, cut).await?);
+                        return Ok(FoundPage { events, damaged, next });
                     }
                     events.push(event);
                 }
@@ -181,8 +192,32 @@ impl OpenTrail {
                 break;
             }
         }
-        let next = after.map(|after| Cursor(Place::Index { after, cut: None }));
+        let next = match after {
+            Some(after) => Some(self.behind(search, after, None).await?),
+            None => None,
+        };
         Ok(FoundPage { events: events.events, damaged, next })
+    }
+
+    /// The cursor behind a page. That of a first page fixes the end of the walk.
+    async fn behind(&self, search: &Search, after: AuditCursor, cut: Option<Cut>) -> Result<Cursor, AuditError> {
+        let end = match search.end().cloned() {
+            Some(end) => Some(end),
+            // What the page has shown lies before the end, however late an index tells of it.
+            None => self.end_of(search).await?.map(|end| end.later(after.clone())),
+        };
+        Ok(Cursor(Place::Index { after, cut, end }))
+    }
+
+    /// The place at which a walk ends that begins now. Backwards it ends at the oldest commit: nothing new comes there.
+    pub(super) async fn end_of(&self, search: &Search) -> Result<Option<AuditCursor>, AuditError> {
+        match search.direction {
+            Direction::Forwards => {
+                let newest = search.of_commits(None, None, 1);
+                Ok(Some(Box::pin(self.projector.audit_newest(&newest)).await?))
+            }
+            Direction::Backwards => Ok(None),
+        }
     }
 
     /// Asks the index.
@@ -196,25 +231,42 @@ impl Search {
     /// Where a stream is read from.
     fn first_version(&self, head: u64) -> u64 {
         match (&self.cursor, self.direction) {
-            (Some(Cursor(Place::Stream { version })), _) => *version,
+            (Some(Cursor(Place::Stream { version, .. })), _) => *version,
             (None | Some(Cursor(Place::Index { .. })), Direction::Forwards) => 1,
             (None | Some(Cursor(Place::Index { .. })), Direction::Backwards) => head,
+        }
+    }
+
+    /// The last version of a walk along a stream that was begun before.
+    fn last_version(&self) -> Option<u64> {
+        match &self.cursor {
+            Some(Cursor(Place::Stream { end, .. })) => *end,
+            None | Some(Cursor(Place::Index { .. })) => None,
         }
     }
 
     /// Where the index is asked from, and the commit of which a part was shown.
     fn place(&self) -> (Option<AuditCursor>, Option<&Cut>) {
         match &self.cursor {
-            Some(Cursor(Place::Index { after, cut })) => (Some(after.clone()), cut.as_ref()),
+            Some(Cursor(Place::Index { after, cut, .. })) => (Some(after.clone()), cut.as_ref()),
             None | Some(Cursor(Place::Stream { .. })) => (None, None),
         }
     }
 
-    fn of_commits(&self, after: Option<AuditCursor>, limit: usize) -> AuditSearch {
-        let Filter { actor, event_type, command, correlation, period } = self.filter.clone();
+    /// The last place of the walk, if it is fixed.
+    fn end(&self) -> Option<&AuditCursor> {
+        match &self.cursor {
+            Some(Cursor(Place::Index { end: Some(end), .. })) => Some(end),
+            None | Some(Cursor(Place::Index { end: None, .. } | Place::Stream { .. })) => self.end.as_ref(),
+        }
+    }
+
+    fn of_commits(&self, after: Option<AuditCursor>, until: Option<AuditCursor>, limit: usize) -> AuditSearch {
+        let without = self.filter.without();
+        let Filter { actor, event_type, command, correlation, period, readings: _ } = self.filter.clone();
         let event_type = event_type.map(String::from);
         let (from, to, direction) = (period.from(), period.to(), self.direction);
-        AuditSearch { actor, event_type, command, correlation, from, to, direction, limit, after }
+        AuditSearch { actor, event_type, command, correlation, from, to, direction, limit, after, until, without }
     }
 
     /// The events of a commit that fit, in the order of the search.
@@ -247,7 +299,7 @@ impl Search {
     }
 
     /// Where the page behind these events begins: with the commit of the entry, of which they may have a part.
-    fn cut_before(&self, entry: &Found, events: &[Occurrence]) -> Cursor {
+    fn cut_before(&self, entry: &Found, events: &[Occurrence]) -> (AuditCursor, Option<Cut>) {
         let is_of_entry = |last: &&Occurrence| last.stream == entry.stream && last.commit.version == entry.version;
         let last = events.last().filter(is_of_entry);
         let cut = last.map(|last| Cut { stream: last.stream.clone(), version: last.event.version });
@@ -256,8 +308,7 @@ impl Search {
             Direction::Forwards => entry.version.saturating_sub(1),
             Direction::Backwards => entry.version + 1,
         };
-        let after = AuditCursor::of(entry.recorded_at, &entry.stream, version);
-        Cursor(Place::Index { after, cut })
+        (AuditCursor::of(entry.recorded_at, &entry.stream, version), cut)
     }
 }
 

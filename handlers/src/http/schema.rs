@@ -284,6 +284,8 @@ pub(crate) struct History {
     pub(crate) events: Vec<AuditedEvent>,
     /// The version at which the next page begins.
     pub(crate) next_from: Option<u64>,
+    /// The last version of this history. Asked for with the next page, it lets the walk end though the stream grows.
+    pub(crate) to: u64,
 }
 
 /// The end of a stream.
@@ -359,12 +361,12 @@ pub(crate) struct FoundEvent {
     pub(crate) event: AuditedEvent,
 }
 
-/// Whether a stream is still what was written.
+/// Whether a stream is still what was written, as far as its chain and those who have seen its end can tell.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct VerifyAnswer {
     /// The stream.
     pub(crate) stream: String,
-    /// Whether every commit fits.
+    /// Whether every commit fits, and the stream reaches what its snapshot and its read models have seen.
     pub(crate) verified: bool,
     /// The commits that fit, from the first.
     pub(crate) commits: u64,

@@ -11,7 +11,7 @@ pub(super) const COMMAND: &str = "command";
 pub(super) const RANK: &str = "rank";
 pub(super) const DAY: &str = "day";
 pub(super) const CORRELATION: &str = "correlation";
-const LAST_VERSION: &str = "last_version";
+pub(super) const LAST_VERSION: &str = "last_version";
 const ACTOR: &str = "actor";
 const TYPES: &str = "types";
 const CAUSATION: &str = "causation";
@@ -69,6 +69,36 @@ impl Found {
             event_types,
             hash: ShortHash::from(&commit.hash),
         }
+    }
+
+    /// What another entry says differently, by name.
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        // Taken apart, so that a new field cannot be forgotten.
+        let Self {
+            stream,
+            version,
+            last_version,
+            recorded_at,
+            command_id,
+            correlation_id,
+            causation_id,
+            actor,
+            event_types,
+            hash,
+        } = self;
+        let same = [
+            ("stream", *stream == other.stream),
+            ("version", *version == other.version),
+            ("number of events", *last_version == other.last_version),
+            ("time", *recorded_at == other.recorded_at),
+            ("command id", *command_id == other.command_id),
+            ("correlation id", *correlation_id == other.correlation_id),
+            ("causation id", *causation_id == other.causation_id),
+            ("actor", *actor == other.actor),
+            ("event types", *event_types == other.event_types),
+            ("hash", *hash == other.hash),
+        ];
+        same.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
     }
 
     /// Its place among all commits.
@@ -248,6 +278,28 @@ mod tests {
     fn an_item_brings_the_entry_back() {
         for found in [found(), Found { causation_id: None, event_types: vec![], ..found() }] {
             assert_eq!(Found::from_item(&found.to_item(11)).unwrap(), found);
+        }
+    }
+
+    #[test]
+    fn every_field_that_differs_is_named() {
+        let changes: [(&str, fn(&mut Found)); 10] = [
+            ("stream", |found| found.stream = StreamId::new("note-b").unwrap()),
+            ("version", |found| found.version = 6),
+            ("number of events", |found| found.last_version = 8),
+            ("time", |found| found.recorded_at += chrono::TimeDelta::milliseconds(1)),
+            ("command id", |found| found.command_id = id("x")),
+            ("correlation id", |found| found.correlation_id = id("x")),
+            ("causation id", |found| found.causation_id = None),
+            ("actor", |found| found.actor = id("x")),
+            ("event types", |found| found.event_types.reverse()),
+            ("hash", |found| found.hash = ShortHash::from(&Hash::of(&[b"x"]))),
+        ];
+        assert!(found().differences(&found()).is_empty());
+        for (name, change) in changes {
+            let mut other = found();
+            change(&mut other);
+            assert_eq!(found().differences(&other), [name]);
         }
     }
 

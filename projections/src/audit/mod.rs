@@ -31,6 +31,7 @@ mod memory;
 mod merge;
 mod place;
 mod remove;
+mod scan;
 mod search;
 mod table;
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 const BEGINNING: &str = "0";
 /// Stands behind every rank, and behind a day behind every rank of it.
 const END: &str = "~";
+/// The first character that can follow a rank's.
+const NEXT: &str = "!";
 /// The most characters of a cursor: a rank has 142 at most.
 const MAX_CURSOR_CHARS: usize = 160;
 /// The last year whose times are texts in the order of time.
@@ -74,6 +76,13 @@ impl Window {
         }
     }
 
+    /// The part of it up to a place, that place included.
+    pub(super) fn until(self, end: Option<&AuditCursor>) -> Self {
+        let Some(AuditCursor(place)) = end else { return self };
+        // The first of all texts behind it.
+        Self { high: self.high.min(format!("{place}{NEXT}")), ..self }
+    }
+
     /// The part of it that lies within a day.
     pub(super) fn of_day(&self, day: NaiveDate) -> Self {
         let whole = Self::day(day);
@@ -128,6 +137,17 @@ fn first_place(time: DateTime<Utc>) -> String {
 }
 
 impl AuditCursor {
+    /// The place before every commit.
+    pub fn beginning() -> Self {
+        Self(BEGINNING.to_owned())
+    }
+
+    /// The later of two places.
+    #[must_use]
+    pub fn later(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
+    }
+
     /// The place of the commit whose first event has that version. With a version that begins no commit, a place between
     /// two: before every commit of the stream and time that begins later, behind every one that begins earlier.
     pub fn of(recorded_at: DateTime<Utc>, stream: &StreamId, version: u64) -> Self {
@@ -187,6 +207,23 @@ mod tests {
                 assert_eq!(Window::between(from, to).holds(&ranked(text)), holds, "{text} in {from:?} to {to:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_part_up_to_a_place_includes_it_and_nothing_behind() {
+        let end = AuditCursor(ranked("2026-11-22T10:00:00Z"));
+        let part = Window::between(None, None).until(Some(&end));
+        for (text, holds) in
+            [("2026-11-22T09:59:59.999Z", true), ("2026-11-22T10:00:00Z", true), ("2026-11-22T10:00:00.001Z", false)]
+        {
+            assert_eq!(part.holds(&ranked(text)), holds, "{text}");
+        }
+        let behind = rank(time("2026-11-22T10:00:00Z"), &StreamId::new("note-1").unwrap(), 2);
+        assert!(!part.holds(&behind));
+        assert!(
+            !Window::between(None, None).until(Some(&AuditCursor::beginning())).holds(&ranked("0000-01-01T00:00:00Z"))
+        );
+        assert_eq!(Window::between(None, None).until(None), Window::between(None, None));
     }
 
     #[test]

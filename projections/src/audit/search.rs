@@ -39,6 +39,10 @@ pub struct AuditSearch {
     pub limit: usize,
     /// Where the page before ended, in the same direction.
     pub after: Option<AuditCursor>,
+    /// The last place that counts; everything does if none is given.
+    pub until: Option<AuditCursor>,
+    /// The category of the streams that are left out.
+    pub without: Option<&'static str>,
 }
 
 /// A page of what was found.
@@ -54,7 +58,8 @@ impl AuditSearch {
     /// A search for everything.
     pub fn all(direction: Direction, limit: usize) -> Self {
         let (actor, event_type, command, correlation) = (None, None, None, None);
-        Self { actor, event_type, command, correlation, from: None, to: None, direction, limit, after: None }
+        let (from, to, after, until, without) = (None, None, None, None, None);
+        Self { actor, event_type, command, correlation, from, to, direction, limit, after, until, without }
     }
 
     fn fits(&self, found: &Found) -> bool {
@@ -62,6 +67,7 @@ impl AuditSearch {
             && self.event_type.as_ref().is_none_or(|event_type| found.event_types.contains(event_type))
             && self.command.as_ref().is_none_or(|command| *command == found.command_id)
             && self.correlation.as_ref().is_none_or(|correlation| *correlation == found.correlation_id)
+            && self.without.is_none_or(|category| found.stream.category() != category)
     }
 
     fn limit(&self) -> usize {
@@ -88,7 +94,8 @@ impl AuditIndex {
     /// # Errors
     /// [`TableError`]; an entry that is not as it was written is named.
     pub async fn search(&self, generation: u32, search: &AuditSearch) -> Result<AuditPage, TableError> {
-        let window = Window::between(search.from, search.to).after(search.after.as_ref(), search.direction);
+        let window = Window::between(search.from, search.to).until(search.until.as_ref());
+        let window = window.after(search.after.as_ref(), search.direction);
         if window.is_empty() {
             return Ok(AuditPage { found: Vec::new(), next: None });
         }
@@ -103,6 +110,21 @@ impl AuditIndex {
             Some(partition) => walk.one(partition, &window).await,
             None => walk.days(&window).await,
         }
+    }
+}
+
+impl AuditIndex {
+    /// The place of the newest commit among those of the search's command or correlation id, or among all: what is entered
+    /// later, at the usual pace of clocks, lies behind it. One request, or the directory and the shards of a day.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn newest(&self, generation: u32, search: &AuditSearch) -> Result<AuditCursor, TableError> {
+        let (command, correlation) = (search.command.clone(), search.correlation.clone());
+        let newest = AuditSearch { command, correlation, ..AuditSearch::all(Direction::Backwards, 1) };
+        let AuditPage { found, next } = self.search(generation, &newest).await?;
+        let place = found.first().map(|found| AuditCursor::at(found.rank()));
+        Ok(place.or(next).unwrap_or_else(AuditCursor::beginning))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::seed::{Seed, append, receive_at_once, store};
 use super::{Shop, isbn, line, order, order_stream, sent, text};
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -29,7 +30,7 @@ async fn a_history_tells_who_what_when_and_why_to_the_field() {
     }
     let head = history.body["head"].clone();
     assert_eq!((&head["version"], text(&head["hash"]).len()), (&json!(2), 64));
-    let frame = json!({"stream": stream, "head": head, "next_from": null, "events": history.body["events"]});
+    let frame = json!({"stream": stream, "head": head, "next_from": null, "to": 2, "events": history.body["events"]});
     assert_eq!(history.body, frame);
     let verified = shop.get(&format!("/audit/streams/{stream}/verify")).await.body;
     let whole = json!({"stream": stream, "verified": true, "commits": 2, "head": head, "broken_at": null});
@@ -170,6 +171,42 @@ async fn search(shop: &Shop, query: &str) -> Vec<Value> {
             Some(next) => next.clone_into(&mut cursor),
             None => return found,
         }
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_a_read_model_has_seen_must_be_there() {
+    let mut shop = Shop::open().await;
+    let path = format!("/stock/{}", isbn(7));
+    for _ in 0..3 {
+        sent(shop.post(&format!("{path}/receive"), &json!({"quantity": 1}))).await;
+    }
+    super::eventually("the read model has seen all", || async {
+        (shop.get(&path).await.body["version"] == 3).then_some(())
+    })
+    .await;
+    let stream = format!("stock-{}", isbn(7));
+    let verify = format!("/audit/streams/{stream}/verify");
+    assert_eq!(shop.get(&verify).await.body["verified"], true);
+    let table = super::seed::clients(&shop.dev.exports().await).dynamodb;
+    // First the newest commit is taken away, then all others.
+    for (gone, left) in [(3..=3, 2), (1..=2, 0)] {
+        for version in gone {
+            let key = [
+                ("stream_id".to_owned(), AttributeValue::S(stream.clone())),
+                ("version".to_owned(), AttributeValue::N(version.to_string())),
+            ];
+            let delete = table.delete_item().table_name("ledgerfold-events").set_key(Some(key.into()));
+            delete.send().await.unwrap();
+        }
+        let answer = shop.get(&verify).await;
+        assert_eq!((answer.status, &answer.body["verified"]), (200, &json!(false)), "{answer:?}");
+        assert_eq!((&answer.body["commits"], &answer.body["broken_at"]["version"]), (&json!(left), &json!(left + 1)));
+        let reason = text(&answer.body["broken_at"]["reason"]);
+        assert!(
+            reason.contains("the end of the stream is gone: projection ") && reason.ends_with("version 3"),
+            "{reason}"
+        );
     }
 }
 

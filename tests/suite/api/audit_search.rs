@@ -1,12 +1,13 @@
 //! Events of all streams, found by who, what, why and when.
 
-use super::seed::{Seed, append, clients};
+use super::seed::{Seed, append, clients, indexed};
 use super::{Shop, eventually, isbn, sent, text};
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{Clock, EventStore, Options};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -217,6 +218,120 @@ async fn a_commit_that_is_gone_or_damaged_is_named_and_hides_no_other() {
     assert_eq!((&trace["commits"], trace["damaged"].as_array().unwrap().len()), (&json!(3), 3));
 }
 
+/// Changes a word in the commits of an item, as nobody should, and gives the item as it was.
+async fn change_at(
+    table: &Client,
+    stream: &str,
+    version: u64,
+    from: &str,
+    to: &str,
+) -> HashMap<String, AttributeValue> {
+    let key = [
+        ("stream_id".to_owned(), AttributeValue::S(stream.to_owned())),
+        ("version".to_owned(), AttributeValue::N(version.to_string())),
+    ];
+    let get = table.get_item().table_name("ledgerfold-events").set_key(Some(key.into())).consistent_read(true);
+    let item = get.send().await.unwrap().item.unwrap();
+    let mut changed = item.clone();
+    let json = item["commits"].as_s().unwrap();
+    assert!(json.contains(from), "no {from} in {json}");
+    changed.insert("commits".to_owned(), AttributeValue::S(json.replace(from, to)));
+    put(table, changed).await;
+    item
+}
+
+async fn put(table: &Client, item: HashMap<String, AttributeValue>) {
+    table.put_item().table_name("ledgerfold-events").set_item(Some(item)).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_was_changed_is_named_to_whoever_looks_for_it() {
+    let mut shop = Shop::open().await;
+    let exports = shop.dev.exports().await;
+    let seed = Seed {
+        command: "the-command".to_owned(),
+        actor: Some("the-actor".to_owned()),
+        correlation: Some("the-process".to_owned()),
+        cause: Some("the-cause".to_owned()),
+        events: vec![("TheType", json!({}))],
+    };
+    append(&super::seed::store(&exports), "note-1", &[seed]).await;
+    indexed(&exports, "note-1", 1).await;
+    let table = clients(&exports).dynamodb;
+    let queries = [
+        "actor=the-actor",
+        "type=TheType",
+        "command=the-command",
+        "correlation=the-process",
+        "from=2000-01-01T00:00:00Z",
+    ];
+    for (word, name) in [
+        ("the-actor", "actor"),
+        ("TheType", "event types"),
+        ("the-command", "command id"),
+        ("the-process", "correlation id"),
+        ("the-cause", "causation id"),
+    ] {
+        let before = change_at(&table, "note-1", 1, word, "something-else").await;
+        for query in queries {
+            let page = shop.get(&format!("/audit/events?{query}")).await.body;
+            let reason = format!("the commit is not the one that the audit index knows: another {name}");
+            let named = json!([{"stream": "note-1", "version": 1, "reason": reason}]);
+            assert_eq!((&page["events"], &page["damaged"]), (&json!([]), &named), "{word} by {query}");
+            let file = shop.http.get(shop.url(&format!("/audit/events?{query}"))).header("Accept", "text/csv");
+            sent(file).await.is_problem(500, "internal-error");
+        }
+        let trace = shop.get("/audit/trace/the-process").await.body;
+        assert_eq!((&trace["commits"], &trace["damaged"][0]["stream"]), (&json!(0), &json!("note-1")));
+        put(&table, before).await;
+        assert_eq!(shop.get("/audit/events?actor=the-actor").await.body["damaged"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn changed_data_is_shown_nowhere() {
+    let mut shop = Shop::open().await;
+    let exports = shop.dev.exports().await;
+    let store = super::seed::store(&exports);
+    for number in 0..4 {
+        let events = vec![("Noted", json!({"text": format!("note {number}")}))];
+        append(&store, "note-1", &[Seed { command: format!("c-{number}"), events, ..Seed::default() }]).await;
+    }
+    indexed(&exports, "note-1", 4).await;
+    let table = clients(&exports).dynamodb;
+    for changed in [1, 3, 4] {
+        let before = change_at(&table, "note-1", changed, &format!("note {}", changed - 1), "something else").await;
+        for (query, limit) in [("asc", 1), ("asc", 500), ("desc", 1), ("desc", 500)] {
+            let (mut shown, mut damaged, mut cursor) = (Vec::new(), Vec::new(), String::new());
+            loop {
+                let query = format!("type=Noted&order={query}&limit={limit}&cursor={cursor}");
+                let page = shop.get(&format!("/audit/events?{query}")).await.body;
+                shown.extend(page["events"].as_array().unwrap().iter().map(|event| event["version"].as_u64().unwrap()));
+                damaged.extend(page["damaged"].as_array().unwrap().iter().map(|commit| commit["version"].clone()));
+                match page["next_cursor"].as_str() {
+                    Some(next) => next.clone_into(&mut cursor),
+                    None => break,
+                }
+            }
+            shown.sort_unstable();
+            let sound: Vec<u64> = (1..=4).filter(|version| *version != changed).collect();
+            assert_eq!((shown, damaged), (sound, vec![json!(changed)]), "{changed} {query} by {limit}");
+        }
+        for path in [
+            "/audit/streams/note-1".to_owned(),
+            format!("/audit/streams/note-1?from={changed}&limit=1"),
+            "/audit/events?stream=note-1".to_owned(),
+            "/audit/events?stream=note-1&order=asc&actor=nobody".to_owned(),
+        ] {
+            shop.get(&path).await.is_problem(500, "internal-error");
+        }
+        put(&table, before).await;
+    }
+    for path in ["/audit/streams/note-1?from=2&limit=1", "/audit/events?stream=note-1&limit=1"] {
+        assert_eq!(shop.get(path).await.body["events"].as_array().unwrap().len(), 1, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn bad_filters_are_told_by_field_and_rule() {
     let shop = Shop::open().await;
@@ -232,6 +347,7 @@ async fn bad_filters_are_told_by_field_and_rule() {
         ("from=2026-11-22".into(), "from", "must be a time"),
         ("to=now".into(), "to", "must be a time"),
         ("limit=501".into(), "limit", "from 1 to 500"),
+        ("readings=yes".into(), "readings", "must be true or false"),
         ("cursor=x".into(), "cursor", cursor),
         // {"version":1} leads on in one stream, {"after":"2026"} in all.
         ("cursor=eyJ2ZXJzaW9uIjoxfQ".into(), "cursor", cursor),

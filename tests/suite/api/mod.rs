@@ -13,6 +13,7 @@
 //! | [`audit_search`], [`audit_trace`] | the same over all streams, and the tree of causes |
 //! | [`audit_states`] | a stream as it was, and what changed |
 //! | [`audit_export`] | events as files |
+//! | [`audit_walks`] | does a walk from page to page end, though each page is recorded? |
 //! | [`audit_access`] | is whoever reads it recorded? |
 //! | [`auth`], [`tokens`] | who is let in, to what, and as whom it is recorded; which tokens are believed |
 //! | [`issuer`] | an issuer of tokens |
@@ -28,6 +29,7 @@ mod audit_export;
 mod audit_search;
 mod audit_states;
 mod audit_trace;
+mod audit_walks;
 mod auth;
 mod bad_bodies;
 mod bad_requests;

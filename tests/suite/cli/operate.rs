@@ -1,7 +1,7 @@
 //! `ledgerfold tables` and `ledgerfold audit`, on a folder that nobody has open and on a running system.
 
 use super::{Dev, Ended, ended, receive, run};
-use crate::api::seed::{clients, receive_at_once};
+use crate::api::seed::{Seed, append, clients, indexed, receive_at_once, store};
 use crate::program::ledgerfold;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -84,7 +84,10 @@ async fn a_history_is_shown_for_people_and_for_programs() {
         assert!(lines[12].starts_with("12 ") && lines[12].contains(word), "no {word} in {}", lines[12]);
     }
     let part = system.operate(["audit", "history", STREAM, "--from", "3", "--limit", "4"]).await.done();
-    assert_eq!((part.lines().count(), part.lines().last()), (6, Some("… up to version 12; go on with --from 7")));
+    assert_eq!(
+        (part.lines().count(), part.lines().last()),
+        (6, Some("… up to version 12; go on with --from 7 --to 12"))
+    );
     let json = system.operate(["audit", "history", STREAM, "--from", "3", "--limit", "4", "--json"]).await.json();
     let versions: Vec<&Value> = json["events"].as_array().unwrap().iter().map(|event| &event["version"]).collect();
     assert_eq!((versions, &json["next_from"]), (vec![&json!(3), &json!(4), &json!(5), &json!(6)], &json!(7)));
@@ -124,6 +127,53 @@ async fn a_break_is_found_and_ends_with_1() {
     assert_eq!(all.json()["broken"][0], one.json());
     let answer = reqwest::get(format!("{}/audit/streams/{STREAM}/verify", system.dev.url)).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.json::<Value>().await.unwrap()), (200, one.json()));
+}
+
+/// Deletes items of the table of events, as nobody should.
+async fn delete(system: &Running, stream: &str, versions: impl Iterator<Item = u64>) {
+    let table = clients(&system.exports).dynamodb;
+    for version in versions {
+        let delete = table.delete_item().table_name("ledgerfold-events");
+        let delete = delete.key("stream_id", AttributeValue::S(stream.to_owned()));
+        delete.key("version", AttributeValue::N(version.to_string())).send().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_end_and_a_stream_that_is_gone_are_found() {
+    let system = Running::start().await;
+    receive(&system.dev, 3).await;
+    let store = store(&system.exports);
+    for (stream, commits) in [("note-cut", 3), ("note-gone", 2), ("note-whole", 2)] {
+        for number in 0..commits {
+            let command = format!("{stream}/{number}");
+            let seed = Seed { command, events: vec![("Noted", json!({}))], ..Seed::default() };
+            append(&store, stream, &[seed]).await;
+        }
+        indexed(&system.exports, stream, commits).await;
+    }
+    crate::cli::audit::eventually("the stock is seen", || async {
+        let stock = reqwest::get(format!("{}/stock/9780306406157", system.dev.url)).await.unwrap();
+        (stock.json::<Value>().await.unwrap()["version"] == 3).then_some(())
+    })
+    .await;
+    assert_eq!(system.operate(["audit", "verify", "--all"]).await.status, 0);
+    delete(&system, STREAM, 2..=3).await;
+    delete(&system, "note-cut", 3..=3).await;
+    delete(&system, "note-gone", 1..=2).await;
+    let all = system.operate(["audit", "verify", "--all"]).await;
+    assert_eq!(all.status, 1, "{all:?}");
+    for line in [
+        format!("{STREAM} is BROKEN at version 2: the end of the stream is gone: "),
+        "note-cut is BROKEN at version 3: the end of the stream is gone: the audit index has seen version 3".into(),
+        "note-gone is BROKEN at version 1: the end of the stream is gone: the audit index has seen version 2".into(),
+        "broken streams: 3, foreign items: 0".into(),
+    ] {
+        assert!(all.stdout.contains(&line), "no {line:?} in {all:?}");
+    }
+    // One stream is compared with what read models have seen of it: that needs no walk through the index.
+    let one = system.operate(["audit", "verify", STREAM]).await;
+    assert!(one.status == 1 && one.stdout.contains("has seen version 3"), "{one:?}");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ async fn every_command_explains_itself_with_an_example() {
         (vec!["tokens", "create", "--help"], vec!["--dir", "jwks.json"]),
         (vec!["tokens", "sign", "--help"], vec!["--subject", "--scope", "--minutes", "operate: Operate projections"]),
         (vec!["tables", "create", "--help"], vec!["--endpoint", "--data", "--prefix", "--json"]),
-        (vec!["audit", "history", "--help"], vec!["--from", "--limit", "--json", "--data"]),
+        (vec!["audit", "history", "--help"], vec!["--from", "--to", "--limit", "--json", "--data"]),
         (
             vec!["bench", "--help"],
             vec!["--commands", "--clients", "--events", "--aws", "--endpoint", "--data", "--json"],

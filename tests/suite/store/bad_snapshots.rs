@@ -155,9 +155,21 @@ async fn a_snapshot_ahead_of_its_commits_shows_that_the_end_is_gone(engine: &Eng
     }
     let before = table.items(&stream).await;
     let refused = table.process().count(&stream, "onwards", 1).await;
-    let damaged = Damaged { stream: stream.to_string(), version: 10, damage: Damage::End { seen: 10 } };
+    let damaged = Damaged {
+        stream: stream.to_string(),
+        version: 10,
+        damage: Damage::End { seen: 10, by: "its snapshot".into() },
+    };
+    assert_eq!(table.process().store.verify(&stream).await.unwrap().broken_at, Some(damaged.clone()));
     assert!(matches!(&refused, Err(ExecuteError::Damaged(found)) if *found == damaged), "{refused:?}");
     assert_eq!(table.items(&stream).await, before, "nothing is written behind");
+    for version in 1..10 {
+        table.delete(&stream, version).await;
+    }
+    let all_is_gone = Damaged { version: 1, ..damaged };
+    let store = table.process().store;
+    assert_eq!(store.verify(&stream).await.unwrap().broken_at, Some(all_is_gone));
+    assert!(store.streams(1, |_| ()).await.unwrap().names.contains(&stream));
 }
 
 async fn a_snapshot_of_another_chain_is_replaced(engine: &Engine) {

@@ -4,7 +4,8 @@ use super::tampering::{Victim, bytes, number, replace, set, text};
 use super::{Engine, new_commit};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{
-    AppendError, Consistency, Damage, Damaged, ExecuteError, Head, Item, MAX_VERSION, ReadError, Segment,
+    AppendError, Commit, Consistency, Damage, Damaged, ExecuteError, Head, Item, MAX_VERSION, ReadError, Segment,
+    Witness,
 };
 
 cases!(
@@ -18,6 +19,7 @@ cases!(
     an_item_that_is_no_batch_shows,
     any_changed_character_shows,
     sort_keys_beyond_the_largest_version_are_no_events,
+    whoever_has_seen_the_end_shows_that_it_is_gone,
 );
 
 /// The version at which it must be named, and what; the commits before that still fit, up to the version in `fits`.
@@ -201,6 +203,43 @@ async fn sort_keys_beyond_the_largest_version_are_no_events(engine: &Engine) {
     let page = victim.process.store.scan(Segment { index: 0, total: 1 }, None).await.unwrap();
     assert_eq!(page.batches.len(), 6);
     assert_eq!(victim.process.count(&victim.stream, "onwards", 1).await.unwrap().version, 10);
+}
+
+async fn whoever_has_seen_the_end_shows_that_it_is_gone(engine: &Engine) {
+    let victim = Victim::new(engine).await;
+    let Victim { table, process, stream } = &victim;
+    let whole = process.load(stream).await;
+    let commits: Vec<Commit> = whole.batches.into_iter().flat_map(|batch| batch.commits).collect();
+    let seen = |version: u64, commit: &Commit, bytes: usize| Witness {
+        name: format!("who saw {version}"),
+        version,
+        hash: commit.hash.as_bytes()[..bytes].to_vec(),
+    };
+    // Events 5 and 6 are one commit.
+    let honest = [seen(9, &commits[7], 16), seen(5, &commits[4], 32), seen(6, &commits[4], 0)];
+    assert!(process.store.verify_against(stream, &honest).await.unwrap().verified());
+    let broken = async |witnesses: &[Witness]| {
+        process
+            .store
+            .verify_against(stream, witnesses)
+            .await
+            .unwrap()
+            .broken_at
+            .map(|damaged| (damaged.version, damaged.damage))
+    };
+    let other = Damage::OtherSeen { by: "who saw 6".into() };
+    assert_eq!(broken(&[seen(6, &commits[3], 16)]).await, Some((5, other)));
+    let other = Damage::OtherSeen { by: "who saw 9".into() };
+    assert_eq!(broken(&[seen(9, &commits[0], 16)]).await, Some((9, other)));
+    table.delete(stream, 8).await;
+    assert_eq!(broken(&[seen(7, &commits[5], 16)]).await, None, "nobody has seen what is gone");
+    let end = |seen| Damage::End { seen, by: format!("who saw {seen}") };
+    assert_eq!(broken(&honest).await, Some((8, end(9))));
+    for version in [1, 2, 4, 5, 7] {
+        table.delete(stream, version).await;
+    }
+    assert_eq!(broken(&[seen(5, &commits[4], 0)]).await, Some((1, end(5))), "all of it is gone");
+    assert_eq!(broken(&[]).await, None);
 }
 
 async fn a_broken_batch_at_the_end_is_not_written_behind(engine: &Engine) {

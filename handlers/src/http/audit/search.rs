@@ -46,13 +46,16 @@ struct Wanted {
     /// How many events at most: 1 to 500, and 100 if nothing is said. For a file any number, and all if nothing is said.
     #[param(minimum = 1)]
     limit: Option<u64>,
-    /// Where an earlier page of the same search ended. It is a place among the events: another search begins there.
+    /// `true` for the readings of the audit trail, too. Without it they are left out, unless `stream`, `type` or `command`
+    /// names them.
+    readings: Option<bool>,
+    /// Where an earlier page of the same search ended. It bears the end of the walk: what comes later is not in it. It is a place among the events: another search begins there.
     #[param(max_length = 1024)]
     cursor: Option<String>,
 }
 
-const KNOWN: [&str; 10] =
-    ["stream", "actor", "type", "command", "correlation", "from", "to", "order", "limit", "cursor"];
+const KNOWN: [&str; 11] =
+    ["stream", "actor", "type", "command", "correlation", "from", "to", "order", "limit", "readings", "cursor"];
 
 /// Finds events by actor, type, command, correlation and time, in one stream or in all: a page of them, or as a file what the
 /// Accept header asks for.
@@ -95,6 +98,11 @@ fn wanted(params: &Params) -> Result<Search, Problem> {
         command: params.id("command")?,
         correlation: params.id("correlation")?,
         period: period.map_err(|rule| Problem::invalid_pair(["from", "to"], &rule.to_string()))?,
+        readings: match params.text("readings") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Problem::invalid("readings", "must be true or false")),
+        },
     };
     let cursor: Option<Cursor> = params.parsed("cursor")?;
     Search::new(params.parsed("stream")?, filter, direction, cursor).map_err(|_| Problem::foreign_cursor())

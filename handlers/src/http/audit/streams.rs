@@ -2,7 +2,7 @@
 
 use super::export::{Answer, Limit};
 use super::parse_stream;
-use crate::audit::{AuditError, Call, HistoryPage, Search};
+use crate::audit::{Call, HistoryPage, Search};
 use crate::http::Shared;
 use crate::http::extract::{By, Segment};
 use crate::http::params::Params;
@@ -22,6 +22,10 @@ struct Part {
     /// The first version, from 1.
     #[param(minimum = 1)]
     from: Option<u64>,
+    /// The last version; the stream's end if nothing is said. With the `to` of the first page, a walk from page to page ends
+    /// though the stream grows, as the stream of your own readings does with every page.
+    #[param(minimum = 1)]
+    to: Option<u64>,
     /// How many events at most: 1 to 500, and 100 if nothing is said. For a file any number, and all if nothing is said.
     #[param(minimum = 1)]
     limit: Option<u64>,
@@ -40,23 +44,29 @@ pub(crate) async fn history(
     params: Params,
 ) -> Result<Response, Problem> {
     let stream = parse_stream(&stream)?;
-    let params = params.only(&["from", "limit"])?;
+    let params = params.only(&["from", "to", "limit"])?;
     let from = params.number("from", 1..=MAX_VERSION)?.unwrap_or(1);
+    let to = params.number("to", 1..=MAX_VERSION)?;
+    if to.is_some_and(|to| to < from) {
+        return Err(Problem::invalid_pair(["from", "to"], "from must not be behind to"));
+    }
     let about = params.given([("stream", stream.as_str())]);
     match answer.limit(&params)? {
         Limit::Page(limit) => {
             let trail = api.audit.open(&reader, Call::History, about).await?;
-            let page: HistoryPage = trail.history(&stream, from, limit).await?;
+            let page: HistoryPage = trail.history(&stream, from, to, limit).await?;
             Ok(Json(page).into_response())
         }
         Limit::File(format, limit) => {
             let trail = api.audit.open(&reader, Call::Export, format.named(about)).await?;
-            super::export::file(trail.export(Search::of_stream(stream, from), limit, format).await?, format).await
+            let events = to.map(|to| to - from + 1).into_iter().chain(limit).min();
+            super::export::file(trail.export(Search::of_stream(stream, from), events, format).await?, format).await
         }
     }
 }
 
-/// Walks the stream's chain from the first commit to the last.
+/// Walks the stream's chain from the first commit to the last, and compares its end with its snapshot and with what read models
+/// have seen of it. Commits that nobody has seen can be removed from the end unnoticed.
 #[utoipa::path(get, path = "/audit/streams/{stream}/verify", tag = "audit",
     params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name")),
     responses((status = 200, description = "Whether every commit fits; if not, the first that does not", body = VerifyAnswer), Failures))]
@@ -69,10 +79,7 @@ pub(crate) async fn verify(
     let params = params.only(&[])?;
     let stream = parse_stream(&stream)?;
     let trail = api.audit.open(&reader, Call::Verify, params.given([("stream", stream.as_str())])).await?;
-    let walk = trail.store().verify(&stream).await?;
-    if walk.commits == 0 && walk.verified() {
-        return Err(AuditError::NoStream(stream).into());
-    }
+    let walk = trail.verify(&stream).await?;
     Ok(Json(VerifyAnswer {
         stream: stream.to_string(),
         verified: walk.verified(),

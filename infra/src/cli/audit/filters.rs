@@ -29,6 +29,9 @@ pub(super) struct Filters {
     /// Only events recorded before this time, RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<DateTime<Utc>>,
+    /// Also the readings of the audit trail. Without it they are left out, unless --stream, --type or --command names them.
+    #[arg(long)]
+    readings: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -65,6 +68,7 @@ impl Filters {
             command: self.command.clone(),
             correlation: self.correlation.clone(),
             period,
+            readings: self.readings,
         };
         let search = Search::new(self.stream.clone(), filter, order.direction(), cursor.cloned());
         search.map_err(|foreign| format!("--cursor {foreign}"))
@@ -81,6 +85,7 @@ impl Filters {
             ("correlation", text(&self.correlation)),
             ("from", self.from.map(time_text)),
             ("to", self.to.map(time_text)),
+            ("readings", self.readings.then(|| true.to_string())),
         ]
     }
 }

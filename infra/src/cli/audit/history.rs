@@ -14,6 +14,9 @@ pub(in crate::cli) struct History {
     /// The first version to show.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     from: u64,
+    /// The last version to show; the stream's end if nothing is said.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    to: Option<u64>,
     /// How many events to show at most.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
@@ -28,6 +31,7 @@ impl History {
         let about = vec![
             ("stream", Some(self.stream.to_string())),
             ("from", Some(self.from.to_string())),
+            ("to", self.to.map(|to| to.to_string())),
             ("limit", Some(self.limit.to_string())),
         ];
         let asker = self.asker.asker.as_ref();
@@ -37,7 +41,7 @@ impl History {
 
     async fn answer(&self, trail: &OpenTrail) -> Result<Exit, Failure> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let page = trail.history(&self.stream, self.from, limit).await.map_err(failed)?;
+        let page = trail.history(&self.stream, self.from, self.to, limit).await.map_err(failed)?;
         if self.common.json {
             table::json(&page)?;
             return Ok(Exit::Done);
@@ -45,7 +49,7 @@ impl History {
         let shown: Vec<_> = page.events.iter().map(row).collect();
         table::rows(["VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
         if let Some(next) = page.next_from {
-            table::line(&format!("… up to version {}; go on with --from {next}", page.head.version()))?;
+            table::line(&format!("… up to version {to}; go on with --from {next} --to {to}", to = page.to))?;
         }
         Ok(Exit::Done)
     }

@@ -27,7 +27,8 @@ pub(super) enum Audit {
         after_help = "Examples:\n  ledgerfold audit history order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e\n  ledgerfold audit history stock-9780306406157 --from 100 --limit 20 --json"
     )]
     History(history::History),
-    /// Walk the hash chain of a stream, or of all, and name the first commit that does not fit. Exit 1 if there is one.
+    /// Walk the hash chain of a stream, or of all, and name the first commit that does not fit. The end is compared with the
+    /// stream's snapshot and read models, with --all also with the audit index. Exit 1 if something does not fit or is gone.
     #[command(
         after_help = "Examples:\n  ledgerfold audit verify order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e\n  ledgerfold audit verify --all --data .ledgerfold --json"
     )]

@@ -1,12 +1,12 @@
 //! `ledgerfold audit verify`.
 
-use super::{Asker, Question};
+use super::{Asker, Question, failed};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::table;
-use eventstore::{Damaged, EventStore, StreamId, Streams, Verification};
+use eventstore::{Damaged, StreamId, Streams, Verification, Witness};
 use futures::{StreamExt, TryStreamExt};
-use handlers::audit::Call;
+use handlers::audit::{Call, OpenTrail};
 use serde_json::json;
 
 /// How many streams are verified at once.
@@ -37,18 +37,15 @@ impl Verify {
         let asker = self.asker.asker.as_ref();
         let question = Question { common: &self.common, asker, call: Call::Verify, about };
         // The record of this question is there before the walk, and so is one of the commits that are verified.
-        let walk = async |trail: handlers::audit::OpenTrail| match &self.stream {
-            Some(stream) => self.one(trail.store(), stream).await,
-            None => self.every(trail.store()).await,
+        let walk = async |trail: OpenTrail| match &self.stream {
+            Some(stream) => self.one(&trail, stream).await,
+            None => self.every(&trail).await,
         };
         question.ask(walk).await
     }
 
-    async fn one(&self, store: &EventStore, stream: &StreamId) -> Result<Exit, Failure> {
-        let walk = verify(store, stream).await?;
-        if walk.commits == 0 && walk.verified() {
-            return Err(Failure::new(format!("there is no stream {stream}"), "nothing was ever appended to it"));
-        }
+    async fn one(&self, trail: &OpenTrail, stream: &StreamId) -> Result<Exit, Failure> {
+        let walk = trail.verify(stream).await.map_err(failed)?;
         match self.common.json {
             true => table::json(&report(&walk))?,
             false => table::line(&verdict(&walk))?,
@@ -56,11 +53,16 @@ impl Verify {
         Ok(table::answer(walk.verified()))
     }
 
-    async fn every(&self, store: &EventStore) -> Result<Exit, Failure> {
-        let found = store.streams(SEGMENTS, |items| table::progress(&format!("{items} commits found"))).await;
-        let Streams { names, foreign } = found.map_err(|error| Failure::new("the streams cannot be listed", error))?;
+    async fn every(&self, trail: &OpenTrail) -> Result<Exit, Failure> {
+        // Asked before the streams are walked: those grow meanwhile, and whoever follows them does so later.
+        let seen = trail.all_witnesses(|items| table::progress(&format!("{items} index entries and rows found"))).await;
+        let seen = seen.map_err(failed)?;
+        let found = trail.store().streams(SEGMENTS, |items| table::progress(&format!("{items} commits found"))).await;
+        let Streams { mut names, foreign } =
+            found.map_err(|error| Failure::new("the streams cannot be listed", error))?;
+        names.extend(seen.keys().cloned());
         let all = names.len();
-        let walks = futures::stream::iter(&names).map(|stream| verify(store, stream));
+        let walks = futures::stream::iter(&names).map(|stream| verify(trail, stream, seen.get(stream)));
         let (mut commits, mut done, mut broken) = (0, 0, Vec::new());
         let mut walks = walks.buffered(CONCURRENT_STREAMS);
         while let Some(walk) = walks.try_next().await? {
@@ -96,8 +98,9 @@ fn foreign_report(item: &Damaged) -> serde_json::Value {
     json!({"stream": item.stream, "version": item.version, "reason": item.damage.to_string()})
 }
 
-async fn verify(store: &EventStore, stream: &StreamId) -> Result<Verification, Failure> {
-    store.verify(stream).await.map_err(|error| Failure::new(format!("{stream} cannot be read"), error))
+async fn verify(trail: &OpenTrail, stream: &StreamId, seen: Option<&Witness>) -> Result<Verification, Failure> {
+    let walk = trail.store().verify_against(stream, seen.map(std::slice::from_ref).unwrap_or_default()).await;
+    walk.map_err(|error| Failure::new(format!("{stream} cannot be read"), error))
 }
 
 fn report(walk: &Verification) -> serde_json::Value {

@@ -8,7 +8,7 @@ use eventstore::{Direction, NewCommit, StreamId};
 use fastrand::Rng;
 use projections::TableError;
 use projections::TimeLimit;
-use projections::audit::{AuditIndex, AuditSearch, Found, MAX_REQUESTS};
+use projections::audit::{AuditCursor, AuditIndex, AuditSearch, Found, MAX_REQUESTS};
 
 const BOTH: [Direction; 2] = [Direction::Forwards, Direction::Backwards];
 const TYPES: [&str; 4] = ["Noted", "Changed", "Closed", "Noted2"];
@@ -87,6 +87,8 @@ fn any_search(rng: &mut Rng, all: &[Found]) -> AuditSearch {
         direction: if rng.bool() { Direction::Forwards } else { Direction::Backwards },
         limit: rng.usize(1..all.len() + 2),
         after: None,
+        until: None,
+        without: None,
     }
 }
 
@@ -130,6 +132,39 @@ async fn every_limit_pages_through_every_kind_of_search() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_search_ends_at_its_last_place_and_leaves_a_category_out() {
+    let mut rng = Rng::new();
+    let (ledger, index, all) = indexed(&mut rng, 40).await;
+    let read = StreamId::new("access-1").unwrap();
+    ledger.pass(TimeDelta::seconds(1));
+    let readings = ledger.append(&read, vec![commit("reading", "actor-1", &["Noted"])]).await;
+    ledger.enter(&index, 3, &readings).await;
+    let everything = AuditSearch::all(Direction::Forwards, 7);
+    let newest = index.newest(3, &everything).await.unwrap();
+    ledger.pass(TimeDelta::seconds(1));
+    let later = ledger.write(&stream("later"), 2).await;
+    ledger.enter(&index, 3, &later).await;
+    for direction in BOTH {
+        let search = AuditSearch { direction, until: Some(newest.clone()), ..everything.clone() };
+        let without = AuditSearch { without: Some("access"), ..search.clone() };
+        let mut known = [all.clone(), expected(&readings)].concat();
+        assert_eq!(all_pages(&index, 3, &search).await, filter(&known, &search));
+        known.pop();
+        assert_eq!(all_pages(&index, 3, &without).await, filter(&known, &without));
+    }
+    let (found, of_one) = (all[5].clone(), |search: &AuditSearch| {
+        filter(&all, search).last().map(|found| AuditCursor::of(found.recorded_at, &found.stream, found.version))
+    });
+    for search in [
+        AuditSearch { command: Some(found.command_id.clone()), ..everything.clone() },
+        AuditSearch { correlation: Some(found.correlation_id.clone()), ..everything.clone() },
+    ] {
+        assert_eq!(Some(index.newest(3, &search).await.unwrap()), of_one(&search), "{search:?}");
+    }
+    assert_eq!(index.newest(4, &everything).await.unwrap(), AuditCursor::beginning(), "an empty generation");
 }
 
 #[tokio::test]
