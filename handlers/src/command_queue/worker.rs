@@ -120,11 +120,14 @@ impl CommandWorker {
         is_last_try: bool,
     ) -> bool {
         let followed = match read {
-            // No dead letter is made of it: whoever asks for the command again sends another.
-            Ok(QueueMessage::Marker(marker)) => self.pass(&marker).await.or_else(|error| match is_last_try {
-                true => Ok(tracing::warn!(%error, "a marker is given up")),
-                false => Err(error),
-            }),
+            Ok(QueueMessage::Marker(marker)) => match self.pass(&marker).await {
+                // No dead letter is made of it: whoever asks for the command again sends another.
+                Err(error) if is_last_try => {
+                    tracing::warn!(%error, "a marker is given up");
+                    Ok(())
+                }
+                passed => passed,
+            },
             Ok(QueueMessage::Command(command)) => match self.answer_or_panic(&command).await {
                 Err(unhandled) if is_last_try => self.give_up(&command, unhandled).await,
                 answered => answered,

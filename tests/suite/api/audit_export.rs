@@ -96,9 +96,9 @@ async fn a_file_holds_every_event_that_the_history_shows() {
 async fn the_same_address_answers_in_one_order_in_every_form() {
     let mut shop = Shop::open().await;
     let exports = shop.dev.exports().await;
-    receive_many(&exports, &isbn(7), 5).await;
+    receive_many(&exports, &isbn(7), 20).await;
     let stream = format!("stock-{}", isbn(7));
-    indexed(&exports, &stream, 5).await;
+    indexed(&exports, &stream, 20).await;
     let mut newest = history(&shop, &stream).await;
     newest.reverse();
     for path in [format!("/audit/events?stream={stream}"), "/audit/events?type=StockReceived".to_owned()] {
