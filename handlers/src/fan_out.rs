@@ -240,7 +240,10 @@ impl Line {
 
     /// Notes what the queue has, where the batch comes again.
     fn remember(&self, announced: Announced, again: bool) {
-        self.state().taken = if again { announced.taken } else { BTreeSet::new() };
+        let mut taken = if again { announced.taken } else { BTreeSet::new() };
+        // One without a number would stand for all such.
+        taken.remove("");
+        self.state().taken = taken;
     }
 
     /// The consumer is not told of records that others are told of. That is reported once for each outage.
