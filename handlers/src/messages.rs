@@ -124,7 +124,7 @@ impl<'a> Messages<'a> {
     /// Lets the stream's work go on in another call. No, where that call cannot be asked for: its messages come again then.
     pub(crate) async fn go_on(&self, stream: &StreamId, continuations: Option<&Continuations>) -> bool {
         let of_stream = || self.read.iter().filter(|read| read.news.stream == *stream);
-        let Some((continuations, last)) = continuations.zip(of_stream().last()) else { return false };
+        let Some((continuations, last)) = continuations.zip(of_stream().next_back()) else { return false };
         let version = of_stream().map(|read| read.news.version).max().unwrap_or(last.news.version);
         let unfinished = Unfinished { stream: stream.clone(), version, message_id: id(last.message) };
         match continuations.send(&unfinished).await {

@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 pub(crate) const MAX_ATTEMPTS: u32 = 10;
 /// The most events that a gap is mended by at once; the rest follows in the next round.
 const GAP_PAGE_EVENTS: u32 = 500;
-/// How long gaps are mended in a call that has no time limit of its own, if nobody says.
+/// How long gaps are mended where streams are resumed, if nobody says.
 const MENDING: Duration = Duration::from_secs(5);
 /// How many streams of a batch are worked on at once.
 const CONCURRENT_STREAMS: usize = 10;
@@ -42,7 +42,7 @@ pub struct Projector {
     pub(crate) audit_index: AuditIndex,
     pub(crate) registry: Registry,
     broken: Option<Broken>,
-    /// How long gaps are mended in a call that has no time limit of its own: to resume a stream, or to fill a generation.
+    /// How long gaps are mended where streams are resumed.
     mending: Duration,
     /// How many batches of this process write rows of many streams at once: more would mostly lose to each other.
     pub(crate) turns: Arc<Semaphore>,
@@ -156,7 +156,7 @@ impl Projector {
         self
     }
 
-    /// The same, but it mends gaps for that long, and not for five seconds, where a call has no time limit of its own.
+    /// The same, but where it resumes streams it mends gaps for that long, and not for five seconds.
     #[must_use]
     pub fn mending_for(mut self, time: Duration) -> Self {
         self.mending = time;

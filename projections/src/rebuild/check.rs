@@ -3,6 +3,7 @@
 use super::RebuildError;
 use super::job::Tally;
 use crate::audit::Entry;
+use crate::gap::TimeLimit;
 use crate::news::News;
 use crate::position::Position;
 use crate::projection::{Kind, Projection};
@@ -111,11 +112,7 @@ impl Projector {
             if !self.registry.writes(projection, generation).await? {
                 break;
             }
-            for (stream, error) in self.project_into(projection, generation, news.to_vec(), self.mending()).await {
-                if error.is_out_of_time() {
-                    // It is still behind: the next pass finds it, and goes on from there.
-                    continue;
-                }
+            for (stream, error) in self.project_into(projection, generation, news.to_vec(), TimeLimit::NONE).await {
                 if !error.is_lasting() {
                     return Err(RebuildError::Project { stream, source: error });
                 }

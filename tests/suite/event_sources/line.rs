@@ -122,6 +122,11 @@ impl Line {
         self
     }
 
+    /// From now on another process fans out.
+    pub(super) async fn restart_fan_out(&mut self) {
+        self.fan_out = self.world.system_over(&self.wire, &self.outage).fan_out().await.unwrap();
+    }
+
     async fn add(&mut self, name: &'static str, function: Function, policy: FifoPolicy) {
         let url = match name {
             REBUILD => self.world.resources.rebuild_queue_url.clone(),

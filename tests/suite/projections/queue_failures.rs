@@ -2,9 +2,13 @@
 
 use super::fan_out::{hand_over, number, told};
 use super::shop::{Stored, Writer, confirmed, new_order, placed, received, stock_of, write};
+use super::wire::Wire;
 use super::world::{Received, World};
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::Batch;
+use handlers::FanOut;
+use std::time::Duration;
 
 /// The largest message that a queue takes, in bytes: one that takes everything, and one that takes a small order only.
 const ANY_SIZE: &str = "1048576";
@@ -99,4 +103,71 @@ async fn of_two_failing_queues_the_earlier_record_counts() {
     let mut received = world.receive_all("bestsellers").await;
     received.sort_by_key(|message| message.body["version"].as_u64());
     assert_eq!(received, [told(&large), told(&small)]);
+}
+
+/// Hands records to a fan-out. The number of the first that is to come again.
+async fn handed(fan_out: &FanOut, records: &[EventRecord]) -> Option<String> {
+    let mut event = Event::default();
+    event.records = records.to_vec();
+    let failures = fan_out.handle(event).await.batch_item_failures;
+    failures.into_iter().next().and_then(|failure| failure.item_identifier)
+}
+
+#[tokio::test]
+async fn a_queue_that_goes_on_failing_holds_up_no_other() {
+    let mut world = World::start().await;
+    let orders = write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed(), &confirmed()]).await;
+    let records = world.records(3).await;
+    lead_nowhere(&mut world, "bestsellers");
+    let fan_out = FanOut::new(world.clients().sqs.clone(), world.resources.routes.clone()).patient_for(Duration::ZERO);
+    for record in 0..2 {
+        assert_eq!(handed(&fan_out, &records[record..=record]).await, None, "the shard goes on");
+    }
+    assert_eq!(world.receive_all("orders").await, all_told(&orders[..2]));
+    create(&world, "bestsellers").await;
+    assert_eq!(handed(&fan_out, &records[2..]).await, None);
+    assert_eq!(world.receive_all("bestsellers").await, all_told(&orders[2..]), "it is told of what comes next");
+}
+
+#[tokio::test]
+async fn a_refused_message_holds_up_nothing_behind_it_for_long() {
+    let world = World::start().await;
+    let mut batches = Vec::new();
+    for number in 0..25 {
+        let books = if number == 3 { 1..=60 } else { 1..=1 };
+        batches.extend(write(&world.store, &new_order(), &[&placed("c", books.map(|book| (book, 1)))]).await);
+    }
+    limit_messages(&world, "orders", SMALL_ONLY).await;
+    let fan_out = FanOut::new(world.clients().sqs.clone(), world.resources.routes.clone()).patient_for(Duration::ZERO);
+    assert_eq!(handed(&fan_out, &world.records(25).await).await, None);
+    batches.remove(3);
+    assert_eq!(by_group(world.receive_all("orders").await), all_told(&batches));
+}
+
+#[tokio::test]
+async fn where_no_queue_takes_messages_the_record_comes_again() {
+    let mut world = World::start().await;
+    write(&world.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
+    for consumer in ["orders", "stock", "bestsellers", "audit", "fulfilment"] {
+        lead_nowhere(&mut world, consumer);
+    }
+    let fan_out = FanOut::new(world.clients().sqs.clone(), world.resources.routes.clone()).patient_for(Duration::ZERO);
+    let records = world.records(1).await;
+    assert_eq!(handed(&fan_out, &records).await, number(&records[0]));
+}
+
+#[tokio::test]
+async fn a_repeat_sends_only_what_a_queue_lacks() {
+    let mut world = World::start().await;
+    let orders = write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
+    lead_nowhere(&mut world, "bestsellers");
+    let wire = Wire::default();
+    let fan_out = FanOut::new(wire.sqs(&world.clients().sqs), world.resources.routes.clone());
+    let records = world.records(2).await;
+    assert_eq!(handed(&fan_out, &records).await, number(&records[0]));
+    create(&world, "bestsellers").await;
+    wire.take();
+    assert_eq!(handed(&fan_out, &records).await, None);
+    assert_eq!(wire.operations(), ["SendMessageBatch"]);
+    assert_eq!(world.receive_all("bestsellers").await, all_told(&orders));
 }

@@ -4,12 +4,16 @@ use super::messages::{Message, deliver, messages_of};
 use super::rebuild::ruled;
 use super::shop::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of, write};
 use super::wire::{Fault, Wire};
-use super::world::World;
+use super::world::{World, event_key};
 use crate::store::wire::Act;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
-use handlers::{FULFILMENT, Names, Operations, ProjectorHandler};
-use projections::{orders, stock};
+use eventstore::{Consistency, StreamId};
+use handlers::{FULFILMENT, Names, Operations, ProjectorHandler, ResumedState};
+use projections::audit::{self, Entry};
+use projections::{Projection, bestsellers, orders, stock};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// As long as the note stands, whoever cannot apply the event lets its messages go: so does this case.
@@ -99,4 +103,78 @@ async fn a_redrive_that_dies_anywhere_loses_no_dead_letter() {
         assert!(count(&world, &dead).await + count(&world, &queue).await >= sent, "lost by {fault:?}");
     }
     assert!(struck >= 8, "only {struck} faults came to pass");
+}
+
+/// Makes an item of the event table one that this program cannot read.
+async fn damage(world: &World, stream: &StreamId, version: u64) {
+    let request = world.clients().dynamodb.get_item().table_name(world.names.events());
+    let item = request.set_key(Some(event_key(stream.as_str(), version))).send().await.unwrap().item;
+    let mut item = item.unwrap();
+    item.insert("format".to_owned(), AttributeValue::N("99".to_owned()));
+    world.put_raw(item).await;
+}
+
+/// Up to which version the stream is applied.
+async fn applied(world: &World, projection: &Projection, stream: &StreamId) -> Option<String> {
+    let keys = [format!("{}.1/{stream}", projection.name), format!("{}.1/fence/{stream}", projection.name)];
+    let rows = world.rows().await;
+    let row = rows.iter().find(|item| keys.contains(item["row"].as_s().unwrap()));
+    row.map(|row| row["version"].as_n().unwrap().clone())
+}
+
+#[tokio::test]
+async fn what_stands_before_damage_is_applied_however_items_are_cut() {
+    for (commits, projection) in [1, 2].into_iter().flat_map(|commits| {
+        [orders::PROJECTION, bestsellers::PROJECTION, audit::PROJECTION].map(|projection| (commits, projection))
+    }) {
+        let (world, order) = (World::start().await, new_order());
+        let mut writer = Writer::new(&world.store, &order);
+        let (first, second) = (placed("c", [(1, 1)]).stored(), confirmed().stored());
+        if commits == 1 {
+            writer.append(vec![first, second]).await;
+        } else {
+            writer.append(vec![first]).await;
+            writer.append(vec![second]).await;
+        }
+        let sound = world.store.load(&order, Consistency::Strong).await.unwrap().batches;
+        let last = writer.append(vec![shipped().stored()]).await;
+        damage(&world, &order, 3).await;
+        let message = Message::address_of(&last);
+        assert_eq!(deliver(&world.handler(projection), &[message]).await.len(), 1);
+        if projection.name == audit::PROJECTION.name {
+            let sound = sound.into_iter().flat_map(|batch| batch.commits).map(|commit| (order.clone(), commit));
+            let index = world.clients().system(&world.names).audit_index();
+            let entries = index.entered(1, &sound.collect::<Vec<_>>()).await.unwrap();
+            assert!(entries.iter().all(|entry| *entry == Entry::Same), "in {commits} commits: {entries:?}");
+        } else {
+            let applied = applied(&world, &projection, &order).await;
+            assert_eq!(applied.as_deref(), Some("2"), "{} in {commits} commits", projection.name);
+        }
+    }
+}
+
+/// A resumed stream that is far behind goes on by messages, and the call that resumes it ends.
+#[tokio::test]
+async fn a_long_stream_is_resumed_a_page_and_goes_on_by_itself() {
+    let world = World::start().await;
+    let (of, order) = (&orders::PROJECTION, new_order());
+    let mut writer = Writer::new(&world.store, &order);
+    let mut batches = vec![writer.append(vec![placed("c", [(1, 2)]).stored()]).await];
+    for _ in 0..3 {
+        batches.push(writer.append((0..500).map(|_| confirmed().stored()).collect()).await);
+    }
+    let older = ProjectorHandler::new(*of, world.projector().broken(of.name, "OrderConfirmed"));
+    let messages = messages_of(&batches).into_iter().map(|message| Message { receives: 5, ..message });
+    assert!(deliver(&older, &messages.collect::<Vec<_>>()).await.is_empty(), "it is parked");
+    let projector = world.projector().mending_for(Duration::ZERO);
+    let sqs = world.clients().sqs.clone();
+    let operations = Operations::new(world.store.clone(), projector.clone(), sqs, world.names.clone());
+    let resumed = operations.resume(of, Some(&order)).await.unwrap();
+    assert_eq!(resumed.streams[0].state, ResumedState::Announced, "{resumed:?}");
+    assert!(projector.parked(of, 1, 10, None).await.unwrap().streams.is_empty());
+    let told = world.receive_all(of.name).await;
+    assert_eq!(told.len(), 2, "before and behind its note: {told:?}");
+    let message = Message::new(order.as_str(), &told[0].body.to_string());
+    assert!(deliver(&world.handler(*of), &[message]).await.is_empty());
+    assert_eq!(applied(&world, of, &order).await.as_deref(), Some("1501"));
 }
