@@ -130,8 +130,8 @@ impl EventStore {
         let &FindCommit { stream, command, down_to, .. } = find;
         let mut limits = match find.lookup {
             Lookup::At(_) => vec![1],
-            _ if index.is_some() => vec![SECOND_PAGE, FIRST_PAGE],
-            _ => Vec::from_iter(not_before_ms.map(|_| FIRST_PAGE)),
+            Lookup::Maybe { .. } | Lookup::Absent if index.is_some() => vec![SECOND_PAGE, FIRST_PAGE],
+            Lookup::Maybe { .. } | Lookup::Absent => Vec::from_iter(not_before_ms.map(|_| FIRST_PAGE)),
         };
         let mut walk = Walk { command, expected: from, down_to, not_before_ms, oldest: None };
         let mut query = Query { to: from, ..Query::whole(stream, Direction::Backwards, consistency) };

@@ -283,7 +283,8 @@ mod tests {
 
     #[test]
     fn every_field_that_differs_is_named() {
-        let changes: [(&str, fn(&mut Found)); 10] = [
+        type Change = fn(&mut Found);
+        let changes: [(&str, Change); 10] = [
             ("stream", |found| found.stream = StreamId::new("note-b").unwrap()),
             ("version", |found| found.version = 6),
             ("number of events", |found| found.last_version = 8),
