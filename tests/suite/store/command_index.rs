@@ -174,18 +174,26 @@ async fn a_command_of_the_ids_own_millisecond_is_found(engine: &Engine) {
         let clock = Arc::new(move || time + TimeDelta::milliseconds(ms));
         table.process_that_remembers(
             Options { clock, ..Options::default() },
-            HandlerOptions { cached_streams: 0, remembered_ids: 1, snapshot_ids: 1, ..unsampled() },
+            HandlerOptions {
+                cached_streams: 0,
+                remembered_ids: 1,
+                snapshot_ids: 1,
+                snapshot_after_batches: 2,
+                ..unsampled()
+            },
         )
     };
     let id = id_made_at(time);
     at(-5).open(&stream("s"), "opening").await.unwrap();
     let first = at(0).count(&stream("s"), id.as_str(), 7).await.unwrap();
     // Others of the same millisecond, each an item of its own, and later ones.
-    for ms in [0, 0, 0, 1, 2] {
+    for ms in [0, 0, 0, 1, 2, 3, 4, 5] {
         at(ms).count(&stream("s"), id_made_at(time + TimeDelta::milliseconds(ms)).as_str(), 1).await.unwrap();
     }
-    let again = at(3).count(&stream("s"), id.as_str(), 7).await.unwrap();
+    let process = at(6);
+    let again = process.count(&stream("s"), id.as_str(), 7).await.unwrap();
     assert_eq!((again.replayed, again.version), (true, first.version));
+    assert_eq!(process.wire.operations(), ["Query", "Query"], "it lies behind what the snapshot lists");
 }
 
 /// As many commands under a client's own keys as 100,000 orders of one book make, thrice. The index is asked in memory: what
