@@ -335,6 +335,53 @@ mod tests {
     }
 
     #[test]
+    fn what_was_compared_needs_no_look() {
+        for (lookup, up_to) in [(Lookup::At(5), 5), (maybe(5, None), 5)] {
+            assert_eq!(lookup.clone().behind(up_to), Lookup::Absent);
+            assert_eq!(lookup.clone().behind(up_to + 1), Lookup::Absent);
+            assert_eq!(lookup.clone().behind(up_to - 1), lookup);
+        }
+        assert_eq!(Lookup::Absent.behind(0), Lookup::Absent);
+    }
+
+    /// So that a stream of commands that callers made in time has no filter in its snapshot.
+    #[test]
+    fn timely_ids_need_no_filter() {
+        let commands: Vec<Id> = (0..9).map(|chance| made_at(RECORDED_MS - 9 + i64::from(chance), chance)).collect();
+        let ids = ids_of(&commands, FEW);
+        assert!(ids.hidden.window.is_empty() && ids.hidden.older.is_none());
+        assert_eq!(ids.hidden.timely_ms, Some(RECORDED_MS - 2));
+    }
+
+    #[test]
+    fn a_commit_at_another_place_is_not_admitted() {
+        let early = made_at(RECORDED_MS - 5, 0);
+        let ids = ids_of(&[early.clone(), key("key"), key("c")], FEW);
+        let at = |id: &Id, version| commit(id.as_str(), version, &["1"], &genesis(&stream()));
+        assert!(ids.admit(&stream(), &at(&key("c"), 3)) && !ids.admit(&stream(), &at(&key("c"), 2)));
+        assert!(ids.admit(&stream(), &at(&key("key"), 2)) && !ids.admit(&stream(), &at(&key("key"), 3)));
+        assert!(!ids.admit(&stream(), &at(&key("other"), 1)));
+        let mut too_early = at(&early, 1);
+        assert!(ids.admit(&stream(), &too_early));
+        too_early.recorded_at -= chrono::TimeDelta::milliseconds(6);
+        assert!(!ids.admit(&stream(), &too_early), "recorded before its id was made");
+    }
+
+    #[test]
+    fn listed_versions_rise_from_the_first() {
+        let listed = |versions: &[u64]| CommandIds {
+            listed: versions.iter().map(|version| Listed(key("c"), *version, 0)).collect(),
+            hidden: Hidden::default(),
+        };
+        assert!(listed(&[1, 2, 5]).fits(5));
+        for wrong in [&[1, 1][..], &[1, 3, 2], &[0, 1], &[0]] {
+            assert!(!listed(wrong).fits(5), "{wrong:?}");
+        }
+        let hiding = ids_of(&[key("a"), key("b")], FEW);
+        assert!(!CommandIds { listed: [Listed(key("c"), 0, 0)].into(), ..hiding }.fits(5));
+    }
+
+    #[test]
     fn hiding_something_must_have_left_a_trace() {
         let hiding = ids_of(&[key("a"), key("b")], FEW);
         assert!(hiding.fits(2) && !hiding.fits(1));
