@@ -18,6 +18,7 @@ cases!(
     a_late_command_costs_four_requests_at_most,
     an_index_that_fails_or_lags_is_not_needed,
     an_index_that_is_wrong_about_a_commit_is_not_believed,
+    whether_a_command_is_recorded_costs_a_read_or_two,
 );
 
 fn now() -> DateTime<Utc> {
@@ -194,6 +195,21 @@ async fn a_command_of_the_ids_own_millisecond_is_found(engine: &Engine) {
     let again = process.count(&stream("s"), id.as_str(), 7).await.unwrap();
     assert_eq!((again.replayed, again.version), (true, first.version));
     assert_eq!(process.wire.operations(), ["Query", "Query"], "it lies behind what the snapshot lists");
+}
+
+/// The snapshot says where to look.
+async fn whether_a_command_is_recorded_costs_a_read_or_two(engine: &Engine) {
+    let table = engine.table().await;
+    let (process, stream) = (table.warm_process(), stream("s"));
+    for number in 0..40 {
+        process.count(&stream, &format!("c{number}"), 1).await.unwrap();
+    }
+    process.wire.take();
+    for (command, version, reads) in [("c39", Some(40), 1), ("c20", Some(21), 2), ("never-sent", None, 1)] {
+        let found = process.store.find_recorded(&stream, &Id::new(command).unwrap()).await.unwrap();
+        assert_eq!(found.map(|commit| commit.version), version, "{command}");
+        assert_eq!(process.wire.operations().len(), reads, "{command}");
+    }
 }
 
 /// As many commands under a client's own keys as 100,000 orders of one book make, thrice. The index is asked in memory: what
