@@ -5,8 +5,8 @@ use crate::Failure;
 use crate::notebook::{Command, Full, Notebook, Noted};
 use aws_sdk_dynamodb::Client;
 use eventstore::{
-    CommandHandler, Consistency, Envelope, EventCodec, EventStore, ExecuteError, HandlerOptions, Fingerprint, Head, Id, Model,
-    NewCommit, Request, SnapshotCodec, StreamId,
+    CommandHandler, Consistency, Envelope, EventCodec, EventStore, ExecuteError, Fingerprint, HandlerOptions, Head, Id,
+    Model, NewCommit, Request, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 
