@@ -1,7 +1,6 @@
 //! The issuer whose tokens the deployed system takes: it publishes its keys on loopback for as long as the tests run.
 
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
+use crate::jwt::{Key, now_s};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +10,7 @@ use std::sync::LazyLock;
 const AUDIENCE: &str = "bookshop";
 const KEY_ID: &str = "rsa-1";
 /// For these cases only.
-const KEY: &[u8] = include_bytes!("../suite/api/keys/rsa.pem");
+const KEY: &str = include_str!("../suite/api/keys/rsa.pem");
 
 /// The scopes there are.
 pub(crate) const ALL: [&str; 4] = ["ledgerfold/write", "ledgerfold/read", "ledgerfold/audit", "ledgerfold/operate"];
@@ -29,10 +28,6 @@ static ISSUER: LazyLock<String> = LazyLock::new(|| {
     issuer
 });
 
-fn key() -> EncodingKey {
-    EncodingKey::from_rsa_pem(KEY).unwrap()
-}
-
 /// Its keys, or that there is nothing else here.
 fn answer(mut connection: TcpStream) -> std::io::Result<()> {
     let mut lines = BufReader::new(connection.try_clone()?).lines();
@@ -43,17 +38,11 @@ fn answer(mut connection: TcpStream) -> std::io::Result<()> {
         }
     }
     let (status, body) = match request.contains("/.well-known/jwks.json") {
-        true => ("200 OK", json!({"keys": [published()]}).to_string()),
+        true => ("200 OK", json!({"keys": [Key::rsa(KEY).published(Some(KEY_ID))]}).to_string()),
         false => ("404 Not Found", String::new()),
     };
     let length = body.len();
     write!(connection, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
-}
-
-fn published() -> Value {
-    let mut jwk = Jwk::from_encoding_key(&key(), Algorithm::RS256).unwrap();
-    jwk.common.key_id = Some(KEY_ID.to_owned());
-    json!(jwk)
 }
 
 /// A token for the subject with those scopes, valid for a while.
@@ -63,12 +52,11 @@ pub(crate) fn token(subject: &str, scopes: &[&str]) -> String {
 
 /// The same with other claims.
 pub(crate) fn token_with(subject: &str, scopes: &[&str], other: &Value) -> String {
-    let now_s = get_current_timestamp();
+    let now_s = now_s();
     let mut claims = json!({"iss": *ISSUER, "aud": AUDIENCE, "sub": subject, "scope": scopes.join(" "),
         "iat": now_s - 1, "exp": now_s + 600});
     for (name, value) in other.as_object().unwrap() {
         claims[name] = value.clone();
     }
-    let header = Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::RS256) };
-    encode(&header, &claims, &key()).unwrap()
+    Key::rsa(KEY).sign(Some(KEY_ID), &claims)
 }

@@ -14,6 +14,9 @@
 mod callers;
 mod deaths;
 mod issuer;
+#[path = "../suite/api/jwt.rs"]
+#[allow(dead_code, reason = "the suite signs by more kinds of keys")]
+mod jwt;
 mod operators;
 mod orders;
 mod poison;

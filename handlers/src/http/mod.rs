@@ -38,7 +38,7 @@ use eventstore::{EventStore, Id};
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::OpenApi;
-use utoipa::openapi::Required;
+use utoipa::openapi::{RefOr, Required};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -132,7 +132,9 @@ pub fn router(api: Api) -> Router {
 fn steps_need_no_body(description: &mut utoipa::openapi::OpenApi) {
     let items = description.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/projections/"));
     for body in items.filter_map(|(_, item)| item.post.as_mut()?.request_body.as_mut()) {
-        body.required = Some(Required::False);
+        if let RefOr::T(body) = body {
+            body.required = Some(Required::False);
+        }
     }
 }
 

@@ -2,15 +2,16 @@
 
 use super::failure::{Exit, Failure};
 use super::table;
+use crate::local::jwt_crypto;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use eventstore::Id;
 use handlers::http::Scope;
-use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
-use p256::SecretKey;
-use p256::elliptic_curve::rand_core::OsRng;
-use p256::pkcs8::{EncodePrivateKey, LineEnding};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::json;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -85,7 +86,8 @@ enum Grant {
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Kept {
     kid: String,
-    pem: String,
+    /// PKCS #8, in base64url.
+    pkcs8: String,
 }
 
 impl Tokens {
@@ -99,17 +101,11 @@ impl Tokens {
 
 impl Create {
     fn run(self) -> Result<Exit, Failure> {
-        let failed = |error| Failure::new("no key can be made", error);
-        let pem =
-            SecretKey::random(&mut OsRng).to_pkcs8_pem(LineEnding::LF).map_err(|error| failed(error.to_string()))?;
-        let kept = Kept { kid: Uuid::now_v7().to_string(), pem: pem.to_string() };
-        let mut jwk =
-            Jwk::from_encoding_key(&kept.key()?, Algorithm::ES256).map_err(|error| failed(error.to_string()))?;
-        (jwk.common.key_id, jwk.common.public_key_use) = (Some(kept.kid.clone()), Some(PublicKeyUse::Signature));
+        let (kept, jwk) = key_pair().map_err(|error| Failure::new("no key can be made", error.to_string()))?;
         std::fs::create_dir_all(&self.dir).map_err(|error| written(&self.dir, error))?;
         write_new(&self.dir.join(KEY_FILE), &json!(kept).to_string())?;
         let key_set = self.dir.join(KEY_SET_FILE);
-        write_new(&key_set, &json!(JwkSet { keys: vec![jwk] }).to_string())?;
+        write_new(&key_set, &json!({ "keys": [jwk] }).to_string())?;
         table::line(&format!("ledgerfold dev --auth {} --issuer {ISSUER} --audience {AUDIENCE}", key_set.display()))?;
         Ok(Exit::Done)
     }
@@ -117,6 +113,7 @@ impl Create {
 
 impl Sign {
     fn run(self) -> Result<Exit, Failure> {
+        jwt_crypto::install();
         let kept = Kept::read(&self.dir.join(KEY_FILE))?;
         let now_s = get_current_timestamp();
         let scopes: Vec<&str> = self.scopes.iter().map(|grant| grant.scope().name()).collect();
@@ -140,8 +137,27 @@ impl Kept {
     }
 
     fn key(&self) -> Result<EncodingKey, Failure> {
-        EncodingKey::from_ec_pem(self.pem.as_bytes()).map_err(|error| Failure::new("the signing key is damaged", error))
+        let pkcs8 = URL_SAFE_NO_PAD.decode(&self.pkcs8);
+        pkcs8
+            .map(|pkcs8| EncodingKey::from_ec_der(&pkcs8))
+            .map_err(|error| Failure::new("the signing key is damaged", error))
     }
+}
+
+/// A new private key, and its public half as a JSON Web Key.
+fn key_pair() -> Result<(Kept, serde_json::Value), ring::error::Unspecified> {
+    let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random)?;
+    let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random)?;
+    // SEC 1, 2.3.3: the byte 4, then x and y, 32 bytes each.
+    let point = pair.public_key().as_ref().split_at_checked(1).map(|(_, xy)| xy.split_at(xy.len() / 2));
+    let (x, y) = point.ok_or(ring::error::Unspecified)?;
+    let kid = Uuid::now_v7().to_string();
+    let jwk = json!({
+        "kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+        "kid": kid, "use": "sig", "alg": "ES256",
+    });
+    Ok((Kept { kid, pkcs8: URL_SAFE_NO_PAD.encode(pkcs8) }, jwk))
 }
 
 /// Writes a file that is not there yet: tokens that were signed by an older key would no longer be valid.

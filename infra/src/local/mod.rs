@@ -26,6 +26,7 @@ pub mod stream_trim;
 
 mod checkpoint;
 mod invocation;
+pub(crate) mod jwt_crypto;
 mod key_set;
 mod outage;
 mod queue_answers;

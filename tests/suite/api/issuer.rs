@@ -1,44 +1,42 @@
 //! An issuer of tokens: its keys are for these cases only.
 
-use jsonwebtoken::jwk::{Jwk, JwkSet};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
+use super::jwt::{Key, now_s};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
 pub(crate) const ISSUER: &str = "https://issuer.example/";
 pub(crate) const AUDIENCE: &str = "bookshop";
-const RSA: &[u8] = include_bytes!("keys/rsa.pem");
-const EC: &[u8] = include_bytes!("keys/ec.pem");
+const RSA: &str = include_str!("keys/rsa.pem");
+const EC: &str = include_str!("keys/ec.pem");
 /// The public half of the EC key, as its owner would publish it.
 pub(super) const EC_PUBLIC: &[u8] = include_bytes!("keys/ec.pub.pem");
-const STRANGER: &[u8] = include_bytes!("keys/stranger.pem");
+const STRANGER: &str = include_str!("keys/stranger.pem");
 
-/// A private key, with the name and algorithm that a token's header gives it.
+/// A private key, with the name that a token's header gives it.
 #[derive(Clone)]
 pub(super) struct Signer {
     kid: Option<&'static str>,
-    algorithm: Algorithm,
-    key: EncodingKey,
+    key: Key,
 }
 
 impl Signer {
     pub(super) fn rsa() -> Self {
-        Self { kid: Some("rsa-1"), algorithm: Algorithm::RS256, key: EncodingKey::from_rsa_pem(RSA).unwrap() }
+        Self { kid: Some("rsa-1"), key: Key::rsa(RSA) }
     }
 
     pub(super) fn ec() -> Self {
-        Self { kid: Some("ec-1"), algorithm: Algorithm::ES256, key: EncodingKey::from_ec_pem(EC).unwrap() }
+        Self { kid: Some("ec-1"), key: Key::ec(EC) }
     }
 
     /// Somebody else, who says that the key is the issuer's.
     pub(super) fn stranger() -> Self {
-        Self { key: EncodingKey::from_ec_pem(STRANGER).unwrap(), ..Self::ec() }
+        Self { key: Key::ec(STRANGER), ..Self::ec() }
     }
 
     /// Somebody who takes what is public for a secret.
     pub(super) fn secret(kid: &'static str, secret: &[u8]) -> Self {
-        Self { kid: Some(kid), algorithm: Algorithm::HS256, key: EncodingKey::from_secret(secret) }
+        Self { kid: Some(kid), key: Key::secret(secret) }
     }
 
     /// The same key under another name, or none.
@@ -47,15 +45,12 @@ impl Signer {
     }
 
     pub(super) fn sign(&self, claims: &Value) -> String {
-        let header = Header { kid: self.kid.map(str::to_owned), ..Header::new(self.algorithm) };
-        encode(&header, claims, &self.key).unwrap()
+        self.key.sign(self.kid, claims)
     }
 
     /// The public half, as an entry of a key set.
     pub(super) fn published(&self) -> Value {
-        let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).unwrap();
-        jwk.common.key_id = self.kid.map(str::to_owned);
-        json!(jwk)
+        self.key.published(self.kid)
     }
 }
 
@@ -76,7 +71,6 @@ impl Issuer {
     pub(super) fn publishing(keys: &[Value]) -> Self {
         let folder = TempDir::new().unwrap();
         let set = json!({"keys": keys});
-        serde_json::from_value::<JwkSet>(set.clone()).unwrap();
         std::fs::write(folder.path().join("jwks.json"), set.to_string()).unwrap();
         Self { folder }
     }
@@ -95,7 +89,7 @@ impl Issuer {
 
 /// What a token for that subject says, valid for a while.
 pub(super) fn claims(subject: &str, scopes: &[&str]) -> Value {
-    let now_s = get_current_timestamp();
+    let now_s = now_s();
     json!({"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "scope": scopes.join(" "), "iat": now_s, "exp": now_s + 300})
 }
 
@@ -112,5 +106,5 @@ pub(super) fn but(name: &str, value: Value) -> Value {
 
 /// That many seconds from now.
 pub(super) fn in_seconds(seconds: i64) -> Value {
-    json!(i64::try_from(get_current_timestamp()).unwrap() + seconds)
+    json!(i64::try_from(now_s()).unwrap() + seconds)
 }

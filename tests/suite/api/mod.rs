@@ -38,6 +38,7 @@ mod clock;
 mod description;
 mod idempotency;
 pub(crate) mod issuer;
+mod jwt;
 mod lists;
 mod orders;
 mod preconditions;

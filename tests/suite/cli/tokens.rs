@@ -74,7 +74,11 @@ async fn a_token_that_cannot_be_signed_is_told() {
     let folder = scratch.path().to_str().unwrap();
     let sign = ["tokens", "sign", "--subject", "anna", "--dir", folder];
     run(sign).await.failed_saying("signing-key.json cannot be read; `ledgerfold tokens create` makes it");
-    for (text, part) in [("{}", "is no signing key"), (r#"{"kid":"k","pem":"x"}"#, "the signing key is damaged")] {
+    for (text, part) in [
+        ("{}", "is no signing key"),
+        (r#"{"kid":"k","pkcs8":"x"}"#, "the signing key is damaged"),
+        (r#"{"kid":"k","pkcs8":"AAAA"}"#, "the token cannot be signed"),
+    ] {
         fs::write(scratch.path().join("signing-key.json"), text).unwrap();
         run(sign).await.failed_saying(part);
     }

@@ -133,7 +133,7 @@ fn store(conn: &Connection, queue: &Queue, message: &NewMessage, now_ms: u64) ->
         insert(conn, queue, message, &message_id, message.dedup_id.as_deref(), now_ms)?;
         return Ok(Sent { message_id, sequence: None });
     }
-    let dedup_id = message.dedup_id.clone().unwrap_or_else(|| format!("{:x}", Sha256::digest(&message.body)));
+    let dedup_id = message.dedup_id.clone().unwrap_or_else(|| sha256_hex(&message.body));
     let scope = if queue.settings.deduplicate_per_group { message.group.as_deref() } else { None }.unwrap_or_default();
     let known: Option<(i64, String)> = conn
         .prepare_cached("SELECT row, message_id FROM duplicates WHERE queue = ?1 AND scope = ?2 AND dedup_id = ?3")?
@@ -183,4 +183,8 @@ pub(super) fn join_group(conn: &Connection, queue: i64, group: &str, ready_ms: u
     conn.prepare_cached("INSERT OR IGNORE INTO fifo_groups VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![queue, group, ready_ms, row])
         .map(drop)
+}
+
+fn sha256_hex(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
