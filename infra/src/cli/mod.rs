@@ -12,7 +12,8 @@ mod tables;
 mod target;
 mod tokens;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use failure::{Exit, Failure};
 use handlers::Names;
 use handlers::telemetry::{self, Component, Place};
@@ -65,6 +66,14 @@ enum Command {
     Bench(bench::Bench),
     /// Estimate what the system costs a month on AWS, and which limits it meets.
     Cost(cost::Cost),
+    /// Print the completions of a shell.
+    #[command(
+        after_help = "Examples:\n  ledgerfold completions bash > ~/.local/share/bash-completion/completions/ledgerfold\n  ledgerfold completions zsh > ~/.zfunc/_ledgerfold"
+    )]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 /// Which system a command speaks to, and how it answers.
@@ -121,5 +130,11 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Tokens(tokens) => tokens.run(),
         Command::Bench(bench) => bench.run().await,
         Command::Cost(cost) => cost.run(),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ledgerfold", &mut script);
+            table::line(String::from_utf8_lossy(&script).trim_end())?;
+            Ok(Exit::Done)
+        }
     }
 }
