@@ -69,6 +69,8 @@ fn environment(stack: &Stack, own: Vec<(String, String)>) -> Vec<(String, String
     let of_all = [
         ("AWS_ENDPOINT_URL_DYNAMODB", stack.dynamodb.endpoint()),
         ("AWS_ENDPOINT_URL_SQS", stack.sqs.endpoint()),
+        ("AWS_ACCESS_KEY_ID", &stack.endpoints.key.id),
+        ("AWS_SECRET_ACCESS_KEY", &stack.endpoints.key.secret),
         ("LEDGERFOLD_PREFIX", "ledgerfold"),
         ("RUST_LOG", "error"),
     ];

@@ -2,24 +2,29 @@
 
 use std::time::Duration;
 
+use crate::local::access_key::AccessKey;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;
 use handlers::aws::{environment, retries, timeouts};
 use handlers::{Names, System};
+use serde::{Deserialize, Serialize};
 
 /// The SDK's first pause of up to a second is meant for a service far away; an engine on this machine needs less.
 const LOOPBACK_FIRST_RETRY: Duration = Duration::from_millis(20);
 /// The engines on loopback take any region; this one is what examples and other emulators use.
-const LOOPBACK_REGION: &str = "us-east-1";
+pub(crate) const LOOPBACK_REGION: &str = "us-east-1";
 
-/// Where the engines of one machine listen, as `http://127.0.0.1:<port>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where the engines of one machine listen, as `http://127.0.0.1:<port>`, and with which key requests are signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
     /// DynamoDB and its streams.
     pub dynamodb: String,
     /// SQS.
     pub sqs: String,
+    /// The key.
+    #[serde(flatten)]
+    pub key: AccessKey,
 }
 
 /// The three clients. They share one connection pool: keep them, and clone them freely.
@@ -34,6 +39,14 @@ pub struct Clients {
     pub streams: aws_sdk_dynamodbstreams::Client,
     /// Queues.
     pub sqs: aws_sdk_sqs::Client,
+}
+
+impl Endpoints {
+    /// One address for both.
+    #[must_use]
+    pub fn of_one(endpoint: &str, key: AccessKey) -> Self {
+        Self { dynamodb: endpoint.to_owned(), sqs: endpoint.to_owned(), key }
+    }
 }
 
 impl Clients {
@@ -53,7 +66,8 @@ impl Clients {
     /// An emulator on this machine asks for no account. Without any credentials in the environment the SDK would search
     /// for a cloud machine's identity for seconds and then fail, so test credentials are used there.
     pub async fn at(endpoint: &str) -> Self {
-        let endpoints = Endpoints { dynamodb: endpoint.to_owned(), sqs: endpoint.to_owned() };
+        let key = AccessKey { id: "test".to_owned(), secret: "test".to_owned() };
+        let endpoints = Endpoints::of_one(endpoint, key);
         if is_plain_loopback(endpoint) && !environment_names_credentials() {
             return Self::loopback(&endpoints);
         }
@@ -64,11 +78,11 @@ impl Clients {
         Self::with_endpoints(&config, &endpoints)
     }
 
-    /// Clients for the engines of this machine: plain HTTP (no certificates to load at start), fixed test credentials,
-    /// nothing taken from the environment.
+    /// Clients for the engines of this machine: plain HTTP (no certificates to load at start), their
+    /// key, nothing taken from the environment.
     #[must_use]
     pub fn loopback(endpoints: &Endpoints) -> Self {
-        let credentials = Credentials::new("test", "test", None, None, "loopback");
+        let credentials = Credentials::new(&endpoints.key.id, &endpoints.key.secret, None, None, "loopback");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static(LOOPBACK_REGION))

@@ -2,6 +2,7 @@
 
 use crate::issuer::{ALL, token};
 use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::access_key::AccessKey;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::future::Future;
@@ -61,7 +62,10 @@ impl Stack {
 
     fn in_turn(subject: &str, turn: Turn) -> Self {
         let endpoint = environment("AWS_ENDPOINT_URL");
-        let clients = Clients::loopback(&Endpoints { dynamodb: endpoint.clone(), sqs: endpoint });
+        let clients = Clients::loopback(&Endpoints::of_one(
+            &endpoint,
+            AccessKey { id: "test".to_owned(), secret: "test".to_owned() },
+        ));
         let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
         Self { http, api: environment("LEDGERFOLD_DEPLOYED_API"), token: token(subject, &ALL), clients, _turn: turn }
     }

@@ -63,8 +63,8 @@ impl Idle {
             ("AWS_ENDPOINT_URL_DYNAMODB", self.stack.dynamodb.endpoint()),
             ("AWS_ENDPOINT_URL_SQS", self.stack.sqs.endpoint()),
             ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_ACCESS_KEY_ID", &self.stack.endpoints.key.id),
+            ("AWS_SECRET_ACCESS_KEY", &self.stack.endpoints.key.secret),
         ];
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
     }

@@ -8,6 +8,7 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use eventstore::StreamId;
 use handlers::{FULFILMENT, Operations, RebuildHandler, ResumedState};
 use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::access_key::AccessKey;
 use projections::{Projection, stock};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -59,7 +60,7 @@ async fn with_books(books: usize) -> Idle {
 
 /// An operator whose queues do not answer.
 fn cut_off(system: &Idle) -> Operations {
-    let nowhere = Endpoints { dynamodb: "http://127.0.0.1:1".to_owned(), sqs: "http://127.0.0.1:1".to_owned() };
+    let nowhere = Endpoints::of_one("http://127.0.0.1:1", AccessKey::generate().unwrap());
     Operations::new(system.store(), system.projector(), Clients::loopback(&nowhere).sqs, system.names.clone())
 }
 

@@ -47,6 +47,8 @@ pub struct QueueLimits {
     /// Commands that wait or are being handled. It is counted once a second at most, so that several senders together may go
     /// beyond it by what they send in a second.
     pub messages: u64,
+    /// How many of them one actor may have waiting, as this process knows of its own senders. More is for the others.
+    pub messages_of_actor: u64,
     /// Bytes of one message; SQS takes 1 MiB, and took 256 KiB until August 2025.
     pub message_bytes: usize,
     /// How soon after a send came its row must be seen, so that a refusal which stands there counts as one from before. Later,
@@ -56,7 +58,12 @@ pub struct QueueLimits {
 
 impl Default for QueueLimits {
     fn default() -> Self {
-        Self { messages: 10_000, message_bytes: 256 * 1024, looks_within: Duration::from_secs(1) }
+        Self {
+            messages: 10_000,
+            messages_of_actor: 2_500,
+            message_bytes: 256 * 1024,
+            looks_within: Duration::from_secs(1),
+        }
     }
 }
 
@@ -77,6 +84,8 @@ pub(crate) enum SendError {
     TooLarge { bytes: usize, limit: usize },
     #[error("{limit} commands wait already")]
     Full { limit: u64 },
+    #[error("{share} commands of the actor wait already")]
+    ShareFull { share: u64 },
     #[error("the id is that of another command, to {stream}")]
     Reused { stream: StreamId },
     #[error("the command was refused, and it is not known whether before this send of it")]
@@ -98,14 +107,15 @@ impl CommandQueue {
     }
 
     pub(crate) fn of(statuses: CommandStatuses, queue: Queue) -> Self {
-        let QueueLimits { messages, message_bytes, looks_within } = QueueLimits::default();
-        Self { statuses, length: Arc::new(Length::new(queue.clone(), messages)), queue, message_bytes, looks_within }
+        let QueueLimits { message_bytes, looks_within, .. } = QueueLimits::default();
+        let length = Arc::new(Length::new(queue.clone(), &QueueLimits::default()));
+        Self { statuses, length, queue, message_bytes, looks_within }
     }
 
     /// The same with other limits.
     #[must_use]
     pub fn with_limits(self, limits: QueueLimits) -> Self {
-        let length = Arc::new(Length::new(self.queue.clone(), limits.messages));
+        let length = Arc::new(Length::new(self.queue.clone(), &limits));
         Self { length, message_bytes: limits.message_bytes, looks_within: limits.looks_within, ..self }
     }
 
@@ -120,7 +130,7 @@ impl CommandQueue {
             return Err(SendError::TooLarge { bytes, limit });
         }
         // Counted before the row is written, so that none is left of a command that nobody has taken.
-        self.length.admit().await?;
+        self.length.admit(Some(&message.envelope.actor)).await?;
         match self.statuses.begin(&message.subject(), &send).await? {
             Begun::Answered => Ok(()),
             Begun::Waits { round } => {
@@ -146,7 +156,7 @@ impl CommandQueue {
 
     /// Sends a marker behind the messages of a command that waits.
     async fn look_after(&self, row: &StatusRow) -> Result<(), SendError> {
-        self.length.admit().await?;
+        self.length.admit(None).await?;
         let marker = Marker::behind(row);
         let (body, group, deduplication_id) = (marker.text()?, row.stream.to_string(), marker.deduplication_id());
         Ok(self.queue.send(&[Outgoing { body, group, deduplication_id }]).await?)

@@ -19,9 +19,12 @@ use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The most bytes of a request's body.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+/// How long a body may take: 256 KiB come in this time over the slowest line that is of any use.
+const BODY_COMES_WITHIN: Duration = Duration::from_secs(30);
 /// What is read of a body that is too large before the connection is closed on it.
 const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
 /// A rule repeats at most this many characters of what a caller sent.
@@ -42,7 +45,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// The body of an operator's step, which takes no parameters: no body at all stands for `{}`.
+/// The body of an operator's step, which takes no parameters: an empty body stands for `{}`. Its type must be said all the
+/// same: without one, any web page could make a browser send the step.
 pub(crate) struct StepBody<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for StepBody<T> {
@@ -51,22 +55,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for StepBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         Params::from_request_parts(&mut parts, state).await?.only(&[])?;
-        let (is_json, is_named) = (is_json(&parts.headers), parts.headers.contains_key(header::CONTENT_TYPE));
-        if is_named && !is_json {
+        if !is_json(&parts.headers) {
             return Err(Problem::unsupported_media_type());
         }
         let bytes = read_to_end(body).await?;
-        match (is_json, bytes.is_empty()) {
-            (true, _) => parse(&bytes).map(|(value, _)| Self(value)),
-            (false, true) => parse(b"{}").map(|(value, _)| Self(value)),
-            (false, false) => Err(Problem::unsupported_media_type()),
-        }
+        let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        parse(bytes).map(|(value, _)| Self(value))
     }
+}
+
+/// Reads a body, if it comes in time.
+async fn read_to_end(body: axum::body::Body) -> Result<Vec<u8>, Problem> {
+    let read = tokio::time::timeout(BODY_COMES_WITHIN, read(body)).await;
+    read.unwrap_or_else(|_| Err(Problem::slow_body(BODY_COMES_WITHIN.as_secs())))
 }
 
 /// Reads a body. One that is too large is read on for a while and thrown away: many clients send all of it before they
 /// look for an answer, and would find the connection closed instead.
-async fn read_to_end(body: axum::body::Body) -> Result<Vec<u8>, Problem> {
+async fn read(body: axum::body::Body) -> Result<Vec<u8>, Problem> {
     let (mut chunks, mut bytes, mut received) = (body.into_data_stream(), Vec::new(), 0_usize);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Problem::invalid("", "the body could not be read to its end"))?;

@@ -7,6 +7,7 @@ mod commands;
 mod deferred;
 mod extract;
 mod orders;
+mod pages;
 mod params;
 mod prefer;
 mod problem;
@@ -20,6 +21,7 @@ mod watch;
 
 pub use access::{Requirement, Unauthorized, required_scope};
 pub use caller::{Caller, InvalidCaller, Scope};
+pub use pages::{Hosts, without_foreign_pages};
 pub(crate) use problem::Problem;
 pub(crate) use schema::{AuditedEvent, FoundEvent, FoundEvents, History, StreamHead};
 
@@ -37,6 +39,7 @@ use axum::routing::get;
 use eventstore::{EventStore, Id};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 use utoipa::openapi::{RefOr, Required};
 use utoipa_axum::router::OpenApiRouter;
@@ -54,8 +57,12 @@ pub struct Api {
     access: Access,
     /// How long one answer tells of progress; then the caller asks again, as browsers do by themselves.
     progress: Duration,
+    /// Room for those who are told of progress.
+    watchers: Arc<Semaphore>,
 }
 
+/// Answers that tell of progress at once: each looks at the tables every second.
+const MAX_WATCHERS: usize = 64;
 /// How long one answer tells of progress, where answers flow.
 const LONGEST_PROGRESS: Duration = Duration::from_secs(60 * 60);
 
@@ -68,7 +75,8 @@ impl Api {
         let bookshop = Bookshop::new(store.clone());
         let audit = AuditTrail::new(store.clone(), projector.clone());
         let access = Access::Open(default_actor);
-        Self { store, bookshop, command_queue: None, projector, operations, audit, access, progress: LONGEST_PROGRESS }
+        let (progress, watchers) = (LONGEST_PROGRESS, Arc::new(Semaphore::new(MAX_WATCHERS)));
+        Self { store, bookshop, command_queue: None, projector, operations, audit, access, progress, watchers }
     }
 
     /// The same, and it takes commands to be answered later (`Prefer: respond-async`), which it otherwise answers at once.

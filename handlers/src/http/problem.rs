@@ -2,6 +2,7 @@
 
 mod audit;
 mod deferred;
+mod doors;
 
 use super::access::Unauthorized;
 use super::caller::Scope;

@@ -13,7 +13,9 @@ use futures::Stream;
 use projections::Projection;
 use serde::Serialize;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// How often it is looked how far the job has come.
 const LOOK: Duration = Duration::from_secs(1);
@@ -33,6 +35,7 @@ pub(crate) async fn progress(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     params.only(&[])?;
     let (operations, projection) = (api.operations.clone(), known(&name)?);
+    let place = Arc::clone(&api.watchers).try_acquire_owned().map_err(|_| Problem::too_many_watchers())?;
     let watch = Watch {
         operations,
         projection,
@@ -41,6 +44,7 @@ pub(crate) async fn progress(
         lag: None,
         told: None,
         last: None,
+        _place: place,
     };
     let events = futures::stream::unfold(watch, |watch| async {
         let (event, watch) = watch.next().await?;
@@ -62,6 +66,8 @@ struct Watch {
     told: Option<String>,
     /// What is told when all has been told.
     last: Option<Last>,
+    /// Given back when nobody looks on any more.
+    _place: OwnedSemaphorePermit,
 }
 
 enum Last {

@@ -52,23 +52,33 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
-        self.engine.address.get_or_init(|| listener.local_addr().unwrap_or_else(|_| unbound()));
-        let moves = tokio::spawn(run_moves(self.engine.clone()));
-        let engine = self.engine.clone();
-        let stopped = async move {
-            shutdown.await;
-            engine.closing.send_replace(true);
-        };
-        let served = axum::serve(listener, self.router()).with_graceful_shutdown(stopped).await;
+        let router = self.router_at(listener.local_addr().unwrap_or_else(|_| unbound()));
+        let (engine, working) = (self.engine.clone(), self.clone());
+        let working = tokio::spawn(async move { working.work_until(shutdown).await });
+        let stopped = async move { engine.closed().await };
+        let served = axum::serve(listener, router).with_graceful_shutdown(stopped).await;
         self.engine.closing.send_replace(true);
-        moves.await.map_err(std::io::Error::other)?;
+        working.await.map_err(std::io::Error::other)?;
         served
     }
 
-    /// The HTTP service by itself, for a program that has its own listener. Move tasks only run while
-    /// [`Server::serve_with_shutdown`] does.
-    pub fn router(&self) -> Router {
+    /// The HTTP service by itself, for a program that has its own listener at that address, and calls
+    /// [`Server::work_until`] beside it.
+    pub fn router_at(&self, address: SocketAddr) -> Router {
+        self.engine.address.get_or_init(|| address);
         http::router(self.engine.clone())
+    }
+
+    /// Carries out move tasks until `shutdown` ends, or the server stops otherwise; then lets long polls return empty.
+    pub async fn work_until(&self, shutdown: impl Future<Output = ()>) {
+        let stopped = async {
+            tokio::select! {
+                () = shutdown => {}
+                () = self.engine.closed() => {}
+            }
+            self.engine.closing.send_replace(true);
+        };
+        tokio::join!(run_moves(self.engine.clone()), stopped);
     }
 }
 

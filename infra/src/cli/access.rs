@@ -6,7 +6,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use clap::builder::NonEmptyStringValueParser;
 use eventstore::Id;
-use handlers::http::{Api, router};
+use handlers::http::{Api, Hosts, router, without_foreign_pages};
 use handlers::{ACTOR_OF_SYSTEM, is_actor_of_system};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -90,11 +90,14 @@ impl Access {
 }
 
 impl Entrance {
-    /// The API behind it.
+    /// The API behind it, which no page of another origin reaches.
     pub(super) fn router(&self, api: Api) -> Router {
         match &self.authorizer {
-            None => router(api),
-            Some(authorizer) => router(api.for_callers()).layer(from_fn_with_state(Arc::clone(authorizer), authorize)),
+            None => without_foreign_pages(router(api), Hosts::Loopback),
+            Some(authorizer) => {
+                let checked = router(api.for_callers()).layer(from_fn_with_state(Arc::clone(authorizer), authorize));
+                without_foreign_pages(checked, Hosts::Any)
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use super::table;
 use super::target::Target;
 use super::{Common, dev, endpoint};
 use crate::clients::{Clients, Endpoints};
+use crate::local::access_key::AccessKey;
 use crate::local::dynamodb::DynamoDb;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_table::DeleteTableError;
@@ -76,7 +77,7 @@ enum Place {
         client: Client,
         _folder: TempDir,
     },
-    Named(Target),
+    Named(Box<Target>),
 }
 
 impl Bench {
@@ -98,10 +99,10 @@ impl Bench {
         if self.aws || self.endpoint.is_some() || self.data.is_some() {
             let (endpoint, data) = (self.endpoint.clone(), self.data.clone());
             let common = Common { endpoint, data, prefix: Names::new("ledgerfold"), json: self.json };
-            return Ok(Place::Named(Target::open(&common).await?));
+            return Ok(Place::Named(Box::new(Target::open(&common).await?)));
         }
-        let (engine, folder) = own_engine().await?;
-        let endpoints = Endpoints { dynamodb: engine.endpoint().to_owned(), sqs: engine.endpoint().to_owned() };
+        let (engine, key, folder) = own_engine().await?;
+        let endpoints = Endpoints::of_one(engine.endpoint(), key);
         Ok(Place::Own { engine, client: Clients::loopback(&endpoints).dynamodb, _folder: folder })
     }
 
@@ -155,11 +156,12 @@ impl Place {
 }
 
 /// An engine over a temporary folder: both are gone afterwards.
-async fn own_engine() -> Result<(DynamoDb, TempDir), Failure> {
+async fn own_engine() -> Result<(DynamoDb, AccessKey, TempDir), Failure> {
     let folder = tempfile::Builder::new().prefix("ledgerfold-bench-").tempdir();
     let folder = folder.map_err(|error| Failure::new("no temporary folder can be made", error))?;
-    let engine = DynamoDb::start(&folder.path().join("bench.db")).await;
-    Ok((engine.map_err(|error| Failure::from_error(&error))?, folder))
+    let key = AccessKey::generate().map_err(|error| Failure::new("no access key can be made", error))?;
+    let engine = DynamoDb::start(&folder.path().join("bench.db"), &key).await;
+    Ok((engine.map_err(|error| Failure::from_error(&error))?, key, folder))
 }
 
 async fn remove(client: &Client, table: &str) -> Result<(), Failure> {

@@ -3,10 +3,13 @@
 use super::access::{Access, Entrance};
 use super::failure::{Exit, Failure};
 use super::projection::worker;
-use super::table;
-use crate::clients::Clients;
+use super::{table, target};
+use crate::clients::{Clients, Endpoints, LOOPBACK_REGION};
+use crate::local::access_key::AccessKey;
 use crate::local::data_dir::DataDir;
+use crate::local::http_server::{self, Limits};
 use crate::local::queue_mapping::QueueMapping;
+use crate::local::running::{Running, RunningFile};
 use crate::local::stack::Stack;
 use crate::local::stream_mapping::StreamMapping;
 use crate::resources::{self, Resources};
@@ -14,7 +17,6 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::serve::ListenerExt;
 use eventstore::Id;
 use handlers::http::Api;
 use handlers::telemetry::{Component, Watch};
@@ -40,8 +42,11 @@ const JOB_WORKERS: usize = 2;
 const STREAM_BATCH: usize = 500;
 /// A failed message comes again after this: nobody waits a minute in front of a laptop.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How long a stop waits for requests that are being answered.
-const DRAIN: Duration = Duration::from_secs(10);
+/// What the API bears. A connection takes a file handle here, and up to two for what it asks of the engines in this process: of
+/// these there are often no more than 1,024.
+const LIMITS: Limits = Limits { connections: 256, head: Duration::from_secs(30), drain: Duration::from_secs(10) };
+/// What a caller above the limit is told.
+const NO_ROOM: &str = r#"{"type":"https://ledgerfold.dev/problems/unavailable","title":"Too many connections","status":503,"detail":"as many connections are open as can be; close some, or come again"}"#;
 
 /// Run the whole system on this machine until Ctrl-C.
 #[derive(Debug, clap::Args)]
@@ -55,7 +60,7 @@ pub(super) struct Dev {
     #[command(flatten)]
     access: Access,
     /// The folder that keeps everything.
-    #[arg(long, value_name = "DIR", default_value = ".ledgerfold", env = "LEDGERFOLD_DATA")]
+    #[arg(long, value_name = "DIR", default_value = target::DATA, env = target::DATA_VARIABLE)]
     data: PathBuf,
     /// Remove the folder's data first.
     #[arg(long)]
@@ -127,10 +132,11 @@ impl Dev {
         let api = api.with_command_queue(command_queue(&stack.clients, &names).await?);
         let address = entrance.listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
         let ended = ended()?;
+        let _found = publish(&format!("http://{address}"), &stack)?;
         self.greet(&format!("http://{address}"), &stack)?;
         self.warn_of_defect()?;
         let served = tokio::select! {
-            served = serve(entrance, api, ended) => served,
+            () = serve(entrance, api, ended) => Ok(()),
             failure = unexpected_end(&mut mappings) => Err(failure),
         };
         stop.cancel();
@@ -156,7 +162,7 @@ impl Dev {
     }
 
     fn greet(&self, url: &str, stack: &Stack) -> Result<(), Failure> {
-        let (dynamodb, sqs) = (stack.dynamodb.endpoint(), stack.sqs.endpoint());
+        let Endpoints { dynamodb, sqs, key: AccessKey { id, secret } } = &stack.endpoints;
         let (data, callers, token) = (self.data.display(), self.access.greeting(), self.access.header());
         table::line(&format!("ledgerfold is ready at {url}"))?;
         table::line(&format!(
@@ -164,10 +170,17 @@ impl Dev {
 {callers}
   try      curl -i {url}/orders{token} -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-order' -d '{{"customer_id":"c-17","currency":"EUR","lines":[{{"isbn":"9780306406157","quantity":2,"unit_price_minor":1999}}]}}'
   API      {url}/openapi.json
-  operate  export AWS_ENDPOINT_URL_DYNAMODB={dynamodb} AWS_ENDPOINT_URL_SQS={sqs} AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+  operate  export AWS_ENDPOINT_URL_DYNAMODB={dynamodb} AWS_ENDPOINT_URL_SQS={sqs} AWS_REGION={LOOPBACK_REGION} AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret}
   stop     Ctrl-C"#
         ))
     }
+}
+
+/// Lets commands find the system, which is ready, through its folder.
+fn publish(url: &str, stack: &Stack) -> Result<RunningFile, Failure> {
+    let running = Running { process: std::process::id(), api: url.to_owned(), endpoints: stack.endpoints.clone() };
+    let written = running.write(&stack.data);
+    written.map_err(|error| Failure::new("the data folder does not take the file by which commands find this", error))
 }
 
 fn api(clients: &Clients, names: &Names, projector: Projector, operations: Operations) -> Result<Api, Failure> {
@@ -289,24 +302,16 @@ async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {
 }
 
 /// Serves until it is asked to end, then answers what was asked.
-async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) -> Result<(), Failure> {
-    let router = entrance.router(api);
-    let listener = entrance.listener.tap_io(|connection| {
-        // Without it the end of an answer may wait 40 ms for an acknowledgement of its beginning.
-        let _ = connection.set_nodelay(true);
-    });
+async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) {
+    let router = entrance.router(api).layer(axum::middleware::from_fn(watched));
     let stop = CancellationToken::new();
-    let router = router.layer(axum::middleware::from_fn(watched));
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let no_room = http_server::no_room("application/problem+json", NO_ROOM);
+    let serving = http_server::serve(entrance.listener, router, LIMITS, no_room, stop.clone());
     let asked_to_end = async {
         ended.await;
         stop.cancel();
-        tokio::time::sleep(DRAIN).await;
     };
-    tokio::select! {
-        served = serving.into_future() => served.map_err(|error| Failure::new("the API stopped serving", error)),
-        () = asked_to_end => Ok(()),
-    }
+    tokio::join!(serving, asked_to_end);
 }
 
 /// Each request as a call of the component that would have it on AWS.

@@ -79,10 +79,10 @@ enum Command {
 /// Which system a command speaks to, and how it answers.
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// The address that serves DynamoDB and SQS; without it, what the AWS environment says (AWS_REGION, AWS_ENDPOINT_URL, …).
+    /// The address that serves DynamoDB and SQS. Without it, what the AWS environment says (AWS_REGION, AWS_ENDPOINT_URL, …), or a `dev` that runs in this folder.
     #[arg(long, value_name = "URL", conflicts_with = "data", value_parser = endpoint)]
     endpoint: Option<String>,
-    /// A data folder that no `dev` has open.
+    /// A data folder; a `dev` that has it open is asked.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// What the names of tables and queues begin with.

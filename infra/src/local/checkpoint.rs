@@ -1,12 +1,16 @@
 //! How far a stream mapping is, shard by shard, in one small file.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+
+/// As all files of a data folder.
+const OWNER_ONLY: u32 = 0o600;
 
 /// Where a shard is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +106,8 @@ impl Checkpoints {
 
     fn save(&self, contents: &Contents) -> io::Result<()> {
         let new = self.file.with_extension("new");
-        fs::write(&new, serde_json::to_vec(contents)?)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&new)?;
+        file.write_all(&serde_json::to_vec(contents)?)?;
         fs::rename(&new, &self.file)
     }
 }

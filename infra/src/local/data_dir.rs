@@ -1,7 +1,8 @@
 //! The data folder: where the local stack keeps everything, owned by one process at a time.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -13,6 +14,9 @@ const DYNAMODB_FILE: &str = "dynamodb.db";
 const SQS_FILE: &str = "sqs.db";
 const CHECKPOINTS_FOLDER: &str = "checkpoints";
 const CHECKPOINT_EXTENSION: &str = "json";
+/// The folder and its files are their owner's alone.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
 /// What SQLite keeps beside a database file.
 const SQLITE_SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
@@ -123,6 +127,26 @@ impl DataDir {
         self.checkpoints().join(mapping).with_extension(CHECKPOINT_EXTENSION)
     }
 
+    /// Takes all rights on the folder and its files from others. An earlier version, or whoever copied the folder, may have
+    /// left them; and the engines make files as the system's default says, within the folder that is closed by then.
+    pub(crate) fn keep_to_owner(&self) -> io::Result<()> {
+        for folder in [self.folder.clone(), self.checkpoints()] {
+            fs::set_permissions(&folder, Permissions::from_mode(FOLDER_MODE))?;
+            for entry in fs::read_dir(&folder)? {
+                let entry = entry?;
+                if entry.file_type()?.is_file() {
+                    absent_is_fine(fs::set_permissions(entry.path(), Permissions::from_mode(FILE_MODE)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder itself.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn checkpoints(&self) -> PathBuf {
         self.folder.join(CHECKPOINTS_FOLDER)
     }
@@ -132,13 +156,15 @@ impl DataDir {
             return Err(DataDirError::NotAFolder { folder });
         }
         let refused = |source| classify(&folder, source);
-        fs::create_dir_all(&folder).map_err(refused)?;
+        make_folder(&folder).map_err(refused)?;
         if !is_ours(&folder).map_err(refused)? {
             return Err(DataDirError::NotOurs { folder });
         }
         let lock = lock(&folder)?;
-        fs::create_dir_all(folder.join(CHECKPOINTS_FOLDER)).map_err(refused)?;
-        Ok(Self { folder, lock })
+        make_folder(&folder.join(CHECKPOINTS_FOLDER)).map_err(refused)?;
+        let dir = Self { folder, lock };
+        dir.keep_to_owner().map_err(|source| classify(&dir.folder, source))?;
+        Ok(dir)
     }
 
     fn remove_data(&self) -> io::Result<()> {
@@ -162,6 +188,10 @@ fn is_ours(folder: &Path) -> io::Result<bool> {
     Ok(folder.join(LOCK_FILE).exists() || fs::read_dir(folder)?.next().is_none())
 }
 
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
+}
+
 fn lock(folder: &Path) -> Result<File, DataDirError> {
     let refused = |source| classify(folder, source);
     let mut file = OpenOptions::new()
@@ -169,6 +199,7 @@ fn lock(folder: &Path) -> Result<File, DataDirError> {
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(FILE_MODE)
         .open(folder.join(LOCK_FILE))
         .map_err(refused)?;
     match file.try_lock() {

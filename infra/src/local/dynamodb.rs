@@ -12,7 +12,9 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::access_key::AccessKey;
 use super::stream_trim::{self, StreamTrim};
+use super::{door, dynamodb_api};
 
 /// What the names of the engine's threads begin with.
 pub(crate) const THREADS: &str = "dynamodb";
@@ -25,8 +27,6 @@ const STREAM_INDEXES: &str = "
 const MIN_THREADS: usize = 2;
 const MAX_THREADS: usize = 4;
 const LISTEN_BACKLOG: u32 = 1_024;
-/// How long a stop waits for requests that are being answered.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Also the time that stream mappings have, after a start, to deliver what a laptop that slept over the weekend still
 /// holds: the first trim comes one period after the start.
 const TRIM_PERIOD: Duration = Duration::from_secs(10 * 60);
@@ -74,14 +74,14 @@ pub enum StartError {
 }
 
 impl DynamoDb {
-    /// Opens the database file (made if it is not there) and serves it on a free port of 127.0.0.1.
+    /// Opens the database file (made if it is not there) and serves it on a free port of 127.0.0.1, to who has the key.
     ///
     /// The engine does its SQLite work on the threads that serve it, so it gets a runtime of its own: nothing else waits
     /// behind a write.
     ///
     /// # Errors
     /// [`StartError`] when the file or an address cannot be had.
-    pub async fn start(file: &Path) -> Result<Self, StartError> {
+    pub async fn start(file: &Path, key: &AccessKey) -> Result<Self, StartError> {
         let file = file.to_owned();
         let listen_error = |source| StartError::Listen { file: file.clone(), source };
         let stop = CancellationToken::new();
@@ -89,9 +89,9 @@ impl DynamoDb {
         let (tell_stopped, stopped) = oneshot::channel();
         let (tell_changes, changes) = watch::channel(0);
         let thread = {
-            let (file, stop) = (file.clone(), stop.clone());
+            let (file, key, stop) = (file.clone(), key.clone(), stop.clone());
             thread::Builder::new().name(THREADS.to_owned()).spawn(move || {
-                run(&file, tell_started, tell_changes, &stop);
+                run(&file, &key, tell_started, tell_changes, &stop);
                 // Nobody may be waiting any more.
                 let _ = tell_stopped.send(());
             })
@@ -127,6 +127,7 @@ impl DynamoDb {
 /// The whole life of the engine, on its own thread.
 fn run(
     file: &Path,
+    key: &AccessKey,
     tell_started: oneshot::Sender<Result<SocketAddr, StartError>>,
     tell_changes: watch::Sender<i64>,
     stop: &CancellationToken,
@@ -150,7 +151,7 @@ fn run(
                 let _ = tell_started.send(Ok(address));
                 let trimming = runtime.spawn(keep_trimmed(file.to_owned(), stop.clone()));
                 let watching = runtime.spawn(watch_for_changes(file.to_owned(), tell_changes));
-                serve(listener, database, stop).await;
+                serve(listener, database, key, stop).await;
                 trimming.abort();
                 watching.abort();
             }
@@ -190,21 +191,8 @@ fn listen(file: &Path) -> Result<(TcpListener, SocketAddr), StartError> {
     bind().map_err(|source| StartError::Listen { file: file.to_owned(), source })
 }
 
-async fn serve(listener: TcpListener, database: dynoxide::Database, stop: &CancellationToken) {
-    let serving = dynoxide::server::serve_with_shutdown(listener, database, stop.clone().cancelled_owned());
-    // A client that holds a half-sent request open must not keep the program from ending.
-    let given_up = async {
-        stop.cancelled().await;
-        tokio::time::sleep(STOP_TIMEOUT).await;
-    };
-    tokio::select! {
-        served = serving => {
-            if let Err(error) = served {
-                tracing::error!(error, "the DynamoDB engine stopped serving");
-            }
-        }
-        () = given_up => tracing::warn!("the DynamoDB engine was stopped with requests still open"),
-    }
+async fn serve(listener: TcpListener, database: dynoxide::Database, key: &AccessKey, stop: &CancellationToken) {
+    door::serve(listener, dynamodb_api::router(database), key, stop.clone()).await;
 }
 
 /// Looks for changes for as long as the engine runs. Should that fail, mappings still look by themselves, only less often.

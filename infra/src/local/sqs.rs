@@ -1,5 +1,7 @@
 //! SQS in this process: the crate `loopback-sqs` on threads of its own.
 
+use super::access_key::AccessKey;
+use super::door;
 use loopback_sqs::{Config, OpenError, Server};
 use std::io;
 use std::net::Ipv4Addr;
@@ -32,11 +34,12 @@ pub enum StartError {
 }
 
 impl Sqs {
-    /// Opens the file of queues (made if it is not there) and serves it on a free port of 127.0.0.1.
+    /// Opens the file of queues (made if it is not there) and serves it on a free port of 127.0.0.1, to who
+    /// has the key.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(file: &Path) -> Result<Self, StartError> {
+    pub fn start(file: &Path, key: &AccessKey) -> Result<Self, StartError> {
         // Whoever received from these queues lived in the process that had the folder open before.
         let server = Server::open(file, Config { release_on_open: true, ..Config::default() })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -48,9 +51,10 @@ impl Sqs {
         listener.set_nonblocking(true)?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let thread =
-            thread::Builder::new().name("sqs".to_owned()).spawn(move || serve(&runtime, listener, server, stopped))?;
+        let (stopped, key) = (stop.clone(), key.clone());
+        let thread = thread::Builder::new()
+            .name("sqs".to_owned())
+            .spawn(move || serve(&runtime, listener, &server, &key, stopped))?;
         Ok(Self { endpoint, stop: stop.drop_guard(), thread })
     }
 
@@ -75,11 +79,15 @@ impl Sqs {
 fn serve(
     runtime: &Runtime,
     listener: std::net::TcpListener,
-    server: Server,
+    server: &Server,
+    key: &AccessKey,
     stop: CancellationToken,
 ) -> io::Result<()> {
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
-        server.serve_with_shutdown(listener, stop.cancelled_owned()).await
+        let service = server.router_at(listener.local_addr()?);
+        let working = server.work_until(stop.clone().cancelled_owned());
+        tokio::join!(door::serve(listener, service, key, stop), working);
+        Ok(())
     })
 }

@@ -1,9 +1,11 @@
 //! The engines of one data folder, running, with clients that speak to them.
 
+use super::access_key::AccessKey;
 use super::data_dir::DataDir;
 use super::dynamodb::{self, DynamoDb};
 use super::sqs::{self, Sqs};
 use crate::clients::{Clients, Endpoints};
+use std::io;
 
 /// DynamoDB and SQS over one data folder.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub struct Stack {
     pub dynamodb: DynamoDb,
     /// The engine of queues.
     pub sqs: Sqs,
+    /// Where both listen, and the key of this start, which they ask for.
+    pub endpoints: Endpoints,
     /// Clients that speak to both.
     pub clients: Clients,
 }
@@ -21,6 +25,12 @@ pub struct Stack {
 /// Why the engines cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
+    /// No access key could be made.
+    #[error("no access key can be made")]
+    Key(#[from] io::Error),
+    /// The folder's files could not be closed to others.
+    #[error("the data folder cannot be kept to its owner")]
+    Rights(#[source] io::Error),
     /// The one of tables.
     #[error(transparent)]
     DynamoDb(#[from] dynamodb::StartError),
@@ -30,16 +40,18 @@ pub enum StackError {
 }
 
 impl Stack {
-    /// Starts both engines on free ports of 127.0.0.1.
+    /// Starts both engines on free ports of 127.0.0.1, with a new access key.
     ///
     /// # Errors
     /// [`StackError`].
     pub async fn start(data: DataDir) -> Result<Self, StackError> {
-        let dynamodb = DynamoDb::start(&data.dynamodb_file()).await?;
-        let sqs = Sqs::start(&data.sqs_file())?;
-        let endpoints = Endpoints { dynamodb: dynamodb.endpoint().to_owned(), sqs: sqs.endpoint().to_owned() };
+        let key = AccessKey::generate()?;
+        let dynamodb = DynamoDb::start(&data.dynamodb_file(), &key).await?;
+        let sqs = Sqs::start(&data.sqs_file(), &key)?;
+        data.keep_to_owner().map_err(StackError::Rights)?;
+        let endpoints = Endpoints { dynamodb: dynamodb.endpoint().to_owned(), sqs: sqs.endpoint().to_owned(), key };
         let clients = Clients::loopback(&endpoints);
-        Ok(Self { data, dynamodb, sqs, clients })
+        Ok(Self { data, dynamodb, sqs, endpoints, clients })
     }
 
     /// Stops both engines, after they have answered what they were asked.

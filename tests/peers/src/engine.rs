@@ -1,6 +1,8 @@
 //! The engine, a process of its own: what it burns is not counted as the client's, and each cell starts with an empty one.
 
 use crate::Failure;
+use ledgerfold::clients::Endpoints;
+use ledgerfold::local::access_key::AccessKey;
 use ledgerfold::local::dynamodb::DynamoDb;
 use std::path::Path;
 use std::process::Stdio;
@@ -19,7 +21,7 @@ const TICKS_PER_S: f64 = 100.0;
 pub(crate) struct Engine {
     child: Child,
     pid: u32,
-    endpoint: String,
+    endpoints: Endpoints,
     /// Last, so that it goes when nobody uses it any more.
     _folder: TempDir,
 }
@@ -41,13 +43,14 @@ impl Engine {
         let stdout = child.stdout.take().ok_or("the engine has no output")?;
         let mut lines = BufReader::new(stdout).lines();
         let line = timeout(START_LIMIT, lines.next_line()).await??;
-        let endpoint = line.ok_or("the engine ended before it said where it listens")?;
-        Ok(Self { child, pid, endpoint, _folder: folder })
+        let line = line.ok_or("the engine ended before it said where it listens")?;
+        let endpoints = serde_json::from_str(&line)?;
+        Ok(Self { child, pid, endpoints, _folder: folder })
     }
 
-    /// Where it listens, as `http://127.0.0.1:<port>`.
-    pub(crate) fn endpoint(&self) -> &str {
-        &self.endpoint
+    /// Where it listens, and its key.
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
     /// CPU seconds, user and system, since its start; in steps of 10 ms.
@@ -72,9 +75,11 @@ impl Engine {
 
 /// The engine's own process: serves the database until its input ends, which it does too when the parent dies.
 pub(crate) async fn serve(file: &Path) -> Result<(), Failure> {
-    let engine = DynamoDb::start(file).await?;
+    let key = AccessKey::generate()?;
+    let engine = DynamoDb::start(file, &key).await?;
+    let endpoints = serde_json::to_string(&Endpoints::of_one(engine.endpoint(), key))?;
     let mut stdout = tokio::io::stdout();
-    stdout.write_all(format!("{}\n", engine.endpoint()).as_bytes()).await?;
+    stdout.write_all(format!("{endpoints}\n").as_bytes()).await?;
     stdout.flush().await?;
     let mut rest = Vec::new();
     tokio::io::stdin().read_to_end(&mut rest).await?;

@@ -14,7 +14,7 @@ use crate::wire::{Task, Wire};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::SharedAsyncSleep;
 use aws_smithy_async::rt::sleep::TokioSleep;
-use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::clients::Clients;
 use serde::Serialize;
 use std::future::Future;
 use std::sync::Arc;
@@ -121,8 +121,7 @@ impl Cell {
 
     /// The same settings for every row: those with which Ledgerfold speaks to an engine on loopback.
     fn client(&self, task: Task) -> Result<(Client, Wire), Failure> {
-        let endpoint = self.engine.endpoint().to_owned();
-        let clients = Clients::loopback(&Endpoints { dynamodb: endpoint.clone(), sqs: endpoint });
+        let clients = Clients::loopback(self.engine.endpoints());
         let config = clients.dynamodb.config();
         let wire = Wire::over(config.http_client().ok_or("the client has no HTTP client")?, task);
         // event-store-adapter-rs asks for it, and pauses only where the engine leaves items out.

@@ -101,7 +101,9 @@ async fn what_makes_no_sense_as_things_stand_is_a_conflict() {
     }
     let resumed = shop.step("/projections/orders/resume", &json!({})).await;
     assert_eq!((resumed.status, resumed.body), (200, json!({"job": null, "streams": []})));
-    let without_body = super::sent(shop.http.post(shop.url("/projections/orders/resume"))).await;
+    let without_body =
+        super::sent(shop.http.post(shop.url("/projections/orders/resume")).header("Content-Type", "application/json"))
+            .await;
     assert_eq!((without_body.status, without_body.body), (200, json!({"job": null, "streams": []})));
     let redriven = shop.step("/projections/orders/redrive", &json!({})).await;
     assert_eq!((redriven.status, redriven.body), (200, json!({"sent": 0, "stays": [], "left": 0})));

@@ -3,6 +3,7 @@
 use eventstore::{Consistency, Direction, Envelope, EventStore, Fingerprint, Head, Id, NewCommit, NewEvent, StreamId};
 use handlers::Names;
 use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::access_key::AccessKey;
 use projections::audit::AuditSearch;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -17,9 +18,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Clients of a running system, by the variables that it prints.
 pub(crate) fn clients(exports: &[(String, String)]) -> Clients {
-    let endpoint = |name| exports.iter().find(|(found, _)| found == name).unwrap().1.clone();
-    let (dynamodb, sqs) = (endpoint("AWS_ENDPOINT_URL_DYNAMODB"), endpoint("AWS_ENDPOINT_URL_SQS"));
-    Clients::loopback(&Endpoints { dynamodb, sqs })
+    let variable = |name| exports.iter().find(|(found, _)| found == name).unwrap().1.clone();
+    let (dynamodb, sqs) = (variable("AWS_ENDPOINT_URL_DYNAMODB"), variable("AWS_ENDPOINT_URL_SQS"));
+    let key = AccessKey { id: variable("AWS_ACCESS_KEY_ID"), secret: variable("AWS_SECRET_ACCESS_KEY") };
+    Clients::loopback(&Endpoints { dynamodb, sqs, key })
 }
 
 /// Receives so many copies of a book, so many times, in commits of [`COMMIT_EVENTS`] events.

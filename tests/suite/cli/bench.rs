@@ -19,6 +19,13 @@ async fn bench<const N: usize>(folder: &TempDir, more: [&str; N]) -> Ended {
     ended(command).await
 }
 
+/// The same where a running program's folder is known.
+async fn bench_beside<const N: usize>(data: &TempDir, folder: &TempDir, more: [&str; N]) -> Ended {
+    let mut command = ledgerfold(["bench", "--commands", "12", "--clients", "3", "--events", "20"]);
+    command.args(more).env("TMPDIR", folder.path()).env("LEDGERFOLD_DATA", data.path());
+    ended(command).await
+}
+
 pub(super) fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).unwrap().next().is_none()
 }
@@ -114,7 +121,7 @@ async fn a_system_that_is_named_is_left_as_it_was() {
     let (dev, client, endpoint) = running(&data).await;
     let before = client.list_tables().send().await.unwrap().table_names;
     let temporary = TempDir::new().unwrap();
-    let answer = bench(&temporary, ["--endpoint", &endpoint, "--json"]).await.json();
+    let answer = bench_beside(&data, &temporary, ["--endpoint", &endpoint, "--json"]).await.json();
     assert_eq!(counts(&answer, "create"), (12, 12, 12.0, 0.0));
     assert_eq!(client.list_tables().send().await.unwrap().table_names, before);
     assert_eq!(dev.interrupt().await, 0);
@@ -159,7 +166,7 @@ pub(super) async fn until(mut so: impl AsyncFnMut() -> bool) {
 async fn ctrl_c_ends_it_and_removes_what_it_made() {
     let (data, temporary) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (_dev, client, endpoint) = running(&data).await;
-    let child = endless(["--endpoint", &endpoint]).spawn().unwrap();
+    let child = endless(["--endpoint", &endpoint]).env("LEDGERFOLD_DATA", data.path()).spawn().unwrap();
     until(async || {
         let tables = left(&client).await;
         let Some(table) = tables.first() else { return false };

@@ -32,7 +32,7 @@ async fn a_folder_in_use_is_told_with_its_owner() {
     dev_in(data.path()).await.failed_saying(&owner);
     let folder = data.path().to_str().unwrap();
     run(["dev", "--port", "0", "--fresh", "--data", folder]).await.failed_saying(&owner);
-    run(["audit", "verify", "--all", "--data", folder]).await.failed_saying(&owner);
+    run(["audit", "verify", "--all", "--data", folder]).await.done();
     receive(&dev, 1).await;
 }
 

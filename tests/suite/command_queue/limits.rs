@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use handlers::{CommandQueue, CommandStatuses, QueueLimits, System};
 use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::access_key::AccessKey;
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -100,8 +101,7 @@ async fn the_largest_order_is_a_fraction_of_what_a_message_may_have() {
 
 /// Clients whose queues, or whose tables, do not answer.
 fn nowhere() -> Clients {
-    let nowhere = "http://127.0.0.1:1".to_owned();
-    Clients::loopback(&Endpoints { dynamodb: nowhere.clone(), sqs: nowhere })
+    Clients::loopback(&Endpoints::of_one("http://127.0.0.1:1", AccessKey::generate().unwrap()))
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::{EventStore, StreamId};
 use handlers::{Names, Operations, System};
 use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::access_key::AccessKey;
 use ledgerfold::local::dynamodb::DynamoDb;
 use ledgerfold::local::stream_event;
 use ledgerfold::resources::{self, Resources};
@@ -36,14 +37,15 @@ pub(super) struct World {
 impl World {
     pub(super) async fn start() -> Self {
         let (clock, folder) = (Clock::new(), tempfile::tempdir().unwrap());
-        let dynamodb = DynamoDb::start(&folder.path().join("dynamodb.db")).await.unwrap();
+        let key = AccessKey::generate().unwrap();
+        let dynamodb = DynamoDb::start(&folder.path().join("dynamodb.db"), &key).await.unwrap();
         let config = Config { now: clock.of_queues(), ..Config::default() };
         let server = Server::open(&folder.path().join("queues.db"), config).unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let sqs = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         tokio::spawn(server.serve_with_shutdown(listener, stop.clone().cancelled_owned()));
-        let clients = Clients::loopback(&Endpoints { dynamodb: dynamodb.endpoint().to_owned(), sqs });
+        let clients = Clients::loopback(&Endpoints { dynamodb: dynamodb.endpoint().to_owned(), sqs, key });
         let names = Names::new("test");
         let resources = resources::create(&clients, &names).await.unwrap();
         let store = clients.system(&names).event_store();

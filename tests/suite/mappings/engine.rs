@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_dynamodbstreams::types::{Record, ShardIteratorType};
+use ledgerfold::local::access_key::AccessKey;
 use ledgerfold::local::dynamodb::DynamoDb;
 use ledgerfold::local::stream_trim::{RETENTION, StreamTrim};
 use rusqlite::Connection;
 
 use super::ends;
-use super::stream_world::{World, clients_of, create_table, put};
+use super::stream_world::{World, create_table, put, start};
 
 async fn stream_records(clients: &ledgerfold::clients::Clients, stream_arn: &str) -> Vec<Record> {
     let stream = clients.streams.describe_stream().stream_arn(stream_arn).send().await.unwrap();
@@ -46,8 +47,7 @@ async fn items_and_stream_survive_a_restart() {
     let database = world.database();
     world.engine.stop().await;
 
-    let engine = DynamoDb::start(&database).await.unwrap();
-    let clients = clients_of(&engine);
+    let (engine, clients) = start(&database).await;
     put(&clients, "events", [5]).await;
     let records = stream_records(&clients, &world.stream_arn).await;
     assert_eq!(numbers(&records), [0, 1, 2, 3, 4, 5]);
@@ -70,7 +70,7 @@ async fn a_file_that_is_no_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dynamodb.db");
     std::fs::write(&file, "not a database at all".repeat(100)).unwrap();
-    let error = DynamoDb::start(&file).await.unwrap_err();
+    let error = DynamoDb::start(&file, &AccessKey::generate().unwrap()).await.unwrap_err();
     assert!(error.to_string().contains("cannot be opened"), "{error}");
 }
 

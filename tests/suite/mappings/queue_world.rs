@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::types::QueueAttributeName;
 use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::access_key::AccessKey;
 use ledgerfold::local::queue_mapping::QueueMapping;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -28,7 +29,7 @@ impl World {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(server.serve_with_shutdown(listener, std::future::pending()));
-        let sqs = Clients::loopback(&Endpoints { dynamodb: endpoint.clone(), sqs: endpoint }).sqs;
+        let sqs = Clients::loopback(&Endpoints::of_one(&endpoint, AccessKey::generate().unwrap())).sqs;
         Self { sqs, _folder: folder }
     }
 

@@ -1,7 +1,7 @@
 //! A table with a stream on the embedded engine, and a mapping that delivers it.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aws_lambda_events::event::dynamodb::Event;
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::{
     StreamSpecification, StreamViewType,
 };
 use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::access_key::AccessKey;
 use ledgerfold::local::dynamodb::DynamoDb;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use tempfile::TempDir;
@@ -28,8 +29,7 @@ pub(super) struct World {
 impl World {
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let engine = DynamoDb::start(&folder.path().join("dynamodb.db")).await.unwrap();
-        let clients = clients_of(&engine);
+        let (engine, clients) = start(&folder.path().join("dynamodb.db")).await;
         let stream_arn = create_table(&clients, "events").await;
         Self { folder, engine, clients, stream_arn }
     }
@@ -57,9 +57,12 @@ impl World {
     }
 }
 
-pub(super) fn clients_of(engine: &DynamoDb) -> Clients {
-    let endpoint = engine.endpoint().to_owned();
-    Clients::loopback(&Endpoints { dynamodb: endpoint.clone(), sqs: endpoint })
+/// An engine over that file, and clients that have its key.
+pub(super) async fn start(database: &Path) -> (DynamoDb, Clients) {
+    let key = AccessKey::generate().unwrap();
+    let engine = DynamoDb::start(database, &key).await.unwrap();
+    let clients = Clients::loopback(&Endpoints::of_one(engine.endpoint(), key));
+    (engine, clients)
 }
 
 /// The answer is the stream's ARN.

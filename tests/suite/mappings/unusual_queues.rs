@@ -1,6 +1,7 @@
 //! What queues do on a bad day: refuse to delete, or do not answer.
 
 use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::access_key::AccessKey;
 use ledgerfold::local::queue_mapping::QueueMapping;
 use serde_json::{Value, json};
 
@@ -25,7 +26,7 @@ fn refused(entries: &[(&str, bool)]) -> (u16, Value) {
 
 /// Runs a mapping against the server until `enough` calls; the answer is what its handler saw.
 async fn run_until(server: &Scripted, enough: impl Fn(&[scripted::Call]) -> bool) -> Vec<Vec<String>> {
-    let endpoints = Endpoints { dynamodb: server.endpoint.clone(), sqs: server.endpoint.clone() };
+    let endpoints = Endpoints::of_one(&server.endpoint, AccessKey::generate().unwrap());
     let seen = Seen::nothing();
     let writer = seen.clone();
     let handler = move |event| {

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::access_key::AccessKey;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use serde_json::{Value, json};
 
@@ -45,7 +46,7 @@ fn page(numbers: &[usize], next: Option<&str>) -> (u16, Value) {
 
 fn run(server: &Scripted, folder: &Path) -> (Running, Seen<usize>) {
     let seen = Seen::nothing();
-    let endpoints = Endpoints { dynamodb: server.endpoint.clone(), sqs: server.endpoint.clone() };
+    let endpoints = Endpoints::of_one(&server.endpoint, AccessKey::generate().unwrap());
     let mapping = StreamMapping::new("arn", folder.join("checkpoint.json"));
     let writer = seen.clone();
     let handler = move |event| {

@@ -11,7 +11,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use eventstore::{
     Appended, CommandHandler, Consistency, EventStore, HandlerOptions, Head, Item, Loaded, NewCommit, Options, StreamId,
 };
-use ledgerfold::clients::Clients;
+use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::access_key::AccessKey;
 use ledgerfold::local::dynamodb::DynamoDb;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -45,15 +46,17 @@ pub(super) struct Process {
 impl Engine {
     /// The engine that the environment names, or the embedded one on a new file.
     pub(super) async fn start() -> Self {
-        let (endpoint, kind, embedded) = match named() {
-            Some((endpoint, kind)) => (endpoint, kind, None),
+        let (endpoint, kind, clients, embedded) = match named() {
+            Some((endpoint, kind)) => (endpoint.clone(), kind, Clients::at(&endpoint).await, None),
             None => {
-                let folder = tempfile::tempdir().unwrap();
-                let dynamodb = DynamoDb::start(&folder.path().join("events.db")).await.unwrap();
-                (dynamodb.endpoint().to_owned(), EngineKind::Embedded, Some((dynamodb, folder)))
+                let (folder, key) = (tempfile::tempdir().unwrap(), AccessKey::generate().unwrap());
+                let dynamodb = DynamoDb::start(&folder.path().join("events.db"), &key).await.unwrap();
+                let endpoint = dynamodb.endpoint().to_owned();
+                let clients = Clients::loopback(&Endpoints::of_one(&endpoint, key));
+                (endpoint, EngineKind::Embedded, clients, Some((dynamodb, folder)))
             }
         };
-        let client = Clients::at(&endpoint).await.dynamodb;
+        let client = clients.dynamodb;
         Self { kind, endpoint, client, embedded, tables: Mutex::default() }
     }
 

@@ -69,6 +69,7 @@ impl From<SendError> for Problem {
                 "as a message of the command queue the command has {bytes} bytes, and {limit} are taken at most; send it without respond-async"
             )),
             SendError::Full { limit } => Self::queue_full(limit),
+            SendError::ShareFull { share } => Self::share_full(share),
             SendError::Reused { stream } => Self::reused(format!(
                 "it was used for another command, to {stream}; where commands are answered later, a key stands for one command"
             )),

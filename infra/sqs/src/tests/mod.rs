@@ -37,7 +37,8 @@ impl Bench {
         let mut config = config(&clock);
         change(&mut config);
         let folder = tempfile::tempdir().unwrap();
-        let router = Server::open(&folder.path().join("queues.db"), config).unwrap().router();
+        let router =
+            Server::open(&folder.path().join("queues.db"), config).unwrap().router_at(([127, 0, 0, 1], 0).into());
         Self { router, clock, folder }
     }
 
@@ -53,7 +54,8 @@ impl Bench {
         drop(router);
         let mut config = config(&clock);
         change(&mut config);
-        let router = Server::open(&folder.path().join("queues.db"), config).unwrap().router();
+        let router =
+            Server::open(&folder.path().join("queues.db"), config).unwrap().router_at(([127, 0, 0, 1], 0).into());
         Self { router, clock, folder }
     }
 

@@ -20,7 +20,7 @@ async fn serve(path: &std::path::Path) -> Served {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let router = server.router();
+    let router = server.router_at(address);
     let task = tokio::spawn(server.serve_with_shutdown(listener, async move { stopped.await.unwrap() }));
     Served { router, address, stop, task }
 }

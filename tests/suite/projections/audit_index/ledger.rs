@@ -8,7 +8,8 @@ use eventstore::{
     Batch, Clock, Commit, Consistency, Envelope, EventStore, Fingerprint, Id, Item, NewCommit, NewEvent, Options,
     StreamId,
 };
-use ledgerfold::clients::Clients;
+use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::access_key::AccessKey;
 use ledgerfold::local::dynamodb::DynamoDb;
 use projections::audit::{AuditIndex, AuditPage, AuditSearch, Entry, Found};
 use projections::{ShortHash, TimeLimit};
@@ -34,8 +35,9 @@ impl Ledger {
     /// An empty store on an engine of its own; it is 2026-11-22, 10:00.
     pub(super) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let dynamodb = DynamoDb::start(&folder.path().join("ledger.db")).await.unwrap();
-        let client = Clients::at(dynamodb.endpoint()).await.dynamodb;
+        let key = AccessKey::generate().unwrap();
+        let dynamodb = DynamoDb::start(&folder.path().join("ledger.db"), &key).await.unwrap();
+        let client = Clients::loopback(&Endpoints::of_one(dynamodb.endpoint(), key)).dynamodb;
         let clock = Arc::new(Mutex::new("2026-11-22T10:00:00.123Z".parse().unwrap()));
         let now = clock.clone();
         let tell: Clock = Arc::new(move || *now.lock().unwrap());

@@ -94,9 +94,8 @@ impl Projections {
         let (ended, stop) = (dev::ended()?, CancellationToken::new());
         // Threads stop with what waits for them.
         let guard = stop.clone().drop_guard();
-        let (engine, folder) = own_engine().await?;
-        let endpoint = engine.endpoint().to_owned();
-        let endpoints = Endpoints { dynamodb: endpoint.clone(), sqs: endpoint };
+        let (engine, key, folder) = own_engine().await?;
+        let endpoints = Endpoints::of_one(engine.endpoint(), key);
         let measured = tokio::select! {
             measured = self.measure(endpoints, stop) => measured,
             () = ended => Err(Failure::new("stopped before the end", "what it had made is removed")),

@@ -1,0 +1,41 @@
+//! The problems of requests that are not let in: of pages, of slow senders, of one too many.
+
+use super::Problem;
+use axum::http::StatusCode;
+
+impl Problem {
+    /// A page of another origin sent it.
+    pub(crate) fn foreign_page() -> Self {
+        tracing::warn!("a request of a web page of another origin was refused");
+        let detail = "a web page of another origin sent this (Origin, Sec-Fetch-Site); only programs and pages of this very origin are served";
+        Self::new(StatusCode::FORBIDDEN, "foreign-page", "Other web pages are not served", detail)
+    }
+
+    /// It was sent to a name that anybody can have point to this machine.
+    pub(crate) fn unknown_host() -> Self {
+        tracing::warn!("a request whose Host is not loopback was refused");
+        let detail = "without --auth the Host must be localhost, 127.0.0.1 or [::1]: call it by one of these, or start it with --auth";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "unknown-host", "The host is not served here", detail)
+    }
+
+    /// Its body did not come.
+    pub(crate) fn slow_body(limit_s: u64) -> Self {
+        let detail = format!("the body did not come whole within {limit_s} seconds; send it again");
+        Self::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "The body came too slowly", detail)
+    }
+
+    /// As many are told of progress as can be.
+    pub(crate) fn too_many_watchers() -> Self {
+        let detail = "as many watch progress as can; ask again later, or ask GET /projections/{name} now and then";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Too many watch progress", detail)
+    }
+
+    /// A caller has its share of the command queue waiting.
+    pub(super) fn share_full(share: u64) -> Self {
+        tracing::warn!(share, "a caller has its share of the command queue waiting, its commands are not taken");
+        let detail = format!(
+            "{share} of your commands wait already, which is one caller's share; send it again later with the same Idempotency-Key"
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "Too many of your commands wait", detail)
+    }
+}
