@@ -23,8 +23,8 @@ use std::time::Duration;
 
 /// The most bytes of a request's body.
 const MAX_BODY_BYTES: usize = 256 * 1024;
-/// How long a body may take: 256 KiB come in this time over the slowest line that is of any use.
-const BODY_COMES_WITHIN: Duration = Duration::from_secs(30);
+/// How long a body may take: the largest comes in this time at 26 KB a second.
+const BODY_COMES_WITHIN: Duration = Duration::from_secs(10);
 /// What is read of a body that is too large before the connection is closed on it.
 const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
 /// A rule repeats at most this many characters of what a caller sent.

@@ -132,13 +132,14 @@ impl Dev {
         let api = api.with_command_queue(command_queue(&stack.clients, &names).await?);
         let address = entrance.listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
         let ended = ended()?;
-        let _found = publish(&format!("http://{address}"), &stack)?;
+        let found = publish(&format!("http://{address}"), &stack)?;
         self.greet(&format!("http://{address}"), &stack)?;
         self.warn_of_defect()?;
         let served = tokio::select! {
             () = serve(entrance, api, ended) => Ok(()),
             failure = unexpected_end(&mut mappings) => Err(failure),
         };
+        drop(found);
         stop.cancel();
         finish(mappings).await;
         stack.stop().await;

@@ -161,7 +161,10 @@ async fn what_breaks_a_rule_is_told_and_begins_nothing() {
 #[tokio::test]
 async fn a_step_without_a_body_is_a_step_without_wishes() {
     let shop = Shop::open().await;
-    let plain = |step: &str| super::sent(shop.http.post(shop.url(&format!("/projections/stock/{step}"))));
+    let plain = |step: &str| {
+        let request = shop.http.post(shop.url(&format!("/projections/stock/{step}")));
+        super::sent(request.header("Content-Type", "application/json"))
+    };
     for (step, status) in [
         ("rebuild", 202),
         ("switch", 202),

@@ -232,7 +232,7 @@ async fn what_cannot_be_reached_or_is_not_named_is_told_in_one_line() {
     }
     let mut command = ledgerfold(["audit", "verify", "--all"]);
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nowhere");
-    ended(command).await.failed_saying("no system is named: export the line that `ledgerfold dev` prints");
+    ended(command).await.failed_saying("no system is named: start `ledgerfold dev` in this folder, or export the line");
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn a_request_in_flight_is_answered_before_it_ends() {
         let dev = Dev::start(data.path()).await;
         let address = dev.url.strip_prefix("http://").unwrap().to_owned();
         let mut connection = TcpStream::connect(&address).await.unwrap();
-        let head = "POST /stock/9780306406157/receive HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n\
+        let head = "POST /stock/9780306406157/receive HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
             Content-Length: 15\r\nExpect: 100-continue\r\n\r\n";
         connection.write_all(head.as_bytes()).await.unwrap();
         let mut go_on = [0; 25];

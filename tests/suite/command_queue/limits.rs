@@ -1,15 +1,21 @@
 //! What is too large, too much or too late, and what does not answer.
 
-use super::{QUEUE, STREAM, TABLE, World, api_of, get, is_done_with, later, passes, post, receive, reserve};
+use super::{
+    Answer, QUEUE, STREAM, TABLE, World, answer, api_of, get, is_done_with, later, passes, post, receive, reserve,
+};
 use crate::api::eventually;
 use crate::projections::wire::{Fault, Wire};
 use aws_sdk_dynamodb::types::AttributeValue;
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
 use futures::future::join_all;
-use handlers::{CommandQueue, CommandStatuses, QueueLimits, System};
+use handlers::{CommandQueue, CommandStatuses, Names, QueueLimits, System};
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
 use serde_json::{Value, json};
 use std::time::Instant;
+use tower::ServiceExt;
 
 /// A queue that takes so few.
 async fn short(world: &World, messages: u64) -> CommandQueue {
@@ -37,6 +43,55 @@ async fn an_overlong_queue_takes_nothing_more_until_it_is_shorter() {
     })
     .await;
     assert_eq!(world.types(STREAM).await.len(), 4);
+}
+
+/// The same as another actor.
+async fn later_as(api: &Router, actor: &str, key: &str) -> Answer {
+    let (path, body) = receive(5);
+    let request = Request::post(path).header("Content-Type", "application/json").header("Idempotency-Key", key);
+    let request = request.header("Prefer", "respond-async").header("X-Actor", actor);
+    answer(api, request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+#[tokio::test]
+async fn one_caller_does_not_fill_the_queue_for_all() {
+    let world = World::start().await;
+    let limits = QueueLimits { messages: 6, messages_of_actor: 2, ..QueueLimits::default() };
+    let api = world.api(Some(world.queue().await.with_limits(limits)));
+    for number in 0..2 {
+        assert_eq!(later_as(&api, "anna", &format!("a-{number}")).await.status, 202);
+    }
+    for number in 2..5 {
+        let refused = later_as(&api, "anna", &format!("a-{number}")).await;
+        passes(&refused, 429, "throttled");
+        assert!(refused.body["detail"].as_str().unwrap().starts_with("2 of your commands wait already"), "{refused:?}");
+    }
+    assert_eq!(later_as(&api, "bob", "b").await.status, 202);
+    for message in world.messages().await {
+        assert!(is_done_with(&world.worker(), &message, 1).await);
+    }
+    eventually("her commands no longer wait", || async {
+        (later_as(&api, "anna", "a-2").await.status == 202).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_more_are_told_of_progress_at_once_than_there_is_room_for() {
+    let system = System::new(nowhere().dynamodb, nowhere().sqs, Names::new("ledgerfold"));
+    let api = api_of(&system, None);
+    let watch = || async {
+        let request = Request::get("/projections/orders/progress").body(Body::empty()).unwrap();
+        api.clone().oneshot(request).await.unwrap()
+    };
+    let mut watchers = Vec::new();
+    for _ in 0..64 {
+        watchers.push(watch().await);
+    }
+    assert!(watchers.iter().all(|answer| answer.status() == 200));
+    passes(&get(&api, "/projections/orders/progress").await, 503, "unavailable");
+    drop(watchers.pop());
+    assert_eq!(watch().await.status(), 200);
 }
 
 #[tokio::test]

@@ -76,6 +76,16 @@ async fn a_stop_waits_for_answers_and_not_for_idle_clients() {
 }
 
 #[tokio::test]
+async fn a_body_that_stalls_is_answered() {
+    let system = System::start().await;
+    let head = "POST /stock/9780306406157/receive HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+        Content-Length: 15\r\n\r\n{\"quanti";
+    let answer = raw(&system.dev.url, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("problems/slow-body"), "{answer}");
+    assert!(system.events().await.is_empty());
+}
+
+#[tokio::test]
 async fn many_connections_to_a_running_program_are_bounded() {
     let system = System::start().await;
     let mut held = Vec::new();
