@@ -14,8 +14,10 @@
 //! | [`stream_event`], [`queue_event`] | what Lambda sends a function for records and messages |
 
 pub mod authorizer;
+pub mod backup;
 pub mod data_dir;
 pub mod dynamodb;
+pub mod manifest;
 pub mod queue_event;
 pub mod queue_mapping;
 pub mod sqs;

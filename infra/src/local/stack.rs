@@ -2,6 +2,7 @@
 
 use super::data_dir::DataDir;
 use super::dynamodb::{self, DynamoDb};
+use super::manifest::ManifestError;
 use super::sqs::{self, Sqs};
 use crate::clients::{Clients, Endpoints};
 
@@ -27,6 +28,9 @@ pub enum StackError {
     /// The one of queues.
     #[error(transparent)]
     Sqs(#[from] sqs::StartError),
+    /// The files cannot be bound together.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
 }
 
 impl Stack {
@@ -34,16 +38,19 @@ impl Stack {
     ///
     /// # Errors
     /// [`StackError`].
-    pub async fn start(data: DataDir) -> Result<Self, StackError> {
+    pub async fn start(mut data: DataDir) -> Result<Self, StackError> {
+        data.begin()?;
         let dynamodb = DynamoDb::start(&data.dynamodb_file()).await?;
         let sqs = Sqs::start(&data.sqs_file())?;
+        data.bind()?;
         let endpoints = Endpoints { dynamodb: dynamodb.endpoint().to_owned(), sqs: sqs.endpoint().to_owned() };
         let clients = Clients::loopback(&endpoints);
         Ok(Self { data, dynamodb, sqs, clients })
     }
 
     /// Stops both engines, after they have answered what they were asked.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        self.data.close();
         self.sqs.stop().await;
         self.dynamodb.stop().await;
     }
