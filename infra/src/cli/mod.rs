@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod backup;
 mod bench;
 mod cost;
 mod dev;
@@ -38,6 +39,7 @@ Examples:
                                                  is everything still what was written?
   ledgerfold projection list                     how far the read models are, and what stands still
   ledgerfold projection rebuild orders --wait    makes a read model anew, while the world goes on
+  ledgerfold backup ../shop-copy                 copies the data folder, also while it is in use
   ledgerfold bench                               what a command costs, and how long it takes
   ledgerfold bench projections                   what read models cost: live, and made anew
   ledgerfold cost --rate 100                     what 100 commands a second cost a month on AWS
@@ -59,6 +61,10 @@ enum Command {
     /// See how read models stand; rebuild, switch, resume and redrive them.
     #[command(subcommand)]
     Projection(projection::Command),
+    /// Copy a data folder, also while `dev` runs, and verify the copy.
+    Backup(backup::BackUp),
+    /// Put a backup into a data folder, and verify it.
+    Restore(backup::Restore),
     /// Make keys and tokens to try `dev --auth` with.
     #[command(subcommand)]
     Tokens(tokens::Tokens),
@@ -127,6 +133,8 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Tables(tables) => tables.run().await,
         Command::Audit(audit) => audit.run().await,
         Command::Projection(command) => command.run().await,
+        Command::Backup(backup) => backup.run().await,
+        Command::Restore(restore) => restore.run().await,
         Command::Tokens(tokens) => tokens.run(),
         Command::Bench(bench) => bench.run().await,
         Command::Cost(cost) => cost.run(),

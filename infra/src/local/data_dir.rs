@@ -7,28 +7,34 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::manifest::{MANIFEST_FILE, Manifest, ManifestError};
+
 /// Its presence says that the folder is ours; the operating system's lock on it says who owns it now. The lock goes with
 /// the process, however it ends, so nothing has to be cleaned up after a kill.
 const LOCK_FILE: &str = "ledgerfold.lock";
-const DYNAMODB_FILE: &str = "dynamodb.db";
-const SQS_FILE: &str = "sqs.db";
-const CHECKPOINTS_FOLDER: &str = "checkpoints";
-const CHECKPOINT_EXTENSION: &str = "json";
+pub(super) const DYNAMODB_FILE: &str = "dynamodb.db";
+pub(super) const SQS_FILE: &str = "sqs.db";
+pub(super) const CHECKPOINTS_FOLDER: &str = "checkpoints";
+pub(super) const CHECKPOINT_EXTENSION: &str = "json";
 /// The folder and its files are their owner's alone.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// What SQLite keeps beside a database file.
-const SQLITE_SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+/// What SQLite keeps beside a database file, and the lock of the queues.
+const SQLITE_SUFFIXES: [&str; 5] = ["", "-wal", "-shm", "-journal", "-lock"];
+/// What a file of SQLite begins with.
+const SQLITE_HEADER: &[u8] = b"SQLite format 3\0";
 
 /// An open data folder. It is released when this is dropped, or when the process ends in any way.
 #[derive(Debug)]
 pub struct DataDir {
     folder: PathBuf,
     lock: File,
+    manifest: Manifest,
 }
 
 impl Drop for DataDir {
     fn drop(&mut self) {
+        self.close();
         // Closing the file would do, but for a child process that is just being started and has not closed its copy yet.
         if let Err(error) = self.lock.unlock() {
             tracing::debug!(%error, "the data folder's lock goes with the file");
@@ -75,6 +81,15 @@ pub enum DataDirError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// A file is missing, or does not belong to the others.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The database engine takes UTF-8 names only.
+    #[error("{} is not UTF-8, which the database engine needs: choose another folder with --data", folder.display())]
+    NotUtf8 {
+        /// The folder asked for.
+        folder: PathBuf,
+    },
     /// Anything else that the operating system refused.
     #[error("{} cannot be opened: check the disk, or choose another folder with --data", folder.display())]
     Unusable {
@@ -89,9 +104,11 @@ impl DataDir {
     /// Opens the folder, made first if need be, and takes it for this process.
     ///
     /// # Errors
-    /// [`DataDirError`] when it is in use, not writable, no folder, not ours, or when a database in it is damaged.
+    /// [`DataDirError`] when it is in use, not writable, no folder, not ours, or when a database in it is damaged,
+    /// missing beside the other one, or of another folder.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, DataDirError> {
-        let dir = Self::take(folder.into())?;
+        let mut dir = Self::take(folder.into())?;
+        dir.manifest = Manifest::check(&dir.folder).map_err(damage)?;
         check_database(&dir.dynamodb_file())?;
         check_database(&dir.sqs_file())?;
         Ok(dir)
@@ -107,6 +124,46 @@ impl DataDir {
         dir.remove_data().map_err(|source| classify(&dir.folder, source))?;
         fs::create_dir_all(dir.checkpoints()).map_err(|source| classify(&dir.folder, source))?;
         Ok(dir)
+    }
+
+    /// Takes the folder, made first if need be, for data that replaces what it holds: that may be damaged.
+    ///
+    /// # Errors
+    /// [`DataDirError`] when it is in use, not writable, no folder, or not ours.
+    pub fn open_to_replace(folder: impl Into<PathBuf>) -> Result<Self, DataDirError> {
+        let mut dir = Self::take(folder.into())?;
+        let holds_data = [MANIFEST_FILE, DYNAMODB_FILE, SQS_FILE].iter().any(|name| dir.folder.join(name).exists());
+        dir.manifest = Manifest::default().begun(holds_data);
+        Ok(dir)
+    }
+
+    /// Where it is, as an absolute path.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether both databases have been made.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.manifest.is_begun()
+    }
+
+    /// Says that the databases are about to be opened.
+    pub(super) fn begin(&mut self) -> Result<(), ManifestError> {
+        self.manifest.begin(&self.folder)
+    }
+
+    /// Binds the databases, which are open, to this folder and to this start.
+    pub(super) fn bind(&mut self) -> Result<(), ManifestError> {
+        self.manifest.bind(&self.folder)
+    }
+
+    /// Says that the databases are about to be closed in order.
+    pub(super) fn close(&mut self) {
+        if let Err(error) = self.manifest.close(&self.folder) {
+            tracing::warn!(%error, "the data folder does not say that it was closed");
+        }
     }
 
     /// The database of tables and streams.
@@ -142,16 +199,16 @@ impl DataDir {
         Ok(())
     }
 
-    /// The folder itself.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    fn checkpoints(&self) -> PathBuf {
+    pub(super) fn checkpoints(&self) -> PathBuf {
         self.folder.join(CHECKPOINTS_FOLDER)
     }
 
     fn take(folder: PathBuf) -> Result<Self, DataDirError> {
+        if folder.to_str().is_none() {
+            return Err(DataDirError::NotUtf8 { folder });
+        }
+        // SQLite takes a name that begins with `file:` for a URI; an absolute path never begins so.
+        let folder = std::path::absolute(&folder).map_err(|source| classify(&folder, source))?;
         if folder.exists() && !folder.is_dir() {
             return Err(DataDirError::NotAFolder { folder });
         }
@@ -162,12 +219,13 @@ impl DataDir {
         }
         let lock = lock(&folder)?;
         make_folder(&folder.join(CHECKPOINTS_FOLDER)).map_err(refused)?;
-        let dir = Self { folder, lock };
+        let dir = Self { folder, lock, manifest: Manifest::default() };
         dir.keep_to_owner().map_err(|source| classify(&dir.folder, source))?;
         Ok(dir)
     }
 
-    fn remove_data(&self) -> io::Result<()> {
+    pub(super) fn remove_data(&self) -> io::Result<()> {
+        absent_is_fine(fs::remove_file(self.folder.join(MANIFEST_FILE)))?;
         for database in [DYNAMODB_FILE, SQS_FILE] {
             for suffix in SQLITE_SUFFIXES {
                 absent_is_fine(fs::remove_file(self.folder.join(format!("{database}{suffix}"))))?;
@@ -183,9 +241,27 @@ impl DataDir {
     }
 }
 
-/// An empty folder may become ours; one with files in it must already be.
+/// An empty folder may become ours; one with files in it must already be. A copy may lack the lock or the manifest: both
+/// databases together say it too.
 fn is_ours(folder: &Path) -> io::Result<bool> {
-    Ok(folder.join(LOCK_FILE).exists() || fs::read_dir(folder)?.next().is_none())
+    let is_database = |name| has_header(&folder.join(name));
+    Ok(folder.join(LOCK_FILE).exists()
+        || folder.join(MANIFEST_FILE).exists()
+        || (is_database(DYNAMODB_FILE) && is_database(SQS_FILE))
+        || fs::read_dir(folder)?.next().is_none())
+}
+
+fn has_header(file: &Path) -> bool {
+    let mut header = [0; SQLITE_HEADER.len()];
+    File::open(file).and_then(|mut file| file.read_exact(&mut header)).is_ok() && header == *SQLITE_HEADER
+}
+
+/// What SQLite says while the marks are read is told as it is of any other look into the file.
+fn damage(error: ManifestError) -> DataDirError {
+    if let ManifestError::Database { file, source } = error {
+        return classify_sqlite(&file, source);
+    }
+    error.into()
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {

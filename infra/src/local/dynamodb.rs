@@ -30,7 +30,7 @@ const LISTEN_BACKLOG: u32 = 1_024;
 /// Also the time that stream mappings have, after a start, to deliver what a laptop that slept over the weekend still
 /// holds: the first trim comes one period after the start.
 const TRIM_PERIOD: Duration = Duration::from_secs(10 * 60);
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How late a change is noticed at most. One look costs microseconds, where an empty `GetRecords` costs a millisecond.
 const CHANGE_LOOK: Duration = Duration::from_millis(10);
 

@@ -18,9 +18,11 @@
 
 pub mod access_key;
 pub mod authorizer;
+pub mod backup;
 pub mod data_dir;
 pub mod dynamodb;
 pub mod http_server;
+pub mod manifest;
 pub mod queue_event;
 pub mod queue_mapping;
 pub mod running;

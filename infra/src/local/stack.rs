@@ -3,6 +3,7 @@
 use super::access_key::AccessKey;
 use super::data_dir::DataDir;
 use super::dynamodb::{self, DynamoDb};
+use super::manifest::ManifestError;
 use super::sqs::{self, Sqs};
 use crate::clients::{Clients, Endpoints};
 use std::io;
@@ -37,6 +38,9 @@ pub enum StackError {
     /// The one of queues.
     #[error(transparent)]
     Sqs(#[from] sqs::StartError),
+    /// The files cannot be bound together.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
 }
 
 impl Stack {
@@ -44,10 +48,12 @@ impl Stack {
     ///
     /// # Errors
     /// [`StackError`].
-    pub async fn start(data: DataDir) -> Result<Self, StackError> {
+    pub async fn start(mut data: DataDir) -> Result<Self, StackError> {
+        data.begin()?;
         let key = AccessKey::generate()?;
         let dynamodb = DynamoDb::start(&data.dynamodb_file(), &key).await?;
         let sqs = Sqs::start(&data.sqs_file(), &key)?;
+        data.bind()?;
         data.keep_to_owner().map_err(StackError::Rights)?;
         let endpoints = Endpoints { dynamodb: dynamodb.endpoint().to_owned(), sqs: sqs.endpoint().to_owned(), key };
         let clients = Clients::loopback(&endpoints);
@@ -55,7 +61,8 @@ impl Stack {
     }
 
     /// Stops both engines, after they have answered what they were asked.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        self.data.close();
         self.sqs.stop().await;
         self.dynamodb.stop().await;
     }

@@ -9,6 +9,7 @@
 //! | [`cost`] | are its figures those that come of the same by hand? |
 //! | [`audit`] | the questions about many streams and about the past |
 //! | [`audit_export`] | files that are whole, or not there |
+//! | [`backup`] | is a copy whole that is made under load, and what does it refuse? |
 //! | [`bench_projections`] | the same of what read models cost |
 //! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
 //! | [`tokens`] | `tokens`, and who `dev` lets in |
@@ -17,6 +18,7 @@
 
 mod audit;
 mod audit_export;
+mod backup;
 mod bench;
 mod bench_projections;
 mod cost;

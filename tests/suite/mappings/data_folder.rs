@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use ledgerfold::local::data_dir::{DataDir, DataDirError};
+use ledgerfold::local::stack::Stack;
+use std::path::PathBuf;
 
 fn refusal(folder: &Path) -> String {
     DataDir::open(folder).unwrap_err().to_string()
@@ -43,6 +45,7 @@ fn a_start_from_nothing_removes_our_files_only() {
         folder.join("dynamodb.db-wal"),
         folder.join("sqs.db-shm"),
         dir.checkpoint_file("fan-out"),
+        folder.join("ledgerfold.json"),
     ];
     let theirs = [folder.join("notes.txt"), folder.join("checkpoints").join("notes.txt"), folder.join("other.db")];
     ours.iter().chain(&theirs).for_each(|file| fs::write(file, "x").unwrap());
@@ -82,8 +85,11 @@ fn what_cannot_be_written_to_is_said_so() {
 fn a_damaged_database_is_told_from_a_sound_one() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("data");
-    let file = DataDir::open(&folder).unwrap().dynamodb_file();
+    let dir = DataDir::open(&folder).unwrap();
+    let file = dir.dynamodb_file();
     make_database(&file);
+    make_database(&dir.sqs_file());
+    drop(dir);
     DataDir::open(&folder).unwrap();
 
     let sound = fs::read(&file).unwrap();
@@ -98,4 +104,168 @@ fn a_damaged_database_is_told_from_a_sound_one() {
     }
     DataDir::open_fresh(&folder).unwrap();
     assert!(!file.exists());
+}
+
+/// Starts and stops the engines over the folder: it is used from then on.
+async fn use_once(folder: &Path) {
+    Stack::start(DataDir::open(folder).unwrap()).await.unwrap().stop().await;
+}
+
+/// Copies the folder's files as they are, below the same parent.
+fn copy(folder: &Path, name: &str) -> PathBuf {
+    let copy = folder.with_file_name(name);
+    fs::create_dir_all(&copy).unwrap();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+fn remove(folder: &Path, names: &[&str]) {
+    names.iter().for_each(|name| fs::remove_file(folder.join(name)).unwrap());
+}
+
+#[tokio::test]
+async fn a_database_that_is_missing_or_empty_is_named() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    use_once(&folder).await;
+    use_once(&folder).await;
+    for name in ["dynamodb.db", "sqs.db"] {
+        for without_manifest in [false, true] {
+            for how in ["removed", "cut to nothing", "a database without tables"] {
+                let copy = copy(&folder, "copy");
+                let file = copy.join(name);
+                fs::remove_file(&file).unwrap();
+                match how {
+                    "cut to nothing" => fs::write(&file, "").unwrap(),
+                    "a database without tables" => {
+                        rusqlite::Connection::open(&file)
+                            .unwrap()
+                            .execute_batch("CREATE TABLE t(x); DROP TABLE t")
+                            .unwrap();
+                    }
+                    _ => {}
+                }
+                if without_manifest {
+                    remove(&copy, &["ledgerfold.json"]);
+                }
+                let said = refusal(&copy);
+                let file = file.display();
+                assert!(said.starts_with(&format!("{file} is missing or empty")), "{how}: {said}");
+                assert!(said.contains("would be lost") && said.contains("ledgerfold restore"), "{how}: {said}");
+                assert!(said.contains("--fresh"), "{how}: {said}");
+                fs::remove_dir_all(copy).unwrap();
+            }
+        }
+    }
+    remove(&folder, &["dynamodb.db", "sqs.db"]);
+    assert!(refusal(&folder).contains("dynamodb.db is missing or empty"));
+    drop(DataDir::open_fresh(&folder).unwrap());
+    use_once(&folder).await;
+}
+
+#[tokio::test]
+async fn files_of_two_folders_or_two_times_are_not_mixed() {
+    let parent = tempfile::tempdir().unwrap();
+    let [folder, other] = ["data", "other"].map(|name| parent.path().join(name));
+    use_once(&folder).await;
+    use_once(&other).await;
+    let older = copy(&folder, "older");
+    use_once(&folder).await;
+    for source in [&other, &older] {
+        for name in ["dynamodb.db", "sqs.db"] {
+            for manifest in [true, false] {
+                let mixed = copy(&folder, "mixed");
+                fs::copy(source.join(name), mixed.join(name)).unwrap();
+                if !manifest {
+                    remove(&mixed, &["ledgerfold.json"]);
+                }
+                let said = refusal(&mixed);
+                assert!(said.contains("does not belong to the other files of its folder"), "{said}");
+                fs::remove_dir_all(mixed).unwrap();
+            }
+        }
+    }
+    use_once(&folder).await;
+}
+
+#[tokio::test]
+async fn a_log_that_is_missing_after_a_kill_is_named() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    let stack = Stack::start(DataDir::open(&folder).unwrap()).await.unwrap();
+    // As a kill leaves them.
+    let [whole, cut] = ["whole", "cut"].map(|name| copy(&folder, name));
+    stack.stop().await;
+    for log in ["dynamodb.db-wal", "sqs.db-wal"] {
+        let cut = copy(&cut, "without-log");
+        remove(&cut, &[log]);
+        let said = refusal(&cut);
+        assert!(said.contains(&format!("{log} is missing")), "{said}");
+        fs::remove_dir_all(cut).unwrap();
+    }
+    // Opened, but not served: the logs are taken in and removed, which is in order.
+    drop(DataDir::open(&whole).unwrap());
+    assert!(!whole.join("dynamodb.db-wal").exists());
+    use_once(&whole).await;
+}
+
+#[tokio::test]
+async fn a_folder_without_lock_or_manifest_is_recognised() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    use_once(&folder).await;
+    remove(&folder, &["ledgerfold.lock"]);
+    use_once(&folder).await;
+    remove(&folder, &["ledgerfold.lock", "ledgerfold.json"]);
+    use_once(&folder).await;
+    // Made before there were marks.
+    for name in ["dynamodb.db", "sqs.db"] {
+        let database = rusqlite::Connection::open(folder.join(name)).unwrap();
+        database.execute_batch("DROP TABLE ledgerfold_folder").unwrap();
+    }
+    assert!(refusal(&folder).contains("does not belong to the other files"));
+    remove(&folder, &["ledgerfold.lock", "ledgerfold.json"]);
+    use_once(&folder).await;
+    assert!(folder.join("ledgerfold.json").exists());
+}
+
+#[tokio::test]
+async fn a_start_that_was_cut_off_is_no_mixture() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    use_once(&folder).await;
+    let older = copy(&folder, "older");
+    use_once(&folder).await;
+    let mark = |folder: &Path| {
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&fs::read(folder.join("ledgerfold.json")).unwrap()).unwrap();
+        manifest["marks"][0].as_str().unwrap().to_owned()
+    };
+    // The new mark is in the one database, and not yet in the other.
+    let marks = serde_json::json!([mark(&folder), mark(&older)]);
+    fs::copy(older.join("sqs.db"), folder.join("sqs.db")).unwrap();
+    let manifest = serde_json::json!({"format": 1, "marks": marks, "begun": true, "open": false});
+    fs::write(folder.join("ledgerfold.json"), manifest.to_string()).unwrap();
+    use_once(&folder).await;
+    use_once(&folder).await;
+}
+
+#[tokio::test]
+async fn a_manifest_of_an_unknown_format_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    use_once(&folder).await;
+    fs::write(folder.join("ledgerfold.json"), r#"{"format":2}"#).unwrap();
+    assert!(refusal(&folder).contains("ledgerfold.json has format 2"));
+}
+
+#[test]
+fn a_name_that_is_not_utf_8_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join(std::ffi::OsStr::from_bytes(b"sh\xffop"));
+    assert!(refusal(&folder).contains("is not UTF-8"));
+    assert!(!folder.exists());
 }

@@ -8,6 +8,7 @@ mod settle;
 mod transfer;
 
 use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,10 +34,14 @@ const APPLICATION_ID: i64 = 0x4c51_5153;
 const SCHEMA_VERSION: i64 = 1;
 /// How far the recorded time may lag behind.
 const CLOCK_STEP_MS: u64 = 1_000;
+/// A backup holds the write lock for an instant; a slow machine may make more of it.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// All queues, their messages, and the time.
 pub(crate) struct Store {
     conn: Connection,
+    /// Queues are cached in memory, so a second writer would go unnoticed. A reader, such as a backup, is welcome.
+    _lock: File,
     config: Config,
     clock: SteadyClock,
     recorded_ms: u64,
@@ -54,17 +59,17 @@ impl Store {
     /// # Errors
     /// See [`OpenError`].
     pub(crate) fn open(path: &Path, config: Config) -> Result<Self, OpenError> {
-        let conn = connect(path).map_err(|source| classify(path, source))?;
+        let (conn, lock) = connect(path).map_err(|source| classify(path, source))?;
         let sound = is_ours(&conn).and_then(|ours| Ok((ours, is_empty(&conn)?))).map_err(|e| classify(path, e))?;
         match sound {
             (true, _) => {}
             (false, true) => create(&conn, &config).map_err(|source| classify(path, source))?,
             (false, false) => return Err(OpenError::Foreign { path: path.to_owned() }),
         }
-        Self::load(conn, config).map_err(|source| classify(path, source))
+        Self::load(conn, lock, config).map_err(|source| classify(path, source))
     }
 
-    fn load(conn: Connection, config: Config) -> rusqlite::Result<Self> {
+    fn load(conn: Connection, lock: File, config: Config) -> rusqlite::Result<Self> {
         conn.execute_batch("PRAGMA foreign_keys = OFF")?;
         conn.set_prepared_statement_cache_capacity(128);
         let (secret, last_ms) =
@@ -76,6 +81,7 @@ impl Store {
         }
         Ok(Self {
             conn,
+            _lock: lock,
             config,
             clock,
             recorded_ms: last_ms,
@@ -125,19 +131,38 @@ impl Store {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+fn connect(path: &Path) -> rusqlite::Result<(Connection, File)> {
     let conn = Connection::open(path)?;
-    conn.busy_timeout(Duration::from_millis(200))?;
-    // Exclusive: queues are cached in memory, so a second writer would go unnoticed.
+    let lock = lock(path)?;
+    conn.busy_timeout(LOCK_WAIT)?;
     conn.execute_batch(
-        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
          PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864; BEGIN IMMEDIATE; COMMIT;",
     )?;
     let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict == "ok" {
-        return Ok(conn);
+        return Ok((conn, lock));
     }
-    Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), Some(verdict)))
+    Err(failure(rusqlite::ffi::SQLITE_CORRUPT, verdict))
+}
+
+/// Takes the queues for this process. The lock goes with the process, however it ends.
+fn lock(path: &Path) -> rusqlite::Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    let refused = |error: std::io::Error| failure(rusqlite::ffi::SQLITE_CANTOPEN, error.to_string());
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(name).map_err(refused)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(failure(rusqlite::ffi::SQLITE_BUSY, "another process serves these queues".to_owned()))
+        }
+        Err(TryLockError::Error(error)) => Err(refused(error)),
+    }
+}
+
+fn failure(code: i32, text: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(text))
 }
 
 fn is_ours(conn: &Connection) -> rusqlite::Result<bool> {
