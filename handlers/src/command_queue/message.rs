@@ -27,6 +27,9 @@ pub(super) struct CommandMessage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) expected_version: Option<u64>,
     pub(super) command: Command,
+    /// Whether the API made the id, because the sender gave none. Older programs did not say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) id_made_here: bool,
 }
 
 /// Stands behind the messages of a command that waits long: a FIFO queue gives it out when none of those is left.
@@ -69,9 +72,9 @@ pub(super) enum UnreadableMessage {
 }
 
 impl CommandMessage {
-    pub(super) fn new(request: Request, command: Command) -> Self {
+    pub(super) fn new(request: Request, command: Command, id_made_here: bool) -> Self {
         let Request { stream, envelope, expected_version, .. } = request;
-        Self { v: VERSION, round: Round::first(""), stream, envelope, expected_version, command }
+        Self { v: VERSION, round: Round::first(""), stream, envelope, expected_version, command, id_made_here }
     }
 
     fn read(body: &str) -> Result<Self, UnreadableMessage> {

@@ -119,10 +119,11 @@ impl CommandQueue {
         Self { length, message_bytes: limits.message_bytes, looks_within: limits.looks_within, ..self }
     }
 
-    /// Takes a command, to be handled later. Safe to repeat; one that is done already is not sent again.
-    pub(crate) async fn send(&self, request: Request, command: Command) -> Result<(), SendError> {
+    /// Takes a command, to be handled later. Safe to repeat; one that is done already is not sent again. `id_made_here` says
+    /// that its sender gave no id.
+    pub(crate) async fn send(&self, request: Request, command: Command, id_made_here: bool) -> Result<(), SendError> {
         let send = SendOnce::now(self.looks_within);
-        let mut message = CommandMessage::new(request, command);
+        let mut message = CommandMessage::new(request, command, id_made_here);
         // As long as it can become: a later round has more digits.
         let longest = Round { number: u64::MAX, begun_by: send.id.clone() };
         let (bytes, limit) = (message.text(longest)?.len(), self.message_bytes);

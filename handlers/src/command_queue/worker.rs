@@ -28,6 +28,8 @@ enum Unhandled {
     Unreadable(#[from] UnreadableMessage),
     #[error("a command has no answer")]
     Command(#[from] CommandError),
+    #[error("the clock here is behind the one that made a command's id")]
+    ClockBehind(#[source] CommandError),
     #[error("the handling of a command panicked")]
     Panicked(#[from] Panicked),
     #[error("a command is given up, {}", .0.kind())]
@@ -170,6 +172,10 @@ impl CommandWorker {
         }
         let answer = match self.bookshop.handle(message.request(), message.command.clone()).await {
             Ok(handled) => Answer::Done { version: handled.version, recorded: handled.commit.is_some() },
+            // Another worker's clock may be right, or this one's soon.
+            Err(error) if message.id_made_here && error.is_from_the_future() => {
+                return Err(Unhandled::ClockBehind(error));
+            }
             Err(error) if error.is_final() => {
                 Answer::Refused { problem: serde_json::to_string(&Problem::from(error))? }
             }
@@ -183,6 +189,7 @@ impl CommandWorker {
         // Here it is reported: until now it was tried again.
         let problem = match unhandled {
             Unhandled::Command(error) => Problem::from(error).with_error_id(),
+            Unhandled::ClockBehind(_) => Problem::clock_behind(),
             Unhandled::Panicked(panicked) => Problem::panicked(panicked.error_id),
             Unhandled::GivenUp(problem) => problem,
             other @ (Unhandled::Unreadable(_) | Unhandled::Statuses(_) | Unhandled::Json(_)) => {

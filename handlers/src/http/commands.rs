@@ -35,7 +35,7 @@ pub(crate) async fn send(
     match api.command_queue.as_ref().filter(|_| sender.prefers_async) {
         Some(queue) => {
             deferred::is_addressable(&request.envelope.command_id)?;
-            queue.send(request.clone(), command).await?;
+            queue.send(request.clone(), command, !sender.has_key).await?;
             Ok(Answer::Taken(request))
         }
         None => match api.bookshop.handle(request.clone(), command).await {

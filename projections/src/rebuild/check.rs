@@ -8,13 +8,17 @@ use crate::news::News;
 use crate::position::Position;
 use crate::projection::{Kind, Projection};
 use crate::projector::Projector;
-use crate::table::TableError;
+use crate::table::{TableError, pause};
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, ScanPage, StreamId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 /// Streams that are applied before it is asked again whether the generation is still wanted.
 const STREAMS_AT_ONCE: usize = 100;
+/// How long a page waits for commits that a process manager may just be handling. A worker has 5 s for the page that its
+/// slice ends with.
+const IN_HAND: Duration = Duration::from_secs(2);
 
 /// What a page of the event table tells of a stream: not all of it, if the stream goes over pages.
 pub(super) struct Met {
@@ -29,12 +33,17 @@ pub(super) type Behind = (StreamId, u64);
 
 impl Met {
     pub(super) fn last_version(&self) -> u64 {
-        self.commits.last().map_or(0, Commit::last_version).max(self.damaged_at)
+        self.last_readable().max(self.damaged_at)
     }
 
-    /// The last commit that had been recorded by then.
+    /// The last commit that is dated up to then. The clock of another machine dated it, so a later date proves nothing: such a
+    /// commit may have been there before.
     fn due(&self, time: DateTime<Utc>) -> Option<&Commit> {
         self.commits.iter().rfind(|commit| commit.recorded_at <= time)
+    }
+
+    fn last_readable(&self) -> u64 {
+        self.commits.last().map_or(0, Commit::last_version)
     }
 
     fn begins(&self) -> bool {
@@ -124,8 +133,9 @@ impl Projector {
     }
 
     /// Finds which of the streams are behind in the generations, and catches them up; those of a process manager, whose
-    /// effects are not done here, are in the answer. Behind is what has not reached the end that the stream had when the
-    /// job began, or, of a generation that is not read, what the active one has reached.
+    /// effects are not done here, are in the answer. Behind is what has not reached the last commit that is dated before the
+    /// job, or, of a generation that is not read, what the active one has reached. What is dated later is caught up here, or
+    /// the process manager must handle it within a moment: else it is behind too.
     pub(super) async fn check(
         &self,
         projection: &Projection,
@@ -160,11 +170,34 @@ impl Projector {
                 tally.parked += count(parked.len() + strays.streams.len());
                 tally.behind += count(late.difference(&parked).count());
             } else {
-                tally.behind += count(late.len());
+                let in_hand = behind.iter().copied().filter(|met| !late.contains(&met.stream)).collect();
+                let left = self.unhandled(projection, *number, in_hand).await?;
+                tally.behind += count(late.len() + left);
                 announce.extend(behind.iter().map(|met| (met.stream.clone(), met.last_version())));
             }
         }
         Ok((tally, announce))
+    }
+
+    /// How many of the streams a process manager has not handled to the end met, also after a moment's wait.
+    async fn unhandled(
+        &self,
+        projection: &Projection,
+        generation: u32,
+        mut behind: Vec<&Met>,
+    ) -> Result<usize, TableError> {
+        let (limit, mut attempt) = (TimeLimit::after(IN_HAND), 0);
+        loop {
+            let reached = self.positions(projection, generation, behind.iter().copied()).await?;
+            let compared = behind.into_iter().zip(reached);
+            let left = compared.filter(|(met, reached)| reached.version < met.last_readable());
+            behind = left.map(|(met, _)| met).collect();
+            if behind.is_empty() || limit.is_over() {
+                return Ok(behind.len());
+            }
+            pause(attempt).await;
+            attempt += 1;
+        }
     }
 
     /// The place that each stream has reached in a generation. In the audit index, which only tells of a commit whether it
@@ -176,13 +209,12 @@ impl Projector {
         since: DateTime<Utc>,
         met: &[Met],
     ) -> Result<Vec<Position>, TableError> {
-        let generation = projection.generation(generation);
         if matches!(projection.kind, Kind::CommitIndex) {
             let asked = met.iter().map(|met| [met.due(since), met.commits.last()]);
             let asked = asked.zip(met).flat_map(|(commits, met)| commits.map(|commit| (commit, met)));
             let asked: Vec<(StreamId, Commit)> =
                 asked.filter_map(|(commit, met)| Some((met.stream.clone(), commit?.clone()))).collect();
-            let entered = self.audit_index.entered(generation.number, &asked).await?;
+            let entered = self.audit_index.entered(generation, &asked).await?;
             let mut reached: HashMap<&StreamId, Position> = HashMap::new();
             for ((stream, commit), _) in asked.iter().zip(entered).filter(|(_, entry)| *entry == Entry::Same) {
                 let at = Position::in_commit(commit, commit.last_version());
@@ -191,10 +223,21 @@ impl Projector {
             let at = |met: &Met| reached.get(&met.stream).copied();
             return Ok(met.iter().map(|met| at(met).unwrap_or_else(|| Position::beginning(&met.stream))).collect());
         }
+        self.positions(projection, generation, met.iter()).await
+    }
+
+    /// The position that each stream has in its row.
+    async fn positions<'a>(
+        &self,
+        projection: &Projection,
+        generation: u32,
+        met: impl Iterator<Item = &'a Met> + Clone,
+    ) -> Result<Vec<Position>, TableError> {
+        let generation = projection.generation(generation);
         let key = |met: &Met| projection.fence_of(&met.stream).map(|name| generation.key(&name));
-        let keys: Vec<String> = met.iter().filter_map(key).collect();
+        let keys: Vec<String> = met.clone().filter_map(key).collect();
         let positions = self.read_models.positions(&keys).await?;
         let at = |met: &Met| positions.get(&key(met)?).copied();
-        Ok(met.iter().map(|met| at(met).unwrap_or_else(|| Position::beginning(&met.stream))).collect())
+        Ok(met.map(|met| at(met).unwrap_or_else(|| Position::beginning(&met.stream))).collect())
     }
 }

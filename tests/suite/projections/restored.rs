@@ -159,7 +159,7 @@ async fn a_row_of_another_chain_is_not_read_on() {
 }
 
 /// What a consumer with effects is told of.
-async fn followed(world: &World, batch: &Batch) -> Result<Vec<u64>, FollowError<Infallible>> {
+pub(super) async fn followed(world: &World, batch: &Batch) -> Result<Vec<u64>, FollowError<Infallible>> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let effect = |_: StreamId, commits: Vec<eventstore::Commit>| {
         told.lock().unwrap().extend(commits.iter().map(|commit| commit.version));

@@ -23,6 +23,12 @@ impl Problem {
             .with("error_id", error_id)
     }
 
+    /// The id that the API made for a command is ahead of the clocks of all workers that tried it.
+    pub(crate) fn clock_behind() -> Self {
+        let detail = "the clock of its worker is behind the one that made its id, and nothing was written; send it again without an Idempotency-Key";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was given up", detail).with_error_id()
+    }
+
     /// No message is left of a command that waits, so that nobody will answer it.
     pub(crate) fn message_lost() -> Self {
         let error_id = Uuid::now_v7().to_string();

@@ -4,6 +4,7 @@
 //! meanwhile.
 
 mod at_once;
+mod clocks;
 mod cost;
 mod damaged_items;
 mod edges;
