@@ -34,10 +34,11 @@ pub(super) fn sequence_number(row: i64) -> String {
 }
 
 impl Store {
-    /// Stores messages, one result each.
+    /// Stores messages, one result each. As AWS does, a FIFO queue refuses all of them when one lacks an id it needs.
     pub(crate) fn send(&mut self, url: &str, messages: &[NewMessage]) -> Result<Vec<Result<Sent, ApiError>>, ApiError> {
         let now_ms = self.now_ms()?;
         let queue = self.queue(url)?;
+        messages.iter().try_for_each(|message| check_fifo(queue, message))?;
         let tx = self.conn.unchecked_transaction()?;
         forget_duplicates(&tx, queue, now_ms)?;
         let mut results = Vec::with_capacity(messages.len());
@@ -66,7 +67,7 @@ fn check(queue: &Queue, message: &NewMessage) -> Result<(), ApiError> {
     check_delay(queue, message)?;
     check_token("MessageGroupId", message.group.as_deref())?;
     check_token("MessageDeduplicationId", message.dedup_id.as_deref())?;
-    if queue.settings.fifo { check_fifo(queue, message) } else { check_standard(message) }
+    if queue.settings.fifo { Ok(()) } else { check_standard(message) }
 }
 
 fn check_delay(queue: &Queue, message: &NewMessage) -> Result<(), ApiError> {
@@ -84,7 +85,11 @@ fn check_delay(queue: &Queue, message: &NewMessage) -> Result<(), ApiError> {
     }
 }
 
+/// A message of a FIFO queue needs a group and something to know duplicates by.
 fn check_fifo(queue: &Queue, message: &NewMessage) -> Result<(), ApiError> {
+    if !queue.settings.fifo {
+        return Ok(());
+    }
     if message.group.is_none() {
         return Err(ApiError::missing("MessageGroupId"));
     }

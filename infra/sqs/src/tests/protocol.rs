@@ -105,3 +105,29 @@ async fn at_the_limit_in_flight_a_fifo_queue_answers_nothing() {
     assert_eq!(bench.bodies(&url).await, ["1"]);
     assert!(bench.bodies(&url).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_fifo_batch_that_lacks_an_id_stores_nothing() {
+    let bench = Bench::new();
+    let strict = bench.queue("strict.fifo", json!({ "FifoQueue": "true" })).await;
+    let by_content = bench.fifo("content.fifo").await;
+    let whole = json!({ "Id": "a", "MessageBody": "a", "MessageGroupId": "g", "MessageDeduplicationId": "a" });
+    let without_group = json!({ "Id": "b", "MessageBody": "b", "MessageDeduplicationId": "b" });
+    let without_deduplication = json!({ "Id": "b", "MessageBody": "b", "MessageGroupId": "g" });
+    for (url, entry, message) in [
+        (&strict, &without_group, "The request must contain the parameter MessageGroupId."),
+        (&by_content, &without_group, "The request must contain the parameter MessageGroupId."),
+        (
+            &strict,
+            &without_deduplication,
+            "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
+        ),
+    ] {
+        let batch = json!({ "QueueUrl": url, "Entries": [whole, entry] });
+        let (status, _, answer) = bench.raw("SendMessageBatch", batch.to_string()).await;
+        assert_eq!((status, answer["message"].as_str()), (StatusCode::BAD_REQUEST, Some(message)));
+        assert!(bench.bodies(url).await.is_empty(), "{answer}");
+    }
+    let batch = json!({ "QueueUrl": by_content, "Entries": [whole, without_deduplication] });
+    assert_eq!(bench.ok("SendMessageBatch", batch).await["Successful"].as_array().unwrap().len(), 2);
+}
