@@ -30,18 +30,26 @@ const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
 /// A rule repeats at most this many characters of what a caller sent.
 const SHOWN_CHARS: usize = 64;
 
-/// A JSON body, checked by the domain's own rules, and all that was sent in it.
+/// The body of a command, checked by the domain's own rules, and all that was sent in it. No body at all stands for `{}`; a
+/// command takes no parameters.
 pub(crate) struct Body<T>(pub(crate) T, pub(crate) CanonicalJson);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        Params::from_request_parts(&mut parts, state).await?.only(&[])?;
+        is_plain(&parts.headers)?;
+        let (is_json, has_type) = (is_json(&parts.headers), parts.headers.contains_key(header::CONTENT_TYPE));
+        if has_type && !is_json {
             return Err(Problem::unsupported_media_type());
         }
-        let bytes = read_to_end(request.into_body()).await?;
-        parse(&bytes).map(|(value, sent)| Self(value, sent))
+        let bytes = read_to_end(body).await?;
+        if !is_json && !bytes.is_empty() {
+            return Err(Problem::unsupported_media_type());
+        }
+        parse(or_empty_object(&bytes)).map(|(value, sent)| Self(value, sent))
     }
 }
 
@@ -55,12 +63,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for StepBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         Params::from_request_parts(&mut parts, state).await?.only(&[])?;
+        is_plain(&parts.headers)?;
         if !is_json(&parts.headers) {
             return Err(Problem::unsupported_media_type());
         }
         let bytes = read_to_end(body).await?;
-        let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        parse(bytes).map(|(value, _)| Self(value))
+        parse(or_empty_object(&bytes)).map(|(value, _)| Self(value))
+    }
+}
+
+/// A body of blanks, or none, stands for an object without fields.
+fn or_empty_object(bytes: &[u8]) -> &[u8] {
+    if bytes.trim_ascii().is_empty() { b"{}" } else { bytes }
+}
+
+/// Refuses a body that is compressed: it would be told to be no JSON.
+fn is_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        Ok(())
+    } else {
+        Err(Problem::encoded_body())
     }
 }
 
@@ -104,11 +127,15 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, CanonicalJson), Proble
         Err((path, error)) if error.is_data() => return Err(broken_rule(&path, &error)),
         exact => exact,
     };
-    let value = whole(bytes).map_err(|(path, error)| broken_rule(&path, &error))?;
+    let mut unknown = Vec::new();
+    let value = knowing(bytes, &mut unknown).map_err(|(path, error)| broken_rule(&path, &error))?;
     // What the type passes over is to be JSON as well.
     let ExactJson(body) = exact.map_err(|(_, error)| broken_rule("", &error))?;
     if let Some(path) = array_for_object(&body) {
         return Err(Problem::invalid(path, "must be an object, not an array"));
+    }
+    if !unknown.is_empty() {
+        return Err(Problem::unknown_fields(unknown));
     }
     let sent = CanonicalJson::of(&body).map_err(|error| broken_rule("", &error))?;
     Ok((value, sent))
@@ -116,13 +143,34 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, CanonicalJson), Proble
 
 /// A value that is all of the text; or where in the text an error is, and which.
 fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, (String, serde_json::Error)> {
+    knowing(bytes, &mut Vec::new())
+}
+
+/// The same, with the paths of the fields that the type does not have.
+fn knowing<T: DeserializeOwned>(bytes: &[u8], unknown: &mut Vec<String>) -> Result<T, (String, serde_json::Error)> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let mut note = |path: serde_ignored::Path<'_>| unknown.push(path_of(&path));
+    let watched = serde_ignored::Deserializer::new(&mut json, &mut note);
+    let value = serde_path_to_error::deserialize(watched).map_err(|error| {
         let path = error.path().to_string();
         (if path == "." { String::new() } else { path }, error.into_inner())
     })?;
     json.end().map_err(|error| (String::new(), error))?;
     Ok(value)
+}
+
+/// A path as errors tell it: `lines[0].isbn`.
+fn path_of(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path as P;
+    match path {
+        P::Root => String::new(),
+        P::Seq { parent, index } => format!("{}[{index}]", path_of(parent)),
+        P::Map { parent, key } => {
+            let parent = path_of(parent);
+            if parent.is_empty() { key.clone() } else { format!("{parent}.{key}") }
+        }
+        P::Some { parent } | P::NewtypeStruct { parent } | P::NewtypeVariant { parent } => path_of(parent),
+    }
 }
 
 /// Where in a body an array stands for an object: serde takes the fields of a struct in their order too, but nobody is
@@ -137,8 +185,11 @@ fn array_for_object(body: &Value) -> Option<String> {
 /// Tells field and rule. A missing field is reported by serde at what it is missing from.
 fn broken_rule(path: &str, error: &serde_json::Error) -> Problem {
     let message = error.to_string();
-    let rule =
-        if error.is_data() { message.rsplit_once(" at line ").map_or(&*message, |(rule, _)| rule) } else { &message };
+    // What is no JSON is told by line and column: a path ends where nothing can be read.
+    if !error.is_data() {
+        return Problem::invalid("", format!("the body is no JSON: {message}"));
+    }
+    let rule = message.rsplit_once(" at line ").map_or(&*message, |(rule, _)| rule);
     let missing = rule.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
     if let Some(known) = rule.strip_prefix(&format!("unknown field `{path}`, ")) {
         return unknown_field(path, known);

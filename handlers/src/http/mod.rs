@@ -107,6 +107,7 @@ impl Api {
         description = "Orders and stock of a bookshop. Every command may be sent again with its Idempotency-Key.",
         license(name = "MIT OR Apache-2.0")
     ),
+    servers((url = "/", description = "Where this document is served")),
     components(schemas(problem::Problem, problem::FieldError, schema::TakenCommand)),
     tags(
         (name = "orders", description = "Commands to orders, and orders as they are"),
@@ -123,7 +124,7 @@ struct Description;
 /// The API as a router.
 pub fn router(api: Api) -> Router {
     let (router, mut description) = routes().split_for_parts();
-    steps_need_no_body(&mut description);
+    bodies_are_optional(&mut description);
     access::describe(&mut description);
     let description = Arc::new(description);
     let access = Arc::new(api.access.clone());
@@ -136,9 +137,13 @@ pub fn router(api: Api) -> Router {
         .layer(from_fn(watch::watch))
 }
 
-/// No body at all stands for `{}` in an operator's step.
-fn steps_need_no_body(description: &mut utoipa::openapi::OpenApi) {
-    let items = description.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/projections/"));
+/// Commands whose fields are all optional.
+const WITHOUT_BODY: [&str; 3] = ["/orders/{id}/confirm", "/orders/{id}/reject", "/orders/{id}/cancel"];
+
+/// No body at all stands for `{}` in an operator's step, and in a command without a field that is required.
+fn bodies_are_optional(description: &mut utoipa::openapi::OpenApi) {
+    let is_optional = |path: &str| path.starts_with("/projections/") || WITHOUT_BODY.contains(&path);
+    let items = description.paths.paths.iter_mut().filter(|(path, _)| is_optional(path));
     for body in items.filter_map(|(_, item)| item.post.as_mut()?.request_body.as_mut()) {
         if let RefOr::T(body) = body {
             body.required = Some(Required::False);

@@ -13,7 +13,7 @@ const MAX_NUMBER_CHARS: usize = 16;
 /// The most characters of a time: nanoseconds and an offset.
 const MAX_TIME_CHARS: usize = 35;
 
-/// The parameters of a request: each at most once, and only such as the call knows.
+/// The parameters of a request: each at most once, none empty, and only such as the call knows.
 pub(crate) struct Params(BTreeMap<String, String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
@@ -24,6 +24,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
         let Query(pairs) = pairs.map_err(|rejection| Problem::invalid("query", rejection.body_text()))?;
         let mut params = BTreeMap::new();
         for (name, value) in pairs {
+            if value.is_empty() {
+                return Err(Problem::invalid(name, "must not be empty: leave it out instead"));
+            }
             if params.insert(name.clone(), value).is_some() {
                 return Err(Problem::invalid(name, "must be given once at most"));
             }
@@ -45,9 +48,9 @@ impl Params {
         }
     }
 
-    /// The text of a parameter; an empty one counts as missing.
+    /// The text of a parameter. It is never empty.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+        self.0.get(name).map(String::as_str)
     }
 
     /// A parameter of a type that has its own rule.
@@ -67,8 +70,7 @@ impl Params {
 
     /// All that were given, with those of the path.
     pub(crate) fn given<const N: usize>(&self, path: [(&str, &str); N]) -> BTreeMap<String, String> {
-        let query =
-            self.0.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name.clone(), value.clone()));
+        let query = self.0.iter().map(|(name, value)| (name.clone(), value.clone()));
         query.chain(path.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
     }
 

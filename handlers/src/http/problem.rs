@@ -41,6 +41,9 @@ pub(crate) struct Problem {
     /// What the header `WWW-Authenticate` says.
     #[serde(skip)]
     challenge: Option<String>,
+    /// What the header `Accept-Encoding` says.
+    #[serde(skip)]
+    accepted_coding: Option<&'static str>,
 }
 
 /// A field of the request that breaks a rule.
@@ -57,7 +60,8 @@ impl Problem {
         let (kind, status, detail) = (format!("{TYPES}{slug}"), status.as_u16(), detail.into());
         // The occurrence has no address of its own: a URN names it, so that a caller can quote it.
         let instance = Uuid::now_v7().urn().to_string();
-        Self { kind, title, status, detail, more: Map::new(), challenge: None }.with("instance", instance)
+        Self { kind, title, status, detail, more: Map::new(), challenge: None, accepted_coding: None }
+            .with("instance", instance)
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -241,6 +245,9 @@ impl IntoResponse for Problem {
         }
         if let Some(challenge) = self.challenge.and_then(|text| HeaderValue::from_str(&text).ok()) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(coding) = self.accepted_coding {
+            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(coding));
         }
         response
     }

@@ -6,11 +6,12 @@ use crate::http::{Caller, InvalidCaller, Problem, Unauthorized};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body as Payload;
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use futures::StreamExt;
 use lambda_runtime::tower::ServiceExt;
 use serde_json::Value;
 use std::time::Duration;
@@ -101,10 +102,9 @@ fn escaped(text: &str, allowed: &[u8]) -> String {
 /// The answer in the gateway's words.
 async fn payload(response: Response) -> ApiGatewayV2httpResponse {
     let (parts, body) = response.into_parts();
-    let bytes = to_bytes(body, MAX_ANSWER_BYTES).await.ok().filter(|bytes| written(bytes) <= MAX_WRITTEN_BYTES);
-    let Some(bytes) = bytes else {
-        let problem = Problem::answer_too_large(MAX_ANSWER_BYTES).into_response();
-        return Box::pin(payload(problem)).await;
+    let bytes = match whole(body).await {
+        Ok(bytes) => bytes,
+        Err(problem) => return Box::pin(payload(problem.into_response())).await,
     };
     let mut answer = ApiGatewayV2httpResponse::default();
     answer.status_code = i64::from(parts.status.as_u16());
@@ -113,8 +113,23 @@ async fn payload(response: Response) -> ApiGatewayV2httpResponse {
     answer
 }
 
+/// All of an answer, unless it is too long or breaks off.
+async fn whole(body: Body) -> Result<Bytes, Problem> {
+    let (mut chunks, mut bytes) = (body.into_data_stream(), Vec::new());
+    while let Some(chunk) = chunks.next().await {
+        bytes.extend_from_slice(&chunk.map_err(|error| Problem::broken_off(&error))?);
+        if bytes.len() > MAX_ANSWER_BYTES {
+            break;
+        }
+    }
+    if bytes.len() > MAX_ANSWER_BYTES || written(&bytes) > MAX_WRITTEN_BYTES {
+        return Err(Problem::answer_too_large(MAX_ANSWER_BYTES));
+    }
+    Ok(bytes.into())
+}
+
 /// How long it is as a JSON string, about.
-fn written(bytes: &Bytes) -> usize {
+fn written(bytes: &[u8]) -> usize {
     let length = |byte: &u8| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
         0..0x20 => 6,

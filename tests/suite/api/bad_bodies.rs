@@ -260,8 +260,8 @@ async fn what_is_no_json_object_is_told_so() {
     let ignored = format!("{{\"quantity\":1,\"more\":{nested}}}");
     let objects = format!("{}1{}", "{\"quantity\":".repeat(10_000), "}".repeat(10_000));
     let cases: [(&[u8], &str); 17] = [
-        (b"", "EOF while parsing"),
-        (b" \n", "EOF while parsing"),
+        (b"", "is required"),
+        (b" \n", "is required"),
         (b"{", "EOF while parsing"),
         (b"{\"quantity\":", "EOF while parsing"),
         (b"{\"quantity\":5", "EOF while parsing"),
@@ -290,7 +290,7 @@ async fn what_is_no_json_object_is_told_so() {
     }
     assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
     let path = shop.place("order", &details()).await;
-    for body in ["", "[]", "null", "{", "\"\""] {
+    for body in ["[]", "null", "{", "\"\""] {
         let answer = send_text(&shop, &format!("{path}/confirm"), "k", body).await;
         answer.is_problem(400, "invalid-request");
     }
@@ -315,8 +315,42 @@ async fn a_body_of_two_megabytes_is_too_large_however_often_it_comes() {
 }
 
 #[tokio::test]
-async fn a_field_that_nobody_knows_is_left_alone() {
+async fn each_unknown_field_of_a_command_is_named() {
     let shop = Shop::open().await;
-    let done = shop.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 5, "note": "x"})).await;
-    assert_eq!((done.status, &done.body["events"][0]["data"]), (200, &json!({"quantity": 5})));
+    let stock = format!("/stock/{}/receive", isbn(7));
+    let mut order = details();
+    (order["note"], order["lines"][0]["color"]) = (json!("x"), json!({"deep": [1]}));
+    for (path, body, fields) in [
+        (stock.as_str(), json!({"quantity": 5, "note": "x"}), vec!["note"]),
+        ("/orders", order, vec!["lines[0].color", "note"]),
+    ] {
+        let answer = shop.command(path, "k", &body).await;
+        answer.is_problem(400, "invalid-request");
+        let mut told: Vec<&str> =
+            answer.body["errors"].as_array().unwrap().iter().map(|e| super::text(&e["field"])).collect();
+        told.sort_unstable();
+        assert_eq!(told, fields, "{answer:?}");
+    }
+    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_told_by_line_and_column() {
+    let shop = Shop::open().await;
+    let answer = send_text(&shop, "/orders", "k", "{\n  \"lines\": [{\"isbn\": x}]\n}").await;
+    answer.is_problem(400, "invalid-request");
+    let error = &answer.body["errors"][0];
+    assert_eq!(super::text(&error["field"]), "");
+    assert!(super::text(&error["rule"]).ends_with("at line 2 column 23"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_command_takes_no_parameters_and_may_have_no_body() {
+    let shop = Shop::open().await;
+    let answer = send_text(&shop, "/orders?dry_run=true", "k", details().to_string()).await;
+    answer.is_problem(400, "invalid-request");
+    assert_eq!(answer.body["errors"][0]["field"], "dry_run");
+    let path = shop.place("order", &details()).await;
+    assert_eq!(send_text(&shop, &format!("{path}/confirm"), "l", "").await.status, 200);
+    assert_eq!(shop.history(&order_stream(&path)).await, ["1 OrderPlaced", "2 OrderConfirmed"]);
 }

@@ -1,7 +1,12 @@
 //! The problems of requests that are not let in: of pages, of slow senders, of one too many.
 
-use super::Problem;
+use super::{FieldError, Problem};
 use axum::http::StatusCode;
+use serde_json::json;
+
+/// Unknown fields that are told of one body, and the characters of each path.
+const MAX_UNKNOWN: usize = 20;
+const MAX_PATH_CHARS: usize = 64;
 
 impl Problem {
     /// A page of another origin sent it.
@@ -16,6 +21,28 @@ impl Problem {
         tracing::warn!("a request whose Host is not loopback was refused");
         let detail = "without --auth the Host must be localhost, 127.0.0.1 or [::1]: call it by one of these, or start it with --auth";
         Self::new(StatusCode::MISDIRECTED_REQUEST, "unknown-host", "The host is not served here", detail)
+    }
+
+    /// A body that is compressed.
+    pub(crate) fn encoded_body() -> Self {
+        let detail = "the body must be sent as it is, without Content-Encoding";
+        let problem =
+            Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is encoded", detail);
+        Self { accepted_coding: Some("identity"), ..problem }
+    }
+
+    /// Fields that the command does not have, each told.
+    pub(crate) fn unknown_fields(paths: Vec<String>) -> Self {
+        let told = paths.iter().take(MAX_UNKNOWN).map(|path| path.chars().take(MAX_PATH_CHARS).collect::<String>());
+        let errors: Vec<_> = told.map(|field| FieldError { field, rule: "is not known here".to_owned() }).collect();
+        let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+        Self::invalid(fields.join(", "), "is not known here").with("errors", json!(errors))
+    }
+
+    /// An answer that broke off while it was put together.
+    pub(crate) fn broken_off(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+        let detail = "the answer broke off while it was put together: ask again, or ask for less (limit, from, to)";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The answer broke off", detail).logged(error)
     }
 
     /// Its body did not come.
