@@ -185,9 +185,10 @@ fn array_for_object(body: &Value) -> Option<String> {
 /// Tells field and rule. A missing field is reported by serde at what it is missing from.
 fn broken_rule(path: &str, error: &serde_json::Error) -> Problem {
     let message = error.to_string();
-    // What is no JSON is told by line and column: a path ends where nothing can be read.
+    // What is no JSON is told by line and column; a path whose end could not be read (`?`) names no field.
     if !error.is_data() {
-        return Problem::invalid("", format!("the body is no JSON: {message}"));
+        let field: String = path.chars().take(SHOWN_CHARS).filter(|_| !path.contains('?')).collect();
+        return Problem::invalid(field, format!("is no JSON: {message}"));
     }
     let rule = message.rsplit_once(" at line ").map_or(&*message, |(rule, _)| rule);
     let missing = rule.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));

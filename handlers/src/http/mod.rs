@@ -137,12 +137,12 @@ pub fn router(api: Api) -> Router {
         .layer(from_fn(watch::watch))
 }
 
-/// Commands whose fields are all optional.
-const WITHOUT_BODY: [&str; 3] = ["/orders/{id}/confirm", "/orders/{id}/reject", "/orders/{id}/cancel"];
+/// The command without a field that is required.
+const WITHOUT_BODY: &str = "/orders/{id}/confirm";
 
 /// No body at all stands for `{}` in an operator's step, and in a command without a field that is required.
 fn bodies_are_optional(description: &mut utoipa::openapi::OpenApi) {
-    let is_optional = |path: &str| path.starts_with("/projections/") || WITHOUT_BODY.contains(&path);
+    let is_optional = |path: &str| path.starts_with("/projections/") || path == WITHOUT_BODY;
     let items = description.paths.paths.iter_mut().filter(|(path, _)| is_optional(path));
     for body in items.filter_map(|(_, item)| item.post.as_mut()?.request_body.as_mut()) {
         if let RefOr::T(body) = body {

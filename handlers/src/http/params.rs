@@ -13,7 +13,7 @@ const MAX_NUMBER_CHARS: usize = 16;
 /// The most characters of a time: nanoseconds and an offset.
 const MAX_TIME_CHARS: usize = 35;
 
-/// The parameters of a request: each at most once, none empty, and only such as the call knows.
+/// The parameters of a request: each at most once, none empty but the first cursor, and only such as the call knows.
 pub(crate) struct Params(BTreeMap<String, String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
@@ -24,6 +24,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
         let Query(pairs) = pairs.map_err(|rejection| Problem::invalid("query", rejection.body_text()))?;
         let mut params = BTreeMap::new();
         for (name, value) in pairs {
+            // Who walks from page to page begins with a cursor that is empty.
+            if value.is_empty() && name == "cursor" {
+                continue;
+            }
             if value.is_empty() {
                 return Err(Problem::invalid(name, "must not be empty: leave it out instead"));
             }

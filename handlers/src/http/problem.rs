@@ -41,9 +41,9 @@ pub(crate) struct Problem {
     /// What the header `WWW-Authenticate` says.
     #[serde(skip)]
     challenge: Option<String>,
-    /// What the header `Accept-Encoding` says.
+    /// Whether the body was coded: `Accept-Encoding` says that none is taken.
     #[serde(skip)]
-    accepted_coding: Option<&'static str>,
+    was_coded: bool,
 }
 
 /// A field of the request that breaks a rule.
@@ -60,7 +60,7 @@ impl Problem {
         let (kind, status, detail) = (format!("{TYPES}{slug}"), status.as_u16(), detail.into());
         // The occurrence has no address of its own: a URN names it, so that a caller can quote it.
         let instance = Uuid::now_v7().urn().to_string();
-        Self { kind, title, status, detail, more: Map::new(), challenge: None, accepted_coding: None }
+        Self { kind, title, status, detail, more: Map::new(), challenge: None, was_coded: false }
             .with("instance", instance)
     }
 
@@ -246,8 +246,8 @@ impl IntoResponse for Problem {
         if let Some(challenge) = self.challenge.and_then(|text| HeaderValue::from_str(&text).ok()) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
-        if let Some(coding) = self.accepted_coding {
-            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(coding));
+        if self.was_coded {
+            response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         response
     }

@@ -7,6 +7,7 @@ use crate::clients::Clients;
 use crate::local::data_dir::DataDir;
 use crate::local::running::{Running, RunningError};
 use crate::local::stack::Stack;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use handlers::Names;
 use std::env;
 use std::path::PathBuf;
@@ -27,6 +28,12 @@ const ELSEWHERE: [&str; 7] = [
     "AWS_PROFILE",
     "AWS_ACCESS_KEY_ID",
 ];
+
+const NO_DYNAMODB: &str = "it may be the API of `ledgerfold dev`: leave --endpoint out in the folder where that runs, or \
+    name the address of its engines, which it prints under \"operate\"";
+
+/// What the name of each instance's table of events ends with.
+const EVENTS_SUFFIX: &str = "-events";
 
 /// A system, and what had to be started to speak to it.
 pub(super) struct Target {
@@ -61,7 +68,11 @@ impl Target {
             return match Running::find(&folder) {
                 // Its key is not in the environment, and need not be.
                 Ok(Some(running)) if running.listens_at(endpoint) => Ok(Self::of_running(&running, names)),
-                Ok(_) | Err(_) => Self::elsewhere(Clients::at(endpoint).await, names, None),
+                Ok(_) | Err(_) => {
+                    let clients = Clients::at(endpoint).await;
+                    check_endpoint(&clients, endpoint).await?;
+                    Self::elsewhere(clients, names, None)
+                }
             };
         }
         let is_elsewhere = ELSEWHERE.into_iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
@@ -90,10 +101,40 @@ impl Target {
         Ok(Self { clients, names, stack: None })
     }
 
+    /// Says of a failure that no instance has this prefix, where that is why. A prefix is often mistyped.
+    pub(super) async fn explain(&self, failure: Failure) -> Failure {
+        let events = self.names.events();
+        let described = self.clients.dynamodb.describe_table().table_name(&events).send().await;
+        if !described.is_err_and(|error| error.into_service_error().is_resource_not_found_exception()) {
+            return failure;
+        }
+        let pages = self.clients.dynamodb.list_tables().into_paginator().items().send();
+        let Ok(tables) = pages.collect::<Result<Vec<String>, _>>().await else { return failure };
+        let prefix = events.strip_suffix(EVENTS_SUFFIX).unwrap_or(&events);
+        let what = format!("no running instance found under the prefix {prefix:?}");
+        let found: Vec<_> = tables.iter().filter_map(|table| table.strip_suffix(EVENTS_SUFFIX)).collect();
+        if found.is_empty() {
+            return Failure::new(what, "none exists here; see --prefix, --endpoint and --data");
+        }
+        Failure::new(what, format!("these prefixes exist: {}", found.join(", ")))
+    }
+
     /// Stops what was started.
     pub(super) async fn close(self) {
         if let Some(stack) = self.stack {
             stack.stop().await;
         }
+    }
+}
+
+/// One small request. What does not serve DynamoDB answers without a code of DynamoDB's.
+async fn check_endpoint(clients: &Clients, endpoint: &str) -> Result<(), Failure> {
+    match clients.dynamodb.list_tables().limit(1).send().await {
+        Err(SdkError::ServiceError(error)) if error.err().code().is_none() => {
+            let what = format!("{endpoint} does not serve DynamoDB");
+            Err(Failure::new(what, NO_DYNAMODB))
+        }
+        // What else may be wrong is told by the request that needs it.
+        Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -167,6 +167,13 @@ fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
 }
 
 fn written(path: &Path, error: std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::AlreadyExists {
+        let what = format!("{} exists already, and its tokens stay valid", path.display());
+        return Failure::new(
+            what,
+            "go on with it, or choose another folder with --dir; to replace it, remove the folder",
+        );
+    }
     Failure::new(format!("{} cannot be made", path.display()), error)
 }
 

@@ -54,7 +54,7 @@ async fn each_question_is_recorded_once_with_who_asked_and_what() {
         (format!("{history}/at?version=1"), json, "at", json!({"stream": stream, "version": "1"})),
         (format!("{history}/diff?to=1"), json, "diff", json!({"stream": stream, "to": "1"})),
         (
-            format!("/audit/events?stream={stream}&actor=&limit=1"),
+            format!("/audit/events?stream={stream}&cursor=&limit=1"),
             json,
             "search",
             json!({"stream": stream, "limit": "1"}),

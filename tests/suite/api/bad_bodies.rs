@@ -341,7 +341,7 @@ async fn what_is_no_json_is_told_by_line_and_column() {
     answer.is_problem(400, "invalid-request");
     let error = &answer.body["errors"][0];
     assert_eq!(super::text(&error["field"]), "");
-    assert!(super::text(&error["rule"]).ends_with("at line 2 column 23"), "{answer:?}");
+    assert!(super::text(&error["rule"]).ends_with("at line 2 column 22"), "{answer:?}");
 }
 
 #[tokio::test]

@@ -22,6 +22,9 @@ async fn a_body_is_json_and_says_so() {
     ] {
         sent(post().header("Content-Type", wrong)).await.is_problem(415, "unsupported-media-type");
     }
+    let coded = sent(post().header("Content-Type", "application/json").header("Content-Encoding", "gzip")).await;
+    coded.is_problem(415, "unsupported-media-type");
+    assert_eq!(coded.header("accept-encoding"), "identity");
     assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
     for right in [
         "application/json",
@@ -210,6 +213,8 @@ async fn parameters_are_known_given_once_and_keep_their_rules() {
         (format!("{customer}?cursor=x"), "cursor", cursor),
         (format!("{customer}?cursor=eyJ2ZXJzaW9uIjoxfQ"), "cursor", cursor),
         (format!("{customer}?cursor=%00"), "cursor", cursor),
+        ("/bestsellers?day=".into(), "day", "must not be empty"),
+        (format!("{customer}?status="), "status", "must not be empty"),
         ("/bestsellers?day=2026-02-30".into(), "day", "must be a day"),
         ("/bestsellers?day=2026-2-3".into(), "day", "must be a day"),
         ("/bestsellers?day=today".into(), "day", "must be a day"),

@@ -188,7 +188,7 @@ async fn another_body_under_the_same_key_is_another_command() {
     let shop = Shop::open().await;
     let path = format!("/stock/{}/receive", isbn(7));
     let first = shop.command(&path, "k", &json!({"quantity": 1})).await;
-    shop.command(&path, "k", &json!({"quantity": 1, "note": null})).await.is_problem(422, "idempotency-key-reused");
+    shop.command(&path, "k", &json!({"quantity": 2})).await.is_problem(422, "idempotency-key-reused");
     is_replay_of(&shop.command(&path, "k", &json!({"quantity": 1})).await, &first);
 }
 

@@ -212,15 +212,13 @@ async fn whoever_asks_is_recorded() {
     as_user(Some("kim"), None, &["audit", "history", STREAM]).await.done();
     as_user(Some("two words"), None, &["audit", "verify", "--all"]).await.done();
     as_user(Some("kim"), Some("env"), &["audit", "at", STREAM, "--version", "1"]).await.done();
-    as_user(Some("kim"), Some("env"), &["audit", "diff", STREAM, "--actor", "flag"]).await.done();
+    as_user(Some("kim"), Some("env"), &["audit", "diff", STREAM, "--as", "flag"]).await.done();
     as_user(None, None, &["audit", "search", "--actor", "bob", "--as", "flag"]).await.done();
     assert_eq!(as_user(None, None, &["audit", "export", "--actor", "bob", "--format", "csv"]).await.status, 0);
     as_user(None, None, &["audit", "trace", "--stream", STREAM]).await;
     // What is used wrongly is not asked.
     as_user(None, None, &["audit", "history", STREAM, "--as", "two words"]).await.is_wrong_use("visible ASCII");
-    as_user(None, None, &["audit", "history", STREAM, "--actor", "fulfilment"])
-        .await
-        .is_wrong_use("a part of the system");
+    as_user(None, None, &["audit", "history", STREAM, "--as", "fulfilment"]).await.is_wrong_use("a part of the system");
     as_user(None, Some("fulfilment"), &["audit", "history", STREAM]).await.is_wrong_use("a part of the system");
     as_user(None, None, &["audit", "search", "--cursor", "x"]).await.is_wrong_use("must be one that an earlier answer");
     let reading = |actor: &str, call: &str, about: Value| (actor.to_owned(), call.to_owned(), about);

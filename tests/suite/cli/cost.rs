@@ -154,9 +154,23 @@ async fn the_readme_says_what_the_program_says() {
 
 #[tokio::test]
 async fn wrong_figures_are_told() {
-    run(["cost", "--rate", "0"]).await.is_wrong_use("0 is not in 1..=1000000");
-    run(["cost", "--rate", "many"]).await.is_wrong_use("invalid digit");
+    for rate in ["--rate=-1", "--rate=1000001", "--rate=NaN", "--rate=many"] {
+        run(["cost", rate]).await.is_wrong_use("a number from 0 to 1000000");
+    }
     run(["cost", "--reads=-1"]).await.is_wrong_use("--reads");
     run(["cost", "--event-bytes", "390001"]).await.is_wrong_use("390001 is not in 1..=390000");
     run(["cost", "--history", "36501"]).await.is_wrong_use("36501 is not in 0..=36500");
+}
+
+#[tokio::test]
+async fn an_idle_system_and_a_slow_one_are_estimated() {
+    let rates = ["cost", "--rate", "0", "--rate", "0.01", "--rate", "1", "--json"];
+    let estimates = run(rates).await.json()["estimates"].clone();
+    let usd = |index: usize| estimates[index]["usd_per_month"].as_f64().unwrap();
+    assert!(usd(0) < usd(1) && usd(1) < usd(2), "{estimates}");
+    assert!(estimates[0]["usd_per_million_commands"].is_null(), "{estimates}");
+    assert!(estimates[1]["usd_per_million_commands"].is_number(), "{estimates}");
+    let said = run(["cost", "--rate", "0", "--rate", "0.01"]).await.done();
+    assert!(said.contains("0 commands/s and 0 reads/s: ") && said.contains("0.01 commands/s"), "{said}");
+    assert!(!said.contains("NaN") && !said.contains("inf USD"), "{said}");
 }

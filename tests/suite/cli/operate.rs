@@ -105,7 +105,7 @@ async fn what_is_as_it_was_written_is_verified() {
     assert_eq!((&one["verified"], &one["commits"], &one["broken_at"]), (&json!(true), &json!(3), &Value::Null));
     let all = system.operate(["audit", "verify", "--all"]).await.done();
     // The stock, and the records of three questions: of the two before, and of this one.
-    assert_eq!(all, "streams: 2, commits that fit: 6, broken streams: 0, foreign items: 0\n");
+    assert_eq!(all, "All 2 streams are as they were written, with 6 commits.\n");
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn a_dropped_end_and_a_stream_that_is_gone_are_found() {
         format!("{STREAM} is BROKEN at version 2: the end of the stream is gone: "),
         "note-cut is BROKEN at version 3: the end of the stream is gone: the audit index has seen version 3".into(),
         "note-gone is BROKEN at version 1: the end of the stream is gone: the audit index has seen version 2".into(),
-        "broken streams: 3, foreign items: 0".into(),
+        " streams are broken, 0 items are unexpected, and ".into(),
     ] {
         assert!(all.stdout.contains(&line), "no {line:?} in {all:?}");
     }
@@ -187,10 +187,13 @@ async fn an_item_that_is_none_of_ours_is_named_and_hides_no_stream() {
         put.item("version", AttributeValue::N(version.to_owned())).send().await.unwrap();
     }
     let told = system.operate(["audit", "verify", "--all"]).await;
-    assert_eq!((told.status, told.stdout.matches("FOREIGN item: stream ").count()), (1, 3), "{told:?}");
+    assert_eq!((told.status, told.stdout.matches("UNEXPECTED item: stream ").count()), (1, 3), "{told:?}");
     // The one before the first version is in a stream's own partition, and so a break of that stream.
     assert!(told.stdout.contains(&format!("{STREAM} is BROKEN at version 0: ")), "{told:?}");
-    assert!(told.stdout.contains("streams: 2, commits that fit: 1, broken streams: 1, foreign items: 3"), "{told:?}");
+    assert!(
+        told.stdout.contains("1 of 2 streams are broken, 3 items are unexpected, and 1 commits are sound."),
+        "{told:?}"
+    );
     let json = system.operate(["audit", "verify", "--all", "--json"]).await;
     assert_eq!((json.status, &json.json()["verified"]), (1, &json!(false)));
     assert_eq!(json.json()["foreign"].as_array().unwrap().len(), 3);
@@ -221,7 +224,7 @@ async fn what_cannot_be_reached_or_is_not_named_is_told_in_one_line() {
     system
         .operate(["audit", "verify", "order-1", "--prefix", "no"])
         .await
-        .failed_saying("table \"no-events\" does not exist");
+        .failed_saying("no running instance found under the prefix \"no\"");
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
@@ -251,4 +254,29 @@ async fn a_reader_that_goes_early_is_no_failure() {
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
     assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn a_prefix_without_an_instance_is_told_with_those_there() {
+    let system = Running::start().await;
+    let instances = "no running instance found under the prefix \"elsewhere\": these prefixes exist: ledgerfold";
+    for arguments in
+        [["projection", "list", "--prefix", "elsewhere"], ["audit", "history", STREAM, "--prefix=elsewhere"]]
+    {
+        let told = system.operate(arguments).await;
+        told.failed_saying(instances);
+        assert!(!told.stderr.contains("tables create"), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_address_of_the_api_is_no_endpoint() {
+    let system = Running::start().await;
+    let url = &system.dev.url;
+    for command in ["projection", "tables"] {
+        let step = if command == "tables" { "create" } else { "list" };
+        let told = run([command, step, "--endpoint", url]).await;
+        told.failed_saying(&format!("{url} does not serve DynamoDB"));
+        told.failed_saying("under \"operate\"");
+    }
 }

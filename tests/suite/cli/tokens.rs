@@ -62,7 +62,9 @@ async fn a_private_key_is_its_owners_and_never_replaced() {
     let file = scratch.path().join("signing-key.json");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let key = fs::read(&file).unwrap();
-    run(["tokens", "create", "--dir", folder]).await.failed_saying("signing-key.json cannot be made: File exists");
+    run(["tokens", "create", "--dir", folder])
+        .await
+        .failed_saying("signing-key.json exists already, and its tokens stay valid: go on with it");
     assert_eq!(fs::read(&file).unwrap(), key);
     let published = fs::read_to_string(scratch.path().join("jwks.json")).unwrap();
     assert!(!published.contains("PRIVATE") && !published.contains("\"d\""), "{published}");

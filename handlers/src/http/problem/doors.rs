@@ -28,7 +28,7 @@ impl Problem {
         let detail = "the body must be sent as it is, without Content-Encoding";
         let problem =
             Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is encoded", detail);
-        Self { accepted_coding: Some("identity"), ..problem }
+        Self { was_coded: true, ..problem }
     }
 
     /// Fields that the command does not have, each told.

@@ -3,7 +3,7 @@
 use super::filters::{Filters, Order};
 use super::index::IndexState;
 use super::output::{Ended, Output};
-use super::{AskerBesideActor, Question, failed, wrong_use};
+use super::{Asker, Question, failed, wrong_use};
 use crate::cli::Common;
 use crate::cli::dev;
 use crate::cli::failure::{Exit, Failure};
@@ -30,7 +30,7 @@ pub(in crate::cli) struct Export {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    asker: AskerBesideActor,
+    asker: Asker,
     #[command(flatten)]
     common: Common,
 }

@@ -78,14 +78,6 @@ impl Audit {
 #[derive(Debug, clap::Args)]
 struct Asker {
     /// Who asks: recorded with the question; operator:$USER if nothing is said.
-    #[arg(long = "as", visible_alias = "actor", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = super::access::actor)]
-    asker: Option<Id>,
-}
-
-/// Who asks, where `--actor` says whose events are meant.
-#[derive(Debug, clap::Args)]
-struct AskerBesideActor {
-    /// Who asks: recorded with the question; operator:$USER if nothing is said.
     #[arg(long = "as", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = super::access::actor)]
     asker: Option<Id>,
 }
@@ -126,7 +118,7 @@ impl Question<'_> {
         // Boxed, because futures within futures have a limit to their depth.
         let ended = match Box::pin(trail.open(&reader, self.call, about)).await {
             Ok(trail) => Box::pin(answer(trail, seen)).await,
-            Err(error) => Err(Failure::from_error(&error)),
+            Err(error) => Err(target.explain(Failure::from_error(&error)).await),
         };
         target.close().await;
         ended

@@ -2,7 +2,7 @@
 
 use super::filters::{Filters, Order};
 use super::history::row;
-use super::{AskerBesideActor, Question, failed, tell_damaged, wrong_use};
+use super::{Asker, Question, failed, tell_damaged, wrong_use};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::table;
@@ -22,7 +22,7 @@ pub(in crate::cli) struct Search {
     #[arg(long)]
     cursor: Option<Cursor>,
     #[command(flatten)]
-    asker: AskerBesideActor,
+    asker: Asker,
     #[command(flatten)]
     common: Common,
 }

@@ -84,14 +84,22 @@ impl Verify {
             table::json(&streams)?;
         } else {
             broken.iter().try_for_each(|walk| table::line(&verdict(walk)))?;
-            foreign.iter().try_for_each(|item| table::line(&format!("FOREIGN item: {item}")))?;
-            let (broken, foreign) = (broken.len(), foreign.len());
-            table::line(&format!(
-                "streams: {all}, commits that fit: {commits}, broken streams: {broken}, foreign items: {foreign}"
-            ))?;
+            foreign.iter().try_for_each(|item| table::line(&format!("UNEXPECTED item: {item}")))?;
+            table::line(&conclusion(all, commits, broken.len(), foreign.len()))?;
         }
         Ok(table::answer(verified))
     }
+}
+
+/// The answer in one sentence.
+fn conclusion(streams: usize, commits: u64, broken: usize, unexpected: usize) -> String {
+    if broken == 0 && unexpected == 0 {
+        return format!("All {streams} streams are as they were written, with {commits} commits.");
+    }
+    format!(
+        "The store is NOT as it was written: {broken} of {streams} streams are broken, {unexpected} items are \
+         unexpected, and {commits} commits are sound."
+    )
 }
 
 fn foreign_report(item: &Damaged) -> serde_json::Value {

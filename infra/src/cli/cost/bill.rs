@@ -130,7 +130,7 @@ impl Load {
         let others = [
             Invocations::of(self.commands_per_s, 1.0),
             Invocations::of(self.reads_per_s, per_command::READ),
-            Invocations::of(fan_out, sent_per_s / fan_out),
+            Invocations::of(fan_out, if fan_out > 0.0 { sent_per_s / fan_out } else { 0.0 }),
         ];
         let all = queues.into_iter().chain(others);
         all.fold(Invocations { per_s: 0.0, busy: 0.0 }, |sum, some| Invocations {

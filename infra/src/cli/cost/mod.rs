@@ -12,6 +12,9 @@ use limits::Limit;
 use serde::Serialize;
 use workload::Assumption;
 
+/// The highest rate that is estimated.
+const MAX_RATE: f64 = 1_000_000.0;
+
 const EXAMPLES: &str = "\
 Examples:
   ledgerfold cost
@@ -25,12 +28,12 @@ leaves out is printed behind it.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Cost {
-    /// Commands of clients a second, all month; may be given several times.
-    #[arg(long = "rate", value_name = "N", default_values_t = [1, 100, 10_000], value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    rates: Vec<u32>,
+    /// Commands of clients a second, all month, such as 0.01; 0 is an idle system. May be given several times.
+    #[arg(long = "rate", value_name = "N", default_values_t = [1.0, 100.0, 10_000.0], value_parser = per_second)]
+    rates: Vec<f64>,
     /// Reads of clients a second; as many as commands if nothing is said.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
-    reads: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = per_second)]
+    reads: Option<f64>,
     /// Bytes of an event's data.
     #[arg(long, value_name = "BYTES", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=390_000))]
     event_bytes: u32,
@@ -48,7 +51,8 @@ struct Estimate {
     commands_per_s: f64,
     reads_per_s: f64,
     usd_per_month: f64,
-    usd_per_million_commands: f64,
+    /// None of an idle system.
+    usd_per_million_commands: Option<f64>,
     items: Vec<Line>,
     limits: Vec<Limit>,
 }
@@ -84,10 +88,10 @@ impl Cost {
         Ok(Exit::Done)
     }
 
-    fn estimate(&self, rate: u32) -> Estimate {
+    fn estimate(&self, rate: f64) -> Estimate {
         let load = Load {
-            commands_per_s: f64::from(rate),
-            reads_per_s: f64::from(self.reads.unwrap_or(rate)),
+            commands_per_s: rate,
+            reads_per_s: self.reads.unwrap_or(rate),
             event_bytes: f64::from(self.event_bytes),
             history_days: f64::from(self.history_days),
         };
@@ -97,11 +101,17 @@ impl Cost {
             commands_per_s: load.commands_per_s,
             reads_per_s: load.reads_per_s,
             usd_per_month,
-            usd_per_million_commands: usd_per_month / (load.commands_per_s * MONTH_S) * 1e6,
+            usd_per_million_commands: (rate > 0.0).then(|| usd_per_month / (rate * MONTH_S) * 1e6),
             items,
             limits: limits::limits(&load),
         }
     }
+}
+
+/// A rate that the estimate holds for.
+fn per_second(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| (0.0..=MAX_RATE).contains(rate));
+    rate.ok_or_else(|| format!("a number from 0 to {MAX_RATE}"))
 }
 
 fn print(answer: &Answer) -> Result<(), Failure> {
@@ -118,12 +128,13 @@ fn print(answer: &Answer) -> Result<(), Failure> {
 
 fn print_estimate(estimate: &Estimate) -> Result<(), Failure> {
     let Estimate { commands_per_s, reads_per_s, usd_per_month, usd_per_million_commands, items, limits } = estimate;
+    let per_million = usd_per_million_commands.map(|usd| format!(", {} USD a million commands", cents(usd)));
     table::line(&format!(
-        "{} commands/s and {} reads/s: {} USD a month, {} USD a million commands",
-        whole(*commands_per_s),
-        whole(*reads_per_s),
+        "{} commands/s and {} reads/s: {} USD a month{}",
+        grouped(&commands_per_s.to_string()),
+        grouped(&reads_per_s.to_string()),
         cents(*usd_per_month),
-        cents(*usd_per_million_commands)
+        per_million.unwrap_or_default()
     ))?;
     let rows: Vec<[String; 4]> = items.iter().map(row).collect();
     table::rows(["  ITEM", "A MONTH", "PRICE", "USD"], &rows)?;

@@ -50,6 +50,10 @@ impl Command {
             Err(Stopped::Failure(failure)) => Err(failure),
             Ok(exit) => Ok(exit),
         };
+        let ended = match ended {
+            Err(failure) => Err(target.explain(failure).await),
+            Ok(exit) => Ok(exit),
+        };
         target.close().await;
         ended
     }
