@@ -340,7 +340,7 @@ async fn what_is_no_json_is_told_by_line_and_column() {
     let answer = send_text(&shop, "/orders", "k", "{\n  \"lines\": [{\"isbn\": x}]\n}").await;
     answer.is_problem(400, "invalid-request");
     let error = &answer.body["errors"][0];
-    assert_eq!(super::text(&error["field"]), "");
+    assert_eq!(super::text(&error["field"]), "lines[0].isbn");
     assert!(super::text(&error["rule"]).ends_with("at line 2 column 22"), "{answer:?}");
 }
 

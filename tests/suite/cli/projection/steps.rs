@@ -123,7 +123,9 @@ async fn a_system_that_is_not_there_is_a_failure() {
     let system = Idle::start().await;
     let mut missing = crate::program::ledgerfold(["projection", "list", "--prefix", "elsewhere"]);
     missing.envs(system.exports());
-    super::ended(missing).await.failed_saying("the read-model table \"elsewhere-read-models\" did not answer");
+    super::ended(missing)
+        .await
+        .failed_saying("no running instance found under the prefix \"elsewhere\": these prefixes exist: ledgerfold");
     let typo = system.close().await.path().join("typo");
     run(["projection", "list", "--data", typo.to_str().unwrap()]).await.failed_saying("there is no folder ");
 }
