@@ -7,6 +7,7 @@ mod notebook;
 mod report;
 mod rows;
 mod scenarios;
+mod signature;
 mod stats;
 mod wire;
 

@@ -123,7 +123,8 @@ impl Cell {
     fn client(&self, task: Task) -> Result<(Client, Wire), Failure> {
         let clients = Clients::loopback(self.engine.endpoints());
         let config = clients.dynamodb.config();
-        let wire = Wire::over(config.http_client().ok_or("the client has no HTTP client")?, task);
+        let secret = &self.engine.endpoints().key.secret;
+        let wire = Wire::over(config.http_client().ok_or("the client has no HTTP client")?, task, secret);
         // event-store-adapter-rs asks for it, and pauses only where the engine leaves items out.
         let sleep = SharedAsyncSleep::new(TokioSleep::new());
         let config = config.to_builder().http_client(wire.clone()).sleep_impl(sleep).build();

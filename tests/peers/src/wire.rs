@@ -3,6 +3,7 @@
 //! It either counts what passes, or takes the token off transactions, or does nothing.
 
 use crate::capacity::{self, Units};
+use crate::signature;
 use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_dynamodb::config::{HttpClient, RuntimeComponents, SharedHttpClient};
 use aws_sdk_dynamodb::error::ConnectorError;
@@ -48,12 +49,14 @@ pub(crate) struct Traffic {
 pub(crate) struct Wire {
     under: SharedHttpClient,
     task: Task,
+    /// The secret that the engine verifies signatures with.
+    secret: String,
     traffic: Arc<Mutex<Traffic>>,
 }
 
 impl Wire {
-    pub(crate) fn over(under: SharedHttpClient, task: Task) -> Self {
-        Self { under, task, traffic: Arc::default() }
+    pub(crate) fn over(under: SharedHttpClient, task: Task, secret: &str) -> Self {
+        Self { under, task, secret: secret.to_owned(), traffic: Arc::default() }
     }
 
     /// What was counted since the last call.
@@ -64,7 +67,7 @@ impl Wire {
     async fn carry(self, connector: SharedHttpConnector, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         match self.task {
             Task::Count => self.count(connector, request).await,
-            Task::DropTokens => connector.call(without_token(request)).await,
+            Task::DropTokens => connector.call(without_token(request, &self.secret)).await,
         }
     }
 
@@ -81,7 +84,7 @@ impl Wire {
         if !asked && takes_capacity(&operation) {
             insert(&mut body, ASK_FOR_CAPACITY, json!("TOTAL"));
         }
-        let answer = connector.call(with_body(request, body.to_string().into_bytes())).await?;
+        let answer = connector.call(with_body(request, body.to_string().into_bytes(), &self.secret)).await?;
         let status = answer.status();
         let bytes = ByteStream::new(answer.into_body()).collect().await;
         let bytes = bytes.map_err(|error| ConnectorError::io(error.into()))?.to_vec();
@@ -143,18 +146,21 @@ fn insert(object: &mut Value, name: &str, value: Value) {
 }
 
 /// Without reading the body as JSON, so that it costs transactional rows next to nothing.
-fn without_token(request: HttpRequest) -> HttpRequest {
+fn without_token(request: HttpRequest, secret: &str) -> HttpRequest {
     let body = request.body().bytes().and_then(|body| std::str::from_utf8(body).ok());
     let cut = body.and_then(|body| body.rsplit_once(TOKEN)).map(|(before, _)| format!("{before}}}").into_bytes());
     match cut {
-        Some(body) => with_body(request, body),
+        Some(body) => with_body(request, body, secret),
         None => request,
     }
 }
 
-fn with_body(mut request: HttpRequest, body: Vec<u8>) -> HttpRequest {
+fn with_body(mut request: HttpRequest, body: Vec<u8>, secret: &str) -> HttpRequest {
     request.headers_mut().insert("content-length", body.len().to_string());
     *request.body_mut() = SdkBody::from(body);
+    if let Some(authorization) = signature::authorization(&request, secret) {
+        request.headers_mut().insert("authorization", authorization);
+    }
     request
 }
 
@@ -196,7 +202,7 @@ mod tests {
         let sent = r#"{"TransactItems":[{"Put":{}}],"ClientRequestToken":"6f0f-7d"}"#;
         let mut request = HttpRequest::new(SdkBody::from(sent));
         request.headers_mut().insert("content-length", sent.len().to_string());
-        let request = without_token(request);
+        let request = without_token(request, "secret");
         let left = r#"{"TransactItems":[{"Put":{}}]}"#;
         assert_eq!(request.body().bytes(), Some(left.as_bytes()));
         assert_eq!(request.headers().get("content-length"), Some(left.len().to_string().as_str()));
