@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_queue_no_longer_holds_is_nobodys_share() {
+    fn commands_that_left_the_queue_count_for_no_share() {
         let (anna, bob) = (Id::new("anna").unwrap(), Id::new("bob").unwrap());
         let mut waiting = Waiting::default();
         [&anna, &anna, &bob].into_iter().for_each(|actor| waiting.add(actor));

@@ -47,7 +47,7 @@ pub struct QueueLimits {
     /// Commands that wait or are being handled. It is counted once a second at most, so that several senders together may go
     /// beyond it by what they send in a second.
     pub messages: u64,
-    /// How many of them one actor may have waiting, as this process knows of its own senders. More is for the others.
+    /// How many of them one actor may have waiting, counted over the senders of this process.
     pub messages_of_actor: u64,
     /// Bytes of one message; SQS takes 1 MiB, and took 256 KiB until August 2025.
     pub message_bytes: usize,

@@ -17,9 +17,9 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// By which names a server may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hosts {
-    /// By those of this machine's loopback: for a server that asks nobody who they are.
+    /// By those of this machine's loopback: for a server without tokens.
     Loopback,
-    /// By any: for a server that asks for tokens.
+    /// By any: for a server that checks tokens.
     Any,
 }
 

@@ -66,7 +66,7 @@ struct Watch {
     told: Option<String>,
     /// What is told when all has been told.
     last: Option<Last>,
-    /// Given back when nobody looks on any more.
+    /// Released when the answer ends.
     _place: OwnedSemaphorePermit,
 }
 

@@ -62,7 +62,7 @@ impl Server {
         served
     }
 
-    /// The HTTP service by itself, for a program that has its own listener at that address, and calls
+    /// The HTTP service alone, for a program that has its own listener at that address, and calls
     /// [`Server::work_until`] beside it.
     pub fn router_at(&self, address: SocketAddr) -> Router {
         self.engine.address.get_or_init(|| address);

@@ -1,4 +1,4 @@
-//! The access key of one start of the engines: whoever knows it may speak to them.
+//! The access key of one start of the engines: a client that signs with it may speak to them.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use std::io;
 
 /// Random bytes of the id: enough that no two starts have the same one.
 const ID_BYTES: usize = 8;
-/// Random bytes of the secret, which nobody can guess.
+/// Random bytes of the secret, too many to guess.
 const SECRET_BYTES: usize = 32;
 
 /// An id and a secret, as AWS has them.
@@ -23,7 +23,7 @@ pub struct AccessKey {
 }
 
 impl AccessKey {
-    /// A key that nobody has had before.
+    /// A new key.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
