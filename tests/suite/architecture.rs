@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate may use of the others, tests aside.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 7] = [
     ("ledgerfold-domain", &[]),
     ("ledgerfold-eventstore", &[]),
+    ("loopback-dynamodb", &[]),
     ("loopback-sqs", &[]),
     ("ledgerfold-projections", &["ledgerfold-domain", "ledgerfold-eventstore"]),
     ("ledgerfold-handlers", &["ledgerfold-domain", "ledgerfold-eventstore", "ledgerfold-projections"]),
@@ -19,6 +20,7 @@ const MAY_USE: [(&str, &[&str]); 6] = [
             "ledgerfold-eventstore",
             "ledgerfold-projections",
             "ledgerfold-handlers",
+            "loopback-dynamodb",
             "loopback-sqs",
         ],
     ),
@@ -139,8 +141,10 @@ fn how_the_bookshop_stores_its_events_is_said_once() {
 }
 
 #[test]
-fn the_queues_know_nothing_of_ledgerfold() {
-    nowhere("infra/sqs/src", &["ledgerfold", "Ledgerfold", "eventstore", "projection"]);
+fn the_engines_know_nothing_of_ledgerfold() {
+    for folder in ["infra/dynamodb/src", "infra/sqs/src"] {
+        nowhere(folder, &["ledgerfold", "Ledgerfold", "eventstore", "projection"]);
+    }
 }
 
 #[test]

@@ -13,8 +13,8 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::access_key::AccessKey;
+use super::door;
 use super::stream_trim::{self, StreamTrim};
-use super::{door, dynamodb_api};
 
 /// What the names of the engine's threads begin with.
 pub(crate) const THREADS: &str = "dynamodb";
@@ -53,7 +53,7 @@ pub enum StartError {
         /// The database file.
         file: PathBuf,
         /// What the engine said.
-        source: dynoxide::errors::DynoxideError,
+        source: dynoxide::DynoxideError,
     },
     /// SQLite does not accept the file.
     #[error("database {} cannot be prepared", file.display())]
@@ -192,7 +192,7 @@ fn listen(file: &Path) -> Result<(TcpListener, SocketAddr), StartError> {
 }
 
 async fn serve(listener: TcpListener, database: dynoxide::Database, key: &AccessKey, stop: &CancellationToken) {
-    door::serve(listener, dynamodb_api::router(database), key, stop.clone()).await;
+    door::serve(listener, loopback_dynamodb::router(database), key, stop.clone()).await;
 }
 
 /// Looks for changes for as long as the engine runs. Should that fail, mappings still look by themselves, only less often.

@@ -34,7 +34,6 @@ pub mod stream_trim;
 
 mod checkpoint;
 mod door;
-mod dynamodb_api;
 mod invocation;
 pub(crate) mod jwt_crypto;
 mod key_set;

@@ -1,7 +1,7 @@
 //! The protocol of DynamoDB and its streams in front of the embedded engine: one POST an operation, JSON in, JSON out.
 //!
 //! The engine brings a server. That one takes any signature, and allows every web page to read what it answers; neither can be
-//! told otherwise. So requests come here, behind the engine's [`door`](super::door).
+//! told otherwise. This router checks no signature either: who serves it decides who may reach it.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -9,18 +9,20 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use dynoxide::{Database, DynoxideError};
+use dynoxide::DynoxideError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
+
+pub use dynoxide::Database;
 
 const SERVICES: [&str; 2] = ["DynamoDB_20120810.", "DynamoDBStreams_20120810."];
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
 const REQUEST_ID: &str = "x-amzn-requestid";
 const UNKNOWN_OPERATION: &str = r#"{"__type":"com.amazon.coral.service#UnknownOperationException","message":"X-Amz-Target names no operation that this engine offers"}"#;
 
-/// The service. Bodies have been read to their end before, by the door.
-pub(crate) fn router(database: Database) -> Router {
+/// The service, without a limit on a request's body.
+pub fn router(database: Database) -> Router {
     Router::new().route("/", post(handle)).layer(DefaultBodyLimit::disable()).with_state(database)
 }
 
