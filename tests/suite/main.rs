@@ -6,6 +6,7 @@
 //! | [`architecture`] | do crates look one way, and is the domain pure? |
 //! | [`cli`] | does the program start, stop, operate and fail as it says? |
 //! | [`command_queue`] | is a command that is answered later handled once, whoever dies and whatever fails? |
+//! | [`data_folder`] | is a folder that an older program wrote still read, verified and written to? |
 //! | [`doors`] | does nobody get in beside the front door, and does nobody block it? |
 //! | [`jobs`] | does the worker of jobs bear lost, doubled and unreadable calls? |
 //! | [`lambda`] | do the functions start, answer and fail as Lambda has them do? |
@@ -31,6 +32,7 @@ mod architecture;
 mod cli;
 mod command_queue;
 mod crash;
+mod data_folder;
 mod doors;
 mod engine;
 mod event_sources;
