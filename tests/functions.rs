@@ -42,7 +42,7 @@ async fn main() {
     let folder = std::env::args().nth(1).expect("the folder of the programs: target/deploy");
     let data = tempfile::tempdir().unwrap();
     let stack = Stack::start(DataDir::open(data.path()).unwrap()).await.unwrap();
-    resources::create(&stack.clients, &Names::new("ledgerfold")).await.unwrap();
+    resources::create(&handlers::bookshop(), &stack.clients, &Names::new("ledgerfold")).await.unwrap();
     let own = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
     // The worker's commands are what projectors and fulfilment are told of.
     let cases: [Case; 7] = [

@@ -1,5 +1,7 @@
 //! The bookshop's commands and who handles them: over HTTP at once, and from the command queue later.
 
+use crate::app::App;
+use crate::fulfilment::FULFILMENT;
 use crate::http::Problem;
 use crate::models::{ORDER, STOCK};
 use crate::{sending, telemetry};
@@ -7,6 +9,15 @@ use domain::order::{self, Order, OrderCommand, OrderEvent, OrderRefusal};
 use domain::stock::{self, Stock, StockCommand, StockEvent, StockRefusal};
 use eventstore::{CommandHandler, Commit, EventStore, ExecuteError, Handled, Request};
 use serde::{Deserialize, Serialize};
+
+/// The bookshop.
+pub fn bookshop() -> App {
+    App::new("bookshop")
+        .read_model(projections::orders::PROJECTION)
+        .read_model(projections::stock::PROJECTION)
+        .read_model(projections::bestsellers::PROJECTION)
+        .process(FULFILMENT)
+}
 
 /// A command to an order or to the stock of a book.
 ///

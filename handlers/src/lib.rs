@@ -14,6 +14,7 @@
 
 mod actors;
 mod announcement;
+pub mod app;
 pub mod audit;
 pub mod aws;
 mod bookshop;
@@ -40,12 +41,13 @@ pub mod telemetry;
 
 pub use actors::{ACTOR_OF_SYSTEM, is_actor_of_system};
 pub use announcement::Announcement;
+pub use bookshop::bookshop;
 pub use command_queue::{CommandQueue, CommandStatuses, CommandTableError, CommandWorker, QueueLimits};
 pub use continuation::Continuations;
 pub use fan_out::{FanOut, Route};
 pub use fulfilment::{FULFILMENT, FulfilError, FulfilmentHandler};
 pub use names::{InvalidPrefix, Names};
-pub use operations::{Lag, OperateError, Operations, View, consumer, consumers};
+pub use operations::{Lag, OperateError, Operations, View};
 pub use projector::ProjectorHandler;
 pub use queue::QueueError;
 pub use rebuild::{Jobs, RebuildHandler};

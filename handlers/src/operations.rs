@@ -4,7 +4,7 @@
 //! [`Operations::resume`] calls for it again.
 
 use crate::announcement::Announcement;
-use crate::fulfilment::FULFILMENT;
+use crate::app::App;
 use crate::names::Names;
 use crate::queue::{Outgoing, Queue, QueueError};
 use crate::rebuild::{Jobs, not_sent};
@@ -13,25 +13,16 @@ use aws_sdk_sqs::Client;
 use chrono::{DateTime, Utc};
 use eventstore::{EventStore, ReadError, StreamId};
 use projections::rebuild::{RebuildError, Status, StatusError, Wake};
-use projections::{ALL, ProjectError, Projection, Projector, TableError};
+use projections::{ProjectError, Projection, Projector, TableError};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// Everything that has a queue of its own and can be operated.
-pub fn consumers() -> Vec<Projection> {
-    ALL.into_iter().chain([FULFILMENT]).collect()
-}
-
-/// The one of that name.
-pub fn consumer(name: &str) -> Option<Projection> {
-    consumers().into_iter().find(|projection| projection.name == name)
-}
-
 /// An operator's hands: on one system.
 #[derive(Clone)]
 pub struct Operations {
+    app: App,
     pub(crate) store: EventStore,
     pub(crate) projector: Projector,
     sqs: Client,
@@ -97,8 +88,13 @@ pub struct Lag {
 
 impl Operations {
     /// An operator's hands on that system.
-    pub fn new(store: EventStore, projector: Projector, sqs: Client, names: Names) -> Self {
-        Self { store, projector, sqs, names, found: Arc::default() }
+    pub fn new(app: App, store: EventStore, projector: Projector, sqs: Client, names: Names) -> Self {
+        Self { app, store, projector, sqs, names, found: Arc::default() }
+    }
+
+    /// What can be operated.
+    pub fn app(&self) -> &App {
+        &self.app
     }
 
     /// How a projection stands.

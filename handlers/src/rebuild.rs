@@ -102,7 +102,7 @@ impl RebuildHandler {
 
     async fn follow(&self, message: &SqsMessage) -> Result<(), CallError> {
         let wake: Wake = serde_json::from_str(message.body.as_deref().ok_or(CallError::Empty)?)?;
-        let projection = crate::consumer(&wake.projection);
+        let projection = self.operations.app().consumer(&wake.projection).copied();
         let projection = projection.ok_or_else(|| CallError::Unknown(wake.projection.clone()))?;
         Ok(self.operations.work(&projection, &wake, self.slice).await?)
     }

@@ -1,12 +1,13 @@
 //! One system: what its clients and names come to.
 
+use crate::app::App;
 use crate::audit::AuditTrail;
 use crate::command_queue::{CommandQueue, CommandStatuses, CommandWorker};
 use crate::continuation::Continuations;
 use crate::fan_out::{FanOut, Route};
 use crate::fulfilment::FulfilmentHandler;
 use crate::names::Names;
-use crate::operations::{Operations, consumers};
+use crate::operations::Operations;
 use crate::queue::{Queue, QueueError};
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_sqs::Client as Sqs;
@@ -18,15 +19,21 @@ use projections::{Projection, Projector, ReadModels};
 /// The parts of one system, each on its clients and under its names. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct System {
+    app: App,
     dynamodb: DynamoDb,
     sqs: Sqs,
     names: Names,
 }
 
 impl System {
-    /// The system of those names, wherever the clients lead.
-    pub fn new(dynamodb: DynamoDb, sqs: Sqs, names: Names) -> Self {
-        Self { dynamodb, sqs, names }
+    /// The system of an app under those names, wherever the clients lead.
+    pub fn new(app: App, dynamodb: DynamoDb, sqs: Sqs, names: Names) -> Self {
+        Self { app, dynamodb, sqs, names }
+    }
+
+    /// What it is made of.
+    pub fn app(&self) -> &App {
+        &self.app
     }
 
     /// Its names.
@@ -63,12 +70,12 @@ impl System {
 
     /// An operator's hands on it, with that projector.
     pub fn operations(&self, projector: Projector) -> Operations {
-        Operations::new(self.event_store(), projector, self.sqs.clone(), self.names.clone())
+        Operations::new(self.app.clone(), self.event_store(), projector, self.sqs.clone(), self.names.clone())
     }
 
     /// Its audit trail.
     pub fn audit_trail(&self) -> AuditTrail {
-        AuditTrail::new(self.event_store(), self.projector())
+        AuditTrail::new(self.app.clone(), self.event_store(), self.projector())
     }
 
     /// Its table of commands that are answered later.
@@ -109,11 +116,11 @@ impl System {
     /// # Errors
     /// [`QueueError`]: one is not there, or SQS does not answer.
     pub async fn fan_out(&self) -> Result<FanOut, QueueError> {
-        let routes = consumers().into_iter().map(|consumer| self.route(consumer));
+        let routes = self.app.consumers().iter().map(|consumer| self.route(consumer));
         Ok(FanOut::new(self.sqs.clone(), try_join_all(routes).await?))
     }
 
-    async fn route(&self, projection: Projection) -> Result<Route, QueueError> {
+    async fn route(&self, projection: &Projection) -> Result<Route, QueueError> {
         let consumer = projection.consumer();
         let queue = Queue::named(self.sqs.clone(), &self.names.queue(&consumer)).await?;
         Ok(Route { consumer, queue_url: queue.url().to_owned() })

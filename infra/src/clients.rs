@@ -6,6 +6,7 @@ use crate::local::access_key::AccessKey;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;
+use handlers::app::App;
 use handlers::aws::{environment, retries, timeouts};
 use handlers::{Names, System};
 use serde::{Deserialize, Serialize};
@@ -94,10 +95,10 @@ impl Clients {
         Self::with_endpoints(&config, endpoints)
     }
 
-    /// The system of those names, on these clients.
+    /// The system of an app under those names, on these clients.
     #[must_use]
-    pub fn system(&self, names: &Names) -> System {
-        System::new(self.dynamodb.clone(), self.sqs.clone(), names.clone())
+    pub fn system(&self, app: &App, names: &Names) -> System {
+        System::new(app.clone(), self.dynamodb.clone(), self.sqs.clone(), names.clone())
     }
 
     /// Set on each client, because an endpoint of the whole configuration yields to `AWS_ENDPOINT_URL_<SERVICE>`, and

@@ -7,5 +7,5 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    ledgerfold::cli::main()
+    ledgerfold::cli::main(handlers::bookshop())
 }

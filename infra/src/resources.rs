@@ -3,7 +3,8 @@
 use crate::clients::Clients;
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::Fault;
-use handlers::{CommandTableError, CommandWorker, Names, Route, consumers};
+use handlers::app::App;
+use handlers::{CommandTableError, CommandWorker, Names, Route};
 use projections::{Projection, TableError};
 use std::collections::HashMap;
 
@@ -64,14 +65,14 @@ pub enum ResourceError {
 ///
 /// # Errors
 /// [`ResourceError`]; what was made until then stays.
-pub async fn create(clients: &Clients, names: &Names) -> Result<Resources, ResourceError> {
-    let system = clients.system(names);
+pub async fn create(app: &App, clients: &Clients, names: &Names) -> Result<Resources, ResourceError> {
+    let system = clients.system(app, names);
     system.event_store().create_table().await.map_err(ResourceError::Events)?;
     system.read_models().create_table().await.map_err(ResourceError::ReadModels)?;
     system.audit_index().create_table().await.map_err(ResourceError::AuditIndex)?;
     system.command_statuses().create_table().await.map_err(ResourceError::Commands)?;
     let mut routes = Vec::new();
-    for consumer in consumers().iter().map(Projection::consumer) {
+    for consumer in app.consumers().iter().map(Projection::consumer) {
         let (name, dead) = (names.queue(&consumer), names.dead_letter_queue(&consumer));
         routes.push(Route { consumer, queue_url: create_queues(clients, &name, &dead, MAX_RECEIVES).await? });
     }

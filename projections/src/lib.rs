@@ -1,6 +1,6 @@
 //! Read models: pure folds over events, and the projector that keeps them exact.
 //!
-//! [`ALL`] lists the projections; each is a file with its row, its fold and its specs. [`Projector`] brings them up to what
+//! A [`Projection`] is a value: its rows, its folds. [`Projector`] brings them up to what
 //! the store says, exactly once, under duplicates, reordering, loss and concurrent projectors; it parks what cannot be
 //! applied, and makes them anew while the world goes on ([`rebuild`]). Who has effects instead of rows follows its streams
 //! by [`Projector::follow`], and keeps what it knows beside the rows. [`ReadModels`] is the table. [`events`] says how the
@@ -42,7 +42,7 @@ pub use lag::Pulse;
 pub use news::WakeUp;
 pub use parked::{Parked, ParkedPage, Resumed};
 pub use position::Stray;
-pub use projection::{ALL, Change, Effect, Fact, FoldError, Kind, Projection, UnknownType};
+pub use projection::{Change, Effect, Fact, FoldError, Kind, Projection, UnknownType};
 pub use projector::{Failed, ProjectError, Projector};
 pub use read_models::{ListCursor, ListPage, ReadModels};
 pub use row::{Listing, Row, RowData, UnreadableRow};

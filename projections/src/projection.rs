@@ -3,13 +3,9 @@
 use crate::consumer::{Consumer, Follows};
 use crate::multi_stream::{fence_name, fenced};
 use crate::row::RowData;
-use crate::{audit, bestsellers, orders, stock};
 use chrono::{DateTime, Utc};
 use eventstore::{CodecError, NewEvent, StreamId};
 use serde_json::Value;
-
-/// Every projection of the bookshop: a new read model is a file and a line here.
-pub const ALL: [Projection; 4] = [orders::PROJECTION, stock::PROJECTION, bestsellers::PROJECTION, audit::PROJECTION];
 
 /// A read model's definition.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@
 
 use crate::audit::PROJECTION as AUDIT;
 use crate::position::Position;
-use crate::projection::{ALL, Projection};
+use crate::projection::Projection;
 use crate::projector::Projector;
 use crate::table::TableError;
 use eventstore::{Segment, StreamId, Witness};
@@ -22,9 +22,9 @@ impl Projector {
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn witnesses(&self, stream: &StreamId, processes: &[Projection]) -> Result<Vec<Witness>, TableError> {
+    pub async fn witnesses(&self, stream: &StreamId, consumers: &[Projection]) -> Result<Vec<Witness>, TableError> {
         let mut names = HashMap::new();
-        for projection in ALL.iter().chain(processes).filter(|projection| projection.follows.includes(stream)) {
+        for projection in consumers.iter().filter(|projection| projection.follows.includes(stream)) {
             if let Some(row) = projection.fence_of(stream) {
                 names.insert(self.active(projection).await?.key(&row), projection.name);
             }
@@ -42,7 +42,7 @@ impl Projector {
     /// [`TableError`].
     pub async fn all_witnesses(
         &self,
-        processes: &[Projection],
+        consumers: &[Projection],
         on_page: impl Fn(usize) + Sync,
     ) -> Result<Witnesses, TableError> {
         let (mut all, mut items, mut cursor) = (Witnesses::new(), 0, None);
@@ -58,7 +58,7 @@ impl Projector {
             }
         }
         let mut projections = Vec::new();
-        for projection in ALL.iter().chain(processes) {
+        for projection in consumers {
             projections.push((*projection, self.active(projection).await?));
         }
         let mut behind = None;

@@ -61,7 +61,13 @@ async fn with_books(books: usize) -> Idle {
 /// An operator whose queues do not answer.
 fn cut_off(system: &Idle) -> Operations {
     let nowhere = Endpoints::of_one("http://127.0.0.1:1", AccessKey::generate().unwrap());
-    Operations::new(system.store(), system.projector(), Clients::loopback(&nowhere).sqs, system.names.clone())
+    Operations::new(
+        handlers::bookshop(),
+        system.store(),
+        system.projector(),
+        Clients::loopback(&nowhere).sqs,
+        system.names.clone(),
+    )
 }
 
 async fn is_complete(operations: &Operations, projection: &Projection) -> bool {
@@ -173,7 +179,7 @@ async fn a_reconciliation_tells_a_process_manager_of_every_stream_that_is_behind
 async fn a_missing_queue_is_told_with_the_way_out() {
     let system = Idle::start().await;
     let elsewhere = handlers::Names::new("elsewhere");
-    let operations = system.clients().system(&elsewhere).operations(system.projector());
+    let operations = system.clients().system(&handlers::bookshop(), &elsewhere).operations(system.projector());
     let error = operations.view(&stock::PROJECTION).await.unwrap_err().to_string();
     assert_eq!(error, "there is no queue \"elsewhere-stock.fifo\": `ledgerfold tables create` makes it");
 }

@@ -1,5 +1,6 @@
 //! Who reads what. Nothing of the audit trail is read before the reading is recorded.
 
+use crate::app::App;
 use crate::canonical_json::CanonicalJson;
 use crate::models::ACCESS;
 use crate::sending::{fingerprint, new_id};
@@ -19,6 +20,7 @@ const DIGEST_BYTES: usize = 8;
 /// answers. Cheap to clone.
 #[derive(Clone)]
 pub struct AuditTrail {
+    app: App,
     store: EventStore,
     projector: Projector,
     access: CommandHandler<AccessLog, AccessEvent, Infallible>,
@@ -27,6 +29,7 @@ pub struct AuditTrail {
 /// The audit trail, opened by a reading that is recorded.
 #[derive(Clone)]
 pub struct OpenTrail {
+    pub(super) app: App,
     pub(super) store: EventStore,
     pub(super) projector: Projector,
 }
@@ -92,9 +95,9 @@ impl Call {
 
 impl AuditTrail {
     /// The audit trail of the store. The projector knows the index in which commits of all streams are found.
-    pub fn new(store: EventStore, projector: Projector) -> Self {
+    pub fn new(app: App, store: EventStore, projector: Projector) -> Self {
         let access = CommandHandler::new(store.clone(), ACCESS);
-        Self { store, projector, access }
+        Self { app, store, projector, access }
     }
 
     /// Records that the reader asks that, in the stream of the reader's readings of today (UTC), and opens the trail.
@@ -122,7 +125,7 @@ impl AuditTrail {
             }
             recorded => recorded?,
         }
-        Ok(OpenTrail { store: self.store.clone(), projector: self.projector.clone() })
+        Ok(OpenTrail { app: self.app.clone(), store: self.store.clone(), projector: self.projector.clone() })
     }
 
     async fn record(&self, request: Request, command: &ReadAuditTrail) -> Result<(), ExecuteError<Infallible>> {

@@ -2,9 +2,10 @@
 
 use super::occurrence::MAX_DATA_BYTES;
 use super::{AuditError, DamagedCommit, Occurrence, OpenTrail};
+use crate::app::App;
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, Event, Hash, Head, StreamId, time_text};
-use projections::{ALL, Fact, FoldError, Kind, Projection, RowData};
+use projections::{Fact, FoldError, Kind, Projection, RowData};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -70,7 +71,8 @@ impl OpenTrail {
         from: Moment,
         to: Option<Moment>,
     ) -> Result<Replayed, AuditError> {
-        let follower = follower(stream).ok_or_else(|| AuditError::NoReadModel(stream.category().to_owned()))?;
+        let follower =
+            follower(&self.app, stream).ok_or_else(|| AuditError::NoReadModel(stream.category().to_owned()))?;
         let end = self.existing(stream).await?;
         for moment in [Some(from), to].into_iter().flatten() {
             is_within(moment, &end)?;
@@ -109,10 +111,10 @@ fn is_within(moment: Moment, end: &Head) -> Result<(), AuditError> {
 type Fold = fn(Option<&Value>, &Fact<'_>) -> Result<RowData, FoldError>;
 
 /// The projection that has a row for each stream of that kind.
-fn follower(stream: &StreamId) -> Option<(Projection, Fold)> {
-    ALL.into_iter().filter(|projection| projection.follows.includes(stream)).find_map(|projection| {
+fn follower(app: &App, stream: &StreamId) -> Option<(Projection, Fold)> {
+    app.consumers().iter().filter(|projection| projection.follows.includes(stream)).find_map(|projection| {
         let Kind::SingleStream { fold } = projection.kind else { return None };
-        Some((projection, fold))
+        Some((*projection, fold))
     })
 }
 

@@ -1,12 +1,8 @@
 //! Whether streams are still what was written: their chains, and their ends by who has seen them.
 
 use super::{AuditError, OpenTrail};
-use crate::fulfilment::FULFILMENT;
 use eventstore::{StreamId, Verification};
 use projections::Witnesses;
-
-/// Who follows streams and has no read model.
-const PROCESSES: [projections::Projection; 1] = [FULFILMENT];
 
 impl OpenTrail {
     /// Walks the stream's chain from the first commit to the last, and compares its end with its snapshot and with what read
@@ -15,7 +11,7 @@ impl OpenTrail {
     /// # Errors
     /// [`AuditError`]; [`AuditError::NoStream`] where nobody has seen it.
     pub async fn verify(&self, stream: &StreamId) -> Result<Verification, AuditError> {
-        let witnesses = self.projector.witnesses(stream, &PROCESSES).await?;
+        let witnesses = self.projector.witnesses(stream, self.app.consumers()).await?;
         let walk = self.store.verify_against(stream, &witnesses).await?;
         let nothing = walk.commits == 0 && walk.verified();
         if nothing { Err(AuditError::NoStream(stream.clone())) } else { Ok(walk) }
@@ -27,6 +23,6 @@ impl OpenTrail {
     /// # Errors
     /// [`AuditError`].
     pub async fn all_witnesses(&self, on_page: impl Fn(usize) + Sync) -> Result<Witnesses, AuditError> {
-        Ok(Box::pin(self.projector.all_witnesses(&PROCESSES, on_page)).await?)
+        Ok(Box::pin(self.projector.all_witnesses(self.app.consumers(), on_page)).await?)
     }
 }

@@ -1,11 +1,12 @@
 //! The projector of one projection on Lambda: its queue to its read model.
 
 use handlers::ProjectorHandler;
+use handlers::bookshop;
 use handlers::lambda::{Component, run};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    run(Component::Projector, async |start| {
+    run(bookshop(), Component::Projector, async |start| {
         let projection = start.settings.projection()?;
         let projector = start.system.projector();
         start.warm_read_models(&projector, &[projection]).await?;

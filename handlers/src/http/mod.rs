@@ -73,7 +73,7 @@ impl Api {
     /// without `X-Actor` is the default actor's.
     pub fn new(store: EventStore, projector: Projector, operations: Operations, default_actor: Id) -> Self {
         let bookshop = Bookshop::new(store.clone());
-        let audit = AuditTrail::new(store.clone(), projector.clone());
+        let audit = AuditTrail::new(operations.app().clone(), store.clone(), projector.clone());
         let access = Access::Open(default_actor);
         let (progress, watchers) = (LONGEST_PROGRESS, Arc::new(Semaphore::new(MAX_WATCHERS)));
         Self { store, bookshop, command_queue: None, projector, operations, audit, access, progress, watchers }

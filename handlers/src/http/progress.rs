@@ -34,7 +34,7 @@ pub(crate) async fn progress(
     params: Params,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     params.only(&[])?;
-    let (operations, projection) = (api.operations.clone(), known(&name)?);
+    let (operations, projection) = (api.operations.clone(), known(&api, &name)?);
     let place = Arc::clone(&api.watchers).try_acquire_owned().map_err(|_| Problem::too_many_watchers())?;
     let watch = Watch {
         operations,

@@ -9,7 +9,7 @@ use super::projection_schema::{
 };
 use super::schema::Failures;
 use super::{Api, Shared};
-use crate::operations::{View, consumer, consumers};
+use crate::operations::View;
 use crate::redrive::Redriven;
 use crate::resume::{ParkedStreams, Resumption};
 use axum::Json;
@@ -34,8 +34,8 @@ pub(crate) struct Views {
 pub(crate) async fn list(State(api): Shared, params: Params) -> Result<Json<Views>, Problem> {
     params.only(&[])?;
     let mut projections = Vec::new();
-    for projection in consumers() {
-        projections.push(api.operations.view(&projection).await?);
+    for projection in api.operations.app().consumers() {
+        projections.push(api.operations.view(projection).await?);
     }
     Ok(Json(Views { projections }))
 }
@@ -46,7 +46,7 @@ pub(crate) async fn list(State(api): Shared, params: Params) -> Result<Json<View
     responses((status = 200, description = "How it stands", body = ProjectionView), Failures))]
 pub(crate) async fn status(State(api): Shared, Segment(name): Segment, params: Params) -> Result<Json<View>, Problem> {
     params.only(&[])?;
-    Ok(Json(api.operations.view(&known(&name)?).await?))
+    Ok(Json(api.operations.view(&known(&api, &name)?).await?))
 }
 
 /// Which of the streams that stand still.
@@ -70,7 +70,7 @@ pub(crate) async fn parked(
     Segment(name): Segment,
     params: Params,
 ) -> Result<Json<ParkedStreams>, Problem> {
-    let projection = known(&name)?;
+    let projection = known(&api, &name)?;
     let params = params.only(&["limit", "cursor"])?;
     let (limit, cursor) = (params.limit(100)?, params.parsed("cursor")?);
     Ok(Json(api.operations.parked(&projection, limit, cursor.as_ref()).await?))
@@ -81,7 +81,7 @@ pub(crate) async fn parked(
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 202, description = "The job has begun", body = ProjectionView), Failures))]
 pub(crate) async fn rebuild(State(api): Shared, Segment(name): Segment, StepBody(body): StepBody<JobBody>) -> Step {
-    let projection = known(&name)?;
+    let projection = known(&api, &name)?;
     let job = api.operations.rebuild(&projection, body.segments.0).await?;
     stands(&api, &projection, job).await
 }
@@ -91,7 +91,7 @@ pub(crate) async fn rebuild(State(api): Shared, Segment(name): Segment, StepBody
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 202, description = "The job has begun", body = ProjectionView), Failures))]
 pub(crate) async fn reconcile(State(api): Shared, Segment(name): Segment, StepBody(body): StepBody<JobBody>) -> Step {
-    let projection = known(&name)?;
+    let projection = known(&api, &name)?;
     let job = api.operations.reconcile(&projection, body.segments.0).await?;
     stands(&api, &projection, job).await
 }
@@ -105,7 +105,7 @@ pub(crate) async fn pause(
     Segment(name): Segment,
     StepBody(NothingMore {}): StepBody<NothingMore>,
 ) -> Result<Json<View>, Problem> {
-    let projection = known(&name)?;
+    let projection = known(&api, &name)?;
     api.operations.pause(&projection).await?;
     Ok(Json(api.operations.view_behind_step(&projection).await?))
 }
@@ -119,7 +119,7 @@ pub(crate) async fn resume(
     Segment(name): Segment,
     StepBody(body): StepBody<ResumeBody>,
 ) -> Result<Json<Resumption>, Problem> {
-    let projection = known(&name)?;
+    let projection = known(&api, &name)?;
     Ok(Json(api.operations.resume(&projection, body.stream.as_ref()).await?))
 }
 
@@ -135,7 +135,7 @@ pub(crate) async fn cancel(
     Segment(name): Segment,
     StepBody(NothingMore {}): StepBody<NothingMore>,
 ) -> Step {
-    let projection = known(&name)?;
+    let projection = known(&api, &name)?;
     let job = api.operations.cancel(&projection).await?;
     stands(&api, &projection, job).await
 }
@@ -145,7 +145,7 @@ pub(crate) async fn cancel(
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 202, description = "Readers follow within a second; a last look has begun", body = ProjectionView), Failures))]
 pub(crate) async fn switch(State(api): Shared, Segment(name): Segment, StepBody(body): StepBody<SwitchBody>) -> Step {
-    let projection = known(&name)?;
+    let projection = known(&api, &name)?;
     let job = api.operations.switch(&projection, body.accept_incomplete).await?;
     stands(&api, &projection, job).await
 }
@@ -159,7 +159,7 @@ pub(crate) async fn rollback(
     Segment(name): Segment,
     StepBody(NothingMore {}): StepBody<NothingMore>,
 ) -> Step {
-    let projection = known(&name)?;
+    let projection = known(&api, &name)?;
     let job = api.operations.rollback(&projection).await?;
     stands(&api, &projection, job).await
 }
@@ -173,7 +173,7 @@ pub(crate) async fn drop_generation(
     Segment(name): Segment,
     StepBody(body): StepBody<DropBody>,
 ) -> Step {
-    let projection = known(&name)?;
+    let projection = known(&api, &name)?;
     let job = api.operations.drop_generation(&projection, body.generation.map(|generation| generation.0)).await?;
     stands(&api, &projection, job).await
 }
@@ -187,13 +187,14 @@ pub(crate) async fn redrive(
     Segment(name): Segment,
     StepBody(NothingMore {}): StepBody<NothingMore>,
 ) -> Result<Json<Redriven>, Problem> {
-    Ok(Json(api.operations.redrive(&known(&name)?).await?))
+    Ok(Json(api.operations.redrive(&known(&api, &name)?).await?))
 }
 
 /// The projection of that name, or the names that there are.
-pub(crate) fn known(name: &str) -> Result<Projection, Problem> {
-    consumer(name).ok_or_else(|| {
-        let names: Vec<&str> = consumers().iter().map(|projection| projection.name).collect();
+pub(crate) fn known(api: &Api, name: &str) -> Result<Projection, Problem> {
+    let app = api.operations.app();
+    app.consumer(name).copied().ok_or_else(|| {
+        let names: Vec<&str> = app.consumers().iter().map(|projection| projection.name).collect();
         Problem::not_found(format!("there is no projection of that name; there are {}", names.join(", ")))
     })
 }

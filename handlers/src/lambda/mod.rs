@@ -13,6 +13,7 @@ mod settings;
 pub use crate::telemetry::Component;
 pub use settings::{BadSettings, Settings};
 
+use crate::app::App;
 use crate::aws;
 use crate::http::Api;
 use crate::system::System;
@@ -33,12 +34,16 @@ pub struct Start {
 
 /// Runs a function until Lambda ends it. What keeps it from starting is reported with its causes, and ends it with 1: Lambda
 /// then starts it again for the next event, which stays where it was meanwhile.
-pub fn run<F: Future<Output = Result<(), Failure>>>(component: Component, serve: impl FnOnce(Start) -> F) -> ExitCode {
+pub fn run<F: Future<Output = Result<(), Failure>>>(
+    app: App,
+    component: Component,
+    serve: impl FnOnce(Start) -> F,
+) -> ExitCode {
     let telemetry = telemetry::start(component, Place::Lambda);
     // One event at a time is in a function, so one thread is enough; the store needs no other.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(async { serve(start(component, &telemetry).await?).await }),
+        Ok(runtime) => runtime.block_on(async { serve(start(app, component, &telemetry).await?).await }),
         Err(error) => Err(error.into()),
     };
     match ended {
@@ -51,8 +56,8 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(component: Component, serve:
     }
 }
 
-async fn start(component: Component, telemetry: &Result<Telemetry, StartError>) -> Result<Start, Failure> {
-    let (settings, watch) = match (Settings::from_environment(component), telemetry) {
+async fn start(app: App, component: Component, telemetry: &Result<Telemetry, StartError>) -> Result<Start, Failure> {
+    let (settings, watch) = match (Settings::from_environment(&app, component), telemetry) {
         (Ok(settings), Ok(telemetry)) => (settings, telemetry.watch().clone()),
         (Ok(_), Err(wrong)) => return Err(BadSettings::none(component).and(wrong).into()),
         (Err(bad), Err(wrong)) => return Err(bad.and(wrong).into()),
@@ -60,7 +65,7 @@ async fn start(component: Component, telemetry: &Result<Telemetry, StartError>) 
     };
     let config = aws::environment().load().await;
     let (dynamodb, sqs) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sqs::Client::new(&config));
-    let system = System::new(dynamodb, sqs, settings.names.clone());
+    let system = System::new(app, dynamodb, sqs, settings.names.clone());
     Ok(Start { system, settings, watch })
 }
 
@@ -90,7 +95,11 @@ impl Start {
     ///
     /// # Errors
     /// What DynamoDB answered.
-    pub async fn warm_read_models(&self, projector: &Projector, projections: &[Projection]) -> Result<(), Failure> {
+    pub async fn warm_read_models<'a>(
+        &self,
+        projector: &Projector,
+        projections: impl IntoIterator<Item = &'a Projection>,
+    ) -> Result<(), Failure> {
         for projection in projections {
             projector.warm(projection).await?;
         }

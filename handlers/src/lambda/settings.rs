@@ -1,7 +1,7 @@
 //! What the environment of a function says.
 
+use crate::app::App;
 use crate::names::Names;
-use crate::operations::consumer;
 use crate::telemetry::Component;
 use projections::Projection;
 
@@ -52,8 +52,8 @@ impl Settings {
     ///
     /// # Errors
     /// [`BadSettings`].
-    pub fn from_environment(component: Component) -> Result<Self, BadSettings> {
-        Self::read(component, |name| std::env::var(name).ok())
+    pub fn from_environment(app: &App, component: Component) -> Result<Self, BadSettings> {
+        Self::read(app, component, |name| std::env::var(name).ok())
     }
 
     /// The projection of a projector.
@@ -69,7 +69,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`BadSettings`].
-    pub fn read(component: Component, value: impl Fn(&str) -> Option<String>) -> Result<Self, BadSettings> {
+    pub fn read(app: &App, component: Component, value: impl Fn(&str) -> Option<String>) -> Result<Self, BadSettings> {
         let mut wrong = Vec::new();
         let mut needed = |name: &str, what: &str| {
             let found = value(name).filter(|value| !value.is_empty());
@@ -87,9 +87,9 @@ impl Settings {
             names.map_err(|rule| wrong.push(format!("LEDGERFOLD_PREFIX is {prefix:?}, and must be {rule}"))).ok()
         });
         let projection = projection.flatten().and_then(|name| {
-            let projection =
-                consumer(&name).filter(|projection| projections::ALL.iter().any(|of| of.name == projection.name));
-            let rule = || format!("LEDGERFOLD_PROJECTION is {name:?}, and must be one of {}", projection_names());
+            let projection = app.read_models().find(|projection| projection.name == name).copied();
+            let names = || app.read_models().map(|projection| projection.name).collect::<Vec<_>>().join(", ");
+            let rule = || format!("LEDGERFOLD_PROJECTION is {name:?}, and must be one of {}", names());
             projection.ok_or_else(|| wrong.push(rule())).ok()
         });
         match names {
@@ -99,27 +99,25 @@ impl Settings {
     }
 }
 
-fn projection_names() -> String {
-    projections::ALL.map(|projection| projection.name).join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::{OF_LAMBDA, Settings};
+    use crate::bookshop;
     use crate::telemetry::Component;
 
     fn read(component: Component, more: &[(&str, &str)]) -> Result<Settings, String> {
         let more = |name: &str| more.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        let settings = Settings::read(component, |name| match OF_LAMBDA.contains(&name) || name == "AWS_REGION" {
-            true => Some("set".to_owned()),
-            false => more(name),
-        });
+        let settings =
+            Settings::read(&bookshop(), component, |name| match OF_LAMBDA.contains(&name) || name == "AWS_REGION" {
+                true => Some("set".to_owned()),
+                false => more(name),
+            });
         settings.map_err(|error| error.to_string())
     }
 
     #[test]
     fn everything_that_is_missing_is_told_in_one_message() {
-        let told = Settings::read(Component::Projector, |_| None).unwrap_err().to_string();
+        let told = Settings::read(&bookshop(), Component::Projector, |_| None).unwrap_err().to_string();
         for name in OF_LAMBDA.iter().chain(&["AWS_REGION", "LEDGERFOLD_PREFIX", "LEDGERFOLD_PROJECTION"]) {
             assert!(told.contains(&format!("{name} is missing")), "{told}");
         }

@@ -1,6 +1,7 @@
 //! `ledgerfold dev`: the whole system on this machine.
 
 use super::access::{Access, Entrance};
+use super::app;
 use super::failure::{Exit, Failure};
 use super::projection::worker;
 use super::{table, target};
@@ -22,9 +23,8 @@ use handlers::http::Api;
 use handlers::telemetry::{Component, Watch};
 use handlers::{
     CommandQueue, Continuations, FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route,
-    consumer, consumers,
 };
-use projections::{ALL, Kind, Projector};
+use projections::{Kind, Projector};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,7 +83,7 @@ struct Defect {
 /// A projection that folds, and a type that it knows.
 fn defect(text: &str) -> Result<Defect, String> {
     let (name, event_type) = text.split_once('=').ok_or("a projection, '=' and an event type")?;
-    let projection = consumer(name).filter(|projection| match projection.kind {
+    let projection = app().consumer(name).filter(|projection| match projection.kind {
         Kind::SingleStream { .. } | Kind::MultiStream { .. } => true,
         Kind::CommitIndex | Kind::Process => false,
     });
@@ -115,12 +115,12 @@ impl Dev {
         let data = data.map_err(|error| Failure::from_error(&error))?;
         let stack = Stack::start(data).await.map_err(|error| Failure::from_error(&error))?;
         let names = Names::new(PREFIX);
-        let resources = resources::create(&stack.clients, &names).await;
+        let resources = resources::create(app(), &stack.clients, &names).await;
         let resources = resources.map_err(|error| Failure::from_error(&error))?;
         let stop = CancellationToken::new();
         let mut mappings = start_fan_out(&stack, &resources, &stop).await?;
         let projector = self.projector(&stack.clients, &names);
-        let operations = stack.clients.system(&names).operations(projector.clone());
+        let operations = stack.clients.system(app(), &names).operations(projector.clone());
         let system = System { stack: &stack, names: &names, projector: &projector, stop: &stop };
         system.start_projectors(&resources, &mut mappings);
         if !self.without_fulfilment {
@@ -147,7 +147,7 @@ impl Dev {
     }
 
     fn projector(&self, clients: &Clients, names: &Names) -> Projector {
-        let projector = clients.system(names).projector();
+        let projector = clients.system(app(), names).projector();
         match &self.defect {
             Some(Defect { projection, event_type }) => projector.broken(*projection, event_type),
             None => projector,
@@ -186,11 +186,11 @@ fn publish(url: &str, stack: &Stack) -> Result<RunningFile, Failure> {
 
 fn api(clients: &Clients, names: &Names, projector: Projector, operations: Operations) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
-    Ok(Api::new(clients.system(names).command_store(), projector, operations, actor))
+    Ok(Api::new(clients.system(app(), names).command_store(), projector, operations, actor))
 }
 
 async fn command_queue(clients: &Clients, names: &Names) -> Result<CommandQueue, Failure> {
-    clients.system(names).command_queue().await.map_err(|error| Failure::from_error(&error))
+    clients.system(app(), names).command_queue().await.map_err(|error| Failure::from_error(&error))
 }
 
 /// Starts what Lambda would do for the table's stream: its records to fan-out.
@@ -223,10 +223,10 @@ impl System<'_> {
     fn start_projectors(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
         for Route { consumer, queue_url } in &resources.routes {
-            let Some(projection) = ALL.into_iter().find(|projection| projection.name == consumer.name) else {
+            let Some(projection) = app().consumer(consumer.name).filter(|of| of.is_read_model()) else {
                 continue;
             };
-            let projector = ProjectorHandler::new(projection, self.projector.clone())
+            let projector = ProjectorHandler::new(*projection, self.projector.clone())
                 .with_pulse()
                 .with_continuations(Continuations::new(clients.sqs.clone(), queue_url));
             let watch = Watch::within_program(Component::Projector);
@@ -242,8 +242,8 @@ impl System<'_> {
     fn start_fulfilment(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
         let fulfilment = FulfilmentHandler::new(
-            clients.system(self.names).command_store(),
-            clients.system(self.names).read_models(),
+            clients.system(app(), self.names).command_store(),
+            clients.system(app(), self.names).read_models(),
             self.projector.clone(),
         )
         .with_pulse();
@@ -261,7 +261,7 @@ impl System<'_> {
 
     /// The same for commands that are answered later.
     fn start_command_worker(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
-        let worker = self.stack.clients.system(self.names).command_worker();
+        let worker = self.stack.clients.system(app(), self.names).command_worker();
         let handler = move |event| {
             let worker = worker.clone();
             async move { Ok::<_, Infallible>(worker.handle(event).await) }
@@ -277,8 +277,8 @@ impl System<'_> {
         resources: &Resources,
         mappings: &mut JoinSet<()>,
     ) -> Result<(), Failure> {
-        for projection in consumers() {
-            let resumed = operations.resume_unfinished(&projection).await;
+        for projection in app().consumers() {
+            let resumed = operations.resume_unfinished(projection).await;
             resumed.map_err(|error| Failure::new(format!("the job of {} cannot go on", projection.name), error))?;
         }
         let mapping = worker::mapping(&resources.rebuild_queue_url, JOB_WORKERS);

@@ -17,9 +17,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use failure::{Exit, Failure};
 use handlers::Names;
+use handlers::app::App;
 use handlers::telemetry::{self, Component, Place};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 /// An event-sourced bookshop on DynamoDB, SQS and Lambda: runs on a laptop, operates there and on AWS.
 #[derive(Debug, Parser)]
@@ -105,9 +107,22 @@ fn endpoint(text: &str) -> Result<String, String> {
     if fits { Ok(text.to_owned()) } else { Err("an address such as http://127.0.0.1:8000".to_owned()) }
 }
 
-/// Runs the program with the arguments of the process.
+/// A process runs one app; clap's parsers, which list its names, are given no context.
+static APP: OnceLock<App> = OnceLock::new();
+
+/// What the program operates and runs.
+fn app() -> &'static App {
+    APP.get_or_init(|| App::new("ledgerfold"))
+}
+
+/// Runs the program for an app, with the arguments of the process.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main(app: App) -> ExitCode {
+    let app = match app.checked() {
+        Ok(app) => app,
+        Err(error) => return Failure::from_error(&error).report(),
+    };
+    APP.get_or_init(|| app);
     let telemetry = telemetry::start(Component::Program, Place::Program);
     // Wrong use ends here with exit 2, help and version with 0.
     let cli = Cli::parse();

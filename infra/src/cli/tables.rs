@@ -1,12 +1,11 @@
 //! `ledgerfold tables`.
 
-use super::Common;
 use super::failure::{Exit, Failure};
 use super::table;
 use super::target::Target;
+use super::{Common, app};
 use crate::resources::{self, Resources};
 use handlers::Route;
-use projections::ALL;
 use serde_json::{Value, json};
 
 /// Tables and queues.
@@ -29,7 +28,7 @@ impl Tables {
     pub(super) async fn run(self) -> Result<Exit, Failure> {
         let Self::Create(Create { common }) = self;
         let target = Target::open_or_begin(&common).await?;
-        let made = resources::create(&target.clients, &target.names).await;
+        let made = resources::create(app(), &target.clients, &target.names).await;
         target.close().await;
         show(&made.map_err(|error| Failure::from_error(&error))?, common.json)?;
         Ok(Exit::Done)
@@ -78,5 +77,5 @@ fn queue_json(route: &Route) -> Value {
 }
 
 fn is_projection(route: &Route) -> bool {
-    ALL.iter().any(|projection| projection.name == route.consumer.name)
+    app().read_models().any(|projection| projection.name == route.consumer.name)
 }

@@ -61,11 +61,11 @@ impl World {
     fn system_over(&self, wire: &Wire) -> System {
         let sqs = self.0.clients().sqs.config().to_builder().interceptor(wire.clone()).build();
         let sqs = aws_sdk_sqs::Client::from_conf(sqs);
-        System::new(wire.client(&self.0.clients().dynamodb), sqs, self.0.names.clone())
+        System::new(handlers::bookshop(), wire.client(&self.0.clients().dynamodb), sqs, self.0.names.clone())
     }
 
     fn system(&self) -> System {
-        self.0.clients().system(&self.0.names)
+        self.0.clients().system(&handlers::bookshop(), &self.0.names)
     }
 
     fn store(&self) -> EventStore {

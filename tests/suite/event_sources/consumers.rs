@@ -3,12 +3,13 @@
 use super::line::{Call, Fate, Line, WELL};
 use super::policy::{FifoPolicy, StreamPolicy};
 use crate::projections::fold::ReadModel;
+use crate::projections::read_models;
 use crate::projections::shop::{confirmed, new_order, placed, received, shipped, stock_of, write};
 use crate::projections::wire::Fault;
 use eventstore::StreamId;
 use handlers::FULFILMENT;
+use projections::Projection;
 use projections::orders::PROJECTION as ORDERS;
-use projections::{ALL, Projection};
 use std::collections::BTreeSet;
 
 const VISIBILITY_MS: u64 = 60_000;
@@ -91,7 +92,7 @@ async fn whenever_a_function_dies_its_messages_come_again_and_nothing_is_applied
             let before = line.calls.len();
             first_calls_end(&mut line, Fate { fault: Some(fault), heard: false, ..WELL });
             line.run_until_quiet().await;
-            for projection in ALL {
+            for projection in read_models() {
                 let calls = line.calls[before..].iter().filter(|call| call.function == projection.name);
                 let at: Vec<u64> = calls.map(|call| call.at_ms).collect();
                 assert!(at.len() > 1 && at[at.len() - 1] >= at[0] + VISIBILITY_MS, "{} {fault:?}", projection.name);
@@ -131,7 +132,7 @@ async fn a_panic_takes_its_batch_along_others_flow_and_redrive_brings_all_back()
     assert_eq!(model.applied("orders", &streams[0]), None);
     line.outage.ends();
     let mut dead = 0;
-    for projection in ALL {
+    for projection in read_models() {
         dead += line.redrive(&projection).await;
     }
     assert!(dead >= 2, "the orders and the bestsellers of the first stream at least: {dead}");
@@ -223,5 +224,5 @@ async fn what_fulfilment_was_never_told_is_made_good_by_a_pass_over_all_streams(
 
 /// Whose dead letters and missed announcements can be made good.
 pub(super) fn everybody() -> Vec<Projection> {
-    ALL.into_iter().chain([FULFILMENT]).collect()
+    handlers::bookshop().consumers().to_vec()
 }

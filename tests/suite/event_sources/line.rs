@@ -6,6 +6,7 @@ use super::outage::Outage;
 use super::policy::{FifoPolicy, StreamPolicy};
 use super::stream_source::{StreamBatch, StreamSource, number};
 use super::world::World;
+use crate::projections::read_models;
 use crate::projections::wire::{Fault, Wire};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::streams::DynamoDbEventResponse;
@@ -13,7 +14,7 @@ use aws_sdk_sqs::types::Message;
 use futures::FutureExt;
 use handlers::{FULFILMENT, FanOut, FulfilmentHandler, ProjectorHandler, RebuildHandler};
 use projections::rebuild::Report;
-use projections::{ALL, Kind, Projection, Projector};
+use projections::{Kind, Projection, Projector};
 use std::panic::AssertUnwindSafe;
 
 /// More steps than any case takes to come to rest.
@@ -104,7 +105,7 @@ impl Line {
         let (consumers, calls, running) = (Vec::new(), Vec::new(), Vec::new());
         let fates: Fates = Box::new(|_| WELL);
         let mut line = Self { world, wire, outage, stream, consumers, calls, fan_out, fates, running };
-        for projection in ALL {
+        for projection in read_models() {
             let handler = ProjectorHandler::new(projection, line.projector());
             let policy = change(FifoPolicy::of(projection.name));
             line.add(projection.name, Function::Projector(handler), policy).await;

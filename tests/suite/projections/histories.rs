@@ -5,12 +5,13 @@
 use super::fold::ReadModel;
 use super::messages::{Message, deliver};
 use super::random_history::write_history;
+use super::read_models;
 use super::wire::{Fault, Wire};
 use super::world::World;
 use eventstore::Batch;
 use fastrand::Rng;
 use futures::future::join_all;
-use projections::{ALL, Projection};
+use projections::Projection;
 
 /// How often the queue brings back what was not done.
 const MAX_RECEIVES: usize = 50;
@@ -93,7 +94,7 @@ async fn a_long_random_history_ends_in_the_pure_fold() {
     let history = write_history(&world.store, &mut rng).await;
     let mut batches: Vec<&Batch> = history.iter().flat_map(|(_, batches)| batches).collect();
     batches.sort_by_key(|batch| batch.commits[0].recorded_at);
-    let lines = ALL.into_iter().map(|projection| {
+    let lines = read_models().into_iter().map(|projection| {
         let concerned = |batch: &&&Batch| projection.follows.includes(&batch.stream);
         let concerned: Vec<&Batch> = batches.iter().filter(concerned).copied().collect();
         let (queue, mut rng) = (queue(&concerned, &mut rng), rng.fork());
@@ -101,7 +102,7 @@ async fn a_long_random_history_ends_in_the_pure_fold() {
         async move { project_together(world, projection, queue, &mut rng).await }
     });
     join_all(lines).await;
-    for projection in ALL {
+    for projection in read_models() {
         let last = history.iter().filter(|(stream, _)| projection.follows.includes(stream));
         let last: Vec<&Batch> = last.filter_map(|(_, batches)| batches.last()).collect();
         deliver_last(&world, projection, &last).await;

@@ -134,7 +134,7 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
         let ended = if projection.is_read_model() {
             project(&world, projection, Duration::ZERO).await
         } else {
-            let system = world.clients().system(&world.names);
+            let system = world.clients().system(&handlers::bookshop(), &world.names);
             drain(&world, consumer, async |event| {
                 let handler = system.fulfilment(world.projector());
                 handler.with_continuations(continuations(&world, consumer)).handle_within(event, Duration::ZERO).await
@@ -143,7 +143,7 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
         };
         assert_in_steps(&ended, projection.name);
     }
-    let audit_index = world.clients().system(&world.names).audit_index();
+    let audit_index = world.clients().system(&handlers::bookshop(), &world.names).audit_index();
     let commits = world.store.load(&long, eventstore::Consistency::Strong).await.unwrap().batches;
     let commits =
         commits.into_iter().flat_map(|batch| batch.commits).map(|commit| (long.clone(), commit)).collect::<Vec<_>>();

@@ -32,3 +32,8 @@ mod strong_reads;
 mod whole_line;
 pub(crate) mod wire;
 pub(crate) mod world;
+
+/// The bookshop's read models, and the audit index.
+pub(crate) fn read_models() -> Vec<::projections::Projection> {
+    handlers::bookshop().read_models().copied().collect()
+}

@@ -69,7 +69,7 @@ async fn what_may_pass_by_itself_is_reported_when_the_patience_with_it_ends() {
     let world = World::start().await;
     let batches: Vec<Batch> = write(&world.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
     // Its tables are not there (yet).
-    let projector = world.clients().system(&Names::new("tomorrow")).projector();
+    let projector = world.clients().system(&handlers::bookshop(), &Names::new("tomorrow")).projector();
     let handler = ProjectorHandler::new(orders::PROJECTION, projector);
     assert_eq!(errors_by_receive(&handler, &[Message::of(&batches[0])]).await, [0, 0, 0, 0, 1, 0, 0]);
 }

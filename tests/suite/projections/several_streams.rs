@@ -4,8 +4,8 @@ use super::fan_out::hand_over;
 use super::messages::{Message, deliver};
 use super::shop::{Stored, confirmed, new_order, placed, received, reserved, stock_of};
 use super::world::World;
+use crate::projections::read_models;
 use eventstore::{Envelope, Fingerprint, Head, Id, NewEvent, Part};
-use projections::ALL;
 
 fn envelope(command: &str) -> Envelope {
     let id = |text: &str| Id::new(text).unwrap();
@@ -34,7 +34,7 @@ async fn what_one_command_appends_to_several_streams_is_projected_like_any_other
         heads = written.parts.into_iter().map(|part| part.head).collect::<Vec<_>>().try_into().unwrap();
     }
     assert_eq!(hand_over(&world, &world.records(4).await).await, None);
-    for projection in ALL {
+    for projection in read_models() {
         let received = world.receive_all(projection.name).await;
         let messages: Vec<Message> =
             received.iter().map(|message| Message::new(&message.group, &message.body.to_string())).collect();

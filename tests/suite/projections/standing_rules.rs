@@ -64,7 +64,13 @@ async fn a_resumed_process_is_told_again_when_its_note_is_gone() {
             Act::Pass
         }
     });
-    let operations = Operations::new(world.store.clone(), projector, world.clients().sqs.clone(), Names::new("test"));
+    let operations = Operations::new(
+        handlers::bookshop(),
+        world.store.clone(),
+        projector,
+        world.clients().sqs.clone(),
+        Names::new("test"),
+    );
     operations.resume(&FULFILMENT, Some(&order)).await.unwrap();
     let after = world.receive_all(FULFILMENT.name).await;
     for told in [&*told.lock().await, &after] {
@@ -96,7 +102,13 @@ async fn a_redrive_that_dies_anywhere_loses_no_dead_letter() {
         let request = request.message_deduplication_id(&letter.id).message_body(letter.body.unwrap());
         request.send().await.unwrap();
         let wire = Wire::default();
-        let operations = Operations::new(world.store.clone(), world.projector(), wire.sqs(sqs), world.names.clone());
+        let operations = Operations::new(
+            handlers::bookshop(),
+            world.store.clone(),
+            world.projector(),
+            wire.sqs(sqs),
+            world.names.clone(),
+        );
         wire.arm(Some(fault));
         let _ = operations.redrive(&stock::PROJECTION).await;
         struck += u32::from(!wire.is_armed());
@@ -143,7 +155,7 @@ async fn what_stands_before_damage_is_applied_however_items_are_cut() {
         assert_eq!(deliver(&world.handler(projection), &[message]).await.len(), 1);
         if projection.name == audit::PROJECTION.name {
             let sound = sound.into_iter().flat_map(|batch| batch.commits).map(|commit| (order.clone(), commit));
-            let index = world.clients().system(&world.names).audit_index();
+            let index = world.clients().system(&handlers::bookshop(), &world.names).audit_index();
             let entries = index.entered(1, &sound.collect::<Vec<_>>()).await.unwrap();
             assert!(entries.iter().all(|entry| *entry == Entry::Same), "in {commits} commits: {entries:?}");
         } else {
@@ -168,7 +180,8 @@ async fn a_long_stream_is_resumed_a_page_and_goes_on_by_itself() {
     assert!(deliver(&older, &messages.collect::<Vec<_>>()).await.is_empty(), "it is parked");
     let projector = world.projector().mending_for(Duration::ZERO);
     let sqs = world.clients().sqs.clone();
-    let operations = Operations::new(world.store.clone(), projector.clone(), sqs, world.names.clone());
+    let operations =
+        Operations::new(handlers::bookshop(), world.store.clone(), projector.clone(), sqs, world.names.clone());
     let resumed = operations.resume(of, Some(&order)).await.unwrap();
     assert_eq!(resumed.streams[0].state, ResumedState::Announced, "{resumed:?}");
     assert!(projector.parked(of, 1, 10, None).await.unwrap().streams.is_empty());

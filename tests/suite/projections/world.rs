@@ -1,6 +1,7 @@
 //! The engines over a temporary folder, with everything that Ledgerfold makes there.
 
 use super::fold::ReadModel;
+use super::read_models;
 use super::wire::Wire;
 use aws_lambda_events::event::dynamodb::EventRecord;
 use aws_lambda_events::event::streams::DynamoDbEventResponse;
@@ -14,7 +15,7 @@ use ledgerfold::local::stack::Stack;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use ledgerfold::resources::{self, Resources};
 use projections::audit::{self, AuditIndex};
-use projections::{ALL, Projection, Projector, ReadModels, bestsellers, orders, stock};
+use projections::{Projection, Projector, ReadModels, bestsellers, orders, stock};
 use serde_json::Value;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -47,8 +48,8 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let stack = Stack::start(DataDir::open(folder.path()).unwrap()).await.unwrap();
         let names = Names::new("test");
-        let resources = resources::create(&stack.clients, &names).await.unwrap();
-        let store = stack.clients.system(&names).event_store();
+        let resources = resources::create(&handlers::bookshop(), &stack.clients, &names).await.unwrap();
+        let store = stack.clients.system(&handlers::bookshop(), &names).event_store();
         Self { stack, names, resources, store, folder }
     }
 
@@ -57,7 +58,7 @@ impl World {
     }
 
     pub(super) fn projector(&self) -> Projector {
-        self.clients().system(&self.names).projector()
+        self.clients().system(&handlers::bookshop(), &self.names).projector()
     }
 
     /// A projector that speaks over a wire of its own.
@@ -81,7 +82,7 @@ impl World {
     }
 
     pub(super) fn projection(&self, name: &str) -> Projection {
-        ALL.into_iter().find(|projection| projection.name == name).unwrap()
+        read_models().into_iter().find(|projection| projection.name == name).unwrap()
     }
 
     /// Every row of every generation in the read-model table.
@@ -173,7 +174,11 @@ pub(crate) fn event_key(stream: &str, version: u64) -> Item {
 pub(super) fn fresh(suffix: &str) -> [Projection; 3] {
     let known = [orders::PROJECTION, stock::PROJECTION, bestsellers::PROJECTION];
     let names = [known[0].name, known[1].name, known[2].name, audit::PROJECTION.name];
-    assert_eq!(ALL.map(|projection| projection.name), names, "a projection that these cases do not know");
+    assert_eq!(
+        read_models().iter().map(|projection| projection.name).collect::<Vec<_>>(),
+        names,
+        "a projection that these cases do not know"
+    );
     known.map(|projection| Projection { name: format!("{}{suffix}", projection.name).leak(), ..projection })
 }
 

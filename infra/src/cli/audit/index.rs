@@ -1,5 +1,6 @@
 //! How the index stands that finds events over all streams.
 
+use crate::cli::app;
 use crate::cli::target::Target;
 use projections::audit::PROJECTION;
 use serde_json::{Value, json};
@@ -22,8 +23,8 @@ struct Missing {
 
 impl IndexState {
     pub(super) async fn of(target: &Target) -> Self {
-        let projector = target.clients.system(&target.names).projector();
-        let operations = target.clients.system(&target.names).operations(projector);
+        let projector = target.clients.system(app(), &target.names).projector();
+        let operations = target.clients.system(app(), &target.names).operations(projector);
         let view = tokio::time::timeout(LOOK, Box::pin(operations.view(&PROJECTION))).await;
         let missing = view.ok().and_then(Result::ok).and_then(|view| {
             let lag = view.lag?;

@@ -10,10 +10,10 @@ mod states;
 mod trace;
 mod verify;
 
-use super::Common;
 use super::failure::{Exit, Failure, wrong_use};
 use super::table;
 use super::target::Target;
+use super::{Common, app};
 use eventstore::Id;
 use handlers::audit::{AuditError, Call, DamagedCommit, OpenTrail, Reader};
 use index::IndexState;
@@ -114,7 +114,7 @@ impl Question<'_> {
         let about: BTreeMap<String, String> = given.collect();
         let target = Target::open(self.common).await?;
         let seen = look(&target).await;
-        let trail = target.clients.system(&target.names).audit_trail();
+        let trail = target.clients.system(app(), &target.names).audit_trail();
         // Boxed, because futures within futures have a limit to their depth.
         let ended = match Box::pin(trail.open(&reader, self.call, about)).await {
             Ok(trail) => Box::pin(answer(trail, seen)).await,

@@ -1,9 +1,9 @@
 //! What `ledgerfold projection` takes.
 
-use crate::cli::Common;
+use crate::cli::{Common, app};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use eventstore::StreamId;
-use handlers::{ParkedCursor, consumer, consumers};
+use handlers::ParkedCursor;
 use projections::Projection;
 use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 
@@ -187,6 +187,6 @@ impl Command {
 
 /// One of the names that there are; clap lists them.
 fn known() -> impl TypedValueParser<Value = Projection> {
-    let names = PossibleValuesParser::new(consumers().iter().map(|projection| projection.name));
-    names.try_map(|name| consumer(&name).ok_or("there is no such projection"))
+    let names = PossibleValuesParser::new(app().consumers().iter().map(|projection| projection.name));
+    names.try_map(|name| app().consumer(&name).copied().ok_or("there is no such projection"))
 }

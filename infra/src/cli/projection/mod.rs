@@ -8,11 +8,11 @@ pub(super) mod worker;
 
 use super::failure::{Exit, Failure};
 use super::target::Target;
-use super::{dev, table};
+use super::{app, dev, table};
 use crate::clients::Clients;
 pub(super) use args::Command;
 use args::{Cut, Drop, Parked, Resume, Switch};
-use handlers::{Names, OperateError, Operations, View, consumers};
+use handlers::{Names, OperateError, Operations, View};
 use projections::Projection;
 use projections::rebuild::RebuildError;
 use serde_json::json;
@@ -36,9 +36,9 @@ impl Command {
         let common = self.common();
         let stopped = if self.waits() { stopped()? } else { CancellationToken::new() };
         let target = Target::open(common).await?;
-        let projector = target.clients.system(&target.names).projector();
+        let projector = target.clients.system(app(), &target.names).projector();
         let system = System {
-            operations: target.clients.system(&target.names).operations(projector),
+            operations: target.clients.system(app(), &target.names).operations(projector),
             clients: target.clients.clone(),
             names: target.names.clone(),
             is_folder: common.data.is_some(),
@@ -145,8 +145,8 @@ fn refused(error: OperateError, projection: &str) -> Result<Exit, Failure> {
 impl System {
     async fn list(&self) -> Result<Exit, Stopped> {
         let mut views = Vec::new();
-        for projection in consumers() {
-            views.push(self.operations.view(&projection).await.map_err(of(&projection))?);
+        for projection in app().consumers() {
+            views.push(self.operations.view(projection).await.map_err(of(projection))?);
         }
         if self.json {
             table::json(&json!({ "projections": views }))?;

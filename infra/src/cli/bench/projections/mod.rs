@@ -9,12 +9,12 @@ mod wire;
 
 use super::own_engine;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::{dev, table};
+use crate::cli::{app, dev, table};
 use crate::clients::{Clients, Endpoints};
 use eventstore::{Batch, EventStore};
 use history::History;
 use projections::audit::AuditIndex;
-use projections::{ALL, Projection, Projector, ReadModels};
+use projections::{Projection, Projector, ReadModels};
 use serde_json::json;
 use taken::{Taken, TimesLive, Work};
 use threads::{Reading, forget_peak};
@@ -67,8 +67,9 @@ pub(super) struct Projections {
 }
 
 fn projection(name: &str) -> Result<Projection, String> {
-    let names = ALL.map(|projection| projection.name).join(", ");
-    ALL.into_iter().find(|projection| projection.name == name).ok_or_else(|| format!("one of {names}"))
+    let names = || app().read_models().map(|projection| projection.name).collect::<Vec<_>>().join(", ");
+    let known = app().read_models().find(|projection| projection.name == name);
+    known.copied().ok_or_else(|| format!("one of {}", names()))
 }
 
 /// The engine with its history.
@@ -115,7 +116,9 @@ impl Projections {
         let sample = history.write(usize::try_from(self.live).unwrap_or(usize::MAX)).await?;
         let bench = Bench { arguments: self, endpoints, history, sample, stop };
         let mut all = Vec::new();
-        let chosen = if self.projections.is_empty() { ALL.to_vec() } else { self.projections.clone() };
+        let all_there_are = || app().read_models().copied().collect();
+        let chosen: Vec<Projection> =
+            if self.projections.is_empty() { all_there_are() } else { self.projections.clone() };
         for projection in chosen {
             all.extend(bench.projection(projection).await?);
         }
