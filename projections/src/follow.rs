@@ -110,10 +110,13 @@ impl Projector {
         E: std::error::Error + 'static,
         W: Future<Output = Result<(), Stopped<E>>>,
     {
-        let work = join(news, consumer.follows).into_iter().map(|news| {
-            let effect = effect.clone();
+        let news = join(news, consumer.follows);
+        let key = |news: &News| fence_key(consumer, &news.stream);
+        let seen = self.read_models.seen(news.iter().map(key).collect()).await;
+        let work = news.into_iter().map(|news| {
+            let (effect, seen) = (effect.clone(), seen.of(&key(&news)));
             async move {
-                let done = self.follow_stream(consumer, &news, limit, effect).await;
+                let done = self.follow_stream(consumer, &news, seen, limit, effect).await;
                 done.err().map(|error| (news.stream, error))
             }
         });
@@ -125,6 +128,7 @@ impl Projector {
         &self,
         consumer: Consumer,
         news: &News,
+        seen: Option<Option<Row>>,
         limit: TimeLimit,
         effect: impl Fn(StreamId, Vec<Commit>) -> W,
     ) -> Result<(), FollowError<E>>
@@ -132,7 +136,11 @@ impl Projector {
         E: std::error::Error + 'static,
         W: Future<Output = Result<(), Stopped<E>>>,
     {
-        let mut fence = self.fence(consumer, &news.stream).await.map_err(ProjectError::from)?;
+        let fence = match seen {
+            Some(row) => place_of(row),
+            None => self.fence(consumer, &news.stream).await,
+        };
+        let mut fence = fence.map_err(ProjectError::from)?;
         let mut stepped = false;
         for losses in 0..MAX_ATTEMPTS {
             loop {
@@ -169,12 +177,11 @@ impl Projector {
     /// # Errors
     /// [`TableError`].
     pub async fn rewind(&self, consumer: Consumer, stream: &StreamId) -> Result<(), TableError> {
-        self.read_models.remove(&[only_generation(consumer.name).key(&fence_name(stream))]).await
+        self.read_models.remove(&[fence_key(consumer, stream)]).await
     }
 
     async fn fence(&self, consumer: Consumer, stream: &StreamId) -> Result<Fence, TableError> {
-        let row = self.read_models.get(only_generation(consumer.name).key(&fence_name(stream)), true).await?;
-        Ok(row.map(|row| row.position()).transpose()?)
+        place_of(self.read_models.get(fence_key(consumer, stream), true).await?)
     }
 
     /// Moves the fence from where it was seen; no, where it is elsewhere by now.
@@ -195,6 +202,14 @@ impl Projector {
 /// The rows of one who has effects: those are never done again, so there is one generation for ever.
 pub(crate) fn only_generation(consumer: &'static str) -> Generation {
     Generation { projection: consumer, number: 1 }
+}
+
+fn fence_key(consumer: Consumer, stream: &StreamId) -> String {
+    only_generation(consumer.name).key(&fence_name(stream))
+}
+
+fn place_of(row: Option<Row>) -> Result<Fence, TableError> {
+    Ok(row.map(|row| row.position()).transpose()?)
 }
 
 /// The places of the commits' events, in order.

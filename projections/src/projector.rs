@@ -232,9 +232,15 @@ impl Projector {
         let folding = self.folding(projection, projection.generation(generation));
         match projection.kind {
             Kind::SingleStream { fold } => {
-                let work = news.into_iter().map(|news| async move {
-                    let done = self.project_row(folding, fold, &news, limit).await;
-                    done.err().map(|error| (news.stream, error))
+                let key = |news: &News| folding.generation.key(news.stream.as_str());
+                let unknown = news.iter().filter(|news| !news.begins_the_stream());
+                let seen = self.read_models.seen(unknown.map(key).collect()).await;
+                let work = news.into_iter().map(|news| {
+                    let seen = seen.of(&key(&news));
+                    async move {
+                        let done = self.project_row(folding, fold, &news, seen, limit).await;
+                        done.err().map(|error| (news.stream, error))
+                    }
                 });
                 let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
                 done.filter_map(std::future::ready).collect().await
@@ -344,12 +350,17 @@ impl Projector {
         folding: Folding<'_>,
         fold: RowFold,
         news: &News,
+        seen: Option<Option<Row>>,
         limit: TimeLimit,
     ) -> Result<(), ProjectError> {
         let generation = folding.generation;
         let look = || self.read_models.get(generation.key(news.stream.as_str()), true);
         let mut trusting = news.begins_the_stream();
-        let mut row = if trusting { None } else { look().await? };
+        let mut row = match seen {
+            _ if trusting => None,
+            Some(row) => row,
+            None => look().await?,
+        };
         let (mut losses, mut written) = (0, false);
         while losses < MAX_ATTEMPTS {
             let at = reached(row.as_ref(), &news.stream)?;

@@ -2,7 +2,7 @@
 
 use crate::position::{Position, read_hash};
 use crate::row::{Generation, HASH, Item, LIST, RANK, ROW, Row, VERSION};
-use crate::table::{Table, TableError};
+use crate::table::{MAX_ITEMS, Table, TableError};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -67,6 +67,16 @@ pub struct ListPage {
     pub next: Option<ListCursor>,
 }
 
+/// Rows that were looked at together; nothing where that was not possible.
+pub(crate) struct Seen(Option<HashMap<String, Row>>);
+
+impl Seen {
+    /// What stands under a key that was asked for; nothing where it must be looked at alone.
+    pub(crate) fn of(&self, key: &str) -> Option<Option<Row>> {
+        self.0.as_ref().map(|rows| rows.get(key).cloned())
+    }
+}
+
 impl ReadModels {
     /// The table of that name, which [`ReadModels::create_table`] or your own template makes.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
@@ -89,6 +99,15 @@ impl ReadModels {
             Ok((row.key.clone(), row))
         });
         rows.collect()
+    }
+
+    /// Looks at several rows in one request, strongly consistent. A single row, more than fit into one request, or rows of
+    /// which one cannot be read are left to those who need them: each looks at its own.
+    pub(crate) async fn seen(&self, keys: Vec<String>) -> Seen {
+        if !(2..=MAX_ITEMS).contains(&keys.len()) {
+            return Seen(None);
+        }
+        Seen(self.get_all(&keys).await.ok())
     }
 
     /// The positions of rows by their whole keys, whatever else the rows say. Strongly consistent; a row that is missing, or has
