@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::local::access_key::AccessKey;
+use crate::local::in_process::Engine;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;
@@ -93,6 +94,19 @@ impl Clients {
             .retry_config(retries().with_initial_backoff(LOOPBACK_FIRST_RETRY))
             .build();
         Self::with_endpoints(&config, endpoints)
+    }
+
+    /// The same clients, sending to engines of this process without a socket.
+    #[must_use]
+    pub fn in_process(&self, dynamodb: &Engine, sqs: &Engine) -> Self {
+        let streams = self.streams.config().to_builder().http_client(dynamodb.http_client()).build();
+        let tables = self.dynamodb.config().to_builder().http_client(dynamodb.http_client()).build();
+        let queues = self.sqs.config().to_builder().http_client(sqs.http_client()).build();
+        Self {
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(tables),
+            streams: aws_sdk_dynamodbstreams::Client::from_conf(streams),
+            sqs: aws_sdk_sqs::Client::from_conf(queues),
+        }
     }
 
     /// The system of an app under those names, on these clients.

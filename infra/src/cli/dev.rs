@@ -113,7 +113,7 @@ impl Dev {
         let entrance = self.access.open(self.port).await?;
         let data = if self.fresh { DataDir::open_fresh(&self.data) } else { DataDir::open(&self.data) };
         let data = data.map_err(|error| Failure::from_error(&error))?;
-        let stack = Stack::start(data).await.map_err(|error| Failure::from_error(&error))?;
+        let stack = Stack::start(data).await.map_err(|error| Failure::from_error(&error))?.within_process();
         let names = Names::new(PREFIX);
         let resources = resources::create(app(), &stack.clients, &names).await;
         let resources = resources.map_err(|error| Failure::from_error(&error))?;

@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::access_key::AccessKey;
 use super::door;
+use super::in_process::Engine;
 use super::stream_trim::{self, StreamTrim};
 
 /// What the names of the engine's threads begin with.
@@ -38,6 +39,7 @@ const CHANGE_LOOK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct DynamoDb {
     endpoint: String,
+    engine: Engine,
     changes: watch::Receiver<i64>,
     stop: DropGuard,
     stopped: oneshot::Receiver<()>,
@@ -97,14 +99,21 @@ impl DynamoDb {
             })
         };
         let thread = thread.map_err(listen_error)?;
-        let address = started.await.map_err(|_ended| listen_error(io::Error::other("the engine's thread ended")))??;
-        Ok(Self { endpoint: format!("http://{address}"), changes, stop: stop.drop_guard(), stopped, thread })
+        let ended = |_ended| listen_error(io::Error::other("the engine's thread ended"));
+        let (address, engine) = started.await.map_err(ended)??;
+        Ok(Self { endpoint: format!("http://{address}"), engine, changes, stop: stop.drop_guard(), stopped, thread })
     }
 
     /// Where it listens, as `http://127.0.0.1:<port>`, for DynamoDB and its streams alike.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// The same, for clients of this process.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// A number that changes shortly after anything was written: who waits for stream records sleeps until then.
@@ -128,7 +137,7 @@ impl DynamoDb {
 fn run(
     file: &Path,
     key: &AccessKey,
-    tell_started: oneshot::Sender<Result<SocketAddr, StartError>>,
+    tell_started: oneshot::Sender<Result<(SocketAddr, Engine), StartError>>,
     tell_changes: watch::Sender<i64>,
     stop: &CancellationToken,
 ) {
@@ -148,10 +157,11 @@ fn run(
     runtime.block_on(async {
         match open(file).and_then(|database| Ok((database, listen(file)?))) {
             Ok((database, (listener, address))) => {
-                let _ = tell_started.send(Ok(address));
+                let service = loopback_dynamodb::router(database);
+                let _ = tell_started.send(Ok((address, Engine::new(service.clone(), runtime.handle().clone()))));
                 let trimming = runtime.spawn(keep_trimmed(file.to_owned(), stop.clone()));
                 let watching = runtime.spawn(watch_for_changes(file.to_owned(), tell_changes));
-                serve(listener, database, key, stop).await;
+                door::serve(listener, service, key, stop.clone()).await;
                 trimming.abort();
                 watching.abort();
             }
@@ -189,10 +199,6 @@ fn listen(file: &Path) -> Result<(TcpListener, SocketAddr), StartError> {
         Ok((listener, address))
     };
     bind().map_err(|source| StartError::Listen { file: file.to_owned(), source })
-}
-
-async fn serve(listener: TcpListener, database: dynoxide::Database, key: &AccessKey, stop: &CancellationToken) {
-    door::serve(listener, loopback_dynamodb::router(database), key, stop.clone()).await;
 }
 
 /// Looks for changes for as long as the engine runs. Should that fail, mappings still look by themselves, only less often.

@@ -8,6 +8,7 @@
 //! | [`data_dir`] | the folder that holds everything, owned by one process at a time |
 //! | [`http_server`] | the limits of every server here |
 //! | [`dynamodb`] | DynamoDB and its streams, over HTTP on loopback |
+//! | [`in_process`] | requests of this process to the engines, without a socket |
 //! | [`running`] | the file by which commands find a running system |
 //! | [`sqs`] | SQS, over HTTP on loopback |
 //! | [`stack`] | both engines of one data folder |
@@ -22,6 +23,7 @@ pub mod backup;
 pub mod data_dir;
 pub mod dynamodb;
 pub mod http_server;
+pub mod in_process;
 pub mod manifest;
 pub mod queue_event;
 pub mod queue_mapping;

@@ -2,6 +2,8 @@
 
 use super::access_key::AccessKey;
 use super::door;
+use super::in_process::Engine;
+use axum::Router;
 use loopback_sqs::{Config, OpenError, Server};
 use std::io;
 use std::net::Ipv4Addr;
@@ -18,6 +20,7 @@ const THREADS: usize = 2;
 #[derive(Debug)]
 pub struct Sqs {
     endpoint: String,
+    engine: Engine,
     stop: DropGuard,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -49,19 +52,27 @@ impl Sqs {
             .build()?;
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
-        let endpoint = format!("http://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        let service = server.router_at(address);
+        let engine = Engine::new(service.clone(), runtime.handle().clone());
         let stop = CancellationToken::new();
         let (stopped, key) = (stop.clone(), key.clone());
         let thread = thread::Builder::new()
             .name("sqs".to_owned())
-            .spawn(move || serve(&runtime, listener, &server, &key, stopped))?;
-        Ok(Self { endpoint, stop: stop.drop_guard(), thread })
+            .spawn(move || serve(&runtime, listener, &server, service, &key, stopped))?;
+        Ok(Self { endpoint: format!("http://{address}"), engine, stop: stop.drop_guard(), thread })
     }
 
     /// Where it listens, as `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// The same, for clients of this process.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Stops: long polls return at once, requests are answered, the file is closed.
@@ -80,12 +91,12 @@ fn serve(
     runtime: &Runtime,
     listener: std::net::TcpListener,
     server: &Server,
+    service: Router,
     key: &AccessKey,
     stop: CancellationToken,
 ) -> io::Result<()> {
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
-        let service = server.router_at(listener.local_addr()?);
         let working = server.work_until(stop.clone().cancelled_owned());
         tokio::join!(door::serve(listener, service, key, stop), working);
         Ok(())

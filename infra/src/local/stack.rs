@@ -60,6 +60,13 @@ impl Stack {
         Ok(Self { data, dynamodb, sqs, endpoints, clients })
     }
 
+    /// The same, and its clients reach the engines without a socket.
+    #[must_use]
+    pub fn within_process(mut self) -> Self {
+        self.clients = self.clients.in_process(self.dynamodb.engine(), self.sqs.engine());
+        self
+    }
+
     /// Stops both engines, after they have answered what they were asked.
     pub async fn stop(mut self) {
         self.data.close();

@@ -4,6 +4,7 @@
 mod clients;
 mod data_folder;
 mod engine;
+mod in_process;
 mod queue_world;
 mod queues;
 mod scripted;
