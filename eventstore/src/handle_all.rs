@@ -23,6 +23,15 @@ pub struct RequestAll {
     pub streams: Vec<StreamId>,
     /// Who, why, and its id.
     pub envelope: Envelope,
+    /// The versions at which the caller knows the streams, in their order; a stream without one may be at any version.
+    pub expected_versions: Vec<Option<u64>>,
+}
+
+impl RequestAll {
+    /// A command to streams, at whatever versions they are.
+    pub fn new(streams: Vec<StreamId>, envelope: Envelope) -> Self {
+        Self { streams, envelope, expected_versions: Vec::new() }
+    }
 }
 
 /// A command over several streams that was handled.
@@ -42,8 +51,18 @@ pub struct HandledAll {
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteAllError<R> {
     /// The model refused it: an answer, not a failure. Final, for all states were true at one moment.
-    #[error("refused")]
+    #[error("refused: {0}")]
     Refused(R),
+    /// A stream is not at the version that the caller expects. Final, as a refusal is.
+    #[error("stream {stream} is at version {actual}, not at {expected}")]
+    VersionMismatch {
+        /// The stream.
+        stream: StreamId,
+        /// What the caller expects.
+        expected: u64,
+        /// Where the stream is.
+        actual: u64,
+    },
     /// The decision has lists of events for more or fewer streams than the command addresses.
     #[error("the decision is for {decided} streams, the command for {addressed}")]
     Misshapen {
@@ -133,14 +152,17 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
             if handling.lost_races >= handling.memory.store.options.max_attempts {
                 return Err(ExecuteAllError::Contention { attempts: handling.lost_races });
             }
-            let decided = decide(&handling.states());
+            let decided = match handling.unexpected() {
+                Some(mismatch) => Err(mismatch),
+                None => decide(&handling.states()).map_err(ExecuteAllError::Refused),
+            };
             let refused = match handling.append(decided.as_deref().unwrap_or_default()).await? {
                 Ok(appended) if appended.repeated => return Ok(handling.handled(appended.parts, true)),
                 Ok(appended) => {
                     handling.settle(decided.as_deref().unwrap_or_default(), &appended);
                     handling.remember(&self.shared);
                     let handled = handling.handled(appended.parts, false);
-                    return decided.map(|_| handled).map_err(ExecuteAllError::Refused);
+                    return decided.map(|_| handled);
                 }
                 Err(error) => handling.learn(error)?,
             };
@@ -176,6 +198,15 @@ impl<'a, S: Clone, E> Handling<'a, S, E> {
 
     fn states(&self) -> Vec<&S> {
         self.streams.iter().map(|part| &part.known.state).collect()
+    }
+
+    /// The first stream that is not at the version that the caller expects.
+    fn unexpected<R>(&self) -> Option<ExecuteAllError<R>> {
+        self.streams.iter().zip(&self.request.expected_versions).find_map(|(part, expected)| {
+            let (stream, actual) = (part.known.head.stream(), part.known.head.version());
+            let expected = expected.filter(|expected| *expected != actual)?;
+            Some(ExecuteAllError::VersionMismatch { stream: stream.clone(), expected, actual })
+        })
     }
 
     /// Reads what stands behind the heads of the streams.

@@ -40,7 +40,7 @@ pub struct Handled {
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError<R> {
     /// The model refused it: an answer, not a failure. Final, for it was decided on all that was there.
-    #[error("refused")]
+    #[error("refused: {0}")]
     Refused(R),
     /// The id was used for another command on this stream.
     #[error("command id {0} was used for another command on this stream")]
@@ -83,6 +83,11 @@ pub enum ExecuteError<R> {
 }
 
 impl Request {
+    /// A command to a stream, at whatever version it is.
+    pub fn new(stream: StreamId, envelope: Envelope) -> Self {
+        Self { stream, envelope, expected_version: None, creates: false }
+    }
+
     /// The recorded result, if the commit is that of this very command.
     pub(crate) fn replay<R>(&self, commit: Commit) -> Result<Handled, ExecuteError<R>> {
         if !self.envelope.is_recorded_as(&commit.envelope) {

@@ -19,6 +19,7 @@ cases!(
     a_purse_that_was_only_looked_at_cannot_move_unseen,
     a_refusal_is_true_of_all_streams_at_one_moment,
     a_repeat_finds_the_command_though_it_wrote_to_some_of_the_streams_only,
+    a_stream_that_went_on_is_told_with_its_version,
     a_transfer_costs_its_reads_and_one_transaction,
     a_transfer_between_long_purses_costs_no_more,
     a_transfer_between_known_purses_is_one_request,
@@ -36,7 +37,8 @@ pub(super) enum Moved {
 }
 
 /// A transfer asks for more than there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is less in the purse")]
 pub(super) struct Overdrawn;
 
 pub(super) type Answer = Result<HandledAll, ExecuteAllError<Overdrawn>>;
@@ -56,7 +58,7 @@ fn evolve(pence: i64, Moved::By { pence: more }: &Moved) -> i64 {
 }
 
 pub(super) fn request_all(streams: &[StreamId], command: &str, asked: &str) -> RequestAll {
-    RequestAll { streams: streams.to_vec(), envelope: envelope(command, asked) }
+    RequestAll::new(streams.to_vec(), envelope(command, asked))
 }
 
 /// From the first purse to the second one; nothing to do for 0, refused if it is not there.
@@ -125,6 +127,29 @@ async fn a_transfer_costs_its_reads_and_one_transaction(engine: &Engine) {
     assert!(handled.parts.iter().map(|part| (part.head.stream(), part.head.version())).eq(both.iter().map(|s| (s, 2))));
     assert_eq!((other.pence(&both[0]).await, other.pence(&both[1]).await), (70, 130));
     assert!(other.store.verify(&both[0]).await.unwrap().verified());
+}
+
+async fn a_stream_that_went_on_is_told_with_its_version(engine: &Engine) {
+    let (process, other, both) = purses::<2>(engine).await;
+    let request = |command: &str, versions| {
+        let request = request_all(&both, command, "transfer 30");
+        RequestAll { expected_versions: versions, ..request }
+    };
+    let handle = async |request| process.purses.handle_all(&request, transfer(30)).await;
+    let expected = vec![Some(1), Some(1)];
+    assert!(!handle(request("t", expected.clone())).await.unwrap().replayed);
+    // The command is known, though the streams went on: what is recorded is its answer.
+    assert!(handle(request("t", expected.clone())).await.unwrap().replayed);
+    // Another process saw the first purse only, which went on meanwhile.
+    other.transfer(&both, "others", 1).await.unwrap();
+    let refused = handle(request("late", vec![None, Some(2)])).await.unwrap_err();
+    let told = format!("stream {} is at version 3, not at 2", both[1]);
+    assert_eq!(refused.to_string(), told);
+    assert!(matches!(refused, ExecuteAllError::VersionMismatch { expected: 2, actual: 3, .. }));
+    assert_eq!(other.pence(&both[0]).await, 69, "nothing is written");
+    // The text of a refusal is in its error.
+    let poor = process.transfer(&both, "poor", 1_000).await.unwrap_err();
+    assert_eq!(poor.to_string(), "refused: there is less in the purse");
 }
 
 async fn a_transfer_between_known_purses_is_one_request(engine: &Engine) {
