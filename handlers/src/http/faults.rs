@@ -109,6 +109,6 @@ mod specs {
         assert_eq!(told(&order(json!([line.clone(), line]))), ["lines"]);
         assert_eq!(told(&order(json!([]))), ["lines"]);
         assert_eq!(told(&order(json!({}))), ["lines"]);
-        assert!(told(&json!([])).is_empty(), "what is no object is told as a whole");
+        assert!(told(&json!([])).is_empty(), "the type tells what is no object");
     }
 }

@@ -187,7 +187,7 @@ async fn a_step_without_a_body_is_a_step_without_wishes() {
     shop.step("/projections/stock/rebuild", &json!({"segments": null})).await.breaks("segments", "not null");
     assert_eq!(document["components"]["schemas"]["JobBody"]["required"], Value::Null);
     let body = &document["paths"]["/projections/{name}/switch"]["post"]["requestBody"];
-    assert_eq!(body["required"], json!(true), "whoever leaves it out does not say its type");
+    assert_eq!(body["required"], json!(true), "without a body its type is not said");
 }
 
 #[tokio::test]
