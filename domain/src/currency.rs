@@ -41,6 +41,9 @@ const ACTIVE_CODES: [&str; 165] = [
 ];
 
 impl Currency {
+    /// The codes of all currencies, in alphabetic order.
+    pub const CODES: &[&str] = &ACTIVE_CODES;
+
     /// The three letters.
     pub fn as_str(&self) -> &str {
         &self.0

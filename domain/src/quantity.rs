@@ -139,8 +139,10 @@ mod specs {
 
     #[test]
     fn only_whole_numbers_are_quantities() {
-        refused::<OrderQuantity>("1.0", "invalid type: floating point `1.0`, expected a whole number");
+        assert_eq!(serde_json::from_str::<OrderQuantity>("2.0").unwrap().get(), 2, "as JSON Schema says");
+        refused::<OrderQuantity>("1.5", "invalid type: floating point `1.5`, expected a whole number");
         refused::<OrderQuantity>("1e30", "invalid type: floating point `1e+30`, expected a whole number");
+        refused::<OrderQuantity>("-2.0", "an order quantity must be from 1 to 1,000 copies, not -2");
         refused::<OrderQuantity>(r#""2""#, "invalid type: string \"2\", expected a whole number");
         refused::<OrderQuantity>("null", "invalid type: null, expected a whole number");
         refused::<StockQuantity>("true", "invalid type: boolean `true`, expected a whole number");

@@ -92,6 +92,7 @@ impl Bookshop {
         };
         sending::log(&request, &handled);
         telemetry::about(&request.stream, Some(handled.version), &request.envelope);
+        telemetry::came_to(handled.replayed, handled.lost_races);
         Ok(handled)
     }
 

@@ -36,6 +36,7 @@ mod rebuild;
 mod redrive;
 mod resume;
 mod sending;
+mod streams;
 mod system;
 pub mod telemetry;
 
@@ -53,4 +54,5 @@ pub use queue::QueueError;
 pub use rebuild::{Jobs, RebuildHandler};
 pub use redrive::{Redriven, Stays};
 pub use resume::{ForeignCursor, ParkedCursor, ParkedStreams, ResumedState, ResumedStream, Resumption};
+pub use streams::named_stream;
 pub use system::System;

@@ -38,14 +38,14 @@ pub(crate) fn count_failed<R>(error: &ExecuteError<R>) {
     }
 }
 
-/// Counts a handled command, and writes into the log what it came to and what it cost.
+/// Counts a handled command. What it cost is told at level debug: what it came to is in the line of its request.
 pub(crate) fn log(request: &Request, handled: &Handled) {
     count(Metric::Commands);
     if handled.replayed {
         count(Metric::Replays);
     }
     add(Metric::Conflicts, f64::from(handled.lost_races));
-    tracing::info!(
+    tracing::debug!(
         stream = %request.stream,
         command_id = %request.envelope.command_id,
         version = handled.version,

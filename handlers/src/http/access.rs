@@ -10,9 +10,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use eventstore::Id;
 use std::sync::Arc;
-use utoipa::openapi::OpenApi;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ObjectBuilder, OpenApi, Required};
 
 /// What the scheme of tokens is called in the OpenAPI document.
 const SCHEME: &str = "token";
@@ -125,19 +126,37 @@ impl IntoResponse for Unauthorized {
     }
 }
 
-/// Says in the OpenAPI document what each operation needs.
-pub(super) fn describe(document: &mut OpenApi) {
+/// Says in the OpenAPI document what each operation needs. Where no tokens are checked none is needed, and a header names the
+/// actor.
+pub(super) fn describe(document: &mut OpenApi, access: &Access) {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(tokens()));
+    let is_open = matches!(access, Access::Open(_));
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
-            operation.security = Some(match required_scope(&method, path) {
-                Requirement::Nothing => Vec::new(),
-                Requirement::Scope(scope) => vec![SecurityRequirement::new(SCHEME, [scope.name()])],
-                Requirement::Unlisted => vec![SecurityRequirement::new::<_, [&str; 0], _>(SCHEME, [])],
-            });
+            let scope = match required_scope(&method, path) {
+                Requirement::Nothing => {
+                    operation.security = Some(Vec::new());
+                    continue;
+                }
+                Requirement::Scope(scope) => vec![scope.name()],
+                Requirement::Unlisted => Vec::new(),
+            };
+            let token = SecurityRequirement::new(SCHEME, scope);
+            if is_open {
+                operation.security = Some(vec![SecurityRequirement::default(), token]);
+                operation.parameters.get_or_insert_default().push(actor_header().into());
+            } else {
+                operation.security = Some(vec![token]);
+            }
         }
     }
+}
+
+fn actor_header() -> Parameter {
+    let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!-~]{1,128}$"));
+    let header = ParameterBuilder::new().name(ACTOR).parameter_in(ParameterIn::Header).required(Required::False);
+    header.description(Some("Who sends it; `dev` if nothing is said.")).schema(Some(schema)).build()
 }
 
 fn tokens() -> Http {
@@ -149,7 +168,8 @@ fn tokens() -> Http {
     Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(description)).build()
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+/// The calls of a path.
+pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let read = [(Method::GET, &mut item.get), (Method::HEAD, &mut item.head), (Method::OPTIONS, &mut item.options)];
     let write = [(Method::POST, &mut item.post), (Method::PUT, &mut item.put), (Method::PATCH, &mut item.patch)];
     let rest = [(Method::DELETE, &mut item.delete), (Method::TRACE, &mut item.trace)];

@@ -3,7 +3,7 @@
 use super::extract::{Segment, Sender};
 use super::params::Params;
 use super::problem::Problem;
-use super::schema::{CommandAnswer, CommandStatus, Failures};
+use super::schema::{CommandAnswer, CommandStatus};
 use super::{Api, Shared};
 use crate::command_queue::{Answer, StatusRow};
 use axum::Json;
@@ -29,7 +29,7 @@ struct Gone {
 /// What became of a command that was sent with `Prefer: respond-async`, for a month after its answer. Only its sender is told.
 #[utoipa::path(get, path = "/commands/{command_id}", tag = "commands",
     params(("command_id" = String, Path, pattern = "^[!-~]{1,128}$", description = "The command's id: its Idempotency-Key")),
-    responses((status = 200, description = "It is known; while it waits, Retry-After says when to ask again", body = CommandStatus), Failures))]
+    responses((status = 200, description = "It is known; while it waits, Retry-After says when to ask again", body = CommandStatus)))]
 pub(crate) async fn status(
     State(api): Shared,
     Segment(command_id): Segment,

@@ -4,6 +4,7 @@
 use super::Api;
 use super::access::Unauthorized;
 use super::caller::Caller;
+use super::faults::{self, Fields};
 use super::params::Params;
 use super::prefer::prefers;
 use super::problem::Problem;
@@ -34,7 +35,7 @@ const SHOWN_CHARS: usize = 64;
 /// command takes no parameters.
 pub(crate) struct Body<T>(pub(crate) T, pub(crate) CanonicalJson);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Fields> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -57,7 +58,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 /// same: without one, any web page could make a browser send the step.
 pub(crate) struct StepBody<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for StepBody<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Fields> FromRequest<S> for StepBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -118,7 +119,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, CanonicalJson), Problem> {
+fn parse<T: DeserializeOwned + Fields>(bytes: &[u8]) -> Result<(T, CanonicalJson), Problem> {
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::invalid("", "must be an object, not an array"));
     }
@@ -128,14 +129,25 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, CanonicalJson), Proble
         exact => exact,
     };
     let mut unknown = Vec::new();
-    let value = knowing(bytes, &mut unknown).map_err(|(path, error)| broken_rule(&path, &error))?;
+    let value = knowing::<T>(bytes, &mut unknown).map_err(|(path, error)| broken_rule(&path, &error));
     // What the type passes over is to be JSON as well.
-    let ExactJson(body) = exact.map_err(|(_, error)| broken_rule("", &error))?;
-    if let Some(path) = array_for_object(&body) {
+    let body = match exact {
+        Ok(ExactJson(body)) => body,
+        Err((_, error)) => return Err(value.err().unwrap_or_else(|| broken_rule("", &error))),
+    };
+    let array = array_for_object(&body);
+    if value.is_err() || array.is_some() || !unknown.is_empty() {
+        let faults = faults::of::<T>(&body);
+        if !faults.is_empty() {
+            return Err(Problem::invalid_fields(faults));
+        }
+    }
+    let value = value?;
+    if let Some(path) = array {
         return Err(Problem::invalid(path, "must be an object, not an array"));
     }
-    if !unknown.is_empty() {
-        return Err(Problem::unknown_fields(unknown));
+    if let Some(path) = unknown.pop() {
+        return Err(Problem::invalid(path, "is not known here"));
     }
     let sent = CanonicalJson::of(&body).map_err(|error| broken_rule("", &error))?;
     Ok((value, sent))
@@ -192,9 +204,6 @@ fn broken_rule(path: &str, error: &serde_json::Error) -> Problem {
     }
     let rule = message.rsplit_once(" at line ").map_or(&*message, |(rule, _)| rule);
     let missing = rule.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-    if let Some(known) = rule.strip_prefix(&format!("unknown field `{path}`, ")) {
-        return unknown_field(path, known);
-    }
     match missing {
         Some(name) if path.is_empty() => Problem::invalid(name, "is required"),
         Some(name) => Problem::invalid(format!("{path}.{name}"), "is required"),
@@ -202,16 +211,8 @@ fn broken_rule(path: &str, error: &serde_json::Error) -> Problem {
     }
 }
 
-/// serde says what is known as ``expected one of `a`, `b` ``, or that there are no fields.
-fn unknown_field(path: &str, known: &str) -> Problem {
-    let field: String = path.chars().take(SHOWN_CHARS).collect();
-    let names: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
-    let rule = if names.is_empty() { "nothing is".to_owned() } else { format!("known are {}", names.join(", ")) };
-    Problem::invalid(field, format!("is not known here; {rule}"))
-}
-
 /// serde speaks of structs, maps and sequences, and repeats what was given however long it is.
-fn in_words_of_json(rule: &str) -> String {
+pub(super) fn in_words_of_json(rule: &str) -> String {
     let types = rule.strip_prefix("invalid type: ").and_then(|types| types.rsplit_once(", expected "));
     let Some((given, wanted)) = types else { return rule.to_owned() };
     let wanted = match wanted {

@@ -5,7 +5,9 @@ mod audit;
 mod caller;
 mod commands;
 mod deferred;
+mod description;
 mod extract;
+mod faults;
 mod orders;
 mod pages;
 mod params;
@@ -41,7 +43,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
-use utoipa::openapi::{RefOr, Required};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -124,8 +125,7 @@ struct Description;
 /// The API as a router.
 pub fn router(api: Api) -> Router {
     let (router, mut description) = routes().split_for_parts();
-    bodies_are_optional(&mut description);
-    access::describe(&mut description);
+    description::complete(&mut description, api.operations.app(), &api.access);
     let description = Arc::new(description);
     let access = Arc::new(api.access.clone());
     router
@@ -135,20 +135,6 @@ pub fn router(api: Api) -> Router {
         .with_state(Arc::new(api))
         .layer(from_fn_with_state(access, access::check))
         .layer(from_fn(watch::watch))
-}
-
-/// The command without a field that is required.
-const WITHOUT_BODY: &str = "/orders/{id}/confirm";
-
-/// No body at all stands for `{}` in an operator's step, and in a command without a field that is required.
-fn bodies_are_optional(description: &mut utoipa::openapi::OpenApi) {
-    let is_optional = |path: &str| path.starts_with("/projections/") || path == WITHOUT_BODY;
-    let items = description.paths.paths.iter_mut().filter(|(path, _)| is_optional(path));
-    for body in items.filter_map(|(_, item)| item.post.as_mut()?.request_body.as_mut()) {
-        if let RefOr::T(body) = body {
-            body.required = Some(Required::False);
-        }
-    }
 }
 
 fn routes() -> OpenApiRouter<Arc<Api>> {

@@ -2,10 +2,10 @@
 
 use super::commands::{self, Answer};
 use super::extract::{Body, Segment, Sender};
+use super::faults::{Faults, Fields};
 use super::problem::Problem;
 use super::schema::{
-    CommandAnswer, CommandHeaders, CommandOutcome, CommandTaken, Failures, Nothing, PlaceOrderBody, ReasonBody,
-    TrackingCodeBody,
+    CommandAnswer, CommandHeaders, CommandOutcome, CommandTaken, Nothing, PlaceOrderBody, ReasonBody, TrackingCodeBody,
 };
 use super::{Api, Shared};
 use crate::bookshop::Command;
@@ -13,7 +13,7 @@ use crate::canonical_json::CanonicalJson;
 use axum::extract::State;
 use axum::response::Response;
 use domain::order::{self, OrderCommand, OrderDetails};
-use domain::{OrderId, Reason, TrackingCode};
+use domain::{Currency, CustomerId, Isbn, OrderId, OrderLines, OrderQuantity, Reason, TrackingCode, UnitPriceMinor};
 use eventstore::{Id, StreamId};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ const ORDER_NAMESPACE: Uuid = Uuid::from_u128(0x9a3d_6d6c_52a1_4f0e_8f5a_2b1e_7c
 /// Places an order. The order's id follows from caller and key, so a retry is the same order.
 #[utoipa::path(post, path = "/orders", tag = "orders", request_body = PlaceOrderBody,
     params(CommandHeaders),
-    responses((status = 201, description = "Placed, now or by an earlier try", body = CommandAnswer), CommandTaken, Failures))]
+    responses((status = 201, description = "Placed, now or by an earlier try", body = CommandAnswer), CommandTaken))]
 pub(crate) async fn place(
     State(api): Shared,
     sender: Sender,
@@ -45,7 +45,7 @@ fn order_id(actor: &Id, key: &Id) -> OrderId {
 /// Promises to deliver.
 #[utoipa::path(post, path = "/orders/{id}/confirm", tag = "orders", request_body = Nothing,
     params(("id" = Uuid, Path, description = "The order's id"), CommandHeaders),
-    responses(CommandOutcome, CommandTaken, Failures))]
+    responses(CommandOutcome, CommandTaken))]
 pub(crate) async fn confirm(
     State(api): Shared,
     Segment(id): Segment,
@@ -58,7 +58,7 @@ pub(crate) async fn confirm(
 /// Declines to deliver.
 #[utoipa::path(post, path = "/orders/{id}/reject", tag = "orders", request_body = ReasonBody,
     params(("id" = Uuid, Path, description = "The order's id"), CommandHeaders),
-    responses(CommandOutcome, CommandTaken, Failures))]
+    responses(CommandOutcome, CommandTaken))]
 pub(crate) async fn reject(
     State(api): Shared,
     Segment(id): Segment,
@@ -71,7 +71,7 @@ pub(crate) async fn reject(
 /// Calls the order off.
 #[utoipa::path(post, path = "/orders/{id}/cancel", tag = "orders", request_body = ReasonBody,
     params(("id" = Uuid, Path, description = "The order's id"), CommandHeaders),
-    responses(CommandOutcome, CommandTaken, Failures))]
+    responses(CommandOutcome, CommandTaken))]
 pub(crate) async fn cancel(
     State(api): Shared,
     Segment(id): Segment,
@@ -84,7 +84,7 @@ pub(crate) async fn cancel(
 /// Tells that the parcel has left the house.
 #[utoipa::path(post, path = "/orders/{id}/ship", tag = "orders", request_body = TrackingCodeBody,
     params(("id" = Uuid, Path, description = "The order's id"), CommandHeaders),
-    responses(CommandOutcome, CommandTaken, Failures))]
+    responses(CommandOutcome, CommandTaken))]
 pub(crate) async fn ship(
     State(api): Shared,
     Segment(id): Segment,
@@ -102,6 +102,34 @@ pub(crate) struct GivenReason {
 #[derive(Deserialize)]
 pub(crate) struct GivenTrackingCode {
     tracking_code: TrackingCode,
+}
+
+impl Fields for OrderDetails {
+    fn look(at: &mut Faults<'_>) {
+        at.required::<CustomerId>("customer_id");
+        at.required::<Currency>("currency");
+        at.list::<OrderLines>("lines", |line| {
+            line.required::<Isbn>("isbn");
+            line.required::<OrderQuantity>("quantity");
+            line.required::<UnitPriceMinor>("unit_price_minor");
+        });
+    }
+}
+
+impl Fields for Nothing {
+    fn look(_: &mut Faults<'_>) {}
+}
+
+impl Fields for GivenReason {
+    fn look(at: &mut Faults<'_>) {
+        at.required::<Reason>("reason");
+    }
+}
+
+impl Fields for GivenTrackingCode {
+    fn look(at: &mut Faults<'_>) {
+        at.required::<TrackingCode>("tracking_code");
+    }
 }
 
 /// The order's id from a path.

@@ -55,6 +55,12 @@ pub(crate) struct FieldError {
     pub(crate) rule: String,
 }
 
+impl FieldError {
+    pub(crate) fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self { field: field.into(), rule: rule.into() }
+    }
+}
+
 impl Problem {
     fn new(status: StatusCode, slug: &str, title: &'static str, detail: impl Into<String>) -> Self {
         let (kind, status, detail) = (format!("{TYPES}{slug}"), status.as_u16(), detail.into());

@@ -5,7 +5,6 @@ use super::extract::Segment;
 use super::params::Params;
 use super::problem::Problem;
 use super::projections::known;
-use super::schema::Failures;
 use crate::operations::{Lag, OperateError, Operations, View};
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -27,7 +26,7 @@ const LAG_KEEPS: Duration = Duration::from_secs(5);
 /// tells why no more can be told.
 #[utoipa::path(get, path = "/projections/{name}/progress", tag = "projections",
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 200, description = "Events, for an hour at most", content_type = "text/event-stream", body = String), Failures))]
+    responses((status = 200, description = "Events, for an hour at most", content_type = "text/event-stream", body = String)))]
 pub(crate) async fn progress(
     State(api): Shared,
     Segment(name): Segment,

@@ -1,5 +1,7 @@
 //! What operators send and get as JSON. Answers are written by the types of the engine; those named `…View` describe them.
 
+use super::faults::{Faults, Fields};
+use crate::streams;
 use chrono::{DateTime, Utc};
 use eventstore::StreamId;
 use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
@@ -10,7 +12,6 @@ use utoipa::ToSchema;
 
 /// How a job is cut.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(example = json!({"segments": 4}))]
 pub(crate) struct JobBody {
     /// Into how many segments, which workers share; 4 if nothing is said.
@@ -34,10 +35,16 @@ impl TryFrom<Number> for Segments {
     type Error = String;
 
     fn try_from(number: Number) -> Result<Self, String> {
-        let whole = number.as_u64().and_then(|number| u32::try_from(number).ok());
-        let fits = whole.filter(|number| (1..=MAX_SEGMENTS).contains(number));
+        let fits = whole(&number).filter(|number| (1..=MAX_SEGMENTS).contains(number));
         fits.map(Self).ok_or_else(|| format!("must be a whole number from 1 to {MAX_SEGMENTS}"))
     }
+}
+
+/// A whole number. As JSON Schema says, `4.0` is one.
+fn whole(number: &Number) -> Option<u32> {
+    let fits = |number: &f64| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number);
+    let from_fraction = || number.as_f64().filter(fits).and_then(|number| format!("{number:.0}").parse().ok());
+    number.as_u64().map_or_else(from_fraction, |number| u32::try_from(number).ok())
 }
 
 /// A generation's number.
@@ -49,25 +56,22 @@ impl TryFrom<Number> for GenerationNumber {
     type Error = &'static str;
 
     fn try_from(number: Number) -> Result<Self, &'static str> {
-        let whole = number.as_u64().and_then(|number| u32::try_from(number).ok());
-        whole.map(Self).ok_or("must be a whole number, 0 or more")
+        whole(&number).map(Self).ok_or("must be a whole number, 0 or more")
     }
 }
 
 /// What is set going again.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(example = json!({}))]
 pub(crate) struct ResumeBody {
     /// Only this stream; without it the job and every parked stream.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[serde(default, deserialize_with = "streams::optional")]
+    #[schema(value_type = Option<String>, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100)]
     pub(crate) stream: Option<StreamId>,
 }
 
 /// Whether to switch to what is not complete.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(example = json!({"accept_incomplete": false}))]
 pub(crate) struct SwitchBody {
     /// Also to a generation in which streams stand still.
@@ -77,20 +81,46 @@ pub(crate) struct SwitchBody {
 
 /// What is given up.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(example = json!({"generation": 2}))]
 pub(crate) struct DropBody {
     /// The generation's number; without it the one that is not read.
     #[serde(default)]
-    #[schema(value_type = Option<u32>)]
+    #[schema(value_type = Option<u32>, minimum = 0, maximum = 4_294_967_295_u32)]
     pub(crate) generation: Option<GenerationNumber>,
 }
 
 /// A step that says all by its name.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(example = json!({}))]
 pub(crate) struct NothingMore {}
+
+impl Fields for JobBody {
+    fn look(at: &mut Faults<'_>) {
+        at.optional::<Segments>("segments");
+    }
+}
+
+impl Fields for ResumeBody {
+    fn look(at: &mut Faults<'_>) {
+        at.optional::<Option<StreamId>>("stream");
+    }
+}
+
+impl Fields for SwitchBody {
+    fn look(at: &mut Faults<'_>) {
+        at.optional::<bool>("accept_incomplete");
+    }
+}
+
+impl Fields for DropBody {
+    fn look(at: &mut Faults<'_>) {
+        at.optional::<Option<GenerationNumber>>("generation");
+    }
+}
+
+impl Fields for NothingMore {
+    fn look(_: &mut Faults<'_>) {}
+}
 
 /// Every projection.
 #[derive(ToSchema)]

@@ -7,7 +7,6 @@ use super::projection_schema::{
     DropBody, JobBody, NothingMore, ParkedView, ProjectionView, ProjectionsView, RedrivenView, ResumeBody,
     ResumptionView, SwitchBody,
 };
-use super::schema::Failures;
 use super::{Api, Shared};
 use crate::operations::View;
 use crate::redrive::Redriven;
@@ -30,7 +29,7 @@ pub(crate) struct Views {
 
 /// Every projection, and how it stands.
 #[utoipa::path(get, path = "/projections", tag = "projections",
-    responses((status = 200, description = "The projections", body = ProjectionsView), Failures))]
+    responses((status = 200, description = "The projections", body = ProjectionsView)))]
 pub(crate) async fn list(State(api): Shared, params: Params) -> Result<Json<Views>, Problem> {
     params.only(&[])?;
     let mut projections = Vec::new();
@@ -43,7 +42,7 @@ pub(crate) async fn list(State(api): Shared, params: Params) -> Result<Json<View
 /// How a projection stands.
 #[utoipa::path(get, path = "/projections/{name}", tag = "projections",
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 200, description = "How it stands", body = ProjectionView), Failures))]
+    responses((status = 200, description = "How it stands", body = ProjectionView)))]
 pub(crate) async fn status(State(api): Shared, Segment(name): Segment, params: Params) -> Result<Json<View>, Problem> {
     params.only(&[])?;
     Ok(Json(api.operations.view(&known(&api, &name)?).await?))
@@ -64,7 +63,7 @@ struct Page {
 /// The streams that stand still, because of an event that cannot be applied.
 #[utoipa::path(get, path = "/projections/{name}/parked", tag = "projections",
     params(("name" = String, Path, description = "The projection's name"), Page),
-    responses((status = 200, description = "A page of them", body = ParkedView), Failures))]
+    responses((status = 200, description = "A page of them", body = ParkedView)))]
 pub(crate) async fn parked(
     State(api): Shared,
     Segment(name): Segment,
@@ -77,9 +76,9 @@ pub(crate) async fn parked(
 }
 
 /// Makes the read model anew, beside the one that is read.
-#[utoipa::path(post, path = "/projections/{name}/rebuild", tag = "projections", request_body = Option<JobBody>,
+#[utoipa::path(post, path = "/projections/{name}/rebuild", tag = "projections", request_body = JobBody,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 202, description = "The job has begun", body = ProjectionView), Failures))]
+    responses((status = 202, description = "The job has begun", body = ProjectionView)))]
 pub(crate) async fn rebuild(State(api): Shared, Segment(name): Segment, StepBody(body): StepBody<JobBody>) -> Step {
     let projection = known(&api, &name)?;
     let job = api.operations.rebuild(&projection, body.segments.0).await?;
@@ -87,9 +86,9 @@ pub(crate) async fn rebuild(State(api): Shared, Segment(name): Segment, StepBody
 }
 
 /// Goes through all streams and catches up those that are behind.
-#[utoipa::path(post, path = "/projections/{name}/reconcile", tag = "projections", request_body = Option<JobBody>,
+#[utoipa::path(post, path = "/projections/{name}/reconcile", tag = "projections", request_body = JobBody,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 202, description = "The job has begun", body = ProjectionView), Failures))]
+    responses((status = 202, description = "The job has begun", body = ProjectionView)))]
 pub(crate) async fn reconcile(State(api): Shared, Segment(name): Segment, StepBody(body): StepBody<JobBody>) -> Step {
     let projection = known(&api, &name)?;
     let job = api.operations.reconcile(&projection, body.segments.0).await?;
@@ -99,7 +98,7 @@ pub(crate) async fn reconcile(State(api): Shared, Segment(name): Segment, StepBo
 /// Lets the job stand still, until it is resumed.
 #[utoipa::path(post, path = "/projections/{name}/pause", tag = "projections", request_body = NothingMore,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 200, description = "It stands still", body = ProjectionView), Failures))]
+    responses((status = 200, description = "It stands still", body = ProjectionView)))]
 pub(crate) async fn pause(
     State(api): Shared,
     Segment(name): Segment,
@@ -111,9 +110,9 @@ pub(crate) async fn pause(
 }
 
 /// Sets going again what stands still: the job, and every parked stream.
-#[utoipa::path(post, path = "/projections/{name}/resume", tag = "projections", request_body = Option<ResumeBody>,
+#[utoipa::path(post, path = "/projections/{name}/resume", tag = "projections", request_body = ResumeBody,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 200, description = "What was set going, and what still stands still", body = ResumptionView), Failures))]
+    responses((status = 200, description = "What was set going, and what still stands still", body = ResumptionView)))]
 pub(crate) async fn resume(
     State(api): Shared,
     Segment(name): Segment,
@@ -129,7 +128,7 @@ pub(crate) async fn resume(
     responses(
         (status = 200, description = "It is given up", body = ProjectionView),
         (status = 202, description = "It is given up; what it had written is being removed", body = ProjectionView),
-        Failures))]
+        ))]
 pub(crate) async fn cancel(
     State(api): Shared,
     Segment(name): Segment,
@@ -141,9 +140,9 @@ pub(crate) async fn cancel(
 }
 
 /// Lets readers see the generation that was built.
-#[utoipa::path(post, path = "/projections/{name}/switch", tag = "projections", request_body = Option<SwitchBody>,
+#[utoipa::path(post, path = "/projections/{name}/switch", tag = "projections", request_body = SwitchBody,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 202, description = "Readers follow within a second; a last look has begun", body = ProjectionView), Failures))]
+    responses((status = 202, description = "Readers follow within a second; a last look has begun", body = ProjectionView)))]
 pub(crate) async fn switch(State(api): Shared, Segment(name): Segment, StepBody(body): StepBody<SwitchBody>) -> Step {
     let projection = known(&api, &name)?;
     let job = api.operations.switch(&projection, body.accept_incomplete).await?;
@@ -153,7 +152,7 @@ pub(crate) async fn switch(State(api): Shared, Segment(name): Segment, StepBody(
 /// Lets readers see again what they saw before a switch.
 #[utoipa::path(post, path = "/projections/{name}/rollback", tag = "projections", request_body = NothingMore,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 202, description = "Readers follow within a second; a last look has begun", body = ProjectionView), Failures))]
+    responses((status = 202, description = "Readers follow within a second; a last look has begun", body = ProjectionView)))]
 pub(crate) async fn rollback(
     State(api): Shared,
     Segment(name): Segment,
@@ -165,9 +164,9 @@ pub(crate) async fn rollback(
 }
 
 /// Gives the generation up that is not read, and removes its rows.
-#[utoipa::path(post, path = "/projections/{name}/drop", tag = "projections", request_body = Option<DropBody>,
+#[utoipa::path(post, path = "/projections/{name}/drop", tag = "projections", request_body = DropBody,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 202, description = "Its rows are being removed", body = ProjectionView), Failures))]
+    responses((status = 202, description = "Its rows are being removed", body = ProjectionView)))]
 pub(crate) async fn drop_generation(
     State(api): Shared,
     Segment(name): Segment,
@@ -181,7 +180,7 @@ pub(crate) async fn drop_generation(
 /// Sends what lies in the dead-letter queue to the projection's queue again.
 #[utoipa::path(post, path = "/projections/{name}/redrive", tag = "projections", request_body = NothingMore,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 200, description = "How many were sent, and which stay", body = RedrivenView), Failures))]
+    responses((status = 200, description = "How many were sent, and which stay", body = RedrivenView)))]
 pub(crate) async fn redrive(
     State(api): Shared,
     Segment(name): Segment,

@@ -3,7 +3,7 @@
 use super::extract::Segment;
 use super::params::{Params, cursor_text};
 use super::problem::Problem;
-use super::schema::{Bestseller, Bestsellers, Failures, OrderView, OrdersPage, StockView};
+use super::schema::{Bestseller, Bestsellers, OrderView, OrdersPage, StockView};
 use super::{Api, Shared};
 use super::{orders, stock};
 use axum::Json;
@@ -31,7 +31,7 @@ const MAX_PAGES: u32 = 10;
 #[expect(dead_code, reason = "describes a parameter")]
 struct Freshness {
     /// The version of the stream that the answer has seen at least; 412 where the stream is not there yet.
-    #[param(minimum = 0)]
+    #[param(minimum = 0, maximum = 9_007_199_254_740_991_u64)]
     at_least: Option<u64>,
 }
 
@@ -65,7 +65,7 @@ struct Day {
 /// An order.
 #[utoipa::path(get, path = "/orders/{id}", tag = "orders",
     params(("id" = uuid::Uuid, Path, description = "The order's id"), Freshness),
-    responses((status = 200, description = "The order", body = OrderView), Failures))]
+    responses((status = 200, description = "The order", body = OrderView)))]
 pub(crate) async fn order(State(api): Shared, Segment(id): Segment, params: Params) -> Result<Response, Problem> {
     let order_id = orders::parse_id(&id)?;
     let at_least = at_least(params)?;
@@ -77,7 +77,7 @@ pub(crate) async fn order(State(api): Shared, Segment(id): Segment, params: Para
 /// The stock of a book.
 #[utoipa::path(get, path = "/stock/{isbn}", tag = "stock",
     params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), Freshness),
-    responses((status = 200, description = "The stock", body = StockView), Failures))]
+    responses((status = 200, description = "The stock", body = StockView)))]
 pub(crate) async fn stock(State(api): Shared, Segment(isbn): Segment, params: Params) -> Result<Response, Problem> {
     let isbn = stock::parse_isbn(&isbn)?;
     let at_least = at_least(params)?;
@@ -97,7 +97,7 @@ pub(crate) async fn stock(State(api): Shared, Segment(isbn): Segment, params: Pa
 /// The orders of a customer, newest first.
 #[utoipa::path(get, path = "/customers/{id}/orders", tag = "orders",
     params(("id" = String, Path, pattern = "^[A-Za-z0-9._:@-]{1,64}$", description = "The customer's id"), OrderFilter),
-    responses((status = 200, description = "The orders; none for a customer who never ordered", body = OrdersPage), Failures))]
+    responses((status = 200, description = "The orders; none for a customer who never ordered", body = OrdersPage)))]
 pub(crate) async fn orders_of_customer(
     State(api): Shared,
     Segment(id): Segment,
@@ -165,7 +165,7 @@ impl Listed {
 
 /// The best-selling books of a day.
 #[utoipa::path(get, path = "/bestsellers", tag = "reports", params(Day),
-    responses((status = 200, description = "The books, most copies first", body = Bestsellers), Failures))]
+    responses((status = 200, description = "The books, most copies first", body = Bestsellers)))]
 pub(crate) async fn bestsellers(State(api): Shared, params: Params) -> Result<Json<Bestsellers>, Problem> {
     let params = params.only(&["day", "limit"])?;
     let day = match params.day("day")? {

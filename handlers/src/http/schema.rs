@@ -4,11 +4,13 @@
 
 use super::problem::Problem;
 use crate::audit::DamagedCommit;
+use domain::Currency;
 use domain::order::OrderStatus;
 use eventstore::{Commit, Event, time_text};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 use uuid::Uuid;
 
@@ -22,11 +24,17 @@ pub(crate) struct PlaceOrderBody {
     #[schema(pattern = "^[A-Za-z0-9._:@-]{1,64}$")]
     customer_id: String,
     /// The currency of every price, ISO 4217.
-    #[schema(pattern = "^[A-Z]{3}$")]
+    #[schema(schema_with = currency)]
     currency: String,
     /// What is ordered, each book once.
     #[schema(min_items = 1, max_items = 90)]
     lines: Vec<OrderLine>,
+}
+
+/// A currency, by its code.
+fn currency() -> Object {
+    let codes = Currency::CODES.iter().copied();
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes)).build()
 }
 
 /// A line of an order.
@@ -53,8 +61,11 @@ pub(crate) struct Nothing {}
 #[schema(example = json!({"reason": "changed my mind"}))]
 #[expect(dead_code, reason = "describes the domain's Reason")]
 pub(crate) struct ReasonBody {
-    /// Why.
-    #[schema(min_length = 1, max_length = 500)]
+    /// Why, without control characters. White space around the words is dropped.
+    #[schema(
+        max_length = 500,
+        pattern = r"^\s*[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?\s*$"
+    )]
     reason: String,
 }
 
@@ -96,7 +107,7 @@ pub(crate) struct ReservationBody {
 #[expect(dead_code, reason = "describes headers")]
 pub(crate) struct CommandHeaders {
     /// The command's id: 1 to 128 visible ASCII characters, a UUIDv7 at best, and none that begins with `~`. Without it there is
-    /// no retry safety.
+    /// no retry safety. With `respond-async` it is not `.` or `..`, and has none of `/`, `?`, `#` and `%`.
     #[param(rename = "Idempotency-Key", pattern = "^[!-}][!-~]{0,127}$")]
     key: Option<String>,
     /// The version at which the caller knows the stream, in quotes; elsewhere, nothing is written.
@@ -126,18 +137,6 @@ pub(crate) enum CommandTaken {
     /// Taken, because `Prefer: respond-async` was asked for (`Preference-Applied` says so): what becomes of it stands at `Location`.
     #[response(status = 202)]
     Taken(TakenCommand),
-}
-
-/// Nothing was done, or not known to be.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "describes answers")]
-pub(crate) enum Failures {
-    /// Nothing changed: the request breaks a rule, or is refused.
-    #[response(status = "4XX", content_type = "application/problem+json")]
-    Refused(Problem),
-    /// Not known to be done: send it again with the same Idempotency-Key.
-    #[response(status = "5XX", content_type = "application/problem+json")]
-    Unavailable(Problem),
 }
 
 /// What a command recorded.

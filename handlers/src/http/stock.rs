@@ -2,8 +2,9 @@
 
 use super::commands::{self, Answer};
 use super::extract::{Body, Segment, Sender};
+use super::faults::{Faults, Fields};
 use super::problem::Problem;
-use super::schema::{CommandHeaders, CommandOutcome, CommandTaken, Failures, QuantityBody, ReservationBody};
+use super::schema::{CommandHeaders, CommandOutcome, CommandTaken, QuantityBody, ReservationBody};
 use super::{Api, Shared};
 use crate::bookshop::Command;
 use crate::canonical_json::CanonicalJson;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 /// Takes copies into the house.
 #[utoipa::path(post, path = "/stock/{isbn}/receive", tag = "stock", request_body = QuantityBody,
     params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), CommandHeaders),
-    responses(CommandOutcome, CommandTaken, Failures))]
+    responses(CommandOutcome, CommandTaken))]
 pub(crate) async fn receive(
     State(api): Shared,
     Segment(isbn): Segment,
@@ -29,7 +30,7 @@ pub(crate) async fn receive(
 /// Sets copies aside for an order.
 #[utoipa::path(post, path = "/stock/{isbn}/reserve", tag = "stock", request_body = ReservationBody,
     params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), CommandHeaders),
-    responses(CommandOutcome, CommandTaken, Failures))]
+    responses(CommandOutcome, CommandTaken))]
 pub(crate) async fn reserve(
     State(api): Shared,
     Segment(isbn): Segment,
@@ -42,7 +43,7 @@ pub(crate) async fn reserve(
 /// Makes the copies of an order free again.
 #[utoipa::path(post, path = "/stock/{isbn}/release", tag = "stock", request_body = ReservationBody,
     params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), CommandHeaders),
-    responses(CommandOutcome, CommandTaken, Failures))]
+    responses(CommandOutcome, CommandTaken))]
 pub(crate) async fn release(
     State(api): Shared,
     Segment(isbn): Segment,
@@ -55,7 +56,7 @@ pub(crate) async fn release(
 /// Tells that the copies of an order have left the house.
 #[utoipa::path(post, path = "/stock/{isbn}/commit", tag = "stock", request_body = ReservationBody,
     params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), CommandHeaders),
-    responses(CommandOutcome, CommandTaken, Failures))]
+    responses(CommandOutcome, CommandTaken))]
 pub(crate) async fn commit(
     State(api): Shared,
     Segment(isbn): Segment,
@@ -74,6 +75,19 @@ pub(crate) struct GivenQuantity {
 pub(crate) struct GivenReservation {
     order_id: OrderId,
     quantity: StockQuantity,
+}
+
+impl Fields for GivenQuantity {
+    fn look(at: &mut Faults<'_>) {
+        at.required::<StockQuantity>("quantity");
+    }
+}
+
+impl Fields for GivenReservation {
+    fn look(at: &mut Faults<'_>) {
+        at.required::<OrderId>("order_id");
+        at.required::<StockQuantity>("quantity");
+    }
 }
 
 /// The book from a path.

@@ -7,7 +7,6 @@ use sentry::integrations::tracing::{BreadcrumbLayer, ErrorLayer};
 use serde_json::{Map, Value};
 use std::error::Error;
 use std::fmt::Debug;
-use std::io::IsTerminal;
 use std::io::Write;
 use std::time::SystemTime;
 use tracing::field::{Field, Visit};
@@ -44,13 +43,8 @@ fn lines(place: Place) -> Box<dyn Layer<Registry> + Send + Sync> {
         wanted.and(filter_fn(|metadata| metadata.target() != TOLD_TWICE))
     };
     match place {
-        Place::Lambda => JsonLines.with_filter(wanted(INFO)).boxed(),
-        Place::Program => {
-            // A log that cannot be written (its reader has gone) must not panic, which is what its own complaint would do.
-            let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
-            let text = text.with_ansi(std::io::stderr().is_terminal());
-            text.with_filter(wanted(QUIET)).boxed()
-        }
+        Place::Lambda => Lines::Json.with_filter(wanted(INFO)).boxed(),
+        Place::Program => Lines::Text.with_filter(wanted(QUIET)).boxed(),
     }
 }
 
@@ -76,15 +70,20 @@ impl<S: Subscriber> Layer<S> for Counted {
     }
 }
 
-/// One JSON object a line on standard output: `time`, `level`, `target`, `message`, the fields of the line and those of the
-/// work around it.
-struct JsonLines;
+/// A line for each event, with `time`, `level`, `target`, `message`, the fields of the event and those of the work around it,
+/// each once: what is told last counts.
+enum Lines {
+    /// A JSON object, on standard output.
+    Json,
+    /// Text, on standard error.
+    Text,
+}
 
 /// The fields of a span or a line.
 #[derive(Default, Clone)]
 struct Fields(Map<String, Value>);
 
-impl<S> Layer<S> for JsonLines
+impl<S> Layer<S> for Lines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
@@ -105,23 +104,51 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut line = Fields::default();
-        line.put("time", time_text(SystemTime::now().into()));
-        line.put("level", event.metadata().level().as_str());
-        line.put("target", event.metadata().target());
         for span in context.event_scope(event).into_iter().flatten().collect::<Vec<_>>().iter().rev() {
             if let Some(Fields(fields)) = span.extensions().get::<Fields>() {
                 line.0.extend(fields.clone());
             }
         }
         event.record(&mut line);
-        // In one piece, so that lines of several threads do not mix. Nobody can be told that standard output is gone.
-        let _ = std::io::stdout().lock().write_all(format!("{}\n", Value::Object(line.0)).as_bytes());
+        line.put("time", time_text(SystemTime::now().into()));
+        line.put("level", event.metadata().level().as_str());
+        line.put("target", event.metadata().target());
+        // In one piece, so that lines of several threads do not mix. That the reader has gone is not told: there is no place.
+        let _ = match self {
+            Self::Json => std::io::stdout().lock().write_all(format!("{}\n", Value::Object(line.0)).as_bytes()),
+            Self::Text => std::io::stderr().lock().write_all(line.text().as_bytes()),
+        };
     }
 }
 
 impl Fields {
     fn put(&mut self, name: &str, value: impl Into<Value>) {
         self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// `time LEVEL target: message field=value …`. Texts with blanks or quotes stand in quotes.
+    fn text(mut self) -> String {
+        let mut first = |name| self.0.remove(name).unwrap_or_default();
+        let [time, level, target, message] = ["time", "level", "target", "message"].map(|name| plain(&first(name)));
+        let mut text = format!("{time} {level:>5} {target}: {message}");
+        for (name, value) in &self.0 {
+            let value = match value.as_str().filter(|text| text.contains(|c: char| c.is_whitespace() || c == '"')) {
+                Some(blanks) => format!("{blanks:?}"),
+                None => plain(value),
+            };
+            text.extend([" ", name, "=", &value]);
+        }
+        text.push('\n');
+        text
+    }
+}
+
+/// A value as text; nothing for null.
+fn plain(value: &Value) -> String {
+    match value.as_str() {
+        Some(text) => text.to_owned(),
+        None if value.is_null() => String::new(),
+        None => value.to_string(),
     }
 }
 

@@ -26,6 +26,7 @@ pub use panics::{Panicked, caught};
 pub use reports::{InvalidDsn, check_dsn};
 pub use trace::TraceParent;
 pub use watch::{CallFailed, Watch};
+pub(crate) use work::came_to;
 pub(crate) use work::since_ms;
 pub use work::{Work, about, reached};
 

@@ -45,7 +45,9 @@ impl Work<'_> {
             version = Empty,
             command_id = Empty,
             correlation_id = Empty,
-            actor = Empty
+            actor = Empty,
+            replayed = Empty,
+            lost_races = Empty
         );
         let work = OPEN.scope(span.clone(), work).instrument(span);
         if !reports::are_sent() {
@@ -98,6 +100,11 @@ pub fn about(stream: &StreamId, version: Option<u64>, envelope: &Envelope) {
         scope.set_tag("actor", actor);
         scope.set_user(Some(User { id: Some(actor.to_string()), ..User::default() }));
     });
+}
+
+/// Tells what the command of the work under way came to, for its line in the log.
+pub(crate) fn came_to(replayed: bool, lost_races: u32) {
+    let _ = OPEN.try_with(|span| span.record("replayed", replayed).record("lost_races", lost_races).is_disabled());
 }
 
 /// Tells at which version the stream is now that the work under way is about.

@@ -47,7 +47,7 @@ Examples:
   ledgerfold cost --rate 100                     what 100 commands a second cost a month on AWS
 
 Exit status: 0 done, 1 a negative answer (verify found a break, a step was refused), 2 wrong use, 3 a failure.
-Without a command, `dev` runs. RUST_LOG=info shows a line for each command handled, RUST_LOG=eventstore=debug one for each operation
+Without a command, `dev` runs. RUST_LOG=info shows a line for each request, RUST_LOG=eventstore=debug one for each operation
 of the event store, with what it cost.";
 
 #[derive(Debug, Subcommand)]

@@ -217,3 +217,31 @@ async fn a_stream_that_never_was_has_no_history() {
         shop.get(path).await.is_problem(404, "not-found");
     }
 }
+
+#[tokio::test]
+async fn an_order_is_known_by_its_id_in_either_case() {
+    let shop = Shop::open().await;
+    let path = shop.place("k", &order("c", &[line(1, 1, 5)])).await;
+    let id = path.trim_start_matches("/orders/").to_uppercase();
+    let stream = order_stream(&path);
+    assert_ne!(format!("order-{id}"), stream);
+    let upper = format!("/audit/streams/order-{id}");
+    for call in [
+        format!("/orders/{id}?at_least=1"),
+        upper.clone(),
+        format!("{upper}/verify"),
+        format!("{upper}/at?version=1"),
+        format!("{upper}/diff?to=1"),
+        format!("/audit/events?stream=order-{id}"),
+    ] {
+        let answer = shop.get(&call).await;
+        let lower = shop.get(&call.replace(&id, &id.to_lowercase())).await;
+        assert_eq!((answer.status, &answer.body), (200, &lower.body), "{call}");
+    }
+    let readings = shop.get("/audit/events?type=AuditTrailRead&actor=dev&limit=500").await.body;
+    let about = readings["events"].as_array().unwrap().iter().map(|event| &event["data"]["about"]["stream"]);
+    assert!(about.clone().count() > 0 && about.clone().all(|name| *name == stream), "{readings}");
+    let resumed = shop.post("/projections/orders/resume", &json!({"stream": format!("order-{id}")}));
+    let resumed = sent(resumed).await;
+    assert_eq!(resumed.status, 200, "{resumed:?}");
+}

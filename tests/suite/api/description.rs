@@ -129,8 +129,11 @@ pub(super) fn fits(document: &Value, call: &str, answer: &Answer) {
     let (method, path) = call.split_once(' ').unwrap();
     let responses = &document["paths"][path][method]["responses"];
     let status = answer.status.to_string();
-    let response = responses.get(&status).or_else(|| responses.get(format!("{}XX", &status[..1])));
-    let response = response.unwrap_or_else(|| panic!("{call} does not describe {status}"));
+    let response = responses.get(&status).unwrap_or_else(|| panic!("{call} does not describe {status}"));
+    let response = match response["$ref"].as_str() {
+        Some(name) => document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("no {name}")),
+        None => response,
+    };
     let media = answer.header("content-type");
     let schema =
         response["content"].get(media).unwrap_or_else(|| panic!("{call} does not describe {media}: {response}"));
@@ -211,6 +214,33 @@ async fn answers_are_as_they_are_described() {
         Some(page).filter(|page| !page.body["books"].as_array().unwrap().is_empty())
     });
     fits(&document, "get /bestsellers", &sold.await);
+}
+
+#[tokio::test]
+async fn what_may_be_sent_is_described_as_it_is_taken() {
+    let shop = Shop::open().await;
+    let document = shop.get("/openapi.json").await.body;
+    for body in ["PlaceOrderBody", "OrderLine", "ReasonBody", "Nothing", "JobBody", "NothingMore"] {
+        assert_eq!(document["components"]["schemas"][body]["additionalProperties"], false, "{body}");
+    }
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                assert!(parameter["schema"]["type"].is_string(), "{method} {path}: {parameter} may be null");
+            }
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.keys().all(|status| !status.ends_with("XX")), "{method} {path}: {responses:?}");
+            let takes_body = operation["requestBody"].is_object();
+            assert_eq!(takes_body, responses.contains_key("415"), "{method} {path}");
+            let is_optional = path == "/orders/{id}/confirm" || !takes_body;
+            assert_eq!(operation["requestBody"]["required"] == true, !is_optional, "{method} {path}");
+        }
+    }
+    let name = &document["paths"]["/projections/{name}"]["get"]["parameters"][0]["schema"];
+    let names = ["orders", "stock", "bestsellers", "audit", "fulfilment"];
+    assert_eq!(name["enum"].as_array().unwrap().len(), names.len(), "{name}");
+    let path = &document["paths"]["/orders"]["post"];
+    assert_eq!(path["security"][0], json!({}), "without --auth no token is needed");
 }
 
 #[test]

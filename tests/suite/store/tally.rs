@@ -29,9 +29,11 @@ pub(super) struct Tally {
 }
 
 /// Why a tally refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
+    #[error("the tally is open already")]
     OpenAlready,
+    #[error("the tally is closed")]
     Closed,
 }
 

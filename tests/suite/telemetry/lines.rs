@@ -30,11 +30,11 @@ async fn a_command_has_a_line_for_its_request_its_commit_and_each_message_all_in
     };
     let of = |what: &[&str]| lines().into_iter().find(|line| what.iter().all(|part| line.contains(part)));
     let wanted: [&[&str]; 5] = [
-        &["command handled", "command_id=receive-1", "version=1", "requests=2", "write_units=1"],
+        &["request answered", "command_id=receive-1", "version=1", "requests=2", "write_units=1", "replayed=false"],
         &["request answered", "POST", "/stock/{isbn}/receive", "status=200", "duration_ms=", "requests=2", "actor=dev"],
-        &["commit announced", "command_id=receive-1", "stream=stock-9780306406157", "outcome=\"done\""],
-        &["message handled", "consumer=\"stock\"", "command_id=receive-1", "duration_ms=", "lag_ms=", "receives=1"],
-        &["message handled", "consumer=\"audit\"", "outcome=\"done\"", "component=\"projector\""],
+        &["commit announced", "command_id=receive-1", "stream=stock-9780306406157", "outcome=done"],
+        &["message handled", "consumer=stock", "command_id=receive-1", "duration_ms=", "lag_ms=", "receives=1"],
+        &["message handled", "consumer=audit", "outcome=done", "component=projector"],
     ];
     let deadline = Instant::now() + DEADLINE;
     for what in wanted {
@@ -42,6 +42,14 @@ async fn a_command_has_a_line_for_its_request_its_commit_and_each_message_all_in
             assert!(Instant::now() < deadline, "{what:?}: {:#?}", std::fs::read_to_string(&file));
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+    let of_the_request: Vec<_> = lines().into_iter().filter(|line| line.contains("component=command-api")).collect();
+    assert_eq!(of_the_request.len(), 1, "{of_the_request:#?}");
+    assert!(of_the_request[0].contains(" INFO handlers::http::watch: request answered "), "{of_the_request:#?}");
+    for line in lines() {
+        let names: Vec<&str> = line.split(' ').filter_map(|part| Some(part.split_once('=')?.0)).collect();
+        let once: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(once.len(), names.len(), "a field is there twice: {line}");
     }
 }
 

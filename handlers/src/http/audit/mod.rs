@@ -11,8 +11,9 @@ pub(crate) use states::*;
 pub(crate) use streams::*;
 
 use super::problem::Problem;
+use crate::streams::named_stream;
 use eventstore::StreamId;
 
 fn parse_stream(stream: &str) -> Result<StreamId, Problem> {
-    StreamId::new(stream).map_err(|rule| Problem::invalid("stream", rule.to_string()))
+    named_stream(stream).map_err(|rule| Problem::invalid("stream", rule.to_string()))
 }

@@ -1,12 +1,13 @@
 //! Many streams: events that fit, and the tree of causes.
 
 use super::export::{Answer, Limit};
+use super::parse_stream;
 use crate::audit::{Call, Cursor, Filter, FoundPage, Period, Search, Trace};
 use crate::http::Shared;
 use crate::http::extract::{By, Segment};
 use crate::http::params::Params;
 use crate::http::problem::Problem;
-use crate::http::schema::{Failures, FoundEvents};
+use crate::http::schema::FoundEvents;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -44,7 +45,7 @@ struct Wanted {
     #[param(pattern = "^(asc|desc)$")]
     order: Option<String>,
     /// How many events at most: 1 to 500, and 100 if nothing is said. For a file any number, and all if nothing is said.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     limit: Option<u64>,
     /// `true` for the readings of the audit trail, too. Without it they are left out, unless `stream`, `type` or `command`
     /// names them.
@@ -61,7 +62,7 @@ const KNOWN: [&str; 11] =
 /// Accept header asks for.
 #[utoipa::path(get, path = "/audit/events", tag = "audit", params(Wanted),
     responses((status = 200, description = "A page of the events that fit; or all of them as a file, a line an event", content(
-        (FoundEvents = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"))), Failures))]
+        (FoundEvents = "application/json"), (String = "application/x-ndjson"), (String = "text/csv")))))]
 pub(crate) async fn search(
     State(api): Shared,
     By(reader): By,
@@ -71,7 +72,8 @@ pub(crate) async fn search(
     let params = params.only(&KNOWN)?;
     let limit = answer.limit(&params)?;
     let search = wanted(&params)?;
-    let about = params.given([]);
+    let mut about = params.given([]);
+    about.extend(search.stream().map(|stream| ("stream".to_owned(), stream.to_string())));
     match limit {
         Limit::Page(limit) => {
             let trail = api.audit.open(&reader, Call::Search, about).await?;
@@ -105,13 +107,14 @@ fn wanted(params: &Params) -> Result<Search, Problem> {
         },
     };
     let cursor: Option<Cursor> = params.parsed("cursor")?;
-    Search::new(params.parsed("stream")?, filter, direction, cursor).map_err(|_| Problem::foreign_cursor())
+    let stream = params.text("stream").map(parse_stream).transpose()?;
+    Search::new(stream, filter, direction, cursor).map_err(|_| Problem::foreign_cursor())
 }
 
 /// The tree of causes of a business process: its commands, their events, the commands that these caused, and so on.
 #[utoipa::path(get, path = "/audit/trace/{correlation}", tag = "audit",
     params(("correlation" = String, Path, pattern = "^[!-~]{1,128}$", description = "The correlation id that its commits bear")),
-    responses((status = 200, description = "The tree, with at most 1,000 commits", body = Trace), Failures))]
+    responses((status = 200, description = "The tree, with at most 1,000 commits", body = Trace)))]
 pub(crate) async fn trace(
     State(api): Shared,
     By(reader): By,

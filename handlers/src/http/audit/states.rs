@@ -6,7 +6,6 @@ use crate::http::Shared;
 use crate::http::extract::{By, Segment};
 use crate::http::params::Params;
 use crate::http::problem::Problem;
-use crate::http::schema::Failures;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -19,7 +18,7 @@ use utoipa::IntoParams;
 #[expect(dead_code, reason = "describes parameters")]
 struct When {
     /// Behind the event of this version.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     version: Option<u64>,
     /// Behind what was recorded at this time or earlier, RFC 3339.
     time: Option<DateTime<Utc>>,
@@ -27,8 +26,8 @@ struct When {
 
 /// The state of a stream as of a version or a time, as its read model showed it.
 #[utoipa::path(get, path = "/audit/streams/{stream}/at", tag = "audit",
-    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name"), When),
-    responses((status = 200, description = "The read model's row, and its place in a chain that fits", body = StateAt), Failures))]
+    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name; an order's id in either case"), When),
+    responses((status = 200, description = "The read model's row, and its place in a chain that fits", body = StateAt)))]
 pub(crate) async fn at(
     State(api): Shared,
     By(reader): By,
@@ -49,10 +48,10 @@ pub(crate) async fn at(
 #[expect(dead_code, reason = "describes parameters")]
 struct Ends {
     /// The version before; 0, where nothing is, if nothing is said.
-    #[param(minimum = 0)]
+    #[param(minimum = 0, maximum = 9_007_199_254_740_991_u64)]
     from: Option<u64>,
     /// The version after, larger than `from`; the stream's end if nothing is said.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     to: Option<u64>,
     /// The time before, RFC 3339.
     from_time: Option<DateTime<Utc>>,
@@ -62,8 +61,8 @@ struct Ends {
 
 /// What changed in a stream's row between two versions or times, field by field, and the events that changed it.
 #[utoipa::path(get, path = "/audit/streams/{stream}/diff", tag = "audit",
-    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name"), Ends),
-    responses((status = 200, description = "The fields that differ, and the events between", body = Difference), Failures))]
+    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name; an order's id in either case"), Ends),
+    responses((status = 200, description = "The fields that differ, and the events between", body = Difference)))]
 pub(crate) async fn diff(
     State(api): Shared,
     By(reader): By,

@@ -7,7 +7,7 @@ use crate::http::Shared;
 use crate::http::extract::{By, Segment};
 use crate::http::params::Params;
 use crate::http::problem::Problem;
-use crate::http::schema::{BrokenAt, Failures, History, StreamHead, VerifyAnswer};
+use crate::http::schema::{BrokenAt, History, StreamHead, VerifyAnswer};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -20,22 +20,22 @@ use utoipa::IntoParams;
 #[expect(dead_code, reason = "describes parameters")]
 struct Part {
     /// The first version, from 1.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     from: Option<u64>,
     /// The last version; the stream's end if nothing is said. With the `to` of the first page, a walk from page to page ends
     /// though the stream grows, as the stream of your own readings does with every page.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     to: Option<u64>,
     /// How many events at most: 1 to 500, and 100 if nothing is said. For a file any number, and all if nothing is said.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     limit: Option<u64>,
 }
 
 /// The history of a stream, oldest event first: a page of it, or as a file what the Accept header asks for.
 #[utoipa::path(get, path = "/audit/streams/{stream}", tag = "audit",
-    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name"), Part),
+    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name; an order's id in either case"), Part),
     responses((status = 200, description = "A page of the history; or all of it as a file, a line an event", content(
-        (History = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"))), Failures))]
+        (History = "application/json"), (String = "application/x-ndjson"), (String = "text/csv")))))]
 pub(crate) async fn history(
     State(api): Shared,
     By(reader): By,
@@ -68,8 +68,8 @@ pub(crate) async fn history(
 /// Walks the stream's chain from the first commit to the last, and compares its end with its snapshot and with what read models
 /// have seen of it. Commits that nobody has seen can be removed from the end unnoticed.
 #[utoipa::path(get, path = "/audit/streams/{stream}/verify", tag = "audit",
-    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name")),
-    responses((status = 200, description = "Whether every commit fits; if not, the first that does not", body = VerifyAnswer), Failures))]
+    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name; an order's id in either case")),
+    responses((status = 200, description = "Whether every commit fits; if not, the first that does not", body = VerifyAnswer)))]
 pub(crate) async fn verify(
     State(api): Shared,
     By(reader): By,

@@ -4,8 +4,8 @@ use super::{FieldError, Problem};
 use axum::http::StatusCode;
 use serde_json::json;
 
-/// Unknown fields that are told of one body, and the characters of each path.
-const MAX_UNKNOWN: usize = 20;
+/// Fields that are told of one body, and the characters of each path.
+const MAX_FIELDS: usize = 20;
 const MAX_PATH_CHARS: usize = 64;
 
 impl Problem {
@@ -31,12 +31,13 @@ impl Problem {
         Self { was_coded: true, ..problem }
     }
 
-    /// Fields that the command does not have, each told.
-    pub(crate) fn unknown_fields(paths: Vec<String>) -> Self {
-        let told = paths.iter().take(MAX_UNKNOWN).map(|path| path.chars().take(MAX_PATH_CHARS).collect::<String>());
-        let errors: Vec<_> = told.map(|field| FieldError { field, rule: "is not known here".to_owned() }).collect();
-        let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
-        Self::invalid(fields.join(", "), "is not known here").with("errors", json!(errors))
+    /// Fields that break a rule, each told.
+    pub(crate) fn invalid_fields(faults: Vec<FieldError>) -> Self {
+        let shown = |path: &str| path.chars().take(MAX_PATH_CHARS).collect::<String>();
+        let told = faults.into_iter().take(MAX_FIELDS);
+        let errors: Vec<_> = told.map(|fault| FieldError { field: shown(&fault.field), ..fault }).collect();
+        let texts: Vec<_> = errors.iter().map(|FieldError { field, rule }| format!("{field}: {rule}")).collect();
+        Self::invalid("", texts.join("; ")).with("errors", json!(errors))
     }
 
     /// An answer that broke off while it was put together.

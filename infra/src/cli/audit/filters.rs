@@ -4,12 +4,13 @@ use super::id;
 use chrono::{DateTime, ParseError, Utc};
 use eventstore::{Direction, Id, StreamId, time_text};
 use handlers::audit::{Cursor, Filter, Period, Search};
+use handlers::named_stream;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Filters {
     /// Only events of this stream: then the stream itself is read, up to its end, and the answer is exact. Without it, an index
     /// answers: what waits in the queue of the projection audit, or stands still there, is missing.
-    #[arg(long)]
+    #[arg(long, value_parser = named_stream)]
     stream: Option<StreamId>,
     /// Only events of this actor.
     #[arg(long, value_parser = id)]

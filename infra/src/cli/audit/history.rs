@@ -6,10 +6,12 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::table;
 use eventstore::{StreamId, time_text};
 use handlers::audit::{Call, Occurrence, OpenTrail};
+use handlers::named_stream;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct History {
     /// The stream, such as order-6f0f… or stock-9780306406157.
+    #[arg(value_parser = named_stream)]
     stream: StreamId,
     /// The first version to show.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]

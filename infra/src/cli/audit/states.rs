@@ -9,11 +9,13 @@ use crate::cli::table;
 use chrono::{DateTime, Utc};
 use eventstore::{StreamId, time_text};
 use handlers::audit::{Call, Change, Difference, End, Moment, OpenTrail, Span, StateAt};
+use handlers::named_stream;
 use serde_json::Value;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct At {
     /// The stream, such as order-6f0f… or stock-9780306406157.
+    #[arg(value_parser = named_stream)]
     stream: StreamId,
     /// As of this version.
     #[arg(long, required_unless_present = "time", conflicts_with = "time", value_parser = clap::value_parser!(u64).range(1..))]
@@ -30,6 +32,7 @@ pub(in crate::cli) struct At {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Diff {
     /// The stream, such as order-6f0f… or stock-9780306406157.
+    #[arg(value_parser = named_stream)]
     stream: StreamId,
     /// The version before; 0, where nothing is, if nothing is said.
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["from_time", "to_time"])]

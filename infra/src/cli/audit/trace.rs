@@ -6,6 +6,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::table;
 use eventstore::{Id, StreamId};
 use handlers::audit::{Call, OpenTrail, TracedCommand, TracedEvent};
+use handlers::named_stream;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Trace {
@@ -13,7 +14,7 @@ pub(in crate::cli) struct Trace {
     #[arg(required_unless_present = "stream", conflicts_with = "stream", value_parser = id)]
     correlation: Option<Id>,
     /// Take the correlation id of this stream's first commit.
-    #[arg(long)]
+    #[arg(long, value_parser = named_stream)]
     stream: Option<StreamId>,
     #[command(flatten)]
     asker: Asker,

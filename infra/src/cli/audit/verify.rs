@@ -7,6 +7,7 @@ use crate::cli::table;
 use eventstore::{Damaged, StreamId, Streams, Verification, Witness};
 use futures::{StreamExt, TryStreamExt};
 use handlers::audit::{Call, OpenTrail};
+use handlers::named_stream;
 use serde_json::json;
 
 /// How many streams are verified at once.
@@ -17,7 +18,7 @@ const SEGMENTS: u32 = 4;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Verify {
     /// The stream.
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_parser = named_stream)]
     stream: Option<StreamId>,
     /// Every stream there is.
     #[arg(long)]

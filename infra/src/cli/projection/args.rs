@@ -3,7 +3,7 @@
 use crate::cli::{Common, app};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use eventstore::StreamId;
-use handlers::ParkedCursor;
+use handlers::{ParkedCursor, named_stream};
 use projections::Projection;
 use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 
@@ -123,7 +123,7 @@ pub(in crate::cli) struct Resume {
     #[command(flatten)]
     pub(super) step: Step,
     /// Only this stream.
-    #[arg(long, conflicts_with = "wait")]
+    #[arg(long, conflicts_with = "wait", value_parser = named_stream)]
     pub(super) stream: Option<StreamId>,
 }
 

@@ -1,0 +1,66 @@
+"""Rules of the API that no JSON schema can say: what schemathesis makes as valid is bent until they hold."""
+
+import os
+
+import schemathesis
+
+# An order that is there: no answer has the id of one by a name that schemathesis would look for.
+PLACED = os.environ["PLACED_ORDER"]
+
+
+def with_check_digit(isbn):
+    """ISBN-13: the last digit is a checksum of the others."""
+    total = sum(int(digit) * weight for digit, weight in zip(isbn[:12], (1, 3) * 6))
+    return isbn[:12] + str(-total % 10)
+
+
+def bend_order(body):
+    """Each book stands in an order once."""
+    body["lines"] = list({with_check_digit(line["isbn"]): line for line in body["lines"]}.values())
+    for line in body["lines"]:
+        line["isbn"] = with_check_digit(line["isbn"])
+
+
+def bend_query(query, path):
+    """A cursor is what an earlier answer gave: an empty one begins. Ends of a span are of one kind, and in order."""
+    if "cursor" in query:
+        query["cursor"] = ""
+    for first, last in (("from", "to"), ("from_time", "to_time")):
+        if first in query and last in query:
+            query.pop(last)
+    if path.endswith("/diff") and {"from", "to"} & set(query):
+        query.pop("from_time", None)
+        query.pop("to_time", None)
+    if path.endswith("/diff") and not {"to", "to_time"} & set(query):
+        # Without an end it is the stream's end, which the first version may be behind.
+        query.pop("from", None)
+    if path.endswith("/at"):
+        query.pop("time" if "version" in query else "version", None)
+        if not query:
+            query["version"] = 1
+    # On a page there are 500 events at most; any number is for files.
+    if path.startswith("/audit") and int(query.get("limit", 1)) > 500:
+        query["limit"] = 500
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    if case.path == "/orders/{id}":
+        case.path_parameters["id"] = PLACED
+    # The address of a later answer has the key in it, and not every key can stand there.
+    if set("/?#%") & set((case.headers or {}).get("Idempotency-Key", "")):
+        case.headers.pop("Prefer", None)
+    if "isbn" in case.path_parameters:
+        case.path_parameters["isbn"] = with_check_digit(case.path_parameters["isbn"])
+    # A text in quotes is taken for JSON where a case is completed, and loses them.
+    version = (case.headers or {}).get("If-Match", '"')
+    if not version.startswith('"'):
+        case.headers["If-Match"] = f'"{version}"'
+    if case.query:
+        bend_query(case.query, case.path)
+    elif case.path.endswith("/at"):
+        case.query = {"version": 1}
+    if case.path == "/orders" and case.method == "POST" and isinstance(case.body, dict):
+        bend_order(case.body)
