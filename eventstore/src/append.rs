@@ -240,3 +240,19 @@ impl From<Unchainable> for AppendError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::tests::{envelope, event, stream};
+
+    #[test]
+    fn a_stream_ends_with_the_largest_version_and_not_before() {
+        let now = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap();
+        let near = Head { version: MAX_VERSION - 2, ..Head::empty(&stream()) };
+        let new = |events: usize| NewCommit { envelope: envelope("c"), events: vec![event("1"); events] };
+        let last = chain(now, &near, vec![new(1), new(1)]).map(|batch| batch.last_version());
+        assert!(matches!(last, Ok(MAX_VERSION)));
+        assert!(matches!(chain(now, &near, vec![new(1), new(2)]), Err(Unchainable::StreamFull)));
+    }
+}

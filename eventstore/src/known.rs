@@ -298,3 +298,39 @@ impl<S> Tail<S> {
         if Head::of(&last) == *head { Ok(()) } else { Err(damaged(Damage::Chain)) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> HandlerOptions {
+        HandlerOptions { snapshot_after_batches: 3, snapshot_after_bytes: 100, ..HandlerOptions::default() }
+    }
+
+    #[test]
+    fn a_snapshot_is_due_after_so_many_batches_or_bytes() {
+        let mut batches = Since::default();
+        for due in [false, false, true] {
+            batches.put(1);
+            assert_eq!(batches.due(&options()), due);
+        }
+        let mut bytes = Since::default();
+        bytes.put(99);
+        assert!(!bytes.due(&options()));
+        bytes.put(1);
+        assert!(bytes.due(&options()));
+    }
+
+    #[test]
+    fn a_large_snapshot_waits_for_as_many_bytes_as_its_own() {
+        let mut since = Since::default();
+        since.wrote_snapshot(1_000);
+        for _ in 0..3 {
+            since.put(300);
+        }
+        assert!(!since.due(&options()));
+        since.put(100);
+        assert!(since.due(&options()));
+        assert!(Since { replace: true, ..Since::default() }.due(&options()), "a wrong one is replaced at once");
+    }
+}

@@ -387,3 +387,24 @@ fn cut(commits: Vec<Commit>, direction: Direction, limit: u32, more_items: bool,
     });
     Page { commits, next: next.filter(|version| *version > 0), usage }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::tests::{commit, stream};
+
+    #[test]
+    fn what_does_not_follow_is_named_with_its_place() {
+        let empty = Head::empty(&stream());
+        let first = commit("a", 1, &["1", "2"], &empty.hash);
+        let head = empty.then(&first).unwrap();
+        assert_eq!((head.version, &head.hash), (2, &first.hash));
+        let damaged = |next: &Commit| {
+            let Damaged { version, damage, .. } = head.then(next).unwrap_err();
+            (version, damage)
+        };
+        assert_eq!(damaged(&commit("b", 4, &["4"], &head.hash)), (3, Damage::Hole { found: 4 }));
+        assert_eq!(damaged(&commit("b", 2, &["2"], &head.hash)), (2, Damage::Overlap { found: 2 }));
+        assert_eq!(damaged(&commit("b", 3, &["3"], &empty.hash)), (3, Damage::Chain));
+    }
+}

@@ -148,3 +148,34 @@ impl<R> From<Result<Handled, ExecuteError<R>>> for Outcome<R> {
         Self::Final(Answer::Given(Box::new(result)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> Outcome<()> {
+        tentative(Err(ExecuteError::Refused(())))
+    }
+
+    fn plan(outcomes: Vec<Outcome<()>>, commits: usize) -> Plan<(), (), ()> {
+        let events = vec![vec![()]; commits];
+        Plan { outcomes, commits: Vec::new(), events, ahead: None, folded: 0, version: 9 }
+    }
+
+    /// What is too large is the fault of a command that writes, and of no other that waits beside it.
+    #[test]
+    fn the_first_writer_is_the_first_command_that_writes() {
+        let outcomes = vec![refused(), refused(), Outcome::Write(0), Outcome::Twin(0)];
+        assert_eq!(plan(outcomes, 1).first_writer(), Some(2));
+        assert_eq!(plan(vec![refused()], 0).first_writer(), None);
+    }
+
+    #[test]
+    fn half_is_counted_in_commits_and_told_in_commands() {
+        let write = Outcome::Write;
+        let outcomes = vec![refused(), write(0), Outcome::Twin(0), write(1), refused(), write(2), write(3)];
+        assert_eq!(plan(outcomes, 4).half(), Some(5));
+        assert_eq!(plan(vec![refused(), write(0), write(1)], 2).half(), Some(2));
+        assert_eq!(plan(vec![write(0), refused()], 1).half(), None, "one commit has no half");
+    }
+}

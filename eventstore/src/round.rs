@@ -251,3 +251,90 @@ pub(crate) fn pause(doublings: u32) -> Duration {
     let longest = FIRST_PAUSE_MS.saturating_mul(2_u64.saturating_pow(doublings)).min(LONGEST_PAUSE_MS);
     Duration::from_millis(longest / 2 + fastrand::u64(0..=longest / 2))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{CodecError, Model, Untranslatable};
+    use crate::commit::tests::{commit, envelope, stream};
+    use crate::request::Request;
+    use crate::{EventStore, HandlerOptions, Head, NewEvent};
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Config};
+
+    fn request(command: &str) -> Request {
+        Request { stream: stream(), envelope: envelope(command), expected_version: None, creates: false }
+    }
+
+    fn batch(command: &str, version: u64, data: &[&str]) -> Batch {
+        let commits = vec![commit(command, version, data, &Head::empty(&stream()).hash)];
+        Batch { stream: stream(), commits }
+    }
+
+    #[test]
+    fn a_pause_doubles_up_to_the_longest_and_half_is_chance() {
+        for (doublings, longest) in [(0, 2), (1, 4), (5, 64), (7, 200), (u32::MAX, 200)] {
+            let pauses: Vec<_> = (0..200).map(|_| pause(doublings)).collect();
+            let bounds = Duration::from_millis(longest / 2)..=Duration::from_millis(longest);
+            assert!(pauses.iter().all(|pause| bounds.contains(pause)), "{doublings}: {pauses:?}");
+            assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{doublings}: no chance in it");
+        }
+    }
+
+    /// A commit that was passed over was not compared: the look into the stream must still go there.
+    #[test]
+    fn commands_are_compared_up_to_where_batches_touch() {
+        let line: Line<(), (), ()> = Line::default();
+        let (job, _answer) = Job::new(request("c"), Box::new(|()| Ok(Vec::new())));
+        line.join(job);
+        let mut taken = line.take(1);
+        meet(&mut taken, &batch("a", 2, &["2"]));
+        assert_eq!(taken.jobs[0].compared_to, 0, "version 1 was not seen");
+        meet(&mut taken, &batch("a", 1, &["1", "2"]));
+        assert_eq!(taken.jobs[0].compared_to, 2);
+        meet(&mut taken, &batch("b", 4, &["4"]));
+        assert_eq!(taken.jobs[0].compared_to, 2, "version 3 was not seen");
+        meet(&mut taken, &batch("c", 3, &["3"]));
+        assert_eq!((taken.jobs[0].compared_to, taken.jobs[0].found.as_ref().map(|it| it.version)), (3, Some(3)));
+    }
+
+    #[test]
+    fn a_command_is_found_in_the_batch_that_holds_it() {
+        let older = [batch("c", 3, &["3", "4"]), batch("b", 2, &["2"]), batch("a", 1, &["1"])];
+        let older: Vec<Item> = older.iter().map(|batch| batch.to_item(7).unwrap()).collect();
+        let found = |lookup, command| {
+            let command = Id::new(command).unwrap();
+            at_hand(&older, &lookup, &command).unwrap().map(|commit| commit.version)
+        };
+        assert_eq!(found(Lookup::At(3), "c"), Some(3));
+        assert_eq!(found(Lookup::At(2), "b"), Some(2));
+        assert_eq!(found(Lookup::At(1), "a"), Some(1));
+        assert_eq!(found(Lookup::At(1), "b"), None);
+        assert_eq!(found(Lookup::Absent, "a"), None);
+    }
+
+    /// The head may be ahead of the state then: a rule must not decide on it.
+    #[test]
+    fn what_was_folded_in_part_is_not_kept() {
+        let unreadable = |event: &NewEvent| {
+            let (event_type, source) = (event.event_type.clone(), Untranslatable::UnknownType);
+            Err(CodecError { event_type, schema: event.schema, source })
+        };
+        let model: Model<(), ()> = Model {
+            initial: || (),
+            evolve: |(), ()| (),
+            encode: |()| unreachable!(),
+            decode: unreadable,
+            snapshot: None,
+        };
+        let client = Client::from_conf(Config::builder().behavior_version(BehaviorVersion::latest()).build());
+        let memory = Memory::new(EventStore::new(client, "events"), model, HandlerOptions::default());
+        let line: Line<(), (), ()> = Line::default();
+        let (known, books) = (memory.nothing(&stream()), Books::within());
+        let (consistent, unread, losses) = (true, false, 0);
+        let mut round = Round { memory: &memory, known, consistent, unread, losses, books, older: Vec::new() };
+        let met = round.go_on(&mut line.take(1), &batch("a", 1, &["1"]));
+        assert!(matches!(met, Err(ExecuteError::Unreadable(_))));
+        assert!(round.unread);
+    }
+}

@@ -203,3 +203,20 @@ fn check(table: &str, head: &Head) -> Result<TransactWriteItem, BuildError> {
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
     Ok(TransactWriteItem::builder().condition_check(check.build()?).build())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_has_one_to_a_hundred_streams_each_once() {
+        let names: Vec<_> = (0..=MAX_STREAMS).map(|n| StreamId::new(format!("note-{n}")).unwrap()).collect();
+        let check = |names: &[StreamId]| check_streams(names.iter());
+        assert!(matches!(check(&[]), Err(AppendAllError::NoStream)));
+        assert!(check(&names[..1]).is_ok());
+        assert!(check(&names[..MAX_STREAMS]).is_ok());
+        assert!(matches!(check(&names), Err(AppendAllError::TooManyStreams { streams }) if streams == MAX_STREAMS + 1));
+        let twice = [names[0].clone(), names[1].clone(), names[0].clone()];
+        assert!(matches!(check(&twice), Err(AppendAllError::StreamTwice(name)) if name == names[0]));
+    }
+}
