@@ -4,7 +4,7 @@ use super::tampering::{Victim, bytes, number, replace, set, text};
 use super::{Engine, new_commit};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{
-    AppendError, Commit, Consistency, Damage, Damaged, ExecuteError, Head, Item, MAX_VERSION, ReadError, Segment,
+    AppendError, Commit, Consistency, Damage, Damaged, ExecuteError, Head, Id, Item, MAX_VERSION, ReadError, Segment,
     Witness,
 };
 
@@ -16,6 +16,7 @@ cases!(
     a_broken_winner_of_a_race_is_damage,
     a_changed_commit_shows,
     a_dropped_end_cannot_show,
+    a_missing_beginning_does_not_say_that_a_command_is_new,
     an_item_that_is_no_batch_shows,
     any_changed_character_shows,
     sort_keys_beyond_the_largest_version_are_no_events,
@@ -288,4 +289,16 @@ async fn any_changed_character_shows(engine: &Engine) {
         victim.table.put(original).await;
     }
     assert!(victim.process.store.verify(&victim.stream).await.unwrap().verified());
+}
+
+/// Whoever looks for a command must get back to the first commit: what is missing may be the command's own.
+async fn a_missing_beginning_does_not_say_that_a_command_is_new(engine: &Engine) {
+    let Victim { table, process, stream } = Victim::new(engine).await;
+    let unknown = Id::new("never-sent").unwrap();
+    assert!(process.store.find_recorded(&stream, &unknown).await.unwrap().is_none());
+    table.delete(&stream, 1).await;
+    match process.store.find_recorded(&stream, &unknown).await {
+        Err(ReadError::Damaged(found)) => assert_eq!(found.version, 1),
+        other => panic!("{other:?}"),
+    }
 }
