@@ -39,11 +39,11 @@ Examples:
   ledgerfold audit history order-6f0f…           what happened to an order
   ledgerfold audit verify --all --data .ledgerfold
                                                  is everything still what was written?
-  ledgerfold projection list                     how far the read models are, and what stands still
-  ledgerfold projection rebuild orders --wait    makes a read model anew, while the world goes on
+  ledgerfold projection list                     how far the read models are, and what is parked
+  ledgerfold projection rebuild orders --wait    rebuilds a read model online
   ledgerfold backup ../shop-copy                 copies the data folder, also while it is in use
   ledgerfold bench                               what a command costs, and how long it takes
-  ledgerfold bench projections                   what read models cost: live, and made anew
+  ledgerfold bench projections                   what read models cost: live, and rebuilt
   ledgerfold cost --rate 100                     what 100 commands a second cost a month on AWS
 
 Exit status: 0 done, 1 a negative answer (verify found a break, a step was refused), 2 wrong use, 3 a failure.

@@ -11,7 +11,7 @@ use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = GROUP)]
 pub(in crate::cli) enum Command {
-    /// Show all projections: generations, jobs, what stands still, how far they are behind.
+    /// Show all projections: generations, jobs, parked streams, how far they are behind.
     #[command(
         after_help = "Examples:\n  ledgerfold projection list\n  ledgerfold projection list --data .ledgerfold --json"
     )]
@@ -21,46 +21,44 @@ pub(in crate::cli) enum Command {
         after_help = "Examples:\n  ledgerfold projection status orders\n  ledgerfold projection status orders --json"
     )]
     Status(Named),
-    /// Make a read model anew as a second generation, while the world goes on and readers see the first.
+    /// Rebuild a read model online, as a second generation. Readers see the first until you switch.
     #[command(
-        after_help = "Examples:\n  ledgerfold projection rebuild orders --wait\n  ledgerfold projection rebuild bestsellers --segments 16\n  ledgerfold projection rebuild orders --data .ledgerfold --wait\n\nWith --wait, exit 1 if streams stand still in the new generation."
+        after_help = "Examples:\n  ledgerfold projection rebuild orders --wait\n  ledgerfold projection rebuild bestsellers --segments 16\n  ledgerfold projection rebuild orders --data .ledgerfold --wait\n\nWith --wait, exit 1 if streams are parked in the new generation."
     )]
     Rebuild(Cut),
-    /// Let a job stand still until it is resumed.
+    /// Pause a job until it is resumed.
     #[command(after_help = "Examples:\n  ledgerfold projection pause orders")]
     Pause(Named),
-    /// Set going again what stands still: a paused or forgotten job, and every stream that was parked. Exit 1 if a stream still
-    /// stands still.
+    /// Continue a paused or forgotten job, and every parked stream. Exit 1 if a stream stays parked.
     #[command(
         after_help = "Examples:\n  ledgerfold projection resume orders\n  ledgerfold projection resume orders --stream order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e\n  ledgerfold projection resume orders --wait"
     )]
     Resume(Resume),
-    /// Give a job up. What a rebuild had written is removed.
+    /// Cancel a job. What a rebuild had written is removed.
     #[command(after_help = "Examples:\n  ledgerfold projection cancel orders")]
     Cancel(Step),
-    /// Let readers see the generation that was built. The other one is kept up to date until it is dropped.
+    /// Make the rebuilt generation the active one. The other one is kept up to date until it is dropped.
     #[command(
         after_help = "Examples:\n  ledgerfold projection switch orders\n  ledgerfold projection switch orders --accept-incomplete --wait"
     )]
     Switch(Switch),
-    /// Let readers see again what they saw before a switch.
+    /// Undo a switch: make the previous generation the active one again.
     #[command(after_help = "Examples:\n  ledgerfold projection rollback orders")]
     Rollback(Step),
-    /// Give the generation up that is not read, and remove its rows.
+    /// Remove the standby generation and its rows.
     #[command(
         after_help = "Examples:\n  ledgerfold projection drop orders --wait\n  ledgerfold projection drop orders --generation 2"
     )]
     Drop(Drop),
-    /// Go through all streams and catch up those that are behind: a lost message is made good.
+    /// Compare all streams with the read model and catch up those that are behind, as after a lost message.
     #[command(after_help = "Examples:\n  ledgerfold projection reconcile orders --wait")]
     Reconcile(Cut),
-    /// Send what lies in the dead-letter queue again: messages as they are, or the address of what they were about. Exit 1 if
-    /// one stays.
+    /// Send the messages of the dead-letter queue again. Exit 1 if one stays.
     #[command(
         after_help = "Examples:\n  ledgerfold projection redrive orders\n\nOf jobs nothing needs to be sent again: `projection resume` calls for all that is not done."
     )]
     Redrive(Named),
-    /// Show the streams that stand still because of an event that cannot be applied, and why.
+    /// Show the parked streams: those with an event that cannot be applied, and why.
     #[command(
         after_help = "Examples:\n  ledgerfold projection parked orders\n  ledgerfold projection parked orders --limit 20 --json"
     )]
@@ -75,9 +73,9 @@ Examples:
   ledgerfold projection rollback orders           or, if it was none,
   ledgerfold projection drop orders --wait
 
-A job is worked on by `ledgerfold dev`, or on AWS by its function, and goes on without whoever began it. With --data, the folder of a
+`ledgerfold dev`, or a function on AWS, works on a job, also after this command has ended. With --data, the folder of a
 stopped `dev`, it is worked on here while --wait is given. If a program died between a step and the news of it, `resume` tells again.
-Exit status: 0 done, 1 a negative answer (refused as things stand, incomplete, a stream still stands still), 2 wrong use, 3 a failure,
+Exit status: 0 done, 1 a negative answer (refused as things stand, incomplete, a stream stays parked), 2 wrong use, 3 a failure,
 or stopped while waiting.";
 
 #[derive(Debug, clap::Args)]
@@ -131,7 +129,7 @@ pub(in crate::cli) struct Resume {
 pub(in crate::cli) struct Switch {
     #[command(flatten)]
     pub(super) step: Step,
-    /// Also to a generation in which streams stand still.
+    /// Also to a generation with parked streams.
     #[arg(long)]
     pub(super) accept_incomplete: bool,
 }

@@ -10,7 +10,7 @@ use handlers::{Lag, ParkedStreams, Redriven, ResumedState, ResumedStream, Resump
 /// All projections, a row each.
 pub(super) fn list(views: &[View]) -> Result<(), Failure> {
     let rows: Vec<_> = views.iter().map(row).collect();
-    table::rows(["NAME", "READ", "BESIDE IT", "JOB", "PARKED", "WAITING", "DEAD", "BEHIND"], &rows)
+    table::rows(["NAME", "ACTIVE", "STANDBY", "JOB", "PARKED", "WAITING", "DEAD", "BEHIND"], &rows)
 }
 
 fn row(View { status, lag }: &View) -> [String; 8] {
@@ -43,13 +43,13 @@ fn seconds(lag: &Lag) -> String {
 pub(super) fn status(View { status, lag }: &View) -> Result<(), Failure> {
     table::line(status.name)?;
     if status.read_model {
-        table::line(&format!("  read     generation {}", status.active))?;
+        table::line(&format!("  active   generation {}", status.active))?;
     }
     if let Some(stored) = status.foreign_shape() {
         table::line(&format!("  SHAPE    {stored} is stored, this program has {}: rebuild", status.shape))?;
     }
     if let Some(other) = status.other {
-        table::line(&format!("  beside   generation {}, {}", other.number, other.state.word()))?;
+        table::line(&format!("  standby  generation {}, {}", other.number, other.state.word()))?;
     }
     if let Some(job) = &status.job {
         table::line(&format!("  job      {}", standing(status, job)))?;
@@ -67,7 +67,7 @@ pub(super) fn status(View { status, lag }: &View) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A job that was begun, and nobody waits for.
+/// A job that was begun, and is not waited for.
 pub(super) fn begun(view: &View, job: Option<u64>, is_folder: bool) -> Result<(), Failure> {
     let status = &view.status;
     match &status.job {
@@ -76,19 +76,19 @@ pub(super) fn begun(view: &View, job: Option<u64>, is_folder: bool) -> Result<()
             (Some(job), Some(report)) if report.job == job => {
                 lines(status.name, report).iter().try_for_each(|line| table::line(line))?;
             }
-            _ => table::line(&format!("{}: nothing is under way", status.name))?,
+            _ => table::line(&format!("{}: no job is running", status.name))?,
         },
     }
-    if is_folder && status.job.is_some() { nobody_works(status.name) } else { Ok(()) }
+    if is_folder && status.job.is_some() { no_worker(status.name) } else { Ok(()) }
 }
 
-fn nobody_works(name: &str) -> Result<(), Failure> {
+fn no_worker(name: &str) -> Result<(), Failure> {
     table::line(&format!(
-        "nobody works on it until `ledgerfold dev` runs on the folder, or `ledgerfold projection resume {name} --wait`"
+        "no worker is running: start `ledgerfold dev` on the folder, or run `ledgerfold projection resume {name} --wait`"
     ))
 }
 
-/// A job that somebody has waited for.
+/// A job that was waited for.
 pub(super) fn ending(ending: &Ending) -> Result<(), Failure> {
     let View { status, .. } = &ending.view;
     let name = status.name;
@@ -100,27 +100,27 @@ pub(super) fn ending(ending: &Ending) -> Result<(), Failure> {
                 return Ok(());
             }
             let other = status.other.map(|other| format!(", generation {} is {}", other.number, other.state.word()));
-            table::line(&format!("generation {} is read{}", status.active, other.unwrap_or_default()))
+            table::line(&format!("generation {} is active{}", status.active, other.unwrap_or_default()))
         }
         Outcome::Paused => {
             let job = status.job.as_ref().map(|job| standing(status, job)).unwrap_or_default();
-            table::line(&format!("{job}\nit is paused: `ledgerfold projection resume {name}` lets it go on"))
+            table::line(&format!("{job}\nit is paused: `ledgerfold projection resume {name}` continues it"))
         }
-        Outcome::Gone => table::line(&format!(
-            "the job was given up, or another one has followed: `ledgerfold projection status {name}` tells"
-        )),
+        Outcome::Gone => {
+            table::line(&format!("the job was cancelled or replaced: see `ledgerfold projection status {name}`"))
+        }
     }
 }
 
-/// What was set going again.
-pub(super) fn resumed(resumption: &Resumption, name: &str, nobody: bool) -> Result<(), Failure> {
+/// What was resumed.
+pub(super) fn resumed(resumption: &Resumption, name: &str, no_worker_runs: bool) -> Result<(), Failure> {
     resumption.streams.iter().try_for_each(|stream| table::line(&outcome(stream)))?;
     match resumption.job {
-        Some(job) => table::line(&format!("job {job} of {name} goes on"))?,
-        None if resumption.streams.is_empty() => table::line(&format!("nothing of {name} stood still"))?,
+        Some(job) => table::line(&format!("job {job} of {name} continues"))?,
+        None if resumption.streams.is_empty() => table::line(&format!("nothing of {name} was parked or paused"))?,
         None => {}
     }
-    if nobody && resumption.job.is_some() { nobody_works(name) } else { Ok(()) }
+    if no_worker_runs && resumption.job.is_some() { no_worker(name) } else { Ok(()) }
 }
 
 fn outcome(resumed: &ResumedStream) -> String {
@@ -128,10 +128,10 @@ fn outcome(resumed: &ResumedStream) -> String {
     let version = version.map(|version| format!(" at version {version}")).unwrap_or_default();
     match state {
         ResumedState::CaughtUp => format!("{stream} has caught up in generation {generation}"),
-        ResumedState::Announced => format!("{stream} was announced, and goes on by itself"),
+        ResumedState::Announced => format!("{stream} was announced to its projector, which continues it"),
         ResumedState::Parked => {
             let reason = reason.as_deref().unwrap_or_default();
-            format!("{stream} STILL stands still in generation {generation}{version}: {reason}")
+            format!("{stream} is STILL parked in generation {generation}{version}: {reason}")
         }
     }
 }
@@ -145,7 +145,7 @@ pub(super) fn redriven(redriven: &Redriven) -> Result<(), Failure> {
     table::line(&format!("sent again: {sent}, stay: {stay}, now in the dead-letter queue: {left}"))
 }
 
-/// Streams that stand still.
+/// Parked streams.
 pub(super) fn parked(page: &ParkedStreams) -> Result<(), Failure> {
     let rows = page.streams.iter().map(|parked| {
         let version = parked.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
@@ -155,7 +155,7 @@ pub(super) fn parked(page: &ParkedStreams) -> Result<(), Failure> {
     let rows: Vec<_> = rows.collect();
     table::rows(["STREAM", "GENERATION", "VERSION", "PARKED AT", "ERROR"], &rows)?;
     match &page.next_cursor {
-        Some(cursor) => table::line(&format!("… go on with --cursor {cursor}")),
+        Some(cursor) => table::line(&format!("… continue with --cursor {cursor}")),
         None => Ok(()),
     }
 }

@@ -59,7 +59,10 @@ async fn a_projection_that_is_broken_on_purpose_parks_its_stream_and_goes_on_whe
     let stock = system.get(&format!("/stock/{BOOK}")).await;
     assert_eq!((&stock["on_hand"], &stock["reserved"], &stock["version"]), (&json!(15), &json!(2), &json!(3)));
     assert_eq!(system.operate(["projection", "parked", "stock"]).await.done().lines().count(), 1);
-    assert_eq!(system.operate(["projection", "resume", "stock"]).await.done(), "nothing of stock stood still\n");
+    assert_eq!(
+        system.operate(["projection", "resume", "stock"]).await.done(),
+        "nothing of stock was parked or paused\n"
+    );
 }
 
 #[tokio::test]
@@ -74,13 +77,13 @@ async fn a_stream_that_still_stands_still_is_named_and_ends_with_1() {
     }
     system.until("stock", "both streams are parked", parked(2)).await;
     let stuck = system.operate(["projection", "resume", "stock"]).await;
-    assert_eq!((stuck.status, stuck.stdout.matches("STILL stands still in generation 1 at version 2").count()), (1, 2));
+    assert_eq!((stuck.status, stuck.stdout.matches("is STILL parked in generation 1 at version 2").count()), (1, 2));
     let (one, other) = (format!("stock-{BOOK}"), format!("stock-{OTHER_BOOK}"));
     let only = system.operate(["projection", "resume", "stock", "--stream", &one, "--json"]).await;
     assert_eq!((only.status, only.json()["streams"].as_array().unwrap().len()), (1, 1), "{only:?}");
     assert_eq!((&only.json()["streams"][0]["stream"], &only.json()["job"]), (&json!(one), &Value::Null));
     let sound = system.operate(["projection", "resume", "stock", "--stream", "stock-1"]).await;
-    assert_eq!((sound.status, &*sound.stdout), (0, "nothing of stock stood still\n"));
+    assert_eq!((sound.status, &*sound.stdout), (0, "nothing of stock was parked or paused\n"));
 
     let first = system.operate(["projection", "parked", "stock", "--limit", "1", "--json"]).await.json();
     let cursor = first["next_cursor"].as_str().unwrap();

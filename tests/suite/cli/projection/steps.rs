@@ -54,7 +54,7 @@ async fn a_job_can_be_paused_resumed_and_given_up_before_anybody_works_on_it() {
     assert!(paused.contains("rebuild stock → generation 2 (job 1, paused), pass 0: 0 %"), "{paused}");
     system.operate(["projection", "pause", "stock"]).await.was_refused("nothing is under way");
     let resumed = system.operate(["projection", "resume", "stock"]).await.done();
-    assert_eq!((&*resumed, system.waiting(CALLS).await), ("job 1 of stock goes on\n", 3));
+    assert_eq!((&*resumed, system.waiting(CALLS).await), ("job 1 of stock continues\n", 3));
     assert_eq!(system.status("stock").await["job"]["paused"], json!(false));
     let cancelled = system.operate(["projection", "cancel", "stock"]).await.done();
     assert!(cancelled.starts_with("remove stock generation 2 (job 2), pass 0: 0 %, 0 rows removed"), "{cancelled}");
@@ -74,7 +74,7 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     let built = system.operate(["projection", "rebuild", "stock", "--wait"]).await.done();
     assert!(built.starts_with("rebuild of stock, generation 2: complete\n  passes   2 in "), "{built}");
     assert!(built.contains("  met      3 commits, 3 events, 1 streams; 1 streams are there\n"), "{built}");
-    assert!(built.ends_with("generation 1 is read, generation 2 is complete\n"), "{built}");
+    assert!(built.ends_with("generation 1 is active, generation 2 is complete\n"), "{built}");
     let kept = "generation 2 is complete: drop it first";
     system.operate(["projection", "rebuild", "stock"]).await.was_refused(kept);
     let other = "there is no generation 7";
@@ -89,14 +89,14 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     system.operate(["projection", "switch", "stock"]).await.was_refused(nothing_new);
 
     let back = system.operate(["projection", "rollback", "stock", "--wait"]).await.done();
-    assert!(back.ends_with("generation 1 is read, generation 2 is complete\n"), "{back}");
+    assert!(back.ends_with("generation 1 is active, generation 2 is complete\n"), "{back}");
     system
         .operate(["projection", "rollback", "stock"])
         .await
         .was_refused("there is no previous generation to roll back to");
     let dropped = system.operate(["projection", "drop", "stock", "--generation", "2", "--wait"]).await.done();
     assert!(dropped.starts_with("removal of stock, generation 2: complete\n"), "{dropped}");
-    assert!(dropped.ends_with("  removed  1 rows\ngeneration 1 is read\n"), "{dropped}");
+    assert!(dropped.ends_with("  removed  1 rows\ngeneration 1 is active\n"), "{dropped}");
     let again = system.operate(["projection", "rebuild", "stock", "--wait", "--json"]).await.json();
     assert_eq!(again["other"], json!({"number": 3, "state": "complete"}), "no number is given twice");
     let list = system.operate(["projection", "list", "--json"]).await.json();

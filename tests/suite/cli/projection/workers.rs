@@ -45,7 +45,7 @@ async fn without_anybody_who_waits_a_folders_job_is_done_by_the_next_dev() {
     let folder = data.path().to_str().unwrap();
     let begun = run(["projection", "rebuild", "stock", "--data", folder]).await.done();
     assert!(begun.starts_with("rebuild stock → generation 2 (job 1), pass 0: 0 %"), "{begun}");
-    assert!(begun.contains("nobody works on it until `ledgerfold dev` runs on the folder"), "{begun}");
+    assert!(begun.contains("no worker is running: start `ledgerfold dev` on the folder"), "{begun}");
     let still = run(["projection", "status", "stock", "--data", folder, "--json"]).await.json();
     assert_eq!((&still["job"]["number"], &still["job"]["tally"]["commits"]), (&json!(1), &json!(0)));
     let system = Running::over(&data).await;
@@ -68,7 +68,7 @@ async fn a_job_whose_calls_are_lost_goes_on_with_the_next_dev_but_not_one_that_i
     assert_eq!(ended["report"]["complete"], json!(true));
     assert_eq!(system.get("/projections/orders").await["job"]["paused"], json!(true));
     let resumed = system.operate(["projection", "resume", "orders", "--wait"]).await.done();
-    assert!(resumed.starts_with("job 1 of orders goes on\nrebuild of orders, generation 2: complete\n"), "{resumed}");
+    assert!(resumed.starts_with("job 1 of orders continues\nrebuild of orders, generation 2: complete\n"), "{resumed}");
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn who_waits_is_told_when_others_pause_the_job_or_give_it_up() {
     system.operate(["projection", "pause", "stock"]).await.done();
     let (status, said, failure) = ended(child).await;
     assert_eq!((status, &*failure), (1, ""), "{said}");
-    assert!(said.contains("it is paused: `ledgerfold projection resume stock` lets it go on"), "{said}");
+    assert!(said.contains("it is paused: `ledgerfold projection resume stock` continues it"), "{said}");
     let mut resume = ledgerfold(["projection", "resume", "stock", "--wait"]);
     resume.envs(system.exports()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = resume.spawn().unwrap();
@@ -156,7 +156,7 @@ async fn who_waits_is_told_when_others_pause_the_job_or_give_it_up() {
     system.operate(["projection", "cancel", "stock"]).await.done();
     let (status, said, failure) = ended(child).await;
     assert_eq!((status, &*failure), (1, ""), "{said}");
-    assert!(said.contains("the job was given up, or another one has followed"), "{said}");
+    assert!(said.contains("the job was cancelled or replaced"), "{said}");
 }
 
 #[tokio::test]

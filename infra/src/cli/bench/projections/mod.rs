@@ -1,4 +1,4 @@
-//! `ledgerfold bench projections`: how fast read models follow live events, and how fast they are built anew.
+//! `ledgerfold bench projections`: how fast read models follow live events, and how fast they are rebuilt.
 
 mod history;
 mod live;
@@ -42,7 +42,7 @@ const EVENTS: &str = "bench-events";
 /// The messages of a delivery, as SQS gives them at most to a FIFO queue.
 const DELIVERY: usize = 10;
 
-/// Measure how fast read models follow live events, and how fast they are built anew.
+/// Measure how fast read models follow live events, and how fast they are rebuilt.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Projections {
