@@ -103,9 +103,13 @@ impl Create {
     fn run(self) -> Result<Exit, Failure> {
         let (kept, jwk) = key_pair().map_err(|error| Failure::new("no key can be made", error.to_string()))?;
         std::fs::create_dir_all(&self.dir).map_err(|error| written(&self.dir, error))?;
-        write_new(&self.dir.join(KEY_FILE), &json!(kept).to_string())?;
-        let key_set = self.dir.join(KEY_SET_FILE);
-        write_new(&key_set, &json!({ "keys": [jwk] }).to_string())?;
+        let (key, key_set) = (self.dir.join(KEY_FILE), self.dir.join(KEY_SET_FILE));
+        write_new(&key, &json!(kept).to_string())?;
+        if let Err(failure) = write_new(&key_set, &json!({ "keys": [jwk] }).to_string()) {
+            // A key without its set would be in the way of the next try.
+            std::fs::remove_file(&key).map_err(|error| Failure::new(format!("{} stays", key.display()), error))?;
+            return Err(failure);
+        }
         table::line(&format!("ledgerfold dev --auth {} --issuer {ISSUER} --audience {AUDIENCE}", key_set.display()))?;
         Ok(Exit::Done)
     }

@@ -35,6 +35,17 @@ async fn status(dev: &Dev, token: &str, path: &str) -> u16 {
 }
 
 #[tokio::test]
+async fn keys_that_were_made_half_are_not_in_the_way_of_the_next() {
+    let scratch = TempDir::new().unwrap();
+    // Where the key set should be written there is something else.
+    let in_the_way = scratch.path().join("jwks.json");
+    fs::create_dir(&in_the_way).unwrap();
+    run(["tokens", "create", "--dir", scratch.path().to_str().unwrap()]).await.failed_saying("jwks.json");
+    fs::remove_dir(&in_the_way).unwrap();
+    create(scratch.path()).await;
+}
+
+#[tokio::test]
 async fn a_key_and_a_token_are_two_lines_and_the_first_command_can_be_pasted() {
     let scratch = TempDir::new().unwrap();
     let keys = scratch.path().join("tokens");
