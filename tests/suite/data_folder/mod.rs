@@ -77,7 +77,9 @@ fn copies(quantity: u32) -> Value {
 async fn every_stream_of_an_older_folder_verifies() {
     let folder = folder();
     let verified = told(&folder, &["audit", "verify", "--all"]).await;
-    assert_eq!((&verified["verified"], &verified["streams"]), (&json!(true), &json!(9)), "{verified}");
+    // The nine that were kept, and one of this reading, where it is of another day or actor.
+    let streams = verified["streams"].as_u64().unwrap();
+    assert!(verified["verified"] == true && (9..=10).contains(&streams), "{verified}");
 }
 
 #[tokio::test]
