@@ -7,7 +7,7 @@
 //! | [`cli`] | does the program start, stop, operate and fail as it says? |
 //! | [`command_queue`] | is a command that is answered later handled once, whoever dies and whatever fails? |
 //! | [`data_folder`] | is a folder that an older program wrote still read, verified and written to? |
-//! | [`doors`] | does nobody get in beside the front door, and does nobody block it? |
+//! | [`doors`] | is every way in guarded, and can no caller block the others? |
 //! | [`jobs`] | does the worker of jobs bear lost, doubled and unreadable calls? |
 //! | [`lambda`] | do the functions start, answer and fail as Lambda has them do? |
 //! | [`crash`] | is anything lost or doubled when the program is killed? |

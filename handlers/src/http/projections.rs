@@ -98,7 +98,7 @@ pub(crate) async fn reconcile(State(api): Shared, Segment(name): Segment, StepBo
 /// Lets the job stand still, until it is resumed.
 #[utoipa::path(post, path = "/projections/{name}/pause", tag = "projections", request_body = NothingMore,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 200, description = "It stands still", body = ProjectionView)))]
+    responses((status = 200, description = "It is paused", body = ProjectionView)))]
 pub(crate) async fn pause(
     State(api): Shared,
     Segment(name): Segment,
@@ -112,7 +112,7 @@ pub(crate) async fn pause(
 /// Sets going again what stands still: the job, and every parked stream.
 #[utoipa::path(post, path = "/projections/{name}/resume", tag = "projections", request_body = ResumeBody,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 200, description = "What was set going, and what still stands still", body = ResumptionView)))]
+    responses((status = 200, description = "What was resumed, and what stays parked", body = ResumptionView)))]
 pub(crate) async fn resume(
     State(api): Shared,
     Segment(name): Segment,

@@ -184,7 +184,7 @@ impl DataDir {
         self.checkpoints().join(mapping).with_extension(CHECKPOINT_EXTENSION)
     }
 
-    /// Takes all rights on the folder and its files from others. An earlier version, or whoever copied the folder, may have
+    /// Takes all rights on the folder and its files from others. An earlier version, or copying the folder, may have
     /// left them; and the engines make files as the system's default says, within the folder that is closed by then.
     pub(crate) fn keep_to_owner(&self) -> io::Result<()> {
         for folder in [self.folder.clone(), self.checkpoints()] {

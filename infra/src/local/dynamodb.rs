@@ -76,7 +76,7 @@ pub enum StartError {
 }
 
 impl DynamoDb {
-    /// Opens the database file (made if it is not there) and serves it on a free port of 127.0.0.1, to who has the key.
+    /// Opens the database file (made if it is not there) and serves it on a free port of 127.0.0.1, for requests signed with the key.
     ///
     /// The engine does its SQLite work on the threads that serve it, so it gets a runtime of its own: nothing else waits
     /// behind a write.

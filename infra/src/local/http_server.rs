@@ -4,7 +4,7 @@
 //! |---|---|
 //! | connections at once | [`Limits::connections`]; one more is answered 503 and closed |
 //! | a request's head, and the time between two requests | [`Limits::head`] |
-//! | a request's body | whoever reads it |
+//! | a request's body | the handler that reads it |
 //!
 //! HTTP/2 is refused: nothing here needs it, and its streams would escape the bound on connections.
 

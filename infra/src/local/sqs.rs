@@ -37,8 +37,8 @@ pub enum StartError {
 }
 
 impl Sqs {
-    /// Opens the file of queues (made if it is not there) and serves it on a free port of 127.0.0.1, to who
-    /// has the key.
+    /// Opens the file of queues (made if it is not there) and serves it on a free port of 127.0.0.1, for
+    /// requests signed with the key.
     ///
     /// # Errors
     /// [`StartError`].

@@ -14,7 +14,7 @@
 //! | [`audit_states`] | a stream as it was, and what changed |
 //! | [`audit_export`] | events as files |
 //! | [`audit_walks`] | does a walk from page to page end, though each page is recorded? |
-//! | [`audit_access`] | is whoever reads it recorded? |
+//! | [`audit_access`] | is each reader recorded? |
 //! | [`auth`], [`tokens`] | who is let in, to what, and as whom it is recorded; which tokens are believed |
 //! | [`issuer`] | an issuer of tokens |
 //! | [`projections`] | what operators see and do, and a job's progress as it happens |

@@ -6,7 +6,7 @@
 //! | [`told`] | is what is told true, and is something told in the end? |
 //! | [`rounds`] | when a round begins, and which answers belong to it |
 //! | [`deaths`] | is a command handled once, whoever dies between two requests? |
-//! | [`clocks`] | is a worker's slow clock nobody's fault? |
+//! | [`clocks`] | does a worker's slow clock refuse no command? |
 //! | [`failures`] | what becomes of commands that fail, and of messages that are none |
 //! | [`limits`] | what is too large, too much or too late |
 //! | [`cost`] | what one costs |

@@ -3,7 +3,7 @@
 //! | module | what it asks |
 //! |---|---|
 //! | [`browser`] | can a page of another origin, in Chromium, do anything to the engines or the API? |
-//! | [`engines`] | do the engines answer only to who has the key of this start? |
+//! | [`engines`] | do the engines answer only requests signed with the key of this start? |
 //! | [`found`] | do commands find a running `dev` through its folder, and only its owner? |
 //! | [`limits`] | is each limit of time and number held, and told? |
 //! | [`pages`] | which requests does the API take for those of a foreign page? |

@@ -291,7 +291,7 @@ async fn any_changed_character_shows(engine: &Engine) {
     assert!(victim.process.store.verify(&victim.stream).await.unwrap().verified());
 }
 
-/// Whoever looks for a command must get back to the first commit: what is missing may be the command's own.
+/// A search must reach the first commit: what is missing may be the command's own.
 async fn a_missing_beginning_does_not_say_that_a_command_is_new(engine: &Engine) {
     let Victim { table, process, stream } = Victim::new(engine).await;
     let unknown = Id::new("never-sent").unwrap();

@@ -109,7 +109,7 @@ pub(crate) async fn serve(listener: TcpListener, service: Router, key: &AccessKe
     http_server::serve(listener, service, Limits::default(), no_room, stop).await;
 }
 
-/// The service of an engine behind its door: it answers to who has the key.
+/// The service of an engine behind its door: it answers requests that are signed with the key.
 fn guarded(service: Router, key: &AccessKey) -> Router {
     let doorkeeper = Doorkeeper { verifier: Verifier::new(key.clone()) };
     service.layer(from_fn_with_state(Arc::new(doorkeeper), admit))
