@@ -69,3 +69,19 @@ async fn news_that_are_handled_already_cost_one_look_at_the_fence() {
         assert_eq!(wire.operations(), ["GetItem"]);
     }
 }
+
+#[tokio::test]
+async fn a_batch_of_several_streams_looks_at_all_positions_at_once() {
+    let (shop, wire) = (Shop::open().await, Wire::default());
+    let books = [new_book(), new_book()];
+    for book in &books {
+        shop.receive(book, 1).await;
+    }
+    let order_id = shop.place(&books.clone().map(|book| (book, 1))).await;
+    let (runner, mut line) = (shop.runner_over(&wire), Line::of(order_id, &books));
+    let messages = line.news(&shop).await;
+    assert!(deliver(&runner, &messages).await.is_empty());
+    wire.take();
+    assert!(deliver(&runner, &messages).await.is_empty());
+    assert_eq!(wire.operations(), ["BatchGetItem"]);
+}
