@@ -238,9 +238,14 @@ async fn an_order_is_known_by_its_id_in_either_case() {
         let lower = shop.get(&call.replace(&id, &id.to_lowercase())).await;
         assert_eq!((answer.status, &answer.body), (200, &lower.body), "{call}");
     }
-    let readings = shop.get("/audit/events?type=AuditTrailRead&actor=dev&limit=500").await.body;
-    let about = readings["events"].as_array().unwrap().iter().map(|event| &event["data"]["about"]["stream"]);
-    assert!(about.clone().count() > 0 && about.clone().all(|name| *name == stream), "{readings}");
+    // The index follows the streams: it may lag behind what was read just now.
+    let readings = super::eventually("the readings are found", || async {
+        let page = shop.get("/audit/events?type=AuditTrailRead&actor=dev&limit=500").await.body;
+        Some(page["events"].as_array().unwrap().clone()).filter(|events| !events.is_empty())
+    });
+    for reading in readings.await {
+        assert_eq!(reading["data"]["about"]["stream"], stream, "{reading}");
+    }
     let resumed = shop.post("/projections/orders/resume", &json!({"stream": format!("order-{id}")}));
     let resumed = sent(resumed).await;
     assert_eq!(resumed.status, 200, "{resumed:?}");
