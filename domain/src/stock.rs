@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{Isbn, OrderId, StockQuantity};
 
@@ -167,7 +168,7 @@ pub fn evolve(mut stock: Stock, event: &StockEvent) -> Stock {
 // ------------------------------------------------------------------- commands
 
 /// What can be asked of the stock of a book. It serialises as the events do, so that a queue can carry it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum StockCommand {
     /// Take copies into the house.
@@ -232,6 +233,18 @@ pub enum StockRefusal {
     /// Copies can only leave the house out of a reservation.
     #[error("nothing is reserved for order {0}")]
     NothingReserved(OrderId),
+}
+
+impl StockRefusal {
+    /// The refusal's word for programs. It never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooManyOnHand { .. } => "too-many-on-hand",
+            Self::NotEnough { .. } => "not-enough",
+            Self::OtherQuantityReserved { .. } => "other-quantity-reserved",
+            Self::NothingReserved(_) => "nothing-reserved",
+        }
+    }
 }
 
 // --------------------------------------------------------------------- decide

@@ -22,6 +22,13 @@ pub struct Model<S, E> {
     pub snapshot: Option<SnapshotCodec<S>>,
 }
 
+impl<S, E> Clone for Model<S, E> {
+    fn clone(&self) -> Self {
+        let Self { initial, evolve, encode, decode, snapshot } = self;
+        Self { initial: *initial, evolve: *evolve, encode: *encode, decode: *decode, snapshot: snapshot.clone() }
+    }
+}
+
 impl<S, E> Model<S, E> {
     /// The event that stands in the stream.
     pub(crate) fn read(&self, stream: &StreamId, event: &Event) -> Result<E, Unreadable> {
@@ -36,6 +43,14 @@ pub struct EventCodec<E> {
     upcasters: &'static [Upcaster],
     events: PhantomData<fn(E) -> E>,
 }
+
+impl<E> Clone for EventCodec<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for EventCodec<E> {}
 
 /// An event that stands in a stream cannot be translated: nothing is decided on what is not understood.
 #[derive(Debug, thiserror::Error)]

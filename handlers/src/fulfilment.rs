@@ -40,7 +40,7 @@ pub const FULFILMENT: Projection = Projection {
     name: "fulfilment",
     shape: "fulfilment/1",
     follows: Follows::Categories(&[order::CATEGORY, stock::CATEGORY]),
-    knows: |event_type| events::ORDER.knows(event_type) || events::STOCK.knows(event_type),
+    knows: &|event_type| events::ORDER.knows(event_type) || events::STOCK.knows(event_type),
     ignored: &[],
     kind: Kind::Process,
 };

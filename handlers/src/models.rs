@@ -1,6 +1,5 @@
 //! The domain as the store's command loop knows it.
 
-use domain::access::{self, AccessEvent, AccessLog};
 use domain::order::{self, Order, OrderEvent};
 use domain::stock::{self, Stock, StockEvent};
 use eventstore::{Model, SnapshotCodec};
@@ -22,13 +21,4 @@ pub(crate) const STOCK: Model<Stock, StockEvent> = Model {
     encode: |event| events::STOCK.encode(event),
     decode: |event| events::STOCK.decode(event),
     snapshot: Some(SnapshotCodec::json("stock/1")),
-};
-
-/// Readings of the audit trail.
-pub(crate) const ACCESS: Model<AccessLog, AccessEvent> = Model {
-    initial: AccessLog::default,
-    evolve: access::evolve,
-    encode: |event| events::ACCESS.encode(event),
-    decode: |event| events::ACCESS.decode(event),
-    snapshot: Some(SnapshotCodec::json("access/1")),
 };

@@ -94,7 +94,7 @@ impl System {
 
     /// What handles those commands.
     pub fn command_worker(&self) -> CommandWorker {
-        CommandWorker::new(self.command_store(), self.command_statuses())
+        CommandWorker::new(self.app.clone(), &self.command_store(), self.command_statuses())
     }
 
     /// What runs its orders, with that projector.

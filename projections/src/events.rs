@@ -21,7 +21,6 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
-use domain::access::AccessEvent;
 use domain::order::OrderEvent;
 use domain::stock::StockEvent;
 use eventstore::EventCodec;
@@ -31,6 +30,3 @@ pub const ORDER: EventCodec<OrderEvent> = EventCodec::new(&[]);
 
 /// What happens to the copies of a book.
 pub const STOCK: EventCodec<StockEvent> = EventCodec::new(&[]);
-
-/// Who has read the audit trail.
-pub const ACCESS: EventCodec<AccessEvent> = EventCodec::new(&[]);

@@ -7,7 +7,6 @@
 //! bookshop's events are stored.
 
 pub mod audit;
-pub mod bestsellers;
 mod consumer;
 pub mod events;
 mod folding;
@@ -19,7 +18,6 @@ mod kept;
 mod lag;
 mod multi_stream;
 mod news;
-pub mod orders;
 mod parked;
 mod position;
 mod projection;
@@ -28,7 +26,6 @@ mod read_models;
 pub mod rebuild;
 mod row;
 mod short_hash;
-pub mod stock;
 mod table;
 mod witnesses;
 
@@ -42,7 +39,7 @@ pub use lag::Pulse;
 pub use news::WakeUp;
 pub use parked::{Parked, ParkedPage, Resumed};
 pub use position::Stray;
-pub use projection::{Change, Effect, Fact, FoldError, Kind, Projection, UnknownType};
+pub use projection::{Change, Effect, Fact, Fold, FoldError, Kind, Knows, Merge, Projection, UnknownType};
 pub use projector::{Failed, ProjectError, Projector};
 pub use read_models::{ListCursor, ListPage, ReadModels};
 pub use row::{Listing, Row, RowData, UnreadableRow};

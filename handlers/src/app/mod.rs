@@ -1,13 +1,49 @@
 //! What a team registers: one value, from which the whole system follows.
 
-use projections::{Projection, audit};
-use std::collections::BTreeSet;
+mod aggregate;
+mod check;
+mod command;
+mod dispatch;
+mod read_model;
+mod route;
+pub(crate) mod schema;
 
-/// The read models and processes of one system, and how it is called. The audit index is part of every app.
-#[derive(Debug, Clone)]
+pub use aggregate::{Aggregate, Key};
+pub use command::Command;
+pub use dispatch::{Dispatcher, Refusal};
+pub use read_model::{Addition, FoldOfMany, ReadModel, Told};
+pub use route::{Route, command, creation, row};
+
+pub(crate) use aggregate::AnyAggregate;
+pub(crate) use command::{Misread, path_of};
+pub(crate) use dispatch::{CommandError, is_final, is_from_the_future, is_unreadable};
+pub(crate) use route::{CommandRoute, RowRoute, Target};
+
+use crate::http::Api;
+use command::Tagged;
+use eventstore::{InvalidStreamId, StreamId};
+use projections::{Projection, audit};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+
+/// Aggregates, read models, processes and routes of one system, and how it is called. The audit index is part of every app.
+/// Cheap to clone.
+#[derive(Clone)]
 pub struct App {
     name: &'static str,
+    description: &'static str,
+    aggregates: Vec<Arc<dyn AnyAggregate>>,
     consumers: Vec<Projection>,
+    routes: Vec<Route>,
+    extra: Vec<fn() -> OpenApiRouter<Arc<Api>>>,
+    /// The first segments of its paths.
+    segments: BTreeSet<String>,
 }
 
 /// Registrations that contradict each other, all of them.
@@ -20,17 +56,66 @@ pub struct BadApp {
     pub wrong: Vec<String>,
 }
 
-/// The most characters of a name that is part of a queue's name.
-const MAX_NAME: usize = 30;
-/// Queues that every system has.
-const QUEUES_OF_SYSTEM: [&str; 2] = ["commands", "rebuild"];
-/// What the name of a dead-letter queue ends with.
-const DEAD: &str = "-dead";
+/// A command that a queue carries cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnreadableCommand {
+    #[error("it is for streams of category {0:?}, and this app has no such aggregate")]
+    Category(String),
+    #[error("it has no command")]
+    Nothing,
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
 
 impl App {
-    /// An app without read models and processes.
+    /// An app in which nothing is registered.
     pub fn new(name: &'static str) -> Self {
-        Self { name, consumers: vec![audit::PROJECTION] }
+        Self {
+            name,
+            description: "",
+            aggregates: Vec::new(),
+            consumers: vec![audit::PROJECTION],
+            routes: Vec::new(),
+            extra: Vec::new(),
+            segments: BTreeSet::new(),
+        }
+    }
+
+    /// The same, and its API's description begins with that text.
+    #[must_use]
+    pub fn described(self, description: &'static str) -> Self {
+        Self { description, ..self }
+    }
+
+    /// The same with an aggregate.
+    #[must_use]
+    pub fn aggregate<S, C, E, R>(mut self, aggregate: Aggregate<S, C, E, R>) -> Self
+    where
+        S: Clone + Send + Sync + 'static,
+        C: Serialize + DeserializeOwned + ToSchema + Send + Sync + 'static,
+        E: DeserializeOwned + Send + Sync + 'static,
+        R: fmt::Display + Send + Sync + 'static,
+    {
+        self.aggregates.push(Arc::new(aggregate));
+        self
+    }
+
+    /// The same with routes.
+    #[must_use]
+    pub fn routes(mut self, routes: impl IntoIterator<Item = Route>) -> Self {
+        for route in routes {
+            self.segments.extend(first_segment(route.path));
+            self.routes.push(route);
+        }
+        self
+    }
+
+    /// The same with a router for what no [`Route`] can say.
+    #[must_use]
+    pub fn merge(mut self, router: fn() -> OpenApiRouter<Arc<Api>>) -> Self {
+        self.segments.extend(router().get_openapi().paths.paths.keys().filter_map(|path| first_segment(path)));
+        self.extra.push(router);
+        self
     }
 
     /// The same with a read model.
@@ -54,6 +139,54 @@ impl App {
         self.name
     }
 
+    pub(crate) fn description(&self) -> &'static str {
+        self.description
+    }
+
+    pub(crate) fn aggregates(&self) -> &[Arc<dyn AnyAggregate>] {
+        &self.aggregates
+    }
+
+    /// The aggregate of that category.
+    pub(crate) fn aggregate_of(&self, category: &str) -> Option<&Arc<dyn AnyAggregate>> {
+        self.aggregates.iter().find(|aggregate| aggregate.category() == category)
+    }
+
+    pub(crate) fn table_of_routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Whether paths of the app begin with that segment.
+    pub(crate) fn serves(&self, segment: &str) -> bool {
+        self.segments.contains(segment)
+    }
+
+    pub(crate) fn extra_routes(&self) -> impl Iterator<Item = OpenApiRouter<Arc<Api>>> {
+        self.extra.iter().map(|router| router())
+    }
+
+    /// The stream of that name, as callers write it: its aggregate may know several ways to write one key.
+    ///
+    /// # Errors
+    /// [`InvalidStreamId`] says which rule the text breaks.
+    pub fn stream(&self, text: &str) -> Result<StreamId, InvalidStreamId> {
+        let stream = StreamId::new(text)?;
+        let aggregate = self.aggregate_of(stream.category());
+        match aggregate.and_then(|aggregate| (aggregate.key().parse)(stream.key()).ok()) {
+            Some(key) => StreamId::new(format!("{}-{key}", stream.category())),
+            None => Ok(stream),
+        }
+    }
+
+    /// A command as a queue carries it: `{category: {"type", "data"}}`.
+    pub(crate) fn read_command(&self, json: &RawValue) -> Result<Command, UnreadableCommand> {
+        let mut of_category: BTreeMap<String, Tagged> = serde_json::from_str(json.get())?;
+        let (category, Tagged { name, data }) = of_category.pop_first().ok_or(UnreadableCommand::Nothing)?;
+        let aggregate = self.aggregate_of(&category).ok_or(UnreadableCommand::Category(category))?;
+        let data = data.as_deref().map_or("{}", RawValue::get);
+        Command::read(aggregate, &name, data.as_bytes(), &mut Vec::new()).map_err(|(_, error)| error.into())
+    }
+
     /// Everything that has a queue and can be operated: read models, the audit index, processes.
     pub fn consumers(&self) -> &[Projection] {
         &self.consumers
@@ -74,56 +207,21 @@ impl App {
     /// # Errors
     /// [`BadApp`], with every mistake.
     pub fn checked(self) -> Result<Self, BadApp> {
-        let (mut names, mut wrong) = (BTreeSet::new(), Vec::new());
-        for Projection { name, .. } in &self.consumers {
-            if !is_queue_name(name) {
-                wrong.push(format!("the name {name:?} must be 1 to {MAX_NAME} lower-case letters, digits and '-'"));
-            }
-            if QUEUES_OF_SYSTEM.contains(name) || name.ends_with(DEAD) {
-                wrong.push(format!("the name {name:?} is that of a queue that every system has"));
-            }
-            if !names.insert(name) {
-                wrong.push(format!("the name {name:?} is registered twice"));
-            }
-        }
+        let mut wrong = self.wrong_consumers();
+        wrong.extend(self.wrong_aggregates());
+        wrong.extend(self.wrong_routes());
         if wrong.is_empty() { Ok(self) } else { Err(BadApp { app: self.name, wrong }) }
     }
 }
 
-fn is_queue_name(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(fits)
+fn first_segment(path: &str) -> Option<String> {
+    path.split('/').nth(1).map(str::to_owned)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bookshop;
-
-    fn named(name: &'static str) -> Projection {
-        Projection { name, ..audit::PROJECTION }
-    }
-
-    #[test]
-    fn an_app_lists_read_models_then_the_audit_index_then_processes() {
-        let names: Vec<&str> = bookshop().consumers().iter().map(|projection| projection.name).collect();
-        assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "fulfilment"]);
-        assert!(bookshop().checked().is_ok());
-    }
-
-    #[test]
-    fn all_wrong_registrations_are_told_in_one_message() {
-        let app = App::new("shop").read_model(named("sales")).read_model(named("sales"));
-        let app = app.process(named("Send Mail")).process(named("rebuild")).read_model(named("sales-dead"));
-        let told = app.checked().unwrap_err().to_string();
-        for part in [
-            "the app shop cannot run",
-            "\"sales\" is registered twice",
-            "\"Send Mail\" must be 1 to 30 lower-case letters",
-            "\"rebuild\" is that of a queue",
-            "\"sales-dead\" is that of a queue",
-        ] {
-            assert!(told.contains(part), "not {part:?}: {told}");
-        }
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let categories: Vec<&str> = self.aggregates.iter().map(|aggregate| aggregate.category()).collect();
+        let consumers: Vec<&str> = self.consumers.iter().map(|projection| projection.name).collect();
+        write!(f, "{} of {categories:?}, read by {consumers:?}", self.name)
     }
 }

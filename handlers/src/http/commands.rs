@@ -4,7 +4,7 @@ use super::extract::Sender;
 use super::problem::Problem;
 use super::schema::{CommandAnswer, RecordedEvent, TakenCommand};
 use super::{Api, deferred};
-use crate::bookshop::Command;
+use crate::app::{Command, is_from_the_future};
 use crate::canonical_json::CanonicalJson;
 use crate::sending::fingerprint;
 use crate::telemetry;
@@ -38,9 +38,9 @@ pub(crate) async fn send(
             queue.send(request.clone(), command, !sender.has_key).await?;
             Ok(Answer::Taken(request))
         }
-        None => match api.bookshop.handle(request.clone(), command).await {
+        None => match api.commands.handle(request.clone(), &command).await {
             Ok(handled) => Ok(Answer::Handled(request, Box::new(handled))),
-            Err(error) if error.is_from_the_future() && !sender.has_key => Err(Problem::clock_set_back()),
+            Err(error) if is_from_the_future(&error) && !sender.has_key => Err(Problem::clock_set_back()),
             Err(error) => Err(error.into()),
         },
     }

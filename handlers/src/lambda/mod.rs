@@ -6,11 +6,13 @@
 //! | [`Start`] | settings, telemetry and clients, with connections that are warm before the first call |
 //! | [`Start::serve_queue`], [`Start::serve_stream`], [`Start::serve_http`] | the loop of one function |
 
+mod components;
 mod events;
 mod http;
 mod settings;
 
 pub use crate::telemetry::Component;
+pub use components::main;
 pub use settings::{BadSettings, Settings};
 
 use crate::app::App;

@@ -102,13 +102,20 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::{OF_LAMBDA, Settings};
-    use crate::bookshop;
+    use crate::app::App;
     use crate::telemetry::Component;
+    use projections::{Kind, Projection, audit};
+
+    fn shop() -> App {
+        let named = |name| Projection { name, ..audit::PROJECTION };
+        let process = Projection { kind: Kind::Process, ..named("mails") };
+        App::new("shop").read_model(named("orders")).read_model(named("stock")).process(process)
+    }
 
     fn read(component: Component, more: &[(&str, &str)]) -> Result<Settings, String> {
         let more = |name: &str| more.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let settings =
-            Settings::read(&bookshop(), component, |name| match OF_LAMBDA.contains(&name) || name == "AWS_REGION" {
+            Settings::read(&shop(), component, |name| match OF_LAMBDA.contains(&name) || name == "AWS_REGION" {
                 true => Some("set".to_owned()),
                 false => more(name),
             });
@@ -117,7 +124,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_missing_is_told_in_one_message() {
-        let told = Settings::read(&bookshop(), Component::Projector, |_| None).unwrap_err().to_string();
+        let told = Settings::read(&shop(), Component::Projector, |_| None).unwrap_err().to_string();
         for name in OF_LAMBDA.iter().chain(&["AWS_REGION", "LEDGERFOLD_PREFIX", "LEDGERFOLD_PROJECTION"]) {
             assert!(told.contains(&format!("{name} is missing")), "{told}");
         }
@@ -130,8 +137,8 @@ mod tests {
         let told = told.unwrap_err();
         assert!(told.contains(r#"LEDGERFOLD_PREFIX is "a b", and must be 1 to 40 letters"#), "{told}");
         assert!(told.contains(r#"LEDGERFOLD_PROJECTION is "order", and must be one of orders, stock"#), "{told}");
-        let fulfilment = [("LEDGERFOLD_PREFIX", "shop"), ("LEDGERFOLD_PROJECTION", "fulfilment")];
-        assert!(read(Component::Projector, &fulfilment).is_err(), "fulfilment has a function of its own");
+        let process = [("LEDGERFOLD_PREFIX", "shop"), ("LEDGERFOLD_PROJECTION", "mails")];
+        assert!(read(Component::Projector, &process).is_err(), "a process is run by another function");
     }
 
     #[test]

@@ -84,6 +84,11 @@ enum Command {
     },
 }
 
+/// The stream of that name, as its aggregate writes it.
+fn named_stream(text: &str) -> Result<eventstore::StreamId, eventstore::InvalidStreamId> {
+    app().stream(text)
+}
+
 /// Which system a command speaks to, and how it answers.
 #[derive(Debug, clap::Args)]
 struct Common {

@@ -47,13 +47,13 @@ impl Shop {
     pub(super) async fn over(folder: &Path, prefix: &str) -> Self {
         let stack = Stack::start(DataDir::open(folder).unwrap()).await.unwrap();
         let names = Names::new(prefix);
-        let resources = resources::create(&handlers::bookshop(), &stack.clients, &names).await.unwrap();
-        let store = stack.clients.system(&handlers::bookshop(), &names).event_store();
+        let resources = resources::create(&bookshop::app(), &stack.clients, &names).await.unwrap();
+        let store = stack.clients.system(&bookshop::app(), &names).event_store();
         Self { stack, names, resources, store, _folder: None }
     }
 
     pub(super) fn read_models(&self) -> ReadModels {
-        self.stack.clients.system(&handlers::bookshop(), &self.names).read_models()
+        self.stack.clients.system(&bookshop::app(), &self.names).read_models()
     }
 
     /// A runner that remembers nothing of others.
@@ -62,7 +62,7 @@ impl Shop {
     }
 
     pub(super) fn projector(&self) -> Projector {
-        self.stack.clients.system(&handlers::bookshop(), &self.names).projector()
+        self.stack.clients.system(&bookshop::app(), &self.names).projector()
     }
 
     /// A runner that speaks over a wire of its own.

@@ -3,10 +3,10 @@
 use super::{Asker, Question, failed};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::named_stream;
 use crate::cli::table;
 use eventstore::{StreamId, time_text};
 use handlers::audit::{Call, Occurrence, OpenTrail};
-use handlers::named_stream;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct History {

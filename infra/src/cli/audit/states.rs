@@ -5,11 +5,11 @@ use super::history::row;
 use super::{Asker, Question, failed, wrong_use};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::named_stream;
 use crate::cli::table;
 use chrono::{DateTime, Utc};
 use eventstore::{StreamId, time_text};
 use handlers::audit::{Call, Change, Difference, End, Moment, OpenTrail, Span, StateAt};
-use handlers::named_stream;
 use serde_json::Value;
 
 #[derive(Debug, clap::Args)]

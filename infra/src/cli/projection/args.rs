@@ -1,9 +1,10 @@
 //! What `ledgerfold projection` takes.
 
+use crate::cli::named_stream;
 use crate::cli::{Common, app};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use eventstore::StreamId;
-use handlers::{ParkedCursor, named_stream};
+use handlers::ParkedCursor;
 use projections::Projection;
 use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 

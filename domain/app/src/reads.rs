@@ -1,39 +1,32 @@
 //! Reads of the read models.
 
-use super::extract::Segment;
-use super::params::{Params, cursor_text};
-use super::problem::Problem;
-use super::schema::{Bestseller, Bestsellers, OrderView, OrdersPage, StockView};
-use super::{Api, Shared};
-use super::{orders, stock};
+use crate::{bestsellers, orders};
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, NaiveDate, Utc};
 use domain::CustomerId;
 use domain::order::OrderStatus;
-use eventstore::{MAX_VERSION, time_text};
-use projections::bestsellers::{self, BestsellerRow};
-use projections::orders::{OrderRow, customer_list};
-use projections::stock::StockRow;
+use domain::read_models::bestsellers::{self as sales, BestsellerRow};
+use domain::read_models::orders::{OrderRow, customer_list};
+use domain::read_models::stock::StockRow;
+use eventstore::time_text;
+use handlers::http::{Api, Params, Problem, Segment, Shared, cursor_text};
 use projections::{ListCursor, ListPage, Row, UnreadableRow};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// What no table of routes can say: a list that is filtered, and one whose day follows from the data.
+pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(orders_of_customer)).routes(routes!(bestsellers_of_day))
+}
 
 /// The most pages of a list that one request looks through for orders of a status.
 const MAX_PAGES: u32 = 10;
-
-/// How fresh an answer must be.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes a parameter")]
-struct Freshness {
-    /// The version of the stream that the answer has seen at least; 412 where the stream is not there yet.
-    #[param(minimum = 0, maximum = 9_007_199_254_740_991_u64)]
-    at_least: Option<u64>,
-}
 
 /// Which orders.
 #[derive(IntoParams)]
@@ -62,38 +55,6 @@ struct Day {
     limit: Option<u32>,
 }
 
-/// An order.
-#[utoipa::path(get, path = "/orders/{id}", tag = "orders",
-    params(("id" = uuid::Uuid, Path, description = "The order's id"), Freshness),
-    responses((status = 200, description = "The order", body = OrderView)))]
-pub(crate) async fn order(State(api): Shared, Segment(id): Segment, params: Params) -> Result<Response, Problem> {
-    let order_id = orders::parse_id(&id)?;
-    let at_least = at_least(params)?;
-    let row = api.projector.row(&projections::orders::PROJECTION, &orders::stream(order_id)?, at_least).await?;
-    let row = row.ok_or_else(|| Problem::not_found(format!("there is no order {order_id}")))?;
-    Ok(with_etag(row.version, order_view(&row)?))
-}
-
-/// The stock of a book.
-#[utoipa::path(get, path = "/stock/{isbn}", tag = "stock",
-    params(("isbn" = String, Path, pattern = "^97[89][0-9]{10}$", description = "The book's ISBN-13, digits only"), Freshness),
-    responses((status = 200, description = "The stock", body = StockView)))]
-pub(crate) async fn stock(State(api): Shared, Segment(isbn): Segment, params: Params) -> Result<Response, Problem> {
-    let isbn = stock::parse_isbn(&isbn)?;
-    let at_least = at_least(params)?;
-    let row = api.projector.row(&projections::stock::PROJECTION, &stock::stream(&isbn)?, at_least).await?;
-    let row = row.ok_or_else(|| Problem::not_found(format!("there has never been a copy of {isbn}")))?;
-    let levels: StockRow = row.read().map_err(unreadable)?;
-    let view = StockView {
-        isbn: isbn.to_string(),
-        version: row.version,
-        on_hand: levels.on_hand,
-        reserved: levels.reserved,
-        available: levels.available(),
-    };
-    Ok(with_etag(row.version, view))
-}
-
 /// The orders of a customer, newest first.
 #[utoipa::path(get, path = "/customers/{id}/orders", tag = "orders",
     params(("id" = String, Path, pattern = "^[A-Za-z0-9._:@-]{1,64}$", description = "The customer's id"), OrderFilter),
@@ -112,7 +73,7 @@ pub(crate) async fn orders_of_customer(
     let mut listed = Listed { cursor, orders: Vec::new(), wanted, status };
     for _ in 0..MAX_PAGES {
         let cursor = listed.cursor.as_ref();
-        let page = api.projector.list(&projections::orders::PROJECTION, &list, limit, cursor).await?;
+        let page = api.projector().list(&orders(), &list, limit, cursor).await?;
         listed.take(page)?;
         if listed.cursor.is_none() || listed.orders.len() == wanted {
             break;
@@ -149,7 +110,7 @@ impl Listed {
     fn take(&mut self, page: ListPage) -> Result<(), Problem> {
         let rows = page.rows.len();
         for (index, row) in page.rows.iter().enumerate() {
-            let view = order_view(row)?;
+            let view = order_view(row).map_err(unreadable)?;
             if self.status.is_none_or(|status| status == view.status) {
                 self.orders.push(view);
             }
@@ -166,14 +127,14 @@ impl Listed {
 /// The best-selling books of a day.
 #[utoipa::path(get, path = "/bestsellers", tag = "reports", params(Day),
     responses((status = 200, description = "The books, most copies first", body = Bestsellers)))]
-pub(crate) async fn bestsellers(State(api): Shared, params: Params) -> Result<Json<Bestsellers>, Problem> {
+pub(crate) async fn bestsellers_of_day(State(api): Shared, params: Params) -> Result<Json<Bestsellers>, Problem> {
     let params = params.only(&["day", "limit"])?;
     let day = match params.day("day")? {
         Some(day) => day,
         None => newest_day(&api).await?,
     };
-    let list = bestsellers::day_list(day);
-    let page = api.projector.list(&bestsellers::PROJECTION, &list, params.limit(20)?, None).await?;
+    let list = sales::day_list(day);
+    let page = api.projector().list(&bestsellers(), &list, params.limit(20)?, None).await?;
     let book = |row: &Row| {
         let BestsellerRow { isbn, copies, revenue_minor } = row.read().map_err(unreadable)?;
         Ok(Bestseller { isbn, copies, revenue_minor })
@@ -185,12 +146,8 @@ pub(crate) async fn bestsellers(State(api): Shared, params: Params) -> Result<Js
 /// The day of the newest sales, which the clocks of those date who recorded them; today at the earliest, where there were none.
 async fn newest_day(api: &Api) -> Result<NaiveDate, Problem> {
     let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
-    let newest = api.projector.pulse(&bestsellers::PROJECTION).newest().await?;
+    let newest = api.projector().pulse(&bestsellers()).newest().await?;
     Ok(newest.map_or(today, |newest| newest.date_naive().max(today)))
-}
-
-fn at_least(params: Params) -> Result<u64, Problem> {
-    Ok(params.only(&["at_least"])?.number("at_least", 0..=MAX_VERSION)?.unwrap_or(0))
 }
 
 fn status(params: &Params) -> Result<Option<OrderStatus>, Problem> {
@@ -201,8 +158,9 @@ fn status(params: &Params) -> Result<Option<OrderStatus>, Problem> {
     params.text("status").map(parse).transpose()
 }
 
-fn order_view(row: &Row) -> Result<OrderView, Problem> {
-    let order: OrderRow = row.read().map_err(unreadable)?;
+/// The order as it is shown.
+pub(crate) fn order_view(row: &Row) -> Result<OrderView, UnreadableRow> {
+    let order: OrderRow = row.read()?;
     let order_id = row.key.split_once("/order-").map_or("", |(_, order_id)| order_id);
     Ok(OrderView {
         order_id: order_id.to_owned(),
@@ -219,10 +177,91 @@ fn order_view(row: &Row) -> Result<OrderView, Problem> {
     })
 }
 
+/// The stock of a book as it is shown.
+pub(crate) fn stock_view(row: &Row) -> Result<StockView, UnreadableRow> {
+    let levels: StockRow = row.read()?;
+    let isbn = row.key.split_once("/stock-").map_or("", |(_, isbn)| isbn);
+    Ok(StockView {
+        isbn: isbn.to_owned(),
+        version: row.version,
+        on_hand: levels.on_hand,
+        reserved: levels.reserved,
+        available: levels.available(),
+    })
+}
+
 fn unreadable(error: UnreadableRow) -> Problem {
     projections::TableError::from(error).into()
 }
 
-fn with_etag(version: u64, body: impl Serialize) -> Response {
-    ([(header::ETAG, format!("\"{version}\""))], Json(body)).into_response()
+/// An order.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrderView {
+    /// Its id.
+    pub(crate) order_id: String,
+    /// The version of its stream that is shown.
+    pub(crate) version: u64,
+    /// Where it is on its way.
+    #[schema(value_type = String, pattern = "^(placed|confirmed|rejected|cancelled|shipped)$")]
+    pub(crate) status: OrderStatus,
+    /// Who ordered.
+    pub(crate) customer_id: String,
+    /// The currency of its prices.
+    pub(crate) currency: String,
+    /// What was ordered.
+    pub(crate) lines: domain::OrderLines,
+    /// What it costs, in minor units.
+    pub(crate) total_minor: u64,
+    /// Why it was rejected or cancelled.
+    pub(crate) reason: Option<String>,
+    /// How the parcel is found.
+    pub(crate) tracking_code: Option<String>,
+    /// When it was placed, RFC 3339.
+    pub(crate) placed_at: String,
+    /// When it last changed, RFC 3339.
+    pub(crate) updated_at: String,
+}
+
+/// A page of orders.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrdersPage {
+    /// The orders, newest first.
+    pub(crate) orders: Vec<OrderView>,
+    /// Where to go on. There may be one on a page with fewer orders than asked for, even with none.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// The stock of a book.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StockView {
+    /// The book.
+    pub(crate) isbn: String,
+    /// The version of its stream that is shown.
+    pub(crate) version: u64,
+    /// In the house.
+    pub(crate) on_hand: u64,
+    /// In the house and spoken for.
+    pub(crate) reserved: u64,
+    /// What can still be reserved.
+    pub(crate) available: u64,
+}
+
+/// The best-selling books of a day.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Bestsellers {
+    /// The day, UTC.
+    pub(crate) day: String,
+    /// The books, most copies first.
+    pub(crate) books: Vec<Bestseller>,
+}
+
+/// A book's sales.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Bestseller {
+    /// The book.
+    pub(crate) isbn: String,
+    /// Copies in orders that stand.
+    pub(crate) copies: i64,
+    /// What they cost, in minor units, by currency.
+    pub(crate) revenue_minor: BTreeMap<String, i64>,
 }

@@ -2,26 +2,10 @@
 //!
 //! One row an order serves both: it is listed under its customer, ranked by when it was placed.
 
-use crate::consumer::Follows;
-use crate::events;
-use crate::projection::{Fact, FoldError, Kind, Projection};
-use crate::row::{Listing, RowData};
+use crate::order::{OrderDetails, OrderEvent, OrderStatus};
+use crate::{Reason, TrackingCode};
 use chrono::{DateTime, Utc};
-use domain::order::{self, OrderDetails, OrderEvent, OrderStatus};
-use domain::{Reason, TrackingCode};
-use eventstore::time_text;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-/// The projection.
-pub const PROJECTION: Projection = Projection {
-    name: "orders",
-    shape: "orders/1",
-    follows: Follows::Categories(&[order::CATEGORY]),
-    knows: |event_type| events::ORDER.knows(event_type),
-    ignored: &[],
-    kind: Kind::SingleStream { fold: fold_json },
-};
 
 /// An order as it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,49 +30,40 @@ pub fn customer_list(customer_id: &str) -> String {
     format!("customer/{customer_id}")
 }
 
-/// The order after an event.
-///
-/// # Errors
-/// [`FoldError::Beginning`] for an event of an order that was never placed.
-pub fn fold(row: Option<OrderRow>, event: OrderEvent, recorded_at: DateTime<Utc>) -> Result<OrderRow, FoldError> {
+/// The order after an event; none for an event of an order that was never placed.
+pub fn fold(row: Option<OrderRow>, event: &OrderEvent, recorded_at: DateTime<Utc>) -> Option<OrderRow> {
     if let OrderEvent::OrderPlaced(details) = event {
-        let (reason, tracking_code) = (None, None);
-        let status = OrderStatus::Placed;
-        return Ok(OrderRow {
-            status,
-            details,
-            reason,
-            tracking_code,
+        return Some(OrderRow {
+            status: OrderStatus::Placed,
+            details: details.clone(),
+            reason: None,
+            tracking_code: None,
             placed_at: recorded_at,
             updated_at: recorded_at,
         });
     }
-    let mut row = row.ok_or_else(|| FoldError::Beginning(event.event_type().to_owned()))?;
+    let mut row = row?;
     row.updated_at = recorded_at;
     match event {
         OrderEvent::OrderPlaced(_) => {}
         OrderEvent::OrderConfirmed {} => row.status = OrderStatus::Confirmed,
-        OrderEvent::OrderRejected { reason } => (row.status, row.reason) = (OrderStatus::Rejected, Some(reason)),
-        OrderEvent::OrderCancelled { reason } => (row.status, row.reason) = (OrderStatus::Cancelled, Some(reason)),
+        OrderEvent::OrderRejected { reason } => {
+            (row.status, row.reason) = (OrderStatus::Rejected, Some(reason.clone()));
+        }
+        OrderEvent::OrderCancelled { reason } => {
+            (row.status, row.reason) = (OrderStatus::Cancelled, Some(reason.clone()));
+        }
         OrderEvent::OrderShipped { tracking_code } => {
-            (row.status, row.tracking_code) = (OrderStatus::Shipped, Some(tracking_code));
+            (row.status, row.tracking_code) = (OrderStatus::Shipped, Some(tracking_code.clone()));
         }
     }
-    Ok(row)
-}
-
-fn fold_json(row: Option<&Value>, fact: &Fact<'_>) -> Result<RowData, FoldError> {
-    let row = row.cloned().map(serde_json::from_value).transpose()?;
-    let row = fold(row, events::ORDER.decode(fact.event)?, fact.recorded_at)?;
-    let list = customer_list(row.details.customer_id.as_str());
-    let rank = format!("{}#{}", time_text(row.placed_at), fact.stream.key());
-    Ok(RowData { data: serde_json::to_value(row)?, listing: Some(Listing { list, rank }) })
+    Some(row)
 }
 
 #[cfg(test)]
 mod specs {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_790_000_000 + second, 0).unwrap()
@@ -107,7 +82,7 @@ mod specs {
     fn given(events: Vec<OrderEvent>) -> OrderRow {
         let mut row = None;
         for (second, event) in (0..).zip(events) {
-            row = Some(fold(row, event, at(second)).unwrap());
+            row = fold(row, &event, at(second));
         }
         row.unwrap()
     }
@@ -139,7 +114,6 @@ mod specs {
 
     #[test]
     fn nothing_happens_to_an_order_that_was_never_placed() {
-        let refused = fold(None, event("OrderConfirmed", json!({})), at(0));
-        assert!(matches!(refused, Err(FoldError::Beginning(event)) if event == "OrderConfirmed"));
+        assert_eq!(fold(None, &event("OrderConfirmed", json!({})), at(0)), None);
     }
 }

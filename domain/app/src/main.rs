@@ -1,4 +1,4 @@
-//! The program `ledgerfold`.
+//! The program `ledgerfold`: the bookshop on one machine, and its operator's commands.
 
 use mimalloc::MiMalloc;
 
@@ -7,5 +7,5 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    ledgerfold::cli::main(handlers::bookshop())
+    ledgerfold::cli::main(bookshop::app())
 }

@@ -1,22 +1,7 @@
 //! Stock levels: a row a book.
 
-use crate::consumer::Follows;
-use crate::events;
-use crate::projection::{Fact, FoldError, Kind, Projection};
-use crate::row::RowData;
-use domain::stock::{self, StockEvent};
+use crate::stock::StockEvent;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-/// The projection.
-pub const PROJECTION: Projection = Projection {
-    name: "stock",
-    shape: "stock/1",
-    follows: Follows::Categories(&[stock::CATEGORY]),
-    knows: |event_type| events::STOCK.knows(event_type),
-    ignored: &[],
-    kind: Kind::SingleStream { fold: fold_json },
-};
 
 /// The copies of a book.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,12 +35,6 @@ pub fn fold(row: StockRow, event: &StockEvent) -> StockRow {
             reserved: reserved.saturating_sub(quantity.get().into()),
         },
     }
-}
-
-fn fold_json(row: Option<&Value>, fact: &Fact<'_>) -> Result<RowData, FoldError> {
-    let row = row.cloned().map(serde_json::from_value).transpose()?.unwrap_or_default();
-    let row = fold(row, &events::STOCK.decode(fact.event)?);
-    Ok(RowData { data: serde_json::to_value(row)?, listing: None })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
+use eventstore::{EventCodec, Model, SnapshotCodec};
 use serde::{Deserialize, Serialize};
 
 // ---------------------------------------------------------------- stream name
@@ -21,8 +22,8 @@ pub fn stream(day: &str, actor_digest: &str) -> String {
 /// What was read of the audit trail.
 ///
 /// **This is the storage format.** What is written here is read for ever. Any other shape (a field added, renamed or
-/// dropped, another JSON type) is a new schema version: a line in `projections/src/events.rs`, which lifts what is
-/// stored, and golden files in `golden/`, where every shape that was ever stored is kept.
+/// dropped, another JSON type) is a new schema version: a line in [`EVENTS`], which lifts what is
+/// stored, and golden files in `domain/golden/`, where every shape that was ever stored is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub enum AccessEvent {
@@ -52,6 +53,18 @@ impl AccessEvent {
 /// What decisions need to know of earlier readings: nothing. It serialises, so that it can be kept as a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AccessLog {}
+
+/// How they are stored.
+pub const EVENTS: EventCodec<AccessEvent> = EventCodec::new(&[]);
+
+/// Readings of the audit trail, as the store's command loop knows them.
+pub(crate) const ACCESS: Model<AccessLog, AccessEvent> = Model {
+    initial: AccessLog::default,
+    evolve,
+    encode: |event| EVENTS.encode(event),
+    decode: |event| EVENTS.decode(event),
+    snapshot: Some(SnapshotCodec::json("access/1")),
+};
 
 // --------------------------------------------------------------------- evolve
 

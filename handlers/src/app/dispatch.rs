@@ -1,0 +1,144 @@
+//! Commands to the aggregates that handle them: over HTTP at once, from the command queue later, and from processes.
+
+use super::aggregate::typed;
+use super::command::Command;
+use super::{AnyAggregate, App};
+use crate::{sending, telemetry};
+use eventstore::{CommandHandler, Commit, EventStore, ExecuteError, Handled, Request};
+use futures::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::sync::Arc;
+
+/// Why a command is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    /// A stable word for programs.
+    pub code: &'static str,
+    /// The same for people.
+    pub reason: String,
+}
+
+impl From<Infallible> for Refusal {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// Why a command was not handled.
+pub(crate) type CommandError = ExecuteError<Refusal>;
+
+/// Handles the commands of an app, each once. Clones share what they remember of streams.
+#[derive(Clone)]
+pub struct Dispatcher {
+    handlers: Arc<BTreeMap<&'static str, Arc<dyn Handle>>>,
+}
+
+/// What handles the commands of one aggregate.
+pub(crate) trait Handle: Send + Sync {
+    fn handle<'a>(&'a self, request: Request, command: &Command) -> BoxFuture<'a, Result<Handled, CommandError>>;
+    /// As a command that asks for nothing: what was recorded before is its answer.
+    fn look_up(&self, request: Request) -> BoxFuture<'_, Result<Handled, CommandError>>;
+}
+
+/// The handler of an aggregate whose types are known.
+pub(super) struct Typed<S, C, E, R> {
+    pub(super) handler: CommandHandler<S, E, Refusal>,
+    pub(super) decide: fn(&S, &C) -> Result<Vec<E>, R>,
+    pub(super) code: fn(&R) -> &'static str,
+}
+
+impl<S, C, E, R> Handle for Typed<S, C, E, R>
+where
+    S: Clone + Send + Sync + 'static,
+    C: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    R: Display + Send + Sync + 'static,
+{
+    fn handle<'a>(&'a self, request: Request, command: &Command) -> BoxFuture<'a, Result<Handled, CommandError>> {
+        let (value, decide, code) = (Arc::clone(command.value()), self.decide, self.code);
+        Box::pin(self.handler.handle(request, move |state| match typed::<C>(&value) {
+            Some(command) => {
+                decide(state, command).map_err(|refusal| Refusal { code: code(&refusal), reason: refusal.to_string() })
+            }
+            None => Ok(Vec::new()),
+        }))
+    }
+
+    fn look_up(&self, request: Request) -> BoxFuture<'_, Result<Handled, CommandError>> {
+        Box::pin(self.handler.handle(request, |_| Ok(Vec::new())))
+    }
+}
+
+impl Dispatcher {
+    /// A dispatcher of the app's commands, over that store.
+    pub fn new(app: &App, store: &EventStore) -> Self {
+        let handler = |aggregate: &Arc<dyn AnyAggregate>| (aggregate.category(), aggregate.handler(store.clone()));
+        Self { handlers: Arc::new(app.aggregates().iter().map(handler).collect()) }
+    }
+
+    /// Handles a command.
+    ///
+    /// # Errors
+    /// [`CommandError`], not logged yet: its caller knows whether it is tried again.
+    pub(crate) async fn handle(&self, request: Request, command: &Command) -> Result<Handled, CommandError> {
+        let Some(handler) = self.handlers.get(command.category()) else { return Err(unknown(command.category())) };
+        let handled = handler.handle(request.clone(), command).await.inspect_err(sending::count_failed)?;
+        sending::log(&request, &handled);
+        telemetry::about(&request.stream, Some(handled.version), &request.envelope);
+        telemetry::came_to(handled.replayed, handled.lost_races);
+        Ok(handled)
+    }
+
+    /// What is recorded of a command at this moment: it is asked to do nothing, and what was recorded before is its answer.
+    ///
+    /// # Errors
+    /// [`CommandError`], not logged yet: it is not known whether something is recorded.
+    pub(crate) async fn recorded(&self, request: Request) -> Result<Option<Commit>, CommandError> {
+        let category = request.stream.category();
+        let Some(handler) = self.handlers.get(category) else { return Err(unknown(category)) };
+        match handler.look_up(request).await {
+            Ok(handled) => Ok(handled.commit),
+            // The stream has another command under that id.
+            Err(ExecuteError::CommandIdReused(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A command that was read is of an aggregate of the app, but a stream may be of another category.
+fn unknown(category: &str) -> CommandError {
+    ExecuteError::Refused(Refusal {
+        code: "unknown-category",
+        reason: format!("this app has no aggregate for streams of category {category:?}"),
+    })
+}
+
+/// Whether the error is the command's own, and will be the same whenever the command is handled again: no fault, and no load.
+pub(crate) fn is_final(error: &CommandError) -> bool {
+    match error {
+        ExecuteError::Refused(_)
+        | ExecuteError::CommandIdReused(_)
+        | ExecuteError::VersionMismatch { .. }
+        | ExecuteError::FromTheFuture(_)
+        | ExecuteError::TooLarge(_)
+        | ExecuteError::StreamFull => true,
+        ExecuteError::Contention { .. }
+        | ExecuteError::Damaged(_)
+        | ExecuteError::Unreadable(_)
+        | ExecuteError::Codec(_)
+        | ExecuteError::Fault(_) => false,
+    }
+}
+
+/// Whether the stream cannot be read as it is, which lasts until its operators mend it.
+pub(crate) fn is_unreadable(error: &CommandError) -> bool {
+    matches!(error, ExecuteError::Damaged(_) | ExecuteError::Unreadable(_))
+}
+
+/// Whether the command is refused because its id is ahead of the store's clock.
+pub(crate) fn is_from_the_future(error: &CommandError) -> bool {
+    matches!(error, ExecuteError::FromTheFuture(_))
+}
