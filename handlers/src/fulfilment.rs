@@ -7,7 +7,6 @@
 mod facts;
 mod process;
 
-use crate::actors::FULFILMENT as FULFILMENT_ACTOR;
 use crate::bookshop::Command;
 use crate::canonical_json::CanonicalJson;
 use crate::continuation::Continuations;
@@ -315,7 +314,7 @@ impl FulfilmentHandler {
 
 /// The command as the event store takes it: caused by an event, and part of the process that this belongs to.
 fn request(known: &Process, issued: &IssuedCommand, command: &Command) -> Result<Request, FulfilError> {
-    let (origin, actor) = (known.origin(&issued.cause)?.clone(), Id::new(FULFILMENT_ACTOR)?);
+    let (origin, actor) = (known.origin(&issued.cause)?.clone(), Id::new(FULFILMENT.name)?);
     let envelope = Envelope {
         command_id: Id::of_process(issued.command_id),
         fingerprint: fingerprint(command.name(), &actor, &CanonicalJson::of(command)?),

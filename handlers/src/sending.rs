@@ -2,7 +2,7 @@
 
 use crate::canonical_json::CanonicalJson;
 use crate::telemetry::{Metric, add, count};
-use eventstore::{EventStore, ExecuteError, Fingerprint, Handled, Id, Request};
+use eventstore::{EventStore, ExecuteAllError, ExecuteError, Fingerprint, Handled, Id, Request};
 use uuid::{NoContext, Timestamp, Uuid};
 
 /// The fingerprint of a command: who asks for what. The same id from another actor is another command, not a retry.
@@ -38,12 +38,30 @@ pub(crate) fn count_failed<R>(error: &ExecuteError<R>) {
     }
 }
 
-/// Counts a handled command. What it cost is told at level debug: what it came to is in the line of its request.
-pub(crate) fn log(request: &Request, handled: &Handled) {
+/// The same for a command over several streams.
+pub(crate) fn count_failed_across<R>(error: &ExecuteAllError<R>) {
+    match error {
+        ExecuteAllError::Refused(_) => count(Metric::Refusals),
+        ExecuteAllError::Contention { attempts } => add(Metric::Conflicts, f64::from(*attempts)),
+        ExecuteAllError::VersionMismatch { .. }
+        | ExecuteAllError::Misshapen { .. }
+        | ExecuteAllError::Unreadable(_)
+        | ExecuteAllError::Codec(_)
+        | ExecuteAllError::Append(_) => {}
+    }
+}
+
+/// Counts a command that was handled, now or before.
+pub(crate) fn count_handled(replayed: bool) {
     count(Metric::Commands);
-    if handled.replayed {
+    if replayed {
         count(Metric::Replays);
     }
+}
+
+/// Counts a handled command. What it cost is told at level debug: what it came to is in the line of its request.
+pub(crate) fn log(request: &Request, handled: &Handled) {
+    count_handled(handled.replayed);
     add(Metric::Conflicts, f64::from(handled.lost_races));
     tracing::debug!(
         stream = %request.stream,

@@ -34,7 +34,7 @@ impl Dev {
     /// Starts it on a free port over the data folder, and waits until it says that it is ready. Nothing happens in it but
     /// what it is told: fulfilment does not run.
     pub(crate) async fn start(data: &Path) -> Self {
-        let arguments = ["dev", "--port", "0", "--without-fulfilment", "--data", data.to_str().unwrap()];
+        let arguments = ["dev", "--port", "0", "--without-processes", "--data", data.to_str().unwrap()];
         Self::start_command(&mut ledgerfold(arguments)).await
     }
 

@@ -19,6 +19,8 @@ const ORDER_IDS: Uuid = Uuid::from_u128(0x9a3d_6d6c_52a1_4f0e_8f5a_2b1e_7c40_d5f
 /// The bookshop.
 pub fn app() -> App {
     App::new("bookshop")
+        .named("ledgerfold")
+        .problems_at("https://ledgerfold.dev/problems/")
         .described("Orders and stock of a bookshop.")
         .aggregate(ORDER)
         .aggregate(STOCK)

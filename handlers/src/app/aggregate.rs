@@ -42,14 +42,20 @@ pub struct Key {
     pub description: &'static str,
     /// The regular expression of what is taken, for the API's description.
     pub pattern: &'static str,
+    /// One of them.
+    pub example: &'static str,
     /// The key as streams have it, or the rule that the text breaks.
     pub parse: fn(&str) -> Result<String, String>,
 }
 
 impl Key {
     /// Whatever a stream's name can have.
-    pub const ANY: Self =
-        Self { description: "The id", pattern: "^[A-Za-z0-9._:@-]{1,128}$", parse: |text| Ok(text.to_owned()) };
+    pub const ANY: Self = Self {
+        description: "The id",
+        pattern: "^[A-Za-z0-9._:@-]{1,128}$",
+        example: "a-17",
+        parse: |text| Ok(text.to_owned()),
+    };
 }
 
 /// An example that cannot be read has no name, which a check tells.

@@ -97,6 +97,17 @@ impl App {
                     }
                     "POST"
                 }
+                Target::Across(name) => {
+                    if !self.commands_across().iter().any(|command| command.name == *name) {
+                        wrong.push(format!(
+                            "{path} leads to {name:?}, and there is no such command over several streams"
+                        ));
+                    }
+                    if route.parameter().is_some() {
+                        wrong.push(format!("{path} has a {{key}}, and its command names its streams in its body"));
+                    }
+                    "POST"
+                }
                 Target::Row(to) => {
                     let of_one_stream = |known: &Projection| matches!(known.kind, Kind::SingleStream { .. });
                     if !self.consumer(to.read_model).is_some_and(of_one_stream) {
@@ -120,6 +131,23 @@ impl App {
             // Two names of a changing part are one path.
             if !paths.insert((method, path.replace(&format!("{{{}}}", route.parameter().unwrap_or_default()), "{}"))) {
                 wrong.push(format!("the path {path:?} is registered twice for {method}"));
+            }
+        }
+        wrong
+    }
+
+    pub(super) fn wrong_across(&self) -> Vec<String> {
+        let (mut names, mut wrong) = (BTreeSet::new(), Vec::new());
+        for command in self.commands_across() {
+            let name = command.name;
+            if !names.insert(name) {
+                wrong.push(format!("the command {name:?} over several streams is registered twice"));
+            }
+            for category in command.categories.iter().filter(|category| self.aggregate_of(category).is_none()) {
+                wrong.push(format!("{name:?} is for streams of category {category:?}, and there is no such aggregate"));
+            }
+            if let Err((_, error)) = command.erased.read(command.example.as_bytes(), &mut Vec::new()) {
+                wrong.push(format!("the example of {name:?} cannot be read: {error}"));
             }
         }
         wrong

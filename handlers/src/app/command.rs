@@ -95,16 +95,28 @@ pub(super) fn read_command<C: DeserializeOwned>(
     let watched = serde_ignored::Deserializer::new(&mut json, &mut note);
     let data = serde_path_to_error::Deserializer::new(watched, &mut track);
     let read = C::deserialize(MapAccessDeserializer::new(Variant { name: Some(name), data: Some(data) }));
-    let command = read.map_err(|error| {
-        let path = track.path().to_string();
-        (if path == "." { String::new() } else { path }, error)
-    })?;
+    let command = read.map_err(|error| (place(&track.path()), error))?;
     json.end().map_err(|error| (String::new(), error))?;
     Ok(command)
 }
 
+/// A value that is all of the text, with the paths of the fields that its type does not have.
+pub(crate) fn read_data<T: DeserializeOwned>(data: &[u8], unknown: &mut Vec<String>) -> Result<T, Misread> {
+    let mut json = serde_json::Deserializer::from_slice(data);
+    let mut note = |path: serde_ignored::Path<'_>| unknown.push(path_of(&path));
+    let watched = serde_ignored::Deserializer::new(&mut json, &mut note);
+    let value = serde_path_to_error::deserialize(watched).map_err(|error| (place(error.path()), error.into_inner()))?;
+    json.end().map_err(|error| (String::new(), error))?;
+    Ok(value)
+}
+
+/// Where an error is; nothing for the whole text.
+fn place(path: &serde_path_to_error::Path) -> String {
+    Some(path.to_string()).filter(|path| path != ".").unwrap_or_default()
+}
+
 /// A path as errors tell it: `lines[0].isbn`.
-pub(crate) fn path_of(path: &serde_ignored::Path<'_>) -> String {
+fn path_of(path: &serde_ignored::Path<'_>) -> String {
     use serde_ignored::Path as P;
     match path {
         P::Root => String::new(),

@@ -1,11 +1,13 @@
 //! Commands to the aggregates that handle them: over HTTP at once, from the command queue later, and from processes.
 
+use super::across::{AcrossError, HandleAcross, HandledAcross};
 use super::aggregate::typed;
-use super::command::Command;
+use super::command::{Command, CommandValue};
 use super::{AnyAggregate, App};
 use crate::{sending, telemetry};
-use eventstore::{CommandHandler, Commit, EventStore, ExecuteError, Handled, Request};
+use eventstore::{CommandHandler, Commit, EventStore, ExecuteAllError, ExecuteError, Handled, Request, RequestAll};
 use futures::future::BoxFuture;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -21,6 +23,13 @@ pub struct Refusal {
     pub reason: String,
 }
 
+impl Refusal {
+    /// A refusal in an aggregate's own type, told in words.
+    pub(super) fn of<R: Display>(refusal: &R, code: fn(&R) -> &'static str) -> Self {
+        Self { code: code(refusal), reason: refusal.to_string() }
+    }
+}
+
 impl From<Infallible> for Refusal {
     fn from(never: Infallible) -> Self {
         match never {}
@@ -34,6 +43,7 @@ pub(crate) type CommandError = ExecuteError<Refusal>;
 #[derive(Clone)]
 pub struct Dispatcher {
     handlers: Arc<BTreeMap<&'static str, Arc<dyn Handle>>>,
+    across: Arc<BTreeMap<&'static str, Arc<dyn HandleAcross>>>,
 }
 
 /// What handles the commands of one aggregate.
@@ -41,6 +51,8 @@ pub(crate) trait Handle: Send + Sync {
     fn handle<'a>(&'a self, request: Request, command: &Command) -> BoxFuture<'a, Result<Handled, CommandError>>;
     /// As a command that asks for nothing: what was recorded before is its answer.
     fn look_up(&self, request: Request) -> BoxFuture<'_, Result<Handled, CommandError>>;
+    /// The [`CommandHandler`] itself, for commands over several streams.
+    fn command_handler(&self) -> &dyn Any;
 }
 
 /// The handler of an aggregate whose types are known.
@@ -60,9 +72,7 @@ where
     fn handle<'a>(&'a self, request: Request, command: &Command) -> BoxFuture<'a, Result<Handled, CommandError>> {
         let (value, decide, code) = (Arc::clone(command.value()), self.decide, self.code);
         Box::pin(self.handler.handle(request, move |state| match typed::<C>(&value) {
-            Some(command) => {
-                decide(state, command).map_err(|refusal| Refusal { code: code(&refusal), reason: refusal.to_string() })
-            }
+            Some(command) => decide(state, command).map_err(|refusal| Refusal::of(&refusal, code)),
             None => Ok(Vec::new()),
         }))
     }
@@ -70,13 +80,40 @@ where
     fn look_up(&self, request: Request) -> BoxFuture<'_, Result<Handled, CommandError>> {
         Box::pin(self.handler.handle(request, |_| Ok(Vec::new())))
     }
+
+    fn command_handler(&self) -> &dyn Any {
+        &self.handler
+    }
 }
 
 impl Dispatcher {
     /// A dispatcher of the app's commands, over that store.
     pub fn new(app: &App, store: &EventStore) -> Self {
         let handler = |aggregate: &Arc<dyn AnyAggregate>| (aggregate.category(), aggregate.handler(store.clone()));
-        Self { handlers: Arc::new(app.aggregates().iter().map(handler).collect()) }
+        let handlers: BTreeMap<_, _> = app.aggregates().iter().map(handler).collect();
+        let across =
+            app.commands_across().iter().filter_map(|command| Some((command.name, command.erased.handler(&handlers)?)));
+        Self { across: Arc::new(across.collect()), handlers: Arc::new(handlers) }
+    }
+
+    /// Handles a command over several streams.
+    ///
+    /// # Errors
+    /// [`AcrossError`], not logged yet.
+    pub(crate) async fn handle_across(
+        &self,
+        name: &str,
+        request: RequestAll,
+        command: CommandValue,
+    ) -> Result<HandledAcross, AcrossError> {
+        let Some(handler) = self.across.get(name) else {
+            let reason = format!("this app has no command {name} over several streams");
+            return Err(ExecuteAllError::Refused(Refusal { code: "unknown-command", reason }));
+        };
+        let handled = handler.handle(request, command).await?;
+        sending::count_handled(handled.replayed);
+        telemetry::came_to(handled.replayed, 0);
+        Ok(handled)
     }
 
     /// Handles a command.

@@ -1,22 +1,27 @@
 //! What a team registers: one value, from which the whole system follows.
 
+mod across;
 mod aggregate;
 mod check;
 mod command;
 mod dispatch;
+mod identity;
 mod read_model;
 mod route;
 pub(crate) mod schema;
 
+pub use across::Across;
 pub use aggregate::{Aggregate, Key};
 pub use command::Command;
 pub use dispatch::{Dispatcher, Refusal};
 pub use read_model::{Addition, FoldOfMany, ReadModel, Told};
-pub use route::{Route, command, creation, row};
+pub use route::{Route, across, command, creation, row};
 
+pub(crate) use across::AcrossError;
 pub(crate) use aggregate::AnyAggregate;
-pub(crate) use command::{Misread, path_of};
+pub(crate) use command::{CommandValue, Misread, read_data};
 pub(crate) use dispatch::{CommandError, is_final, is_from_the_future, is_unreadable};
+pub(crate) use identity::identity;
 pub(crate) use route::{CommandRoute, RowRoute, Target};
 
 use crate::http::Api;
@@ -37,8 +42,11 @@ use utoipa_axum::router::OpenApiRouter;
 #[derive(Clone)]
 pub struct App {
     name: &'static str,
+    stored_name: &'static str,
+    problems: Option<&'static str>,
     description: &'static str,
     aggregates: Vec<Arc<dyn AnyAggregate>>,
+    across: Vec<Arc<Across>>,
     consumers: Vec<Projection>,
     routes: Vec<Route>,
     extra: Vec<fn() -> OpenApiRouter<Arc<Api>>>,
@@ -72,13 +80,28 @@ impl App {
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
+            stored_name: name,
+            problems: None,
             description: "",
             aggregates: Vec::new(),
+            across: Vec::new(),
             consumers: vec![audit::PROJECTION],
             routes: Vec::new(),
             extra: Vec::new(),
             segments: BTreeSet::new(),
         }
+    }
+
+    /// The same, and what it stores, and its program, have that name: tables and queues begin with it.
+    #[must_use]
+    pub fn named(self, stored_name: &'static str) -> Self {
+        Self { stored_name, ..self }
+    }
+
+    /// The same, and the types of its problems are described there: a slug follows the address.
+    #[must_use]
+    pub fn problems_at(self, address: &'static str) -> Self {
+        Self { problems: Some(address), ..self }
     }
 
     /// The same, and its API's description begins with that text.
@@ -97,6 +120,13 @@ impl App {
         R: fmt::Display + Send + Sync + 'static,
     {
         self.aggregates.push(Arc::new(aggregate));
+        self
+    }
+
+    /// The same with a command over several streams.
+    #[must_use]
+    pub fn across(mut self, command: Across) -> Self {
+        self.across.push(Arc::new(command));
         self
     }
 
@@ -139,12 +169,43 @@ impl App {
         self.name
     }
 
-    pub(crate) fn description(&self) -> &'static str {
+    /// What the names of its tables and queues begin with, and how its program is called.
+    pub fn stored_name(&self) -> &'static str {
+        self.stored_name
+    }
+
+    /// What it is, in a sentence.
+    pub fn description(&self) -> &'static str {
         self.description
+    }
+
+    /// The name of a stream of each aggregate, as an example.
+    pub fn example_streams(&self) -> Vec<String> {
+        let name = |aggregate: &Arc<dyn AnyAggregate>| format!("{}-{}", aggregate.category(), aggregate.key().example);
+        self.aggregates.iter().map(name).collect()
+    }
+
+    /// The path and the body of a command to try first: one that begins a stream, or else the first.
+    pub fn example_call(&self) -> Option<(String, String)> {
+        let commands = || {
+            self.routes.iter().filter_map(|route| match &route.to {
+                Target::Command(to) => Some((route, to)),
+                Target::Across(_) | Target::Row(_) => None,
+            })
+        };
+        let (route, to) = commands().find(|(_, to)| to.creates.is_some()).or_else(|| commands().next())?;
+        let aggregate = self.aggregate_of(to.category)?;
+        let (_, example) = aggregate.examples().into_iter().find(|(name, _)| name == to.command)?;
+        let parameter = format!("{{{}}}", route.parameter().unwrap_or_default());
+        Some((route.path.replace(&parameter, aggregate.key().example), example.to_string()))
     }
 
     pub(crate) fn aggregates(&self) -> &[Arc<dyn AnyAggregate>] {
         &self.aggregates
+    }
+
+    pub(crate) fn commands_across(&self) -> &[Arc<Across>] {
+        &self.across
     }
 
     /// The aggregate of that category.
@@ -202,15 +263,20 @@ impl App {
         self.consumers.iter().filter(|projection| projection.is_read_model())
     }
 
-    /// Checks the registrations.
+    /// Checks the registrations. From then on, the names of this process's scopes, problems and metrics are the app's.
     ///
     /// # Errors
     /// [`BadApp`], with every mistake.
     pub fn checked(self) -> Result<Self, BadApp> {
         let mut wrong = self.wrong_consumers();
         wrong.extend(self.wrong_aggregates());
+        wrong.extend(self.wrong_across());
         wrong.extend(self.wrong_routes());
-        if wrong.is_empty() { Ok(self) } else { Err(BadApp { app: self.name, wrong }) }
+        if !wrong.is_empty() {
+            return Err(BadApp { app: self.name, wrong });
+        }
+        identity::take(&self);
+        Ok(self)
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Route {
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
     Command(CommandRoute),
+    /// The command over several streams of that name.
+    Across(&'static str),
     Row(RowRoute),
 }
 
@@ -75,6 +77,11 @@ pub fn creation(
 ) -> Route {
     let creates = Some(Creates { namespace, location });
     Route { path, to: Target::Command(CommandRoute { category, command, creates }) }
+}
+
+/// `POST` of the command over several streams of that name.
+pub fn across(path: &'static str, name: &'static str) -> Route {
+    Route { path, to: Target::Across(name) }
 }
 
 /// `GET` of the row of the stream whose key is in the path, as `view` shows it.

@@ -4,7 +4,7 @@ use super::caller::{Caller, Scope};
 use super::extract::id;
 use super::problem::Problem;
 use crate::actors::{ACTOR_OF_SYSTEM, is_actor_of_system};
-use crate::app::App;
+use crate::app::{App, identity};
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
@@ -124,10 +124,11 @@ fn verified_for(scope: Scope, request: &Request) -> Result<Caller, Problem> {
 
 impl Unauthorized {
     /// What the answer's `WWW-Authenticate` says (RFC 6750, section 3).
-    pub(crate) fn challenge(&self) -> &'static str {
+    pub(crate) fn challenge(&self) -> String {
+        let realm = &identity().name;
         match self {
-            Self::Missing => r#"Bearer realm="ledgerfold""#,
-            Self::InvalidToken(_) => r#"Bearer realm="ledgerfold", error="invalid_token""#,
+            Self::Missing => format!(r#"Bearer realm="{realm}""#),
+            Self::InvalidToken(_) => format!(r#"Bearer realm="{realm}", error="invalid_token""#),
         }
     }
 }
@@ -175,7 +176,7 @@ fn tokens() -> Http {
     let scopes = Scope::ALL.map(|scope| format!("`{}`: {}", scope.name(), scope.purpose())).join("; ");
     let description = format!(
         "A JWT whose subject is recorded as the actor; each operation names the scope that it needs ({scopes}). \
-         `ledgerfold dev` without `--auth` asks for none."
+         `dev` without `--auth` asks for none."
     );
     Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(description)).build()
 }

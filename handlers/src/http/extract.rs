@@ -8,7 +8,7 @@ use super::faults;
 use super::params::Params;
 use super::prefer::prefers;
 use super::problem::Problem;
-use crate::app::{Misread, path_of};
+use crate::app::{Misread, read_data};
 use crate::audit::Reader;
 use crate::canonical_json::{CanonicalJson, ExactJson};
 use crate::sending;
@@ -69,7 +69,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Example> FromRequest<S> for StepBody<
             return Err(Problem::unsupported_media_type());
         }
         let bytes = read_to_end(body).await?;
-        parse(or_empty_object(&bytes), &knowing::<T>, &T::example()).map(|(value, _)| Self(value))
+        parse(or_empty_object(&bytes), &read_data::<T>, &T::example()).map(|(value, _)| Self(value))
     }
 }
 
@@ -171,25 +171,12 @@ fn attempt<T>(body: &Value, read: Read<'_, T>) -> (Option<String>, Vec<String>) 
 
 #[cfg(test)]
 pub(super) fn tried<T: DeserializeOwned>(body: &Value) -> (Option<String>, Vec<String>) {
-    attempt(body, &knowing::<T>)
+    attempt(body, &read_data::<T>)
 }
 
 /// A value that is all of the text; or where in the text an error is, and which.
 fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Misread> {
-    knowing(bytes, &mut Vec::new())
-}
-
-/// The same, with the paths of the fields that the type does not have.
-fn knowing<T: DeserializeOwned>(bytes: &[u8], unknown: &mut Vec<String>) -> Result<T, Misread> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let mut note = |path: serde_ignored::Path<'_>| unknown.push(path_of(&path));
-    let watched = serde_ignored::Deserializer::new(&mut json, &mut note);
-    let value = serde_path_to_error::deserialize(watched).map_err(|error| {
-        let path = error.path().to_string();
-        (if path == "." { String::new() } else { path }, error.into_inner())
-    })?;
-    json.end().map_err(|error| (String::new(), error))?;
-    Ok(value)
+    read_data(bytes, &mut Vec::new())
 }
 
 /// Where in a body an array stands for an object: serde takes the fields of a struct in their order too, but nobody is

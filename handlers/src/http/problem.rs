@@ -6,11 +6,11 @@ mod doors;
 
 use super::access::Unauthorized;
 use super::caller::Scope;
-use crate::app::Refusal;
+use crate::app::{AcrossError, Refusal, identity};
 use crate::operations::OperateError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use eventstore::{ExecuteError, Fault, ReadError};
+use eventstore::{AppendAllError, ExecuteAllError, ExecuteError, Fault, ReadError};
 use projections::rebuild::{RebuildError, StatusError};
 use projections::{FreshError, ProjectError, TableError};
 use serde::Serialize;
@@ -18,8 +18,6 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Where the types of problems are described.
-const TYPES: &str = "https://ledgerfold.dev/problems/";
 /// When to come again after a fault that passes, in seconds.
 const RETRY_AFTER_S: u64 = 1;
 
@@ -58,7 +56,7 @@ pub(crate) struct FieldError {
 
 impl Problem {
     fn new(status: StatusCode, slug: &str, title: &'static str, detail: impl Into<String>) -> Self {
-        let (kind, status, detail) = (format!("{TYPES}{slug}"), status.as_u16(), detail.into());
+        let (kind, status, detail) = (format!("{}{slug}", identity().problems), status.as_u16(), detail.into());
         // The occurrence has no address of its own: a URN names it, so that a caller can quote it.
         let instance = Uuid::now_v7().urn().to_string();
         Self { kind, title, status, detail, more: Map::new(), challenge: None, was_coded: false }
@@ -107,7 +105,7 @@ impl Problem {
     pub(crate) fn unauthorized(reason: &Unauthorized) -> Self {
         let title = "The request has no valid token";
         let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title, reason.to_string());
-        Self { challenge: Some(reason.challenge().to_owned()), ..problem }
+        Self { challenge: Some(reason.challenge()), ..problem }
     }
 
     /// The caller may not do this.
@@ -115,7 +113,7 @@ impl Problem {
         let scope = missing.name();
         let detail = format!("the token does not grant the scope {scope}: {}", missing.purpose());
         let problem = Self::new(StatusCode::FORBIDDEN, "forbidden", "The token does not allow this", detail);
-        let challenge = format!(r#"Bearer realm="ledgerfold", error="insufficient_scope", scope="{scope}""#);
+        let challenge = format!(r#"Bearer realm="{}", error="insufficient_scope", scope="{scope}""#, identity().name);
         Self { challenge: Some(challenge), ..problem.with("scope", scope) }
     }
 
@@ -366,6 +364,42 @@ impl<R: Into<Refusal>> From<ExecuteError<R>> for Problem {
             ExecuteError::Unreadable(unreadable) => Self::internal(&unreadable),
             ExecuteError::Codec(codec) => Self::internal(&codec),
             ExecuteError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<AcrossError> for Problem {
+    fn from(error: AcrossError) -> Self {
+        match error {
+            ExecuteAllError::Refused(refusal) => Self::refused(refusal),
+            ExecuteAllError::VersionMismatch { actual, .. } => Self::version_mismatch(error.to_string(), actual),
+            ExecuteAllError::Contention { attempts } => Self::contention(attempts),
+            ExecuteAllError::Misshapen { .. } => Self::internal(&error),
+            ExecuteAllError::Unreadable(unreadable) => Self::internal(&unreadable),
+            ExecuteAllError::Codec(codec) => Self::internal(&codec),
+            ExecuteAllError::Append(error) => error.into(),
+        }
+    }
+}
+
+impl From<AppendAllError> for Problem {
+    fn from(error: AppendAllError) -> Self {
+        match error {
+            AppendAllError::CommandIdReused(_) => Self::reused(error.to_string()),
+            AppendAllError::NoStream | AppendAllError::TooManyStreams { .. } | AppendAllError::StreamTwice(_) => {
+                Self::invalid("", error.to_string())
+            }
+            AppendAllError::TooLarge { .. } | AppendAllError::TotalTooLarge { .. } => {
+                Self::too_large(error.to_string())
+            }
+            AppendAllError::StreamFull(_) => Self::too_large("a stream has as many events as a stream can have"),
+            AppendAllError::FromTheFuture(future) => ExecuteError::<Refusal>::FromTheFuture(future).into(),
+            AppendAllError::Damaged(damaged) => Self::internal(&damaged),
+            AppendAllError::Fault(fault) => fault.into(),
+            // The handler mends these.
+            AppendAllError::Conflict { .. } | AppendAllError::TransactionConflict { .. } | AppendAllError::Empty(_) => {
+                Self::internal(&error)
+            }
         }
     }
 }

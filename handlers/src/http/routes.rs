@@ -4,10 +4,10 @@ use super::commands::{self, Answer};
 use super::extract::{Segment, Sender, command_body, parse};
 use super::params::Params;
 use super::problem::Problem;
-use super::schema::{CommandHeaders, CommandOutcome, CommandTaken};
+use super::schema::{AcrossOutcome, CommandHeaders, CommandOutcome, CommandTaken};
 use super::{Api, Shared};
 use crate::app::schema::{Variant, variants};
-use crate::app::{AnyAggregate, App, Command, CommandRoute, Key, Route, RowRoute, Target};
+use crate::app::{Across, AnyAggregate, App, Command, CommandRoute, Key, Route, RowRoute, Target, identity};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header;
@@ -28,12 +28,17 @@ use utoipa_axum::router::OpenApiRouter;
 /// Serves the app's table of routes, and describes them.
 pub(super) fn add(mut router: OpenApiRouter<Arc<Api>>, app: &App) -> OpenApiRouter<Arc<Api>> {
     let info = &mut router.get_openapi_mut().info;
+    info.title.clone_from(&identity().title);
     info.description =
         Some([app.description(), info.description.as_deref().unwrap_or_default()].join(" ").trim().to_owned());
     for route in app.table_of_routes() {
         router = match &route.to {
             Target::Command(to) => match app.aggregate_of(to.category) {
                 Some(aggregate) => add_command(router, route, to, aggregate),
+                None => router,
+            },
+            Target::Across(name) => match app.commands_across().iter().find(|command| command.name == *name) {
+                Some(command) => add_across(router, route.path, command),
                 None => router,
             },
             Target::Row(to) => match app.consumer(to.read_model).copied() {
@@ -117,6 +122,26 @@ async fn take(
     })
 }
 
+/// A command over several streams: its body names them. It is answered at once, whatever its sender prefers.
+fn add_across(router: OpenApiRouter<Arc<Api>>, path: &'static str, command: &Arc<Across>) -> OpenApiRouter<Arc<Api>> {
+    let mut router = router;
+    describe_across(router.get_openapi_mut(), path, command);
+    let command = Arc::clone(command);
+    let handler = move |State(api): Shared, sender: Sender, request: Request<Body>| async move {
+        let body = command_body(request).await?;
+        let example = example_of(&command);
+        let read = |data: &[u8], unknown: &mut Vec<String>| command.erased.read(data, unknown);
+        let (value, sent) = parse(&body, &read, &example)?;
+        let streams = command.erased.streams(&value).map_err(|(field, rule)| Problem::invalid(field, rule))?;
+        commands::send_across(&api, sender, command.name, streams, value, &sent).await
+    };
+    router.route(path, post(handler))
+}
+
+fn example_of(command: &Across) -> Value {
+    serde_json::from_str(command.example).unwrap_or_default()
+}
+
 /// The key as streams have it.
 fn key_of(key: Key, parameter: &str, text: &str) -> Result<String, Problem> {
     (key.parse)(text).map_err(|rule| Problem::invalid(parameter, rule))
@@ -175,16 +200,33 @@ fn describe_command(document: &mut OpenApi, path: &'static str, served: &Served)
     if route.creates.is_none() {
         operation = operation.parameter(key_parameter(parameter, aggregate.key()));
     }
-    for parameter in CommandHeaders::into_params(|| Some(ParameterIn::Header)) {
-        operation = operation.parameter(parameter);
-    }
-    let mut operation = operation.build();
+    let mut operation = with_headers(operation).build();
     let done = CommandOutcome::responses().into_iter().map(|(status, response)| match route.creates {
         Some(_) => ("201".to_owned(), response),
         None => (status, response),
     });
     operation.responses.responses.extend(done.chain(CommandTaken::responses()));
     insert(document, path, HttpMethod::Post, operation);
+}
+
+fn describe_across(document: &mut OpenApi, path: &'static str, command: &Across) {
+    let (name, (schema, named)) = command.erased.schema();
+    let components = document.components.get_or_insert_default();
+    components.schemas.extend(named);
+    let example = example_of(command);
+    let (schema, _) = body_schema(components, &name, Some(schema), &example);
+    let content = Content::builder().schema(Some(schema)).example(Some(example)).build();
+    let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build();
+    let summary = format!("{name} over several streams: all of it is recorded, or nothing.");
+    let operation = OperationBuilder::new().tag(tag(path)).operation_id(Some(name)).summary(Some(summary));
+    let mut operation = with_headers(operation).request_body(Some(body)).build();
+    operation.responses.responses.extend(AcrossOutcome::responses());
+    insert(document, path, HttpMethod::Post, operation);
+}
+
+fn with_headers(operation: OperationBuilder) -> OperationBuilder {
+    let headers = CommandHeaders::into_params(|| Some(ParameterIn::Header));
+    headers.into_iter().fold(operation, OperationBuilder::parameter)
 }
 
 /// The schema of a command's body, which takes no other fields; and whether a body must be sent.
@@ -233,7 +275,7 @@ fn tag(path: &'static str) -> &'static str {
 fn key_parameter(name: &str, key: Key) -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(key.pattern));
     let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
-    parameter.description(Some(key.description)).schema(Some(schema)).build()
+    parameter.description(Some(key.description)).example(Some(key.example.into())).schema(Some(schema)).build()
 }
 
 fn insert(document: &mut OpenApi, path: &str, method: HttpMethod, operation: Operation) {

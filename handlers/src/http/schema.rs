@@ -36,6 +36,15 @@ pub(crate) enum CommandOutcome {
     Done(CommandAnswer),
 }
 
+/// A command over several streams was handled.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) enum AcrossOutcome {
+    /// Done, now or by an earlier try.
+    #[response(status = 200)]
+    Done(AcrossAnswer),
+}
+
 /// A command was taken, to be answered later.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes an answer")]
@@ -59,6 +68,17 @@ pub(crate) struct CommandAnswer {
     pub(crate) correlation_id: String,
     /// What happened; nothing when there was nothing to do.
     pub(crate) events: Vec<RecordedEvent>,
+}
+
+/// What a command over several streams recorded.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AcrossAnswer {
+    /// The command's id: its Idempotency-Key.
+    pub(crate) command_id: String,
+    /// The business process that it belongs to.
+    pub(crate) correlation_id: String,
+    /// What happened in each stream that has an event of it; nothing when there was nothing to do.
+    pub(crate) streams: Vec<CommandAnswer>,
 }
 
 /// A command that is answered later.

@@ -12,8 +12,9 @@ mod table;
 mod tables;
 mod target;
 mod tokens;
+mod wording;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use failure::{Exit, Failure};
 use handlers::Names;
@@ -23,9 +24,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-/// An event-sourced bookshop on DynamoDB, SQS and Lambda: runs on a laptop, operates there and on AWS.
+/// An event-sourced system on DynamoDB, SQS and Lambda: runs on a laptop, operates there and on AWS.
 #[derive(Debug, Parser)]
-#[command(name = "ledgerfold", bin_name = "ledgerfold", version, after_help = EXAMPLES)]
+#[command(name = "ledgerfold", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -36,11 +37,13 @@ Examples:
   ledgerfold                                     the whole system, at http://127.0.0.1:8080
   ledgerfold dev --port 0 --data /var/lib/shop   on a free port, with its data elsewhere
   ledgerfold tokens create                       a key for tokens, and how to ask for them
-  ledgerfold audit history order-6f0f…           what happened to an order
+  ledgerfold audit history STREAM
+                                                 what happened in a stream
   ledgerfold audit verify --all --data .ledgerfold
                                                  is everything still what was written?
   ledgerfold projection list                     how far the read models are, and what is parked
-  ledgerfold projection rebuild orders --wait    rebuilds a read model online
+  ledgerfold projection rebuild READ_MODEL --wait
+                                                 rebuilds a read model online
   ledgerfold backup ../shop-copy                 copies the data folder, also while it is in use
   ledgerfold bench                               what a command costs, and how long it takes
   ledgerfold bench projections                   what read models cost: live, and rebuilt
@@ -99,7 +102,7 @@ struct Common {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// What the names of tables and queues begin with.
-    #[arg(long, default_value = "ledgerfold", env = "LEDGERFOLD_PREFIX", value_parser = clap::value_parser!(Names))]
+    #[arg(long, default_value = wording::program(), env = "LEDGERFOLD_PREFIX", value_parser = clap::value_parser!(Names))]
     prefix: Names,
     /// Answer in JSON, for programs.
     #[arg(long)]
@@ -120,6 +123,19 @@ fn app() -> &'static App {
     APP.get_or_init(|| App::new("ledgerfold"))
 }
 
+/// The command line in the words of the app.
+fn command_line() -> clap::Command {
+    let program = wording::program();
+    let command = wording::worded(Cli::command()).name(program).bin_name(program);
+    match app().description() {
+        "" => command,
+        what => {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            command.about(format!("{what} {about}"))
+        }
+    }
+}
+
 /// Runs the program for an app, with the arguments of the process.
 #[must_use]
 pub fn main(app: App) -> ExitCode {
@@ -130,7 +146,8 @@ pub fn main(app: App) -> ExitCode {
     APP.get_or_init(|| app);
     let telemetry = telemetry::start(Component::Program, Place::Program);
     // Wrong use ends here with exit 2, help and version with 0.
-    let cli = Cli::parse();
+    let matches = command_line().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // What is still to be reported is sent when this is dropped, at the end.
     let _telemetry = match telemetry {
         Ok(telemetry) => telemetry,
@@ -160,7 +177,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Cost(cost) => cost.run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "ledgerfold", &mut script);
+            clap_complete::generate(shell, &mut command_line(), wording::program(), &mut script);
             table::line(String::from_utf8_lossy(&script).trim_end())?;
             Ok(Exit::Done)
         }

@@ -76,7 +76,7 @@ pub(super) fn progress(text: &str) {
 /// Prints a line on standard error: what a person should know, and no program reads.
 pub(super) fn note(text: &str) {
     // A reader that has gone is no reason to stop.
-    let _ = PROGRESS.suspend(|| writeln!(std::io::stderr().lock(), "{text}"));
+    let _ = PROGRESS.suspend(|| writeln!(std::io::stderr().lock(), "{}", super::wording::named(text)));
 }
 
 /// A yes or no as an exit status.

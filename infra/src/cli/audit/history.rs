@@ -10,7 +10,7 @@ use handlers::audit::{Call, Occurrence, OpenTrail};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct History {
-    /// The stream, such as order-6f0f… or stock-9780306406157.
+    /// The stream, such as STREAM or OTHER_STREAM.
     #[arg(value_parser = named_stream)]
     stream: StreamId,
     /// The first version to show.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct At {
-    /// The stream, such as order-6f0f… or stock-9780306406157.
+    /// The stream, such as STREAM or OTHER_STREAM.
     #[arg(value_parser = named_stream)]
     stream: StreamId,
     /// As of this version.
@@ -31,7 +31,7 @@ pub(in crate::cli) struct At {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Diff {
-    /// The stream, such as order-6f0f… or stock-9780306406157.
+    /// The stream, such as STREAM or OTHER_STREAM.
     #[arg(value_parser = named_stream)]
     stream: StreamId,
     /// The version before; 0, where nothing is, if nothing is said.
