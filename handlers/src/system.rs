@@ -5,9 +5,10 @@ use crate::audit::AuditTrail;
 use crate::command_queue::{CommandQueue, CommandStatuses, CommandWorker};
 use crate::continuation::Continuations;
 use crate::fan_out::{FanOut, Route};
-use crate::fulfilment::FulfilmentHandler;
+use crate::fulfilment;
 use crate::names::Names;
 use crate::operations::Operations;
+use crate::process::ProcessHandler;
 use crate::queue::{Queue, QueueError};
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_sqs::Client as Sqs;
@@ -98,8 +99,8 @@ impl System {
     }
 
     /// What runs its orders, with that projector.
-    pub fn fulfilment(&self, projector: Projector) -> FulfilmentHandler {
-        FulfilmentHandler::new(self.command_store(), self.read_models(), projector)
+    pub fn fulfilment(&self, projector: Projector) -> ProcessHandler {
+        fulfilment::handler(self.command_store(), self.read_models(), projector)
     }
 
     /// What lets the projection's streams go on in another call, through its queue, which is looked for.

@@ -21,9 +21,7 @@ use axum::response::Response;
 use eventstore::Id;
 use handlers::http::Api;
 use handlers::telemetry::{Component, Watch};
-use handlers::{
-    CommandQueue, Continuations, FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route,
-};
+use handlers::{CommandQueue, Continuations, FULFILMENT, FanOut, Names, Operations, ProjectorHandler, Route};
 use projections::{Kind, Projector};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -241,12 +239,7 @@ impl System<'_> {
     /// The same for fulfilment.
     fn start_fulfilment(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
-        let fulfilment = FulfilmentHandler::new(
-            clients.system(app(), self.names).command_store(),
-            clients.system(app(), self.names).read_models(),
-            self.projector.clone(),
-        )
-        .with_pulse();
+        let fulfilment = clients.system(app(), self.names).fulfilment(self.projector.clone()).with_pulse();
         for Route { queue_url, .. } in resources.routes.iter().filter(|route| route.consumer == FULFILMENT.consumer()) {
             let continuations = Continuations::new(clients.sqs.clone(), queue_url);
             let fulfilment = fulfilment.clone().with_continuations(continuations);

@@ -12,7 +12,8 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::streams::DynamoDbEventResponse;
 use aws_sdk_sqs::types::Message;
 use futures::FutureExt;
-use handlers::{FULFILMENT, FanOut, FulfilmentHandler, ProjectorHandler, RebuildHandler};
+use handlers::process::ProcessHandler;
+use handlers::{FULFILMENT, FanOut, ProjectorHandler, RebuildHandler};
 use projections::rebuild::Report;
 use projections::{Kind, Projection, Projector};
 use std::panic::AssertUnwindSafe;
@@ -51,7 +52,7 @@ pub(super) struct Call {
 #[derive(Clone)]
 pub(super) enum Function {
     Projector(ProjectorHandler),
-    Fulfilment(FulfilmentHandler),
+    Fulfilment(ProcessHandler),
     Rebuild(RebuildHandler),
 }
 

@@ -1,0 +1,146 @@
+//! Processes: what happens in some streams asks for commands to others.
+//!
+//! An author writes two pure functions. `key` names the instance that an event concerns, such as an order's id. `react`
+//! gives the instance's next state and what it asks for, for an event or for the answer to an earlier ask. The runner
+//! ([`ProcessHandler`]) does the rest, in this order, for each event:
+//!
+//! 1. It keeps the decision: state, position in the event's stream, and asks, in one row an instance.
+//! 2. It sends the open asks, each as a command whose id follows from the ask.
+//! 3. It keeps the answers, with what they ask for next, and sends that; until nothing is open.
+//! 4. It moves on in the stream.
+//!
+//! A runner that dies anywhere leaves its asks in the row: the event comes again, and they are sent again under the same
+//! ids. Each write of the row is conditional: of two runners one wins, and the other reads again. An event at or before the
+//! instance's position in its stream is not reacted to again. A refusal is recorded in the stream that refused, so the same
+//! ask is refused for ever.
+
+mod ask;
+mod error;
+mod handler;
+mod instance;
+mod news;
+mod runner;
+
+pub use ask::{Answer, Ask, Told, ask};
+pub use error::{AskError, ProcessError};
+pub use handler::ProcessHandler;
+
+use eventstore::{CodecError, EventCodec, NewEvent, Request};
+use futures::future::BoxFuture;
+use projections::Projection;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::error::Error;
+use std::sync::Arc;
+
+/// Why a stream or an event is none of the process's: an error of the author's types.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// The key of the instance that an event concerns; none where it concerns none.
+pub type Key = Result<Option<String>, Failure>;
+
+/// Hands a command, `{"type", "data"}`, to what handles it. A refusal is an answer, and is recorded in the stream.
+pub(crate) type SendCommand = Arc<dyn Fn(Request, Value) -> BoxFuture<'static, Result<Answer, AskError>> + Send + Sync>;
+
+/// What an instance hears.
+#[derive(Debug)]
+pub enum Heard<'a, E> {
+    /// Something happened.
+    Event(&'a Told, E),
+    /// One of its asks is answered.
+    Answer {
+        /// What was asked.
+        ask: &'a Ask,
+        /// What came of it.
+        answer: &'a Answer,
+    },
+}
+
+/// Streams of one category that a process hears of, and how their events are read.
+pub struct Source<E> {
+    category: &'static str,
+    read: Arc<dyn Fn(&NewEvent) -> Result<E, CodecError> + Send + Sync>,
+}
+
+impl<E: 'static> Source<E> {
+    /// The streams of that category. `hear` makes what the process hears of an event: for several sources, the variant of
+    /// an enum; for a single one, [`std::convert::identity`].
+    pub fn of<S: DeserializeOwned + 'static>(category: &'static str, events: EventCodec<S>, hear: fn(S) -> E) -> Self {
+        Self { category, read: Arc::new(move |event| events.decode(event).map(hear)) }
+    }
+}
+
+/// A process: whom it hears of, which instance an event concerns, and what that asks for then.
+#[derive(Clone)]
+pub struct Process {
+    pub(crate) projection: Projection,
+    key: Arc<dyn Fn(&Told, &NewEvent) -> Result<Option<String>, ProcessError> + Send + Sync>,
+    react: Arc<dyn Fn(Option<&Value>, Input<'_>) -> Result<Reaction, ProcessError> + Send + Sync>,
+    lift: Option<Arc<dyn Fn(Value) -> serde_json::Result<Reaction> + Send + Sync>>,
+}
+
+/// What an instance hears, before its type is known.
+#[derive(Debug, Clone, Copy)]
+enum Input<'a> {
+    Event(&'a Told, &'a NewEvent),
+    Answer(&'a Ask, &'a Answer),
+}
+
+/// The next state, and what it asks for.
+#[derive(Debug)]
+struct Reaction {
+    state: Value,
+    asks: Vec<Ask>,
+}
+
+impl Process {
+    /// A process that is called and parked as the projection says, and hears of the streams of those sources.
+    ///
+    /// `react` must be pure: it is called again with the same when another runner was quicker.
+    pub fn of<S, E>(
+        projection: Projection,
+        sources: impl IntoIterator<Item = Source<E>>,
+        key: fn(&Told, &E) -> Key,
+        react: fn(S, Heard<'_, E>) -> (S, Vec<Ask>),
+    ) -> Self
+    where
+        S: Default + Serialize + DeserializeOwned + 'static,
+        E: 'static,
+    {
+        let sources: Arc<[Source<E>]> = sources.into_iter().collect();
+        let read = move |told: &Told, event: &NewEvent| {
+            let source = sources.iter().find(|source| source.category == told.stream.category());
+            source.map(|source| (source.read)(event)).transpose().map_err(ProcessError::from)
+        };
+        let read = Arc::new(read);
+        let heard = Arc::clone(&read);
+        let key = move |told: &Told, event: &NewEvent| match read(told, event)? {
+            Some(event) => key(told, &event).map_err(ProcessError::Foreign),
+            None => Ok(None),
+        };
+        let react = move |state: Option<&Value>, input: Input<'_>| {
+            let state: S = state.map(S::deserialize).transpose().map_err(ProcessError::State)?.unwrap_or_default();
+            let (state, asks) = match input {
+                Input::Event(told, event) => match heard(told, event)? {
+                    Some(event) => react(state, Heard::Event(told, event)),
+                    None => (state, Vec::new()),
+                },
+                Input::Answer(ask, answer) => react(state, Heard::Answer { ask, answer }),
+            };
+            Ok(Reaction { state: serde_json::to_value(state).map_err(ProcessError::State)?, asks })
+        };
+        Self { projection, key: Arc::new(key), react: Arc::new(react), lift: None }
+    }
+
+    /// The same, and rows from before the runner's own format are read by `lift`: the instance's state, and what is to be
+    /// asked again. Each of these asks must name its cause.
+    #[must_use]
+    pub fn lifting<S: Serialize + 'static>(self, lift: fn(Value) -> serde_json::Result<(S, Vec<Ask>)>) -> Self {
+        let lift = move |row| {
+            let (state, asks) = lift(row)?;
+            Ok(Reaction { state: serde_json::to_value(state)?, asks })
+        };
+        Self { lift: Some(Arc::new(lift)), ..self }
+    }
+}
