@@ -43,6 +43,11 @@ pub type Key = Result<Option<String>, Failure>;
 /// Hands a command, `{"type", "data"}`, to what handles it. A refusal is an answer, and is recorded in the stream.
 pub(crate) type SendCommand = Arc<dyn Fn(Request, Value) -> BoxFuture<'static, Result<Answer, AskError>> + Send + Sync>;
 
+type Read<E> = dyn Fn(&NewEvent) -> Result<E, CodecError> + Send + Sync;
+type KeyOf = dyn Fn(&Told, &NewEvent) -> Result<Option<String>, ProcessError> + Send + Sync;
+type React = dyn Fn(Option<&Value>, Input<'_>) -> Result<Reaction, ProcessError> + Send + Sync;
+type Lift = dyn Fn(Value) -> serde_json::Result<Reaction> + Send + Sync;
+
 /// What an instance hears.
 #[derive(Debug)]
 pub enum Heard<'a, E> {
@@ -60,7 +65,7 @@ pub enum Heard<'a, E> {
 /// Streams of one category that a process hears of, and how their events are read.
 pub struct Source<E> {
     category: &'static str,
-    read: Arc<dyn Fn(&NewEvent) -> Result<E, CodecError> + Send + Sync>,
+    read: Arc<Read<E>>,
 }
 
 impl<E: 'static> Source<E> {
@@ -75,9 +80,9 @@ impl<E: 'static> Source<E> {
 #[derive(Clone)]
 pub struct Process {
     pub(crate) projection: Projection,
-    key: Arc<dyn Fn(&Told, &NewEvent) -> Result<Option<String>, ProcessError> + Send + Sync>,
-    react: Arc<dyn Fn(Option<&Value>, Input<'_>) -> Result<Reaction, ProcessError> + Send + Sync>,
-    lift: Option<Arc<dyn Fn(Value) -> serde_json::Result<Reaction> + Send + Sync>>,
+    key: Arc<KeyOf>,
+    react: Arc<React>,
+    lift: Option<Arc<Lift>>,
 }
 
 /// What an instance hears, before its type is known.
