@@ -152,3 +152,6 @@ impl Known {
         Some(Told { stream, version: cause.version, recorded_at, correlation_id, trace_parent })
     }
 }
+
+#[cfg(test)]
+mod specs;

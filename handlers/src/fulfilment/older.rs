@@ -4,20 +4,12 @@ use super::Known;
 use crate::process::Ask;
 use domain::fulfilment::{Fulfilment, FulfilmentCommand, decide};
 use domain::stock::StockCommand;
-use serde::Deserialize;
 use serde_json::Value;
-
-#[derive(Deserialize)]
-struct Older {
-    #[serde(flatten)]
-    known: Known,
-    #[serde(default)]
-    held: bool,
-}
 
 /// The state, and what is to be asked again: nothing, unless something could not be sent. The ids stay the same.
 pub(super) fn lift(row: Value) -> serde_json::Result<(Known, Vec<Ask>)> {
-    let Older { known, held } = serde_json::from_value(row)?;
+    let held = row.get("held").is_some_and(|held| *held == Value::Bool(true));
+    let known: Known = serde_json::from_value(row)?;
     let fulfilment = known.fulfilment.as_ref().filter(|_| held);
     let commands =
         fulfilment.map(|known| decide(known).into_iter().filter(|issued| !was_refused(known, &issued.command)));

@@ -3,9 +3,10 @@
 use crate::models::{ORDER, STOCK};
 use crate::process::{Answer, AskError, SendCommand};
 use crate::sending;
+use crate::telemetry::{Metric, count};
 use domain::order::{self, OrderCommand, OrderRefusal};
 use domain::stock::{self, StockCommand, StockRefusal};
-use eventstore::{CommandHandler, EventStore, ExecuteError, Request};
+use eventstore::{CommandHandler, Commit, EventStore, ExecuteError, Refusal, Request};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -41,21 +42,19 @@ where
     S: Clone,
     R: std::error::Error + Send + Sync + 'static,
 {
-    match handler.handle(request.clone(), decide).await.inspect_err(sending::count_failed) {
-        Ok(handled) => {
-            sending::log(&request, &handled);
-            Ok(Answer::Done)
-        }
-        Err(ExecuteError::Refused(refusal)) => {
-            let Request { stream, envelope, .. } = &request;
-            tracing::debug!(%stream, command_id = %envelope.command_id, %refusal, "command refused");
-            Ok(Answer::Refused { code: code(&refusal).to_owned(), reason: refusal.to_string() })
-        }
-        Err(error) => {
-            let passes = matches!(error, ExecuteError::Contention { .. } | ExecuteError::Fault(_));
-            Err(AskError { passes, source: Box::new(error) })
-        }
-    }
+    let handled = handler.handle_recording_refusals(request.clone(), decide, code).await;
+    let handled = handled.inspect_err(sending::count_failed).map_err(|error| {
+        let passes = matches!(error, ExecuteError::Contention { .. } | ExecuteError::Fault(_));
+        AskError { passes, source: Box::new(error) }
+    })?;
+    let Some(Refusal { code, reason }) = handled.commit.as_ref().and_then(Commit::refusal) else {
+        sending::log(&request, &handled);
+        return Ok(Answer::Done);
+    };
+    count(Metric::Refusals);
+    let Request { stream, envelope, .. } = &request;
+    tracing::debug!(%stream, command_id = %envelope.command_id, code, reason, "command refused");
+    Ok(Answer::Refused { code, reason })
 }
 
 fn order_code(refusal: &OrderRefusal) -> &'static str {

@@ -124,11 +124,11 @@ pub(super) fn is_false(flag: &bool) -> bool {
 
 impl OpenAsk {
     /// Takes an ask of the process's instance of that key; it has that cause, if it names no other.
-    pub(super) fn of(process: &str, key: &str, ask: Ask, cause: &Told) -> Result<Self, ProcessError> {
+    pub(super) fn of(process: &str, key: &str, mut ask: Ask, cause: &Told) -> Result<Self, ProcessError> {
         if command_type(&ask.command).is_none() {
             return Err(ProcessError::NoCommand(ask.name));
         }
-        let cause = ask.cause.clone().unwrap_or_else(|| cause.clone());
+        let cause = ask.cause.take().unwrap_or_else(|| cause.clone());
         let stream = StreamId::new(ask.stream.as_str())?;
         let id = command_id(process, key, &ask, &cause)?;
         Ok(Self { ask, cause, stream, id })

@@ -26,7 +26,7 @@ pub struct ProcessHandler {
 
 impl ProcessHandler {
     /// A handler that sends commands so, and keeps positions and instances beside the projector's read models.
-    pub(crate) fn new(process: Process, send: SendCommand, read_models: ReadModels, projector: Projector) -> Self {
+    pub fn new(process: Process, send: SendCommand, read_models: ReadModels, projector: Projector) -> Self {
         Self { runner: Runner { process, send, read_models, projector }, pulse: None, continuations: None }
     }
 

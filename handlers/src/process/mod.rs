@@ -40,8 +40,9 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// The key of the instance that an event concerns; none where it concerns none.
 pub type Key = Result<Option<String>, Failure>;
 
-/// Hands a command, `{"type", "data"}`, to what handles it. A refusal is an answer, and is recorded in the stream.
-pub(crate) type SendCommand = Arc<dyn Fn(Request, Value) -> BoxFuture<'static, Result<Answer, AskError>> + Send + Sync>;
+/// Hands a command, `{"type", "data"}`, to what handles it. A refusal is an answer, and must be recorded in the stream: see
+/// [`handle_recording_refusals`](eventstore::CommandHandler::handle_recording_refusals).
+pub type SendCommand = Arc<dyn Fn(Request, Value) -> BoxFuture<'static, Result<Answer, AskError>> + Send + Sync>;
 
 type Read<E> = dyn Fn(&NewEvent) -> Result<E, CodecError> + Send + Sync;
 type KeyOf = dyn Fn(&Told, &NewEvent) -> Result<Option<String>, ProcessError> + Send + Sync;
@@ -149,3 +150,6 @@ impl Process {
         Self { lift: Some(Arc::new(lift)), ..self }
     }
 }
+
+#[cfg(test)]
+mod specs;
