@@ -13,25 +13,23 @@
 //!   further fact adds commands and never takes one back. So a reservation that comes after the cancellation is
 //!   released; and a verdict that comes after it is asked for all the same, and refused by the order. (Only where facts
 //!   contradict each other, a line both refused and reserved, does the verdict depend on which came first.)
-//! - A command's id is derived from the event that caused it, with its time, and from everything that the command says.
-//!   To ask again is to ask with the same id, and one id never names two commands.
+//! - Cause, stream and name of a command say all that the command says. To ask again is to ask by the same name, and one
+//!   name never stands for two commands.
 //! - The verdict, confirm or reject, is reached once, when the last line has its outcome, and then stands. A line
-//!   that was refused stays refused, although its reservation may still succeed when it is tried again.
+//!   that was refused stays refused, although somebody may still reserve it by hand.
 //! - The order has the last word. A verdict that comes too late is refused by the order itself, and reservations follow
 //!   what the order says has happened, never what was asked: a refused line releases the others by way of
 //!   `OrderRejected`. Hence an order that somebody confirmed by hand keeps its books, and one rejected by hand gives
 //!   them back.
 //!
-//! **How to run it:** [`react`], send what it asks, keep the new state; in that order. Whoever dies in between meets
-//! the fact again and asks the same again. A refusal of `ReserveStock` by stock is a fact too ([`Fact::Refused`]),
-//! although no event tells it; refusals of the other commands need no answer. What somebody releases by hand is out
+//! **How to run it:** [`react`], keep the new state with what it asks, send that. A refusal of `ReserveStock` by stock is
+//! a fact too ([`Fact::Refused`]); refusals of the other commands need no answer. What somebody releases by hand is out
 //! of its sight.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::order::{self, OrderCommand, OrderEvent};
 use crate::stock::{self, StockCommand, StockEvent};
@@ -141,6 +139,11 @@ impl Fulfilment {
         Self { order_id, placed: None, reserved: BTreeMap::new(), refused: BTreeSet::new(), verdict: None, end: None }
     }
 
+    /// The order.
+    pub fn order_id(&self) -> OrderId {
+        self.order_id
+    }
+
     /// The verdict, once the order is placed and each of its lines has an outcome.
     fn reach_verdict(&self) -> Option<Verdict> {
         let lines = &self.placed.as_ref()?.lines;
@@ -202,12 +205,19 @@ fn learn_of_order(known: &mut Fulfilment, version: u64, recorded_at_ms: u64, eve
 /// A command of fulfilment, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuedCommand {
-    /// A UUIDv7 of the cause's time; its other bits are a hash of the cause and of everything that the command says.
-    pub command_id: Uuid,
+    /// What the command says, as far as its cause and its stream do not. Never to change: command ids are made of it.
+    pub name: String,
     /// What is asked, and of whom.
     pub command: FulfilmentCommand,
     /// The event that caused it.
     pub cause: Cause,
+}
+
+impl IssuedCommand {
+    /// Cause, stream and name: the same for the same command, and for no other.
+    pub fn identity(&self) -> String {
+        format!("{} {} {}", self.cause, self.command.stream(), self.name)
+    }
 }
 
 /// What fulfilment asks, and of whom.
@@ -259,32 +269,20 @@ impl fmt::Display for Cause {
     }
 }
 
-/// UUIDv5 of `https://ledgerfold.dev/fulfilment`. Never to change: another namespace would ask everything anew.
-const NAMESPACE: Uuid = Uuid::from_u128(0x4cc5_af1b_7771_55ff_a398_43ef_0bb6_fcee);
-
-/// `words` say what the command says, as far as the cause and the stream do not.
-fn issue(known: &Fulfilment, at: (u64, u64), command: FulfilmentCommand, words: &str) -> IssuedCommand {
+fn issue(known: &Fulfilment, at: (u64, u64), command: FulfilmentCommand, name: String) -> IssuedCommand {
     let (version, recorded_at_ms) = at;
     let cause = Cause { stream: order::stream(known.order_id), version, recorded_at_ms };
-    let name = format!("{cause} {} {words}", command.stream());
-    IssuedCommand { command_id: time_ordered_id(recorded_at_ms, &name), command, cause }
-}
-
-/// The same for ever for the same time and name. Its time lets the event store rule it out among the commands before.
-fn time_ordered_id(time_ms: u64, name: &str) -> Uuid {
-    // The bytes that are left out bear the version and variant of the UUIDv5, and are not all hash.
-    let [a, b, c, d, e, f, _, _, _, g, h, i, j, ..] = Uuid::new_v5(&NAMESPACE, name.as_bytes()).into_bytes();
-    uuid::Builder::from_unix_timestamp_millis(time_ms, &[a, b, c, d, e, f, g, h, i, j]).into_uuid()
+    IssuedCommand { name, command, cause }
 }
 
 // --------------------------------------------------------------------- decide
 
 /// Learns a fact, and tells what is to be asked because of it: what [`decide`] says now and did not say before.
 pub fn react(known: Fulfilment, fact: &Fact) -> (Fulfilment, Vec<IssuedCommand>) {
-    let before: BTreeSet<Uuid> = decide(&known).into_iter().map(|issued| issued.command_id).collect();
+    let before: BTreeSet<String> = decide(&known).iter().map(IssuedCommand::identity).collect();
     let known = evolve(known, fact);
     let mut commands = decide(&known);
-    commands.retain(|issued| !before.contains(&issued.command_id));
+    commands.retain(|issued| !before.contains(&issued.identity()));
     (known, commands)
 }
 
@@ -306,21 +304,21 @@ fn reserve(known: &Fulfilment, placed: &Placed, line: &OrderLine) -> IssuedComma
     let quantity = StockQuantity::from(line.quantity);
     let command = StockCommand::ReserveStock { order_id: known.order_id, quantity };
     let command = FulfilmentCommand::Stock { isbn: line.isbn.clone(), command };
-    issue(known, placed.at(), command, &format!("reserve {quantity}"))
+    issue(known, placed.at(), command, format!("reserve {quantity}"))
 }
 
 fn answer(known: &Fulfilment, placed: &Placed, verdict: &Verdict) -> IssuedCommand {
-    let (command, words) = match verdict {
+    let (command, name) = match verdict {
         Verdict::Confirm => (OrderCommand::ConfirmOrder {}, "confirm".to_owned()),
         Verdict::Reject { missing } => {
             (OrderCommand::RejectOrder { reason: Reason::book_not_available(missing) }, format!("reject {missing}"))
         }
     };
     let command = FulfilmentCommand::Order { order_id: known.order_id, command };
-    issue(known, placed.at(), command, &words)
+    issue(known, placed.at(), command, name)
 }
 
-/// Each reservation is settled under an id of its own, so that one that was made again is settled again.
+/// Each reservation is settled by another name, so that one that was made again is settled again.
 fn settle(known: &Fulfilment, end: End, isbn: &Isbn, reserved_at: u64, quantity: StockQuantity) -> IssuedCommand {
     let order_id = known.order_id;
     let (ended_at, command, verb) = match end {
@@ -332,7 +330,7 @@ fn settle(known: &Fulfilment, end: End, isbn: &Isbn, reserved_at: u64, quantity:
         }
     };
     let command = FulfilmentCommand::Stock { isbn: isbn.clone(), command };
-    issue(known, ended_at, command, &format!("{verb} {quantity} reserved at {reserved_at}"))
+    issue(known, ended_at, command, format!("{verb} {quantity} reserved at {reserved_at}"))
 }
 
 fn reservations(known: &Fulfilment) -> impl Iterator<Item = (&Isbn, u64, StockQuantity)> {

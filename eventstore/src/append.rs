@@ -5,8 +5,9 @@ use crate::commit::{MAX_VERSION, NewCommit, storable};
 use crate::fault::{Fault, classify};
 use crate::load::{Consistency, Direction, Query};
 use crate::meter;
+use crate::refusal::OF_STORE;
 use crate::usage::Usage;
-use crate::{Batch, Commit, Damaged, EventStore, Head, Id, TooLarge};
+use crate::{Batch, Commit, Damaged, EventStore, Head, Id, NewEvent, TooLarge};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
@@ -47,6 +48,9 @@ pub enum AppendError {
     /// There is no commit, or a commit has no event.
     #[error("a commit has at least one event, and a batch at least one commit")]
     Empty,
+    /// An event has a type that only the store itself writes.
+    #[error("event type {0:?} begins with {OF_STORE:?}, as only the store's own do")]
+    TypeOfStore(String),
     /// It cannot fit into an item.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
@@ -93,6 +97,16 @@ impl EventStore {
     /// [`AppendError`]; nothing is written, but that after any [`Fault`] it may have been (an earlier try of the
     /// SDK): send it again with the same id.
     pub async fn append(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
+        let append = async {
+            refuse_types_of_store(commits.iter().flat_map(|commit| &commit.events))
+                .map_err(AppendError::TypeOfStore)?;
+            self.append_batch(head, commits).await
+        };
+        self.reported("append", Some(&head.stream), append).await
+    }
+
+    /// [`EventStore::append`], which also takes the store's own events.
+    pub(crate) async fn append_any(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
         self.reported("append", Some(&head.stream), self.append_batch(head, commits)).await
     }
 
@@ -170,6 +184,11 @@ impl EventStore {
             _ => Err(classify(error, &self.table).into()),
         }
     }
+}
+
+/// The first of the types that only the store itself writes is an error.
+pub(crate) fn refuse_types_of_store<'a>(mut events: impl Iterator<Item = &'a NewEvent>) -> Result<(), String> {
+    events.find(|event| event.is_of_store()).map_or(Ok(()), |event| Err(event.event_type.clone()))
 }
 
 /// Gives the commits their versions, times and hashes. Time never runs backwards in a stream, whatever the clock does.

@@ -1,11 +1,12 @@
 //! Appending to several streams at once: all of them or none.
 
-use crate::append::FromTheFuture;
+use crate::append::{FromTheFuture, refuse_types_of_store};
 use crate::commit::MAX_VERSION;
 use crate::fault::{Fault, classify};
 use crate::load::ReadError;
 use crate::meter;
-use crate::transaction::{Refusal, Transaction, is_of};
+use crate::refusal::OF_STORE;
+use crate::transaction::{Cancellation, Transaction, is_of};
 use crate::usage::Usage;
 use crate::{Batch, Commit, Damaged, Envelope, EventStore, Head, Id, NewEvent, StreamId, TooLarge};
 use aws_sdk_dynamodb::error::SdkError;
@@ -88,6 +89,9 @@ pub enum AppendAllError {
     /// A part has no event.
     #[error("there is no event for stream {0}")]
     Empty(StreamId),
+    /// An event has a type that only the store itself writes.
+    #[error("event type {0:?} begins with {OF_STORE:?}, as only the store's own do")]
+    TypeOfStore(String),
     /// A part cannot fit into an item.
     #[error("the commit for stream {stream} does not fit into an item")]
     TooLarge {
@@ -149,6 +153,7 @@ impl EventStore {
         if parts.is_empty() {
             return Err(AppendAllError::NoStream);
         }
+        refuse_types_of_store(parts.iter().flat_map(|part| &part.events)).map_err(AppendAllError::TypeOfStore)?;
         self.transact(envelope, parts, unmoved).await
     }
 
@@ -205,17 +210,17 @@ impl EventStore {
             return Err(classify(error, &self.table).into());
         };
         let reasons = canceled.cancellation_reasons();
-        match transaction.refusal(reasons)? {
-            Refusal::OwnPuts => Ok(written(transaction, usage)),
-            Refusal::Recorded(found) => {
+        match transaction.cancellation(reasons)? {
+            Cancellation::OwnPuts => Ok(written(transaction, usage)),
+            Cancellation::Recorded(found) => {
                 let streams: Vec<StreamId> = transaction.streams().cloned().collect();
                 self.recorded(&streams, &transaction.envelope, found, usage).await
             }
-            Refusal::IdReused => Err(AppendAllError::CommandIdReused(transaction.envelope.command_id)),
-            Refusal::Moved(winners) => Err(AppendAllError::Conflict { winners, usage }),
-            Refusal::UnderWay(streams) => Err(AppendAllError::TransactionConflict { streams, usage }),
-            Refusal::Throttled => Err(Fault::Throttled(Arc::new(error)).into()),
-            Refusal::Unknown => Err(Fault::Rejected(Arc::new(error)).into()),
+            Cancellation::IdReused => Err(AppendAllError::CommandIdReused(transaction.envelope.command_id)),
+            Cancellation::Moved(winners) => Err(AppendAllError::Conflict { winners, usage }),
+            Cancellation::UnderWay(streams) => Err(AppendAllError::TransactionConflict { streams, usage }),
+            Cancellation::Throttled => Err(Fault::Throttled(Arc::new(error)).into()),
+            Cancellation::Unknown => Err(Fault::Rejected(Arc::new(error)).into()),
         }
     }
 

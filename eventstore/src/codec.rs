@@ -1,5 +1,6 @@
 //! Between the events of a model and those of the store.
 
+use crate::refusal::OF_STORE;
 use crate::upcast::{self, Lifted, Upcaster};
 use crate::{Event, NewEvent, SnapshotCodec, StreamId};
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
@@ -30,6 +31,16 @@ impl<S, E> Clone for Model<S, E> {
 }
 
 impl<S, E> Model<S, E> {
+    /// The event as it is stored; none of the store's own.
+    pub(crate) fn write(&self, event: &E) -> Result<NewEvent, CodecError> {
+        let event = (self.encode)(event)?;
+        if event.is_of_store() {
+            let NewEvent { event_type, schema, .. } = event;
+            return Err(CodecError { event_type, schema, source: Untranslatable::OfStore });
+        }
+        Ok(event)
+    }
+
     /// The event that stands in the stream.
     pub(crate) fn read(&self, stream: &StreamId, event: &Event) -> Result<E, Unreadable> {
         let unreadable = |source| Unreadable { stream: stream.clone(), version: event.version, source };
@@ -116,6 +127,9 @@ pub enum Untranslatable {
         /// The type's name today.
         becomes: &'static str,
     },
+    /// An event to be written has a type that only the store itself writes.
+    #[error("types that begin with {OF_STORE:?} are the store's own")]
+    OfStore,
     /// The program knows no event of that type, and it is the type's first schema version. (With a later one it is `Newer`: a
     /// type that this program knows may have been renamed.)
     #[error("the type is not known here")]

@@ -323,7 +323,7 @@ impl<'a, S: Clone, E> Handling<'a, S, E> {
             match events {
                 [] => unmoved.push(head),
                 events => {
-                    let events = events.iter().map(self.memory.model.encode).collect::<Result<_, _>>()?;
+                    let events = events.iter().map(|event| self.memory.model.write(event)).collect::<Result<_, _>>()?;
                     parts.push(append_all::Part { head, events });
                 }
             }

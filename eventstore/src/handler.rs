@@ -3,11 +3,13 @@
 use crate::codec::Model;
 use crate::dedup::IdLimits;
 use crate::known::{Known, Memory};
-use crate::line::{Answer, Job, Line};
+use crate::line::{Answer, Decide, Job, Line};
+use crate::refusal::RefusalCodec;
 use crate::request::{ExecuteError, Handled, Request};
 use crate::round;
 use crate::{EventStore, StreamId};
 use lru::LruCache;
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,9 +98,10 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
 
     /// Handles a command.
     ///
-    /// The same id with the same fingerprint gets the recorded result; with another it is refused. What recorded nothing
-    /// (a refusal, or nothing to do) is decided again when it is sent again. A refusal, a version mismatch and "nothing to
-    /// do" are only given on all that was there after the command arrived. A lost race is mended from the batch that won.
+    /// The same id with the same fingerprint gets the recorded result, [a recorded refusal](crate::Commit::refusal) as
+    /// well; with another it is refused. What recorded nothing (a refusal here, or nothing to do) is decided again when it
+    /// is sent again. A refusal, a version mismatch and "nothing to do" are only given on all that was there after the
+    /// command arrived. A lost race is mended from the batch that won.
     ///
     /// `decide` may be called several times, and by the task of another command for the same stream; a panic in it is its
     /// own caller's. The first of the commands that wait handles them all, in its own task: so **poll what you have begun**. A
@@ -116,9 +119,46 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         request: Request,
         decide: impl Fn(&S) -> Result<Vec<E>, R> + Send + Sync + 'static,
     ) -> Result<Handled, ExecuteError<R>> {
+        self.run(request, Box::new(decide), None).await
+    }
+
+    /// Handles a command as [`handle`](Self::handle) does, and **records a refusal** too: as a commit of one event, under the
+    /// command's id, by the put that its events would have taken. Sent again, the command is refused for ever, though the
+    /// state would allow it by then. For callers that act on the refusal and must not see it taken back: processes.
+    ///
+    /// A recorded refusal is in [`Handled::commit`], and [`Commit::refusal`](crate::Commit::refusal) reads it; `code` gives its
+    /// stable code, and [`Display`] its words. It is true of all that was there, as events are: a lost race decides again. A
+    /// version mismatch and "nothing to do" record nothing.
+    ///
+    /// The event is the store's own, of type `$Refused`: models and projections pass over it. But it has a version like
+    /// any other. So it moves [`Handled::version`], callers that expect the version before it must look again, and **it may be a
+    /// stream's first**. The state is the initial one then, as if there were no stream: a command that
+    /// [`creates`](Request::creates) the stream comes later as well, and only loses one race to the refusal, when nothing is
+    /// cached.
+    ///
+    /// # Errors
+    /// Those of [`handle`](Self::handle), but [`ExecuteError::Refused`].
+    pub async fn handle_recording_refusals(
+        &self,
+        request: Request,
+        decide: impl Fn(&S) -> Result<Vec<E>, R> + Send + Sync + 'static,
+        code: fn(&R) -> &'static str,
+    ) -> Result<Handled, ExecuteError<R>>
+    where
+        R: Display,
+    {
+        self.run(request, Box::new(decide), Some(RefusalCodec { code, reason: R::to_string })).await
+    }
+
+    async fn run(
+        &self,
+        request: Request,
+        decide: Decide<S, E, R>,
+        refusals: Option<RefusalCodec<R>>,
+    ) -> Result<Handled, ExecuteError<R>> {
         let memory = &self.shared.memory;
         let line = self.shared.line(&request.stream);
-        let (job, mut answered) = Job::new(request, Box::new(decide));
+        let (job, mut answered) = Job::new(request, decide, refusals);
         line.join(job);
         loop {
             let mut known: tokio::sync::MutexGuard<'_, Option<Known<S>>> = tokio::select! {

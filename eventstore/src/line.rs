@@ -2,6 +2,7 @@
 
 use crate::Commit;
 use crate::known::Known;
+use crate::refusal::RefusalCodec;
 use crate::request::{ExecuteError, Handled, Request};
 use std::any::Any;
 use std::collections::VecDeque;
@@ -22,6 +23,8 @@ pub(crate) enum Answer<R> {
 pub(crate) struct Job<S, E, R> {
     pub(crate) request: Request,
     pub(crate) decide: Decide<S, E, R>,
+    /// How a refusal is recorded, where it is.
+    pub(crate) refusals: Option<RefusalCodec<R>>,
     answer: oneshot::Sender<Answer<R>>,
     /// The commit of this very command, if it was met.
     pub(crate) found: Option<Commit>,
@@ -43,9 +46,13 @@ pub(crate) struct Taken<'a, S, E, R> {
 }
 
 impl<S, E, R> Job<S, E, R> {
-    pub(crate) fn new(request: Request, decide: Decide<S, E, R>) -> (Self, oneshot::Receiver<Answer<R>>) {
+    pub(crate) fn new(
+        request: Request,
+        decide: Decide<S, E, R>,
+        refusals: Option<RefusalCodec<R>>,
+    ) -> (Self, oneshot::Receiver<Answer<R>>) {
         let (answer, answered) = oneshot::channel();
-        (Self { request, decide, answer, found: None, compared_to: 0 }, answered)
+        (Self { request, decide, refusals, answer, found: None, compared_to: 0 }, answered)
     }
 
     pub(crate) fn tell(self, answer: Answer<R>) {

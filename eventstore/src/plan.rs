@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) struct Plan<S, E, R> {
     outcomes: Vec<Outcome<R>>,
     pub(crate) commits: Vec<NewCommit>,
-    /// The events of each of them, which stay when the commits are taken to be put.
+    /// The model's events of each of them, which stay when the commits are taken to be put; none of a recorded refusal.
     events: Vec<Vec<E>>,
     /// The state after the first so many commits, where a later command needed it.
     ahead: Option<S>,
@@ -59,21 +59,24 @@ impl<S: Clone, E, R> Plan<S, E, R> {
         }
         self.fold(memory, known);
         let state = self.ahead.as_ref().unwrap_or(&known.state);
-        let decided = catch_unwind(AssertUnwindSafe(|| {
-            let events = (job.decide)(state).map_err(ExecuteError::Refused)?;
-            let encoded = events.iter().map(memory.model.encode).collect::<Result<Vec<_>, _>>()?;
-            Ok((events, encoded))
+        let decided = catch_unwind(AssertUnwindSafe(|| match ((job.decide)(state), &job.refusals) {
+            (Ok(events), _) => {
+                let encoded = events.iter().map(|event| memory.model.write(event)).collect::<Result<Vec<_>, _>>()?;
+                Ok((events, encoded))
+            }
+            (Err(refusal), Some(codec)) => Ok((Vec::new(), vec![codec.encode(&refusal)?])),
+            (Err(refusal), None) => Err(ExecuteError::Refused(refusal)),
         }));
         match decided {
             Err(panic) => Outcome::Final(Answer::Panicked(panic)),
             Ok(Err(error)) => tentative(Err(error)),
-            Ok(Ok((events, _))) if events.is_empty() => tentative(Ok(Handled::nothing_to_do(actual))),
+            Ok(Ok((_, encoded))) if encoded.is_empty() => tentative(Ok(Handled::nothing_to_do(actual))),
             Ok(Ok((events, encoded))) => self.write(NewCommit { envelope: envelope.clone(), events: encoded }, events),
         }
     }
 
     fn write(&mut self, commit: NewCommit, events: Vec<E>) -> Outcome<R> {
-        self.version += u64::try_from(events.len()).unwrap_or(u64::MAX);
+        self.version += u64::try_from(commit.events.len()).unwrap_or(u64::MAX);
         self.commits.push(commit);
         self.events.push(events);
         Outcome::Write(self.commits.len() - 1)

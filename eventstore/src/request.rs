@@ -24,7 +24,7 @@ pub struct Request {
 /// A command that was handled.
 #[derive(Debug, Clone)]
 pub struct Handled {
-    /// What was recorded for it; nothing when there was nothing to do.
+    /// What was recorded for it, a [refusal](Commit::refusal) perhaps; nothing when there was nothing to do.
     pub commit: Option<Commit>,
     /// The version of the stream behind the commit, or of its head when there was nothing to do.
     pub version: u64,
@@ -135,10 +135,11 @@ impl<R> From<AppendError> for ExecuteError<R> {
             AppendError::FromTheFuture(error) => Self::FromTheFuture(error),
             AppendError::Damaged(error) => Self::Damaged(error),
             AppendError::Fault(fault) => Self::Fault(fault),
-            // The handler mends conflicts itself and never appends nothing.
-            AppendError::Conflict { .. } | AppendError::TransactionConflict | AppendError::Empty => {
-                Self::Contention { attempts: 1 }
-            }
+            // The handler mends conflicts itself, never appends nothing, and checks what the model encodes.
+            AppendError::Conflict { .. }
+            | AppendError::TransactionConflict
+            | AppendError::Empty
+            | AppendError::TypeOfStore(_) => Self::Contention { attempts: 1 },
         }
     }
 }

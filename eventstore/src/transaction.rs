@@ -30,7 +30,7 @@ pub(crate) struct Transaction {
 }
 
 /// What a canceled transaction has met.
-pub(crate) enum Refusal {
+pub(crate) enum Cancellation {
     /// The puts of this very call: an earlier try of the SDK has written them.
     OwnPuts,
     /// Commits of this command that another call has written: those that came back.
@@ -98,13 +98,13 @@ impl Transaction {
 
     /// Sorts the reasons, which DynamoDB gives in the order of the actions. What stands there says more than that others
     /// are writing, and that says more than a lack of throughput.
-    pub(crate) fn refusal(&self, reasons: &[CancellationReason]) -> Result<Refusal, Damaged> {
+    pub(crate) fn cancellation(&self, reasons: &[CancellationReason]) -> Result<Cancellation, Damaged> {
         let named =
             |codes: &[&str]| reasons.iter().any(|reason| reason.code().is_some_and(|code| codes.contains(&code)));
         let refused = reasons.iter().filter(|reason| reason.code() == Some("ConditionalCheckFailed"));
         let there: Vec<Item> = refused.map(|reason| reason.item.clone().unwrap_or_default()).collect();
         if there.iter().any(|item| is_put_by(item, self.put_id)) {
-            return Ok(Refusal::OwnPuts);
+            return Ok(Cancellation::OwnPuts);
         }
         if !there.is_empty() {
             return Ok(self.met(there.iter().map(Batch::from_item).collect::<Result<_, _>>()?));
@@ -113,21 +113,21 @@ impl Transaction {
         let busy = self.streams().zip(reasons).filter(|(_, reason)| under_way(reason));
         let busy: Vec<StreamId> = busy.map(|(stream, _)| stream.clone()).collect();
         Ok(match busy.is_empty() {
-            false => Refusal::UnderWay(busy),
-            true if named(&["ThrottlingError", "ProvisionedThroughputExceeded"]) => Refusal::Throttled,
-            true => Refusal::Unknown,
+            false => Cancellation::UnderWay(busy),
+            true if named(&["ThrottlingError", "ProvisionedThroughputExceeded"]) => Cancellation::Throttled,
+            true => Cancellation::Unknown,
         })
     }
 
-    fn met(&self, winners: Vec<Batch>) -> Refusal {
+    fn met(&self, winners: Vec<Batch>) -> Cancellation {
         let found: Vec<AppendedPart> = winners.iter().filter_map(|batch| recorded_in(batch, &self.envelope)).collect();
         let mut commits = winners.iter().flat_map(|batch| &batch.commits);
         if !found.is_empty() {
-            Refusal::Recorded(found)
+            Cancellation::Recorded(found)
         } else if commits.any(|commit| commit.envelope.command_id == self.envelope.command_id) {
-            Refusal::IdReused
+            Cancellation::IdReused
         } else {
-            Refusal::Moved(winners)
+            Cancellation::Moved(winners)
         }
     }
 

@@ -6,7 +6,7 @@
 //! | [`audit::AuditTrail`] | a reader's questions | answers about the past |
 //! | [`FanOut::handle`] | records of the event table's stream | messages in a FIFO queue a consumer |
 //! | [`ProjectorHandler::handle`] | messages of a projection's queue | rows of its read model |
-//! | [`FulfilmentHandler::handle`] | messages of fulfilment's queue | commands to orders and stock |
+//! | [`ProcessHandler::handle`](process::ProcessHandler::handle) | messages of a process's queue | commands |
 //! | [`CommandWorker::handle`] | messages of the command queue | commands that are answered later, and their answers |
 //! | [`RebuildHandler::handle`] | messages of the queue of jobs | slices of rebuilds, and calls for the next ones |
 //!
@@ -17,19 +17,17 @@ mod announcement;
 pub mod app;
 pub mod audit;
 pub mod aws;
-mod bookshop;
 mod canonical_json;
 mod command_queue;
 mod continuation;
 mod fan_out;
-mod fulfilment;
 pub mod http;
 pub mod lambda;
 mod messages;
-mod models;
 mod names;
 mod operations;
 mod parking;
+pub mod process;
 mod projector;
 mod queue;
 mod rebuild;
@@ -44,7 +42,6 @@ pub use announcement::Announcement;
 pub use command_queue::{CommandQueue, CommandStatuses, CommandTableError, CommandWorker, QueueLimits};
 pub use continuation::Continuations;
 pub use fan_out::{FanOut, Route};
-pub use fulfilment::{FULFILMENT, FulfilError, FulfilmentHandler};
 pub use names::{InvalidPrefix, Names};
 pub use operations::{Lag, OperateError, Operations, View};
 pub use projector::ProjectorHandler;

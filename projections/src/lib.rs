@@ -3,12 +3,10 @@
 //! A [`Projection`] is a value: its rows, its folds. [`Projector`] brings them up to what
 //! the store says, exactly once, under duplicates, reordering, loss and concurrent projectors; it parks what cannot be
 //! applied, and makes them anew while the world goes on ([`rebuild`]). Who has effects instead of rows follows its streams
-//! by [`Projector::follow`], and keeps what it knows beside the rows. [`ReadModels`] is the table. [`events`] says how the
-//! bookshop's events are stored.
+//! by [`Projector::follow`], and keeps what it knows beside the rows. [`ReadModels`] is the table.
 
 pub mod audit;
 mod consumer;
-pub mod events;
 mod folding;
 mod follow;
 mod freshness;

@@ -86,13 +86,13 @@ impl Projection {
         format!("{name}/1")
     }
 
-    /// Whether the event is ignored on purpose. One rule for rows, audit and process managers.
+    /// Whether the event is ignored on purpose, as the store's own always are. One rule for rows, audit and process managers.
     ///
     /// # Errors
     /// [`UnknownType`]: nothing may be made of the event, and nothing of what follows it in its stream.
     pub fn ignores(&self, event: &NewEvent) -> Result<bool, UnknownType> {
         let event_type = event.event_type.as_str();
-        let ignored = self.ignored.contains(&event_type);
+        let ignored = event.is_of_store() || self.ignored.contains(&event_type);
         if ignored || (self.knows)(event_type) {
             return Ok(ignored);
         }

@@ -5,9 +5,10 @@
 use crate::api::seed::append_each;
 use crate::idle::Idle;
 use aws_lambda_events::event::sqs::SqsEvent;
+use bookshop::fulfilment;
 use bookshop::stock;
 use eventstore::StreamId;
-use handlers::{FULFILMENT, Operations, RebuildHandler, ResumedState};
+use handlers::{Operations, RebuildHandler, ResumedState};
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
 use projections::Projection;
@@ -140,17 +141,17 @@ async fn a_parked_stream_of_a_process_manager_is_announced_to_it() {
     for book in [1, 2] {
         let stream = StreamId::new(format!("stock-{book}")).unwrap();
         let error = std::io::Error::other("no such book");
-        system.projector().park(&FULFILMENT, 1, &stream, Some(2), &error).await.unwrap();
+        system.projector().park(&fulfilment(), 1, &stream, Some(2), &error).await.unwrap();
     }
-    let resumption = operations.resume(&FULFILMENT, Some(&StreamId::new("stock-1").unwrap())).await.unwrap();
+    let resumption = operations.resume(&fulfilment(), Some(&StreamId::new("stock-1").unwrap())).await.unwrap();
     assert_eq!(resumption.streams.len(), 1);
     assert_eq!(announced(&system).await, BTreeSet::from([("stock-1".to_owned(), 2)]));
-    let resumption = operations.resume(&FULFILMENT, None).await.unwrap();
+    let resumption = operations.resume(&fulfilment(), None).await.unwrap();
     let states: Vec<_> = resumption.streams.iter().map(|stream| (stream.stream.as_str(), stream.state)).collect();
     assert_eq!((states, resumption.is_stuck()), (vec![("stock-2", ResumedState::Announced)], false));
     assert_eq!(announced(&system).await, BTreeSet::from([("stock-2".to_owned(), 2)]));
-    assert_eq!(operations.view(&FULFILMENT).await.unwrap().status.parked, 0);
-    assert_eq!(operations.resume(&FULFILMENT, None).await.unwrap().streams.len(), 0);
+    assert_eq!(operations.view(&fulfilment()).await.unwrap().status.parked, 0);
+    assert_eq!(operations.resume(&fulfilment(), None).await.unwrap().streams.len(), 0);
 }
 
 #[tokio::test]
@@ -158,18 +159,18 @@ async fn nobody_is_told_of_a_stream_that_is_gone() {
     let system = with_books(1).await;
     let (operations, error) = (system.operations(), std::io::Error::other("the stream is gone"));
     let gone = StreamId::new("stock-gone").unwrap();
-    system.projector().park(&FULFILMENT, 1, &gone, None, &error).await.unwrap();
-    let resumption = operations.resume(&FULFILMENT, None).await.unwrap();
+    system.projector().park(&fulfilment(), 1, &gone, None, &error).await.unwrap();
+    let resumption = operations.resume(&fulfilment(), None).await.unwrap();
     assert_eq!(resumption.streams[0].state, ResumedState::CaughtUp);
     assert_eq!(announced(&system).await, BTreeSet::new());
-    assert_eq!(operations.view(&FULFILMENT).await.unwrap().status.parked, 0);
+    assert_eq!(operations.view(&fulfilment()).await.unwrap().status.parked, 0);
 }
 
 #[tokio::test]
 async fn a_reconciliation_tells_a_process_manager_of_every_stream_that_is_behind() {
     let system = with_books(2).await;
     let operations = system.operations();
-    operations.reconcile(&FULFILMENT, 1).await.unwrap();
+    operations.reconcile(&fulfilment(), 1).await.unwrap();
     let first = calls(&system).await;
     assert_eq!(failed(&RebuildHandler::new(operations).with_slice(A_PAGE), &first).await, [""; 0]);
     let expected = ["stock-0", "stock-1"].map(|stream| (stream.to_owned(), 2));

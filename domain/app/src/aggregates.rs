@@ -1,11 +1,11 @@
 //! Orders and stock, as the machine knows them.
 
+use crate::events;
 use domain::order::{self, Order, OrderCommand, OrderEvent, OrderRefusal};
 use domain::stock::{self, Stock, StockCommand, StockEvent, StockRefusal};
 use domain::{Isbn, OrderId};
 use eventstore::{Model, SnapshotCodec};
 use handlers::app::{Aggregate, Key};
-use projections::events;
 
 /// One customer's order.
 pub const ORDER: Aggregate<Order, OrderCommand, OrderEvent, OrderRefusal> = Aggregate {

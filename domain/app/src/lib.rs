@@ -3,14 +3,22 @@
 //! What they do is in `domain`, which is pure. Here it meets the machine.
 
 mod aggregates;
+pub mod events;
+mod fulfilment;
 mod read_models;
 mod reads;
+mod samples;
 
 pub use aggregates::{ORDER, STOCK};
 pub use read_models::{bestsellers, orders, stock};
 
-use handlers::FULFILMENT;
+/// Whom fulfilment hears of, and how it is called.
+pub fn fulfilment() -> Projection {
+    fulfilment::process().projection()
+}
+
 use handlers::app::{App, command, creation, row};
+use projections::Projection;
 use uuid::Uuid;
 
 /// Order ids are made in this namespace, of caller and key.
@@ -27,7 +35,7 @@ pub fn app() -> App {
         .read_model(orders())
         .read_model(stock())
         .read_model(bestsellers())
-        .process(FULFILMENT)
+        .process(fulfilment::process())
         .routes([
             creation("/orders", "order", "PlaceOrder", ORDER_IDS, "/orders/{}"),
             command("/orders/{id}/confirm", "order", "ConfirmOrder"),
@@ -42,6 +50,7 @@ pub fn app() -> App {
             row("/stock/{isbn}", "stock", reads::stock_view),
         ])
         .merge(reads::routes)
+        .sampled(samples::SAMPLES)
 }
 
 #[cfg(test)]

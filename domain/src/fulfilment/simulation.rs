@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use uuid::Uuid;
 
 use super::{Fact, Fulfilment, FulfilmentCommand, IssuedCommand, react};
 use crate::order::{self, Order, OrderCommand, OrderStatus};
@@ -69,8 +68,9 @@ struct Shop {
     stocks: BTreeMap<Isbn, Loaded<Stock>>,
     processes: BTreeMap<OrderId, Fulfilment>,
     under_way: Vec<(OrderId, Fact)>,
-    handled: BTreeSet<Uuid>,
-    meanings: BTreeMap<Uuid, FulfilmentCommand>,
+    handled: BTreeSet<String>,
+    refused: BTreeSet<String>,
+    meanings: BTreeMap<String, FulfilmentCommand>,
 }
 
 impl Shop {
@@ -99,27 +99,33 @@ impl Shop {
         Some(!events.is_empty())
     }
 
-    /// Sends a command of fulfilment. As in the event store, an id that made events is handled for ever, and a refusal
-    /// leaves no trace. Answers with the fact that a refusal is.
+    /// Sends a command of fulfilment. As in the event store, an id that made events is handled for ever, and one that was
+    /// refused is refused for ever. Answers with the fact that a refusal is.
     fn send(&mut self, issued: &IssuedCommand) -> Option<Fact> {
-        let meaning = self.meanings.entry(issued.command_id).or_insert_with(|| issued.command.clone());
+        let id = issued.identity();
+        let meaning = self.meanings.entry(id.clone()).or_insert_with(|| issued.command.clone());
         assert_eq!(*meaning, issued.command, "one id names one command");
-        if self.handled.contains(&issued.command_id) {
+        if self.handled.contains(&id) {
             return None;
         }
-        let (made_events, refused) = match &issued.command {
-            FulfilmentCommand::Order { order_id, command } => (self.ask(*order_id, command), None),
-            FulfilmentCommand::Stock { isbn, command } => match self.move_stock(isbn, command) {
-                Some(made_events) => (made_events, None),
-                None => (false, Some(Fact::Refused { isbn: isbn.clone() })),
-            },
-        };
-        if made_events {
-            self.handled.insert(issued.command_id);
+        match &issued.command {
+            FulfilmentCommand::Order { order_id, command } => {
+                if self.ask(*order_id, command) {
+                    self.handled.insert(id);
+                }
+                None
+            }
+            FulfilmentCommand::Stock { isbn, command } => {
+                let made_events = if self.refused.contains(&id) { None } else { self.move_stock(isbn, command) };
+                let reserves = matches!(command, StockCommand::ReserveStock { .. });
+                match made_events {
+                    Some(true) => drop(self.handled.insert(id)),
+                    Some(false) => {}
+                    None => drop(self.refused.insert(id)),
+                }
+                (made_events.is_none() && reserves).then(|| Fact::Refused { isbn: isbn.clone() })
+            }
         }
-        let reserves =
-            matches!(&issued.command, FulfilmentCommand::Stock { command: StockCommand::ReserveStock { .. }, .. });
-        refused.filter(|_| reserves)
     }
 
     fn deliver(&mut self, which: usize, dies: bool) {

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use uuid::Uuid;
 
-use super::{Fact, Fulfilment, FulfilmentCommand, IssuedCommand, NAMESPACE, decide, evolve, react};
+use super::{Fact, Fulfilment, FulfilmentCommand, IssuedCommand, decide, evolve, react};
 use crate::order::{OrderCommand, OrderEvent};
 use crate::samples::{copies, details, details_of, isbn, line, order_id, reason, tracking_code};
 use crate::stock::{StockCommand, StockEvent};
@@ -175,7 +174,7 @@ fn a_reservation_that_was_made_again_is_released_again() {
     let (_, again) = react(folded(&given), &reserved_at(1, 2, 25));
     let [again] = again.as_slice() else { panic!("one release, not {again:?}") };
     assert_eq!(again.command, release(1, 2));
-    assert!(first.iter().all(|issued| issued.command_id != again.command_id));
+    assert!(first.iter().all(|issued| issued.identity() != again.identity()));
 }
 
 #[test]
@@ -197,28 +196,18 @@ fn a_command_knows_its_stream_and_its_cause() {
     assert_eq!(confirm().stream(), format!("order-{}", order()));
 }
 
+/// Command ids are made of these.
 #[test]
-fn command_ids_stay_what_they_are() {
-    assert_eq!(NAMESPACE, Uuid::new_v5(&Uuid::NAMESPACE_URL, b"https://ledgerfold.dev/fulfilment"));
+fn identities_of_commands_stay_what_they_are() {
     let facts = [placed(), reserved(1, 2), refused(2), rejected()];
-    let named = [
+    let expected = [
         format!("order-{0}:1 stock-{1} reserve 2", order(), isbn(1)),
         format!("order-{0}:1 stock-{1} reserve 1", order(), isbn(2)),
         format!("order-{0}:1 order-{0} reject {1}", order(), isbn(2)),
         format!("order-{0}:3 stock-{1} release 2 reserved at 20", order(), isbn(1)),
     ];
-    let ids: Vec<_> = decide(&folded(&facts)).into_iter().map(|issued| issued.command_id).collect();
-    assert_eq!(ids.len(), named.len());
-    for ((id, name), time_ms) in ids.iter().zip(&named).zip([1, 1, 1, 3].map(|version| TIME_MS + version)) {
-        // All of a UUIDv5's bits but those of its bytes 6 to 8 and of the last three, behind the time.
-        let hash = Uuid::new_v5(&NAMESPACE, name.as_bytes()).as_u128();
-        let bits = (hash >> 80 << 32) | (hash >> 24 & 0xffff_ffff);
-        let expected =
-            u128::from(time_ms) << 80 | 7 << 76 | (bits >> 64 & 0xfff) << 64 | 2 << 62 | (bits & (u128::MAX >> 66));
-        assert_eq!(id.as_u128(), expected, "{name}");
-        assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
-    }
-    assert_eq!(ids[0].to_string(), "01a0c450-6c01-75a8-8d1c-440c07430cc5");
+    let identities: Vec<_> = decide(&folded(&facts)).iter().map(IssuedCommand::identity).collect();
+    assert_eq!(identities, expected);
 }
 
 /// Facts that agree with each other: lines with one outcome each, and at most one end.
@@ -249,8 +238,8 @@ fn delivered() -> impl Strategy<Value = (Vec<Fact>, Vec<Fact>)> {
     })
 }
 
-fn ids(commands: &[IssuedCommand]) -> BTreeSet<Uuid> {
-    commands.iter().map(|issued| issued.command_id).collect()
+fn ids(commands: &[IssuedCommand]) -> BTreeSet<String> {
+    commands.iter().map(IssuedCommand::identity).collect()
 }
 
 fn is_order_command(issued: &IssuedCommand) -> bool {
@@ -301,7 +290,7 @@ proptest! {
         for fact in some.iter().zip(&others).flat_map(|(one, other)| [one, other]) {
             let (next, commands) = react(known, fact);
             known = next;
-            verdicts.extend(commands.iter().filter(|issued| is_order_command(issued)).map(|issued| issued.command_id));
+            verdicts.extend(commands.iter().filter(|issued| is_order_command(issued)).map(IssuedCommand::identity));
         }
         prop_assert!(verdicts.len() <= 1, "{:?}", decide(&known));
     }

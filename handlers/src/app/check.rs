@@ -177,6 +177,7 @@ fn is_queue_name(name: &str) -> bool {
 mod tests {
     use super::super::{Aggregate, Key, command, row};
     use super::*;
+    use crate::process::Process;
     use eventstore::{EventCodec, Model, SnapshotCodec};
     use projections::audit;
     use serde::{Deserialize, Serialize};
@@ -206,6 +207,10 @@ mod tests {
 
     const EXAMPLES: [&str; 2] = [r#"{"type": "Open", "data": {"owner": "a"}}"#, r#"{"type": "Close", "data": {}}"#];
 
+    fn process(name: &'static str) -> Process {
+        Process::named::<(), ()>(name, "process/1", [], |_, ()| Ok(None), |state, _| (state, Vec::new()))
+    }
+
     fn named(name: &'static str) -> Projection {
         Projection { name, ..audit::PROJECTION }
     }
@@ -229,7 +234,7 @@ mod tests {
     #[test]
     fn all_wrong_names_are_told_in_one_message() {
         let app = App::new("shop").read_model(named("sales")).read_model(named("sales"));
-        let app = app.process(named("Send Mail")).process(named("rebuild")).read_model(named("sales-dead"));
+        let app = app.process(process("Send Mail")).process(process("rebuild")).read_model(named("sales-dead"));
         is_told(
             app,
             &[

@@ -4,9 +4,12 @@ use super::across::{AcrossError, HandleAcross, HandledAcross};
 use super::aggregate::typed;
 use super::command::{Command, CommandValue};
 use super::{AnyAggregate, App};
+use crate::process::{Answer, AskError, SendCommand};
+use crate::telemetry::{Metric, count};
 use crate::{sending, telemetry};
 use eventstore::{CommandHandler, Commit, EventStore, ExecuteAllError, ExecuteError, Handled, Request, RequestAll};
 use futures::future::BoxFuture;
+use serde_json::Value;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -49,6 +52,12 @@ pub struct Dispatcher {
 /// What handles the commands of one aggregate.
 pub(crate) trait Handle: Send + Sync {
     fn handle<'a>(&'a self, request: Request, command: &Command) -> BoxFuture<'a, Result<Handled, CommandError>>;
+    /// As [`Handle::handle`], but a refusal is recorded in the stream.
+    fn handle_recording<'a>(
+        &'a self,
+        request: Request,
+        command: &Command,
+    ) -> BoxFuture<'a, Result<Handled, CommandError>>;
     /// As a command that asks for nothing: what was recorded before is its answer.
     fn look_up(&self, request: Request) -> BoxFuture<'_, Result<Handled, CommandError>>;
     /// The [`CommandHandler`] itself, for commands over several streams.
@@ -62,6 +71,23 @@ pub(super) struct Typed<S, C, E, R> {
     pub(super) code: fn(&R) -> &'static str,
 }
 
+impl<S, C, E, R> Typed<S, C, E, R>
+where
+    C: Send + Sync + 'static,
+    R: Display + 'static,
+    S: 'static,
+    E: 'static,
+{
+    /// What the aggregate decides on a command.
+    fn rule(&self, command: &Command) -> impl Fn(&S) -> Result<Vec<E>, Refusal> + Send + Sync + 'static {
+        let (value, decide, code) = (Arc::clone(command.value()), self.decide, self.code);
+        move |state| match typed::<C>(&value) {
+            Some(command) => decide(state, command).map_err(|refusal| Refusal::of(&refusal, code)),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
 impl<S, C, E, R> Handle for Typed<S, C, E, R>
 where
     S: Clone + Send + Sync + 'static,
@@ -70,11 +96,15 @@ where
     R: Display + Send + Sync + 'static,
 {
     fn handle<'a>(&'a self, request: Request, command: &Command) -> BoxFuture<'a, Result<Handled, CommandError>> {
-        let (value, decide, code) = (Arc::clone(command.value()), self.decide, self.code);
-        Box::pin(self.handler.handle(request, move |state| match typed::<C>(&value) {
-            Some(command) => decide(state, command).map_err(|refusal| Refusal::of(&refusal, code)),
-            None => Ok(Vec::new()),
-        }))
+        Box::pin(self.handler.handle(request, self.rule(command)))
+    }
+
+    fn handle_recording<'a>(
+        &'a self,
+        request: Request,
+        command: &Command,
+    ) -> BoxFuture<'a, Result<Handled, CommandError>> {
+        Box::pin(self.handler.handle_recording_refusals(request, self.rule(command), |refusal| refusal.code))
     }
 
     fn look_up(&self, request: Request) -> BoxFuture<'_, Result<Handled, CommandError>> {
@@ -127,6 +157,37 @@ impl Dispatcher {
         telemetry::about(&request.stream, Some(handled.version), &request.envelope);
         telemetry::came_to(handled.replayed, handled.lost_races);
         Ok(handled)
+    }
+
+    /// What hands a process's commands to their aggregates. Their refusals are recorded.
+    pub(crate) fn sender(self, app: &App) -> SendCommand {
+        let app = app.clone();
+        Arc::new(move |request, command| {
+            let (dispatcher, app) = (self.clone(), app.clone());
+            Box::pin(async move { dispatcher.ask(&app, request, &command).await })
+        })
+    }
+
+    async fn ask(&self, app: &App, request: Request, command: &Value) -> Result<Answer, AskError> {
+        let lasts = |source| AskError { passes: false, source };
+        let command = app.read_asked(request.stream.category(), command).map_err(|error| lasts(error.into()))?;
+        let Some(handler) = self.handlers.get(command.category()) else {
+            return Err(lasts(unknown(command.category()).into()));
+        };
+        let handled = handler.handle_recording(request.clone(), &command).await;
+        let handled = handled.inspect_err(sending::count_failed).map_err(|error| {
+            let passes = matches!(error, ExecuteError::Contention { .. } | ExecuteError::Fault(_));
+            AskError { passes, source: error.into() }
+        })?;
+        let Some(refusal) = handled.commit.as_ref().and_then(Commit::refusal) else {
+            sending::log(&request, &handled);
+            return Ok(Answer::Done);
+        };
+        count(Metric::Refusals);
+        let Request { stream, envelope, .. } = &request;
+        let eventstore::Refusal { code, reason } = refusal;
+        tracing::debug!(%stream, command_id = %envelope.command_id, code, reason, "command refused");
+        Ok(Answer::Refused { code, reason })
     }
 
     /// What is recorded of a command at this moment: it is asked to do nothing, and what was recorded before is its answer.

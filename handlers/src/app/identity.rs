@@ -3,7 +3,6 @@
 
 use super::App;
 use eventstore::Id;
-use projections::Kind;
 use std::sync::OnceLock;
 
 /// Names that follow from the app's.
@@ -50,8 +49,7 @@ pub(crate) fn identity() -> &'static Identity {
 
 /// Lets the process have the identity of the app, unless it has one.
 pub(super) fn take(app: &App) {
-    let processes = app.consumers.iter().filter(|of| matches!(of.kind, Kind::Process)).map(|of| of.name).collect();
-    IDENTITY.get_or_init(|| Identity::of(app.stored_name, app.problems, processes));
+    IDENTITY.get_or_init(|| Identity::of(app.stored_name, app.problems, app.processes().collect()));
 }
 
 #[cfg(test)]

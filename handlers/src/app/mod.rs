@@ -8,6 +8,7 @@ mod dispatch;
 mod identity;
 mod read_model;
 mod route;
+mod samples;
 pub(crate) mod schema;
 
 pub use across::Across;
@@ -16,6 +17,7 @@ pub use command::Command;
 pub use dispatch::{Dispatcher, Refusal};
 pub use read_model::{Addition, FoldOfMany, ReadModel, Told};
 pub use route::{Route, across, command, creation, row};
+pub use samples::{SampleError, Samples};
 
 pub(crate) use across::AcrossError;
 pub(crate) use aggregate::AnyAggregate;
@@ -25,12 +27,14 @@ pub(crate) use identity::identity;
 pub(crate) use route::{CommandRoute, RowRoute, Target};
 
 use crate::http::Api;
+use crate::process::Process;
 use command::Tagged;
 use eventstore::{InvalidStreamId, StreamId};
 use projections::{Projection, audit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +52,8 @@ pub struct App {
     aggregates: Vec<Arc<dyn AnyAggregate>>,
     across: Vec<Arc<Across>>,
     consumers: Vec<Projection>,
+    processes: Vec<Process>,
+    samples: Option<Samples>,
     routes: Vec<Route>,
     extra: Vec<fn() -> OpenApiRouter<Arc<Api>>>,
     /// The first segments of its paths.
@@ -86,6 +92,8 @@ impl App {
             aggregates: Vec::new(),
             across: Vec::new(),
             consumers: vec![audit::PROJECTION],
+            processes: Vec::new(),
+            samples: None,
             routes: Vec::new(),
             extra: Vec::new(),
             segments: BTreeSet::new(),
@@ -130,6 +138,17 @@ impl App {
         self
     }
 
+    /// The same with sample histories, which `bench projections` measures with.
+    #[must_use]
+    pub fn sampled(self, samples: Samples) -> Self {
+        Self { samples: Some(samples), ..self }
+    }
+
+    /// Its sample histories.
+    pub fn samples(&self) -> Option<Samples> {
+        self.samples
+    }
+
     /// The same with routes.
     #[must_use]
     pub fn routes(mut self, routes: impl IntoIterator<Item = Route>) -> Self {
@@ -159,8 +178,9 @@ impl App {
 
     /// The same with a process.
     #[must_use]
-    pub fn process(mut self, projection: Projection) -> Self {
-        self.consumers.push(projection);
+    pub fn process(mut self, process: Process) -> Self {
+        self.consumers.push(process.projection());
+        self.processes.push(process);
         self
     }
 
@@ -239,6 +259,14 @@ impl App {
         }
     }
 
+    /// A command to a stream of that category, as a process asks for it: `{"type", "data"}`.
+    pub(crate) fn read_asked(&self, category: &str, json: &Value) -> Result<Command, UnreadableCommand> {
+        let aggregate = self.aggregate_of(category).ok_or_else(|| UnreadableCommand::Category(category.to_owned()))?;
+        let name = json.get("type").and_then(Value::as_str).ok_or(UnreadableCommand::Nothing)?;
+        let data = serde_json::to_vec(json.get("data").unwrap_or(&Value::Object(Map::new())))?;
+        Command::read(aggregate, name, &data, &mut Vec::new()).map_err(|(_, error)| error.into())
+    }
+
     /// A command as a queue carries it: `{category: {"type", "data"}}`.
     pub(crate) fn read_command(&self, json: &RawValue) -> Result<Command, UnreadableCommand> {
         let mut of_category: BTreeMap<String, Tagged> = serde_json::from_str(json.get())?;
@@ -256,6 +284,16 @@ impl App {
     /// The one of that name.
     pub fn consumer(&self, name: &str) -> Option<&Projection> {
         self.consumers.iter().find(|projection| projection.name == name)
+    }
+
+    /// The names of its processes.
+    pub fn processes(&self) -> impl Iterator<Item = &'static str> {
+        self.processes.iter().map(|process| process.projection().name)
+    }
+
+    /// The process of that name.
+    pub(crate) fn process_named(&self, name: &str) -> Option<&Process> {
+        self.processes.iter().find(|process| process.projection().name == name)
     }
 
     /// What can be rebuilt: read models and the audit index.

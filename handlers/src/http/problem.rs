@@ -1,16 +1,17 @@
 //! Errors as RFC 9457 problem documents.
 
+mod across;
 mod audit;
 mod deferred;
 mod doors;
 
 use super::access::Unauthorized;
 use super::caller::Scope;
-use crate::app::{AcrossError, Refusal, identity};
+use crate::app::{Refusal, identity};
 use crate::operations::OperateError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use eventstore::{AppendAllError, ExecuteAllError, ExecuteError, Fault, ReadError};
+use eventstore::{ExecuteError, Fault, ReadError};
 use projections::rebuild::{RebuildError, StatusError};
 use projections::{FreshError, ProjectError, TableError};
 use serde::Serialize;
@@ -364,42 +365,6 @@ impl<R: Into<Refusal>> From<ExecuteError<R>> for Problem {
             ExecuteError::Unreadable(unreadable) => Self::internal(&unreadable),
             ExecuteError::Codec(codec) => Self::internal(&codec),
             ExecuteError::Fault(fault) => fault.into(),
-        }
-    }
-}
-
-impl From<AcrossError> for Problem {
-    fn from(error: AcrossError) -> Self {
-        match error {
-            ExecuteAllError::Refused(refusal) => Self::refused(refusal),
-            ExecuteAllError::VersionMismatch { actual, .. } => Self::version_mismatch(error.to_string(), actual),
-            ExecuteAllError::Contention { attempts } => Self::contention(attempts),
-            ExecuteAllError::Misshapen { .. } => Self::internal(&error),
-            ExecuteAllError::Unreadable(unreadable) => Self::internal(&unreadable),
-            ExecuteAllError::Codec(codec) => Self::internal(&codec),
-            ExecuteAllError::Append(error) => error.into(),
-        }
-    }
-}
-
-impl From<AppendAllError> for Problem {
-    fn from(error: AppendAllError) -> Self {
-        match error {
-            AppendAllError::CommandIdReused(_) => Self::reused(error.to_string()),
-            AppendAllError::NoStream | AppendAllError::TooManyStreams { .. } | AppendAllError::StreamTwice(_) => {
-                Self::invalid("", error.to_string())
-            }
-            AppendAllError::TooLarge { .. } | AppendAllError::TotalTooLarge { .. } => {
-                Self::too_large(error.to_string())
-            }
-            AppendAllError::StreamFull(_) => Self::too_large("a stream has as many events as a stream can have"),
-            AppendAllError::FromTheFuture(future) => ExecuteError::<Refusal>::FromTheFuture(future).into(),
-            AppendAllError::Damaged(damaged) => Self::internal(&damaged),
-            AppendAllError::Fault(fault) => fault.into(),
-            // The handler mends these.
-            AppendAllError::Conflict { .. } | AppendAllError::TransactionConflict { .. } | AppendAllError::Empty(_) => {
-                Self::internal(&error)
-            }
         }
     }
 }

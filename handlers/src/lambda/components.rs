@@ -59,10 +59,12 @@ async fn projector(start: Start) -> Served {
 
 /// The queue of a process to the commands that it asks for.
 async fn process_manager(start: Start) -> Served {
+    let projection = start.settings.projection()?;
     let projector = start.system.projector();
-    start.warm_read_models(&projector, &[crate::FULFILMENT]).await?;
-    let continuations = start.system.continuations(&crate::FULFILMENT).await?;
-    let handler = start.system.fulfilment(projector).with_pulse().with_continuations(continuations);
+    start.warm_read_models(&projector, &[projection]).await?;
+    let continuations = start.system.continuations(&projection).await?;
+    let handler = start.system.process(projection.name, projector).ok_or("the app has no such process")?;
+    let handler = handler.with_pulse().with_continuations(continuations);
     start.serve_queue(async |event, left| handler.handle_within(event, left).await).await
 }
 

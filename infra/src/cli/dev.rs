@@ -22,9 +22,7 @@ use axum::response::Response;
 use eventstore::Id;
 use handlers::http::Api;
 use handlers::telemetry::{Component, Watch};
-use handlers::{
-    CommandQueue, Continuations, FULFILMENT, FanOut, FulfilmentHandler, Names, Operations, ProjectorHandler, Route,
-};
+use handlers::{CommandQueue, Continuations, FanOut, Names, Operations, ProjectorHandler, Route};
 use projections::{Kind, Projector};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -123,7 +121,7 @@ impl Dev {
         let system = System { stack: &stack, names: &names, projector: &projector, stop: &stop };
         system.start_projectors(&resources, &mut mappings);
         if !self.without_processes {
-            system.start_fulfilment(&resources, &mut mappings);
+            system.start_processes(&resources, &mut mappings);
         }
         system.start_jobs(&operations, &resources, &mut mappings).await?;
         system.start_command_worker(&resources, &mut mappings);
@@ -244,22 +242,18 @@ impl System<'_> {
         }
     }
 
-    /// The same for fulfilment.
-    fn start_fulfilment(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
+    /// The same for processes.
+    fn start_processes(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
-        let fulfilment = FulfilmentHandler::new(
-            clients.system(app(), self.names).command_store(),
-            clients.system(app(), self.names).read_models(),
-            self.projector.clone(),
-        )
-        .with_pulse();
-        for Route { queue_url, .. } in resources.routes.iter().filter(|route| route.consumer == FULFILMENT.consumer()) {
+        for Route { consumer, queue_url } in &resources.routes {
+            let system = clients.system(app(), self.names);
+            let Some(process) = system.process(consumer.name, self.projector.clone()) else { continue };
             let continuations = Continuations::new(clients.sqs.clone(), queue_url);
-            let fulfilment = fulfilment.clone().with_continuations(continuations);
+            let process = process.with_pulse().with_continuations(continuations);
             let watch = Watch::within_program(Component::ProcessManager);
             let handler = move |event| {
-                let (fulfilment, watch) = (fulfilment.clone(), watch.clone());
-                async move { watch.invoke(async { Ok::<_, Infallible>(fulfilment.handle(event).await) }).await }
+                let (process, watch) = (process.clone(), watch.clone());
+                async move { watch.invoke(async { Ok::<_, Infallible>(process.handle(event).await) }).await }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }

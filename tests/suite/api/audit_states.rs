@@ -2,8 +2,9 @@
 
 use super::seed::{Seed, append, clients};
 use super::{Shop, isbn, line, order, order_stream};
+use crate::projections::shop::refuse;
 use chrono::{DateTime, TimeDelta, Utc};
-use eventstore::{Clock, EventStore, Options};
+use eventstore::{Clock, Consistency, EventStore, Options};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -152,6 +153,27 @@ async fn a_difference_shows_the_fields_that_changed_and_the_events_that_changed_
     }
     let nothing = shop.get(&format!("/audit/streams/{stream}/diff?from=4")).await.body;
     assert_eq!((&nothing["changes"], &nothing["events"]), (&json!([]), &json!([])));
+}
+
+#[tokio::test]
+async fn a_recorded_refusal_changes_no_state() {
+    let mut shop = Shop::open().await;
+    let store = super::seed::store(&shop.dev.exports().await);
+    let path = shop.place("k", &order("c", &[line(1, 2, 5)])).await;
+    let stream = order_stream(&path).parse().unwrap();
+    let (head, _) = store.head(&stream, Consistency::Strong).await.unwrap();
+    let version = refuse(&store, &stream).await.version;
+    assert!(version > head.version());
+    let before = shop.get(&format!("/audit/streams/{stream}/at?version={}", version - 1)).await.body["state"].clone();
+    let at = shop.get(&format!("/audit/streams/{stream}/at?version={version}")).await.body;
+    assert_eq!((&at["state"], &at["verified"], &at["version"]), (&before, &json!(true), &json!(version)));
+    let diff = format!("/audit/streams/{stream}/diff?from={}&to={version}", version - 1);
+    let diff = shop.get(&diff).await.body;
+    assert_eq!((&diff["changes"], &diff["to"]["version"]), (&json!([]), &json!(version)));
+    let refusal = &diff["events"][0];
+    assert_eq!(refusal["type"], "$Refused", "{refusal}");
+    assert_eq!(refusal["data"], json!({"code": "impossible", "reason": "it cannot be"}), "{refusal}");
+    assert_eq!(shop.get(&format!("/audit/streams/{stream}/verify")).await.body["verified"], true);
 }
 
 #[tokio::test]

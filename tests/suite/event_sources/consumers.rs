@@ -6,9 +6,9 @@ use crate::projections::fold::ReadModel;
 use crate::projections::read_models;
 use crate::projections::shop::{confirmed, new_order, placed, received, shipped, stock_of, write};
 use crate::projections::wire::Fault;
+use bookshop::fulfilment;
 use bookshop::orders;
 use eventstore::StreamId;
-use handlers::FULFILMENT;
 use projections::Projection;
 use std::collections::BTreeSet;
 
@@ -181,7 +181,7 @@ async fn whenever_fulfilment_dies_every_order_is_answered_and_no_book_is_given_a
             }
             let mut called = false;
             line.fates(move |call: &Call| {
-                let hit = call.function == FULFILMENT.name && !std::mem::replace(&mut called, true);
+                let hit = call.function == fulfilment().name && !std::mem::replace(&mut called, true);
                 if hit { Fate { fault: Some(fault), heard: false, ..WELL } } else { WELL }
             });
             line.run_until_quiet().await;
@@ -217,7 +217,7 @@ async fn what_fulfilment_was_never_told_is_made_good_by_a_pass_over_all_streams(
     line.run_until_quiet().await;
     assert!(!line.stream.discarded().is_empty());
     line.outage.ends();
-    line.reconcile(&FULFILMENT).await;
+    line.reconcile(&fulfilment()).await;
     assert_eq!(last_type(&line, &order).await, "OrderConfirmed");
     line.world.assert_exact([&order, &book], "").await;
 }

@@ -7,10 +7,11 @@ use eventstore::Usage;
 
 /// The requests of each message, in the order in which they come, for a runner that has met nothing of it before.
 const REQUESTS: [&[&str]; 3] = [
-    // Placed: fence and state, of which there is none; reserve (read the stock, put); the state; the fence.
-    &["GetItem", "GetItem", "Query", "PutItem", "PutItem", "PutItem"],
-    // Reserved: fence and state; confirm (read the order, put); the state; the fence.
-    &["GetItem", "GetItem", "Query", "PutItem", "PutItem", "PutItem"],
+    // Placed: position and instance, of which there is none; the decision; reserve (read the stock, put); the answer; the
+    // position.
+    &["GetItem", "GetItem", "PutItem", "Query", "PutItem", "PutItem", "PutItem"],
+    // Reserved: position and instance; the decision; confirm (read the order, put); the answer; the position.
+    &["GetItem", "GetItem", "PutItem", "Query", "PutItem", "PutItem", "PutItem"],
     // Confirmed: nothing is asked; the fence.
     &["GetItem", "PutItem"],
 ];
@@ -18,7 +19,7 @@ const REQUESTS: [&[&str]; 3] = [
 const KILOBYTE: usize = 1024;
 
 #[tokio::test]
-async fn an_order_of_one_line_costs_fourteen_requests_until_it_is_confirmed() {
+async fn an_order_of_one_line_costs_sixteen_requests_until_it_is_confirmed() {
     let (shop, wire) = (Shop::open().await, Wire::default());
     let book = new_book();
     shop.receive(&book, 1).await;

@@ -6,13 +6,13 @@ use crate::projections::wire::{Fault, Wire};
 use domain::order::OrderCommand;
 use domain::{Isbn, OrderId};
 use futures::future::join_all;
-use handlers::FulfilmentHandler;
+use handlers::process::ProcessHandler;
 
 /// More requests than any scenario makes.
 const MAX_REQUESTS: usize = 100;
 
 /// Delivers to a runner that dies; what comes back is another one's.
-async fn deliver_to_mortals(shop: &Shop, wire: &Wire, runner: &mut FulfilmentHandler, message: Message) {
+async fn deliver_to_mortals(shop: &Shop, wire: &Wire, runner: &mut ProcessHandler, message: Message) {
     if deliver(runner, std::slice::from_ref(&message)).await.is_empty() {
         return;
     }
@@ -97,7 +97,7 @@ async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_shi
 }
 
 /// Both runners get the same messages at the same time; what comes back comes again.
-async fn deliver_to_both(runners: &[FulfilmentHandler; 2], messages: &[Message]) {
+async fn deliver_to_both(runners: &[ProcessHandler; 2], messages: &[Message]) {
     let mut left = messages.to_vec();
     for _ in 0..50 {
         let (one, other) = tokio::join!(deliver(&runners[0], &left), deliver(&runners[1], &left));

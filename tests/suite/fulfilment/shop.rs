@@ -2,6 +2,7 @@
 
 use crate::projections::messages::{Message, event_of, messages_of, told_again};
 use crate::projections::wire::Wire;
+use bookshop::events;
 use domain::order::{self, Order, OrderCommand, OrderDetails, OrderEvent, OrderStatus};
 use domain::stock::{self, Stock, StockCommand, StockEvent};
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
@@ -9,12 +10,12 @@ use eventstore::{
     AppendError, Batch, Commit, Consistency, Envelope, EventCodec, EventStore, Fingerprint, Id, StreamId,
 };
 use eventstore::{NewCommit, NewEvent};
-use handlers::{FulfilmentHandler, Names};
+use handlers::process::ProcessHandler;
+use handlers::{Names, System};
 use ledgerfold::local::data_dir::DataDir;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::resources::{self, Resources};
-use projections::audit::AuditIndex;
-use projections::{Projector, ReadModels, events};
+use projections::Projector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::path::Path;
@@ -52,13 +53,9 @@ impl Shop {
         Self { stack, names, resources, store, _folder: None }
     }
 
-    pub(super) fn read_models(&self) -> ReadModels {
-        self.stack.clients.system(&bookshop::app(), &self.names).read_models()
-    }
-
     /// A runner that remembers nothing of others.
-    pub(super) fn runner(&self) -> FulfilmentHandler {
-        FulfilmentHandler::new(self.store.clone(), self.read_models(), self.projector())
+    pub(super) fn runner(&self) -> ProcessHandler {
+        self.stack.clients.system(&bookshop::app(), &self.names).process("fulfilment", self.projector()).unwrap()
     }
 
     pub(super) fn projector(&self) -> Projector {
@@ -66,12 +63,10 @@ impl Shop {
     }
 
     /// A runner that speaks over a wire of its own.
-    pub(super) fn runner_over(&self, wire: &Wire) -> FulfilmentHandler {
-        let client = wire.client(&self.stack.clients.dynamodb);
-        let read_models = ReadModels::new(client.clone(), self.names.read_models());
-        let audit_index = AuditIndex::new(client.clone(), self.names.audit_index());
-        let store = EventStore::new(client, self.names.events());
-        FulfilmentHandler::new(store.clone(), read_models.clone(), Projector::new(store, read_models, audit_index))
+    pub(super) fn runner_over(&self, wire: &Wire) -> ProcessHandler {
+        let (client, sqs) = (wire.client(&self.stack.clients.dynamodb), self.stack.clients.sqs.clone());
+        let system = System::new(bookshop::app(), client, sqs, self.names.clone());
+        system.process("fulfilment", system.projector()).unwrap()
     }
 
     /// Every batch of a stream.
@@ -265,7 +260,7 @@ pub(super) fn new_book() -> Isbn {
 }
 
 /// Hands the messages to the runner in one event. The ids that are to come again.
-pub(super) async fn deliver(runner: &FulfilmentHandler, messages: &[Message]) -> Vec<String> {
+pub(super) async fn deliver(runner: &ProcessHandler, messages: &[Message]) -> Vec<String> {
     told_again(messages, runner.handle(event_of(messages)).await)
 }
 
@@ -294,7 +289,7 @@ impl Line {
     }
 
     /// Delivers, each message by itself, until nothing comes any more.
-    pub(super) async fn run_dry(&mut self, shop: &Shop, runner: &FulfilmentHandler) {
+    pub(super) async fn run_dry(&mut self, shop: &Shop, runner: &ProcessHandler) {
         for _ in 0..MAX_DELIVERIES {
             let messages = self.news(shop).await;
             if messages.is_empty() {

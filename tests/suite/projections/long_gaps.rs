@@ -6,9 +6,10 @@ use super::shop::{Stored, Writer, commit, confirmed, new_order, placed, received
 use super::world::World;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::types::MessageSystemAttributeName;
+use bookshop::fulfilment;
 use bookshop::{bestsellers, orders};
 use eventstore::{Batch, NewEvent, StreamId};
-use handlers::{Continuations, FULFILMENT, ProjectorHandler};
+use handlers::{Continuations, ProjectorHandler};
 use projections::audit::{Entry, PROJECTION as AUDIT};
 use projections::{Consumer, Projection};
 use std::time::Duration;
@@ -125,7 +126,7 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
     let (long, neighbour) = (stock_of(1), stock_of(2));
     let last = long_stream(&world, &long, received(1).stored(), &received(1).stored(), 2_000).await;
     let other = write(&world.store, &neighbour, &[&received(5)]).await;
-    for projection in [FULFILMENT, AUDIT] {
+    for projection in [fulfilment(), AUDIT] {
         let consumer = projection.consumer();
         for message in [Message::address_of(&last), Message::of(&other[0])] {
             send(&world, consumer, &message).await;
@@ -135,7 +136,7 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
         } else {
             let system = world.clients().system(&bookshop::app(), &world.names);
             drain(&world, consumer, async |event| {
-                let handler = system.fulfilment(world.projector());
+                let handler = system.process("fulfilment", world.projector()).unwrap();
                 handler.with_continuations(continuations(&world, consumer)).handle_within(event, Duration::ZERO).await
             })
             .await

@@ -22,6 +22,7 @@ mod poison;
 mod queue_failures;
 mod random_history;
 mod rebuild;
+mod recorded_refusals;
 mod reported_once;
 mod restored;
 mod several_streams;

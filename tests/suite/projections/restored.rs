@@ -5,9 +5,9 @@ use super::messages::{Message, deliver, ids, messages_of};
 use super::rebuild::jobs::{self, assert_exact, finish, projector, rebuild, reconcile};
 use super::shop::{Stored, cancelled, commit, confirmed, new_order, placed, rejected, shipped, write};
 use super::world::{World, event_key};
+use bookshop::fulfilment;
 use bookshop::{bestsellers, orders};
 use eventstore::{Batch, Consistency, NewEvent, StreamId};
-use handlers::FULFILMENT;
 use projections::{FollowError, Kind, ProjectError, Projection, Stray};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -169,7 +169,7 @@ pub(super) async fn followed(world: &World, batch: &Batch) -> Result<Vec<u64>, F
     let news =
         projections::WakeUp { stream: batch.stream.clone(), version: batch.last_version(), batch: Some(batch.clone()) };
     let failed =
-        world.projector().follow(FULFILMENT.consumer(), vec![news], projections::TimeLimit::NONE, effect).await;
+        world.projector().follow(fulfilment().consumer(), vec![news], projections::TimeLimit::NONE, effect).await;
     let versions = std::mem::take(&mut *told.lock().unwrap());
     failed.into_iter().next().map_or(Ok(versions), |(_, error)| Err(error))
 }
@@ -177,7 +177,7 @@ pub(super) async fn followed(world: &World, batch: &Batch) -> Result<Vec<u64>, F
 #[tokio::test]
 async fn a_process_manager_hears_of_no_other_chain_until_rewound() {
     let world = World::start().await;
-    assert!(matches!(FULFILMENT.kind, Kind::Process));
+    assert!(matches!(fulfilment().kind, Kind::Process));
     let order = new_order();
     let batches = write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed()]).await;
     assert_eq!(followed(&world, &batches[1]).await.unwrap(), [1, 2]);
@@ -192,8 +192,8 @@ async fn a_process_manager_hears_of_no_other_chain_until_rewound() {
         assert!(stray && is_stray);
     }
     let operator = projector(&world);
-    let report = reconcile(&operator, &FULFILMENT).await;
+    let report = reconcile(&operator, &fulfilment()).await;
     assert_eq!((report.complete, report.last_pass.other_chain), (false, 1), "{report:?}");
-    operator.rewind(FULFILMENT.consumer(), &order).await.unwrap();
+    operator.rewind(fulfilment().consumer(), &order).await.unwrap();
     assert_eq!(followed(&world, &next).await.unwrap(), [1, 2, 3]);
 }

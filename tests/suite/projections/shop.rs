@@ -1,10 +1,13 @@
 //! What happens in the shop, as events ready to be stored.
 
+use bookshop::events;
 use domain::order::{OrderDetails, OrderEvent};
 use domain::stock::StockEvent;
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
-use eventstore::{Batch, Envelope, EventStore, Fingerprint, Head, Id, NewCommit, NewEvent, StreamId};
-use projections::events;
+use eventstore::{
+    Batch, CommandHandler, Envelope, EventStore, Fingerprint, Handled, Head, Id, Model, NewCommit, NewEvent, Request,
+    StreamId,
+};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -113,6 +116,15 @@ pub(crate) fn commit(events: Vec<NewEvent>) -> NewCommit {
         command_id,
     };
     NewCommit { envelope, events }
+}
+
+/// Refuses a command on the stream, and records that.
+pub(crate) async fn refuse(store: &EventStore, stream: &StreamId) -> Handled {
+    const ANY: Model<(), ()> =
+        Model { initial: || (), evolve: |(), ()| (), encode: |()| unreachable!(), decode: |_| Ok(()), snapshot: None };
+    let handler = CommandHandler::new(store.clone(), ANY);
+    let request = Request::new(stream.clone(), commit(Vec::new()).envelope);
+    handler.handle_recording_refusals(request, |()| Err("it cannot be"), |_| "impossible").await.unwrap()
 }
 
 /// Writes one stream.

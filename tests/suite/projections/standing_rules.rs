@@ -8,9 +8,10 @@ use super::world::{World, event_key};
 use crate::store::wire::Act;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
+use bookshop::fulfilment;
 use bookshop::{bestsellers, orders, stock};
 use eventstore::{Consistency, StreamId};
-use handlers::{FULFILMENT, Names, Operations, ProjectorHandler, ResumedState};
+use handlers::{Names, Operations, ProjectorHandler, ResumedState};
 use projections::Projection;
 use projections::audit::{self, Entry};
 use std::sync::Arc;
@@ -53,14 +54,14 @@ async fn a_resumed_process_is_told_again_when_its_note_is_gone() {
     write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed()]).await;
     let (projector, wire) = ruled(&world);
     let reason = std::io::Error::other("for this case");
-    projector.park(&FULFILMENT, 1, &order, Some(2), &reason).await.unwrap();
+    projector.park(&fulfilment(), 1, &order, Some(2), &reason).await.unwrap();
     let (witness, told) = (world.clone(), Arc::new(Mutex::new(Vec::new())));
     let before = told.clone();
     wire.rule(move |seen| {
         let (world, before) = (witness.clone(), before.clone());
         async move {
             if seen.operation == "DeleteItem" {
-                before.lock().await.extend(world.receive_all(FULFILMENT.name).await);
+                before.lock().await.extend(world.receive_all(fulfilment().name).await);
             }
             Act::Pass
         }
@@ -72,8 +73,8 @@ async fn a_resumed_process_is_told_again_when_its_note_is_gone() {
         world.clients().sqs.clone(),
         Names::new("test"),
     );
-    operations.resume(&FULFILMENT, Some(&order)).await.unwrap();
-    let after = world.receive_all(FULFILMENT.name).await;
+    operations.resume(&fulfilment(), Some(&order)).await.unwrap();
+    let after = world.receive_all(fulfilment().name).await;
     for told in [&*told.lock().await, &after] {
         assert!(matches!(&told[..], [one] if one.body["last_version"] == 2), "{told:?}");
     }

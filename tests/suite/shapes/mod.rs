@@ -7,13 +7,13 @@ mod check;
 mod golden;
 mod outline;
 
+use bookshop::events;
 use check::faults;
 use domain::order::OrderEvent;
 use domain::stock::StockEvent;
 use eventstore::{EventCodec, NewEvent};
 use golden::{Kept, event_of};
 use handlers::audit::access::{self as readings, AccessEvent};
-use projections::events;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -57,6 +57,7 @@ mod outages;
 mod pages;
 mod peers;
 mod reads;
+mod recorded_refusals;
 mod retries;
 mod scan;
 mod simulation;
@@ -73,6 +74,6 @@ pub(crate) mod wire;
 use crate::engine::EngineKind;
 use engine::{Engine, Process, Table};
 use tally::{
-    Answer, Refusal, TALLY, Tally, Told, close, count, envelope, id_made_at, new_commit, note, request, stream,
+    Answer, Refusal, TALLY, Tally, Told, close, count, envelope, id_made_at, new_commit, note, open, request, stream,
 };
 use wire::{Act, Seen, Spent};

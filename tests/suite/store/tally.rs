@@ -148,6 +148,7 @@ impl Process {
     pub(super) async fn tally(&self, stream: &StreamId) -> Tally {
         let batches = self.load(stream).await.batches;
         let events = batches.iter().flat_map(|batch| &batch.commits).flat_map(|commit| &commit.events);
+        let events = events.filter(|event| !event.body.is_of_store());
         events.fold(Tally::default(), |tally, event| evolve(tally, &decode(&event.body).unwrap()))
     }
 }

@@ -24,7 +24,7 @@ cases!(
 );
 
 /// A process in which the first put waits until it is let go: what comes meanwhile has to queue up.
-async fn held_up(table: &Table, stream: &StreamId) -> (Process, Arc<Semaphore>) {
+pub(super) async fn held_up(table: &Table, stream: &StreamId) -> (Process, Arc<Semaphore>) {
     let (process, gate) = (table.warm_process(), Arc::new(Semaphore::new(0)));
     process.open(stream, "opening").await.unwrap();
     let waits = gate.clone();
@@ -42,7 +42,7 @@ async fn held_up(table: &Table, stream: &StreamId) -> (Process, Arc<Semaphore>) 
 }
 
 /// How many commits each put of the stream wrote.
-async fn commits(process: &Process, stream: &StreamId) -> Vec<usize> {
+pub(super) async fn commits(process: &Process, stream: &StreamId) -> Vec<usize> {
     process.load(stream).await.batches.iter().map(|batch| batch.commits.len()).collect()
 }
 

@@ -1,0 +1,128 @@
+//! From a process's queue to commands.
+
+use super::news::{self, News};
+use super::runner::Runner;
+use super::{Process, ProcessError, SendCommand};
+use crate::continuation::Continuations;
+use crate::messages::{Messages, Outcome, WITHOUT_DEADLINE, limit};
+use crate::parking::{PARKED_AT_RECEIVE, Standstill};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use eventstore::{Commit, StreamId};
+use futures::StreamExt;
+use projections::{FollowError, Projection, Projector, Pulse, ReadModels, Stopped, WakeUp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How many instances of one stream are worked on at once.
+const CONCURRENT_INSTANCES: usize = 10;
+
+/// Handles the messages of a process's queue. Any number of them may run at once.
+#[derive(Clone)]
+pub struct ProcessHandler {
+    runner: Runner,
+    pulse: Option<Pulse>,
+    continuations: Option<Continuations>,
+}
+
+impl ProcessHandler {
+    /// A handler that sends commands so, and keeps positions and instances beside the projector's read models.
+    pub fn new(process: Process, send: SendCommand, read_models: ReadModels, projector: Projector) -> Self {
+        Self { runner: Runner { process, send, read_models, projector }, pulse: None, continuations: None }
+    }
+
+    /// The same, and it notes now and then how far it has come, so that its lag can be told in seconds.
+    #[must_use]
+    pub fn with_pulse(self) -> Self {
+        let pulse = Some(self.runner.projector.pulse(self.projection()));
+        Self { pulse, ..self }
+    }
+
+    /// The same, and a stream whose gap takes longer than a call has time goes on by another message.
+    #[must_use]
+    pub fn with_continuations(self, continuations: Continuations) -> Self {
+        Self { continuations: Some(continuations), ..self }
+    }
+
+    fn projection(&self) -> &Projection {
+        &self.runner.process.projection
+    }
+
+    /// Handles a batch of messages as [`handle_within`](Self::handle_within), in about eight seconds.
+    pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
+        self.handle_within(event, WITHOUT_DEADLINE).await
+    }
+
+    /// Handles a batch of messages in the time that is left for it. The answer names those that are to come again: each failed
+    /// one and, as FIFO order demands, every later one of its group. Never the whole batch for one message.
+    pub async fn handle_within(&self, event: SqsEvent, left: Duration) -> SqsBatchResponse {
+        let messages = Messages::read(self.projection().name, &event.records);
+        let effect = |stream, commits| {
+            let patient = messages.receives(&stream) < PARKED_AT_RECEIVE;
+            self.tell_all(stream, commits, patient)
+        };
+        let consumer = self.projection().consumer();
+        let failed = self.runner.projector.follow(consumer, messages.news(), limit(left), effect).await;
+        if let Some(pulse) = &self.pulse {
+            messages.note(pulse, |stream| failed.iter().any(|(failed, _)| failed == stream)).await;
+        }
+        let mut failures: BTreeMap<StreamId, FollowError<ProcessError>> = BTreeMap::new();
+        let mut continued = BTreeSet::new();
+        for (stream, error) in failed {
+            if error.is_out_of_time() {
+                if messages.go_on(&stream, self.continuations.as_ref()).await {
+                    continued.insert(stream.clone());
+                }
+                failures.insert(stream, error);
+            } else if !self.is_parked(&messages, &stream, &error).await {
+                failures.insert(stream, error);
+            }
+        }
+        let outcome = |news: &WakeUp| match failures.get(&news.stream) {
+            Some(error) if error.concerns(news.version) && continued.contains(&news.stream) => Outcome::GoesOn,
+            Some(error) if error.concerns(news.version) => Outcome::Again,
+            Some(_) | None => Outcome::Done,
+        };
+        messages.answer(outcome).await
+    }
+
+    /// Whether the stream is parked where it came no further.
+    async fn is_parked(&self, messages: &Messages<'_>, stream: &StreamId, error: &FollowError<ProcessError>) -> bool {
+        let standstill = Standstill {
+            projection: self.projection(),
+            stream,
+            generation: Some(1),
+            version: error.version(),
+            error,
+            lasting: error.is_lasting(ProcessError::is_lasting),
+            receives: messages.receives(stream),
+        };
+        messages.on_event(stream, standstill.version, standstill.is_parked(&self.runner.projector)).await
+    }
+
+    /// Tells the instances of the events that concern them: each of its own in order; instances do not wait for each other.
+    async fn tell_all(
+        &self,
+        stream: StreamId,
+        commits: Vec<Commit>,
+        patient: bool,
+    ) -> Result<(), Stopped<ProcessError>> {
+        let (news, unreadable) = news::of(&self.runner.process, &stream, &commits);
+        let mut by_instance: BTreeMap<String, Vec<News>> = BTreeMap::new();
+        for news in news {
+            by_instance.entry(news.key.clone()).or_default().push(news);
+        }
+        let work = by_instance.into_values().map(|news| self.tell_in_order(news, patient));
+        let ended: Vec<_> = futures::stream::iter(work).buffer_unordered(CONCURRENT_INSTANCES).collect().await;
+        let stopped = ended.into_iter().filter_map(Result::err).chain(unreadable);
+        stopped.min_by_key(|stopped| stopped.version).map_or(Ok(()), Err)
+    }
+
+    async fn tell_in_order(&self, news: Vec<News>, patient: bool) -> Result<(), Stopped<ProcessError>> {
+        let mut row = None;
+        for news in news {
+            let told = self.runner.tell(row, &news, patient).await;
+            row = Some(told.map_err(|source| Stopped { version: news.told.version, source })?);
+        }
+        Ok(())
+    }
+}
