@@ -30,7 +30,7 @@ pub fn stream(isbn: &Isbn) -> String {
 /// What has happened to the copies of a book.
 ///
 /// **This is the storage format.** What is written here is read for ever. Any other shape (a field added, renamed or
-/// dropped, another JSON type) is a new schema version: a line in `projections/src/events.rs`, which lifts what is
+/// dropped, another JSON type) is a new schema version: a line in `domain/app/src/events.rs`, which lifts what is
 /// stored, and golden files in `golden/`, where every shape that was ever stored is kept. A value's rule may be widened
 /// but never narrowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
