@@ -6,13 +6,14 @@
 //! when two of them run at once.
 
 use crate::gap::TimeLimit;
+use crate::kept::ReadAhead;
 use crate::multi_stream::fence_name;
 use crate::news::{News, join};
 use crate::position::Position;
 use crate::projector::MAX_ATTEMPTS;
 use crate::read_models::{FencedWrite, Written};
 use crate::row::Generation;
-use crate::table::{TableError, pause};
+use crate::table::{MAX_ITEMS, TableError, pause};
 use crate::{Consumer, ProjectError, Projector, Row, RowData, WakeUp};
 use eventstore::{Commit, Event, StreamId};
 use futures::StreamExt;
@@ -110,9 +111,28 @@ impl Projector {
         E: std::error::Error + 'static,
         W: Future<Output = Result<(), Stopped<E>>>,
     {
+        self.follow_reading(consumer, news, &ReadAhead::default(), limit, effect).await
+    }
+
+    /// The same, and states that the consumer keeps are read in one request with the positions, as far as they fit in.
+    pub async fn follow_reading<E, W>(
+        &self,
+        consumer: Consumer,
+        news: Vec<WakeUp>,
+        ahead: &ReadAhead,
+        limit: TimeLimit,
+        effect: impl Fn(StreamId, Vec<Commit>) -> W + Clone,
+    ) -> Vec<(StreamId, FollowError<E>)>
+    where
+        E: std::error::Error + 'static,
+        W: Future<Output = Result<(), Stopped<E>>>,
+    {
         let news = join(news, consumer.follows);
         let key = |news: &News| fence_key(consumer, &news.stream);
-        let seen = self.read_models.seen(news.iter().map(key).collect()).await;
+        let room = MAX_ITEMS.saturating_sub(news.len());
+        let keys = news.iter().map(key).chain(ahead.keys(consumer.name, room));
+        let seen = self.read_models.seen(keys.collect()).await;
+        ahead.keep(consumer.name, room, &seen);
         let work = news.into_iter().map(|news| {
             let (effect, seen) = (effect.clone(), seen.of(&key(&news)));
             async move {

@@ -1,12 +1,14 @@
 //! What a consumer with effects keeps of what it knows: a JSON state a row, behind a version of its own.
 
 use crate::follow::only_generation;
-use crate::read_models::{FencedWrite, ReadModels, Written};
+use crate::read_models::{FencedWrite, ReadModels, Seen, Written};
 use crate::table::TableError;
 use crate::{Row, RowData, UnreadableRow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A state as it was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +17,44 @@ pub struct Kept<T> {
     pub version: u64,
     /// What was written.
     pub state: T,
+}
+
+/// States that are read in one request with the positions of streams ([`Projector::follow_reading`]): those that the
+/// messages tell of.
+///
+/// [`Projector::follow_reading`]: crate::Projector::follow_reading
+#[derive(Debug, Default)]
+pub struct ReadAhead {
+    ids: Vec<String>,
+    found: Mutex<HashMap<String, Option<Kept<Value>>>>,
+}
+
+impl ReadAhead {
+    /// The states under these ids, not read yet.
+    pub fn of(ids: impl IntoIterator<Item = String>) -> Self {
+        Self { ids: ids.into_iter().collect(), found: Mutex::default() }
+    }
+
+    /// The state under the id, if it was read ahead: nothing in it where there is none. It is given out once, because it
+    /// ages: the next look must read.
+    pub fn take(&self, id: &str) -> Option<Option<Kept<Value>>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
+    }
+
+    /// The whole keys of the first so many.
+    pub(crate) fn keys(&self, consumer: &'static str, most: usize) -> impl Iterator<Item = String> {
+        self.ids.iter().take(most).map(move |id| only_generation(consumer).key(&state_name(id)))
+    }
+
+    /// Keeps the first so many, where they were seen.
+    pub(crate) fn keep(&self, consumer: &'static str, most: usize, seen: &Seen) {
+        let keys = self.ids.iter().zip(self.keys(consumer, most));
+        let found = keys.filter_map(|(id, key)| {
+            let row = seen.of(&key)?;
+            Some((id.clone(), row.map(|row| Kept { version: row.version, state: row.content.data })))
+        });
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+    }
 }
 
 impl ReadModels {

@@ -32,7 +32,7 @@ pub use follow::{FollowError, Stopped};
 pub use freshness::FreshError;
 pub use gap::TimeLimit;
 pub use generations::{GenerationState, Generations, OtherGeneration, OtherShape};
-pub use kept::Kept;
+pub use kept::{Kept, ReadAhead};
 pub use lag::Pulse;
 pub use news::WakeUp;
 pub use parked::{Parked, ParkedPage, Resumed};

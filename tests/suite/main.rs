@@ -12,6 +12,7 @@
 //! | [`lambda`] | do the functions start, answer and fail as Lambda has them do? |
 //! | [`crash`] | is anything lost or doubled when the program is killed? |
 //! | [`fulfilment`] | does every order get its answer, and only its books, whatever queues and processes do? |
+//! | [`processes`] | does a process act on each answer once, whoever dies, and never on one that is taken back? |
 //! | [`projections`] | are read models the pure fold of the store, whatever the queue does? |
 //! | [`shapes`] | can every event that was ever stored be read, and does no shape change under its number? |
 //! | [`sqs`] | does a queue engine do what AWS documents? The same cases for every engine |
@@ -41,6 +42,7 @@ mod idle;
 mod jobs;
 mod lambda;
 mod mappings;
+mod processes;
 mod program;
 mod projections;
 mod shapes;

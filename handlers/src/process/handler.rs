@@ -9,7 +9,7 @@ use crate::parking::{PARKED_AT_RECEIVE, Standstill};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use eventstore::{Commit, StreamId};
 use futures::StreamExt;
-use projections::{FollowError, Projection, Projector, Pulse, ReadModels, Stopped, WakeUp};
+use projections::{FollowError, Projection, Projector, Pulse, ReadAhead, ReadModels, Stopped, WakeUp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -56,12 +56,13 @@ impl ProcessHandler {
     /// one and, as FIFO order demands, every later one of its group. Never the whole batch for one message.
     pub async fn handle_within(&self, event: SqsEvent, left: Duration) -> SqsBatchResponse {
         let messages = Messages::read(self.projection().name, &event.records);
+        let (consumer, news) = (self.projection().consumer(), messages.news());
+        let ahead = &ReadAhead::of(self.told_of(&news));
         let effect = |stream, commits| {
             let patient = messages.receives(&stream) < PARKED_AT_RECEIVE;
-            self.tell_all(stream, commits, patient)
+            self.tell_all(stream, commits, patient, ahead)
         };
-        let consumer = self.projection().consumer();
-        let failed = self.runner.projector.follow(consumer, messages.news(), limit(left), effect).await;
+        let failed = self.runner.projector.follow_reading(consumer, news, ahead, limit(left), effect).await;
         if let Some(pulse) = &self.pulse {
             messages.note(pulse, |stream| failed.iter().any(|(failed, _)| failed == stream)).await;
         }
@@ -85,6 +86,13 @@ impl ProcessHandler {
         messages.answer(outcome).await
     }
 
+    /// The instances that the messages' own events concern.
+    fn told_of(&self, news: &[WakeUp]) -> BTreeSet<String> {
+        let batches = news.iter().filter_map(|news| Some((&news.stream, news.batch.as_ref()?)));
+        let events = batches.flat_map(|(stream, batch)| news::of(&self.runner.process, stream, &batch.commits).0);
+        events.map(|news| news.key).collect()
+    }
+
     /// Whether the stream is parked where it came no further.
     async fn is_parked(&self, messages: &Messages<'_>, stream: &StreamId, error: &FollowError<ProcessError>) -> bool {
         let standstill = Standstill {
@@ -105,22 +113,28 @@ impl ProcessHandler {
         stream: StreamId,
         commits: Vec<Commit>,
         patient: bool,
+        ahead: &ReadAhead,
     ) -> Result<(), Stopped<ProcessError>> {
         let (news, unreadable) = news::of(&self.runner.process, &stream, &commits);
         let mut by_instance: BTreeMap<String, Vec<News>> = BTreeMap::new();
         for news in news {
             by_instance.entry(news.key.clone()).or_default().push(news);
         }
-        let work = by_instance.into_values().map(|news| self.tell_in_order(news, patient));
+        let work = by_instance.into_values().map(|news| self.tell_in_order(news, patient, ahead));
         let ended: Vec<_> = futures::stream::iter(work).buffer_unordered(CONCURRENT_INSTANCES).collect().await;
         let stopped = ended.into_iter().filter_map(Result::err).chain(unreadable);
         stopped.min_by_key(|stopped| stopped.version).map_or(Ok(()), Err)
     }
 
-    async fn tell_in_order(&self, news: Vec<News>, patient: bool) -> Result<(), Stopped<ProcessError>> {
+    async fn tell_in_order(
+        &self,
+        news: Vec<News>,
+        patient: bool,
+        ahead: &ReadAhead,
+    ) -> Result<(), Stopped<ProcessError>> {
         let mut row = None;
         for news in news {
-            let told = self.runner.tell(row, &news, patient).await;
+            let told = self.runner.tell(row, &news, patient, ahead).await;
             row = Some(told.map_err(|source| Stopped { version: news.told.version, source })?);
         }
         Ok(())

@@ -7,7 +7,7 @@ use super::{Answer, AskError, Process, ProcessError, SendCommand};
 use crate::telemetry::{Metric, TraceParent, Work, count};
 use eventstore::Id;
 use futures::StreamExt;
-use projections::{Projector, ReadModels};
+use projections::{Projector, ReadAhead, ReadModels};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -42,7 +42,8 @@ pub(super) struct Row {
 struct Effort {
     /// The answers that it has got.
     answers: BTreeMap<Id, Answer>,
-    /// The asks that this event has opened, where this runner has kept its decision: others are other runners'. None: all.
+    /// What this event has asked for, where this runner has kept that and has lost no race since: other asks are open for other
+    /// events, whose messages come again. None: all open asks.
     own: Option<BTreeSet<Id>>,
 }
 
@@ -64,23 +65,34 @@ impl Runner {
     ///
     /// What cannot be sent holds up the event, and so its stream. Without patience it does not where something else is the
     /// cause: the asks stay open then, and the stream of their cause is parked.
-    pub(super) async fn tell(&self, known: Option<Row>, news: &News, patient: bool) -> Result<Row, ProcessError> {
+    pub(super) async fn tell(
+        &self,
+        known: Option<Row>,
+        news: &News,
+        patient: bool,
+        ahead: &ReadAhead,
+    ) -> Result<Row, ProcessError> {
         let (mut known, mut effort) = (known, Effort::default());
         for losses in 0..MAX_ATTEMPTS {
             let mut row = match known.take() {
                 Some(row) => row,
-                None => self.load(&news.key).await?,
+                None => self.load(&news.key, ahead).await?,
             };
             if self.work_on(&mut row, news, &mut effort, patient).await? {
                 return Ok(row);
             }
+            // Who was quicker may have answered an ask of this event, and die over what follows from it.
+            effort.own = None;
             pause(losses).await;
         }
         Err(ProcessError::Contention)
     }
 
-    async fn load(&self, key: &str) -> Result<Row, ProcessError> {
-        let found = self.read_models.kept::<Value>(self.process.projection.name, key).await?;
+    async fn load(&self, key: &str, ahead: &ReadAhead) -> Result<Row, ProcessError> {
+        let found = match ahead.take(key) {
+            Some(found) => found,
+            None => self.read_models.kept::<Value>(self.process.projection.name, key).await?,
+        };
         let Some(found) = found else { return Ok(Row { instance: Instance::new(key.to_owned()), version: None }) };
         let instance = Instance::read(&self.process, key.to_owned(), found.state)?;
         Ok(Row { instance, version: Some(found.version) })

@@ -7,16 +7,18 @@
 //! | [`deaths`] | and when a runner dies between any two requests, or two run at once? |
 //! | [`rush`] | many orders for too few copies, with several runners; and a program that is killed |
 //! | [`stops`] | which event stops a stream, and what it does not stop |
+//! | [`again`] | is nothing new asked for when a stream is told again, and is a refusal kept? |
 //! | [`budget`] | what one order costs |
 //!
 //! [`shop`] has the engines, a clerk who does things by hand, and what must hold in the end.
 #![cfg(test)]
 
+mod again;
 mod budget;
 mod by_itself;
 mod client;
 mod deaths;
 mod deliveries;
 mod rush;
-mod shop;
+pub(crate) mod shop;
 mod stops;

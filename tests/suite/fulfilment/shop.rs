@@ -29,16 +29,16 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// More deliveries than any case needs to come to rest.
 const MAX_DELIVERIES: usize = 200;
 
-pub(super) struct Shop {
-    pub(super) stack: Stack,
-    pub(super) names: Names,
+pub(crate) struct Shop {
+    pub(crate) stack: Stack,
+    pub(crate) names: Names,
     pub(super) resources: Resources,
-    pub(super) store: EventStore,
+    pub(crate) store: EventStore,
     _folder: Option<TempDir>,
 }
 
 impl Shop {
-    pub(super) async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let shop = Self::over(folder.path(), "test").await;
         Self { _folder: Some(folder), ..shop }
@@ -58,7 +58,7 @@ impl Shop {
         self.stack.clients.system(&bookshop::app(), &self.names).process("fulfilment", self.projector()).unwrap()
     }
 
-    pub(super) fn projector(&self) -> Projector {
+    pub(crate) fn projector(&self) -> Projector {
         self.stack.clients.system(&bookshop::app(), &self.names).projector()
     }
 
@@ -70,16 +70,16 @@ impl Shop {
     }
 
     /// Every batch of a stream.
-    pub(super) async fn batches(&self, stream: &StreamId) -> Vec<Batch> {
+    pub(crate) async fn batches(&self, stream: &StreamId) -> Vec<Batch> {
         self.store.load(stream, Consistency::Strong).await.unwrap().batches
     }
 
-    pub(super) async fn commits(&self, stream: &StreamId) -> Vec<Commit> {
+    pub(crate) async fn commits(&self, stream: &StreamId) -> Vec<Commit> {
         self.batches(stream).await.into_iter().flat_map(|batch| batch.commits).collect()
     }
 
     /// The types of a stream's events.
-    pub(super) async fn types(&self, stream: &StreamId) -> Vec<String> {
+    pub(crate) async fn types(&self, stream: &StreamId) -> Vec<String> {
         let commits = self.commits(stream).await;
         commits.into_iter().flat_map(|commit| commit.events).map(|event| event.body.event_type).collect()
     }
@@ -217,7 +217,7 @@ fn by_hand() -> Envelope {
 }
 
 fn decoded<E: serde::de::DeserializeOwned>(codec: &EventCodec<E>, commits: &[Commit]) -> Vec<E> {
-    let events = commits.iter().flat_map(|commit| &commit.events);
+    let events = commits.iter().flat_map(|commit| &commit.events).filter(|event| !event.body.is_of_store());
     events.map(|event| codec.decode(&event.body).unwrap()).collect()
 }
 
@@ -260,7 +260,7 @@ pub(super) fn new_book() -> Isbn {
 }
 
 /// Hands the messages to the runner in one event. The ids that are to come again.
-pub(super) async fn deliver(runner: &ProcessHandler, messages: &[Message]) -> Vec<String> {
+pub(crate) async fn deliver(runner: &ProcessHandler, messages: &[Message]) -> Vec<String> {
     told_again(messages, runner.handle(event_of(messages)).await)
 }
 

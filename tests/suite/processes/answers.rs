@@ -1,0 +1,131 @@
+//! Answers are kept before they are acted on: a refusal stays, also for runners that die or were frozen.
+
+use super::subscriptions::{Office, PAYMENTS, PRICE, streams};
+use crate::fulfilment::shop::deliver;
+use crate::projections::messages::{Message, messages_of};
+use crate::projections::wire::{Fault, Wire};
+use eventstore::StreamId;
+use handlers::process::SendCommand;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// More requests than a renewal makes.
+const MAX_REQUESTS: usize = 60;
+
+impl Office {
+    async fn messages(&self, stream: &StreamId) -> Vec<Message> {
+        messages_of(&self.shop.batches(stream).await)
+    }
+}
+
+const SUSPENDED: [&str; 2] = ["RenewalDue", "SubscriptionSuspended"];
+
+#[tokio::test]
+async fn a_refused_renewal_is_not_paid_when_the_stream_is_told_again() {
+    let (office, (account, subscription)) = (Office::open().await, streams());
+    office.deposit(&account, PRICE - 1).await;
+    office.renew(&subscription, &account).await;
+    assert!(deliver(&office.runner(), &office.messages(&subscription).await).await.is_empty());
+    assert_eq!(office.shop.types(&subscription).await, SUSPENDED);
+    office.deposit(&account, 100).await;
+    let told = ["Deposited", "$Refused", "Deposited"];
+    assert_eq!(office.shop.types(&account).await, told);
+    // What resuming a stream does.
+    office.shop.projector().rewind(PAYMENTS.consumer(), &subscription).await.unwrap();
+    assert!(deliver(&office.runner(), &office.messages(&subscription).await).await.is_empty());
+    assert_eq!(office.shop.types(&account).await, told, "no withdrawal");
+    assert_eq!(office.shop.types(&subscription).await, SUSPENDED);
+}
+
+/// The runner's first command waits until it is let go.
+fn frozen(gate: &Arc<Semaphore>) -> impl FnOnce(SendCommand) -> SendCommand {
+    let gate = Arc::clone(gate);
+    move |send| {
+        Arc::new(move |request, command| {
+            let (gate, answer) = (Arc::clone(&gate), send(request, command));
+            Box::pin(async move {
+                gate.acquire().await.unwrap().forget();
+                answer.await
+            })
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_frozen_twin_gets_the_refusal_that_was_acted_on() {
+    let (office, (account, subscription)) = (Office::open().await, streams());
+    office.renew(&subscription, &account).await;
+    let messages = office.messages(&subscription).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let twin = office.runner_sending(frozen(&gate));
+    let others = async {
+        // The other one finds the ask open, or is the first to ask.
+        assert!(deliver(&office.runner(), &messages).await.is_empty());
+        assert_eq!(office.shop.types(&subscription).await, SUSPENDED);
+        office.deposit(&account, 100).await;
+        gate.add_permits(1);
+    };
+    let (again, ()) = tokio::join!(deliver(&twin, &messages), others);
+    assert!(again.is_empty());
+    assert_eq!(office.shop.types(&account).await, ["$Refused", "Deposited"]);
+    assert_eq!(office.shop.types(&subscription).await, SUSPENDED);
+}
+
+/// How a renewal ends whose runner meets the fault, and whether it met it. Money comes when it has died.
+async fn renewal_under(office: &Office, fault: Fault, deposit: u64) -> (Vec<String>, Vec<String>, bool) {
+    let (account, subscription) = streams();
+    office.deposit(&account, deposit).await;
+    office.renew(&subscription, &account).await;
+    let (messages, wire) = (office.messages(&subscription).await, Wire::default());
+    wire.arm(Some(fault));
+    if !deliver(&office.runner_over(&wire), &messages).await.is_empty() {
+        office.deposit(&account, 100).await;
+        assert!(deliver(&office.runner(), &messages).await.is_empty());
+    }
+    let mut types = office.shop.types(&account).await;
+    types.retain(|event_type| event_type != "Deposited");
+    (types, office.shop.types(&subscription).await, !wire.is_armed())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whenever_a_runner_dies_a_renewal_is_paid_or_suspended_but_not_both() {
+    let (office, mut met, mut ends) = (Office::open().await, 0, [0, 0]);
+    for n in 1..MAX_REQUESTS {
+        let before = met;
+        for fault in [Fault::DiesBefore(n), Fault::DiesAfter(n), Fault::LosesAnswer(n)] {
+            for deposit in [PRICE - 1, PRICE] {
+                let (account, subscription, was_met) = renewal_under(&office, fault, deposit).await;
+                let paid = (&account[..], &subscription[..]);
+                let end = match paid {
+                    ([one], [_, end]) if one == "Withdrawn" && end == "RenewalPaid" => 0,
+                    ([one], [_, end]) if one == "$Refused" && end == "SubscriptionSuspended" => 1,
+                    _ => panic!("{fault:?} with {deposit}: {account:?}, {subscription:?}"),
+                };
+                ends[end] += 1;
+                met += usize::from(was_met);
+            }
+        }
+        if met == before {
+            assert!(met > 30 && ends[0] > ends[1] && ends[1] > 20, "{met} faults, {ends:?}");
+            return;
+        }
+    }
+    panic!("it makes more requests than anybody thought");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_runners_of_one_renewal_act_on_its_answer_once() {
+    let office = Office::open().await;
+    for round in 0..20 {
+        let (account, subscription) = streams();
+        office.deposit(&account, if round % 2 == 0 { PRICE } else { 1 }).await;
+        office.renew(&subscription, &account).await;
+        let messages = office.messages(&subscription).await;
+        let runners = [office.runner(), office.runner()];
+        let (one, other) = tokio::join!(deliver(&runners[0], &messages), deliver(&runners[1], &messages));
+        assert!(one.is_empty() && other.is_empty());
+        let end = if round % 2 == 0 { ("Withdrawn", "RenewalPaid") } else { ("$Refused", "SubscriptionSuspended") };
+        assert_eq!(office.shop.types(&account).await, ["Deposited", end.0]);
+        assert_eq!(office.shop.types(&subscription).await, ["RenewalDue", end.1]);
+    }
+}
