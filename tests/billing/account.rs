@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
-pub enum AccountEvent {
+pub(crate) enum AccountEvent {
     AccountOpened { owner: String },
     Deposited { minor: u64 },
     Withdrawn { minor: u64, reason: String },
@@ -16,7 +16,7 @@ pub enum AccountEvent {
 
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", content = "data")]
-pub enum AccountCommand {
+pub(crate) enum AccountCommand {
     /// Open the account.
     Open { owner: String },
     /// Pay in.
@@ -29,21 +29,21 @@ pub enum AccountCommand {
 
 /// From one account to another.
 #[derive(Deserialize, ToSchema)]
-pub struct Transfer {
-    pub from: String,
-    pub to: String,
-    pub minor: u64,
+pub(crate) struct Transfer {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) minor: u64,
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Account {
+pub(crate) struct Account {
     open: bool,
     balance_minor: u64,
 }
 
 #[derive(thiserror::Error)]
 #[derive(Debug)]
-pub enum AccountRefusal {
+pub(crate) enum AccountRefusal {
     #[error("the account is not open")]
     NotOpen,
     #[error("the account is open already")]
@@ -83,16 +83,16 @@ fn decide(account: &Account, command: &AccountCommand) -> Result<Vec<AccountEven
 }
 
 /// Decided over both accounts: from, to.
-pub fn transfer(accounts: &[&Account], transfer: &Transfer) -> Result<Vec<Vec<AccountEvent>>, AccountRefusal> {
+pub(crate) fn transfer(accounts: &[&Account], transfer: &Transfer) -> Result<Vec<Vec<AccountEvent>>, AccountRefusal> {
     let [from, to] = accounts else { return Ok(Vec::new()) };
     let reason = format!("transfer to {}", transfer.to);
     let taken = decide(from, &AccountCommand::Withdraw { minor: transfer.minor, reason })?;
     Ok(vec![taken, decide(to, &AccountCommand::Deposit { minor: transfer.minor })?])
 }
 
-pub const EVENTS: EventCodec<AccountEvent> = EventCodec::new(&[]);
+pub(crate) const EVENTS: EventCodec<AccountEvent> = EventCodec::new(&[]);
 
-pub const ACCOUNT: Aggregate<Account, AccountCommand, AccountEvent, AccountRefusal> = Aggregate {
+pub(crate) const ACCOUNT: Aggregate<Account, AccountCommand, AccountEvent, AccountRefusal> = Aggregate {
     category: "account",
     key: Key::ANY,
     model: Model {

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
-pub enum SubscriptionEvent {
+pub(crate) enum SubscriptionEvent {
     SubscriptionStarted { account: String, price_minor: u64 },
     RenewalDue { period: u32, account: String, price_minor: u64 },
     RenewalPaid { period: u32, price_minor: u64 },
@@ -17,7 +17,7 @@ pub enum SubscriptionEvent {
 
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", content = "data")]
-pub enum SubscriptionCommand {
+pub(crate) enum SubscriptionCommand {
     /// Begin the subscription, paid from an account.
     Start { account: String, price_minor: u64 },
     /// Begin the next period.
@@ -41,7 +41,7 @@ enum Phase {
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Subscription {
+pub(crate) struct Subscription {
     phase: Phase,
     account: String,
     price_minor: u64,
@@ -50,7 +50,7 @@ pub struct Subscription {
 
 #[derive(Debug, thiserror::Error)]
 #[error("a subscription that is {0:?} does not take that")]
-pub struct SubscriptionRefusal(Phase);
+pub(crate) struct SubscriptionRefusal(Phase);
 
 fn evolve(known: Subscription, event: &SubscriptionEvent) -> Subscription {
     let phase = match event {
@@ -94,9 +94,9 @@ fn decide(
     Ok(vec![event])
 }
 
-pub const EVENTS: EventCodec<SubscriptionEvent> = EventCodec::new(&[]);
+pub(crate) const EVENTS: EventCodec<SubscriptionEvent> = EventCodec::new(&[]);
 
-pub const SUBSCRIPTION: Aggregate<Subscription, SubscriptionCommand, SubscriptionEvent, SubscriptionRefusal> =
+pub(crate) const SUBSCRIPTION: Aggregate<Subscription, SubscriptionCommand, SubscriptionEvent, SubscriptionRefusal> =
     Aggregate {
         category: "subscription",
         key: Key::ANY,

@@ -7,5 +7,5 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    ledgerfold::cli::main(bookshop::app())
+    ledgerfold::main(bookshop::app())
 }
