@@ -41,8 +41,7 @@ pub(crate) struct Account {
     balance_minor: u64,
 }
 
-#[derive(thiserror::Error)]
-#[derive(Debug)]
+#[derive(thiserror::Error, Debug)]
 pub(crate) enum AccountRefusal {
     #[error("the account is not open")]
     NotOpen,

@@ -28,7 +28,9 @@ fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: At<'_>) -> Opti
     Some(match event {
         AccountEvent::AccountOpened { owner } => AccountRow { owner: owner.clone(), balance_minor: 0, open: true },
         AccountEvent::Deposited { minor } => AccountRow { balance_minor: balance_minor + minor, ..row },
-        AccountEvent::Withdrawn { minor, .. } => AccountRow { balance_minor: balance_minor.saturating_sub(*minor), ..row },
+        AccountEvent::Withdrawn { minor, .. } => {
+            AccountRow { balance_minor: balance_minor.saturating_sub(*minor), ..row }
+        }
         AccountEvent::AccountClosed {} => AccountRow { open: false, ..row },
     })
 }

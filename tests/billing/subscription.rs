@@ -55,7 +55,12 @@ pub(crate) struct SubscriptionRefusal(Phase);
 fn evolve(known: Subscription, event: &SubscriptionEvent) -> Subscription {
     let phase = match event {
         SubscriptionEvent::SubscriptionStarted { account, price_minor } => {
-            return Subscription { phase: Phase::Active, account: account.clone(), price_minor: *price_minor, period: 0 };
+            return Subscription {
+                phase: Phase::Active,
+                account: account.clone(),
+                price_minor: *price_minor,
+                period: 0,
+            };
         }
         SubscriptionEvent::RenewalDue { period, .. } => {
             return Subscription { phase: Phase::Renewing, period: *period, ..known };
@@ -67,10 +72,7 @@ fn evolve(known: Subscription, event: &SubscriptionEvent) -> Subscription {
     Subscription { phase, ..known }
 }
 
-fn decide(
-    known: &Subscription,
-    command: &SubscriptionCommand,
-) -> Result<Vec<SubscriptionEvent>, SubscriptionRefusal> {
+fn decide(known: &Subscription, command: &SubscriptionCommand) -> Result<Vec<SubscriptionEvent>, SubscriptionRefusal> {
     use SubscriptionCommand as Asked;
     use SubscriptionEvent as Event;
     let Subscription { phase, account, price_minor, period } = known;
