@@ -16,11 +16,16 @@ enum Bell {
     Rung { times: u32 },
 }
 
+/// How bells are stored.
+fn codec() -> EventCodec<Bell> {
+    EventCodec::<Bell>::new(&[])
+}
+
 const BELLS: Projection = Projection {
     name: "bells",
     shape: "bells/1",
     follows: Follows::Categories(&["bell"]),
-    knows: |event_type| EventCodec::<Bell>::new(&[]).knows(event_type),
+    knows: |event_type| codec().knows(event_type),
     ignored: &[],
     kind: Kind::Process,
 };
@@ -38,7 +43,7 @@ fn react(answers: u32, heard: Heard<'_, Bell>) -> (u32, Vec<Ask>) {
 }
 
 fn bells() -> Process {
-    let source = Source::of("bell", EventCodec::<Bell>::new(&[]), std::convert::identity);
+    let source = Source::of("bell", codec(), std::convert::identity);
     Process::of(BELLS, [source], |told, _| Ok(Some(told.stream.key().to_owned())), react)
 }
 
@@ -53,7 +58,7 @@ fn told(version: u64) -> Told {
 }
 
 fn rung(times: u32) -> NewEvent {
-    EventCodec::new(&[]).encode(&Bell::Rung { times }).unwrap()
+    codec().encode(&Bell::Rung { times }).unwrap()
 }
 
 /// The bell was rung twice.
