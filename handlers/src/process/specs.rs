@@ -43,7 +43,7 @@ fn told(version: u64) -> Told {
 }
 
 fn rung(times: u32) -> NewEvent {
-    EventCodec::new(&[]).encode(&Bell::Rung { times }).unwrap()
+    EventCodec::<Bell>::new(&[]).encode(&Bell::Rung { times }).unwrap()
 }
 
 /// The bell was rung twice.

@@ -49,7 +49,9 @@ impl ReadModel {
 
     fn add_order(&mut self, stream: &StreamId, commits: &[Commit], up_to: u64) {
         let events: Vec<(u64, DateTime<Utc>, OrderEvent)> = decoded(commits, up_to);
-        let Some((version, updated_at, _)) = events.last().cloned() else { return };
+        let Some(version) = reached(commits, up_to) else { return };
+        self.fences.insert(stream.to_string(), version);
+        let Some((_, updated_at, _)) = events.last().cloned() else { return };
         let placed_at = events[0].1;
         let order = events.iter().fold(Order::default(), |order, (_, _, event)| order::evolve(order, event));
         let details = order.details().unwrap().clone();
@@ -66,7 +68,6 @@ impl ReadModel {
             updated_at,
         };
         self.orders.insert(stream.to_string(), (version, row, place));
-        self.fences.insert(stream.to_string(), version);
         if !matches!(order, Order::Rejected { .. } | Order::Cancelled { .. }) {
             for line in &details.lines {
                 self.sell(placed_at.date_naive(), line, details.currency.as_str());
@@ -86,7 +87,7 @@ impl ReadModel {
 
     fn add_stock(&mut self, stream: &StreamId, commits: &[Commit], up_to: u64) {
         let events: Vec<(u64, DateTime<Utc>, StockEvent)> = decoded(commits, up_to);
-        let Some((version, ..)) = events.last().cloned() else { return };
+        let Some(version) = reached(commits, up_to).filter(|_| !events.is_empty()) else { return };
         let stock = events.iter().fold(Stock::default(), |stock, (_, _, event)| stock::evolve(stock, event));
         let row = StockRow { on_hand: stock.on_hand().into(), reserved: stock.reserved().into() };
         self.stock.insert(stream.to_string(), (version, row));
@@ -98,6 +99,10 @@ impl ReadModel {
         for item in rows {
             let (projection, row) = text(item, "row").unwrap().split_once('/').unwrap();
             let (name, _generation) = projection.rsplit_once('.').unwrap();
+            if text(item, "data") == Some("null") && !row.starts_with("fence/") {
+                // A stream whose events are all the store's own.
+                continue;
+            }
             match name.strip_suffix(suffix) {
                 Some("orders") => model.take_order(row, item),
                 Some("stock") => drop(model.stock.insert(row.to_owned(), (version(item), data(item)))),
@@ -163,9 +168,16 @@ impl ReadModel {
     }
 }
 
+/// The version of the last event up to that one, whatever it is.
+fn reached(commits: &[Commit], up_to: u64) -> Option<u64> {
+    let events = commits.iter().flat_map(|commit| &commit.events);
+    events.map(|event| event.version).filter(|version| *version <= up_to).max()
+}
+
+/// The events up to that version, without the store's own.
 fn decoded<E: serde::de::DeserializeOwned>(commits: &[Commit], up_to: u64) -> Vec<(u64, DateTime<Utc>, E)> {
     let events = commits.iter().flat_map(|commit| commit.events.iter().map(|event| (commit.recorded_at, event)));
-    let events = events.filter(|(_, event)| event.version <= up_to);
+    let events = events.filter(|(_, event)| event.version <= up_to && !event.body.is_of_store());
     let decoded = events.map(|(at, event)| {
         let json = json!({"type": event.body.event_type, "data": event.body.data});
         (event.version, at, serde_json::from_value(json).unwrap())
