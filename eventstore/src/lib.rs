@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod across;
 mod append;
 mod append_all;
 mod batch;
@@ -16,6 +17,7 @@ mod id;
 mod known;
 mod line;
 mod load;
+mod loaded_stream;
 mod metadata;
 mod meter;
 mod plan;
@@ -41,7 +43,7 @@ pub use codec::{CodecError, EventCodec, Model, Unreadable, Untranslatable};
 pub use commit::{Commit, Event, MAX_VERSION, NewCommit, NewEvent, time_text};
 pub use dedup::{CommandIndex, IndexAnswer, IndexLookup, Mark};
 pub use fault::{Fault, Source};
-pub use handle_all::{ExecuteAllError, HandledAll, RequestAll};
+pub use handle_all::{ExecuteAllError, HandledAll, RequestAll, RequestPair};
 pub use handler::{CommandHandler, HandlerOptions};
 pub use hash::{Fingerprint, Hash, InvalidHash};
 pub use head::Head;

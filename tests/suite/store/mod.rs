@@ -47,6 +47,7 @@ mod faults;
 mod foreign;
 mod handle_all;
 mod handle_all_races;
+mod handle_pair;
 mod limits;
 mod lost_answers;
 mod metering;
