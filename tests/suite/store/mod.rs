@@ -67,6 +67,7 @@ mod snapshots;
 mod stale_reads;
 mod tally;
 mod tampering;
+mod typed;
 mod upcasting;
 mod waiting;
 mod warm;
