@@ -2,7 +2,7 @@
 
 use crate::refusal::OF_STORE;
 use crate::upcast::{self, Lifted, Upcaster};
-use crate::{Event, NewEvent, SnapshotCodec, StreamId};
+use crate::{Commit, Event, NewEvent, SnapshotCodec, StreamId};
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess};
 use serde::{Deserialize, Serialize};
@@ -41,10 +41,16 @@ impl<S, E> Model<S, E> {
         Ok(event)
     }
 
-    /// The event that stands in the stream.
-    pub(crate) fn read(&self, stream: &StreamId, event: &Event) -> Result<E, Unreadable> {
-        let unreadable = |source| Unreadable { stream: stream.clone(), version: event.version, source };
-        (self.decode)(&event.body).map_err(unreadable)
+    /// The events of a commit of the stream, without those of the store.
+    pub(crate) fn read<'a>(
+        &'a self,
+        stream: &'a StreamId,
+        commit: &'a Commit,
+    ) -> impl Iterator<Item = Result<E, Unreadable>> + 'a {
+        let of_model = commit.events.iter().filter(|event| !event.body.is_of_store());
+        of_model.map(move |Event { version, body }| {
+            (self.decode)(body).map_err(|source| Unreadable { stream: stream.clone(), version: *version, source })
+        })
     }
 }
 
