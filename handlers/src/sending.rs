@@ -45,6 +45,7 @@ pub(crate) fn count_failed_across<R>(error: &ExecuteAllError<R>) {
         ExecuteAllError::Contention { attempts } => add(Metric::Conflicts, f64::from(*attempts)),
         ExecuteAllError::VersionMismatch { .. }
         | ExecuteAllError::Misshapen { .. }
+        | ExecuteAllError::TwoTables { .. }
         | ExecuteAllError::Unreadable(_)
         | ExecuteAllError::Codec(_)
         | ExecuteAllError::Append(_) => {}

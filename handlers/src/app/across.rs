@@ -6,7 +6,7 @@ use super::dispatch::{Handle, Refusal};
 use super::route::Described;
 use super::{Aggregate, Key};
 use crate::sending;
-use eventstore::{CommandHandler, Commit, ExecuteAllError, RequestAll, StreamId};
+use eventstore::{CommandHandler, Commit, ExecuteAllError, HandledAll, RequestAll, RequestPair, StreamId};
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -14,14 +14,22 @@ use std::fmt::Display;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// A command over several streams, which a team registers.
+/// A command over several streams, which a team registers. Its types are erased.
 pub struct Across {
     pub(crate) name: &'static str,
     pub(crate) example: &'static str,
-    pub(crate) erased: Arc<dyn AnyAcross>,
     /// The categories of its streams.
     pub(crate) categories: Vec<&'static str>,
+    pub(crate) read: fn(&[u8], &mut Vec<String>) -> Result<CommandValue, Misread>,
+    pub(crate) schema: fn() -> (String, Described),
+    /// The streams that it addresses, in the order in which it decides on them.
+    pub(crate) streams: Box<dyn Fn(&CommandValue) -> Result<Vec<StreamId>, WrongKey> + Send + Sync>,
+    /// What handles it, with the handlers of the app's aggregates; nothing where one of those is missing.
+    pub(crate) handler: Box<dyn Fn(&Handlers) -> Option<HandleAcross> + Send + Sync>,
 }
+
+/// Events for the first stream of a pair, and for the second.
+pub type PairOfEvents<E, F> = (Vec<E>, Vec<F>);
 
 /// What was recorded for a command over several streams: a commit for each stream that has events of it.
 pub(crate) struct HandledAcross {
@@ -31,24 +39,13 @@ pub(crate) struct HandledAcross {
 
 /// Why it was not handled.
 pub(crate) type AcrossError = ExecuteAllError<Refusal>;
-
 /// Why a command names no streams: the field, and the rule that it breaks.
 pub(crate) type WrongKey = (String, String);
-
-/// A command over several streams whose types are erased.
-pub(crate) trait AnyAcross: Send + Sync {
-    fn read(&self, data: &[u8], unknown: &mut Vec<String>) -> Result<CommandValue, Misread>;
-    fn schema(&self) -> (String, Described);
-    /// The streams that it addresses, in the order in which it decides on them.
-    fn streams(&self, command: &CommandValue) -> Result<Vec<StreamId>, WrongKey>;
-    /// What handles it, with the handlers of the app's aggregates; nothing where one of those is missing.
-    fn handler(&self, handlers: &BTreeMap<&'static str, Arc<dyn Handle>>) -> Option<Arc<dyn HandleAcross>>;
-}
-
-/// What handles one command over several streams.
-pub(crate) trait HandleAcross: Send + Sync {
-    fn handle(&self, request: RequestAll, command: CommandValue) -> BoxFuture<'_, Result<HandledAcross, AcrossError>>;
-}
+/// The handlers of aggregates, by category.
+pub(crate) type Handlers = BTreeMap<&'static str, Arc<dyn Handle>>;
+/// Handles one command over several streams.
+pub(crate) type HandleAcross =
+    Arc<dyn Fn(RequestAll, CommandValue) -> BoxFuture<'static, Result<HandledAcross, AcrossError>> + Send + Sync>;
 
 impl Across {
     /// A command over streams of one aggregate. `keys` are theirs, each once; `decide` gives a list of events for each, in
@@ -67,45 +64,87 @@ impl Across {
         R: Display + Send + Sync + 'static,
     {
         let Aggregate { category, key, code, .. } = *of;
-        let erased = Arc::new(OfOne { category, key, keys, decide, code });
-        Self { name, example, erased, categories: vec![category] }
-    }
-}
-
-/// A command over streams of one aggregate.
-struct OfOne<S, C, E, R> {
-    category: &'static str,
-    key: Key,
-    keys: fn(&C) -> Vec<String>,
-    decide: fn(&[&S], &C) -> Result<Vec<Vec<E>>, R>,
-    code: fn(&R) -> &'static str,
-}
-
-impl<S, C, E, R> AnyAcross for OfOne<S, C, E, R>
-where
-    S: Clone + Send + Sync + 'static,
-    C: DeserializeOwned + ToSchema + Send + Sync + 'static,
-    E: Send + Sync + 'static,
-    R: Display + Send + Sync + 'static,
-{
-    fn read(&self, data: &[u8], unknown: &mut Vec<String>) -> Result<CommandValue, Misread> {
-        read_data::<C>(data, unknown).map(|command| -> CommandValue { Arc::new(command) })
+        let streams = move |command: &C| keys(command).iter().map(|text| stream(category, key, text)).collect();
+        let handler = move |handlers: &Handlers| {
+            let handler = handler_of::<S, E>(handlers, category)?;
+            Some(handling::<C, _, _>(move |request, command: Arc<C>| {
+                let handler = handler.clone();
+                async move {
+                    let decide =
+                        |states: &[&S]| decide(states, &command).map_err(|refusal| Refusal::of(&refusal, code));
+                    handler.handle_all(&request, decide).await
+                }
+            }))
+        };
+        Self::erased(name, vec![category], streams, handler, example)
     }
 
-    fn schema(&self) -> (String, Described) {
-        let mut named = Vec::new();
-        C::schemas(&mut named);
-        (C::name().into_owned(), (C::schema(), named))
+    /// A command over a pair of streams, one of each aggregate. `keys` are theirs; `decide` gives the events for each, or
+    /// none. `code` is the stable word of its refusals.
+    pub fn pair<S1, A1, E1, R1, S2, A2, E2, R2, C, R>(
+        name: &'static str,
+        (first, second): (&Aggregate<S1, A1, E1, R1>, &Aggregate<S2, A2, E2, R2>),
+        keys: fn(&C) -> (String, String),
+        decide: fn(&S1, &S2, &C) -> Result<PairOfEvents<E1, E2>, R>,
+        code: fn(&R) -> &'static str,
+        example: &'static str,
+    ) -> Self
+    where
+        S1: Clone + Send + Sync + 'static,
+        S2: Clone + Send + Sync + 'static,
+        E1: Send + Sync + 'static,
+        E2: Send + Sync + 'static,
+        C: DeserializeOwned + ToSchema + Send + Sync + 'static,
+        R: Display + Send + Sync + 'static,
+    {
+        let categories = [first.category, second.category];
+        let [key_of_first, key_of_second] = [first.key, second.key];
+        let streams = move |command: &C| {
+            let ([first, second], keys) = (categories, keys(command));
+            Ok(vec![stream(first, key_of_first, &keys.0)?, stream(second, key_of_second, &keys.1)?])
+        };
+        let handler = move |handlers: &Handlers| {
+            let [first, second] = categories;
+            let (first, second) = (handler_of::<S1, E1>(handlers, first)?, handler_of::<S2, E2>(handlers, second)?);
+            Some(handling::<C, _, _>(move |request, command: Arc<C>| {
+                let (first, second) = (first.clone(), second.clone());
+                async move {
+                    let RequestAll { streams, envelope, .. } = request;
+                    let [of_first, of_second] = streams.try_into().map_err(|streams: Vec<StreamId>| {
+                        ExecuteAllError::Misshapen { decided: 2, addressed: streams.len() }
+                    })?;
+                    let request = RequestPair::new([of_first, of_second], envelope);
+                    let decide = |a: &S1, b: &S2| decide(a, b, &command).map_err(|refusal| Refusal::of(&refusal, code));
+                    first.handle_pair(&second, &request, decide).await
+                }
+            }))
+        };
+        Self::erased(name, categories.to_vec(), streams, handler, example)
     }
 
-    fn streams(&self, command: &CommandValue) -> Result<Vec<StreamId>, WrongKey> {
-        let keys = typed::<C>(command).map(self.keys).unwrap_or_default();
-        keys.into_iter().map(|key| stream(self.category, self.key, &key)).collect()
-    }
-
-    fn handler(&self, handlers: &BTreeMap<&'static str, Arc<dyn Handle>>) -> Option<Arc<dyn HandleAcross>> {
-        let handler: &CommandHandler<S, E, Refusal> = handlers.get(self.category)?.command_handler().downcast_ref()?;
-        Some(Arc::new(HandlesOne { handler: handler.clone(), decide: self.decide, code: self.code }))
+    fn erased<C>(
+        name: &'static str,
+        categories: Vec<&'static str>,
+        streams: impl Fn(&C) -> Result<Vec<StreamId>, WrongKey> + Send + Sync + 'static,
+        handler: impl Fn(&Handlers) -> Option<HandleAcross> + Send + Sync + 'static,
+        example: &'static str,
+    ) -> Self
+    where
+        C: DeserializeOwned + ToSchema + Send + Sync + 'static,
+    {
+        Self {
+            name,
+            example,
+            categories,
+            read: |data, unknown| read_data::<C>(data, unknown).map(|command| -> CommandValue { Arc::new(command) }),
+            schema: || {
+                let mut named = Vec::new();
+                C::schemas(&mut named);
+                (C::name().into_owned(), (C::schema(), named))
+            },
+            streams: Box::new(move |command| typed::<C>(command).map_or_else(|| Ok(Vec::new()), &streams)),
+            handler: Box::new(handler),
+        }
     }
 }
 
@@ -116,28 +155,26 @@ fn stream(category: &str, key: Key, text: &str) -> Result<StreamId, WrongKey> {
     StreamId::new(format!("{category}-{key}")).map_err(|rule| wrong(rule.to_string()))
 }
 
-struct HandlesOne<S, C, E, R> {
-    handler: CommandHandler<S, E, Refusal>,
-    decide: fn(&[&S], &C) -> Result<Vec<Vec<E>>, R>,
-    code: fn(&R) -> &'static str,
+/// The handler of that category's aggregate, which shares what it remembers of streams.
+fn handler_of<S: 'static, E: 'static>(handlers: &Handlers, category: &str) -> Option<CommandHandler<S, E, Refusal>> {
+    handlers.get(category)?.command_handler().downcast_ref().cloned()
 }
 
-impl<S, C, E, R> HandleAcross for HandlesOne<S, C, E, R>
+/// Handles commands of a type, and counts what comes of them.
+fn handling<C, H, F>(handle: H) -> HandleAcross
 where
-    S: Clone + Send + Sync + 'static,
     C: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-    R: Display + Send + Sync + 'static,
+    H: Fn(RequestAll, Arc<C>) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<HandledAll, AcrossError>> + Send + 'static,
 {
-    fn handle(&self, request: RequestAll, command: CommandValue) -> BoxFuture<'_, Result<HandledAcross, AcrossError>> {
+    Arc::new(move |request, command| {
+        let handled = command.downcast::<C>().ok().map(|command| handle(request, command));
         Box::pin(async move {
-            let decide = |states: &[&S]| match typed::<C>(&command) {
-                Some(command) => (self.decide)(states, command).map_err(|refusal| Refusal::of(&refusal, self.code)),
-                None => Ok(Vec::new()),
-            };
-            let handled = self.handler.handle_all(&request, decide).await.inspect_err(sending::count_failed_across)?;
+            // A command of another type is a defect: it comes to nothing.
+            let Some(handled) = handled else { return Ok(HandledAcross { commits: Vec::new(), replayed: false }) };
+            let handled = handled.await.inspect_err(sending::count_failed_across)?;
             let commits = handled.parts.into_iter().map(|part| (part.head.stream().clone(), part.commit)).collect();
             Ok(HandledAcross { commits, replayed: handled.replayed })
         })
-    }
+    })
 }

@@ -146,7 +146,7 @@ impl App {
             for category in command.categories.iter().filter(|category| self.aggregate_of(category).is_none()) {
                 wrong.push(format!("{name:?} is for streams of category {category:?}, and there is no such aggregate"));
             }
-            if let Err((_, error)) = command.erased.read(command.example.as_bytes(), &mut Vec::new()) {
+            if let Err((_, error)) = (command.read)(command.example.as_bytes(), &mut Vec::new()) {
                 wrong.push(format!("the example of {name:?} cannot be read: {error}"));
             }
         }

@@ -46,7 +46,7 @@ pub(crate) type CommandError = ExecuteError<Refusal>;
 #[derive(Clone)]
 pub struct Dispatcher {
     handlers: Arc<BTreeMap<&'static str, Arc<dyn Handle>>>,
-    across: Arc<BTreeMap<&'static str, Arc<dyn HandleAcross>>>,
+    across: Arc<BTreeMap<&'static str, HandleAcross>>,
 }
 
 /// What handles the commands of one aggregate.
@@ -122,7 +122,7 @@ impl Dispatcher {
         let handler = |aggregate: &Arc<dyn AnyAggregate>| (aggregate.category(), aggregate.handler(store.clone()));
         let handlers: BTreeMap<_, _> = app.aggregates().iter().map(handler).collect();
         let across =
-            app.commands_across().iter().filter_map(|command| Some((command.name, command.erased.handler(&handlers)?)));
+            app.commands_across().iter().filter_map(|command| Some((command.name, (command.handler)(&handlers)?)));
         Self { across: Arc::new(across.collect()), handlers: Arc::new(handlers) }
     }
 
@@ -140,7 +140,7 @@ impl Dispatcher {
             let reason = format!("this app has no command {name} over several streams");
             return Err(ExecuteAllError::Refused(Refusal { code: "unknown-command", reason }));
         };
-        let handled = handler.handle(request, command).await?;
+        let handled = handler(request, command).await?;
         sending::count_handled(handled.replayed);
         telemetry::came_to(handled.replayed, 0);
         Ok(handled)

@@ -11,7 +11,7 @@ mod route;
 mod samples;
 pub(crate) mod schema;
 
-pub use across::Across;
+pub use across::{Across, PairOfEvents};
 pub use aggregate::{Aggregate, Key};
 pub use command::Command;
 pub use dispatch::{Dispatcher, Refusal};

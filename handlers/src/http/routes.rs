@@ -130,9 +130,9 @@ fn add_across(router: OpenApiRouter<Arc<Api>>, path: &'static str, command: &Arc
     let handler = move |State(api): Shared, sender: Sender, request: Request<Body>| async move {
         let body = command_body(request).await?;
         let example = example_of(&command);
-        let read = |data: &[u8], unknown: &mut Vec<String>| command.erased.read(data, unknown);
+        let read = |data: &[u8], unknown: &mut Vec<String>| (command.read)(data, unknown);
         let (value, sent) = parse(&body, &read, &example)?;
-        let streams = command.erased.streams(&value).map_err(|(field, rule)| Problem::invalid(field, rule))?;
+        let streams = (command.streams)(&value).map_err(|(field, rule)| Problem::invalid(field, rule))?;
         commands::send_across(&api, sender, command.name, streams, value, &sent).await
     };
     router.route(path, post(handler))
@@ -210,7 +210,7 @@ fn describe_command(document: &mut OpenApi, path: &'static str, served: &Served)
 }
 
 fn describe_across(document: &mut OpenApi, path: &'static str, command: &Across) {
-    let (name, (schema, named)) = command.erased.schema();
+    let (name, (schema, named)) = (command.schema)();
     let components = document.components.get_or_insert_default();
     components.schemas.extend(named);
     let example = example_of(command);

@@ -10,7 +10,7 @@ impl From<AcrossError> for Problem {
             ExecuteAllError::Refused(refusal) => Self::refused(refusal),
             ExecuteAllError::VersionMismatch { actual, .. } => Self::version_mismatch(error.to_string(), actual),
             ExecuteAllError::Contention { attempts } => Self::contention(attempts),
-            ExecuteAllError::Misshapen { .. } => Self::internal(&error),
+            ExecuteAllError::Misshapen { .. } | ExecuteAllError::TwoTables { .. } => Self::internal(&error),
             ExecuteAllError::Unreadable(unreadable) => Self::internal(&unreadable),
             ExecuteAllError::Codec(codec) => Self::internal(&codec),
             ExecuteAllError::Append(error) => error.into(),
