@@ -7,7 +7,7 @@ use account::{ACCOUNT, Account, AccountEvent, Transfer};
 use eventstore::StreamId;
 use handlers::app::{Across, Addition, App, ReadModel, Told as At, across, command, row};
 use handlers::process::{Answer, Ask, Heard, Key, Process, Source, Told, ask};
-use projections::{Listing, Projection, Row};
+use projections::{Projection, Row};
 use serde::{Deserialize, Serialize};
 use std::convert::identity;
 use std::process::ExitCode;
@@ -35,12 +35,7 @@ fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: At<'_>) -> Opti
     })
 }
 
-/// What was paid in a month.
-#[derive(Default, Serialize, Deserialize)]
-struct RevenueRow {
-    minor: u64,
-}
-
+/// What was paid is added to the month's row.
 fn paid((): (), event: &SubscriptionEvent, at: At<'_>) -> ((), Vec<Addition<u64>>) {
     let paid = match event {
         SubscriptionEvent::RenewalPaid { price_minor, .. } => Some(*price_minor),
@@ -82,13 +77,11 @@ fn key(told: &Told, _: &SubscriptionEvent) -> Key {
 }
 
 fn accounts() -> Projection {
-    ReadModel::of_stream("accounts", "accounts/1", &ACCOUNT, account_row, |row, at| {
-        Some(Listing { list: format!("owner/{}", row.owner), rank: at.stream.key().to_owned() })
-    })
+    ReadModel::of_stream("accounts", "accounts/1", &ACCOUNT, account_row, |_, _| None)
 }
 
 fn revenue() -> Projection {
-    let add = |row: Option<RevenueRow>, minor: &u64| RevenueRow { minor: row.unwrap_or_default().minor + minor };
+    let add = |row: Option<u64>, minor: &u64| row.unwrap_or_default() + minor;
     ReadModel::of_many("revenue", "revenue/1", &SUBSCRIPTION, paid, add, |_, _| None)
 }
 
@@ -113,7 +106,6 @@ fn app() -> App {
             row("/accounts/{id}", "accounts", Row::read::<AccountRow>),
             command("/subscriptions/{id}/start", "subscription", "Start"),
             command("/subscriptions/{id}/renew", "subscription", "Renew"),
-            command("/subscriptions/{id}/cancel", "subscription", "Cancel"),
         ])
 }
 

@@ -1,4 +1,4 @@
-//! A subscription: start, renew, be paid or suspended, cancel.
+//! A subscription: start, renew, be paid or suspended.
 
 use eventstore::{EventCodec, Model, SnapshotCodec};
 use handlers::app::{Aggregate, Key};
@@ -12,7 +12,6 @@ pub(crate) enum SubscriptionEvent {
     RenewalDue { period: u32, account: String, price_minor: u64 },
     RenewalPaid { period: u32, price_minor: u64 },
     SubscriptionSuspended { period: u32 },
-    SubscriptionCancelled {},
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -26,8 +25,6 @@ pub(crate) enum SubscriptionCommand {
     ConfirmPayment { period: u32 },
     /// The period was not paid.
     Suspend { period: u32 },
-    /// End the subscription.
-    Cancel {},
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,7 +34,6 @@ enum Phase {
     Active,
     Renewing,
     Suspended,
-    Cancelled,
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -67,7 +63,6 @@ fn evolve(known: Subscription, event: &SubscriptionEvent) -> Subscription {
         }
         SubscriptionEvent::RenewalPaid { .. } => Phase::Active,
         SubscriptionEvent::SubscriptionSuspended { .. } => Phase::Suspended,
-        SubscriptionEvent::SubscriptionCancelled {} => Phase::Cancelled,
     };
     Subscription { phase, ..known }
 }
@@ -90,7 +85,6 @@ fn decide(known: &Subscription, command: &SubscriptionCommand) -> Result<Vec<Sub
         (Asked::Suspend { period: asked }, _) if is_due(asked) => Event::SubscriptionSuspended { period: *asked },
         // A renewal that is answered already.
         (Asked::ConfirmPayment { .. } | Asked::Suspend { .. }, _) => return Ok(Vec::new()),
-        (Asked::Cancel {}, Phase::Active | Phase::Suspended) => Event::SubscriptionCancelled {},
         _ => return Err(SubscriptionRefusal(*phase)),
     };
     Ok(vec![event])
@@ -118,6 +112,5 @@ pub(crate) const SUBSCRIPTION: Aggregate<Subscription, SubscriptionCommand, Subs
             r#"{"type": "Renew", "data": {}}"#,
             r#"{"type": "ConfirmPayment", "data": {"period": 1}}"#,
             r#"{"type": "Suspend", "data": {"period": 1}}"#,
-            r#"{"type": "Cancel", "data": {}}"#,
         ],
     };

@@ -26,8 +26,6 @@ async fn it_calls_itself_and_its_parts_by_the_apps_names() {
     let (status, _, said) = run(["projection", "status", "orders"]).await;
     assert_eq!(status, 2, "{said}");
     assert!(said.contains("accounts, revenue, audit, payments"), "the names that it has: {said}");
-    let (status, _, said) = run(["projection", "rebuild", "payments"]).await;
-    assert!(status == 2 && said.contains("accounts, revenue, audit"), "a process is not rebuilt: {said}");
 }
 
 #[tokio::test]

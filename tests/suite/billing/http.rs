@@ -91,7 +91,7 @@ async fn rows_are_as_they_were_and_changes_are_told() {
     let at = bank.get("/audit/streams/account-a/at?version=2").await.body;
     assert_eq!((&at["read_model"], &at["state"]["balance_minor"]), (&json!("accounts"), &json!(5)));
     let changes = bank.get("/audit/streams/account-a/diff?from=2&to=3").await.body;
-    assert_eq!(changes["changes"], json!([{"field": "balance_minor", "before": 5, "after": 3}]), "{changes}");
+    assert_eq!(changes["changes"], json!([{"path": "balance_minor", "before": 5, "after": 3}]), "{changes}");
 }
 
 #[tokio::test]
