@@ -12,4 +12,4 @@ pub mod clients;
 pub mod local;
 pub mod resources;
 
-pub use cli::main;
+pub use cli::{main, main_with};

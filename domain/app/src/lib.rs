@@ -3,6 +3,8 @@
 //! What they do is in `domain`, which is pure. Here it meets the machine.
 
 mod aggregates;
+#[cfg(feature = "cli")]
+pub mod cost;
 pub mod events;
 mod fulfilment;
 mod read_models;

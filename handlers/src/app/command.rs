@@ -115,7 +115,7 @@ fn place(path: &serde_path_to_error::Path) -> String {
     Some(path.to_string()).filter(|path| path != ".").unwrap_or_default()
 }
 
-/// A path as errors tell it: `lines[0].isbn`.
+/// A path as errors tell it: `lines[0].item`.
 fn path_of(path: &serde_ignored::Path<'_>) -> String {
     use serde_ignored::Path as P;
     match path {

@@ -306,10 +306,7 @@ impl App {
     /// # Errors
     /// [`BadApp`], with every mistake.
     pub fn checked(self) -> Result<Self, BadApp> {
-        let mut wrong = self.wrong_consumers();
-        wrong.extend(self.wrong_aggregates());
-        wrong.extend(self.wrong_across());
-        wrong.extend(self.wrong_routes());
+        let wrong = self.wrong();
         if !wrong.is_empty() {
             return Err(BadApp { app: self.name, wrong });
         }

@@ -26,14 +26,14 @@ impl From<Exit> for ExitCode {
 
 /// Something that kept the program from answering: exit 3.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub struct Failure {
     what: String,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Failure {
     /// What could not be done, and why.
-    pub(super) fn new(what: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub fn new(what: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { what: what.into(), source: Some(source.into()) }
     }
 

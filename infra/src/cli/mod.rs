@@ -4,19 +4,20 @@ mod access;
 mod audit;
 mod backup;
 mod bench;
-mod cost;
 mod dev;
 mod failure;
 mod projection;
-mod table;
+pub mod table;
 mod tables;
 mod target;
 mod tokens;
 mod wording;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
-use failure::{Exit, Failure};
+pub use failure::Failure;
+
+use failure::Exit;
 use handlers::Names;
 use handlers::app::App;
 use handlers::telemetry::{self, Component, Place};
@@ -47,7 +48,6 @@ Examples:
   ledgerfold backup ../shop-copy                 copies the data folder, also while it is in use
   ledgerfold bench                               what a command costs, and how long it takes
   ledgerfold bench projections                   what read models cost: live, and rebuilt
-  ledgerfold cost --rate 100                     what 100 commands a second cost a month on AWS
 
 Exit status: 0 done, 1 a negative answer (verify found a break, a step was refused), 2 wrong use, 3 a failure.
 Without a command, `dev` runs. RUST_LOG=info shows a line for each request, RUST_LOG=eventstore=debug one for each operation
@@ -75,8 +75,6 @@ enum Command {
     Tokens(tokens::Tokens),
     /// Measure what the event store's operations cost, and how fast they are.
     Bench(bench::Bench),
-    /// Estimate what the system costs a month on AWS, and which limits it meets.
-    Cost(cost::Cost),
     /// Print the completions of a shell.
     #[command(
         after_help = "Examples:\n  ledgerfold completions bash > ~/.local/share/bash-completion/completions/ledgerfold\n  ledgerfold completions zsh > ~/.zfunc/_ledgerfold"
@@ -117,6 +115,8 @@ fn endpoint(text: &str) -> Result<String, String> {
 
 /// A process runs one app; clap's parsers, which list its names, are given no context.
 static APP: OnceLock<App> = OnceLock::new();
+/// The commands that it adds.
+static EXTRAS: OnceLock<Vec<fn() -> clap::Command>> = OnceLock::new();
 
 /// What the program operates and runs.
 fn app() -> &'static App {
@@ -126,7 +126,9 @@ fn app() -> &'static App {
 /// The command line in the words of the app.
 fn command_line() -> clap::Command {
     let program = wording::program();
-    let command = wording::worded(Cli::command()).name(program).bin_name(program);
+    let extras = EXTRAS.get().into_iter().flatten();
+    let command = extras.fold(Cli::command(), |line, extra| line.subcommand(extra()));
+    let command = wording::worded(command).name(program).bin_name(program);
     match app().description() {
         "" => command,
         what => {
@@ -136,9 +138,23 @@ fn command_line() -> clap::Command {
     }
 }
 
+/// A command that an app adds to its program.
+pub struct Extra {
+    /// Its name, arguments and help.
+    pub command: fn() -> clap::Command,
+    /// Runs it.
+    pub run: fn(&ArgMatches) -> Result<(), Failure>,
+}
+
 /// Runs the program for an app, with the arguments of the process.
 #[must_use]
 pub fn main(app: App) -> ExitCode {
+    main_with(app, &[])
+}
+
+/// The same, and the program has more commands.
+#[must_use]
+pub fn main_with(app: App, extras: &[Extra]) -> ExitCode {
     let app = match app.checked() {
         Ok(app) => app,
         Err(error) => return Failure::from_error(&error).report(),
@@ -146,7 +162,12 @@ pub fn main(app: App) -> ExitCode {
     APP.get_or_init(|| app);
     let telemetry = telemetry::start(Component::Program, Place::Program);
     // Wrong use ends here with exit 2, help and version with 0.
+    EXTRAS.get_or_init(|| extras.iter().map(|extra| extra.command).collect());
     let matches = command_line().get_matches();
+    let named = |extra: &&Extra| matches.subcommand_name() == Some((extra.command)().get_name());
+    if let Some((extra, (_, matches))) = extras.iter().find(named).zip(matches.subcommand()) {
+        return (extra.run)(matches).map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
+    }
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // What is still to be reported is sent when this is dropped, at the end.
     let _telemetry = match telemetry {
@@ -174,7 +195,6 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Restore(restore) => restore.run().await,
         Command::Tokens(tokens) => tokens.run(),
         Command::Bench(bench) => bench.run().await,
-        Command::Cost(cost) => cost.run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command_line(), wording::program(), &mut script);

@@ -5,9 +5,9 @@ mod limits;
 mod prices;
 mod workload;
 
-use super::failure::{Exit, Failure};
-use super::table;
 use bill::{Line, Load, MONTH_S};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ledgerfold::cli::{Extra, Failure, table};
 use limits::Limit;
 use serde::Serialize;
 use workload::Assumption;
@@ -27,7 +27,7 @@ leaves out is printed behind it.";
 /// Estimate what the system costs a month on AWS, and which limits it meets.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Cost {
+struct Cost {
     /// Commands of clients a second, all month, such as 0.01; 0 is an idle system. May be given several times.
     #[arg(long = "rate", value_name = "N", default_values_t = [1.0, 100.0, 10_000.0], value_parser = per_second)]
     rates: Vec<f64>,
@@ -69,8 +69,20 @@ struct Answer {
     left_out: &'static [&'static str],
 }
 
+/// The command.
+pub const COMMAND: Extra = Extra {
+    command: || {
+        let what = "Estimate what the system costs a month on AWS, and which limits it meets";
+        Cost::augment_args(Command::new("cost")).about(what)
+    },
+    run: |matches: &ArgMatches| match Cost::from_arg_matches(matches) {
+        Ok(cost) => cost.run(),
+        Err(error) => error.exit(),
+    },
+};
+
 impl Cost {
-    pub(super) fn run(&self) -> Result<Exit, Failure> {
+    fn run(&self) -> Result<(), Failure> {
         let answer = Answer {
             region: prices::REGION,
             prices_written_down: prices::WRITTEN_DOWN,
@@ -80,12 +92,7 @@ impl Cost {
             assumptions: &workload::ASSUMPTIONS,
             left_out: &workload::LEFT_OUT,
         };
-        if self.json {
-            table::json(&answer)?
-        } else {
-            print(&answer)?
-        }
-        Ok(Exit::Done)
+        if self.json { table::json(&answer) } else { print(&answer) }
     }
 
     fn estimate(&self, rate: f64) -> Estimate {
