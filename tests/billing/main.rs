@@ -37,10 +37,7 @@ fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: At<'_>) -> Opti
 
 /// What was paid is added to the month's row.
 fn paid((): (), event: &SubscriptionEvent, at: At<'_>) -> ((), Vec<Addition<u64>>) {
-    let paid = match event {
-        SubscriptionEvent::RenewalPaid { price_minor, .. } => Some(*price_minor),
-        _ => None,
-    };
+    let paid = if let SubscriptionEvent::RenewalPaid { price_minor, .. } = event { Some(*price_minor) } else { None };
     let row = at.recorded_at.format("%Y-%m").to_string();
     ((), paid.map(|delta| Addition { row, delta }).into_iter().collect())
 }

@@ -23,13 +23,22 @@ pub struct Across {
     pub(crate) read: fn(&[u8], &mut Vec<String>) -> Result<CommandValue, Misread>,
     pub(crate) schema: fn() -> (String, Described),
     /// The streams that it addresses, in the order in which it decides on them.
-    pub(crate) streams: Box<dyn Fn(&CommandValue) -> Result<Vec<StreamId>, WrongKey> + Send + Sync>,
+    pub(crate) streams: Box<StreamsOf>,
     /// What handles it, with the handlers of the app's aggregates; nothing where one of those is missing.
-    pub(crate) handler: Box<dyn Fn(&Handlers) -> Option<HandleAcross> + Send + Sync>,
+    pub(crate) handler: Box<HandlerFrom>,
 }
 
-/// Events for the first stream of a pair, and for the second.
-pub type PairOfEvents<E, F> = (Vec<E>, Vec<F>);
+/// Names the streams of a command.
+type StreamsOf = dyn Fn(&CommandValue) -> Result<Vec<StreamId>, WrongKey> + Send + Sync;
+/// Finds what handles a command.
+type HandlerFrom = dyn Fn(&Handlers) -> Option<HandleAcross> + Send + Sync;
+
+/// Events for each of a command's streams, in their order; or why not.
+pub type DecidedForAll<E, R> = Result<Vec<Vec<E>>, R>;
+/// Events for the first stream of a pair, and for the second; or why not.
+pub type DecidedForPair<E, F, R> = Result<(Vec<E>, Vec<F>), R>;
+/// Two aggregates.
+pub type Pair<'a, S1, A1, E1, R1, S2, A2, E2, R2> = (&'a Aggregate<S1, A1, E1, R1>, &'a Aggregate<S2, A2, E2, R2>);
 
 /// What was recorded for a command over several streams: a commit for each stream that has events of it.
 pub(crate) struct HandledAcross {
@@ -54,7 +63,7 @@ impl Across {
         name: &'static str,
         of: &Aggregate<S, A, E, R>,
         keys: fn(&C) -> Vec<String>,
-        decide: fn(&[&S], &C) -> Result<Vec<Vec<E>>, R>,
+        decide: fn(&[&S], &C) -> DecidedForAll<E, R>,
         example: &'static str,
     ) -> Self
     where
@@ -83,9 +92,9 @@ impl Across {
     /// none. `code` is the stable word of its refusals.
     pub fn pair<S1, A1, E1, R1, S2, A2, E2, R2, C, R>(
         name: &'static str,
-        (first, second): (&Aggregate<S1, A1, E1, R1>, &Aggregate<S2, A2, E2, R2>),
+        (first, second): Pair<'_, S1, A1, E1, R1, S2, A2, E2, R2>,
         keys: fn(&C) -> (String, String),
-        decide: fn(&S1, &S2, &C) -> Result<PairOfEvents<E1, E2>, R>,
+        decide: fn(&S1, &S2, &C) -> DecidedForPair<E1, E2, R>,
         code: fn(&R) -> &'static str,
         example: &'static str,
     ) -> Self

@@ -11,13 +11,13 @@ mod route;
 mod samples;
 pub(crate) mod schema;
 
-pub use across::{Across, PairOfEvents};
+pub use across::{Across, DecidedForAll, DecidedForPair, Pair};
 pub use aggregate::{Aggregate, Key};
 pub use command::Command;
 pub use dispatch::{Dispatcher, Refusal};
 pub use read_model::{Addition, FoldOfMany, ReadModel, Told};
 pub use route::{Route, across, command, creation, row};
-pub use samples::{SampleError, Samples};
+pub use samples::{Sample, SampleError, Samples};
 
 pub(crate) use across::AcrossError;
 pub(crate) use aggregate::AnyAggregate;
