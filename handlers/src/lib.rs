@@ -11,6 +11,12 @@
 //! | [`RebuildHandler::handle`] | messages of the queue of jobs | slices of rebuilds, and calls for the next ones |
 //!
 //! [`Operations`] is what operators do with projections, over HTTP or on the command line.
+//!
+//! # How the parts fit
+//! [`app::App`] has what a team registers. [`System::new`] puts it on clients of DynamoDB and SQS, under [`Names`]; from a
+//! system come all parts: [`System::command_store`], [`System::projector`], [`System::operations`], [`System::process`],
+//! [`System::command_worker`], [`System::fan_out`]. [`http::Api`] takes store, projector and operations, and [`http::router`] serves
+//! it. [`lambda::main`] does all of that for a function of AWS; the crate `ledgerfold` does it for one machine.
 
 mod actors;
 mod announcement;

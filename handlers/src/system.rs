@@ -15,6 +15,7 @@ use eventstore::{EventStore, Options};
 use futures::future::try_join_all;
 use projections::audit::AuditIndex;
 use projections::{Projection, Projector, ReadModels};
+use std::sync::{Arc, OnceLock};
 
 /// The parts of one system, each on its clients and under its names. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,12 +24,13 @@ pub struct System {
     dynamodb: DynamoDb,
     sqs: Sqs,
     names: Names,
+    commands: Arc<OnceLock<Dispatcher>>,
 }
 
 impl System {
     /// The system of an app under those names, wherever the clients lead.
     pub fn new(app: App, dynamodb: DynamoDb, sqs: Sqs, names: Names) -> Self {
-        Self { app, dynamodb, sqs, names }
+        Self { app, dynamodb, sqs, names, commands: Arc::default() }
     }
 
     /// What it is made of.
@@ -51,6 +53,11 @@ impl System {
         let command_index = Some(self.projector().command_index());
         let options = Options { command_index, ..Options::default() };
         EventStore::with_options(self.dynamodb.clone(), self.names.events(), options)
+    }
+
+    /// What handles its commands. All parts of one system share what is remembered of streams.
+    pub fn commands(&self) -> Dispatcher {
+        self.commands.get_or_init(|| Dispatcher::new(&self.app, &self.command_store())).clone()
     }
 
     /// Its read models.
@@ -94,13 +101,13 @@ impl System {
 
     /// What handles those commands.
     pub fn command_worker(&self) -> CommandWorker {
-        CommandWorker::new(self.app.clone(), &self.command_store(), self.command_statuses())
+        CommandWorker::of(self.app.clone(), self.commands(), self.command_statuses())
     }
 
     /// What runs the process of that name, with that projector; nothing where the app has none.
     pub fn process(&self, name: &str, projector: Projector) -> Option<ProcessHandler> {
         let process = self.app.process_named(name)?.clone();
-        let send = Dispatcher::new(&self.app, &self.command_store()).sender(&self.app);
+        let send = self.commands().sender(&self.app);
         Some(ProcessHandler::new(process, send, self.read_models(), projector))
     }
 

@@ -130,6 +130,15 @@ fn the_domain_has_no_io_no_async_no_clock_and_no_chance() {
     );
 }
 
+/// README counts what a team writes.
+#[test]
+fn the_second_app_is_as_long_as_the_readme_says() {
+    let lines: usize = sources("tests/billing").iter().map(|(_, text)| text.lines().count()).sum();
+    assert!(lines <= 350, "{lines} lines");
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.contains(&format!("It is {lines} lines:")), "it is {lines} lines");
+}
+
 /// What a team replaces is `domain/`. All else is the machine, and knows no app.
 #[test]
 fn the_machine_knows_nothing_of_the_bookshop() {

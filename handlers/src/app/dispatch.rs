@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 
 /// Why a command is refused.
@@ -47,6 +47,12 @@ pub(crate) type CommandError = ExecuteError<Refusal>;
 pub struct Dispatcher {
     handlers: Arc<BTreeMap<&'static str, Arc<dyn Handle>>>,
     across: Arc<BTreeMap<&'static str, HandleAcross>>,
+}
+
+impl fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "commands of {:?}", self.handlers.keys().collect::<Vec<_>>())
+    }
 }
 
 /// What handles the commands of one aggregate.

@@ -48,7 +48,11 @@ impl CommandWorker {
 
     /// A worker for the app's commands on that store, which notes answers in that table.
     pub fn new(app: App, store: &EventStore, statuses: CommandStatuses) -> Self {
-        Self { commands: Dispatcher::new(&app, store), app, statuses }
+        Self::of(app.clone(), Dispatcher::new(&app, store), statuses)
+    }
+
+    pub(crate) fn of(app: App, commands: Dispatcher, statuses: CommandStatuses) -> Self {
+        Self { app, commands, statuses }
     }
 
     /// Handles a batch of messages: those of a group one after the other, groups at once. The answer names those that are to come

@@ -86,6 +86,12 @@ impl Api {
         &self.projector
     }
 
+    /// The same with a dispatcher that others use as well: they share what is remembered of streams.
+    #[must_use]
+    pub fn with_commands(self, commands: Dispatcher) -> Self {
+        Self { commands, ..self }
+    }
+
     /// The same, and it takes commands to be answered later (`Prefer: respond-async`), which it otherwise answers at once.
     #[must_use]
     pub fn with_command_queue(self, queue: CommandQueue) -> Self {

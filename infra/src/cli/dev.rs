@@ -20,6 +20,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use eventstore::Id;
+use handlers::System as Parts;
 use handlers::http::Api;
 use handlers::telemetry::{Component, Watch};
 use handlers::{CommandQueue, Continuations, FanOut, Names, Operations, ProjectorHandler, Route};
@@ -116,17 +117,19 @@ impl Dev {
         let resources = resources.map_err(|error| Failure::from_error(&error))?;
         let stop = CancellationToken::new();
         let mut mappings = start_fan_out(&stack, &resources, &stop).await?;
-        let projector = self.projector(&stack.clients, &names);
-        let operations = stack.clients.system(app(), &names).operations(projector.clone());
-        let system = System { stack: &stack, names: &names, projector: &projector, stop: &stop };
+        // One system for all parts: they share what is remembered of streams.
+        let parts = stack.clients.system(app(), &names);
+        let projector = self.projector(&parts);
+        let operations = parts.operations(projector.clone());
+        let system = System { stack: &stack, parts: &parts, projector: &projector, stop: &stop };
         system.start_projectors(&resources, &mut mappings);
         if !self.without_processes {
             system.start_processes(&resources, &mut mappings);
         }
         system.start_jobs(&operations, &resources, &mut mappings).await?;
         system.start_command_worker(&resources, &mut mappings);
-        let api = api(&stack.clients, &names, projector.clone(), operations)?;
-        let api = api.with_command_queue(command_queue(&stack.clients, &names).await?);
+        let api = api(&parts, projector.clone(), operations)?;
+        let api = api.with_command_queue(command_queue(&parts).await?);
         let address = entrance.listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
         let ended = ended()?;
         let found = publish(&format!("http://{address}"), &stack)?;
@@ -143,8 +146,8 @@ impl Dev {
         served.map(|()| Exit::Done)
     }
 
-    fn projector(&self, clients: &Clients, names: &Names) -> Projector {
-        let projector = clients.system(app(), names).projector();
+    fn projector(&self, parts: &Parts) -> Projector {
+        let projector = parts.projector();
         match &self.defect {
             Some(Defect { projection, event_type }) => projector.broken(*projection, event_type),
             None => projector,
@@ -188,13 +191,13 @@ fn publish(url: &str, stack: &Stack) -> Result<RunningFile, Failure> {
     written.map_err(|error| Failure::new("the data folder does not take the file by which commands find this", error))
 }
 
-fn api(clients: &Clients, names: &Names, projector: Projector, operations: Operations) -> Result<Api, Failure> {
+fn api(parts: &Parts, projector: Projector, operations: Operations) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
-    Ok(Api::new(clients.system(app(), names).command_store(), projector, operations, actor))
+    Ok(Api::new(parts.command_store(), projector, operations, actor).with_commands(parts.commands()))
 }
 
-async fn command_queue(clients: &Clients, names: &Names) -> Result<CommandQueue, Failure> {
-    clients.system(app(), names).command_queue().await.map_err(|error| Failure::from_error(&error))
+async fn command_queue(parts: &Parts) -> Result<CommandQueue, Failure> {
+    parts.command_queue().await.map_err(|error| Failure::from_error(&error))
 }
 
 /// Starts what Lambda would do for the table's stream: its records to fan-out.
@@ -217,7 +220,7 @@ async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &Cancellation
 /// What each consumer's mapping needs.
 struct System<'a> {
     stack: &'a Stack,
-    names: &'a Names,
+    parts: &'a Parts,
     projector: &'a Projector,
     stop: &'a CancellationToken,
 }
@@ -246,8 +249,7 @@ impl System<'_> {
     fn start_processes(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
         for Route { consumer, queue_url } in &resources.routes {
-            let system = clients.system(app(), self.names);
-            let Some(process) = system.process(consumer.name, self.projector.clone()) else { continue };
+            let Some(process) = self.parts.process(consumer.name, self.projector.clone()) else { continue };
             let continuations = Continuations::new(clients.sqs.clone(), queue_url);
             let process = process.with_pulse().with_continuations(continuations);
             let watch = Watch::within_program(Component::ProcessManager);
@@ -261,7 +263,7 @@ impl System<'_> {
 
     /// The same for commands that are answered later.
     fn start_command_worker(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
-        let worker = self.stack.clients.system(app(), self.names).command_worker();
+        let worker = self.parts.command_worker();
         let handler = move |event| {
             let worker = worker.clone();
             async move { Ok::<_, Infallible>(worker.handle(event).await) }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`orders`], [`stock`] | what each command answers, and what each refuses |
 //! | [`idempotency`] | is a command sent twice done once? |
+//! | [`pairs`] | does a command over two aggregates happen in both or in none? |
 //! | [`clock`] | are ids that the API makes itself taken, though its clock is set back? |
 //! | [`preconditions`] | `If-Match`, and reads that are as fresh as asked |
 //! | [`bad_bodies`], [`bad_requests`] | is what breaks a rule told so, and nothing written? |
@@ -41,6 +42,7 @@ pub(crate) mod issuer;
 mod jwt;
 mod lists;
 mod orders;
+mod pairs;
 mod preconditions;
 mod projections;
 pub(crate) mod seed;
