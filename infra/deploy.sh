@@ -47,7 +47,7 @@ build_for_aws() {
   programs=$(tool "cargo-lambda-$CARGO_LAMBDA" "cargo-lambda==$CARGO_LAMBDA")
   if command -v rustup >/dev/null; then rustup target add aarch64-unknown-linux-gnu; fi
   for bin in "${BINS[@]}"; do args+=(--bin "$bin"); done
-  PATH="$programs:$PATH" cargo lambda build --profile deploy --locked --arm64 --package ledgerfold-handlers "${args[@]}"
+  PATH="$programs:$PATH" cargo lambda build --profile deploy --locked --arm64 --package ledgerfold-bookshop --no-default-features "${args[@]}"
 }
 
 # The development build, so that nothing is compiled twice: together with the tests, whose features decide what can be shared.

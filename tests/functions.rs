@@ -2,7 +2,7 @@
 //! AWS, and reports how long they take until they ask for work, for their first event and for later ones, and their memory.
 //!
 //! ```sh
-//! cargo build --profile deploy --bins -p ledgerfold-handlers && cargo run -p ledgerfold-tests --example functions -- target/deploy
+//! cargo build --profile deploy --bins -p ledgerfold-bookshop --no-default-features && cargo run -p ledgerfold-tests --example functions -- target/deploy
 //! ```
 #![allow(
     clippy::print_stdout,
@@ -42,7 +42,7 @@ async fn main() {
     let folder = std::env::args().nth(1).expect("the folder of the programs: target/deploy");
     let data = tempfile::tempdir().unwrap();
     let stack = Stack::start(DataDir::open(data.path()).unwrap()).await.unwrap();
-    resources::create(&handlers::bookshop(), &stack.clients, &Names::new("ledgerfold")).await.unwrap();
+    resources::create(&bookshop::app(), &stack.clients, &Names::new("ledgerfold")).await.unwrap();
     let own = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
     // The worker's commands are what projectors and fulfilment are told of.
     let cases: [Case; 7] = [

@@ -3,6 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::Given;
 
@@ -39,6 +42,16 @@ const ACTIVE_CODES: [&str; 165] = [
     "USD", "USN", "UYI", "UYU", "UYW", "UZS", "VED", "VES", "VND", "VUV", "WST", "XAD", "XAF", "XCD", "XCG", "XOF",
     "XPF", "YER", "ZAR", "ZMW", "ZWG",
 ];
+
+impl PartialSchema for Currency {
+    fn schema() -> RefOr<Schema> {
+        let codes = Self::CODES.iter().copied();
+        let object = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes));
+        object.description(Some("A currency by its code, ISO 4217")).into()
+    }
+}
+
+impl ToSchema for Currency {}
 
 impl Currency {
     /// The codes of all currencies, in alphabetic order.

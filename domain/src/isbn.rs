@@ -3,12 +3,14 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::Given;
 
 /// An ISBN-13: 13 digits that begin with 978 or 979 and end with their check digit (ISO 2108).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
+#[schema(value_type = String, pattern = "^97[89][0-9]{10}$")]
 pub struct Isbn(String);
 
 /// Why a text is no [`Isbn`].

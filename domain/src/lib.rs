@@ -10,7 +10,7 @@
 //! | [`order`] | one customer's order, in a stream `order-{uuid}` |
 //! | [`stock`] | the copies of one book, in a stream `stock-{isbn}` |
 //! | [`fulfilment`] | the process manager that lets orders and stock work together |
-//! | [`access`] | who has read the audit trail, in a stream an actor and day |
+//! | [`read_models`] | rows that are read, and how they come from events |
 //!
 //! The other items are the values that they speak in. A value is checked when it is made, from JSON too, and its
 //! error is one rule in words. Values are part of the storage format: a rule may be widened, never narrowed.
@@ -34,9 +34,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod access;
 pub mod fulfilment;
 pub mod order;
+pub mod read_models;
 pub mod stock;
 
 mod currency;

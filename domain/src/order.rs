@@ -10,6 +10,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{Currency, CustomerId, OrderId, OrderLines, Reason, TrackingCode};
 
@@ -26,7 +27,7 @@ pub fn stream(order_id: OrderId) -> String {
 // --------------------------------------------------------------------- events
 
 /// What was ordered, and by whom: the data of `OrderPlaced`, and the body of the command that asks for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderDetails {
     /// Who orders.
     pub customer_id: CustomerId,
@@ -46,7 +47,7 @@ impl OrderDetails {
 /// What has happened to an order.
 ///
 /// **This is the storage format.** What is written here is read for ever. Any other shape (a field added, renamed or
-/// dropped, another JSON type) is a new schema version: a line in `projections/src/events.rs`, which lifts what is
+/// dropped, another JSON type) is a new schema version: a line in `domain/app/src/events.rs`, which lifts what is
 /// stored, and golden files in `golden/`, where every shape that was ever stored is kept. A value's rule may be widened
 /// but never narrowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,7 +171,7 @@ impl Order {
 }
 
 /// The name of an order's situation, as read models and refusals tell it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OrderStatus {
     /// The customer waits for the shop's word.
@@ -227,7 +228,7 @@ pub fn evolve(order: Order, event: &OrderEvent) -> Order {
 // ------------------------------------------------------------------- commands
 
 /// What can be asked of an order. It serialises as the events do, so that a queue can carry it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum OrderCommand {
     /// Begin the order.
@@ -277,6 +278,21 @@ pub enum OrderRefusal {
     /// The parcel is on its way under another code.
     #[error("the order is already shipped, with tracking code {0}")]
     AlreadyShipped(TrackingCode),
+}
+
+impl OrderRefusal {
+    /// The refusal's word for programs. It never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoSuchOrder => "no-such-order",
+            Self::AlreadyPlaced => "already-placed",
+            Self::CannotConfirm(_) => "cannot-confirm",
+            Self::CannotReject(_) => "cannot-reject",
+            Self::CannotCancel(_) => "cannot-cancel",
+            Self::CannotShip(_) => "cannot-ship",
+            Self::AlreadyShipped(_) => "already-shipped",
+        }
+    }
 }
 
 // --------------------------------------------------------------------- decide

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{Isbn, OrderQuantity, UnitPriceMinor};
 
 /// One book of an order. Part of the storage format of `OrderPlaced`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderLine {
     /// Which book.
     pub isbn: Isbn,
@@ -25,8 +26,9 @@ impl OrderLine {
 }
 
 /// The lines of an order, as they were given: 1 to 90, each of another book.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Vec<OrderLine>")]
+#[schema(value_type = Vec<OrderLine>, min_items = 1, max_items = 90)]
 pub struct OrderLines(Vec<OrderLine>);
 
 /// Why lines make no [`OrderLines`].

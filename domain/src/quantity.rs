@@ -3,12 +3,14 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::whole_number::WholeNumber;
 
 /// Copies of one book in one order: 1 to 1,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "WholeNumber")]
+#[schema(value_type = u32, minimum = 1, maximum = 1000)]
 pub struct OrderQuantity(u32);
 
 /// Why a number is no [`OrderQuantity`].
@@ -39,8 +41,9 @@ impl OrderQuantity {
 }
 
 /// Copies of one book that move in or out of stock at once: 1 to 1,000,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "WholeNumber")]
+#[schema(value_type = u32, minimum = 1, maximum = 1_000_000)]
 pub struct StockQuantity(u32);
 
 /// Why a number is no [`StockQuantity`].

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{Isbn, OrderId, StockQuantity};
 
@@ -29,7 +30,7 @@ pub fn stream(isbn: &Isbn) -> String {
 /// What has happened to the copies of a book.
 ///
 /// **This is the storage format.** What is written here is read for ever. Any other shape (a field added, renamed or
-/// dropped, another JSON type) is a new schema version: a line in `projections/src/events.rs`, which lifts what is
+/// dropped, another JSON type) is a new schema version: a line in `domain/app/src/events.rs`, which lifts what is
 /// stored, and golden files in `golden/`, where every shape that was ever stored is kept. A value's rule may be widened
 /// but never narrowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,7 +168,7 @@ pub fn evolve(mut stock: Stock, event: &StockEvent) -> Stock {
 // ------------------------------------------------------------------- commands
 
 /// What can be asked of the stock of a book. It serialises as the events do, so that a queue can carry it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum StockCommand {
     /// Take copies into the house.
@@ -232,6 +233,18 @@ pub enum StockRefusal {
     /// Copies can only leave the house out of a reservation.
     #[error("nothing is reserved for order {0}")]
     NothingReserved(OrderId),
+}
+
+impl StockRefusal {
+    /// The refusal's word for programs. It never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooManyOnHand { .. } => "too-many-on-hand",
+            Self::NotEnough { .. } => "not-enough",
+            Self::OtherQuantityReserved { .. } => "other-quantity-reserved",
+            Self::NothingReserved(_) => "nothing-reserved",
+        }
+    }
 }
 
 // --------------------------------------------------------------------- decide

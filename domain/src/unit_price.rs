@@ -3,12 +3,14 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::whole_number::WholeNumber;
 
 /// The price of one copy in minor units of the order's currency (cents for EUR): 0 to 1,000,000,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "WholeNumber")]
+#[schema(value_type = u32, minimum = 0, maximum = 1_000_000_000)]
 pub struct UnitPriceMinor(u32);
 
 /// Why a number is no [`UnitPriceMinor`].

@@ -2,7 +2,7 @@
 
 use crate::refusal::OF_STORE;
 use crate::upcast::{self, Lifted, Upcaster};
-use crate::{Event, NewEvent, SnapshotCodec, StreamId};
+use crate::{Commit, Event, NewEvent, SnapshotCodec, StreamId};
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,13 @@ pub struct Model<S, E> {
     pub snapshot: Option<SnapshotCodec<S>>,
 }
 
+impl<S, E> Clone for Model<S, E> {
+    fn clone(&self) -> Self {
+        let Self { initial, evolve, encode, decode, snapshot } = self;
+        Self { initial: *initial, evolve: *evolve, encode: *encode, decode: *decode, snapshot: snapshot.clone() }
+    }
+}
+
 impl<S, E> Model<S, E> {
     /// The event as it is stored; none of the store's own.
     pub(crate) fn write(&self, event: &E) -> Result<NewEvent, CodecError> {
@@ -34,10 +41,16 @@ impl<S, E> Model<S, E> {
         Ok(event)
     }
 
-    /// The event that stands in the stream.
-    pub(crate) fn read(&self, stream: &StreamId, event: &Event) -> Result<E, Unreadable> {
-        let unreadable = |source| Unreadable { stream: stream.clone(), version: event.version, source };
-        (self.decode)(&event.body).map_err(unreadable)
+    /// The events of a commit of the stream, without those of the store.
+    pub(crate) fn read<'a>(
+        &'a self,
+        stream: &'a StreamId,
+        commit: &'a Commit,
+    ) -> impl Iterator<Item = Result<E, Unreadable>> + 'a {
+        let of_model = commit.events.iter().filter(|event| !event.body.is_of_store());
+        of_model.map(move |Event { version, body }| {
+            (self.decode)(body).map_err(|source| Unreadable { stream: stream.clone(), version: *version, source })
+        })
     }
 }
 
@@ -47,6 +60,14 @@ pub struct EventCodec<E> {
     upcasters: &'static [Upcaster],
     events: PhantomData<fn(E) -> E>,
 }
+
+impl<E> Clone for EventCodec<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for EventCodec<E> {}
 
 /// An event that stands in a stream cannot be translated: nothing is decided on what is not understood.
 #[derive(Debug, thiserror::Error)]

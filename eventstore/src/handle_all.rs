@@ -1,20 +1,19 @@
-//! Handling a command over several streams of one kind: read, fold, decide, append to all, and mend a lost race.
+//! Commands over several streams of one kind, or over a pair of streams of two.
 
-use crate::append_all::{self, AppendAllError, AppendedAll, AppendedPart};
+use crate::across::{Across, Decision};
+use crate::append_all::{AppendAllError, AppendedPart};
 use crate::codec::{CodecError, Unreadable};
-use crate::dedup::FindCommit;
 use crate::handler::Shared;
-use crate::known::{Known, Memory, RecallError};
-use crate::load::Consistency;
+use crate::known::RecallError;
+use crate::loaded_stream::Loaded;
 use crate::meter;
-use crate::round::pause;
-use crate::transaction::{bind, check_streams, is_of};
+use crate::transaction::check_streams;
 use crate::usage::Usage;
-use crate::{Batch, CommandHandler, Commit, Envelope, Head, StreamId};
-use futures::future::{join_all, try_join_all};
+use crate::{CommandHandler, Envelope, StreamId};
+use futures::future::try_join;
 
-/// Losing this often in a row makes the loop wait a moment and read what else was put behind the refused streams.
-const LOSSES_BEFORE_READ: u32 = 2;
+/// The second kind of streams of a command that addresses streams of one kind.
+const NO_SECOND: Option<&Shared<(), (), ()>> = None;
 
 /// A command for several streams, but for what it decides.
 #[derive(Debug, Clone)]
@@ -31,6 +30,24 @@ impl RequestAll {
     /// A command to streams, at whatever versions they are.
     pub fn new(streams: Vec<StreamId>, envelope: Envelope) -> Self {
         Self { streams, envelope, expected_versions: Vec::new() }
+    }
+}
+
+/// A command for a pair of streams of two kinds, but for what it decides.
+#[derive(Debug, Clone)]
+pub struct RequestPair {
+    /// The stream of the first kind, and that of the second.
+    pub streams: [StreamId; 2],
+    /// Who, why, and its id.
+    pub envelope: Envelope,
+    /// The versions at which the caller knows the streams, in their order; a stream without one may be at any version.
+    pub expected_versions: [Option<u64>; 2],
+}
+
+impl RequestPair {
+    /// A command to two streams, at whatever versions they are.
+    pub fn new(streams: [StreamId; 2], envelope: Envelope) -> Self {
+        Self { streams, envelope, expected_versions: [None, None] }
     }
 }
 
@@ -71,6 +88,14 @@ pub enum ExecuteAllError<R> {
         /// How many streams.
         addressed: usize,
     },
+    /// The handlers of the two streams are not on one table.
+    #[error("the two streams are in two tables, {first:?} and {second:?}")]
+    TwoTables {
+        /// The table of the first stream.
+        first: String,
+        /// That of the second.
+        second: String,
+    },
     /// Quicker commands won every time: try again later.
     #[error("{attempts} attempts lost to other commands on the streams")]
     Contention {
@@ -86,28 +111,6 @@ pub enum ExecuteAllError<R> {
     /// It was not written, for one of the reasons that the store has; never a conflict of any kind.
     #[error(transparent)]
     Append(#[from] AppendAllError),
-}
-
-/// A command while it is handled.
-struct Handling<'a, S, E> {
-    memory: &'a Memory<S, E>,
-    request: &'a RequestAll,
-    /// The envelope as it is stored.
-    bound: Envelope,
-    /// In the order of the command's streams.
-    streams: Vec<Part<S>>,
-    /// The commits of this very command that were met.
-    found: Vec<AppendedPart>,
-    /// Whether its id was met on a commit that asked for something else.
-    reused: bool,
-    lost_races: u32,
-}
-
-/// One of the streams.
-struct Part<S> {
-    known: Known<S>,
-    /// Every commit up to this version was compared with the command.
-    compared_to: u64,
 }
 
 impl<S: Clone, E, R> CommandHandler<S, E, R> {
@@ -133,252 +136,56 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         decide: impl Fn(&[&S]) -> Result<Vec<Vec<E>>, R>,
     ) -> Result<HandledAll, ExecuteAllError<R>> {
         check_streams(request.streams.iter())?;
-        let (handled, usage) = meter::measured(self.handle_streams(request, decide)).await;
+        let decide = |states: &[&S], _: &[&()]| Ok(Decision { first: decide(states)?, second: Vec::new() });
+        let handle = async {
+            let loaded = Loaded::new(&self.shared, &request.streams).await?;
+            let across = Across::new(&self.shared.memory.store, request, loaded, Loaded::default());
+            across.run(&self.shared, NO_SECOND, decide).await
+        };
+        let (handled, usage) = meter::measured(handle).await;
         Ok(HandledAll { usage, ..handled? })
     }
 
-    async fn handle_streams(
+    /// Handles a command over a pair of streams, one of this handler's kind and one of the other's: all that it decides is
+    /// written, or nothing.
+    ///
+    /// `decide` is given the two states, and answers with the events for each stream; none for a stream leaves it alone, and
+    /// none for both is nothing to do. What [`handle_all`](Self::handle_all) promises holds here, too: the command is handled
+    /// once, and what is decided, a refusal as well, is true of both states at one moment.
+    ///
+    /// Both handlers must be on one table. The options of this handler's store count.
+    ///
+    /// # Errors
+    /// [`ExecuteAllError`], as for [`handle_all`](Self::handle_all).
+    pub async fn handle_pair<T: Clone, F, Q, X>(
         &self,
-        request: &RequestAll,
-        decide: impl Fn(&[&S]) -> Result<Vec<Vec<E>>, R>,
-    ) -> Result<HandledAll, ExecuteAllError<R>> {
-        let mut handling = Handling::begin(&self.shared, request).await?;
-        loop {
-            handling.look_up().await?;
-            if handling.is_recorded()? {
-                return handling.recorded().await;
-            }
-            // Asked only now: the commit that won the last race may be this command's own.
-            if handling.lost_races >= handling.memory.store.options.max_attempts {
-                return Err(ExecuteAllError::Contention { attempts: handling.lost_races });
-            }
-            let decided = match handling.unexpected() {
-                Some(mismatch) => Err(mismatch),
-                None => decide(&handling.states()).map_err(ExecuteAllError::Refused),
-            };
-            let refused = match handling.append(decided.as_deref().unwrap_or_default()).await? {
-                Ok(appended) if appended.repeated => return Ok(handling.handled(appended.parts, true)),
-                Ok(appended) => {
-                    handling.settle(decided.as_deref().unwrap_or_default(), &appended);
-                    handling.remember(&self.shared);
-                    let handled = handling.handled(appended.parts, false);
-                    return decided.map(|_| handled);
-                }
-                Err(error) => handling.learn(error)?,
-            };
-            handling.catch_up(&refused).await?;
+        other: &CommandHandler<T, F, Q>,
+        request: &RequestPair,
+        decide: impl Fn(&S, &T) -> Result<(Vec<E>, Vec<F>), X>,
+    ) -> Result<HandledAll, ExecuteAllError<X>> {
+        let store = &self.shared.memory.store;
+        let [first, second] = [store.table(), other.shared.memory.store.table()].map(str::to_owned);
+        if first != second {
+            return Err(ExecuteAllError::TwoTables { first, second });
         }
-    }
-}
-
-impl<'a, S: Clone, E> Handling<'a, S, E> {
-    /// Takes what is cached of the streams, and reads the others.
-    async fn begin<R>(shared: &'a Shared<S, E, R>, request: &'a RequestAll) -> Result<Self, ExecuteAllError<R>> {
-        let memory = &shared.memory;
-        let cached = join_all(request.streams.iter().map(|stream| shared.cached(stream))).await;
-        let unknown: Vec<StreamId> =
-            request.streams.iter().zip(&cached).filter(|(_, known)| known.is_none()).map(|(s, _)| s.clone()).collect();
-        let known = request
-            .streams
-            .iter()
-            .zip(cached)
-            .map(|(stream, known)| Part { known: known.unwrap_or_else(|| memory.nothing(stream)), compared_to: 0 });
-        let mut handling = Self {
-            memory,
-            request,
-            bound: bind(&request.envelope, request.streams.iter()),
-            streams: known.collect(),
-            found: Vec::new(),
-            reused: false,
-            lost_races: 0,
+        let RequestPair { streams, envelope, expected_versions } = request.clone();
+        let [first, second] = &request.streams;
+        let request = RequestAll { streams: streams.into(), envelope, expected_versions: expected_versions.into() };
+        check_streams(request.streams.iter())?;
+        let decide = |first: &[&S], second: &[&T]| {
+            let ([first], [second]) = (first, second) else { return Ok(Decision::nothing()) };
+            let (first, second) = decide(first, second)?;
+            Ok(Decision { first: vec![first], second: vec![second] })
         };
-        handling.read(&unknown, Consistency::Eventual).await?;
-        Ok(handling)
-    }
-
-    fn states(&self) -> Vec<&S> {
-        self.streams.iter().map(|part| &part.known.state).collect()
-    }
-
-    /// The first stream that is not at the version that the caller expects.
-    fn unexpected<R>(&self) -> Option<ExecuteAllError<R>> {
-        self.streams.iter().zip(&self.request.expected_versions).find_map(|(part, expected)| {
-            let (stream, actual) = (part.known.head.stream(), part.known.head.version());
-            let expected = expected.filter(|expected| *expected != actual)?;
-            Some(ExecuteAllError::VersionMismatch { stream: stream.clone(), expected, actual })
-        })
-    }
-
-    /// Reads what stands behind the heads of the streams.
-    async fn read<R>(&mut self, streams: &[StreamId], consistency: Consistency) -> Result<(), ExecuteAllError<R>> {
-        let memory = self.memory;
-        let parts = self.streams.iter_mut().filter(|part| streams.contains(part.known.head.stream()));
-        let reads = parts.map(|part| async move {
-            let nothing = memory.nothing(part.known.head.stream());
-            let recalled = memory.recall(std::mem::replace(&mut part.known, nothing), consistency).await?;
-            part.known = recalled.known;
-            Ok::<_, RecallError>(recalled.folded)
-        });
-        let read = try_join_all(reads).await?;
-        self.compare(read.iter().flatten());
-        Ok(())
-    }
-
-    /// Goes on by the batches of any of the streams, which are checked to follow.
-    fn absorb<R>(&mut self, batches: &[Batch]) -> Result<(), ExecuteAllError<R>> {
-        for batch in batches {
-            for part in self.streams.iter_mut().filter(|part| *part.known.head.stream() == batch.stream) {
-                self.memory.absorb(&mut part.known, batch)?;
-            }
-        }
-        self.compare(batches.iter());
-        Ok(())
-    }
-
-    /// Compares the commits of batches with the command.
-    fn compare<'b>(&mut self, batches: impl Iterator<Item = &'b Batch>) {
-        for batch in batches {
-            for commit in &batch.commits {
-                self.note(&batch.stream, commit);
-            }
-            let mut parts = self.streams.iter_mut().filter(|part| *part.known.head.stream() == batch.stream);
-            if let Some(part) = parts.find(|part| batch.version() == part.compared_to + 1) {
-                part.compared_to = batch.last_version();
-            }
-        }
-    }
-
-    fn note(&mut self, stream: &StreamId, commit: &Commit) {
-        let known = self.found.iter().any(|part| part.head.stream == *stream);
-        if !known && is_of(commit, &self.bound) {
-            self.found.push(AppendedPart::new(stream, commit.clone()));
-        }
-        self.reused |= commit.envelope.command_id == self.bound.command_id;
-    }
-
-    /// Looks for the command among the commits that were not compared with it.
-    async fn look_up<R>(&mut self) -> Result<(), ExecuteAllError<R>> {
-        let (store, command) = (&self.memory.store, &self.bound.command_id);
-        let finds = self.streams.iter().map(|part| async move {
-            let (stream, down_to) = (part.known.head.stream(), part.compared_to);
-            let lookup = part.known.ids.look_up(stream, command).behind(down_to);
-            store.find_commit(FindCommit { stream, command, lookup, down_to }).await
-        });
-        let commits = try_join_all(finds).await.map_err(AppendAllError::from)?;
-        for (index, commit) in commits.into_iter().enumerate() {
-            let Some(part) = self.streams.get_mut(index) else { continue };
-            part.compared_to = part.known.head.version();
-            let stream = part.known.head.stream().clone();
-            if let Some(commit) = commit {
-                self.note(&stream, &commit);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether this command's own commit was met; an error if its id was met on another's.
-    fn is_recorded(&self) -> Result<bool, AppendAllError> {
-        if self.found.is_empty() && self.reused {
-            return Err(AppendAllError::CommandIdReused(self.bound.command_id.clone()));
-        }
-        Ok(!self.found.is_empty())
-    }
-
-    /// The recorded result: where a stream's commit was not met, it is looked for from the stream's end.
-    async fn recorded<R>(self) -> Result<HandledAll, ExecuteAllError<R>> {
-        let Self { memory, request, bound, found, lost_races, .. } = self;
-        let recorded = memory.store.recorded(&request.streams, &bound, found, Usage::default()).await?;
-        Ok(HandledAll { parts: recorded.parts, replayed: true, lost_races, usage: Usage::default() })
-    }
-
-    /// Appends the decision, and writes the snapshots that are due beside it. The inner error may be a lost race.
-    async fn append<R>(
-        &mut self,
-        decided: &[Vec<E>],
-    ) -> Result<Result<AppendedAll, AppendAllError>, ExecuteAllError<R>> {
-        let (parts, unmoved) = self.parts(decided)?;
-        let written = self.streams.iter_mut().zip(decided).filter(|(_, events)| !events.is_empty());
-        let due: Vec<_> = written.filter_map(|(part, _)| self.memory.due_snapshot(&mut part.known)).collect();
-        let store = &self.memory.store;
-        let append = store.transact(&self.request.envelope, parts, &unmoved);
-        let (appended, sizes) = store.beside_snapshots(&due, append).await;
-        for ((snapshot, _), bytes) in due.iter().zip(sizes) {
-            let mut parts = self.streams.iter_mut().map(|part| &mut part.known);
-            if let Some((known, bytes)) = parts.find(|it| it.head.stream == snapshot.head.stream).zip(bytes) {
-                known.since.wrote_snapshot(bytes);
-            }
-        }
-        Ok(appended)
-    }
-
-    /// The decision as parts, and the ends of the streams that it leaves alone: all of them where it decides nothing.
-    fn parts<R>(&self, decided: &[Vec<E>]) -> Result<(Vec<append_all::Part>, Vec<Head>), ExecuteAllError<R>> {
-        let (mut parts, mut unmoved) = (Vec::new(), Vec::new());
-        if !decided.is_empty() && decided.len() != self.streams.len() {
-            return Err(ExecuteAllError::Misshapen { decided: decided.len(), addressed: self.streams.len() });
-        }
-        let none = std::iter::repeat(&[][..]);
-        for (part, events) in self.streams.iter().zip(decided.iter().map(Vec::as_slice).chain(none)) {
-            let head = part.known.head.clone();
-            match events {
-                [] => unmoved.push(head),
-                events => {
-                    let events = events.iter().map(|event| self.memory.model.write(event)).collect::<Result<_, _>>()?;
-                    parts.push(append_all::Part { head, events });
-                }
-            }
-        }
-        Ok((parts, unmoved))
-    }
-
-    /// Makes known what was written.
-    fn settle(&mut self, decided: &[Vec<E>], appended: &AppendedAll) {
-        for written in &appended.parts {
-            let mut parts = self.streams.iter_mut().zip(decided);
-            let Some((part, events)) = parts.find(|(part, _)| part.known.head.stream == written.head.stream) else {
-                continue;
-            };
-            let (memory, known) = (self.memory, &mut part.known);
-            let state = std::mem::replace(&mut known.state, (memory.model.initial)());
-            known.state = memory.evolve(state, events);
-            known.head = written.head.clone();
-            known.ids.push(&written.commit);
-            known.ids.keep(memory.options.ids_in_memory());
-            known.since.put(written.bytes);
-        }
-    }
-
-    /// Leaves what is known of the streams for the next commands.
-    fn remember<R>(&mut self, shared: &Shared<S, E, R>) {
-        for part in self.streams.drain(..) {
-            shared.cache(part.known);
-        }
-    }
-
-    fn handled(&self, parts: Vec<AppendedPart>, replayed: bool) -> HandledAll {
-        HandledAll { parts, replayed, lost_races: self.lost_races, usage: Usage::default() }
-    }
-
-    /// Takes over what a refused append brought back, and tells which streams refused it.
-    fn learn<R>(&mut self, error: AppendAllError) -> Result<Vec<StreamId>, ExecuteAllError<R>> {
-        self.lost_races += 1;
-        if let AppendAllError::Conflict { winners, .. } = error {
-            self.absorb(&winners)?;
-            return Ok(winners.into_iter().map(|batch| batch.stream).collect());
-        }
-        if let AppendAllError::TransactionConflict { streams, .. } = error {
-            return Ok(streams);
-        }
-        Err(error.into())
-    }
-
-    /// After a second loss in a row: waits a moment and reads what else was put behind the streams that refused.
-    async fn catch_up<R>(&mut self, refused: &[StreamId]) -> Result<(), ExecuteAllError<R>> {
-        if self.lost_races < LOSSES_BEFORE_READ || !self.found.is_empty() {
-            return Ok(());
-        }
-        tokio::time::sleep(pause(self.lost_races - LOSSES_BEFORE_READ)).await;
-        self.read(refused, Consistency::Strong).await
+        let handle = async {
+            let first = Loaded::new(&self.shared, std::slice::from_ref(first));
+            let second = Loaded::new(&other.shared, std::slice::from_ref(second));
+            let (first, second) = try_join(first, second).await?;
+            let across = Across::new(store, &request, first, second);
+            across.run(&self.shared, Some(&other.shared), decide).await
+        };
+        let (handled, usage) = meter::measured(handle).await;
+        Ok(HandledAll { usage, ..handled? })
     }
 }
 

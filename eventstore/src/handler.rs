@@ -15,7 +15,7 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot::error::RecvError;
 
-/// How much a [`CommandHandler`] remembers, and when it writes snapshots. The default is what the bookshop runs with.
+/// How much a [`CommandHandler`] remembers, and when it writes snapshots. The default suits most apps.
 #[derive(Debug, Clone)]
 pub struct HandlerOptions {
     /// Of how many streams, at most, state and head are kept: commands for those read nothing. With 0 every command reads, and

@@ -111,9 +111,9 @@ impl<S: Clone, E> Memory<S, E> {
         for commit in &batch.commits {
             known.head = known.head.then(commit).map_err(ReadError::from)?;
             known.ids.push(commit);
-            for event in commit.events.iter().filter(|event| !event.body.is_of_store()) {
-                let event = self.model.read(&known.head.stream, event)?;
-                known.state = self.evolve(std::mem::replace(&mut known.state, (self.model.initial)()), &[event]);
+            for event in self.model.read(&known.head.stream, commit) {
+                let state = std::mem::replace(&mut known.state, (self.model.initial)());
+                known.state = (self.model.evolve)(state, &event?);
             }
         }
         known.since.batches += 1;

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod across;
 mod append;
 mod append_all;
 mod batch;
@@ -9,6 +10,7 @@ mod commit;
 mod dedup;
 mod fault;
 mod handle_all;
+mod handle_typed;
 mod handler;
 mod hash;
 mod head;
@@ -16,6 +18,7 @@ mod id;
 mod known;
 mod line;
 mod load;
+mod loaded_stream;
 mod metadata;
 mod meter;
 mod plan;
@@ -41,7 +44,8 @@ pub use codec::{CodecError, EventCodec, Model, Unreadable, Untranslatable};
 pub use commit::{Commit, Event, MAX_VERSION, NewCommit, NewEvent, time_text};
 pub use dedup::{CommandIndex, IndexAnswer, IndexLookup, Mark};
 pub use fault::{Fault, Source};
-pub use handle_all::{ExecuteAllError, HandledAll, RequestAll};
+pub use handle_all::{ExecuteAllError, HandledAll, RequestAll, RequestPair};
+pub use handle_typed::HandledTyped;
 pub use handler::{CommandHandler, HandlerOptions};
 pub use hash::{Fingerprint, Hash, InvalidHash};
 pub use head::Head;

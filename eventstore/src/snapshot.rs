@@ -49,6 +49,13 @@ pub struct SnapshotCodec<S> {
     pub decode: fn(&str) -> serde_json::Result<S>,
 }
 
+impl<S> Clone for SnapshotCodec<S> {
+    fn clone(&self) -> Self {
+        let Self { shape, encode, decode } = self;
+        Self { shape, encode: *encode, decode: *decode }
+    }
+}
+
 impl<S: Serialize + DeserializeOwned> SnapshotCodec<S> {
     /// The state as serde writes it.
     pub const fn json(shape: &'static str) -> Self {

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
-/// What may be set; [`Options::default`] is what the bookshop runs with.
+/// What may be set; [`Options::default`] suits an app of any size.
 #[derive(Clone)]
 pub struct Options {
     /// How often a command is put behind a commit that was quicker, before it ends as contention.

@@ -261,7 +261,7 @@ impl Line {
                 stream,
                 version,
                 "the consumer is not told of commits from this one on, because its queue does not take them: mend the queue, \
-                 then run `ledgerfold projection reconcile {consumer}`"
+                 then run `projection reconcile {consumer}`"
             );
         }
     }

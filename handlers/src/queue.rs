@@ -1,5 +1,6 @@
 //! A FIFO queue as its operators use it: sent to, taken from, counted.
 
+use crate::app::identity;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
@@ -38,7 +39,7 @@ pub(crate) struct Outgoing {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueueError {
     /// There is none.
-    #[error("there is no queue {queue:?}: `ledgerfold tables create` makes it")]
+    #[error("there is no queue {queue:?}: `{} tables create` makes it", identity().name)]
     Missing {
         /// Its name.
         queue: String,

@@ -1,11 +1,10 @@
 //! One system: what its clients and names come to.
 
-use crate::app::App;
+use crate::app::{App, Dispatcher};
 use crate::audit::AuditTrail;
 use crate::command_queue::{CommandQueue, CommandStatuses, CommandWorker};
 use crate::continuation::Continuations;
 use crate::fan_out::{FanOut, Route};
-use crate::fulfilment;
 use crate::names::Names;
 use crate::operations::Operations;
 use crate::process::ProcessHandler;
@@ -95,12 +94,14 @@ impl System {
 
     /// What handles those commands.
     pub fn command_worker(&self) -> CommandWorker {
-        CommandWorker::new(self.command_store(), self.command_statuses())
+        CommandWorker::new(self.app.clone(), &self.command_store(), self.command_statuses())
     }
 
-    /// What runs its orders, with that projector.
-    pub fn fulfilment(&self, projector: Projector) -> ProcessHandler {
-        fulfilment::handler(self.command_store(), self.read_models(), projector)
+    /// What runs the process of that name, with that projector; nothing where the app has none.
+    pub fn process(&self, name: &str, projector: Projector) -> Option<ProcessHandler> {
+        let process = self.app.process_named(name)?.clone();
+        let send = Dispatcher::new(&self.app, &self.command_store()).sender(&self.app);
+        Some(ProcessHandler::new(process, send, self.read_models(), projector))
     }
 
     /// What lets the projection's streams go on in another call, through its queue, which is looked for.

@@ -11,3 +11,5 @@ pub mod cli;
 pub mod clients;
 pub mod local;
 pub mod resources;
+
+pub use cli::{main, main_with};

@@ -27,7 +27,7 @@ pub struct Resources {
     pub audit_index: String,
     /// The table of commands that are answered later.
     pub commands: String,
-    /// A queue for each projection, and one for fulfilment.
+    /// A queue for each read model and each process.
     pub routes: Vec<Route>,
     /// Where the queue of jobs is.
     pub rebuild_queue_url: String,

@@ -3,13 +3,10 @@
 //! A [`Projection`] is a value: its rows, its folds. [`Projector`] brings them up to what
 //! the store says, exactly once, under duplicates, reordering, loss and concurrent projectors; it parks what cannot be
 //! applied, and makes them anew while the world goes on ([`rebuild`]). Who has effects instead of rows follows its streams
-//! by [`Projector::follow`], and keeps what it knows beside the rows. [`ReadModels`] is the table. [`events`] says how the
-//! bookshop's events are stored.
+//! by [`Projector::follow`], and keeps what it knows beside the rows. [`ReadModels`] is the table.
 
 pub mod audit;
-pub mod bestsellers;
 mod consumer;
-pub mod events;
 mod folding;
 mod follow;
 mod freshness;
@@ -19,7 +16,6 @@ mod kept;
 mod lag;
 mod multi_stream;
 mod news;
-pub mod orders;
 mod parked;
 mod position;
 mod projection;
@@ -28,7 +24,6 @@ mod read_models;
 pub mod rebuild;
 mod row;
 mod short_hash;
-pub mod stock;
 mod table;
 mod witnesses;
 
@@ -42,7 +37,7 @@ pub use lag::Pulse;
 pub use news::WakeUp;
 pub use parked::{Parked, ParkedPage, Resumed};
 pub use position::Stray;
-pub use projection::{Change, Effect, Fact, FoldError, Kind, Projection, UnknownType};
+pub use projection::{Change, Effect, Fact, Fold, FoldError, Kind, Knows, Merge, Projection, UnknownType};
 pub use projector::{Failed, ProjectError, Projector};
 pub use read_models::{ListCursor, ListPage, ReadModels};
 pub use row::{Listing, Row, RowData, UnreadableRow};

@@ -4,7 +4,7 @@ use crate::folding::Folding;
 use crate::gap::TimeLimit;
 use crate::news::{News, facts};
 use crate::position::Position;
-use crate::projection::{Change, Effect, Fact, FoldError};
+use crate::projection::{Change, Effect, Fold, Merge};
 use crate::projector::{MAX_ATTEMPTS, ProjectError, Projector, reached};
 use crate::read_models::{FencedWrite, Written};
 use crate::row::{Row, RowData, UnreadableRow};
@@ -18,8 +18,8 @@ use std::sync::Arc;
 #[derive(Clone, Copy)]
 pub(crate) struct Folds<'a> {
     pub(crate) folding: Folding<'a>,
-    pub(crate) fold: fn(Option<&Value>, &Fact<'_>) -> Result<Effect, FoldError>,
-    pub(crate) merge: fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error>,
+    pub(crate) fold: &'static Fold<Effect>,
+    pub(crate) merge: &'static Merge,
 }
 
 /// What one stream's news comes to.

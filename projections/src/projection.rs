@@ -6,9 +6,17 @@ use crate::row::RowData;
 use chrono::{DateTime, Utc};
 use eventstore::{CodecError, NewEvent, StreamId};
 use serde_json::Value;
+use std::fmt;
+
+/// Whether events of a type are known.
+pub type Knows = dyn Fn(&str) -> bool + Send + Sync;
+/// What comes of an event, beside the row (or what is remembered of the stream) as it was.
+pub type Fold<T> = dyn Fn(Option<&Value>, &Fact<'_>) -> Result<T, FoldError> + Send + Sync;
+/// A row after a change.
+pub type Merge = dyn Fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error> + Send + Sync;
 
 /// A read model's definition.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Projection {
     /// Its name: part of its rows' keys and of its queue's name.
     pub name: &'static str,
@@ -18,7 +26,7 @@ pub struct Projection {
     /// The streams that it follows.
     pub follows: Follows,
     /// Whether it knows events of the type.
-    pub knows: fn(&str) -> bool,
+    pub knows: &'static Knows,
     /// The types that it ignores on purpose, in every schema version. At any other type that it does not know it stops the
     /// stream, until a program runs that knows the type.
     pub ignored: &'static [&'static str],
@@ -27,19 +35,19 @@ pub struct Projection {
 }
 
 /// How rows come from events.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Kind {
     /// A row comes from one stream, whose name is its key; the fence is in the row.
     SingleStream {
         /// The row after an event. A fold that has nothing to say of an event returns the row as it was.
-        fold: fn(Option<&Value>, &Fact<'_>) -> Result<RowData, FoldError>,
+        fold: &'static Fold<RowData>,
     },
     /// A row comes from many streams; each stream has a fence of its own, with what must be remembered of the stream.
     MultiStream {
         /// What an event changes, and what to remember of its stream.
-        fold: fn(Option<&Value>, &Fact<'_>) -> Result<Effect, FoldError>,
+        fold: &'static Fold<Effect>,
         /// The row after a change.
-        merge: fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error>,
+        merge: &'static Merge,
     },
     /// An entry of the audit index comes from each commit, whatever its events say; the entry of a stream's last commit is
     /// the stream's fence.
@@ -47,6 +55,23 @@ pub enum Kind {
     /// It has no rows but acts on what it is told (see [`Projector::follow`](crate::Projector::follow)): a process manager. It
     /// is parked, resumed and reconciled like a read model, and never rebuilt.
     Process,
+}
+
+impl fmt::Debug for Projection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {:?}", self.shape, self.follows)
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SingleStream { .. } => "SingleStream",
+            Self::MultiStream { .. } => "MultiStream",
+            Self::CommitIndex => "CommitIndex",
+            Self::Process => "Process",
+        })
+    }
 }
 
 impl Projection {

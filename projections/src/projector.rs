@@ -11,7 +11,7 @@ use crate::generations::{Generations, OtherShape, Registry};
 use crate::multi_stream;
 use crate::news::{News, WakeUp, facts, join};
 use crate::position::{Position, Stray};
-use crate::projection::{Fact, FoldError, Kind, Projection};
+use crate::projection::{Fold, FoldError, Kind, Projection};
 use crate::read_models::{FencedWrite, ListCursor, ListPage, ReadModels, Written};
 use crate::row::{Generation, Row, RowData};
 use crate::table::{TableError, pause};
@@ -490,7 +490,7 @@ pub(crate) fn reached(row: Option<&Row>, stream: &StreamId) -> Result<Position, 
     Ok(row.map_or_else(|| Ok(Position::beginning(stream)), Row::position)?)
 }
 
-type RowFold = fn(Option<&Value>, &Fact<'_>) -> Result<RowData, FoldError>;
+type RowFold = &'static Fold<RowData>;
 
 /// A row folded as far as it goes.
 pub(crate) struct Folded {

@@ -26,7 +26,7 @@ impl Idle {
     pub(crate) async fn over(folder: TempDir) -> Self {
         let stack = Stack::start(DataDir::open(folder.path()).unwrap()).await.unwrap();
         let names = Names::new("ledgerfold");
-        resources::create(&handlers::bookshop(), &stack.clients, &names).await.unwrap();
+        resources::create(&bookshop::app(), &stack.clients, &names).await.unwrap();
         Self { stack, names, folder }
     }
 
@@ -46,15 +46,15 @@ impl Idle {
     }
 
     pub(crate) fn store(&self) -> EventStore {
-        self.clients().system(&handlers::bookshop(), &self.names).event_store()
+        self.clients().system(&bookshop::app(), &self.names).event_store()
     }
 
     pub(crate) fn projector(&self) -> Projector {
-        self.clients().system(&handlers::bookshop(), &self.names).projector()
+        self.clients().system(&bookshop::app(), &self.names).projector()
     }
 
     pub(crate) fn operations(&self) -> Operations {
-        self.clients().system(&handlers::bookshop(), &self.names).operations(self.projector())
+        self.clients().system(&bookshop::app(), &self.names).operations(self.projector())
     }
 
     /// The environment in which its operator works.

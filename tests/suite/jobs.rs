@@ -5,11 +5,13 @@
 use crate::api::seed::append_each;
 use crate::idle::Idle;
 use aws_lambda_events::event::sqs::SqsEvent;
+use bookshop::fulfilment;
+use bookshop::stock;
 use eventstore::StreamId;
-use handlers::{FULFILMENT, Operations, RebuildHandler, ResumedState};
+use handlers::{Operations, RebuildHandler, ResumedState};
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
-use projections::{Projection, stock};
+use projections::Projection;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -62,7 +64,7 @@ async fn with_books(books: usize) -> Idle {
 fn cut_off(system: &Idle) -> Operations {
     let nowhere = Endpoints::of_one("http://127.0.0.1:1", AccessKey::generate().unwrap());
     Operations::new(
-        handlers::bookshop(),
+        bookshop::app(),
         system.store(),
         system.projector(),
         Clients::loopback(&nowhere).sqs,
@@ -79,14 +81,14 @@ async fn is_complete(operations: &Operations, projection: &Projection) -> bool {
 async fn a_call_that_cannot_be_followed_fails_alone() {
     let system = with_books(3).await;
     let handler = RebuildHandler::new(system.operations()).with_slice(A_PAGE);
-    system.operations().rebuild(&stock::PROJECTION, 1).await.unwrap();
+    system.operations().rebuild(&stock(), 1).await.unwrap();
     let good = calls(&system).await.remove(0);
     let unknown = good.replace("\"stock\"", "\"stick\"");
     assert_ne!(unknown, good);
     let batch = ["{".to_owned(), good, unknown, String::new()];
     assert_eq!(failed(&handler, &batch).await, ["0", "2", "3"]);
     work_off(&system, &handler).await;
-    assert!(is_complete(&system.operations(), &stock::PROJECTION).await);
+    assert!(is_complete(&system.operations(), &stock()).await);
 }
 
 #[tokio::test]
@@ -95,16 +97,16 @@ async fn a_slice_whose_successors_could_not_be_called_is_done_once_and_calls_for
     let handler = RebuildHandler::new(system.operations()).with_slice(A_PAGE);
     let deaf = RebuildHandler::new(cut_off(&system)).with_slice(A_PAGE);
     let operations = system.operations();
-    operations.rebuild(&stock::PROJECTION, 2).await.unwrap();
+    operations.rebuild(&stock(), 2).await.unwrap();
     let calls = calls(&system).await;
     assert_eq!(failed(&deaf, &calls).await, ["0", "1"], "nobody could be called");
-    let met = operations.view(&stock::PROJECTION).await.unwrap().status.job.unwrap();
+    let met = operations.view(&stock()).await.unwrap().status.job.unwrap();
     assert_eq!((met.pass, met.segments_done), (1, 0), "the backfill is done all the same");
     // Both calls come again, and one of them a third time.
     assert_eq!(failed(&handler, &[calls.clone(), calls[..1].to_vec()].concat()).await, [""; 0]);
     assert_eq!(system.waiting(CALLS).await, 2, "a call for each segment of the next pass, and no more");
     work_off(&system, &handler).await;
-    let report = operations.view(&stock::PROJECTION).await.unwrap().status.report.unwrap();
+    let report = operations.view(&stock()).await.unwrap().status.report.unwrap();
     assert_eq!((report.complete, report.first_pass.commits, report.last_pass.present), (true, 6, 3));
 }
 
@@ -112,13 +114,13 @@ async fn a_slice_whose_successors_could_not_be_called_is_done_once_and_calls_for
 async fn a_step_that_nobody_could_be_told_of_is_told_by_resume() {
     let system = with_books(1).await;
     let (deaf, operations) = (cut_off(&system), system.operations());
-    let error = deaf.rebuild(&stock::PROJECTION, 2).await.unwrap_err();
+    let error = deaf.rebuild(&stock(), 2).await.unwrap_err();
     assert!(!error.is_refusal() && error.to_string() == "the queue did not take the messages", "{error}");
     assert_eq!(system.waiting(CALLS).await, 0);
-    let resumption = operations.resume(&stock::PROJECTION, None).await.unwrap();
+    let resumption = operations.resume(&stock(), None).await.unwrap();
     assert_eq!((resumption.job, resumption.streams.len(), system.waiting(CALLS).await), (Some(1), 0, 2));
     work_off(&system, &RebuildHandler::new(operations.clone())).await;
-    assert!(is_complete(&operations, &stock::PROJECTION).await);
+    assert!(is_complete(&operations, &stock()).await);
 }
 
 /// What waits in the queue of fulfilment: stream and version, as the store is to be asked.
@@ -139,17 +141,17 @@ async fn a_parked_stream_of_a_process_manager_is_announced_to_it() {
     for book in [1, 2] {
         let stream = StreamId::new(format!("stock-{book}")).unwrap();
         let error = std::io::Error::other("no such book");
-        system.projector().park(&FULFILMENT, 1, &stream, Some(2), &error).await.unwrap();
+        system.projector().park(&fulfilment(), 1, &stream, Some(2), &error).await.unwrap();
     }
-    let resumption = operations.resume(&FULFILMENT, Some(&StreamId::new("stock-1").unwrap())).await.unwrap();
+    let resumption = operations.resume(&fulfilment(), Some(&StreamId::new("stock-1").unwrap())).await.unwrap();
     assert_eq!(resumption.streams.len(), 1);
     assert_eq!(announced(&system).await, BTreeSet::from([("stock-1".to_owned(), 2)]));
-    let resumption = operations.resume(&FULFILMENT, None).await.unwrap();
+    let resumption = operations.resume(&fulfilment(), None).await.unwrap();
     let states: Vec<_> = resumption.streams.iter().map(|stream| (stream.stream.as_str(), stream.state)).collect();
     assert_eq!((states, resumption.is_stuck()), (vec![("stock-2", ResumedState::Announced)], false));
     assert_eq!(announced(&system).await, BTreeSet::from([("stock-2".to_owned(), 2)]));
-    assert_eq!(operations.view(&FULFILMENT).await.unwrap().status.parked, 0);
-    assert_eq!(operations.resume(&FULFILMENT, None).await.unwrap().streams.len(), 0);
+    assert_eq!(operations.view(&fulfilment()).await.unwrap().status.parked, 0);
+    assert_eq!(operations.resume(&fulfilment(), None).await.unwrap().streams.len(), 0);
 }
 
 #[tokio::test]
@@ -157,18 +159,18 @@ async fn nobody_is_told_of_a_stream_that_is_gone() {
     let system = with_books(1).await;
     let (operations, error) = (system.operations(), std::io::Error::other("the stream is gone"));
     let gone = StreamId::new("stock-gone").unwrap();
-    system.projector().park(&FULFILMENT, 1, &gone, None, &error).await.unwrap();
-    let resumption = operations.resume(&FULFILMENT, None).await.unwrap();
+    system.projector().park(&fulfilment(), 1, &gone, None, &error).await.unwrap();
+    let resumption = operations.resume(&fulfilment(), None).await.unwrap();
     assert_eq!(resumption.streams[0].state, ResumedState::CaughtUp);
     assert_eq!(announced(&system).await, BTreeSet::new());
-    assert_eq!(operations.view(&FULFILMENT).await.unwrap().status.parked, 0);
+    assert_eq!(operations.view(&fulfilment()).await.unwrap().status.parked, 0);
 }
 
 #[tokio::test]
 async fn a_reconciliation_tells_a_process_manager_of_every_stream_that_is_behind() {
     let system = with_books(2).await;
     let operations = system.operations();
-    operations.reconcile(&FULFILMENT, 1).await.unwrap();
+    operations.reconcile(&fulfilment(), 1).await.unwrap();
     let first = calls(&system).await;
     assert_eq!(failed(&RebuildHandler::new(operations).with_slice(A_PAGE), &first).await, [""; 0]);
     let expected = ["stock-0", "stock-1"].map(|stream| (stream.to_owned(), 2));
@@ -179,7 +181,7 @@ async fn a_reconciliation_tells_a_process_manager_of_every_stream_that_is_behind
 async fn a_missing_queue_is_told_with_the_way_out() {
     let system = Idle::start().await;
     let elsewhere = handlers::Names::new("elsewhere");
-    let operations = system.clients().system(&handlers::bookshop(), &elsewhere).operations(system.projector());
-    let error = operations.view(&stock::PROJECTION).await.unwrap_err().to_string();
+    let operations = system.clients().system(&bookshop::app(), &elsewhere).operations(system.projector());
+    let error = operations.view(&stock()).await.unwrap_err().to_string();
     assert_eq!(error, "there is no queue \"elsewhere-stock.fifo\": `ledgerfold tables create` makes it");
 }

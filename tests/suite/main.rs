@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`api`] | does the running program answer over HTTP as the contract says, to good and to bad requests? |
 //! | [`architecture`] | do crates look one way, and is the domain pure? |
+//! | [`billing`] | does a second app have all that the first has, under its own names? |
 //! | [`cli`] | does the program start, stop, operate and fail as it says? |
 //! | [`command_queue`] | is a command that is answered later handled once, whoever dies and whatever fails? |
 //! | [`data_folder`] | is a folder that an older program wrote still read, verified and written to? |
@@ -30,6 +31,7 @@
 
 mod api;
 mod architecture;
+mod billing;
 mod cli;
 mod command_queue;
 mod crash;

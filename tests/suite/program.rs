@@ -18,9 +18,14 @@ pub(crate) struct Dev {
     stdout: Lines<BufReader<ChildStdout>>,
 }
 
-/// The program with arguments, not yet started. The environment's AWS settings are not for it.
+/// The program with arguments, not yet started.
 pub(crate) fn ledgerfold<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ledgerfold-under-test"));
+    without_settings(env!("CARGO_BIN_EXE_ledgerfold-under-test"), arguments)
+}
+
+/// A program with arguments, not yet started. The environment's AWS settings are not for it.
+pub(crate) fn without_settings<'a>(program: &str, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("AWS_") || name.to_string_lossy().starts_with("LEDGERFOLD_") {
             command.env_remove(name);
@@ -34,7 +39,7 @@ impl Dev {
     /// Starts it on a free port over the data folder, and waits until it says that it is ready. Nothing happens in it but
     /// what it is told: fulfilment does not run.
     pub(crate) async fn start(data: &Path) -> Self {
-        let arguments = ["dev", "--port", "0", "--without-fulfilment", "--data", data.to_str().unwrap()];
+        let arguments = ["dev", "--port", "0", "--without-processes", "--data", data.to_str().unwrap()];
         Self::start_command(&mut ledgerfold(arguments)).await
     }
 
@@ -49,8 +54,8 @@ impl Dev {
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = tokio::time::timeout(PATIENCE, stdout.next_line()).await.expect("it says nothing").unwrap();
         let first = first.expect("it ended before it was ready");
-        let url =
-            first.strip_prefix("ledgerfold is ready at ").unwrap_or_else(|| panic!("it says {first:?}")).to_owned();
+        let (_, url) = first.split_once(" is ready at ").unwrap_or_else(|| panic!("it says {first:?}"));
+        let url = url.to_owned();
         Self { url, child, stdout }
     }
 

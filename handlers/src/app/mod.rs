@@ -1,13 +1,63 @@
 //! What a team registers: one value, from which the whole system follows.
 
-use projections::{Projection, audit};
-use std::collections::BTreeSet;
+mod across;
+mod aggregate;
+mod check;
+mod command;
+mod dispatch;
+mod identity;
+mod read_model;
+mod route;
+mod samples;
+pub(crate) mod schema;
 
-/// The read models and processes of one system, and how it is called. The audit index is part of every app.
-#[derive(Debug, Clone)]
+pub use across::{Across, DecidedForAll, DecidedForPair, Pair};
+pub use aggregate::{Aggregate, Key};
+pub use command::Command;
+pub use dispatch::{Dispatcher, Refusal};
+pub use read_model::{Addition, FoldOfMany, ReadModel, Told};
+pub use route::{Route, across, command, creation, row};
+pub use samples::{Sample, SampleError, Samples};
+
+pub(crate) use across::AcrossError;
+pub(crate) use aggregate::AnyAggregate;
+pub(crate) use command::{CommandValue, Misread, read_data};
+pub(crate) use dispatch::{CommandError, is_final, is_from_the_future, is_unreadable};
+pub(crate) use identity::identity;
+pub(crate) use route::{CommandRoute, RowRoute, Target};
+
+use crate::http::Api;
+use crate::process::Process;
+use command::Tagged;
+use eventstore::{InvalidStreamId, StreamId};
+use projections::{Projection, audit};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+
+/// Aggregates, read models, processes and routes of one system, and how it is called. The audit index is part of every app.
+/// Cheap to clone.
+#[derive(Clone)]
 pub struct App {
     name: &'static str,
+    stored_name: &'static str,
+    problems: Option<&'static str>,
+    description: &'static str,
+    aggregates: Vec<Arc<dyn AnyAggregate>>,
+    across: Vec<Arc<Across>>,
     consumers: Vec<Projection>,
+    processes: Vec<Process>,
+    samples: Option<Samples>,
+    routes: Vec<Route>,
+    extra: Vec<fn() -> OpenApiRouter<Arc<Api>>>,
+    /// The first segments of its paths.
+    segments: BTreeSet<String>,
 }
 
 /// Registrations that contradict each other, all of them.
@@ -20,17 +70,101 @@ pub struct BadApp {
     pub wrong: Vec<String>,
 }
 
-/// The most characters of a name that is part of a queue's name.
-const MAX_NAME: usize = 30;
-/// Queues that every system has.
-const QUEUES_OF_SYSTEM: [&str; 2] = ["commands", "rebuild"];
-/// What the name of a dead-letter queue ends with.
-const DEAD: &str = "-dead";
+/// A command that a queue carries cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnreadableCommand {
+    #[error("it is for streams of category {0:?}, and this app has no such aggregate")]
+    Category(String),
+    #[error("it has no command")]
+    Nothing,
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
 
 impl App {
-    /// An app without read models and processes.
+    /// An app in which nothing is registered.
     pub fn new(name: &'static str) -> Self {
-        Self { name, consumers: vec![audit::PROJECTION] }
+        Self {
+            name,
+            stored_name: name,
+            problems: None,
+            description: "",
+            aggregates: Vec::new(),
+            across: Vec::new(),
+            consumers: vec![audit::PROJECTION],
+            processes: Vec::new(),
+            samples: None,
+            routes: Vec::new(),
+            extra: Vec::new(),
+            segments: BTreeSet::new(),
+        }
+    }
+
+    /// The same, and what it stores, and its program, have that name: tables and queues begin with it.
+    #[must_use]
+    pub fn named(self, stored_name: &'static str) -> Self {
+        Self { stored_name, ..self }
+    }
+
+    /// The same, and the types of its problems are described there: a slug follows the address.
+    #[must_use]
+    pub fn problems_at(self, address: &'static str) -> Self {
+        Self { problems: Some(address), ..self }
+    }
+
+    /// The same, and its API's description begins with that text.
+    #[must_use]
+    pub fn described(self, description: &'static str) -> Self {
+        Self { description, ..self }
+    }
+
+    /// The same with an aggregate.
+    #[must_use]
+    pub fn aggregate<S, C, E, R>(mut self, aggregate: Aggregate<S, C, E, R>) -> Self
+    where
+        S: Clone + Send + Sync + 'static,
+        C: Serialize + DeserializeOwned + ToSchema + Send + Sync + 'static,
+        E: DeserializeOwned + Send + Sync + 'static,
+        R: fmt::Display + Send + Sync + 'static,
+    {
+        self.aggregates.push(Arc::new(aggregate));
+        self
+    }
+
+    /// The same with a command over several streams.
+    #[must_use]
+    pub fn across(mut self, command: Across) -> Self {
+        self.across.push(Arc::new(command));
+        self
+    }
+
+    /// The same with sample histories, which `bench projections` measures with.
+    #[must_use]
+    pub fn sampled(self, samples: Samples) -> Self {
+        Self { samples: Some(samples), ..self }
+    }
+
+    /// Its sample histories.
+    pub fn samples(&self) -> Option<Samples> {
+        self.samples
+    }
+
+    /// The same with routes.
+    #[must_use]
+    pub fn routes(mut self, routes: impl IntoIterator<Item = Route>) -> Self {
+        for route in routes {
+            self.segments.extend(first_segment(route.path));
+            self.routes.push(route);
+        }
+        self
+    }
+
+    /// The same with a router for what no [`Route`] can say.
+    #[must_use]
+    pub fn merge(mut self, router: fn() -> OpenApiRouter<Arc<Api>>) -> Self {
+        self.segments.extend(router().get_openapi().paths.paths.keys().filter_map(|path| first_segment(path)));
+        self.extra.push(router);
+        self
     }
 
     /// The same with a read model.
@@ -44,14 +178,102 @@ impl App {
 
     /// The same with a process.
     #[must_use]
-    pub fn process(mut self, projection: Projection) -> Self {
-        self.consumers.push(projection);
+    pub fn process(mut self, process: Process) -> Self {
+        self.consumers.push(process.projection());
+        self.processes.push(process);
         self
     }
 
     /// How the app is called.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// What the names of its tables and queues begin with, and how its program is called.
+    pub fn stored_name(&self) -> &'static str {
+        self.stored_name
+    }
+
+    /// What it is, in a sentence.
+    pub fn description(&self) -> &'static str {
+        self.description
+    }
+
+    /// The name of a stream of each aggregate, as an example.
+    pub fn example_streams(&self) -> Vec<String> {
+        let name = |aggregate: &Arc<dyn AnyAggregate>| format!("{}-{}", aggregate.category(), aggregate.key().example);
+        self.aggregates.iter().map(name).collect()
+    }
+
+    /// The path and the body of a command to try first: one that begins a stream, or else the first.
+    pub fn example_call(&self) -> Option<(String, String)> {
+        let commands = || {
+            self.routes.iter().filter_map(|route| match &route.to {
+                Target::Command(to) => Some((route, to)),
+                Target::Across(_) | Target::Row(_) => None,
+            })
+        };
+        let (route, to) = commands().find(|(_, to)| to.creates.is_some()).or_else(|| commands().next())?;
+        let aggregate = self.aggregate_of(to.category)?;
+        let (_, example) = aggregate.examples().into_iter().find(|(name, _)| name == to.command)?;
+        let parameter = format!("{{{}}}", route.parameter().unwrap_or_default());
+        Some((route.path.replace(&parameter, aggregate.key().example), example.to_string()))
+    }
+
+    pub(crate) fn aggregates(&self) -> &[Arc<dyn AnyAggregate>] {
+        &self.aggregates
+    }
+
+    pub(crate) fn commands_across(&self) -> &[Arc<Across>] {
+        &self.across
+    }
+
+    /// The aggregate of that category.
+    pub(crate) fn aggregate_of(&self, category: &str) -> Option<&Arc<dyn AnyAggregate>> {
+        self.aggregates.iter().find(|aggregate| aggregate.category() == category)
+    }
+
+    pub(crate) fn table_of_routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Whether paths of the app begin with that segment.
+    pub(crate) fn serves(&self, segment: &str) -> bool {
+        self.segments.contains(segment)
+    }
+
+    pub(crate) fn extra_routes(&self) -> impl Iterator<Item = OpenApiRouter<Arc<Api>>> {
+        self.extra.iter().map(|router| router())
+    }
+
+    /// The stream of that name, as callers write it: its aggregate may know several ways to write one key.
+    ///
+    /// # Errors
+    /// [`InvalidStreamId`] says which rule the text breaks.
+    pub fn stream(&self, text: &str) -> Result<StreamId, InvalidStreamId> {
+        let stream = StreamId::new(text)?;
+        let aggregate = self.aggregate_of(stream.category());
+        match aggregate.and_then(|aggregate| (aggregate.key().parse)(stream.key()).ok()) {
+            Some(key) => StreamId::new(format!("{}-{key}", stream.category())),
+            None => Ok(stream),
+        }
+    }
+
+    /// A command to a stream of that category, as a process asks for it: `{"type", "data"}`.
+    pub(crate) fn read_asked(&self, category: &str, json: &Value) -> Result<Command, UnreadableCommand> {
+        let aggregate = self.aggregate_of(category).ok_or_else(|| UnreadableCommand::Category(category.to_owned()))?;
+        let name = json.get("type").and_then(Value::as_str).ok_or(UnreadableCommand::Nothing)?;
+        let data = serde_json::to_vec(json.get("data").unwrap_or(&Value::Object(Map::new())))?;
+        Command::read(aggregate, name, &data, &mut Vec::new()).map_err(|(_, error)| error.into())
+    }
+
+    /// A command as a queue carries it: `{category: {"type", "data"}}`.
+    pub(crate) fn read_command(&self, json: &RawValue) -> Result<Command, UnreadableCommand> {
+        let mut of_category: BTreeMap<String, Tagged> = serde_json::from_str(json.get())?;
+        let (category, Tagged { name, data }) = of_category.pop_first().ok_or(UnreadableCommand::Nothing)?;
+        let aggregate = self.aggregate_of(&category).ok_or(UnreadableCommand::Category(category))?;
+        let data = data.as_deref().map_or("{}", RawValue::get);
+        Command::read(aggregate, &name, data.as_bytes(), &mut Vec::new()).map_err(|(_, error)| error.into())
     }
 
     /// Everything that has a queue and can be operated: read models, the audit index, processes.
@@ -64,66 +286,43 @@ impl App {
         self.consumers.iter().find(|projection| projection.name == name)
     }
 
+    /// The names of its processes.
+    pub fn processes(&self) -> impl Iterator<Item = &'static str> {
+        self.processes.iter().map(|process| process.projection().name)
+    }
+
+    /// The process of that name.
+    pub(crate) fn process_named(&self, name: &str) -> Option<&Process> {
+        self.processes.iter().find(|process| process.projection().name == name)
+    }
+
     /// What can be rebuilt: read models and the audit index.
     pub fn read_models(&self) -> impl Iterator<Item = &Projection> {
         self.consumers.iter().filter(|projection| projection.is_read_model())
     }
 
-    /// Checks the registrations.
+    /// Checks the registrations. From then on, the names of this process's scopes, problems and metrics are the app's.
     ///
     /// # Errors
     /// [`BadApp`], with every mistake.
     pub fn checked(self) -> Result<Self, BadApp> {
-        let (mut names, mut wrong) = (BTreeSet::new(), Vec::new());
-        for Projection { name, .. } in &self.consumers {
-            if !is_queue_name(name) {
-                wrong.push(format!("the name {name:?} must be 1 to {MAX_NAME} lower-case letters, digits and '-'"));
-            }
-            if QUEUES_OF_SYSTEM.contains(name) || name.ends_with(DEAD) {
-                wrong.push(format!("the name {name:?} is that of a queue that every system has"));
-            }
-            if !names.insert(name) {
-                wrong.push(format!("the name {name:?} is registered twice"));
-            }
+        let wrong = self.wrong();
+        if !wrong.is_empty() {
+            return Err(BadApp { app: self.name, wrong });
         }
-        if wrong.is_empty() { Ok(self) } else { Err(BadApp { app: self.name, wrong }) }
+        identity::take(&self);
+        Ok(self)
     }
 }
 
-fn is_queue_name(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(fits)
+fn first_segment(path: &str) -> Option<String> {
+    path.split('/').nth(1).map(str::to_owned)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bookshop;
-
-    fn named(name: &'static str) -> Projection {
-        Projection { name, ..audit::PROJECTION }
-    }
-
-    #[test]
-    fn an_app_lists_read_models_then_the_audit_index_then_processes() {
-        let names: Vec<&str> = bookshop().consumers().iter().map(|projection| projection.name).collect();
-        assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "fulfilment"]);
-        assert!(bookshop().checked().is_ok());
-    }
-
-    #[test]
-    fn all_wrong_registrations_are_told_in_one_message() {
-        let app = App::new("shop").read_model(named("sales")).read_model(named("sales"));
-        let app = app.process(named("Send Mail")).process(named("rebuild")).read_model(named("sales-dead"));
-        let told = app.checked().unwrap_err().to_string();
-        for part in [
-            "the app shop cannot run",
-            "\"sales\" is registered twice",
-            "\"Send Mail\" must be 1 to 30 lower-case letters",
-            "\"rebuild\" is that of a queue",
-            "\"sales-dead\" is that of a queue",
-        ] {
-            assert!(told.contains(part), "not {part:?}: {told}");
-        }
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let categories: Vec<&str> = self.aggregates.iter().map(|aggregate| aggregate.category()).collect();
+        let consumers: Vec<&str> = self.consumers.iter().map(|projection| projection.name).collect();
+        write!(f, "{} of {categories:?}, read by {consumers:?}", self.name)
     }
 }

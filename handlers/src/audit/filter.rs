@@ -1,7 +1,7 @@
 //! Which events are meant: by actor, type, command, correlation and time.
 
+use super::access::{self, AccessEvent};
 use chrono::{DateTime, Utc};
-use domain::access::{self, AccessEvent};
 use eventstore::{Commit, Event, Id};
 
 /// Which events are meant: those that fit everything that is given.

@@ -12,6 +12,7 @@
 //! | `replay.rs` | the state of a stream as of a version or a time, as its read model showed it |
 //! | `difference.rs` | what changed between two of those, field by field |
 
+pub mod access;
 mod chain;
 mod cursor;
 mod difference;

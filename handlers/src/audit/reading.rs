@@ -1,11 +1,10 @@
 //! Who reads what. Nothing of the audit trail is read before the reading is recorded.
 
+use super::access::{self, ACCESS, AccessEvent, AccessLog, ReadAuditTrail};
 use crate::app::App;
 use crate::canonical_json::CanonicalJson;
-use crate::models::ACCESS;
 use crate::sending::{fingerprint, new_id};
 use chrono::{DateTime, Utc};
-use domain::access::{self, AccessEvent, AccessLog, ReadAuditTrail};
 use eventstore::{CommandHandler, Envelope, EventStore, ExecuteError, Id, InvalidStreamId, Request, StreamId};
 use projections::Projector;
 use serde_json::json;

@@ -5,7 +5,7 @@ use super::{AuditError, DamagedCommit, Occurrence, OpenTrail};
 use crate::app::App;
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, Event, Hash, Head, StreamId, time_text};
-use projections::{Fact, FoldError, Kind, Projection, RowData};
+use projections::{Fact, Kind, Projection, RowData};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -108,7 +108,7 @@ fn is_within(moment: Moment, end: &Head) -> Result<(), AuditError> {
     }
 }
 
-type Fold = fn(Option<&Value>, &Fact<'_>) -> Result<RowData, FoldError>;
+type Fold = &'static projections::Fold<RowData>;
 
 /// The projection that has a row for each stream of that kind.
 fn follower(app: &App, stream: &StreamId) -> Option<(Projection, Fold)> {

@@ -41,7 +41,7 @@ fn compare_items(path: &str, before: &[Value], after: &[Value], found: &mut Vec<
     }
 }
 
-/// `status`, `lines[0].isbn`; a name with other characters stands in brackets and quotes, so that no two paths are the same.
+/// `status`, `lines[0].item`; a name with other characters stands in brackets and quotes, so that no two paths are the same.
 fn field(path: &str, name: &str) -> String {
     let plain =
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
@@ -72,25 +72,25 @@ mod specs {
 
     #[test]
     fn a_change_is_shown_where_it_is() {
-        let before = json!({"status": "placed", "lines": [{"isbn": "1", "quantity": 2}], "n": 1});
-        let after = json!({"status": "shipped", "lines": [{"isbn": "1", "quantity": 3}], "n": 1});
+        let before = json!({"status": "placed", "lines": [{"item": "1", "quantity": 2}], "n": 1});
+        let after = json!({"status": "shipped", "lines": [{"item": "1", "quantity": 3}], "n": 1});
         let wanted = [("lines[0].quantity", json!(2), json!(3)), ("status", json!("placed"), json!("shipped"))];
         check(before, after, &wanted);
     }
 
     #[test]
     fn what_came_or_went_is_shown_by_its_parts() {
-        let whole = json!({"lines": [{"isbn": "1"}, {"isbn": "2"}], "none": [], "more": {}});
+        let whole = json!({"lines": [{"item": "1"}, {"item": "2"}], "none": [], "more": {}});
         let came = [
-            ("lines[0].isbn", json!(null), json!("1")),
-            ("lines[1].isbn", json!(null), json!("2")),
+            ("lines[0].item", json!(null), json!("1")),
+            ("lines[1].item", json!(null), json!("2")),
             ("more", json!(null), json!({})),
             ("none", json!(null), json!([])),
         ];
         check(Value::Null, whole.clone(), &came);
         let went = came.map(|(path, nothing, part)| (path, part, nothing));
         check(whole.clone(), Value::Null, &went);
-        check(whole, json!({"lines": [{"isbn": "1"}], "none": [], "more": {}}), &went[1..2]);
+        check(whole, json!({"lines": [{"item": "1"}], "none": [], "more": {}}), &went[1..2]);
     }
 
     #[test]

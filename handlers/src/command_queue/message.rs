@@ -1,10 +1,11 @@
 //! The messages of the command queue.
 
 use super::row::{Round, StatusRow, Subject};
-use crate::bookshop::Command;
+use crate::app::{App, Command, UnreadableCommand};
 use eventstore::{Envelope, Hash, Request, StreamId};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// The version of the message's shape. Another meaning of what is there is another version; fields may be added.
 /// Version 1 had another fingerprint.
@@ -13,7 +14,7 @@ const VERSION: u64 = 2;
 const NEVER_CARRIED: [(char, &str); 2] = [('\u{fffe}', r"\ufffe"), ('\u{ffff}', r"\uffff")];
 
 /// A command on its way to the worker, as it came in.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct CommandMessage {
     v: u64,
     /// Which round of answers it belongs to.
@@ -24,12 +25,32 @@ pub(super) struct CommandMessage {
     /// Who, why, and its id.
     pub(super) envelope: Envelope,
     /// The version at which the caller knows the stream.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expected_version: Option<u64>,
     pub(super) command: Command,
-    /// Whether the API made the id, because the sender gave none. Older programs did not say.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// Whether the API made the id, because the sender gave none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) id_made_here: bool,
+}
+
+/// The same as it comes from the queue: only the app knows the command's type.
+#[derive(Deserialize)]
+struct Received {
+    #[serde(flatten)]
+    round: Round,
+    stream: StreamId,
+    envelope: Envelope,
+    #[serde(default)]
+    expected_version: Option<u64>,
+    /// Older programs did not say.
+    #[serde(default)]
+    id_made_here: bool,
+}
+
+/// What of it is read apart: a flattened field lets no text through as it is.
+#[derive(Deserialize)]
+struct ReceivedCommand {
+    command: Box<RawValue>,
 }
 
 /// Stands behind the messages of a command that waits long: a FIFO queue gives it out when none of those is left.
@@ -67,6 +88,8 @@ pub(super) enum UnreadableMessage {
     Json(#[from] serde_json::Error),
     #[error("it has version {0}, and only version {VERSION} is known here")]
     Version(u64),
+    #[error("its command cannot be read")]
+    Command(#[from] UnreadableCommand),
     #[error("its command is for streams of category {category:?}, and {stream} is none")]
     Stream { category: &'static str, stream: StreamId },
 }
@@ -77,13 +100,15 @@ impl CommandMessage {
         Self { v: VERSION, round: Round::first(""), stream, envelope, expected_version, command, id_made_here }
     }
 
-    fn read(body: &str) -> Result<Self, UnreadableMessage> {
-        let message: Self = serde_json::from_str(body)?;
-        let category = message.command.category();
-        if message.stream.category() != category {
-            return Err(UnreadableMessage::Stream { category, stream: message.stream });
+    fn read(app: &App, body: &str) -> Result<Self, UnreadableMessage> {
+        let Received { round, stream, envelope, expected_version, id_made_here } = serde_json::from_str(body)?;
+        let ReceivedCommand { command } = serde_json::from_str(body)?;
+        let command = app.read_command(&command)?;
+        let category = command.category();
+        if stream.category() != category {
+            return Err(UnreadableMessage::Stream { category, stream });
         }
-        Ok(message)
+        Ok(Self { v: VERSION, round, stream, envelope, expected_version, command, id_made_here })
     }
 
     /// Its text in that round. All that SQS refuses can only stand within JSON's strings, where an escape means the same.
@@ -127,11 +152,11 @@ impl Marker {
 }
 
 impl QueueMessage {
-    pub(super) fn read(body: Option<&str>) -> Result<Self, UnreadableMessage> {
+    pub(super) fn read(app: &App, body: Option<&str>) -> Result<Self, UnreadableMessage> {
         let body = body.ok_or(UnreadableMessage::Empty)?;
         let Versioned { v, behind } = serde_json::from_str(body)?;
         match (v, behind) {
-            (VERSION, None) => Ok(Self::Command(Box::new(CommandMessage::read(body)?))),
+            (VERSION, None) => Ok(Self::Command(Box::new(CommandMessage::read(app, body)?))),
             (VERSION, Some(_)) => Ok(Self::Marker(Box::new(serde_json::from_str(body)?))),
             (v, _) => Err(UnreadableMessage::Version(v)),
         }

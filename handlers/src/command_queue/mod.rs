@@ -30,7 +30,7 @@ pub use worker::CommandWorker;
 
 pub(crate) use row::{Answer, StatusRow};
 
-use crate::bookshop::Command;
+use crate::app::Command;
 use crate::queue::{Outgoing, Queue, QueueError};
 use aws_sdk_sqs::Client;
 use eventstore::{Id, Request, StreamId};

@@ -3,7 +3,7 @@
 use super::message::{CommandMessage, Marker, QueueMessage, UnreadableMessage};
 use super::row::{Answer, Subject};
 use super::statuses::{CommandStatuses, CommandTableError, Noted};
-use crate::bookshop::{Bookshop, CommandError};
+use crate::app::{App, CommandError, Dispatcher, is_final, is_from_the_future};
 use crate::http::Problem;
 use crate::telemetry::{self, Component, Metric, Panicked, TraceParent, Work};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -17,7 +17,8 @@ const CONCURRENT_GROUPS: usize = 10;
 /// Handles the messages of the command queue. Any number of them may run at once.
 #[derive(Clone)]
 pub struct CommandWorker {
-    bookshop: Bookshop,
+    app: App,
+    commands: Dispatcher,
     statuses: CommandStatuses,
 }
 
@@ -45,9 +46,9 @@ impl CommandWorker {
     /// that its sender hears of it, and its message goes to the dead-letter queue.
     pub const MAX_RECEIVES: u32 = 5;
 
-    /// A worker on that store, which notes answers in that table.
-    pub fn new(store: EventStore, statuses: CommandStatuses) -> Self {
-        Self { bookshop: Bookshop::new(store), statuses }
+    /// A worker for the app's commands on that store, which notes answers in that table.
+    pub fn new(app: App, store: &EventStore, statuses: CommandStatuses) -> Self {
+        Self { commands: Dispatcher::new(&app, store), app, statuses }
     }
 
     /// Handles a batch of messages: those of a group one after the other, groups at once. The answer names those that are to come
@@ -68,7 +69,9 @@ impl CommandWorker {
     async fn forewarn(&self, messages: &[SqsMessage]) {
         let last = messages.iter().filter(|message| receives(message) >= Self::MAX_RECEIVES);
         for message in last {
-            let Ok(QueueMessage::Command(command)) = QueueMessage::read(message.body.as_deref()) else { continue };
+            let Ok(QueueMessage::Command(command)) = QueueMessage::read(&self.app, message.body.as_deref()) else {
+                continue;
+            };
             if let Err(error) = self.note_beforehand(&command).await {
                 let error: &(dyn std::error::Error + Send + Sync) = &error;
                 tracing::warn!(error, "that a command may fail was not noted beforehand");
@@ -106,7 +109,7 @@ impl CommandWorker {
 
     /// Whether the message is done with. In the trace of the request that brought the command.
     async fn follow(&self, message: &SqsMessage, is_last_try: bool) -> bool {
-        let read = QueueMessage::read(message.body.as_deref());
+        let read = QueueMessage::read(&self.app, message.body.as_deref());
         let trace = match &read {
             Ok(QueueMessage::Command(command)) => TraceParent::of(command.envelope.trace_parent.as_ref()),
             Ok(QueueMessage::Marker(_)) | Err(_) => None,
@@ -170,13 +173,13 @@ impl CommandWorker {
         if known.is_some_and(|row| row.settles(&subject, &message.round)) {
             return Ok(());
         }
-        let answer = match self.bookshop.handle(message.request(), message.command.clone()).await {
+        let answer = match self.commands.handle(message.request(), &message.command).await {
             Ok(handled) => Answer::Done { version: handled.version, recorded: handled.commit.is_some() },
             // Another worker's clock may be right, or this one's soon.
-            Err(error) if message.id_made_here && error.is_from_the_future() => {
+            Err(error) if message.id_made_here && is_from_the_future(&error) => {
                 return Err(Unhandled::ClockBehind(error));
             }
-            Err(error) if error.is_final() => {
+            Err(error) if is_final(&error) => {
                 Answer::Refused { problem: serde_json::to_string(&Problem::from(error))? }
             }
             Err(error) => return Err(error.into()),

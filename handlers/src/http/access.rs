@@ -4,6 +4,7 @@ use super::caller::{Caller, Scope};
 use super::extract::id;
 use super::problem::Problem;
 use crate::actors::{ACTOR_OF_SYSTEM, is_actor_of_system};
+use crate::app::{App, identity};
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
@@ -51,23 +52,34 @@ pub enum Unauthorized {
     InvalidToken(String),
 }
 
+/// Whether the path is for everybody, with or without a token.
+pub fn is_for_everybody(path: &str) -> bool {
+    matches!(path, "/healthz" | "/openapi.json")
+}
+
 /// What a request needs, by its method and path. Nothing else says so: the OpenAPI document, the router and the template follow.
-pub fn required_scope(method: &Method, path: &str) -> Requirement {
+pub fn required_scope(app: &App, method: &Method, path: &str) -> Requirement {
     let reads = *method == Method::GET || *method == Method::HEAD;
     match path.split('/').collect::<Vec<_>>().as_slice() {
         ["", "healthz" | "openapi.json"] => Requirement::Nothing,
-        ["", "orders" | "customers" | "stock" | "bestsellers", ..] if reads => Requirement::Scope(Scope::Read),
-        ["", "orders" | "customers" | "stock" | "bestsellers", ..] => Requirement::Scope(Scope::Write),
         ["", "commands", ..] => Requirement::Scope(Scope::Write),
         ["", "audit", ..] => Requirement::Scope(Scope::Audit),
         ["", "projections", ..] => Requirement::Scope(Scope::Operate),
+        ["", first, ..] if app.serves(first) => Requirement::Scope(if reads { Scope::Read } else { Scope::Write }),
         _ => Requirement::Unlisted,
     }
 }
 
+/// Who may ask what of an app.
+#[derive(Clone)]
+pub(super) struct Doors {
+    pub(super) app: App,
+    pub(super) access: Access,
+}
+
 /// Lets a request through to its handler, with its [`Caller`] among its extensions, or answers why not.
-pub(super) async fn check(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
-    match admitted(&access, &request) {
+pub(super) async fn check(State(doors): State<Arc<Doors>>, mut request: Request, next: Next) -> Response {
+    match admitted(&doors, &request) {
         Err(problem) => return problem.into_response(),
         Ok(None) => {}
         Ok(Some(caller)) => {
@@ -78,8 +90,8 @@ pub(super) async fn check(State(access): State<Arc<Access>>, mut request: Reques
 }
 
 /// Who calls, where that matters.
-fn admitted(access: &Access, request: &Request) -> Result<Option<Caller>, Problem> {
-    match (required_scope(request.method(), request.uri().path()), access) {
+fn admitted(Doors { app, access }: &Doors, request: &Request) -> Result<Option<Caller>, Problem> {
+    match (required_scope(app, request.method(), request.uri().path()), access) {
         (Requirement::Nothing, _) | (Requirement::Unlisted, Access::Open(_)) => Ok(None),
         (Requirement::Scope(_), Access::Open(default)) => {
             let named = id(request.headers(), ACTOR)?;
@@ -112,10 +124,11 @@ fn verified_for(scope: Scope, request: &Request) -> Result<Caller, Problem> {
 
 impl Unauthorized {
     /// What the answer's `WWW-Authenticate` says (RFC 6750, section 3).
-    pub(crate) fn challenge(&self) -> &'static str {
+    pub(crate) fn challenge(&self) -> String {
+        let realm = &identity().name;
         match self {
-            Self::Missing => r#"Bearer realm="ledgerfold""#,
-            Self::InvalidToken(_) => r#"Bearer realm="ledgerfold", error="invalid_token""#,
+            Self::Missing => format!(r#"Bearer realm="{realm}""#),
+            Self::InvalidToken(_) => format!(r#"Bearer realm="{realm}", error="invalid_token""#),
         }
     }
 }
@@ -128,13 +141,13 @@ impl IntoResponse for Unauthorized {
 
 /// Says in the OpenAPI document what each operation needs. Where no tokens are checked none is needed, and a header names the
 /// actor.
-pub(super) fn describe(document: &mut OpenApi, access: &Access) {
+pub(super) fn describe(document: &mut OpenApi, app: &App, access: &Access) {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(tokens()));
     let is_open = matches!(access, Access::Open(_));
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
-            let scope = match required_scope(&method, path) {
+            let scope = match required_scope(app, &method, path) {
                 Requirement::Nothing => {
                     operation.security = Some(Vec::new());
                     continue;
@@ -163,7 +176,7 @@ fn tokens() -> Http {
     let scopes = Scope::ALL.map(|scope| format!("`{}`: {}", scope.name(), scope.purpose())).join("; ");
     let description = format!(
         "A JWT whose subject is recorded as the actor; each operation names the scope that it needs ({scopes}). \
-         `ledgerfold dev` without `--auth` asks for none."
+         `dev` without `--auth` asks for none."
     );
     Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(description)).build()
 }
@@ -180,16 +193,18 @@ pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &
 #[cfg(test)]
 mod specs {
     use super::*;
+    use crate::app::command;
 
     #[test]
     fn a_path_is_known_by_whole_segments_and_any_other_is_unlisted() {
-        let needs = |method: Method, path| required_scope(&method, path);
+        let app = App::new("shop").routes([command("/orders/{id}/ship", "order", "ShipOrder")]);
+        let needs = |method: Method, path| required_scope(&app, &method, path);
         for (method, path, scope) in [
             (Method::POST, "/orders", Scope::Write),
             (Method::POST, "/orders/1/ship", Scope::Write),
-            (Method::DELETE, "/customers/c/orders", Scope::Write),
+            (Method::DELETE, "/orders/c/orders", Scope::Write),
             (Method::GET, "/orders/1", Scope::Read),
-            (Method::HEAD, "/stock/1", Scope::Read),
+            (Method::HEAD, "/orders/1", Scope::Read),
             (Method::GET, "/commands/1", Scope::Write),
             (Method::GET, "/audit/streams/order-1/verify", Scope::Audit),
             (Method::GET, "/projections", Scope::Operate),
@@ -197,9 +212,19 @@ mod specs {
         ] {
             assert_eq!(needs(method, path), Requirement::Scope(scope), "{path}");
         }
-        for path in
-            ["/", "", "orders", "/ordersx", "/Orders", "//orders", "/healthz/", "/healthz/x", "/%6frders", "/x/orders"]
-        {
+        for path in [
+            "/",
+            "",
+            "orders",
+            "/stock",
+            "/ordersx",
+            "/Orders",
+            "//orders",
+            "/healthz/",
+            "/healthz/x",
+            "/%6frders",
+            "/x/orders",
+        ] {
             assert_eq!(needs(Method::GET, path), Requirement::Unlisted, "{path}");
         }
         assert_eq!(needs(Method::GET, "/healthz"), Requirement::Nothing);

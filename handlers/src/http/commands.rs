@@ -2,16 +2,18 @@
 
 use super::extract::Sender;
 use super::problem::Problem;
-use super::schema::{CommandAnswer, RecordedEvent, TakenCommand};
+use super::schema::{AcrossAnswer, CommandAnswer, RecordedEvent, TakenCommand};
 use super::{Api, deferred};
-use crate::bookshop::Command;
+use crate::app::{Command, CommandValue, is_from_the_future};
 use crate::canonical_json::CanonicalJson;
 use crate::sending::fingerprint;
 use crate::telemetry;
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use eventstore::{Commit, Envelope, Handled, Id, Request, StreamId, time_text};
+use eventstore::{
+    AppendAllError, Commit, Envelope, ExecuteAllError, Handled, Id, Request, RequestAll, StreamId, time_text,
+};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -29,7 +31,7 @@ pub(crate) async fn send(
     command: Command,
     sent: &CanonicalJson,
 ) -> Result<Answer, Problem> {
-    let (envelope, creates) = (envelope(&sender, &command, sent), command.creates());
+    let (envelope, creates) = (envelope(&sender, command.name(), sent), command.creates());
     let request = Request { stream, envelope, expected_version: sender.expected_version, creates };
     telemetry::about(&request.stream, request.expected_version, &request.envelope);
     match api.command_queue.as_ref().filter(|_| sender.prefers_async) {
@@ -38,23 +40,56 @@ pub(crate) async fn send(
             queue.send(request.clone(), command, !sender.has_key).await?;
             Ok(Answer::Taken(request))
         }
-        None => match api.bookshop.handle(request.clone(), command).await {
+        None => match api.commands.handle(request.clone(), &command).await {
             Ok(handled) => Ok(Answer::Handled(request, Box::new(handled))),
-            Err(error) if error.is_from_the_future() && !sender.has_key => Err(Problem::clock_set_back()),
+            Err(error) if is_from_the_future(&error) && !sender.has_key => Err(Problem::clock_set_back()),
             Err(error) => Err(error.into()),
         },
     }
 }
 
-fn envelope(sender: &Sender, command: &Command, sent: &CanonicalJson) -> Envelope {
+fn envelope(sender: &Sender, command: &str, sent: &CanonicalJson) -> Envelope {
     Envelope {
         command_id: sender.key.clone(),
-        fingerprint: fingerprint(command.name(), &sender.actor, sent),
+        fingerprint: fingerprint(command, &sender.actor, sent),
         correlation_id: sender.correlation_id.clone(),
         causation_id: None,
         actor: sender.actor.clone(),
         trace_parent: sender.trace_parent.clone(),
     }
+}
+
+/// Handles a command over several streams, and tells what was recorded.
+pub(crate) async fn send_across(
+    api: &Api,
+    sender: Sender,
+    name: &str,
+    streams: Vec<StreamId>,
+    command: CommandValue,
+    sent: &CanonicalJson,
+) -> Result<Response, Problem> {
+    if sender.expected_version.is_some() {
+        return Err(Problem::invalid("If-Match", "must not be sent: the command addresses several streams"));
+    }
+    let envelope = envelope(&sender, name, sent);
+    let request = RequestAll::new(streams, envelope.clone());
+    let handled = match api.commands.handle_across(name, request, command).await {
+        Err(ExecuteAllError::Append(AppendAllError::FromTheFuture(_))) if !sender.has_key => {
+            return Err(Problem::clock_set_back());
+        }
+        handled => handled?,
+    };
+    let recorded = handled.commits.first().map_or(&envelope, |(_, commit)| &commit.envelope);
+    let mut headers = ids(recorded);
+    if handled.replayed {
+        insert(&mut headers, IDEMPOTENCY_REPLAYED, "true");
+    }
+    let body = AcrossAnswer {
+        command_id: recorded.command_id.to_string(),
+        correlation_id: recorded.correlation_id.to_string(),
+        streams: handled.commits.iter().map(|(stream, commit)| CommandAnswer::recorded(stream, commit)).collect(),
+    };
+    Ok((headers, Json(body)).into_response())
 }
 
 /// What the sender of a command is told.

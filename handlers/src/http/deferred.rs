@@ -5,6 +5,7 @@ use super::params::Params;
 use super::problem::Problem;
 use super::schema::{CommandAnswer, CommandStatus};
 use super::{Api, Shared};
+use crate::app::is_unreadable;
 use crate::command_queue::{Answer, StatusRow};
 use axum::Json;
 use axum::extract::State;
@@ -73,11 +74,11 @@ async fn commit(api: &Api, row: &StatusRow, actor: Id, command_id: &Id) -> Resul
             recorded(&api.operations.store, &row.stream, version, command_id).await.map(Some)
         }
         Answer::Done { recorded: false, .. } | Answer::Refused { .. } => {
-            Ok(api.bookshop.recorded(row.request(actor, command_id.clone())).await?)
+            Ok(api.commands.recorded(row.request(actor, command_id.clone())).await?)
         }
-        Answer::Failed { .. } => match api.bookshop.recorded(row.request(actor, command_id.clone())).await {
+        Answer::Failed { .. } => match api.commands.recorded(row.request(actor, command_id.clone())).await {
             // Very likely that is why it failed, and asking again would not help.
-            Err(error) if error.is_unreadable() => Ok(None),
+            Err(error) if is_unreadable(&error) => Ok(None),
             found => Ok(found?),
         },
     }

@@ -4,36 +4,40 @@ use super::access::{self, Access, operations};
 use super::problem::Problem;
 use crate::app::App;
 use axum::http::Method;
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::schema::{AdditionalProperties, Object, SchemaType, Type};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Required, Response, Schema};
 
-/// The command without a field that is required.
-const WITHOUT_BODY: &str = "/orders/{id}/confirm";
-/// What stands in a body's list is known by its fields as well.
-const OF_BODIES: &str = "OrderLine";
-
 /// A failure: its status, what it tells, and which calls can be answered so.
-type Failure = (u16, &'static str, fn(&Method, &str) -> bool);
+type Failure = (u16, &'static str, fn(&Call<'_>) -> bool);
+
+/// One operation of the document.
+struct Call<'a> {
+    method: &'a Method,
+    path: &'a str,
+    /// What its parameters are called.
+    parameters: Vec<String>,
+}
 
 /// Every failure that a caller may be told. A server in front may tell others.
 const FAILURES: [Failure; 14] = [
-    (400, "The request breaks a rule: `errors` names each field and its rule.", |_, path| !is_open(path)),
-    (401, "The request has no valid token.", |_, path| !is_open(path)),
-    (403, "The token does not grant the scope; or a web page of another origin sent the request.", |_, _| true),
+    (400, "The request breaks a rule: `errors` names each field and its rule.", |call| !is_open(call.path)),
+    (401, "The request has no valid token.", |call| !is_open(call.path)),
+    (403, "The token does not grant the scope; or a web page of another origin sent the request.", |_| true),
     (404, "There is no such thing.", names_something),
-    (408, "The body came too slowly.", |method, _| *method == Method::POST),
-    (409, "The step cannot be taken as things stand.", |method, path| *method == Method::POST && is_step(path)),
+    (408, "The body came too slowly.", |call| *call.method == Method::POST),
+    (409, "The step cannot be taken as things stand.", |call| *call.method == Method::POST && is_step(call.path)),
     (412, "The stream is at another version.", names_a_version),
-    (413, "The body or the answer is too large.", |_, path| !is_open(path)),
-    (415, "The body is not JSON, or it is encoded.", |method, _| *method == Method::POST),
-    (421, "The `Host` is not served: without tokens it must be a name of loopback.", |_, _| true),
+    (413, "The body or the answer is too large.", |call| !is_open(call.path)),
+    (415, "The body is not JSON, or it is encoded.", |call| *call.method == Method::POST),
+    (421, "The `Host` is not served: without tokens it must be a name of loopback.", |_| true),
     (422, "The command is refused, or its Idempotency-Key belongs to another command.", is_command),
-    (429, "Too many requests. `Retry-After` says when to come again.", |_, path| !is_open(path)),
-    (500, "Something needs the operators: tell them the `error_id`.", |_, _| true),
-    (503, "Not known to be done: send it again with the same Idempotency-Key after `Retry-After`.", |_, _| true),
+    (429, "Too many requests. `Retry-After` says when to come again.", |call| !is_open(call.path)),
+    (500, "Something needs the operators: tell them the `error_id`.", |_| true),
+    (503, "Not known to be done: send it again with the same Idempotency-Key after `Retry-After`.", |_| true),
 ];
 
 fn is_open(path: &str) -> bool {
@@ -44,19 +48,26 @@ fn is_step(path: &str) -> bool {
     path.starts_with("/projections")
 }
 
-fn is_command(method: &Method, path: &str) -> bool {
-    *method == Method::POST && !is_step(path)
+fn is_command(call: &Call<'_>) -> bool {
+    *call.method == Method::POST && !is_step(call.path)
 }
 
-/// Whether what a question names may not be there. A customer who never ordered has no orders.
-fn names_something(method: &Method, path: &str) -> bool {
-    let is_there = is_command(method, path) || path.starts_with("/customers");
-    !is_there && (path.contains('{') || path.starts_with("/audit"))
+/// Whether what a question names may not be there. A list that has nothing in it is empty.
+fn names_something(call: &Call<'_>) -> bool {
+    let is_audit = call.path.starts_with("/audit");
+    let is_list = !is_audit && !is_step(call.path) && call.has("cursor");
+    !is_command(call) && !is_list && (call.path.contains('{') || is_audit)
 }
 
 /// Whether the call takes `If-Match`, `at_least` or a version.
-fn names_a_version(method: &Method, path: &str) -> bool {
-    is_command(method, path) || path.starts_with("/audit/streams") || path.ends_with("{id}") || path.ends_with("{isbn}")
+fn names_a_version(call: &Call<'_>) -> bool {
+    is_command(call) || call.path.starts_with("/audit/streams") || call.has("at_least")
+}
+
+impl Call<'_> {
+    fn has(&self, parameter: &str) -> bool {
+        self.parameters.iter().any(|name| name == parameter)
+    }
 }
 
 /// Completes the document of an app's API with that access.
@@ -68,7 +79,7 @@ pub(super) fn complete(document: &mut OpenApi, app: &App, access: &Access) {
         response.content.insert("application/problem+json".to_owned(), problem.into());
         components.responses.insert(format!("Problem{status}"), response.into());
     }
-    let mut closed = vec![OF_BODIES.to_owned()];
+    let mut closed = Vec::new();
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             name_failures(operation, &method, path);
@@ -78,21 +89,37 @@ pub(super) fn complete(document: &mut OpenApi, app: &App, access: &Access) {
                 }
             }
             if let Some(RefOr::T(body)) = &mut operation.request_body {
-                body.required = Some(if path == WITHOUT_BODY { Required::False } else { Required::True });
+                body.required = body.required.clone().or(Some(Required::True));
                 closed.extend(schema_name(body));
             }
         }
     }
-    for name in closed {
-        if let Some(RefOr::T(Schema::Object(object))) = components.schemas.get_mut(&name) {
-            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+    // What stands in a body is closed as well.
+    let mut index = 0;
+    while let Some(name) = closed.get(index).cloned() {
+        if let Some(RefOr::T(schema)) = components.schemas.get_mut(&name) {
+            let within = serde_json::to_value(&*schema).map(|json| references(&json)).unwrap_or_default();
+            closed.extend(within.into_iter().filter(|name| !closed.contains(name)).collect::<Vec<_>>());
+            if let Schema::Object(object) = schema
+                && !object.properties.is_empty() | object.required.is_empty()
+                && object.schema_type == SchemaType::Type(Type::Object)
+            {
+                object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
         }
+        index += 1;
     }
-    access::describe(document, access);
+    access::describe(document, app, access);
 }
 
 fn name_failures(operation: &mut Operation, method: &Method, path: &str) {
-    for (status, ..) in FAILURES.iter().filter(|(_, _, can_be)| can_be(method, path)) {
+    let parameters = operation.parameters.iter().flatten();
+    let parameters = parameters.filter_map(|parameter| match parameter {
+        RefOr::T(parameter) => Some(parameter.name.clone()),
+        RefOr::Ref(_) => None,
+    });
+    let call = Call { method, path, parameters: parameters.collect() };
+    for (status, ..) in FAILURES.iter().filter(|(_, _, can_be)| can_be(&call)) {
         let response = Ref::from_response_name(format!("Problem{status}"));
         operation.responses.responses.insert(status.to_string(), response.into());
     }
@@ -114,6 +141,18 @@ fn never_null(object: &mut Object) {
         if let [only] = types.as_slice() {
             object.schema_type = SchemaType::Type(only.clone());
         }
+    }
+}
+
+/// The names of the schemas that a schema refers to.
+fn references(json: &Value) -> Vec<String> {
+    match json {
+        Value::Object(fields) => {
+            let own = fields.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit_once('/'));
+            own.map(|(_, name)| name.to_owned()).into_iter().chain(fields.values().flat_map(references)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(references).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     }
 }
 

@@ -4,10 +4,11 @@
 use super::Api;
 use super::access::Unauthorized;
 use super::caller::Caller;
-use super::faults::{self, Fields};
+use super::faults;
 use super::params::Params;
 use super::prefer::prefers;
 use super::problem::Problem;
+use crate::app::{Misread, read_data};
 use crate::audit::Reader;
 use crate::canonical_json::{CanonicalJson, ExactJson};
 use crate::sending;
@@ -31,34 +32,33 @@ const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
 /// A rule repeats at most this many characters of what a caller sent.
 const SHOWN_CHARS: usize = 64;
 
-/// The body of a command, checked by the domain's own rules, and all that was sent in it. No body at all stands for `{}`; a
-/// command takes no parameters.
-pub(crate) struct Body<T>(pub(crate) T, pub(crate) CanonicalJson);
+/// A body that is read by a type alone.
+pub(crate) trait Example {
+    /// One with all its fields.
+    fn example() -> Value;
+}
 
-impl<S: Send + Sync, T: DeserializeOwned + Fields> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let (mut parts, body) = request.into_parts();
-        Params::from_request_parts(&mut parts, state).await?.only(&[])?;
-        is_plain(&parts.headers)?;
-        let (is_json, has_type) = (is_json(&parts.headers), parts.headers.contains_key(header::CONTENT_TYPE));
-        if has_type && !is_json {
-            return Err(Problem::unsupported_media_type());
-        }
-        let bytes = read_to_end(body).await?;
-        if !is_json && !bytes.is_empty() {
-            return Err(Problem::unsupported_media_type());
-        }
-        parse(or_empty_object(&bytes)).map(|(value, sent)| Self(value, sent))
+/// The body of a command as it came: no body at all stands for `{}`; a command takes no parameters.
+pub(super) async fn command_body(request: Request) -> Result<Vec<u8>, Problem> {
+    let (mut parts, body) = request.into_parts();
+    Params::from_request_parts(&mut parts, &()).await?.only(&[])?;
+    is_plain(&parts.headers)?;
+    let (is_json, has_type) = (is_json(&parts.headers), parts.headers.contains_key(header::CONTENT_TYPE));
+    if has_type && !is_json {
+        return Err(Problem::unsupported_media_type());
     }
+    let bytes = read_to_end(body).await?;
+    if !is_json && !bytes.is_empty() {
+        return Err(Problem::unsupported_media_type());
+    }
+    Ok(if bytes.trim_ascii().is_empty() { b"{}".to_vec() } else { bytes })
 }
 
 /// The body of an operator's step, which takes no parameters: an empty body stands for `{}`. Its type must be said all the
 /// same: without one, any web page could make a browser send the step.
 pub(crate) struct StepBody<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Fields> FromRequest<S> for StepBody<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Example> FromRequest<S> for StepBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -69,7 +69,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Fields> FromRequest<S> for StepBody<T
             return Err(Problem::unsupported_media_type());
         }
         let bytes = read_to_end(body).await?;
-        parse(or_empty_object(&bytes)).map(|(value, _)| Self(value))
+        parse(or_empty_object(&bytes), &read_data::<T>, &T::example()).map(|(value, _)| Self(value))
     }
 }
 
@@ -119,7 +119,11 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-fn parse<T: DeserializeOwned + Fields>(bytes: &[u8]) -> Result<(T, CanonicalJson), Problem> {
+/// Reads a value from bytes, and names the fields that it does not have.
+pub(super) type Read<'a, T> = &'a dyn Fn(&[u8], &mut Vec<String>) -> Result<T, Misread>;
+
+/// A body, checked by its type's own rules, and all that was sent in it.
+pub(super) fn parse<T>(bytes: &[u8], read: Read<'_, T>, example: &Value) -> Result<(T, CanonicalJson), Problem> {
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::invalid("", "must be an object, not an array"));
     }
@@ -129,7 +133,7 @@ fn parse<T: DeserializeOwned + Fields>(bytes: &[u8]) -> Result<(T, CanonicalJson
         exact => exact,
     };
     let mut unknown = Vec::new();
-    let value = knowing::<T>(bytes, &mut unknown).map_err(|(path, error)| broken_rule(&path, &error));
+    let value = read(bytes, &mut unknown).map_err(|(path, error)| broken_rule(&path, &error));
     // What the type passes over is to be JSON as well.
     let body = match exact {
         Ok(ExactJson(body)) => body,
@@ -137,7 +141,7 @@ fn parse<T: DeserializeOwned + Fields>(bytes: &[u8]) -> Result<(T, CanonicalJson
     };
     let array = array_for_object(&body);
     if value.is_err() || array.is_some() || !unknown.is_empty() {
-        let faults = faults::of::<T>(&body);
+        let faults = faults::of(&body, example, &|body| attempt(body, read));
         if !faults.is_empty() {
             return Err(Problem::invalid_fields(faults));
         }
@@ -153,36 +157,26 @@ fn parse<T: DeserializeOwned + Fields>(bytes: &[u8]) -> Result<(T, CanonicalJson
     Ok((value, sent))
 }
 
+/// The rule that a body breaks, if any, and the fields that are not known.
+fn attempt<T>(body: &Value, read: Read<'_, T>) -> (Option<String>, Vec<String>) {
+    let mut unknown = Vec::new();
+    let bytes = serde_json::to_vec(body).unwrap_or_default();
+    let error = read(&bytes, &mut unknown).err();
+    let rule = error.map(|(_, error)| {
+        let message = error.to_string();
+        in_words_of_json(message.rsplit_once(" at line ").map_or(&*message, |(rule, _)| rule))
+    });
+    (rule, unknown)
+}
+
+#[cfg(test)]
+pub(super) fn tried<T: DeserializeOwned>(body: &Value) -> (Option<String>, Vec<String>) {
+    attempt(body, &read_data::<T>)
+}
+
 /// A value that is all of the text; or where in the text an error is, and which.
-fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, (String, serde_json::Error)> {
-    knowing(bytes, &mut Vec::new())
-}
-
-/// The same, with the paths of the fields that the type does not have.
-fn knowing<T: DeserializeOwned>(bytes: &[u8], unknown: &mut Vec<String>) -> Result<T, (String, serde_json::Error)> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let mut note = |path: serde_ignored::Path<'_>| unknown.push(path_of(&path));
-    let watched = serde_ignored::Deserializer::new(&mut json, &mut note);
-    let value = serde_path_to_error::deserialize(watched).map_err(|error| {
-        let path = error.path().to_string();
-        (if path == "." { String::new() } else { path }, error.into_inner())
-    })?;
-    json.end().map_err(|error| (String::new(), error))?;
-    Ok(value)
-}
-
-/// A path as errors tell it: `lines[0].isbn`.
-fn path_of(path: &serde_ignored::Path<'_>) -> String {
-    use serde_ignored::Path as P;
-    match path {
-        P::Root => String::new(),
-        P::Seq { parent, index } => format!("{}[{index}]", path_of(parent)),
-        P::Map { parent, key } => {
-            let parent = path_of(parent);
-            if parent.is_empty() { key.clone() } else { format!("{parent}.{key}") }
-        }
-        P::Some { parent } | P::NewtypeStruct { parent } | P::NewtypeVariant { parent } => path_of(parent),
-    }
+fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Misread> {
+    read_data(bytes, &mut Vec::new())
 }
 
 /// Where in a body an array stands for an object: serde takes the fields of a struct in their order too, but nobody is
@@ -212,7 +206,7 @@ fn broken_rule(path: &str, error: &serde_json::Error) -> Problem {
 }
 
 /// serde speaks of structs, maps and sequences, and repeats what was given however long it is.
-pub(super) fn in_words_of_json(rule: &str) -> String {
+fn in_words_of_json(rule: &str) -> String {
     let types = rule.strip_prefix("invalid type: ").and_then(|types| types.rsplit_once(", expected "));
     let Some((given, wanted)) = types else { return rule.to_owned() };
     let wanted = match wanted {
@@ -229,7 +223,7 @@ pub(super) fn in_words_of_json(rule: &str) -> String {
 }
 
 /// The changing part of a path.
-pub(crate) struct Segment(pub(crate) String);
+pub struct Segment(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Segment {
     type Rejection = Problem;

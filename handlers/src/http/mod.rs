@@ -8,7 +8,6 @@ mod deferred;
 mod description;
 mod extract;
 mod faults;
-mod orders;
 mod pages;
 mod params;
 mod prefer;
@@ -16,23 +15,24 @@ mod problem;
 mod progress;
 mod projection_schema;
 mod projections;
-mod reads;
+mod routes;
 mod schema;
-mod stock;
 mod watch;
 
-pub use access::{Requirement, Unauthorized, required_scope};
+pub use access::{Requirement, Unauthorized, is_for_everybody, required_scope};
 pub use caller::{Caller, InvalidCaller, Scope};
+pub use extract::Segment;
 pub use pages::{Hosts, without_foreign_pages};
-pub(crate) use problem::Problem;
+pub use params::{Params, cursor_text};
+pub use problem::Problem;
 pub(crate) use schema::{AuditedEvent, FoundEvent, FoundEvents, History, StreamHead};
 
+use crate::app::Dispatcher;
 use crate::audit::AuditTrail;
-use crate::bookshop::Bookshop;
 use crate::command_queue::CommandQueue;
 use crate::operations::Operations;
 use ::projections::Projector;
-use access::Access;
+use access::{Access, Doors};
 use axum::Json;
 use axum::Router;
 use axum::http::Uri;
@@ -50,7 +50,7 @@ use utoipa_axum::routes;
 #[derive(Clone)]
 pub struct Api {
     store: EventStore,
-    bookshop: Bookshop,
+    commands: Dispatcher,
     command_queue: Option<CommandQueue>,
     projector: Projector,
     operations: Operations,
@@ -67,17 +67,23 @@ const MAX_WATCHERS: usize = 64;
 /// How long one answer tells of progress, where answers flow.
 const LONGEST_PROGRESS: Duration = Duration::from_secs(60 * 60);
 
-type Shared = axum::extract::State<Arc<Api>>;
+/// What handlers of a route work on.
+pub type Shared = axum::extract::State<Arc<Api>>;
 
 impl Api {
     /// An API on that store, with a projector to its read models and an operator's hands. It is open to everybody: a request
     /// without `X-Actor` is the default actor's.
     pub fn new(store: EventStore, projector: Projector, operations: Operations, default_actor: Id) -> Self {
-        let bookshop = Bookshop::new(store.clone());
+        let commands = Dispatcher::new(operations.app(), &store);
         let audit = AuditTrail::new(operations.app().clone(), store.clone(), projector.clone());
         let access = Access::Open(default_actor);
         let (progress, watchers) = (LONGEST_PROGRESS, Arc::new(Semaphore::new(MAX_WATCHERS)));
-        Self { store, bookshop, command_queue: None, projector, operations, audit, access, progress, watchers }
+        Self { store, commands, command_queue: None, projector, operations, audit, access, progress, watchers }
+    }
+
+    /// The projector to its read models.
+    pub fn projector(&self) -> &Projector {
+        &self.projector
     }
 
     /// The same, and it takes commands to be answered later (`Prefer: respond-async`), which it otherwise answers at once.
@@ -105,16 +111,13 @@ impl Api {
 #[openapi(
     info(
         title = "Ledgerfold",
-        description = "Orders and stock of a bookshop. Every command may be sent again with its Idempotency-Key.",
+        description = "Every command may be sent again with its Idempotency-Key.",
         license(name = "MIT OR Apache-2.0")
     ),
     servers((url = "/", description = "Where this document is served")),
     components(schemas(problem::Problem, problem::FieldError, schema::TakenCommand)),
     tags(
-        (name = "orders", description = "Commands to orders, and orders as they are"),
-        (name = "stock", description = "Commands to the stock of a book, and its levels"),
         (name = "commands", description = "What became of commands that are answered later"),
-        (name = "reports", description = "What many orders come to"),
         (name = "audit", description = "Who did what, when and why; and is it still what was written"),
         (name = "projections", description = "Read models and other consumers: how they stand, and what operators do with them"),
         (name = "operation", description = "For those who run it")
@@ -124,35 +127,24 @@ struct Description;
 
 /// The API as a router.
 pub fn router(api: Api) -> Router {
-    let (router, mut description) = routes().split_for_parts();
-    description::complete(&mut description, api.operations.app(), &api.access);
+    let app = api.operations.app();
+    let router = app.extra_routes().fold(routes::add(routes(), app), OpenApiRouter::merge);
+    let (router, mut description) = router.split_for_parts();
+    description::complete(&mut description, app, &api.access);
     let description = Arc::new(description);
-    let access = Arc::new(api.access.clone());
+    let doors = Arc::new(Doors { app: app.clone(), access: api.access.clone() });
     router
         .route("/openapi.json", get(move || std::future::ready(Json(description.as_ref().clone()))))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(Arc::new(api))
-        .layer(from_fn_with_state(access, access::check))
+        .layer(from_fn_with_state(doors, access::check))
         .layer(from_fn(watch::watch))
 }
 
 fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(orders::place))
-        .routes(routes!(orders::confirm))
-        .routes(routes!(orders::reject))
-        .routes(routes!(orders::cancel))
-        .routes(routes!(orders::ship))
-        .routes(routes!(reads::order))
-        .routes(routes!(reads::orders_of_customer))
-        .routes(routes!(stock::receive))
-        .routes(routes!(stock::reserve))
-        .routes(routes!(stock::release))
-        .routes(routes!(stock::commit))
         .routes(routes!(deferred::status))
-        .routes(routes!(reads::stock))
-        .routes(routes!(reads::bestsellers))
         .routes(routes!(audit::history))
         .routes(routes!(audit::verify))
         .routes(routes!(audit::search))

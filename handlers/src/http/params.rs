@@ -14,7 +14,7 @@ const MAX_NUMBER_CHARS: usize = 16;
 const MAX_TIME_CHARS: usize = 35;
 
 /// The parameters of a request: each at most once, none empty but the first cursor, and only such as the call knows.
-pub(crate) struct Params(BTreeMap<String, String>);
+pub struct Params(BTreeMap<String, String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Problem;
@@ -41,7 +41,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 
 impl Params {
     /// Refuses parameters that the call does not know: a filter with a typing error would silently filter nothing.
-    pub(crate) fn only(self, known: &[&str]) -> Result<Self, Problem> {
+    pub fn only(self, known: &[&str]) -> Result<Self, Problem> {
         match self.0.keys().find(|name| !known.contains(&name.as_str())) {
             Some(unknown) => {
                 let rule =
@@ -53,12 +53,12 @@ impl Params {
     }
 
     /// The text of a parameter. It is never empty.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+    pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
     /// A parameter of a type that has its own rule.
-    pub(crate) fn parsed<T>(&self, name: &str) -> Result<Option<T>, Problem>
+    pub fn parsed<T>(&self, name: &str) -> Result<Option<T>, Problem>
     where
         T: FromStr<Err: std::fmt::Display>,
     {
@@ -67,19 +67,19 @@ impl Params {
     }
 
     /// An id: 1 to 128 visible ASCII characters.
-    pub(crate) fn id(&self, name: &str) -> Result<Option<Id>, Problem> {
+    pub fn id(&self, name: &str) -> Result<Option<Id>, Problem> {
         let parse = |text: &str| Id::new(text).map_err(|rule| Problem::invalid(name, rule.to_string()));
         self.text(name).map(parse).transpose()
     }
 
     /// All that were given, with those of the path.
-    pub(crate) fn given<const N: usize>(&self, path: [(&str, &str); N]) -> BTreeMap<String, String> {
+    pub fn given<const N: usize>(&self, path: [(&str, &str); N]) -> BTreeMap<String, String> {
         let query = self.0.iter().map(|(name, value)| (name.clone(), value.clone()));
         query.chain(path.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
     }
 
     /// A whole number within a range.
-    pub(crate) fn number(&self, name: &str, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
+    pub fn number(&self, name: &str, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
         let rule =
             || Problem::invalid(name, format!("must be a whole number from {} to {}", range.start(), range.end()));
         let digits = |text: &&str| text.len() <= MAX_NUMBER_CHARS && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -91,13 +91,13 @@ impl Params {
     }
 
     /// How many results are wanted at most: 1 to 500.
-    pub(crate) fn limit(&self, default: u32) -> Result<u32, Problem> {
+    pub fn limit(&self, default: u32) -> Result<u32, Problem> {
         let limit = self.number("limit", 1..=500)?;
         Ok(limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(default))
     }
 
     /// A day, `YYYY-MM-DD`.
-    pub(crate) fn day(&self, name: &str) -> Result<Option<NaiveDate>, Problem> {
+    pub fn day(&self, name: &str) -> Result<Option<NaiveDate>, Problem> {
         let parse = |text: &str| {
             let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|day| day.to_string() == text);
             day.ok_or_else(|| Problem::invalid(name, "must be a day such as 2026-11-22"))
@@ -106,14 +106,14 @@ impl Params {
     }
 
     /// A time, RFC 3339.
-    pub(crate) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+    pub fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
         let parse =
             |text| time(text).ok_or_else(|| Problem::invalid(name, "must be a time such as 2026-11-22T10:00:00Z"));
         self.text(name).map(parse).transpose()
     }
 
     /// A cursor that an earlier answer gave.
-    pub(crate) fn cursor<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, Problem> {
+    pub fn cursor<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, Problem> {
         let parse = |text: &str| {
             let cursor = decode(text).and_then(|bytes| serde_json::from_slice(&bytes).ok());
             cursor.ok_or_else(Problem::foreign_cursor)
@@ -137,7 +137,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// A cursor as it is given to the caller: opaque, safe in a URL.
-pub(crate) fn cursor_text(cursor: &impl serde::Serialize) -> Option<String> {
+pub fn cursor_text(cursor: &impl serde::Serialize) -> Option<String> {
     use base64::Engine;
     let json = serde_json::to_vec(cursor).ok()?;
     Some(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json))

@@ -1,11 +1,13 @@
 //! Errors as RFC 9457 problem documents.
 
+mod across;
 mod audit;
 mod deferred;
 mod doors;
 
 use super::access::Unauthorized;
 use super::caller::Scope;
+use crate::app::{Refusal, identity};
 use crate::operations::OperateError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,14 +19,12 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Where the types of problems are described.
-const TYPES: &str = "https://ledgerfold.dev/problems/";
 /// When to come again after a fault that passes, in seconds.
 const RETRY_AFTER_S: u64 = 1;
 
 /// A problem document (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// Which kind of problem: stable, for programs.
     #[serde(rename = "type")]
     #[schema(example = "https://ledgerfold.dev/problems/invalid-request")]
@@ -35,7 +35,7 @@ pub(crate) struct Problem {
     status: u16,
     /// What went wrong this time.
     detail: String,
-    /// What else a program can use: `instance`, `errors`, `reason`, `version`, `scope`, `error_id`.
+    /// What else a program can use: `instance`, `errors`, `code` and `reason` of a refusal, `version`, `scope`, `error_id`.
     #[serde(flatten)]
     more: Map<String, Value>,
     /// What the header `WWW-Authenticate` says.
@@ -55,15 +55,9 @@ pub(crate) struct FieldError {
     pub(crate) rule: String,
 }
 
-impl FieldError {
-    pub(crate) fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self { field: field.into(), rule: rule.into() }
-    }
-}
-
 impl Problem {
     fn new(status: StatusCode, slug: &str, title: &'static str, detail: impl Into<String>) -> Self {
-        let (kind, status, detail) = (format!("{TYPES}{slug}"), status.as_u16(), detail.into());
+        let (kind, status, detail) = (format!("{}{slug}", identity().problems), status.as_u16(), detail.into());
         // The occurrence has no address of its own: a URN names it, so that a caller can quote it.
         let instance = Uuid::now_v7().urn().to_string();
         Self { kind, title, status, detail, more: Map::new(), challenge: None, was_coded: false }
@@ -75,7 +69,8 @@ impl Problem {
         self
     }
 
-    pub(crate) fn invalid(field: impl Into<String>, rule: impl Into<String>) -> Self {
+    /// A field, header or parameter that breaks a rule.
+    pub fn invalid(field: impl Into<String>, rule: impl Into<String>) -> Self {
         let (field, rule) = (field.into(), rule.into());
         let detail = if field.is_empty() { rule.clone() } else { format!("{field}: {rule}") };
         let errors = json!([FieldError { field, rule }]);
@@ -89,7 +84,8 @@ impl Problem {
         Self::invalid(fields.join(", "), rule).with("errors", json!(errors))
     }
 
-    pub(crate) fn foreign_cursor() -> Self {
+    /// A cursor that belongs to another question.
+    pub fn foreign_cursor() -> Self {
         Self::invalid("cursor", "must be one that an earlier answer to the same question gave as next_cursor")
     }
 
@@ -110,7 +106,7 @@ impl Problem {
     pub(crate) fn unauthorized(reason: &Unauthorized) -> Self {
         let title = "The request has no valid token";
         let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title, reason.to_string());
-        Self { challenge: Some(reason.challenge().to_owned()), ..problem }
+        Self { challenge: Some(reason.challenge()), ..problem }
     }
 
     /// The caller may not do this.
@@ -118,11 +114,12 @@ impl Problem {
         let scope = missing.name();
         let detail = format!("the token does not grant the scope {scope}: {}", missing.purpose());
         let problem = Self::new(StatusCode::FORBIDDEN, "forbidden", "The token does not allow this", detail);
-        let challenge = format!(r#"Bearer realm="ledgerfold", error="insufficient_scope", scope="{scope}""#);
+        let challenge = format!(r#"Bearer realm="{}", error="insufficient_scope", scope="{scope}""#, identity().name);
         Self { challenge: Some(challenge), ..problem.with("scope", scope) }
     }
 
-    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+    /// Something that is not there.
+    pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
     }
 
@@ -167,9 +164,10 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title, detail)
     }
 
-    fn refused(reason: String) -> Self {
+    fn refused(Refusal { code, reason }: Refusal) -> Self {
         let title = "The command is refused";
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", title, reason.clone()).with("reason", reason)
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", title, reason.clone());
+        problem.with("code", code).with("reason", reason)
     }
 
     /// The id that was made here for a command or a reading is ahead of the clock, which was set back meanwhile.
@@ -346,10 +344,10 @@ impl From<RebuildError> for Problem {
     }
 }
 
-impl<R: std::fmt::Display> From<ExecuteError<R>> for Problem {
+impl<R: Into<Refusal>> From<ExecuteError<R>> for Problem {
     fn from(error: ExecuteError<R>) -> Self {
         match error {
-            ExecuteError::Refused(refusal) => Self::refused(refusal.to_string()),
+            ExecuteError::Refused(refusal) => Self::refused(refusal.into()),
             ExecuteError::CommandIdReused(id) => {
                 Self::reused(format!("{id} was used for another command on this stream"))
             }

@@ -1,12 +1,11 @@
 //! What operators send and get as JSON. Answers are written by the types of the engine; those named `…View` describe them.
 
-use super::faults::{Faults, Fields};
-use crate::streams;
+use super::extract::Example;
 use chrono::{DateTime, Utc};
 use eventstore::StreamId;
 use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 use serde::Deserialize;
-use serde_json::Number;
+use serde_json::{Number, Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -65,7 +64,7 @@ impl TryFrom<Number> for GenerationNumber {
 #[schema(example = json!({}))]
 pub(crate) struct ResumeBody {
     /// Only this stream; without it the job and every parked stream.
-    #[serde(default, deserialize_with = "streams::optional")]
+    #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100)]
     pub(crate) stream: Option<StreamId>,
 }
@@ -94,32 +93,34 @@ pub(crate) struct DropBody {
 #[schema(example = json!({}))]
 pub(crate) struct NothingMore {}
 
-impl Fields for JobBody {
-    fn look(at: &mut Faults<'_>) {
-        at.optional::<Segments>("segments");
+impl Example for JobBody {
+    fn example() -> Value {
+        json!({"segments": 8})
     }
 }
 
-impl Fields for ResumeBody {
-    fn look(at: &mut Faults<'_>) {
-        at.optional::<Option<StreamId>>("stream");
+impl Example for ResumeBody {
+    fn example() -> Value {
+        json!({"stream": "order-1"})
     }
 }
 
-impl Fields for SwitchBody {
-    fn look(at: &mut Faults<'_>) {
-        at.optional::<bool>("accept_incomplete");
+impl Example for SwitchBody {
+    fn example() -> Value {
+        json!({"accept_incomplete": false})
     }
 }
 
-impl Fields for DropBody {
-    fn look(at: &mut Faults<'_>) {
-        at.optional::<Option<GenerationNumber>>("generation");
+impl Example for DropBody {
+    fn example() -> Value {
+        json!({"generation": 2})
     }
 }
 
-impl Fields for NothingMore {
-    fn look(_: &mut Faults<'_>) {}
+impl Example for NothingMore {
+    fn example() -> Value {
+        json!({})
+    }
 }
 
 /// Every projection.

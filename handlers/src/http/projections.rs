@@ -14,6 +14,7 @@ use crate::resume::{ParkedStreams, Resumption};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use eventstore::StreamId;
 use projections::Projection;
 use serde::Serialize;
 use utoipa::IntoParams;
@@ -119,7 +120,9 @@ pub(crate) async fn resume(
     StepBody(body): StepBody<ResumeBody>,
 ) -> Result<Json<Resumption>, Problem> {
     let projection = known(&api, &name)?;
-    Ok(Json(api.operations.resume(&projection, body.stream.as_ref()).await?))
+    let named = |stream: StreamId| api.operations.app().stream(stream.as_str());
+    let stream = body.stream.map(named).transpose().map_err(|rule| Problem::invalid("stream", rule.to_string()))?;
+    Ok(Json(api.operations.resume(&projection, stream.as_ref()).await?))
 }
 
 /// Gives the job up. What a rebuild had written is removed.

@@ -1,105 +1,11 @@
 //! What goes in and out as JSON, as the OpenAPI document describes it.
-//!
-//! Bodies of commands are read by the domain's own types, which know the rules; the types named `…Body` only describe them.
 
 use super::problem::Problem;
 use crate::audit::DamagedCommit;
-use domain::Currency;
-use domain::order::OrderStatus;
 use eventstore::{Commit, Event, time_text};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
-use uuid::Uuid;
-
-/// An order to place.
-#[derive(ToSchema)]
-#[schema(example = json!({"customer_id": "c-17", "currency": "EUR",
-    "lines": [{"isbn": "9780306406157", "quantity": 2, "unit_price_minor": 1999}]}))]
-#[expect(dead_code, reason = "describes the domain's OrderDetails")]
-pub(crate) struct PlaceOrderBody {
-    /// Who orders.
-    #[schema(pattern = "^[A-Za-z0-9._:@-]{1,64}$")]
-    customer_id: String,
-    /// The currency of every price, ISO 4217.
-    #[schema(schema_with = currency)]
-    currency: String,
-    /// What is ordered, each book once.
-    #[schema(min_items = 1, max_items = 90)]
-    lines: Vec<OrderLine>,
-}
-
-/// A currency, by its code.
-fn currency() -> Object {
-    let codes = Currency::CODES.iter().copied();
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes)).build()
-}
-
-/// A line of an order.
-#[derive(Serialize, Deserialize, ToSchema)]
-pub(crate) struct OrderLine {
-    /// ISBN-13, digits only, with its checksum.
-    #[schema(pattern = "^97[89][0-9]{10}$")]
-    isbn: String,
-    /// Copies.
-    #[schema(minimum = 1, maximum = 1000)]
-    quantity: u32,
-    /// The price of a copy in minor units (cents).
-    #[schema(minimum = 0, maximum = 1_000_000_000)]
-    unit_price_minor: u32,
-}
-
-/// A command that says all by its name.
-#[derive(Deserialize, ToSchema)]
-#[schema(example = json!({}))]
-pub(crate) struct Nothing {}
-
-/// A reason.
-#[derive(ToSchema)]
-#[schema(example = json!({"reason": "changed my mind"}))]
-#[expect(dead_code, reason = "describes the domain's Reason")]
-pub(crate) struct ReasonBody {
-    /// Why, without control characters. White space around the words is dropped.
-    #[schema(
-        max_length = 500,
-        pattern = r"^\s*[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?\s*$"
-    )]
-    reason: String,
-}
-
-/// A parcel's code.
-#[derive(ToSchema)]
-#[schema(example = json!({"tracking_code": "1Z999AA10123456784"}))]
-#[expect(dead_code, reason = "describes the domain's TrackingCode")]
-pub(crate) struct TrackingCodeBody {
-    /// How the parcel is found.
-    #[schema(pattern = "^[!-~]{1,64}$")]
-    tracking_code: String,
-}
-
-/// Copies of a book.
-#[derive(ToSchema)]
-#[schema(example = json!({"quantity": 50}))]
-#[expect(dead_code, reason = "describes the domain's StockQuantity")]
-pub(crate) struct QuantityBody {
-    /// How many.
-    #[schema(minimum = 1, maximum = 1_000_000)]
-    quantity: u32,
-}
-
-/// Copies of a book for an order.
-#[derive(ToSchema)]
-#[schema(example = json!({"order_id": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "quantity": 2}))]
-#[expect(dead_code, reason = "describes the domain's OrderId and StockQuantity")]
-pub(crate) struct ReservationBody {
-    /// For which order.
-    order_id: Uuid,
-    /// How many.
-    #[schema(minimum = 1, maximum = 1_000_000)]
-    quantity: u32,
-}
 
 /// The headers that every command takes.
 #[derive(IntoParams)]
@@ -130,6 +36,15 @@ pub(crate) enum CommandOutcome {
     Done(CommandAnswer),
 }
 
+/// A command over several streams was handled.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes an answer")]
+pub(crate) enum AcrossOutcome {
+    /// Done, now or by an earlier try.
+    #[response(status = 200)]
+    Done(AcrossAnswer),
+}
+
 /// A command was taken, to be answered later.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes an answer")]
@@ -153,6 +68,17 @@ pub(crate) struct CommandAnswer {
     pub(crate) correlation_id: String,
     /// What happened; nothing when there was nothing to do.
     pub(crate) events: Vec<RecordedEvent>,
+}
+
+/// What a command over several streams recorded.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AcrossAnswer {
+    /// The command's id: its Idempotency-Key.
+    pub(crate) command_id: String,
+    /// The business process that it belongs to.
+    pub(crate) correlation_id: String,
+    /// What happened in each stream that has an event of it; nothing when there was nothing to do.
+    pub(crate) streams: Vec<CommandAnswer>,
 }
 
 /// A command that is answered later.
@@ -197,79 +123,6 @@ pub(crate) struct RecordedEvent {
     /// The facts.
     #[schema(value_type = Object)]
     pub(crate) data: Box<RawValue>,
-}
-
-/// An order.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct OrderView {
-    /// Its id.
-    pub(crate) order_id: String,
-    /// The version of its stream that is shown.
-    pub(crate) version: u64,
-    /// Where it is on its way.
-    #[schema(value_type = String, pattern = "^(placed|confirmed|rejected|cancelled|shipped)$")]
-    pub(crate) status: OrderStatus,
-    /// Who ordered.
-    pub(crate) customer_id: String,
-    /// The currency of its prices.
-    pub(crate) currency: String,
-    /// What was ordered.
-    #[schema(value_type = Vec<OrderLine>)]
-    pub(crate) lines: domain::OrderLines,
-    /// What it costs, in minor units.
-    pub(crate) total_minor: u64,
-    /// Why it was rejected or cancelled.
-    pub(crate) reason: Option<String>,
-    /// How the parcel is found.
-    pub(crate) tracking_code: Option<String>,
-    /// When it was placed, RFC 3339.
-    pub(crate) placed_at: String,
-    /// When it last changed, RFC 3339.
-    pub(crate) updated_at: String,
-}
-
-/// A page of orders.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct OrdersPage {
-    /// The orders, newest first.
-    pub(crate) orders: Vec<OrderView>,
-    /// Where to go on. There may be one on a page with fewer orders than asked for, even with none.
-    pub(crate) next_cursor: Option<String>,
-}
-
-/// The stock of a book.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct StockView {
-    /// The book.
-    pub(crate) isbn: String,
-    /// The version of its stream that is shown.
-    pub(crate) version: u64,
-    /// In the house.
-    pub(crate) on_hand: u64,
-    /// In the house and spoken for.
-    pub(crate) reserved: u64,
-    /// What can still be reserved.
-    pub(crate) available: u64,
-}
-
-/// The best-selling books of a day.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Bestsellers {
-    /// The day, UTC.
-    pub(crate) day: String,
-    /// The books, most copies first.
-    pub(crate) books: Vec<Bestseller>,
-}
-
-/// A book's sales.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Bestseller {
-    /// The book.
-    pub(crate) isbn: String,
-    /// Copies in orders that stand.
-    pub(crate) copies: i64,
-    /// What they cost, in minor units, by currency.
-    pub(crate) revenue_minor: BTreeMap<String, i64>,
 }
 
 /// A page of a stream's history.

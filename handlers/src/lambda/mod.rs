@@ -6,11 +6,13 @@
 //! | [`Start`] | settings, telemetry and clients, with connections that are warm before the first call |
 //! | [`Start::serve_queue`], [`Start::serve_stream`], [`Start::serve_http`] | the loop of one function |
 
+mod components;
 mod events;
 mod http;
 mod settings;
 
 pub use crate::telemetry::Component;
+pub use components::main;
 pub use settings::{BadSettings, Settings};
 
 use crate::app::App;
@@ -39,11 +41,12 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
     component: Component,
     serve: impl FnOnce(Start) -> F,
 ) -> ExitCode {
+    let app = app.checked();
     let telemetry = telemetry::start(component, Place::Lambda);
     // One event at a time is in a function, so one thread is enough; the store needs no other.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(async { serve(start(app, component, &telemetry).await?).await }),
+        Ok(runtime) => runtime.block_on(async { serve(start(app?, component, &telemetry).await?).await }),
         Err(error) => Err(error.into()),
     };
     match ended {

@@ -56,12 +56,12 @@ impl Settings {
         Self::read(app, component, |name| std::env::var(name).ok())
     }
 
-    /// The projection of a projector.
+    /// The read model of a projector, or the process of a process manager.
     ///
     /// # Errors
     /// [`BadSettings`] for another function.
     pub fn projection(&self) -> Result<Projection, BadSettings> {
-        let wrong = || vec!["LEDGERFOLD_PROJECTION is only read for projectors".to_owned()];
+        let wrong = || vec!["LEDGERFOLD_PROJECTION is only read for projectors and processes".to_owned()];
         self.projection.ok_or_else(|| BadSettings { component: self.component.name(), wrong: wrong() })
     }
 
@@ -80,15 +80,25 @@ impl Settings {
         }
         needed("AWS_REGION", "Lambda sets it: where tables and queues are");
         let prefix = needed("LEDGERFOLD_PREFIX", "what the names of tables and queues begin with");
-        let is_projector = component == Component::Projector;
-        let projection = is_projector.then(|| needed("LEDGERFOLD_PROJECTION", "the projection of this function"));
+        let processes: Vec<&'static str> = app.processes().collect();
+        let projection = match (component, processes.as_slice()) {
+            // An app with one process need not name it.
+            (Component::ProcessManager, [only]) => {
+                Some(Some(value("LEDGERFOLD_PROJECTION").unwrap_or((*only).to_owned())))
+            }
+            (Component::Projector | Component::ProcessManager, _) => {
+                Some(needed("LEDGERFOLD_PROJECTION", "the read model or process of this function"))
+            }
+            _ => None,
+        };
         let names = prefix.and_then(|prefix| {
             let names = prefix.parse::<Names>();
             names.map_err(|rule| wrong.push(format!("LEDGERFOLD_PREFIX is {prefix:?}, and must be {rule}"))).ok()
         });
         let projection = projection.flatten().and_then(|name| {
-            let projection = app.read_models().find(|projection| projection.name == name).copied();
-            let names = || app.read_models().map(|projection| projection.name).collect::<Vec<_>>().join(", ");
+            let wanted = |of: &&Projection| of.is_read_model() == (component == Component::Projector);
+            let projection = app.consumer(&name).filter(wanted).copied();
+            let names = || app.consumers().iter().filter(wanted).map(|of| of.name).collect::<Vec<_>>().join(", ");
             let rule = || format!("LEDGERFOLD_PROJECTION is {name:?}, and must be one of {}", names());
             projection.ok_or_else(|| wrong.push(rule())).ok()
         });
@@ -102,13 +112,22 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::{OF_LAMBDA, Settings};
-    use crate::bookshop;
+    use crate::app::App;
+    use crate::process::Process;
     use crate::telemetry::Component;
+    use projections::{Projection, audit};
+
+    fn shop() -> App {
+        let named = |name| Projection { name, ..audit::PROJECTION };
+        let process =
+            Process::named::<(), ()>("mails", "mails/1", [], |_, ()| Ok(None), |state, _| (state, Vec::new()));
+        App::new("shop").read_model(named("orders")).read_model(named("stock")).process(process)
+    }
 
     fn read(component: Component, more: &[(&str, &str)]) -> Result<Settings, String> {
         let more = |name: &str| more.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let settings =
-            Settings::read(&bookshop(), component, |name| match OF_LAMBDA.contains(&name) || name == "AWS_REGION" {
+            Settings::read(&shop(), component, |name| match OF_LAMBDA.contains(&name) || name == "AWS_REGION" {
                 true => Some("set".to_owned()),
                 false => more(name),
             });
@@ -117,7 +136,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_missing_is_told_in_one_message() {
-        let told = Settings::read(&bookshop(), Component::Projector, |_| None).unwrap_err().to_string();
+        let told = Settings::read(&shop(), Component::Projector, |_| None).unwrap_err().to_string();
         for name in OF_LAMBDA.iter().chain(&["AWS_REGION", "LEDGERFOLD_PREFIX", "LEDGERFOLD_PROJECTION"]) {
             assert!(told.contains(&format!("{name} is missing")), "{told}");
         }
@@ -130,8 +149,10 @@ mod tests {
         let told = told.unwrap_err();
         assert!(told.contains(r#"LEDGERFOLD_PREFIX is "a b", and must be 1 to 40 letters"#), "{told}");
         assert!(told.contains(r#"LEDGERFOLD_PROJECTION is "order", and must be one of orders, stock"#), "{told}");
-        let fulfilment = [("LEDGERFOLD_PREFIX", "shop"), ("LEDGERFOLD_PROJECTION", "fulfilment")];
-        assert!(read(Component::Projector, &fulfilment).is_err(), "fulfilment has a function of its own");
+        let process = [("LEDGERFOLD_PREFIX", "shop"), ("LEDGERFOLD_PROJECTION", "mails")];
+        assert!(read(Component::Projector, &process).is_err(), "a process is run by another function");
+        let settings = read(Component::ProcessManager, &process[..1]).unwrap();
+        assert_eq!(settings.projection.unwrap().name, "mails", "the only one");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::sending::fingerprint;
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, Envelope, Id, Request, StreamId};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt;
 use uuid::Uuid;
 
@@ -143,9 +143,11 @@ impl OpenAsk {
     pub(super) fn request(&self, process: &str) -> Result<Request, ProcessError> {
         let actor = Id::new(process)?;
         let name = command_type(&self.ask.command).unwrap_or_default();
+        // As command queues carry it: so it was before the runner, and an ask that is sent again is the same command.
+        let asked = json!({ self.stream.category(): self.ask.command });
         let envelope = Envelope {
             command_id: self.id.clone(),
-            fingerprint: fingerprint(name, &actor, &CanonicalJson::of(&self.ask.command).map_err(ProcessError::Json)?),
+            fingerprint: fingerprint(name, &actor, &CanonicalJson::of(&asked).map_err(ProcessError::Json)?),
             correlation_id: self.cause.correlation_id.clone(),
             causation_id: Some(Id::new(self.cause.to_string())?),
             actor,

@@ -76,7 +76,7 @@ pub use handler::ProcessHandler;
 
 use eventstore::{CodecError, EventCodec, NewEvent, Request};
 use futures::future::BoxFuture;
-use projections::Projection;
+use projections::{Follows, Kind, Knows, Projection};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -116,13 +116,15 @@ pub enum Heard<'a, E> {
 pub struct Source<E> {
     category: &'static str,
     read: Arc<Read<E>>,
+    knows: Arc<Knows>,
 }
 
 impl<E: 'static> Source<E> {
     /// The streams of that category. `hear` makes what the process hears of an event: for several sources, the variant of
     /// an enum; for a single one, [`std::convert::identity`].
     pub fn of<S: DeserializeOwned + 'static>(category: &'static str, events: EventCodec<S>, hear: fn(S) -> E) -> Self {
-        Self { category, read: Arc::new(move |event| events.decode(event).map(hear)) }
+        let knows = Arc::new(move |event_type: &str| events.knows(event_type));
+        Self { category, read: Arc::new(move |event| events.decode(event).map(hear)), knows }
     }
 }
 
@@ -150,11 +152,13 @@ struct Reaction {
 }
 
 impl Process {
-    /// A process that is called and parked as the projection says, and hears of the streams of those sources.
+    /// A process of that name, which hears of the streams of those sources. `shape` is the name of what its states mean, as
+    /// `payments/1`.
     ///
     /// `react` must be pure: it is called again with the same when another runner was quicker.
-    pub fn of<S, E>(
-        projection: Projection,
+    pub fn named<S, E>(
+        name: &'static str,
+        shape: &'static str,
         sources: impl IntoIterator<Item = Source<E>>,
         key: fn(&Told, &E) -> Key,
         react: fn(S, Heard<'_, E>) -> (S, Vec<Ask>),
@@ -164,6 +168,17 @@ impl Process {
         E: 'static,
     {
         let sources: Arc<[Source<E>]> = sources.into_iter().collect();
+        let categories: Vec<&'static str> = sources.iter().map(|source| source.category).collect();
+        let known: Vec<Arc<Knows>> = sources.iter().map(|source| Arc::clone(&source.knows)).collect();
+        // Made once, at start: they live as long as the program.
+        let projection = Projection {
+            name,
+            shape,
+            follows: Follows::Categories(Vec::leak(categories)),
+            knows: Box::leak(Box::new(move |event_type: &str| known.iter().any(|knows| knows(event_type)))),
+            ignored: &[],
+            kind: Kind::Process,
+        };
         let read = move |told: &Told, event: &NewEvent| {
             let source = sources.iter().find(|source| source.category == told.stream.category());
             source.map(|source| (source.read)(event)).transpose().map_err(ProcessError::from)
@@ -186,6 +201,11 @@ impl Process {
             Ok(Reaction { state: serde_json::to_value(state).map_err(ProcessError::State)?, asks })
         };
         Self { projection, key: Arc::new(key), react: Arc::new(react), lift: None }
+    }
+
+    /// Whom it hears of, and how it is called, parked and resumed.
+    pub fn projection(&self) -> Projection {
+        self.projection
     }
 
     /// The same, and rows from before the runner's own format are read by `lift`: the instance's state, and what is to be

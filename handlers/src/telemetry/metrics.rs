@@ -4,14 +4,12 @@
 //! outside any call is not counted.
 
 use super::Component;
+use crate::app::identity;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// The namespace of all metrics.
-const NAMESPACE: &str = "Ledgerfold";
 
 /// What is counted. The names are part of the contract: alarms and dashboards go by them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,7 +129,8 @@ impl Sums {
         let time_ms = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let metrics: Vec<Value> =
             counted.keys().map(|metric| json!({"Name": metric.name(), "Unit": metric.unit()})).collect();
-        let directive = json!({"Namespace": NAMESPACE, "Dimensions": [["Stage", "Component"]], "Metrics": metrics});
+        let directive =
+            json!({"Namespace": identity().title, "Dimensions": [["Stage", "Component"]], "Metrics": metrics});
         let mut line = Map::new();
         line.insert(
             "_aws".to_owned(),

@@ -30,6 +30,7 @@ pub(crate) use work::came_to;
 pub(crate) use work::since_ms;
 pub use work::{Work, about, reached};
 
+use crate::app::identity;
 use std::time::Duration;
 
 /// How long a call waits until its reports are sent, and the program at its end.
@@ -48,7 +49,7 @@ pub enum Component {
     FanOut,
     /// From a queue to a read model.
     Projector,
-    /// Fulfilment.
+    /// The processes.
     ProcessManager,
     /// The worker of asynchronous commands.
     CommandWorker,
@@ -96,7 +97,7 @@ impl Component {
             Self::ProcessManager => "process-manager",
             Self::CommandWorker => "command-worker",
             Self::RebuildWorker => "rebuild-worker",
-            Self::Program => "ledgerfold",
+            Self::Program => &identity().name,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::dev::ended;
 use super::failure::{Exit, Failure};
 use super::table;
+use super::wording;
 use crate::local::backup::{self, Copied, Source};
 use crate::local::data_dir::{DataDir, DataDirError};
 use crate::local::stack::Stack;
@@ -32,7 +33,7 @@ pub(super) struct BackUp {
     #[arg(value_name = "DIR")]
     to: PathBuf,
     /// The data folder.
-    #[arg(long, value_name = "DIR", default_value = ".ledgerfold", env = "LEDGERFOLD_DATA")]
+    #[arg(long, value_name = "DIR", default_value = wording::data_folder(), env = "LEDGERFOLD_DATA")]
     data: PathBuf,
     #[command(flatten)]
     options: Options,
@@ -48,7 +49,7 @@ pub(super) struct Restore {
     #[arg(value_name = "DIR")]
     from: PathBuf,
     /// The data folder: a new one, or an empty one.
-    #[arg(long, value_name = "DIR", default_value = ".ledgerfold", env = "LEDGERFOLD_DATA")]
+    #[arg(long, value_name = "DIR", default_value = wording::data_folder(), env = "LEDGERFOLD_DATA")]
     data: PathBuf,
     /// Replace what the data folder holds.
     #[arg(long)]
@@ -60,7 +61,7 @@ pub(super) struct Restore {
 #[derive(Debug, clap::Args)]
 struct Options {
     /// What the names of tables and queues begin with.
-    #[arg(long, default_value = "ledgerfold", env = "LEDGERFOLD_PREFIX", value_parser = clap::value_parser!(Names))]
+    #[arg(long, default_value = wording::program(), env = "LEDGERFOLD_PREFIX", value_parser = clap::value_parser!(Names))]
     prefix: Names,
     /// Answer in JSON, for programs.
     #[arg(long)]

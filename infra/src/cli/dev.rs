@@ -4,6 +4,7 @@ use super::access::{Access, Entrance};
 use super::app;
 use super::failure::{Exit, Failure};
 use super::projection::worker;
+use super::wording;
 use super::{table, target};
 use crate::clients::{Clients, Endpoints, LOOPBACK_REGION};
 use crate::local::access_key::AccessKey;
@@ -21,7 +22,7 @@ use axum::response::Response;
 use eventstore::Id;
 use handlers::http::Api;
 use handlers::telemetry::{Component, Watch};
-use handlers::{CommandQueue, Continuations, FULFILMENT, FanOut, Names, Operations, ProjectorHandler, Route};
+use handlers::{CommandQueue, Continuations, FanOut, Names, Operations, ProjectorHandler, Route};
 use projections::{Kind, Projector};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -30,8 +31,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// The names' prefix on one machine; a folder holds one system.
-const PREFIX: &str = "ledgerfold";
 /// Batches of one queue that are handled at once.
 const CONCURRENT_BATCHES: usize = 8;
 /// Segments of jobs that are worked on at once.
@@ -49,7 +48,7 @@ const NO_ROOM: &str = r#"{"type":"https://ledgerfold.dev/problems/unavailable","
 /// Run the whole system on this machine until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --without-fulfilment\n  ledgerfold dev --auth .ledgerfold-tokens/jwks.json --issuer ledgerfold-tokens --audience ledgerfold\n  ledgerfold dev --break orders=OrderCancelled"
+    after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --without-processes\n  ledgerfold dev --auth .ledgerfold-tokens/jwks.json --issuer ledgerfold-tokens --audience ledgerfold\n  ledgerfold dev --break READ_MODEL=EVENT_TYPE"
 )]
 pub(super) struct Dev {
     /// The port to listen on; 0 picks a free one.
@@ -58,14 +57,14 @@ pub(super) struct Dev {
     #[command(flatten)]
     access: Access,
     /// The folder that keeps everything.
-    #[arg(long, value_name = "DIR", default_value = target::DATA, env = target::DATA_VARIABLE)]
+    #[arg(long, value_name = "DIR", default_value = wording::data_folder(), env = target::DATA_VARIABLE)]
     data: PathBuf,
     /// Remove the folder's data first.
     #[arg(long)]
     fresh: bool,
-    /// Do not confirm, reject or reserve by itself: for trying commands by hand. What fulfilment misses waits in its queue.
-    #[arg(long, env = "LEDGERFOLD_WITHOUT_FULFILMENT")]
-    without_fulfilment: bool,
+    /// Run no process: for trying commands by hand. What a process misses waits in its queue.
+    #[arg(long, env = "LEDGERFOLD_WITHOUT_PROCESSES")]
+    without_processes: bool,
     /// Let a read model fail at every event of a type, to see on purpose what happens then.
     #[arg(long = "break", value_name = "PROJECTION=EVENT_TYPE", value_parser = defect)]
     defect: Option<Defect>,
@@ -112,7 +111,7 @@ impl Dev {
         let data = if self.fresh { DataDir::open_fresh(&self.data) } else { DataDir::open(&self.data) };
         let data = data.map_err(|error| Failure::from_error(&error))?;
         let stack = Stack::start(data).await.map_err(|error| Failure::from_error(&error))?.within_process();
-        let names = Names::new(PREFIX);
+        let names = Names::new(app().stored_name());
         let resources = resources::create(app(), &stack.clients, &names).await;
         let resources = resources.map_err(|error| Failure::from_error(&error))?;
         let stop = CancellationToken::new();
@@ -121,8 +120,8 @@ impl Dev {
         let operations = stack.clients.system(app(), &names).operations(projector.clone());
         let system = System { stack: &stack, names: &names, projector: &projector, stop: &stop };
         system.start_projectors(&resources, &mut mappings);
-        if !self.without_fulfilment {
-            system.start_fulfilment(&resources, &mut mappings);
+        if !self.without_processes {
+            system.start_processes(&resources, &mut mappings);
         }
         system.start_jobs(&operations, &resources, &mut mappings).await?;
         system.start_command_worker(&resources, &mut mappings);
@@ -154,20 +153,27 @@ impl Dev {
 
     fn warn_of_defect(&self) -> Result<(), Failure> {
         let Some(Defect { projection, event_type }) = &self.defect else { return Ok(()) };
-        table::line(&format!(
+        table::line(&wording::named(&format!(
             "  BROKEN   {projection} FAILS at every {event_type}, as --break asks: its streams stand still until you start \
              without it and run `ledgerfold projection resume {projection}`"
-        ))
+        )))
     }
 
     fn greet(&self, url: &str, stack: &Stack) -> Result<(), Failure> {
         let Endpoints { dynamodb, sqs, key: AccessKey { id, secret } } = &stack.endpoints;
         let (data, callers, token) = (self.data.display(), self.access.greeting(), self.access.header());
-        table::line(&format!("ledgerfold is ready at {url}"))?;
+        let program = wording::program();
+        table::line(&format!("{program} is ready at {url}"))?;
+        let call = app().example_call().map(|(path, body)| {
+            let body = body.replace('\'', "'\\''");
+            format!(
+                "\n  try      curl -i {url}{path}{token} -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-command' -d '{body}'"
+            )
+        });
+        let call = call.unwrap_or_default();
         table::line(&format!(
-            r#"  data     {data}, kept until you run `ledgerfold dev --fresh`
-{callers}
-  try      curl -i {url}/orders{token} -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-order' -d '{{"customer_id":"c-17","currency":"EUR","lines":[{{"isbn":"9780306406157","quantity":2,"unit_price_minor":1999}}]}}'
+            r#"  data     {data}, kept until you run `{program} dev --fresh`
+{callers}{call}
   API      {url}/openapi.json
   operate  export AWS_ENDPOINT_URL_DYNAMODB={dynamodb} AWS_ENDPOINT_URL_SQS={sqs} AWS_REGION={LOOPBACK_REGION} AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret}
   stop     Ctrl-C"#
@@ -236,17 +242,18 @@ impl System<'_> {
         }
     }
 
-    /// The same for fulfilment.
-    fn start_fulfilment(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
+    /// The same for processes.
+    fn start_processes(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
-        let fulfilment = clients.system(app(), self.names).fulfilment(self.projector.clone()).with_pulse();
-        for Route { queue_url, .. } in resources.routes.iter().filter(|route| route.consumer == FULFILMENT.consumer()) {
+        for Route { consumer, queue_url } in &resources.routes {
+            let system = clients.system(app(), self.names);
+            let Some(process) = system.process(consumer.name, self.projector.clone()) else { continue };
             let continuations = Continuations::new(clients.sqs.clone(), queue_url);
-            let fulfilment = fulfilment.clone().with_continuations(continuations);
+            let process = process.with_pulse().with_continuations(continuations);
             let watch = Watch::within_program(Component::ProcessManager);
             let handler = move |event| {
-                let (fulfilment, watch) = (fulfilment.clone(), watch.clone());
-                async move { watch.invoke(async { Ok::<_, Infallible>(fulfilment.handle(event).await) }).await }
+                let (process, watch) = (process.clone(), watch.clone());
+                async move { watch.invoke(async { Ok::<_, Infallible>(process.handle(event).await) }).await }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }

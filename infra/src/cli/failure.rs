@@ -1,5 +1,6 @@
 //! How the program ends.
 
+use super::wording::named;
 use clap::error::ErrorKind;
 use std::error::Error;
 use std::fmt::Display;
@@ -25,14 +26,14 @@ impl From<Exit> for ExitCode {
 
 /// Something that kept the program from answering: exit 3.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub struct Failure {
     what: String,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Failure {
     /// What could not be done, and why.
-    pub(super) fn new(what: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub fn new(what: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { what: what.into(), source: Some(source.into()) }
     }
 
@@ -44,17 +45,15 @@ impl Failure {
     /// One line on standard error: the failure and its causes.
     #[expect(clippy::print_stderr, reason = "the program's last words")]
     pub(super) fn report(&self) -> ExitCode {
-        match &self.source {
-            None => eprintln!("ledgerfold: {}", self.what),
-            Some(source) => eprintln!("ledgerfold: {}: {}", self.what, chain(source.as_ref())),
-        }
+        let cause = self.source.as_ref().map(|source| format!(": {}", chain(source.as_ref()))).unwrap_or_default();
+        eprintln!("{}", named(&format!("ledgerfold: {}{cause}", self.what)));
         ExitCode::from(3)
     }
 }
 
 /// Ends the program: options that do not fit together are told as every wrong use is. Nothing is open yet.
 pub(super) fn wrong_use<T>(rule: impl Display) -> T {
-    clap::Error::raw(ErrorKind::ValueValidation, format!("{rule}\n")).exit()
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{}\n", named(&rule.to_string()))).exit()
 }
 
 /// An error and its causes in one line, each said once.

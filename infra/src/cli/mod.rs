@@ -4,18 +4,20 @@ mod access;
 mod audit;
 mod backup;
 mod bench;
-mod cost;
 mod dev;
 mod failure;
 mod projection;
-mod table;
+pub mod table;
 mod tables;
 mod target;
 mod tokens;
+mod wording;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
-use failure::{Exit, Failure};
+pub use failure::Failure;
+
+use failure::Exit;
 use handlers::Names;
 use handlers::app::App;
 use handlers::telemetry::{self, Component, Place};
@@ -23,9 +25,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-/// An event-sourced bookshop on DynamoDB, SQS and Lambda: runs on a laptop, operates there and on AWS.
+/// An event-sourced system on DynamoDB, SQS and Lambda: runs on a laptop, operates there and on AWS.
 #[derive(Debug, Parser)]
-#[command(name = "ledgerfold", bin_name = "ledgerfold", version, after_help = EXAMPLES)]
+#[command(name = "ledgerfold", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -36,15 +38,16 @@ Examples:
   ledgerfold                                     the whole system, at http://127.0.0.1:8080
   ledgerfold dev --port 0 --data /var/lib/shop   on a free port, with its data elsewhere
   ledgerfold tokens create                       a key for tokens, and how to ask for them
-  ledgerfold audit history order-6f0f…           what happened to an order
+  ledgerfold audit history STREAM
+                                                 what happened in a stream
   ledgerfold audit verify --all --data .ledgerfold
                                                  is everything still what was written?
   ledgerfold projection list                     how far the read models are, and what is parked
-  ledgerfold projection rebuild orders --wait    rebuilds a read model online
+  ledgerfold projection rebuild READ_MODEL --wait
+                                                 rebuilds a read model online
   ledgerfold backup ../shop-copy                 copies the data folder, also while it is in use
   ledgerfold bench                               what a command costs, and how long it takes
   ledgerfold bench projections                   what read models cost: live, and rebuilt
-  ledgerfold cost --rate 100                     what 100 commands a second cost a month on AWS
 
 Exit status: 0 done, 1 a negative answer (verify found a break, a step was refused), 2 wrong use, 3 a failure.
 Without a command, `dev` runs. RUST_LOG=info shows a line for each request, RUST_LOG=eventstore=debug one for each operation
@@ -72,8 +75,6 @@ enum Command {
     Tokens(tokens::Tokens),
     /// Measure what the event store's operations cost, and how fast they are.
     Bench(bench::Bench),
-    /// Estimate what the system costs a month on AWS, and which limits it meets.
-    Cost(cost::Cost),
     /// Print the completions of a shell.
     #[command(
         after_help = "Examples:\n  ledgerfold completions bash > ~/.local/share/bash-completion/completions/ledgerfold\n  ledgerfold completions zsh > ~/.zfunc/_ledgerfold"
@@ -82,6 +83,11 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// The stream of that name, as its aggregate writes it.
+fn named_stream(text: &str) -> Result<eventstore::StreamId, eventstore::InvalidStreamId> {
+    app().stream(text)
 }
 
 /// Which system a command speaks to, and how it answers.
@@ -94,7 +100,7 @@ struct Common {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// What the names of tables and queues begin with.
-    #[arg(long, default_value = "ledgerfold", env = "LEDGERFOLD_PREFIX", value_parser = clap::value_parser!(Names))]
+    #[arg(long, default_value = wording::program(), env = "LEDGERFOLD_PREFIX", value_parser = clap::value_parser!(Names))]
     prefix: Names,
     /// Answer in JSON, for programs.
     #[arg(long)]
@@ -109,15 +115,46 @@ fn endpoint(text: &str) -> Result<String, String> {
 
 /// A process runs one app; clap's parsers, which list its names, are given no context.
 static APP: OnceLock<App> = OnceLock::new();
+/// The commands that it adds.
+static EXTRAS: OnceLock<Vec<fn() -> clap::Command>> = OnceLock::new();
 
 /// What the program operates and runs.
 fn app() -> &'static App {
     APP.get_or_init(|| App::new("ledgerfold"))
 }
 
+/// The command line in the words of the app.
+fn command_line() -> clap::Command {
+    let program = wording::program();
+    let extras = EXTRAS.get().into_iter().flatten();
+    let command = extras.fold(Cli::command(), |line, extra| line.subcommand(extra()));
+    let command = wording::worded(command).name(program).bin_name(program);
+    match app().description() {
+        "" => command,
+        what => {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            command.about(format!("{what} {about}"))
+        }
+    }
+}
+
+/// A command that an app adds to its program.
+pub struct Extra {
+    /// Its name, arguments and help.
+    pub command: fn() -> clap::Command,
+    /// Runs it.
+    pub run: fn(&ArgMatches) -> Result<(), Failure>,
+}
+
 /// Runs the program for an app, with the arguments of the process.
 #[must_use]
 pub fn main(app: App) -> ExitCode {
+    main_with(app, &[])
+}
+
+/// The same, and the program has more commands.
+#[must_use]
+pub fn main_with(app: App, extras: &[Extra]) -> ExitCode {
     let app = match app.checked() {
         Ok(app) => app,
         Err(error) => return Failure::from_error(&error).report(),
@@ -125,7 +162,13 @@ pub fn main(app: App) -> ExitCode {
     APP.get_or_init(|| app);
     let telemetry = telemetry::start(Component::Program, Place::Program);
     // Wrong use ends here with exit 2, help and version with 0.
-    let cli = Cli::parse();
+    EXTRAS.get_or_init(|| extras.iter().map(|extra| extra.command).collect());
+    let matches = command_line().get_matches();
+    let named = |extra: &&Extra| matches.subcommand_name() == Some((extra.command)().get_name());
+    if let Some((extra, (_, matches))) = extras.iter().find(named).zip(matches.subcommand()) {
+        return (extra.run)(matches).map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
+    }
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // What is still to be reported is sent when this is dropped, at the end.
     let _telemetry = match telemetry {
         Ok(telemetry) => telemetry,
@@ -152,10 +195,9 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Restore(restore) => restore.run().await,
         Command::Tokens(tokens) => tokens.run(),
         Command::Bench(bench) => bench.run().await,
-        Command::Cost(cost) => cost.run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "ledgerfold", &mut script);
+            clap_complete::generate(shell, &mut command_line(), wording::program(), &mut script);
             table::line(String::from_utf8_lossy(&script).trim_end())?;
             Ok(Exit::Done)
         }

@@ -15,13 +15,13 @@ const LONGEST_WORD: usize = 64;
 const TICK: Duration = Duration::from_millis(200);
 
 /// Prints a value as JSON, indented.
-pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
+pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new("the answer is no JSON", error))?;
     line(&text)
 }
 
 /// Prints rows under a heading. In a terminal, columns of text are wrapped to its width; elsewhere each row is one line.
-pub(super) fn rows<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> Result<(), Failure> {
+pub fn rows<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> Result<(), Failure> {
     let width = Term::stdout().size_checked().map(|(_, columns)| columns);
     line(&layout(heading, rows, width))
 }
@@ -44,7 +44,7 @@ fn layout<const N: usize>(heading: [&str; N], rows: &[[String; N]], width: Optio
 }
 
 /// Prints a line on standard output. A reader that has gone (`| head`) is no failure, and no reason to stop serving.
-pub(super) fn line(text: &str) -> Result<(), Failure> {
+pub fn line(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|error| Failure::new("standard output cannot be written", error)),
@@ -76,7 +76,7 @@ pub(super) fn progress(text: &str) {
 /// Prints a line on standard error: what a person should know, and no program reads.
 pub(super) fn note(text: &str) {
     // A reader that has gone is no reason to stop.
-    let _ = PROGRESS.suspend(|| writeln!(std::io::stderr().lock(), "{text}"));
+    let _ = PROGRESS.suspend(|| writeln!(std::io::stderr().lock(), "{}", super::wording::named(text)));
 }
 
 /// A yes or no as an exit status.

@@ -3,6 +3,7 @@
 use super::Common;
 use super::failure::Failure;
 use super::table;
+use super::wording;
 use crate::clients::Clients;
 use crate::local::data_dir::DataDir;
 use crate::local::running::{Running, RunningError};
@@ -14,8 +15,6 @@ use std::path::PathBuf;
 
 const NO_SYSTEM: &str = "start `ledgerfold dev` in this folder, or export the line that it prints under \"operate\", or set \
     AWS_REGION and AWS credentials, or name a stopped folder with --data";
-/// Where `dev` keeps its data unless it is told otherwise, and where commands look for it.
-pub(super) const DATA: &str = ".ledgerfold";
 /// The variable that names another folder, for both.
 pub(super) const DATA_VARIABLE: &str = "LEDGERFOLD_DATA";
 /// Each says that commands are for a system elsewhere. They win over a `dev` that runs here.
@@ -63,7 +62,7 @@ impl Target {
             let stack = Stack::start(data).await.map_err(|error| Failure::from_error(&error))?;
             return Ok(Self { clients: stack.clients.clone(), names, stack: Some(stack) });
         }
-        let folder = env::var_os(DATA_VARIABLE).map_or_else(|| PathBuf::from(DATA), PathBuf::from);
+        let folder = env::var_os(DATA_VARIABLE).map_or_else(|| PathBuf::from(wording::data_folder()), PathBuf::from);
         if let Some(endpoint) = &common.endpoint {
             return match Running::find(&folder) {
                 // Its key is not in the environment, and need not be.

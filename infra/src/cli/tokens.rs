@@ -1,7 +1,7 @@
 //! `ledgerfold tokens`: an issuer of tokens for one's own machine. On AWS, Cognito or another issuer makes them.
 
 use super::failure::{Exit, Failure};
-use super::table;
+use super::{table, wording};
 use crate::local::jwt_crypto;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -40,14 +40,14 @@ pub(super) enum Tokens {
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
     /// The folder for both files.
-    #[arg(long, value_name = "DIR", default_value = ".ledgerfold-tokens")]
+    #[arg(long, value_name = "DIR", default_value = wording::tokens_folder())]
     dir: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Sign {
     /// The folder that `create` made.
-    #[arg(long, value_name = "DIR", default_value = ".ledgerfold-tokens")]
+    #[arg(long, value_name = "DIR", default_value = wording::tokens_folder())]
     dir: PathBuf,
     /// Who the caller is: recorded as the actor of commands.
     #[arg(long, value_parser = super::access::actor)]
@@ -59,15 +59,12 @@ pub(super) struct Sign {
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=24 * 60))]
     minutes: u64,
     /// The claim iss.
-    #[arg(long, default_value = ISSUER, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, default_value = wording::tokens_issuer(), value_parser = NonEmptyStringValueParser::new())]
     issuer: String,
     /// The claim aud.
-    #[arg(long, default_value = AUDIENCE, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, default_value = wording::program(), value_parser = NonEmptyStringValueParser::new())]
     audience: String,
 }
-
-const ISSUER: &str = "ledgerfold-tokens";
-const AUDIENCE: &str = "ledgerfold";
 
 /// A scope, by its last word.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -110,7 +107,8 @@ impl Create {
             std::fs::remove_file(&key).map_err(|error| Failure::new(format!("{} stays", key.display()), error))?;
             return Err(failure);
         }
-        table::line(&format!("ledgerfold dev --auth {} --issuer {ISSUER} --audience {AUDIENCE}", key_set.display()))?;
+        let (program, issuer) = (wording::program(), wording::tokens_issuer());
+        table::line(&format!("{program} dev --auth {} --issuer {issuer} --audience {program}", key_set.display()))?;
         Ok(Exit::Done)
     }
 }

@@ -50,7 +50,7 @@ pub const PROJECTION: Projection = Projection {
     shape: "audit/1",
     follows: Follows::All,
     // It looks at no event's data.
-    knows: |_| true,
+    knows: &|_| true,
     ignored: &[],
     kind: Kind::CommitIndex,
 };

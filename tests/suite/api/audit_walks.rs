@@ -31,7 +31,7 @@ impl Trail {
 
     /// Waits until so many events of the type are in the index; it is asked itself, which is no reading.
     async fn indexed(&self, event_type: &str, events: usize) {
-        let projector = clients(&self.exports).system(&handlers::bookshop(), &Names::new("ledgerfold")).projector();
+        let projector = clients(&self.exports).system(&bookshop::app(), &Names::new("ledgerfold")).projector();
         let search =
             AuditSearch { event_type: Some(event_type.into()), ..AuditSearch::all(Direction::Forwards, 1_000) };
         eventually("it is in the index", || async {

@@ -13,7 +13,7 @@ const SCOPES: [&str; 4] = ["ledgerfold/write", "ledgerfold/read", "ledgerfold/au
 /// The program with `--auth`.
 async fn guarded() -> Shop {
     let (data, issuer) = (TempDir::new().unwrap(), Issuer::new());
-    let mut arguments = vec!["dev", "--port", "0", "--without-fulfilment", "--data", data.path().to_str().unwrap()];
+    let mut arguments = vec!["dev", "--port", "0", "--without-processes", "--data", data.path().to_str().unwrap()];
     let options = issuer.options();
     arguments.extend(options.iter().map(String::as_str));
     let dev = Dev::start_command(&mut ledgerfold(arguments)).await;

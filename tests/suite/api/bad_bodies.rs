@@ -154,13 +154,13 @@ async fn all_faults_of_a_body_are_told_at_once() {
     let line = json!({"isbn": "9780306406158", "quantity": 0, "price": 1});
     let bad = shop.command("/orders", "bad", &json!({"currency": "eur", "lines": [line], "dry_run": true})).await;
     let faults = [
-        ("customer_id", "is required"),
         ("currency", "three upper-case letters"),
+        ("customer_id", "is required"),
         ("lines[0].isbn", "check digit"),
         ("lines[0].quantity", "from 1 to 1,000 copies, not 0"),
         ("lines[0].unit_price_minor", "is required"),
         ("lines[0].price", "is not known here; known are isbn, quantity, unit_price_minor"),
-        ("dry_run", "is not known here; known are customer_id, currency, lines"),
+        ("dry_run", "is not known here; known are currency, customer_id, lines"),
     ];
     let errors = told(&bad);
     assert_eq!(errors.len(), faults.len(), "{errors:?}");

@@ -34,8 +34,8 @@ fn api(idle: &Idle) -> (Arc<Clock>, Router) {
     let hands = clock.clone();
     let options = Options { clock: Arc::new(move || hands.now()), ..Options::default() };
     let store = EventStore::with_options(idle.clients().dynamodb.clone(), idle.names.events(), options);
-    let projector = idle.clients().system(&handlers::bookshop(), &idle.names).projector();
-    let operations = idle.clients().system(&handlers::bookshop(), &idle.names).operations(projector.clone());
+    let projector = idle.clients().system(&bookshop::app(), &idle.names).projector();
+    let operations = idle.clients().system(&bookshop::app(), &idle.names).operations(projector.clone());
     (clock, router(Api::new(store, projector, operations, Id::new("dev").unwrap())))
 }
 

@@ -282,8 +282,7 @@ async fn a_job_stands_still_while_it_is_paused_and_can_be_given_up() {
 async fn a_stream_that_stands_still_is_shown_with_the_reason_and_resumed_alone() {
     let data = TempDir::new().unwrap();
     let folder = data.path().to_str().unwrap();
-    let arguments =
-        ["dev", "--port", "0", "--without-fulfilment", "--data", folder, "--break", "orders=OrderCancelled"];
+    let arguments = ["dev", "--port", "0", "--without-processes", "--data", folder, "--break", "orders=OrderCancelled"];
     let shop = Shop::of(crate::program::Dev::start_command(&mut ledgerfold(arguments)).await, data);
     let document = shop.get("/openapi.json").await.body;
     let (bad, good) = (order("c", &[line(1, 1, 5)]), order("c", &[line(2, 1, 5)]));

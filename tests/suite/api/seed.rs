@@ -117,7 +117,7 @@ pub(crate) async fn receive_many(exports: &[(String, String)], isbn: &str, event
 /// Waits until the audit index has the commit with that event: then it has those before it in its stream, too. The index is
 /// asked itself, because a question to the audit trail would be one more event for it.
 pub(crate) async fn indexed(exports: &[(String, String)], stream: &str, version: u64) {
-    let projector = clients(exports).system(&handlers::bookshop(), &Names::new("ledgerfold")).projector();
+    let projector = clients(exports).system(&bookshop::app(), &Names::new("ledgerfold")).projector();
     let commit = store(exports).read(&StreamId::new(stream).unwrap(), version, Direction::Backwards, 1).await.unwrap();
     let command = commit.commits[0].envelope.command_id.clone();
     let search = AuditSearch { command: Some(command), ..AuditSearch::all(Direction::Forwards, 100) };

@@ -26,7 +26,7 @@ async fn sign(folder: &Path, options: &[&str]) -> String {
 
 /// The program on a folder, with more options.
 fn dev(data: &Path, more: &[String]) -> Command {
-    let arguments = ["dev", "--port", "0", "--without-fulfilment", "--data", data.to_str().unwrap()];
+    let arguments = ["dev", "--port", "0", "--without-processes", "--data", data.to_str().unwrap()];
     ledgerfold(arguments.into_iter().chain(more.iter().map(String::as_str)))
 }
 

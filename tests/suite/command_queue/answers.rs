@@ -115,7 +115,7 @@ async fn what_is_done_stays_done_whatever_a_slow_worker_finds() {
         });
         let store = EventStore::new(world.0.clients().dynamodb.clone(), table);
         assert!(
-            is_done_with(&CommandWorker::new(store, statuses), &message, receives).await,
+            is_done_with(&CommandWorker::new(bookshop::app(), &store, statuses), &message, receives).await,
             "another has answered it"
         );
         assert_eq!(world.types(STREAM).await, ["StockReceived", "StockReserved"], "the other one was quicker");

@@ -16,7 +16,7 @@ const LAST: u32 = CommandWorker::MAX_RECEIVES;
 fn slow_worker(world: &World) -> CommandWorker {
     let options = Options { clock: Arc::new(|| Utc::now() - TimeDelta::minutes(10)), ..Options::default() };
     let store = EventStore::with_options(world.0.clients().dynamodb.clone(), world.0.names.events(), options);
-    CommandWorker::new(store, world.system().command_statuses())
+    CommandWorker::new(bookshop::app(), &store, world.system().command_statuses())
 }
 
 /// Sends a command without an id. The id that the API made, and the command's message.

@@ -86,7 +86,7 @@ async fn a_store_that_throttles_is_told_as_that() {
     let client = aws_sdk_dynamodb::Client::from_conf(config.to_builder().http_client(wire.clone()).build());
     wire.rule(async |_| Act::Answer(400, r#"{"__type":"ThrottlingException","message":"slowly"}"#.to_owned()));
     let store = EventStore::new(client, world.0.names.events());
-    let worker = CommandWorker::new(store, world.system().command_statuses());
+    let worker = CommandWorker::new(bookshop::app(), &store, world.system().command_statuses());
     assert!(!is_done_with(&worker, &message, LAST).await);
     let failed = world.outcome("k").await;
     assert_eq!(failed["problem"]["type"], "https://ledgerfold.dev/problems/throttled");

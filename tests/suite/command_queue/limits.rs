@@ -78,7 +78,7 @@ async fn one_caller_does_not_fill_the_queue_for_all() {
 
 #[tokio::test]
 async fn no_more_are_told_of_progress_at_once_than_there_is_room_for() {
-    let system = System::new(handlers::bookshop(), nowhere().dynamodb, nowhere().sqs, Names::new("ledgerfold"));
+    let system = System::new(bookshop::app(), nowhere().dynamodb, nowhere().sqs, Names::new("ledgerfold"));
     let api = api_of(&system, None);
     let watch = || async {
         let request = Request::get("/projections/orders/progress").body(Body::empty()).unwrap();
@@ -213,7 +213,7 @@ async fn without_a_command_queue_every_command_is_answered_at_once() {
 async fn a_missing_command_queue_is_told_with_the_way_out() {
     let world = World::start().await;
     let elsewhere = System::new(
-        handlers::bookshop(),
+        bookshop::app(),
         world.0.clients().dynamodb.clone(),
         world.0.clients().sqs.clone(),
         handlers::Names::new("elsewhere"),

@@ -61,11 +61,11 @@ impl World {
     fn system_over(&self, wire: &Wire) -> System {
         let sqs = self.0.clients().sqs.config().to_builder().interceptor(wire.clone()).build();
         let sqs = aws_sdk_sqs::Client::from_conf(sqs);
-        System::new(handlers::bookshop(), wire.client(&self.0.clients().dynamodb), sqs, self.0.names.clone())
+        System::new(bookshop::app(), wire.client(&self.0.clients().dynamodb), sqs, self.0.names.clone())
     }
 
     fn system(&self) -> System {
-        self.0.clients().system(&handlers::bookshop(), &self.0.names)
+        self.0.clients().system(&bookshop::app(), &self.0.names)
     }
 
     fn store(&self) -> EventStore {
@@ -80,7 +80,7 @@ impl World {
     /// A worker whose store has lost its table.
     fn lost_worker(&self) -> CommandWorker {
         let store = EventStore::new(self.0.clients().dynamodb.clone(), "no-such-table");
-        CommandWorker::new(store, self.system().command_statuses())
+        CommandWorker::new(bookshop::app(), &store, self.system().command_statuses())
     }
 
     async fn queue(&self) -> CommandQueue {

@@ -181,7 +181,10 @@ async fn an_answer_is_that_of_its_own_round_only() {
             }
         });
         let store = EventStore::new(world.0.clients().dynamodb.clone(), table);
-        assert!(is_done_with(&CommandWorker::new(store, statuses), &message, receives).await, "{found}");
+        assert!(
+            is_done_with(&CommandWorker::new(bookshop::app(), &store, statuses), &message, receives).await,
+            "{found}"
+        );
         let row = world.row("r").await.unwrap();
         assert_eq!((row["status"].as_s().unwrap().as_str(), row["round"].as_n().unwrap().as_str()), ("pending", "2"));
         let (path, body) = receive(2);

@@ -49,7 +49,7 @@ fn worker_over(world: &World, wire: &Wire) -> CommandWorker {
     let config = world.0.clients().dynamodb.config();
     let client = Client::from_conf(config.to_builder().http_client(wire.clone()).build());
     let store = EventStore::new(client, world.0.names.events());
-    CommandWorker::new(store, world.system().command_statuses())
+    CommandWorker::new(bookshop::app(), &store, world.system().command_statuses())
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn what_was_recorded_before_its_message_died_is_done() {
     let wire = Wire::over(config.http_client().unwrap());
     wire.rule(async |seen| if seen.operation == "PutItem" { Act::Answer(400, "{}".to_owned()) } else { Act::Pass });
     let client = Client::from_conf(config.to_builder().http_client(wire).build());
-    let worker = CommandWorker::new(world.store(), CommandStatuses::new(client, TABLE));
+    let worker = CommandWorker::new(bookshop::app(), &world.store(), CommandStatuses::new(client, TABLE));
     assert!(!is_done_with(&worker, &message, LAST).await, "its answer cannot be noted");
     assert_eq!((world.status("k").await.as_str(), world.types(STREAM).await.len()), ("pending", 1));
     assert!(is_done_with(&world.worker(), &marker(&world, "k").await, 1).await);

@@ -64,7 +64,7 @@ send "/orders/$parked/cancel" cancel-parked '{"reason":"to be parked"}' >/dev/nu
 until curl -s "$url/projections/orders/parked" | jq -e '.streams | length > 0' >/dev/null; do sleep 0.2; done
 stop
 
-start --without-fulfilment
+start --without-processes
 order waiting "$(book $novel 1)" >/dev/null
 "$program" backup "$out" --data shop
 stop

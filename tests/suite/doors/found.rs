@@ -17,7 +17,7 @@ async fn beside(folder: &Path, arguments: &[&str], environment: &[(&str, &str)])
 
 /// `dev` as it runs without arguments, but for the port.
 async fn dev_in(folder: &Path) -> Dev {
-    Dev::start_command(ledgerfold(["dev", "--port", "0", "--without-fulfilment"]).current_dir(folder)).await
+    Dev::start_command(ledgerfold(["dev", "--port", "0", "--without-processes"]).current_dir(folder)).await
 }
 
 #[tokio::test]

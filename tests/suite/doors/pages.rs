@@ -70,7 +70,7 @@ async fn with_tokens_any_host_is_served_and_no_foreign_page() {
     assert!(ledgerfold(["tokens", "create", "--dir", keys]).output().await.unwrap().status.success());
     let key_set = format!("{keys}/jwks.json");
     let auth = ["--auth", &key_set, "--issuer", "ledgerfold-tokens", "--audience", "ledgerfold"];
-    let arguments = [&["dev", "--port", "0", "--without-fulfilment", "--data", data], &auth[..]].concat();
+    let arguments = [&["dev", "--port", "0", "--without-processes", "--data", data], &auth[..]].concat();
     let dev = Dev::start_command(&mut ledgerfold(arguments)).await;
     let (http, url) = (http.build().unwrap(), format!("{}/healthz", dev.url));
     for (headers, status) in [(("host", "shop.example"), 200), (("origin", "http://evil.example"), 403)] {

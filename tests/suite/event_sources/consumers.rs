@@ -6,16 +6,16 @@ use crate::projections::fold::ReadModel;
 use crate::projections::read_models;
 use crate::projections::shop::{confirmed, new_order, placed, received, shipped, stock_of, write};
 use crate::projections::wire::Fault;
+use bookshop::fulfilment;
+use bookshop::orders;
 use eventstore::StreamId;
-use handlers::FULFILMENT;
 use projections::Projection;
-use projections::orders::PROJECTION as ORDERS;
 use std::collections::BTreeSet;
 
 const VISIBILITY_MS: u64 = 60_000;
 
 /// Orders that were confirmed.
-async fn orders(line: &Line, count: usize) -> Vec<StreamId> {
+async fn some_orders(line: &Line, count: usize) -> Vec<StreamId> {
     let streams: Vec<StreamId> = (0..count).map(|_| new_order()).collect();
     for stream in &streams {
         write(&line.world.store, stream, &[&placed("c", [(1, 1)]), &confirmed()]).await;
@@ -38,11 +38,11 @@ async fn send(line: &Line, consumer: &str, group: &str, body: &str) -> String {
 #[tokio::test]
 async fn a_stream_that_cannot_be_applied_holds_up_no_other_and_is_parked_at_the_fifth_receive() {
     let mut line = Line::start().await;
-    line.deploy(ORDERS, line.projector().broken("orders", "OrderShipped"));
-    let mut streams = orders(&line, 3).await;
+    line.deploy(orders(), line.projector().broken("orders", "OrderShipped"));
+    let mut streams = some_orders(&line, 3).await;
     let poisoned = new_order();
     write(&line.world.store, &poisoned, &[&placed("c", [(2, 2)]), &confirmed(), &shipped()]).await;
-    streams.extend(orders(&line, 3).await);
+    streams.extend(some_orders(&line, 3).await);
     line.run_for(VISIBILITY_MS / 2).await;
     let model = line.world.read_models().await;
     let expected = ReadModel::of_streams(&line.world.store, &streams).await;
@@ -50,10 +50,10 @@ async fn a_stream_that_cannot_be_applied_holds_up_no_other_and_is_parked_at_the_
     assert_eq!(model.applied("orders", &poisoned), Some(2), "up to the event that cannot be applied");
     line.run_until_quiet().await;
     let most = line.calls_of("orders").iter().map(|call| call.receives).max();
-    let parked = line.world.operations().view(&ORDERS).await.unwrap().status.parked;
+    let parked = line.world.operations().view(&orders()).await.unwrap().status.parked;
     assert_eq!((most, parked), (Some(5), 1));
-    line.deploy(ORDERS, line.projector());
-    assert!(!line.world.operations().resume(&ORDERS, None).await.unwrap().is_stuck());
+    line.deploy(orders(), line.projector());
+    assert!(!line.world.operations().resume(&orders(), None).await.unwrap().is_stuck());
     line.run_until_quiet().await;
     line.world.assert_exact(streams.iter().chain([&poisoned]), "").await;
 }
@@ -61,7 +61,7 @@ async fn a_stream_that_cannot_be_applied_holds_up_no_other_and_is_parked_at_the_
 #[tokio::test]
 async fn a_message_that_cannot_be_read_ends_as_a_dead_letter_and_redrive_makes_good_what_it_was_about() {
     let mut line = Line::start().await;
-    let streams = orders(&line, 3).await;
+    let streams = some_orders(&line, 3).await;
     line.run_until_quiet().await;
     let told_badly = new_order();
     write(&line.world.store, &told_badly, &[&placed("c", [(1, 1)])]).await;
@@ -74,8 +74,8 @@ async fn a_message_that_cannot_be_read_ends_as_a_dead_letter_and_redrive_makes_g
     assert_eq!(receives, 20);
     let model = line.world.read_models().await;
     assert_eq!((model.applied("orders", &behind), model.applied("orders", &told_badly)), (Some(1), None));
-    assert_eq!(line.redrive(&ORDERS).await, 1);
-    line.reconcile(&projections::bestsellers::PROJECTION).await;
+    assert_eq!(line.redrive(&orders()).await, 1);
+    line.reconcile(&bookshop::bestsellers()).await;
     line.world.assert_exact(streams.iter().chain([&told_badly, &behind]), "").await;
 }
 
@@ -105,11 +105,11 @@ async fn whenever_a_function_dies_its_messages_come_again_and_nothing_is_applied
 #[tokio::test]
 async fn work_that_was_done_and_never_heard_of_is_not_done_twice() {
     let mut line = Line::start().await;
-    let streams = orders(&line, 4).await;
+    let streams = some_orders(&line, 4).await;
     first_calls_end(&mut line, Fate { heard: false, ..WELL });
     line.run_until_quiet().await;
     line.world.assert_exact(&streams, "died at the end").await;
-    let more = orders(&line, 2).await;
+    let more = some_orders(&line, 2).await;
     first_calls_end(&mut line, Fate { lasts_ms: u64::MAX, ..WELL });
     line.run_until_quiet().await;
     line.world.assert_exact(streams.iter().chain(&more), "timed out").await;
@@ -120,10 +120,10 @@ async fn a_panic_takes_its_batch_along_others_flow_and_redrive_brings_all_back()
     let mut line = Line::start().await;
     let mut streams = vec![new_order()];
     write(&line.world.store, &streams[0], &[&placed("c", [(1, 1)])]).await;
-    streams.extend(orders(&line, 2).await);
+    streams.extend(some_orders(&line, 2).await);
     line.outage.panics_at("test-read-models", streams[0].as_str());
     line.run_for(VISIBILITY_MS / 2).await;
-    let later = orders(&line, 3).await;
+    let later = some_orders(&line, 3).await;
     line.run_for(1_000).await;
     let model = line.world.read_models().await;
     assert!(later.iter().all(|stream| model.applied("orders", stream) == Some(2)));
@@ -142,12 +142,12 @@ async fn a_panic_takes_its_batch_along_others_flow_and_redrive_brings_all_back()
 #[tokio::test]
 async fn a_table_that_is_down_for_twenty_receives_leaves_dead_letters_and_redrive_makes_them_good() {
     let mut line = Line::start().await;
-    let streams = orders(&line, 5).await;
+    let streams = some_orders(&line, 5).await;
     line.outage.begins("test-read-models");
     line.run_until_quiet().await;
     assert_eq!(line.world.read_models().await.len(), 0);
     line.outage.ends();
-    for projection in [ORDERS, projections::bestsellers::PROJECTION] {
+    for projection in [orders(), bookshop::bestsellers()] {
         assert!(line.redrive(&projection).await > 0, "{}", projection.name);
     }
     line.world.assert_exact(&streams, "").await;
@@ -157,7 +157,7 @@ async fn a_table_that_is_down_for_twenty_receives_leaves_dead_letters_and_redriv
 async fn messages_that_come_again_while_their_function_is_still_at_work_are_applied_once() {
     let patient = |policy| FifoPolicy { timeout_ms: 200_000, ..policy };
     let mut line = Line::under(StreamPolicy::of_fan_out(), patient).await;
-    let streams = orders(&line, 4).await;
+    let streams = some_orders(&line, 4).await;
     first_calls_end(&mut line, Fate { lasts_ms: VISIBILITY_MS * 3 / 2, ..WELL });
     line.run_until_quiet().await;
     let calls = line.calls_of("bestsellers");
@@ -181,7 +181,7 @@ async fn whenever_fulfilment_dies_every_order_is_answered_and_no_book_is_given_a
             }
             let mut called = false;
             line.fates(move |call: &Call| {
-                let hit = call.function == FULFILMENT.name && !std::mem::replace(&mut called, true);
+                let hit = call.function == fulfilment().name && !std::mem::replace(&mut called, true);
                 if hit { Fate { fault: Some(fault), heard: false, ..WELL } } else { WELL }
             });
             line.run_until_quiet().await;
@@ -217,12 +217,12 @@ async fn what_fulfilment_was_never_told_is_made_good_by_a_pass_over_all_streams(
     line.run_until_quiet().await;
     assert!(!line.stream.discarded().is_empty());
     line.outage.ends();
-    line.reconcile(&FULFILMENT).await;
+    line.reconcile(&fulfilment()).await;
     assert_eq!(last_type(&line, &order).await, "OrderConfirmed");
     line.world.assert_exact([&order, &book], "").await;
 }
 
 /// Whose dead letters and missed announcements can be made good.
 pub(super) fn everybody() -> Vec<Projection> {
-    handlers::bookshop().consumers().to_vec()
+    bookshop::app().consumers().to_vec()
 }

@@ -7,9 +7,8 @@ use crate::projections::shop::{Stored, Writer, confirmed, new_order, placed, rec
 use crate::projections::wire::Fault;
 use crate::projections::world::event_key;
 use aws_sdk_dynamodb::types::AttributeValue;
+use bookshop::{bestsellers, orders};
 use eventstore::{MAX_VERSION, StreamId};
-use projections::bestsellers::PROJECTION as BESTSELLERS;
-use projections::orders::PROJECTION as ORDERS;
 
 const FAN_OUT: &str = "fan-out";
 const HOUR_MS: u64 = 60 * 60 * 1_000;
@@ -22,7 +21,7 @@ const LARGE: usize = 4;
 const LARGE_RECORD: usize = 8;
 
 /// Orders of two records each.
-async fn orders(line: &Line, count: usize) -> Vec<StreamId> {
+async fn some_orders(line: &Line, count: usize) -> Vec<StreamId> {
     let streams: Vec<StreamId> = (0..count).map(|_| new_order()).collect();
     for stream in &streams {
         write(&line.world.store, stream, &[&placed("c", [(1, 1)]), &confirmed()]).await;
@@ -33,11 +32,11 @@ async fn orders(line: &Line, count: usize) -> Vec<StreamId> {
 /// Twelve orders, of which one is too large for a queue that takes small ones only. It is only placed: its next event, which
 /// is small, would bring its stream up to date all the same.
 async fn orders_with_a_large_one(line: &Line) -> Vec<StreamId> {
-    let mut streams = orders(line, LARGE).await;
+    let mut streams = some_orders(line, LARGE).await;
     streams.push(new_order());
     let large = placed("c-large", (1..=60).map(|book| (book, 1)));
     write(&line.world.store, &streams[LARGE], &[&large]).await;
-    streams.extend(orders(line, 7).await);
+    streams.extend(some_orders(line, 7).await);
     streams
 }
 
@@ -75,7 +74,7 @@ async fn behind_an_outage_beyond_all_retries_the_destination_knows_the_range_and
     let by_age = StreamPolicy { max_record_age_ms: Some(HOUR_MS), max_retries: None, ..one_at_a_time() };
     for (policy, condition) in [(by_retries, "RetryAttemptsExhausted"), (by_age, "RecordAgeExceeded")] {
         let mut line = Line::under(policy, |policy| policy).await;
-        let mut streams = orders(&line, 3).await;
+        let mut streams = some_orders(&line, 3).await;
         line.outage.begins("test-orders.fifo");
         line.run_until_quiet().await;
         let calls = line.calls_of(FAN_OUT);
@@ -96,7 +95,7 @@ async fn behind_an_outage_beyond_all_retries_the_destination_knows_the_range_and
             [None, None, None, Some(1)],
             "{condition}: what comes behind flows, what was given up lacks"
         );
-        line.reconcile(&ORDERS).await;
+        line.reconcile(&orders()).await;
         line.world.assert_exact(&streams, condition).await;
     }
 }
@@ -105,7 +104,7 @@ async fn behind_an_outage_beyond_all_retries_the_destination_knows_the_range_and
 async fn records_that_the_stream_has_dropped_are_told_to_nobody_and_healed_all_the_same() {
     let policy = StreamPolicy { max_record_age_ms: None, max_retries: None, ..StreamPolicy::of_fan_out() };
     let mut line = Line::under(policy, |policy| policy).await;
-    let streams = orders(&line, 2).await;
+    let streams = some_orders(&line, 2).await;
     line.outage.begins("test-orders.fifo");
     line.run_for(HOUR_MS).await;
     line.outage.ends();
@@ -114,7 +113,7 @@ async fn records_that_the_stream_has_dropped_are_told_to_nobody_and_healed_all_t
     line.run_until_quiet().await;
     assert_eq!((line.stream.trimmed(), line.stream.discarded().len()), (4, 0));
     assert_eq!(line.world.read_models().await.applied("orders", &streams[0]), None);
-    line.reconcile(&ORDERS).await;
+    line.reconcile(&orders()).await;
     line.world.assert_exact(&streams, "").await;
 }
 
@@ -134,9 +133,9 @@ async fn a_record_that_kills_fan_out_is_isolated_and_everything_else_gets_throug
     let model = line.world.read_models().await;
     let missed: Vec<&StreamId> = streams.iter().filter(|stream| model.applied("orders", stream).is_none()).collect();
     assert_eq!(missed, [&streams[LARGE]]);
-    line.reconcile(&ORDERS).await;
+    line.reconcile(&orders()).await;
     // The function died before it had told all the others.
-    line.reconcile(&BESTSELLERS).await;
+    line.reconcile(&bestsellers()).await;
     line.world.assert_exact(&streams, "").await;
 }
 

@@ -11,9 +11,10 @@ use crate::projections::wire::{Fault, Wire};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::streams::DynamoDbEventResponse;
 use aws_sdk_sqs::types::Message;
+use bookshop::fulfilment;
 use futures::FutureExt;
 use handlers::process::ProcessHandler;
-use handlers::{FULFILMENT, FanOut, ProjectorHandler, RebuildHandler};
+use handlers::{FanOut, ProjectorHandler, RebuildHandler};
 use projections::rebuild::Report;
 use projections::{Kind, Projection, Projector};
 use std::panic::AssertUnwindSafe;
@@ -118,9 +119,9 @@ impl Line {
 
     /// And with what fulfils orders.
     pub(super) async fn with_fulfilment(mut self) -> Self {
-        let handler = self.world.system_over(&self.wire, &self.outage).fulfilment(self.projector());
-        let policy = FifoPolicy::of(FULFILMENT.name);
-        self.add(FULFILMENT.name, Function::Fulfilment(handler), policy).await;
+        let handler = self.world.system_over(&self.wire, &self.outage).process("fulfilment", self.projector()).unwrap();
+        let policy = FifoPolicy::of(fulfilment().name);
+        self.add(fulfilment().name, Function::Fulfilment(handler), policy).await;
         self
     }
 
@@ -263,7 +264,7 @@ impl Line {
         match name {
             REBUILD => self.stir(),
             // The only function that writes events.
-            name if name == FULFILMENT.name => self.take_records().await,
+            name if name == fulfilment().name => self.take_records().await,
             _ => {}
         }
     }

@@ -6,12 +6,11 @@ use super::policy::{FifoPolicy, StreamPolicy};
 use crate::projections::shop::{confirmed, new_order, placed, shipped, write};
 use crate::projections::wire::Wire;
 use aws_lambda_events::event::sqs::SqsEvent;
+use bookshop::{bestsellers, orders};
 use eventstore::StreamId;
 use futures::future::join_all;
 use handlers::ProjectorHandler;
 use projections::Projection;
-use projections::bestsellers::PROJECTION as BESTSELLERS;
-use projections::orders::PROJECTION as ORDERS;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -47,7 +46,7 @@ async fn handle_twice(line: &Line, projection: Projection, event: &SqsEvent, sto
 async fn two_functions_on_the_same_messages_apply_them_once_wherever_the_first_one_hangs() {
     let mut line = Line::start().await;
     let mut streams: Vec<StreamId> = Vec::new();
-    for projection in [ORDERS, BESTSELLERS] {
+    for projection in [orders(), bestsellers()] {
         let mut hung = 0;
         for stops_before in 1..MAX_REQUESTS {
             let order = new_order();
@@ -81,7 +80,7 @@ async fn any_number_of_functions_at_once_makes_the_same_read_models() {
             write(&line.world.store, stream, &[&placed("c", [(1, 1), (2, 1)]), &confirmed(), &shipped()]).await;
         }
         line.announce().await;
-        for projection in [ORDERS, BESTSELLERS] {
+        for projection in [orders(), bestsellers()] {
             assert_eq!(empty_at_once(&mut line, projection.name).await, max_concurrency);
         }
         line.world.assert_exact(&streams, &format!("{max_concurrency} at once")).await;

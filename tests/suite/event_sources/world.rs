@@ -47,8 +47,8 @@ impl World {
         tokio::spawn(server.serve_with_shutdown(listener, stop.clone().cancelled_owned()));
         let clients = Clients::loopback(&Endpoints { dynamodb: dynamodb.endpoint().to_owned(), sqs, key });
         let names = Names::new("test");
-        let resources = resources::create(&handlers::bookshop(), &clients, &names).await.unwrap();
-        let store = clients.system(&handlers::bookshop(), &names).event_store();
+        let resources = resources::create(&bookshop::app(), &clients, &names).await.unwrap();
+        let store = clients.system(&bookshop::app(), &names).event_store();
         let table = clients.dynamodb.describe_table().table_name(names.events()).send().await.unwrap();
         let stream_arn = table.table.unwrap().latest_stream_arn.unwrap();
         let (place, stop) = (Mutex::default(), stop.drop_guard());
@@ -57,13 +57,13 @@ impl World {
     }
 
     pub(super) fn system(&self) -> System {
-        self.clients.system(&handlers::bookshop(), &self.names)
+        self.clients.system(&bookshop::app(), &self.names)
     }
 
     /// The system as functions see it, over that wire.
     pub(super) fn system_over(&self, wire: &Wire, outage: &Outage) -> System {
         let dynamodb = outage.dynamodb(&wire.client(&self.clients.dynamodb));
-        System::new(handlers::bookshop(), dynamodb, outage.sqs(&wire.sqs(&self.clients.sqs)), self.names.clone())
+        System::new(bookshop::app(), dynamodb, outage.sqs(&wire.sqs(&self.clients.sqs)), self.names.clone())
     }
 
     pub(super) fn operations(&self) -> Operations {

@@ -4,10 +4,10 @@ use super::shop::{Line, Shop, deliver, new_book, order_stream, stock_stream};
 use crate::projections::messages::messages_of;
 use crate::projections::wire::{Fault, Wire};
 use aws_sdk_dynamodb::types::AttributeValue;
+use bookshop::fulfilment;
 use domain::order::{OrderCommand, OrderStatus};
 use domain::{Isbn, OrderId};
 use eventstore::StreamId;
-use handlers::FULFILMENT;
 use serde_json::{Value, json};
 
 impl Shop {
@@ -70,7 +70,7 @@ async fn streams_that_are_told_again_ask_for_nothing_new() {
     let before = shop.lengths(&streams).await;
     let runner = shop.runner_over(&wire);
     for stream in &streams {
-        shop.projector().rewind(FULFILMENT.consumer(), stream).await.unwrap();
+        shop.projector().rewind(fulfilment().consumer(), stream).await.unwrap();
         for message in messages_of(&shop.batches(stream).await) {
             wire.take();
             assert!(deliver(&runner, &[message]).await.is_empty());
@@ -125,7 +125,7 @@ async fn an_order_with_an_older_row_goes_on_and_asks_nothing_twice() {
         }
         // Told from its beginning, as a resumed stream is.
         shop.age(order_id, held).await;
-        shop.projector().rewind(FULFILMENT.consumer(), &order_stream(order_id)).await.unwrap();
+        shop.projector().rewind(fulfilment().consumer(), &order_stream(order_id)).await.unwrap();
         assert!(deliver(&shop.runner(), &placed).await.is_empty());
         let kept = shop.kept(order_id).await;
         assert_eq!((&kept["format"], &kept["open"], &kept["held"]), (&json!(1), &Value::Null, &Value::Null), "{kept}");

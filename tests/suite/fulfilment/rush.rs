@@ -3,10 +3,11 @@
 use super::client::{Client, order};
 use super::shop::{PATIENCE, Shop, new_book};
 use crate::program::Dev;
+use bookshop::fulfilment;
 use domain::order::OrderStatus;
 use domain::{Isbn, OrderId};
 use futures::future::join_all;
-use handlers::{FULFILMENT, FanOut};
+use handlers::FanOut;
 use ledgerfold::local::queue_mapping::QueueMapping;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use serde_json::Value;
@@ -32,7 +33,7 @@ async fn start(shop: &Shop, folder: &TempDir, stop: &CancellationToken) -> JoinS
         .resources
         .routes
         .iter()
-        .filter(|route| route.consumer == FULFILMENT.consumer())
+        .filter(|route| route.consumer == fulfilment().consumer())
         .cloned()
         .collect::<Vec<_>>();
     let queue = routes[0].queue_url.clone();

@@ -2,6 +2,7 @@
 
 use crate::projections::messages::{Message, event_of, messages_of, told_again};
 use crate::projections::wire::Wire;
+use bookshop::events;
 use domain::order::{self, Order, OrderCommand, OrderDetails, OrderEvent, OrderStatus};
 use domain::stock::{self, Stock, StockCommand, StockEvent};
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
@@ -14,7 +15,7 @@ use handlers::{Names, System};
 use ledgerfold::local::data_dir::DataDir;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::resources::{self, Resources};
-use projections::{Projector, events};
+use projections::Projector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::path::Path;
@@ -47,25 +48,25 @@ impl Shop {
     pub(super) async fn over(folder: &Path, prefix: &str) -> Self {
         let stack = Stack::start(DataDir::open(folder).unwrap()).await.unwrap();
         let names = Names::new(prefix);
-        let resources = resources::create(&handlers::bookshop(), &stack.clients, &names).await.unwrap();
-        let store = stack.clients.system(&handlers::bookshop(), &names).event_store();
+        let resources = resources::create(&bookshop::app(), &stack.clients, &names).await.unwrap();
+        let store = stack.clients.system(&bookshop::app(), &names).event_store();
         Self { stack, names, resources, store, _folder: None }
     }
 
     /// A runner that remembers nothing of others.
     pub(super) fn runner(&self) -> ProcessHandler {
-        self.stack.clients.system(&handlers::bookshop(), &self.names).fulfilment(self.projector())
+        self.stack.clients.system(&bookshop::app(), &self.names).process("fulfilment", self.projector()).unwrap()
     }
 
     pub(crate) fn projector(&self) -> Projector {
-        self.stack.clients.system(&handlers::bookshop(), &self.names).projector()
+        self.stack.clients.system(&bookshop::app(), &self.names).projector()
     }
 
     /// A runner that speaks over a wire of its own.
     pub(super) fn runner_over(&self, wire: &Wire) -> ProcessHandler {
         let (client, sqs) = (wire.client(&self.stack.clients.dynamodb), self.stack.clients.sqs.clone());
-        let system = System::new(handlers::bookshop(), client, sqs, self.names.clone());
-        system.fulfilment(system.projector())
+        let system = System::new(bookshop::app(), client, sqs, self.names.clone());
+        system.process("fulfilment", system.projector()).unwrap()
     }
 
     /// Every batch of a stream.

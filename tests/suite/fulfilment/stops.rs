@@ -4,10 +4,10 @@ use super::shop::{Line, Shop, deliver, new_book, order_stream, stock_stream};
 use crate::projections::messages::{Message, ids, messages_of};
 use crate::projections::shop::{commit, raw};
 use aws_sdk_dynamodb::types::AttributeValue;
+use bookshop::fulfilment;
 use domain::order::OrderStatus;
 use domain::{Isbn, OrderId};
 use eventstore::{Consistency, Id, Item, NewCommit, NewEvent, StreamId};
-use handlers::FULFILMENT;
 use uuid::Uuid;
 
 impl Shop {
@@ -133,13 +133,13 @@ async fn at_the_fifth_receive_an_order_that_cannot_be_told_is_held_and_its_book_
     assert!(deliver(&runner, &messages).await.is_empty());
     assert_eq!(shop.handled(&stock_stream(&book)).await, Some(3));
     assert_eq!(shop.order(orders[1]).await.status(), Some(OrderStatus::Confirmed));
-    let parked = shop.projector().parked(&FULFILMENT, 1, 10, None).await.unwrap().streams;
+    let parked = shop.projector().parked(&fulfilment(), 1, 10, None).await.unwrap().streams;
     assert_eq!(parked.iter().map(|parked| &parked.stream).collect::<Vec<_>>(), [&held]);
     // As if a program had come that knows the event: without it, the order can be told.
     let key = crate::projections::world::event_key(held.as_str(), 2);
     let events = shop.names.events();
     shop.stack.clients.dynamodb.delete_item().table_name(events).set_key(Some(key)).send().await.unwrap();
-    shop.projector().rewind(FULFILMENT.consumer(), &held).await.unwrap();
+    shop.projector().rewind(fulfilment().consumer(), &held).await.unwrap();
     assert!(deliver(&shop.runner(), &shop.messages(&held).await).await.is_empty());
     assert_eq!(shop.order(orders[0]).await.status(), Some(OrderStatus::Confirmed));
 }

@@ -19,7 +19,8 @@ fn pay_in(times: u64, heard: Heard<'_, SubscriptionEvent>) -> (u64, Vec<Ask>) {
 async fn a_process_that_never_stops_asking_is_parked_after_twenty_rounds() {
     let (office, (account, subscription)) = (Office::open().await, streams());
     let source = Source::of("subscription", SUBSCRIPTION_EVENTS, std::convert::identity);
-    let process = Process::of(PAYMENTS, [source], |told, _| Ok(Some(told.stream.key().to_owned())), pay_in);
+    let process =
+        Process::named("payments", "payments/1", [source], |told, _| Ok(Some(told.stream.key().to_owned())), pay_in);
     let runner = office.runner_of_other(process);
     office.renew(&subscription, &account).await;
     let mut messages = messages_of(&office.shop.batches(&subscription).await);

@@ -114,14 +114,14 @@ pub(super) const PAYMENTS: Projection = Projection {
     name: "payments",
     shape: "payments/1",
     follows: Follows::Categories(&["subscription"]),
-    knows: |event_type| SUBSCRIPTION_EVENTS.knows(event_type),
+    knows: &|event_type| SUBSCRIPTION_EVENTS.knows(event_type),
     ignored: &[],
     kind: Kind::Process,
 };
 
 fn payments() -> Process {
     let source = Source::of("subscription", SUBSCRIPTION_EVENTS, std::convert::identity);
-    Process::of(PAYMENTS, [source], |told, _| Ok(Some(told.stream.key().to_owned())), pay)
+    Process::named("payments", "payments/1", [source], |told, _| Ok(Some(told.stream.key().to_owned())), pay)
 }
 
 async fn handle<S: Clone, E>(
@@ -187,7 +187,7 @@ impl Office {
     fn system(&self, wire: Option<&Wire>) -> System {
         let (dynamodb, sqs) = (&self.shop.stack.clients.dynamodb, self.shop.stack.clients.sqs.clone());
         let dynamodb = wire.map_or_else(|| dynamodb.clone(), |wire| wire.client(dynamodb));
-        System::new(handlers::bookshop(), dynamodb, sqs, Names::clone(&self.shop.names))
+        System::new(bookshop::app(), dynamodb, sqs, Names::clone(&self.shop.names))
     }
 
     /// A runner of payments that remembers nothing of others.

@@ -5,9 +5,9 @@ use super::messages::{Message, deliver, messages_of};
 use super::shop::{cancelled, new_order, placed, write};
 use super::wire::Wire;
 use super::world::World;
+use bookshop::bestsellers;
 use eventstore::StreamId;
 use futures::future::join_all;
-use projections::bestsellers;
 
 /// How often the queue brings back what was not done, before something must be wrong.
 const MAX_RECEIVES: usize = 50;
@@ -26,7 +26,7 @@ async fn ten_orders_with_the_most_lines_fit_into_transactions() {
         streams.push(order);
     }
     let wire = Wire::default();
-    let handler = world.handler_over(bestsellers::PROJECTION, &wire);
+    let handler = world.handler_over(bestsellers(), &wire);
     assert!(deliver(&handler, &messages).await.is_empty());
     let transactions = wire.operations().into_iter().filter(|operation| operation == "TransactWriteItems").count();
     assert_eq!(transactions, 10);
@@ -53,7 +53,7 @@ async fn rush(world: &World, orders: u32) -> (Vec<StreamId>, Vec<Vec<Message>>) 
 
 /// Delivers until nothing comes back, as the queue does.
 async fn deliver_until_done(world: &World, mut messages: Vec<Message>) {
-    let handler = world.handler(bestsellers::PROJECTION);
+    let handler = world.handler(bestsellers());
     for _ in 0..MAX_RECEIVES {
         let failed = deliver(&handler, &messages).await;
         messages.retain(|message| failed.contains(&message.id));

@@ -12,10 +12,11 @@ use super::fold::ReadModel;
 use super::messages::{Message, deliver, messages_of};
 use super::shop::{cancelled, confirmed, new_order, placed, write};
 use super::world::World;
+use bookshop::{bestsellers, orders};
 use eventstore::{Item, StreamId};
 use futures::StreamExt;
 use handlers::ProjectorHandler;
-use projections::{Kind, Projection, Projector, bestsellers, orders};
+use projections::{Kind, Projection, Projector};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -108,12 +109,12 @@ fn by_projection(rows: Vec<Item>) -> HashMap<String, Vec<Item>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_equal_the_fold_after_every_sequence_of_six_deliveries() {
-    all_equal_the_fold(orders::PROJECTION, complete(), async |_, _| {}).await;
+    all_equal_the_fold(orders(), complete(), async |_, _| {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bestsellers_equal_the_fold_after_every_sequence_of_six_deliveries() {
-    all_equal_the_fold(bestsellers::PROJECTION, complete(), async |_, _| {}).await;
+    all_equal_the_fold(bestsellers(), complete(), async |_, _| {}).await;
 }
 
 /// Goes through all streams, as an operator has it done.
@@ -128,7 +129,7 @@ async fn reconcile(projector: &Projector, projection: &Projection) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_every_loss_a_pass_over_all_streams_makes_it_good() {
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         assert!(!matches!(projection.kind, Kind::Process));
         all_equal_the_fold(projection, losses(), reconcile).await;
     }

@@ -7,9 +7,9 @@ use super::shop::{
 };
 use super::wire::{Fault, Wire};
 use super::world::{World, fresh};
+use bookshop::{bestsellers, orders, stock};
 use eventstore::{Batch, StreamId};
 use futures::future::join_all;
-use projections::{bestsellers, orders, stock};
 
 /// Events of a long gap, in commits of 500: more rounds than a lost write may be tried again.
 const LONG_GAP_COMMITS: u128 = 12;
@@ -20,7 +20,7 @@ async fn the_first_event_of_a_stream_costs_one_write_and_a_later_one_a_read_and_
     let wire = Wire::default();
     let (order, book) = (new_order(), stock_of(1));
     let batches = write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
-    let handler = world.handler_over(orders::PROJECTION, &wire);
+    let handler = world.handler_over(orders(), &wire);
     for (message, operations) in
         messages_of(&batches).iter().zip([&["PutItem"][..], &["GetItem", "PutItem"], &["GetItem", "PutItem"]])
     {
@@ -28,7 +28,7 @@ async fn the_first_event_of_a_stream_costs_one_write_and_a_later_one_a_read_and_
         assert_eq!(wire.operations(), operations);
     }
     let batches = write(&world.store, &book, &[&received(5), &reserved(1, 2)]).await;
-    let handler = world.handler_over(stock::PROJECTION, &wire);
+    let handler = world.handler_over(stock(), &wire);
     assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
     assert_eq!(wire.operations(), ["PutItem"], "two events that come together are one write");
 }
@@ -42,7 +42,7 @@ async fn ten_new_orders_cost_bestsellers_one_transaction() {
     for stream in &streams {
         messages.extend(messages_of(&write(&world.store, stream, &[&placed("c", [(1, 2), (2, 1)])]).await));
     }
-    let handler = world.handler_over(bestsellers::PROJECTION, &wire);
+    let handler = world.handler_over(bestsellers(), &wire);
     assert!(deliver(&handler, &messages).await.is_empty());
     assert_eq!(wire.operations(), ["BatchGetItem", "TransactWriteItems"]);
     let expected = ReadModel::of_streams(&world.store, &streams).await.only("bestsellers");
@@ -62,7 +62,7 @@ async fn a_delivery_at_or_below_the_fence_writes_nothing() {
     let order = new_order();
     let batches = write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
     let messages = messages_of(&batches);
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         let handler = world.handler_over(projection, &wire);
         assert!(deliver(&handler, &messages).await.is_empty());
         assert_eq!(writes_taken(&wire), 1);
@@ -100,7 +100,7 @@ async fn projectors_that_race_on_one_stream_end_exact() {
     for _ in 0..20 {
         let (order, batches) = cancelled_order(&world).await;
         let messages = messages_of(&batches);
-        let racers = [orders::PROJECTION, bestsellers::PROJECTION].into_iter().flat_map(|projection| {
+        let racers = [orders(), bestsellers()].into_iter().flat_map(|projection| {
             let parts = [messages.clone(), messages[..1].to_vec(), messages[1..].to_vec(), messages.clone()];
             let handler = world.handler(projection);
             parts.map(|part| {
@@ -163,8 +163,8 @@ async fn a_gap_of_any_length_is_mended_by_one_message() {
         last.truncate(1);
         last.push(writer.append((0..500).map(|_| confirmed().stored()).collect()).await);
     }
-    assert!(deliver(&world.handler(stock::PROJECTION), &[Message::address_of(&last[0])]).await.is_empty());
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    assert!(deliver(&world.handler(stock()), &[Message::address_of(&last[0])]).await.is_empty());
+    for projection in [orders(), bestsellers()] {
         assert!(deliver(&world.handler(projection), &[Message::address_of(&last[1])]).await.is_empty());
     }
     world.assert_exact([&book, &order]).await;

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use domain::order::{self, Order, OrderEvent};
+use domain::read_models::bestsellers::BestsellerRow;
+use domain::read_models::orders::OrderRow;
+use domain::read_models::stock::StockRow;
 use domain::stock::{self, Stock, StockEvent};
 use eventstore::{Commit, Consistency, EventStore, Item, StreamId, time_text};
-use projections::bestsellers::BestsellerRow;
-use projections::orders::OrderRow;
-use projections::stock::StockRow;
 use serde_json::json;
 use std::collections::BTreeMap;
 

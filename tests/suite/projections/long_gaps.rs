@@ -6,11 +6,11 @@ use super::shop::{Stored, Writer, commit, confirmed, new_order, placed, received
 use super::world::World;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::types::MessageSystemAttributeName;
+use bookshop::fulfilment;
+use bookshop::{bestsellers, orders};
 use eventstore::{Batch, NewEvent, StreamId};
-use handlers::{Continuations, FULFILMENT, ProjectorHandler};
+use handlers::{Continuations, ProjectorHandler};
 use projections::audit::{Entry, PROJECTION as AUDIT};
-use projections::bestsellers::PROJECTION as BESTSELLERS;
-use projections::orders::PROJECTION as ORDERS;
 use projections::{Consumer, Projection};
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ async fn a_gap_of_twenty_thousand_commits_ends_over_several_calls() {
     let first = placed("c", [(1, 2)]).stored();
     let last = long_stream(&world, &long, first, &confirmed().stored(), COMMITS).await;
     let other = write(&world.store, &neighbour, &[&placed("d", [(2, 1)])]).await;
-    for projection in [ORDERS, BESTSELLERS] {
+    for projection in [orders(), bestsellers()] {
         for message in [Message::address_of(&last), Message::of(&other[0])] {
             send(&world, projection.consumer(), &message).await;
         }
@@ -116,7 +116,7 @@ async fn a_gap_of_twenty_thousand_commits_ends_over_several_calls() {
         assert_in_steps(&ended, projection.name);
     }
     let model = ReadModel::of_rows(&world.rows().await, "");
-    assert_eq!(model.applied(ORDERS.name, &long), Some(1 + u64::try_from(COMMITS).unwrap()));
+    assert_eq!(model.applied(orders().name, &long), Some(1 + u64::try_from(COMMITS).unwrap()));
     world.assert_exact([&long, &neighbour]).await;
 }
 
@@ -126,7 +126,7 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
     let (long, neighbour) = (stock_of(1), stock_of(2));
     let last = long_stream(&world, &long, received(1).stored(), &received(1).stored(), 2_000).await;
     let other = write(&world.store, &neighbour, &[&received(5)]).await;
-    for projection in [FULFILMENT, AUDIT] {
+    for projection in [fulfilment(), AUDIT] {
         let consumer = projection.consumer();
         for message in [Message::address_of(&last), Message::of(&other[0])] {
             send(&world, consumer, &message).await;
@@ -134,16 +134,16 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
         let ended = if projection.is_read_model() {
             project(&world, projection, Duration::ZERO).await
         } else {
-            let system = world.clients().system(&handlers::bookshop(), &world.names);
+            let system = world.clients().system(&bookshop::app(), &world.names);
             drain(&world, consumer, async |event| {
-                let handler = system.fulfilment(world.projector());
+                let handler = system.process("fulfilment", world.projector()).unwrap();
                 handler.with_continuations(continuations(&world, consumer)).handle_within(event, Duration::ZERO).await
             })
             .await
         };
         assert_in_steps(&ended, projection.name);
     }
-    let audit_index = world.clients().system(&handlers::bookshop(), &world.names).audit_index();
+    let audit_index = world.clients().system(&bookshop::app(), &world.names).audit_index();
     let commits = world.store.load(&long, eventstore::Consistency::Strong).await.unwrap().batches;
     let commits =
         commits.into_iter().flat_map(|batch| batch.commits).map(|commit| (long.clone(), commit)).collect::<Vec<_>>();
@@ -156,10 +156,9 @@ async fn who_dies_behind_a_continuation_leaves_the_stream_going_on() {
     let world = World::start().await;
     let long = stock_of(1);
     let last = long_stream(&world, &long, received(1).stored(), &received(1).stored(), 2_000).await;
-    let consumer = projections::stock::PROJECTION.consumer();
-    let handler = || -> ProjectorHandler {
-        world.handler(projections::stock::PROJECTION).with_continuations(continuations(&world, consumer))
-    };
+    let consumer = bookshop::stock().consumer();
+    let handler =
+        || -> ProjectorHandler { world.handler(bookshop::stock()).with_continuations(continuations(&world, consumer)) };
     let message = Message::address_of(&last);
     for _ in 0..2 {
         let response = handler().handle_within(event_of(std::slice::from_ref(&message)), Duration::ZERO).await;

@@ -36,5 +36,5 @@ pub(crate) mod world;
 
 /// The bookshop's read models, and the audit index.
 pub(crate) fn read_models() -> Vec<::projections::Projection> {
-    handlers::bookshop().read_models().copied().collect()
+    bookshop::app().read_models().copied().collect()
 }

@@ -4,8 +4,9 @@ use super::fold::ReadModel;
 use super::messages::{deliver, ids, messages_of};
 use super::shop::{Stored, Writer, cancelled, new_order, placed, received, stock_of};
 use super::world::World;
+use bookshop::{bestsellers, orders, stock};
 use eventstore::NewEvent;
-use projections::{Effect, Fact, FoldError, Kind, Projection, RowData, bestsellers, orders, stock};
+use projections::{Effect, Fact, FoldError, Kind, Projection, RowData};
 use serde_json::Value;
 
 /// The event that the older program does not know comes second in its commit.
@@ -27,7 +28,7 @@ fn row_fold(projection: Projection, row: Option<&Value>, fact: &Fact<'_>) -> Res
 
 fn effect_fold(memory: Option<&Value>, fact: &Fact<'_>) -> Result<Effect, FoldError> {
     unknown(fact)?;
-    match bestsellers::PROJECTION.kind {
+    match bestsellers().kind {
         Kind::MultiStream { fold, .. } => fold(memory, fact),
         Kind::SingleStream { .. } | Kind::CommitIndex | Kind::Process => {
             panic!("bestsellers have rows of many streams")
@@ -38,11 +39,11 @@ fn effect_fold(memory: Option<&Value>, fact: &Fact<'_>) -> Result<Effect, FoldEr
 /// The projection as the older program knows it.
 fn older(projection: Projection) -> Projection {
     let kind = match projection.kind {
-        Kind::MultiStream { merge, .. } => Kind::MultiStream { fold: effect_fold, merge },
-        Kind::SingleStream { .. } if projection.name == stock::PROJECTION.name => {
-            Kind::SingleStream { fold: |row, fact| row_fold(stock::PROJECTION, row, fact) }
+        Kind::MultiStream { merge, .. } => Kind::MultiStream { fold: &effect_fold, merge },
+        Kind::SingleStream { .. } if projection.name == stock().name => {
+            Kind::SingleStream { fold: &|row, fact| row_fold(stock(), row, fact) }
         }
-        Kind::SingleStream { .. } => Kind::SingleStream { fold: |row, fact| row_fold(orders::PROJECTION, row, fact) },
+        Kind::SingleStream { .. } => Kind::SingleStream { fold: &|row, fact| row_fold(orders(), row, fact) },
         other @ (Kind::CommitIndex | Kind::Process) => other,
     };
     Projection { kind, ..projection }
@@ -55,11 +56,7 @@ async fn a_newer_program_goes_on_in_the_middle_of_the_commit_at_which_an_older_o
     let order_events: [NewEvent; 2] = [placed("c", [(1, 2)]).stored(), cancelled("late").stored()];
     let order_commit = Writer::new(&world.store, &order).append(order_events.to_vec()).await;
     let book_commit = Writer::new(&world.store, &book).append(vec![received(5).stored(), received(7).stored()]).await;
-    let works = [
-        (orders::PROJECTION, &order_commit),
-        (stock::PROJECTION, &book_commit),
-        (bestsellers::PROJECTION, &order_commit),
-    ];
+    let works = [(orders(), &order_commit), (stock(), &book_commit), (bestsellers(), &order_commit)];
     let mut half = ReadModel::default();
     half.add(&order, &order_commit.commits, 1);
     half.add(&book, &book_commit.commits, 1);

@@ -8,13 +8,14 @@ use super::shop::{
 };
 use super::wire::{Fault, Wire};
 use super::world::World;
+use bookshop::{bestsellers, orders, stock};
 use eventstore::{Batch, StreamId};
 use handlers::ProjectorHandler;
-use projections::{Parked, ProjectError, Projection, Projector, bestsellers, orders, stock};
+use projections::{Parked, ProjectError, Projection, Projector};
 
 /// The type that an older program cannot apply.
 fn poison(projection: &Projection) -> &'static str {
-    if projection.name == stock::PROJECTION.name { "StockReserved" } else { "OrderConfirmed" }
+    if projection.name == stock().name { "StockReserved" } else { "OrderConfirmed" }
 }
 
 fn older(world: &World, projection: &Projection) -> Projector {
@@ -23,7 +24,7 @@ fn older(world: &World, projection: &Projection) -> Projector {
 
 /// A stream that an older program cannot apply from its second event on, and one that it can.
 async fn streams(world: &World, projection: &Projection) -> [(StreamId, Vec<Batch>); 2] {
-    let (bad, good, histories): (_, _, [Vec<Box<dyn Stored>>; 2]) = if projection.name == stock::PROJECTION.name {
+    let (bad, good, histories): (_, _, [Vec<Box<dyn Stored>>; 2]) = if projection.name == stock().name {
         let bad: Vec<Box<dyn Stored>> = vec![Box::new(received(9)), Box::new(reserved(1, 2)), Box::new(released(1, 2))];
         (stock_of(1), stock_of(2), [bad, vec![Box::new(received(5)), Box::new(received(1))]])
     } else {
@@ -93,23 +94,23 @@ async fn is_parked_at_the_fifth_receive(projection: Projection) {
 
 #[tokio::test]
 async fn a_poisoned_order_is_parked_at_the_fifth_receive_and_resumed_in_order() {
-    is_parked_at_the_fifth_receive(orders::PROJECTION).await;
+    is_parked_at_the_fifth_receive(orders()).await;
 }
 
 #[tokio::test]
 async fn a_poisoned_book_is_parked_at_the_fifth_receive_and_resumed_in_order() {
-    is_parked_at_the_fifth_receive(stock::PROJECTION).await;
+    is_parked_at_the_fifth_receive(stock()).await;
 }
 
 #[tokio::test]
 async fn bestsellers_park_a_poisoned_order_at_the_fifth_receive_and_resume_it_in_order() {
-    is_parked_at_the_fifth_receive(bestsellers::PROJECTION).await;
+    is_parked_at_the_fifth_receive(bestsellers()).await;
 }
 
 #[tokio::test]
 async fn many_parked_streams_are_resumed_page_by_page_and_those_that_cannot_be_stay() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     let older = ProjectorHandler::new(*of, world.projector().broken(of.name, "OrderPlaced"));
     let (mut streams, mut hopeless) = (Vec::new(), None);
     for number in 0..115 {
@@ -139,7 +140,7 @@ async fn many_parked_streams_are_resumed_page_by_page_and_those_that_cannot_be_s
 
 #[tokio::test]
 async fn a_projector_that_gets_no_answer_parks_nobody() {
-    for projection in [orders::PROJECTION, stock::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), stock(), bestsellers()] {
         let world = World::start().await;
         let [(bad, batches), _] = streams(&world, &projection).await;
         let messages = given_out(&messages_of(&batches), 9);
@@ -161,7 +162,7 @@ async fn a_projector_that_gets_no_answer_parks_nobody() {
 #[tokio::test]
 async fn a_projector_that_is_throttled_parks_nobody() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     let [(bad, batches), _] = streams(&world, of).await;
     let messages = given_out(&messages_of(&batches), 9);
     let (throttled, wire) = super::rebuild::ruled(&world);
@@ -185,7 +186,7 @@ async fn a_projector_that_is_throttled_parks_nobody() {
 #[tokio::test]
 async fn a_stream_that_is_parked_in_one_generation_flows_in_the_other() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     let [(bad, batches), _] = streams(&world, of).await;
     let messages = messages_of(&batches);
     let newer = world.handler(*of);
@@ -215,7 +216,7 @@ async fn applied(world: &World, generation: u32, stream: &StreamId) -> Option<u6
 /// A message comes again to an older program that cannot apply what a newer one has applied long ago.
 #[tokio::test]
 async fn an_event_that_is_applied_already_parks_nobody_where_it_is_not_known() {
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         let world = World::start().await;
         let order = new_order();
         let batches = write(&world.store, &order, &[&placed("c", [(1, 1)])]).await;

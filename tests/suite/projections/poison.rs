@@ -5,9 +5,9 @@ use super::messages::{Message, deliver, ids, messages_of};
 use super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, raw, received, reserved, stock_of, write};
 use super::world::World;
 use aws_sdk_dynamodb::types::AttributeValue;
+use bookshop::{bestsellers, orders, stock};
 use eventstore::{Batch, Commit, NewEvent, StreamId};
 use handlers::ProjectorHandler;
-use projections::{bestsellers, orders, stock};
 
 /// Events that an order knows, of a newer schema or of a shape that it does not know.
 fn poisons() -> [NewEvent; 5] {
@@ -38,9 +38,8 @@ async fn fold_up_to(
 
 #[tokio::test]
 async fn a_poison_event_holds_up_only_what_comes_behind_it_in_its_stream() {
-    for (projection, poison) in [orders::PROJECTION, bestsellers::PROJECTION]
-        .into_iter()
-        .flat_map(|projection| poisons().map(|poison| (projection, poison)))
+    for (projection, poison) in
+        [orders(), bestsellers()].into_iter().flat_map(|projection| poisons().map(|poison| (projection, poison)))
     {
         let world = World::start().await;
         let (sound, poisoned) = (new_order(), new_order());
@@ -69,14 +68,14 @@ async fn a_stream_that_begins_with_poison_has_no_row() {
     let mut first = vec![Writer::new(&world.store, &order).append(vec![confirmed().stored()]).await];
     first.push(Writer::new(&world.store, &book).append(vec![raw("StockReceived", 1, r#"{"quantity":0}"#)]).await);
     let messages = messages_of(&first);
-    assert_eq!(deliver(&world.handler(orders::PROJECTION), &messages[..1]).await, ids(&messages[..1]));
-    assert_eq!(deliver(&world.handler(stock::PROJECTION), &messages[1..]).await, ids(&messages[1..]));
+    assert_eq!(deliver(&world.handler(orders()), &messages[..1]).await, ids(&messages[..1]));
+    assert_eq!(deliver(&world.handler(stock()), &messages[1..]).await, ids(&messages[1..]));
     assert!(world.rows().await.is_empty());
 }
 
 #[tokio::test]
 async fn what_stands_before_a_poison_event_is_applied_even_when_a_row_is_already_there() {
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         let world = World::start().await;
         let (order, other) = (new_order(), new_order());
         let sound = write(&world.store, &other, &[&placed("d", [(1, 1)])]).await;
@@ -102,7 +101,7 @@ async fn a_message_ahead_of_the_store_comes_back_and_those_before_it_are_done() 
     let mut messages = messages_of(&batches);
     let beyond = format!(r#"{{"stream":"{order}","version":3,"last_version":9}}"#);
     messages.push(Message::new(order.as_str(), &beyond));
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         assert_eq!(deliver(&world.handler(projection), &messages).await, ids(&messages[2..]));
     }
     world.assert_exact([&order]).await;
@@ -131,7 +130,7 @@ async fn an_unreadable_message_and_every_later_one_of_its_group_come_back_and_ot
     let events: [&dyn Stored; 3] = [&placed("c", [(1, 5)]), &confirmed(), &cancelled("late")];
     let broken_batches = write(&world.store, &broken, &events).await;
     let (good, bad) = (messages_of(&write(&world.store, &sound, &events).await), messages_of(&broken_batches));
-    let handlers: [ProjectorHandler; 2] = [orders::PROJECTION, bestsellers::PROJECTION].map(|p| world.handler(p));
+    let handlers: [ProjectorHandler; 2] = [orders(), bestsellers()].map(|p| world.handler(p));
     for body in unreadable(&broken) {
         let unreadable = Message { body: body.clone(), ..bad[1].clone() };
         let event = [&bad[0], &unreadable, &good[0], &bad[2], &good[1], &good[2]].map(Clone::clone);
@@ -148,7 +147,7 @@ async fn messages_of_a_category_that_nobody_follows_are_done() {
     let world = World::start().await;
     let order = new_order();
     let messages = messages_of(&write(&world.store, &order, &[&placed("c", [(1, 5)])]).await);
-    assert!(deliver(&world.handler(stock::PROJECTION), &messages).await.is_empty());
+    assert!(deliver(&world.handler(stock()), &messages).await.is_empty());
     assert!(world.rows().await.is_empty());
 }
 
@@ -164,7 +163,7 @@ async fn damage(world: &World, ends_with: &str) {
 #[tokio::test]
 async fn an_unreadable_row_holds_up_only_the_streams_that_need_it() {
     let world = World::start().await;
-    let handler = world.handler(bestsellers::PROJECTION);
+    let handler = world.handler(bestsellers());
     let mut first = Vec::new();
     for book in [1, 2] {
         first.extend(write(&world.store, &new_order(), &[&placed("c", [(book, 1)])]).await);
@@ -197,7 +196,7 @@ async fn the_stock_of_other_books_goes_on_beside_a_poisoned_one() {
     batches.push(writer.append(vec![raw("StockReceived", 1, r#"{"quantity":0}"#)]).await);
     let bad = messages_of(&batches);
     let event = [&bad[0], &bad[1], &good[0], &good[1]].map(Clone::clone);
-    assert_eq!(deliver(&world.handler(stock::PROJECTION), &event).await, ids(&bad[1..]));
+    assert_eq!(deliver(&world.handler(stock()), &event).await, ids(&bad[1..]));
     let expected = fold_up_to(&world, &sound, (&poisoned, &batches), 1).await;
     assert_eq!(ReadModel::of_rows(&world.rows().await, ""), expected);
 }

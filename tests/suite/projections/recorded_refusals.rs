@@ -5,12 +5,13 @@ use super::read_models;
 use super::rebuild::jobs::{assert_same, parked, projector, rebuild, rows};
 use super::shop::{Stored, commit, confirmed, new_order, placed, received, refuse, stock_of};
 use super::world::World;
+use bookshop::{bestsellers, orders, stock};
 use domain::order::OrderStatus;
+use domain::read_models::orders::OrderRow;
 use eventstore::{Batch, Consistency, Direction, StreamId};
 use handlers::ProjectorHandler;
+use projections::audit;
 use projections::audit::AuditSearch;
-use projections::orders::OrderRow;
-use projections::{audit, bestsellers, orders, stock};
 use std::collections::BTreeMap;
 
 /// Streams with refusals: at the beginning, in between, at the end, and nothing else.
@@ -51,18 +52,18 @@ async fn read_models_pass_over_refusals_and_go_on() {
         }
         assert!(parked(&projector, &projection, 1).await.is_empty());
     }
-    let row = projector.row(&orders::PROJECTION, order, 4).await.unwrap().unwrap();
+    let row = projector.row(&orders(), order, 4).await.unwrap().unwrap();
     assert_eq!((row.version, row.read::<OrderRow>().unwrap().status), (4, OrderStatus::Confirmed));
-    assert!(projector.row(&orders::PROJECTION, silent, 1).await.unwrap().is_none(), "there is nothing to be read");
-    let row = projector.row(&stock::PROJECTION, book, 3).await.unwrap().unwrap();
+    assert!(projector.row(&orders(), silent, 1).await.unwrap().is_none(), "there is nothing to be read");
+    let row = projector.row(&stock(), book, 3).await.unwrap().unwrap();
     assert_eq!((row.version, row.content.data["on_hand"].as_u64()), (3, Some(5)));
-    for (projection, refusals) in [(orders::PROJECTION, 3), (bestsellers::PROJECTION, 3), (stock::PROJECTION, 2)] {
+    for (projection, refusals) in [(orders(), 3), (bestsellers(), 3), (stock(), 2)] {
         let report = rebuild(&projector, &projection, 2).await;
         assert!(report.complete, "{report:?}");
         assert_eq!(report.first_pass.ignored, BTreeMap::from([("$Refused".to_owned(), refusals)]));
         assert_same(&world, &projection, 1, 2).await;
     }
-    let fences = rows(&world, &bestsellers::PROJECTION, 2).await;
+    let fences = rows(&world, &bestsellers(), 2).await;
     let fence = fences.into_iter().find(|item| *item["row"].as_s().unwrap() == format!("bestsellers.2/fence/{silent}"));
     assert_eq!(fence.unwrap()["version"].as_n().unwrap(), "1", "the position moved past the refusal");
 }
@@ -98,10 +99,10 @@ async fn every_projection_ignores_the_events_of_the_store() {
     let world = World::start().await;
     let stream = new_order();
     let refusal = refuse(&world.store, &stream).await.commit.unwrap().events.remove(0).body;
-    for projection in read_models().iter().chain([&handlers::FULFILMENT]) {
+    for projection in read_models().iter().chain([&bookshop::fulfilment()]) {
         assert_eq!(projection.ignores(&refusal), Ok(true), "{}", projection.name);
     }
     // Any program's, also a newer one's.
     let newer = eventstore::NewEvent { event_type: "$Newer".to_owned(), schema: 7, ..refusal };
-    assert_eq!(orders::PROJECTION.ignores(&newer), Ok(true));
+    assert_eq!(orders().ignores(&newer), Ok(true));
 }

@@ -7,9 +7,9 @@ use super::shop::{confirmed, new_order, placed, write};
 use super::world::World;
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_sdk_sqs::types::QueueAttributeName;
+use bookshop::orders;
 use eventstore::Batch;
 use handlers::{FanOut, Names, ProjectorHandler};
-use projections::orders;
 
 /// Hands the records over, and tells how many errors were logged, and from where the records are to come again.
 async fn hand_over(fan_out: &FanOut, records: &[EventRecord]) -> (usize, Option<String>) {
@@ -58,7 +58,7 @@ async fn errors_by_receive(handler: &ProjectorHandler, messages: &[Message]) -> 
 #[tokio::test]
 async fn a_message_that_cannot_be_read_is_reported_when_it_comes_first_and_what_is_behind_it_never() {
     let world = World::start().await;
-    let (handler, order) = (world.handler(orders::PROJECTION), new_order());
+    let (handler, order) = (world.handler(orders()), new_order());
     let batches: Vec<Batch> = write(&world.store, &order, &[&placed("c", [(1, 1)])]).await;
     let messages = [Message::new(order.as_str(), "{}"), Message::of(&batches[0])];
     assert_eq!(errors_by_receive(&handler, &messages).await, [1, 0, 0, 0, 0, 0, 0]);
@@ -69,7 +69,7 @@ async fn what_may_pass_by_itself_is_reported_when_the_patience_with_it_ends() {
     let world = World::start().await;
     let batches: Vec<Batch> = write(&world.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
     // Its tables are not there (yet).
-    let projector = world.clients().system(&handlers::bookshop(), &Names::new("tomorrow")).projector();
-    let handler = ProjectorHandler::new(orders::PROJECTION, projector);
+    let projector = world.clients().system(&bookshop::app(), &Names::new("tomorrow")).projector();
+    let handler = ProjectorHandler::new(orders(), projector);
     assert_eq!(errors_by_receive(&handler, &[Message::of(&batches[0])]).await, [0, 0, 0, 0, 1, 0, 0]);
 }

@@ -5,9 +5,10 @@ use super::messages::{Message, deliver, ids, messages_of};
 use super::rebuild::jobs::{self, assert_exact, finish, projector, rebuild, reconcile};
 use super::shop::{Stored, cancelled, commit, confirmed, new_order, placed, rejected, shipped, write};
 use super::world::{World, event_key};
+use bookshop::fulfilment;
+use bookshop::{bestsellers, orders};
 use eventstore::{Batch, Consistency, NewEvent, StreamId};
-use handlers::FULFILMENT;
-use projections::{FollowError, Kind, ProjectError, Projection, Stray, bestsellers, orders};
+use projections::{FollowError, Kind, ProjectError, Projection, Stray};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -36,7 +37,7 @@ async fn applied(world: &World, projection: &Projection, events: &[&dyn Stored])
 
 #[tokio::test]
 async fn what_a_restored_table_lacks_is_named_and_rebuilt() {
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         let world = World::start().await;
         let operator = projector(&world);
         let all: [&dyn Stored; 3] = [&placed("c", [(1, 2)]), &confirmed(), &shipped()];
@@ -85,7 +86,7 @@ async fn what_a_restored_table_lacks_is_named_and_rebuilt() {
 
 #[tokio::test]
 async fn an_event_behind_another_chain_is_not_applied() {
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         for carried in [true, false] {
             let world = World::start().await;
             let (order, _) = applied(&world, &projection, &[&placed("c", [(1, 2)]), &confirmed()]).await;
@@ -111,7 +112,7 @@ async fn an_event_behind_another_chain_is_not_applied() {
 
 #[tokio::test]
 async fn a_message_older_than_the_restored_table_is_let_go() {
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         let world = World::start().await;
         let order = new_order();
         let old = write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
@@ -131,7 +132,7 @@ async fn a_message_older_than_the_restored_table_is_let_go() {
 #[tokio::test]
 async fn a_row_without_a_hash_is_refused_by_name() {
     let world = World::start().await;
-    let (projection, operator) = (orders::PROJECTION, projector(&world));
+    let (projection, operator) = (orders(), projector(&world));
     let (order, _) = applied(&world, &projection, &[&placed("c", [(1, 2)])]).await;
     let mut row = world.rows().await.pop().unwrap();
     assert_eq!(row.remove("hash").unwrap().as_s().unwrap().len(), 43);
@@ -149,12 +150,12 @@ async fn a_row_without_a_hash_is_refused_by_name() {
 #[tokio::test]
 async fn a_row_of_another_chain_is_not_read_on() {
     let world = World::start().await;
-    let (order, _) = applied(&world, &orders::PROJECTION, &[&placed("c", [(1, 2)]), &confirmed()]).await;
+    let (order, _) = applied(&world, &orders(), &[&placed("c", [(1, 2)]), &confirmed()]).await;
     cut(&world, &order, 1).await;
     go_on(&world, &order, vec![rejected("no books").stored()]).await;
     go_on(&world, &order, vec![confirmed().stored()]).await;
-    let row = world.projector().row(&orders::PROJECTION, &order, 3).await.unwrap().unwrap();
-    let row: orders::OrderRow = row.read().unwrap();
+    let row = world.projector().row(&orders(), &order, 3).await.unwrap().unwrap();
+    let row: domain::read_models::orders::OrderRow = row.read().unwrap();
     assert_eq!(row.reason.unwrap().as_str(), "no books");
 }
 
@@ -168,7 +169,7 @@ pub(super) async fn followed(world: &World, batch: &Batch) -> Result<Vec<u64>, F
     let news =
         projections::WakeUp { stream: batch.stream.clone(), version: batch.last_version(), batch: Some(batch.clone()) };
     let failed =
-        world.projector().follow(FULFILMENT.consumer(), vec![news], projections::TimeLimit::NONE, effect).await;
+        world.projector().follow(fulfilment().consumer(), vec![news], projections::TimeLimit::NONE, effect).await;
     let versions = std::mem::take(&mut *told.lock().unwrap());
     failed.into_iter().next().map_or(Ok(versions), |(_, error)| Err(error))
 }
@@ -176,7 +177,7 @@ pub(super) async fn followed(world: &World, batch: &Batch) -> Result<Vec<u64>, F
 #[tokio::test]
 async fn a_process_manager_hears_of_no_other_chain_until_rewound() {
     let world = World::start().await;
-    assert!(matches!(FULFILMENT.kind, Kind::Process));
+    assert!(matches!(fulfilment().kind, Kind::Process));
     let order = new_order();
     let batches = write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed()]).await;
     assert_eq!(followed(&world, &batches[1]).await.unwrap(), [1, 2]);
@@ -191,8 +192,8 @@ async fn a_process_manager_hears_of_no_other_chain_until_rewound() {
         assert!(stray && is_stray);
     }
     let operator = projector(&world);
-    let report = reconcile(&operator, &FULFILMENT).await;
+    let report = reconcile(&operator, &fulfilment()).await;
     assert_eq!((report.complete, report.last_pass.other_chain), (false, 1), "{report:?}");
-    operator.rewind(FULFILMENT.consumer(), &order).await.unwrap();
+    operator.rewind(fulfilment().consumer(), &order).await.unwrap();
     assert_eq!(followed(&world, &next).await.unwrap(), [1, 2, 3]);
 }

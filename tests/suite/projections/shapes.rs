@@ -5,27 +5,28 @@ use super::rebuild::jobs::{self, Calls, NO_END, finish, projector, rebuild, reco
 use super::shop::{Stored, Writer, confirmed, new_order, placed, shipped, write};
 use super::world::World;
 use aws_sdk_dynamodb::types::AttributeValue;
+use bookshop::orders;
 use eventstore::{Item, StreamId};
 use projections::rebuild::RebuildError;
-use projections::{Fact, FoldError, Kind, Projection, RowData, orders};
+use projections::{Fact, FoldError, Kind, Projection, RowData};
 use serde_json::{Value, json};
 
 /// The fold of a newer program: one more field.
 fn newer_fold(row: Option<&Value>, fact: &Fact<'_>) -> Result<RowData, FoldError> {
-    let Kind::SingleStream { fold } = orders::PROJECTION.kind else { panic!("it is one") };
+    let Kind::SingleStream { fold } = orders().kind else { panic!("it is one") };
     let seen = row.and_then(|row| row["events"].as_u64()).unwrap_or(0);
     let mut data = fold(row, fact)?;
     data.data["events"] = json!(seen + 1);
     Ok(data)
 }
 
-const OLDER: Projection = orders::PROJECTION;
-const NEWER: Projection =
-    Projection { shape: "orders/2", kind: Kind::SingleStream { fold: newer_fold }, ..orders::PROJECTION };
+fn newer_orders() -> Projection {
+    Projection { shape: "orders/2", kind: Kind::SingleStream { fold: &newer_fold }, ..orders() }
+}
 
 /// The version of the order in a generation, and how many events its row has seen, where it counts them.
 async fn row(world: &World, generation: u32, order: &StreamId) -> Option<(String, Value)> {
-    let rows = jobs::rows(world, &OLDER, generation).await;
+    let rows = jobs::rows(world, &orders(), generation).await;
     let row = rows.iter().find(|item| jobs::key(item).ends_with(&format!("/{order}")))?;
     let data: Value = serde_json::from_str(row["data"].as_s().unwrap()).unwrap();
     Some((row["version"].as_n().unwrap().clone(), data["events"].clone()))
@@ -41,26 +42,26 @@ async fn an_older_program_writes_nothing_of_a_newer_shape() {
     let order = new_order();
     let mut writer = Writer::new(&world.store, &order);
     let first = writer.append(vec![placed("c", [(1, 1)]).stored()]).await;
-    let older = world.handler(OLDER);
+    let older = world.handler(orders());
     assert!(deliver(&older, &messages_of([&first])).await.is_empty());
     let operator = projector(&world);
-    let calls = operator.rebuild(&NEWER, 1).await.unwrap();
+    let calls = operator.rebuild(&newer_orders(), 1).await.unwrap();
     let second = writer.append(vec![confirmed().stored()]).await;
     assert!(deliver(&older, &messages_of([&second])).await.is_empty(), "what is read is its own");
     assert_eq!(row(&world, 2, &order).await, None);
-    let report = finish(&operator, &NEWER, calls).await;
+    let report = finish(&operator, &newer_orders(), calls).await;
     assert!(report.complete, "{report:?}");
-    assert!(deliver(&world.handler(NEWER), &messages_of([&first, &second])).await.is_empty());
+    assert!(deliver(&world.handler(newer_orders()), &messages_of([&first, &second])).await.is_empty());
     assert_eq!(row(&world, 2, &order).await, at(2, &json!(2)));
     assert_eq!(row(&world, 1, &order).await, at(2, &Value::Null));
 
-    let behind = operator.switch(&NEWER, false).await.unwrap();
-    assert!(finish(&operator, &NEWER, behind).await.complete);
+    let behind = operator.switch(&newer_orders(), false).await.unwrap();
+    assert!(finish(&operator, &newer_orders(), behind).await.complete);
     let third = Message::of(&writer.append(vec![shipped().stored()]).await);
-    let late = world.handler(OLDER);
+    let late = world.handler(orders());
     assert_eq!(deliver(&late, std::slice::from_ref(&third)).await, ids([&third]), "it is left to a newer program");
     assert_eq!(row(&world, 2, &order).await, at(2, &json!(2)));
-    assert!(deliver(&world.handler(NEWER), &[third]).await.is_empty());
+    assert!(deliver(&world.handler(newer_orders()), &[third]).await.is_empty());
     assert_eq!(row(&world, 2, &order).await, at(3, &json!(3)));
 }
 
@@ -70,30 +71,33 @@ async fn a_newer_program_writes_nothing_of_an_older_shape() {
     let order = new_order();
     let mut writer = Writer::new(&world.store, &order);
     let first = writer.append(vec![placed("c", [(1, 1)]).stored()]).await;
-    assert!(deliver(&world.handler(OLDER), &messages_of([&first])).await.is_empty());
+    assert!(deliver(&world.handler(orders()), &messages_of([&first])).await.is_empty());
     let second = writer.append(vec![confirmed().stored()]).await;
-    let (newer, operator) = (world.handler(NEWER), projector(&world));
+    let (newer, operator) = (world.handler(newer_orders()), projector(&world));
     let mut message = Message::of(&second);
     assert_eq!(deliver(&newer, std::slice::from_ref(&message)).await, ids([&message]), "nobody has applied it");
     message.receives = 5;
     assert!(deliver(&newer, &[message]).await.is_empty(), "it is parked");
-    let status = operator.status(&NEWER).await.unwrap();
+    let status = operator.status(&newer_orders()).await.unwrap();
     assert_eq!((status.foreign_shape(), status.shape, status.parked), (Some("orders/1"), "orders/2", 1));
     let reason = "generation 1 has shape orders/1, this program has orders/2: rebuild with the newer program";
-    assert_eq!(jobs::parked(&operator, &NEWER, 1).await[0].error, reason);
-    let refused = operator.reconcile(&NEWER, 1).await.unwrap_err();
+    assert_eq!(jobs::parked(&operator, &newer_orders(), 1).await[0].error, reason);
+    let refused = operator.reconcile(&newer_orders(), 1).await.unwrap_err();
     assert!(matches!(refused, RebuildError::OtherShape(_)), "{refused}");
     assert_eq!(row(&world, 1, &order).await, at(1, &Value::Null));
-    let read = operator.row(&NEWER, &order, 0).await.unwrap().unwrap();
+    let read = operator.row(&newer_orders(), &order, 0).await.unwrap().unwrap();
     assert_eq!((read.version, &read.read::<Value>().unwrap()["events"]), (2, &json!(2)), "what it reads is its own");
 
-    assert!(rebuild(&operator, &NEWER, 2).await.complete, "what was parked is in the store");
+    assert!(rebuild(&operator, &newer_orders(), 2).await.complete, "what was parked is in the store");
     assert_eq!(row(&world, 2, &order).await, at(2, &json!(2)));
     let third = writer.append(vec![shipped().stored()]).await;
-    assert!(deliver(&world.handler(NEWER), &messages_of([&third])).await.is_empty(), "what will be read has it");
+    assert!(
+        deliver(&world.handler(newer_orders()), &messages_of([&third])).await.is_empty(),
+        "what will be read has it"
+    );
     assert_eq!(row(&world, 2, &order).await, at(3, &json!(3)));
     assert_eq!(row(&world, 1, &order).await, at(1, &Value::Null), "an older program's");
-    let older = reconcile(&operator, &OLDER).await;
+    let older = reconcile(&operator, &orders()).await;
     assert!(older.first_pass.behind > 0 && row(&world, 1, &order).await == at(3, &Value::Null), "{older:?}");
 }
 
@@ -101,15 +105,15 @@ async fn a_newer_program_writes_nothing_of_an_older_shape() {
 async fn a_job_is_left_to_workers_of_its_shape() {
     let world = World::start().await;
     let batches = write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
-    assert!(deliver(&world.handler(OLDER), &messages_of(&batches)).await.is_empty());
+    assert!(deliver(&world.handler(orders()), &messages_of(&batches)).await.is_empty());
     let operator = projector(&world);
-    let mut calls = Calls::of(operator.rebuild(&NEWER, 1).await.unwrap());
+    let mut calls = Calls::of(operator.rebuild(&newer_orders(), 1).await.unwrap());
     while let Some(wake) = calls.next() {
-        let refused = work(&operator, &OLDER, &wake, NO_END).await.unwrap_err();
+        let refused = work(&operator, &orders(), &wake, NO_END).await.unwrap_err();
         assert!(matches!(refused, RebuildError::OtherShape(_)), "{refused}");
-        calls.send(work(&operator, &NEWER, &wake, NO_END).await.unwrap());
+        calls.send(work(&operator, &newer_orders(), &wake, NO_END).await.unwrap());
     }
-    let status = operator.status(&NEWER).await.unwrap();
+    let status = operator.status(&newer_orders()).await.unwrap();
     assert!(status.report.unwrap().complete);
     assert_eq!(status.other_shape.as_deref(), Some("orders/2"));
 }
@@ -125,7 +129,7 @@ async fn generations(world: &World) -> (Item, Value) {
 async fn generations_without_a_shape_are_of_the_first_one() {
     let world = World::start().await;
     let batches = write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
-    assert!(deliver(&world.handler(NEWER), &messages_of(&batches[..1])).await.is_empty());
+    assert!(deliver(&world.handler(newer_orders()), &messages_of(&batches[..1])).await.is_empty());
     let (mut item, mut data) = generations(&world).await;
     assert_eq!(data["shapes"], json!({"1": "orders/2"}), "who writes first says what it is");
     data.as_object_mut().unwrap().remove("shapes");
@@ -133,6 +137,6 @@ async fn generations_without_a_shape_are_of_the_first_one() {
     let request = world.clients().dynamodb.put_item().table_name(world.names.read_models());
     request.set_item(Some(item)).send().await.unwrap();
     let message = Message::of(&batches[1]);
-    assert_eq!(deliver(&world.handler(NEWER), std::slice::from_ref(&message)).await, ids([&message]));
-    assert!(deliver(&world.handler(OLDER), &[message]).await.is_empty());
+    assert_eq!(deliver(&world.handler(newer_orders()), std::slice::from_ref(&message)).await, ids([&message]));
+    assert!(deliver(&world.handler(orders()), &[message]).await.is_empty());
 }

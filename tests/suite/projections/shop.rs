@@ -1,5 +1,6 @@
 //! What happens in the shop, as events ready to be stored.
 
+use bookshop::events;
 use domain::order::{OrderDetails, OrderEvent};
 use domain::stock::StockEvent;
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
@@ -7,7 +8,6 @@ use eventstore::{
     Batch, CommandHandler, Envelope, EventStore, Fingerprint, Handled, Head, Id, Model, NewCommit, NewEvent, Request,
     StreamId,
 };
-use projections::events;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 

@@ -8,10 +8,12 @@ use super::world::{World, event_key};
 use crate::store::wire::Act;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
+use bookshop::fulfilment;
+use bookshop::{bestsellers, orders, stock};
 use eventstore::{Consistency, StreamId};
-use handlers::{FULFILMENT, Names, Operations, ProjectorHandler, ResumedState};
+use handlers::{Names, Operations, ProjectorHandler, ResumedState};
+use projections::Projection;
 use projections::audit::{self, Entry};
-use projections::{Projection, bestsellers, orders, stock};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -20,7 +22,7 @@ use tokio::sync::Mutex;
 #[tokio::test]
 async fn what_comes_while_a_stream_is_unparked_is_applied() {
     let world = World::start().await;
-    let (of, order) = (&orders::PROJECTION, new_order());
+    let (of, order) = (&orders(), new_order());
     let mut writer = Writer::new(&world.store, &order);
     let batches =
         [writer.append(vec![placed("c", [(1, 2)]).stored()]).await, writer.append(vec![confirmed().stored()]).await];
@@ -52,27 +54,27 @@ async fn a_resumed_process_is_told_again_when_its_note_is_gone() {
     write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed()]).await;
     let (projector, wire) = ruled(&world);
     let reason = std::io::Error::other("for this case");
-    projector.park(&FULFILMENT, 1, &order, Some(2), &reason).await.unwrap();
+    projector.park(&fulfilment(), 1, &order, Some(2), &reason).await.unwrap();
     let (witness, told) = (world.clone(), Arc::new(Mutex::new(Vec::new())));
     let before = told.clone();
     wire.rule(move |seen| {
         let (world, before) = (witness.clone(), before.clone());
         async move {
             if seen.operation == "DeleteItem" {
-                before.lock().await.extend(world.receive_all(FULFILMENT.name).await);
+                before.lock().await.extend(world.receive_all(fulfilment().name).await);
             }
             Act::Pass
         }
     });
     let operations = Operations::new(
-        handlers::bookshop(),
+        bookshop::app(),
         world.store.clone(),
         projector,
         world.clients().sqs.clone(),
         Names::new("test"),
     );
-    operations.resume(&FULFILMENT, Some(&order)).await.unwrap();
-    let after = world.receive_all(FULFILMENT.name).await;
+    operations.resume(&fulfilment(), Some(&order)).await.unwrap();
+    let after = world.receive_all(fulfilment().name).await;
     for told in [&*told.lock().await, &after] {
         assert!(matches!(&told[..], [one] if one.body["last_version"] == 2), "{told:?}");
     }
@@ -89,9 +91,9 @@ async fn count(world: &World, url: &str) -> u32 {
 #[tokio::test]
 async fn a_redrive_that_dies_anywhere_loses_no_dead_letter() {
     let world = World::start().await;
-    let (consumer, book) = (stock::PROJECTION.consumer(), stock_of(1));
+    let (consumer, book) = (stock().consumer(), stock_of(1));
     let batches = write(&world.store, &book, &[&received(5)]).await;
-    let queue = world.route(stock::PROJECTION.name).queue_url.clone();
+    let queue = world.route(stock().name).queue_url.clone();
     let dead = queue.replace(&world.names.queue(&consumer), &world.names.dead_letter_queue(&consumer));
     let sqs = &world.clients().sqs;
     let mut struck = 0;
@@ -103,14 +105,14 @@ async fn a_redrive_that_dies_anywhere_loses_no_dead_letter() {
         request.send().await.unwrap();
         let wire = Wire::default();
         let operations = Operations::new(
-            handlers::bookshop(),
+            bookshop::app(),
             world.store.clone(),
             world.projector(),
             wire.sqs(sqs),
             world.names.clone(),
         );
         wire.arm(Some(fault));
-        let _ = operations.redrive(&stock::PROJECTION).await;
+        let _ = operations.redrive(&stock()).await;
         struck += u32::from(!wire.is_armed());
         assert!(count(&world, &dead).await + count(&world, &queue).await >= sent, "lost by {fault:?}");
     }
@@ -136,9 +138,10 @@ async fn applied(world: &World, projection: &Projection, stream: &StreamId) -> O
 
 #[tokio::test]
 async fn what_stands_before_damage_is_applied_however_items_are_cut() {
-    for (commits, projection) in [1, 2].into_iter().flat_map(|commits| {
-        [orders::PROJECTION, bestsellers::PROJECTION, audit::PROJECTION].map(|projection| (commits, projection))
-    }) {
+    for (commits, projection) in [1, 2]
+        .into_iter()
+        .flat_map(|commits| [orders(), bestsellers(), audit::PROJECTION].map(|projection| (commits, projection)))
+    {
         let (world, order) = (World::start().await, new_order());
         let mut writer = Writer::new(&world.store, &order);
         let (first, second) = (placed("c", [(1, 1)]).stored(), confirmed().stored());
@@ -155,7 +158,7 @@ async fn what_stands_before_damage_is_applied_however_items_are_cut() {
         assert_eq!(deliver(&world.handler(projection), &[message]).await.len(), 1);
         if projection.name == audit::PROJECTION.name {
             let sound = sound.into_iter().flat_map(|batch| batch.commits).map(|commit| (order.clone(), commit));
-            let index = world.clients().system(&handlers::bookshop(), &world.names).audit_index();
+            let index = world.clients().system(&bookshop::app(), &world.names).audit_index();
             let entries = index.entered(1, &sound.collect::<Vec<_>>()).await.unwrap();
             assert!(entries.iter().all(|entry| *entry == Entry::Same), "in {commits} commits: {entries:?}");
         } else {
@@ -169,7 +172,7 @@ async fn what_stands_before_damage_is_applied_however_items_are_cut() {
 #[tokio::test]
 async fn a_long_stream_is_resumed_a_page_and_goes_on_by_itself() {
     let world = World::start().await;
-    let (of, order) = (&orders::PROJECTION, new_order());
+    let (of, order) = (&orders(), new_order());
     let mut writer = Writer::new(&world.store, &order);
     let mut batches = vec![writer.append(vec![placed("c", [(1, 2)]).stored()]).await];
     for _ in 0..3 {
@@ -180,8 +183,7 @@ async fn a_long_stream_is_resumed_a_page_and_goes_on_by_itself() {
     assert!(deliver(&older, &messages.collect::<Vec<_>>()).await.is_empty(), "it is parked");
     let projector = world.projector().mending_for(Duration::ZERO);
     let sqs = world.clients().sqs.clone();
-    let operations =
-        Operations::new(handlers::bookshop(), world.store.clone(), projector.clone(), sqs, world.names.clone());
+    let operations = Operations::new(bookshop::app(), world.store.clone(), projector.clone(), sqs, world.names.clone());
     let resumed = operations.resume(of, Some(&order)).await.unwrap();
     assert_eq!(resumed.streams[0].state, ResumedState::Announced, "{resumed:?}");
     assert!(projector.parked(of, 1, 10, None).await.unwrap().streams.is_empty());

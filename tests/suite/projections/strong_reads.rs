@@ -6,8 +6,9 @@ use super::rebuild::jobs::{self, Calls, NO_END, finish, projector, ruled, work};
 use super::shop::{confirmed, new_order, placed, shipped, write};
 use super::world::World;
 use crate::store::wire::{Act, Exchange};
+use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
-use projections::{Projection, audit, bestsellers, orders};
+use projections::{Projection, audit};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -18,7 +19,7 @@ async fn a_transaction_that_met_another_one_is_done_again() {
         let (projector, wire) = ruled(&world);
         let order = new_order();
         let batches = write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed()]).await;
-        let handler = ProjectorHandler::new(bestsellers::PROJECTION, projector);
+        let handler = ProjectorHandler::new(bestsellers(), projector);
         let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
         let reasons = json!([{ "Code": "None" }, { "Code": code, "Message": "told at the wire" }]);
         let canceled = json!({ "__type": kind, "Message": "told at the wire", "CancellationReasons": reasons });
@@ -39,9 +40,9 @@ async fn a_transaction_that_met_another_one_is_done_again() {
 async fn late_is_also_what_the_active_generation_has_reached() {
     let world = World::start().await;
     let (operator, order) = (projector(&world), new_order());
-    let newer = Projection { shape: "orders/2", ..orders::PROJECTION };
+    let newer = Projection { shape: "orders/2", ..orders() };
     let first = write(&world.store, &order, &[&placed("c", [(1, 1)])]).await;
-    assert!(deliver(&world.handler(orders::PROJECTION), &messages_of(&first)).await.is_empty());
+    assert!(deliver(&world.handler(orders()), &messages_of(&first)).await.is_empty());
     let mut calls = Calls::of(operator.rebuild(&newer, 1).await.unwrap());
     let mut proof = Vec::new();
     while let Some(wake) = calls.next() {
@@ -58,7 +59,7 @@ async fn late_is_also_what_the_active_generation_has_reached() {
     let event = super::shop::Stored::stored(&confirmed());
     let second = world.store.append(&head, vec![super::shop::commit(vec![event])]).await.unwrap().batch;
     assert!(second.commits[0].recorded_at > begun);
-    assert!(deliver(&world.handler(orders::PROJECTION), &[Message::of(&second)]).await.is_empty());
+    assert!(deliver(&world.handler(orders()), &[Message::of(&second)]).await.is_empty());
     let report = finish(&operator, &newer, proof).await;
     assert_eq!(
         (report.complete, report.passes),
@@ -94,7 +95,7 @@ async fn what_a_proof_rests_on_is_read_strongly() {
     let world = World::start().await;
     let (projector, wire) = ruled(&world);
     let mut seen = [BTreeSet::new(), BTreeSet::new()];
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION, audit::PROJECTION] {
+    for projection in [orders(), bestsellers(), audit::PROJECTION] {
         let order = new_order();
         let batches = write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
         let handler = ProjectorHandler::new(projection, projector.clone());

@@ -7,6 +7,7 @@ use aws_lambda_events::event::dynamodb::EventRecord;
 use aws_lambda_events::event::streams::DynamoDbEventResponse;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
+use bookshop::{bestsellers, orders, stock};
 use eventstore::{EventStore, Item, StreamId};
 use handlers::{Names, ProjectorHandler, Route};
 use ledgerfold::clients::Clients;
@@ -15,7 +16,7 @@ use ledgerfold::local::stack::Stack;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use ledgerfold::resources::{self, Resources};
 use projections::audit::{self, AuditIndex};
-use projections::{Projection, Projector, ReadModels, bestsellers, orders, stock};
+use projections::{Projection, Projector, ReadModels};
 use serde_json::Value;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -48,8 +49,8 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let stack = Stack::start(DataDir::open(folder.path()).unwrap()).await.unwrap();
         let names = Names::new("test");
-        let resources = resources::create(&handlers::bookshop(), &stack.clients, &names).await.unwrap();
-        let store = stack.clients.system(&handlers::bookshop(), &names).event_store();
+        let resources = resources::create(&bookshop::app(), &stack.clients, &names).await.unwrap();
+        let store = stack.clients.system(&bookshop::app(), &names).event_store();
         Self { stack, names, resources, store, folder }
     }
 
@@ -58,7 +59,7 @@ impl World {
     }
 
     pub(super) fn projector(&self) -> Projector {
-        self.clients().system(&handlers::bookshop(), &self.names).projector()
+        self.clients().system(&bookshop::app(), &self.names).projector()
     }
 
     /// A projector that speaks over a wire of its own.
@@ -172,7 +173,7 @@ pub(crate) fn event_key(stream: &str, version: u64) -> Item {
 
 /// The projections with rows, under names of their own, so that the same streams can be projected again from nothing.
 pub(super) fn fresh(suffix: &str) -> [Projection; 3] {
-    let known = [orders::PROJECTION, stock::PROJECTION, bestsellers::PROJECTION];
+    let known = [orders(), stock(), bestsellers()];
     let names = [known[0].name, known[1].name, known[2].name, audit::PROJECTION.name];
     assert_eq!(
         read_models().iter().map(|projection| projection.name).collect::<Vec<_>>(),

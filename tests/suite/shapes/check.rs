@@ -15,7 +15,7 @@ pub(super) fn steps(event_type: &str, schema: u32) -> String {
     let next = schema + 1;
     format!(
         "what is stored in the shape {event_type}.v{schema} stays as it is, so a new shape needs a number of its own:\n\
-         1. projections/src/events.rs: add an upcaster of {event_type:?} from schema {schema}\n\
+         1. domain/app/src/events.rs: add an upcaster of {event_type:?} from schema {schema}\n\
          2. domain/golden: restore {event_type}.v{schema}*.json, and add {event_type}.v{next}.json of the new shape\n\
          3. run this test again: it tells what else to keep, and the lines to add to domain/golden/shapes.lock\n\
          (only if no program has ever stored {event_type}.v{schema}, change its files and its line instead)"

@@ -7,13 +7,13 @@ mod check;
 mod golden;
 mod outline;
 
+use bookshop::events;
 use check::faults;
-use domain::access::AccessEvent;
 use domain::order::OrderEvent;
 use domain::stock::StockEvent;
 use eventstore::{EventCodec, NewEvent};
 use golden::{Kept, event_of};
-use projections::events;
+use handlers::audit::access::{self as readings, AccessEvent};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -45,13 +45,13 @@ fn stock() -> Kept {
 }
 
 fn access() -> Kept {
-    kept_of(&events::ACCESS, &AccessEvent::TYPES)
+    kept_of(&readings::EVENTS, &AccessEvent::TYPES)
 }
 
 #[test]
 fn every_stored_shape_can_be_read_and_none_has_changed() {
     let faults =
-        [faults(&events::ORDER, &orders()), faults(&events::STOCK, &stock()), faults(&events::ACCESS, &access())];
+        [faults(&events::ORDER, &orders()), faults(&events::STOCK, &stock()), faults(&readings::EVENTS, &access())];
     let faults = faults.concat();
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n\n"));
 }
@@ -75,7 +75,7 @@ fn tells_its_type<E: Serialize + DeserializeOwned>(codec: &EventCodec<E>, kept: 
 fn every_event_type_is_stored_under_the_name_that_it_tells() {
     tells_its_type(&events::ORDER, orders(), OrderEvent::event_type);
     tells_its_type(&events::STOCK, stock(), StockEvent::event_type);
-    tells_its_type(&events::ACCESS, access(), AccessEvent::event_type);
+    tells_its_type(&readings::EVENTS, access(), AccessEvent::event_type);
 }
 
 /// Each event reads the same when its data have a field more.
@@ -93,5 +93,5 @@ fn ignores_more<E: DeserializeOwned + PartialEq + Debug>(codec: &EventCodec<E>, 
 fn a_field_that_no_program_knows_is_ignored() {
     ignores_more(&events::ORDER, orders());
     ignores_more(&events::STOCK, stock());
-    ignores_more(&events::ACCESS, access());
+    ignores_more(&readings::EVENTS, access());
 }

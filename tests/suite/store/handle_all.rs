@@ -102,7 +102,7 @@ async fn purses<const N: usize>(engine: &Engine) -> (Process, Arc<Process>, [Str
 }
 
 /// Before the `nth` transaction of the process, another one does something.
-fn before_transaction<F>(process: &Process, nth: usize, act: impl Fn() -> F + Send + Sync + 'static)
+pub(super) fn before_transaction<F>(process: &Process, nth: usize, act: impl Fn() -> F + Send + Sync + 'static)
 where
     F: Future<Output = ()> + Send + 'static,
 {

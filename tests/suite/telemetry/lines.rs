@@ -17,7 +17,7 @@ async fn a_command_has_a_line_for_its_request_its_commit_and_each_message_all_in
     let (data, log) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let file = log.path().join("log");
     let mut command =
-        reporting(["dev", "--port", "0", "--without-fulfilment", "--data", data.path().to_str().unwrap()], "");
+        reporting(["dev", "--port", "0", "--without-processes", "--data", data.path().to_str().unwrap()], "");
     command.env("RUST_LOG", "handlers=info").env("NO_COLOR", "1");
     let dev = Dev::start_command(command.stderr(Stdio::from(std::fs::File::create(&file).unwrap()))).await;
     let http = Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();

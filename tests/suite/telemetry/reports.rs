@@ -69,7 +69,7 @@ fn stream(path: &str) -> String {
 
 #[tokio::test]
 async fn a_stream_that_is_given_up_is_reported_once_in_the_trace_of_its_command() {
-    let shop = Shop::open(&["--break", "orders=OrderCancelled", "--without-fulfilment"], &[]).await;
+    let shop = Shop::open(&["--break", "orders=OrderCancelled", "--without-processes"], &[]).await;
     let path = shop.place("place-1").await;
     let cancelled = shop.post(&format!("{path}/cancel"), "cancel-1", &json!({"reason": REASON})).await;
     assert_eq!(cancelled.status(), 200);
@@ -94,7 +94,7 @@ async fn a_stream_that_is_given_up_is_reported_once_in_the_trace_of_its_command(
 
 #[tokio::test]
 async fn a_5xx_is_reported_once_under_the_id_that_the_caller_was_told_and_a_refusal_never() {
-    let mut shop = Shop::open(&["--without-fulfilment"], &[]).await;
+    let mut shop = Shop::open(&["--without-processes"], &[]).await;
     let (path, other) = (shop.place("place-1").await, shop.place("place-2").await);
     let ship = json!({"tracking_code": "1Z-999"});
     assert_eq!(shop.post(&format!("{other}/cancel"), "c", &json!({"reason": REASON})).await.status(), 200);

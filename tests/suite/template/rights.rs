@@ -78,7 +78,7 @@ fn only_the_command_path_puts_commits() {
     assert!(of_query_api.next().is_none());
     assert_eq!(condition["ForAllValues:StringLike"], json!({ "dynamodb:LeadingKeys": ["access-*"] }));
     assert_eq!(condition["Null"], json!({ "dynamodb:LeadingKeys": "false" }), "no key is no such key");
-    let stream = domain::access::stream("2026-11-23", "00");
+    let stream = handlers::audit::access::stream("2026-11-23", "00");
     assert!(stream.starts_with("access-"), "{stream}");
 }
 

@@ -45,7 +45,7 @@ fn each_route_asks_for_the_scope_that_the_api_asks_for() {
     let mut open = Vec::new();
     for (name, route) in template.all("AWS::ApiGatewayV2::Route") {
         let (verb, path) = route["RouteKey"].as_str().unwrap().split_once(' ').unwrap();
-        match required_scope(&verb.parse::<Method>().unwrap(), path) {
+        match required_scope(&bookshop::app(), &verb.parse::<Method>().unwrap(), path) {
             Requirement::Scope(scope) => {
                 assert_eq!(route["AuthorizationType"], "JWT", "{name}");
                 assert_eq!(route["AuthorizerId"], json!({ "Ref": "Authorizer" }), "{name}");

@@ -10,10 +10,10 @@ pub(crate) use search::*;
 pub(crate) use states::*;
 pub(crate) use streams::*;
 
+use super::Api;
 use super::problem::Problem;
-use crate::streams::named_stream;
 use eventstore::StreamId;
 
-fn parse_stream(stream: &str) -> Result<StreamId, Problem> {
-    named_stream(stream).map_err(|rule| Problem::invalid("stream", rule.to_string()))
+fn parse_stream(api: &Api, stream: &str) -> Result<StreamId, Problem> {
+    api.operations.app().stream(stream).map_err(|rule| Problem::invalid("stream", rule.to_string()))
 }

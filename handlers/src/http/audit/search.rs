@@ -3,11 +3,11 @@
 use super::export::{Answer, Limit};
 use super::parse_stream;
 use crate::audit::{Call, Cursor, Filter, FoundPage, Period, Search, Trace};
-use crate::http::Shared;
 use crate::http::extract::{By, Segment};
 use crate::http::params::Params;
 use crate::http::problem::Problem;
 use crate::http::schema::FoundEvents;
+use crate::http::{Api, Shared};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -71,7 +71,7 @@ pub(crate) async fn search(
 ) -> Result<Response, Problem> {
     let params = params.only(&KNOWN)?;
     let limit = answer.limit(&params)?;
-    let search = wanted(&params)?;
+    let search = wanted(&api, &params)?;
     let mut about = params.given([]);
     about.extend(search.stream().map(|stream| ("stream".to_owned(), stream.to_string())));
     match limit {
@@ -87,7 +87,7 @@ pub(crate) async fn search(
     }
 }
 
-fn wanted(params: &Params) -> Result<Search, Problem> {
+fn wanted(api: &Api, params: &Params) -> Result<Search, Problem> {
     let direction = match params.text("order") {
         Some("asc") => Direction::Forwards,
         None | Some("desc") => Direction::Backwards,
@@ -107,7 +107,7 @@ fn wanted(params: &Params) -> Result<Search, Problem> {
         },
     };
     let cursor: Option<Cursor> = params.parsed("cursor")?;
-    let stream = params.text("stream").map(parse_stream).transpose()?;
+    let stream = params.text("stream").map(|stream| parse_stream(api, stream)).transpose()?;
     Search::new(stream, filter, direction, cursor).map_err(|_| Problem::foreign_cursor())
 }
 

@@ -34,7 +34,7 @@ pub(crate) async fn at(
     Segment(stream): Segment,
     params: Params,
 ) -> Result<Json<StateAt>, Problem> {
-    let stream = parse_stream(&stream)?;
+    let stream = parse_stream(&api, &stream)?;
     let params = params.only(&["version", "time"])?;
     let moment = moment(&params, ["version", "time"], 1)?
         .ok_or_else(|| Problem::invalid_pair(["version", "time"], "one of the two is required"))?;
@@ -69,7 +69,7 @@ pub(crate) async fn diff(
     Segment(stream): Segment,
     params: Params,
 ) -> Result<Json<Difference>, Problem> {
-    let stream = parse_stream(&stream)?;
+    let stream = parse_stream(&api, &stream)?;
     let params = params.only(&["from", "to", "from_time", "to_time"])?;
     let span = span(&params)?;
     let trail = api.audit.open(&reader, Call::Diff, params.given([("stream", stream.as_str())])).await?;

@@ -43,7 +43,7 @@ pub(crate) async fn history(
     Segment(stream): Segment,
     params: Params,
 ) -> Result<Response, Problem> {
-    let stream = parse_stream(&stream)?;
+    let stream = parse_stream(&api, &stream)?;
     let params = params.only(&["from", "to", "limit"])?;
     let from = params.number("from", 1..=MAX_VERSION)?.unwrap_or(1);
     let to = params.number("to", 1..=MAX_VERSION)?;
@@ -77,7 +77,7 @@ pub(crate) async fn verify(
     params: Params,
 ) -> Result<Json<VerifyAnswer>, Problem> {
     let params = params.only(&[])?;
-    let stream = parse_stream(&stream)?;
+    let stream = parse_stream(&api, &stream)?;
     let trail = api.audit.open(&reader, Call::Verify, params.given([("stream", stream.as_str())])).await?;
     let walk = trail.verify(&stream).await?;
     Ok(Json(VerifyAnswer {

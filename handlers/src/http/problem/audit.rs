@@ -33,7 +33,6 @@ impl From<NotRecorded> for Problem {
 #[cfg(test)]
 mod specs {
     use super::*;
-    use crate::http::problem::TYPES;
     use eventstore::{Damage, Damaged, Fault, FromTheFuture, Id};
     use std::sync::Arc;
 
@@ -51,7 +50,7 @@ mod specs {
             (ExecuteError::Damaged(damaged), 500, "internal-error"),
         ] {
             let problem = Problem::from(NotRecorded::Store(error));
-            assert_eq!((problem.status, problem.kind), (status, format!("{TYPES}{slug}")));
+            assert_eq!((problem.status, problem.kind), (status, format!("https://ledgerfold.dev/problems/{slug}")));
             assert!(problem.detail.contains("cannot be recorded"), "{}", problem.detail);
         }
     }

@@ -1,10 +1,10 @@
 //! Which events `search` and `export` mean.
 
 use super::id;
+use crate::cli::named_stream;
 use chrono::{DateTime, ParseError, Utc};
 use eventstore::{Direction, Id, StreamId, time_text};
 use handlers::audit::{Cursor, Filter, Period, Search};
-use handlers::named_stream;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Filters {

@@ -3,14 +3,14 @@
 use super::{Asker, Question, failed};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::named_stream;
 use crate::cli::table;
 use eventstore::{StreamId, time_text};
 use handlers::audit::{Call, Occurrence, OpenTrail};
-use handlers::named_stream;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct History {
-    /// The stream, such as order-6f0f… or stock-9780306406157.
+    /// The stream, such as STREAM or OTHER_STREAM.
     #[arg(value_parser = named_stream)]
     stream: StreamId,
     /// The first version to show.

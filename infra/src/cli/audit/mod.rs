@@ -24,38 +24,38 @@ use std::collections::BTreeMap;
 pub(super) enum Audit {
     /// Show what happened in a stream: version, time, actor, command, event and its data.
     #[command(
-        after_help = "Examples:\n  ledgerfold audit history order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e\n  ledgerfold audit history stock-9780306406157 --from 100 --limit 20 --json"
+        after_help = "Examples:\n  ledgerfold audit history STREAM\n  ledgerfold audit history OTHER_STREAM --from 100 --limit 20 --json"
     )]
     History(history::History),
     /// Walk the hash chain of a stream, or of all, and name the first commit that does not fit. The end is compared with the
     /// stream's snapshot and read models, with --all also with the audit index. Exit 1 if something does not fit or is gone.
     #[command(
-        after_help = "Examples:\n  ledgerfold audit verify order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e\n  ledgerfold audit verify --all --data .ledgerfold --json"
+        after_help = "Examples:\n  ledgerfold audit verify STREAM\n  ledgerfold audit verify --all --data .ledgerfold --json"
     )]
     Verify(verify::Verify),
     /// Find events by actor, type, command, correlation and time, in all streams or in one. Exit 1 if a commit is damaged or gone.
     #[command(
-        after_help = "Examples:\n  ledgerfold audit search --actor ann --from 2026-11-22T00:00:00Z\n  ledgerfold audit search --type OrderCancelled --order asc --limit 20 --json"
+        after_help = "Examples:\n  ledgerfold audit search --actor ann --from 2026-11-22T00:00:00Z\n  ledgerfold audit search --type EVENT_TYPE --order asc --limit 20 --json"
     )]
     Search(Box<search::Search>),
     /// Draw the tree of causes of a business process: its commands, their events, the commands that these caused, and so on.
     #[command(
-        after_help = "Examples:\n  ledgerfold audit trace 0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10\n  ledgerfold audit trace --stream order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e"
+        after_help = "Examples:\n  ledgerfold audit trace 0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10\n  ledgerfold audit trace --stream STREAM"
     )]
     Trace(trace::Trace),
     /// Show the state of a stream as of a version or a time, as its read model showed it.
     #[command(
-        after_help = "Examples:\n  ledgerfold audit at order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e --version 2\n  ledgerfold audit at stock-9780306406157 --time 2026-11-22T10:00:00Z --json"
+        after_help = "Examples:\n  ledgerfold audit at STREAM --version 2\n  ledgerfold audit at OTHER_STREAM --time 2026-11-22T10:00:00Z --json"
     )]
     At(states::At),
     /// Show what changed in a stream between two versions or times, field by field.
     #[command(
-        after_help = "Examples:\n  ledgerfold audit diff order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e --from 1 --to 3\n  ledgerfold audit diff stock-9780306406157 --from-time 2026-11-22T00:00:00Z"
+        after_help = "Examples:\n  ledgerfold audit diff STREAM --from 1 --to 3\n  ledgerfold audit diff OTHER_STREAM --from-time 2026-11-22T00:00:00Z"
     )]
     Diff(Box<states::Diff>),
     /// Write events to a file or to standard output: all that fit, the newest first. Without --stream, all that are indexed.
     #[command(
-        after_help = "Examples:\n  ledgerfold audit export --output events.jsonl\n  ledgerfold audit export --stream stock-9780306406157 --format csv > stock.csv"
+        after_help = "Examples:\n  ledgerfold audit export --output events.jsonl\n  ledgerfold audit export --stream OTHER_STREAM --format csv > stock.csv"
     )]
     Export(Box<export::Export>),
 }

@@ -5,16 +5,16 @@ use super::history::row;
 use super::{Asker, Question, failed, wrong_use};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::named_stream;
 use crate::cli::table;
 use chrono::{DateTime, Utc};
 use eventstore::{StreamId, time_text};
 use handlers::audit::{Call, Change, Difference, End, Moment, OpenTrail, Span, StateAt};
-use handlers::named_stream;
 use serde_json::Value;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct At {
-    /// The stream, such as order-6f0f… or stock-9780306406157.
+    /// The stream, such as STREAM or OTHER_STREAM.
     #[arg(value_parser = named_stream)]
     stream: StreamId,
     /// As of this version.
@@ -31,7 +31,7 @@ pub(in crate::cli) struct At {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Diff {
-    /// The stream, such as order-6f0f… or stock-9780306406157.
+    /// The stream, such as STREAM or OTHER_STREAM.
     #[arg(value_parser = named_stream)]
     stream: StreamId,
     /// The version before; 0, where nothing is, if nothing is said.

@@ -3,10 +3,10 @@
 use super::{Asker, Question, failed, id, tell_damaged};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::named_stream;
 use crate::cli::table;
 use eventstore::{Id, StreamId};
 use handlers::audit::{Call, OpenTrail, TracedCommand, TracedEvent};
-use handlers::named_stream;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Trace {

@@ -3,11 +3,11 @@
 use super::{Asker, Question, failed};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::named_stream;
 use crate::cli::table;
 use eventstore::{Damaged, StreamId, Streams, Verification, Witness};
 use futures::{StreamExt, TryStreamExt};
 use handlers::audit::{Call, OpenTrail};
-use handlers::named_stream;
 use serde_json::json;
 
 /// How many streams are verified at once.

@@ -17,7 +17,7 @@ const MANY: u32 = 100;
 /// How many write to a hot stream: in one process, where they queue up, and as if each were a process of its own.
 const TOGETHER: [(&str, u32); 2] = [("hot-16", 16), ("hot-64", 64)];
 const RACING: [(&str, u32); 2] = [("race-16", 16), ("race-64", 64)];
-/// An event's text has so many characters: the event as large as one of the bookshop's.
+/// An event's text has so many characters: the event is about as large as events usually are.
 const TEXT_CHARS: usize = 120;
 
 /// What is measured, and how much of it.

@@ -1,9 +1,10 @@
 //! What `ledgerfold projection` takes.
 
+use crate::cli::named_stream;
 use crate::cli::{Common, app};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use eventstore::StreamId;
-use handlers::{ParkedCursor, named_stream};
+use handlers::ParkedCursor;
 use projections::Projection;
 use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 
@@ -18,49 +19,49 @@ pub(in crate::cli) enum Command {
     List(List),
     /// Show how a projection stands, and what its last job came to.
     #[command(
-        after_help = "Examples:\n  ledgerfold projection status orders\n  ledgerfold projection status orders --json"
+        after_help = "Examples:\n  ledgerfold projection status READ_MODEL\n  ledgerfold projection status READ_MODEL --json"
     )]
     Status(Named),
     /// Rebuild a read model online, as a second generation. Readers see the first until you switch.
     #[command(
-        after_help = "Examples:\n  ledgerfold projection rebuild orders --wait\n  ledgerfold projection rebuild bestsellers --segments 16\n  ledgerfold projection rebuild orders --data .ledgerfold --wait\n\nWith --wait, exit 1 if streams are parked in the new generation."
+        after_help = "Examples:\n  ledgerfold projection rebuild READ_MODEL --wait\n  ledgerfold projection rebuild OTHER_READ_MODEL --segments 16\n  ledgerfold projection rebuild READ_MODEL --data .ledgerfold --wait\n\nWith --wait, exit 1 if streams are parked in the new generation."
     )]
     Rebuild(Cut),
     /// Pause a job until it is resumed.
-    #[command(after_help = "Examples:\n  ledgerfold projection pause orders")]
+    #[command(after_help = "Examples:\n  ledgerfold projection pause READ_MODEL")]
     Pause(Named),
     /// Continue a paused or forgotten job, and every parked stream. Exit 1 if a stream stays parked.
     #[command(
-        after_help = "Examples:\n  ledgerfold projection resume orders\n  ledgerfold projection resume orders --stream order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e\n  ledgerfold projection resume orders --wait"
+        after_help = "Examples:\n  ledgerfold projection resume READ_MODEL\n  ledgerfold projection resume READ_MODEL --stream STREAM\n  ledgerfold projection resume READ_MODEL --wait"
     )]
     Resume(Resume),
     /// Cancel a job. What a rebuild had written is removed.
-    #[command(after_help = "Examples:\n  ledgerfold projection cancel orders")]
+    #[command(after_help = "Examples:\n  ledgerfold projection cancel READ_MODEL")]
     Cancel(Step),
     /// Make the rebuilt generation the active one. The other one is kept up to date until it is dropped.
     #[command(
-        after_help = "Examples:\n  ledgerfold projection switch orders\n  ledgerfold projection switch orders --accept-incomplete --wait"
+        after_help = "Examples:\n  ledgerfold projection switch READ_MODEL\n  ledgerfold projection switch READ_MODEL --accept-incomplete --wait"
     )]
     Switch(Switch),
     /// Undo a switch: make the previous generation the active one again.
-    #[command(after_help = "Examples:\n  ledgerfold projection rollback orders")]
+    #[command(after_help = "Examples:\n  ledgerfold projection rollback READ_MODEL")]
     Rollback(Step),
     /// Remove the standby generation and its rows.
     #[command(
-        after_help = "Examples:\n  ledgerfold projection drop orders --wait\n  ledgerfold projection drop orders --generation 2"
+        after_help = "Examples:\n  ledgerfold projection drop READ_MODEL --wait\n  ledgerfold projection drop READ_MODEL --generation 2"
     )]
     Drop(Drop),
     /// Compare all streams with the read model and catch up those that are behind, as after a lost message.
-    #[command(after_help = "Examples:\n  ledgerfold projection reconcile orders --wait")]
+    #[command(after_help = "Examples:\n  ledgerfold projection reconcile READ_MODEL --wait")]
     Reconcile(Cut),
     /// Send the messages of the dead-letter queue again. Exit 1 if one stays.
     #[command(
-        after_help = "Examples:\n  ledgerfold projection redrive orders\n\nOf jobs nothing needs to be sent again: `projection resume` calls for all that is not done."
+        after_help = "Examples:\n  ledgerfold projection redrive READ_MODEL\n\nOf jobs nothing needs to be sent again: `projection resume` calls for all that is not done."
     )]
     Redrive(Named),
     /// Show the parked streams: those with an event that cannot be applied, and why.
     #[command(
-        after_help = "Examples:\n  ledgerfold projection parked orders\n  ledgerfold projection parked orders --limit 20 --json"
+        after_help = "Examples:\n  ledgerfold projection parked READ_MODEL\n  ledgerfold projection parked READ_MODEL --limit 20 --json"
     )]
     Parked(Parked),
 }
@@ -68,10 +69,10 @@ pub(in crate::cli) enum Command {
 const GROUP: &str = "\
 Examples:
   ledgerfold projection list
-  ledgerfold projection rebuild orders --wait     then
-  ledgerfold projection switch orders             and, if it was a mistake,
-  ledgerfold projection rollback orders           or, if it was none,
-  ledgerfold projection drop orders --wait
+  ledgerfold projection rebuild READ_MODEL --wait
+  ledgerfold projection switch READ_MODEL     when the rebuild is complete
+  ledgerfold projection rollback READ_MODEL   when the new generation is wrong
+  ledgerfold projection drop READ_MODEL --wait
 
 `ledgerfold dev`, or a function on AWS, works on a job, also after this command has ended. With --data, the folder of a
 stopped `dev`, it is worked on here while --wait is given. If a program died between a step and the news of it, `resume` tells again.

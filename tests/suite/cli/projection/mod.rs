@@ -50,7 +50,7 @@ impl Running {
     /// With a projection that fails on purpose.
     async fn broken(data: &TempDir, defect: &str) -> Self {
         let folder = data.path().to_str().unwrap();
-        let arguments = ["dev", "--port", "0", "--without-fulfilment", "--data", folder, "--break", defect];
+        let arguments = ["dev", "--port", "0", "--without-processes", "--data", folder, "--break", defect];
         Self::of(Dev::start_command(&mut ledgerfold(arguments)).await).await
     }
 

@@ -71,10 +71,10 @@ async fn a_letter_that_died_unread_catches_its_stream_up() {
     assert_eq!(sent.len(), 1);
     let event = serde_json::from_value(json!({"Records": [{"messageId": "m", "body": sent[0].body(),
         "attributes": {"MessageGroupId": "stock-9780306406157"}, "messageAttributes": {}}]}));
-    let handler = handlers::ProjectorHandler::new(projections::stock::PROJECTION, system.projector());
+    let handler = handlers::ProjectorHandler::new(bookshop::stock(), system.projector());
     assert!(handler.handle(event.unwrap()).await.batch_item_failures.is_empty());
     let stream = "stock-9780306406157".parse().unwrap();
-    let row = system.projector().row(&projections::stock::PROJECTION, &stream, 0).await.unwrap().unwrap();
+    let row = system.projector().row(&bookshop::stock(), &stream, 0).await.unwrap().unwrap();
     assert_eq!(row.version, 2);
 }
 

@@ -3,8 +3,8 @@
 use super::workers::work_off;
 use super::{Idle, Running};
 use crate::api::seed::{append_each, clients};
+use bookshop::stock;
 use eventstore::EventStore;
-use projections::stock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -113,12 +113,12 @@ async fn a_stream_that_still_stands_still_is_named_and_ends_with_1() {
 async fn park(system: &Idle, generation: u32, stream: &str) {
     let error: Box<dyn std::error::Error + Send + Sync> = "on purpose".into();
     let projector = system.projector();
-    projector.park(&stock::PROJECTION, generation, &stream.parse().unwrap(), Some(1), error.as_ref()).await.unwrap();
+    projector.park(&stock(), generation, &stream.parse().unwrap(), Some(1), error.as_ref()).await.unwrap();
 }
 
 #[tokio::test]
 async fn whoever_pages_through_what_stands_still_sees_all_of_it_although_readers_are_switched() {
-    let (system, of) = (Idle::start().await, stock::PROJECTION);
+    let (system, of) = (Idle::start().await, stock());
     let operations = system.operations();
     operations.rebuild(&of, 1).await.unwrap();
     work_off(&system).await;

@@ -119,7 +119,7 @@ async fn ctrl_c_ends_the_waiting_and_not_the_job() {
         assert_eq!(system.status("stock").await["job"]["paused"], json!(false));
         system.operate(["projection", "pause", "stock"]).await.done();
         let work = system.operations();
-        work.cancel(&projections::stock::PROJECTION).await.unwrap();
+        work.cancel(&bookshop::stock()).await.unwrap();
         work_off(&system).await;
     }
 }

@@ -4,10 +4,11 @@ use super::super::messages::{deliver, messages_of};
 use super::super::shop::{new_order, placed, write};
 use super::super::world::World;
 use super::jobs::{assert_exact, finish, projector};
+use bookshop::orders;
 use futures::future::join_all;
 use handlers::ProjectorHandler;
+use projections::Projector;
 use projections::rebuild::{JobKind, RebuildError, Wake};
-use projections::{Projector, orders};
 
 const OPERATORS: usize = 6;
 
@@ -24,7 +25,7 @@ async fn at_once(world: &World, step: impl AsyncFn(Projector) -> Taken) -> (Vec<
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_operators_at_once_one_wins_each_step() {
     let world = World::start().await;
-    let (operator, of) = (projector(&world), &orders::PROJECTION);
+    let (operator, of) = (projector(&world), &orders());
     let batches = write(&world.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
     assert!(deliver(&ProjectorHandler::new(*of, operator.clone()), &messages_of(&batches)).await.is_empty());
 

@@ -4,9 +4,9 @@ use super::jobs::{finish, projector, reconcile};
 use crate::projections::restored::followed;
 use crate::projections::shop::{new_order, placed, write};
 use crate::projections::world::World;
+use bookshop::fulfilment;
 use chrono::{TimeDelta, Utc};
 use eventstore::{Batch, EventStore, Options};
-use handlers::FULFILMENT;
 use std::sync::Arc;
 
 /// An order that a machine records whose clock is an hour ahead.
@@ -20,10 +20,10 @@ async fn dated_ahead(world: &World) -> Batch {
 async fn a_commit_dated_ahead_is_behind_until_it_is_handled() {
     let world = World::start().await;
     let (operator, batch) = (projector(&world), dated_ahead(&world).await);
-    let report = reconcile(&operator, &FULFILMENT).await;
+    let report = reconcile(&operator, &fulfilment()).await;
     assert_eq!((report.complete, report.last_pass.behind), (false, 1), "{report:?}");
     assert_eq!(followed(&world, &batch).await.unwrap(), [1]);
-    let report = reconcile(&operator, &FULFILMENT).await;
+    let report = reconcile(&operator, &fulfilment()).await;
     assert_eq!((report.complete, report.last_pass.behind), (true, 0), "{report:?}");
 }
 
@@ -31,9 +31,10 @@ async fn a_commit_dated_ahead_is_behind_until_it_is_handled() {
 async fn a_commit_that_is_handled_meanwhile_is_not_behind() {
     let world = World::start().await;
     let operator = projector(&world);
-    let calls = operator.reconcile(&FULFILMENT, 1).await.unwrap();
+    let fulfilment = fulfilment();
+    let calls = operator.reconcile(&fulfilment, 1).await.unwrap();
     let batch = dated_ahead(&world).await;
-    let (report, followed) = tokio::join!(finish(&operator, &FULFILMENT, calls), followed(&world, &batch));
+    let (report, followed) = tokio::join!(finish(&operator, &fulfilment, calls), followed(&world, &batch));
     assert_eq!(followed.unwrap(), [1]);
     assert_eq!((report.complete, report.last_pass.behind), (true, 0), "{report:?}");
 }

@@ -5,8 +5,8 @@ use super::super::shop::{Stored, Writer, confirmed, new_order, placed, write};
 use super::super::world::World;
 use super::jobs::{NO_END, finish, projector, rebuild, ruled, work};
 use crate::store::wire::{Exchange, Wire};
+use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
-use projections::{bestsellers, orders};
 use serde_json::Value;
 
 /// What went over the wire, but for the row of the generations.
@@ -60,7 +60,7 @@ fn times(operation: &str, count: usize) -> Vec<String> {
 #[tokio::test]
 async fn a_second_generation_costs_a_live_event_of_orders_as_much_again_and_no_look_at_the_generations_more() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     let (live, wire) = ruled(&world);
     let live = live.remembering(std::time::Duration::from_secs(600));
     let handler = ProjectorHandler::new(*of, live.clone());
@@ -90,7 +90,7 @@ async fn a_second_generation_costs_a_live_event_of_orders_as_much_again_and_no_l
 #[tokio::test]
 async fn ten_orders_of_one_batch_cost_bestsellers_two_units_a_stream_and_a_row_in_each_generation() {
     let world = World::start().await;
-    let of = &bestsellers::PROJECTION;
+    let of = &bestsellers();
     let (live, wire) = ruled(&world);
     let handler = ProjectorHandler::new(*of, live);
     for generations in 1..=2 {
@@ -123,7 +123,7 @@ async fn ten_orders_of_one_batch_cost_bestsellers_two_units_a_stream_and_a_row_i
 #[tokio::test]
 async fn a_rebuilds_page_costs_a_write_a_stream_and_its_proof_two_reads_for_a_hundred() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     let live = ProjectorHandler::new(*of, projector(&world));
     for _ in 0..200 {
         let mut writer = Writer::new(&world.store, &new_order());

@@ -5,10 +5,11 @@ use super::super::shop::{Stored, Writer, confirmed, new_order, placed, received,
 use super::super::world::{World, event_key};
 use super::jobs::{assert_exact, assert_same, parked, projector, rebuild, reconcile};
 use aws_sdk_dynamodb::types::AttributeValue;
+use bookshop::{bestsellers, orders};
 use eventstore::{Item, StreamId};
 use handlers::ProjectorHandler;
 use projections::rebuild::RebuildError;
-use projections::{GenerationState, Projection, bestsellers, orders};
+use projections::{GenerationState, Projection};
 use std::collections::BTreeSet;
 
 async fn item(world: &World, stream: &StreamId, version: u64) -> Item {
@@ -84,12 +85,12 @@ async fn is_incomplete_until_they_are_repaired(projection: Projection) {
 
 #[tokio::test]
 async fn orders_are_incomplete_until_damaged_items_are_repaired() {
-    is_incomplete_until_they_are_repaired(orders::PROJECTION).await;
+    is_incomplete_until_they_are_repaired(orders()).await;
 }
 
 #[tokio::test]
 async fn bestsellers_are_incomplete_until_damaged_items_are_repaired() {
-    is_incomplete_until_they_are_repaired(bestsellers::PROJECTION).await;
+    is_incomplete_until_they_are_repaired(bestsellers()).await;
 }
 
 #[tokio::test]
@@ -99,7 +100,7 @@ async fn of_many_damaged_items_all_are_counted_and_ten_are_named() {
     for number in 0..25 {
         world.put_raw(event_key(&format!("order-{number}"), 1)).await;
     }
-    let report = rebuild(&projector, &orders::PROJECTION, 4).await;
+    let report = rebuild(&projector, &orders(), 4).await;
     assert_eq!((report.first_pass.damaged, report.first_pass.damages.len()), (25, 10), "{report:?}");
     assert_eq!((report.last_pass.damaged, report.last_pass.damages.len(), report.complete), (25, 10, false));
 }
@@ -107,7 +108,7 @@ async fn of_many_damaged_items_all_are_counted_and_ten_are_named() {
 #[tokio::test]
 async fn an_item_of_no_stream_may_have_been_anybodys() {
     let world = World::start().await;
-    let (of, projector) = (&orders::PROJECTION, projector(&world));
+    let (of, projector) = (&orders(), projector(&world));
     let handler = ProjectorHandler::new(*of, projector.clone());
     order(&world, &handler).await;
     world.put_raw(event_key("No Stream", 1)).await;

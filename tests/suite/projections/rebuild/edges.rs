@@ -5,10 +5,11 @@ use super::super::shop::{cancelled, confirmed, new_order, placed, write};
 use super::super::world::World;
 use super::jobs::{Calls, ONE_PAGE, assert_exact, assert_same, counted, finish, projector, rebuild, work};
 use crate::projections::read_models;
+use bookshop::{bestsellers, orders};
 use fastrand::Rng;
 use handlers::ProjectorHandler;
 use projections::rebuild::{MAX_SEGMENTS, RebuildError};
-use projections::{Kind, Projection, bestsellers, orders};
+use projections::{Kind, Projection};
 
 #[tokio::test]
 async fn an_empty_store_is_rebuilt_switched_and_dropped() {
@@ -31,7 +32,7 @@ async fn an_empty_store_is_rebuilt_switched_and_dropped() {
 #[tokio::test]
 async fn a_process_manager_is_never_rebuilt() {
     let world = World::start().await;
-    let process = Projection { name: "process", kind: Kind::Process, ..orders::PROJECTION };
+    let process = Projection { name: "process", kind: Kind::Process, ..orders() };
     let refused = projector(&world).rebuild(&process, 1).await.unwrap_err();
     assert!(matches!(refused, RebuildError::NoReadModel { name: "process" }), "{refused}");
     assert!(projector(&world).status(&process).await.unwrap().other.is_none());
@@ -42,9 +43,9 @@ async fn the_most_segments_are_64_and_the_fewest_one() {
     let world = World::start().await;
     let projector = projector(&world);
     for (asked, cut) in [(0, 1), (1_000, 64), (64, 64)] {
-        let wakes = projector.reconcile(&orders::PROJECTION, asked).await.unwrap();
+        let wakes = projector.reconcile(&orders(), asked).await.unwrap();
         assert_eq!(wakes.len(), cut);
-        projector.cancel_job(&orders::PROJECTION).await.unwrap();
+        projector.cancel_job(&orders()).await.unwrap();
     }
     assert_eq!(MAX_SEGMENTS, 64);
 }
@@ -60,12 +61,12 @@ async fn more_segments_than_streams_in_any_order_and_every_call_twice_make_the_s
             batches = write(&world.store, &new_order(), &[&placed("d", [(2, 1)]), &cancelled("late")]).await;
         }
         // Of some orders, nothing has come to the first generation.
-        for projection in [orders::PROJECTION, bestsellers::PROJECTION].into_iter().filter(|_| number % 3 != 0) {
+        for projection in [orders(), bestsellers()].into_iter().filter(|_| number % 3 != 0) {
             let handler = ProjectorHandler::new(projection, projector.clone());
             assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
         }
     }
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         let mut rng = Rng::with_seed(3);
         let mut calls = Calls::of(projector.rebuild(&projection, 64).await.unwrap());
         let mut again = Vec::new();

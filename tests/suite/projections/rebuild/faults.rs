@@ -6,9 +6,10 @@ use super::super::wire::{Fault, Wire};
 use super::super::world::World;
 use super::jobs::{assert_exact, assert_same, finish, items, parked, projector, projector_over, rebuild, ruled};
 use crate::store::wire::Act;
+use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
 use projections::rebuild::{RebuildError, Wake};
-use projections::{Projection, Projector, bestsellers, orders};
+use projections::{Projection, Projector};
 use serde_json::{Value, json};
 
 /// As many orders, projected by the first generation's projector.
@@ -24,7 +25,7 @@ async fn shop(world: &World, projection: Projection, count: u32) {
 #[tokio::test]
 async fn a_step_whose_answer_is_lost_is_taken_once() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     shop(&world, *of, 3).await;
     let (wire, sound) = (Wire::default(), projector(&world));
     let operator = projector_over(&world, &wire);
@@ -62,7 +63,7 @@ async fn a_step_whose_answer_is_lost_is_taken_once() {
 #[tokio::test]
 async fn a_job_whose_calls_were_never_sent_is_resumed() {
     let world = World::start().await;
-    let of = &bestsellers::PROJECTION;
+    let of = &bestsellers();
     shop(&world, *of, 5).await;
     let (wire, sound) = (Wire::default(), projector(&world));
     wire.arm(Some(Fault::DiesAfter(2)));
@@ -93,7 +94,7 @@ fn leave_one_over(answer: &mut Value) {
 #[tokio::test]
 async fn keys_that_dynamodb_leaves_over_are_asked_for_again() {
     let world = World::start().await;
-    let of = &bestsellers::PROJECTION;
+    let of = &bestsellers();
     let (short, wire) = ruled(&world);
     wire.rule(|seen| {
         let act = if seen.operation == "BatchGetItem" { Act::Change(Box::new(leave_one_over)) } else { Act::Pass };
@@ -117,7 +118,7 @@ async fn keys_that_dynamodb_leaves_over_are_asked_for_again() {
 #[tokio::test]
 async fn keys_that_are_left_over_for_ever_are_a_fault_and_park_nobody() {
     let world = World::start().await;
-    let of = &bestsellers::PROJECTION;
+    let of = &bestsellers();
     shop(&world, *of, 1).await;
     let (starved, wire) = ruled(&world);
     let table = world.names.read_models();
@@ -141,7 +142,7 @@ async fn keys_that_are_left_over_for_ever_are_a_fault_and_park_nobody() {
 #[tokio::test]
 async fn removals_that_dynamodb_leaves_over_are_sent_again() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     shop(&world, *of, 30).await;
     let (operator, wire): (Projector, _) = ruled(&world);
     rebuild(&operator, of, 2).await;

@@ -4,10 +4,10 @@ use super::super::shop::{Writer, raw, stock_of};
 use super::super::world::World;
 use super::jobs::{Calls, NO_END, ONE_PAGE, assert_exact, counted, finish, projector, ruled, work};
 use crate::store::wire::{Act, Wire};
+use bookshop::stock;
 use eventstore::{Segment, StreamId};
 use fastrand::Rng;
 use projections::rebuild::JobKind;
-use projections::stock;
 
 const COMMITS: usize = 50;
 const EVENTS: usize = 100;
@@ -46,7 +46,7 @@ fn scans(wire: &Wire) -> usize {
 #[tokio::test]
 async fn a_stream_of_thousands_of_events_is_rebuilt_page_by_page_and_goes_on_behind_a_pause() {
     let world = World::start().await;
-    let of = &stock::PROJECTION;
+    let of = &stock();
     let book = long_stream(&world).await;
     let pages = pages(&world).await;
     assert!(pages.len() >= 3 && pages[1] > 1, "pages begin in the middle of a stream: {pages:?}");
@@ -58,7 +58,7 @@ async fn a_stream_of_thousands_of_events_is_rebuilt_page_by_page_and_goes_on_beh
         let pauser = pauser.clone();
         async move {
             if seen.operation == "Scan" && seen.nth == 1 {
-                pauser.pause_job(&stock::PROJECTION).await.unwrap();
+                pauser.pause_job(&stock()).await.unwrap();
             }
             Act::Pass
         }
@@ -87,7 +87,7 @@ async fn a_stream_of_thousands_of_events_is_rebuilt_page_by_page_and_goes_on_beh
 #[tokio::test]
 async fn a_dead_workers_slice_is_done_again_and_counted_once() {
     let world = World::start().await;
-    let of = &stock::PROJECTION;
+    let of = &stock();
     long_stream(&world).await;
     let pages = pages(&world).await.len();
     let operator = projector(&world);

@@ -5,8 +5,9 @@ use super::super::shop::{Stored, Writer, confirmed, new_order, placed, shipped};
 use super::super::world::World;
 use super::jobs::{assert_same, finish, projector, rebuild, ruled};
 use crate::store::wire::Wire;
+use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
-use projections::{Projection, bestsellers, orders};
+use projections::Projection;
 
 /// The generations that were written since the last call, in order.
 fn written(wire: &Wire, projection: &Projection) -> Vec<u32> {
@@ -18,7 +19,7 @@ fn written(wire: &Wire, projection: &Projection) -> Vec<u32> {
 
 #[tokio::test]
 async fn an_event_is_in_the_other_generation_before_readers_see_it() {
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         let world = World::start().await;
         let mut writer = Writer::new(&world.store, &new_order());
         let mut batches = vec![writer.append(vec![placed("c", [(1, 2)]).stored()]).await];
@@ -36,7 +37,7 @@ async fn an_event_is_in_the_other_generation_before_readers_see_it() {
 
 #[tokio::test]
 async fn the_active_generation_waits_for_no_gap_of_the_other() {
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         let world = World::start().await;
         let mut writer = Writer::new(&world.store, &new_order());
         let mut batches = vec![writer.append(vec![placed("c", [(1, 2)]).stored()]).await];

@@ -9,10 +9,11 @@ use super::super::wire::{Fault, Wire};
 use super::super::world::World;
 use super::jobs::{Calls, ONE_PAGE, assert_exact, finish, parked, projector, projector_over, reconcile, work};
 use super::traffic::Traffic;
+use bookshop::{bestsellers, orders, stock};
 use fastrand::Rng;
 use futures::future::join_all;
 use handlers::ProjectorHandler;
-use projections::{GenerationState, Projection, Projector, bestsellers, orders, stock};
+use projections::{GenerationState, Projection, Projector};
 use std::time::Duration;
 
 const STEPS: usize = 240;
@@ -58,7 +59,7 @@ impl<'a> Line<'a> {
 
     /// A program of today: one that does not know an event yet, or one that does.
     fn program(&self, projector: Projector) -> Projector {
-        let poison = if self.projection.name == stock::PROJECTION.name { "StockReleased" } else { "OrderShipped" };
+        let poison = if self.projection.name == stock().name { "StockReleased" } else { "OrderShipped" };
         if self.fixed { projector } else { projector.broken(self.projection.name, poison) }
     }
 
@@ -259,15 +260,15 @@ async fn ends_in_the_pure_fold(projection: Projection) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_end_in_the_pure_fold_after_a_long_random_history() {
-    ends_in_the_pure_fold(orders::PROJECTION).await;
+    ends_in_the_pure_fold(orders()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stock_ends_in_the_pure_fold_after_a_long_random_history() {
-    ends_in_the_pure_fold(stock::PROJECTION).await;
+    ends_in_the_pure_fold(stock()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bestsellers_end_in_the_pure_fold_after_a_long_random_history() {
-    ends_in_the_pure_fold(bestsellers::PROJECTION).await;
+    ends_in_the_pure_fold(bestsellers()).await;
 }

@@ -4,15 +4,16 @@ use super::super::messages::{deliver, messages_of};
 use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, write};
 use super::super::world::World;
 use super::jobs::{assert_exact, assert_same, finish, projector, rebuild};
+use bookshop::{bestsellers, orders};
+use domain::read_models::orders::{OrderRow, customer_list};
 use eventstore::{Batch, StreamId};
 use handlers::ProjectorHandler;
-use projections::orders::{self, OrderRow, customer_list};
-use projections::{FreshError, Projection, bestsellers};
+use projections::{FreshError, Projection};
 use std::time::Duration;
 
 /// The orders of a customer, oldest first, projected by a process that is not frozen.
 async fn shop(world: &World, count: usize) -> Vec<(StreamId, Writer, Batch)> {
-    let handler = ProjectorHandler::new(orders::PROJECTION, projector(world));
+    let handler = ProjectorHandler::new(orders(), projector(world));
     let mut orders = Vec::new();
     for _ in 0..count {
         let order = new_order();
@@ -27,7 +28,7 @@ async fn shop(world: &World, count: usize) -> Vec<(StreamId, Writer, Batch)> {
 #[tokio::test]
 async fn a_list_that_is_being_read_goes_on_behind_a_switch_and_a_rollback() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     shop(&world, 11).await;
     let reader = projector(&world);
     rebuild(&reader, of, 2).await;
@@ -68,7 +69,7 @@ async fn a_list_that_is_being_read_goes_on_behind_a_switch_and_a_rollback() {
 
 /// What a client reads that knows which version it has written.
 async fn status(reader: &projections::Projector, order: &StreamId, at_least: u64) -> (u64, String) {
-    let row = reader.row(&orders::PROJECTION, order, at_least).await.unwrap().unwrap();
+    let row = reader.row(&orders(), order, at_least).await.unwrap().unwrap();
     let order: OrderRow = row.read().unwrap();
     (row.version, serde_json::to_value(order.status).unwrap().as_str().unwrap().to_owned())
 }
@@ -76,7 +77,7 @@ async fn status(reader: &projections::Projector, order: &StreamId, at_least: u64
 #[tokio::test]
 async fn who_has_written_reads_it_at_once_whatever_generation_is_read() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     let mut orders = shop(&world, 1).await;
     let (order, mut writer, _) = orders.remove(0);
     let reader = projector(&world);
@@ -129,18 +130,18 @@ async fn frozen_leaves_nothing_out(projection: Projection) {
 
 #[tokio::test]
 async fn a_frozen_projector_of_orders_leaves_nothing_out() {
-    frozen_leaves_nothing_out(orders::PROJECTION).await;
+    frozen_leaves_nothing_out(orders()).await;
 }
 
 #[tokio::test]
 async fn a_frozen_projector_of_bestsellers_leaves_nothing_out() {
-    frozen_leaves_nothing_out(bestsellers::PROJECTION).await;
+    frozen_leaves_nothing_out(bestsellers()).await;
 }
 
 #[tokio::test]
 async fn a_lost_message_is_found_by_the_pass_behind_a_switch() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     shop(&world, 3).await;
     let operator = projector(&world);
     rebuild(&operator, of, 2).await;

@@ -8,10 +8,11 @@ use super::jobs::{
 };
 use crate::store::wire::Act;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use bookshop::{bestsellers, orders};
 use eventstore::Item;
 use handlers::ProjectorHandler;
 use projections::rebuild::JobKind;
-use projections::{Projection, Projector, bestsellers, orders};
+use projections::{Projection, Projector};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -27,7 +28,7 @@ async fn shop(world: &World, projection: Projection, orders: usize) {
 
 #[tokio::test]
 async fn a_rebuild_that_is_given_up_leaves_no_row_and_no_progress() {
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         let world = World::start().await;
         shop(&world, projection, 30).await;
         // Some streams stand still in it, too.
@@ -53,7 +54,7 @@ async fn a_rebuild_that_is_given_up_leaves_no_row_and_no_progress() {
 #[tokio::test]
 async fn a_pass_that_gives_way_or_is_given_up_leaves_no_progress() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     shop(&world, *of, 12).await;
     let operator = projector(&world);
     rebuild(&operator, of, 2).await;
@@ -81,7 +82,7 @@ async fn a_pass_that_gives_way_or_is_given_up_leaves_no_progress() {
 #[tokio::test]
 async fn a_worker_stops_and_leaves_nothing_when_its_rebuild_is_given_up_meanwhile() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     shop(&world, *of, 250).await;
     let operator = projector(&world);
     let (worker, wire) = ruled(&world);
@@ -96,7 +97,7 @@ async fn a_worker_stops_and_leaves_nothing_when_its_rebuild_is_given_up_meanwhil
             let row = seen.body["Item"]["row"]["S"].as_str().filter(|_| seen.operation == "PutItem");
             let of_rebuild = row.is_some_and(|row| row.starts_with("orders.2/"));
             if of_rebuild && counter.fetch_add(1, Ordering::SeqCst) == 0 {
-                operator.cancel_job(&orders::PROJECTION).await.unwrap();
+                operator.cancel_job(&orders()).await.unwrap();
             }
             Act::Pass
         }
@@ -116,7 +117,7 @@ async fn a_worker_stops_and_leaves_nothing_when_its_rebuild_is_given_up_meanwhil
 #[tokio::test]
 async fn a_removal_waits_until_what_others_remember_is_past() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     shop(&world, *of, 3).await;
     let remembered = Duration::from_millis(150);
     let operator: Projector = world.projector().remembering(remembered);
@@ -152,7 +153,7 @@ async fn put_many(world: &World, begin: &str, count: usize) {
 #[tokio::test]
 async fn a_removal_goes_over_pages_and_touches_no_other_generation() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     let operator = projector(&world);
     operator.rebuild(of, 2).await.unwrap();
     put_many(&world, "orders.2/order-", 400).await;

@@ -5,10 +5,11 @@ use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed
 use super::super::world::World;
 use super::jobs::{assert_exact, assert_same, finish, parked, projector, rebuild, reconcile, ruled};
 use crate::store::wire::Act;
+use bookshop::{bestsellers, orders};
 use eventstore::Batch;
 use handlers::ProjectorHandler;
 use projections::rebuild::RebuildError;
-use projections::{GenerationState, ProjectError, Projection, bestsellers, orders};
+use projections::{GenerationState, ProjectError, Projection};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -66,18 +67,18 @@ async fn is_complete_after_the_fix(projection: Projection) {
 
 #[tokio::test]
 async fn a_stream_that_stands_still_makes_orders_incomplete_until_it_is_resumed() {
-    is_complete_after_the_fix(orders::PROJECTION).await;
+    is_complete_after_the_fix(orders()).await;
 }
 
 #[tokio::test]
 async fn a_stream_that_stands_still_makes_bestsellers_incomplete_until_it_is_resumed() {
-    is_complete_after_the_fix(bestsellers::PROJECTION).await;
+    is_complete_after_the_fix(bestsellers()).await;
 }
 
 #[tokio::test]
 async fn an_incomplete_generation_is_switched_to_only_where_that_is_accepted() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     let odd = orders_of(&world, *of).await;
     let older = projector(&world).broken(of.name, "OrderShipped");
     rebuild(&older, of, 1).await;
@@ -92,7 +93,7 @@ async fn an_incomplete_generation_is_switched_to_only_where_that_is_accepted() {
 #[tokio::test]
 async fn a_note_of_a_stream_that_went_on_without_it_parks_no_later_event() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     let order = new_order();
     let mut writer = Writer::new(&world.store, &order);
     let mut batches = Vec::new();
@@ -126,7 +127,7 @@ fn at_the_fifth_receive(batch: &Batch) -> Vec<Message> {
 #[tokio::test]
 async fn a_stream_that_stands_still_again_while_it_is_resumed_keeps_its_note() {
     let world = World::start().await;
-    let of = &orders::PROJECTION;
+    let of = &orders();
     let order = new_order();
     let mut writer = Writer::new(&world.store, &order);
     let placed = writer.append(vec![placed("c", [(1, 1)]).stored()]).await;

@@ -4,21 +4,22 @@ use super::super::messages::{deliver, messages_of};
 use super::super::shop::{confirmed, new_order, placed, write};
 use super::super::world::World;
 use super::jobs::{assert_exact, finish, projector, rebuild, reconcile};
+use bookshop::orders;
 use handlers::ProjectorHandler;
 use projections::rebuild::{JobKind, RebuildError};
-use projections::{GenerationState, OtherGeneration, Projector, orders};
+use projections::{GenerationState, OtherGeneration, Projector};
 
 /// Some orders, projected into the first generation.
 async fn shop(world: &World, projector: &Projector) {
     for _ in 0..3 {
         let batches = write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
-        let handler = ProjectorHandler::new(orders::PROJECTION, projector.clone());
+        let handler = ProjectorHandler::new(orders(), projector.clone());
         assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
     }
 }
 
 async fn other(projector: &Projector) -> Option<(u32, GenerationState)> {
-    let status = projector.status(&orders::PROJECTION).await.unwrap();
+    let status = projector.status(&orders()).await.unwrap();
     status.other.map(|OtherGeneration { number, state }| (number, state))
 }
 
@@ -26,7 +27,7 @@ async fn other(projector: &Projector) -> Option<(u32, GenerationState)> {
 async fn nothing_begins_while_a_rebuild_runs() {
     let world = World::start().await;
     let projector = projector(&world);
-    let of = &orders::PROJECTION;
+    let of = &orders();
     let wakes = projector.rebuild(of, 2).await.unwrap();
     assert_eq!(other(&projector).await, Some((2, GenerationState::Building)));
     let busy = |error: RebuildError| matches!(error, RebuildError::Busy { kind: JobKind::Rebuild });
@@ -47,7 +48,7 @@ async fn nothing_begins_while_a_rebuild_runs() {
 async fn what_needs_a_second_generation_is_refused_without() {
     let world = World::start().await;
     let projector = projector(&world);
-    let of = &orders::PROJECTION;
+    let of = &orders();
     assert!(matches!(projector.switch(of, true).await.unwrap_err(), RebuildError::NoOther));
     assert!(matches!(projector.rollback(of).await.unwrap_err(), RebuildError::NothingToRollBackTo));
     assert!(matches!(projector.drop_generation(of, None).await.unwrap_err(), RebuildError::NoOther));
@@ -67,7 +68,7 @@ async fn what_needs_a_second_generation_is_refused_without() {
 async fn a_generation_is_switched_to_rolled_back_from_and_dropped() {
     let world = World::start().await;
     let projector = projector(&world);
-    let of = &orders::PROJECTION;
+    let of = &orders();
     shop(&world, &projector).await;
     assert!(rebuild(&projector, of, 3).await.complete);
     assert_eq!(other(&projector).await, Some((2, GenerationState::Complete)));
@@ -101,7 +102,7 @@ async fn a_generation_is_switched_to_rolled_back_from_and_dropped() {
 async fn no_number_is_given_twice() {
     let world = World::start().await;
     let projector = projector(&world);
-    let of = &orders::PROJECTION;
+    let of = &orders();
     shop(&world, &projector).await;
     for number in 2..5 {
         let wakes = projector.rebuild(of, 2).await.unwrap();
@@ -120,7 +121,7 @@ async fn no_number_is_given_twice() {
 async fn a_call_of_a_job_that_is_over_does_nothing() {
     let world = World::start().await;
     let projector = projector(&world);
-    let of = &orders::PROJECTION;
+    let of = &orders();
     shop(&world, &projector).await;
     let wakes = projector.rebuild(of, 2).await.unwrap();
     let removal = projector.cancel_job(of).await.unwrap();

@@ -3,9 +3,10 @@
 use super::super::shop::{
     Stored, Writer, cancelled, committed, confirmed, placed, received, rejected, released, reserved, shipped, stock_of,
 };
+use bookshop::stock;
 use eventstore::{Batch, EventStore, NewEvent, StreamId};
 use fastrand::Rng;
-use projections::{Projection, stock};
+use projections::Projection;
 use std::collections::VecDeque;
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ pub(super) struct Traffic {
 impl Traffic {
     /// Of streams that the projection follows.
     pub(super) fn of(store: &EventStore, projection: &Projection, rng: Rng) -> Self {
-        let of_stock = projection.name == stock::PROJECTION.name;
+        let of_stock = projection.name == stock().name;
         Self { store: store.clone(), rng, of_stock, begun: 0, open: Vec::new() }
     }
 

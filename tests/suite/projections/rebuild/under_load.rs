@@ -8,12 +8,13 @@ use super::jobs::{
     Calls, ONE_PAGE, assert_exact, assert_same, counted, counts, finish, projector, projector_over, reconcile, work,
 };
 use super::traffic::Traffic;
+use bookshop::{bestsellers, orders, stock};
 use eventstore::Batch;
 use fastrand::Rng;
 use futures::future::join;
 use handlers::ProjectorHandler;
 use projections::rebuild::{JobKind, RebuildError, Report, Wake};
-use projections::{ProjectError, Projection, Projector, bestsellers, orders, stock};
+use projections::{ProjectError, Projection, Projector};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Mutex;
@@ -188,15 +189,15 @@ async fn is_rebuilt_under_load(projection: Projection) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_are_rebuilt_exactly_while_writers_go_on_and_workers_die() {
-    is_rebuilt_under_load(orders::PROJECTION).await;
+    is_rebuilt_under_load(orders()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stock_is_rebuilt_exactly_while_writers_go_on_and_workers_die() {
-    is_rebuilt_under_load(stock::PROJECTION).await;
+    is_rebuilt_under_load(stock()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bestsellers_are_rebuilt_exactly_while_writers_go_on_and_workers_die() {
-    is_rebuilt_under_load(bestsellers::PROJECTION).await;
+    is_rebuilt_under_load(bestsellers()).await;
 }

@@ -4,11 +4,10 @@ use super::super::messages::{Message, deliver, ids, messages_of};
 use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, raw};
 use super::super::world::World;
 use super::jobs::{assert_same, finish, parked, projector, rebuild};
+use bookshop::{bestsellers, orders};
 use eventstore::{Batch, NewEvent, StreamId};
 use handlers::ProjectorHandler;
-use projections::{
-    FoldError, FreshError, GenerationState, Kind, ProjectError, Projection, RowData, bestsellers, orders,
-};
+use projections::{FoldError, FreshError, GenerationState, Kind, ProjectError, Projection, RowData};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -45,7 +44,7 @@ async fn streams(world: &World) -> Vec<(StreamId, Vec<Batch>)> {
 
 /// Under which key the fence stands.
 fn fence(projection: &Projection, number: u32, stream: &StreamId) -> String {
-    let between = if projection.name == bestsellers::PROJECTION.name { "fence/" } else { "" };
+    let between = if projection.name == bestsellers().name { "fence/" } else { "" };
     format!("{}.{number}/{between}{stream}", projection.name)
 }
 
@@ -81,12 +80,12 @@ async fn are_ignored(projection: Projection) {
 
 #[tokio::test]
 async fn orders_ignore_the_types_on_their_list() {
-    are_ignored(orders::PROJECTION).await;
+    are_ignored(orders()).await;
 }
 
 #[tokio::test]
 async fn bestsellers_ignore_the_types_on_their_list() {
-    are_ignored(bestsellers::PROJECTION).await;
+    are_ignored(bestsellers()).await;
 }
 
 #[tokio::test]
@@ -94,7 +93,7 @@ async fn what_only_ignored_events_say_is_nothing_to_be_read() {
     let world = World::start().await;
     let streams = streams(&world).await;
     let projector = projector(&world);
-    let of = &ignoring(orders::PROJECTION);
+    let of = &ignoring(orders());
     let (silent, beginning) = (&streams[3].0, &streams[0].0);
     for delivered in [false, true] {
         if delivered {
@@ -107,13 +106,13 @@ async fn what_only_ignored_events_say_is_nothing_to_be_read() {
         assert!(projector.row(of, silent, 2).await.unwrap().is_none(), "delivered: {delivered}");
         assert_eq!(projector.row(of, beginning, 3).await.unwrap().unwrap().version, 3, "delivered: {delivered}");
     }
-    let listed = projector.list(of, &orders::customer_list("c"), 10, None).await.unwrap();
+    let listed = projector.list(of, &domain::read_models::orders::customer_list("c"), 10, None).await.unwrap();
     assert_eq!(listed.rows.len(), 3, "the silent one is in no list");
 }
 
 #[tokio::test]
 async fn an_unknown_type_parks_its_stream_and_the_fence_stays() {
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         let world = World::start().await;
         let stream = new_order();
         let mut writer = Writer::new(&world.store, &stream);
@@ -143,8 +142,8 @@ async fn an_unknown_type_is_never_folded_into_an_answer() {
     let world = World::start().await;
     let streams = streams(&world).await;
     let (stream, projector) = (&streams[1].0, projector(&world));
-    assert_eq!(projector.row(&orders::PROJECTION, stream, 1).await.unwrap().unwrap().version, 1);
-    let refused = projector.row(&orders::PROJECTION, stream, 2).await.unwrap_err();
+    assert_eq!(projector.row(&orders(), stream, 1).await.unwrap().unwrap().version, 1);
+    let refused = projector.row(&orders(), stream, 2).await.unwrap_err();
     let FreshError::Project(ProjectError::Fold { version: 2, source: FoldError::Unknown(unknown) }) = refused else {
         panic!("{refused:?}")
     };
@@ -156,8 +155,8 @@ async fn an_unknown_type_is_never_folded_into_an_answer() {
 async fn a_fold_that_looks_at_no_type_passes_none_over() {
     let world = World::start().await;
     let silent = Projection {
-        kind: Kind::SingleStream { fold: |_, _| Ok(RowData { data: Value::from(1), listing: None }) },
-        ..orders::PROJECTION
+        kind: Kind::SingleStream { fold: &|_, _| Ok(RowData { data: Value::from(1), listing: None }) },
+        ..orders()
     };
     let batch = Writer::new(&world.store, &new_order()).append(vec![unheard()]).await;
     let handler = ProjectorHandler::new(silent, projector(&world));
@@ -166,7 +165,7 @@ async fn a_fold_that_looks_at_no_type_passes_none_over() {
 
 #[tokio::test]
 async fn a_rebuild_stands_still_until_a_program_knows_the_type() {
-    for projection in [orders::PROJECTION, bestsellers::PROJECTION] {
+    for projection in [orders(), bestsellers()] {
         let world = World::start().await;
         let (strict, projection) = (projection, ignoring(projection));
         let streams = streams(&world).await;

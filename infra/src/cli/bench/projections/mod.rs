@@ -25,10 +25,10 @@ const EXAMPLES: &str = "\
 Examples:
   ledgerfold bench projections
   ledgerfold bench projections --events 200000 --threads 1 --json
-  ledgerfold bench projections --projection orders --events 5000
+  ledgerfold bench projections --projection READ_MODEL --events 5000
 
-It works on an engine of its own, which is gone at the end, also after Ctrl-C. Half of the events are of orders (placed, confirmed,
-shipped), half of books with long streams; what is written before is not measured. Live events are handed to the handler as its
+It works on an engine of its own, which is gone at the end, also after Ctrl-C. Half of the events are of short
+streams, half of long ones, as the app's samples say; what is written before is not measured. Live events are handed to the handler as its
 queue would, one commit a message; every rebuild has new tables.
 
 Requests and units are those of the wire, units as the engine reports them. ENGINE and CLIENT are what the engine's threads and
@@ -49,7 +49,7 @@ pub(super) struct Projections {
     /// Events of the history.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(12..=10_000_000))]
     events: u32,
-    /// Books that share the half of the events that are not of orders.
+    /// Long streams that share the other half of the events.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=200))]
     streams: u32,
     /// The first so many events are also delivered live.
@@ -112,7 +112,10 @@ impl Projections {
     async fn measure(&self, endpoints: Endpoints, stop: CancellationToken) -> Result<Vec<Taken>, Failure> {
         let store = EventStore::new(Clients::loopback(&endpoints).dynamodb, EVENTS);
         store.create_table().await.map_err(|fault| Failure::from_error(&fault))?;
-        let history = History { store, events: self.events, streams: self.streams };
+        let samples = app()
+            .samples()
+            .ok_or_else(|| Failure::new("this app has no histories to measure with", "App::sampled registers some"))?;
+        let history = History::of(store, samples, self.events, self.streams)?;
         let sample = history.write(usize::try_from(self.live).unwrap_or(usize::MAX)).await?;
         let bench = Bench { arguments: self, endpoints, history, sample, stop };
         let mut all = Vec::new();

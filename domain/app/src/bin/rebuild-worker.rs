@@ -1,0 +1,8 @@
+//! The worker of jobs on Lambda.
+
+use handlers::lambda::{Component, main as serve};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    serve(bookshop::app(), Component::RebuildWorker)
+}

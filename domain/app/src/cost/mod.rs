@@ -1,0 +1,186 @@
+//! `ledgerfold cost`: what the system costs a month on AWS, from list prices.
+
+mod bill;
+mod limits;
+mod prices;
+mod workload;
+
+use bill::{Line, Load, MONTH_S};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ledgerfold::cli::{Extra, Failure, table};
+use limits::Limit;
+use serde::Serialize;
+use workload::Assumption;
+
+/// The highest rate that is estimated.
+const MAX_RATE: f64 = 1_000_000.0;
+
+const EXAMPLES: &str = "\
+Examples:
+  ledgerfold cost
+  ledgerfold cost --rate 50 --reads 500 --history 30
+  ledgerfold cost --rate 1 --rate 2000 --event-bytes 2000 --json
+
+An estimate from list prices and counted requests, for a rate that holds all month. It asks nothing of AWS. What it assumes and what it
+leaves out is printed behind it.";
+
+/// Estimate what the system costs a month on AWS, and which limits it meets.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+struct Cost {
+    /// Commands of clients a second, all month, such as 0.01; 0 is an idle system. May be given several times.
+    #[arg(long = "rate", value_name = "N", default_values_t = [1.0, 100.0, 10_000.0], value_parser = per_second)]
+    rates: Vec<f64>,
+    /// Reads of clients a second; as many as commands if nothing is said.
+    #[arg(long, value_name = "N", value_parser = per_second)]
+    reads: Option<f64>,
+    /// Bytes of an event's data.
+    #[arg(long, value_name = "BYTES", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=390_000))]
+    event_bytes: u32,
+    /// Days of events that the store holds.
+    #[arg(long = "history", value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    history_days: u32,
+    /// Answer in JSON, for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What one rate costs.
+#[derive(Debug, Serialize)]
+struct Estimate {
+    commands_per_s: f64,
+    reads_per_s: f64,
+    usd_per_month: f64,
+    /// None of an idle system.
+    usd_per_million_commands: Option<f64>,
+    items: Vec<Line>,
+    limits: Vec<Limit>,
+}
+
+/// The whole answer.
+#[derive(Debug, Serialize)]
+struct Answer {
+    region: &'static str,
+    prices_written_down: &'static str,
+    event_bytes: u32,
+    history_days: u32,
+    estimates: Vec<Estimate>,
+    assumptions: &'static [Assumption],
+    left_out: &'static [&'static str],
+}
+
+/// The command.
+pub const COMMAND: Extra = Extra {
+    command: || {
+        let what = "Estimate what the system costs a month on AWS, and which limits it meets";
+        Cost::augment_args(Command::new("cost")).about(what)
+    },
+    run: |matches: &ArgMatches| match Cost::from_arg_matches(matches) {
+        Ok(cost) => cost.run(),
+        Err(error) => error.exit(),
+    },
+};
+
+impl Cost {
+    fn run(&self) -> Result<(), Failure> {
+        let answer = Answer {
+            region: prices::REGION,
+            prices_written_down: prices::WRITTEN_DOWN,
+            event_bytes: self.event_bytes,
+            history_days: self.history_days,
+            estimates: self.rates.iter().map(|rate| self.estimate(*rate)).collect(),
+            assumptions: &workload::ASSUMPTIONS,
+            left_out: &workload::LEFT_OUT,
+        };
+        if self.json { table::json(&answer) } else { print(&answer) }
+    }
+
+    fn estimate(&self, rate: f64) -> Estimate {
+        let load = Load {
+            commands_per_s: rate,
+            reads_per_s: self.reads.unwrap_or(rate),
+            event_bytes: f64::from(self.event_bytes),
+            history_days: f64::from(self.history_days),
+        };
+        let items = load.bill();
+        let usd_per_month: f64 = items.iter().map(|line| line.usd_per_month).sum();
+        Estimate {
+            commands_per_s: load.commands_per_s,
+            reads_per_s: load.reads_per_s,
+            usd_per_month,
+            usd_per_million_commands: (rate > 0.0).then(|| usd_per_month / (rate * MONTH_S) * 1e6),
+            items,
+            limits: limits::limits(&load),
+        }
+    }
+}
+
+/// A rate that the estimate holds for.
+fn per_second(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| (0.0..=MAX_RATE).contains(rate));
+    rate.ok_or_else(|| format!("a number from 0 to {MAX_RATE}"))
+}
+
+fn print(answer: &Answer) -> Result<(), Failure> {
+    table::line(&format!(
+        "US dollars a month in {}, list prices as written down on {}; events of {} bytes, {} days of them kept\n",
+        answer.region, answer.prices_written_down, answer.event_bytes, answer.history_days
+    ))?;
+    answer.estimates.iter().try_for_each(print_estimate)?;
+    table::line("It assumes:")?;
+    answer.assumptions.iter().try_for_each(|Assumption { what, why }| table::line(&format!("  - {what} ({why})")))?;
+    table::line("It leaves out:")?;
+    answer.left_out.iter().try_for_each(|what| table::line(&format!("  - {what}")))
+}
+
+fn print_estimate(estimate: &Estimate) -> Result<(), Failure> {
+    let Estimate { commands_per_s, reads_per_s, usd_per_month, usd_per_million_commands, items, limits } = estimate;
+    let per_million = usd_per_million_commands.map(|usd| format!(", {} USD a million commands", cents(usd)));
+    table::line(&format!(
+        "{} commands/s and {} reads/s: {} USD a month{}",
+        grouped(&commands_per_s.to_string()),
+        grouped(&reads_per_s.to_string()),
+        cents(*usd_per_month),
+        per_million.unwrap_or_default()
+    ))?;
+    let rows: Vec<[String; 4]> = items.iter().map(row).collect();
+    table::rows(["  ITEM", "A MONTH", "PRICE", "USD"], &rows)?;
+    let (within, beyond): (Vec<&Limit>, Vec<&Limit>) = limits.iter().partition(|limit| limit.within);
+    table::line(&format!("  within {} of {} limits", within.len(), limits.len()))?;
+    beyond.into_iter().try_for_each(|Limit { what, limit, needs, beyond, .. }| {
+        table::line(&format!("  BEYOND {what}: needs {} of {}; {beyond}", whole(*needs), whole(*limit)))
+    })?;
+    table::line("")
+}
+
+fn row(Line { price, quantity, usd_per_month }: &Line) -> [String; 4] {
+    let per = if price.per > 1.0 { " a million" } else { "" };
+    [
+        format!("  {}", price.item),
+        format!("{} {}", whole(*quantity), price.unit),
+        format!("{}{per}", price.usd),
+        cents(*usd_per_month),
+    ]
+}
+
+fn cents(amount: f64) -> String {
+    grouped(&format!("{amount:.2}"))
+}
+
+/// Rounded up: a limit is not met by rounding.
+fn whole(amount: f64) -> String {
+    grouped(&format!("{:.0}", amount.ceil()))
+}
+
+/// A number with a comma between each three digits of its whole part.
+fn grouped(number: &str) -> String {
+    let (whole, rest) = number.split_at(number.find('.').unwrap_or(number.len()));
+    let mut grouped = String::new();
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + rest
+}

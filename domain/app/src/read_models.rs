@@ -1,0 +1,55 @@
+//! The read models of the bookshop.
+
+use crate::{ORDER, STOCK};
+use domain::read_models::bestsellers as sales;
+use domain::read_models::{orders as placed, stock as levels};
+use eventstore::time_text;
+use handlers::app::{Addition, ReadModel};
+use projections::{Listing, Projection};
+use std::sync::LazyLock;
+
+/// Orders by id, and the orders of a customer, newest first.
+pub fn orders() -> Projection {
+    static ORDERS: LazyLock<Projection> = LazyLock::new(|| {
+        ReadModel::of_stream(
+            "orders",
+            "orders/1",
+            &ORDER,
+            |row, event, told| placed::fold(row, event, told.recorded_at),
+            |row, told| {
+                let list = placed::customer_list(row.details.customer_id.as_str());
+                Some(Listing { list, rank: format!("{}#{}", time_text(row.placed_at), told.stream.key()) })
+            },
+        )
+    });
+    *ORDERS
+}
+
+/// The copies of each book.
+pub fn stock() -> Projection {
+    static LEVELS: LazyLock<Projection> = LazyLock::new(|| {
+        let fold = |row: Option<levels::StockRow>, event: &_, _: handlers::app::Told<'_>| {
+            Some(levels::fold(row.unwrap_or_default(), event))
+        };
+        ReadModel::of_stream("stock", "stock/1", &STOCK, fold, |_, _| None)
+    });
+    *LEVELS
+}
+
+/// What each book sold on each day.
+pub fn bestsellers() -> Projection {
+    static SALES: LazyLock<Projection> = LazyLock::new(|| {
+        ReadModel::of_many(
+            "bestsellers",
+            "bestsellers/1",
+            &ORDER,
+            |counted, event, told| {
+                let (counted, sales) = sales::fold(counted, event, told.recorded_at.date_naive());
+                (counted, sales.into_iter().map(|sale| Addition { row: sale.row(), delta: sale }).collect())
+            },
+            sales::merge,
+            |row, sale| row.rank().map(|rank| Listing { list: sale.list(), rank }),
+        )
+    });
+    *SALES
+}

@@ -1,0 +1,125 @@
+//! What is reached where over HTTP.
+
+use eventstore::Id;
+use projections::{Row, UnreadableRow};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::fmt;
+use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use uuid::Uuid;
+
+/// A path of the API and what it leads to. A path has one changing part at most, the key: `/accounts/{id}/close`.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub(crate) path: &'static str,
+    pub(crate) to: Target,
+}
+
+/// What a path leads to.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Command(CommandRoute),
+    /// The command over several streams of that name.
+    Across(&'static str),
+    Row(RowRoute),
+}
+
+/// A command to one stream.
+#[derive(Clone, Debug)]
+pub(crate) struct CommandRoute {
+    pub(crate) category: &'static str,
+    pub(crate) command: &'static str,
+    pub(crate) creates: Option<Creates>,
+}
+
+/// A command whose stream's key follows from who sends it under which key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Creates {
+    namespace: Uuid,
+    /// Where the new thing is read, with `{}` for its key.
+    location: &'static str,
+}
+
+/// A row of a read model of one stream.
+#[derive(Clone)]
+pub(crate) struct RowRoute {
+    pub(crate) read_model: &'static str,
+    pub(crate) view: Arc<View>,
+    pub(crate) schema: fn() -> Described,
+}
+
+/// A schema, and those that it refers to.
+pub(crate) type Described = (RefOr<Schema>, Vec<(String, RefOr<Schema>)>);
+/// A row as it is shown.
+pub(crate) type View = dyn Fn(&Row) -> Result<Box<RawValue>, UnreadableRow> + Send + Sync;
+
+impl fmt::Debug for RowRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a row of {}", self.read_model)
+    }
+}
+
+/// `POST` of a command of that name, to the stream whose key is in the path.
+pub fn command(path: &'static str, category: &'static str, command: &'static str) -> Route {
+    Route { path, to: Target::Command(CommandRoute { category, command, creates: None }) }
+}
+
+/// `POST` of a command that begins a stream. Its key is a UUID in that namespace of who sends the command under which
+/// `Idempotency-Key`, so a retry begins the same stream. `location` is where it is read, as `/orders/{}`.
+pub fn creation(
+    path: &'static str,
+    category: &'static str,
+    command: &'static str,
+    namespace: Uuid,
+    location: &'static str,
+) -> Route {
+    let creates = Some(Creates { namespace, location });
+    Route { path, to: Target::Command(CommandRoute { category, command, creates }) }
+}
+
+/// `POST` of the command over several streams of that name.
+pub fn across(path: &'static str, name: &'static str) -> Route {
+    Route { path, to: Target::Across(name) }
+}
+
+/// `GET` of the row of the stream whose key is in the path, as `view` shows it.
+pub fn row<V: Serialize + ToSchema + 'static>(
+    path: &'static str,
+    read_model: &'static str,
+    view: fn(&Row) -> Result<V, UnreadableRow>,
+) -> Route {
+    let schema = || {
+        let mut named = Vec::new();
+        V::schemas(&mut named);
+        named.push((V::name().into_owned(), V::schema()));
+        (utoipa::openapi::Ref::from_schema_name(V::name()).into(), named)
+    };
+    let json = move |row: &Row| {
+        let unreadable = |error| UnreadableRow { key: row.key.clone(), source: Some(Arc::new(error)) };
+        serde_json::value::to_raw_value(&view(row)?).map_err(unreadable)
+    };
+    Route { path, to: Target::Row(RowRoute { read_model, view: Arc::new(json), schema }) }
+}
+
+impl Creates {
+    /// The key that a sender's key means: nobody can meet another's, by chance or on purpose.
+    pub(crate) fn key(&self, actor: &Id, key: &Id) -> String {
+        // Ids have no line breaks, so that no two pairs make the same name.
+        Uuid::new_v5(&self.namespace, format!("{actor}\n{key}").as_bytes()).to_string()
+    }
+
+    /// Where the new thing is read.
+    pub(crate) fn location(&self, key: &str) -> String {
+        self.location.replace("{}", key)
+    }
+}
+
+impl Route {
+    /// The changing part of its path: what stands in braces.
+    pub(crate) fn parameter(&self) -> Option<&'static str> {
+        let (_, rest) = self.path.split_once('{')?;
+        rest.split_once('}').map(|(name, _)| name)
+    }
+}

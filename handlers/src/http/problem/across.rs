@@ -1,0 +1,42 @@
+//! The problems of commands over several streams.
+
+use super::Problem;
+use crate::app::{AcrossError, Refusal};
+use eventstore::{AppendAllError, ExecuteAllError, ExecuteError};
+
+impl From<AcrossError> for Problem {
+    fn from(error: AcrossError) -> Self {
+        match error {
+            ExecuteAllError::Refused(refusal) => Self::refused(refusal),
+            ExecuteAllError::VersionMismatch { actual, .. } => Self::version_mismatch(error.to_string(), actual),
+            ExecuteAllError::Contention { attempts } => Self::contention(attempts),
+            ExecuteAllError::Misshapen { .. } | ExecuteAllError::TwoTables { .. } => Self::internal(&error),
+            ExecuteAllError::Unreadable(unreadable) => Self::internal(&unreadable),
+            ExecuteAllError::Codec(codec) => Self::internal(&codec),
+            ExecuteAllError::Append(error) => error.into(),
+        }
+    }
+}
+
+impl From<AppendAllError> for Problem {
+    fn from(error: AppendAllError) -> Self {
+        match error {
+            AppendAllError::CommandIdReused(_) => Self::reused(error.to_string()),
+            AppendAllError::NoStream | AppendAllError::TooManyStreams { .. } | AppendAllError::StreamTwice(_) => {
+                Self::invalid("", error.to_string())
+            }
+            AppendAllError::TooLarge { .. } | AppendAllError::TotalTooLarge { .. } => {
+                Self::too_large(error.to_string())
+            }
+            AppendAllError::StreamFull(_) => Self::too_large("a stream has as many events as a stream can have"),
+            AppendAllError::FromTheFuture(future) => ExecuteError::<Refusal>::FromTheFuture(future).into(),
+            AppendAllError::Damaged(damaged) => Self::internal(&damaged),
+            AppendAllError::Fault(fault) => fault.into(),
+            // The handler mends these.
+            AppendAllError::Conflict { .. }
+            | AppendAllError::TransactionConflict { .. }
+            | AppendAllError::Empty(_)
+            | AppendAllError::TypeOfStore(_) => Self::internal(&error),
+        }
+    }
+}

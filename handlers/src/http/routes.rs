@@ -1,0 +1,283 @@
+//! The routes of an app: each path of its table, served and described.
+
+use super::commands::{self, Answer};
+use super::extract::{Segment, Sender, command_body, parse};
+use super::params::Params;
+use super::problem::Problem;
+use super::schema::{AcrossOutcome, CommandHeaders, CommandOutcome, CommandTaken};
+use super::{Api, Shared};
+use crate::app::schema::{Variant, variants};
+use crate::app::{Across, AnyAggregate, App, Command, CommandRoute, Key, Route, RowRoute, Target, identity};
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use eventstore::{MAX_VERSION, StreamId};
+use projections::Projection;
+use serde_json::Value;
+use std::sync::Arc;
+use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{Components, Object, Type};
+use utoipa::openapi::{Content, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response as Described, Schema};
+use utoipa::{IntoParams, IntoResponses};
+use utoipa_axum::router::OpenApiRouter;
+
+/// Serves the app's table of routes, and describes them.
+pub(super) fn add(mut router: OpenApiRouter<Arc<Api>>, app: &App) -> OpenApiRouter<Arc<Api>> {
+    let info = &mut router.get_openapi_mut().info;
+    info.title.clone_from(&identity().title);
+    info.description =
+        Some([app.description(), info.description.as_deref().unwrap_or_default()].join(" ").trim().to_owned());
+    for route in app.table_of_routes() {
+        router = match &route.to {
+            Target::Command(to) => match app.aggregate_of(to.category) {
+                Some(aggregate) => add_command(router, route, to, aggregate),
+                None => router,
+            },
+            Target::Across(name) => match app.commands_across().iter().find(|command| command.name == *name) {
+                Some(command) => add_across(router, route.path, command),
+                None => router,
+            },
+            Target::Row(to) => match app.consumer(to.read_model).copied() {
+                Some(projection) => add_row(router, app, route, to, projection),
+                None => router,
+            },
+        };
+    }
+    router
+}
+
+/// The changing part of a path, where it has one.
+struct MaybeSegment(Option<String>);
+
+impl FromRequestParts<Arc<Api>> for MaybeSegment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        let has_one =
+            parts.extensions.get::<axum::extract::MatchedPath>().is_some_and(|path| path.as_str().contains('{'));
+        if !has_one {
+            return Ok(Self(None));
+        }
+        Segment::from_request_parts(parts, api).await.map(|Segment(text)| Self(Some(text)))
+    }
+}
+
+/// A command of a route, as it is served.
+struct Served {
+    aggregate: Arc<dyn AnyAggregate>,
+    route: CommandRoute,
+    /// What the changing part of the path is called.
+    parameter: &'static str,
+    example: Value,
+}
+
+fn add_command(
+    router: OpenApiRouter<Arc<Api>>,
+    route: &Route,
+    to: &CommandRoute,
+    aggregate: &Arc<dyn AnyAggregate>,
+) -> OpenApiRouter<Arc<Api>> {
+    let examples = aggregate.examples();
+    let example = examples.into_iter().find(|(name, _)| name == to.command).map(|(_, example)| example);
+    let served = Arc::new(Served {
+        aggregate: Arc::clone(aggregate),
+        route: to.clone(),
+        parameter: route.parameter().unwrap_or_default(),
+        example: example.unwrap_or_default(),
+    });
+    let mut router = router;
+    describe_command(router.get_openapi_mut(), route.path, &served);
+    let handler = move |State(api): Shared, MaybeSegment(key): MaybeSegment, sender: Sender, request: Request<Body>| async move {
+        let body = command_body(request).await?;
+        take(&api, &served, key, sender, &body).await
+    };
+    router.route(route.path, post(handler))
+}
+
+/// Reads a command and handles it, or takes it to be handled later.
+async fn take(
+    api: &Api,
+    served: &Served,
+    key: Option<String>,
+    sender: Sender,
+    body: &[u8],
+) -> Result<Response, Problem> {
+    let Served { aggregate, route, parameter, example } = served;
+    let read = |data: &[u8], unknown: &mut Vec<String>| Command::read(aggregate, route.command, data, unknown);
+    let (command, sent) = parse(body, &read, example)?;
+    let key = match (key, route.creates) {
+        (Some(text), _) => key_of(aggregate.key(), parameter, &text)?,
+        (None, Some(creates)) => creates.key(&sender.actor, &sender.key),
+        (None, None) => return Err(Problem::not_found("the path names no stream")),
+    };
+    let stream = stream(aggregate.category(), parameter, &key)?;
+    let answer = commands::send(api, sender, stream, command, &sent).await?;
+    Ok(match route.creates {
+        Some(creates) => answer.created(&creates.location(&key)),
+        None => Answer::into_response(answer),
+    })
+}
+
+/// A command over several streams: its body names them. It is answered at once, whatever its sender prefers.
+fn add_across(router: OpenApiRouter<Arc<Api>>, path: &'static str, command: &Arc<Across>) -> OpenApiRouter<Arc<Api>> {
+    let mut router = router;
+    describe_across(router.get_openapi_mut(), path, command);
+    let command = Arc::clone(command);
+    let handler = move |State(api): Shared, sender: Sender, request: Request<Body>| async move {
+        let body = command_body(request).await?;
+        let example = example_of(&command);
+        let read = |data: &[u8], unknown: &mut Vec<String>| (command.read)(data, unknown);
+        let (value, sent) = parse(&body, &read, &example)?;
+        let streams = (command.streams)(&value).map_err(|(field, rule)| Problem::invalid(field, rule))?;
+        commands::send_across(&api, sender, command.name, streams, value, &sent).await
+    };
+    router.route(path, post(handler))
+}
+
+fn example_of(command: &Across) -> Value {
+    serde_json::from_str(command.example).unwrap_or_default()
+}
+
+/// The key as streams have it.
+fn key_of(key: Key, parameter: &str, text: &str) -> Result<String, Problem> {
+    (key.parse)(text).map_err(|rule| Problem::invalid(parameter, rule))
+}
+
+fn stream(category: &str, parameter: &str, key: &str) -> Result<StreamId, Problem> {
+    StreamId::new(format!("{category}-{key}")).map_err(|rule| Problem::invalid(parameter, rule.to_string()))
+}
+
+fn add_row(
+    router: OpenApiRouter<Arc<Api>>,
+    app: &App,
+    route: &Route,
+    to: &RowRoute,
+    projection: Projection,
+) -> OpenApiRouter<Arc<Api>> {
+    let projections::Follows::Categories(&[category]) = projection.follows else { return router };
+    let key = app.aggregate_of(category).map_or(Key::ANY, |aggregate| aggregate.key());
+    let mut router = router;
+    describe_row(router.get_openapi_mut(), route, to, key);
+    let (to, parameter) = (to.clone(), route.parameter().unwrap_or_default());
+    let handler = move |State(api): Shared, Segment(text): Segment, params: Params| async move {
+        let at_least = params.only(&["at_least"])?.number("at_least", 0..=MAX_VERSION)?.unwrap_or(0);
+        let key = key_of(key, parameter, &text)?;
+        let row = api.projector.row(&projection, &stream(category, parameter, &key)?, at_least).await?;
+        let row = row.ok_or_else(|| Problem::not_found(format!("there is no {category} {key}")))?;
+        let view = (to.view)(&row).map_err(projections::TableError::from)?;
+        let headers =
+            [(header::ETAG, format!("\"{}\"", row.version)), (header::CONTENT_TYPE, "application/json".into())];
+        Ok::<_, Problem>((headers, view.get().to_owned()))
+    };
+    router.route(route.path, get(handler))
+}
+
+// ------------------------------------------------------------ descriptions
+
+fn describe_command(document: &mut OpenApi, path: &'static str, served: &Served) {
+    let Served { aggregate, route, parameter, example } = served;
+    let (schema, named) = aggregate.schema();
+    let variant = variants(&schema).into_iter().find(|variant| variant.name == route.command);
+    let Some(Variant { name, description, data }) = variant else { return };
+    let components = document.components.get_or_insert_default();
+    components.schemas.extend(named);
+    let body = body_schema(components, &name, data, example);
+    let needs_body = body.1;
+    let mut operation =
+        OperationBuilder::new().tag(tag(path)).operation_id(Some(name)).summary(description).request_body(Some(
+            RequestBodyBuilder::new()
+                .content(
+                    "application/json",
+                    Content::builder().schema(Some(body.0)).example(Some(example.clone())).build(),
+                )
+                .required(Some(if needs_body { Required::True } else { Required::False }))
+                .build(),
+        ));
+    if route.creates.is_none() {
+        operation = operation.parameter(key_parameter(parameter, aggregate.key()));
+    }
+    let mut operation = with_headers(operation).build();
+    let done = CommandOutcome::responses().into_iter().map(|(status, response)| match route.creates {
+        Some(_) => ("201".to_owned(), response),
+        None => (status, response),
+    });
+    operation.responses.responses.extend(done.chain(CommandTaken::responses()));
+    insert(document, path, HttpMethod::Post, operation);
+}
+
+fn describe_across(document: &mut OpenApi, path: &'static str, command: &Across) {
+    let (name, (schema, named)) = (command.schema)();
+    let components = document.components.get_or_insert_default();
+    components.schemas.extend(named);
+    let example = example_of(command);
+    let (schema, _) = body_schema(components, &name, Some(schema), &example);
+    let content = Content::builder().schema(Some(schema)).example(Some(example)).build();
+    let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build();
+    let summary = format!("{name} over several streams: all of it is recorded, or nothing.");
+    let operation = OperationBuilder::new().tag(tag(path)).operation_id(Some(name)).summary(Some(summary));
+    let mut operation = with_headers(operation).request_body(Some(body)).build();
+    operation.responses.responses.extend(AcrossOutcome::responses());
+    insert(document, path, HttpMethod::Post, operation);
+}
+
+fn with_headers(operation: OperationBuilder) -> OperationBuilder {
+    let headers = CommandHeaders::into_params(|| Some(ParameterIn::Header));
+    headers.into_iter().fold(operation, OperationBuilder::parameter)
+}
+
+/// The schema of a command's body, which takes no other fields; and whether a body must be sent.
+fn body_schema(
+    components: &mut Components,
+    name: &str,
+    data: Option<RefOr<Schema>>,
+    example: &Value,
+) -> (RefOr<Schema>, bool) {
+    let data = data.unwrap_or_else(|| RefOr::T(Schema::Object(Object::new())));
+    let needs_body = example.as_object().is_none_or(|fields| !fields.is_empty());
+    match data {
+        RefOr::Ref(reference) => (reference.into(), needs_body),
+        RefOr::T(schema) => {
+            components.schemas.insert(name.to_owned(), schema.into());
+            (Ref::from_schema_name(name).into(), needs_body)
+        }
+    }
+}
+
+fn describe_row(document: &mut OpenApi, route: &Route, to: &RowRoute, key: Key) {
+    let (schema, named) = (to.schema)();
+    document.components.get_or_insert_default().schemas.extend(named);
+    let versions = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0_u64)).maximum(Some(MAX_VERSION));
+    let at_least = ParameterBuilder::new().name("at_least").parameter_in(ParameterIn::Query).required(Required::False);
+    let text = "The version of the stream that the answer has seen at least; 412 where the stream is not there yet.";
+    let at_least = at_least.description(Some(text)).schema(Some(versions)).build();
+    let mut found = Described::new(format!("The row of read model {}", to.read_model));
+    found.content.insert("application/json".to_owned(), Content::new(Some(schema)).into());
+    let mut operation = OperationBuilder::new()
+        .tag(tag(route.path))
+        .operation_id(Some(format!("{}-row", to.read_model)))
+        .summary(Some(format!("One of {}.", to.read_model)))
+        .parameter(key_parameter(route.parameter().unwrap_or_default(), key))
+        .parameter(at_least)
+        .build();
+    operation.responses.responses.insert("200".to_owned(), found.into());
+    insert(document, route.path, HttpMethod::Get, operation);
+}
+
+/// Operations are grouped by the first segment of their path.
+fn tag(path: &'static str) -> &'static str {
+    path.split('/').nth(1).unwrap_or_default()
+}
+
+fn key_parameter(name: &str, key: Key) -> Parameter {
+    let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(key.pattern));
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
+    parameter.description(Some(key.description)).example(Some(key.example.into())).schema(Some(schema)).build()
+}
+
+fn insert(document: &mut OpenApi, path: &str, method: HttpMethod, operation: Operation) {
+    document.paths.add_path_operation(path, vec![method], operation);
+}

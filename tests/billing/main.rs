@@ -1,0 +1,111 @@
+//! Subscription billing: a second app on the machine, as a team would write it.
+
+mod account;
+mod subscription;
+
+use account::{ACCOUNT, Account, AccountEvent, Transfer};
+use eventstore::StreamId;
+use handlers::app::{Across, Addition, App, ReadModel, Told as At, across, command, row};
+use handlers::process::{Answer, Ask, Heard, Key, Process, Source, Told, ask};
+use projections::{Projection, Row};
+use serde::{Deserialize, Serialize};
+use std::convert::identity;
+use std::process::ExitCode;
+use subscription::{SUBSCRIPTION, SubscriptionCommand, SubscriptionEvent};
+use utoipa::ToSchema;
+
+/// An account as it is read.
+#[derive(Default, Serialize, Deserialize, ToSchema)]
+struct AccountRow {
+    owner: String,
+    balance_minor: u64,
+    open: bool,
+}
+
+fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: At<'_>) -> Option<AccountRow> {
+    let row = row.unwrap_or_default();
+    let balance_minor = row.balance_minor;
+    Some(match event {
+        AccountEvent::AccountOpened { owner } => AccountRow { owner: owner.clone(), balance_minor: 0, open: true },
+        AccountEvent::Deposited { minor } => AccountRow { balance_minor: balance_minor + minor, ..row },
+        AccountEvent::Withdrawn { minor, .. } => {
+            AccountRow { balance_minor: balance_minor.saturating_sub(*minor), ..row }
+        }
+        AccountEvent::AccountClosed {} => AccountRow { open: false, ..row },
+    })
+}
+
+/// What was paid is added to the month's row.
+fn paid((): (), event: &SubscriptionEvent, at: At<'_>) -> ((), Vec<Addition<u64>>) {
+    let paid = if let SubscriptionEvent::RenewalPaid { price_minor, .. } = event { Some(*price_minor) } else { None };
+    let row = at.recorded_at.format("%Y-%m").to_string();
+    ((), paid.map(|delta| Addition { row, delta }).into_iter().collect())
+}
+
+/// Pays what is due: a withdrawal, and what came of it told to the subscription.
+#[derive(Default, Serialize, Deserialize)]
+struct Payment {
+    subscription: Option<StreamId>,
+    period: u32,
+}
+
+fn pay(known: Payment, heard: Heard<'_, SubscriptionEvent>) -> (Payment, Vec<Ask>) {
+    match heard {
+        Heard::Event(told, SubscriptionEvent::RenewalDue { period, account, price_minor }) => {
+            let reason = format!("{} period {period}", told.stream);
+            let withdraw = account::AccountCommand::Withdraw { minor: price_minor, reason };
+            let ask = ask("withdraw", format!("account-{account}"), &withdraw);
+            (Payment { subscription: Some(told.stream.clone()), period }, vec![ask])
+        }
+        Heard::Answer { ask: asked, answer } if asked.name == "withdraw" => {
+            let told = match answer {
+                Answer::Done => SubscriptionCommand::ConfirmPayment { period: known.period },
+                Answer::Refused { .. } => SubscriptionCommand::Suspend { period: known.period },
+            };
+            let asks = known.subscription.iter().map(|stream| ask("tell", stream.to_string(), &told)).collect();
+            (known, asks)
+        }
+        Heard::Event(..) | Heard::Answer { .. } => (known, Vec::new()),
+    }
+}
+
+fn key(told: &Told, _: &SubscriptionEvent) -> Key {
+    Ok(Some(told.stream.key().to_owned()))
+}
+
+fn accounts() -> Projection {
+    ReadModel::of_stream("accounts", "accounts/1", &ACCOUNT, account_row, |_, _| None)
+}
+
+fn revenue() -> Projection {
+    let add = |row: Option<u64>, minor: &u64| row.unwrap_or_default() + minor;
+    ReadModel::of_many("revenue", "revenue/1", &SUBSCRIPTION, paid, add, |_, _| None)
+}
+
+fn app() -> App {
+    let accounts_of = |transfer: &Transfer| vec![transfer.from.clone(), transfer.to.clone()];
+    let example = r#"{"from": "a-17", "to": "b-4", "minor": 200}"#;
+    let heard = Source::of(SUBSCRIPTION.category, SUBSCRIPTION.events, identity);
+    App::new("billing")
+        .described("Accounts and subscriptions.")
+        .aggregate(ACCOUNT)
+        .aggregate(SUBSCRIPTION)
+        .across(Across::of::<Account, _, _, _, _>("Transfer", &ACCOUNT, accounts_of, account::transfer, example))
+        .read_model(accounts())
+        .read_model(revenue())
+        .process(Process::named("payments", "payments/1", [heard], key, pay))
+        .routes([
+            command("/accounts/{id}/open", "account", "Open"),
+            command("/accounts/{id}/deposit", "account", "Deposit"),
+            command("/accounts/{id}/withdraw", "account", "Withdraw"),
+            command("/accounts/{id}/close", "account", "Close"),
+            across("/transfers", "Transfer"),
+            row("/accounts/{id}", "accounts", Row::read::<AccountRow>),
+            command("/subscriptions/{id}/start", "subscription", "Start"),
+            command("/subscriptions/{id}/renew", "subscription", "Renew"),
+        ])
+}
+
+fn main() -> ExitCode {
+    ledgerfold::main(app())
+}
