@@ -16,19 +16,8 @@
 //!
 //! ```
 //! use eventstore::EventCodec;
-//! use handlers::process::{Answer, Ask, Heard, Process, Source, ask};
-//! use projections::{Follows, Kind, Projection};
+//! use handlers::process::{Answer, Ask, Heard, Process, Source, Told, ask};
 //! use serde::{Deserialize, Serialize};
-//!
-//! const EVENTS: EventCodec<Event> = EventCodec::<Event>::new(&[]);
-//! # const PAYMENTS: Projection = Projection {
-//! #     name: "payments",
-//! #     shape: "payments/1",
-//! #     follows: Follows::Categories(&["subscription"]),
-//! #     knows: |event_type| EVENTS.knows(event_type),
-//! #     ignored: &[],
-//! #     kind: Kind::Process,
-//! # };
 //!
 //! #[derive(Serialize, Deserialize)]
 //! #[serde(tag = "type", content = "data")]
@@ -59,8 +48,10 @@
 //!     }
 //! }
 //!
-//! let subscriptions = Source::of("subscription", EVENTS, std::convert::identity);
-//! let process = Process::of(PAYMENTS, [subscriptions], |told, _| Ok(Some(told.stream.key().to_owned())), pay);
+//! let subscriptions = Source::of("subscription", EventCodec::<Event>::new(&[]), std::convert::identity);
+//! let key = |told: &Told, _: &Event| Ok(Some(told.stream.key().to_owned()));
+//! let payments = Process::named("payments", "payments/1", [subscriptions], key, pay);
+//! assert_eq!(payments.projection().name, "payments");
 //! ```
 
 mod ask;
