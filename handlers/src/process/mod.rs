@@ -13,6 +13,46 @@
 //! ids. Each write of the row is conditional: of two runners one wins, and the other reads again. An event at or before the
 //! instance's position in its stream is not reacted to again. A refusal is recorded in the stream that refused, so the same
 //! ask is refused for ever.
+//!
+//! ```
+//! use eventstore::EventCodec;
+//! use handlers::process::{Answer, Ask, Heard, Process, Source, Told, ask};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! #[serde(tag = "type", content = "data")]
+//! enum Event {
+//!     RenewalDue { account: String },
+//!     Suspended {},
+//! }
+//!
+//! #[derive(Serialize, Deserialize)]
+//! #[serde(tag = "type", content = "data")]
+//! enum Command {
+//!     Withdraw { minor: u64 },
+//!     Suspend {},
+//! }
+//!
+//! /// A renewal withdraws its price; what is not there suspends the subscription. The state is the subscription's stream.
+//! fn pay(known: String, heard: Heard<'_, Event>) -> (String, Vec<Ask>) {
+//!     match heard {
+//!         Heard::Event(told, Event::RenewalDue { account }) => {
+//!             let withdraw = ask("withdraw", format!("account-{account}"), &Command::Withdraw { minor: 995 });
+//!             (told.stream.to_string(), vec![withdraw])
+//!         }
+//!         Heard::Answer { ask: asked, answer: Answer::Refused { .. } } if asked.name == "withdraw" => {
+//!             let suspend = ask("suspend", &*known, &Command::Suspend {});
+//!             (known, vec![suspend])
+//!         }
+//!         Heard::Event(..) | Heard::Answer { .. } => (known, Vec::new()),
+//!     }
+//! }
+//!
+//! let subscriptions = Source::of("subscription", EventCodec::<Event>::new(&[]), std::convert::identity);
+//! let key = |told: &Told, _: &Event| Ok(Some(told.stream.key().to_owned()));
+//! let payments = Process::named("payments", "payments/1", [subscriptions], key, pay);
+//! assert_eq!(payments.projection().name, "payments");
+//! ```
 
 mod ask;
 mod error;

@@ -107,7 +107,9 @@ async fn deliver_in_some_order(shop: &Shop, case: &Case, choices: &mut Choices, 
         };
         assert!(deliver(&runner, std::slice::from_ref(&message)).await.is_empty(), "{message:?} came back");
         done.push(message);
-        waiting.extend(line.news(shop).await);
+        // Nor is a recorded refusal.
+        let news = line.news(shop).await;
+        waiting.extend(news.into_iter().filter(|news| !news.body.as_ref().unwrap().contains("$Refused")));
     }
     panic!("it never comes to rest");
 }
