@@ -1,9 +1,11 @@
 //! Answers that are at least as fresh as the caller asks: what the row lacks is folded in memory, nobody waits.
 
 use crate::gap::sound_page;
+use crate::multi_stream::fenced;
 use crate::projection::{Kind, Projection};
 use crate::projector::{Folded, ProjectError, Projector, fold_row, reached};
 use crate::row::Row;
+use crate::table::TableError;
 use eventstore::StreamId;
 
 /// The most events that are read at once to freshen a row.
@@ -26,6 +28,20 @@ pub enum FreshError {
 }
 
 impl Projector {
+    /// The row of that key, of a projection whose rows come from many streams: as it is, eventually consistent.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn row_of_many(&self, projection: &Projection, key: &str) -> Result<Option<Row>, TableError> {
+        // Positions are kept beside the rows, and are none.
+        if fenced(key).is_some() {
+            return Ok(None);
+        }
+        let generation = self.active(projection).await?;
+        let row = self.read_models.get(generation.key(key), false).await?;
+        Ok(row.filter(|row| row.data().is_some()))
+    }
+
     /// A single-stream projection's row, at least as fresh as version `at_least` of its stream. Writes nothing.
     ///
     /// A row that belongs to a program of another shape, or that is no part of the stream, is not folded on: what is asked

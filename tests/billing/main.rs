@@ -5,9 +5,9 @@ mod subscription;
 
 use account::{ACCOUNT, Account, AccountEvent, Transfer};
 use eventstore::StreamId;
-use handlers::app::{Across, Addition, App, ReadModel, Told as At, across, command, row};
+use handlers::app::{Across, Addition, App, ReadModel, Told as At, across, command, list, row};
 use handlers::process::{Answer, Ask, Heard, Key, Process, Source, Told, ask};
-use projections::{Projection, Row};
+use projections::{Listing, Projection, Row};
 use serde::{Deserialize, Serialize};
 use std::convert::identity;
 use std::process::ExitCode;
@@ -74,7 +74,9 @@ fn key(told: &Told, _: &SubscriptionEvent) -> Key {
 }
 
 fn accounts() -> Projection {
-    ReadModel::of_stream("accounts", "accounts/1", &ACCOUNT, account_row, |_, _| None)
+    ReadModel::of_stream("accounts", "accounts/1", &ACCOUNT, account_row, |row, at| {
+        Some(Listing { list: format!("owner/{}", row.owner), rank: at.stream.key().to_owned() })
+    })
 }
 
 fn revenue() -> Projection {
@@ -101,6 +103,8 @@ fn app() -> App {
             command("/accounts/{id}/close", "account", "Close"),
             across("/transfers", "Transfer"),
             row("/accounts/{id}", "accounts", Row::read::<AccountRow>),
+            list("/owners/{id}/accounts", "accounts", "owner/{}", Row::read::<AccountRow>),
+            row("/revenue/{month}", "revenue", Row::read::<u64>),
             command("/subscriptions/{id}/start", "subscription", "Start"),
             command("/subscriptions/{id}/renew", "subscription", "Renew"),
         ])

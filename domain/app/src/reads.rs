@@ -10,9 +10,9 @@ use domain::read_models::bestsellers::{self as sales, BestsellerRow};
 use domain::read_models::orders::{OrderRow, customer_list};
 use domain::read_models::stock::StockRow;
 use eventstore::time_text;
-use handlers::http::{Api, Params, Problem, Segment, Shared, cursor_text};
+use handlers::http::{Api, PageCursor, Params, Problem, Segment, Shared, cursor_text};
 use projections::{ListCursor, ListPage, Row, UnreadableRow};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -69,7 +69,7 @@ pub(crate) async fn orders_of_customer(
     let (status, limit) = (status(&params)?, params.limit(20)?);
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let list = customer_list(customer_id.as_str());
-    let cursor = params.cursor()?.map(|cursor: OrdersCursor| cursor.of(&list)).transpose()?;
+    let cursor = params.cursor()?.map(|cursor: PageCursor| cursor.of(&list)).transpose()?;
     let mut listed = Listed { cursor, orders: Vec::new(), wanted, status };
     for _ in 0..MAX_PAGES {
         let cursor = listed.cursor.as_ref();
@@ -79,22 +79,8 @@ pub(crate) async fn orders_of_customer(
             break;
         }
     }
-    let next_cursor = listed.cursor.and_then(|behind| cursor_text(&OrdersCursor { list, behind }));
+    let next_cursor = listed.cursor.and_then(|behind| cursor_text(&PageCursor::new(list, behind)));
     Ok(Json(OrdersPage { orders: listed.orders, next_cursor }))
-}
-
-/// Where a page of a customer's orders ended. It names its list, because DynamoDB takes no key of another one.
-#[derive(Serialize, Deserialize)]
-struct OrdersCursor {
-    list: String,
-    behind: ListCursor,
-}
-
-impl OrdersCursor {
-    fn of(self, list: &str) -> Result<ListCursor, Problem> {
-        let fits = self.list == list && self.behind.fits();
-        if fits { Ok(self.behind) } else { Err(Problem::foreign_cursor()) }
-    }
 }
 
 /// Orders that were found so far, and where the list goes on.

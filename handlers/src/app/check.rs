@@ -115,15 +115,16 @@ impl App {
                     "POST"
                 }
                 Target::Row(to) => {
-                    let of_one_stream = |known: &Projection| matches!(known.kind, Kind::SingleStream { .. });
-                    if !self.consumer(to.read_model).is_some_and(of_one_stream) {
-                        wrong.push(format!(
-                            "{path} leads to {:?}, and there is no such read model of one stream",
-                            to.read_model
-                        ));
-                    }
+                    wrong.extend(self.wrong_rows(path, to.read_model));
                     if route.parameter().is_none() {
                         wrong.push(format!("{path} leads to a row, and has no {{key}}"));
+                    }
+                    "GET"
+                }
+                Target::List(to) => {
+                    wrong.extend(self.wrong_rows(path, to.row.read_model));
+                    if route.parameter().is_some() != to.list.contains("{}") {
+                        wrong.push(format!("{path} and the list {:?} must both have a key, or neither", to.list));
                     }
                     "GET"
                 }
@@ -140,6 +141,12 @@ impl App {
             }
         }
         wrong
+    }
+
+    fn wrong_rows(&self, path: &str, read_model: &str) -> Option<String> {
+        let has_rows = |known: &Projection| matches!(known.kind, Kind::SingleStream { .. } | Kind::MultiStream { .. });
+        let unknown = !self.consumer(read_model).is_some_and(has_rows);
+        unknown.then(|| format!("{path} leads to {read_model:?}, and there is no such read model"))
     }
 
     fn wrong_across(&self) -> Vec<String> {
@@ -181,7 +188,7 @@ fn is_queue_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Aggregate, Key, command, row};
+    use super::super::{Aggregate, Key, command, list, row};
     use super::*;
     use crate::process::Process;
     use eventstore::{EventCodec, Model, SnapshotCodec};
@@ -276,7 +283,8 @@ mod tests {
         let view = |_: &projections::Row| Ok(String::new());
         is_told(app().routes([command("/a/{id}", "purse", "Open")]), &["category \"purse\", and there is no such"]);
         is_told(app().routes([command("/a/{id}", "account", "Burn")]), &["leads to command Burn"]);
-        is_told(app().routes([row("/a/{id}", "accounts", view)]), &["no such read model of one stream"]);
+        is_told(app().routes([row("/a/{id}", "accounts", view)]), &["no such read model"]);
+        is_told(app().routes([list("/a", "accounts", "all", view)]), &["no such read model"]);
         is_told(app().routes([command("/a", "account", "Open")]), &["leads to a stream, and has no {key}"]);
         is_told(app().routes([command("a/{id}/{b}", "account", "Open")]), &["must be '/' and segments"]);
         is_told(app().routes([command("/audit/{id}", "account", "Open")]), &["begins as the system's own do: /audit"]);

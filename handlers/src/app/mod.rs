@@ -16,7 +16,7 @@ pub use aggregate::{Aggregate, Key};
 pub use command::Command;
 pub use dispatch::{Dispatcher, Refusal};
 pub use read_model::{Addition, FoldOfMany, ReadModel, Told};
-pub use route::{Route, across, command, creation, row};
+pub use route::{Route, across, command, creation, list, row};
 pub use samples::{Sample, SampleError, Samples};
 
 pub(crate) use across::AcrossError;
@@ -24,7 +24,7 @@ pub(crate) use aggregate::AnyAggregate;
 pub(crate) use command::{CommandValue, Misread, read_data};
 pub(crate) use dispatch::{CommandError, is_final, is_from_the_future, is_unreadable};
 pub(crate) use identity::identity;
-pub(crate) use route::{CommandRoute, RowRoute, Target};
+pub(crate) use route::{CommandRoute, ListRoute, RowRoute, Target};
 
 use crate::http::Api;
 use crate::process::Process;
@@ -210,7 +210,7 @@ impl App {
         let commands = || {
             self.routes.iter().filter_map(|route| match &route.to {
                 Target::Command(to) => Some((route, to)),
-                Target::Across(_) | Target::Row(_) => None,
+                Target::Across(_) | Target::Row(_) | Target::List(_) => None,
             })
         };
         let (route, to) = commands().find(|(_, to)| to.creates.is_some()).or_else(|| commands().next())?;

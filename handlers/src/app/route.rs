@@ -24,6 +24,7 @@ pub(crate) enum Target {
     /// The command over several streams of that name.
     Across(&'static str),
     Row(RowRoute),
+    List(ListRoute),
 }
 
 /// A command to one stream.
@@ -42,12 +43,20 @@ pub(crate) struct Creates {
     location: &'static str,
 }
 
-/// A row of a read model of one stream.
+/// A row of a read model.
 #[derive(Clone)]
 pub(crate) struct RowRoute {
     pub(crate) read_model: &'static str,
     pub(crate) view: Arc<View>,
     pub(crate) schema: fn() -> Described,
+}
+
+/// A list of a read model's rows.
+#[derive(Clone, Debug)]
+pub(crate) struct ListRoute {
+    /// What the list is called, with `{}` for the key in the path.
+    pub(crate) list: &'static str,
+    pub(crate) row: RowRoute,
 }
 
 /// A schema, and those that it refers to.
@@ -84,27 +93,48 @@ pub fn across(path: &'static str, name: &'static str) -> Route {
     Route { path, to: Target::Across(name) }
 }
 
-/// `GET` of the row of the stream whose key is in the path, as `view` shows it.
+/// `GET` of a row as `view` shows it: of the stream whose key is in the path, or, where rows come from many streams, of the
+/// row whose key is in the path.
 pub fn row<V: Serialize + ToSchema + 'static>(
     path: &'static str,
     read_model: &'static str,
     view: fn(&Row) -> Result<V, UnreadableRow>,
 ) -> Route {
-    let schema = || {
-        let mut named = Vec::new();
-        V::schemas(&mut named);
-        named.push((V::name().into_owned(), V::schema()));
-        (utoipa::openapi::Ref::from_schema_name(V::name()).into(), named)
-    };
-    let json = move |row: &Row| {
-        let unreadable = |error| UnreadableRow { key: row.key.clone(), source: Some(Arc::new(error)) };
-        serde_json::value::to_raw_value(&view(row)?).map_err(unreadable)
-    };
-    Route { path, to: Target::Row(RowRoute { read_model, view: Arc::new(json), schema }) }
+    Route { path, to: Target::Row(RowRoute::of(read_model, view)) }
+}
+
+/// `GET` of a list, page by page, each row as `view` shows it. `list` is what the rows' [`Listing`](projections::Listing) calls
+/// it, with `{}` for the key in the path, where it has one: `owner/{}`.
+pub fn list<V: Serialize + ToSchema + 'static>(
+    path: &'static str,
+    read_model: &'static str,
+    list: &'static str,
+    view: fn(&Row) -> Result<V, UnreadableRow>,
+) -> Route {
+    Route { path, to: Target::List(ListRoute { list, row: RowRoute::of(read_model, view) }) }
+}
+
+impl RowRoute {
+    fn of<V: Serialize + ToSchema + 'static>(
+        read_model: &'static str,
+        view: fn(&Row) -> Result<V, UnreadableRow>,
+    ) -> Self {
+        let schema = || {
+            let mut named = Vec::new();
+            V::schemas(&mut named);
+            named.push((V::name().into_owned(), V::schema()));
+            (utoipa::openapi::Ref::from_schema_name(V::name()).into(), named)
+        };
+        let json = move |row: &Row| {
+            let unreadable = |error| UnreadableRow { key: row.key.clone(), source: Some(Arc::new(error)) };
+            serde_json::value::to_raw_value(&view(row)?).map_err(unreadable)
+        };
+        Self { read_model, view: Arc::new(json), schema }
+    }
 }
 
 impl Creates {
-    /// The key that a sender's key means: nobody can meet another's, by chance or on purpose.
+    /// The key of what a sender begins under that `Idempotency-Key`. Two senders never have the same one.
     pub(crate) fn key(&self, actor: &Id, key: &Id) -> String {
         // Ids have no line breaks, so that no two pairs make the same name.
         Uuid::new_v5(&self.namespace, format!("{actor}\n{key}").as_bytes()).to_string()

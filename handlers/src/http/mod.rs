@@ -16,6 +16,7 @@ mod progress;
 mod projection_schema;
 mod projections;
 mod routes;
+mod rows;
 mod schema;
 mod watch;
 
@@ -23,7 +24,7 @@ pub use access::{Requirement, Unauthorized, is_for_everybody, required_scope};
 pub use caller::{Caller, InvalidCaller, Scope};
 pub use extract::Segment;
 pub use pages::{Hosts, without_foreign_pages};
-pub use params::{Params, cursor_text};
+pub use params::{PageCursor, Params, cursor_text};
 pub use problem::Problem;
 pub(crate) use schema::{AuditedEvent, FoundEvent, FoundEvents, History, StreamHead};
 

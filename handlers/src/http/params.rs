@@ -5,6 +5,8 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use chrono::{DateTime, NaiveDate, Utc};
 use eventstore::Id;
+use projections::ListCursor;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -134,6 +136,29 @@ fn time(text: &str) -> Option<DateTime<Utc>> {
 fn decode(text: &str) -> Option<Vec<u8>> {
     use base64::Engine;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// Where a page of a list ended. It names its list, because DynamoDB takes no key of another one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PageCursor {
+    list: String,
+    behind: ListCursor,
+}
+
+impl PageCursor {
+    /// The place in that list.
+    pub fn new(list: String, behind: ListCursor) -> Self {
+        Self { list, behind }
+    }
+
+    /// The place, if it is one of that list.
+    ///
+    /// # Errors
+    /// A problem, for a cursor of another list.
+    pub fn of(self, list: &str) -> Result<ListCursor, Problem> {
+        let fits = self.list == list && self.behind.fits();
+        if fits { Ok(self.behind) } else { Err(Problem::foreign_cursor()) }
+    }
 }
 
 /// A cursor as it is given to the caller: opaque, safe in a URL.

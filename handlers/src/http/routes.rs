@@ -2,26 +2,23 @@
 
 use super::commands::{self, Answer};
 use super::extract::{Segment, Sender, command_body, parse};
-use super::params::Params;
 use super::problem::Problem;
 use super::schema::{AcrossOutcome, CommandHeaders, CommandOutcome, CommandTaken};
-use super::{Api, Shared};
+use super::{Api, Shared, rows};
 use crate::app::schema::{Variant, variants};
-use crate::app::{Across, AnyAggregate, App, Command, CommandRoute, Key, Route, RowRoute, Target, identity};
+use crate::app::{Across, AnyAggregate, App, Command, CommandRoute, Key, Route, Target, identity};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use eventstore::{MAX_VERSION, StreamId};
-use projections::Projection;
+use axum::routing::post;
+use eventstore::StreamId;
 use serde_json::Value;
 use std::sync::Arc;
 use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{Components, Object, Type};
-use utoipa::openapi::{Content, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response as Described, Schema};
+use utoipa::openapi::{Content, ObjectBuilder, OpenApi, Ref, RefOr, Required, Schema};
 use utoipa::{IntoParams, IntoResponses};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -42,7 +39,11 @@ pub(super) fn add(mut router: OpenApiRouter<Arc<Api>>, app: &App) -> OpenApiRout
                 None => router,
             },
             Target::Row(to) => match app.consumer(to.read_model).copied() {
-                Some(projection) => add_row(router, app, route, to, projection),
+                Some(projection) => rows::add_row(router, app, route, to, projection),
+                None => router,
+            },
+            Target::List(to) => match app.consumer(to.row.read_model).copied() {
+                Some(projection) => rows::add_list(router, route, to, projection),
                 None => router,
             },
         };
@@ -51,7 +52,7 @@ pub(super) fn add(mut router: OpenApiRouter<Arc<Api>>, app: &App) -> OpenApiRout
 }
 
 /// The changing part of a path, where it has one.
-struct MaybeSegment(Option<String>);
+pub(super) struct MaybeSegment(pub(super) Option<String>);
 
 impl FromRequestParts<Arc<Api>> for MaybeSegment {
     type Rejection = Problem;
@@ -143,37 +144,12 @@ fn example_of(command: &Across) -> Value {
 }
 
 /// The key as streams have it.
-fn key_of(key: Key, parameter: &str, text: &str) -> Result<String, Problem> {
+pub(super) fn key_of(key: Key, parameter: &str, text: &str) -> Result<String, Problem> {
     (key.parse)(text).map_err(|rule| Problem::invalid(parameter, rule))
 }
 
-fn stream(category: &str, parameter: &str, key: &str) -> Result<StreamId, Problem> {
+pub(super) fn stream(category: &str, parameter: &str, key: &str) -> Result<StreamId, Problem> {
     StreamId::new(format!("{category}-{key}")).map_err(|rule| Problem::invalid(parameter, rule.to_string()))
-}
-
-fn add_row(
-    router: OpenApiRouter<Arc<Api>>,
-    app: &App,
-    route: &Route,
-    to: &RowRoute,
-    projection: Projection,
-) -> OpenApiRouter<Arc<Api>> {
-    let projections::Follows::Categories(&[category]) = projection.follows else { return router };
-    let key = app.aggregate_of(category).map_or(Key::ANY, |aggregate| aggregate.key());
-    let mut router = router;
-    describe_row(router.get_openapi_mut(), route, to, key);
-    let (to, parameter) = (to.clone(), route.parameter().unwrap_or_default());
-    let handler = move |State(api): Shared, Segment(text): Segment, params: Params| async move {
-        let at_least = params.only(&["at_least"])?.number("at_least", 0..=MAX_VERSION)?.unwrap_or(0);
-        let key = key_of(key, parameter, &text)?;
-        let row = api.projector.row(&projection, &stream(category, parameter, &key)?, at_least).await?;
-        let row = row.ok_or_else(|| Problem::not_found(format!("there is no {category} {key}")))?;
-        let view = (to.view)(&row).map_err(projections::TableError::from)?;
-        let headers =
-            [(header::ETAG, format!("\"{}\"", row.version)), (header::CONTENT_TYPE, "application/json".into())];
-        Ok::<_, Problem>((headers, view.get().to_owned()))
-    };
-    router.route(route.path, get(handler))
 }
 
 // ------------------------------------------------------------ descriptions
@@ -247,37 +223,17 @@ fn body_schema(
     }
 }
 
-fn describe_row(document: &mut OpenApi, route: &Route, to: &RowRoute, key: Key) {
-    let (schema, named) = (to.schema)();
-    document.components.get_or_insert_default().schemas.extend(named);
-    let versions = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0_u64)).maximum(Some(MAX_VERSION));
-    let at_least = ParameterBuilder::new().name("at_least").parameter_in(ParameterIn::Query).required(Required::False);
-    let text = "The version of the stream that the answer has seen at least; 412 where the stream is not there yet.";
-    let at_least = at_least.description(Some(text)).schema(Some(versions)).build();
-    let mut found = Described::new(format!("The row of read model {}", to.read_model));
-    found.content.insert("application/json".to_owned(), Content::new(Some(schema)).into());
-    let mut operation = OperationBuilder::new()
-        .tag(tag(route.path))
-        .operation_id(Some(format!("{}-row", to.read_model)))
-        .summary(Some(format!("One of {}.", to.read_model)))
-        .parameter(key_parameter(route.parameter().unwrap_or_default(), key))
-        .parameter(at_least)
-        .build();
-    operation.responses.responses.insert("200".to_owned(), found.into());
-    insert(document, route.path, HttpMethod::Get, operation);
-}
-
 /// Operations are grouped by the first segment of their path.
-fn tag(path: &'static str) -> &'static str {
+pub(super) fn tag(path: &'static str) -> &'static str {
     path.split('/').nth(1).unwrap_or_default()
 }
 
-fn key_parameter(name: &str, key: Key) -> Parameter {
+pub(super) fn key_parameter(name: &str, key: Key) -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(key.pattern));
     let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
     parameter.description(Some(key.description)).example(Some(key.example.into())).schema(Some(schema)).build()
 }
 
-fn insert(document: &mut OpenApi, path: &str, method: HttpMethod, operation: Operation) {
+pub(super) fn insert(document: &mut OpenApi, path: &str, method: HttpMethod, operation: Operation) {
     document.paths.add_path_operation(path, vec![method], operation);
 }

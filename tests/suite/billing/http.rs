@@ -95,6 +95,40 @@ async fn rows_are_as_they_were_and_changes_are_told() {
 }
 
 #[tokio::test]
+async fn lists_are_paged_and_rows_of_many_streams_have_a_key() {
+    let bank = Bank::open().await;
+    for account in ["a", "b", "c"] {
+        let open = json!({"owner": "alice"});
+        Bank::done(&bank.post(&format!("/accounts/{account}/open"), account, &open).await);
+    }
+    bank.account("rich", 1500).await;
+    let listed = eventually("all are listed", || async {
+        let page = bank.get("/owners/alice/accounts?limit=500").await.body;
+        (page["rows"].as_array()?.len() == 3).then_some(page)
+    });
+    assert_eq!(listed.await["next_cursor"], json!(null));
+    let first = bank.get("/owners/alice/accounts?limit=2").await.body;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = bank.get(&format!("/owners/alice/accounts?limit=2&cursor={cursor}")).await.body;
+    let rows = |page: &serde_json::Value| page["rows"].as_array().unwrap().len();
+    assert_eq!((rows(&first), rows(&second), &second["next_cursor"]), (2, 1, &json!(null)));
+    let other = bank.get(&format!("/owners/rich/accounts?cursor={cursor}")).await;
+    assert_eq!((other.status, &other.body["errors"][0]["field"]), (400, &json!("cursor")));
+    assert_eq!(bank.get("/owners/nobody/accounts").await.body["rows"], json!([]));
+    bank.subscription("s", "rich").await;
+    Bank::done(&bank.post("/subscriptions/s/renew", "renew", &json!({})).await);
+    let paid = bank.types("subscription-s", 3).await;
+    assert_eq!(paid[2], "RenewalPaid");
+    let month = &bank.get("/audit/streams/subscription-s").await.body["events"][2]["recorded_at"];
+    let path = format!("/revenue/{}", &month.as_str().unwrap()[..7]);
+    let revenue = eventually("it is counted", || async { Some(bank.get(&path).await).filter(|row| row.status == 200) });
+    assert_eq!(revenue.await.body, json!(1000));
+    for missing in ["/revenue/1999-01", "/revenue/fence%2Fsubscription-s"] {
+        assert_eq!(bank.get(missing).await.status, 404, "{missing}");
+    }
+}
+
+#[tokio::test]
 async fn the_document_describes_each_command_from_its_type() {
     let bank = Bank::open().await;
     let document = bank.get("/openapi.json").await.body;

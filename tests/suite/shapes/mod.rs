@@ -1,9 +1,10 @@
 //! Every shape in which the bookshop ever stored an event can be read, and none changes under its number.
 //!
-//! `domain/golden/` has a file for each; [`check`] compares them with the code, [`changes`] tries the check itself.
+//! `domain/golden/` has a file for each; [`check`] compares them with the code, [`changes`] tries the check itself. [`commands`] asks the same of commands.
 
 mod changes;
 mod check;
+mod commands;
 mod golden;
 mod outline;
 
