@@ -1,6 +1,7 @@
 //! What registrations must be, so that a wrong one fails at start.
 
 use super::{AnyAggregate, App, CommandRoute, Target, schema};
+use crate::names::Names;
 use eventstore::StreamId;
 use projections::{Follows, Kind, Projection};
 use std::collections::BTreeSet;
@@ -20,7 +21,9 @@ impl App {
     /// A sentence for each mistake.
     pub(super) fn wrong(&self) -> Vec<String> {
         let parts = [self.wrong_consumers(), self.wrong_aggregates(), self.wrong_across(), self.wrong_routes()];
-        parts.concat()
+        let name = self.stored_name;
+        let wrong_name = name.parse::<Names>().err().map(|rule| format!("the app's name {name:?} must be {rule}"));
+        wrong_name.into_iter().chain(parts.concat()).collect()
     }
 
     fn wrong_consumers(&self) -> Vec<String> {
@@ -135,9 +138,18 @@ impl App {
             if let Some(first) = path.split('/').nth(1).filter(|first| PATHS_OF_SYSTEM.contains(first)) {
                 wrong.push(format!("the path {path:?} begins as the system's own do: /{first}"));
             }
-            // Two names of a changing part are one path.
-            if !paths.insert((method, path.replace(&format!("{{{}}}", route.parameter().unwrap_or_default()), "{}"))) {
+            if !paths.insert((method, template(path))) {
                 wrong.push(format!("the path {path:?} is registered twice for {method}"));
+            }
+        }
+        for router in self.extra_routes() {
+            for (path, item) in &router.get_openapi().paths.paths {
+                let methods = [("GET", item.get.is_some()), ("POST", item.post.is_some())];
+                for (method, _) in methods.iter().filter(|(_, serves)| *serves) {
+                    if !paths.insert((method, template(path))) {
+                        wrong.push(format!("the path {path:?} is registered twice for {method}"));
+                    }
+                }
             }
         }
         wrong
@@ -170,6 +182,16 @@ impl App {
 /// The names of the commands that the aggregate's schema has.
 fn commands_of(aggregate: &dyn AnyAggregate) -> Vec<String> {
     schema::variants(&aggregate.schema().0).into_iter().map(|variant| variant.name).collect()
+}
+
+/// The path without the name of its changing part: two names are one path.
+fn template(path: &str) -> String {
+    match (path.find('{'), path.find('}')) {
+        (Some(from), Some(to)) if from < to => {
+            format!("{}{{}}{}", path.get(..from).unwrap_or_default(), path.get(to + 1..).unwrap_or_default())
+        }
+        _ => path.to_owned(),
+    }
 }
 
 fn is_path(path: &str) -> bool {
@@ -269,6 +291,12 @@ mod tests {
         let parts =
             ["the command Close of", "the example of command Burn", "the command Burn of \"account\" has no schema"];
         is_told(App::new("bank").aggregate(account("account", examples)), &parts);
+    }
+
+    #[test]
+    fn an_app_that_cannot_name_its_tables_is_told() {
+        is_told(App::new("my bank"), &["the app's name \"my bank\" must be 1 to 40 letters"]);
+        is_told(App::new("my bank").named("bank").read_model(named("Bank")), &["\"Bank\" must be 1 to 30"]);
     }
 
     #[test]

@@ -161,6 +161,7 @@ fn describe_command(document: &mut OpenApi, path: &'static str, served: &Served)
     let Some(Variant { name, description, data }) = variant else { return };
     let components = document.components.get_or_insert_default();
     components.schemas.extend(named);
+    let name = format!("{}.{name}", aggregate.category());
     let body = body_schema(components, &name, data, example);
     let needs_body = body.1;
     let mut operation =

@@ -220,7 +220,7 @@ async fn answers_are_as_they_are_described() {
 async fn what_may_be_sent_is_described_as_it_is_taken() {
     let shop = Shop::open().await;
     let document = shop.get("/openapi.json").await.body;
-    for body in ["OrderDetails", "OrderLine", "RejectOrder", "ConfirmOrder", "JobBody", "NothingMore"] {
+    for body in ["OrderDetails", "OrderLine", "order.RejectOrder", "order.ConfirmOrder", "JobBody", "NothingMore"] {
         assert_eq!(document["components"]["schemas"][body]["additionalProperties"], false, "{body}");
     }
     for (path, item) in document["paths"].as_object().unwrap() {

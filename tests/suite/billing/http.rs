@@ -135,7 +135,7 @@ async fn the_document_describes_each_command_from_its_type() {
     assert_eq!(document["info"]["title"], "Billing");
     assert!(document["info"]["description"].as_str().unwrap().starts_with("Accounts and subscriptions."));
     let open = &document["paths"]["/accounts/{id}/open"]["post"];
-    assert_eq!((&open["operationId"], &open["summary"]), (&json!("Open"), &json!("Open the account.")));
+    assert_eq!((&open["operationId"], &open["summary"]), (&json!("account.Open"), &json!("Open the account.")));
     let content = &open["requestBody"]["content"]["application/json"];
     assert_eq!(content["example"], json!({"owner": "alice"}));
     let name = content["schema"]["$ref"].as_str().unwrap().trim_start_matches('#');
