@@ -161,3 +161,24 @@ async fn runners_that_learn_different_things_of_one_order_at_once_know_all_of_it
         assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0]);
     }
 }
+
+/// Every reservation is heard of at once, by ten runners: most writes of the order's row are lost at first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_of_forty_lines_is_confirmed_in_one_delivery_a_book() {
+    let shop = Shop::open().await;
+    let books: Vec<Isbn> = (0..40).map(|_| new_book()).collect();
+    for book in &books {
+        shop.receive(book, 1).await;
+    }
+    let order_id = shop.place(&books.iter().map(|book| (book.clone(), 1)).collect::<Vec<_>>()).await;
+    let placed = messages_of(&shop.batches(&order_stream(order_id)).await);
+    assert!(deliver(&shop.runner(), &placed).await.is_empty());
+    let mut messages = Vec::new();
+    for book in &books {
+        messages.extend(messages_of(&shop.batches(&stock_stream(book)).await));
+    }
+    let runners: Vec<ProcessHandler> = (0..10).map(|_| shop.runner()).collect();
+    let learning = runners.iter().zip(messages.chunks(8)).map(|(runner, messages)| deliver(runner, messages));
+    assert_eq!(join_all(learning).await.concat(), [""; 0]);
+    assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0]);
+}
