@@ -50,7 +50,7 @@ impl System {
 
     /// Its event store, which asks the audit index for commands that are too old for a snapshot.
     pub fn command_store(&self) -> EventStore {
-        let command_index = Some(self.projector().command_index());
+        let command_index = self.app.has_audit_index().then(|| self.projector().command_index());
         let options = Options { command_index, ..Options::default() };
         EventStore::with_options(self.dynamodb.clone(), self.names.events(), options)
     }

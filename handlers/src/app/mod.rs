@@ -118,6 +118,19 @@ impl App {
         Self { description, ..self }
     }
 
+    /// The same without the audit index: streams have their history, and nothing is searched over all of them. Commands that
+    /// are too old for a snapshot are looked for in their stream.
+    #[must_use]
+    pub fn without_audit_index(mut self) -> Self {
+        self.consumers.retain(|known| known.name != audit::PROJECTION.name);
+        self
+    }
+
+    /// Whether it has the audit index.
+    pub fn has_audit_index(&self) -> bool {
+        self.consumer(audit::PROJECTION.name).is_some()
+    }
+
     /// The same with an aggregate.
     #[must_use]
     pub fn aggregate<S, C, E, R>(mut self, aggregate: Aggregate<S, C, E, R>) -> Self
@@ -171,8 +184,9 @@ impl App {
     #[must_use]
     pub fn read_model(mut self, projection: Projection) -> Self {
         // The audit index stays behind the read models, processes come last: so lists show them.
-        let place = self.consumers.iter().position(|known| known.name == audit::PROJECTION.name);
-        self.consumers.insert(place.unwrap_or(0), projection);
+        let is_behind = |known: &Projection| known.name == audit::PROJECTION.name || !known.is_read_model();
+        let place = self.consumers.iter().position(is_behind).unwrap_or(self.consumers.len());
+        self.consumers.insert(place, projection);
         self
     }
 

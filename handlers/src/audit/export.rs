@@ -52,6 +52,7 @@ impl OpenTrail {
                 (Source::Stream { stream, head }, search)
             }
             None => {
+                self.has_index()?;
                 let end = self.end_of(&search).await?;
                 (Source::Index, search.until(end))
             }

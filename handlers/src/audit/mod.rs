@@ -56,6 +56,9 @@ pub enum AuditError {
     /// The index knows no commit with the correlation id. It follows the store within moments.
     #[error("nothing is recorded with correlation id {0}")]
     NoCorrelation(Id),
+    /// The app has no audit index, in which commits of all streams are found.
+    #[error("this app has no audit index: name a stream")]
+    NoIndex,
     /// No read model has a row for each stream of that category, so that there is no state to show.
     #[error("no read model follows the streams of category {0:?}, so that they have no state to show")]
     NoReadModel(String),

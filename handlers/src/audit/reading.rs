@@ -1,5 +1,6 @@
 //! Who reads what. Nothing of the audit trail is read before the reading is recorded.
 
+use super::AuditError;
 use super::access::{self, ACCESS, AccessEvent, AccessLog, ReadAuditTrail};
 use crate::app::App;
 use crate::canonical_json::CanonicalJson;
@@ -134,6 +135,11 @@ impl AuditTrail {
 }
 
 impl OpenTrail {
+    /// Whether commits of all streams can be found.
+    pub(super) fn has_index(&self) -> Result<(), AuditError> {
+        if self.app.has_audit_index() { Ok(()) } else { Err(AuditError::NoIndex) }
+    }
+
     /// The store, for whoever verifies its streams.
     pub fn store(&self) -> &EventStore {
         &self.store

@@ -35,8 +35,8 @@ pub struct StateAt {
     /// The read model whose row it is.
     #[schema(example = "orders")]
     pub read_model: String,
-    /// The row, as the read model has it.
-    #[schema(value_type = Object)]
+    /// The row, as the read model has it; null where the stream has nothing but recorded refusals yet.
+    #[schema(value_type = Option<Object>)]
     pub state: Value,
     /// That the stream's chain was walked from the first commit to the last, and every commit fits: an answer that could
     /// not say so is none.

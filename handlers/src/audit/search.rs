@@ -120,7 +120,10 @@ impl OpenTrail {
                 let end = search.last_version().map_or(head, |end| end.min(head));
                 self.search_stream(search, stream, end, limit).await
             }
-            None => self.search_index(search, limit).await,
+            None => {
+                self.has_index()?;
+                self.search_index(search, limit).await
+            }
         }
     }
 }

@@ -75,6 +75,7 @@ impl OpenTrail {
     /// # Errors
     /// [`AuditError`]; [`AuditError::NoCorrelation`] where nothing has it.
     pub async fn trace(&self, correlation: &Id) -> Result<Trace, AuditError> {
+        self.has_index()?;
         let (mut found, more) = self.correlated(correlation).await?;
         found.truncate(MAX_COMMITS);
         let (mut commits, mut damaged, mut bytes) = (Vec::new(), Vec::new(), 0);

@@ -177,6 +177,24 @@ async fn a_recorded_refusal_changes_no_state() {
 }
 
 #[tokio::test]
+async fn a_stream_of_refusals_alone_has_no_state_yet() {
+    let mut shop = Shop::open().await;
+    let store = super::seed::store(&shop.dev.exports().await);
+    let stream = format!("stock-{}", isbn(7));
+    assert_eq!(refuse(&store, &stream.parse().unwrap()).await.version, 1);
+    let document = shop.get("/openapi.json").await.body;
+    let at = shop.get(&format!("/audit/streams/{stream}/at?version=1")).await;
+    super::description::fits(&document, "get /audit/streams/{stream}/at", &at);
+    assert_eq!((at.status, &at.body["state"], &at.body["verified"]), (200, &json!(null), &json!(true)), "{at:?}");
+    let diff = shop.get(&format!("/audit/streams/{stream}/diff")).await;
+    super::description::fits(&document, "get /audit/streams/{stream}/diff", &diff);
+    shop.get(&format!("/stock/{}", isbn(7))).await.is_problem(404, "not-found");
+    let received = shop.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 2})).await;
+    assert_eq!((received.status, &received.body["version"]), (200, &json!(2)), "{received:?}");
+    assert_eq!(shop.get(&format!("/stock/{}?at_least=2", isbn(7))).await.body["on_hand"], 2);
+}
+
+#[tokio::test]
 async fn a_state_behind_an_unknown_type_is_not_told() {
     let mut shop = Shop::open().await;
     let exports = shop.dev.exports().await;

@@ -13,6 +13,7 @@
 //! | [`audit`] | who did what, when and why, in a stream |
 //! | [`audit_search`], [`audit_trace`] | the same over all streams, and the tree of causes |
 //! | [`audit_states`] | a stream as it was, and what changed |
+//! | [`without_index`] | what can be asked where there is no audit index |
 //! | [`audit_export`] | events as files |
 //! | [`audit_walks`] | does a walk from page to page end, though each page is recorded? |
 //! | [`audit_access`] | is each reader recorded? |
@@ -48,6 +49,7 @@ mod projections;
 pub(crate) mod seed;
 mod stock;
 mod tokens;
+mod without_index;
 
 use crate::program::Dev;
 use reqwest::header::HeaderMap;

@@ -9,6 +9,7 @@ impl From<AuditError> for Problem {
         match error {
             AuditError::NoStream(_)
             | AuditError::NoCorrelation(_)
+            | AuditError::NoIndex
             | AuditError::NoReadModel(_)
             | AuditError::NotYet { .. } => Self::not_found(error.to_string()),
             AuditError::Beyond { head, .. } => Self::version_mismatch(error.to_string(), head),
