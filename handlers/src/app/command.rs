@@ -1,12 +1,13 @@
 //! A command of any aggregate: its category, its name and its data.
 
 use super::aggregate::AnyAggregate;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess};
+use serde::de::value::{MapAccessDeserializer, MapDeserializer};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, IntoDeserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -89,15 +90,30 @@ pub(super) fn read_command<C: DeserializeOwned>(
     data: &[u8],
     unknown: &mut Vec<String>,
 ) -> Result<C, Misread> {
+    let whole = data;
     let mut json = serde_json::Deserializer::from_slice(data);
     let mut track = serde_path_to_error::Track::new();
     let mut note = |path: serde_ignored::Path<'_>| unknown.push(path_of(&path));
     let watched = serde_ignored::Deserializer::new(&mut json, &mut note);
     let data = serde_path_to_error::Deserializer::new(watched, &mut track);
     let read = C::deserialize(MapAccessDeserializer::new(Variant { name: Some(name), data: Some(data) }));
-    let command = read.map_err(|error| (place(&track.path()), error))?;
+    let command = match read {
+        Ok(command) => command,
+        Err(error) => {
+            let Ok(command) = C::deserialize(alone(name)) else { return Err((place(&track.path()), error)) };
+            // A command that is its name alone takes an object without fields.
+            let fields: BTreeMap<String, IgnoredAny> = read_data(whole, &mut Vec::new())?;
+            unknown.extend(fields.into_keys());
+            return Ok(command);
+        }
+    };
     json.end().map_err(|error| (String::new(), error))?;
     Ok(command)
+}
+
+/// The variant of that name, which has no data.
+fn alone(name: &str) -> MapDeserializer<'_, std::iter::Once<(&'static str, &str)>, serde_json::Error> {
+    MapDeserializer::new(std::iter::once(("type", name)))
 }
 
 /// A value that is all of the text, with the paths of the fields that its type does not have.
@@ -155,6 +171,45 @@ impl<'de, D: Deserializer<'de, Error = serde_json::Error>> MapAccess<'de> for Va
                 None => Err(serde_json::Error::custom("the data were read already")),
             },
             (None, false) => Err(serde_json::Error::custom("a value was asked for without its key")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(tag = "type", content = "data")]
+    enum Asked {
+        Open { owner: String, note: Option<String> },
+        Close {},
+        Ping,
+    }
+
+    fn read(name: &str, data: &str) -> Result<(Asked, Vec<String>), String> {
+        let mut unknown = Vec::new();
+        let read = read_command(name, data.as_bytes(), &mut unknown);
+        read.map(|command| (command, unknown)).map_err(|(path, error)| format!("{path}: {error}"))
+    }
+
+    #[test]
+    fn a_command_is_read_by_its_name_and_its_data() {
+        let open = Asked::Open { owner: "a".into(), note: None };
+        assert_eq!(read("Open", r#"{"owner": "a"}"#), Ok((open, vec![])));
+        assert_eq!(read("Close", "{}"), Ok((Asked::Close {}, vec![])));
+        assert_eq!(read("Close", r#"{"why": 1}"#), Ok((Asked::Close {}, vec!["why".into()])));
+        assert_eq!(read("Ping", " {} "), Ok((Asked::Ping, vec![])), "a command without data");
+        assert_eq!(read("Ping", r#"{"why": 1}"#), Ok((Asked::Ping, vec!["why".into()])));
+        for (name, data, told) in [
+            ("Open", r#"{"owner": 7}"#, "owner: invalid type"),
+            ("Open", "{}", ": missing field `owner`"),
+            ("Ping", "7", ": invalid type"),
+            ("Burn", "{}", ": unknown variant `Burn`"),
+            ("Open", "{", "EOF while parsing"),
+        ] {
+            let error = read(name, data).unwrap_err();
+            assert!(error.contains(told), "{name} {data}: {error}");
         }
     }
 }
