@@ -10,7 +10,7 @@ use projections::{TableError, UnknownType};
 #[derive(Debug, thiserror::Error)]
 #[error("it was not handled")]
 pub struct AskError {
-    /// Whether it may be handled next time, without anybody's help.
+    /// Whether it may be handled next time, though nothing is changed meanwhile.
     pub passes: bool,
     /// Why.
     pub source: Failure,
