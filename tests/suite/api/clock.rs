@@ -1,13 +1,13 @@
 //! An API whose clock is set back: the ids that it makes itself are nobody's fault.
 
+use super::in_process::ask;
 use crate::idle::Idle;
 use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::{Method, Request};
+use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{EventStore, Id, Options};
 use handlers::http::{Api, router};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
@@ -39,14 +39,9 @@ fn api(idle: &Idle) -> (Arc<Clock>, Router) {
     (clock, router(Api::new(store, projector, operations, Id::new("dev").unwrap())))
 }
 
-/// Asks without naming any id.
-async fn ask(api: &Router, method: Method, path: &str) -> (u16, Value) {
-    let request = Request::builder().method(method).uri(path).header("Content-Type", "application/json");
-    let request = request.body(Body::from(r#"{"quantity":1}"#)).unwrap();
-    let response = tower::ServiceExt::oneshot(api.clone(), request).await.unwrap();
-    let status = response.status().as_u16();
-    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    (status, serde_json::from_slice(&bytes).unwrap())
+/// A copy, where a body is taken.
+fn one() -> Value {
+    json!({"quantity": 1})
 }
 
 #[tokio::test]
@@ -56,11 +51,11 @@ async fn who_names_no_id_is_answered_after_the_clock_was_set_back() {
     for ahead_ms in [60 * MINUTES, 0, -60 * MINUTES] {
         clock.ahead_ms.store(ahead_ms, Ordering::Relaxed);
         for (method, path) in [(Method::POST, RECEIVE), (Method::GET, HISTORY)] {
-            let (status, body) = ask(&api, method, path).await;
+            let (status, body) = ask(&api, method, path, None, &one()).await;
             assert_eq!(status, 200, "{path}, {ahead_ms} ms ahead: {body}");
         }
     }
-    assert_eq!(ask(&api, Method::GET, HISTORY).await.1["events"].as_array().unwrap().len(), 3);
+    assert_eq!(ask(&api, Method::GET, HISTORY, None, &one()).await.1["events"].as_array().unwrap().len(), 3);
 }
 
 #[tokio::test]
@@ -69,7 +64,7 @@ async fn a_clock_that_goes_back_meanwhile_is_not_the_callers_fault() {
     let (clock, api) = api(&idle);
     clock.back_ms.store(10 * MINUTES, Ordering::Relaxed);
     for (method, path) in [(Method::POST, RECEIVE), (Method::GET, HISTORY)] {
-        let (status, body) = ask(&api, method, path).await;
+        let (status, body) = ask(&api, method, path, None, &one()).await;
         assert_eq!((status, body["type"].as_str().unwrap()), (503, "https://ledgerfold.dev/problems/unavailable"));
     }
 }

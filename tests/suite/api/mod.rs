@@ -18,6 +18,7 @@
 //! | [`audit_walks`] | does a walk from page to page end, though each page is recorded? |
 //! | [`audit_access`] | is each reader recorded? |
 //! | [`auth`], [`tokens`] | who is let in, to what, and as whom it is recorded; which tokens are believed |
+//! | [`in_process`] | the API in this process |
 //! | [`issuer`] | an issuer of tokens |
 //! | [`projections`] | what operators see and do, and a job's progress as it happens |
 //! | [`seed`] | long streams at once |
@@ -39,6 +40,7 @@ mod bestsellers;
 mod clock;
 mod description;
 mod idempotency;
+mod in_process;
 pub(crate) mod issuer;
 mod jwt;
 mod lists;

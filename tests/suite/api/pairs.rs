@@ -1,16 +1,14 @@
 //! A command over a pair of aggregates, registered with an app.
 
+use super::in_process;
 use crate::idle::Idle;
 use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::Request;
+use axum::http::Method;
 use bookshop::{ORDER, STOCK};
 use domain::order::{self, Order, OrderCommand, OrderEvent};
 use domain::stock::{self, Stock, StockCommand, StockEvent};
 use domain::{OrderId, StockQuantity, TrackingCode};
-use eventstore::Id;
 use handlers::app::{Across, DecidedForPair, across};
-use handlers::http::{Api, router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -39,19 +37,11 @@ fn api(idle: &Idle) -> Router {
     let example = r#"{"order": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "isbn": "9780306406157", "quantity": 1, "tracking_code": "T"}"#;
     let keys = |asked: &HandOver| (asked.order.clone(), asked.isbn.clone());
     let pair = Across::pair("HandOver", (&ORDER, &STOCK), keys, hand_over, |_: &String| "cannot-hand-over", example);
-    let app = bookshop::app().across(pair).routes([across("/parcels", "HandOver")]).checked().unwrap();
-    let system = idle.clients().system(&app, &idle.names);
-    let projector = system.projector();
-    router(Api::new(system.command_store(), projector.clone(), system.operations(projector), Id::new("dev").unwrap()))
+    in_process::api(idle, bookshop::app().across(pair).routes([across("/parcels", "HandOver")]))
 }
 
 async fn post(api: &Router, path: &str, key: &str, body: &Value) -> (u16, Value) {
-    let request = Request::post(path).header("Content-Type", "application/json").header("Idempotency-Key", key);
-    let request = request.body(Body::from(body.to_string())).unwrap();
-    let response = tower::ServiceExt::oneshot(api.clone(), request).await.unwrap();
-    let status = response.status().as_u16();
-    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    (status, serde_json::from_slice(&bytes).unwrap())
+    in_process::ask(api, Method::POST, path, Some(key), body).await
 }
 
 #[tokio::test]
