@@ -1,4 +1,60 @@
 //! What a team registers: one value, from which the whole system follows.
+//!
+//! ```
+//! use eventstore::{EventCodec, Model, SnapshotCodec};
+//! use handlers::app::{Aggregate, App, Key, ReadModel, command, row};
+//! use projections::Row;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize, utoipa::ToSchema)]
+//! #[serde(tag = "type", content = "data")]
+//! enum Ask {
+//!     /// Count so many more.
+//!     Count { more: u32 },
+//! }
+//!
+//! #[derive(Serialize, Deserialize)]
+//! #[serde(tag = "type", content = "data")]
+//! enum Event {
+//!     Counted { more: u32 },
+//! }
+//!
+//! const EVENTS: EventCodec<Event> = EventCodec::new(&[]);
+//!
+//! /// A refusal is anything that can be shown; this one is its own code.
+//! const COUNTER: Aggregate<u64, Ask, Event, &str> = Aggregate {
+//!     category: "counter",
+//!     key: Key::ANY,
+//!     model: Model {
+//!         initial: u64::default,
+//!         evolve: |sum, Event::Counted { more }| sum + u64::from(*more),
+//!         encode: |event| EVENTS.encode(event),
+//!         decode: |event| EVENTS.decode(event),
+//!         snapshot: Some(SnapshotCodec::json("counter/1")),
+//!     },
+//!     events: EVENTS,
+//!     decide: |sum, Ask::Count { more }| match sum + u64::from(*more) {
+//!         0..=100 => Ok(vec![Event::Counted { more: *more }]),
+//!         _ => Err("full"),
+//!     },
+//!     creates: |_| false,
+//!     code: |refusal| refusal,
+//!     examples: &[r#"{"type": "Count", "data": {"more": 3}}"#],
+//! };
+//!
+//! let counters = ReadModel::of_stream(
+//!     "counters",
+//!     "counters/1",
+//!     &COUNTER,
+//!     |row: Option<u64>, Event::Counted { more }, _| Some(row.unwrap_or(0) + u64::from(*more)),
+//!     |_, _| None,
+//! );
+//! let app = App::new("counting").aggregate(COUNTER).read_model(counters).routes([
+//!     command("/counters/{id}/count", "counter", "Count"),
+//!     row("/counters/{id}", "counters", Row::read::<u64>),
+//! ]);
+//! assert!(app.checked().is_ok());
+//! ```
 
 mod across;
 mod aggregate;
