@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::schema::{AdditionalProperties, Object, SchemaType, Type};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Required, Response, Schema};
 
 /// A failure: its status, what it tells, and which calls can be answered so.
@@ -109,7 +110,24 @@ pub(super) fn complete(document: &mut OpenApi, app: &App, access: &Access) {
         }
         index += 1;
     }
+    declare_tags(document);
     access::describe(document, app, access);
+}
+
+/// Each group of operations is declared: those of the app after the machine's own.
+fn declare_tags(document: &mut OpenApi) {
+    let mut tags = document.tags.take().unwrap_or_default();
+    for item in document.paths.paths.values_mut() {
+        for (_, operation) in operations(item) {
+            for name in operation.tags.iter().flatten() {
+                if !tags.iter().any(|tag| tag.name == *name) {
+                    let what = format!("Commands and reads of {name}");
+                    tags.push(TagBuilder::new().name(name).description(Some(what)).build());
+                }
+            }
+        }
+    }
+    document.tags = Some(tags);
 }
 
 fn name_failures(operation: &mut Operation, method: &Method, path: &str) {

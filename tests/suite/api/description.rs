@@ -236,6 +236,11 @@ async fn what_may_be_sent_is_described_as_it_is_taken() {
             assert_eq!(operation["requestBody"]["required"] == true, !is_optional, "{method} {path}");
         }
     }
+    let declared: BTreeSet<&str> =
+        document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    for group in ["orders", "stock", "reports", "commands", "audit", "projections", "operation"] {
+        assert!(declared.contains(group), "{group} is not declared");
+    }
     let name = &document["paths"]["/projections/{name}"]["get"]["parameters"][0]["schema"];
     let names = ["orders", "stock", "bestsellers", "audit", "fulfilment"];
     assert_eq!(name["enum"].as_array().unwrap().len(), names.len(), "{name}");
