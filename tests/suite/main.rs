@@ -13,7 +13,7 @@
 //! | [`lambda`] | do the functions start, answer and fail as Lambda has them do? |
 //! | [`crash`] | is anything lost or doubled when the program is killed? |
 //! | [`fulfilment`] | does every order get its answer, and only its books, whatever queues and processes do? |
-//! | [`processes`] | does a process act on each answer once, whoever dies, and never on one that is taken back? |
+//! | [`processes`] | does a process act on each answer once, though runners die or freeze? |
 //! | [`projections`] | are read models the pure fold of the store, whatever the queue does? |
 //! | [`shapes`] | can every event that was ever stored be read, and does no shape change under its number? |
 //! | [`sqs`] | does a queue engine do what AWS documents? The same cases for every engine |

@@ -107,7 +107,7 @@ impl ProcessHandler {
         messages.on_event(stream, standstill.version, standstill.is_parked(&self.runner.projector)).await
     }
 
-    /// Tells the instances of the events that concern them: each of its own in order; instances do not wait for each other.
+    /// Gives each instance its events, in order. Instances do not wait for each other.
     async fn tell_all(
         &self,
         stream: StreamId,

@@ -184,7 +184,7 @@ impl Runner {
                 return Ok(false);
             }
         }
-        // The note comes last: a runner that is told of the stream again finds the asks open.
+        // Parking is noted last: a runner that reads the stream again then finds the asks open.
         let mut parked = BTreeSet::new();
         for unsent in &unsent {
             if parked.insert(&unsent.cause.stream) {

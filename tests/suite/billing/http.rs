@@ -114,7 +114,7 @@ async fn lists_are_paged_and_rows_of_many_streams_have_a_key() {
     assert_eq!((rows(&first), rows(&second), &second["next_cursor"]), (2, 1, &json!(null)));
     let other = bank.get(&format!("/owners/rich/accounts?cursor={cursor}")).await;
     assert_eq!((other.status, &other.body["errors"][0]["field"]), (400, &json!("cursor")));
-    assert_eq!(bank.get("/owners/nobody/accounts").await.body["rows"], json!([]));
+    assert_eq!(bank.get("/owners/unknown/accounts").await.body["rows"], json!([]));
     bank.subscription("s", "rich").await;
     Bank::done(&bank.post("/subscriptions/s/renew", "renew", &json!({})).await);
     let paid = bank.types("subscription-s", 3).await;

@@ -27,7 +27,7 @@ async fn what_was_refused_is_never_paid_later() {
     Bank::done(&bank.post("/subscriptions/s/renew", "renew", &json!({})).await);
     assert_eq!(bank.types("subscription-s", 3).await[2], "SubscriptionSuspended");
     Bank::done(&bank.post("/accounts/a/deposit", "top-up", &json!({"minor": 5000})).await);
-    // The process is told of the subscription from its beginning: it asks for nothing new.
+    // An operator's steps ask for nothing again. `processes` tells a stream from its beginning.
     let url = format!("{}/projections/payments/resume", bank.dev.url);
     let resumed = bank.sent(bank.http.post(url).json(&json!({"stream": "subscription-s"}))).await;
     Bank::done(&resumed);

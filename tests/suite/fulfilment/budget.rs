@@ -1,6 +1,6 @@
 //! What one order of one line costs fulfilment, counted at the wire.
 
-use super::shop::{Line, Shop, deliver, new_book};
+use super::shop::{Line, Shop, deliver, new_book, order_stream};
 use crate::projections::wire::{Fault, Wire};
 use domain::order::OrderStatus;
 use eventstore::Usage;
@@ -42,6 +42,9 @@ async fn an_order_of_one_line_costs_fourteen_requests_until_it_is_confirmed() {
     assert_eq!((commands.requests, commands.write_units, commands.read_units), (4, 2.0, 1.0));
     assert_eq!(shop.order(order_id).await.status(), Some(OrderStatus::Confirmed));
     assert_small_rows(&shop).await;
+    // As the program before the runner recorded it: an ask that is sent again after a deployment is the same command.
+    let confirmed = shop.commits(&order_stream(order_id)).await.pop().unwrap();
+    assert_eq!(confirmed.envelope.fingerprint.to_string(), "zMyEQ6b6lBU0Gwe5NMzJrg");
 }
 
 /// The decision, with what it asks for, is the largest row: it is looked at behind a runner that dies before it asks.

@@ -2,7 +2,7 @@
 //!
 //! | module | what it asks |
 //! |---|---|
-//! | [`answers`] | is each answer acted on once, whoever dies or was frozen? |
+//! | [`answers`] | is each answer acted on once, though runners die or freeze? |
 //! | [`endless`] | what becomes of a process that never stops asking? |
 #![cfg(test)]
 

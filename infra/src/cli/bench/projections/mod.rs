@@ -27,7 +27,7 @@ Examples:
   ledgerfold bench projections --events 200000 --threads 1 --json
   ledgerfold bench projections --projection READ_MODEL --events 5000
 
-It works on an engine of its own, which is gone at the end, also after Ctrl-C. Half of the events are of short
+It starts an engine for the run and removes it at the end, also after Ctrl-C. Half of the events are of short
 streams, half of long ones, as the app's samples say; what is written before is not measured. Live events are handed to the handler as its
 queue would, one commit a message; every rebuild has new tables.
 
