@@ -13,3 +13,8 @@ pub mod local;
 pub mod resources;
 
 pub use cli::{main, main_with};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
