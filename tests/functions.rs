@@ -2,7 +2,7 @@
 //! AWS, and reports how long they take until they ask for work, for their first event and for later ones, and their memory.
 //!
 //! ```sh
-//! cargo build --profile deploy --bins -p ledgerfold-bookshop --no-default-features && cargo run -p ledgerfold-tests --example functions -- target/deploy
+//! cargo build --profile deploy --bins -p ledgerfold-bookshop --no-default-features && cargo run -p ledgerfold-tests --example functions -- target/deploy/bookshop-service
 //! ```
 #![allow(
     clippy::print_stdout,
@@ -23,7 +23,6 @@ use ledgerfold::local::stack::Stack;
 use ledgerfold::resources;
 use runtime_api::Function;
 use serde_json::{Value, json};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Starts of each function.
@@ -34,54 +33,55 @@ const EVENTS: usize = 50;
 /// The stream of the worker's commands.
 const STREAM: &str = "stock-9780306406157";
 
-/// A function's program, what its environment says of it alone, and an event of a kind; the number tells events apart.
-type Case = (&'static str, Vec<(String, String)>, fn(usize) -> Value);
+/// A function, its projection, and an event of a kind; the number tells events apart.
+type Case = (&'static str, &'static str, fn(usize) -> Value);
 
 #[tokio::main]
 async fn main() {
-    let folder = std::env::args().nth(1).expect("the folder of the programs: target/deploy");
+    let program = std::env::args().nth(1).expect("the program: target/deploy/bookshop-service");
     let data = tempfile::tempdir().unwrap();
     let stack = Stack::start(DataDir::open(data.path()).unwrap()).await.unwrap();
     resources::create(&bookshop::app(), &stack.clients, &Names::new("ledgerfold")).await.unwrap();
-    let own = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
     // The worker's commands are what projectors and fulfilment are told of.
     let cases: [Case; 7] = [
-        ("command-worker", Vec::new(), command),
-        ("command-api", Vec::new(), order),
-        ("query-api", Vec::new(), |_| request("GET", "/bestsellers", "read", None)),
-        ("fan-out", Vec::new(), |_| json!({"Records": []})),
-        ("projector", own("LEDGERFOLD_PROJECTION", "stock"), news),
-        ("process-manager", Vec::new(), news),
-        ("rebuild-worker", Vec::new(), |_| json!({"Records": []})),
+        ("command-worker", "", command),
+        ("command-api", "", order),
+        ("query-api", "", |_| request("GET", "/bestsellers", "read", None)),
+        ("fan-out", "", |_| json!({"Records": []})),
+        ("projector", "stock", news),
+        ("process-manager", "fulfilment", news),
+        ("rebuild-worker", "", |_| json!({"Records": []})),
     ];
     println!("median (longest) of {STARTS} starts; later events: median of {EVENTS} a start");
     println!(
         "{:16} {:>16} {:>16} {:>14} {:>12}",
         "FUNCTION", "UNTIL READY, MS", "FIRST EVENT, MS", "LATER, MS", "MEMORY, MB"
     );
-    for (program, own, event) in cases {
-        measure(&Path::new(&folder).join(program), &environment(&stack, own), event).await;
+    for (component, projection, event) in cases {
+        measure(&program, component, &environment(&stack, component, projection), event).await;
     }
     stack.stop().await;
 }
 
-fn environment(stack: &Stack, own: Vec<(String, String)>) -> Vec<(String, String)> {
+fn environment(stack: &Stack, component: &str, projection: &str) -> Vec<(String, String)> {
     let of_all = [
         ("AWS_ENDPOINT_URL_DYNAMODB", stack.dynamodb.endpoint()),
         ("AWS_ENDPOINT_URL_SQS", stack.sqs.endpoint()),
         ("AWS_ACCESS_KEY_ID", &stack.endpoints.key.id),
         ("AWS_SECRET_ACCESS_KEY", &stack.endpoints.key.secret),
         ("LEDGERFOLD_PREFIX", "ledgerfold"),
+        ("LEDGERFOLD_COMPONENT", component),
+        ("LEDGERFOLD_PROJECTION", projection),
         ("RUST_LOG", "error"),
     ];
-    of_all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).chain(own).collect()
+    of_all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-async fn measure(program: &Path, environment: &[(String, String)], event: fn(usize) -> Value) {
+async fn measure(program: &str, name: &str, environment: &[(String, String)], event: fn(usize) -> Value) {
     let (mut ready, mut first, mut later, mut memory) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for start in 0..STARTS {
         let begun = Instant::now();
-        let mut function = Function::start(program.to_str().unwrap(), environment).await;
+        let mut function = Function::start(program, environment).await;
         function.ready().await;
         ready.push(begun.elapsed());
         first.push(invoke(&function, &event(start * (EVENTS + 1))).await);
@@ -90,7 +90,6 @@ async fn measure(program: &Path, environment: &[(String, String)], event: fn(usi
         }
         memory = memory.max(resident_mb(function.child.id().unwrap()));
     }
-    let name = program.file_name().unwrap().to_str().unwrap();
     let (ready, first, later) = (shown(ready), shown(first), shown(later));
     println!("{name:16} {ready:>16} {first:>16} {later:>14} {memory:>12}");
 }

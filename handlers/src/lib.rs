@@ -40,6 +40,7 @@ mod rebuild;
 mod redrive;
 mod resume;
 mod sending;
+pub mod service;
 mod system;
 pub mod telemetry;
 

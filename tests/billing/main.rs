@@ -84,7 +84,7 @@ fn revenue() -> Projection {
     ReadModel::of_many("revenue", "revenue/1", &SUBSCRIPTION, paid, add, |_, _| None)
 }
 
-fn app() -> App {
+pub(crate) fn app() -> App {
     let accounts_of = |transfer: &Transfer| vec![transfer.from.clone(), transfer.to.clone()];
     let example = r#"{"from": "a-17", "to": "b-4", "minor": 200}"#;
     let heard = Source::of(SUBSCRIPTION.category, SUBSCRIPTION.events, identity);

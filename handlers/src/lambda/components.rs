@@ -6,17 +6,19 @@ use crate::http::router;
 use crate::{ProjectorHandler, RebuildHandler};
 use std::process::ExitCode;
 
-/// Runs the component of an app as a function, until Lambda ends it.
-pub fn main(app: App, component: Component) -> ExitCode {
-    match component {
-        Component::CommandApi => run(app, component, command_api),
-        Component::QueryApi => run(app, component, query_api),
-        Component::FanOut => run(app, component, fan_out),
-        Component::Projector => run(app, component, projector),
-        Component::ProcessManager => run(app, component, process_manager),
-        Component::CommandWorker => run(app, component, command_worker),
-        Component::RebuildWorker => run(app, component, rebuild_worker),
-        Component::Program => run(app, component, async |_| Err("it is no function".into())),
+/// Runs an app as the function that `LEDGERFOLD_COMPONENT` names, until Lambda ends it.
+pub fn main(app: App) -> ExitCode {
+    let component = std::env::var("LEDGERFOLD_COMPONENT").ok().and_then(|name| Component::of_function(&name));
+    match component.unwrap_or(Component::Program) {
+        component @ Component::CommandApi => run(app, component, command_api),
+        component @ Component::QueryApi => run(app, component, query_api),
+        component @ Component::FanOut => run(app, component, fan_out),
+        component @ Component::Projector => run(app, component, projector),
+        component @ Component::ProcessManager => run(app, component, process_manager),
+        component @ Component::CommandWorker => run(app, component, command_worker),
+        component @ Component::RebuildWorker => run(app, component, rebuild_worker),
+        // Its settings are refused: they name no function.
+        component @ Component::Program => run(app, component, async |_| Ok(())),
     }
 }
 

@@ -80,17 +80,15 @@ impl Settings {
         }
         needed("AWS_REGION", "Lambda sets it: where tables and queues are");
         let prefix = needed("LEDGERFOLD_PREFIX", "what the names of tables and queues begin with");
-        let processes: Vec<&'static str> = app.processes().collect();
-        let projection = match (component, processes.as_slice()) {
-            // An app with one process need not name it.
-            (Component::ProcessManager, [only]) => {
-                Some(Some(value("LEDGERFOLD_PROJECTION").unwrap_or((*only).to_owned())))
-            }
-            (Component::Projector | Component::ProcessManager, _) => {
-                Some(needed("LEDGERFOLD_PROJECTION", "the read model or process of this function"))
-            }
-            _ => None,
-        };
+        let projection = matches!(component, Component::Projector | Component::ProcessManager)
+            .then(|| needed("LEDGERFOLD_PROJECTION", "the read model or process of this function"));
+        if component == Component::Program {
+            let names = Component::FUNCTIONS.map(Component::name).join(", ");
+            wrong.push(match value("LEDGERFOLD_COMPONENT").filter(|value| !value.is_empty()) {
+                Some(other) => format!("LEDGERFOLD_COMPONENT is {other:?}, and must be one of {names}"),
+                None => format!("LEDGERFOLD_COMPONENT is missing (which function this is: {names})"),
+            });
+        }
         let names = prefix.and_then(|prefix| {
             let names = prefix.parse::<Names>();
             names.map_err(|rule| wrong.push(format!("LEDGERFOLD_PREFIX is {prefix:?}, and must be {rule}"))).ok()
@@ -151,8 +149,18 @@ mod tests {
         assert!(told.contains(r#"LEDGERFOLD_PROJECTION is "order", and must be one of orders, stock"#), "{told}");
         let process = [("LEDGERFOLD_PREFIX", "shop"), ("LEDGERFOLD_PROJECTION", "mails")];
         assert!(read(Component::Projector, &process).is_err(), "a process is run by another function");
-        let settings = read(Component::ProcessManager, &process[..1]).unwrap();
-        assert_eq!(settings.projection.unwrap().name, "mails", "the only one");
+        assert_eq!(read(Component::ProcessManager, &process).unwrap().projection.unwrap().name, "mails");
+    }
+
+    #[test]
+    fn a_program_without_a_component_is_told_all_there_are() {
+        let of_shop = ("LEDGERFOLD_PREFIX", "shop");
+        for (named, rule) in [(None, "is missing"), (Some("projectors"), r#"is "projectors", and must be one of"#)] {
+            let named = named.map(|name| ("LEDGERFOLD_COMPONENT", name));
+            let told = read(Component::Program, &[&[of_shop], named.as_slice()].concat()).unwrap_err();
+            assert!(told.contains(&format!("LEDGERFOLD_COMPONENT {rule}")), "{told}");
+            assert!(told.contains("command-api, query-api, fan-out, projector, process-manager"), "{told}");
+        }
     }
 
     #[test]

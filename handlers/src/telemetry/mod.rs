@@ -87,6 +87,22 @@ pub enum StartError {
 }
 
 impl Component {
+    /// Those that run as functions.
+    pub const FUNCTIONS: [Self; 7] = [
+        Self::CommandApi,
+        Self::QueryApi,
+        Self::FanOut,
+        Self::Projector,
+        Self::ProcessManager,
+        Self::CommandWorker,
+        Self::RebuildWorker,
+    ];
+
+    /// The function of that name.
+    pub fn of_function(name: &str) -> Option<Self> {
+        Self::FUNCTIONS.into_iter().find(|component| component.name() == name)
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {

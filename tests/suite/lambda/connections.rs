@@ -3,7 +3,7 @@
 
 use super::gateway::Caller;
 use super::runtime_api::Function;
-use super::{COMMAND_API, PROJECTOR, QUERY_API, environment};
+use super::{COMMAND_API, PROGRAM, PROJECTOR, QUERY_API, environment};
 use crate::idle::Idle;
 use serde_json::json;
 use std::sync::Arc;
@@ -53,14 +53,14 @@ impl Counting {
 }
 
 /// A function that is ready, with what counts its connections to DynamoDB.
-async fn ready(system: &Idle, program: &str, own: &[(&str, &str)]) -> (Function, Counting) {
-    let mut environment = environment(system, own);
+async fn ready(system: &Idle, component: &str, own: &[(&str, &str)]) -> (Function, Counting) {
+    let mut environment = environment(system, component, own);
     let (_, endpoint) = environment.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL_DYNAMODB").unwrap();
     let counting = Counting::before(endpoint).await;
     endpoint.clone_from(&counting.endpoint);
-    let mut function = Function::start(program, &environment).await;
+    let mut function = Function::start(PROGRAM, &environment).await;
     function.ready().await;
-    assert!(counting.count() > 0, "{program} is ready and has asked for nothing");
+    assert!(counting.count() > 0, "{component} is ready and has asked for nothing");
     (function, counting)
 }
 

@@ -36,7 +36,7 @@ impl Mappings {
         for projection in ["orders", "stock", "bestsellers", "audit"] {
             mappings.map_queue(system, projection, PROJECTOR, &[("LEDGERFOLD_PROJECTION", projection)]).await;
         }
-        mappings.map_queue(system, "fulfilment", PROCESS_MANAGER, &[]).await;
+        mappings.map_queue(system, "fulfilment", PROCESS_MANAGER, &[("LEDGERFOLD_PROJECTION", "fulfilment")]).await;
         mappings.map_queue(system, "rebuild", REBUILD_WORKER, &[]).await;
         mappings
     }

@@ -12,13 +12,16 @@ mod start;
 use crate::idle::Idle;
 use runtime_api::Function;
 
-const COMMAND_API: &str = env!("CARGO_BIN_EXE_command-api-under-test");
-const QUERY_API: &str = env!("CARGO_BIN_EXE_query-api-under-test");
-const FAN_OUT: &str = env!("CARGO_BIN_EXE_fan-out-under-test");
-const PROJECTOR: &str = env!("CARGO_BIN_EXE_projector-under-test");
-const PROCESS_MANAGER: &str = env!("CARGO_BIN_EXE_process-manager-under-test");
-const COMMAND_WORKER: &str = env!("CARGO_BIN_EXE_command-worker-under-test");
-const REBUILD_WORKER: &str = env!("CARGO_BIN_EXE_rebuild-worker-under-test");
+/// The program of all functions.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_bookshop-service-under-test");
+
+const COMMAND_API: &str = "command-api";
+const QUERY_API: &str = "query-api";
+const FAN_OUT: &str = "fan-out";
+const PROJECTOR: &str = "projector";
+const PROCESS_MANAGER: &str = "process-manager";
+const COMMAND_WORKER: &str = "command-worker";
+const REBUILD_WORKER: &str = "rebuild-worker";
 
 /// Each function, with what its environment says of it alone.
 const ALL: [(&str, &[(&str, &str)]); 7] = [
@@ -26,24 +29,24 @@ const ALL: [(&str, &[(&str, &str)]); 7] = [
     (QUERY_API, &[]),
     (FAN_OUT, &[]),
     (PROJECTOR, &[("LEDGERFOLD_PROJECTION", "orders")]),
-    (PROCESS_MANAGER, &[]),
+    (PROCESS_MANAGER, &[("LEDGERFOLD_PROJECTION", "fulfilment")]),
     (COMMAND_WORKER, &[]),
     (REBUILD_WORKER, &[]),
 ];
 
-fn answers_http(program: &str) -> bool {
-    [COMMAND_API, QUERY_API].contains(&program)
+fn answers_http(component: &str) -> bool {
+    [COMMAND_API, QUERY_API].contains(&component)
 }
 
 /// Starts a function in that system, and waits until it asks for work.
-async fn function(system: &Idle, program: &str, more: &[(&str, &str)]) -> Function {
-    let mut function = Function::start(program, &environment(system, more)).await;
+async fn function(system: &Idle, component: &str, more: &[(&str, &str)]) -> Function {
+    let mut function = Function::start(PROGRAM, &environment(system, component, more)).await;
     function.ready().await;
     function
 }
 
-fn environment(system: &Idle, more: &[(&str, &str)]) -> Vec<(String, String)> {
-    let of_all = [("LEDGERFOLD_PREFIX", "ledgerfold")];
+fn environment(system: &Idle, component: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
+    let of_all = [("LEDGERFOLD_PREFIX", "ledgerfold"), ("LEDGERFOLD_COMPONENT", component)];
     let own = of_all.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     system.exports().into_iter().chain(own).collect()
 }

@@ -1,27 +1,28 @@
 //! How functions start, and what keeps them from it.
 
 use super::runtime_api::{Function, command};
-use super::{ALL, FAN_OUT, PROJECTOR, QUERY_API, environment, function};
+use super::{ALL, FAN_OUT, PROGRAM, PROJECTOR, QUERY_API, environment, function};
 use crate::idle::Idle;
 
 #[tokio::test]
 async fn every_function_starts_and_asks_for_work() {
     let system = Idle::start().await;
-    for (program, own) in ALL {
-        function(&system, program, own).await;
+    for (component, own) in ALL {
+        function(&system, component, own).await;
     }
 }
 
 #[tokio::test]
 async fn all_that_is_missing_is_told_at_once() {
-    for (program, own) in ALL {
-        let output = command(program).env_clear().output().await.unwrap();
+    for (component, own) in ALL {
+        let started = command(PROGRAM).env_clear().env("LEDGERFOLD_COMPONENT", component);
+        let output = started.env("AWS_LAMBDA_RUNTIME_API", "").output().await.unwrap();
         let told = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{program}: {told}");
+        assert_eq!(output.status.code(), Some(1), "{component}: {told}");
         for name in
             ["AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "LEDGERFOLD_PREFIX"].iter().chain(own.iter().map(|(name, _)| name))
         {
-            assert!(told.contains(&format!("{name} is missing")), "{program}: {told}");
+            assert!(told.contains(&format!("{name} is missing")), "{component}: {told}");
         }
     }
 }
@@ -30,15 +31,15 @@ async fn all_that_is_missing_is_told_at_once() {
 #[tokio::test]
 async fn a_function_does_not_start_where_its_tables_and_queues_are_not() {
     let system = Idle::start().await;
-    for (program, own, missing) in [
+    for (component, own, missing) in [
         (QUERY_API, None, "elsewhere-events"),
         (PROJECTOR, Some(("LEDGERFOLD_PROJECTION", "stock")), "elsewhere-read-models"),
         (FAN_OUT, None, "elsewhere-"),
     ] {
         let mut own: Vec<_> = own.into_iter().collect();
         own.push(("LEDGERFOLD_PREFIX", "elsewhere"));
-        let (status, told) = Function::start(program, &environment(&system, &own)).await.ended().await;
-        assert_eq!(status.code(), Some(1), "{program}: {told}");
-        assert!(told.contains(missing), "{program}: {told}");
+        let (status, told) = Function::start(PROGRAM, &environment(&system, component, &own)).await.ended().await;
+        assert_eq!(status.code(), Some(1), "{component}: {told}");
+        assert!(told.contains(missing), "{component}: {told}");
     }
 }

@@ -1,8 +1,0 @@
-//! Commands over HTTP on Lambda.
-
-use handlers::lambda::{Component, main as serve};
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    serve(bookshop::app(), Component::CommandApi)
-}

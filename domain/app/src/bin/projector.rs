@@ -1,8 +1,0 @@
-//! The projector of one read model on Lambda.
-
-use handlers::lambda::{Component, main as serve};
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    serve(bookshop::app(), Component::Projector)
-}
