@@ -6,11 +6,13 @@
 //! | [`clients`] | SDK clients, for AWS and for one machine |
 //! | [`resources`] | the tables and queues |
 //! | [`local`] | what a laptop lacks of AWS: engines and event source mappings |
+//! | [`starter`] | `ledgerfold new`: an app to begin with |
 
 pub mod cli;
 pub mod clients;
 pub mod local;
 pub mod resources;
+pub mod starter;
 
 pub use cli::{main, main_with};
 

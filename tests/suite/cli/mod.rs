@@ -11,6 +11,7 @@
 //! | [`audit_export`] | files that are whole, or not there |
 //! | [`backup`] | is a copy whole that is made under load, and what does it refuse? |
 //! | [`bench_projections`] | the same of what read models cost |
+//! | [`new`] | `new`: what it writes, and what it refuses |
 //! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
 //! | [`tokens`] | `tokens`, and who `dev` lets in |
 //! | [`projection`] | `projection`: steps and refusals, jobs and their workers, what stands still, redrive |
@@ -22,6 +23,7 @@ mod backup;
 mod bench;
 mod bench_projections;
 mod cost;
+mod new;
 mod operate;
 mod projection;
 mod start;
