@@ -14,6 +14,7 @@
 //! | [`new`] | `new`: what it writes, and what it refuses |
 //! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
 //! | [`tokens`] | `tokens`, and who `dev` lets in |
+//! | [`profiles`] | who an operator is by a profile of the AWS configuration |
 //! | [`projection`] | `projection`: steps and refusals, jobs and their workers, what stands still, redrive |
 #![cfg(test)]
 
@@ -25,6 +26,7 @@ mod bench_projections;
 mod cost;
 mod new;
 mod operate;
+mod profiles;
 mod projection;
 mod start;
 mod stop;
