@@ -5,6 +5,7 @@ mod connections;
 mod gateway;
 mod http_events;
 mod line;
+mod logged;
 mod queue_events;
 mod runtime_api;
 mod start;
