@@ -26,6 +26,7 @@ pub mod aws;
 mod canonical_json;
 mod command_queue;
 mod continuation;
+pub mod deployed;
 mod fan_out;
 pub mod http;
 pub mod lambda;
@@ -40,7 +41,7 @@ mod rebuild;
 mod redrive;
 mod resume;
 mod sending;
-pub mod service;
+
 mod system;
 pub mod telemetry;
 

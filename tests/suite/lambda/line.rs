@@ -24,13 +24,13 @@ async fn call<E: Serialize, A: DeserializeOwned>(function: Arc<Function>, event:
 }
 
 /// The mappings of all functions but those of HTTP, until they are told to stop.
-struct Mappings {
+pub(super) struct Mappings {
     running: JoinSet<()>,
     stop: CancellationToken,
 }
 
 impl Mappings {
-    async fn start(system: &Idle) -> Self {
+    pub(super) async fn start(system: &Idle) -> Self {
         let mut mappings = Self { running: JoinSet::new(), stop: CancellationToken::new() };
         mappings.map_stream(system).await;
         for projection in ["orders", "stock", "bestsellers", "audit"] {
@@ -50,7 +50,7 @@ impl Mappings {
         self.running.spawn(mapping.run(streams, move |event| call(fan_out.clone(), event), stop));
     }
 
-    async fn map_queue(&mut self, system: &Idle, queue: &str, program: &str, own: &[(&str, &str)]) {
+    pub(super) async fn map_queue(&mut self, system: &Idle, queue: &str, program: &str, own: &[(&str, &str)]) {
         let function = Arc::new(function(system, program, own).await);
         let sqs = system.clients().sqs.clone();
         let url = sqs.get_queue_url().queue_name(format!("ledgerfold-{queue}.fifo")).send().await.unwrap();
@@ -60,7 +60,7 @@ impl Mappings {
         self.running.spawn(mapping.run(sqs, handler, self.stop.clone()));
     }
 
-    async fn stop(mut self) {
+    pub(super) async fn stop(mut self) {
         self.stop.cancel();
         while let Some(ended) = self.running.join_next().await {
             ended.unwrap();
@@ -69,7 +69,7 @@ impl Mappings {
 }
 
 /// Asks until the answer is as wanted.
-async fn until(caller: &Caller<'_>, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn until(caller: &Caller<'_>, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let answer = caller.get(path).await;

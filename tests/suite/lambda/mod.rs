@@ -7,6 +7,8 @@ mod http_events;
 mod line;
 mod logged;
 mod queue_events;
+pub(crate) mod recorder;
+mod rights;
 mod runtime_api;
 mod start;
 
@@ -49,5 +51,9 @@ async fn function(system: &Idle, component: &str, more: &[(&str, &str)]) -> Func
 fn environment(system: &Idle, component: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
     let of_all = [("LEDGERFOLD_PREFIX", "ledgerfold"), ("LEDGERFOLD_COMPONENT", component)];
     let own = of_all.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    system.exports().into_iter().chain(own).collect()
+    let mut environment: Vec<_> = system.exports().into_iter().chain(own).collect();
+    if let Some(recorder) = &system.recorder {
+        recorder.stand_between(&mut environment);
+    }
+    environment
 }
