@@ -1,6 +1,6 @@
 //! Redrive: what lies in a consumer's dead-letter queue is sent to its queue again.
 //!
-//! The dead-letter queue holds what could not be read twenty times, or what met a table that was down for that long. A
+//! The dead-letter queue holds what could not be read a thousand times, or what met a table that was down for that long. A
 //! message that can be read is sent as it is. Of one that cannot, its group still says which stream it was about, and the
 //! store says how far that has come: so the stream is announced by its address. A message leaves the dead-letter queue only
 //! when the queue has taken its successor.

@@ -109,7 +109,7 @@ async fn what_makes_no_sense_as_things_stand_is_a_conflict() {
         (200, json!({"job": null, "streams": [], "next_cursor": null}))
     );
     let redriven = shop.step("/projections/orders/redrive", &json!({})).await;
-    assert_eq!((redriven.status, redriven.body), (200, json!({"sent": 0, "stays": [], "left": 0})));
+    assert_eq!((redriven.status, redriven.body), (200, json!({"sent": 0, "stays": [], "left": 0, "more": false})));
 }
 
 #[tokio::test]
