@@ -19,7 +19,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// How long one call of `resume` or `redrive` works: it must be answered within the 28 seconds of a function.
+/// How long one call of `resume` or `redrive` works: it must be answered within the 28 seconds of a
+/// function.
 const STEP_TIME: Duration = Duration::from_secs(20);
 
 /// An operator's hands: on one system.
@@ -97,8 +98,8 @@ impl Operations {
         Self { app, store, projector, sqs, names, step_time: STEP_TIME, found: Arc::default() }
     }
 
-    /// The same, and a call of [`resume`](Self::resume) or [`redrive`](Self::redrive) works for that long, and not for 20
-    /// seconds. Each looks at one page of streams or messages at least.
+    /// The same, and a call of [`resume`](Self::resume) or [`redrive`](Self::redrive) works for
+    /// that long, and not for 20 seconds. Each looks at one page of streams or messages at least.
     #[must_use]
     pub fn with_step_time(self, step_time: Duration) -> Self {
         Self { step_time, ..self }
@@ -227,7 +228,8 @@ impl Operations {
         }
     }
 
-    /// Sends what is in the consumer's dead-letter queue to its queue again, as much as fits into the time of a call.
+    /// Sends what is in the consumer's dead-letter queue to its queue again, as much as fits into
+    /// the time of a call.
     ///
     /// # Errors
     /// [`OperateError`]; what was sent until then is sent.

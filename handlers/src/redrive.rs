@@ -1,9 +1,10 @@
 //! Redrive: what lies in a consumer's dead-letter queue is sent to its queue again.
 //!
-//! The dead-letter queue holds what could not be read a thousand times, or what met a table that was down for that long. A
-//! message that can be read is sent as it is. Of one that cannot, its group still says which stream it was about, and the
-//! store says how far that has come: so the stream is announced by its address. A message leaves the dead-letter queue only
-//! when the queue has taken its successor.
+//! The dead-letter queue holds what could not be read a thousand times, or what met a table that
+//! was down for that long. A message that can be read is sent as it is. Of one that cannot, its
+//! group still says which stream it was about, and the store says how far that has come: so the
+//! stream is announced by its address. A message leaves the dead-letter queue only when the queue
+//! has taken its successor.
 
 use crate::announcement::Announcement;
 use crate::operations::OperateError;
@@ -29,8 +30,8 @@ pub struct Redriven {
     pub stays: Vec<Stays>,
     /// How many are in the dead-letter queue afterwards, about. Behind one that stays there may be more of its group.
     pub left: u64,
-    /// Whether the time of the call was up before all messages were looked at: another call goes on. One that sends nothing
-    /// has met only messages that stay.
+    /// Whether the time of the call was up before all messages were looked at: another call goes
+    /// on. One that sends nothing has met only messages that stay.
     pub more: bool,
 }
 
@@ -98,8 +99,8 @@ impl Redrive<'_> {
             }
         }
         for (stays, message) in kept.0 {
-            // Behind the last call, so that another try finds them at once. Before it, so that the next call meets others: they
-            // come back within a minute.
+            // Behind the last call, so that another try finds them at once. Before it, so that the
+            // next call meets others: they come back within a minute.
             if !redriven.more
                 && let Err(error) = self.dead_letters.give_back(&message).await
             {
@@ -157,6 +158,15 @@ fn group(message: &Message) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_calls_add_up_and_name_each_message_once() {
+        let stays = |id: &str| Stays { message_id: id.to_owned(), group: "g".to_owned(), reason: "r".to_owned() };
+        let mut first = Redriven { sent: 10, stays: vec![stays("a"), stays("b")], left: 7, more: true };
+        first.add(Redriven { sent: 5, stays: vec![stays("b"), stays("c")], left: 3, more: false });
+        let stays = vec![stays("a"), stays("b"), stays("c")];
+        assert_eq!(first, Redriven { sent: 15, stays, left: 3, more: false });
+    }
 
     #[test]
     fn a_message_that_is_taken_twice_stays_once_with_its_newest_handle() {

@@ -134,12 +134,13 @@ impl Serialize for ParkedCursor {
 }
 
 impl Operations {
-    /// Sets going again what stands still: the job if there is one, whether it was paused or its calls were lost, and every
-    /// parked stream; or only that stream. Does as much as fits into the time of a call; with the cursor of its answer, another
-    /// call goes on.
+    /// Resumes the job if there is one, whether it was paused or its calls were lost, and every
+    /// parked stream; or only that stream. Does as much as fits into the time of a call; with the
+    /// cursor of its answer, another call goes on.
     ///
     /// # Errors
-    /// [`OperateError`]; what was set going until then goes on, and the same call may be sent again.
+    /// [`OperateError`]; what was set going until then goes on, and the same call may be sent
+    /// again.
     pub async fn resume(
         &self,
         projection: &Projection,
@@ -173,8 +174,9 @@ impl Operations {
         }
     }
 
-    /// Rows are caught up here. A process manager is told of its streams, and only then are their notes removed: their
-    /// effects are not done here, and its own handler parks them again if they still cannot be handled.
+    /// Rows are caught up here. A process manager is told of its streams, and only then are their
+    /// notes removed: their effects are not done here, and its own handler parks them again if they
+    /// still cannot be handled.
     async fn resume_page(
         &self,
         projection: &Projection,
@@ -192,7 +194,7 @@ impl Operations {
         Ok(told)
     }
 
-    /// What became of streams. One that stands still no longer but is far behind is told of: its projector goes on with it.
+    /// What became of streams. One that is far behind is announced: its projector catches it up.
     async fn with_those_far_behind(
         &self,
         projection: &Projection,

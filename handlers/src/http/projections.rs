@@ -110,8 +110,9 @@ pub(crate) async fn pause(
     Ok(Json(api.operations.view_behind_step(&projection).await?))
 }
 
-/// Sets going again what stands still: the job, and every parked stream. A call works for 20 seconds at most; while its answer
-/// has a `next_cursor`, send that with the next one. It is safe to repeat.
+/// Resumes the job, and every parked stream. A call works for 20
+/// seconds at most; while its answer has a `next_cursor`, send that with the next one. It is safe
+/// to repeat.
 #[utoipa::path(post, path = "/projections/{name}/resume", tag = "projections", request_body = ResumeBody,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 200, description = "What was resumed, and what stays parked", body = ResumptionView)))]
@@ -183,8 +184,9 @@ pub(crate) async fn drop_generation(
     stands(&api, &projection, job).await
 }
 
-/// Sends what lies in the dead-letter queue to the projection's queue again. A call works for 20 seconds at most; while its
-/// answer says that there is `more`, and something was sent, call again. It is safe to repeat.
+/// Sends what lies in the dead-letter queue to the projection's queue again. A call works for 20
+/// seconds at most; while its answer says that there is `more`, and something was sent, call again.
+/// It is safe to repeat.
 #[utoipa::path(post, path = "/projections/{name}/redrive", tag = "projections", request_body = NothingMore,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 200, description = "How many were sent, and which stay", body = RedrivenView)))]

@@ -78,12 +78,14 @@ fn request(event: ApiGatewayV2httpRequest) -> Result<Request, Problem> {
     Ok(request)
 }
 
-/// The path as the caller sent it, from the route that the gateway chose and the parameters that it found in it. In the path
-/// that it gives, which is decoded, a `/` or `?` of an id cannot be told from one between segments. Nothing where the route
-/// says too little: `$default`, or a catch-all `{proxy+}`, whose `/` are between segments.
+/// The path as the caller sent it, from the route that the gateway chose and the parameters that it
+/// found in it. In the path that it gives, which is decoded, a `/` or `?` of an id cannot be told
+/// from one between segments. Nothing where the route says too little: `$default`, or a catch-all
+/// `{proxy+}`, whose `/` are between segments.
 ///
-/// Only AWS can answer whether a `%2F` finds a route with `{id}`: reports say that the gateway decodes before it matches, so
-/// that an id with `/` needs a greedy `{id+}`, which is one id here. They also say that parameters come decoded once.
+/// Only AWS can answer whether a `%2F` finds a route with `{id}`: reports say that the gateway
+/// decodes before it matches, so that an id with `/` needs a greedy `{id+}`, which is one id here.
+/// They also say that parameters come decoded once.
 fn rebuilt(route_key: &str, parameters: &HashMap<String, String>) -> Option<String> {
     let (_method, route) = route_key.split_once(' ')?;
     let segments = route.strip_prefix('/')?.split('/').map(|segment| {

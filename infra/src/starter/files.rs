@@ -55,7 +55,8 @@ pub(super) enum StarterError {
 pub(super) struct Crates {
     /// How its manifest names each crate, by name.
     dependencies: Vec<(&'static str, String)>,
-    /// The versions of all crates, as they are tested together; nothing for published ones, which Cargo resolves.
+    /// The versions of all crates, as they are tested together; nothing for published ones, which
+    /// Cargo resolves.
     lock: Option<String>,
 }
 
@@ -94,7 +95,8 @@ pub(super) struct Starter<'a> {
 }
 
 impl Starter<'_> {
-    /// Writes all files into a folder beside `folder`, and gives it that name when they are complete.
+    /// Writes all files into a folder beside `folder`, and gives it that name when they are
+    /// complete.
     pub(super) fn write(&self, folder: &Path) -> Result<(), StarterError> {
         if !is_free(folder)? {
             return Err(StarterError::Exists);

@@ -25,7 +25,8 @@ Examples:
 
 `cargo test` and `cargo run` work in the folder that it makes.";
 
-/// Make an app that builds, runs and has tests: one aggregate, one read model, its routes, README and CI.
+/// Make an app that builds, runs and has tests: one aggregate, one read model, its routes, README
+/// and CI.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 struct New {

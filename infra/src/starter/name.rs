@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-/// The most characters. Tables and queues have the name and up to 40 characters more, and both must fit into 80.
+/// The most characters. Tables and queues have the name and up to 40 characters more, and both must
+/// fit into 80.
 const MAX_CHARS: usize = 32;
 
 /// The name of an app: of its crate, of its programs, and of what it stores.

@@ -1,4 +1,5 @@
-//! Steps of operators that may have much to do: a call ends in time, and says how the next one goes on.
+//! Steps of operators that may have much to do: a call ends in time, and says how the next one goes
+//! on.
 
 use super::in_process::ask;
 use super::seed::append_each;

@@ -40,7 +40,8 @@ async fn a_hundred_commands_a_second_cost_what_they_cost_by_hand() {
     let invoked = (batches + 100.0 + 50.0 + 10.0) * MONTH_S;
     let consumers = 20.0 * 0.092 + 20.0 * 0.017 + 10.0 * 0.107 + 30.0 * 0.057 + 30.0 * (0.002 + 140.0 / 3.0 * 0.005);
     let worked = (consumers + 150.0 * 0.007 + 10.0 * (0.002 + 11.0 * 0.005)) * 0.25 * MONTH_S;
-    // A line of 560 bytes for each request, commit and message, 650 an invocation; 150 a request at the gateway.
+    // A line of 560 bytes for each request, commit and message, 650 an invocation; 150 a request at
+    // the gateway.
     let lines = (150.0 + 100.0 * (3.0 + 11.0)) * MONTH_S;
     let logged = (lines * 560.0 + invoked * 650.0) / 1_073_741_824.0;
     let accessed = 150.0 * MONTH_S * 150.0 / 1_073_741_824.0;

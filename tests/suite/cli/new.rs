@@ -1,4 +1,5 @@
-//! `ledgerfold new`: what it writes, and what it refuses. `.ci/starter` builds and tests what it makes.
+//! `ledgerfold new`: what it writes, and what it refuses. `.ci/starter` builds and tests what it
+//! makes.
 
 use super::{Ended, ended, ledgerfold, run};
 use std::collections::BTreeMap;

@@ -65,7 +65,8 @@ async fn what_the_gateway_decodes_is_read_as_it_was_meant() {
     assert_eq!((found.status, &found.json()["events"]), (200, &json!([])));
 }
 
-/// An id may have `/`, `?`, `#` and `%`; the gateway gives the path decoded, and may cut it at a decoded `?`.
+/// An id may have `/`, `?`, `#` and `%`; the gateway gives the path decoded, and may cut it at a
+/// decoded `?`.
 #[tokio::test]
 async fn an_id_is_what_the_gateways_route_says() {
     let system = Idle::start().await;

@@ -1,4 +1,5 @@
-//! What functions log of a call and of each command, commit and message in it: `ledgerfold cost` goes by it.
+//! What functions log of a call and of each command, commit and message in it: `ledgerfold cost`
+//! goes by it.
 
 use super::gateway::Caller;
 use super::runtime_api::Function;
@@ -16,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 /// As many as a batch of a queue has.
 const ORDERS: usize = 10;
 
-/// What Lambda logs itself of a call: <https://docs.aws.amazon.com/lambda/latest/dg/rust-logging.html>
+/// What Lambda logs itself of a call:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/rust-logging.html>
 const OF_LAMBDA: [&str; 3] = [
     "START RequestId: 12345678-1234-1234-1234-123456789012 Version: $LATEST\n",
     "END RequestId: 12345678-1234-1234-1234-123456789012\n",

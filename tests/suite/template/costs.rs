@@ -19,7 +19,7 @@ async fn the_estimate_goes_by_the_templates_numbers() {
     let count = |kind: &str| f64::from(u32::try_from(template.unconditional(kind)).unwrap());
     assert_eq!(quantity("CloudWatch, alarms").to_bits(), count("AWS::CloudWatch::Alarm").to_bits());
     assert_eq!(quantity("CloudWatch, dashboards").to_bits(), count("AWS::CloudWatch::Dashboard").to_bits());
-    // Whoever has an issuer of tokens has no Cognito.
+    // They are made unless a stage has another issuer of tokens.
     let clients = f64::from(u32::try_from(template.all("AWS::Cognito::UserPoolClient").count()).unwrap());
     assert_eq!(quantity("Cognito, machine clients").to_bits(), clients.to_bits());
     assert_eq!(template.document["Globals"]["Function"]["MemorySize"], 256);

@@ -129,7 +129,8 @@ impl Load {
         self.commands_per_s + self.reads_per_s
     }
 
-    /// Bytes that functions log a second: a line for each request, commit and message, and what each invocation adds.
+    /// Bytes that functions log a second: a line for each request, commit and message, and what
+    /// each invocation adds.
     fn logged_bytes_per_s(&self, invocations_per_s: f64) -> f64 {
         let messages: f64 = per_command::CONSUMERS.iter().map(|consumer| consumer.messages).sum();
         let lines = self.requests_per_s() + self.commands_per_s * (per_command::COMMITS + messages);

@@ -21,7 +21,8 @@ pub(super) struct Limit {
 
 /// Units a second of an on-demand table by default, written or read.
 const TABLE_UNITS_PER_S: f64 = 40_000.0;
-/// The same of one that is new: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput.html>
+/// The same of one that is new:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput.html>
 const NEW_TABLE_WRITES_PER_S: f64 = 4_000.0;
 const NEW_TABLE_READS_PER_S: f64 = 12_000.0;
 /// Write units a second of one partition: of all items of one key that are not split.

@@ -123,7 +123,8 @@ pub(super) const INVOCATION_S: f64 = 0.002;
 pub(super) const REQUEST_S: f64 = 0.005;
 /// Requests to DynamoDB of a read, and the units that it reads.
 pub(super) const READ: f64 = 1.0;
-/// Bytes that an invocation logs beside its work: a line of metrics, and Lambda's START, END and REPORT.
+/// Bytes that an invocation logs beside its work: a line of metrics, and Lambda's START, END and
+/// REPORT.
 pub(super) const INVOCATION_LOG_BYTES: f64 = 650.0;
 /// Bytes of the line that is logged for each request, commit and message.
 pub(super) const LINE_BYTES: f64 = 560.0;
@@ -132,7 +133,8 @@ pub(super) const ACCESS_LOG_BYTES: f64 = 150.0;
 /// Metrics, alarms and dashboards of a stage.
 pub(super) const WATCHED: [f64; 3] = [40.0, 40.0, 1.0];
 
-/// Machine clients that the template makes, one a scope, and tokens of each a month: they last an hour.
+/// Machine clients that the template makes, one a scope, and tokens of each a month: they last an
+/// hour.
 pub(super) const MACHINE_CLIENTS: f64 = 4.0;
 pub(super) const TOKENS_A_CLIENT: f64 = 730.0;
 
