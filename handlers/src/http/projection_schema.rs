@@ -67,7 +67,8 @@ pub(crate) struct ResumeBody {
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100)]
     pub(crate) stream: Option<StreamId>,
-    /// Where an earlier call ended: its `next_cursor`. The job is not looked at again.
+    /// Where an earlier call ended: its `next_cursor`. The job is not looked at again. An empty
+    /// one begins.
     #[serde(default)]
     pub(crate) cursor: Option<String>,
 }

@@ -124,7 +124,7 @@ pub(crate) async fn resume(
     let projection = known(&api, &name)?;
     let named = |stream: StreamId| api.operations.app().stream(stream.as_str());
     let stream = body.stream.map(named).transpose().map_err(|rule| Problem::invalid("stream", rule.to_string()))?;
-    let cursor = body.cursor.as_deref().map(str::parse).transpose();
+    let cursor = body.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(str::parse).transpose();
     let cursor = cursor.map_err(|rule: ForeignCursor| Problem::invalid("cursor", rule.to_string()))?;
     Ok(Json(api.operations.resume(&projection, stream.as_ref(), cursor.as_ref()).await?))
 }
