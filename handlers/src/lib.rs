@@ -18,6 +18,7 @@
 //! [`System::command_worker`], [`System::fan_out`]. [`http::Api`] takes store, projector and operations, and [`http::router`] serves
 //! it. [`lambda::main`] does all of that for a function of AWS; the crate `ledgerfold` does it for one machine.
 
+pub mod access;
 mod actors;
 mod announcement;
 pub mod app;
@@ -26,8 +27,10 @@ pub mod aws;
 mod canonical_json;
 mod command_queue;
 mod continuation;
+pub mod delivery;
 mod fan_out;
 pub mod http;
+pub mod http_server;
 pub mod lambda;
 mod messages;
 mod names;

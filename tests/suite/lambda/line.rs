@@ -5,7 +5,7 @@ use super::runtime_api::Function;
 use super::{COMMAND_API, FAN_OUT, PROCESS_MANAGER, PROJECTOR, QUERY_API, REBUILD_WORKER, function};
 use crate::idle::Idle;
 use aws_lambda_events::event::sqs::SqsEvent;
-use ledgerfold::local::queue_mapping::QueueMapping;
+use handlers::delivery::QueueMapping;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

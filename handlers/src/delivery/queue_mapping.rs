@@ -17,8 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::backoff::{Outage, causes};
 use super::invocation::{self, InvocationError};
-use super::outage::{Outage, causes};
 use super::queue_answers;
 use super::queue_event;
 

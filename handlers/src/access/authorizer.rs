@@ -4,15 +4,14 @@
 //! As there: signature by `kid`, `iss`, `aud` (or `client_id`, where there is no `aud`), `exp`, `nbf`, `iat`. Unlike there, ES256 is
 //! taken beside RS256, and keys come from a file that is read once.
 
-pub use super::key_set::KeysError;
-use super::key_set::{Key, KeySet};
+use super::key_set::{Key, KeySet, KeysError};
+use crate::http::{Caller, Unauthorized, is_for_everybody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use handlers::http::{Caller, Unauthorized, is_for_everybody};
 use jsonwebtoken::{Validation, decode};
 use serde::Deserialize;
 use serde_json::{Map, Value};

@@ -5,22 +5,26 @@ use std::time::Duration;
 
 /// A pause that doubles from `first` up to `last`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     first: Duration,
     last: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(crate) fn new(first: Duration, last: Duration) -> Self {
+    /// Begins with the first pause.
+    #[must_use]
+    pub fn new(first: Duration, last: Duration) -> Self {
         Self { first, last, next: first }
     }
 
-    pub(crate) fn reset(&mut self) {
+    /// Begins again with the first pause.
+    pub fn reset(&mut self) {
         self.next = self.first;
     }
 
-    pub(crate) fn pause(&mut self) -> Duration {
+    /// The next pause.
+    pub fn pause(&mut self) -> Duration {
         let pause = self.next.min(self.last);
         self.next = pause.saturating_mul(2).min(self.last);
         pause
@@ -30,7 +34,7 @@ impl Backoff {
 /// Whether calls to a source succeed at present. A source that is down for an hour is two lines in the log: that it
 /// failed and that it works again.
 #[derive(Debug)]
-pub(crate) struct Outage {
+pub struct Outage {
     source_name: String,
     said: Option<String>,
     backoff: Backoff,
@@ -40,13 +44,14 @@ impl Outage {
     const FIRST_PAUSE: Duration = Duration::from_millis(50);
     const LAST_PAUSE: Duration = Duration::from_secs(5);
 
-    pub(crate) fn of(source_name: impl Into<String>) -> Self {
+    /// Of a source by that name, which is up so far.
+    pub fn of(source_name: impl Into<String>) -> Self {
         let backoff = Backoff::new(Self::FIRST_PAUSE, Self::LAST_PAUSE);
         Self { source_name: source_name.into(), said: None, backoff }
     }
 
     /// Notes a failure; the answer is how long to wait before the next try.
-    pub(crate) fn failed(&mut self, error: &(dyn Error + 'static)) -> Duration {
+    pub fn failed(&mut self, error: &(dyn Error + 'static)) -> Duration {
         let text = causes(error);
         if self.said.as_ref() != Some(&text) {
             tracing::error!(source = self.source_name, error = text, "cannot be read, trying again");
@@ -56,7 +61,7 @@ impl Outage {
     }
 
     /// Notes a success.
-    pub(crate) fn over(&mut self) {
+    pub fn over(&mut self) {
         if self.said.take().is_some() {
             tracing::info!(source = self.source_name, "can be read again");
             self.backoff.reset();
@@ -65,7 +70,7 @@ impl Outage {
 }
 
 /// An error with everything under it, in one line.
-pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
+pub fn causes(error: &(dyn Error + 'static)) -> String {
     std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
