@@ -31,6 +31,7 @@ pub mod delivery;
 mod fan_out;
 pub mod http;
 pub mod http_server;
+mod https;
 pub mod lambda;
 mod messages;
 mod names;
