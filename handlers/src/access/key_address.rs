@@ -172,12 +172,19 @@ mod specs {
 
     #[test]
     fn keys_are_fetched_over_https_or_from_this_machine() {
-        for url in ["https://login.example.org", "https://a.b:8443/x", "http://127.0.0.1:9", "http://[::1]:9/k", "http://localhost"]
-        {
+        for url in [
+            "https://login.example.org",
+            "https://a.b:8443/x",
+            "http://127.0.0.1:9",
+            "http://[::1]:9/k",
+            "http://localhost",
+        ] {
             assert_eq!(KeyAddress::new(url, None).map(|_| ()), Ok(()), "{url}");
             assert!(KeyAddress::new("any", Some(url)).is_ok(), "{url}");
         }
-        for url in ["http://login.example.org", "http://localhost.example.org", "ftp://127.0.0.1", "login", "", "https://"] {
+        for url in
+            ["http://login.example.org", "http://localhost.example.org", "ftp://127.0.0.1", "login", "", "https://"]
+        {
             assert!(KeyAddress::new(url, None).is_err(), "{url}");
             assert!(KeyAddress::new("https://login.example.org", Some(url)).is_err(), "{url}");
         }

@@ -9,13 +9,20 @@ pub struct Backoff {
     first: Duration,
     last: Duration,
     next: Duration,
+    jitter: bool,
 }
 
 impl Backoff {
     /// Begins with the first pause.
     #[must_use]
     pub fn new(first: Duration, last: Duration) -> Self {
-        Self { first, last, next: first }
+        Self { first, last, next: first, jitter: false }
+    }
+
+    /// The same, and each pause is between half of it and the whole: many processes do not come back at one moment.
+    #[must_use]
+    pub fn with_jitter(self) -> Self {
+        Self { jitter: true, ..self }
     }
 
     /// Begins again with the first pause.
@@ -27,7 +34,14 @@ impl Backoff {
     pub fn pause(&mut self) -> Duration {
         let pause = self.next.min(self.last);
         self.next = pause.saturating_mul(2).min(self.last);
-        pause
+        if self.jitter { pause.mul_f64(0.5 + fastrand::f64() / 2.0) } else { pause }
+    }
+}
+
+impl Default for Backoff {
+    /// For a source on this machine: from 50 ms to 5 s.
+    fn default() -> Self {
+        Self::new(Duration::from_millis(50), Duration::from_secs(5))
     }
 }
 
@@ -36,33 +50,36 @@ impl Backoff {
 #[derive(Debug)]
 pub struct Outage {
     source_name: String,
-    said: Option<String>,
+    is_said: bool,
     backoff: Backoff,
 }
 
 impl Outage {
-    const FIRST_PAUSE: Duration = Duration::from_millis(50);
-    const LAST_PAUSE: Duration = Duration::from_secs(5);
-
     /// Of a source by that name, which is up so far.
     pub fn of(source_name: impl Into<String>) -> Self {
-        let backoff = Backoff::new(Self::FIRST_PAUSE, Self::LAST_PAUSE);
-        Self { source_name: source_name.into(), said: None, backoff }
+        Self::with_backoff(source_name, Backoff::default())
+    }
+
+    /// The same with other pauses.
+    pub fn with_backoff(source_name: impl Into<String>, backoff: Backoff) -> Self {
+        Self { source_name: source_name.into(), is_said: false, backoff }
     }
 
     /// Notes a failure; the answer is how long to wait before the next try.
     pub fn failed(&mut self, error: &(dyn Error + 'static)) -> Duration {
-        let text = causes(error);
-        if self.said.as_ref() != Some(&text) {
-            tracing::error!(source = self.source_name, error = text, "cannot be read, trying again");
-            self.said = Some(text);
+        // Said once, though the text of each failure may differ: services put the id of the request into it.
+        if self.is_said {
+            tracing::debug!(source = self.source_name, error = causes(error), "still cannot be read");
+        } else {
+            tracing::error!(source = self.source_name, error = causes(error), "cannot be read, trying again");
+            self.is_said = true;
         }
         self.backoff.pause()
     }
 
     /// Notes a success.
     pub fn over(&mut self) {
-        if self.said.take().is_some() {
+        if std::mem::take(&mut self.is_said) {
             tracing::info!(source = self.source_name, "can be read again");
             self.backoff.reset();
         }
@@ -85,5 +102,13 @@ mod tests {
         assert_eq!(pauses, [50, 100, 200, 300, 300]);
         backoff.reset();
         assert_eq!(backoff.pause().as_millis(), 50);
+    }
+
+    #[test]
+    fn a_pause_with_jitter_is_at_least_half_of_it() {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_millis(200)).with_jitter();
+        let pauses: Vec<_> = (0..100).map(|_| backoff.pause().as_millis()).collect();
+        assert!(pauses.iter().all(|pause| (100..=200).contains(pause)), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
     }
 }
