@@ -24,13 +24,13 @@ async fn call<E: Serialize, A: DeserializeOwned>(function: Arc<Function>, event:
 }
 
 /// The mappings of all functions but those of HTTP, until they are told to stop.
-struct Mappings {
+pub(crate) struct Mappings {
     running: JoinSet<()>,
     stop: CancellationToken,
 }
 
 impl Mappings {
-    async fn start(system: &Idle) -> Self {
+    pub(crate) async fn start(system: &Idle) -> Self {
         let mut mappings = Self { running: JoinSet::new(), stop: CancellationToken::new() };
         mappings.map_stream(system).await;
         for projection in ["orders", "stock", "bestsellers", "audit"] {
@@ -60,7 +60,7 @@ impl Mappings {
         self.running.spawn(mapping.run(sqs, handler, self.stop.clone()));
     }
 
-    async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         while let Some(ended) = self.running.join_next().await {
             ended.unwrap();

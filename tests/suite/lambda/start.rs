@@ -15,7 +15,8 @@ async fn every_function_starts_and_asks_for_work() {
 #[tokio::test]
 async fn all_that_is_missing_is_told_at_once() {
     for (component, own) in ALL {
-        let started = command(PROGRAM).env_clear().env("LEDGERFOLD_COMPONENT", component);
+        let mut program = command(PROGRAM);
+        let started = program.env_clear().env("LEDGERFOLD_COMPONENT", component);
         let output = started.env("AWS_LAMBDA_RUNTIME_API", "").output().await.unwrap();
         let told = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(1), "{component}: {told}");
