@@ -1,19 +1,18 @@
-# The Python programs that deploy and check, for scripts to source from the root of the repository. They are pinned, and each has a
-# folder of its own under target/: their dependencies do not go together.
-readonly SAM=1.170.0 CFN_LINT=1.58.0 CHECKOV=3.3.30 CARGO_LAMBDA=1.9.2 MINISTACK=1.5.33 SCHEMATHESIS=4.32.5 SAM_TRANSLATOR=1.115.0 CRYPTOGRAPHY=50.0.2
+# The Python programs that deploy and check, for scripts to source from the root of the repository. Each has a folder of its own
+# under target/, because their dependencies conflict. infra/tools/NAME.txt pins all packages of one, with their hashes. To update:
+#
+#   echo 'cfn-lint==VERSION' | uv pip compile --generate-hashes --universal --python-version 3.11 --no-header --no-annotate - \
+#     -o infra/tools/cfn-lint.txt
 
-# Prints the folder of the programs of some packages, which is made where it is not there: tool NAME PACKAGE…
+# Prints the folder of a tool's programs, which is made where it is missing or has other versions: tool NAME
 tool() {
-  local folder="$PWD/target/$1"
-  shift
-  if [ ! -e "$folder/complete" ]; then
-    echo "installing $* into $folder" >&2
+  local pins="infra/tools/$1.txt" folder="$PWD/target/python/$1"
+  if ! cmp --silent "$pins" "$folder/installed"; then
+    echo "installing $1 into $folder" >&2
     rm -rf "$folder"
     python3 -m venv "$folder"
-    "$folder/bin/pip" install --quiet --disable-pip-version-check "$@" >&2
-    touch "$folder/complete"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement "$pins" >&2
+    cp "$pins" "$folder/installed"
   fi
   echo "$folder/bin"
 }
-
-sam_tool() { tool "sam-$SAM" "aws-sam-cli==$SAM"; }

@@ -29,6 +29,7 @@ mod canonical_json;
 mod command_queue;
 mod continuation;
 pub mod delivery;
+pub mod deployed;
 mod fan_out;
 pub mod http;
 pub mod http_server;
@@ -46,7 +47,6 @@ mod redrive;
 mod resume;
 mod sending;
 pub mod serve;
-pub mod service;
 mod system;
 pub mod telemetry;
 

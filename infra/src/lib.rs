@@ -5,11 +5,13 @@
 //! | [`cli`] | the program `ledgerfold` and its commands |
 //! | [`clients`] | SDK clients, for AWS and for one machine |
 //! | [`resources`] | the tables and queues |
+//! | [`template`] | the template of what AWS needs |
 //! | [`local`] | what a laptop lacks of AWS: engines and event source mappings |
 
 pub mod cli;
 pub mod clients;
 pub mod local;
 pub mod resources;
+pub mod template;
 
 pub use cli::{main, main_with};

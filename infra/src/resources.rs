@@ -10,9 +10,10 @@ use std::collections::HashMap;
 
 /// How long a message is one handler's alone, in seconds: more than any batch takes, so that none is handled twice at once.
 const VISIBILITY_S: u32 = 60;
-/// How often a message is tried before it goes to the dead-letter queue. Many times: it also counts when it is the table
-/// or the program that fails, and nothing fetches a message back by itself.
-const MAX_RECEIVES: u32 = 20;
+/// How often a message is received before it goes to the dead-letter queue: SQS's most. A receive also counts when the table
+/// fails, when the program fails, and when a call is throttled, and a dead letter waits for an operator. What can never be
+/// applied is parked long before.
+pub(crate) const MAX_RECEIVES: u32 = 1_000;
 /// How long a queue keeps what a dead component missed, in seconds: SQS's longest, 14 days.
 const RETENTION_S: u32 = 14 * 24 * 60 * 60;
 
@@ -79,7 +80,7 @@ pub async fn create(app: &App, clients: &Clients, names: &Names) -> Result<Resou
     let (name, dead) = (names.rebuild_queue(), names.rebuild_dead_letter_queue());
     let rebuild_queue_url = create_queues(clients, &name, &dead, MAX_RECEIVES).await?;
     let (name, dead) = (names.command_queue(), names.command_dead_letter_queue());
-    let command_queue_url = create_queues(clients, &name, &dead, CommandWorker::MAX_RECEIVES).await?;
+    let command_queue_url = create_queues(clients, &name, &dead, CommandWorker::QUEUE_RECEIVES).await?;
     let (events, read_models, audit_index) = (names.events(), names.read_models(), names.audit_index());
     let commands = names.commands();
     Ok(Resources { events, read_models, audit_index, commands, routes, rebuild_queue_url, command_queue_url })

@@ -45,6 +45,9 @@ fn answer(mut connection: TcpStream) -> std::io::Result<()> {
     write!(connection, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
 }
 
+/// Those of the second app.
+pub(crate) const ALL_OF_BILLING: [&str; 4] = ["billing/write", "billing/read", "billing/audit", "billing/operate"];
+
 /// A token for the subject with those scopes, valid for a while.
 pub(crate) fn token(subject: &str, scopes: &[&str]) -> String {
     token_with(subject, scopes, &json!({}))

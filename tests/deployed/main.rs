@@ -11,6 +11,7 @@
     reason = "a failed expectation is how a case fails"
 )]
 
+mod billing;
 mod callers;
 mod deaths;
 mod issuer;

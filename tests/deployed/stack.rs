@@ -1,6 +1,6 @@
 //! The stack as its clients and operators see it.
 
-use crate::issuer::{ALL, token};
+use crate::issuer::{ALL, ALL_OF_BILLING, token};
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
 use reqwest::{Method, RequestBuilder};
@@ -58,6 +58,13 @@ impl Stack {
     /// The same while nobody else calls it.
     pub(crate) async fn alone(subject: &str) -> Self {
         Self::in_turn(subject, Turn::Alone { _guard: TURNS.write().await })
+    }
+
+    /// The second app, called by that subject.
+    pub(crate) async fn of_billing(subject: &str) -> Self {
+        let turn = Turn::Shared { _guard: TURNS.read().await };
+        let (api, token) = (environment("LEDGERFOLD_DEPLOYED_BILLING"), token(subject, &ALL_OF_BILLING));
+        Self { api, token, ..Self::in_turn(subject, turn) }
     }
 
     fn in_turn(subject: &str, turn: Turn) -> Self {

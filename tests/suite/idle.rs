@@ -1,6 +1,7 @@
 //! A system on which nobody works: its engines, tables and queues, and no handler of anything.
 #![cfg(test)]
 
+use crate::lambda::recorder::Recorder;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 use eventstore::EventStore;
 use handlers::{Names, Operations};
@@ -9,12 +10,15 @@ use ledgerfold::local::data_dir::DataDir;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::resources;
 use projections::Projector;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 pub(crate) struct Idle {
     stack: Stack,
     pub(crate) names: Names,
     folder: TempDir,
+    /// Keeps what functions ask for, where a case looks at that.
+    pub(crate) recorder: Option<Arc<Recorder>>,
 }
 
 impl Idle {
@@ -27,7 +31,12 @@ impl Idle {
         let stack = Stack::start(DataDir::open(folder.path()).unwrap()).await.unwrap();
         let names = Names::new("ledgerfold");
         resources::create(&bookshop::app(), &stack.clients, &names).await.unwrap();
-        Self { stack, names, folder }
+        Self { stack, names, folder, recorder: None }
+    }
+
+    /// The same, and what functions ask for is kept.
+    pub(crate) fn recorded_by(self, recorder: Arc<Recorder>) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 
     /// Stops the engines, so that somebody else can have the folder.

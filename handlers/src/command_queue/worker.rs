@@ -42,9 +42,10 @@ enum Unhandled {
 }
 
 impl CommandWorker {
-    /// How often a message is tried: the queue's `maxReceiveCount` must be this. At the last receive the command is given up, so
-    /// that its sender hears of it, and its message goes to the dead-letter queue.
+    /// From which receive of its message on a command is given up if it fails: its sender is told.
     pub const MAX_RECEIVES: u32 = 5;
+    /// The queue's `maxReceiveCount`. More than the worker's tries, because a throttled call is a receive too, without a try.
+    pub const QUEUE_RECEIVES: u32 = 10;
 
     /// A worker for the app's commands on that store, which notes answers in that table.
     pub fn new(app: App, store: &EventStore, statuses: CommandStatuses) -> Self {

@@ -6,6 +6,7 @@ mod caller;
 mod commands;
 mod deferred;
 mod description;
+mod endpoints;
 mod extract;
 mod faults;
 mod pages;
@@ -22,6 +23,7 @@ mod watch;
 
 pub use access::{Requirement, Unauthorized, is_for_everybody, required_scope};
 pub use caller::{Caller, InvalidCaller, Scope};
+pub use endpoints::{Endpoint, endpoints};
 pub use extract::Segment;
 pub use pages::{Hosts, without_foreign_pages};
 pub use params::{PageCursor, Params, cursor_text};
@@ -147,7 +149,7 @@ pub(crate) fn health_alone() -> Router {
 /// The API as a router.
 pub fn router(api: Api) -> Router {
     let app = api.operations.app();
-    let router = app.extra_routes().fold(routes::add(routes(), app), OpenApiRouter::merge);
+    let router = app.extra_routes().fold(routes::add(base_routes(), app), OpenApiRouter::merge);
     let (router, mut description) = router.split_for_parts();
     description::complete(&mut description, app, &api.access);
     let description = Arc::new(description);
@@ -161,7 +163,8 @@ pub fn router(api: Api) -> Router {
         .layer(from_fn(watch::watch))
 }
 
-fn routes() -> OpenApiRouter<Arc<Api>> {
+/// The routes of every app.
+fn base_routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(deferred::status))
         .routes(routes!(audit::history))

@@ -102,6 +102,11 @@ fn update(metric: Metric, change: impl FnOnce(f64) -> f64) {
     });
 }
 
+/// The namespace of the app's metrics.
+pub fn namespace() -> &'static str {
+    &identity().title
+}
+
 impl Sums {
     /// Does the work with these sums open.
     pub(super) fn keep<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
@@ -129,8 +134,7 @@ impl Sums {
         let time_ms = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let metrics: Vec<Value> =
             counted.keys().map(|metric| json!({"Name": metric.name(), "Unit": metric.unit()})).collect();
-        let directive =
-            json!({"Namespace": identity().title, "Dimensions": [["Stage", "Component"]], "Metrics": metrics});
+        let directive = json!({"Namespace": namespace(), "Dimensions": [["Stage", "Component"]], "Metrics": metrics});
         let mut line = Map::new();
         line.insert(
             "_aws".to_owned(),

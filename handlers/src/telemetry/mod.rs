@@ -21,7 +21,7 @@ mod trace;
 mod watch;
 mod work;
 
-pub use metrics::{Metric, add, count, highest};
+pub use metrics::{Metric, add, count, highest, namespace};
 pub use panics::{Panicked, caught};
 pub use reports::{InvalidDsn, check_dsn};
 pub use trace::TraceParent;

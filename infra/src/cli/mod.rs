@@ -10,6 +10,7 @@ mod projection;
 pub mod table;
 mod tables;
 mod target;
+mod template;
 mod tokens;
 mod wording;
 
@@ -46,6 +47,7 @@ Examples:
   ledgerfold projection rebuild READ_MODEL --wait
                                                  rebuilds a read model online
   ledgerfold backup ../shop-copy                 copies the data folder, also while it is in use
+  ledgerfold template --out template.yaml        what AWS needs to run it
   ledgerfold bench                               what a command costs, and how long it takes
   ledgerfold bench projections                   what read models cost: live, and rebuilt
 
@@ -75,6 +77,8 @@ enum Command {
     Tokens(tokens::Tokens),
     /// Measure what the event store's operations cost, and how fast they are.
     Bench(bench::Bench),
+    /// Render what AWS needs to run the app: a SAM template.
+    Template(template::Template),
     /// Print the completions of a shell.
     #[command(
         after_help = "Examples:\n  ledgerfold completions bash > ~/.local/share/bash-completion/completions/ledgerfold\n  ledgerfold completions zsh > ~/.zfunc/_ledgerfold"
@@ -195,6 +199,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Restore(restore) => restore.run().await,
         Command::Tokens(tokens) => tokens.run(),
         Command::Bench(bench) => bench.run().await,
+        Command::Template(template) => template.run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command_line(), wording::program(), &mut script);

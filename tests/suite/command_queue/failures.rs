@@ -200,13 +200,13 @@ impl AtWork {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_queue_brings_a_failing_command_five_times_and_then_keeps_it_as_a_dead_letter() {
+async fn a_failing_command_ends_as_a_dead_letter_and_its_sender_is_told() {
     let world = World::start().await;
     let sqs = world.0.clients().sqs.clone();
     let url = sqs.get_queue_url().queue_name(QUEUE).send().await.unwrap().queue_url.unwrap();
     let policy = sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::RedrivePolicy);
     let policy = policy.send().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::RedrivePolicy).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&policy).unwrap()["maxReceiveCount"], LAST);
+    assert_eq!(serde_json::from_str::<Value>(&policy).unwrap()["maxReceiveCount"], CommandWorker::QUEUE_RECEIVES);
     for (key, quantity) in [("a", 1), ("b", 2)] {
         let (path, body) = receive(quantity);
         world.later(&path, key, &body).await;

@@ -50,7 +50,7 @@ impl Mappings {
         self.running.spawn(mapping.run(streams, move |event| call(fan_out.clone(), event), stop));
     }
 
-    async fn map_queue(&mut self, system: &Idle, queue: &str, program: &str, own: &[(&str, &str)]) {
+    pub(super) async fn map_queue(&mut self, system: &Idle, queue: &str, program: &str, own: &[(&str, &str)]) {
         let function = Arc::new(function(system, program, own).await);
         let sqs = system.clients().sqs.clone();
         let url = sqs.get_queue_url().queue_name(format!("ledgerfold-{queue}.fifo")).send().await.unwrap();
@@ -69,7 +69,7 @@ impl Mappings {
 }
 
 /// Asks until the answer is as wanted.
-async fn until(caller: &Caller<'_>, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn until(caller: &Caller<'_>, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let answer = caller.get(path).await;

@@ -6,6 +6,8 @@ mod gateway;
 mod http_events;
 mod line;
 mod queue_events;
+pub(crate) mod recorder;
+mod rights;
 mod runtime_api;
 mod start;
 
@@ -51,5 +53,9 @@ pub(crate) async fn function(system: &Idle, component: &str, more: &[(&str, &str
 fn environment(system: &Idle, component: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
     let of_all = [("LEDGERFOLD_PREFIX", "ledgerfold"), ("LEDGERFOLD_COMPONENT", component)];
     let own = of_all.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    system.exports().into_iter().chain(own).collect()
+    let mut environment: Vec<_> = system.exports().into_iter().chain(own).collect();
+    if let Some(recorder) = &system.recorder {
+        recorder.stand_between(&mut environment);
+    }
+    environment
 }

@@ -15,9 +15,9 @@ async fn every_function_starts_and_asks_for_work() {
 #[tokio::test]
 async fn all_that_is_missing_is_told_at_once() {
     for (component, own) in ALL {
-        let mut program = command(PROGRAM);
-        let started = program.env_clear().env("LEDGERFOLD_COMPONENT", component);
-        let output = started.env("AWS_LAMBDA_RUNTIME_API", "").output().await.unwrap();
+        let mut started = command(PROGRAM);
+        started.env_clear().envs([("LEDGERFOLD_COMPONENT", component), ("AWS_LAMBDA_RUNTIME_API", "")]);
+        let output = started.output().await.unwrap();
         let told = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(1), "{component}: {told}");
         for name in

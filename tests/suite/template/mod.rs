@@ -1,30 +1,85 @@
-//! The template of the deployed system, held against what the program makes, what its numbers need of each other, and what
-//! nobody may.
+//! The templates of both apps, held against what the program makes, what their numbers need of each other, and what no function
+//! may do.
 #![cfg(test)]
 
 mod costs;
 mod numbers;
+mod rendered;
 mod resources;
-mod rights;
+pub(crate) mod rights;
 mod routes;
 
 use serde_json::{Map, Value, json};
 use serde_norway::Value as Yaml;
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::LazyLock;
 
 /// The prefix under which a test looks at the template: the one that `ledgerfold dev` uses by default has no stage, so this is
 /// put in its place.
 const PREFIX: &str = "ledgerfold-${Stage}";
 
-/// The template, its short forms written out (`!Ref X` as `{"Ref": "X"}`).
+/// A template, its short forms written out (`!Ref X` as `{"Ref": "X"}`).
+#[derive(Clone)]
 pub(crate) struct Template {
+    /// How the app's tables and queues begin.
+    prefix: &'static str,
     document: Value,
 }
 
+static BOOKSHOP: LazyLock<Template> = LazyLock::new(|| {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
+    Template::of("ledgerfold", &std::fs::read_to_string(path).unwrap())
+});
+
+static BILLING: LazyLock<Template> = LazyLock::new(|| {
+    let rendered = Command::new(env!("CARGO_BIN_EXE_billing-under-test")).arg("template").output().unwrap();
+    assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
+    Template::of("billing", &String::from_utf8(rendered.stdout).unwrap())
+});
+
 impl Template {
+    /// That of the bookshop.
     pub(crate) fn read() -> Self {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
-        let yaml: Yaml = serde_norway::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        Self { document: plain(&yaml) }
+        BOOKSHOP.clone()
+    }
+
+    /// Those of both apps.
+    fn both() -> [Self; 2] {
+        [Self::read(), BILLING.clone()]
+    }
+
+    fn of(prefix: &'static str, yaml: &str) -> Self {
+        Self { prefix, document: plain(&serde_norway::from_str::<Yaml>(yaml).unwrap()) }
+    }
+
+    /// What a function is, as its environment tells it.
+    fn component(&self, function: &str) -> &str {
+        self.properties(function)["Environment"]["Variables"]["LEDGERFOLD_COMPONENT"].as_str().unwrap()
+    }
+
+    /// The read model or process of a function.
+    fn projection(&self, function: &str) -> Option<&str> {
+        self.properties(function)["Environment"]["Variables"]["LEDGERFOLD_PROJECTION"].as_str()
+    }
+
+    /// The function that is that.
+    pub(crate) fn function(&self, component: &str, projection: Option<&str>) -> &str {
+        let functions = self.functions(&[component]);
+        functions.into_iter().find(|name| self.projection(name) == projection).unwrap()
+    }
+
+    /// The queue that a function reads, and its mapping.
+    fn mapped(&self, function: &str) -> (&str, &Value) {
+        let mut mappings = self.all("AWS::Lambda::EventSourceMapping");
+        let of = mappings.find(|(_, mapping)| get_att(&mapping["FunctionName"]).unwrap().0 == function).unwrap().1;
+        (get_att(&of["EventSourceArn"]).unwrap().0, of)
+    }
+
+    /// The functions that are that.
+    fn functions(&self, components: &[&str]) -> BTreeSet<&str> {
+        let functions = self.all("AWS::Serverless::Function").map(|(name, _)| name);
+        functions.filter(|name| components.contains(&self.component(name))).collect()
     }
 
     /// The properties of a resource.
@@ -42,8 +97,14 @@ impl Template {
             .map(|(name, resource)| (name.as_str(), &resource["Properties"]))
     }
 
+    /// How many resources of a type every stage has.
+    fn unconditional(&self, kind: &str) -> usize {
+        let resources = self.document["Resources"].as_object().unwrap().values();
+        resources.filter(|resource| resource["Type"] == kind && resource["Condition"].is_null()).count()
+    }
+
     /// The logical name of the only resource of a type whose property is that.
-    fn named(&self, kind: &str, property: &str, value: &Value) -> &str {
+    pub(crate) fn named(&self, kind: &str, property: &str, value: &Value) -> &str {
         let mut found = self.document["Resources"].as_object().unwrap().iter();
         let found = found.find(|(_, resource)| resource["Type"] == kind && resource["Properties"][property] == *value);
         found.unwrap_or_else(|| panic!("no {kind} has {property} {value}")).0

@@ -144,7 +144,7 @@ fn what_is_kept_is_encrypted_and_the_truth_outlives_its_stack() {
     for (name, table) in template.all("AWS::DynamoDB::Table") {
         assert_eq!(table["SSESpecification"]["SSEEnabled"], true, "{name}");
         assert_eq!(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true, "{name}");
-        assert_eq!(table["DeletionProtectionEnabled"], json!({ "Fn::If": ["IsProduction", true, false] }), "{name}");
+        assert_eq!(table["DeletionProtectionEnabled"], json!({ "Fn::If": ["IsProtected", true, false] }), "{name}");
     }
     for (name, queue) in template.all("AWS::SQS::Queue") {
         assert_eq!(queue["SqsManagedSseEnabled"], true, "{name}");

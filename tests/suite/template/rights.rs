@@ -15,14 +15,14 @@ const CHANGES: [&str; 6] = [
 ];
 
 /// What a function is allowed: action, the resource's logical name, and on what condition.
-struct Grant<'a> {
-    action: &'a str,
-    resource: String,
-    condition: &'a Value,
+pub(crate) struct Grant<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) resource: String,
+    pub(crate) condition: &'a Value,
 }
 
 /// The grants of each function's role.
-fn grants(template: &Template) -> BTreeMap<&str, Vec<Grant<'_>>> {
+pub(crate) fn grants(template: &Template) -> BTreeMap<&str, Vec<Grant<'_>>> {
     let functions = template.all("AWS::Serverless::Function");
     let of_role = |function: &Value| get_att(&function["Role"]).unwrap().0.to_owned();
     functions
@@ -50,13 +50,13 @@ fn granted<'a>(template: &'a Template, role: &str) -> Vec<Grant<'a>> {
     grants
 }
 
-/// The logical name of a resource: of `!GetAtt X.Arn`, of `!Sub ${X.Arn}/index/*`, or `*`.
+/// The logical name of a resource: of `!GetAtt X.Arn`; of `!Sub ${X.Arn}/index/*`, with what follows it; or `*`.
 fn logical(resource: &Value) -> String {
     if let Some((name, attribute)) = get_att(resource) {
         return if attribute == "Arn" { name.to_owned() } else { format!("{name}.{attribute}") };
     }
     let text = resource["Fn::Sub"].as_str().or_else(|| resource.as_str()).unwrap();
-    text.trim_start_matches("${").trim_end_matches("/index/*").trim_end_matches(".Arn}").to_owned()
+    text.replace("${", "").replace(".Arn}", "")
 }
 
 /// The functions that may do that to that.
@@ -67,113 +67,145 @@ fn who<'a>(grants: &BTreeMap<&'a str, Vec<Grant<'_>>>, action: &str, resource: &
 
 #[test]
 fn only_the_command_path_puts_commits() {
-    let template = Template::read();
-    let grants = grants(&template);
-    let put = who(&grants, "dynamodb:PutItem", "Events");
-    assert_eq!(put, ["CommandApi", "CommandWorker", "ProcessManager", "QueryApi"].into());
-    // The query API puts its records of who read the audit trail.
-    let mut of_query_api =
-        grants["QueryApi"].iter().filter(|grant| grant.action == "dynamodb:PutItem" && grant.resource == "Events");
-    let condition = of_query_api.next().unwrap().condition;
-    assert!(of_query_api.next().is_none());
-    assert_eq!(condition["ForAllValues:StringLike"], json!({ "dynamodb:LeadingKeys": ["access-*"] }));
-    assert_eq!(condition["Null"], json!({ "dynamodb:LeadingKeys": "false" }), "no key is no such key");
-    let stream = handlers::audit::access::stream("2026-11-23", "00");
-    assert!(stream.starts_with("access-"), "{stream}");
+    for template in Template::both() {
+        let grants = grants(&template);
+        let put = who(&grants, "dynamodb:PutItem", "Events");
+        assert_eq!(put, template.functions(&["command-api", "command-worker", "process-manager", "query-api"]));
+        // The query API puts its records of who read the audit trail.
+        let mut of_query_api =
+            grants["QueryApi"].iter().filter(|grant| grant.action == "dynamodb:PutItem" && grant.resource == "Events");
+        let condition = of_query_api.next().unwrap().condition;
+        assert!(of_query_api.next().is_none());
+        assert_eq!(condition["ForAllValues:StringLike"], json!({ "dynamodb:LeadingKeys": ["access-*"] }));
+        assert_eq!(condition["Null"], json!({ "dynamodb:LeadingKeys": "false" }), "no key is no such key");
+        let stream = handlers::audit::access::stream("2026-11-23", "00");
+        assert!(stream.starts_with("access-"), "{stream}");
+    }
 }
 
 #[test]
 fn nobody_may_change_or_remove_a_commit() {
-    let template = Template::read();
-    let grants = grants(&template);
-    for action in CHANGES {
-        assert_eq!(who(&grants, action, "Events"), BTreeSet::new(), "{action}");
+    for template in Template::both() {
+        let grants = grants(&template);
+        for action in CHANGES {
+            assert_eq!(who(&grants, action, "Events"), BTreeSet::new(), "{action}");
+        }
+        let denied = |statement: &Value| {
+            assert_eq!(statement["Effect"], "Deny");
+            list(&statement["Action"]).into_iter().map(|action| action.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let policy = &template.properties("AppendOnly")["PolicyDocument"]["Statement"][0];
+        assert_eq!(
+            (denied(policy), logical(&policy["Resource"])),
+            (CHANGES.map(str::to_owned).to_vec(), "Events".to_owned())
+        );
+        for (name, role) in template.all("AWS::IAM::Role").filter(|(name, _)| *name != "TrailRole") {
+            assert_eq!(role["ManagedPolicyArns"], json!([{ "Ref": "AppendOnly" }]), "{name}");
+        }
+        let of_table = &template.properties("Events")["ResourcePolicy"]["PolicyDocument"]["Statement"][0];
+        assert_eq!((denied(of_table), &of_table["Principal"]), (CHANGES.map(str::to_owned).to_vec(), &json!("*")));
+        // A policy of a table names it by itself: it is not there yet.
+        let table = template.properties("Events")["TableName"]["Fn::Sub"].as_str().unwrap();
+        assert!(of_table["Resource"]["Fn::Sub"].as_str().unwrap().ends_with(&format!(":table/{table}")));
     }
-    let denied = |statement: &Value| {
-        assert_eq!(statement["Effect"], "Deny");
-        list(&statement["Action"]).into_iter().map(|action| action.as_str().unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    let policy = &template.properties("AppendOnly")["PolicyDocument"]["Statement"][0];
-    assert_eq!(
-        (denied(policy), logical(&policy["Resource"])),
-        (CHANGES.map(str::to_owned).to_vec(), "Events".to_owned())
-    );
-    for (name, role) in template.all("AWS::IAM::Role") {
-        assert_eq!(role["ManagedPolicyArns"], json!([{ "Ref": "AppendOnly" }]), "{name}");
-    }
-    let of_table = &template.properties("Events")["ResourcePolicy"]["PolicyDocument"]["Statement"][0];
-    assert_eq!((denied(of_table), &of_table["Principal"]), (CHANGES.map(str::to_owned).to_vec(), &json!("*")));
-    // A policy of a table names it by itself: it is not there yet.
-    let table = template.properties("Events")["TableName"]["Fn::Sub"].as_str().unwrap();
-    assert!(of_table["Resource"]["Fn::Sub"].as_str().unwrap().ends_with(&format!(":table/{table}")));
 }
 
 #[test]
 fn each_function_reads_its_own_queue_and_writes_its_own_log() {
-    let template = Template::read();
-    let grants = grants(&template);
-    for (_, mapping) in template.all("AWS::Lambda::EventSourceMapping") {
-        let function = get_att(&mapping["FunctionName"]).unwrap().0;
-        let (source, attribute) = get_att(&mapping["EventSourceArn"]).unwrap();
-        if attribute == "Arn" {
-            for action in ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"] {
-                assert!(who(&grants, action, source).contains(function), "{function}: {action} of {source}");
+    for template in Template::both() {
+        let grants = grants(&template);
+        for (_, mapping) in template.all("AWS::Lambda::EventSourceMapping") {
+            let function = get_att(&mapping["FunctionName"]).unwrap().0;
+            let (source, attribute) = get_att(&mapping["EventSourceArn"]).unwrap();
+            if attribute == "Arn" {
+                for action in ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"] {
+                    assert!(who(&grants, action, source).contains(function), "{function}: {action} of {source}");
+                }
+                assert_eq!(
+                    who(&grants, "sqs:ReceiveMessage", source),
+                    [function].into(),
+                    "nobody else takes from {source}"
+                );
             }
-            assert_eq!(
-                who(&grants, "sqs:ReceiveMessage", source),
-                [function].into(),
-                "nobody else takes from {source}"
-            );
         }
+        for function in grants.keys() {
+            let log = template.properties(function)["LoggingConfig"]["LogGroup"]["Ref"].as_str().unwrap();
+            assert_eq!(who(&grants, "logs:PutLogEvents", log), [*function].into());
+        }
+        let everything: Vec<&str> =
+            grants.values().flatten().filter(|grant| grant.resource == "*").map(|grant| grant.action).collect();
+        assert_eq!(everything, ["dynamodb:ListStreams"], "granted on everything");
     }
-    for function in grants.keys() {
-        let log = template.properties(function)["LoggingConfig"]["LogGroup"]["Ref"].as_str().unwrap();
-        assert_eq!(who(&grants, "logs:PutLogEvents", log), [*function].into());
-    }
-    let everything: Vec<&str> =
-        grants.values().flatten().filter(|grant| grant.resource == "*").map(|grant| grant.action).collect();
-    assert_eq!(everything, ["dynamodb:ListStreams"], "granted on everything");
 }
 
 #[test]
 fn who_wakes_himself_is_not_stopped_as_an_endless_loop() {
-    let template = Template::read();
-    let grants = grants(&template);
-    let mut looping = BTreeSet::new();
-    for (_, mapping) in template.all("AWS::Lambda::EventSourceMapping") {
-        let function = get_att(&mapping["FunctionName"]).unwrap().0;
-        let source = get_att(&mapping["EventSourceArn"]).unwrap().0;
-        if who(&grants, "sqs:SendMessage", source).contains(function) {
-            assert_eq!(template.properties(function)["RecursiveLoop"], "Allow", "{function}");
-            looping.insert(function.to_owned());
+    for template in Template::both() {
+        let grants = grants(&template);
+        let mut looping = BTreeSet::new();
+        for (_, mapping) in template.all("AWS::Lambda::EventSourceMapping") {
+            let function = get_att(&mapping["FunctionName"]).unwrap().0;
+            let source = get_att(&mapping["EventSourceArn"]).unwrap().0;
+            if who(&grants, "sqs:SendMessage", source).contains(function) {
+                assert_eq!(template.properties(function)["RecursiveLoop"], "Allow", "{function}");
+                looping.insert(function);
+            }
         }
+        assert_eq!(looping, template.functions(&["projector", "process-manager", "rebuild-worker"]));
     }
-    let projectors = ["AuditProjector", "BestsellersProjector", "OrdersProjector", "StockProjector"];
-    let others = ["ProcessManager", "RebuildWorker"];
-    assert_eq!(looping, projectors.into_iter().chain(others).map(str::to_owned).collect());
 }
 
 #[test]
 fn read_models_are_written_by_those_who_keep_and_operate_them() {
-    let template = Template::read();
-    let grants = grants(&template);
-    let keep = [
-        "AuditProjector",
-        "BestsellersProjector",
-        "OrdersProjector",
-        "ProcessManager",
-        "QueryApi",
-        "RebuildWorker",
-        "StockProjector",
-    ];
-    assert_eq!(who(&grants, "dynamodb:PutItem", "ReadModels"), keep.into());
-    assert_eq!(who(&grants, "dynamodb:PutItem", "AuditIndex"), ["AuditProjector", "QueryApi", "RebuildWorker"].into());
-    assert_eq!(who(&grants, "dynamodb:Scan", "Events"), ["RebuildWorker"].into());
-    assert_eq!(who(&grants, "dynamodb:PutItem", "Commands"), ["CommandApi", "CommandWorker"].into());
-    assert_eq!(who(&grants, "sqs:SendMessage", "CommandQueue"), ["CommandApi"].into());
-    assert_eq!(who(&grants, "sqs:SendMessage", "RebuildQueue"), ["QueryApi", "RebuildWorker"].into());
-    assert_eq!(
-        who(&grants, "sqs:SendMessage", "OrdersQueue"),
-        ["FanOut", "OrdersProjector", "QueryApi", "RebuildWorker"].into()
-    );
+    for template in Template::both() {
+        let grants = grants(&template);
+        let may = |action, resource| who(&grants, action, resource);
+        let keepers = ["projector", "process-manager", "query-api", "rebuild-worker"];
+        assert_eq!(may("dynamodb:PutItem", "ReadModels"), template.functions(&keepers));
+        let index: BTreeSet<&str> = template
+            .functions(&["projector"])
+            .into_iter()
+            .filter(|name| template.projection(name) == Some("audit"))
+            .chain(template.functions(&["query-api", "rebuild-worker"]))
+            .collect();
+        assert_eq!(may("dynamodb:PutItem", "AuditIndex"), index);
+        assert_eq!(may("dynamodb:Scan", "Events"), template.functions(&["rebuild-worker"]));
+        assert_eq!(may("dynamodb:PutItem", "Commands"), template.functions(&["command-api", "command-worker"]));
+        assert_eq!(may("sqs:SendMessage", "CommandQueue"), template.functions(&["command-api"]));
+        assert_eq!(may("sqs:SendMessage", "RebuildQueue"), template.functions(&["query-api", "rebuild-worker"]));
+        for consumer in template.functions(&["projector", "process-manager"]) {
+            let (queue, _) = template.mapped(consumer);
+            let senders = template.functions(&["fan-out", "query-api", "rebuild-worker"]);
+            assert_eq!(may("sqs:SendMessage", queue), senders.into_iter().chain([consumer]).collect());
+        }
+    }
+}
+
+#[test]
+fn a_consumer_writes_rows_of_its_own_and_only_jobs_delete_rows() {
+    for template in Template::both() {
+        let grants = grants(&template);
+        for consumer in template.functions(&["projector", "process-manager"]) {
+            let name = template.projection(consumer).unwrap();
+            let own = json!([format!("{name}.*"), format!("{name}/*")]);
+            let writes = grants[consumer].iter().filter(|grant| grant.resource == "ReadModels");
+            for grant in writes.filter(|grant| grant.action == "dynamodb:PutItem") {
+                assert_eq!(grant.condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"], own, "{consumer}");
+                assert_eq!(grant.condition["Null"], json!({ "dynamodb:LeadingKeys": "false" }), "{consumer}");
+            }
+        }
+        for table in ["ReadModels", "AuditIndex", "Commands"] {
+            for action in ["dynamodb:DeleteItem", "dynamodb:BatchWriteItem"] {
+                let may = who(&grants, action, table);
+                let jobs = template.functions(&["rebuild-worker", "query-api"]);
+                assert!(may.is_subset(&jobs), "{action} {table}: {may:?}");
+            }
+        }
+        let resuming = grants["QueryApi"].iter().filter(|grant| grant.resource == "ReadModels");
+        for grant in resuming.filter(|grant| ["dynamodb:DeleteItem", "dynamodb:BatchWriteItem"].contains(&grant.action))
+        {
+            let keys = json!(["*/parked/*", "*/fence/*"]);
+            assert_eq!(grant.condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"], keys);
+        }
+    }
 }

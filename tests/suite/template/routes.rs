@@ -52,27 +52,39 @@ fn each_route_asks_for_the_scope_that_the_api_asks_for() {
                 assert_eq!(route["AuthorizationScopes"], json!([scope.name()]), "{name}");
             }
             Requirement::Nothing => {
-                assert!(route.get("AuthorizationType").is_none(), "{name}");
+                assert_eq!(route["AuthorizationType"], "NONE", "{name}");
                 open.push(path);
             }
             Requirement::Unlisted => panic!("{name}: the API knows nothing at {path}"),
         }
     }
-    assert_eq!(open, ["/openapi.json", "/healthz"], "what is answered without a token");
+    open.sort_unstable();
+    assert_eq!(open, ["/healthz", "/openapi.json"], "what is answered without a token");
 }
 
 #[test]
-fn the_pool_gives_the_scopes_that_the_routes_ask_for() {
-    let template = Template::read();
-    let server = template.properties("Scopes");
-    let identifier = server["Identifier"].as_str().unwrap();
-    let given = server["Scopes"].as_array().unwrap().iter();
-    let given: BTreeSet<String> =
-        given.map(|scope| format!("{identifier}/{}", scope["ScopeName"].as_str().unwrap())).collect();
-    let routes = template.all("AWS::ApiGatewayV2::Route");
-    let asked: BTreeSet<String> =
-        routes.filter_map(|(_, route)| Some(route["AuthorizationScopes"][0].as_str()?.to_owned())).collect();
-    assert_eq!(given, asked);
-    let allowed = template.properties("MachineClient")["AllowedOAuthScopes"].as_array().unwrap();
-    assert_eq!(allowed.iter().map(|scope| scope.as_str().unwrap().to_owned()).collect::<BTreeSet<_>>(), asked);
+fn each_scope_of_the_routes_has_a_client_with_no_other() {
+    for template in Template::both() {
+        let server = template.properties("Scopes");
+        let identifier = server["Identifier"].as_str().unwrap();
+        let given = server["Scopes"].as_array().unwrap().iter();
+        let given: BTreeSet<String> =
+            given.map(|scope| format!("{identifier}/{}", scope["ScopeName"].as_str().unwrap())).collect();
+        let routes = template.all("AWS::ApiGatewayV2::Route");
+        let asked: BTreeSet<String> =
+            routes.filter_map(|(_, route)| Some(route["AuthorizationScopes"][0].as_str()?.to_owned())).collect();
+        assert_eq!(given, asked);
+        let clients: Vec<(&str, &Value)> = template.all("AWS::Cognito::UserPoolClient").collect();
+        let mut allowed = BTreeSet::new();
+        for (name, client) in &clients {
+            let scopes = client["AllowedOAuthScopes"].as_array().unwrap();
+            assert_eq!(scopes.len(), 1, "{name}");
+            allowed.insert(scopes[0].as_str().unwrap().to_owned());
+        }
+        assert_eq!((&allowed, clients.len()), (&asked, asked.len()));
+        let audiences = &template.properties("Authorizer")["JwtConfiguration"]["Audience"]["Fn::If"][1];
+        let audiences: BTreeSet<&str> =
+            audiences.as_array().unwrap().iter().map(|client| client["Ref"].as_str().unwrap()).collect();
+        assert_eq!(audiences, clients.iter().map(|(name, _)| *name).collect());
+    }
 }

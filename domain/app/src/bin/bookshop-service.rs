@@ -1,5 +1,5 @@
 //! The bookshop on AWS: the program of every function, and of the container.
 
 fn main() -> std::process::ExitCode {
-    handlers::service::main(bookshop::app())
+    handlers::deployed::main(bookshop::app())
 }

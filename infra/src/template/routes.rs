@@ -1,0 +1,52 @@
+//! The gateway's routes, one for each endpoint that the API describes.
+
+use super::{Words, camel};
+use handlers::app::App;
+use handlers::http::{Endpoint, Requirement, endpoints};
+use handlers::telemetry::Component;
+
+/// Calls of a route without a token a second, and at once: a probe asks once in some seconds, a reader of the description once.
+const OPEN_RATE: u32 = 100;
+const OPEN_BURST: u32 = 200;
+
+/// `POST /orders/{id}/cancel` as `PostOrdersIdCancelRoute`.
+fn logical(endpoint: &Endpoint) -> String {
+    let method = endpoint.method.as_str().to_lowercase();
+    format!("{}{}Route", camel(&method), camel(&endpoint.path))
+}
+
+/// The key of a route. The gateway writes the rest of a path as `{rest+}`.
+fn key(endpoint: &Endpoint) -> String {
+    let path = match endpoint.path.split_once("{*") {
+        Some((before, rest)) => format!("{before}{{{}", rest.replace('}', "+}")),
+        None => endpoint.path.clone(),
+    };
+    format!("{} {path}", endpoint.method)
+}
+
+fn route(endpoint: &Endpoint, words: &Words) -> String {
+    let function = if endpoint.component == Component::CommandApi { "CommandApi" } else { "QueryApi" };
+    let (logical, key) = (logical(endpoint), key(endpoint));
+    let fillings = [("Route", &*logical), ("key", &key), ("Function", function)];
+    match endpoint.requirement {
+        Requirement::Scope(scope) => {
+            words.fill(include_str!("parts/route.yaml"), &[&fillings[..], &[("scope", scope.name())]].concat())
+        }
+        Requirement::Nothing | Requirement::Unlisted => words.fill(include_str!("parts/open-route.yaml"), &fillings),
+    }
+}
+
+/// The API with its functions and all routes.
+pub(super) fn section(app: &App, words: &Words) -> String {
+    let endpoints = endpoints(app);
+    let open: Vec<&Endpoint> =
+        endpoints.iter().filter(|endpoint| !matches!(endpoint.requirement, Requirement::Scope(_))).collect();
+    let names: Vec<String> = open.iter().map(|endpoint| logical(endpoint)).collect();
+    let setting = |endpoint: &&Endpoint| {
+        format!("\"{}\": {{ ThrottlingRateLimit: {OPEN_RATE}, ThrottlingBurstLimit: {OPEN_BURST} }}\n", key(endpoint))
+    };
+    let settings: String = open.iter().map(setting).collect();
+    let fillings = [("open routes", &*names.join(", ")), ("open settings", &settings)];
+    let routes: String = endpoints.iter().map(|endpoint| route(endpoint, words)).collect();
+    words.fill(include_str!("parts/http.yaml"), &fillings) + &routes
+}
