@@ -14,6 +14,16 @@ async fn hurry(stack: &Stack, queue: &str) -> String {
     url
 }
 
+/// Makes a dead letter of a message after ten receives: a thousand would take hours.
+async fn fewer_receives(stack: &Stack, url: &str) {
+    let policy = stack.clients.sqs.get_queue_attributes().queue_url(url);
+    let policy = policy.attribute_names(QueueAttributeName::RedrivePolicy).send().await.unwrap().attributes.unwrap();
+    let mut policy: Value = serde_json::from_str(&policy[&QueueAttributeName::RedrivePolicy]).unwrap();
+    policy["maxReceiveCount"] = json!(10);
+    let request = stack.clients.sqs.set_queue_attributes().queue_url(url);
+    request.attributes(QueueAttributeName::RedrivePolicy, policy.to_string()).send().await.unwrap();
+}
+
 /// Writes an event in a shape that no program knows yet behind what is in the stream.
 async fn write_unknown(stack: &Stack, stream: &str) {
     let store = EventStore::new(stack.clients.dynamodb.clone(), format!("{PREFIX}-events"));
@@ -58,6 +68,7 @@ async fn a_stream_that_cannot_be_applied_is_parked_and_holds_up_nobody() {
 async fn a_message_that_cannot_be_read_ends_as_a_dead_letter() {
     let stack = Stack::of("poison-petra").await;
     let url = hurry(&stack, "bestsellers").await;
+    fewer_receives(&stack, &url).await;
     let send = stack.clients.sqs.send_message().queue_url(&url).message_body("{ this is no announcement");
     send.message_group_id("poison").message_deduplication_id("poison").send().await.unwrap();
     eventually("it is a dead letter", || async {

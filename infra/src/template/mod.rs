@@ -124,7 +124,8 @@ fn named(app: &App, text: &str) -> String {
 fn about(app: &App) -> String {
     match app.description() {
         "" => format!("{}, an event-sourced system without servers.", app.name()),
-        what => format!("{:?}", what),
+        // A string of JSON is one of YAML.
+        what => serde_json::Value::from(what).to_string(),
     }
 }
 
@@ -173,7 +174,7 @@ fn word_of(scope: Scope) -> &'static str {
 /// The user pool, and a client for each scope.
 fn tokens(words: &Words) -> String {
     let scope = |scope: &Scope| {
-        format!("- {{ ScopeName: {}, ScopeDescription: {:?} }}\n", word_of(*scope), capitalised(scope.purpose()))
+        format!("- {{ ScopeName: {}, ScopeDescription: \"{}\" }}\n", word_of(*scope), capitalised(scope.purpose()))
     };
     let scopes: String = Scope::ALL.iter().map(scope).collect();
     let client = |scope: &Scope| {
@@ -210,4 +211,52 @@ fn alarms(app: &App, words: &Words) -> String {
     let components = [Some("projector"), has_processes.then_some("process-manager")];
     let parked: String = components.iter().flatten().map(parked).collect();
     words.fill(include_str!("parts/alarms.yaml"), &[]) + &parked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_RESOURCES, TemplateError, render};
+    use handlers::app::App;
+    use projections::{Projection, audit};
+
+    fn with_read_models(app: App, names: impl IntoIterator<Item = String>) -> App {
+        let named = |name: String| Projection { name: name.leak(), ..audit::PROJECTION };
+        names.into_iter().fold(app, |app, name| app.read_model(named(name)))
+    }
+
+    fn numbered(count: usize) -> App {
+        with_read_models(App::new("big"), (0..count).map(|number| format!("model-{number}")))
+    }
+
+    #[test]
+    fn a_read_model_is_ten_resources_and_five_hundred_are_the_most() {
+        let count = |app: &App| render(app, "code/").unwrap().matches("\n    Type: AWS::").count();
+        assert_eq!(count(&numbered(2)) - count(&numbered(1)), 10);
+        let fit = (MAX_RESOURCES - count(&numbered(0))) / 10;
+        assert!(count(&numbered(fit)) <= MAX_RESOURCES);
+        let Err(TemplateError::TooLarge { resources, per_consumer: 10, .. }) = render(&numbered(fit + 1), "code/")
+        else {
+            panic!("{fit} read models fit, and one more does too")
+        };
+        assert!((MAX_RESOURCES + 1..=MAX_RESOURCES + 10).contains(&resources), "{resources}");
+    }
+
+    #[test]
+    fn names_that_fall_together_are_refused() {
+        let app = with_read_models(App::new("shop"), ["a-b".to_owned(), "a--b".to_owned()]);
+        assert_eq!(render(&app, "code/"), Err(TemplateError::Twice("ABQueue".to_owned())));
+    }
+
+    #[test]
+    fn a_stages_name_is_as_long_as_the_others_leave_room() {
+        let pattern = |app: &App| {
+            let text = render(app, "code/").unwrap();
+            text.lines().find_map(|line| line.trim().strip_prefix("AllowedPattern: ")).unwrap().to_owned()
+        };
+        assert_eq!(pattern(&App::new("shop")), r#""^[a-z][a-z0-9-]{0,15}$""#);
+        let long = with_read_models(App::new("the-online-bookshop-of-berlin"), ["orders".to_owned()]);
+        assert_eq!(pattern(&long), r#""^[a-z][a-z0-9-]{0,9}$""#);
+        let longer = with_read_models(App::new("the-online-bookshop-of-all-of-berlin"), ["orders".to_owned()]);
+        assert!(matches!(render(&longer, "code/"), Err(TemplateError::TooLong { .. })));
+    }
 }

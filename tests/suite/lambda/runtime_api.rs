@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -33,6 +33,8 @@ pub(crate) struct Function {
     /// Its process.
     pub(crate) child: Child,
     server: JoinHandle<()>,
+    /// What it writes is read as it comes: a full pipe would stop it.
+    written: [JoinHandle<String>; 2],
 }
 
 struct Event {
@@ -62,7 +64,9 @@ impl Function {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();
-        Self { events, asked: asks, child: child.unwrap(), server }
+        let mut child = child.unwrap();
+        let written = [read(child.stdout.take().unwrap()), read(child.stderr.take().unwrap())];
+        Self { events, asked: asks, child, server, written }
     }
 
     /// Waits until it has asked for its first event.
@@ -89,12 +93,19 @@ impl Function {
 
     /// Waits until the program has ended by itself. Its status, and all that it wrote.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
-        let mut written = String::new();
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it does not end").unwrap();
-        self.child.stdout.take().unwrap().read_to_string(&mut written).await.unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut written).await.unwrap();
-        (status, written)
+        let [output, errors] = &mut self.written;
+        (status, output.await.unwrap() + &errors.await.unwrap())
     }
+}
+
+/// Reads all that comes.
+fn read(mut from: impl AsyncRead + Send + Unpin + 'static) -> JoinHandle<String> {
+    tokio::spawn(async move {
+        let mut written = String::new();
+        from.read_to_string(&mut written).await.unwrap();
+        written
+    })
 }
 
 impl Drop for Function {

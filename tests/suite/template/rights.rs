@@ -194,6 +194,8 @@ fn a_consumer_writes_rows_of_its_own_and_only_jobs_delete_rows() {
                 assert_eq!(grant.condition["Null"], json!({ "dynamodb:LeadingKeys": "false" }), "{consumer}");
             }
         }
+        let of_indexes = grants.values().flatten().filter(|grant| grant.resource.contains("/index/"));
+        assert!(of_indexes.map(|grant| grant.action).all(|action| action == "dynamodb:Query"), "indexes are queried");
         for table in ["ReadModels", "AuditIndex", "Commands"] {
             for action in ["dynamodb:DeleteItem", "dynamodb:BatchWriteItem"] {
                 let may = who(&grants, action, table);
@@ -204,7 +206,7 @@ fn a_consumer_writes_rows_of_its_own_and_only_jobs_delete_rows() {
         let resuming = grants["QueryApi"].iter().filter(|grant| grant.resource == "ReadModels");
         for grant in resuming.filter(|grant| ["dynamodb:DeleteItem", "dynamodb:BatchWriteItem"].contains(&grant.action))
         {
-            let keys = json!(["*/parked/*", "*/fence/*"]);
+            let keys = json!(["*/parked/*", "*/fence/*", "*/job/*"]);
             assert_eq!(grant.condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"], keys);
         }
     }
