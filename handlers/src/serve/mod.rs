@@ -123,7 +123,9 @@ async fn start(app: App, settings: Settings, watch: Watch) -> Result<Serving, Fa
     let (address, queues) = (listener.local_addr()?, consumers.names().join(","));
     let activities = consumers.activities();
     consumers.start(&watch, &mut parts, &receiving);
-    let limits = Limits { connections: CONNECTIONS, head: IDLE, drain: settings.drain };
+    // The stop of the whole program ends it first, and tells what is open.
+    let drain = settings.drain.saturating_mul(2);
+    let limits = Limits { connections: CONNECTIONS, head: IDLE, drain };
     let no_room = http_server::no_room("application/problem+json", NO_ROOM);
     parts.spawn(http_server::serve(listener, router, limits, no_room, accepting.clone()));
     tracing::info!(%address, queues, api = settings.api.is_some(), "serving");
