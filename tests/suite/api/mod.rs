@@ -44,7 +44,7 @@ mod description;
 mod idempotency;
 mod in_process;
 pub(crate) mod issuer;
-mod jwt;
+pub(crate) mod jwt;
 mod lists;
 mod orders;
 mod pairs;
