@@ -16,6 +16,7 @@
 //! | [`fulfilment`] | does every order get its answer, and only its books, whatever queues and processes do? |
 //! | [`processes`] | does a process act on each answer once, though runners die or freeze? |
 //! | [`projections`] | are read models the pure fold of the store, whatever the queue does? |
+//! | [`serve`] | does the container answer, receive, stop and recover as it should, beside functions and other containers? |
 //! | [`shapes`] | can every event that was ever stored be read, and does no shape change under its number? |
 //! | [`sqs`] | does a queue engine do what AWS documents? The same cases for every engine |
 //! | [`mappings`] | are stream records and messages delivered as Lambda delivers them? |
@@ -49,6 +50,7 @@ mod mappings;
 mod processes;
 mod program;
 mod projections;
+mod serve;
 mod shapes;
 mod sqs;
 mod store;

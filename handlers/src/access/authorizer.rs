@@ -2,17 +2,17 @@
 //! hands the caller on.
 //!
 //! As there: signature by `kid`, `iss`, `aud` (or `client_id`, where there is no `aud`), `exp`, `nbf`, `iat`. Unlike there, ES256 is
-//! taken beside RS256, and keys come from a file that is read once.
+//! taken beside RS256. Keys come from a file that is read once, or from the issuer's address.
 
-pub use super::key_set::KeysError;
-use super::key_set::{Key, KeySet};
+use super::issuer_keys::IssuerKeys;
+use super::key_set::{Key, KeySet, KeysError};
+use crate::http::{Caller, Unauthorized, is_for_everybody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use handlers::http::{Caller, Unauthorized, is_for_everybody};
 use jsonwebtoken::{Validation, decode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -30,9 +30,26 @@ const SHOWN_CHARS: usize = 64;
 /// Checks tokens of one issuer for one audience.
 #[derive(Debug)]
 pub struct Authorizer {
-    keys: KeySet,
+    keys: Keys,
     issuer: String,
     audience: String,
+}
+
+#[derive(Debug)]
+enum Keys {
+    /// Of a file, read once.
+    Fixed(Arc<KeySet>),
+    /// Of the issuer's address, renewed.
+    OfIssuer(Arc<IssuerKeys>),
+}
+
+impl Keys {
+    fn current(&self) -> Arc<KeySet> {
+        match self {
+            Self::Fixed(keys) => Arc::clone(keys),
+            Self::OfIssuer(keys) => keys.current(),
+        }
+    }
 }
 
 /// What the first part of a token says of itself, before anything is believed.
@@ -49,7 +66,15 @@ impl Authorizer {
     /// # Errors
     /// [`KeysError`]: the file cannot be read, is no key set, or has no key that could have signed a token.
     pub fn from_file(file: &Path, issuer: &str, audience: &str) -> Result<Self, KeysError> {
-        Ok(Self { keys: KeySet::from_file(file)?, issuer: issuer.to_owned(), audience: audience.to_owned() })
+        let keys = Keys::Fixed(Arc::new(KeySet::from_file(file)?));
+        Ok(Self { keys, issuer: issuer.to_owned(), audience: audience.to_owned() })
+    }
+
+    /// An authorizer with the keys of the issuer's address. An unknown key lets them be fetched again.
+    #[must_use]
+    pub fn of_issuer(keys: Arc<IssuerKeys>, audience: &str) -> Self {
+        let issuer = keys.issuer().to_owned();
+        Self { keys: Keys::OfIssuer(keys), issuer, audience: audience.to_owned() }
     }
 
     /// The caller whom a token names, if it is valid at this time.
@@ -62,6 +87,16 @@ impl Authorizer {
         Caller::from_claims(&claims, &[]).map_err(|error| Unauthorized::InvalidToken(error.to_string()))
     }
 
+    /// The same, after the issuer was asked for its keys again where the token names an unknown one.
+    async fn caller_renewing(&self, token: &str, now: SystemTime) -> Result<Caller, Unauthorized> {
+        if let Keys::OfIssuer(keys) = &self.keys
+            && let Ok(Header { kid: Some(kid), .. }) = header(token)
+        {
+            keys.renew_for(&kid).await;
+        }
+        self.caller(token, now)
+    }
+
     /// The claims, if one of the keys has signed them.
     fn signed(&self, token: &str) -> Result<Map<String, Value>, String> {
         let header = header(token)?;
@@ -69,7 +104,8 @@ impl Authorizer {
             return Err("the token's header has crit: extensions are not understood".to_owned());
         }
         let kid = header.kid.ok_or("the token's header names no key: kid")?;
-        let Some(Key { algorithm, key }) = self.keys.get(&kid) else {
+        let keys = self.keys.current();
+        let Some(Key { algorithm, key }) = keys.get(&kid) else {
             return Err(format!("the token's key (kid) {} is none of the issuer's", shown(&kid)));
         };
         if header.alg != format!("{algorithm:?}") {
@@ -110,10 +146,14 @@ pub async fn authorize(State(authorizer): State<Arc<Authorizer>>, mut request: R
     if is_for_everybody(request.uri().path()) {
         return next.run(request).await;
     }
-    match bearer(request.headers()).map(|token| authorizer.caller(token?, SystemTime::now())) {
-        None => next.run(request).await,
-        Some(Err(unauthorized)) => unauthorized.into_response(),
-        Some(Ok(caller)) => {
+    let caller = match bearer(request.headers()) {
+        None => return next.run(request).await,
+        Some(Err(unauthorized)) => Err(unauthorized),
+        Some(Ok(token)) => authorizer.caller_renewing(token, SystemTime::now()).await,
+    };
+    match caller {
+        Err(unauthorized) => unauthorized.into_response(),
+        Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }

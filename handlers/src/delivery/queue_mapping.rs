@@ -17,8 +17,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Activity;
+use super::backoff::{Backoff, Outage, causes};
 use super::invocation::{self, InvocationError};
-use super::outage::{Outage, causes};
 use super::queue_answers;
 use super::queue_event;
 
@@ -50,6 +51,10 @@ pub struct QueueMapping {
     /// When failed messages become visible again, in whole seconds. `None` leaves them to their visibility timeout, as
     /// Lambda does; that is minutes on most queues, too long for someone who waits in front of a laptop.
     pub retry_after: Option<Duration>,
+    /// The pauses after receives that failed.
+    pub backoff: Backoff,
+    /// What can be seen of it from outside.
+    pub activity: Activity,
 }
 
 impl QueueMapping {
@@ -63,6 +68,8 @@ impl QueueMapping {
             timeout: Duration::from_secs(30),
             poll: Duration::from_secs(1),
             retry_after: None,
+            backoff: Backoff::default(),
+            activity: Activity::default(),
         }
     }
 
@@ -76,17 +83,17 @@ impl QueueMapping {
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
         let slots = Arc::new(Semaphore::new(self.concurrency.max(1)));
-        let mut outage = Outage::of(&self.queue_url);
+        let mut outage = Outage::with_backoff(&self.queue_url, self.backoff);
         let Some(queue_arn) = self.queue_arn(&sqs, &mut outage, &stop).await else { return };
         let delivery = Arc::new(Delivery { mapping: self, sqs, queue_arn, handler });
         let mut batches = JoinSet::new();
         while let Some(Ok(slot)) = stop.run_until_cancelled(slots.clone().acquire_owned()).await {
             let messages = delivery.receive(&mut outage, &stop).await;
             if !messages.is_empty() {
-                let delivery = delivery.clone();
+                let (delivery, open) = (delivery.clone(), delivery.mapping.activity.begin_batch());
                 batches.spawn(async move {
                     delivery.deliver(messages).await;
-                    drop(slot);
+                    drop((open, slot));
                 });
             }
             while batches.try_join_next().is_some() {}
@@ -100,6 +107,7 @@ impl QueueMapping {
             match queue_arn(sqs, &self.queue_url).await {
                 Ok(arn) => {
                     outage.over();
+                    self.activity.note_answer();
                     return Some(arn);
                 }
                 Err(error) => stop.run_until_cancelled(tokio::time::sleep(outage.failed(&error))).await?,
@@ -123,6 +131,7 @@ impl<H> Delivery<H> {
         match self.poll().await {
             Ok(messages) => {
                 outage.over();
+                self.mapping.activity.note_answer();
                 if messages.is_empty() && asked.elapsed() < EMPTY_PAUSE {
                     stop.run_until_cancelled(tokio::time::sleep(EMPTY_PAUSE)).await;
                 }

@@ -10,17 +10,23 @@ use futures::FutureExt;
 
 /// Why a call gave no response. The whole batch counts as failed then.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum InvocationError {
+pub enum InvocationError {
+    /// The handler gave an error.
     #[error("handler failed")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
+    /// The handler panicked, with this message.
     #[error("handler panicked: {0}")]
     Panicked(String),
+    /// It took longer than it may.
     #[error("handler took longer than {} ms", .0.as_millis())]
     TimedOut(Duration),
 }
 
 /// Calls `handler` with `event`.
-pub(crate) async fn invoke<H, I, F, R, E>(handler: &H, event: I, timeout: Duration) -> Result<R, InvocationError>
+///
+/// # Errors
+/// [`InvocationError`].
+pub async fn invoke<H, I, F, R, E>(handler: &H, event: I, timeout: Duration) -> Result<R, InvocationError>
 where
     H: Fn(I) -> F,
     F: Future<Output = Result<R, E>>,

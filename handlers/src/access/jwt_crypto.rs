@@ -21,7 +21,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
 };
 
 /// Makes ring the provider of this process. Call it before tokens are checked or signed; a second call changes nothing.
-pub(crate) fn install() {
+pub fn install() {
     // An error says that a provider is there already: this one.
     PROVIDER.install_default().unwrap_or_default();
 }

@@ -8,7 +8,7 @@ use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
 };
 
-use super::outage::causes;
+use super::backoff::causes;
 
 /// Tries for entries that the queue refuses for a reason of its own; the SDK has its own for whole requests.
 const MAX_TRIES: usize = 3;

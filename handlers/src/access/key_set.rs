@@ -1,4 +1,4 @@
-//! The public keys of an issuer of tokens: a JSON Web Key Set in a file.
+//! The public keys of an issuer of tokens: a JSON Web Key Set.
 
 use super::jwt_crypto;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
@@ -34,53 +34,59 @@ pub enum KeysError {
         source: std::io::Error,
     },
     /// What is in it.
-    #[error("{} is no JSON Web Key Set", file.display())]
+    #[error("{place} is no JSON Web Key Set")]
     NoKeySet {
-        /// Which.
-        file: PathBuf,
+        /// The file or address.
+        place: String,
         /// Where it differs.
         #[source]
         source: serde_json::Error,
     },
     /// Nothing in it checks a token.
-    #[error("{} has no key that checks a token: {reasons}", file.display())]
+    #[error("{place} has no key that checks a token: {reasons}")]
     NoKey {
-        /// Which.
-        file: PathBuf,
+        /// The file or address.
+        place: String,
         /// What is wrong with each.
         reasons: String,
     },
     /// It is not clear which of two keys is meant.
-    #[error("{} has two keys of the id (kid) {kid:?}", file.display())]
+    #[error("{place} has two keys of the id (kid) {kid:?}")]
     Twice {
-        /// Which.
-        file: PathBuf,
+        /// The file or address.
+        place: String,
         /// The id of both.
         kid: String,
     },
 }
 
 impl KeySet {
-    /// The keys of a file. Those for other purposes and of other kinds are passed over, if one is left.
+    /// The keys of a file.
     pub(super) fn from_file(file: &Path) -> Result<Self, KeysError> {
+        let json = std::fs::read(file);
+        let json = json.map_err(|source| KeysError::Unreadable { file: file.to_owned(), source })?;
+        Self::from_json(&json, &file.display().to_string())
+    }
+
+    /// The keys of a set that was found at that place. Those for other purposes and of other kinds are passed over, if one is left.
+    pub(super) fn from_json(json: &[u8], place: &str) -> Result<Self, KeysError> {
         jwt_crypto::install();
-        let path = || file.to_owned();
-        let json = std::fs::read(file).map_err(|source| KeysError::Unreadable { file: path(), source })?;
+        let place = || place.to_owned();
         let set: JwkSet =
-            serde_json::from_slice(&json).map_err(|source| KeysError::NoKeySet { file: path(), source })?;
+            serde_json::from_slice(json).map_err(|source| KeysError::NoKeySet { place: place(), source })?;
         let (mut keys, mut reasons) = (HashMap::new(), Vec::new());
         for jwk in &set.keys {
             match usable(jwk) {
                 Err(reason) => reasons.push(reason),
                 Ok((kid, key)) => match keys.entry(kid) {
                     Entry::Vacant(vacant) => drop(vacant.insert(key)),
-                    Entry::Occupied(same) => return Err(KeysError::Twice { file: path(), kid: same.key().clone() }),
+                    Entry::Occupied(same) => return Err(KeysError::Twice { place: place(), kid: same.key().clone() }),
                 },
             }
         }
         if keys.is_empty() {
             let reasons = if reasons.is_empty() { "it is empty".to_owned() } else { reasons.join("; ") };
-            return Err(KeysError::NoKey { file: path(), reasons });
+            return Err(KeysError::NoKey { place: place(), reasons });
         }
         Ok(Self(keys))
     }
