@@ -1,9 +1,9 @@
 //! The store: a table, a client and a clock.
 
-use crate::batch::{STREAM_ID, VERSION};
 use crate::dedup::CommandIndex;
-use crate::fault::{Fault, classify};
-use crate::meter;
+use crate::error::{Fault, classify};
+use crate::log::item::{STREAM_ID, VERSION};
+use crate::metering::meter;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{

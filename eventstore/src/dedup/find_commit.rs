@@ -2,10 +2,10 @@
 
 use super::command_ids::Lookup;
 use super::index::{CommandIndex, IndexLookup, Mark};
-use crate::batch::{Damage, is_batch};
-use crate::load::{Consistency, Direction, Items, Query, ReadError, follow};
-use crate::meter;
-use crate::snapshot::{SNAPSHOT_VERSION, Snapshot};
+use crate::log::item::{Damage, is_batch};
+use crate::log::read::{Consistency, Direction, Items, Query, ReadError, follow};
+use crate::metering::meter;
+use crate::snapshot::stored::{SNAPSHOT_VERSION, Snapshot};
 use crate::{Batch, Commit, Damaged, EventStore, Head, Id, StreamId};
 
 /// The first page of a look back: most often the command was made moments ago, or an index knows the rest.

@@ -1,0 +1,108 @@
+//! Commands for one stream, waiting in one process to be written together.
+
+use crate::Commit;
+use crate::command::refusal::RefusalCodec;
+use crate::command::request::{ExecuteError, Handled, Request};
+use crate::command::stream_loader::Known;
+use std::any::Any;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+/// A command's rule: the events that it comes to on a state, or why not.
+pub(crate) type Decide<S, E, R> = Box<dyn Fn(&S) -> Result<Vec<E>, R> + Send + Sync>;
+
+/// What a command's caller is told.
+pub(crate) enum Answer<R> {
+    Given(Box<Result<Handled, ExecuteError<R>>>),
+    /// Its rule panicked, whoever was leading.
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// A command that waits for its answer.
+pub(crate) struct Job<S, E, R> {
+    pub(crate) request: Request,
+    pub(crate) decide: Decide<S, E, R>,
+    /// How a refusal is recorded, where it is.
+    pub(crate) refusals: Option<RefusalCodec<R>>,
+    answer: oneshot::Sender<Answer<R>>,
+    /// The commit of this very command, if it was met.
+    pub(crate) found: Option<Commit>,
+    /// Every commit up to this version was compared with it, and none is its own but the one found.
+    pub(crate) compared_to: u64,
+}
+
+/// The commands for one stream, and what is known of it. Whoever holds the lock leads: it handles what waits.
+pub(crate) struct Line<S, E, R> {
+    waiting: Mutex<VecDeque<Job<S, E, R>>>,
+    pub(crate) known: tokio::sync::Mutex<Option<Known<S>>>,
+}
+
+/// Commands that were taken from their line. Those without an answer go back to its front when this is dropped: the caller
+/// that was leading may go away at any time.
+pub(crate) struct Taken<'a, S, E, R> {
+    line: &'a Line<S, E, R>,
+    pub(crate) jobs: Vec<Job<S, E, R>>,
+}
+
+impl<S, E, R> Job<S, E, R> {
+    pub(crate) fn new(
+        request: Request,
+        decide: Decide<S, E, R>,
+        refusals: Option<RefusalCodec<R>>,
+    ) -> (Self, oneshot::Receiver<Answer<R>>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { request, decide, refusals, answer, found: None, compared_to: 0 }, answered)
+    }
+
+    pub(crate) fn tell(self, answer: Answer<R>) {
+        // The caller may have gone away: nobody is left to tell.
+        drop(self.answer.send(answer));
+    }
+}
+
+impl<S, E, R> Default for Line<S, E, R> {
+    fn default() -> Self {
+        Self { waiting: Mutex::default(), known: tokio::sync::Mutex::default() }
+    }
+}
+
+impl<S, E, R> Line<S, E, R> {
+    pub(crate) fn join(&self, job: Job<S, E, R>) {
+        self.waiting().push_back(job);
+    }
+
+    /// Takes up to `limit` commands, but none whose caller has gone away.
+    pub(crate) fn take(&self, limit: usize) -> Taken<'_, S, E, R> {
+        let mut waiting = self.waiting();
+        let mut jobs = Vec::new();
+        while jobs.len() < limit.max(1)
+            && let Some(job) = waiting.pop_front()
+        {
+            if !job.answer.is_closed() {
+                jobs.push(job);
+            }
+        }
+        Taken { line: self, jobs }
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Job<S, E, R>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S, E, R> Taken<'_, S, E, R> {
+    /// Puts all but the first `keep` commands back to where they were.
+    pub(crate) fn give_back(&mut self, keep: usize) {
+        let mut waiting = self.line.waiting();
+        for job in self.jobs.drain(keep.min(self.jobs.len())..).rev() {
+            waiting.push_front(job);
+        }
+    }
+}
+
+impl<S, E, R> Drop for Taken<'_, S, E, R> {
+    fn drop(&mut self) {
+        self.give_back(0);
+    }
+}

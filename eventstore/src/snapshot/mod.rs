@@ -1,0 +1,3 @@
+//! Snapshots of streams.
+
+pub(crate) mod stored;

@@ -1,0 +1,282 @@
+//! Appending to several streams at once: all of them or none.
+
+use crate::command::refusal::OF_STORE;
+use crate::error::{Fault, classify};
+use crate::log::append::{FromTheFuture, refuse_types_of_store};
+use crate::log::read::ReadError;
+use crate::metering::meter;
+use crate::metering::usage::Usage;
+use crate::stream::commit::MAX_VERSION;
+use crate::transaction::transact_items::{Cancellation, Transaction, is_of};
+use crate::{Batch, Commit, Damaged, Envelope, EventStore, Head, Id, NewEvent, StreamId, TooLarge};
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsError, TransactWriteItemsOutput};
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use chrono::{DateTime, Utc};
+use futures::future::try_join_all;
+use std::sync::Arc;
+
+/// The most streams of one command (DynamoDB's limit of a transaction).
+pub const MAX_STREAMS: usize = 100;
+/// The most bytes of one command's items together (DynamoDB's limit of a transaction).
+pub const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
+
+/// What one command has to say in one of its streams.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The stream's end, as the command knows it.
+    pub head: Head,
+    /// What happened: at least one event.
+    pub events: Vec<NewEvent>,
+}
+
+/// What a command over several streams has written.
+#[derive(Debug, Clone)]
+pub struct AppendedAll {
+    /// A commit a stream, in the order of the streams.
+    pub parts: Vec<AppendedPart>,
+    /// Whether the command had been written before, by another call, and this is the recorded result.
+    pub repeated: bool,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// What it has written in one of them.
+#[derive(Debug, Clone)]
+pub struct AppendedPart {
+    /// The commit as it stands in the stream.
+    pub commit: Commit,
+    /// Where the stream ended behind it; [`Head::stream`] names it.
+    pub head: Head,
+    /// The size of the item, where this call has written it.
+    pub(crate) bytes: usize,
+}
+
+/// Why nothing was appended, in any of the streams.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendAllError {
+    /// Other batches stand behind some of the heads: here they are, so that nobody has to read them.
+    #[error("{} of the streams go on behind the heads that were given", winners.len())]
+    Conflict {
+        /// The batch that won, for each stream that is known to go on.
+        winners: Vec<Batch>,
+        /// What the refused transaction cost.
+        usage: Usage,
+    },
+    /// Another transaction at the end of some of the streams was under way: try again.
+    #[error("another transaction at the end of {} of the streams was under way", streams.len())]
+    TransactionConflict {
+        /// Where.
+        streams: Vec<StreamId>,
+        /// What the refused transaction cost.
+        usage: Usage,
+    },
+    /// The id was used for another command on one of the streams, or for the same one on other streams.
+    #[error("command id {0} was used for another command on one of the streams")]
+    CommandIdReused(Id),
+    /// There is no stream to append to.
+    #[error("a command appends to at least one stream")]
+    NoStream,
+    /// More streams than one transaction can have.
+    #[error("a command addresses at most {MAX_STREAMS} streams, not {streams}")]
+    TooManyStreams {
+        /// How many they are.
+        streams: usize,
+    },
+    /// A stream is named twice.
+    #[error("a command has one part for each stream, and two for {0}")]
+    StreamTwice(StreamId),
+    /// A part has no event.
+    #[error("there is no event for stream {0}")]
+    Empty(StreamId),
+    /// An event has a type that only the store itself writes.
+    #[error("event type {0:?} begins with {OF_STORE:?}, as only the store's own do")]
+    TypeOfStore(String),
+    /// A part cannot fit into an item.
+    #[error("the commit for stream {stream} does not fit into an item")]
+    TooLarge {
+        /// The stream.
+        stream: StreamId,
+        /// By how much.
+        source: TooLarge,
+    },
+    /// Each part would fit, but not all of them together.
+    #[error("the commits come to {bytes} bytes, and at most {MAX_TRANSACTION_BYTES} fit into one transaction")]
+    TotalTooLarge {
+        /// The items' size.
+        bytes: usize,
+    },
+    /// A stream has reached the largest version.
+    #[error("stream {0} would have more than {MAX_VERSION} events")]
+    StreamFull(StreamId),
+    /// The command id's own time lies too far ahead of the store's clock.
+    #[error(transparent)]
+    FromTheFuture(#[from] FromTheFuture),
+    /// An item behind one of the heads is none of the store's.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// DynamoDB did not do it, or did not say that it did.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl EventStore {
+    /// Appends one command's events to several streams, each behind its head: all of them or none, in one request.
+    ///
+    /// `unmoved` are ends of further streams that the command was decided on but has no events for: nothing is written
+    /// there, but the command is refused if one of them goes on. Parts and `unmoved` are at most [`MAX_STREAMS`] together.
+    ///
+    /// # A command is written once
+    /// The commits bear the envelope with another fingerprint: one made of the envelope's and of the names of all the
+    /// streams. So only this function, for this command over these streams, writes such commits, and because it writes all
+    /// of them or none, **whoever meets one of them knows that all are there**. A call that is refused by a commit of its own
+    /// command, in whichever stream, therefore answers with what was recorded in all of them ([`AppendedAll::repeated`]),
+    /// and has only to read those that did not come back with the refusal. That holds as long as one of the heads is
+    /// older than the recorded commits. A caller who has loaded **all** streams anew must look for the command's id in what it loaded, as for
+    /// [`EventStore::append`]; [`CommandHandler::handle_all`](crate::CommandHandler::handle_all) does.
+    ///
+    /// None of this relies on DynamoDB's own memory of transactions, which lasts ten minutes. Each call has a
+    /// token of its own there, made by the SDK and kept through the SDK's retries. A token derived from the command would
+    /// be the same for a later call, whose items differ by time and put id, and would be refused as
+    /// a mismatch that brings nothing back; a fresh one is refused by the commits themselves.
+    ///
+    /// # Errors
+    /// [`AppendAllError`]; nothing is written, but that after any [`Fault`] it may have been (an earlier try of the
+    /// SDK): send it again with the same id. [`AppendAllError::TransactionConflict`] is not tried again in here, because
+    /// the one who decides has to know how often it may be.
+    pub async fn append_all(
+        &self,
+        envelope: &Envelope,
+        parts: Vec<Part>,
+        unmoved: &[Head],
+    ) -> Result<AppendedAll, AppendAllError> {
+        if parts.is_empty() {
+            return Err(AppendAllError::NoStream);
+        }
+        refuse_types_of_store(parts.iter().flat_map(|part| &part.events)).map_err(AppendAllError::TypeOfStore)?;
+        self.transact(envelope, parts, unmoved).await
+    }
+
+    /// [`EventStore::append_all`], which without any part only asks whether all the streams still end where they did.
+    pub(crate) async fn transact(
+        &self,
+        envelope: &Envelope,
+        parts: Vec<Part>,
+        unmoved: &[Head],
+    ) -> Result<AppendedAll, AppendAllError> {
+        self.reported("append_all", None, self.append_parts(envelope, parts, unmoved)).await
+    }
+
+    async fn append_parts(
+        &self,
+        envelope: &Envelope,
+        parts: Vec<Part>,
+        unmoved: &[Head],
+    ) -> Result<AppendedAll, AppendAllError> {
+        let now = self.now();
+        if let Err(error) = self.check_time(&envelope.command_id, now) {
+            // The clock may have been set back since the very command was recorded: known first, refused second.
+            let heads: Vec<Head> = parts.into_iter().map(|part| part.head).chain(unmoved.iter().cloned()).collect();
+            let unmoved = self.send_parts(now, envelope, Vec::new(), &heads).await?;
+            return if unmoved.repeated { Ok(unmoved) } else { Err(error.into()) };
+        }
+        self.send_parts(now, envelope, parts, unmoved).await
+    }
+
+    async fn send_parts(
+        &self,
+        now: DateTime<Utc>,
+        envelope: &Envelope,
+        parts: Vec<Part>,
+        unmoved: &[Head],
+    ) -> Result<AppendedAll, AppendAllError> {
+        let (transaction, items) = Transaction::new(now, envelope, parts, unmoved)?;
+        let actions = Transaction::actions(&self.table, items, unmoved)?;
+        let request = self.client.transact_write_items().set_transact_items(Some(actions));
+        let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match meter::request(request.send(), |answer| units(answer, &transaction)).await {
+            (Ok(_), usage) => Ok(written(transaction, usage)),
+            (Err(error), usage) => self.canceled(transaction, error, usage).await,
+        }
+    }
+
+    async fn canceled(
+        &self,
+        transaction: Transaction,
+        error: SdkError<TransactWriteItemsError>,
+        usage: Usage,
+    ) -> Result<AppendedAll, AppendAllError> {
+        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+            return Err(classify(error, &self.table).into());
+        };
+        let reasons = canceled.cancellation_reasons();
+        match transaction.cancellation(reasons)? {
+            Cancellation::OwnPuts => Ok(written(transaction, usage)),
+            Cancellation::Recorded(found) => {
+                let streams: Vec<StreamId> = transaction.streams().cloned().collect();
+                self.recorded(&streams, &transaction.envelope, found, usage).await
+            }
+            Cancellation::IdReused => Err(AppendAllError::CommandIdReused(transaction.envelope.command_id)),
+            Cancellation::Moved(winners) => Err(AppendAllError::Conflict { winners, usage }),
+            Cancellation::UnderWay(streams) => Err(AppendAllError::TransactionConflict { streams, usage }),
+            Cancellation::Throttled => Err(Fault::Throttled(Arc::new(error)).into()),
+            Cancellation::Unknown => Err(Fault::Rejected(Arc::new(error)).into()),
+        }
+    }
+
+    /// The recorded result of a command of which some commits were found: the others are read. A stream that stood still
+    /// for the command has none.
+    pub(crate) async fn recorded(
+        &self,
+        streams: &[StreamId],
+        envelope: &Envelope,
+        mut found: Vec<AppendedPart>,
+        mut usage: Usage,
+    ) -> Result<AppendedAll, AppendAllError> {
+        let known = |stream: &StreamId| found.iter().any(|part| part.head.stream == *stream);
+        let missing = streams.iter().filter(|stream| !known(stream));
+        let find = |stream| async move {
+            let commit = self.find_recorded(stream, &envelope.command_id).await?;
+            Ok(commit.filter(|commit| is_of(commit, envelope)).map(|commit| AppendedPart::new(stream, commit)))
+        };
+        let (read, cost) = meter::measured(try_join_all(missing.map(find))).await;
+        found.extend(read.map_err(|error: ReadError| AppendAllError::from(error))?.into_iter().flatten());
+        usage += cost;
+        found.sort_by_key(|part| streams.iter().position(|stream| *stream == part.head.stream));
+        Ok(AppendedAll { parts: found, repeated: true, usage })
+    }
+}
+
+impl AppendedPart {
+    pub(crate) fn new(stream: &StreamId, commit: Commit) -> Self {
+        Self { head: Head::after(stream, &commit), commit, bytes: 0 }
+    }
+}
+
+fn units(
+    answer: &Result<TransactWriteItemsOutput, SdkError<TransactWriteItemsError>>,
+    transaction: &Transaction,
+) -> Usage {
+    match answer {
+        Ok(output) => Usage::transaction(output.consumed_capacity()),
+        Err(error) => match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                transaction.cost_of_refusal(canceled.cancellation_reasons())
+            }
+            _ => Usage::default(),
+        },
+    }
+}
+
+fn written(transaction: Transaction, usage: Usage) -> AppendedAll {
+    AppendedAll { parts: transaction.written(), repeated: false, usage }
+}
+
+impl From<ReadError> for AppendAllError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged(damaged) => Self::Damaged(damaged),
+            ReadError::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
