@@ -1,5 +1,6 @@
 //! What can go wrong between the store and DynamoDB.
 
+use crate::metering::operation_event::Report;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
 use std::sync::Arc;
@@ -53,5 +54,16 @@ where
         Some("TransactionInProgressException") => Fault::Unavailable(source),
         _ if no_answer => Fault::Unavailable(source),
         _ => Fault::Rejected(source),
+    }
+}
+
+impl From<&Fault> for Report {
+    fn from(fault: &Fault) -> Self {
+        Self::outcome(match fault {
+            Fault::Throttled(_) => "throttled",
+            Fault::Unavailable(_) => "unavailable",
+            Fault::NoTable { .. } => "no_table",
+            Fault::Rejected(_) => "rejected",
+        })
     }
 }

@@ -1,20 +1,20 @@
 //! What the commands of a round come to on what is known: decided one after the other, nothing written yet.
 
-use crate::command::request::{ExecuteError, Handled};
-use crate::command::stream_loader::{Known, Memory};
-use crate::command::stream_queue::{Answer, Job, Taken};
-use crate::log::append::Appended;
-use crate::{Commit, NewCommit};
+use super::cached_stream::CachedStream;
+use super::request::{ExecuteError, Handled};
+use super::stream_loader::StreamLoader;
+use super::stream_queue::{Answer, QueueDrain, QueuedCommand};
+use crate::{Appended, Commit, NewCommit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Commits to be put together, and the answers that depend on it.
-pub(crate) struct Plan<S, E, R> {
+pub(crate) struct Decisions<S, E, R> {
     outcomes: Vec<Outcome<R>>,
     pub(crate) commits: Vec<NewCommit>,
     /// The model's events of each of them, which stay when the commits are taken to be put; none of a recorded refusal.
     events: Vec<Vec<E>>,
     /// The state after the first so many commits, where a later command needed it.
-    ahead: Option<S>,
+    state_ahead: Option<S>,
     folded: usize,
     /// The version behind all commits.
     version: u64,
@@ -25,43 +25,48 @@ enum Outcome<R> {
     /// It is the commit of this index,
     Write(usize),
     /// or the same command as that one, sent twice.
-    Twin(usize),
+    Duplicate(usize),
     /// True only if the known head is the stream's end: a refusal, another version, nothing to do, events without a form.
     Tentative(Box<Result<Handled, ExecuteError<R>>>),
     /// True in any case.
     Final(Answer<R>),
 }
 
-impl<S: Clone, E, R> Plan<S, E, R> {
-    pub(crate) fn make(memory: &Memory<S, E>, known: &Known<S>, taken: &Taken<'_, S, E, R>) -> Self {
-        let version = known.head.version();
+impl<S: Clone, E, R> Decisions<S, E, R> {
+    pub(crate) fn make(loader: &StreamLoader<S, E>, cached: &CachedStream<S>, drain: &QueueDrain<'_, S, E, R>) -> Self {
+        let version = cached.head.version();
         let (outcomes, commits, events) = (Vec::new(), Vec::new(), Vec::new());
-        let mut plan = Self { outcomes, commits, events, ahead: None, folded: 0, version };
-        for job in &taken.jobs {
-            let outcome = plan.outcome(memory, known, job);
-            plan.outcomes.push(outcome);
+        let mut decisions = Self { outcomes, commits, events, state_ahead: None, folded: 0, version };
+        for queued in &drain.commands {
+            let outcome = decisions.outcome(loader, cached, queued);
+            decisions.outcomes.push(outcome);
         }
-        plan
+        decisions
     }
 
-    fn outcome(&mut self, memory: &Memory<S, E>, known: &Known<S>, job: &Job<S, E, R>) -> Outcome<R> {
-        let envelope = &job.request.envelope;
-        if let Some(commit) = &job.found {
-            return job.request.replay(commit.clone()).into();
+    fn outcome(
+        &mut self,
+        loader: &StreamLoader<S, E>,
+        cached: &CachedStream<S>,
+        queued: &QueuedCommand<S, E, R>,
+    ) -> Outcome<R> {
+        let envelope = &queued.request.envelope;
+        if let Some(commit) = &queued.found {
+            return queued.request.replay(commit.clone()).into();
         }
         let twin = self.commits.iter().position(|commit| commit.envelope.command_id == envelope.command_id);
         if let Some(index) = twin {
-            return Outcome::Twin(index);
+            return Outcome::Duplicate(index);
         }
         let actual = self.version;
-        if let Some(expected) = job.request.expected_version.filter(|expected| *expected != actual) {
+        if let Some(expected) = queued.request.expected_version.filter(|expected| *expected != actual) {
             return tentative(Err(ExecuteError::VersionMismatch { expected, actual }));
         }
-        self.fold(memory, known);
-        let state = self.ahead.as_ref().unwrap_or(&known.state);
-        let decided = catch_unwind(AssertUnwindSafe(|| match ((job.decide)(state), &job.refusals) {
+        self.fold(loader, cached);
+        let state = self.state_ahead.as_ref().unwrap_or(&cached.state);
+        let decided = catch_unwind(AssertUnwindSafe(|| match ((queued.decide)(state), &queued.refusals) {
             (Ok(events), _) => {
-                let encoded = events.iter().map(|event| memory.model.write(event)).collect::<Result<Vec<_>, _>>()?;
+                let encoded = events.iter().map(|event| loader.model.write(event)).collect::<Result<Vec<_>, _>>()?;
                 Ok((events, encoded))
             }
             (Err(refusal), Some(codec)) => Ok((Vec::new(), vec![codec.encode(&refusal)?])),
@@ -70,7 +75,7 @@ impl<S: Clone, E, R> Plan<S, E, R> {
         match decided {
             Err(panic) => Outcome::Final(Answer::Panicked(panic)),
             Ok(Err(error)) => tentative(Err(error)),
-            Ok(Ok((_, encoded))) if encoded.is_empty() => tentative(Ok(Handled::nothing_to_do(actual))),
+            Ok(Ok((_, encoded))) if encoded.is_empty() => tentative(Ok(Handled::no_op(actual))),
             Ok(Ok((events, encoded))) => self.write(NewCommit { envelope: envelope.clone(), events: encoded }, events),
         }
     }
@@ -83,11 +88,11 @@ impl<S: Clone, E, R> Plan<S, E, R> {
     }
 
     /// Brings the state ahead up to the last commit.
-    fn fold(&mut self, memory: &Memory<S, E>, known: &Known<S>) {
+    fn fold(&mut self, loader: &StreamLoader<S, E>, cached: &CachedStream<S>) {
         let new = self.events.get(self.folded..).unwrap_or_default();
         if !new.is_empty() {
-            let state = self.ahead.take().unwrap_or_else(|| known.state.clone());
-            self.ahead = Some(new.iter().fold(state, |state, events| memory.evolve(state, events)));
+            let state = self.state_ahead.take().unwrap_or_else(|| cached.state.clone());
+            self.state_ahead = Some(new.iter().fold(state, |state, events| loader.evolve(state, events)));
             self.folded = self.events.len();
         }
     }
@@ -112,33 +117,33 @@ impl<S: Clone, E, R> Plan<S, E, R> {
     }
 
     /// The commands' answers, now that the commits are written, or that there is none.
-    pub(crate) fn answers(&mut self, jobs: &[Job<S, E, R>], commits: &[Commit]) -> Vec<Answer<R>> {
+    pub(crate) fn answers(&mut self, commands: &[QueuedCommand<S, E, R>], commits: &[Commit]) -> Vec<Answer<R>> {
         let recorded = |index: usize| commits.get(index).cloned();
         let unwritten = || ExecuteError::Contention { attempts: 0 };
-        let answers = self.outcomes.drain(..).zip(jobs).map(|(outcome, job)| match outcome {
+        let answers = self.outcomes.drain(..).zip(commands).map(|(outcome, queued)| match outcome {
             Outcome::Final(answer) => answer,
             Outcome::Tentative(result) => Answer::Given(result),
             Outcome::Write(index) => {
                 Answer::Given(Box::new(recorded(index).map(Handled::recorded).ok_or_else(unwritten)))
             }
-            Outcome::Twin(index) => Answer::Given(Box::new(
-                recorded(index).ok_or_else(unwritten).and_then(|commit| job.request.replay(commit)),
+            Outcome::Duplicate(index) => Answer::Given(Box::new(
+                recorded(index).ok_or_else(unwritten).and_then(|commit| queued.request.replay(commit)),
             )),
         });
         answers.collect()
     }
 
     /// Makes known what was written.
-    pub(crate) fn settle(self, memory: &Memory<S, E>, known: &mut Known<S>, appended: &Appended) {
-        let base = std::mem::replace(&mut known.state, (memory.model.initial)());
+    pub(crate) fn apply_written(self, loader: &StreamLoader<S, E>, cached: &mut CachedStream<S>, appended: &Appended) {
+        let base = std::mem::replace(&mut cached.state, (loader.model.initial)());
         let rest = self.events.get(self.folded..).unwrap_or_default();
-        known.state = rest.iter().fold(self.ahead.unwrap_or(base), |state, events| memory.evolve(state, events));
-        known.head = appended.head.clone();
+        cached.state = rest.iter().fold(self.state_ahead.unwrap_or(base), |state, events| loader.evolve(state, events));
+        cached.head = appended.head.clone();
         for commit in &appended.batch.commits {
-            known.ids.push(commit);
+            cached.ids.push(commit);
         }
-        known.ids.keep(memory.options.ids_in_memory());
-        known.since.put(appended.bytes);
+        cached.ids.keep(loader.options.ids_in_memory());
+        cached.snapshot_debt.put(appended.bytes);
     }
 }
 
@@ -160,25 +165,25 @@ mod tests {
         tentative(Err(ExecuteError::Refused(())))
     }
 
-    fn plan(outcomes: Vec<Outcome<()>>, commits: usize) -> Plan<(), (), ()> {
+    fn decisions(outcomes: Vec<Outcome<()>>, commits: usize) -> Decisions<(), (), ()> {
         let events = vec![vec![()]; commits];
-        Plan { outcomes, commits: Vec::new(), events, ahead: None, folded: 0, version: 9 }
+        Decisions { outcomes, commits: Vec::new(), events, state_ahead: None, folded: 0, version: 9 }
     }
 
     /// What is too large is the fault of a command that writes, and of no other that waits beside it.
     #[test]
     fn the_first_writer_is_the_first_command_that_writes() {
-        let outcomes = vec![refused(), refused(), Outcome::Write(0), Outcome::Twin(0)];
-        assert_eq!(plan(outcomes, 1).first_writer(), Some(2));
-        assert_eq!(plan(vec![refused()], 0).first_writer(), None);
+        let outcomes = vec![refused(), refused(), Outcome::Write(0), Outcome::Duplicate(0)];
+        assert_eq!(decisions(outcomes, 1).first_writer(), Some(2));
+        assert_eq!(decisions(vec![refused()], 0).first_writer(), None);
     }
 
     #[test]
     fn half_is_counted_in_commits_and_told_in_commands() {
         let write = Outcome::Write;
-        let outcomes = vec![refused(), write(0), Outcome::Twin(0), write(1), refused(), write(2), write(3)];
-        assert_eq!(plan(outcomes, 4).half(), Some(5));
-        assert_eq!(plan(vec![refused(), write(0), write(1)], 2).half(), Some(2));
-        assert_eq!(plan(vec![write(0), refused()], 1).half(), None, "one commit has no half");
+        let outcomes = vec![refused(), write(0), Outcome::Duplicate(0), write(1), refused(), write(2), write(3)];
+        assert_eq!(decisions(outcomes, 4).half(), Some(5));
+        assert_eq!(decisions(vec![refused(), write(0), write(1)], 2).half(), Some(2));
+        assert_eq!(decisions(vec![write(0), refused()], 1).half(), None, "one commit has no half");
     }
 }

@@ -1,95 +1,104 @@
 //! One round of a line: the commands that wait are decided one after the other, and written by one put.
 
-use crate::command::decide::Plan;
-use crate::command::request::ExecuteError;
-use crate::command::stream_loader::{Known, Memory};
-use crate::command::stream_queue::{Answer, Job, Line, Taken};
+use super::backoff::pause;
+use super::cached_stream::CachedStream;
+use super::decide::Decisions;
+use super::request::ExecuteError;
+use super::stream_loader::StreamLoader;
+use super::stream_queue::{Answer, QueueDrain, QueuedCommand, StreamQueue};
 use crate::dedup::{FindCommit, Lookup};
-use crate::log::append::{AppendError, Appended};
-use crate::log::item::{Item, item_key};
-use crate::log::read::{Consistency, ReadError};
-use crate::metering::meter::Books;
-use crate::{Batch, Commit, Damaged, Id, NewCommit};
+use crate::log::item::item_key;
+use crate::metering::meter::UsageScope;
+use crate::{AppendError, Appended, Batch, Commit, Consistency, Damaged, Id, Item, NewCommit, ReadError};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Losing this often in a row makes a round read the stream's tail instead of guessing on.
 const LOSSES_BEFORE_READ: u32 = 2;
-/// The first pause after a lost race; it doubles up to the longest, and half of it is chance.
-const FIRST_PAUSE_MS: u64 = 2;
-const LONGEST_PAUSE_MS: u64 = 200;
 
 /// Handles commands that wait, and leaves what is known of the stream for the next round; nothing, if it is interrupted.
-pub(crate) async fn lead<S: Clone, E, R>(memory: &Memory<S, E>, line: &Line<S, E, R>, kept: &mut Option<Known<S>>) {
-    let mut taken = line.take(memory.options.commands_per_put);
-    let Some(first) = taken.jobs.first() else { return };
-    let known = kept.take();
-    let (consistent, unread) = (false, known.is_none());
-    let known = known.unwrap_or_else(|| memory.nothing(&first.request.stream));
-    let mut round = Round { memory, known, consistent, unread, losses: 0, books: Books::within(), older: Vec::new() };
-    let ended = round.books.clone().keep(round.run(&mut taken)).await;
+pub(crate) async fn run_as_leader<S: Clone, E, R>(
+    loader: &StreamLoader<S, E>,
+    queue: &StreamQueue<S, E, R>,
+    slot: &mut Option<CachedStream<S>>,
+) {
+    let mut drain = queue.take(loader.options.commands_per_put);
+    let Some(first) = drain.commands.first() else { return };
+    let cached = slot.take();
+    let (consistent, unread) = (false, cached.is_none());
+    let cached = cached.unwrap_or_else(|| loader.empty(&first.request.stream));
+    let mut group = GroupCommit {
+        loader,
+        cached,
+        consistent,
+        unread,
+        lost_races: 0,
+        scope: UsageScope::nested(),
+        older: Vec::new(),
+    };
+    let ended = group.scope.clone().run(group.run(&mut drain)).await;
     if let Err(error) = ended {
-        fail(&mut taken, error);
+        fail_all(&mut drain, error);
     }
-    *kept = (!round.unread).then_some(round.known);
+    *slot = (!group.unread).then_some(group.cached);
 }
 
-struct Round<'a, S, E> {
-    memory: &'a Memory<S, E>,
-    known: Known<S>,
+struct GroupCommit<'a, S, E> {
+    loader: &'a StreamLoader<S, E>,
+    cached: CachedStream<S>,
     /// Whether the known head was the stream's end at some moment since the commands arrived.
     consistent: bool,
     /// Whether nothing was read of the stream so far, and the known head is only a guess, which creating commands may make.
     unread: bool,
-    losses: u32,
+    lost_races: u32,
     /// What the round costs.
-    books: Arc<Books>,
+    scope: Arc<UsageScope>,
     /// Batches that came with a snapshot's page, newest first: a command that comes again is often among them.
     older: Vec<Item>,
 }
 
-impl<S: Clone, E> Round<'_, S, E> {
-    async fn run<R>(&mut self, taken: &mut Taken<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
-        if self.unread && taken.jobs.iter().any(|job| !job.request.creates) {
-            self.recall(taken, Consistency::Eventual).await?;
+impl<S: Clone, E> GroupCommit<'_, S, E> {
+    async fn run<R>(&mut self, drain: &mut QueueDrain<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
+        if self.unread && drain.commands.iter().any(|queued| !queued.request.creates) {
+            self.reload(drain, Consistency::Eventual).await?;
         }
-        while !taken.jobs.is_empty() {
-            self.look_up(taken).await?;
-            let mut plan = Plan::make(self.memory, &self.known, taken);
-            let commits = std::mem::take(&mut plan.commits);
+        while !drain.commands.is_empty() {
+            self.look_up(drain).await?;
+            let mut decisions = Decisions::make(self.loader, &self.cached, drain);
+            let commits = std::mem::take(&mut decisions.commits);
             if commits.is_empty() {
-                if self.consistent || !plan.is_tentative() {
-                    self.tell(taken, plan, None);
+                if self.consistent || !decisions.is_tentative() {
+                    self.complete(drain, decisions, None);
                     return Ok(());
                 }
-                self.recall(taken, Consistency::Strong).await?;
+                self.reload(drain, Consistency::Strong).await?;
                 continue;
             }
             // Asked only now: the commit that won the last race may be that of a command here.
-            if self.losses >= self.memory.store.options.max_attempts {
-                return Err(ExecuteError::Contention { attempts: self.losses });
+            if self.lost_races >= self.loader.store.options.max_attempts {
+                return Err(ExecuteError::Contention { attempts: self.lost_races });
             }
             match self.put(commits).await {
                 // Another process put the very same: its commands are found in it like in any other that was quicker.
-                Ok(Appended { batch, repeated: true, .. }) => self.go_on(taken, &batch)?,
+                Ok(Appended { batch, repeated: true, .. }) => self.apply_winner(drain, &batch)?,
                 Ok(appended) => {
-                    self.tell(taken, plan, Some(appended));
+                    self.complete(drain, decisions, Some(appended));
                     return Ok(());
                 }
                 Err(AppendError::Conflict { winner, .. }) => {
-                    self.go_on(taken, &winner)?;
-                    self.lose(taken).await?;
+                    self.apply_winner(drain, &winner)?;
+                    self.handle_lost_race(drain).await?;
                 }
-                Err(AppendError::TransactionConflict) => self.lose(taken).await?,
-                Err(AppendError::TooLarge(error)) => match plan.half() {
-                    Some(keep) => taken.give_back(keep),
-                    None if self.consistent => reject(taken, plan.first_writer(), error.into()),
+                Err(AppendError::TransactionConflict) => self.handle_lost_race(drain).await?,
+                Err(AppendError::TooLarge(error)) => match decisions.half() {
+                    Some(keep) => drain.requeue(keep),
+                    None if self.consistent => complete_with_error(drain, decisions.first_writer(), error.into()),
                     // By what is there it may decide something smaller.
-                    None => self.recall(taken, Consistency::Strong).await?,
+                    None => self.reload(drain, Consistency::Strong).await?,
                 },
                 Err(AppendError::FromTheFuture(error)) => {
-                    let index = taken.jobs.iter().position(|job| job.request.envelope.command_id == error.command_id);
-                    reject(taken, index, error.into());
+                    let index =
+                        drain.commands.iter().position(|queued| queued.request.envelope.command_id == error.command_id);
+                    complete_with_error(drain, index, error.into());
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -98,43 +107,43 @@ impl<S: Clone, E> Round<'_, S, E> {
     }
 
     /// Reads what is new, and compares it with the commands.
-    async fn recall<R>(
+    async fn reload<R>(
         &mut self,
-        taken: &mut Taken<'_, S, E, R>,
+        drain: &mut QueueDrain<'_, S, E, R>,
         consistency: Consistency,
     ) -> Result<(), ExecuteError<R>> {
-        let nothing = self.memory.nothing(self.known.head.stream());
-        let base = if self.unread { nothing } else { std::mem::replace(&mut self.known, nothing) };
+        let empty = self.loader.empty(self.cached.head.stream());
+        let base = if self.unread { empty } else { std::mem::replace(&mut self.cached, empty) };
         self.unread = true;
-        let recalled = self.memory.recall(base, consistency).await?;
-        for batch in &recalled.folded {
-            meet(taken, batch);
+        let loaded = self.loader.load(base, consistency).await?;
+        for batch in &loaded.folded {
+            match_duplicates(drain, batch);
         }
-        (self.known, self.older, self.unread) = (recalled.known, recalled.older, false);
+        (self.cached, self.older, self.unread) = (loaded.cached, loaded.older, false);
         self.consistent = consistency == Consistency::Strong;
         Ok(())
     }
 
     /// Folds a batch that was put by another.
-    fn go_on<R>(&mut self, taken: &mut Taken<'_, S, E, R>, winner: &Batch) -> Result<(), ExecuteError<R>> {
+    fn apply_winner<R>(&mut self, drain: &mut QueueDrain<'_, S, E, R>, winner: &Batch) -> Result<(), ExecuteError<R>> {
         self.consistent = false;
-        meet(taken, winner);
-        let absorbed = self.memory.absorb(&mut self.known, winner);
-        self.unread |= absorbed.is_err();
-        Ok(absorbed?)
+        match_duplicates(drain, winner);
+        let applied = self.loader.apply(&mut self.cached, winner);
+        self.unread |= applied.is_err();
+        Ok(applied?)
     }
 
     /// Looks further back for commands that may have been handled before all that was read.
-    async fn look_up<R>(&mut self, taken: &mut Taken<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
-        let head = &self.known.head;
+    async fn look_up<R>(&mut self, drain: &mut QueueDrain<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
+        let head = &self.cached.head;
         let mut index = 0;
-        while let Some(job) = taken.jobs.get_mut(index) {
-            if job.found.is_none() && job.compared_to < head.version() {
-                match self.find(job).await {
-                    Ok(found) => (job.found, job.compared_to) = (found, head.version()),
+        while let Some(queued) = drain.commands.get_mut(index) {
+            if queued.found.is_none() && queued.compared_to < head.version() {
+                match self.find(queued).await {
+                    Ok(found) => (queued.found, queued.compared_to) = (found, head.version()),
                     // Others do not depend on that part of the stream.
                     Err(ReadError::Damaged(damaged)) => {
-                        reject(taken, Some(index), damaged.into());
+                        complete_with_error(drain, Some(index), damaged.into());
                         continue;
                     }
                     Err(error) => return Err(error.into()),
@@ -145,72 +154,77 @@ impl<S: Clone, E> Round<'_, S, E> {
         Ok(())
     }
 
-    async fn find<R>(&self, job: &Job<S, E, R>) -> Result<Option<Commit>, ReadError> {
-        let command = &job.request.envelope.command_id;
-        let stream = self.known.head.stream();
-        let lookup = self.known.ids.look_up(stream, command).behind(job.compared_to);
-        if let Some(commit) = at_hand(&self.older, &lookup, command)? {
+    async fn find<R>(&self, queued: &QueuedCommand<S, E, R>) -> Result<Option<Commit>, ReadError> {
+        let command = &queued.request.envelope.command_id;
+        let stream = self.cached.head.stream();
+        let lookup = self.cached.ids.look_up(stream, command).behind(queued.compared_to);
+        if let Some(commit) = find_among(&self.older, &lookup, command)? {
             return Ok(Some(commit));
         }
-        self.memory.store.find_commit(FindCommit { stream, command, lookup, down_to: job.compared_to }).await
+        self.loader.store.find_commit(FindCommit { stream, command, lookup, down_to: queued.compared_to }).await
     }
 
     /// The put, and beside it that of a snapshot where one is due.
     async fn put(&mut self, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
-        let store = &self.memory.store;
-        let due = Vec::from_iter(self.memory.due_snapshot(&mut self.known));
-        let (appended, written) = store.beside_snapshots(&due, store.append_any(&self.known.head, commits)).await;
+        let store = &self.loader.store;
+        let due = Vec::from_iter(self.loader.take_due_snapshot(&mut self.cached));
+        let (appended, written) = store.with_snapshots(&due, store.append_any(&self.cached.head, commits)).await;
         if let Some(bytes) = written.into_iter().flatten().next() {
-            self.known.since.wrote_snapshot(bytes);
+            self.cached.snapshot_debt.wrote_snapshot(bytes);
         }
         appended
     }
 
     /// After a lost race. Whoever has lost often waits a moment, and reads what else was put behind.
-    async fn lose<R>(&mut self, taken: &mut Taken<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
-        self.losses += 1;
-        if self.losses < LOSSES_BEFORE_READ || taken.jobs.iter().all(|job| job.found.is_some()) {
+    async fn handle_lost_race<R>(&mut self, drain: &mut QueueDrain<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
+        self.lost_races += 1;
+        if self.lost_races < LOSSES_BEFORE_READ || drain.commands.iter().all(|queued| queued.found.is_some()) {
             return Ok(());
         }
-        tokio::time::sleep(pause(self.losses - LOSSES_BEFORE_READ)).await;
-        self.recall(taken, Consistency::Strong).await
+        tokio::time::sleep(pause(self.lost_races - LOSSES_BEFORE_READ)).await;
+        self.reload(drain, Consistency::Strong).await
     }
 
     /// Tells everyone, and knows what was written.
-    fn tell<R>(&mut self, taken: &mut Taken<'_, S, E, R>, mut plan: Plan<S, E, R>, appended: Option<Appended>) {
+    fn complete<R>(
+        &mut self,
+        drain: &mut QueueDrain<'_, S, E, R>,
+        mut decisions: Decisions<S, E, R>,
+        appended: Option<Appended>,
+    ) {
         let commits = appended.as_ref().map_or(&[][..], |appended| &appended.batch.commits);
-        let answers = plan.answers(&taken.jobs, commits);
+        let answers = decisions.answers(&drain.commands, commits);
         if let Some(appended) = &appended {
-            plan.settle(self.memory, &mut self.known, appended);
+            decisions.apply_written(self.loader, &mut self.cached, appended);
             self.unread = false;
         }
-        let mut usage = self.books.sum();
-        for (job, mut answer) in taken.jobs.drain(..).zip(answers) {
+        let mut usage = self.scope.sum();
+        for (queued, mut answer) in drain.commands.drain(..).zip(answers) {
             if let Answer::Given(result) = &mut answer
                 && let Ok(handled) = result.as_mut()
             {
-                (handled.lost_races, handled.usage) = (self.losses, std::mem::take(&mut usage));
+                (handled.lost_races, handled.usage) = (self.lost_races, std::mem::take(&mut usage));
             }
-            job.tell(answer);
+            queued.complete(answer);
         }
     }
 }
 
 /// Compares the commits of a batch with the commands.
-fn meet<S, E, R>(taken: &mut Taken<'_, S, E, R>, batch: &Batch) {
-    for job in &mut taken.jobs {
-        let ours = |commit: &&Commit| commit.envelope.command_id == job.request.envelope.command_id;
+fn match_duplicates<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, batch: &Batch) {
+    for queued in &mut drain.commands {
+        let ours = |commit: &&Commit| commit.envelope.command_id == queued.request.envelope.command_id;
         if let Some(commit) = batch.commits.iter().find(ours) {
-            job.found = Some(commit.clone());
+            queued.found = Some(commit.clone());
         }
-        if batch.version() == job.compared_to + 1 {
-            job.compared_to = batch.last_version();
+        if batch.version() == queued.compared_to + 1 {
+            queued.compared_to = batch.last_version();
         }
     }
 }
 
 /// The commit of a listed command, if its batch is at hand.
-fn at_hand(older: &[Item], lookup: &Lookup, command: &Id) -> Result<Option<Commit>, Damaged> {
+fn find_among(older: &[Item], lookup: &Lookup, command: &Id) -> Result<Option<Commit>, Damaged> {
     let &Lookup::At(version) = lookup else { return Ok(None) };
     for item in older {
         if item_key(item)?.version <= version {
@@ -222,42 +236,36 @@ fn at_hand(older: &[Item], lookup: &Lookup, command: &Id) -> Result<Option<Commi
 }
 
 /// One command cannot be: the others go on.
-fn reject<S, E, R>(taken: &mut Taken<'_, S, E, R>, index: Option<usize>, error: ExecuteError<R>) {
+fn complete_with_error<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, index: Option<usize>, error: ExecuteError<R>) {
     if let Some(index) = index {
-        taken.jobs.remove(index).tell(Answer::Given(Box::new(Err(error))));
+        drain.commands.remove(index).complete(Answer::Given(Box::new(Err(error))));
     }
 }
 
 /// All that wait for the same fail with it, but those whose commit was met. What cannot be told twice is told to the first;
 /// the others find out for themselves.
-fn fail<S, E, R>(taken: &mut Taken<'_, S, E, R>, error: ExecuteError<R>) {
+fn fail_all<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, error: ExecuteError<R>) {
     let mut error = Some(error);
     let mut left = Vec::new();
-    for mut job in taken.jobs.drain(..) {
-        let answer = match job.found.take() {
-            Some(commit) => Some(job.request.replay(commit)),
-            None => error.as_ref().and_then(ExecuteError::shared).or_else(|| error.take()).map(Err),
+    for mut queued in drain.commands.drain(..) {
+        let answer = match queued.found.take() {
+            Some(commit) => Some(queued.request.replay(commit)),
+            None => error.as_ref().and_then(ExecuteError::cache).or_else(|| error.take()).map(Err),
         };
         match answer {
-            Some(answer) => job.tell(Answer::Given(Box::new(answer))),
-            None => left.push(job),
+            Some(answer) => queued.complete(Answer::Given(Box::new(answer))),
+            None => left.push(queued),
         }
     }
-    taken.jobs = left;
-}
-
-/// Doubling, half of it by chance, so that writers who lost together do not meet again.
-pub(crate) fn pause(doublings: u32) -> Duration {
-    let longest = FIRST_PAUSE_MS.saturating_mul(2_u64.saturating_pow(doublings)).min(LONGEST_PAUSE_MS);
-    Duration::from_millis(longest / 2 + fastrand::u64(0..=longest / 2))
+    drain.commands = left;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::command::request::Request;
-    use crate::schema::event_codec::{CodecError, Model, Untranslatable};
     use crate::stream::commit::tests::{commit, envelope, stream};
+    use crate::{CodecError, Model, Untranslatable};
     use crate::{EventStore, HandlerOptions, Head, NewEvent};
     use aws_sdk_dynamodb::Client;
     use aws_sdk_dynamodb::config::{BehaviorVersion, Config};
@@ -271,31 +279,24 @@ mod tests {
         Batch { stream: stream(), commits }
     }
 
-    #[test]
-    fn a_pause_doubles_up_to_the_longest_and_half_is_chance() {
-        for (doublings, longest) in [(0, 2), (1, 4), (5, 64), (7, 200), (u32::MAX, 200)] {
-            let pauses: Vec<_> = (0..200).map(|_| pause(doublings)).collect();
-            let bounds = Duration::from_millis(longest / 2)..=Duration::from_millis(longest);
-            assert!(pauses.iter().all(|pause| bounds.contains(pause)), "{doublings}: {pauses:?}");
-            assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{doublings}: no chance in it");
-        }
-    }
-
     /// A commit that was passed over was not compared: the look into the stream must still go there.
     #[test]
     fn commands_are_compared_up_to_where_batches_touch() {
-        let line: Line<(), (), ()> = Line::default();
-        let (job, _answer) = Job::new(request("c"), Box::new(|()| Ok(Vec::new())), None);
-        line.join(job);
-        let mut taken = line.take(1);
-        meet(&mut taken, &batch("a", 2, &["2"]));
-        assert_eq!(taken.jobs[0].compared_to, 0, "version 1 was not seen");
-        meet(&mut taken, &batch("a", 1, &["1", "2"]));
-        assert_eq!(taken.jobs[0].compared_to, 2);
-        meet(&mut taken, &batch("b", 4, &["4"]));
-        assert_eq!(taken.jobs[0].compared_to, 2, "version 3 was not seen");
-        meet(&mut taken, &batch("c", 3, &["3"]));
-        assert_eq!((taken.jobs[0].compared_to, taken.jobs[0].found.as_ref().map(|it| it.version)), (3, Some(3)));
+        let queue: StreamQueue<(), (), ()> = StreamQueue::default();
+        let (queued, _answer) = QueuedCommand::new(request("c"), Box::new(|()| Ok(Vec::new())), None);
+        queue.join(queued);
+        let mut drain = queue.take(1);
+        match_duplicates(&mut drain, &batch("a", 2, &["2"]));
+        assert_eq!(drain.commands[0].compared_to, 0, "version 1 was not seen");
+        match_duplicates(&mut drain, &batch("a", 1, &["1", "2"]));
+        assert_eq!(drain.commands[0].compared_to, 2);
+        match_duplicates(&mut drain, &batch("b", 4, &["4"]));
+        assert_eq!(drain.commands[0].compared_to, 2, "version 3 was not seen");
+        match_duplicates(&mut drain, &batch("c", 3, &["3"]));
+        assert_eq!(
+            (drain.commands[0].compared_to, drain.commands[0].found.as_ref().map(|it| it.version)),
+            (3, Some(3))
+        );
     }
 
     #[test]
@@ -304,7 +305,7 @@ mod tests {
         let older: Vec<Item> = older.iter().map(|batch| batch.to_item(7).unwrap()).collect();
         let found = |lookup, command| {
             let command = Id::new(command).unwrap();
-            at_hand(&older, &lookup, &command).unwrap().map(|commit| commit.version)
+            find_among(&older, &lookup, &command).unwrap().map(|commit| commit.version)
         };
         assert_eq!(found(Lookup::At(3), "c"), Some(3));
         assert_eq!(found(Lookup::At(2), "b"), Some(2));
@@ -328,13 +329,14 @@ mod tests {
             snapshot: None,
         };
         let client = Client::from_conf(Config::builder().behavior_version(BehaviorVersion::latest()).build());
-        let memory = Memory::new(EventStore::new(client, "events"), model, HandlerOptions::default());
-        let line: Line<(), (), ()> = Line::default();
-        let (known, books) = (memory.nothing(&stream()), Books::within());
-        let (consistent, unread, losses) = (true, false, 0);
-        let mut round = Round { memory: &memory, known, consistent, unread, losses, books, older: Vec::new() };
-        let met = round.go_on(&mut line.take(1), &batch("a", 1, &["1"]));
+        let loader = StreamLoader::new(EventStore::new(client, "events"), model, HandlerOptions::default());
+        let queue: StreamQueue<(), (), ()> = StreamQueue::default();
+        let (cached, scope) = (loader.empty(&stream()), UsageScope::nested());
+        let (consistent, unread, lost_races) = (true, false, 0);
+        let mut group =
+            GroupCommit { loader: &loader, cached, consistent, unread, lost_races, scope, older: Vec::new() };
+        let met = group.apply_winner(&mut queue.take(1), &batch("a", 1, &["1"]));
         assert!(matches!(met, Err(ExecuteError::Unreadable(_))));
-        assert!(round.unread);
+        assert!(group.unread);
     }
 }

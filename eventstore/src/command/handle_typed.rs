@@ -1,7 +1,7 @@
 //! What a handled command comes to in the model's own types: its events, and the state behind it.
 
+use crate::Unreadable;
 use crate::command::request::{ExecuteError, Handled, Request};
-use crate::schema::event_codec::Unreadable;
 use crate::{CommandHandler, Commit, StreamId};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,7 +33,7 @@ where
         request: Request,
         decide: impl Fn(&S) -> Result<Vec<E>, R> + Send + Sync + 'static,
     ) -> Result<HandledTyped<S, E>, ExecuteError<R>> {
-        let (stream, evolve) = (request.stream.clone(), self.shared.memory.model.evolve);
+        let (stream, evolve) = (request.stream.clone(), self.cache.loader.model.evolve);
         let behind = Arc::new(Mutex::new(None));
         let decided = Arc::clone(&behind);
         let decide = move |state: &S| {
@@ -56,6 +56,6 @@ impl<S, E, R> CommandHandler<S, E, R> {
     /// # Errors
     /// [`Unreadable`] when the model does not know one of them.
     pub fn events(&self, stream: &StreamId, commit: &Commit) -> Result<Vec<E>, Unreadable> {
-        self.shared.memory.model.read(stream, commit).collect()
+        self.cache.loader.model.read(stream, commit).collect()
     }
 }

@@ -1,72 +1,16 @@
 //! Handling the commands of one kind of stream, each once.
 
-use crate::command::group_commit;
-use crate::command::refusal::RefusalCodec;
-use crate::command::request::{ExecuteError, Handled, Request};
-use crate::command::stream_loader::{Known, Memory};
-use crate::command::stream_queue::{Answer, Decide, Job, Line};
-use crate::dedup::IdLimits;
-use crate::schema::event_codec::Model;
-use crate::{EventStore, StreamId};
-use lru::LruCache;
+use super::cached_stream::CachedStream;
+use super::group_commit;
+use super::refusal::RefusalCodec;
+use super::request::{ExecuteError, Handled, Request};
+use super::stream_cache::StreamCache;
+use super::stream_queue::{Answer, Decide, QueuedCommand};
+use crate::{EventStore, HandlerOptions, Model};
 use std::fmt::Display;
-use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::oneshot::error::RecvError;
-
-/// How much a [`CommandHandler`] remembers, and when it writes snapshots. The default suits most apps.
-#[derive(Debug, Clone)]
-pub struct HandlerOptions {
-    /// Of how many streams, at most, state and head are kept: commands for those read nothing. With 0 every command reads, and
-    /// commands for one stream race instead of queueing up.
-    pub cached_streams: usize,
-    /// How many commands for one stream are at most written together, of those that wait.
-    pub commands_per_put: usize,
-    /// How many command ids of a cached stream are kept.
-    pub remembered_ids: usize,
-    /// How many of them its snapshot bears.
-    pub snapshot_ids: usize,
-    /// How many older ids fit into each of two filters, at most 1,638. It is for ids without a time, from fast clocks, and
-    /// those that the system derives; of others only the newest time is kept.
-    pub filtered_ids: usize,
-    /// After so many batches a snapshot is due,
-    pub snapshot_after_batches: usize,
-    /// or after so many bytes of them; but a large snapshot only after twice its own bytes.
-    pub snapshot_after_bytes: usize,
-    /// One of so many snapshots that are used is compared with what the events say; 0: none.
-    pub check_one_in: u32,
-}
-
-impl Default for HandlerOptions {
-    fn default() -> Self {
-        Self {
-            cached_streams: 1_000,
-            commands_per_put: 64,
-            remembered_ids: 256,
-            snapshot_ids: 32,
-            filtered_ids: 1_638,
-            snapshot_after_batches: 10,
-            snapshot_after_bytes: 16 * 1024,
-            check_one_in: 1_000,
-        }
-    }
-}
-
-impl HandlerOptions {
-    pub(crate) fn ids_in_memory(&self) -> IdLimits {
-        IdLimits { listed: self.remembered_ids, filtered: self.filtered_ids }
-    }
-
-    pub(crate) fn ids_in_snapshot(&self) -> IdLimits {
-        IdLimits { listed: self.snapshot_ids, filtered: self.filtered_ids }
-    }
-
-    /// How many items the first page of a read may have: a snapshot that was written in time is met with what came since.
-    pub(crate) fn first_page(&self) -> i32 {
-        i32::try_from(self.snapshot_after_batches.saturating_add(2)).unwrap_or(i32::MAX)
-    }
-}
 
 /// Handles the commands of one kind of stream: each once, however often it is sent.
 ///
@@ -74,15 +18,8 @@ impl HandlerOptions {
 /// queue up, are decided one after the other, and are written together by one put; each keeps its own id and its own answer.
 /// Clones share what they remember.
 pub struct CommandHandler<S, E, R> {
-    pub(crate) shared: Arc<Shared<S, E, R>>,
+    pub(crate) cache: Arc<StreamCache<S, E, R>>,
 }
-
-pub(crate) struct Shared<S, E, R> {
-    pub(crate) memory: Memory<S, E>,
-    lines: Option<Mutex<Lines<S, E, R>>>,
-}
-
-type Lines<S, E, R> = LruCache<StreamId, Arc<Line<S, E, R>>>;
 
 impl<S: Clone, E, R> CommandHandler<S, E, R> {
     /// A handler that remembers as [`HandlerOptions::default`] says.
@@ -92,8 +29,7 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
 
     /// A handler with other options.
     pub fn with_options(store: EventStore, model: Model<S, E>, options: HandlerOptions) -> Self {
-        let lines = NonZeroUsize::new(options.cached_streams).map(|limit| Mutex::new(LruCache::new(limit)));
-        Self { shared: Arc::new(Shared { memory: Memory::new(store, model, options), lines }) }
+        Self { cache: Arc::new(StreamCache::new(store, model, options)) }
     }
 
     /// Handles a command.
@@ -156,47 +92,21 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         decide: Decide<S, E, R>,
         refusals: Option<RefusalCodec<R>>,
     ) -> Result<Handled, ExecuteError<R>> {
-        let memory = &self.shared.memory;
-        let line = self.shared.line(&request.stream);
-        let (job, mut answered) = Job::new(request, decide, refusals);
-        line.join(job);
+        let loader = &self.cache.loader;
+        let queue = self.cache.queue(&request.stream);
+        let (queued, mut answered) = QueuedCommand::new(request, decide, refusals);
+        queue.join(queued);
         loop {
-            let mut known: tokio::sync::MutexGuard<'_, Option<Known<S>>> = tokio::select! {
+            let mut cached: tokio::sync::MutexGuard<'_, Option<CachedStream<S>>> = tokio::select! {
                 biased;
                 answer = &mut answered => return received(answer),
-                known = line.known.lock() => known,
+                cached = queue.cached.lock() => cached,
             };
             // Whoever comes to lead handles all that wait, its own command among them, unless they are too many.
             if answered.is_empty() {
-                group_commit::lead(memory, &line, &mut known).await;
+                group_commit::run_as_leader(loader, &queue, &mut cached).await;
             }
         }
-    }
-}
-
-impl<S: Clone, E, R> Shared<S, E, R> {
-    /// What is known of the stream, behind the commands that are being handled.
-    pub(crate) async fn cached(&self, stream: &StreamId) -> Option<Known<S>> {
-        self.line(stream).known.lock().await.clone()
-    }
-
-    /// Keeps what is known of the stream, unless more is known, or a command is being handled, which will find out.
-    pub(crate) fn cache(&self, known: Known<S>) {
-        let line = self.line(&known.head.stream);
-        if let Ok(mut cached) = line.known.try_lock()
-            && cached.as_ref().is_none_or(|cached| cached.head.version() < known.head.version())
-        {
-            *cached = Some(known);
-        }
-    }
-}
-
-impl<S, E, R> Shared<S, E, R> {
-    /// Where the commands of the stream queue up.
-    fn line(&self, stream: &StreamId) -> Arc<Line<S, E, R>> {
-        let Some(lines) = &self.lines else { return Arc::default() };
-        let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.get_or_insert(stream.clone(), Arc::default).clone()
     }
 }
 
@@ -211,6 +121,6 @@ fn received<R>(answer: Result<Answer<R>, RecvError>) -> Result<Handled, ExecuteE
 
 impl<S, E, R> Clone for CommandHandler<S, E, R> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+        Self { cache: self.cache.clone() }
     }
 }

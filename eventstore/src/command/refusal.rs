@@ -1,12 +1,10 @@
 //! The store's own events, and the one that there is today: a refusal that was recorded.
 
-use crate::schema::event_codec::{CodecError, Untranslatable};
+use crate::{CodecError, Untranslatable};
 use crate::{Commit, NewEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 
-/// The first character of the types of the store's own events: no event of a model has such a type.
-pub(crate) const OF_STORE: char = '$';
 /// The type of a recorded refusal.
 const REFUSED: &str = "$Refused";
 const SCHEMA: u32 = 1;
@@ -28,13 +26,6 @@ impl Commit {
         let [event] = self.events.as_slice() else { return None };
         let refused = event.body.event_type == REFUSED;
         refused.then(|| serde_json::from_str(event.body.data.get()).ok())?
-    }
-}
-
-impl NewEvent {
-    /// Whether the event is one of the store's own, whose types begin with `$`: models and projections pass over it.
-    pub fn is_of_store(&self) -> bool {
-        self.event_type.starts_with(OF_STORE)
     }
 }
 
@@ -60,8 +51,8 @@ impl<R> RefusalCodec<R> {
 mod tests {
     use super::*;
     use crate::NewCommit;
-    use crate::stream::commit::genesis;
     use crate::stream::commit::tests::{envelope, event, stream};
+    use crate::stream::hash_chain::genesis;
     use chrono::DateTime;
 
     fn commit(events: Vec<NewEvent>) -> Commit {

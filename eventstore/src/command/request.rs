@@ -1,12 +1,10 @@
 //! A command on its way to its stream, and what becomes of it.
 
-use crate::command::stream_loader::RecallError;
-use crate::error::Fault;
-use crate::log::append::{AppendError, FromTheFuture};
-use crate::log::read::ReadError;
-use crate::metering::usage::Usage;
-use crate::schema::event_codec::{CodecError, Unreadable};
-use crate::{Commit, Damaged, Envelope, Id, StreamId, TooLarge};
+use super::stream_loader::StreamLoadError;
+use crate::{
+    AppendError, CodecError, Commit, Damaged, Envelope, Fault, FromTheFuture, Id, ReadError, StreamId, TooLarge,
+};
+use crate::{Unreadable, Usage};
 
 /// A command for one stream, but for what it decides.
 #[derive(Debug, Clone)]
@@ -99,7 +97,7 @@ impl Request {
 
 impl<R> ExecuteError<R> {
     /// The same for another command that waited for the same answer, if it can be told twice.
-    pub(crate) fn shared(&self) -> Option<Self> {
+    pub(crate) fn cache(&self) -> Option<Self> {
         match self {
             Self::Contention { attempts } => Some(Self::Contention { attempts: *attempts }),
             Self::StreamFull => Some(Self::StreamFull),
@@ -122,7 +120,7 @@ impl Handled {
         Self { commit: Some(commit), version, replayed: false, lost_races: 0, usage: Usage::default() }
     }
 
-    pub(crate) fn nothing_to_do(version: u64) -> Self {
+    pub(crate) fn no_op(version: u64) -> Self {
         Self { commit: None, version, replayed: false, lost_races: 0, usage: Usage::default() }
     }
 }
@@ -153,11 +151,11 @@ impl<R> From<ReadError> for ExecuteError<R> {
     }
 }
 
-impl<R> From<RecallError> for ExecuteError<R> {
-    fn from(error: RecallError) -> Self {
+impl<R> From<StreamLoadError> for ExecuteError<R> {
+    fn from(error: StreamLoadError) -> Self {
         match error {
-            RecallError::Read(error) => error.into(),
-            RecallError::Unreadable(error) => Self::Unreadable(error),
+            StreamLoadError::Read(error) => error.into(),
+            StreamLoadError::Unreadable(error) => Self::Unreadable(error),
         }
     }
 }

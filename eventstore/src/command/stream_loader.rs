@@ -1,40 +1,24 @@
 //! What a process knows of a stream: its end, its state, its commands' ids; and how it comes to know.
 
+use super::cached_stream::CachedStream;
 use crate::dedup::CommandIds;
-use crate::log::item::{Damage, Item, is_batch, item_bytes, item_key};
-use crate::log::read::{Consistency, Direction, Items, Query, ReadError, follow};
-use crate::schema::event_codec::{Model, Unreadable};
-use crate::snapshot::stored::{Body, SNAPSHOT_VERSION, Snapshot, same_json};
-use crate::{Batch, Damaged, EventStore, HandlerOptions, Head, StreamId};
+use crate::log::item::{SNAPSHOT_NAME, SNAPSHOT_VERSION, is_batch, item_bytes, item_key};
+use crate::log::read::{Items, Query};
+use crate::metering::operation_event::Report;
+use crate::snapshot::codec::same_json;
+use crate::snapshot::debt::SnapshotDebt;
+use crate::snapshot::stored::{Body, Snapshot};
+use crate::stream::hash_chain::follow;
+use crate::{Batch, Consistency, Damage, Damaged, Direction, EventStore, HandlerOptions, Head, Item, Model, ReadError};
+use crate::{StreamId, Unreadable};
 use serde_json::value::RawValue;
 
 /// No longer stream is read to check a snapshot: the command waits for it.
-const LONGEST_SAMPLE: u64 = 20_000;
-
-/// A stream as far as it was read.
-#[derive(Debug, Clone)]
-pub(crate) struct Known<S> {
-    pub(crate) head: Head,
-    pub(crate) state: S,
-    /// What is known of its commands' ids.
-    pub(crate) ids: CommandIds,
-    pub(crate) since: Since,
-}
-
-/// What was put behind the last snapshot: how much a process that starts anew has to read.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Since {
-    batches: usize,
-    bytes: usize,
-    /// The size of that snapshot.
-    snapshot_bytes: usize,
-    /// Whether what lies in its place is to be replaced, whatever it is.
-    replace: bool,
-}
+const LONGEST_SAMPLED_STREAM: u64 = 20_000;
 
 /// Why the state of a stream is not known.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RecallError {
+pub(crate) enum StreamLoadError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
@@ -42,8 +26,8 @@ pub(crate) enum RecallError {
 }
 
 /// What a read brought.
-pub(crate) struct Recalled<S> {
-    pub(crate) known: Known<S>,
+pub(crate) struct StreamLoad<S> {
+    pub(crate) cached: CachedStream<S>,
     /// Every commit that was folded.
     pub(crate) folded: Vec<Batch>,
     /// Batches older than the snapshot, which came with its page: newest first.
@@ -62,7 +46,7 @@ struct Tail<S> {
 }
 
 /// How a kind of stream is read and remembered.
-pub(crate) struct Memory<S, E> {
+pub(crate) struct StreamLoader<S, E> {
     pub(crate) store: EventStore,
     pub(crate) model: Model<S, E>,
     pub(crate) options: HandlerOptions,
@@ -70,54 +54,58 @@ pub(crate) struct Memory<S, E> {
     pub(crate) shape: Option<String>,
 }
 
-impl<S: Clone, E> Memory<S, E> {
+impl<S: Clone, E> StreamLoader<S, E> {
     pub(crate) fn new(store: EventStore, model: Model<S, E>, options: HandlerOptions) -> Self {
         let shape = model.snapshot.as_ref().and_then(|codec| codec.fingerprint(&(model.initial)()));
         Self { store, model, options, shape }
     }
 
     /// What is known of a stream of which nothing was read.
-    pub(crate) fn nothing(&self, stream: &StreamId) -> Known<S> {
+    pub(crate) fn empty(&self, stream: &StreamId) -> CachedStream<S> {
         let (head, state) = (Head::empty(stream), (self.model.initial)());
-        Known { head, state, ids: CommandIds::default(), since: Since::default() }
+        CachedStream { head, state, ids: CommandIds::default(), snapshot_debt: SnapshotDebt::default() }
     }
 
     /// Reads what stands behind the base, or behind the snapshot where that is newer.
-    pub(crate) async fn recall(&self, base: Known<S>, consistency: Consistency) -> Result<Recalled<S>, RecallError> {
+    pub(crate) async fn load(
+        &self,
+        base: CachedStream<S>,
+        consistency: Consistency,
+    ) -> Result<StreamLoad<S>, StreamLoadError> {
         let stream = base.head.stream.clone();
         self.store.reported("recall", Some(&stream), self.read_on(base, consistency)).await
     }
 
-    async fn read_on(&self, base: Known<S>, consistency: Consistency) -> Result<Recalled<S>, RecallError> {
+    async fn read_on(&self, base: CachedStream<S>, consistency: Consistency) -> Result<StreamLoad<S>, StreamLoadError> {
         let tail = self.checked_tail(&base.head, consistency).await?;
         let Tail { snapshot, unusable, batches, bytes, older } = tail;
-        let mut known = match snapshot {
-            Some((snapshot, state)) => match self.sampled(&snapshot).await {
+        let mut cached = match snapshot {
+            Some((snapshot, state)) => match self.sample_check(&snapshot).await {
                 Some(truth) => truth,
-                None => Known::at(snapshot, state),
+                None => CachedStream::at(snapshot, state),
             },
             None => base,
         };
-        known.since.replace |= unusable;
-        known.since.bytes += bytes;
+        cached.snapshot_debt.replace |= unusable;
+        cached.snapshot_debt.bytes += bytes;
         for batch in &batches {
-            self.absorb(&mut known, batch)?;
+            self.apply(&mut cached, batch)?;
         }
-        Ok(Recalled { known, folded: batches, older })
+        Ok(StreamLoad { cached, folded: batches, older })
     }
 
     /// Goes on by a batch, which is checked to follow. After an error it is not known how far it went.
-    pub(crate) fn absorb(&self, known: &mut Known<S>, batch: &Batch) -> Result<(), RecallError> {
+    pub(crate) fn apply(&self, cached: &mut CachedStream<S>, batch: &Batch) -> Result<(), StreamLoadError> {
         for commit in &batch.commits {
-            known.head = known.head.then(commit).map_err(ReadError::from)?;
-            known.ids.push(commit);
-            for event in self.model.read(&known.head.stream, commit) {
-                let state = std::mem::replace(&mut known.state, (self.model.initial)());
-                known.state = (self.model.evolve)(state, &event?);
+            cached.head = cached.head.then(commit).map_err(ReadError::from)?;
+            cached.ids.push(commit);
+            for event in self.model.read(&cached.head.stream, commit) {
+                let state = std::mem::replace(&mut cached.state, (self.model.initial)());
+                cached.state = (self.model.evolve)(state, &event?);
             }
         }
-        known.since.batches += 1;
-        known.ids.keep(self.options.ids_in_memory());
+        cached.snapshot_debt.batches += 1;
+        cached.ids.keep(self.options.ids_in_memory());
         Ok(())
     }
 
@@ -128,18 +116,19 @@ impl<S: Clone, E> Memory<S, E> {
 
     /// The snapshot that it is time to write, and whether it replaces whatever is there. From now on is counted anew: a
     /// snapshot that was lost is made good by the next one.
-    pub(crate) fn due_snapshot(&self, known: &mut Known<S>) -> Option<(Snapshot, bool)> {
+    pub(crate) fn take_due_snapshot(&self, cached: &mut CachedStream<S>) -> Option<(Snapshot, bool)> {
         let (shape, codec) = (self.shape.as_ref()?, self.model.snapshot.as_ref()?);
-        if known.head.version == 0 || !known.since.due(&self.options) {
+        if cached.head.version == 0 || !cached.snapshot_debt.is_due(&self.options) {
             return None;
         }
-        let mut ids = known.ids.clone();
+        let mut ids = cached.ids.clone();
         ids.keep(self.options.ids_in_snapshot());
-        let state = (codec.encode)(&known.state).ok().and_then(|json| RawValue::from_string(json).ok())?;
-        let replace = known.since.replace;
-        known.since = Since { snapshot_bytes: known.since.snapshot_bytes, ..Since::default() };
+        let state = (codec.encode)(&cached.state).ok().and_then(|json| RawValue::from_string(json).ok())?;
+        let replace = cached.snapshot_debt.replace;
+        cached.snapshot_debt =
+            SnapshotDebt { snapshot_bytes: cached.snapshot_debt.snapshot_bytes, ..SnapshotDebt::default() };
         let body = Body { state, ids };
-        Some((Snapshot { head: known.head.clone(), shape: shape.clone(), body, bytes: 0 }, replace))
+        Some((Snapshot { head: cached.head.clone(), shape: shape.clone(), body, bytes: 0 }, replace))
     }
 
     /// The tail, read again strongly where a stale read may be what is wrong with it.
@@ -220,12 +209,12 @@ impl<S: Clone, E> Memory<S, E> {
 
     /// Now and then, what the events say in place of the snapshot: which is reported if they say something else. A check
     /// that cannot be made fails nothing.
-    async fn sampled(&self, snapshot: &Snapshot) -> Option<Known<S>> {
+    async fn sample_check(&self, snapshot: &Snapshot) -> Option<CachedStream<S>> {
         let (head, one_in) = (&snapshot.head, self.options.check_one_in);
-        if one_in == 0 || head.version > LONGEST_SAMPLE || fastrand::u32(..one_in) > 0 {
+        if one_in == 0 || head.version > LONGEST_SAMPLED_STREAM || fastrand::u32(..one_in) > 0 {
             return None;
         }
-        let (mut truth, admits_all) = match self.folded_to(head, &snapshot.body.ids).await {
+        let (mut truth, admits_all) = match self.fold_to(head, &snapshot.body.ids).await {
             Ok(truth) => truth,
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = &error;
@@ -240,45 +229,19 @@ impl<S: Clone, E> Memory<S, E> {
         }
         let (stream, version, shape) = (&head.stream, head.version, &snapshot.shape);
         tracing::error!(%stream, version, shape, "the snapshot is not what the events come to: it will be replaced");
-        truth.since.replace = true;
+        truth.snapshot_debt.replace = true;
         Some(truth)
     }
 
     /// The stream as all its events up to the head make it, and whether the ids of a snapshot admit all its commands.
-    async fn folded_to(&self, head: &Head, ids: &CommandIds) -> Result<(Known<S>, bool), RecallError> {
-        let batches = self.store.follow_tail(&Head::empty(&head.stream), Consistency::Strong).await?.batches;
-        let (mut truth, mut admits_all) = (self.nothing(&head.stream), true);
+    async fn fold_to(&self, head: &Head, ids: &CommandIds) -> Result<(CachedStream<S>, bool), StreamLoadError> {
+        let batches = self.store.load_tail(&Head::empty(&head.stream), Consistency::Strong).await?.batches;
+        let (mut truth, mut admits_all) = (self.empty(&head.stream), true);
         for batch in batches.iter().filter(|batch| batch.last_version() <= head.version) {
             admits_all &= batch.commits.iter().all(|commit| ids.admit(&head.stream, commit));
-            self.absorb(&mut truth, batch)?;
+            self.apply(&mut truth, batch)?;
         }
         Ok((truth, admits_all))
-    }
-}
-
-impl<S> Known<S> {
-    fn at(snapshot: Snapshot, state: S) -> Self {
-        let since = Since { snapshot_bytes: snapshot.bytes, ..Since::default() };
-        Self { head: snapshot.head, state, ids: snapshot.body.ids, since }
-    }
-}
-
-impl Since {
-    /// Counts a batch that was put.
-    pub(crate) fn put(&mut self, bytes: usize) {
-        self.batches += 1;
-        self.bytes += bytes;
-    }
-
-    /// Takes note of the size of the snapshot that was written.
-    pub(crate) fn wrote_snapshot(&mut self, bytes: usize) {
-        self.snapshot_bytes = bytes;
-    }
-
-    /// A large snapshot waits until as much was written as it takes itself.
-    fn due(&self, options: &HandlerOptions) -> bool {
-        let much = self.batches >= options.snapshot_after_batches || self.bytes >= options.snapshot_after_bytes;
-        self.replace || much && self.bytes >= self.snapshot_bytes
     }
 }
 
@@ -290,7 +253,7 @@ impl<S> Tail<S> {
             return follow(head, &self.batches).map(drop);
         }
         let damaged = |damage| Damaged { stream: head.stream.to_string(), version: head.version, damage };
-        let end_is_gone = || damaged(Damage::End { seen: head.version, by: crate::snapshot::stored::NAME.to_owned() });
+        let end_is_gone = || damaged(Damage::End { seen: head.version, by: SNAPSHOT_NAME.to_owned() });
         let last = self.older.first().map(Batch::from_item).transpose()?.ok_or_else(end_is_gone)?;
         if last.last_version() < head.version {
             return Err(end_is_gone());
@@ -299,38 +262,17 @@ impl<S> Tail<S> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options() -> HandlerOptions {
-        HandlerOptions { snapshot_after_batches: 3, snapshot_after_bytes: 100, ..HandlerOptions::default() }
+impl<S> From<&StreamLoad<S>> for Report {
+    fn from(StreamLoad { cached, folded, .. }: &StreamLoad<S>) -> Self {
+        Self::of(folded.iter().flat_map(|batch| &batch.commits)).at(&cached.head)
     }
+}
 
-    #[test]
-    fn a_snapshot_is_due_after_so_many_batches_or_bytes() {
-        let mut batches = Since::default();
-        for due in [false, false, true] {
-            batches.put(1);
-            assert_eq!(batches.due(&options()), due);
+impl From<&StreamLoadError> for Report {
+    fn from(error: &StreamLoadError) -> Self {
+        match error {
+            StreamLoadError::Read(error) => error.into(),
+            StreamLoadError::Unreadable(_) => Self::outcome("unreadable"),
         }
-        let mut bytes = Since::default();
-        bytes.put(99);
-        assert!(!bytes.due(&options()));
-        bytes.put(1);
-        assert!(bytes.due(&options()));
-    }
-
-    #[test]
-    fn a_large_snapshot_waits_for_as_many_bytes_as_its_own() {
-        let mut since = Since::default();
-        since.wrote_snapshot(1_000);
-        for _ in 0..3 {
-            since.put(300);
-        }
-        assert!(!since.due(&options()));
-        since.put(100);
-        assert!(since.due(&options()));
-        assert!(Since { replace: true, ..Since::default() }.due(&options()), "a wrong one is replaced at once");
     }
 }

@@ -1,9 +1,9 @@
 //! Commands for one stream, waiting in one process to be written together.
 
+use super::cached_stream::CachedStream;
+use super::refusal::RefusalCodec;
+use super::request::{ExecuteError, Handled, Request};
 use crate::Commit;
-use crate::command::refusal::RefusalCodec;
-use crate::command::request::{ExecuteError, Handled, Request};
-use crate::command::stream_loader::Known;
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -20,7 +20,7 @@ pub(crate) enum Answer<R> {
 }
 
 /// A command that waits for its answer.
-pub(crate) struct Job<S, E, R> {
+pub(crate) struct QueuedCommand<S, E, R> {
     pub(crate) request: Request,
     pub(crate) decide: Decide<S, E, R>,
     /// How a refusal is recorded, where it is.
@@ -33,19 +33,19 @@ pub(crate) struct Job<S, E, R> {
 }
 
 /// The commands for one stream, and what is known of it. Whoever holds the lock leads: it handles what waits.
-pub(crate) struct Line<S, E, R> {
-    waiting: Mutex<VecDeque<Job<S, E, R>>>,
-    pub(crate) known: tokio::sync::Mutex<Option<Known<S>>>,
+pub(crate) struct StreamQueue<S, E, R> {
+    waiting: Mutex<VecDeque<QueuedCommand<S, E, R>>>,
+    pub(crate) cached: tokio::sync::Mutex<Option<CachedStream<S>>>,
 }
 
 /// Commands that were taken from their line. Those without an answer go back to its front when this is dropped: the caller
 /// that was leading may go away at any time.
-pub(crate) struct Taken<'a, S, E, R> {
-    line: &'a Line<S, E, R>,
-    pub(crate) jobs: Vec<Job<S, E, R>>,
+pub(crate) struct QueueDrain<'a, S, E, R> {
+    queue: &'a StreamQueue<S, E, R>,
+    pub(crate) commands: Vec<QueuedCommand<S, E, R>>,
 }
 
-impl<S, E, R> Job<S, E, R> {
+impl<S, E, R> QueuedCommand<S, E, R> {
     pub(crate) fn new(
         request: Request,
         decide: Decide<S, E, R>,
@@ -55,54 +55,54 @@ impl<S, E, R> Job<S, E, R> {
         (Self { request, decide, refusals, answer, found: None, compared_to: 0 }, answered)
     }
 
-    pub(crate) fn tell(self, answer: Answer<R>) {
+    pub(crate) fn complete(self, answer: Answer<R>) {
         // The caller may have gone away: nobody is left to tell.
         drop(self.answer.send(answer));
     }
 }
 
-impl<S, E, R> Default for Line<S, E, R> {
+impl<S, E, R> Default for StreamQueue<S, E, R> {
     fn default() -> Self {
-        Self { waiting: Mutex::default(), known: tokio::sync::Mutex::default() }
+        Self { waiting: Mutex::default(), cached: tokio::sync::Mutex::default() }
     }
 }
 
-impl<S, E, R> Line<S, E, R> {
-    pub(crate) fn join(&self, job: Job<S, E, R>) {
-        self.waiting().push_back(job);
+impl<S, E, R> StreamQueue<S, E, R> {
+    pub(crate) fn join(&self, queued: QueuedCommand<S, E, R>) {
+        self.waiting().push_back(queued);
     }
 
     /// Takes up to `limit` commands, but none whose caller has gone away.
-    pub(crate) fn take(&self, limit: usize) -> Taken<'_, S, E, R> {
+    pub(crate) fn take(&self, limit: usize) -> QueueDrain<'_, S, E, R> {
         let mut waiting = self.waiting();
-        let mut jobs = Vec::new();
-        while jobs.len() < limit.max(1)
-            && let Some(job) = waiting.pop_front()
+        let mut commands = Vec::new();
+        while commands.len() < limit.max(1)
+            && let Some(queued) = waiting.pop_front()
         {
-            if !job.answer.is_closed() {
-                jobs.push(job);
+            if !queued.answer.is_closed() {
+                commands.push(queued);
             }
         }
-        Taken { line: self, jobs }
+        QueueDrain { queue: self, commands }
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Job<S, E, R>>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<QueuedCommand<S, E, R>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<S, E, R> Taken<'_, S, E, R> {
+impl<S, E, R> QueueDrain<'_, S, E, R> {
     /// Puts all but the first `keep` commands back to where they were.
-    pub(crate) fn give_back(&mut self, keep: usize) {
-        let mut waiting = self.line.waiting();
-        for job in self.jobs.drain(keep.min(self.jobs.len())..).rev() {
-            waiting.push_front(job);
+    pub(crate) fn requeue(&mut self, keep: usize) {
+        let mut waiting = self.queue.waiting();
+        for queued in self.commands.drain(keep.min(self.commands.len())..).rev() {
+            waiting.push_front(queued);
         }
     }
 }
 
-impl<S, E, R> Drop for Taken<'_, S, E, R> {
+impl<S, E, R> Drop for QueueDrain<'_, S, E, R> {
     fn drop(&mut self) {
-        self.give_back(0);
+        self.requeue(0);
     }
 }

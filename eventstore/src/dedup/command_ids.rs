@@ -260,8 +260,8 @@ fn time_ms(id: &Id) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::commit::genesis;
     use crate::stream::commit::tests::{commit, stream};
+    use crate::stream::hash_chain::genesis;
     use proptest::prelude::*;
 
     /// When the commits of these tests were recorded, but where they say otherwise.

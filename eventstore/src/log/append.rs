@@ -1,20 +1,22 @@
 //! Appending a batch of commits behind a head: one conditional put.
 
-use crate::command::refusal::OF_STORE;
-use crate::error::{Fault, classify};
-use crate::log::item::{Item, STREAM_ID, is_put_by, item_bytes};
-use crate::log::read::{Consistency, Direction, Query};
+use super::item::{STREAM_ID, has_write_nonce, item_bytes};
+use super::read::Query;
+use crate::error::classify;
 use crate::metering::meter;
-use crate::metering::usage::Usage;
-use crate::stream::commit::{MAX_VERSION, NewCommit, storable};
-use crate::{Batch, Commit, Damaged, EventStore, Head, Id, NewEvent, TooLarge};
+use crate::metering::operation_event::Report;
+use crate::stream::commit::{OF_STORE, storable};
+use crate::{
+    Batch, Commit, Consistency, Damaged, Direction, EventStore, Fault, Head, Id, Item, MAX_VERSION, NewCommit,
+};
+use crate::{NewEvent, TooLarge, Usage};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
 use chrono::{DateTime, Utc};
 
 /// The condition of every put: nothing stands there yet. `#stream` is the partition key, because `stream` is a reserved word.
-pub(crate) const NOTHING_THERE: &str = "attribute_not_exists(#stream)";
+pub(crate) const NO_ITEM_CONDITION: &str = "attribute_not_exists(#stream)";
 
 /// What an append wrote.
 #[derive(Debug, Clone)]
@@ -81,7 +83,7 @@ pub struct FromTheFuture {
 }
 
 /// Commits that no stream could take.
-pub(crate) enum Unchainable {
+pub(crate) enum ChainError {
     Empty,
     StreamFull,
 }
@@ -115,17 +117,17 @@ impl EventStore {
         let now = self.now();
         let in_time = commits.iter().try_for_each(|commit| self.check_time(&commit.envelope.command_id, now));
         let batch = chain(now, head, commits)?;
-        let put_id = fastrand::u64(..);
+        let write_nonce = fastrand::u64(..);
         if let Err(error) = in_time {
             // The clock may have been set back since the very command was recorded: known first, refused second.
-            let there = self.item_behind(head).await?.ok_or(error)?;
-            return met(there, batch, put_id, Usage::default());
+            let there = self.item_after(head).await?.ok_or(error)?;
+            return met(there, batch, write_nonce, Usage::default());
         }
-        let item = batch.to_item(put_id)?;
+        let item = batch.to_item(write_nonce)?;
         let bytes = item_bytes(&item);
         match self.put(item).await {
             (Ok(_), usage) => Ok(appended(batch, false, usage, bytes)),
-            (Err(error), usage) => self.refused(batch, put_id, usage, error),
+            (Err(error), usage) => self.refused(batch, write_nonce, usage, error),
         }
     }
 
@@ -146,7 +148,7 @@ impl EventStore {
     }
 
     /// What stands behind the head, strongly consistent.
-    async fn item_behind(&self, head: &Head) -> Result<Option<Item>, Fault> {
+    async fn item_after(&self, head: &Head) -> Result<Option<Item>, Fault> {
         let behind = Query {
             from: head.version + 1,
             limit: Some(1),
@@ -162,7 +164,7 @@ impl EventStore {
             .put_item()
             .table_name(&self.table)
             .set_item(Some(item))
-            .condition_expression(NOTHING_THERE)
+            .condition_expression(NO_ITEM_CONDITION)
             .expression_attribute_names("#stream", STREAM_ID)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
@@ -172,13 +174,13 @@ impl EventStore {
     fn refused(
         &self,
         ours: Batch,
-        put_id: u64,
+        write_nonce: u64,
         usage: Usage,
         error: SdkError<PutItemError>,
     ) -> Result<Appended, AppendError> {
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                met(refusal.item().cloned().unwrap_or_default(), ours, put_id, usage)
+                met(refusal.item().cloned().unwrap_or_default(), ours, write_nonce, usage)
             }
             Some(PutItemError::TransactionConflictException(_)) => Err(AppendError::TransactionConflict),
             _ => Err(classify(error, &self.table).into()),
@@ -194,10 +196,10 @@ pub(crate) fn refuse_types_of_store<'a>(mut events: impl Iterator<Item = &'a New
 /// Gives the commits their versions, times and hashes. Time never runs backwards in a stream, whatever the clock does.
 ///
 /// `now` is also what the ids were checked against: no id is further ahead of its commit than is allowed.
-pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) -> Result<Batch, Unchainable> {
+pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) -> Result<Batch, ChainError> {
     let recorded_at = head.recorded_at.map_or(now, |last| last.max(now));
     if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
-        return Err(Unchainable::Empty);
+        return Err(ChainError::Empty);
     }
     let mut behind = head.clone();
     let mut chained = Vec::with_capacity(commits.len());
@@ -207,16 +209,16 @@ pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) ->
         chained.push(commit);
     }
     if behind.version > MAX_VERSION {
-        return Err(Unchainable::StreamFull);
+        return Err(ChainError::StreamFull);
     }
     Ok(Batch { stream: head.stream.clone(), commits: chained })
 }
 
 /// What it means that an item stands behind the head already.
-fn met(there: Item, ours: Batch, put_id: u64, usage: Usage) -> Result<Appended, AppendError> {
+fn met(there: Item, ours: Batch, write_nonce: u64, usage: Usage) -> Result<Appended, AppendError> {
     let winner = Batch::from_item(&there)?;
     if is_of_same_commands(&winner, &ours) {
-        return Ok(appended(winner, !is_put_by(&there, put_id), usage, item_bytes(&there)));
+        return Ok(appended(winner, !has_write_nonce(&there, write_nonce), usage, item_bytes(&there)));
     }
     Err(AppendError::Conflict { winner: Box::new(winner), usage })
 }
@@ -251,12 +253,35 @@ pub(crate) fn kilobytes(item: &Item) -> u32 {
     u32::try_from(item_bytes(item).div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
-impl From<Unchainable> for AppendError {
-    fn from(why: Unchainable) -> Self {
+impl From<ChainError> for AppendError {
+    fn from(why: ChainError) -> Self {
         match why {
-            Unchainable::Empty => Self::Empty,
-            Unchainable::StreamFull => Self::StreamFull,
+            ChainError::Empty => Self::Empty,
+            ChainError::StreamFull => Self::StreamFull,
         }
+    }
+}
+
+impl From<&Appended> for Report {
+    fn from(Appended { batch, head, repeated, .. }: &Appended) -> Self {
+        let outcome = if *repeated { "repeated" } else { "ok" };
+        Self { outcome, ..Self::of(batch.commits.iter()).at(head) }
+    }
+}
+
+impl From<&AppendError> for Report {
+    fn from(error: &AppendError) -> Self {
+        Self::outcome(match error {
+            AppendError::Conflict { .. } => "conflict",
+            AppendError::TransactionConflict => "transaction_conflict",
+            AppendError::Empty => "empty",
+            AppendError::TypeOfStore(_) => "type_of_store",
+            AppendError::TooLarge(_) => "too_large",
+            AppendError::StreamFull => "stream_full",
+            AppendError::FromTheFuture(_) => "from_the_future",
+            AppendError::Damaged(_) => "damaged",
+            AppendError::Fault(fault) => return fault.into(),
+        })
     }
 }
 
@@ -272,6 +297,6 @@ mod tests {
         let new = |events: usize| NewCommit { envelope: envelope("c"), events: vec![event("1"); events] };
         let last = chain(now, &near, vec![new(1), new(1)]).map(|batch| batch.last_version());
         assert!(matches!(last, Ok(MAX_VERSION)));
-        assert!(matches!(chain(now, &near, vec![new(1), new(2)]), Err(Unchainable::StreamFull)));
+        assert!(matches!(chain(now, &near, vec![new(1), new(2)]), Err(ChainError::StreamFull)));
     }
 }

@@ -1,10 +1,10 @@
 //! Which streams there are, asked by name.
 
-use crate::error::{Fault, classify};
-use crate::log::item::{Item, STREAM_ID, VERSION, item_key};
+use super::item::{STREAM_ID, VERSION, item_key};
+use crate::error::classify;
 use crate::metering::meter;
-use crate::metering::usage::Usage;
-use crate::{EventStore, StreamId};
+use crate::metering::operation_event::Report;
+use crate::{EventStore, Fault, Item, StreamId, Usage};
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
 use std::collections::BTreeSet;
@@ -64,4 +64,10 @@ fn first_key(stream: &StreamId) -> Item {
         (STREAM_ID.to_owned(), AttributeValue::S(stream.to_string())),
         (VERSION.to_owned(), AttributeValue::N("1".to_owned())),
     ])
+}
+
+impl From<&Begun> for Report {
+    fn from(_: &Begun) -> Self {
+        Self::outcome("ok")
+    }
 }

@@ -1,7 +1,7 @@
 //! A batch of commits as one item of the table.
 
-use crate::stream::commit::{self, FORMAT, MAX_VERSION};
-use crate::{Commit, Hash, StreamId};
+use crate::stream::commit::MAX_VERSION;
+use crate::{Batch, Damage, Damaged, Hash, StreamId};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
@@ -19,6 +19,11 @@ const MAX_WINDOW_LOG: u32 = MAX_BATCH_BYTES.ilog2();
 /// The bytes of one write unit. An item that would be larger has its JSON compressed.
 const WRITE_UNIT_BYTES: usize = 1024;
 
+/// The sort key of every snapshot.
+pub(crate) const SNAPSHOT_VERSION: u64 = MAX_VERSION + 1;
+/// What a report calls the snapshot.
+pub(crate) const SNAPSHOT_NAME: &str = "its snapshot";
+
 pub(crate) const STREAM_ID: &str = "stream_id";
 pub(crate) const VERSION: &str = "version";
 /// The version of the last event, where it is not that of the first.
@@ -29,84 +34,8 @@ pub(crate) const FORMAT_NAME: &str = "format";
 const PUT: &str = "put";
 const COMMITS: &str = "commits";
 const COMMITS_ZSTD: &str = "commits_zstd";
-
-/// The commits that one put wrote: one, or several when more than one command for the stream was waiting.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// The stream they belong to.
-    pub stream: StreamId,
-    /// At least one; the version of the first event is the item's sort key.
-    pub commits: Vec<Commit>,
-}
-
-/// Something in a stream is not as the store wrote it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("stream {stream} is damaged at version {version}: {damage}")]
-pub struct Damaged {
-    /// The stream's name, as the item has it.
-    pub stream: String,
-    /// The version at which the first thing is wrong.
-    pub version: u64,
-    /// What is wrong.
-    pub damage: Damage,
-}
-
-/// What can be wrong with a stream.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Damage {
-    /// An attribute is not there, or of another type.
-    #[error("attribute {0:?} is missing or of another type")]
-    Attribute(&'static str),
-    /// The item was written by a newer program, or by another.
-    #[error("item format {0} is not known here")]
-    Format(String),
-    /// The compressed commits cannot be unfolded.
-    #[error("the compressed commits cannot be unfolded")]
-    Compression,
-    /// The commits are not the JSON that they should be.
-    #[error("the commits cannot be read: {0}")]
-    Json(String),
-    /// A batch without a commit, or a commit without an event.
-    #[error("a batch or commit is empty")]
-    Empty,
-    /// The versions of the batch's events do not fit its keys.
-    #[error("the batch says that it ends at version {said}, its events end at {found}")]
-    Extent {
-        /// What the item says.
-        said: u64,
-        /// What its events come to.
-        found: u64,
-    },
-    /// Events between two batches are gone.
-    #[error("events are missing before version {found}")]
-    Hole {
-        /// The version that comes next.
-        found: u64,
-    },
-    /// Two batches claim the same version.
-    #[error("version {found} is there twice")]
-    Overlap {
-        /// The version at which the second batch begins.
-        found: u64,
-    },
-    /// The stream ends before a commit that somebody else has seen.
-    #[error("the end of the stream is gone: {by} has seen version {seen}")]
-    End {
-        /// The version that was seen.
-        seen: u64,
-        /// Who has seen it.
-        by: String,
-    },
-    /// Somebody else has seen another commit in this place.
-    #[error("{by} has seen another commit here")]
-    OtherSeen {
-        /// Who has seen it.
-        by: String,
-    },
-    /// The commit, or one before it, was changed, reordered or inserted.
-    #[error("the chain hash does not fit the commit and what came before it")]
-    Chain,
-}
+pub(crate) const AS_OF: &str = "as_of";
+pub(crate) const HASH: &str = "hash";
 
 /// The commits do not fit into an item.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,50 +48,8 @@ pub struct TooLarge {
 }
 
 impl Batch {
-    /// The version of the first event, which is the sort key.
-    pub fn version(&self) -> u64 {
-        self.commits.first().map_or(0, |commit| commit.version)
-    }
-
-    /// The version of the last event.
-    pub fn last_version(&self) -> u64 {
-        self.commits.last().map_or(0, Commit::last_version)
-    }
-
-    /// The hash of the last commit.
-    pub fn hash(&self) -> Option<Hash> {
-        self.commits.last().map(|commit| commit.hash)
-    }
-
-    /// The format of [`Batch::commits_json`]: a message that carries commits names it.
-    pub const COMMITS_FORMAT: u64 = FORMAT;
-
-    /// The commits as JSON text: what a message to a consumer carries.
-    ///
-    /// # Errors
-    /// None for a batch that the store read or wrote.
-    pub fn commits_json(&self) -> Result<String, serde_json::Error> {
-        commit::to_json(&self.commits)
-    }
-
-    /// Takes commits from the JSON that [`Batch::commits_json`] wrote.
-    ///
-    /// # Errors
-    /// [`Damaged`] when they are not such commits.
-    pub fn from_commits_json(stream: StreamId, version: u64, json: &str) -> Result<Self, Damaged> {
-        let damaged = |damage| Damaged { stream: stream.to_string(), version, damage };
-        if !(1..=MAX_VERSION).contains(&version) {
-            return Err(damaged(Damage::Attribute(VERSION)));
-        }
-        let commits = commit::from_json(json, version).map_err(|error| damaged(Damage::Json(error.to_string())))?;
-        if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
-            return Err(damaged(Damage::Empty));
-        }
-        Ok(Self { stream, commits })
-    }
-
     /// The batch as an item, put by the call that chose `put_id`.
-    pub(crate) fn to_item(&self, put_id: u64) -> Result<Item, TooLarge> {
+    pub(crate) fn to_item(&self, write_nonce: u64) -> Result<Item, TooLarge> {
         let too_large = |bytes, limit| TooLarge { bytes, limit };
         let json = self.commits_json().map_err(|_| too_large(usize::MAX, MAX_BATCH_BYTES))?;
         if json.len() > MAX_BATCH_BYTES {
@@ -172,13 +59,13 @@ impl Batch {
         let mut item = Item::from([
             (STREAM_ID.to_owned(), AttributeValue::S(self.stream.to_string())),
             (VERSION.to_owned(), number(self.version())),
-            (FORMAT_NAME.to_owned(), number(FORMAT)),
-            (PUT.to_owned(), AttributeValue::B(Blob::new(put_id.to_be_bytes()))),
+            (FORMAT_NAME.to_owned(), number(Self::COMMITS_FORMAT)),
+            (PUT.to_owned(), AttributeValue::B(Blob::new(write_nonce.to_be_bytes()))),
         ]);
         if self.last_version() != self.version() {
             item.insert(LAST.to_owned(), number(self.last_version()));
         }
-        fold_up(&mut item, json, COMMITS, COMMITS_ZSTD);
+        compress(&mut item, json, COMMITS, COMMITS_ZSTD);
         let bytes = item_bytes(&item);
         if bytes > MAX_ITEM_BYTES { Err(too_large(bytes, MAX_ITEM_BYTES)) } else { Ok(item) }
     }
@@ -191,10 +78,10 @@ impl Batch {
         let key = item_key(item)?;
         let damaged = |damage| Damaged { stream: key.stream.to_string(), version: key.version, damage };
         let format = number(item, FORMAT_NAME).ok_or_else(|| damaged(Damage::Attribute(FORMAT_NAME)))?;
-        if format != FORMAT {
+        if format != Self::COMMITS_FORMAT {
             return Err(damaged(Damage::Format(format.to_string())));
         }
-        let json = unfold(item, COMMITS, COMMITS_ZSTD).map_err(damaged)?;
+        let json = decompress(item, COMMITS, COMMITS_ZSTD).map_err(damaged)?;
         let batch = Self::from_commits_json(key.stream.clone(), key.version, &json)?;
         let said = match item.contains_key(LAST) {
             true => number(item, LAST).ok_or_else(|| damaged(Damage::Attribute(LAST)))?,
@@ -226,8 +113,8 @@ pub(crate) fn item_key(item: &Item) -> Result<ItemKey, Damaged> {
 }
 
 /// Whether the item was put by the call that chose `put_id`.
-pub(crate) fn is_put_by(item: &Item, put_id: u64) -> bool {
-    item.get(PUT).and_then(|value| value.as_b().ok()).is_some_and(|blob| blob.as_ref() == put_id.to_be_bytes())
+pub(crate) fn has_write_nonce(item: &Item, write_nonce: u64) -> bool {
+    item.get(PUT).and_then(|value| value.as_b().ok()).is_some_and(|blob| blob.as_ref() == write_nonce.to_be_bytes())
 }
 
 /// Whether the item, or its key alone, is a batch: sort keys above [`MAX_VERSION`] are kept for caches, which are no events.
@@ -239,6 +126,13 @@ pub fn is_batch(item: &Item) -> bool {
 pub fn key_of(item: &Item) -> (Option<&str>, Option<u64>) {
     let stream = item.get(STREAM_ID).and_then(|stream| stream.as_s().ok());
     (stream.map(String::as_str), number(item, VERSION))
+}
+
+/// How far the stream reached when its snapshot was written: version and hash, whatever state the item holds.
+pub(crate) fn snapshot_seen(item: &Item) -> Option<(u64, Hash)> {
+    let as_of = number(item, AS_OF).filter(|version| (1..=MAX_VERSION).contains(version))?;
+    let hash = item.get(HASH)?.as_s().ok()?.clone();
+    Some((as_of, Hash::try_from(hash).ok()?))
 }
 
 pub(crate) fn number(item: &Item, name: &str) -> Option<u64> {
@@ -267,7 +161,7 @@ fn number_bytes(number: &str) -> usize {
 }
 
 /// Adds the JSON to the item: readable where the item stays within one write unit, else whichever is smaller.
-pub(crate) fn fold_up(item: &mut Item, json: String, readable: &'static str, compressed: &'static str) {
+pub(crate) fn compress(item: &mut Item, json: String, readable: &'static str, compressed: &'static str) {
     if item_bytes(item) + readable.len() + json.len() > WRITE_UNIT_BYTES {
         let packed = zstd::bulk::compress(json.as_bytes(), 3).ok();
         if let Some(packed) = packed.filter(|packed| packed.len() < json.len()) {
@@ -279,7 +173,7 @@ pub(crate) fn fold_up(item: &mut Item, json: String, readable: &'static str, com
 }
 
 /// Reads what [`fold_up`] wrote.
-pub(crate) fn unfold(item: &Item, readable: &'static str, compressed: &'static str) -> Result<String, Damage> {
+pub(crate) fn decompress(item: &Item, readable: &'static str, compressed: &'static str) -> Result<String, Damage> {
     match (item.get(readable), item.get(compressed)) {
         (Some(AttributeValue::S(json)), None) => Ok(json.clone()),
         (None, Some(AttributeValue::B(packed))) => {
@@ -297,9 +191,9 @@ pub(crate) fn unfold(item: &Item, readable: &'static str, compressed: &'static s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::commit::genesis;
     use crate::stream::commit::tests::{commit, stream};
-    use crate::{Envelope, Fingerprint, Id, NewCommit, NewEvent};
+    use crate::stream::hash_chain::genesis;
+    use crate::{Commit, Envelope, Fingerprint, Id, NewCommit, NewEvent};
     use chrono::DateTime;
     use serde_json::value::RawValue;
 

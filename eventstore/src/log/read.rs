@@ -1,11 +1,11 @@
 //! Reading streams: whole, in pages, and their heads.
 
-use crate::error::{Fault, classify};
-use crate::log::item::{Damage, Item, STREAM_ID, VERSION, item_key};
+use super::item::{STREAM_ID, VERSION, item_key};
+use crate::error::classify;
 use crate::metering::meter;
-use crate::metering::usage::Usage;
-use crate::stream::commit::MAX_VERSION;
-use crate::{Batch, Commit, Damaged, EventStore, Head, StreamId};
+use crate::metering::operation_event::Report;
+use crate::stream::hash_chain::follow;
+use crate::{Batch, Commit, Damage, Damaged, EventStore, Fault, Head, Item, MAX_VERSION, StreamId, Usage};
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 
@@ -94,7 +94,7 @@ impl EventStore {
     /// # Errors
     /// [`ReadError`].
     pub async fn load_after(&self, head: &Head, consistency: Consistency) -> Result<Loaded, ReadError> {
-        self.reported("load", Some(&head.stream), self.follow_tail(head, consistency)).await
+        self.reported("load", Some(&head.stream), self.load_tail(head, consistency)).await
     }
 
     /// Loads what stands next behind a head, strongly consistent and checked: as much as 1 MB of the table holds. Nothing at
@@ -114,7 +114,7 @@ impl EventStore {
         Ok(Loaded { head: follow(head, &batches)?, batches, usage })
     }
 
-    pub(crate) async fn follow_tail(&self, head: &Head, consistency: Consistency) -> Result<Loaded, ReadError> {
+    pub(crate) async fn load_tail(&self, head: &Head, consistency: Consistency) -> Result<Loaded, ReadError> {
         let (batches, mut usage) = self.tail(head, consistency).await?;
         match follow(head, &batches) {
             Ok(head) => return Ok(Loaded { head, batches, usage }),
@@ -288,33 +288,6 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Walks from the head through the batches: each must begin where the one before ended, in version and in chain.
-pub(crate) fn follow(head: &Head, batches: &[Batch]) -> Result<Head, Damaged> {
-    let mut head = head.clone();
-    for commit in batches.iter().flat_map(|batch| &batch.commits) {
-        head = head.then(commit)?;
-    }
-    Ok(head)
-}
-
-impl Head {
-    /// The head behind the commit, which must be the very next one.
-    pub(crate) fn then(&self, commit: &Commit) -> Result<Self, Damaged> {
-        let damaged = |version, damage| Damaged { stream: self.stream.to_string(), version, damage };
-        let (expected, found) = (self.version + 1, commit.version);
-        if found > expected {
-            return Err(damaged(expected, Damage::Hole { found }));
-        }
-        if found < expected {
-            return Err(damaged(found, Damage::Overlap { found }));
-        }
-        if !commit.follows(&self.hash) {
-            return Err(damaged(found, Damage::Chain));
-        }
-        Ok(Self::after(&self.stream, commit))
-    }
-}
-
 /// The batches of a page must touch each other.
 fn adjacent(batches: &[Batch], direction: Direction) -> Result<(), Damaged> {
     for pair in batches.windows(2) {
@@ -388,23 +361,29 @@ fn cut(commits: Vec<Commit>, direction: Direction, limit: u32, more_items: bool,
     Page { commits, next: next.filter(|version| *version > 0), usage }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stream::commit::tests::{commit, stream};
+impl From<&Loaded> for Report {
+    fn from(Loaded { head, batches, .. }: &Loaded) -> Self {
+        Self::of(batches.iter().flat_map(|batch| &batch.commits)).at(head)
+    }
+}
 
-    #[test]
-    fn what_does_not_follow_is_named_with_its_place() {
-        let empty = Head::empty(&stream());
-        let first = commit("a", 1, &["1", "2"], &empty.hash);
-        let head = empty.then(&first).unwrap();
-        assert_eq!((head.version, &head.hash), (2, &first.hash));
-        let damaged = |next: &Commit| {
-            let Damaged { version, damage, .. } = head.then(next).unwrap_err();
-            (version, damage)
-        };
-        assert_eq!(damaged(&commit("b", 4, &["4"], &head.hash)), (3, Damage::Hole { found: 4 }));
-        assert_eq!(damaged(&commit("b", 2, &["2"], &head.hash)), (2, Damage::Overlap { found: 2 }));
-        assert_eq!(damaged(&commit("b", 3, &["3"], &empty.hash)), (3, Damage::Chain));
+impl From<&(Head, Usage)> for Report {
+    fn from((head, _): &(Head, Usage)) -> Self {
+        Self::outcome("ok").at(head)
+    }
+}
+
+impl From<&Page> for Report {
+    fn from(page: &Page) -> Self {
+        Self::of(page.commits.iter())
+    }
+}
+
+impl From<&ReadError> for Report {
+    fn from(error: &ReadError) -> Self {
+        match error {
+            ReadError::Damaged(_) => Self::outcome("damaged"),
+            ReadError::Fault(fault) => fault.into(),
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! Reading the whole table, in segments that any number of workers share.
 
-use crate::error::{Fault, classify};
-use crate::log::item::{Item, STREAM_ID, VERSION, is_batch, item_key, key_of, number};
+use super::item::{SNAPSHOT_VERSION, STREAM_ID, VERSION, is_batch, item_key, key_of, number};
+use crate::error::classify;
 use crate::metering::meter;
-use crate::metering::usage::Usage;
-use crate::snapshot::stored::SNAPSHOT_VERSION;
-use crate::{Batch, Damaged, EventStore, StreamId};
+use crate::metering::operation_event::Report;
+use crate::{Batch, Damaged, EventStore, Fault, Item, StreamId, Usage};
 use aws_sdk_dynamodb::operation::scan::ScanOutput;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use futures::{StreamExt, TryStreamExt};
@@ -108,7 +107,7 @@ impl EventStore {
                 loop {
                     let segment = Segment { index, total };
                     let page = self.scan_items(segment, cursor.as_ref(), Some("#stream, #version")).await?;
-                    streams.meet(&page.items);
+                    streams.take(&page.items);
                     let before = seen.fetch_add(page.items.len(), Ordering::Relaxed);
                     on_page(before + page.items.len());
                     cursor = page.next;
@@ -160,7 +159,7 @@ impl EventStore {
 }
 
 impl Streams {
-    fn meet(&mut self, items: &[Item]) {
+    fn take(&mut self, items: &[Item]) {
         let snapshots = items.iter().filter(|item| number(item, VERSION) == Some(SNAPSHOT_VERSION));
         self.names.extend(snapshots.filter_map(|item| key_of(item).0.and_then(|name| StreamId::new(name).ok())));
         for item in items.iter().filter(|item| is_batch(item)) {
@@ -182,4 +181,16 @@ fn start_key(cursor: &ScanCursor) -> Item {
         (STREAM_ID.to_owned(), AttributeValue::S(cursor.stream.clone())),
         (VERSION.to_owned(), AttributeValue::N(cursor.version.clone())),
     ])
+}
+
+impl From<&ScanPage> for Report {
+    fn from(page: &ScanPage) -> Self {
+        Self::of(page.batches.iter().flat_map(|batch| &batch.commits))
+    }
+}
+
+impl From<&Streams> for Report {
+    fn from(_: &Streams) -> Self {
+        Self::outcome("ok")
+    }
 }

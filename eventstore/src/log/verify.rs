@@ -1,11 +1,11 @@
 //! Is it still what was written? Walks chains and names the first commit that does not fit.
 
-use crate::error::Fault;
-use crate::log::item::{Damage, Item, VERSION, item_key, number};
-use crate::log::read::{Consistency, Direction, Query};
-use crate::metering::usage::Usage;
-use crate::snapshot::stored::{self, NAME as SNAPSHOT, SNAPSHOT_VERSION};
-use crate::{Batch, Commit, Damaged, EventStore, Hash, Head, StreamId};
+use super::item::{SNAPSHOT_NAME, SNAPSHOT_VERSION, VERSION, item_key, number, snapshot_seen};
+use super::read::Query;
+use crate::metering::operation_event::Report;
+use crate::{
+    Batch, Commit, Consistency, Damage, Damaged, Direction, EventStore, Fault, Hash, Head, Item, StreamId, Usage,
+};
 
 /// What the walk along a stream's chain found.
 #[derive(Debug, Clone)]
@@ -113,7 +113,7 @@ impl EventStore {
             walk.usage += page.usage;
             for item in &page.items {
                 if number(item, VERSION) == Some(SNAPSHOT_VERSION) {
-                    snapshot = stored::seen(item);
+                    snapshot = snapshot_seen(item);
                     continue;
                 }
                 if let Err(damaged) = walk.step(item, witnesses) {
@@ -127,7 +127,7 @@ impl EventStore {
             }
         }
         Ok(snapshot.map(|(version, hash)| Witness {
-            name: SNAPSHOT.to_owned(),
+            name: SNAPSHOT_NAME.to_owned(),
             version,
             hash: hash.as_bytes().to_vec(),
         }))
@@ -169,5 +169,12 @@ impl Verification {
         };
         let (version, damage) = found;
         self.broken_at = Some(Damaged { stream: self.stream.to_string(), version, damage });
+    }
+}
+
+impl From<&Verification> for Report {
+    fn from(walk: &Verification) -> Self {
+        let outcome = if walk.verified() { "ok" } else { "broken" };
+        Self { commits: Some(walk.commits), ..Self::outcome(outcome) }.at(&walk.head)
     }
 }

@@ -15,25 +15,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 tokio::task_local! {
     /// The books of the innermost work under way in this task.
-    static OPEN: Arc<Books>;
+    static CURRENT: Arc<UsageScope>;
 }
 
 /// What a piece of work has cost so far. It is part of what the work around it costs.
 #[derive(Debug, Default)]
-pub(crate) struct Books {
+pub(crate) struct UsageScope {
     sum: Mutex<Usage>,
-    around: Option<Arc<Books>>,
+    parent: Option<Arc<UsageScope>>,
 }
 
-impl Books {
+impl UsageScope {
     /// Books within those that are open in this task.
-    pub(crate) fn within() -> Arc<Self> {
-        Arc::new(Self { sum: Mutex::default(), around: OPEN.try_with(Arc::clone).ok() })
+    pub(crate) fn nested() -> Arc<Self> {
+        Arc::new(Self { sum: Mutex::default(), parent: CURRENT.try_with(Arc::clone).ok() })
     }
 
     /// Does the work with these books open.
-    pub(crate) fn keep<T>(self: Arc<Self>, work: impl Future<Output = T>) -> impl Future<Output = T> {
-        OPEN.scope(self, work)
+    pub(crate) fn run<T>(self: Arc<Self>, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        CURRENT.scope(self, work)
     }
 
     pub(crate) fn sum(&self) -> Usage {
@@ -42,22 +42,22 @@ impl Books {
 
     fn add(&self, cost: Usage) {
         *self.sum.lock().unwrap_or_else(PoisonError::into_inner) += cost;
-        if let Some(around) = &self.around {
-            around.add(cost);
+        if let Some(parent) = &self.parent {
+            parent.add(cost);
         }
     }
 }
 
 /// Writes a cost down in the open books. Without any, nobody asked.
-pub(crate) fn count(cost: Usage) {
-    let _ = OPEN.try_with(|books| books.add(cost));
+pub(crate) fn record(cost: Usage) {
+    let _ = CURRENT.try_with(|scope| scope.add(cost));
 }
 
 /// Does the work, and tells what it cost.
-pub(crate) async fn measured<T>(work: impl Future<Output = T>) -> (T, Usage) {
-    let books = Books::within();
-    let ended = books.clone().keep(work).await;
-    (ended, books.sum())
+pub(crate) async fn measure<T>(work: impl Future<Output = T>) -> (T, Usage) {
+    let scope = UsageScope::nested();
+    let ended = scope.clone().run(work).await;
+    (ended, scope.sum())
 }
 
 /// Sends one request, and tells what it cost; `units` finds the units in its answer.
@@ -67,10 +67,10 @@ pub(crate) fn request<O, E>(
 ) -> impl Future<Output = (Result<O, E>, Usage)> {
     // The SDK's future is large: each layer of ours around it would take its size on the stack once more.
     let send = Box::pin(send);
-    measured(async {
-        count(Usage { requests: 1, ..Usage::default() });
+    measure(async {
+        record(Usage { requests: 1, ..Usage::default() });
         let answer = send.await;
-        count(units(&answer));
+        record(units(&answer));
         answer
     })
 }
@@ -98,7 +98,7 @@ impl Intercept for Meter {
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let bytes_sent = context.request().body().content_length().unwrap_or_default();
-        count(Usage { attempts: 1, bytes_sent, ..Usage::default() });
+        record(Usage { attempts: 1, bytes_sent, ..Usage::default() });
         Ok(())
     }
 
@@ -110,7 +110,7 @@ impl Intercept for Meter {
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let bytes = context.response().body().bytes().map_or(0, <[u8]>::len);
-        count(Usage { bytes_received: u64::try_from(bytes).unwrap_or(u64::MAX), ..Usage::default() });
+        record(Usage { bytes_received: u64::try_from(bytes).unwrap_or(u64::MAX), ..Usage::default() });
         Ok(())
     }
 }

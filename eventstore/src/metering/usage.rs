@@ -35,7 +35,7 @@ impl Usage {
     /// # }
     /// ```
     pub fn of<T>(work: impl Future<Output = T>) -> impl Future<Output = (T, Self)> {
-        meter::measured(work)
+        meter::measure(work)
     }
 
     /// The units of a write.

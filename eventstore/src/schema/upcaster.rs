@@ -1,7 +1,7 @@
 //! Older shapes of events become today's where they are read; what is stored never changes.
 
 use crate::NewEvent;
-use crate::schema::event_codec::Untranslatable;
+use crate::Untranslatable;
 use serde_json::Value;
 
 /// One step from a stored shape to the next: from a schema version of an event's type to the version behind it.

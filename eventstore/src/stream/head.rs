@@ -1,6 +1,6 @@
 //! Where a stream ends.
 
-use crate::stream::commit::genesis;
+use super::hash_chain::genesis;
 use crate::{Batch, Commit, Hash, StreamId};
 use chrono::{DateTime, Utc};
 

@@ -2,18 +2,15 @@
 //!
 //! The streams are of one model, or of two: `first` and `second` are the streams of each. Of one model, `second` is empty.
 
-use crate::command::group_commit::pause;
-use crate::command::handler::Shared;
-use crate::command::stream_loader::RecallError;
-use crate::log::read::Consistency;
-use crate::metering::usage::Usage;
-use crate::schema::event_codec::CodecError;
+use super::addressed_stream::{AddressedStream, AddressedStreams};
+use super::handle_all::{ExecuteAllError, HandledAll, RequestAll};
+use super::parts::{AppendAllError, AppendedAll, AppendedPart, Part};
+use super::transact_items::{bind, is_of};
+use crate::command::backoff::pause;
+use crate::command::stream_cache::StreamCache;
+use crate::command::stream_loader::StreamLoadError;
 use crate::snapshot::stored::Snapshot;
-use crate::transaction::addressed_stream::{Loaded, LoadedStream};
-use crate::transaction::append_all::{self, AppendAllError, AppendedAll, AppendedPart};
-use crate::transaction::handle_all::{ExecuteAllError, HandledAll, RequestAll};
-use crate::transaction::transact_items::{bind, is_of};
-use crate::{Batch, Commit, Envelope, EventStore, Head, NewEvent, StreamId};
+use crate::{Batch, CodecError, Commit, Consistency, Envelope, EventStore, Head, NewEvent, StreamId, Usage};
 use futures::future::{try_join, try_join_all};
 
 /// Losing this often in a row makes the loop wait a moment and read what else was put behind the refused streams.
@@ -26,19 +23,19 @@ pub(crate) struct Decision<E, F> {
 }
 
 impl<E, F> Decision<E, F> {
-    pub(crate) fn nothing() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { first: Vec::new(), second: Vec::new() }
     }
 }
 
 /// A command while it is handled.
-pub(crate) struct Across<'a, S, E, T, F> {
+pub(crate) struct MultiStreamCommand<'a, S, E, T, F> {
     store: &'a EventStore,
     request: &'a RequestAll,
     /// The envelope as it is stored.
     bound: Envelope,
-    first: Vec<LoadedStream<'a, S, E>>,
-    second: Vec<LoadedStream<'a, T, F>>,
+    first: Vec<AddressedStream<'a, S, E>>,
+    second: Vec<AddressedStream<'a, T, F>>,
     /// The commits of this very command that were met.
     found: Vec<AppendedPart>,
     /// Whether its id was met on a commit that asked for something else.
@@ -46,29 +43,29 @@ pub(crate) struct Across<'a, S, E, T, F> {
     lost_races: u32,
 }
 
-impl<'a, S: Clone, E, T: Clone, F> Across<'a, S, E, T, F> {
+impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
     pub(crate) fn new(
         store: &'a EventStore,
         request: &'a RequestAll,
-        first: Loaded<'a, S, E>,
-        second: Loaded<'a, T, F>,
+        first: AddressedStreams<'a, S, E>,
+        second: AddressedStreams<'a, T, F>,
     ) -> Self {
         let bound = bind(&request.envelope, request.streams.iter());
         let (found, reused, lost_races) = (Vec::new(), false, 0);
         let (first, second, read) = (first.streams, second.streams, [first.read, second.read]);
-        let mut across = Self { store, request, bound, first, second, found, reused, lost_races };
-        across.compare(read.iter().flatten());
-        across
+        let mut command = Self { store, request, bound, first, second, found, reused, lost_races };
+        command.compare(read.iter().flatten());
+        command
     }
 
     /// Handles the command, and keeps what was written in the caches.
     pub(crate) async fn run<R, Q, X>(
         mut self,
-        first: &Shared<S, E, R>,
-        second: Option<&Shared<T, F, Q>>,
+        first: &StreamCache<S, E, R>,
+        second: Option<&StreamCache<T, F, Q>>,
         decide: impl Fn(&[&S], &[&T]) -> Result<Decision<E, F>, X>,
     ) -> Result<HandledAll, ExecuteAllError<X>> {
-        let nothing = Decision::nothing();
+        let empty = Decision::empty();
         loop {
             self.look_up().await?;
             if self.is_recorded()? {
@@ -78,35 +75,35 @@ impl<'a, S: Clone, E, T: Clone, F> Across<'a, S, E, T, F> {
             if self.lost_races >= self.store.options.max_attempts {
                 return Err(ExecuteAllError::Contention { attempts: self.lost_races });
             }
-            let decided = match self.unexpected() {
+            let decided = match self.version_mismatch() {
                 Some(mismatch) => Err(mismatch),
                 None => decide(&states(&self.first), &states(&self.second)).map_err(ExecuteAllError::Refused),
             };
-            let decision = decided.as_ref().unwrap_or(&nothing);
+            let decision = decided.as_ref().unwrap_or(&empty);
             let refused = match self.append(decision).await? {
                 Ok(appended) if appended.repeated => return Ok(self.handled(appended.parts, true)),
                 Ok(appended) => {
-                    settle(&mut self.first, &decision.first, &appended.parts);
-                    settle(&mut self.second, &decision.second, &appended.parts);
+                    apply_written(&mut self.first, &decision.first, &appended.parts);
+                    apply_written(&mut self.second, &decision.second, &appended.parts);
                     let handled = self.handled(appended.parts, false);
-                    self.first.into_iter().for_each(|stream| stream.remember(first));
+                    self.first.into_iter().for_each(|stream| stream.cache(first));
                     if let Some(second) = second {
-                        self.second.into_iter().for_each(|stream| stream.remember(second));
+                        self.second.into_iter().for_each(|stream| stream.cache(second));
                     }
                     return decided.map(|_| handled);
                 }
-                Err(error) => self.learn(error)?,
+                Err(error) => self.take_winners(error)?,
             };
             self.catch_up(&refused).await?;
         }
     }
 
     fn heads(&self) -> impl Iterator<Item = &Head> {
-        self.first.iter().map(LoadedStream::head).chain(self.second.iter().map(LoadedStream::head))
+        self.first.iter().map(AddressedStream::head).chain(self.second.iter().map(AddressedStream::head))
     }
 
     /// The first stream that is not at the version that the caller expects.
-    fn unexpected<X>(&self) -> Option<ExecuteAllError<X>> {
+    fn version_mismatch<X>(&self) -> Option<ExecuteAllError<X>> {
         self.heads().zip(&self.request.expected_versions).find_map(|(head, expected)| {
             let (stream, actual) = (head.stream(), head.version());
             let expected = expected.filter(|expected| *expected != actual)?;
@@ -115,17 +112,17 @@ impl<'a, S: Clone, E, T: Clone, F> Across<'a, S, E, T, F> {
     }
 
     /// Reads, strongly consistent, what stands behind the heads of the streams.
-    async fn read(&mut self, streams: &[StreamId]) -> Result<(), RecallError> {
+    async fn read(&mut self, streams: &[StreamId]) -> Result<(), StreamLoadError> {
         let (first, second) = try_join(read(&mut self.first, streams), read(&mut self.second, streams)).await?;
         self.compare(first.iter().chain(&second).flatten());
         Ok(())
     }
 
     /// Goes on by the batches of any of the streams, which are checked to follow.
-    fn absorb(&mut self, batches: &[Batch]) -> Result<(), RecallError> {
+    fn apply(&mut self, batches: &[Batch]) -> Result<(), StreamLoadError> {
         for batch in batches {
-            self.first.iter_mut().try_for_each(|stream| stream.absorb(batch))?;
-            self.second.iter_mut().try_for_each(|stream| stream.absorb(batch))?;
+            self.first.iter_mut().try_for_each(|stream| stream.apply(batch))?;
+            self.second.iter_mut().try_for_each(|stream| stream.apply(batch))?;
         }
         self.compare(batches.iter());
         Ok(())
@@ -135,14 +132,14 @@ impl<'a, S: Clone, E, T: Clone, F> Across<'a, S, E, T, F> {
     fn compare<'b>(&mut self, batches: impl Iterator<Item = &'b Batch>) {
         for batch in batches {
             for commit in &batch.commits {
-                self.note(&batch.stream, commit);
+                self.match_commit(&batch.stream, commit);
             }
             self.first.iter_mut().for_each(|stream| stream.compared(batch));
             self.second.iter_mut().for_each(|stream| stream.compared(batch));
         }
     }
 
-    fn note(&mut self, stream: &StreamId, commit: &Commit) {
+    fn match_commit(&mut self, stream: &StreamId, commit: &Commit) {
         let known = self.found.iter().any(|part| part.head.stream == *stream);
         if !known && is_of(commit, &self.bound) {
             self.found.push(AppendedPart::new(stream, commit.clone()));
@@ -157,7 +154,7 @@ impl<'a, S: Clone, E, T: Clone, F> Across<'a, S, E, T, F> {
         let second = try_join_all(self.second.iter_mut().map(|stream| stream.look_up(command)));
         let (first, second) = try_join(first, second).await?;
         for (stream, commit) in first.into_iter().chain(second).flatten() {
-            self.note(&stream, &commit);
+            self.match_commit(&stream, &commit);
         }
         Ok(())
     }
@@ -186,7 +183,7 @@ impl<'a, S: Clone, E, T: Clone, F> Across<'a, S, E, T, F> {
         let mut due = due_snapshots(&mut self.first, &decision.first);
         due.extend(due_snapshots(&mut self.second, &decision.second));
         let append = self.store.transact(&self.request.envelope, parts, &unmoved);
-        let (appended, sizes) = self.store.beside_snapshots(&due, append).await;
+        let (appended, sizes) = self.store.with_snapshots(&due, append).await;
         for ((snapshot, _), bytes) in due.iter().zip(sizes) {
             let Some(bytes) = bytes else { continue };
             self.first.iter_mut().for_each(|stream| stream.wrote_snapshot(snapshot, bytes));
@@ -196,7 +193,7 @@ impl<'a, S: Clone, E, T: Clone, F> Across<'a, S, E, T, F> {
     }
 
     /// The decision as parts, and the ends of the streams that it leaves alone: all of them where it decides nothing.
-    fn parts<X>(&self, decision: &Decision<E, F>) -> Result<(Vec<append_all::Part>, Vec<Head>), ExecuteAllError<X>> {
+    fn parts<X>(&self, decision: &Decision<E, F>) -> Result<(Vec<Part>, Vec<Head>), ExecuteAllError<X>> {
         let decided = decision.first.len() + decision.second.len();
         let addressed = self.first.len() + self.second.len();
         if decided != 0 && decided != addressed {
@@ -206,7 +203,7 @@ impl<'a, S: Clone, E, T: Clone, F> Across<'a, S, E, T, F> {
         for (head, events) in encoded(&self.first, &decision.first).chain(encoded(&self.second, &decision.second)) {
             match events? {
                 events if events.is_empty() => unmoved.push(head),
-                events => parts.push(append_all::Part { head, events }),
+                events => parts.push(Part { head, events }),
             }
         }
         Ok((parts, unmoved))
@@ -217,10 +214,10 @@ impl<'a, S: Clone, E, T: Clone, F> Across<'a, S, E, T, F> {
     }
 
     /// Takes over what a refused append brought back, and tells which streams refused it.
-    fn learn<X>(&mut self, error: AppendAllError) -> Result<Vec<StreamId>, ExecuteAllError<X>> {
+    fn take_winners<X>(&mut self, error: AppendAllError) -> Result<Vec<StreamId>, ExecuteAllError<X>> {
         self.lost_races += 1;
         if let AppendAllError::Conflict { winners, .. } = error {
-            self.absorb(&winners)?;
+            self.apply(&winners)?;
             return Ok(winners.into_iter().map(|batch| batch.stream).collect());
         }
         if let AppendAllError::TransactionConflict { streams, .. } = error {
@@ -239,13 +236,13 @@ impl<'a, S: Clone, E, T: Clone, F> Across<'a, S, E, T, F> {
     }
 }
 
-fn states<'s, S: Clone, E>(streams: &'s [LoadedStream<'_, S, E>]) -> Vec<&'s S> {
-    streams.iter().map(LoadedStream::state).collect()
+fn states<'s, S: Clone, E>(streams: &'s [AddressedStream<'_, S, E>]) -> Vec<&'s S> {
+    streams.iter().map(AddressedStream::state).collect()
 }
 
 /// The ends of the streams, and what is decided for each as it is stored.
 fn encoded<S: Clone, E>(
-    streams: &[LoadedStream<'_, S, E>],
+    streams: &[AddressedStream<'_, S, E>],
     decided: &[Vec<E>],
 ) -> impl Iterator<Item = (Head, Result<Vec<NewEvent>, CodecError>)> {
     let decided = decided.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
@@ -254,24 +251,24 @@ fn encoded<S: Clone, E>(
 
 /// Reads those of the streams that are named.
 async fn read<S: Clone, E>(
-    streams: &mut [LoadedStream<'_, S, E>],
+    streams: &mut [AddressedStream<'_, S, E>],
     named: &[StreamId],
-) -> Result<Vec<Vec<Batch>>, RecallError> {
+) -> Result<Vec<Vec<Batch>>, StreamLoadError> {
     let streams = streams.iter_mut().filter(|stream| named.contains(stream.stream()));
     try_join_all(streams.map(|stream| stream.read(Consistency::Strong))).await
 }
 
 /// The snapshots that are due of the streams that are written to.
-fn due_snapshots<S: Clone, E>(streams: &mut [LoadedStream<'_, S, E>], decided: &[Vec<E>]) -> Vec<(Snapshot, bool)> {
+fn due_snapshots<S: Clone, E>(streams: &mut [AddressedStream<'_, S, E>], decided: &[Vec<E>]) -> Vec<(Snapshot, bool)> {
     let written = streams.iter_mut().zip(decided).filter(|(_, events)| !events.is_empty());
-    written.filter_map(|(stream, _)| stream.due_snapshot()).collect()
+    written.filter_map(|(stream, _)| stream.take_due_snapshot()).collect()
 }
 
 /// Makes known what was written.
-fn settle<S: Clone, E>(streams: &mut [LoadedStream<'_, S, E>], decided: &[Vec<E>], written: &[AppendedPart]) {
+fn apply_written<S: Clone, E>(streams: &mut [AddressedStream<'_, S, E>], decided: &[Vec<E>], written: &[AppendedPart]) {
     for (stream, events) in streams.iter_mut().zip(decided) {
         if let Some(written) = written.iter().find(|written| written.head.stream == *stream.stream()) {
-            stream.settle(events, written);
+            stream.apply_written(events, written);
         }
     }
 }

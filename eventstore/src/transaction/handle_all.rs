@@ -1,19 +1,17 @@
 //! Commands over several streams of one kind, or over a pair of streams of two.
 
-use crate::command::handler::Shared;
-use crate::command::stream_loader::RecallError;
+use super::addressed_stream::AddressedStreams;
+use super::command_loop::{Decision, MultiStreamCommand};
+use super::parts::{AppendAllError, AppendedPart};
+use super::transact_items::check_streams;
+use crate::command::stream_cache::StreamCache;
+use crate::command::stream_loader::StreamLoadError;
 use crate::metering::meter;
-use crate::metering::usage::Usage;
-use crate::schema::event_codec::{CodecError, Unreadable};
-use crate::transaction::addressed_stream::Loaded;
-use crate::transaction::append_all::{AppendAllError, AppendedPart};
-use crate::transaction::command_loop::{Across, Decision};
-use crate::transaction::transact_items::check_streams;
-use crate::{CommandHandler, Envelope, StreamId};
+use crate::{CodecError, CommandHandler, Envelope, StreamId, Unreadable, Usage};
 use futures::future::try_join;
 
 /// The second kind of streams of a command that addresses streams of one kind.
-const NO_SECOND: Option<&Shared<(), (), ()>> = None;
+const NO_SECOND: Option<&StreamCache<(), (), ()>> = None;
 
 /// A command for several streams, but for what it decides.
 #[derive(Debug, Clone)]
@@ -138,11 +136,12 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         check_streams(request.streams.iter())?;
         let decide = |states: &[&S], _: &[&()]| Ok(Decision { first: decide(states)?, second: Vec::new() });
         let handle = async {
-            let loaded = Loaded::new(&self.shared, &request.streams).await?;
-            let across = Across::new(&self.shared.memory.store, request, loaded, Loaded::default());
-            across.run(&self.shared, NO_SECOND, decide).await
+            let loaded = AddressedStreams::new(&self.cache, &request.streams).await?;
+            let command =
+                MultiStreamCommand::new(&self.cache.loader.store, request, loaded, AddressedStreams::default());
+            command.run(&self.cache, NO_SECOND, decide).await
         };
-        let (handled, usage) = meter::measured(handle).await;
+        let (handled, usage) = meter::measure(handle).await;
         Ok(HandledAll { usage, ..handled? })
     }
 
@@ -163,8 +162,8 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         request: &RequestPair,
         decide: impl Fn(&S, &T) -> Result<(Vec<E>, Vec<F>), X>,
     ) -> Result<HandledAll, ExecuteAllError<X>> {
-        let store = &self.shared.memory.store;
-        let [first, second] = [store.table(), other.shared.memory.store.table()].map(str::to_owned);
+        let store = &self.cache.loader.store;
+        let [first, second] = [store.table(), other.cache.loader.store.table()].map(str::to_owned);
         if first != second {
             return Err(ExecuteAllError::TwoTables { first, second });
         }
@@ -173,27 +172,27 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         let request = RequestAll { streams: streams.into(), envelope, expected_versions: expected_versions.into() };
         check_streams(request.streams.iter())?;
         let decide = |first: &[&S], second: &[&T]| {
-            let ([first], [second]) = (first, second) else { return Ok(Decision::nothing()) };
+            let ([first], [second]) = (first, second) else { return Ok(Decision::empty()) };
             let (first, second) = decide(first, second)?;
             Ok(Decision { first: vec![first], second: vec![second] })
         };
         let handle = async {
-            let first = Loaded::new(&self.shared, std::slice::from_ref(first));
-            let second = Loaded::new(&other.shared, std::slice::from_ref(second));
+            let first = AddressedStreams::new(&self.cache, std::slice::from_ref(first));
+            let second = AddressedStreams::new(&other.cache, std::slice::from_ref(second));
             let (first, second) = try_join(first, second).await?;
-            let across = Across::new(store, &request, first, second);
-            across.run(&self.shared, Some(&other.shared), decide).await
+            let command = MultiStreamCommand::new(store, &request, first, second);
+            command.run(&self.cache, Some(&other.cache), decide).await
         };
-        let (handled, usage) = meter::measured(handle).await;
+        let (handled, usage) = meter::measure(handle).await;
         Ok(HandledAll { usage, ..handled? })
     }
 }
 
-impl<R> From<RecallError> for ExecuteAllError<R> {
-    fn from(error: RecallError) -> Self {
+impl<R> From<StreamLoadError> for ExecuteAllError<R> {
+    fn from(error: StreamLoadError) -> Self {
         match error {
-            RecallError::Read(error) => Self::Append(error.into()),
-            RecallError::Unreadable(error) => Self::Unreadable(error),
+            StreamLoadError::Read(error) => Self::Append(error.into()),
+            StreamLoadError::Unreadable(error) => Self::Unreadable(error),
         }
     }
 }

@@ -1,12 +1,11 @@
 //! The puts of one command over several streams as a transaction, and what it means when that is refused.
 
-use crate::error::Fault;
-use crate::log::append::{NOTHING_THERE, Unchainable, chain, kilobytes};
-use crate::log::item::{Item, STREAM_ID, VERSION, is_put_by, item_bytes};
-use crate::metering::usage::Usage;
-use crate::stream::commit::MAX_VERSION;
-use crate::transaction::append_all::{AppendAllError, AppendedPart, MAX_STREAMS, MAX_TRANSACTION_BYTES, Part};
-use crate::{Batch, Commit, Damaged, Envelope, Fingerprint, Head, NewCommit, StreamId};
+use super::parts::{AppendAllError, AppendedPart, MAX_STREAMS, MAX_TRANSACTION_BYTES, Part};
+use crate::log::append::{ChainError, NO_ITEM_CONDITION, chain, kilobytes};
+use crate::log::item::{STREAM_ID, VERSION, has_write_nonce, item_bytes};
+use crate::{
+    Batch, Commit, Damaged, Envelope, Fault, Fingerprint, Head, Item, MAX_VERSION, NewCommit, StreamId, Usage,
+};
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
@@ -22,7 +21,7 @@ const UNITS_A_KILOBYTE: u32 = 2;
 pub(crate) struct Transaction {
     /// As it is stored: the fingerprint covers the streams.
     pub(crate) envelope: Envelope,
-    put_id: u64,
+    write_nonce: u64,
     batches: Vec<Batch>,
     unmoved: Vec<StreamId>,
     /// The sizes of the actions' items, in their order: puts, then checks.
@@ -32,15 +31,15 @@ pub(crate) struct Transaction {
 /// What a canceled transaction has met.
 pub(crate) enum Cancellation {
     /// The puts of this very call: an earlier try of the SDK has written them.
-    OwnPuts,
+    AlreadyWritten,
     /// Commits of this command that another call has written: those that came back.
     Recorded(Vec<AppendedPart>),
     /// The command's id on a commit that asked for something else.
     IdReused,
     /// Batches of other commands.
-    Moved(Vec<Batch>),
+    Conflict(Vec<Batch>),
     /// Other transactions at these streams' ends.
-    UnderWay(Vec<StreamId>),
+    TransactionConflict(Vec<StreamId>),
     Throttled,
     Unknown,
 }
@@ -59,10 +58,10 @@ impl Transaction {
         if let Some(full) = unmoved.iter().find(|head| head.version >= MAX_VERSION) {
             return Err(AppendAllError::StreamFull(full.stream.clone()));
         }
-        let put_id = fastrand::u64(..);
+        let write_nonce = fastrand::u64(..);
         let chained = parts.into_iter().map(|part| chain_part(now, &envelope, part));
         let batches = chained.collect::<Result<Vec<Batch>, _>>()?;
-        let items = batches.iter().map(|batch| to_item(batch, put_id)).collect::<Result<Vec<_>, _>>()?;
+        let items = batches.iter().map(|batch| to_item(batch, write_nonce)).collect::<Result<Vec<_>, _>>()?;
         let sizes = items.iter().map(item_bytes);
         let bytes = sizes.clone().sum();
         if bytes > MAX_TRANSACTION_BYTES {
@@ -71,7 +70,7 @@ impl Transaction {
         // A check of nothing is charged as the smallest item.
         let item_bytes = sizes.chain(unmoved.iter().map(|_| 1)).collect();
         let unmoved = unmoved.iter().map(|head| head.stream.clone()).collect();
-        Ok((Self { envelope, put_id, batches, unmoved, item_bytes }, items))
+        Ok((Self { envelope, write_nonce, batches, unmoved, item_bytes }, items))
     }
 
     /// The streams in the order of the actions.
@@ -103,8 +102,8 @@ impl Transaction {
             |codes: &[&str]| reasons.iter().any(|reason| reason.code().is_some_and(|code| codes.contains(&code)));
         let refused = reasons.iter().filter(|reason| reason.code() == Some("ConditionalCheckFailed"));
         let there: Vec<Item> = refused.map(|reason| reason.item.clone().unwrap_or_default()).collect();
-        if there.iter().any(|item| is_put_by(item, self.put_id)) {
-            return Ok(Cancellation::OwnPuts);
+        if there.iter().any(|item| has_write_nonce(item, self.write_nonce)) {
+            return Ok(Cancellation::AlreadyWritten);
         }
         if !there.is_empty() {
             return Ok(self.met(there.iter().map(Batch::from_item).collect::<Result<_, _>>()?));
@@ -113,7 +112,7 @@ impl Transaction {
         let busy = self.streams().zip(reasons).filter(|(_, reason)| under_way(reason));
         let busy: Vec<StreamId> = busy.map(|(stream, _)| stream.clone()).collect();
         Ok(match busy.is_empty() {
-            false => Cancellation::UnderWay(busy),
+            false => Cancellation::TransactionConflict(busy),
             true if named(&["ThrottlingError", "ProvisionedThroughputExceeded"]) => Cancellation::Throttled,
             true => Cancellation::Unknown,
         })
@@ -127,7 +126,7 @@ impl Transaction {
         } else if commits.any(|commit| commit.envelope.command_id == self.envelope.command_id) {
             Cancellation::IdReused
         } else {
-            Cancellation::Moved(winners)
+            Cancellation::Conflict(winners)
         }
     }
 
@@ -174,20 +173,20 @@ pub(crate) fn is_of(commit: &Commit, envelope: &Envelope) -> bool {
 fn chain_part(now: DateTime<Utc>, envelope: &Envelope, Part { head, events }: Part) -> Result<Batch, AppendAllError> {
     let commit = NewCommit { envelope: envelope.clone(), events };
     chain(now, &head, vec![commit]).map_err(|why| match why {
-        Unchainable::Empty => AppendAllError::Empty(head.stream),
-        Unchainable::StreamFull => AppendAllError::StreamFull(head.stream),
+        ChainError::Empty => AppendAllError::Empty(head.stream),
+        ChainError::StreamFull => AppendAllError::StreamFull(head.stream),
     })
 }
 
-fn to_item(batch: &Batch, put_id: u64) -> Result<Item, AppendAllError> {
-    batch.to_item(put_id).map_err(|source| AppendAllError::TooLarge { stream: batch.stream.clone(), source })
+fn to_item(batch: &Batch, write_nonce: u64) -> Result<Item, AppendAllError> {
+    batch.to_item(write_nonce).map_err(|source| AppendAllError::TooLarge { stream: batch.stream.clone(), source })
 }
 
 fn put(table: &str, item: Item) -> Result<TransactWriteItem, BuildError> {
     let put = Put::builder()
         .table_name(table)
         .set_item(Some(item))
-        .condition_expression(NOTHING_THERE)
+        .condition_expression(NO_ITEM_CONDITION)
         .expression_attribute_names("#stream", STREAM_ID)
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
     Ok(TransactWriteItem::builder().put(put.build()?).build())
@@ -198,7 +197,7 @@ fn check(table: &str, head: &Head) -> Result<TransactWriteItem, BuildError> {
         .table_name(table)
         .key(STREAM_ID, AttributeValue::S(head.stream.to_string()))
         .key(VERSION, AttributeValue::N((head.version + 1).to_string()))
-        .condition_expression(NOTHING_THERE)
+        .condition_expression(NO_ITEM_CONDITION)
         .expression_attribute_names("#stream", STREAM_ID)
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
     Ok(TransactWriteItem::builder().condition_check(check.build()?).build())
