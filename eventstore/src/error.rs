@@ -10,7 +10,7 @@ pub type Source = Arc<dyn Error + Send + Sync>;
 
 /// DynamoDB did not do what it was asked, after the retries of the SDK.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Fault {
+pub enum StoreError {
     /// More was asked than the table or account may do: ask again later.
     #[error("DynamoDB throttled the request")]
     Throttled(#[source] Source),
@@ -32,7 +32,7 @@ pub enum Fault {
 }
 
 /// Sorts an error of the SDK by what the caller can do about it.
-pub(crate) fn classify<E>(error: SdkError<E>, table: &str) -> Fault
+pub(crate) fn classify<E>(error: SdkError<E>, table: &str) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
@@ -48,22 +48,22 @@ where
             | "ThrottlingException"
             | "RequestLimitExceeded"
             | "LimitExceededException",
-        ) => Fault::Throttled(source),
-        Some("ResourceNotFoundException") => Fault::NoTable { table: table.to_owned(), source },
+        ) => StoreError::Throttled(source),
+        Some("ResourceNotFoundException") => StoreError::NoTable { table: table.to_owned(), source },
         // The SDK's own retry came while its first try was still being done: that one may well succeed.
-        Some("TransactionInProgressException") => Fault::Unavailable(source),
-        _ if no_answer => Fault::Unavailable(source),
-        _ => Fault::Rejected(source),
+        Some("TransactionInProgressException") => StoreError::Unavailable(source),
+        _ if no_answer => StoreError::Unavailable(source),
+        _ => StoreError::Rejected(source),
     }
 }
 
-impl From<&Fault> for Report {
-    fn from(fault: &Fault) -> Self {
+impl From<&StoreError> for Report {
+    fn from(fault: &StoreError) -> Self {
         Self::outcome(match fault {
-            Fault::Throttled(_) => "throttled",
-            Fault::Unavailable(_) => "unavailable",
-            Fault::NoTable { .. } => "no_table",
-            Fault::Rejected(_) => "rejected",
+            StoreError::Throttled(_) => "throttled",
+            StoreError::Unavailable(_) => "unavailable",
+            StoreError::NoTable { .. } => "no_table",
+            StoreError::Rejected(_) => "rejected",
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What the commands of a round come to on what is known: decided one after the other, nothing written yet.
 
 use super::cached_stream::CachedStream;
-use super::request::{ExecuteError, Handled};
+use super::request::{CommandResult, ExecuteError};
 use super::stream_loader::StreamLoader;
 use super::stream_queue::{Answer, QueueDrain, QueuedCommand};
 use crate::{Appended, Commit, NewCommit};
@@ -27,7 +27,7 @@ enum Outcome<R> {
     /// or the same command as that one, sent twice.
     Duplicate(usize),
     /// True only if the known head is the stream's end: a refusal, another version, nothing to do, events without a form.
-    Tentative(Box<Result<Handled, ExecuteError<R>>>),
+    Tentative(Box<Result<CommandResult, ExecuteError<R>>>),
     /// True in any case.
     Final(Answer<R>),
 }
@@ -50,11 +50,11 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
         cached: &CachedStream<S>,
         queued: &QueuedCommand<S, E, R>,
     ) -> Outcome<R> {
-        let envelope = &queued.request.envelope;
+        let metadata = &queued.request.metadata;
         if let Some(commit) = &queued.found {
             return queued.request.replay(commit.clone()).into();
         }
-        let twin = self.commits.iter().position(|commit| commit.envelope.command_id == envelope.command_id);
+        let twin = self.commits.iter().position(|commit| commit.metadata.command_id == metadata.command_id);
         if let Some(index) = twin {
             return Outcome::Duplicate(index);
         }
@@ -75,8 +75,8 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
         match decided {
             Err(panic) => Outcome::Final(Answer::Panicked(panic)),
             Ok(Err(error)) => tentative(Err(error)),
-            Ok(Ok((_, encoded))) if encoded.is_empty() => tentative(Ok(Handled::no_op(actual))),
-            Ok(Ok((events, encoded))) => self.write(NewCommit { envelope: envelope.clone(), events: encoded }, events),
+            Ok(Ok((_, encoded))) if encoded.is_empty() => tentative(Ok(CommandResult::no_op(actual))),
+            Ok(Ok((events, encoded))) => self.write(NewCommit { metadata: metadata.clone(), events: encoded }, events),
         }
     }
 
@@ -124,7 +124,7 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
             Outcome::Final(answer) => answer,
             Outcome::Tentative(result) => Answer::Given(result),
             Outcome::Write(index) => {
-                Answer::Given(Box::new(recorded(index).map(Handled::recorded).ok_or_else(unwritten)))
+                Answer::Given(Box::new(recorded(index).map(CommandResult::recorded).ok_or_else(unwritten)))
             }
             Outcome::Duplicate(index) => Answer::Given(Box::new(
                 recorded(index).ok_or_else(unwritten).and_then(|commit| queued.request.replay(commit)),
@@ -147,12 +147,12 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
     }
 }
 
-fn tentative<R>(result: Result<Handled, ExecuteError<R>>) -> Outcome<R> {
+fn tentative<R>(result: Result<CommandResult, ExecuteError<R>>) -> Outcome<R> {
     Outcome::Tentative(Box::new(result))
 }
 
-impl<R> From<Result<Handled, ExecuteError<R>>> for Outcome<R> {
-    fn from(result: Result<Handled, ExecuteError<R>>) -> Self {
+impl<R> From<Result<CommandResult, ExecuteError<R>>> for Outcome<R> {
+    fn from(result: Result<CommandResult, ExecuteError<R>>) -> Self {
         Self::Final(Answer::Given(Box::new(result)))
     }
 }

@@ -39,7 +39,7 @@ impl EventStore {
                 lookup = snapshot.body.ids.look_up(stream, command);
             }
         }
-        let ours = |commit: &Commit| commit.envelope.command_id == *command;
+        let ours = |commit: &Commit| commit.metadata.command_id == *command;
         if let Some(commit) = batches.into_iter().flat_map(|batch| batch.commits).find(ours) {
             return Ok(Some(commit));
         }

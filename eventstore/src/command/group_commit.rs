@@ -9,7 +9,7 @@ use super::stream_queue::{Answer, QueueDrain, QueuedCommand, StreamQueue};
 use crate::dedup::{FindCommit, Lookup};
 use crate::log::item::item_key;
 use crate::metering::meter::UsageScope;
-use crate::{AppendError, Appended, Batch, Commit, Consistency, Damaged, Id, Item, NewCommit, ReadError};
+use crate::{AppendError, Appended, Batch, Commit, Consistency, CorruptStream, Id, Item, NewCommit, ReadError};
 use std::sync::Arc;
 
 /// Losing this often in a row makes a round read the stream's tail instead of guessing on.
@@ -95,9 +95,9 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
                     // By what is there it may decide something smaller.
                     None => self.reload(drain, Consistency::Strong).await?,
                 },
-                Err(AppendError::FromTheFuture(error)) => {
+                Err(AppendError::ClockSkew(error)) => {
                     let index =
-                        drain.commands.iter().position(|queued| queued.request.envelope.command_id == error.command_id);
+                        drain.commands.iter().position(|queued| queued.request.metadata.command_id == error.command_id);
                     complete_with_error(drain, index, error.into());
                 }
                 Err(error) => return Err(error.into()),
@@ -142,7 +142,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
                 match self.find(queued).await {
                     Ok(found) => (queued.found, queued.compared_to) = (found, head.version()),
                     // Others do not depend on that part of the stream.
-                    Err(ReadError::Damaged(damaged)) => {
+                    Err(ReadError::Corrupt(damaged)) => {
                         complete_with_error(drain, Some(index), damaged.into());
                         continue;
                     }
@@ -155,7 +155,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
     }
 
     async fn find<R>(&self, queued: &QueuedCommand<S, E, R>) -> Result<Option<Commit>, ReadError> {
-        let command = &queued.request.envelope.command_id;
+        let command = &queued.request.metadata.command_id;
         let stream = self.cached.head.stream();
         let lookup = self.cached.ids.look_up(stream, command).behind(queued.compared_to);
         if let Some(commit) = find_among(&self.older, &lookup, command)? {
@@ -213,7 +213,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
 /// Compares the commits of a batch with the commands.
 fn match_duplicates<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, batch: &Batch) {
     for queued in &mut drain.commands {
-        let ours = |commit: &&Commit| commit.envelope.command_id == queued.request.envelope.command_id;
+        let ours = |commit: &&Commit| commit.metadata.command_id == queued.request.metadata.command_id;
         if let Some(commit) = batch.commits.iter().find(ours) {
             queued.found = Some(commit.clone());
         }
@@ -224,11 +224,11 @@ fn match_duplicates<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, batch: &Batch)
 }
 
 /// The commit of a listed command, if its batch is at hand.
-fn find_among(older: &[Item], lookup: &Lookup, command: &Id) -> Result<Option<Commit>, Damaged> {
+fn find_among(older: &[Item], lookup: &Lookup, command: &Id) -> Result<Option<Commit>, CorruptStream> {
     let &Lookup::At(version) = lookup else { return Ok(None) };
     for item in older {
         if item_key(item)?.version <= version {
-            let ours = |commit: &Commit| commit.envelope.command_id == *command;
+            let ours = |commit: &Commit| commit.metadata.command_id == *command;
             return Ok(Batch::from_item(item)?.commits.into_iter().find(ours));
         }
     }
@@ -263,15 +263,15 @@ fn fail_all<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, error: ExecuteError<R>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::request::Request;
-    use crate::stream::commit::tests::{commit, envelope, stream};
+    use crate::command::request::CommandRequest;
+    use crate::stream::commit::tests::{commit, metadata, stream};
     use crate::{CodecError, Model, Untranslatable};
     use crate::{EventStore, HandlerOptions, Head, NewEvent};
     use aws_sdk_dynamodb::Client;
     use aws_sdk_dynamodb::config::{BehaviorVersion, Config};
 
-    fn request(command: &str) -> Request {
-        Request { stream: stream(), envelope: envelope(command), expected_version: None, creates: false }
+    fn request(command: &str) -> CommandRequest {
+        CommandRequest { stream: stream(), metadata: metadata(command), expected_version: None, creates: false }
     }
 
     fn batch(command: &str, version: u64, data: &[&str]) -> Batch {

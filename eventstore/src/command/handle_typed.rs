@@ -1,20 +1,20 @@
 //! What a handled command comes to in the model's own types: its events, and the state behind it.
 
 use crate::Unreadable;
-use crate::command::request::{ExecuteError, Handled, Request};
+use crate::command::request::{CommandRequest, CommandResult, ExecuteError};
 use crate::{CommandHandler, Commit, StreamId};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A command that was handled, in the model's types.
 #[derive(Debug, Clone)]
-pub struct HandledTyped<S, E> {
+pub struct TypedCommandResult<S, E> {
     /// The events that were recorded for it; none when there was nothing to do.
     pub events: Vec<E>,
     /// The state behind the command, or as it is when there was nothing to do. Not the state behind later commands, also
     /// behind those that were written by the same put. None of a command that had been handled before.
     pub state: Option<S>,
     /// What the store says of it.
-    pub handled: Handled,
+    pub result: CommandResult,
 }
 
 impl<S, E, R> CommandHandler<S, E, R>
@@ -30,9 +30,9 @@ where
     /// program, in events that this one does not know.
     pub async fn handle_typed(
         &self,
-        request: Request,
+        request: CommandRequest,
         decide: impl Fn(&S) -> Result<Vec<E>, R> + Send + Sync + 'static,
-    ) -> Result<HandledTyped<S, E>, ExecuteError<R>> {
+    ) -> Result<TypedCommandResult<S, E>, ExecuteError<R>> {
         let (stream, evolve) = (request.stream.clone(), self.cache.loader.model.evolve);
         let behind = Arc::new(Mutex::new(None));
         let decided = Arc::clone(&behind);
@@ -43,10 +43,10 @@ where
             *decided.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
             Ok(events)
         };
-        let handled = self.handle(request, decide).await?;
-        let state = behind.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|_| !handled.replayed);
-        let events = handled.commit.as_ref().map(|commit| self.events(&stream, commit)).transpose()?;
-        Ok(HandledTyped { events: events.unwrap_or_default(), state, handled })
+        let result = self.handle(request, decide).await?;
+        let state = behind.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|_| !result.replayed);
+        let events = result.commit.as_ref().map(|commit| self.events(&stream, commit)).transpose()?;
+        Ok(TypedCommandResult { events: events.unwrap_or_default(), state, result })
     }
 }
 

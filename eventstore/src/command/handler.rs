@@ -3,7 +3,7 @@
 use super::cached_stream::CachedStream;
 use super::group_commit;
 use super::refusal::RefusalCodec;
-use super::request::{ExecuteError, Handled, Request};
+use super::request::{CommandRequest, CommandResult, ExecuteError};
 use super::stream_cache::StreamCache;
 use super::stream_queue::{Answer, Decide, QueuedCommand};
 use crate::{EventStore, HandlerOptions, Model};
@@ -48,13 +48,13 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     /// In [`Usage::of`](crate::Usage::of), commands that were written together count for the one that led.
     ///
     /// # Errors
-    /// [`ExecuteError`]; nothing is written, but that after any [`Fault`](crate::Fault) it may have been (an earlier try of
+    /// [`ExecuteError`]; nothing is written, but that after any [`StoreError`](crate::StoreError) it may have been (an earlier try of
     /// the SDK): send it again with the same id.
     pub async fn handle(
         &self,
-        request: Request,
+        request: CommandRequest,
         decide: impl Fn(&S) -> Result<Vec<E>, R> + Send + Sync + 'static,
-    ) -> Result<Handled, ExecuteError<R>> {
+    ) -> Result<CommandResult, ExecuteError<R>> {
         self.run(request, Box::new(decide), None).await
     }
 
@@ -62,24 +62,24 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     /// command's id, by the put that its events would have taken. Sent again, the command is refused for ever, though the
     /// state would allow it by then. For callers that act on the refusal and must not see it taken back: processes.
     ///
-    /// A recorded refusal is in [`Handled::commit`], and [`Commit::refusal`](crate::Commit::refusal) reads it; `code` gives its
+    /// A recorded refusal is in [`CommandResult::commit`], and [`Commit::refusal`](crate::Commit::refusal) reads it; `code` gives its
     /// stable code, and [`Display`] its words. It is true of all that was there, as events are: a lost race decides again. A
     /// version mismatch and "nothing to do" record nothing.
     ///
     /// The event is the store's own, of type `$Refused`: models and projections pass over it. But it has a version like
-    /// any other. So it moves [`Handled::version`], callers that expect the version before it must look again, and **it may be a
+    /// any other. So it moves [`CommandResult::version`], callers that expect the version before it must look again, and **it may be a
     /// stream's first**. The state is the initial one then, as if there were no stream: a command that
-    /// [`creates`](Request::creates) the stream comes later as well, and only loses one race to the refusal, when nothing is
+    /// [`creates`](CommandRequest::creates) the stream comes later as well, and only loses one race to the refusal, when nothing is
     /// cached.
     ///
     /// # Errors
     /// Those of [`handle`](Self::handle), but [`ExecuteError::Refused`].
     pub async fn handle_recording_refusals(
         &self,
-        request: Request,
+        request: CommandRequest,
         decide: impl Fn(&S) -> Result<Vec<E>, R> + Send + Sync + 'static,
         code: fn(&R) -> &'static str,
-    ) -> Result<Handled, ExecuteError<R>>
+    ) -> Result<CommandResult, ExecuteError<R>>
     where
         R: Display,
     {
@@ -88,10 +88,10 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
 
     async fn run(
         &self,
-        request: Request,
+        request: CommandRequest,
         decide: Decide<S, E, R>,
         refusals: Option<RefusalCodec<R>>,
-    ) -> Result<Handled, ExecuteError<R>> {
+    ) -> Result<CommandResult, ExecuteError<R>> {
         let loader = &self.cache.loader;
         let queue = self.cache.queue(&request.stream);
         let (queued, mut answered) = QueuedCommand::new(request, decide, refusals);
@@ -110,7 +110,7 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     }
 }
 
-fn received<R>(answer: Result<Answer<R>, RecvError>) -> Result<Handled, ExecuteError<R>> {
+fn received<R>(answer: Result<Answer<R>, RecvError>) -> Result<CommandResult, ExecuteError<R>> {
     match answer {
         Ok(Answer::Given(result)) => *result,
         Ok(Answer::Panicked(panic)) => resume_unwind(panic),

@@ -51,13 +51,13 @@ impl<R> RefusalCodec<R> {
 mod tests {
     use super::*;
     use crate::NewCommit;
-    use crate::stream::commit::tests::{envelope, event, stream};
+    use crate::stream::commit::tests::{event, metadata, stream};
     use crate::stream::hash_chain::genesis;
     use chrono::DateTime;
 
     fn commit(events: Vec<NewEvent>) -> Commit {
         let now = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap();
-        Commit::chain(NewCommit { envelope: envelope("c"), events }, 1, now, &genesis(&stream()))
+        Commit::chain(NewCommit { metadata: metadata("c"), events }, 1, now, &genesis(&stream()))
     }
 
     fn refused() -> NewEvent {

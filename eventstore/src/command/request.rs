@@ -2,17 +2,18 @@
 
 use super::stream_loader::StreamLoadError;
 use crate::{
-    AppendError, CodecError, Commit, Damaged, Envelope, Fault, FromTheFuture, Id, ReadError, StreamId, TooLarge,
+    AppendError, ClockSkew, CodecError, CommandMetadata, Commit, CorruptStream, Id, ReadError, StoreError, StreamId,
+    TooLarge,
 };
 use crate::{Unreadable, Usage};
 
 /// A command for one stream, but for what it decides.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct CommandRequest {
     /// The stream that it addresses.
     pub stream: StreamId,
     /// Who, why, and its id.
-    pub envelope: Envelope,
+    pub metadata: CommandMetadata,
     /// The version at which the caller knows the stream: elsewhere, nothing is written.
     pub expected_version: Option<u64>,
     /// Whether the command can only start a stream: then nothing is read first.
@@ -21,7 +22,7 @@ pub struct Request {
 
 /// A command that was handled.
 #[derive(Debug, Clone)]
-pub struct Handled {
+pub struct CommandResult {
     /// What was recorded for it, a [refusal](Commit::refusal) perhaps; nothing when there was nothing to do.
     pub commit: Option<Commit>,
     /// The version of the stream behind the commit, or of its head when there was nothing to do.
@@ -53,7 +54,7 @@ pub enum ExecuteError<R> {
     },
     /// The command id's own time lies too far ahead.
     #[error(transparent)]
-    FromTheFuture(#[from] FromTheFuture),
+    ClockSkew(#[from] ClockSkew),
     /// Quicker commands won every time: try again later.
     #[error("{attempts} attempts lost to other commands on the stream")]
     Contention {
@@ -68,7 +69,7 @@ pub enum ExecuteError<R> {
     StreamFull,
     /// The stream is not as the store wrote it.
     #[error(transparent)]
-    Damaged(#[from] Damaged),
+    Corrupt(#[from] CorruptStream),
     /// An event of the stream cannot be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
@@ -77,21 +78,21 @@ pub enum ExecuteError<R> {
     Codec(#[from] CodecError),
     /// DynamoDB did not do it, or did not say that it did. Sending the command again is safe.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Store(#[from] StoreError),
 }
 
-impl Request {
+impl CommandRequest {
     /// A command to a stream, at whatever version it is.
-    pub fn new(stream: StreamId, envelope: Envelope) -> Self {
-        Self { stream, envelope, expected_version: None, creates: false }
+    pub fn new(stream: StreamId, metadata: CommandMetadata) -> Self {
+        Self { stream, metadata, expected_version: None, creates: false }
     }
 
     /// The recorded result, if the commit is that of this very command.
-    pub(crate) fn replay<R>(&self, commit: Commit) -> Result<Handled, ExecuteError<R>> {
-        if !self.envelope.is_recorded_as(&commit.envelope) {
-            return Err(ExecuteError::CommandIdReused(self.envelope.command_id.clone()));
+    pub(crate) fn replay<R>(&self, commit: Commit) -> Result<CommandResult, ExecuteError<R>> {
+        if !self.metadata.is_recorded_as(&commit.metadata) {
+            return Err(ExecuteError::CommandIdReused(self.metadata.command_id.clone()));
         }
-        Ok(Handled { replayed: true, ..Handled::recorded(commit) })
+        Ok(CommandResult { replayed: true, ..CommandResult::recorded(commit) })
     }
 }
 
@@ -101,12 +102,12 @@ impl<R> ExecuteError<R> {
         match self {
             Self::Contention { attempts } => Some(Self::Contention { attempts: *attempts }),
             Self::StreamFull => Some(Self::StreamFull),
-            Self::Damaged(damaged) => Some(Self::Damaged(damaged.clone())),
-            Self::Fault(fault) => Some(Self::Fault(fault.clone())),
+            Self::Corrupt(damaged) => Some(Self::Corrupt(damaged.clone())),
+            Self::Store(fault) => Some(Self::Store(fault.clone())),
             Self::Refused(_)
             | Self::CommandIdReused(_)
             | Self::VersionMismatch { .. }
-            | Self::FromTheFuture(_)
+            | Self::ClockSkew(_)
             | Self::TooLarge(_)
             | Self::Unreadable(_)
             | Self::Codec(_) => None,
@@ -114,7 +115,7 @@ impl<R> ExecuteError<R> {
     }
 }
 
-impl Handled {
+impl CommandResult {
     pub(crate) fn recorded(commit: Commit) -> Self {
         let version = commit.last_version();
         Self { commit: Some(commit), version, replayed: false, lost_races: 0, usage: Usage::default() }
@@ -130,9 +131,9 @@ impl<R> From<AppendError> for ExecuteError<R> {
         match error {
             AppendError::TooLarge(error) => Self::TooLarge(error),
             AppendError::StreamFull => Self::StreamFull,
-            AppendError::FromTheFuture(error) => Self::FromTheFuture(error),
-            AppendError::Damaged(error) => Self::Damaged(error),
-            AppendError::Fault(fault) => Self::Fault(fault),
+            AppendError::ClockSkew(error) => Self::ClockSkew(error),
+            AppendError::Corrupt(error) => Self::Corrupt(error),
+            AppendError::Store(fault) => Self::Store(fault),
             // The handler mends conflicts itself, never appends nothing, and checks what the model encodes.
             AppendError::Conflict { .. }
             | AppendError::TransactionConflict
@@ -145,8 +146,8 @@ impl<R> From<AppendError> for ExecuteError<R> {
 impl<R> From<ReadError> for ExecuteError<R> {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Damaged(damaged) => Self::Damaged(damaged),
-            ReadError::Fault(fault) => Self::Fault(fault),
+            ReadError::Corrupt(damaged) => Self::Corrupt(damaged),
+            ReadError::Store(fault) => Self::Store(fault),
         }
     }
 }

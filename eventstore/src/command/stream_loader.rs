@@ -9,7 +9,9 @@ use crate::snapshot::codec::same_json;
 use crate::snapshot::debt::SnapshotDebt;
 use crate::snapshot::stored::{Body, Snapshot};
 use crate::stream::hash_chain::follow;
-use crate::{Batch, Consistency, Damage, Damaged, Direction, EventStore, HandlerOptions, Head, Item, Model, ReadError};
+use crate::{
+    Batch, Consistency, CorruptStream, Damage, Direction, EventStore, HandlerOptions, Head, Item, Model, ReadError,
+};
 use crate::{StreamId, Unreadable};
 use serde_json::value::RawValue;
 
@@ -149,7 +151,7 @@ impl<S: Clone, E> StreamLoader<S, E> {
     }
 
     /// The commits do not follow their snapshot: either they are damaged, or it is the snapshot that is wrong.
-    async fn without_snapshot(&self, base: &Head, tail: Tail<S>, damaged: Damaged) -> Result<Tail<S>, ReadError> {
+    async fn without_snapshot(&self, base: &Head, tail: Tail<S>, damaged: CorruptStream) -> Result<Tail<S>, ReadError> {
         if tail.snapshot.is_none() || matches!(damaged.damage, Damage::End { .. }) {
             return Err(damaged.into());
         }
@@ -247,12 +249,12 @@ impl<S: Clone, E> StreamLoader<S, E> {
 
 impl<S> Tail<S> {
     /// The batches must follow the snapshot, or the base; a snapshot at the very end must be of the last commit.
-    fn check(&self, base: &Head) -> Result<(), Damaged> {
+    fn check(&self, base: &Head) -> Result<(), CorruptStream> {
         let Some((Snapshot { head, .. }, _)) = &self.snapshot else { return follow(base, &self.batches).map(drop) };
         if !self.batches.is_empty() {
             return follow(head, &self.batches).map(drop);
         }
-        let damaged = |damage| Damaged { stream: head.stream.to_string(), version: head.version, damage };
+        let damaged = |damage| CorruptStream { stream: head.stream.to_string(), version: head.version, damage };
         let end_is_gone = || damaged(Damage::End { seen: head.version, by: SNAPSHOT_NAME.to_owned() });
         let last = self.older.first().map(Batch::from_item).transpose()?.ok_or_else(end_is_gone)?;
         if last.last_version() < head.version {

@@ -2,7 +2,7 @@
 
 use super::cached_stream::CachedStream;
 use super::refusal::RefusalCodec;
-use super::request::{ExecuteError, Handled, Request};
+use super::request::{CommandRequest, CommandResult, ExecuteError};
 use crate::Commit;
 use std::any::Any;
 use std::collections::VecDeque;
@@ -14,14 +14,14 @@ pub(crate) type Decide<S, E, R> = Box<dyn Fn(&S) -> Result<Vec<E>, R> + Send + S
 
 /// What a command's caller is told.
 pub(crate) enum Answer<R> {
-    Given(Box<Result<Handled, ExecuteError<R>>>),
+    Given(Box<Result<CommandResult, ExecuteError<R>>>),
     /// Its rule panicked, whoever was leading.
     Panicked(Box<dyn Any + Send>),
 }
 
 /// A command that waits for its answer.
 pub(crate) struct QueuedCommand<S, E, R> {
-    pub(crate) request: Request,
+    pub(crate) request: CommandRequest,
     pub(crate) decide: Decide<S, E, R>,
     /// How a refusal is recorded, where it is.
     pub(crate) refusals: Option<RefusalCodec<R>>,
@@ -47,7 +47,7 @@ pub(crate) struct QueueDrain<'a, S, E, R> {
 
 impl<S, E, R> QueuedCommand<S, E, R> {
     pub(crate) fn new(
-        request: Request,
+        request: CommandRequest,
         decide: Decide<S, E, R>,
         refusals: Option<RefusalCodec<R>>,
     ) -> (Self, oneshot::Receiver<Answer<R>>) {

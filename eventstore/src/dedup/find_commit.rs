@@ -5,7 +5,7 @@ use super::index::{CommandIndex, IndexLookup, Mark};
 use crate::log::read::{Items, Query};
 use crate::metering::meter;
 use crate::metering::operation_event::Report;
-use crate::{Batch, Commit, Consistency, Damage, Damaged, Direction, EventStore, Id, ReadError, StreamId};
+use crate::{Batch, Commit, Consistency, CorruptStream, Damage, Direction, EventStore, Id, ReadError, StreamId};
 
 /// The first page of a look back: most often the command was made moments ago, or an index knows the rest.
 const FIRST_PAGE: i32 = 25;
@@ -55,7 +55,7 @@ impl EventStore {
         }
         self.reported("search", Some(find.stream), async {
             match self.find_with(&find, Consistency::Eventual).await {
-                Err(ReadError::Damaged(_)) => self.find_with(&find, Consistency::Strong).await,
+                Err(ReadError::Corrupt(_)) => self.find_with(&find, Consistency::Strong).await,
                 found => found,
             }
         })
@@ -144,7 +144,7 @@ impl EventStore {
                 };
                 let Items { items, .. } = self.query(&covering, None).await?;
                 let batch = items.first().map(Batch::from_item).transpose()?;
-                let ours = |commit: &Commit| commit.envelope.command_id == *command;
+                let ours = |commit: &Commit| commit.metadata.command_id == *command;
                 match batch.and_then(|batch| batch.commits.into_iter().find(ours)) {
                     Some(commit) => Ok(Step::Found(Box::new(commit))),
                     None => {
@@ -158,7 +158,7 @@ impl EventStore {
 }
 
 impl Walk<'_> {
-    fn page(&mut self, page: &Items) -> Result<Step, Damaged> {
+    fn page(&mut self, page: &Items) -> Result<Step, CorruptStream> {
         for item in &page.items {
             let step = self.step(Batch::from_item(item)?)?;
             if !matches!(step, Step::Continue) {
@@ -168,7 +168,7 @@ impl Walk<'_> {
         Ok(Step::Continue)
     }
 
-    fn step(&mut self, batch: Batch) -> Result<Step, Damaged> {
+    fn step(&mut self, batch: Batch) -> Result<Step, CorruptStream> {
         let holds = (batch.version()..=batch.last_version()).contains(&self.expected);
         if !holds {
             return Err(self.gap(&batch.stream, batch.last_version()));
@@ -178,7 +178,7 @@ impl Walk<'_> {
             |commit: &Commit| self.not_before_ms.is_some_and(|time| commit.recorded_at.timestamp_millis() < time);
         let over = self.expected <= self.down_to || batch.commits.first().is_some_and(too_early);
         self.oldest = batch.commits.first().map(|oldest| Mark::of(&batch.stream, oldest));
-        let ours = |commit: &Commit| commit.envelope.command_id == *self.command;
+        let ours = |commit: &Commit| commit.metadata.command_id == *self.command;
         Ok(match batch.commits.into_iter().find(ours) {
             Some(commit) => Step::Found(Box::new(commit)),
             None if over => Step::Absent,
@@ -186,8 +186,8 @@ impl Walk<'_> {
         })
     }
 
-    fn gap(&self, stream: &StreamId, found: u64) -> Damaged {
-        Damaged { stream: stream.to_string(), version: self.expected, damage: Damage::Hole { found: found + 1 } }
+    fn gap(&self, stream: &StreamId, found: u64) -> CorruptStream {
+        CorruptStream { stream: stream.to_string(), version: self.expected, damage: Damage::Hole { found: found + 1 } }
     }
 }
 

@@ -7,7 +7,8 @@ use crate::metering::meter;
 use crate::metering::operation_event::Report;
 use crate::stream::commit::{OF_STORE, storable};
 use crate::{
-    Batch, Commit, Consistency, Damaged, Direction, EventStore, Fault, Head, Id, Item, MAX_VERSION, NewCommit,
+    Batch, Commit, Consistency, CorruptStream, Direction, EventStore, Head, Id, Item, MAX_VERSION, NewCommit,
+    StoreError,
 };
 use crate::{NewEvent, TooLarge, Usage};
 use aws_sdk_dynamodb::error::SdkError;
@@ -61,19 +62,19 @@ pub enum AppendError {
     StreamFull,
     /// The command id's own time lies too far ahead of the store's clock, and nothing stands behind the head.
     #[error(transparent)]
-    FromTheFuture(#[from] FromTheFuture),
+    ClockSkew(#[from] ClockSkew),
     /// The item behind the head is none of the store's.
     #[error(transparent)]
-    Damaged(#[from] Damaged),
+    Corrupt(#[from] CorruptStream),
     /// DynamoDB did not do it, or did not say that it did.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Store(#[from] StoreError),
 }
 
 /// A command id claims to be made in the future: not recorded, because such ids make others costly to look up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("command id {command_id} is {ahead_ms} ms ahead of the clock, more than the {allowed_ms} ms allowed")]
-pub struct FromTheFuture {
+pub struct ClockSkew {
     /// The command's id, a UUIDv7.
     pub command_id: Id,
     /// How far ahead it is, in milliseconds.
@@ -96,7 +97,7 @@ impl EventStore {
     /// [`CommandHandler::handle`](crate::CommandHandler::handle) does.
     ///
     /// # Errors
-    /// [`AppendError`]; nothing is written, but that after any [`Fault`] it may have been (an earlier try of the
+    /// [`AppendError`]; nothing is written, but that after any [`StoreError`] it may have been (an earlier try of the
     /// SDK): send it again with the same id.
     pub async fn append(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
         let append = async {
@@ -115,7 +116,7 @@ impl EventStore {
     async fn append_batch(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
         // The clock is read once, for the ids as for `recorded_at`: no id is further ahead of its commit than is allowed.
         let now = self.now();
-        let in_time = commits.iter().try_for_each(|commit| self.check_time(&commit.envelope.command_id, now));
+        let in_time = commits.iter().try_for_each(|commit| self.check_time(&commit.metadata.command_id, now));
         let batch = chain(now, head, commits)?;
         let write_nonce = fastrand::u64(..);
         if let Err(error) = in_time {
@@ -137,18 +138,18 @@ impl EventStore {
     }
 
     /// Refuses a command id from the future of `now`. Ids of the system bear the time of their cause, which was recorded.
-    pub(crate) fn check_time(&self, command_id: &Id, now: DateTime<Utc>) -> Result<(), FromTheFuture> {
+    pub(crate) fn check_time(&self, command_id: &Id, now: DateTime<Utc>) -> Result<(), ClockSkew> {
         let Some(made_at) = command_id.time().filter(|_| !command_id.is_of_system()) else { return Ok(()) };
         let (ahead, allowed) = (made_at - now, self.options.max_skew);
         if ahead <= allowed {
             return Ok(());
         }
         let (ahead_ms, allowed_ms) = (ahead.num_milliseconds(), allowed.num_milliseconds());
-        Err(FromTheFuture { command_id: command_id.clone(), ahead_ms, allowed_ms })
+        Err(ClockSkew { command_id: command_id.clone(), ahead_ms, allowed_ms })
     }
 
     /// What stands behind the head, strongly consistent.
-    async fn item_after(&self, head: &Head) -> Result<Option<Item>, Fault> {
+    async fn item_after(&self, head: &Head) -> Result<Option<Item>, StoreError> {
         let behind = Query {
             from: head.version + 1,
             limit: Some(1),
@@ -227,7 +228,7 @@ fn met(there: Item, ours: Batch, write_nonce: u64, usage: Usage) -> Result<Appen
 fn is_of_same_commands(winner: &Batch, ours: &Batch) -> bool {
     let pairs = winner.commits.iter().zip(&ours.commits);
     winner.commits.len() == ours.commits.len()
-        && pairs.into_iter().all(|(winner, ours)| ours.envelope.is_recorded_as(&winner.envelope))
+        && pairs.into_iter().all(|(winner, ours)| ours.metadata.is_recorded_as(&winner.metadata))
 }
 
 fn appended(batch: Batch, repeated: bool, usage: Usage, bytes: usize) -> Appended {
@@ -278,9 +279,9 @@ impl From<&AppendError> for Report {
             AppendError::TypeOfStore(_) => "type_of_store",
             AppendError::TooLarge(_) => "too_large",
             AppendError::StreamFull => "stream_full",
-            AppendError::FromTheFuture(_) => "from_the_future",
-            AppendError::Damaged(_) => "damaged",
-            AppendError::Fault(fault) => return fault.into(),
+            AppendError::ClockSkew(_) => "from_the_future",
+            AppendError::Corrupt(_) => "damaged",
+            AppendError::Store(fault) => return fault.into(),
         })
     }
 }
@@ -288,13 +289,13 @@ impl From<&AppendError> for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::commit::tests::{envelope, event, stream};
+    use crate::stream::commit::tests::{event, metadata, stream};
 
     #[test]
     fn a_stream_ends_with_the_largest_version_and_not_before() {
         let now = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap();
         let near = Head { version: MAX_VERSION - 2, ..Head::empty(&stream()) };
-        let new = |events: usize| NewCommit { envelope: envelope("c"), events: vec![event("1"); events] };
+        let new = |events: usize| NewCommit { metadata: metadata("c"), events: vec![event("1"); events] };
         let last = chain(now, &near, vec![new(1), new(1)]).map(|batch| batch.last_version());
         assert!(matches!(last, Ok(MAX_VERSION)));
         assert!(matches!(chain(now, &near, vec![new(1), new(2)]), Err(ChainError::StreamFull)));

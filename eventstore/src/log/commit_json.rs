@@ -3,7 +3,9 @@
 use super::item::VERSION;
 use super::packed_trace::PackedTrace;
 use crate::stream::commit::number;
-use crate::{Batch, Commit, Damage, Damaged, Envelope, Fingerprint, Hash, Id, MAX_VERSION, NewEvent, StreamId};
+use crate::{
+    Batch, CommandMetadata, Commit, CorruptStream, Damage, Fingerprint, Hash, Id, MAX_VERSION, NewEvent, StreamId,
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -24,9 +26,9 @@ impl Batch {
     /// Takes commits from the JSON that [`Batch::commits_json`] wrote.
     ///
     /// # Errors
-    /// [`Damaged`] when they are not such commits.
-    pub fn from_commits_json(stream: StreamId, version: u64, json: &str) -> Result<Self, Damaged> {
-        let damaged = |damage| Damaged { stream: stream.to_string(), version, damage };
+    /// [`CorruptStream`] when they are not such commits.
+    pub fn from_commits_json(stream: StreamId, version: u64, json: &str) -> Result<Self, CorruptStream> {
+        let damaged = |damage| CorruptStream { stream: stream.to_string(), version, damage };
         if !(1..=MAX_VERSION).contains(&version) {
             return Err(damaged(Damage::Attribute(VERSION)));
         }
@@ -103,7 +105,7 @@ fn from_json(text: &str, first_version: u64) -> Result<Vec<Commit>, serde_json::
 impl StoredCommit {
     fn numbered(self, version: u64) -> Commit {
         let Self { id, fp, correlation, cause, actor, trace, trace_parent, at, hash, events } = self;
-        let envelope = Envelope {
+        let metadata = CommandMetadata {
             correlation_id: correlation.unwrap_or_else(|| id.clone()),
             command_id: id,
             fingerprint: fp,
@@ -113,13 +115,14 @@ impl StoredCommit {
         };
         let events =
             events.into_iter().map(|StoredEvent { event_type, schema, data }| NewEvent { event_type, schema, data });
-        Commit { version, envelope, recorded_at: at, events: number(events, version), hash }
+        Commit { version, metadata, recorded_at: at, events: number(events, version), hash }
     }
 }
 
 impl From<Commit> for StoredCommit {
     fn from(commit: Commit) -> Self {
-        let Envelope { command_id, fingerprint, correlation_id, causation_id, actor, trace_parent } = commit.envelope;
+        let CommandMetadata { command_id, fingerprint, correlation_id, causation_id, actor, trace_parent } =
+            commit.metadata;
         let trace = trace_parent.as_ref().and_then(PackedTrace::of);
         Self {
             correlation: Some(correlation_id).filter(|id| *id != command_id),
@@ -146,7 +149,7 @@ impl From<NewEvent> for StoredEvent {
 mod tests {
     use super::*;
     use crate::NewCommit;
-    use crate::stream::commit::tests::{commit, envelope, event, stream};
+    use crate::stream::commit::tests::{commit, event, metadata, stream};
     use crate::stream::hash_chain::genesis;
     use proptest::prelude::*;
 
@@ -154,7 +157,7 @@ mod tests {
     #[test]
     fn a_commit_is_stored_in_this_form() {
         let mut plain = commit("c", 1, &["1"], &genesis(&stream()));
-        plain.envelope.correlation_id = plain.envelope.command_id.clone();
+        plain.metadata.correlation_id = plain.metadata.command_id.clone();
         let hash = crate::stream::hash::to_base64(plain.hash.as_bytes());
         let expected = format!(
             r#"[{{"id":"c","fp":"PwZXAGToRL9ZqmHS_6U0KA","actor":"tester","at":1790000000123,"hash":"{hash}","events":[{{"type":"Noted","data":1}}]}}]"#
@@ -162,8 +165,8 @@ mod tests {
         assert_eq!(to_json(&[plain]).unwrap(), expected);
         let mut full = commit("c", 1, &["1"], &genesis(&stream()));
         full.events[0].body.schema = 2;
-        full.envelope.causation_id = Some(Id::new("order-1:1").unwrap());
-        full.envelope.trace_parent = Some(Id::new("another-form").unwrap());
+        full.metadata.causation_id = Some(Id::new("order-1:1").unwrap());
+        full.metadata.trace_parent = Some(Id::new("another-form").unwrap());
         let json = to_json(&[full]).unwrap();
         for part in [
             r#","correlation":"correlation","cause":"order-1:1","actor":"#,
@@ -181,12 +184,12 @@ mod tests {
         for (causation_id, trace_parent) in some.iter().flat_map(|a| some.iter().map(move |b| (a.clone(), b.clone()))) {
             for correlation in ["c", "d"] {
                 let (causation_id, trace_parent) = (causation_id.clone(), trace_parent.clone());
-                let envelope =
-                    Envelope { causation_id, trace_parent, correlation_id: id(correlation), ..envelope("c") };
-                let new = NewCommit { envelope: envelope.clone(), events: vec![event("1")] };
+                let metadata =
+                    CommandMetadata { causation_id, trace_parent, correlation_id: id(correlation), ..metadata("c") };
+                let new = NewCommit { metadata: metadata.clone(), events: vec![event("1")] };
                 let commit = Commit::chain(new, 1, DateTime::from_timestamp_millis(-1).unwrap(), &genesis(&stream()));
                 let read = from_json(&to_json(&[commit]).unwrap(), 1).unwrap();
-                assert_eq!(read[0].envelope, envelope);
+                assert_eq!(read[0].metadata, metadata);
                 assert!(read[0].follows(&genesis(&stream())));
             }
         }

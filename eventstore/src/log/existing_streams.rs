@@ -4,7 +4,7 @@ use super::item::{STREAM_ID, VERSION, item_key};
 use crate::error::classify;
 use crate::metering::meter;
 use crate::metering::operation_event::Report;
-use crate::{EventStore, Fault, Item, StreamId, Usage};
+use crate::{EventStore, Item, StoreError, StreamId, Usage};
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ const MAX_KEYS: usize = 100;
 
 /// Streams that have begun.
 #[derive(Debug, Clone, Default)]
-pub struct Begun {
+pub struct ExistingStreams {
     /// Their names.
     pub names: BTreeSet<StreamId>,
 }
@@ -27,13 +27,13 @@ impl EventStore {
     /// answer is there; for one that is not, [`EventStore::head`] knows.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub async fn begun(&self, streams: &[StreamId]) -> Result<Begun, Fault> {
-        self.reported("begun", None, self.find_begun(streams)).await
+    /// [`StoreError`].
+    pub async fn existing_streams(&self, streams: &[StreamId]) -> Result<ExistingStreams, StoreError> {
+        self.reported("begun", None, self.find_existing(streams)).await
     }
 
-    async fn find_begun(&self, streams: &[StreamId]) -> Result<Begun, Fault> {
-        let mut begun = Begun::default();
+    async fn find_existing(&self, streams: &[StreamId]) -> Result<ExistingStreams, StoreError> {
+        let mut begun = ExistingStreams::default();
         for streams in streams.chunks(MAX_KEYS) {
             let found = self.first_items(streams).await?;
             begun.names.extend(found.iter().filter_map(|item| Some(item_key(item).ok()?.stream)));
@@ -41,12 +41,12 @@ impl EventStore {
         Ok(begun)
     }
 
-    async fn first_items(&self, streams: &[StreamId]) -> Result<Vec<Item>, Fault> {
+    async fn first_items(&self, streams: &[StreamId]) -> Result<Vec<Item>, StoreError> {
         let keys = streams.iter().map(first_key).collect();
         let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(false);
         let keys = keys.projection_expression("#stream, #version").expression_attribute_names("#stream", STREAM_ID);
         let keys = keys.expression_attribute_names("#version", VERSION);
-        let keys = keys.build().map_err(|error| Fault::Rejected(Arc::new(error)))?;
+        let keys = keys.build().map_err(|error| StoreError::Rejected(Arc::new(error)))?;
         let request = self.client.batch_get_item().request_items(&self.table, keys);
         let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let units = |answer: &Result<BatchGetItemOutput, _>| {
@@ -66,8 +66,8 @@ fn first_key(stream: &StreamId) -> Item {
     ])
 }
 
-impl From<&Begun> for Report {
-    fn from(_: &Begun) -> Self {
+impl From<&ExistingStreams> for Report {
+    fn from(_: &ExistingStreams) -> Self {
         Self::outcome("ok")
     }
 }

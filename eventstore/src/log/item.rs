@@ -1,7 +1,7 @@
 //! A batch of commits as one item of the table.
 
 use crate::stream::commit::MAX_VERSION;
-use crate::{Batch, Damage, Damaged, Hash, StreamId};
+use crate::{Batch, CorruptStream, Damage, Hash, StreamId};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
@@ -73,10 +73,10 @@ impl Batch {
     /// Reads an item of the table, from the table itself or from its stream.
     ///
     /// # Errors
-    /// [`Damaged`] names the stream, the version and what is wrong with the item.
-    pub fn from_item(item: &Item) -> Result<Self, Damaged> {
+    /// [`CorruptStream`] names the stream, the version and what is wrong with the item.
+    pub fn from_item(item: &Item) -> Result<Self, CorruptStream> {
         let key = item_key(item)?;
-        let damaged = |damage| Damaged { stream: key.stream.to_string(), version: key.version, damage };
+        let damaged = |damage| CorruptStream { stream: key.stream.to_string(), version: key.version, damage };
         let format = number(item, FORMAT_NAME).ok_or_else(|| damaged(Damage::Attribute(FORMAT_NAME)))?;
         if format != Self::COMMITS_FORMAT {
             return Err(damaged(Damage::Format(format.to_string())));
@@ -102,11 +102,11 @@ pub(crate) struct ItemKey {
 }
 
 /// The key of a batch.
-pub(crate) fn item_key(item: &Item) -> Result<ItemKey, Damaged> {
+pub(crate) fn item_key(item: &Item) -> Result<ItemKey, CorruptStream> {
     let text = item.get(STREAM_ID).and_then(|value| value.as_s().ok()).map(String::as_str).unwrap_or_default();
     let version = number(item, VERSION);
     let place = version.or_else(|| whole_part(item)).unwrap_or(0);
-    let damaged = |name| Damaged { stream: text.to_owned(), version: place, damage: Damage::Attribute(name) };
+    let damaged = |name| CorruptStream { stream: text.to_owned(), version: place, damage: Damage::Attribute(name) };
     let stream = StreamId::new(text).map_err(|_| damaged(STREAM_ID))?;
     let in_range = version.filter(|version| (1..=MAX_VERSION).contains(version));
     Ok(ItemKey { stream, version: in_range.ok_or_else(|| damaged(VERSION))? })
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use crate::stream::commit::tests::{commit, stream};
     use crate::stream::hash_chain::genesis;
-    use crate::{Commit, Envelope, Fingerprint, Id, NewCommit, NewEvent};
+    use crate::{CommandMetadata, Commit, Fingerprint, Id, NewCommit, NewEvent};
     use chrono::DateTime;
     use serde_json::value::RawValue;
 
@@ -229,7 +229,7 @@ mod tests {
     /// A commit of one event, as most are, with the data.
     fn usual(data: &str) -> Item {
         let id = Id::new("0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10").unwrap();
-        let envelope = Envelope {
+        let metadata = CommandMetadata {
             command_id: id.clone(),
             fingerprint: Fingerprint::of(&[b"asked"]),
             correlation_id: id,
@@ -241,7 +241,7 @@ mod tests {
         let data = RawValue::from_string(data.to_owned()).unwrap();
         let events = vec![NewEvent { event_type: "NoteWritten".into(), schema: 1, data }];
         let recorded_at = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap();
-        let commit = Commit::chain(NewCommit { envelope, events }, 12_345, recorded_at, &genesis(&stream));
+        let commit = Commit::chain(NewCommit { metadata, events }, 12_345, recorded_at, &genesis(&stream));
         Batch { stream, commits: vec![commit] }.to_item(u64::MAX).unwrap()
     }
 
@@ -306,7 +306,7 @@ mod tests {
         };
         let older = small(|item| drop(item.insert(FORMAT_NAME.into(), AttributeValue::N("1".into()))));
         assert_eq!(older.to_string(), "stream note-1 is damaged at version 5: item format 1 is not known here");
-        let at_five = |damage| Damaged { stream: "note-1".into(), version: 5, damage };
+        let at_five = |damage| CorruptStream { stream: "note-1".into(), version: 5, damage };
         assert_eq!(small(|item| drop(item.remove(FORMAT_NAME))), at_five(Damage::Attribute(FORMAT_NAME)));
         assert_eq!(
             small(|item| drop(item.insert(FORMAT_NAME.into(), AttributeValue::N("9".into())))),

@@ -5,7 +5,7 @@ use crate::error::classify;
 use crate::metering::meter;
 use crate::metering::operation_event::Report;
 use crate::stream::hash_chain::follow;
-use crate::{Batch, Commit, Damage, Damaged, EventStore, Fault, Head, Item, MAX_VERSION, StreamId, Usage};
+use crate::{Batch, Commit, CorruptStream, Damage, EventStore, Head, Item, MAX_VERSION, StoreError, StreamId, Usage};
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 
@@ -54,10 +54,10 @@ pub struct Page {
 pub enum ReadError {
     /// What is stored is not what the store wrote.
     #[error(transparent)]
-    Damaged(#[from] Damaged),
+    Corrupt(#[from] CorruptStream),
     /// DynamoDB did not answer.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Store(#[from] StoreError),
 }
 
 /// A query within one stream.
@@ -249,7 +249,7 @@ impl EventStore {
         Ok((batches, usage))
     }
 
-    pub(crate) async fn query(&self, query: &Query<'_>, start: Option<Item>) -> Result<Items, Fault> {
+    pub(crate) async fn query(&self, query: &Query<'_>, start: Option<Item>) -> Result<Items, StoreError> {
         if query.from > query.to {
             // Behind the largest version. DynamoDB refuses to look between two ends that are the wrong way round.
             return Ok(Items { items: Vec::new(), next: None, usage: Usage::default() });
@@ -289,7 +289,7 @@ impl<'a> Query<'a> {
 }
 
 /// The batches of a page must touch each other.
-fn adjacent(batches: &[Batch], direction: Direction) -> Result<(), Damaged> {
+fn adjacent(batches: &[Batch], direction: Direction) -> Result<(), CorruptStream> {
     for pair in batches.windows(2) {
         let [first, second] = pair else { continue };
         let (earlier, later) = match direction {
@@ -299,14 +299,14 @@ fn adjacent(batches: &[Batch], direction: Direction) -> Result<(), Damaged> {
         if earlier.last_version() + 1 != later.version() {
             let (version, found) = (earlier.last_version() + 1, later.version());
             let damage = if found > version { Damage::Hole { found } } else { Damage::Overlap { found } };
-            return Err(Damaged { stream: later.stream.to_string(), version, damage });
+            return Err(CorruptStream { stream: later.stream.to_string(), version, damage });
         }
     }
     Ok(())
 }
 
 /// A page that goes forwards begins with the batch that holds `from`: where only later ones are left, it is gone.
-fn begins(batches: &[Batch], from: u64) -> Result<(), Damaged> {
+fn begins(batches: &[Batch], from: u64) -> Result<(), CorruptStream> {
     match batches.first() {
         Some(first) if first.version() > from => Err(hole(&first.stream, from, first.version())),
         _ => Ok(()),
@@ -314,7 +314,7 @@ fn begins(batches: &[Batch], from: u64) -> Result<(), Damaged> {
 }
 
 /// The last page of a read that goes backwards ends with the stream's first batch.
-fn has_beginning(batches: &[Batch]) -> Result<(), Damaged> {
+fn has_beginning(batches: &[Batch]) -> Result<(), CorruptStream> {
     match batches.last() {
         Some(first) if first.version() > 1 => Err(hole(&first.stream, 1, first.version())),
         _ => Ok(()),
@@ -322,8 +322,8 @@ fn has_beginning(batches: &[Batch]) -> Result<(), Damaged> {
 }
 
 /// Events from `version` on are missing; the next ones that are there begin at `found`.
-fn hole(stream: &StreamId, version: u64, found: u64) -> Damaged {
-    Damaged { stream: stream.to_string(), version, damage: Damage::Hole { found } }
+fn hole(stream: &StreamId, version: u64, found: u64) -> CorruptStream {
+    CorruptStream { stream: stream.to_string(), version, damage: Damage::Hole { found } }
 }
 
 /// The commits in reading order, without those of the first batch that lie before the place where the read begins.
@@ -382,8 +382,8 @@ impl From<&Page> for Report {
 impl From<&ReadError> for Report {
     fn from(error: &ReadError) -> Self {
         match error {
-            ReadError::Damaged(_) => Self::outcome("damaged"),
-            ReadError::Fault(fault) => fault.into(),
+            ReadError::Corrupt(_) => Self::outcome("damaged"),
+            ReadError::Store(fault) => fault.into(),
         }
     }
 }

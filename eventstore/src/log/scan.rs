@@ -4,7 +4,7 @@ use super::item::{SNAPSHOT_VERSION, STREAM_ID, VERSION, is_batch, item_key, key_
 use crate::error::classify;
 use crate::metering::meter;
 use crate::metering::operation_event::Report;
-use crate::{Batch, Damaged, EventStore, Fault, Item, StreamId, Usage};
+use crate::{Batch, CorruptStream, EventStore, Item, StoreError, StreamId, Usage};
 use aws_sdk_dynamodb::operation::scan::ScanOutput;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use futures::{StreamExt, TryStreamExt};
@@ -35,7 +35,7 @@ pub struct Streams {
     /// Their names. A stream of which only the snapshot is left is one of them: its events are gone.
     pub names: BTreeSet<StreamId>,
     /// Items whose keys are none of the store's.
-    pub foreign: Vec<Damaged>,
+    pub foreign: Vec<CorruptStream>,
 }
 
 /// A page of a scan.
@@ -44,7 +44,7 @@ pub struct ScanPage {
     /// The batches, in no order that means anything.
     pub batches: Vec<Batch>,
     /// Items that are none that the store writes: what to do about them is the caller's business.
-    pub damaged: Vec<Damaged>,
+    pub damaged: Vec<CorruptStream>,
     /// Where to go on; nothing when the segment is done.
     pub next: Option<ScanCursor>,
     /// What it cost.
@@ -62,12 +62,12 @@ impl EventStore {
     /// Reads the next page (at most 1 MB) of a segment, strongly consistent.
     ///
     /// # Errors
-    /// [`Fault`]: an item that is no batch is part of the answer.
-    pub async fn scan(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, Fault> {
+    /// [`StoreError`]: an item that is no batch is part of the answer.
+    pub async fn scan(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, StoreError> {
         self.reported("scan", None, self.scan_page(segment, cursor)).await
     }
 
-    async fn scan_page(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, Fault> {
+    async fn scan_page(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, StoreError> {
         let ItemPage { items, next, usage } = self.scan_items(segment, cursor, None).await?;
         let (mut batches, mut damaged) = (Vec::new(), Vec::new());
         for item in items.iter().filter(|item| is_batch(item)) {
@@ -83,8 +83,8 @@ impl EventStore {
     /// does not say.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub async fn approximate_items(&self) -> Result<Option<u64>, Fault> {
+    /// [`StoreError`].
+    pub async fn approximate_items(&self) -> Result<Option<u64>, StoreError> {
         let request = self.client.describe_table().table_name(&self.table);
         let answer = request.send().await.map_err(|error| classify(error, &self.table))?;
         Ok(answer.table.and_then(|table| table.item_count).and_then(|count| u64::try_from(count).ok()))
@@ -93,12 +93,12 @@ impl EventStore {
     /// All streams, found in `segments` segments at once. `on_page` is told how many items were seen so far.
     ///
     /// # Errors
-    /// [`Fault`]: an item without a proper key is part of the answer.
-    pub async fn streams(&self, segments: u32, on_page: impl Fn(usize) + Sync) -> Result<Streams, Fault> {
+    /// [`StoreError`]: an item without a proper key is part of the answer.
+    pub async fn streams(&self, segments: u32, on_page: impl Fn(usize) + Sync) -> Result<Streams, StoreError> {
         self.reported("streams", None, self.find_streams(segments, on_page)).await
     }
 
-    async fn find_streams(&self, segments: u32, on_page: impl Fn(usize) + Sync) -> Result<Streams, Fault> {
+    async fn find_streams(&self, segments: u32, on_page: impl Fn(usize) + Sync) -> Result<Streams, StoreError> {
         let (seen, total) = (AtomicUsize::new(0), segments.max(1));
         let found = futures::stream::iter(0..total).map(|index| {
             let (seen, on_page) = (&seen, &on_page);
@@ -112,7 +112,7 @@ impl EventStore {
                     on_page(before + page.items.len());
                     cursor = page.next;
                     if cursor.is_none() {
-                        return Ok::<_, Fault>(streams);
+                        return Ok::<_, StoreError>(streams);
                     }
                 }
             }
@@ -131,7 +131,7 @@ impl EventStore {
         segment: Segment,
         cursor: Option<&ScanCursor>,
         projection: Option<&str>,
-    ) -> Result<ItemPage, Fault> {
+    ) -> Result<ItemPage, StoreError> {
         let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
         let mut request = self
             .client

@@ -4,7 +4,8 @@ use super::item::{SNAPSHOT_NAME, SNAPSHOT_VERSION, VERSION, item_key, number, sn
 use super::read::Query;
 use crate::metering::operation_event::Report;
 use crate::{
-    Batch, Commit, Consistency, Damage, Damaged, Direction, EventStore, Fault, Hash, Head, Item, StreamId, Usage,
+    Batch, Commit, Consistency, CorruptStream, Damage, Direction, EventStore, Hash, Head, Item, StoreError, StreamId,
+    Usage,
 };
 
 /// What the walk along a stream's chain found.
@@ -17,7 +18,7 @@ pub struct Verification {
     /// The end of the part that fits. Of a broken stream nobody may append behind it: so it stays in here.
     pub(crate) head: Head,
     /// The first thing that does not fit.
-    pub broken_at: Option<Damaged>,
+    pub broken_at: Option<CorruptStream>,
     /// What it cost.
     pub usage: Usage,
 }
@@ -63,8 +64,8 @@ impl EventStore {
     /// A chain cannot show its own end: a dropped one shows where the stream's snapshot has seen it.
     ///
     /// # Errors
-    /// [`Fault`]: what is wrong with the stream itself is the answer, not an error.
-    pub async fn verify(&self, stream: &StreamId) -> Result<Verification, Fault> {
+    /// [`StoreError`]: what is wrong with the stream itself is the answer, not an error.
+    pub async fn verify(&self, stream: &StreamId) -> Result<Verification, StoreError> {
         self.verify_against(stream, &[]).await
     }
 
@@ -72,12 +73,12 @@ impl EventStore {
     /// must have been asked before this call: the stream may grow meanwhile.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub async fn verify_against(&self, stream: &StreamId, witnesses: &[Witness]) -> Result<Verification, Fault> {
+    /// [`StoreError`].
+    pub async fn verify_against(&self, stream: &StreamId, witnesses: &[Witness]) -> Result<Verification, StoreError> {
         self.reported("verify", Some(stream), self.walk(stream, witnesses)).await
     }
 
-    async fn walk(&self, stream: &StreamId, witnesses: &[Witness]) -> Result<Verification, Fault> {
+    async fn walk(&self, stream: &StreamId, witnesses: &[Witness]) -> Result<Verification, StoreError> {
         let mut walk = Verification {
             stream: stream.clone(),
             commits: 0,
@@ -103,7 +104,7 @@ impl EventStore {
         walk: &mut Verification,
         from: u64,
         witnesses: &[Witness],
-    ) -> Result<Option<Witness>, Fault> {
+    ) -> Result<Option<Witness>, StoreError> {
         let stream = walk.stream.clone();
         let whole = Query::whole(&stream, Direction::Forwards, Consistency::Strong);
         let query = Query { from, to: SNAPSHOT_VERSION, ..whole };
@@ -135,18 +136,18 @@ impl EventStore {
 }
 
 impl Verification {
-    fn step(&mut self, item: &Item, witnesses: &[Witness]) -> Result<(), Damaged> {
+    fn step(&mut self, item: &Item, witnesses: &[Witness]) -> Result<(), CorruptStream> {
         let (expected, found) = (self.head.version + 1, item_key(item)?.version);
         if found > expected {
             let damage = Damage::Hole { found };
-            return Err(Damaged { stream: self.stream.to_string(), version: expected, damage });
+            return Err(CorruptStream { stream: self.stream.to_string(), version: expected, damage });
         }
         for commit in &Batch::from_item(item)?.commits {
             let head = self.head.then(commit)?;
             let here = witnesses.iter().filter(|seen| (commit.version..=head.version).contains(&seen.version));
             if let Some(other) = here.into_iter().find(|seen| !seen.knows(commit)) {
                 let damage = Damage::OtherSeen { by: other.name.clone() };
-                return Err(Damaged { stream: self.stream.to_string(), version: commit.version, damage });
+                return Err(CorruptStream { stream: self.stream.to_string(), version: commit.version, damage });
             }
             self.head = head;
             self.commits += 1;
@@ -168,7 +169,7 @@ impl Verification {
             (None, None) => return,
         };
         let (version, damage) = found;
-        self.broken_at = Some(Damaged { stream: self.stream.to_string(), version, damage });
+        self.broken_at = Some(CorruptStream { stream: self.stream.to_string(), version, damage });
     }
 }
 

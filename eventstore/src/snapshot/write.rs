@@ -6,7 +6,7 @@ use crate::log::append::{kilobytes, put_units};
 use crate::log::item::{AS_OF, STREAM_ID, item_bytes};
 use crate::metering::meter;
 use crate::metering::operation_event::Report;
-use crate::{EventStore, Fault};
+use crate::{EventStore, StoreError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use futures::future::join_all;
@@ -84,7 +84,7 @@ pub(crate) enum SnapshotError {
     #[error("the state is larger than an item can be")]
     TooLarge,
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Store(#[from] StoreError),
 }
 
 /// The bytes of a snapshot that was written.
@@ -99,7 +99,7 @@ impl From<&SnapshotError> for Report {
         match error {
             SnapshotError::NewerIsThere => Self::outcome("conflict"),
             SnapshotError::TooLarge => Self::outcome("too_large"),
-            SnapshotError::Fault(fault) => fault.into(),
+            SnapshotError::Store(fault) => fault.into(),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Who asked for a command, why, and by which id it is known for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Envelope {
+pub struct CommandMetadata {
     /// The command's id; its scope is the stream that it addresses.
     pub command_id: Id,
     /// What the command asks for: the same id with another fingerprint is another command, and refused.
@@ -22,7 +22,7 @@ pub struct Envelope {
     pub trace_parent: Option<Id>,
 }
 
-impl Envelope {
+impl CommandMetadata {
     /// A command that no event caused, and that begins a business process: set the other fields where it is otherwise.
     ///
     /// The fingerprint is of the actor and of the command's canonical JSON (RFC 8785). A retry must serialise to the same
@@ -56,9 +56,9 @@ mod tests {
     fn a_commands_fingerprint_is_of_its_canonical_json_and_its_actor() {
         let of = |actor: &str, json: &str| {
             let command: serde_json::Value = serde_json::from_str(json).unwrap();
-            let envelope = Envelope::new(Id::new("c-1").unwrap(), Id::new(actor).unwrap(), &command).unwrap();
-            assert_eq!(envelope.correlation_id, envelope.command_id);
-            envelope.fingerprint.to_string()
+            let metadata = CommandMetadata::new(Id::new("c-1").unwrap(), Id::new(actor).unwrap(), &command).unwrap();
+            assert_eq!(metadata.correlation_id, metadata.command_id);
+            metadata.fingerprint.to_string()
         };
         // Stored with commits: a release that changes it refuses the retries of all commands before it.
         assert_eq!(of("ann", r#"{"coins":5,"note":"x"}"#), "XVuT2808lRDE-KTkLVvwgg");

@@ -1,6 +1,6 @@
 //! Events, and the commits in which they are appended.
 
-use crate::{Envelope, Hash};
+use crate::{CommandMetadata, Hash};
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -38,7 +38,7 @@ pub struct Commit {
     /// The version of the first event.
     pub version: u64,
     /// Who and why.
-    pub envelope: Envelope,
+    pub metadata: CommandMetadata,
     /// When the store took it: milliseconds, never earlier than the commit before.
     pub recorded_at: DateTime<Utc>,
     /// The events, at least one; versions follow each other.
@@ -51,7 +51,7 @@ pub struct Commit {
 #[derive(Debug, Clone)]
 pub struct NewCommit {
     /// Who and why.
-    pub envelope: Envelope,
+    pub metadata: CommandMetadata,
     /// What happened: at least one event.
     pub events: Vec<NewEvent>,
 }
@@ -89,8 +89,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::{Fingerprint, Id, StreamId};
 
-    pub(crate) fn envelope(command: &str) -> Envelope {
-        Envelope {
+    pub(crate) fn metadata(command: &str) -> CommandMetadata {
+        CommandMetadata {
             command_id: Id::new(command).unwrap(),
             fingerprint: Fingerprint::of(&[command.as_bytes()]),
             correlation_id: Id::new("correlation").unwrap(),
@@ -109,7 +109,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn commit(command: &str, version: u64, data: &[&str], previous: &Hash) -> Commit {
-        let new = NewCommit { envelope: envelope(command), events: data.iter().map(|data| event(data)).collect() };
+        let new = NewCommit { metadata: metadata(command), events: data.iter().map(|data| event(data)).collect() };
         Commit::chain(new, version, DateTime::from_timestamp_millis(1_790_000_000_123).unwrap(), previous)
     }
 }

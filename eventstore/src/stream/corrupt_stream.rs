@@ -3,7 +3,7 @@
 /// Something in a stream is not as the store wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("stream {stream} is damaged at version {version}: {damage}")]
-pub struct Damaged {
+pub struct CorruptStream {
     /// The stream's name, as the item has it.
     pub stream: String,
     /// The version at which the first thing is wrong.

@@ -2,28 +2,30 @@
 
 use super::commit::number;
 use super::hash::Hasher;
-use crate::{Batch, Commit, Damage, Damaged, Envelope, Event, Hash, Head, Id, NewCommit, NewEvent, StreamId};
+use crate::{
+    Batch, CommandMetadata, Commit, CorruptStream, Damage, Event, Hash, Head, Id, NewCommit, NewEvent, StreamId,
+};
 use chrono::{DateTime, Utc};
 
 impl Commit {
     /// Puts a new commit behind `previous`, the hash of the commit before it or [`genesis`].
     pub(crate) fn chain(new: NewCommit, version: u64, recorded_at: DateTime<Utc>, previous: &Hash) -> Self {
         let events = number(new.events, version);
-        let hash = chain_hash(previous, version, &new.envelope, recorded_at, &events);
-        Self { version, envelope: new.envelope, recorded_at, events, hash }
+        let hash = chain_hash(previous, version, &new.metadata, recorded_at, &events);
+        Self { version, metadata: new.metadata, recorded_at, events, hash }
     }
 
     /// Whether the commit is what was written behind `previous`: the hash of the commit before it, or, of a stream's first
     /// commit, that of [`Head::empty`](crate::Head::empty).
     pub fn follows(&self, previous: &Hash) -> bool {
-        chain_hash(previous, self.version, &self.envelope, self.recorded_at, &self.events) == self.hash
+        chain_hash(previous, self.version, &self.metadata, self.recorded_at, &self.events) == self.hash
     }
 }
 
 impl Head {
     /// The head behind the commit, which must be the very next one.
-    pub(crate) fn then(&self, commit: &Commit) -> Result<Self, Damaged> {
-        let damaged = |version, damage| Damaged { stream: self.stream.to_string(), version, damage };
+    pub(crate) fn then(&self, commit: &Commit) -> Result<Self, CorruptStream> {
+        let damaged = |version, damage| CorruptStream { stream: self.stream.to_string(), version, damage };
         let (expected, found) = (self.version + 1, commit.version);
         if found > expected {
             return Err(damaged(expected, Damage::Hole { found }));
@@ -39,7 +41,7 @@ impl Head {
 }
 
 /// Walks from the head through the batches: each must begin where the one before ended, in version and in chain.
-pub(crate) fn follow(head: &Head, batches: &[Batch]) -> Result<Head, Damaged> {
+pub(crate) fn follow(head: &Head, batches: &[Batch]) -> Result<Head, CorruptStream> {
     let mut head = head.clone();
     for commit in batches.iter().flat_map(|batch| &batch.commits) {
         head = head.then(commit)?;
@@ -56,7 +58,7 @@ pub(crate) fn genesis(stream: &StreamId) -> Hash {
 fn chain_hash(
     previous: &Hash,
     version: u64,
-    envelope: &Envelope,
+    metadata: &CommandMetadata,
     recorded_at: DateTime<Utc>,
     events: &[Event],
 ) -> Hash {
@@ -64,12 +66,12 @@ fn chain_hash(
     hasher.part(b"ledgerfold/commit/2");
     hasher.part(previous.as_bytes());
     hasher.number(version);
-    hasher.part(envelope.command_id.as_str().as_bytes());
-    hasher.part(envelope.fingerprint.as_bytes());
-    hasher.part(envelope.correlation_id.as_str().as_bytes());
-    hasher.optional(envelope.causation_id.as_ref().map(Id::as_str));
-    hasher.part(envelope.actor.as_str().as_bytes());
-    hasher.optional(envelope.trace_parent.as_ref().map(Id::as_str));
+    hasher.part(metadata.command_id.as_str().as_bytes());
+    hasher.part(metadata.fingerprint.as_bytes());
+    hasher.part(metadata.correlation_id.as_str().as_bytes());
+    hasher.optional(metadata.causation_id.as_ref().map(Id::as_str));
+    hasher.part(metadata.actor.as_str().as_bytes());
+    hasher.optional(metadata.trace_parent.as_ref().map(Id::as_str));
     hasher.part(&recorded_at.timestamp_millis().to_be_bytes());
     hasher.number(u64::try_from(events.len()).unwrap_or(u64::MAX));
     for NewEvent { event_type, schema, data } in events.iter().map(|event| &event.body) {
@@ -94,12 +96,12 @@ mod tests {
         assert!(whole.follows(&first));
         let changes: [fn(&mut Commit); 12] = [
             |c| c.version = 2,
-            |c| c.envelope.command_id = Id::new("d").unwrap(),
-            |c| c.envelope.fingerprint = Fingerprint::of(&[]),
-            |c| c.envelope.correlation_id = Id::new("d").unwrap(),
-            |c| c.envelope.causation_id = Some(Id::new("d").unwrap()),
-            |c| c.envelope.actor = Id::new("d").unwrap(),
-            |c| c.envelope.trace_parent = Some(Id::new("d").unwrap()),
+            |c| c.metadata.command_id = Id::new("d").unwrap(),
+            |c| c.metadata.fingerprint = Fingerprint::of(&[]),
+            |c| c.metadata.correlation_id = Id::new("d").unwrap(),
+            |c| c.metadata.causation_id = Some(Id::new("d").unwrap()),
+            |c| c.metadata.actor = Id::new("d").unwrap(),
+            |c| c.metadata.trace_parent = Some(Id::new("d").unwrap()),
             |c| c.recorded_at += chrono::TimeDelta::milliseconds(1),
             |c| c.events[0].body.event_type.push('x'),
             |c| c.events[0].body.schema = 2,
@@ -121,7 +123,7 @@ mod tests {
         let head = empty.then(&first).unwrap();
         assert_eq!((head.version, &head.hash), (2, &first.hash));
         let damaged = |next: &Commit| {
-            let Damaged { version, damage, .. } = head.then(next).unwrap_err();
+            let CorruptStream { version, damage, .. } = head.then(next).unwrap_err();
             (version, damage)
         };
         assert_eq!(damaged(&commit("b", 4, &["4"], &head.hash)), (3, Damage::Hole { found: 4 }));

@@ -5,7 +5,7 @@ use super::transact_items::{Cancellation, Transaction, is_of};
 use crate::error::classify;
 use crate::log::append::refuse_types_of_store;
 use crate::metering::meter;
-use crate::{Envelope, EventStore, Fault, Head, ReadError, StreamId, Usage};
+use crate::{CommandMetadata, EventStore, Head, ReadError, StoreError, StreamId, Usage};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsError, TransactWriteItemsOutput};
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
@@ -34,12 +34,12 @@ impl EventStore {
     /// a mismatch that brings nothing back; a fresh one is refused by the commits themselves.
     ///
     /// # Errors
-    /// [`AppendAllError`]; nothing is written, but that after any [`Fault`] it may have been (an earlier try of the
+    /// [`AppendAllError`]; nothing is written, but that after any [`StoreError`] it may have been (an earlier try of the
     /// SDK): send it again with the same id. [`AppendAllError::TransactionConflict`] is not tried again in here, because
     /// the one who decides has to know how often it may be.
     pub async fn append_all(
         &self,
-        envelope: &Envelope,
+        metadata: &CommandMetadata,
         parts: Vec<Part>,
         unmoved: &[Head],
     ) -> Result<AppendedAll, AppendAllError> {
@@ -47,43 +47,43 @@ impl EventStore {
             return Err(AppendAllError::NoStream);
         }
         refuse_types_of_store(parts.iter().flat_map(|part| &part.events)).map_err(AppendAllError::TypeOfStore)?;
-        self.transact(envelope, parts, unmoved).await
+        self.transact(metadata, parts, unmoved).await
     }
 
     /// [`EventStore::append_all`], which without any part only asks whether all the streams still end where they did.
     pub(crate) async fn transact(
         &self,
-        envelope: &Envelope,
+        metadata: &CommandMetadata,
         parts: Vec<Part>,
         unmoved: &[Head],
     ) -> Result<AppendedAll, AppendAllError> {
-        self.reported("append_all", None, self.append_parts(envelope, parts, unmoved)).await
+        self.reported("append_all", None, self.append_parts(metadata, parts, unmoved)).await
     }
 
     async fn append_parts(
         &self,
-        envelope: &Envelope,
+        metadata: &CommandMetadata,
         parts: Vec<Part>,
         unmoved: &[Head],
     ) -> Result<AppendedAll, AppendAllError> {
         let now = self.now();
-        if let Err(error) = self.check_time(&envelope.command_id, now) {
+        if let Err(error) = self.check_time(&metadata.command_id, now) {
             // The clock may have been set back since the very command was recorded: known first, refused second.
             let heads: Vec<Head> = parts.into_iter().map(|part| part.head).chain(unmoved.iter().cloned()).collect();
-            let unmoved = self.send_parts(now, envelope, Vec::new(), &heads).await?;
+            let unmoved = self.send_parts(now, metadata, Vec::new(), &heads).await?;
             return if unmoved.repeated { Ok(unmoved) } else { Err(error.into()) };
         }
-        self.send_parts(now, envelope, parts, unmoved).await
+        self.send_parts(now, metadata, parts, unmoved).await
     }
 
     async fn send_parts(
         &self,
         now: DateTime<Utc>,
-        envelope: &Envelope,
+        metadata: &CommandMetadata,
         parts: Vec<Part>,
         unmoved: &[Head],
     ) -> Result<AppendedAll, AppendAllError> {
-        let (transaction, items) = Transaction::new(now, envelope, parts, unmoved)?;
+        let (transaction, items) = Transaction::new(now, metadata, parts, unmoved)?;
         let actions = Transaction::actions(&self.table, items, unmoved)?;
         let request = self.client.transact_write_items().set_transact_items(Some(actions));
         let request = request.return_consumed_capacity(ReturnConsumedCapacity::Total);
@@ -107,13 +107,13 @@ impl EventStore {
             Cancellation::AlreadyWritten => Ok(written(transaction, usage)),
             Cancellation::Recorded(found) => {
                 let streams: Vec<StreamId> = transaction.streams().cloned().collect();
-                self.recorded(&streams, &transaction.envelope, found, usage).await
+                self.recorded(&streams, &transaction.metadata, found, usage).await
             }
-            Cancellation::IdReused => Err(AppendAllError::CommandIdReused(transaction.envelope.command_id)),
+            Cancellation::IdReused => Err(AppendAllError::CommandIdReused(transaction.metadata.command_id)),
             Cancellation::Conflict(winners) => Err(AppendAllError::Conflict { winners, usage }),
             Cancellation::TransactionConflict(streams) => Err(AppendAllError::TransactionConflict { streams, usage }),
-            Cancellation::Throttled => Err(Fault::Throttled(Arc::new(error)).into()),
-            Cancellation::Unknown => Err(Fault::Rejected(Arc::new(error)).into()),
+            Cancellation::Throttled => Err(StoreError::Throttled(Arc::new(error)).into()),
+            Cancellation::Unknown => Err(StoreError::Rejected(Arc::new(error)).into()),
         }
     }
 
@@ -122,15 +122,15 @@ impl EventStore {
     pub(crate) async fn recorded(
         &self,
         streams: &[StreamId],
-        envelope: &Envelope,
+        metadata: &CommandMetadata,
         mut found: Vec<AppendedPart>,
         mut usage: Usage,
     ) -> Result<AppendedAll, AppendAllError> {
         let known = |stream: &StreamId| found.iter().any(|part| part.head.stream == *stream);
         let missing = streams.iter().filter(|stream| !known(stream));
         let find = |stream| async move {
-            let commit = self.find_recorded(stream, &envelope.command_id).await?;
-            Ok(commit.filter(|commit| is_of(commit, envelope)).map(|commit| AppendedPart::new(stream, commit)))
+            let commit = self.find_recorded(stream, &metadata.command_id).await?;
+            Ok(commit.filter(|commit| is_of(commit, metadata)).map(|commit| AppendedPart::new(stream, commit)))
         };
         let (read, cost) = meter::measure(try_join_all(missing.map(find))).await;
         found.extend(read.map_err(|error: ReadError| AppendAllError::from(error))?.into_iter().flatten());

@@ -3,14 +3,14 @@
 //! The streams are of one model, or of two: `first` and `second` are the streams of each. Of one model, `second` is empty.
 
 use super::addressed_stream::{AddressedStream, AddressedStreams};
-use super::handle_all::{ExecuteAllError, HandledAll, RequestAll};
+use super::handle_all::{ExecuteAllError, MultiStreamRequest, MultiStreamResult};
 use super::parts::{AppendAllError, AppendedAll, AppendedPart, Part};
 use super::transact_items::{bind, is_of};
 use crate::command::backoff::pause;
 use crate::command::stream_cache::StreamCache;
 use crate::command::stream_loader::StreamLoadError;
 use crate::snapshot::stored::Snapshot;
-use crate::{Batch, CodecError, Commit, Consistency, Envelope, EventStore, Head, NewEvent, StreamId, Usage};
+use crate::{Batch, CodecError, CommandMetadata, Commit, Consistency, EventStore, Head, NewEvent, StreamId, Usage};
 use futures::future::{try_join, try_join_all};
 
 /// Losing this often in a row makes the loop wait a moment and read what else was put behind the refused streams.
@@ -31,9 +31,9 @@ impl<E, F> Decision<E, F> {
 /// A command while it is handled.
 pub(crate) struct MultiStreamCommand<'a, S, E, T, F> {
     store: &'a EventStore,
-    request: &'a RequestAll,
+    request: &'a MultiStreamRequest,
     /// The envelope as it is stored.
-    bound: Envelope,
+    bound: CommandMetadata,
     first: Vec<AddressedStream<'a, S, E>>,
     second: Vec<AddressedStream<'a, T, F>>,
     /// The commits of this very command that were met.
@@ -46,11 +46,11 @@ pub(crate) struct MultiStreamCommand<'a, S, E, T, F> {
 impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
     pub(crate) fn new(
         store: &'a EventStore,
-        request: &'a RequestAll,
+        request: &'a MultiStreamRequest,
         first: AddressedStreams<'a, S, E>,
         second: AddressedStreams<'a, T, F>,
     ) -> Self {
-        let bound = bind(&request.envelope, request.streams.iter());
+        let bound = bind(&request.metadata, request.streams.iter());
         let (found, reused, lost_races) = (Vec::new(), false, 0);
         let (first, second, read) = (first.streams, second.streams, [first.read, second.read]);
         let mut command = Self { store, request, bound, first, second, found, reused, lost_races };
@@ -64,7 +64,7 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         first: &StreamCache<S, E, R>,
         second: Option<&StreamCache<T, F, Q>>,
         decide: impl Fn(&[&S], &[&T]) -> Result<Decision<E, F>, X>,
-    ) -> Result<HandledAll, ExecuteAllError<X>> {
+    ) -> Result<MultiStreamResult, ExecuteAllError<X>> {
         let empty = Decision::empty();
         loop {
             self.look_up().await?;
@@ -144,7 +144,7 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         if !known && is_of(commit, &self.bound) {
             self.found.push(AppendedPart::new(stream, commit.clone()));
         }
-        self.reused |= commit.envelope.command_id == self.bound.command_id;
+        self.reused |= commit.metadata.command_id == self.bound.command_id;
     }
 
     /// Looks for the command among the commits that were not compared with it.
@@ -168,10 +168,10 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
     }
 
     /// The recorded result: where a stream's commit was not met, it is looked for from the stream's end.
-    async fn recorded<X>(self) -> Result<HandledAll, ExecuteAllError<X>> {
+    async fn recorded<X>(self) -> Result<MultiStreamResult, ExecuteAllError<X>> {
         let Self { store, request, bound, found, lost_races, .. } = self;
         let recorded = store.recorded(&request.streams, &bound, found, Usage::default()).await?;
-        Ok(HandledAll { parts: recorded.parts, replayed: true, lost_races, usage: Usage::default() })
+        Ok(MultiStreamResult { parts: recorded.parts, replayed: true, lost_races, usage: Usage::default() })
     }
 
     /// Appends the decision, and writes the snapshots that are due beside it. The inner error may be a lost race.
@@ -182,7 +182,7 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         let (parts, unmoved) = self.parts(decision)?;
         let mut due = due_snapshots(&mut self.first, &decision.first);
         due.extend(due_snapshots(&mut self.second, &decision.second));
-        let append = self.store.transact(&self.request.envelope, parts, &unmoved);
+        let append = self.store.transact(&self.request.metadata, parts, &unmoved);
         let (appended, sizes) = self.store.with_snapshots(&due, append).await;
         for ((snapshot, _), bytes) in due.iter().zip(sizes) {
             let Some(bytes) = bytes else { continue };
@@ -209,8 +209,8 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         Ok((parts, unmoved))
     }
 
-    fn handled(&self, parts: Vec<AppendedPart>, replayed: bool) -> HandledAll {
-        HandledAll { parts, replayed, lost_races: self.lost_races, usage: Usage::default() }
+    fn handled(&self, parts: Vec<AppendedPart>, replayed: bool) -> MultiStreamResult {
+        MultiStreamResult { parts, replayed, lost_races: self.lost_races, usage: Usage::default() }
     }
 
     /// Takes over what a refused append brought back, and tells which streams refused it.

@@ -7,7 +7,7 @@ use super::transact_items::check_streams;
 use crate::command::stream_cache::StreamCache;
 use crate::command::stream_loader::StreamLoadError;
 use crate::metering::meter;
-use crate::{CodecError, CommandHandler, Envelope, StreamId, Unreadable, Usage};
+use crate::{CodecError, CommandHandler, CommandMetadata, StreamId, Unreadable, Usage};
 use futures::future::try_join;
 
 /// The second kind of streams of a command that addresses streams of one kind.
@@ -15,43 +15,43 @@ const NO_SECOND: Option<&StreamCache<(), (), ()>> = None;
 
 /// A command for several streams, but for what it decides.
 #[derive(Debug, Clone)]
-pub struct RequestAll {
+pub struct MultiStreamRequest {
     /// The streams that it addresses, each once, at most [`MAX_STREAMS`](crate::MAX_STREAMS).
     pub streams: Vec<StreamId>,
     /// Who, why, and its id.
-    pub envelope: Envelope,
+    pub metadata: CommandMetadata,
     /// The versions at which the caller knows the streams, in their order; a stream without one may be at any version.
     pub expected_versions: Vec<Option<u64>>,
 }
 
-impl RequestAll {
+impl MultiStreamRequest {
     /// A command to streams, at whatever versions they are.
-    pub fn new(streams: Vec<StreamId>, envelope: Envelope) -> Self {
-        Self { streams, envelope, expected_versions: Vec::new() }
+    pub fn new(streams: Vec<StreamId>, metadata: CommandMetadata) -> Self {
+        Self { streams, metadata, expected_versions: Vec::new() }
     }
 }
 
 /// A command for a pair of streams of two kinds, but for what it decides.
 #[derive(Debug, Clone)]
-pub struct RequestPair {
+pub struct PairRequest {
     /// The stream of the first kind, and that of the second.
     pub streams: [StreamId; 2],
     /// Who, why, and its id.
-    pub envelope: Envelope,
+    pub metadata: CommandMetadata,
     /// The versions at which the caller knows the streams, in their order; a stream without one may be at any version.
     pub expected_versions: [Option<u64>; 2],
 }
 
-impl RequestPair {
+impl PairRequest {
     /// A command to two streams, at whatever versions they are.
-    pub fn new(streams: [StreamId; 2], envelope: Envelope) -> Self {
-        Self { streams, envelope, expected_versions: [None, None] }
+    pub fn new(streams: [StreamId; 2], metadata: CommandMetadata) -> Self {
+        Self { streams, metadata, expected_versions: [None, None] }
     }
 }
 
 /// A command over several streams that was handled.
 #[derive(Debug, Clone)]
-pub struct HandledAll {
+pub struct MultiStreamResult {
     /// What was recorded for it, in the order of the streams; nothing when there was nothing to do.
     pub parts: Vec<AppendedPart>,
     /// Whether it had been handled before, and this is the recorded result.
@@ -126,13 +126,13 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     /// in all ([`EventStore::append_all`](crate::EventStore::append_all)). No read has to be consistent for that.
     ///
     /// # Errors
-    /// [`ExecuteAllError`]; nothing is written, but that after any [`Fault`](crate::Fault) it may have been (an earlier
+    /// [`ExecuteAllError`]; nothing is written, but that after any [`StoreError`](crate::StoreError) it may have been (an earlier
     /// try of the SDK): send it again with the same id.
     pub async fn handle_all(
         &self,
-        request: &RequestAll,
+        request: &MultiStreamRequest,
         decide: impl Fn(&[&S]) -> Result<Vec<Vec<E>>, R>,
-    ) -> Result<HandledAll, ExecuteAllError<R>> {
+    ) -> Result<MultiStreamResult, ExecuteAllError<R>> {
         check_streams(request.streams.iter())?;
         let decide = |states: &[&S], _: &[&()]| Ok(Decision { first: decide(states)?, second: Vec::new() });
         let handle = async {
@@ -142,7 +142,7 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
             command.run(&self.cache, NO_SECOND, decide).await
         };
         let (handled, usage) = meter::measure(handle).await;
-        Ok(HandledAll { usage, ..handled? })
+        Ok(MultiStreamResult { usage, ..handled? })
     }
 
     /// Handles a command over a pair of streams, one of this handler's kind and one of the other's: all that it decides is
@@ -159,17 +159,18 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     pub async fn handle_pair<T: Clone, F, Q, X>(
         &self,
         other: &CommandHandler<T, F, Q>,
-        request: &RequestPair,
+        request: &PairRequest,
         decide: impl Fn(&S, &T) -> Result<(Vec<E>, Vec<F>), X>,
-    ) -> Result<HandledAll, ExecuteAllError<X>> {
+    ) -> Result<MultiStreamResult, ExecuteAllError<X>> {
         let store = &self.cache.loader.store;
         let [first, second] = [store.table(), other.cache.loader.store.table()].map(str::to_owned);
         if first != second {
             return Err(ExecuteAllError::TwoTables { first, second });
         }
-        let RequestPair { streams, envelope, expected_versions } = request.clone();
+        let PairRequest { streams, metadata, expected_versions } = request.clone();
         let [first, second] = &request.streams;
-        let request = RequestAll { streams: streams.into(), envelope, expected_versions: expected_versions.into() };
+        let request =
+            MultiStreamRequest { streams: streams.into(), metadata, expected_versions: expected_versions.into() };
         check_streams(request.streams.iter())?;
         let decide = |first: &[&S], second: &[&T]| {
             let ([first], [second]) = (first, second) else { return Ok(Decision::empty()) };
@@ -184,7 +185,7 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
             command.run(&self.cache, Some(&other.cache), decide).await
         };
         let (handled, usage) = meter::measure(handle).await;
-        Ok(HandledAll { usage, ..handled? })
+        Ok(MultiStreamResult { usage, ..handled? })
     }
 }
 

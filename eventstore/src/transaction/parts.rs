@@ -4,7 +4,7 @@ use crate::Usage;
 use crate::metering::operation_event::Report;
 use crate::stream::commit::OF_STORE;
 use crate::{
-    Batch, Commit, Damaged, Fault, FromTheFuture, Head, Id, MAX_VERSION, NewEvent, ReadError, StreamId, TooLarge,
+    Batch, ClockSkew, Commit, CorruptStream, Head, Id, MAX_VERSION, NewEvent, ReadError, StoreError, StreamId, TooLarge,
 };
 
 /// The most streams of one command (DynamoDB's limit of a transaction).
@@ -103,13 +103,13 @@ pub enum AppendAllError {
     StreamFull(StreamId),
     /// The command id's own time lies too far ahead of the store's clock.
     #[error(transparent)]
-    FromTheFuture(#[from] FromTheFuture),
+    ClockSkew(#[from] ClockSkew),
     /// An item behind one of the heads is none of the store's.
     #[error(transparent)]
-    Damaged(#[from] Damaged),
+    Corrupt(#[from] CorruptStream),
     /// DynamoDB did not do it, or did not say that it did.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Store(#[from] StoreError),
 }
 
 impl AppendedPart {
@@ -121,8 +121,8 @@ impl AppendedPart {
 impl From<ReadError> for AppendAllError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Damaged(damaged) => Self::Damaged(damaged),
-            ReadError::Fault(fault) => Self::Fault(fault),
+            ReadError::Corrupt(damaged) => Self::Corrupt(damaged),
+            ReadError::Store(fault) => Self::Store(fault),
         }
     }
 }
@@ -146,9 +146,9 @@ impl From<&AppendAllError> for Report {
             AppendAllError::StreamTwice(_) => "stream_twice",
             AppendAllError::TooLarge { .. } | AppendAllError::TotalTooLarge { .. } => "too_large",
             AppendAllError::StreamFull(_) => "stream_full",
-            AppendAllError::FromTheFuture(_) => "from_the_future",
-            AppendAllError::Damaged(_) => "damaged",
-            AppendAllError::Fault(fault) => return fault.into(),
+            AppendAllError::ClockSkew(_) => "from_the_future",
+            AppendAllError::Corrupt(_) => "damaged",
+            AppendAllError::Store(fault) => return fault.into(),
         })
     }
 }

@@ -4,7 +4,8 @@ use super::parts::{AppendAllError, AppendedPart, MAX_STREAMS, MAX_TRANSACTION_BY
 use crate::log::append::{ChainError, NO_ITEM_CONDITION, chain, kilobytes};
 use crate::log::item::{STREAM_ID, VERSION, has_write_nonce, item_bytes};
 use crate::{
-    Batch, Commit, Damaged, Envelope, Fault, Fingerprint, Head, Item, MAX_VERSION, NewCommit, StreamId, Usage,
+    Batch, CommandMetadata, Commit, CorruptStream, Fingerprint, Head, Item, MAX_VERSION, NewCommit, StoreError,
+    StreamId, Usage,
 };
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
@@ -20,7 +21,7 @@ const UNITS_A_KILOBYTE: u32 = 2;
 /// One command's puts, and the streams that must stand still for them.
 pub(crate) struct Transaction {
     /// As it is stored: the fingerprint covers the streams.
-    pub(crate) envelope: Envelope,
+    pub(crate) metadata: CommandMetadata,
     write_nonce: u64,
     batches: Vec<Batch>,
     unmoved: Vec<StreamId>,
@@ -48,18 +49,18 @@ impl Transaction {
     /// Chains and sizes everything, so that what cannot be written is known before any request.
     pub(crate) fn new(
         now: DateTime<Utc>,
-        envelope: &Envelope,
+        metadata: &CommandMetadata,
         parts: Vec<Part>,
         unmoved: &[Head],
     ) -> Result<(Self, Vec<Item>), AppendAllError> {
         let heads = || parts.iter().map(|part| &part.head).chain(unmoved);
         check_streams(heads().map(Head::stream))?;
-        let envelope = bind(envelope, heads().map(Head::stream));
+        let metadata = bind(metadata, heads().map(Head::stream));
         if let Some(full) = unmoved.iter().find(|head| head.version >= MAX_VERSION) {
             return Err(AppendAllError::StreamFull(full.stream.clone()));
         }
         let write_nonce = fastrand::u64(..);
-        let chained = parts.into_iter().map(|part| chain_part(now, &envelope, part));
+        let chained = parts.into_iter().map(|part| chain_part(now, &metadata, part));
         let batches = chained.collect::<Result<Vec<Batch>, _>>()?;
         let items = batches.iter().map(|batch| to_item(batch, write_nonce)).collect::<Result<Vec<_>, _>>()?;
         let sizes = items.iter().map(item_bytes);
@@ -70,7 +71,7 @@ impl Transaction {
         // A check of nothing is charged as the smallest item.
         let item_bytes = sizes.chain(unmoved.iter().map(|_| 1)).collect();
         let unmoved = unmoved.iter().map(|head| head.stream.clone()).collect();
-        Ok((Self { envelope, write_nonce, batches, unmoved, item_bytes }, items))
+        Ok((Self { metadata, write_nonce, batches, unmoved, item_bytes }, items))
     }
 
     /// The streams in the order of the actions.
@@ -97,7 +98,7 @@ impl Transaction {
 
     /// Sorts the reasons, which DynamoDB gives in the order of the actions. What stands there says more than that others
     /// are writing, and that says more than a lack of throughput.
-    pub(crate) fn cancellation(&self, reasons: &[CancellationReason]) -> Result<Cancellation, Damaged> {
+    pub(crate) fn cancellation(&self, reasons: &[CancellationReason]) -> Result<Cancellation, CorruptStream> {
         let named =
             |codes: &[&str]| reasons.iter().any(|reason| reason.code().is_some_and(|code| codes.contains(&code)));
         let refused = reasons.iter().filter(|reason| reason.code() == Some("ConditionalCheckFailed"));
@@ -119,11 +120,11 @@ impl Transaction {
     }
 
     fn met(&self, winners: Vec<Batch>) -> Cancellation {
-        let found: Vec<AppendedPart> = winners.iter().filter_map(|batch| recorded_in(batch, &self.envelope)).collect();
+        let found: Vec<AppendedPart> = winners.iter().filter_map(|batch| recorded_in(batch, &self.metadata)).collect();
         let mut commits = winners.iter().flat_map(|batch| &batch.commits);
         if !found.is_empty() {
             Cancellation::Recorded(found)
-        } else if commits.any(|commit| commit.envelope.command_id == self.envelope.command_id) {
+        } else if commits.any(|commit| commit.metadata.command_id == self.metadata.command_id) {
             Cancellation::IdReused
         } else {
             Cancellation::Conflict(winners)
@@ -131,11 +132,15 @@ impl Transaction {
     }
 
     /// The actions: a put a batch, and a check that nothing stands behind the head of each other stream.
-    pub(crate) fn actions(table: &str, items: Vec<Item>, unmoved: &[Head]) -> Result<Vec<TransactWriteItem>, Fault> {
+    pub(crate) fn actions(
+        table: &str,
+        items: Vec<Item>,
+        unmoved: &[Head],
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
         let puts = items.into_iter().map(|item| put(table, item));
         let checks = unmoved.iter().map(|head| check(table, head));
         let actions = puts.chain(checks).collect::<Result<_, _>>();
-        actions.map_err(|error| Fault::Rejected(Arc::new(error)))
+        actions.map_err(|error| StoreError::Rejected(Arc::new(error)))
     }
 }
 
@@ -151,27 +156,31 @@ pub(crate) fn check_streams<'a>(streams: impl Iterator<Item = &'a StreamId> + Cl
 }
 
 /// The envelope with the streams under its fingerprint, whatever their order.
-pub(crate) fn bind<'a>(envelope: &Envelope, streams: impl Iterator<Item = &'a StreamId>) -> Envelope {
+pub(crate) fn bind<'a>(metadata: &CommandMetadata, streams: impl Iterator<Item = &'a StreamId>) -> CommandMetadata {
     let mut names: Vec<&[u8]> = streams.map(|stream| stream.as_str().as_bytes()).collect();
     names.sort_unstable();
-    let whole = [b"ledgerfold/streams/1".as_slice(), envelope.fingerprint.as_bytes().as_slice()];
+    let whole = [b"ledgerfold/streams/1".as_slice(), metadata.fingerprint.as_bytes().as_slice()];
     let parts: Vec<&[u8]> = whole.into_iter().chain(names).collect();
-    Envelope { fingerprint: Fingerprint::of(&parts), ..envelope.clone() }
+    CommandMetadata { fingerprint: Fingerprint::of(&parts), ..metadata.clone() }
 }
 
 /// The commit that the command has in the batch.
-pub(crate) fn recorded_in(batch: &Batch, envelope: &Envelope) -> Option<AppendedPart> {
-    let commit = batch.commits.iter().find(|commit| is_of(commit, envelope))?;
+pub(crate) fn recorded_in(batch: &Batch, metadata: &CommandMetadata) -> Option<AppendedPart> {
+    let commit = batch.commits.iter().find(|commit| is_of(commit, metadata))?;
     Some(AppendedPart::new(&batch.stream, commit.clone()))
 }
 
 /// Whether the commit is the command's, which bears this bound envelope.
-pub(crate) fn is_of(commit: &Commit, envelope: &Envelope) -> bool {
-    commit.envelope.command_id == envelope.command_id && commit.envelope.fingerprint == envelope.fingerprint
+pub(crate) fn is_of(commit: &Commit, metadata: &CommandMetadata) -> bool {
+    commit.metadata.command_id == metadata.command_id && commit.metadata.fingerprint == metadata.fingerprint
 }
 
-fn chain_part(now: DateTime<Utc>, envelope: &Envelope, Part { head, events }: Part) -> Result<Batch, AppendAllError> {
-    let commit = NewCommit { envelope: envelope.clone(), events };
+fn chain_part(
+    now: DateTime<Utc>,
+    metadata: &CommandMetadata,
+    Part { head, events }: Part,
+) -> Result<Batch, AppendAllError> {
+    let commit = NewCommit { metadata: metadata.clone(), events };
     chain(now, &head, vec![commit]).map_err(|why| match why {
         ChainError::Empty => AppendAllError::Empty(head.stream),
         ChainError::StreamFull => AppendAllError::StreamFull(head.stream),
