@@ -127,8 +127,8 @@ impl Redrive<'_> {
         let head = match self.store.head(&stream, Consistency::Strong).await {
             Ok((head, _)) if head.version() > 0 => head,
             Ok(_) => return Ok(Err(format!("it cannot be read, and the store has no stream {stream}"))),
-            Err(ReadError::Damaged(damaged)) => return Ok(Err(format!("it cannot be read, and {damaged}"))),
-            Err(error @ ReadError::Fault(_)) => return Err(error.into()),
+            Err(ReadError::Corrupt(damaged)) => return Ok(Err(format!("it cannot be read, and {damaged}"))),
+            Err(error @ ReadError::Store(_)) => return Err(error.into()),
         };
         let address = serde_json::to_string(&Announcement::address(stream, head.version()));
         Ok(match address {

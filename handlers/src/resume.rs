@@ -219,7 +219,7 @@ impl Operations {
     ) -> Result<ResumedStream, OperateError> {
         let head = match self.store.head(&parked.stream, Consistency::Strong).await {
             Ok((head, _)) => head,
-            Err(ReadError::Damaged(damaged)) => {
+            Err(ReadError::Corrupt(damaged)) => {
                 return Ok(resumed_stream(parked, ResumedState::Parked, Some(damaged.to_string())));
             }
             Err(error) => return Err(error.into()),

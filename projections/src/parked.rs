@@ -293,10 +293,10 @@ impl ProjectError {
         match self {
             Self::Fold { version, .. } => Some(*version),
             Self::Missing { found, .. } => Some(found + 1),
-            Self::Read(ReadError::Damaged(damaged)) => Some(damaged.version),
+            Self::Read(ReadError::Corrupt(damaged)) => Some(damaged.version),
             // Nothing of the row can be relied on, as where it cannot be read.
             Self::Stray { .. } | Self::OtherShape(_) => None,
-            Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => None,
+            Self::Read(ReadError::Store(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => None,
         }
     }
 }
