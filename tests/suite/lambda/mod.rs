@@ -7,7 +7,7 @@ mod http_events;
 mod line;
 mod queue_events;
 pub(crate) mod recorder;
-mod rights;
+pub(crate) mod rights;
 mod runtime_api;
 mod start;
 
