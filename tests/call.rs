@@ -1,6 +1,6 @@
 //! One call of a handler as on Lambda, which fails as it is told to.
 
-use eventstore::{Envelope, Fingerprint, Id, StreamId};
+use eventstore::{CommandMetadata, Fingerprint, Id, StreamId};
 use handlers::telemetry::{self, CallFailed, Component, Metric, Place, TraceParent, Work};
 use std::io::Write;
 use std::process::ExitCode;
@@ -46,10 +46,10 @@ fn run(what: &str) -> Result<std::convert::Infallible, Failure> {
 async fn work(what: &str) -> Result<(), Failure> {
     telemetry::count(Metric::Messages);
     let stream = StreamId::new("order-1")?;
-    let envelope = envelope()?;
+    let metadata = metadata()?;
     let trace = TraceParent::parse(TRACE);
     let work = async {
-        telemetry::about(&stream, Some(7), &envelope);
+        telemetry::about(&stream, Some(7), &metadata);
         tracing::info!(customer_id = "customer-of-the-log", "before");
         fail(what)
     };
@@ -68,8 +68,8 @@ fn fail(what: &str) -> Result<(), Failure> {
     }
 }
 
-fn envelope() -> Result<Envelope, Failure> {
-    Ok(Envelope {
+fn metadata() -> Result<CommandMetadata, Failure> {
+    Ok(CommandMetadata {
         command_id: Id::new("command-1")?,
         fingerprint: Fingerprint::of(&[b"command-1"]),
         correlation_id: Id::new("process-1")?,

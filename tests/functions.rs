@@ -153,8 +153,8 @@ fn news(number: usize) -> Value {
 
 /// A command that waits in the queue.
 fn command(number: usize) -> Value {
-    let envelope = json!({"command_id": format!("later-{number}"), "fingerprint": "A".repeat(22), "correlation_id": "k", "actor": "anna"});
+    let metadata = json!({"command_id": format!("later-{number}"), "fingerprint": "A".repeat(22), "correlation_id": "k", "actor": "anna"});
     let command = json!({"stock": {"type": "ReceiveStock", "data": {"quantity": 1}}});
-    let body = json!({"v": 2, "round": 1, "stream": STREAM, "envelope": envelope, "command": command});
+    let body = json!({"v": 2, "round": 1, "stream": STREAM, "envelope": metadata, "command": command});
     message(STREAM, &body.to_string())
 }

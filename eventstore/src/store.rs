@@ -1,9 +1,9 @@
 //! The store: a table, a client and a clock.
 
-use crate::batch::{STREAM_ID, VERSION};
 use crate::dedup::CommandIndex;
-use crate::fault::{Fault, classify};
-use crate::meter;
+use crate::error::{StoreError, classify};
+use crate::log::item::{STREAM_ID, VERSION};
+use crate::metering::meter;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
@@ -68,8 +68,8 @@ impl EventStore {
     /// Makes the table with its stream (new images) and waits until it can be used. Does nothing where it is there.
     ///
     /// # Errors
-    /// [`Fault`] when DynamoDB does not make it.
-    pub async fn create_table(&self) -> Result<(), Fault> {
+    /// [`StoreError`] when DynamoDB does not make it.
+    pub async fn create_table(&self) -> Result<(), StoreError> {
         let request = self
             .client
             .create_table()
@@ -85,7 +85,7 @@ impl EventStore {
                     .stream_enabled(true)
                     .stream_view_type(StreamViewType::NewImage)
                     .build()
-                    .map_err(|error| Fault::Rejected(Arc::new(error)))?,
+                    .map_err(|error| StoreError::Rejected(Arc::new(error)))?,
             );
         match request.send().await {
             Ok(_) => {}
@@ -95,7 +95,7 @@ impl EventStore {
         self.wait_until_active().await
     }
 
-    async fn wait_until_active(&self) -> Result<(), Fault> {
+    async fn wait_until_active(&self) -> Result<(), StoreError> {
         for _ in 0..60 {
             let answer = self.client.describe_table().table_name(&self.table).send().await;
             let table = answer.map_err(|error| classify(error, &self.table))?.table;
@@ -106,16 +106,16 @@ impl EventStore {
         }
         let late: Box<dyn std::error::Error + Send + Sync> =
             format!("table {:?} was not active after 60 s", self.table).into();
-        Err(Fault::Unavailable(late.into()))
+        Err(StoreError::Unavailable(late.into()))
     }
 }
 
-fn attribute(name: &str, kind: ScalarAttributeType) -> Result<AttributeDefinition, Fault> {
+fn attribute(name: &str, kind: ScalarAttributeType) -> Result<AttributeDefinition, StoreError> {
     let built = AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
-    built.map_err(|error| Fault::Rejected(Arc::new(error)))
+    built.map_err(|error| StoreError::Rejected(Arc::new(error)))
 }
 
-fn key(name: &str, kind: KeyType) -> Result<KeySchemaElement, Fault> {
+fn key(name: &str, kind: KeyType) -> Result<KeySchemaElement, StoreError> {
     let built = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-    built.map_err(|error| Fault::Rejected(Arc::new(error)))
+    built.map_err(|error| StoreError::Rejected(Arc::new(error)))
 }

@@ -1,6 +1,6 @@
 //! What fan-out tells the consumers: a batch was appended to a stream.
 
-use eventstore::{Batch, Damaged, StreamId};
+use eventstore::{Batch, CorruptStream, StreamId};
 use projections::WakeUp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -56,8 +56,8 @@ impl Announcement {
     /// The news for a projector. Commits in another format than this program's are passed over: the projector reads the store.
     ///
     /// # Errors
-    /// [`Damaged`] when the commits are not what the store writes.
-    pub fn wake_up(self) -> Result<WakeUp, Damaged> {
+    /// [`CorruptStream`] when the commits are not what the store writes.
+    pub fn wake_up(self) -> Result<WakeUp, CorruptStream> {
         let Self { stream, version, last_version, format, commits } = self;
         let known = commits.filter(|_| format == Some(Batch::COMMITS_FORMAT));
         let batch = known.map(|json| Batch::from_commits_json(stream.clone(), version, json.get()));
@@ -69,7 +69,7 @@ impl Announcement {
 mod tests {
     use super::*;
 
-    fn news(rest: &str) -> Result<WakeUp, Damaged> {
+    fn news(rest: &str) -> Result<WakeUp, CorruptStream> {
         let json = format!(r#"{{"stream":"order-1","version":1,"last_version":2{rest}}}"#);
         serde_json::from_str::<Announcement>(&json).unwrap().wake_up()
     }

@@ -12,7 +12,7 @@ use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
-use eventstore::{Batch, Envelope, Item, StreamId, is_batch, key_of};
+use eventstore::{Batch, CommandMetadata, Item, StreamId, is_batch, key_of};
 use futures::future::join_all;
 use projections::Consumer;
 use std::collections::BTreeSet;
@@ -75,7 +75,7 @@ struct News {
     sequence_number: String,
     announcement: Announcement,
     /// Who asked for its first commit, where it can be read.
-    envelope: Option<Envelope>,
+    metadata: Option<CommandMetadata>,
 }
 
 impl FanOut {
@@ -271,10 +271,10 @@ impl News {
     /// The line of a batch, in the trace of its first commit.
     async fn tell(&self, begun: SystemTime, sent: bool) {
         let Announcement { stream, version, .. } = &self.announcement;
-        let trace = self.envelope.as_ref().and_then(|envelope| TraceParent::of(envelope.trace_parent.as_ref()));
+        let trace = self.metadata.as_ref().and_then(|metadata| TraceParent::of(metadata.trace_parent.as_ref()));
         let line = async {
-            if let Some(envelope) = &self.envelope {
-                telemetry::about(stream, Some(*version), envelope);
+            if let Some(metadata) = &self.metadata {
+                telemetry::about(stream, Some(*version), metadata);
             }
             telemetry::count(if sent { Metric::Messages } else { Metric::Unhandled });
             let outcome = if sent { "done" } else { "again" };
@@ -342,8 +342,8 @@ fn news_of((record, change): (usize, &EventRecord)) -> Option<News> {
             // What cannot travel by value goes by its address.
             let address = || Announcement::address(batch.stream.clone(), batch.version());
             let announcement = Announcement::of(&batch).unwrap_or_else(|_| address());
-            let envelope = batch.commits.into_iter().next().map(|commit| commit.envelope);
-            Some(News { record, sequence_number, announcement, envelope })
+            let metadata = batch.commits.into_iter().next().map(|commit| commit.metadata);
+            Some(News { record, sequence_number, announcement, metadata })
         }
         Err(damaged) => {
             telemetry::count(Metric::Tampering);
@@ -351,7 +351,7 @@ fn news_of((record, change): (usize, &EventRecord)) -> Option<News> {
             tracing::error!(stream = damaged.stream, version = damaged.version, error, "a foreign item was inserted");
             let stream = StreamId::new(damaged.stream).ok()?;
             let announcement = (damaged.version > 0).then(|| Announcement::address(stream, damaged.version))?;
-            Some(News { record, sequence_number, announcement, envelope: None })
+            Some(News { record, sequence_number, announcement, metadata: None })
         }
     }
 }

@@ -63,3 +63,8 @@ pub use rebuild::{Jobs, RebuildHandler};
 pub use redrive::{Redriven, Stays};
 pub use resume::{ForeignCursor, ParkedCursor, ParkedStreams, ResumedState, ResumedStream, Resumption};
 pub use system::System;
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -4,7 +4,7 @@ use crate::announcement::Announcement;
 use crate::continuation::{Continuations, Unfinished};
 use crate::telemetry::{self, Metric, TraceParent, Work, since_ms};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsMessage};
-use eventstore::{Commit, Damaged, StreamId};
+use eventstore::{Commit, CorruptStream, StreamId};
 use projections::{Pulse, TimeLimit, WakeUp};
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -60,7 +60,7 @@ enum Unreadable {
     #[error("it is no announcement")]
     Json(#[from] serde_json::Error),
     #[error("its commits are not those of the store")]
-    Commits(#[from] Damaged),
+    Commits(#[from] CorruptStream),
     #[error("it comes behind one of its group that cannot be read")]
     Behind,
 }
@@ -110,7 +110,7 @@ impl<'a> Messages<'a> {
         let work = Box::pin(work);
         let work = async {
             if let Some(commit) = bearing {
-                telemetry::about(stream, version, &commit.envelope);
+                telemetry::about(stream, version, &commit.metadata);
             }
             work.await
         };
@@ -174,7 +174,7 @@ impl<'a> Messages<'a> {
         telemetry::count(Metric::Messages);
         let newest = commits(&read.news).last();
         if let Some(commit) = newest {
-            telemetry::about(&read.news.stream, Some(read.news.version), &commit.envelope);
+            telemetry::about(&read.news.stream, Some(read.news.version), &commit.metadata);
         }
         let lag_ms = newest.map(|commit| since_ms(commit.recorded_at.into()));
         if let Some(lag_ms) = lag_ms.filter(|_| outcome == Outcome::Done) {
@@ -204,7 +204,7 @@ fn bears(commit: &Commit, version: u64) -> bool {
 }
 
 fn trace(commit: &Commit) -> Option<TraceParent> {
-    TraceParent::of(commit.envelope.trace_parent.as_ref())
+    TraceParent::of(commit.metadata.trace_parent.as_ref())
 }
 
 /// How often the queue has given out the message.

@@ -2,7 +2,7 @@
 
 use crate::canonical_json::CanonicalJson;
 use crate::telemetry::{Metric, add, count};
-use eventstore::{EventStore, ExecuteAllError, ExecuteError, Fingerprint, Handled, Id, Request};
+use eventstore::{CommandRequest, CommandResult, EventStore, ExecuteAllError, ExecuteError, Fingerprint, Id};
 use uuid::{NoContext, Timestamp, Uuid};
 
 /// The fingerprint of a command: who asks for what. The same id from another actor is another command, not a retry.
@@ -28,13 +28,13 @@ pub(crate) fn count_failed<R>(error: &ExecuteError<R>) {
         ExecuteError::Contention { attempts } => add(Metric::Conflicts, f64::from(*attempts)),
         ExecuteError::CommandIdReused(_)
         | ExecuteError::VersionMismatch { .. }
-        | ExecuteError::FromTheFuture(_)
+        | ExecuteError::ClockSkew(_)
         | ExecuteError::TooLarge(_)
         | ExecuteError::StreamFull
-        | ExecuteError::Damaged(_)
+        | ExecuteError::Corrupt(_)
         | ExecuteError::Unreadable(_)
         | ExecuteError::Codec(_)
-        | ExecuteError::Fault(_) => {}
+        | ExecuteError::Store(_) => {}
     }
 }
 
@@ -61,12 +61,12 @@ pub(crate) fn count_handled(replayed: bool) {
 }
 
 /// Counts a handled command. What it cost is told at level debug: what it came to is in the line of its request.
-pub(crate) fn log(request: &Request, handled: &Handled) {
+pub(crate) fn log(request: &CommandRequest, handled: &CommandResult) {
     count_handled(handled.replayed);
     add(Metric::Conflicts, f64::from(handled.lost_races));
     tracing::debug!(
         stream = %request.stream,
-        command_id = %request.envelope.command_id,
+        command_id = %request.metadata.command_id,
         version = handled.version,
         replayed = handled.replayed,
         lost_races = handled.lost_races,

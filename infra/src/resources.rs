@@ -2,7 +2,7 @@
 
 use crate::clients::Clients;
 use aws_sdk_sqs::types::QueueAttributeName;
-use eventstore::Fault;
+use eventstore::StoreError;
 use handlers::app::App;
 use handlers::{CommandTableError, CommandWorker, Names, Route};
 use projections::{Projection, TableError};
@@ -41,7 +41,7 @@ pub struct Resources {
 pub enum ResourceError {
     /// The table of events.
     #[error("the table of events cannot be made")]
-    Events(#[source] Fault),
+    Events(#[source] StoreError),
     /// The table of read models.
     #[error("the table of read models cannot be made")]
     ReadModels(#[source] TableError),

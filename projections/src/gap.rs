@@ -45,7 +45,7 @@ pub(crate) async fn sound_page(
 ) -> Result<Page, ReadError> {
     loop {
         match store.read(stream, from, Direction::Forwards, limit).await {
-            Err(ReadError::Damaged(damaged)) if damaged.version > from && limit > 1 => {
+            Err(ReadError::Corrupt(damaged)) if damaged.version > from && limit > 1 => {
                 let before = u32::try_from(damaged.version - from).unwrap_or(u32::MAX);
                 limit = (limit / 2).min(before);
             }

@@ -116,9 +116,9 @@ impl ProjectError {
     /// Whether it will be the same next time, until somebody changes program or data.
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::Fold { .. } | Self::Missing { .. } | Self::Read(ReadError::Damaged(_)) => true,
+            Self::Fold { .. } | Self::Missing { .. } | Self::Read(ReadError::Corrupt(_)) => true,
             Self::Stray { .. } | Self::OtherShape(_) | Self::Table(TableError::Unreadable(_)) => true,
-            Self::Read(ReadError::Fault(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => false,
+            Self::Read(ReadError::Store(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => false,
         }
     }
 }
@@ -163,8 +163,8 @@ impl Projector {
         self
     }
 
-    /// From now on.
-    pub(crate) fn mending(&self) -> TimeLimit {
+    /// How long gaps are mended from now on, where streams are resumed.
+    pub fn mending(&self) -> TimeLimit {
         TimeLimit::after(self.mending)
     }
 
@@ -312,10 +312,10 @@ impl Projector {
             return Ok(());
         }
         let page = match self.store.read(&news.stream, news.version, Direction::Backwards, 1).await {
-            Err(ReadError::Damaged(damaged)) if damaged.version > 1 => {
+            Err(ReadError::Corrupt(damaged)) if damaged.version > 1 => {
                 let before = damaged.version - 1;
                 self.audit_index.mend(&self.store, generation.number, &news.stream, before, limit).await?;
-                return Err(ReadError::Damaged(damaged).into());
+                return Err(ReadError::Corrupt(damaged).into());
             }
             page => page?,
         };

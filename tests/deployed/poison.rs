@@ -2,7 +2,7 @@
 
 use crate::stack::{PREFIX, Stack, eventually};
 use aws_sdk_sqs::types::QueueAttributeName;
-use eventstore::{Consistency, Envelope, EventStore, Fingerprint, Id, NewCommit, NewEvent, StreamId};
+use eventstore::{CommandMetadata, Consistency, EventStore, Fingerprint, Id, NewCommit, NewEvent, StreamId};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ async fn write_unknown(stack: &Stack, stream: &str) {
     let store = EventStore::new(stack.clients.dynamodb.clone(), format!("{PREFIX}-events"));
     let (head, _) = store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
     let id = |text: &str| Id::new(text).unwrap();
-    let envelope = Envelope {
+    let metadata = CommandMetadata {
         command_id: id(&format!("poison-{stream}")),
         fingerprint: Fingerprint::of(&[b"poison"]),
         correlation_id: id("poison"),
@@ -39,7 +39,7 @@ async fn write_unknown(stack: &Stack, stream: &str) {
     };
     let data = RawValue::from_string("{}".to_owned()).unwrap();
     let events = vec![NewEvent { event_type: "OrderShipped".to_owned(), schema: 9, data }];
-    store.append(&head, vec![NewCommit { envelope, events }]).await.unwrap();
+    store.append(&head, vec![NewCommit { metadata, events }]).await.unwrap();
 }
 
 #[tokio::test]

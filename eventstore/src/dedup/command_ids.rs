@@ -108,7 +108,7 @@ impl Lookup {
 impl CommandIds {
     /// Takes the commit that comes next.
     pub(crate) fn push(&mut self, commit: &Commit) {
-        let (id, recorded_ms) = (commit.envelope.command_id.clone(), commit.recorded_at.timestamp_millis());
+        let (id, recorded_ms) = (commit.metadata.command_id.clone(), commit.recorded_at.timestamp_millis());
         self.listed.push_back(Listed(id, commit.version, recorded_ms));
     }
 
@@ -122,7 +122,7 @@ impl CommandIds {
 
     /// Whether the commit is known at its place: of a recorded one, nothing else is ever true.
     pub(crate) fn admit(&self, stream: &StreamId, commit: &Commit) -> bool {
-        match self.look_up(stream, &commit.envelope.command_id) {
+        match self.look_up(stream, &commit.metadata.command_id) {
             Lookup::At(version) => version == commit.version,
             Lookup::Maybe { up_to, not_before_ms, .. } => {
                 commit.version <= up_to && not_before_ms <= Some(commit.recorded_at.timestamp_millis())
@@ -260,8 +260,8 @@ fn time_ms(id: &Id) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commit::genesis;
-    use crate::commit::tests::{commit, stream};
+    use crate::stream::commit::tests::{commit, stream};
+    use crate::stream::hash_chain::genesis;
     use proptest::prelude::*;
 
     /// When the commits of these tests were recorded, but where they say otherwise.
@@ -439,8 +439,8 @@ mod tests {
                 ids.keep(IdLimits { listed: *listed, filtered: *filtered });
             }
             for commit in &commits {
-                prop_assert!(ids.admit(&stream(), commit), "{} at {}", commit.envelope.command_id, commit.version);
-                if let Lookup::Maybe { mark: Some(mark), up_to, .. } = ids.look_up(&stream(), &commit.envelope.command_id) {
+                prop_assert!(ids.admit(&stream(), commit), "{} at {}", commit.metadata.command_id, commit.version);
+                if let Lookup::Maybe { mark: Some(mark), up_to, .. } = ids.look_up(&stream(), &commit.metadata.command_id) {
                     prop_assert_eq!(mark.version, up_to);
                     let marked = commits.iter().find(|other| other.version == mark.version).unwrap();
                     prop_assert_eq!(*mark, mark_of(marked));

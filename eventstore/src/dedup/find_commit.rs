@@ -2,19 +2,15 @@
 
 use super::command_ids::Lookup;
 use super::index::{CommandIndex, IndexLookup, Mark};
-use crate::batch::{Damage, is_batch};
-use crate::load::{Consistency, Direction, Items, Query, ReadError, follow};
-use crate::meter;
-use crate::snapshot::{SNAPSHOT_VERSION, Snapshot};
-use crate::{Batch, Commit, Damaged, EventStore, Head, Id, StreamId};
+use crate::log::read::{Items, Query};
+use crate::metering::meter;
+use crate::metering::operation_event::Report;
+use crate::{Batch, Commit, Consistency, CorruptStream, Damage, Direction, EventStore, Id, ReadError, StreamId};
 
 /// The first page of a look back: most often the command was made moments ago, or an index knows the rest.
 const FIRST_PAGE: i32 = 25;
 /// The second page: an index is seconds behind at most.
 const SECOND_PAGE: i32 = 500;
-
-/// The first page of a look at a stream's end: a snapshot that was written in time, and what came since.
-const END_PAGE: i32 = 12;
 
 /// What is looked for.
 #[derive(Clone)]
@@ -42,9 +38,9 @@ struct Walk<'a> {
 enum Step {
     Found(Box<Commit>),
     /// There is nothing further back that could be it.
-    Nowhere,
+    Absent,
     /// Not among the commits so far.
-    GoOn,
+    Continue,
 }
 
 impl EventStore {
@@ -59,46 +55,11 @@ impl EventStore {
         }
         self.reported("search", Some(find.stream), async {
             match self.find_with(&find, Consistency::Eventual).await {
-                Err(ReadError::Damaged(_)) => self.find_with(&find, Consistency::Strong).await,
+                Err(ReadError::Corrupt(_)) => self.find_with(&find, Consistency::Strong).await,
                 found => found,
             }
         })
         .await
-    }
-
-    /// The stream's commit of the command, wherever it stands; nothing if the command was never recorded there.
-    ///
-    /// Costs a strongly consistent read of the stream's end, and of its snapshot, which says where to look further.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn find_recorded(&self, stream: &StreamId, command: &Id) -> Result<Option<Commit>, ReadError> {
-        self.reported("find_recorded", Some(stream), self.find_from_end(stream, command)).await
-    }
-
-    async fn find_from_end(&self, stream: &StreamId, command: &Id) -> Result<Option<Commit>, ReadError> {
-        let whole = Query::whole(stream, Direction::Backwards, Consistency::Strong);
-        let end = Query { to: SNAPSHOT_VERSION, limit: Some(END_PAGE), ..whole };
-        let Items { mut items, .. } = self.query(&end, None).await?;
-        let snapshot = items.first().is_some_and(|item| !is_batch(item)).then(|| items.remove(0));
-        let mut batches = items.iter().map(Batch::from_item).collect::<Result<Vec<_>, _>>()?;
-        let up_to = batches.first().map_or(0, Batch::last_version);
-        // Without a snapshot of these commits, only the stream can tell.
-        let mut lookup = Lookup::Maybe { up_to, not_before_ms: None, mark: None }.behind(0);
-        if let Some(snapshot) = snapshot.and_then(|item| Snapshot::from_item(stream, &item)) {
-            if batches.last().is_some_and(|oldest| oldest.version() > snapshot.head.version) {
-                batches = self.follow_tail(&snapshot.head, Consistency::Strong).await?.batches;
-                batches.reverse();
-            }
-            if is_behind(&batches, &snapshot.head) {
-                lookup = snapshot.body.ids.look_up(stream, command);
-            }
-        }
-        let ours = |commit: &Commit| commit.envelope.command_id == *command;
-        if let Some(commit) = batches.into_iter().flat_map(|batch| batch.commits).find(ours) {
-            return Ok(Some(commit));
-        }
-        self.find_commit(FindCommit { stream, command, lookup, down_to: 0 }).await
     }
 
     async fn find_with(&self, find: &FindCommit<'_>, consistency: Consistency) -> Result<Option<Commit>, ReadError> {
@@ -111,8 +72,8 @@ impl EventStore {
         if let (Some(index), Some(mark)) = (index, mark) {
             match self.ask(index, Mark::clone(mark), find).await? {
                 Step::Found(commit) => return Ok(Some(*commit)),
-                Step::Nowhere => return Ok(None),
-                Step::GoOn => {}
+                Step::Absent => return Ok(None),
+                Step::Continue => {}
             }
         }
         self.read_back(find, from, not_before_ms, consistency, index).await
@@ -141,8 +102,8 @@ impl EventStore {
             let page = self.query(&query, next).await?;
             match walk.page(&page)? {
                 Step::Found(commit) => return Ok(Some(*commit)),
-                Step::Nowhere => return Ok(None),
-                Step::GoOn => {}
+                Step::Absent => return Ok(None),
+                Step::Continue => {}
             }
             if page.next.is_none() {
                 return if walk.expected == 0 { Ok(None) } else { Err(walk.gap(stream, 0).into()) };
@@ -150,8 +111,8 @@ impl EventStore {
             if let (Some(index), Some(mark)) = (index, walk.oldest.take()) {
                 match self.ask(index, mark, find).await? {
                     Step::Found(commit) => return Ok(Some(*commit)),
-                    Step::Nowhere => return Ok(None),
-                    Step::GoOn => {}
+                    Step::Absent => return Ok(None),
+                    Step::Continue => {}
                 }
             }
             next = page.next;
@@ -166,15 +127,15 @@ impl EventStore {
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = &*error;
                 tracing::warn!(%stream, error, "the index of commands did not answer: the stream is read back");
-                return Ok(Step::GoOn);
+                return Ok(Step::Continue);
             }
         };
-        meter::count(answer.usage);
+        meter::record(answer.usage);
         match answer.lookup {
-            IndexLookup::NotIndexed => Ok(Step::GoOn),
-            IndexLookup::Absent => Ok(Step::Nowhere),
+            IndexLookup::NotIndexed => Ok(Step::Continue),
+            IndexLookup::Absent => Ok(Step::Absent),
             // Those commits were compared: this entry is of none of them.
-            IndexLookup::At(version) if version <= down_to => Ok(Step::GoOn),
+            IndexLookup::At(version) if version <= down_to => Ok(Step::Continue),
             IndexLookup::At(version) => {
                 let covering = Query {
                     to: version,
@@ -183,12 +144,12 @@ impl EventStore {
                 };
                 let Items { items, .. } = self.query(&covering, None).await?;
                 let batch = items.first().map(Batch::from_item).transpose()?;
-                let ours = |commit: &Commit| commit.envelope.command_id == *command;
+                let ours = |commit: &Commit| commit.metadata.command_id == *command;
                 match batch.and_then(|batch| batch.commits.into_iter().find(ours)) {
                     Some(commit) => Ok(Step::Found(Box::new(commit))),
                     None => {
                         tracing::error!(%stream, version, "the index of commands names a commit that is not there");
-                        Ok(Step::GoOn)
+                        Ok(Step::Continue)
                     }
                 }
             }
@@ -196,28 +157,18 @@ impl EventStore {
     }
 }
 
-/// Whether the batches, newest first, go on behind the head, or end with it.
-fn is_behind(batches: &[Batch], head: &Head) -> bool {
-    let later: Vec<Batch> = batches.iter().filter(|batch| batch.version() > head.version).rev().cloned().collect();
-    match batches.first() {
-        Some(last) if later.is_empty() => Head::of(last) == *head,
-        Some(_) => follow(head, &later).is_ok(),
-        None => false,
-    }
-}
-
 impl Walk<'_> {
-    fn page(&mut self, page: &Items) -> Result<Step, Damaged> {
+    fn page(&mut self, page: &Items) -> Result<Step, CorruptStream> {
         for item in &page.items {
             let step = self.step(Batch::from_item(item)?)?;
-            if !matches!(step, Step::GoOn) {
+            if !matches!(step, Step::Continue) {
                 return Ok(step);
             }
         }
-        Ok(Step::GoOn)
+        Ok(Step::Continue)
     }
 
-    fn step(&mut self, batch: Batch) -> Result<Step, Damaged> {
+    fn step(&mut self, batch: Batch) -> Result<Step, CorruptStream> {
         let holds = (batch.version()..=batch.last_version()).contains(&self.expected);
         if !holds {
             return Err(self.gap(&batch.stream, batch.last_version()));
@@ -227,15 +178,22 @@ impl Walk<'_> {
             |commit: &Commit| self.not_before_ms.is_some_and(|time| commit.recorded_at.timestamp_millis() < time);
         let over = self.expected <= self.down_to || batch.commits.first().is_some_and(too_early);
         self.oldest = batch.commits.first().map(|oldest| Mark::of(&batch.stream, oldest));
-        let ours = |commit: &Commit| commit.envelope.command_id == *self.command;
+        let ours = |commit: &Commit| commit.metadata.command_id == *self.command;
         Ok(match batch.commits.into_iter().find(ours) {
             Some(commit) => Step::Found(Box::new(commit)),
-            None if over => Step::Nowhere,
-            None => Step::GoOn,
+            None if over => Step::Absent,
+            None => Step::Continue,
         })
     }
 
-    fn gap(&self, stream: &StreamId, found: u64) -> Damaged {
-        Damaged { stream: stream.to_string(), version: self.expected, damage: Damage::Hole { found: found + 1 } }
+    fn gap(&self, stream: &StreamId, found: u64) -> CorruptStream {
+        CorruptStream { stream: stream.to_string(), version: self.expected, damage: Damage::Hole { found: found + 1 } }
+    }
+}
+
+/// The commit that was searched, if it was found.
+impl From<&Option<Commit>> for Report {
+    fn from(found: &Option<Commit>) -> Self {
+        Self::of(found.iter())
     }
 }

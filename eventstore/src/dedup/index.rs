@@ -27,7 +27,7 @@ impl Mark {
             stream: stream.clone(),
             version: commit.version,
             recorded_at: commit.recorded_at,
-            command_id: commit.envelope.command_id.clone(),
+            command_id: commit.metadata.command_id.clone(),
             hash: Some(commit.hash),
         }
     }

@@ -6,7 +6,9 @@ use super::dispatch::{Handle, Refusal};
 use super::route::Described;
 use super::{Aggregate, Key};
 use crate::sending;
-use eventstore::{CommandHandler, Commit, ExecuteAllError, HandledAll, RequestAll, RequestPair, StreamId};
+use eventstore::{
+    CommandHandler, Commit, ExecuteAllError, MultiStreamRequest, MultiStreamResult, PairRequest, StreamId,
+};
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -53,8 +55,9 @@ pub(crate) type WrongKey = (String, String);
 /// The handlers of aggregates, by category.
 pub(crate) type Handlers = BTreeMap<&'static str, Arc<dyn Handle>>;
 /// Handles one command over several streams.
-pub(crate) type HandleAcross =
-    Arc<dyn Fn(RequestAll, CommandValue) -> BoxFuture<'static, Result<HandledAcross, AcrossError>> + Send + Sync>;
+pub(crate) type HandleAcross = Arc<
+    dyn Fn(MultiStreamRequest, CommandValue) -> BoxFuture<'static, Result<HandledAcross, AcrossError>> + Send + Sync,
+>;
 
 impl Across {
     /// A command over streams of one aggregate. `keys` are theirs, each once; `decide` gives a list of events for each, in
@@ -118,11 +121,11 @@ impl Across {
             Some(handling::<C, _, _>(move |request, command: Arc<C>| {
                 let (first, second) = (first.clone(), second.clone());
                 async move {
-                    let RequestAll { streams, envelope, .. } = request;
+                    let MultiStreamRequest { streams, metadata, .. } = request;
                     let [of_first, of_second] = streams.try_into().map_err(|streams: Vec<StreamId>| {
                         ExecuteAllError::Misshapen { decided: 2, addressed: streams.len() }
                     })?;
-                    let request = RequestPair::new([of_first, of_second], envelope);
+                    let request = PairRequest::new([of_first, of_second], metadata);
                     let decide = |a: &S1, b: &S2| decide(a, b, &command).map_err(|refusal| Refusal::of(&refusal, code));
                     first.handle_pair(&second, &request, decide).await
                 }
@@ -173,8 +176,8 @@ fn handler_of<S: 'static, E: 'static>(handlers: &Handlers, category: &str) -> Op
 fn handling<C, H, F>(handle: H) -> HandleAcross
 where
     C: Send + Sync + 'static,
-    H: Fn(RequestAll, Arc<C>) -> F + Send + Sync + 'static,
-    F: Future<Output = Result<HandledAll, AcrossError>> + Send + 'static,
+    H: Fn(MultiStreamRequest, Arc<C>) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<MultiStreamResult, AcrossError>> + Send + 'static,
 {
     Arc::new(move |request, command| {
         let handled = command.downcast::<C>().ok().map(|command| handle(request, command));

@@ -7,7 +7,10 @@ use super::{AnyAggregate, App};
 use crate::process::{Answer, AskError, SendCommand};
 use crate::telemetry::{Metric, count};
 use crate::{sending, telemetry};
-use eventstore::{CommandHandler, Commit, EventStore, ExecuteAllError, ExecuteError, Handled, Request, RequestAll};
+use eventstore::{
+    CommandHandler, CommandRequest, CommandResult, Commit, EventStore, ExecuteAllError, ExecuteError,
+    MultiStreamRequest,
+};
 use futures::future::BoxFuture;
 use serde_json::Value;
 use std::any::Any;
@@ -57,15 +60,19 @@ impl fmt::Debug for Dispatcher {
 
 /// What handles the commands of one aggregate.
 pub(crate) trait Handle: Send + Sync {
-    fn handle<'a>(&'a self, request: Request, command: &Command) -> BoxFuture<'a, Result<Handled, CommandError>>;
+    fn handle<'a>(
+        &'a self,
+        request: CommandRequest,
+        command: &Command,
+    ) -> BoxFuture<'a, Result<CommandResult, CommandError>>;
     /// As [`Handle::handle`], but a refusal is recorded in the stream.
     fn handle_recording<'a>(
         &'a self,
-        request: Request,
+        request: CommandRequest,
         command: &Command,
-    ) -> BoxFuture<'a, Result<Handled, CommandError>>;
+    ) -> BoxFuture<'a, Result<CommandResult, CommandError>>;
     /// As a command that asks for nothing: what was recorded before is its answer.
-    fn look_up(&self, request: Request) -> BoxFuture<'_, Result<Handled, CommandError>>;
+    fn look_up(&self, request: CommandRequest) -> BoxFuture<'_, Result<CommandResult, CommandError>>;
     /// The [`CommandHandler`] itself, for commands over several streams.
     fn command_handler(&self) -> &dyn Any;
 }
@@ -101,19 +108,23 @@ where
     E: Send + Sync + 'static,
     R: Display + Send + Sync + 'static,
 {
-    fn handle<'a>(&'a self, request: Request, command: &Command) -> BoxFuture<'a, Result<Handled, CommandError>> {
+    fn handle<'a>(
+        &'a self,
+        request: CommandRequest,
+        command: &Command,
+    ) -> BoxFuture<'a, Result<CommandResult, CommandError>> {
         Box::pin(self.handler.handle(request, self.rule(command)))
     }
 
     fn handle_recording<'a>(
         &'a self,
-        request: Request,
+        request: CommandRequest,
         command: &Command,
-    ) -> BoxFuture<'a, Result<Handled, CommandError>> {
+    ) -> BoxFuture<'a, Result<CommandResult, CommandError>> {
         Box::pin(self.handler.handle_recording_refusals(request, self.rule(command), |refusal| refusal.code))
     }
 
-    fn look_up(&self, request: Request) -> BoxFuture<'_, Result<Handled, CommandError>> {
+    fn look_up(&self, request: CommandRequest) -> BoxFuture<'_, Result<CommandResult, CommandError>> {
         Box::pin(self.handler.handle(request, |_| Ok(Vec::new())))
     }
 
@@ -139,7 +150,7 @@ impl Dispatcher {
     pub(crate) async fn handle_across(
         &self,
         name: &str,
-        request: RequestAll,
+        request: MultiStreamRequest,
         command: CommandValue,
     ) -> Result<HandledAcross, AcrossError> {
         let Some(handler) = self.across.get(name) else {
@@ -156,11 +167,15 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`CommandError`], not logged yet: its caller knows whether it is tried again.
-    pub(crate) async fn handle(&self, request: Request, command: &Command) -> Result<Handled, CommandError> {
+    pub(crate) async fn handle(
+        &self,
+        request: CommandRequest,
+        command: &Command,
+    ) -> Result<CommandResult, CommandError> {
         let Some(handler) = self.handlers.get(command.category()) else { return Err(unknown(command.category())) };
         let handled = handler.handle(request.clone(), command).await.inspect_err(sending::count_failed)?;
         sending::log(&request, &handled);
-        telemetry::about(&request.stream, Some(handled.version), &request.envelope);
+        telemetry::about(&request.stream, Some(handled.version), &request.metadata);
         telemetry::came_to(handled.replayed, handled.lost_races);
         Ok(handled)
     }
@@ -174,7 +189,7 @@ impl Dispatcher {
         })
     }
 
-    async fn ask(&self, app: &App, request: Request, command: &Value) -> Result<Answer, AskError> {
+    async fn ask(&self, app: &App, request: CommandRequest, command: &Value) -> Result<Answer, AskError> {
         let lasts = |source| AskError { passes: false, source };
         let command = app.read_asked(request.stream.category(), command).map_err(|error| lasts(error.into()))?;
         let Some(handler) = self.handlers.get(command.category()) else {
@@ -182,7 +197,7 @@ impl Dispatcher {
         };
         let handled = handler.handle_recording(request.clone(), &command).await;
         let handled = handled.inspect_err(sending::count_failed).map_err(|error| {
-            let passes = matches!(error, ExecuteError::Contention { .. } | ExecuteError::Fault(_));
+            let passes = matches!(error, ExecuteError::Contention { .. } | ExecuteError::Store(_));
             AskError { passes, source: error.into() }
         })?;
         let Some(refusal) = handled.commit.as_ref().and_then(Commit::refusal) else {
@@ -190,9 +205,9 @@ impl Dispatcher {
             return Ok(Answer::Done);
         };
         count(Metric::Refusals);
-        let Request { stream, envelope, .. } = &request;
+        let CommandRequest { stream, metadata, .. } = &request;
         let eventstore::Refusal { code, reason } = refusal;
-        tracing::debug!(%stream, command_id = %envelope.command_id, code, reason, "command refused");
+        tracing::debug!(%stream, command_id = %metadata.command_id, code, reason, "command refused");
         Ok(Answer::Refused { code, reason })
     }
 
@@ -200,7 +215,7 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`CommandError`], not logged yet: it is not known whether something is recorded.
-    pub(crate) async fn recorded(&self, request: Request) -> Result<Option<Commit>, CommandError> {
+    pub(crate) async fn recorded(&self, request: CommandRequest) -> Result<Option<Commit>, CommandError> {
         let category = request.stream.category();
         let Some(handler) = self.handlers.get(category) else { return Err(unknown(category)) };
         match handler.look_up(request).await {
@@ -226,23 +241,23 @@ pub(crate) fn is_final(error: &CommandError) -> bool {
         ExecuteError::Refused(_)
         | ExecuteError::CommandIdReused(_)
         | ExecuteError::VersionMismatch { .. }
-        | ExecuteError::FromTheFuture(_)
+        | ExecuteError::ClockSkew(_)
         | ExecuteError::TooLarge(_)
         | ExecuteError::StreamFull => true,
         ExecuteError::Contention { .. }
-        | ExecuteError::Damaged(_)
+        | ExecuteError::Corrupt(_)
         | ExecuteError::Unreadable(_)
         | ExecuteError::Codec(_)
-        | ExecuteError::Fault(_) => false,
+        | ExecuteError::Store(_) => false,
     }
 }
 
 /// Whether the stream cannot be read as it is, which lasts until its operators mend it.
 pub(crate) fn is_unreadable(error: &CommandError) -> bool {
-    matches!(error, ExecuteError::Damaged(_) | ExecuteError::Unreadable(_))
+    matches!(error, ExecuteError::Corrupt(_) | ExecuteError::Unreadable(_))
 }
 
 /// Whether the command is refused because its id is ahead of the store's clock.
 pub(crate) fn is_from_the_future(error: &CommandError) -> bool {
-    matches!(error, ExecuteError::FromTheFuture(_))
+    matches!(error, ExecuteError::ClockSkew(_))
 }

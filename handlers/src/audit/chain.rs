@@ -1,7 +1,7 @@
 //! Commits that are read in a row must follow each other: a changed one would else be shown as it is, or left out by a filter.
 
 use super::{AuditError, OpenTrail};
-use eventstore::{Commit, Damage, Damaged, Direction, Head, Page, ReadError, StreamId};
+use eventstore::{Commit, CorruptStream, Damage, Direction, Head, Page, ReadError, StreamId};
 
 /// The commits of a stream on their way into an answer.
 pub(super) struct Chain<'a> {
@@ -34,12 +34,12 @@ impl<'a> Chain<'a> {
 }
 
 /// Whether the commit follows the one before it, or begins the stream.
-pub(super) fn follows(stream: &StreamId, commit: &Commit, before: Option<&Commit>) -> Result<(), Damaged> {
+pub(super) fn follows(stream: &StreamId, commit: &Commit, before: Option<&Commit>) -> Result<(), CorruptStream> {
     let hash = before.map_or_else(|| Head::empty(stream).hash(), |before| before.hash);
     if commit.follows(&hash) {
         return Ok(());
     }
-    Err(Damaged { stream: stream.to_string(), version: commit.version, damage: Damage::Chain })
+    Err(CorruptStream { stream: stream.to_string(), version: commit.version, damage: Damage::Chain })
 }
 
 impl OpenTrail {
@@ -67,7 +67,7 @@ impl OpenTrail {
     /// The commit that ends before that version. Where it is damaged or gone, what comes behind it can be read all the same.
     async fn before(&self, stream: &StreamId, version: u64) -> Result<Option<Commit>, AuditError> {
         let page = match self.store.read(stream, version - 1, Direction::Backwards, 1).await {
-            Err(ReadError::Damaged(_)) => return Ok(None),
+            Err(ReadError::Corrupt(_)) => return Ok(None),
             page => page?,
         };
         let first = page.commits.into_iter().next();

@@ -69,12 +69,12 @@ impl Filter {
 
     /// Whether the event of the commit is meant.
     pub(super) fn fits(&self, commit: &Commit, event: &Event) -> bool {
-        let envelope = &commit.envelope;
+        let metadata = &commit.metadata;
         let is = |wanted: &Option<Id>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted.as_str() == found);
-        is(&self.actor, envelope.actor.as_str())
+        is(&self.actor, metadata.actor.as_str())
             && is(&self.event_type, &event.body.event_type)
-            && is(&self.command, envelope.command_id.as_str())
-            && is(&self.correlation, envelope.correlation_id.as_str())
+            && is(&self.command, metadata.command_id.as_str())
+            && is(&self.correlation, metadata.correlation_id.as_str())
             && self.period.holds(commit.recorded_at)
     }
 }

@@ -95,17 +95,17 @@ fn csv_lines(events: &[Occurrence]) -> Result<Vec<u8>, std::io::Error> {
 }
 
 fn cells(Occurrence { stream, commit, event }: &Occurrence) -> [String; 10] {
-    let envelope = &commit.envelope;
+    let metadata = &commit.metadata;
     let cells = [
         stream.as_str(),
         &event.version.to_string(),
         &event.body.event_type,
         &event.body.schema.to_string(),
         &time_text(commit.recorded_at),
-        envelope.actor.as_str(),
-        envelope.command_id.as_str(),
-        envelope.correlation_id.as_str(),
-        envelope.causation_id.as_ref().map_or("", Id::as_str),
+        metadata.actor.as_str(),
+        metadata.command_id.as_str(),
+        metadata.correlation_id.as_str(),
+        metadata.causation_id.as_ref().map_or("", Id::as_str),
         event.body.data.get(),
     ];
     cells.map(guarded)
@@ -121,13 +121,13 @@ fn guarded(text: &str) -> String {
 mod specs {
     use super::*;
     use chrono::DateTime;
-    use eventstore::{Commit, Direction, Envelope, Event, Fingerprint, Hash, NewEvent, StreamId};
+    use eventstore::{CommandMetadata, Commit, Direction, Event, Fingerprint, Hash, NewEvent, StreamId};
     use serde_json::value::RawValue;
 
     /// An event whose ids and data are these texts.
     fn event(id: &str, data: &str) -> Occurrence {
         let id = Id::new(id).unwrap();
-        let envelope = Envelope {
+        let metadata = CommandMetadata {
             command_id: id.clone(),
             fingerprint: Fingerprint::of(&[]),
             correlation_id: id.clone(),
@@ -139,7 +139,7 @@ mod specs {
         let body = NewEvent { event_type: "Noted".to_owned(), schema: 1, data };
         let recorded_at = DateTime::from_timestamp_millis(1_790_000_000_000).unwrap();
         let events = vec![Event { version: 1, body }];
-        let commit = Commit { version: 1, envelope, recorded_at, events, hash: Hash::of(&[]) };
+        let commit = Commit { version: 1, metadata, recorded_at, events, hash: Hash::of(&[]) };
         Occurrence::of_commit(&StreamId::new("note-1").unwrap(), commit, Direction::Forwards).remove(0)
     }
 

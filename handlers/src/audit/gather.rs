@@ -2,7 +2,7 @@
 
 use super::OpenTrail;
 use super::chain::follows;
-use eventstore::{Commit, Damage, Damaged, Direction, EventStore, Fault, ReadError, StreamId};
+use eventstore::{Commit, CorruptStream, Damage, Direction, EventStore, ReadError, StoreError, StreamId};
 use futures::{StreamExt, TryStreamExt};
 use projections::audit::Found;
 use serde::Serialize;
@@ -53,8 +53,8 @@ impl OpenTrail {
     /// The commits that were found, in the same order, each or what is wrong with it.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub(super) async fn gather(&self, found: &[Found]) -> Result<Vec<Gathered>, Fault> {
+    /// [`StoreError`].
+    pub(super) async fn gather(&self, found: &[Found]) -> Result<Vec<Gathered>, StoreError> {
         let store = &self.store;
         // What the futures hold is their own: borrowed parts would keep them from going from thread to thread.
         let reads = parts(found).into_iter().map(|part| read(store.clone(), part));
@@ -107,10 +107,10 @@ fn parts(found: &[Found]) -> Vec<Part> {
 }
 
 /// Where something in the part is damaged, its commits are read one by one: the others are shown all the same.
-async fn read(store: EventStore, part: Part) -> Result<Read, Fault> {
+async fn read(store: EventStore, part: Part) -> Result<Read, StoreError> {
     match read_together(&store, &part).await {
-        Err(ReadError::Damaged(_)) => read_each(&store, &part).await,
-        Err(ReadError::Fault(fault)) => Err(fault),
+        Err(ReadError::Corrupt(_)) => read_each(&store, &part).await,
+        Err(ReadError::Store(fault)) => Err(fault),
         Ok(read) => Ok(read),
     }
 }
@@ -146,18 +146,18 @@ fn linked(stream: &StreamId, commit: Commit, before: Option<&Commit>) -> Linked 
 }
 
 /// The commit before that version, if it can be read.
-async fn before(store: &EventStore, part: &Part, version: u64) -> Result<Option<Commit>, Fault> {
+async fn before(store: &EventStore, part: &Part, version: u64) -> Result<Option<Commit>, StoreError> {
     if version == 1 {
         return Ok(None);
     }
     match store.read(&part.stream, version - 1, Direction::Backwards, 1).await {
         Ok(page) => Ok(page.commits.into_iter().next()),
-        Err(ReadError::Damaged(_)) => Ok(None),
-        Err(ReadError::Fault(fault)) => Err(fault),
+        Err(ReadError::Corrupt(_)) => Ok(None),
+        Err(ReadError::Store(fault)) => Err(fault),
     }
 }
 
-async fn read_each(store: &EventStore, part: &Part) -> Result<Read, Fault> {
+async fn read_each(store: &EventStore, part: &Part) -> Result<Read, StoreError> {
     let mut commits = HashMap::new();
     for (first, last) in &part.commits {
         let commit = match store.read(&part.stream, *last, Direction::Backwards, 1).await {
@@ -165,9 +165,9 @@ async fn read_each(store: &EventStore, part: &Part) -> Result<Read, Fault> {
                 Some(commit) => Ok(linked(&part.stream, commit, before(store, part, *first).await?.as_ref())),
                 None => Err(gone()),
             },
-            Err(ReadError::Damaged(Damaged { damage: Damage::Hole { .. }, .. })) => Err(gone()),
-            Err(ReadError::Damaged(damaged)) => Err(damaged.damage.to_string()),
-            Err(ReadError::Fault(fault)) => return Err(fault),
+            Err(ReadError::Corrupt(CorruptStream { damage: Damage::Hole { .. }, .. })) => Err(gone()),
+            Err(ReadError::Corrupt(damaged)) => Err(damaged.damage.to_string()),
+            Err(ReadError::Store(fault)) => return Err(fault),
         };
         commits.insert((part.stream.clone(), *first), commit);
     }

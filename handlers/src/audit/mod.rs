@@ -44,7 +44,7 @@ pub use search::{FoundPage, Search};
 pub use trace::{Trace, TracedCommand, TracedEvent};
 
 use chrono::{DateTime, Utc};
-use eventstore::{Fault, Id, ReadError, StreamId, time_text};
+use eventstore::{Id, ReadError, StoreError, StreamId, time_text};
 use projections::{FoldError, TableError};
 
 /// Why a question to the audit trail has no answer.
@@ -107,8 +107,8 @@ pub enum AuditError {
     Read(#[from] ReadError),
 }
 
-impl From<Fault> for AuditError {
-    fn from(fault: Fault) -> Self {
+impl From<StoreError> for AuditError {
+    fn from(fault: StoreError) -> Self {
         Self::Read(fault.into())
     }
 }

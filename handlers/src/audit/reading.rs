@@ -6,7 +6,9 @@ use crate::app::App;
 use crate::canonical_json::CanonicalJson;
 use crate::sending::{fingerprint, new_id};
 use chrono::{DateTime, Utc};
-use eventstore::{CommandHandler, Envelope, EventStore, ExecuteError, Id, InvalidStreamId, Request, StreamId};
+use eventstore::{
+    CommandHandler, CommandMetadata, CommandRequest, EventStore, ExecuteError, Id, InvalidStreamId, StreamId,
+};
 use projections::Projector;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -118,17 +120,17 @@ impl AuditTrail {
         let command = ReadAuditTrail { call: call.as_str().to_owned(), about };
         let request = request(reader, &command, new_id(&self.store), self.store.now())?;
         match self.record(request.clone(), &command).await {
-            Err(error @ (ExecuteError::Damaged(_) | ExecuteError::Unreadable(_))) => {
+            Err(error @ (ExecuteError::Corrupt(_) | ExecuteError::Unreadable(_))) => {
                 let apart = apart(&request)?;
                 tell_damaged(&request.stream, &error);
-                self.record(Request { stream: apart, ..request }, &command).await?;
+                self.record(CommandRequest { stream: apart, ..request }, &command).await?;
             }
             recorded => recorded?,
         }
         Ok(OpenTrail { app: self.app.clone(), store: self.store.clone(), projector: self.projector.clone() })
     }
 
-    async fn record(&self, request: Request, command: &ReadAuditTrail) -> Result<(), ExecuteError<Infallible>> {
+    async fn record(&self, request: CommandRequest, command: &ReadAuditTrail) -> Result<(), ExecuteError<Infallible>> {
         let command = command.clone();
         self.access.handle(request, move |log| access::decide(log, &command)).await.map(|_| ())
     }
@@ -152,10 +154,10 @@ fn request(
     command: &ReadAuditTrail,
     command_id: Id,
     now: DateTime<Utc>,
-) -> Result<Request, NotRecorded> {
+) -> Result<CommandRequest, NotRecorded> {
     let actor = reader.actor.as_str();
     let stream = StreamId::new(access::stream(&now.date_naive().to_string(), &digest(actor)))?;
-    let envelope = Envelope {
+    let metadata = CommandMetadata {
         fingerprint: fingerprint("ReadAuditTrail", &reader.actor, &asked(command)?),
         correlation_id: reader.correlation_id.clone().unwrap_or_else(|| command_id.clone()),
         command_id,
@@ -163,12 +165,12 @@ fn request(
         actor: reader.actor.clone(),
         trace_parent: reader.trace_parent.clone(),
     };
-    Ok(Request { stream, envelope, expected_version: None, creates: false })
+    Ok(CommandRequest { stream, metadata, expected_version: None, creates: false })
 }
 
 /// Where a reading is recorded whose stream is damaged. Its id was not known before, so nobody can have damaged this one.
-fn apart(request: &Request) -> Result<StreamId, InvalidStreamId> {
-    StreamId::new(format!("{}.{}", request.stream, request.envelope.command_id))
+fn apart(request: &CommandRequest) -> Result<StreamId, InvalidStreamId> {
+    StreamId::new(format!("{}.{}", request.stream, request.metadata.command_id))
 }
 
 fn tell_damaged(stream: &StreamId, error: &ExecuteError<Infallible>) {
@@ -199,7 +201,7 @@ mod tests {
         let first = request(&reader, &command, command_id.clone(), at).unwrap();
         // printf operator:ann | sha256sum
         assert_eq!(first.stream.as_str(), "access-2026-11-22.875af8c8912dff32");
-        assert_eq!(apart(&first).unwrap().as_str(), format!("{}.{}", first.stream, first.envelope.command_id));
-        assert_eq!((&first.envelope.correlation_id, &first.envelope.command_id), (&command_id, &command_id));
+        assert_eq!(apart(&first).unwrap().as_str(), format!("{}.{}", first.stream, first.metadata.command_id));
+        assert_eq!((&first.metadata.correlation_id, &first.metadata.command_id), (&command_id, &command_id));
     }
 }

@@ -112,7 +112,7 @@ impl OpenTrail {
     pub async fn correlation_of(&self, stream: &StreamId) -> Result<Id, AuditError> {
         let page = self.store.read(stream, 1, Direction::Forwards, 1).await?;
         let first = page.commits.into_iter().next().ok_or_else(|| AuditError::NoStream(stream.clone()))?;
-        Ok(first.envelope.correlation_id)
+        Ok(first.metadata.correlation_id)
     }
 
     /// What the index knows of the correlation id, the oldest first, and whether there is more than a trace shows.

@@ -33,7 +33,7 @@ pub(super) fn grow(commits: &[(StreamId, Commit)]) -> Vec<TracedCommand> {
 
 /// The event that caused a commit, if its causation id names one.
 fn cause(commit: &Commit) -> Option<(&str, u64)> {
-    let (stream, version) = commit.envelope.causation_id.as_ref()?.as_str().rsplit_once(':')?;
+    let (stream, version) = commit.metadata.causation_id.as_ref()?.as_str().rsplit_once(':')?;
     Some((stream, version.parse().ok()?))
 }
 
@@ -60,10 +60,10 @@ impl<'a> Growth<'a> {
         Some(TracedCommand {
             stream: stream.to_string(),
             version: commit.version,
-            command_id: commit.envelope.command_id.to_string(),
-            actor: commit.envelope.actor.to_string(),
+            command_id: commit.metadata.command_id.to_string(),
+            actor: commit.metadata.actor.to_string(),
             recorded_at: time_text(commit.recorded_at),
-            caused_by: commit.envelope.causation_id.as_ref().map(ToString::to_string),
+            caused_by: commit.metadata.causation_id.as_ref().map(ToString::to_string),
             events,
         })
     }
@@ -90,14 +90,14 @@ impl<'a> Growth<'a> {
 mod specs {
     use super::*;
     use chrono::DateTime;
-    use eventstore::{Envelope, Fingerprint, Hash, Id, NewEvent};
+    use eventstore::{CommandMetadata, Fingerprint, Hash, Id, NewEvent};
     use serde_json::value::RawValue;
 
     /// A commit of so many events, and what caused it.
     fn commit(stream: &str, version: u64, events: u64, cause: Option<&str>) -> (StreamId, Commit) {
         let id = Id::new(format!("{stream}/{version}")).unwrap();
         let body = NewEvent { event_type: "Noted".into(), schema: 1, data: RawValue::from_string("1".into()).unwrap() };
-        let envelope = Envelope {
+        let metadata = CommandMetadata {
             command_id: id.clone(),
             fingerprint: Fingerprint::of(&[]),
             correlation_id: id.clone(),
@@ -107,7 +107,7 @@ mod specs {
         };
         let events = (version..version + events).map(|version| Event { version, body: body.clone() }).collect();
         let recorded_at = DateTime::from_timestamp_millis(1_790_000_000_000).unwrap();
-        (StreamId::new(stream).unwrap(), Commit { version, envelope, recorded_at, events, hash: Hash::of(&[]) })
+        (StreamId::new(stream).unwrap(), Commit { version, metadata, recorded_at, events, hash: Hash::of(&[]) })
     }
 
     /// The tree in one line: commands with their events in brackets.

@@ -2,7 +2,7 @@
 
 use super::row::{Round, StatusRow, Subject};
 use crate::app::{App, Command, UnreadableCommand};
-use eventstore::{Envelope, Hash, Request, StreamId};
+use eventstore::{CommandMetadata, CommandRequest, Hash, StreamId};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -23,7 +23,8 @@ pub(super) struct CommandMessage {
     /// The stream that it addresses, which is also the message's group.
     pub(super) stream: StreamId,
     /// Who, why, and its id.
-    pub(super) envelope: Envelope,
+    #[serde(rename = "envelope")]
+    pub(super) metadata: CommandMetadata,
     /// The version at which the caller knows the stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expected_version: Option<u64>,
@@ -39,7 +40,8 @@ struct Received {
     #[serde(flatten)]
     round: Round,
     stream: StreamId,
-    envelope: Envelope,
+    #[serde(rename = "envelope")]
+    metadata: CommandMetadata,
     #[serde(default)]
     expected_version: Option<u64>,
     /// Older programs did not say.
@@ -95,20 +97,20 @@ pub(super) enum UnreadableMessage {
 }
 
 impl CommandMessage {
-    pub(super) fn new(request: Request, command: Command, id_made_here: bool) -> Self {
-        let Request { stream, envelope, expected_version, .. } = request;
-        Self { v: VERSION, round: Round::first(""), stream, envelope, expected_version, command, id_made_here }
+    pub(super) fn new(request: CommandRequest, command: Command, id_made_here: bool) -> Self {
+        let CommandRequest { stream, metadata, expected_version, .. } = request;
+        Self { v: VERSION, round: Round::first(""), stream, metadata, expected_version, command, id_made_here }
     }
 
     fn read(app: &App, body: &str) -> Result<Self, UnreadableMessage> {
-        let Received { round, stream, envelope, expected_version, id_made_here } = serde_json::from_str(body)?;
+        let Received { round, stream, metadata, expected_version, id_made_here } = serde_json::from_str(body)?;
         let ReceivedCommand { command } = serde_json::from_str(body)?;
         let command = app.read_command(&command)?;
         let category = command.category();
         if stream.category() != category {
             return Err(UnreadableMessage::Stream { category, stream });
         }
-        Ok(Self { v: VERSION, round, stream, envelope, expected_version, command, id_made_here })
+        Ok(Self { v: VERSION, round, stream, metadata, expected_version, command, id_made_here })
     }
 
     /// Its text in that round. All that SQS refuses can only stand within JSON's strings, where an escape means the same.
@@ -120,14 +122,14 @@ impl CommandMessage {
 
     /// What its row is about.
     pub(super) fn subject(&self) -> Subject {
-        Subject::new(&self.stream, &self.envelope)
+        Subject::new(&self.stream, &self.metadata)
     }
 
     /// The command as the event store takes it.
-    pub(super) fn request(&self) -> Request {
-        Request {
+    pub(super) fn request(&self) -> CommandRequest {
+        CommandRequest {
             stream: self.stream.clone(),
-            envelope: self.envelope.clone(),
+            metadata: self.metadata.clone(),
             expected_version: self.expected_version,
             creates: self.command.creates(),
         }

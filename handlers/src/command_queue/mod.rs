@@ -33,7 +33,7 @@ pub(crate) use row::{Answer, StatusRow};
 use crate::app::Command;
 use crate::queue::{Outgoing, Queue, QueueError};
 use aws_sdk_sqs::Client;
-use eventstore::{Id, Request, StreamId};
+use eventstore::{CommandRequest, Id, StreamId};
 use length::Length;
 use message::{CommandMessage, Marker};
 use row::{Round, Subject};
@@ -121,7 +121,12 @@ impl CommandQueue {
 
     /// Takes a command, to be handled later. Safe to repeat; one that is done already is not sent again. `id_made_here` says
     /// that its sender gave no id.
-    pub(crate) async fn send(&self, request: Request, command: Command, id_made_here: bool) -> Result<(), SendError> {
+    pub(crate) async fn send(
+        &self,
+        request: CommandRequest,
+        command: Command,
+        id_made_here: bool,
+    ) -> Result<(), SendError> {
         let send = SendOnce::now(self.looks_within);
         let mut message = CommandMessage::new(request, command, id_made_here);
         // As long as it can become: a later round has more digits.
@@ -131,7 +136,7 @@ impl CommandQueue {
             return Err(SendError::TooLarge { bytes, limit });
         }
         // Counted before the row is written, so that none is left of a command that nobody has taken.
-        self.length.admit(Some(&message.envelope.actor)).await?;
+        self.length.admit(Some(&message.metadata.actor)).await?;
         match self.statuses.begin(&message.subject(), &send).await? {
             Begun::Answered => Ok(()),
             Begun::Waits { round } => {

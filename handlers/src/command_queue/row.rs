@@ -1,7 +1,7 @@
 //! A row of the table of commands: what became of one.
 
 use chrono::{DateTime, Utc};
-use eventstore::{Envelope, Fingerprint, Id, Request, StreamId, time_text};
+use eventstore::{CommandMetadata, CommandRequest, Fingerprint, Id, StreamId, time_text};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -70,12 +70,12 @@ pub(crate) enum Answer {
 }
 
 impl Subject {
-    pub(super) fn new(stream: &StreamId, envelope: &Envelope) -> Self {
+    pub(super) fn new(stream: &StreamId, metadata: &CommandMetadata) -> Self {
         Self {
-            key: Self::key_of(&envelope.actor, &envelope.command_id),
+            key: Self::key_of(&metadata.actor, &metadata.command_id),
             stream: stream.clone(),
-            fingerprint: envelope.fingerprint,
-            correlation_id: envelope.correlation_id.clone(),
+            fingerprint: metadata.fingerprint,
+            correlation_id: metadata.correlation_id.clone(),
         }
     }
 
@@ -124,11 +124,11 @@ impl StatusRow {
     }
 
     /// The command as the event store knows it, without what it decides.
-    pub(crate) fn request(&self, actor: Id, command_id: Id) -> Request {
+    pub(crate) fn request(&self, actor: Id, command_id: Id) -> CommandRequest {
         let (fingerprint, correlation_id) = (self.fingerprint, self.correlation_id.clone());
         let (causation_id, trace_parent) = (None, None);
-        let envelope = Envelope { command_id, fingerprint, correlation_id, causation_id, actor, trace_parent };
-        Request { stream: self.stream.clone(), envelope, expected_version: None, creates: false }
+        let metadata = CommandMetadata { command_id, fingerprint, correlation_id, causation_id, actor, trace_parent };
+        CommandRequest { stream: self.stream.clone(), metadata, expected_version: None, creates: false }
     }
 
     /// Whether it waits, and was not written just now.

@@ -116,7 +116,7 @@ impl CommandWorker {
     async fn follow(&self, message: &SqsMessage, is_last_try: bool) -> bool {
         let read = QueueMessage::read(&self.app, message.body.as_deref());
         let trace = match &read {
-            Ok(QueueMessage::Command(command)) => TraceParent::of(command.envelope.trace_parent.as_ref()),
+            Ok(QueueMessage::Command(command)) => TraceParent::of(command.metadata.trace_parent.as_ref()),
             Ok(QueueMessage::Marker(_)) | Err(_) => None,
         };
         let (name, kind, begun) = (Component::CommandWorker.name(), "queue.process", SystemTime::now());
@@ -173,7 +173,7 @@ impl CommandWorker {
     /// Handles a command, unless it was answered before, and notes its answer.
     async fn answer(&self, message: &CommandMessage) -> Result<(), Unhandled> {
         let subject = message.subject();
-        telemetry::about(&message.stream, message.expected_version, &message.envelope);
+        telemetry::about(&message.stream, message.expected_version, &message.metadata);
         let known = self.statuses.find(&subject.key).await?;
         if known.is_some_and(|row| row.settles(&subject, &message.round)) {
             return Ok(());
@@ -215,7 +215,7 @@ impl CommandWorker {
     async fn note(&self, message: &CommandMessage, subject: &Subject, answer: Answer) -> Result<(), Unhandled> {
         let noted = self.statuses.answer(subject, &message.round, answer).await?;
         if noted != Noted::Written {
-            let (stream, command_id) = (&message.stream, &message.envelope.command_id);
+            let (stream, command_id) = (&message.stream, &message.metadata.command_id);
             tracing::info!(%stream, %command_id, round = message.round.number, ?noted, "an answer was not noted");
         }
         Ok(())

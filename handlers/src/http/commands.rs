@@ -12,7 +12,8 @@ use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use eventstore::{
-    AppendAllError, Commit, Envelope, ExecuteAllError, Handled, Id, Request, RequestAll, StreamId, time_text,
+    AppendAllError, CommandMetadata, CommandRequest, CommandResult, Commit, ExecuteAllError, Id, MultiStreamRequest,
+    StreamId, time_text,
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -31,12 +32,12 @@ pub(crate) async fn send(
     command: Command,
     sent: &CanonicalJson,
 ) -> Result<Answer, Problem> {
-    let (envelope, creates) = (envelope(&sender, command.name(), sent), command.creates());
-    let request = Request { stream, envelope, expected_version: sender.expected_version, creates };
-    telemetry::about(&request.stream, request.expected_version, &request.envelope);
+    let (metadata, creates) = (metadata(&sender, command.name(), sent), command.creates());
+    let request = CommandRequest { stream, metadata, expected_version: sender.expected_version, creates };
+    telemetry::about(&request.stream, request.expected_version, &request.metadata);
     match api.command_queue.as_ref().filter(|_| sender.prefers_async) {
         Some(queue) => {
-            deferred::is_addressable(&request.envelope.command_id)?;
+            deferred::is_addressable(&request.metadata.command_id)?;
             queue.send(request.clone(), command, !sender.has_key).await?;
             Ok(Answer::Taken(request))
         }
@@ -48,8 +49,8 @@ pub(crate) async fn send(
     }
 }
 
-fn envelope(sender: &Sender, command: &str, sent: &CanonicalJson) -> Envelope {
-    Envelope {
+fn metadata(sender: &Sender, command: &str, sent: &CanonicalJson) -> CommandMetadata {
+    CommandMetadata {
         command_id: sender.key.clone(),
         fingerprint: fingerprint(command, &sender.actor, sent),
         correlation_id: sender.correlation_id.clone(),
@@ -71,15 +72,15 @@ pub(crate) async fn send_across(
     if sender.expected_version.is_some() {
         return Err(Problem::invalid("If-Match", "must not be sent: the command addresses several streams"));
     }
-    let envelope = envelope(&sender, name, sent);
-    let request = RequestAll::new(streams, envelope.clone());
+    let metadata = metadata(&sender, name, sent);
+    let request = MultiStreamRequest::new(streams, metadata.clone());
     let handled = match api.commands.handle_across(name, request, command).await {
-        Err(ExecuteAllError::Append(AppendAllError::FromTheFuture(_))) if !sender.has_key => {
+        Err(ExecuteAllError::Append(AppendAllError::ClockSkew(_))) if !sender.has_key => {
             return Err(Problem::clock_set_back());
         }
         handled => handled?,
     };
-    let recorded = handled.commits.first().map_or(&envelope, |(_, commit)| &commit.envelope);
+    let recorded = handled.commits.first().map_or(&metadata, |(_, commit)| &commit.metadata);
     let mut headers = ids(recorded);
     if handled.replayed {
         insert(&mut headers, IDEMPOTENCY_REPLAYED, "true");
@@ -95,9 +96,9 @@ pub(crate) async fn send_across(
 /// What the sender of a command is told.
 pub(crate) enum Answer {
     /// It was handled: 200, or 201 and an address.
-    Handled(Request, Box<Handled>),
+    Handled(CommandRequest, Box<CommandResult>),
     /// It was taken, and is answered later: 202.
-    Taken(Request),
+    Taken(CommandRequest),
 }
 
 impl Answer {
@@ -122,10 +123,10 @@ impl IntoResponse for Answer {
     }
 }
 
-fn handled_response(request: &Request, handled: &Handled) -> Response {
+fn handled_response(request: &CommandRequest, handled: &CommandResult) -> Response {
     // A replay tells what was recorded, whatever the retry said of correlation and trace.
-    let envelope = handled.commit.as_ref().map_or(&request.envelope, |commit| &commit.envelope);
-    let mut headers = ids(envelope);
+    let metadata = handled.commit.as_ref().map_or(&request.metadata, |commit| &commit.metadata);
+    let mut headers = ids(metadata);
     insert(&mut headers, header::ETAG, &format!("\"{}\"", handled.version));
     if handled.replayed {
         insert(&mut headers, IDEMPOTENCY_REPLAYED, "true");
@@ -135,32 +136,32 @@ fn handled_response(request: &Request, handled: &Handled) -> Response {
         None => CommandAnswer::nothing_to_do(
             &request.stream,
             handled.version,
-            &envelope.command_id,
-            &envelope.correlation_id,
+            &metadata.command_id,
+            &metadata.correlation_id,
         ),
     };
     (headers, Json(body)).into_response()
 }
 
-fn taken_response(request: &Request) -> Response {
-    let Request { stream, envelope, .. } = request;
-    let mut headers = ids(envelope);
-    insert(&mut headers, header::LOCATION, &deferred::location(&envelope.command_id));
+fn taken_response(request: &CommandRequest) -> Response {
+    let CommandRequest { stream, metadata, .. } = request;
+    let mut headers = ids(metadata);
+    insert(&mut headers, header::LOCATION, &deferred::location(&metadata.command_id));
     insert(&mut headers, PREFERENCE_APPLIED, "respond-async");
     let body = TakenCommand {
         stream: stream.to_string(),
-        command_id: envelope.command_id.to_string(),
-        correlation_id: envelope.correlation_id.to_string(),
+        command_id: metadata.command_id.to_string(),
+        correlation_id: metadata.correlation_id.to_string(),
     };
     (StatusCode::ACCEPTED, headers, Json(body)).into_response()
 }
 
 /// The headers that say which command is spoken of, and which process it belongs to.
-fn ids(envelope: &Envelope) -> HeaderMap {
+fn ids(metadata: &CommandMetadata) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    insert(&mut headers, IDEMPOTENCY_KEY, envelope.command_id.as_str());
-    insert(&mut headers, CORRELATION_ID, envelope.correlation_id.as_str());
-    if let Some(trace_parent) = &envelope.trace_parent {
+    insert(&mut headers, IDEMPOTENCY_KEY, metadata.command_id.as_str());
+    insert(&mut headers, CORRELATION_ID, metadata.correlation_id.as_str());
+    if let Some(trace_parent) = &metadata.trace_parent {
         insert(&mut headers, TRACE_PARENT, trace_parent.as_str());
     }
     headers
@@ -175,9 +176,9 @@ impl CommandAnswer {
             recorded_at: time_text(commit.recorded_at),
             data: event.body.data.clone(),
         });
-        let (events, envelope) = (events.collect(), &commit.envelope);
+        let (events, metadata) = (events.collect(), &commit.metadata);
         let version = commit.last_version();
-        Self { events, ..Self::nothing_to_do(stream, version, &envelope.command_id, &envelope.correlation_id) }
+        Self { events, ..Self::nothing_to_do(stream, version, &metadata.command_id, &metadata.correlation_id) }
     }
 
     /// What there is to say where nothing was to be done.

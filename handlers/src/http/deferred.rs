@@ -87,7 +87,7 @@ async fn commit(api: &Api, row: &StatusRow, actor: Id, command_id: &Id) -> Resul
 /// The command's commit, which ends with that version. It is not kept in the row: an event may be as large as an item.
 async fn recorded(store: &EventStore, stream: &StreamId, version: u64, command_id: &Id) -> Result<Commit, Problem> {
     let page = store.read(stream, version, Direction::Backwards, 1).await?;
-    let is_its = |commit: &Commit| commit.last_version() == version && commit.envelope.command_id == *command_id;
+    let is_its = |commit: &Commit| commit.last_version() == version && commit.metadata.command_id == *command_id;
     let gone = || Gone { command_id: command_id.clone(), stream: stream.clone(), version };
     page.commits.into_iter().find(is_its).ok_or_else(|| Problem::internal(&gone()))
 }

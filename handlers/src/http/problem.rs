@@ -11,7 +11,7 @@ use crate::app::{Refusal, identity};
 use crate::operations::OperateError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use eventstore::{ExecuteError, Fault, ReadError};
+use eventstore::{ExecuteError, ReadError, StoreError};
 use projections::rebuild::{RebuildError, StatusError};
 use projections::{FreshError, ProjectError, TableError};
 use serde::Serialize;
@@ -263,12 +263,12 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<Fault> for Problem {
-    fn from(fault: Fault) -> Self {
+impl From<StoreError> for Problem {
+    fn from(fault: StoreError) -> Self {
         match &fault {
-            Fault::Throttled(_) => Self::throttled(),
-            Fault::Unavailable(_) => Self::unavailable(&fault),
-            Fault::NoTable { .. } | Fault::Rejected(_) => Self::internal(&fault),
+            StoreError::Throttled(_) => Self::throttled(),
+            StoreError::Unavailable(_) => Self::unavailable(&fault),
+            StoreError::NoTable { .. } | StoreError::Rejected(_) => Self::internal(&fault),
         }
     }
 }
@@ -286,8 +286,8 @@ impl From<TableError> for Problem {
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Damaged(damaged) => Self::internal(&damaged),
-            ReadError::Fault(fault) => fault.into(),
+            ReadError::Corrupt(damaged) => Self::internal(&damaged),
+            ReadError::Store(fault) => fault.into(),
         }
     }
 }
@@ -360,17 +360,17 @@ impl<R: Into<Refusal>> From<ExecuteError<R>> for Problem {
             ExecuteError::VersionMismatch { expected, actual } => {
                 Self::version_mismatch(format!("the stream is at version {actual}, not at {expected}"), actual)
             }
-            ExecuteError::FromTheFuture(future) => Self::invalid(
+            ExecuteError::ClockSkew(future) => Self::invalid(
                 "Idempotency-Key",
                 format!("a UUIDv7 must not be made more than {} s in the future", future.allowed_ms / 1000),
             ),
             ExecuteError::Contention { attempts } => Self::contention(attempts),
             ExecuteError::TooLarge(too_large) => Self::too_large(too_large.to_string()),
             ExecuteError::StreamFull => Self::too_large("the stream has as many events as a stream can have"),
-            ExecuteError::Damaged(damaged) => Self::internal(&damaged),
+            ExecuteError::Corrupt(damaged) => Self::internal(&damaged),
             ExecuteError::Unreadable(unreadable) => Self::internal(&unreadable),
             ExecuteError::Codec(codec) => Self::internal(&codec),
-            ExecuteError::Fault(fault) => fault.into(),
+            ExecuteError::Store(fault) => fault.into(),
         }
     }
 }

@@ -176,16 +176,16 @@ pub(crate) struct AuditedEvent {
 
 impl AuditedEvent {
     pub(crate) fn new(commit: &Commit, event: &Event) -> Self {
-        let envelope = &commit.envelope;
+        let metadata = &commit.metadata;
         Self {
             version: event.version,
             event_type: event.body.event_type.clone(),
             schema: event.body.schema,
             recorded_at: time_text(commit.recorded_at),
-            actor: envelope.actor.to_string(),
-            command_id: envelope.command_id.to_string(),
-            correlation_id: envelope.correlation_id.to_string(),
-            causation_id: envelope.causation_id.as_ref().map(ToString::to_string),
+            actor: metadata.actor.to_string(),
+            command_id: metadata.command_id.to_string(),
+            correlation_id: metadata.correlation_id.to_string(),
+            causation_id: metadata.causation_id.as_ref().map(ToString::to_string),
             data: event.body.data.clone(),
         }
     }

@@ -4,7 +4,7 @@ use super::error::ProcessError;
 use crate::canonical_json::CanonicalJson;
 use crate::sending::fingerprint;
 use chrono::{DateTime, Utc};
-use eventstore::{Commit, Envelope, Id, Request, StreamId};
+use eventstore::{CommandMetadata, CommandRequest, Commit, Id, StreamId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
@@ -38,7 +38,7 @@ impl fmt::Display for Told {
 impl Told {
     /// An event of a commit.
     pub(super) fn of(stream: &StreamId, commit: &Commit, version: u64) -> Self {
-        let Envelope { correlation_id, trace_parent, .. } = commit.envelope.clone();
+        let CommandMetadata { correlation_id, trace_parent, .. } = commit.metadata.clone();
         Self { stream: stream.clone(), version, recorded_at: commit.recorded_at, correlation_id, trace_parent }
     }
 }
@@ -140,12 +140,12 @@ impl OpenAsk {
     }
 
     /// The command as the event store takes it.
-    pub(super) fn request(&self, process: &str) -> Result<Request, ProcessError> {
+    pub(super) fn request(&self, process: &str) -> Result<CommandRequest, ProcessError> {
         let actor = Id::new(process)?;
         let name = command_type(&self.ask.command).unwrap_or_default();
         // As command queues carry it: so it was before the runner, and an ask that is sent again is the same command.
         let asked = json!({ self.stream.category(): self.ask.command });
-        let envelope = Envelope {
+        let metadata = CommandMetadata {
             command_id: self.id.clone(),
             fingerprint: fingerprint(name, &actor, &CanonicalJson::of(&asked).map_err(ProcessError::Json)?),
             correlation_id: self.cause.correlation_id.clone(),
@@ -153,7 +153,7 @@ impl OpenAsk {
             actor,
             trace_parent: self.cause.trace_parent.clone(),
         };
-        Ok(Request::new(self.stream.clone(), envelope))
+        Ok(CommandRequest::new(self.stream.clone(), metadata))
     }
 }
 

@@ -65,7 +65,7 @@ pub use ask::{Answer, Ask, Told, ask};
 pub use error::{AskError, ProcessError};
 pub use handler::ProcessHandler;
 
-use eventstore::{CodecError, EventCodec, NewEvent, Request};
+use eventstore::{CodecError, CommandRequest, EventCodec, NewEvent};
 use futures::future::BoxFuture;
 use projections::{Follows, Kind, Knows, Projection};
 use serde::Serialize;
@@ -82,7 +82,7 @@ pub type Key = Result<Option<String>, Failure>;
 
 /// Hands a command, `{"type", "data"}`, to what handles it. A refusal is an answer, and must be recorded in the stream: see
 /// [`handle_recording_refusals`](eventstore::CommandHandler::handle_recording_refusals).
-pub type SendCommand = Arc<dyn Fn(Request, Value) -> BoxFuture<'static, Result<Answer, AskError>> + Send + Sync>;
+pub type SendCommand = Arc<dyn Fn(CommandRequest, Value) -> BoxFuture<'static, Result<Answer, AskError>> + Send + Sync>;
 
 type Read<E> = dyn Fn(&NewEvent) -> Result<E, CodecError> + Send + Sync;
 type KeyOf = dyn Fn(&Told, &NewEvent) -> Result<Option<String>, ProcessError> + Send + Sync;

@@ -158,8 +158,8 @@ fn a_command_takes_over_what_its_cause_has() {
     let trace = Id::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
     let cause = Told { trace_parent: Some(trace.clone()), ..told(3) };
     let ask = OpenAsk::of("bells", "1", ask("open", "door-1", &Bell::Rung { times: 1 }), &cause).unwrap();
-    let envelope = ask.request("bells").unwrap().envelope;
-    assert_eq!((envelope.command_id, envelope.actor.as_str()), (ask.id.clone(), "bells"));
-    assert_eq!(envelope.causation_id.unwrap().as_str(), "bell-1:3");
-    assert_eq!((envelope.correlation_id, envelope.trace_parent), (cause.correlation_id, Some(trace)));
+    let metadata = ask.request("bells").unwrap().metadata;
+    assert_eq!((metadata.command_id, metadata.actor.as_str()), (ask.id.clone(), "bells"));
+    assert_eq!(metadata.causation_id.unwrap().as_str(), "bell-1:3");
+    assert_eq!((metadata.correlation_id, metadata.trace_parent), (cause.correlation_id, Some(trace)));
 }

@@ -2,7 +2,7 @@
 
 use super::reports;
 use super::trace::TraceParent;
-use eventstore::{Envelope, StreamId};
+use eventstore::{CommandMetadata, StreamId};
 use sentry::protocol::User;
 use sentry::{Hub, SentryFutureExt, TracePropagationContext, TransactionContext};
 use std::pin::Pin;
@@ -76,8 +76,8 @@ impl Work<'_> {
 
 /// Tells what the work under way is about: the command, its stream, and the version where it is known. Outside any work
 /// nobody asks.
-pub fn about(stream: &StreamId, version: Option<u64>, envelope: &Envelope) {
-    let Envelope { command_id, correlation_id, actor, .. } = envelope;
+pub fn about(stream: &StreamId, version: Option<u64>, metadata: &CommandMetadata) {
+    let CommandMetadata { command_id, correlation_id, actor, .. } = metadata;
     let known = OPEN.try_with(|span| {
         span.record("stream", display(stream));
         if let Some(version) = version {

@@ -56,16 +56,16 @@ impl Found {
                 event_types.push(event_type.clone());
             }
         }
-        let envelope = &commit.envelope;
+        let metadata = &commit.metadata;
         Self {
             stream: stream.clone(),
             version: commit.version,
             last_version: commit.last_version(),
             recorded_at: commit.recorded_at,
-            command_id: envelope.command_id.clone(),
-            correlation_id: envelope.correlation_id.clone(),
-            causation_id: envelope.causation_id.clone(),
-            actor: envelope.actor.clone(),
+            command_id: metadata.command_id.clone(),
+            correlation_id: metadata.correlation_id.clone(),
+            causation_id: metadata.causation_id.clone(),
+            actor: metadata.actor.clone(),
             event_types,
             hash: ShortHash::from(&commit.hash),
         }

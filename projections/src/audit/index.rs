@@ -7,7 +7,7 @@ use crate::gap::{TimeLimit, sound_page};
 use crate::row::Item;
 use crate::table::{Table, TableError};
 use aws_sdk_dynamodb::Client;
-use eventstore::{Commit, Damage, Damaged, Direction, EventStore, Mark, ReadError, StreamId};
+use eventstore::{Commit, CorruptStream, Damage, Direction, EventStore, Mark, ReadError, StreamId};
 use std::collections::HashMap;
 
 /// The most events of a page in which the end of the entries is looked for: its commits are asked for in one request.
@@ -128,7 +128,7 @@ impl AuditIndex {
         let missing = match self.look(store, generation, stream, version, 1).await {
             Ok(Looked { newest: None, oldest, .. }) => Some(oldest),
             Ok(Looked { newest: Some(_), .. }) => None,
-            Err(IndexError::Read(ReadError::Damaged(damaged))) if !is_hole(&damaged) => Some(damaged.version),
+            Err(IndexError::Read(ReadError::Corrupt(damaged))) if !is_hole(&damaged) => Some(damaged.version),
             Err(error) => return Err(error),
         };
         if missing.is_some() && !limit.mends_gaps() {
@@ -184,7 +184,7 @@ impl AuditIndex {
             step = (step * 2).max(u64::from(LOOK_EVENTS));
             let looked = match self.look(store, generation, stream, from, LOOK_EVENTS).await {
                 // It may have been entered before it was damaged: to enter what stands before it once more does no harm.
-                Err(IndexError::Read(ReadError::Damaged(damaged)))
+                Err(IndexError::Read(ReadError::Corrupt(damaged)))
                     if (indexed.unwrap_or(0) + 1..missing).contains(&damaged.version) =>
                 {
                     missing = damaged.version;
@@ -237,7 +237,7 @@ impl AuditIndex {
         let found = Found::of(stream, commit);
         if !self.table.put_entry(found.to_item(generation), &found.hash).await? {
             let (stream, version) = (stream.to_string(), commit.version);
-            return Err(IndexError::Read(Damaged { stream, version, damage: Damage::Chain }.into()));
+            return Err(IndexError::Read(CorruptStream { stream, version, damage: Damage::Chain }.into()));
         }
         self.memory.note_indexed(generation, stream, commit.last_version());
         Ok(())
@@ -264,7 +264,7 @@ impl AuditIndex {
     }
 }
 
-fn is_hole(damaged: &Damaged) -> bool {
+fn is_hole(damaged: &CorruptStream) -> bool {
     matches!(damaged.damage, Damage::Hole { .. })
 }
 
@@ -280,6 +280,6 @@ struct Looked {
 
 /// The stream does not have the events before `found`.
 fn hole(stream: &StreamId, version: u64, found: u64) -> IndexError {
-    let damaged = Damaged { stream: stream.to_string(), version, damage: Damage::Hole { found } };
+    let damaged = CorruptStream { stream: stream.to_string(), version, damage: Damage::Hole { found } };
     IndexError::Read(damaged.into())
 }

@@ -29,7 +29,7 @@ use crate::projection::Projection;
 use crate::projector::{ProjectError, Projector};
 use crate::table::{TableError, pause};
 use chrono::{DateTime, SubsecRound, Utc};
-use eventstore::{Fault, StreamId};
+use eventstore::{StoreError, StreamId};
 use std::time::SystemTime;
 
 /// How often a change of the generations is tried against others.
@@ -115,7 +115,7 @@ pub enum RebuildError {
     Queue(#[source] eventstore::Source),
     /// The event table did not answer.
     #[error(transparent)]
-    Read(#[from] Fault),
+    Read(#[from] StoreError),
     /// The read-model table did not answer as it should.
     #[error(transparent)]
     Table(#[from] TableError),

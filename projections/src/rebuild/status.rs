@@ -8,7 +8,7 @@ use crate::projection::Projection;
 use crate::projector::Projector;
 use crate::table::TableError;
 use chrono::{DateTime, Utc};
-use eventstore::Fault;
+use eventstore::StoreError;
 use serde::Serialize;
 
 /// The most parked streams that a status counts.
@@ -22,7 +22,7 @@ pub enum StatusError {
     Table(#[from] TableError),
     /// The event table did not answer.
     #[error(transparent)]
-    Events(#[from] Fault),
+    Events(#[from] StoreError),
 }
 
 /// How a projection stands.

@@ -82,7 +82,7 @@ impl Projector {
         fences: Vec<(StreamId, Position)>,
     ) -> Result<Strays, RebuildError> {
         let streams: Vec<StreamId> = fences.iter().map(|(stream, _)| stream.clone()).collect();
-        let begun = self.store.begun(&streams).await?.names;
+        let begun = self.store.existing_streams(&streams).await?.names;
         // A stream that has only just begun may be missing in the cheap answer.
         let doubtful = fences.into_iter().filter(|(stream, _)| !begun.contains(stream)).collect();
         let found = self.compare(doubtful).await?;
@@ -93,8 +93,8 @@ impl Projector {
     async fn compare(&self, fences: Vec<(StreamId, Position)>) -> Result<Vec<Found>, RebuildError> {
         let compared = fences.into_iter().map(|(stream, at)| async move {
             match self.stray(&stream, at).await {
-                Err(ReadError::Damaged(_)) => Ok(None),
-                Err(ReadError::Fault(fault)) => Err(RebuildError::from(fault)),
+                Err(ReadError::Corrupt(_)) => Ok(None),
+                Err(ReadError::Store(fault)) => Err(RebuildError::from(fault)),
                 Ok(stray) => Ok(stray.map(|stray| (stream, at, stray))),
             }
         });

@@ -13,7 +13,7 @@
 mod notebook;
 
 use divan::{Bencher, black_box};
-use eventstore::{Batch, Commit, Envelope, Event, EventCodec, Fingerprint, Hash, Id, Item, NewEvent, StreamId};
+use eventstore::{Batch, Commit, CommandMetadata, Event, EventCodec, Fingerprint, Hash, Id, Item, NewEvent, StreamId};
 use notebook::{Notebook, Noted};
 use serde::{Deserialize, Serialize};
 
@@ -101,17 +101,17 @@ fn decode_item(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn hash_commit(bencher: Bencher<'_, '_>) {
-    let Commit { envelope, events, hash, .. } = batch(1).commits.remove(0);
+    let Commit { metadata, events, hash, .. } = batch(1).commits.remove(0);
     let data = events[0].body.data.get();
     let parts: [&[u8]; 12] = [
         b"ledgerfold/commit/2",
         hash.as_bytes(),
         &[0; 8],
-        envelope.command_id.as_str().as_bytes(),
-        envelope.fingerprint.as_bytes(),
-        envelope.correlation_id.as_str().as_bytes(),
+        metadata.command_id.as_str().as_bytes(),
+        metadata.fingerprint.as_bytes(),
+        metadata.correlation_id.as_str().as_bytes(),
         &[0; 8],
-        envelope.actor.as_str().as_bytes(),
+        metadata.actor.as_str().as_bytes(),
         &[0; 8],
         b"Noted",
         &[0; 8],
@@ -139,7 +139,7 @@ fn new_event() -> NewEvent {
 /// One commit of one event. Its hash is as long as a real one, which is all that matters here.
 fn batch(version: u64) -> Batch {
     let command_id: Id = uuid::Uuid::now_v7().into();
-    let envelope = Envelope {
+    let metadata = CommandMetadata {
         fingerprint: Fingerprint::of(&[command_id.as_str().as_bytes()]),
         correlation_id: command_id.clone(),
         command_id,
@@ -149,7 +149,7 @@ fn batch(version: u64) -> Batch {
     };
     let commit = Commit {
         version,
-        envelope,
+        metadata,
         recorded_at: chrono::DateTime::from_timestamp_millis(1_790_000_000_123).unwrap(),
         events: vec![Event { version, body: new_event() }],
         hash: Hash::of(&[b"commit"]),

@@ -25,7 +25,7 @@ async fn recorded(exports: &[(String, String)], digest: &str) -> Vec<(String, Va
         for commit in loaded.batches.iter().flat_map(|batch| &batch.commits) {
             let [event] = commit.events.as_slice() else { panic!("{commit:?}") };
             assert_eq!((event.body.event_type.as_str(), event.body.schema), ("AuditTrailRead", 1));
-            assert_eq!(commit.envelope.actor.as_str(), "ann");
+            assert_eq!(commit.metadata.actor.as_str(), "ann");
             let data: Value = serde_json::from_str(event.body.data.get()).unwrap();
             found.push((text(&data["call"]).to_owned(), data["about"].clone()));
         }

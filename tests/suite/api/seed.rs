@@ -1,6 +1,8 @@
 //! Long streams at once, as a data migration would bring them: through the store, behind the API's back.
 
-use eventstore::{Consistency, Direction, Envelope, EventStore, Fingerprint, Head, Id, NewCommit, NewEvent, StreamId};
+use eventstore::{
+    CommandMetadata, Consistency, Direction, EventStore, Fingerprint, Head, Id, NewCommit, NewEvent, StreamId,
+};
 use handlers::Names;
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
@@ -29,7 +31,7 @@ pub(crate) async fn receive_at_once(exports: &[(String, String)], isbn: &str, ev
     let store = EventStore::new(clients(exports).dynamodb, "ledgerfold-events");
     let data = RawValue::from_string(format!("{{\"quantity\":{quantity}}}")).unwrap();
     let event = NewEvent { event_type: "StockReceived".to_owned(), schema: 1, data };
-    let commit = |number| NewCommit { envelope: envelope(number), events: vec![event.clone(); COMMIT_EVENTS] };
+    let commit = |number| NewCommit { metadata: metadata(number), events: vec![event.clone(); COMMIT_EVENTS] };
     let head = Head::empty(&StreamId::new(format!("stock-{isbn}")).unwrap());
     store.append(&head, (0..events / COMMIT_EVENTS).map(commit).collect()).await.unwrap();
 }
@@ -41,14 +43,14 @@ pub(crate) async fn append_each(store: &EventStore, stream: &str, events: &[(&st
         let data = RawValue::from_string((*data).to_owned()).unwrap();
         let event = NewEvent { event_type: (*event_type).to_owned(), schema: *schema, data };
         let number = usize::try_from(head.version()).unwrap();
-        let commit = NewCommit { envelope: envelope(number), events: vec![event] };
+        let commit = NewCommit { metadata: metadata(number), events: vec![event] };
         head = store.append(&head, vec![commit]).await.unwrap().head;
     }
 }
 
-fn envelope(number: usize) -> Envelope {
+fn metadata(number: usize) -> CommandMetadata {
     let command_id = Id::new(format!("migration-{number}")).unwrap();
-    Envelope {
+    CommandMetadata {
         fingerprint: Fingerprint::of(&[command_id.as_str().as_bytes()]),
         correlation_id: command_id.clone(),
         command_id,
@@ -87,7 +89,7 @@ fn commit(Seed { command, actor, correlation, cause, events }: &Seed) -> NewComm
         schema: 1,
         data: serde_json::value::to_raw_value(data).unwrap(),
     };
-    let envelope = Envelope {
+    let metadata = CommandMetadata {
         command_id: Id::new(command.clone()).unwrap(),
         fingerprint: Fingerprint::of(&[command.as_bytes()]),
         correlation_id: id(correlation),
@@ -95,7 +97,7 @@ fn commit(Seed { command, actor, correlation, cause, events }: &Seed) -> NewComm
         actor: id(actor),
         trace_parent: None,
     };
-    NewCommit { envelope, events: events.iter().map(event).collect() }
+    NewCommit { metadata, events: events.iter().map(event).collect() }
 }
 
 /// Receives copies of a book in many commits of [`COMMIT_EVENTS`] events, a hundred commits an item.
@@ -119,7 +121,7 @@ pub(crate) async fn receive_many(exports: &[(String, String)], isbn: &str, event
 pub(crate) async fn indexed(exports: &[(String, String)], stream: &str, version: u64) {
     let projector = clients(exports).system(&bookshop::app(), &Names::new("ledgerfold")).projector();
     let commit = store(exports).read(&StreamId::new(stream).unwrap(), version, Direction::Backwards, 1).await.unwrap();
-    let command = commit.commits[0].envelope.command_id.clone();
+    let command = commit.commits[0].metadata.command_id.clone();
     let search = AuditSearch { command: Some(command), ..AuditSearch::all(Direction::Forwards, 100) };
     let looking = async {
         while !projector.audit_search(&search).await.unwrap().found.iter().any(|found| found.stream.as_str() == stream)

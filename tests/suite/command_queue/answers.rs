@@ -5,7 +5,7 @@ use crate::projections::messages::Message;
 use crate::store::wire::{Act, Wire};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use eventstore::{Envelope, EventStore, Head, Id, NewCommit, NewEvent, StreamId};
+use eventstore::{CommandMetadata, EventStore, Head, Id, NewCommit, NewEvent, StreamId};
 use handlers::{CommandStatuses, CommandWorker};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -142,15 +142,15 @@ async fn an_answer_as_large_as_an_item_is_told_whole() {
     world.later(&path, "k", &body).await;
     let message = world.message().await;
     let sent: Value = serde_json::from_str(message.body.as_ref().unwrap()).unwrap();
-    let envelope: Envelope = serde_json::from_value(sent["envelope"].clone()).unwrap();
-    assert_eq!(envelope.command_id, Id::new("k").unwrap());
+    let metadata: CommandMetadata = serde_json::from_value(sent["envelope"].clone()).unwrap();
+    assert_eq!(metadata.command_id, Id::new("k").unwrap());
     // An event of another program, with a note that no compression makes shorter than 290 KB.
     let note: String = (0..390 * 1024).map(|_| fastrand::alphanumeric()).collect();
     let data = serde_json::to_string(&json!({"quantity": 5, "note": note})).unwrap();
     let data = serde_json::value::RawValue::from_string(data).unwrap();
     let event = NewEvent { event_type: "StockReceived".to_owned(), schema: 1, data };
     let head = Head::empty(&StreamId::new(STREAM).unwrap());
-    world.store().append(&head, vec![NewCommit { envelope, events: vec![event] }]).await.unwrap();
+    world.store().append(&head, vec![NewCommit { metadata, events: vec![event] }]).await.unwrap();
     assert!(is_done_with(&world.worker(), &message, 1).await);
     let outcome = world.outcome("k").await;
     assert_eq!(outcome["status"], "done");

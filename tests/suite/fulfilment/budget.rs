@@ -44,7 +44,7 @@ async fn an_order_of_one_line_costs_fourteen_requests_until_it_is_confirmed() {
     assert_small_rows(&shop).await;
     // As the program before the runner recorded it: an ask that is sent again after a deployment is the same command.
     let confirmed = shop.commits(&order_stream(order_id)).await.pop().unwrap();
-    assert_eq!(confirmed.envelope.fingerprint.to_string(), "zMyEQ6b6lBU0Gwe5NMzJrg");
+    assert_eq!(confirmed.metadata.fingerprint.to_string(), "zMyEQ6b6lBU0Gwe5NMzJrg");
 }
 
 /// The decision, with what it asks for, is the largest row: it is looked at behind a runner that dies before it asks.

@@ -7,7 +7,7 @@ use domain::order::{self, Order, OrderCommand, OrderDetails, OrderEvent, OrderSt
 use domain::stock::{self, Stock, StockCommand, StockEvent};
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
 use eventstore::{
-    AppendError, Batch, Commit, Consistency, Envelope, EventCodec, EventStore, Fingerprint, Id, StreamId,
+    AppendError, Batch, CommandMetadata, Commit, Consistency, EventCodec, EventStore, Fingerprint, Id, StreamId,
 };
 use eventstore::{NewCommit, NewEvent};
 use handlers::process::ProcessHandler;
@@ -149,7 +149,7 @@ impl Shop {
                 return;
             }
             let events: Vec<NewEvent> = decided.iter().map(|event| codec.encode(event).unwrap()).collect();
-            match self.store.append(&loaded.head, vec![NewCommit { envelope: by_hand(), events }]).await {
+            match self.store.append(&loaded.head, vec![NewCommit { metadata: by_hand(), events }]).await {
                 Ok(_) => return,
                 Err(AppendError::Conflict { .. }) => assert!(Instant::now() < deadline, "others are always quicker"),
                 Err(error) => panic!("{error:?}"),
@@ -204,9 +204,9 @@ impl Shop {
     }
 }
 
-fn by_hand() -> Envelope {
+fn by_hand() -> CommandMetadata {
     let command_id = Id::from(Uuid::now_v7());
-    Envelope {
+    CommandMetadata {
         fingerprint: Fingerprint::of(&[command_id.as_str().as_bytes()]),
         correlation_id: Id::new(format!("shopping-{command_id}")).unwrap(),
         causation_id: None,
@@ -242,8 +242,8 @@ fn impossible_figures(isbn: &Isbn, events: &[StockEvent]) -> Vec<String> {
 /// The commands that a stream has twice.
 fn doubled(stream: String, commits: &[Commit]) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    let twice = commits.iter().filter(|commit| !seen.insert(commit.envelope.command_id.clone()));
-    twice.map(|commit| format!("{stream} has {} twice", commit.envelope.command_id)).collect()
+    let twice = commits.iter().filter(|commit| !seen.insert(commit.metadata.command_id.clone()));
+    twice.map(|commit| format!("{stream} has {} twice", commit.metadata.command_id)).collect()
 }
 
 pub(super) fn order_stream(order_id: OrderId) -> StreamId {

@@ -152,11 +152,11 @@ async fn what_is_recorded_under_an_id_of_the_systems_is_done() {
     let runner = shop.runner();
     assert!(deliver(&runner, &shop.messages(&order_stream(order_id)).await).await.is_empty());
     let mut earlier = commit(vec![raw("OrderConfirmed", 1, "{}")]);
-    earlier.envelope.command_id = shop.id_of_confirmation(order_id).await;
+    earlier.metadata.command_id = shop.id_of_confirmation(order_id).await;
     shop.write(&order_stream(order_id), earlier).await;
     assert!(deliver(&runner, &shop.messages(&stock_stream(&book)).await).await.is_empty());
     assert_eq!(shop.types(&order_stream(order_id)).await, ["OrderPlaced", "OrderConfirmed"]);
-    let reserved = shop.commits(&stock_stream(&book)).await.remove(1).envelope;
+    let reserved = shop.commits(&stock_stream(&book)).await.remove(1).metadata;
     let placed_at = shop.commits(&order_stream(order_id)).await[0].recorded_at;
     assert!(reserved.command_id.as_str().starts_with("~process:"), "{reserved:?}");
     assert_eq!(reserved.command_id.time(), Some(placed_at));

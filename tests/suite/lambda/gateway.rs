@@ -52,6 +52,17 @@ impl Caller<'_> {
         send(self.function, method, path, headers, body, Some(self.authorizer())).await
     }
 
+    /// Reads by a route of the gateway, which gives path and parameters decoded.
+    pub(super) async fn get_by(&self, route_key: &str, path: &str, parameters: Value) -> Answer {
+        let mut event = event("GET", path, json!({}), Body::None, Some(self.authorizer()));
+        event["rawPath"] = json!(path);
+        event["rawQueryString"] = json!("");
+        event["routeKey"] = json!(route_key);
+        event["requestContext"]["routeKey"] = json!(route_key);
+        event["pathParameters"] = parameters;
+        answer(self.function.invoke(&event).await.unwrap())
+    }
+
     fn authorizer(&self) -> Value {
         let claims = json!({"sub": self.subject, "iss": "https://issuer", "exp": "4102444800", "scope": self.scope});
         json!({"jwt": {"claims": claims, "scopes": [self.scope]}})

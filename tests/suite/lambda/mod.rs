@@ -5,6 +5,7 @@ mod connections;
 mod gateway;
 mod http_events;
 mod line;
+mod logged;
 mod queue_events;
 pub(crate) mod recorder;
 pub(crate) mod rights;

@@ -3,7 +3,8 @@
 use crate::fulfilment::shop::Shop;
 use crate::projections::wire::Wire;
 use eventstore::{
-    CommandHandler, Commit, Envelope, EventCodec, EventStore, Id, Model, Refusal, Request, SnapshotCodec, StreamId,
+    CommandHandler, CommandMetadata, CommandRequest, Commit, EventCodec, EventStore, Id, Model, Refusal, SnapshotCodec,
+    StreamId,
 };
 use handlers::process::{Answer, Ask, AskError, Heard, Process, ProcessHandler, SendCommand, Source, ask};
 use handlers::{Names, System};
@@ -126,7 +127,7 @@ fn payments() -> Process {
 
 async fn handle<S: Clone, E>(
     handler: &CommandHandler<S, E, Refused>,
-    request: Request,
+    request: CommandRequest,
     decide: impl Fn(&S) -> Result<Vec<E>, Refused> + Send + Sync + 'static,
 ) -> Result<Answer, AskError> {
     let handled = handler.handle_recording_refusals(request, decide, |Refused(code)| code).await;
@@ -172,7 +173,7 @@ impl Office {
     /// A command that is given by hand.
     async fn give<C: Serialize>(&self, stream: &StreamId, command: &C) {
         let (id, actor) = (Id::from(Uuid::now_v7()), Id::new("clerk").unwrap());
-        let request = Request::new(stream.clone(), Envelope::new(id, actor, command).unwrap());
+        let request = CommandRequest::new(stream.clone(), CommandMetadata::new(id, actor, command).unwrap());
         assert_eq!((self.send)(request, serde_json::to_value(command).unwrap()).await.unwrap(), Answer::Done);
     }
 

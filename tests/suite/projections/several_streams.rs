@@ -5,11 +5,11 @@ use super::messages::{Message, deliver};
 use super::shop::{Stored, confirmed, new_order, placed, received, reserved, stock_of};
 use super::world::World;
 use crate::projections::read_models;
-use eventstore::{Envelope, Fingerprint, Head, Id, NewEvent, Part};
+use eventstore::{CommandMetadata, Fingerprint, Head, Id, NewEvent, Part};
 
-fn envelope(command: &str) -> Envelope {
+fn metadata(command: &str) -> CommandMetadata {
     let id = |text: &str| Id::new(text).unwrap();
-    Envelope {
+    CommandMetadata {
         command_id: id(command),
         fingerprint: Fingerprint::of(&[command.as_bytes()]),
         correlation_id: id("correlation"),
@@ -30,7 +30,7 @@ async fn what_one_command_appends_to_several_streams_is_projected_like_any_other
     ];
     for (command, events) in steps {
         let parts = heads.iter().cloned().zip(events).map(|(head, event)| Part { head, events: vec![event] });
-        let written = world.store.append_all(&envelope(command), parts.collect(), &[]).await.unwrap();
+        let written = world.store.append_all(&metadata(command), parts.collect(), &[]).await.unwrap();
         heads = written.parts.into_iter().map(|part| part.head).collect::<Vec<_>>().try_into().unwrap();
     }
     assert_eq!(hand_over(&world, &world.records(4).await).await, None);

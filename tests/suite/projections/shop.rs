@@ -5,8 +5,8 @@ use domain::order::{OrderDetails, OrderEvent};
 use domain::stock::StockEvent;
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
 use eventstore::{
-    Batch, CommandHandler, Envelope, EventStore, Fingerprint, Handled, Head, Id, Model, NewCommit, NewEvent, Request,
-    StreamId,
+    Batch, CommandHandler, CommandMetadata, CommandRequest, CommandResult, EventStore, Fingerprint, Head, Id, Model,
+    NewCommit, NewEvent, StreamId,
 };
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -107,7 +107,7 @@ pub(crate) fn raw(event_type: &str, schema: u32, data: &str) -> NewEvent {
 /// One command's events.
 pub(crate) fn commit(events: Vec<NewEvent>) -> NewCommit {
     let command_id = Id::from(Uuid::now_v7());
-    let envelope = Envelope {
+    let metadata = CommandMetadata {
         fingerprint: Fingerprint::of(&[command_id.as_str().as_bytes()]),
         correlation_id: command_id.clone(),
         causation_id: None,
@@ -115,15 +115,15 @@ pub(crate) fn commit(events: Vec<NewEvent>) -> NewCommit {
         trace_parent: None,
         command_id,
     };
-    NewCommit { envelope, events }
+    NewCommit { metadata, events }
 }
 
 /// Refuses a command on the stream, and records that.
-pub(crate) async fn refuse(store: &EventStore, stream: &StreamId) -> Handled {
+pub(crate) async fn refuse(store: &EventStore, stream: &StreamId) -> CommandResult {
     const ANY: Model<(), ()> =
         Model { initial: || (), evolve: |(), ()| (), encode: |()| unreachable!(), decode: |_| Ok(()), snapshot: None };
     let handler = CommandHandler::new(store.clone(), ANY);
-    let request = Request::new(stream.clone(), commit(Vec::new()).envelope);
+    let request = CommandRequest::new(stream.clone(), commit(Vec::new()).metadata);
     handler.handle_recording_refusals(request, |()| Err("it cannot be"), |_| "impossible").await.unwrap()
 }
 

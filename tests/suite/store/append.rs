@@ -1,6 +1,6 @@
 //! Appending behind a head: one put, all or nothing, at the next version.
 
-use super::{Engine, Table, envelope, id_made_at, new_commit, note, stream};
+use super::{Engine, Table, id_made_at, metadata, new_commit, note, stream};
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{AppendError, Commit, Head, NewCommit, Options};
 use std::sync::Arc;
@@ -87,11 +87,11 @@ async fn several_commits_of_one_batch_are_one_item(engine: &Engine) {
 async fn what_the_envelope_says_comes_back(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
-    let mut whole = envelope("a", "asked");
+    let mut whole = metadata("a", "asked");
     whole.causation_id = Some("order-1/7".to_owned().try_into().unwrap());
     whole.trace_parent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned().try_into().unwrap());
-    process.append(&Head::empty(&stream), vec![NewCommit { envelope: whole.clone(), events: vec![note("x")] }]).await;
-    assert_eq!(process.load(&stream).await.batches[0].commits[0].envelope, whole);
+    process.append(&Head::empty(&stream), vec![NewCommit { metadata: whole.clone(), events: vec![note("x")] }]).await;
+    assert_eq!(process.load(&stream).await.batches[0].commits[0].metadata, whole);
 }
 
 async fn the_loser_of_a_race_is_told_who_won_without_a_read(engine: &Engine) {
@@ -165,10 +165,10 @@ async fn a_uuid_from_the_future_is_refused_and_one_within_the_skew_is_taken(engi
     let head = Head::empty(&stream("s"));
     let commit = |made_at| {
         let command = id_made_at(made_at);
-        NewCommit { envelope: envelope(command.as_str(), "x"), events: vec![note("x")] }
+        NewCommit { metadata: metadata(command.as_str(), "x"), events: vec![note("x")] }
     };
     let refused = process.store.append(&head, vec![commit(now), commit(now + skew + TimeDelta::milliseconds(1))]).await;
-    let Err(AppendError::FromTheFuture(told)) = refused else { panic!("{refused:?}") };
+    let Err(AppendError::ClockSkew(told)) = refused else { panic!("{refused:?}") };
     assert_eq!((told.ahead_ms, told.allowed_ms), (skew.num_milliseconds() + 1, skew.num_milliseconds()));
     assert_eq!(process.wire.operations(), ["Query"], "it might have been recorded where the clock is ahead");
     let taken = process.append(&head, vec![commit(now + skew)]).await;

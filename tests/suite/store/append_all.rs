@@ -1,12 +1,12 @@
 //! Appending to several streams at once: one request, all or nothing, and what cannot be written is known before.
 
 use super::budget::{spent, within};
-use super::{Engine, EngineKind, Process, Spent, Table, envelope, id_made_at, new_commit, note, stream};
+use super::{Engine, EngineKind, Process, Spent, Table, id_made_at, metadata, new_commit, note, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
-    AppendAllError, AppendError, AppendedAll, Batch, Consistency, Fault, Head, MAX_ITEM_BYTES, MAX_STREAMS,
-    MAX_TRANSACTION_BYTES, MAX_VERSION, Options, Part, Segment, StreamId,
+    AppendAllError, AppendError, AppendedAll, Batch, Consistency, Head, MAX_ITEM_BYTES, MAX_STREAMS,
+    MAX_TRANSACTION_BYTES, MAX_VERSION, Options, Part, Segment, StoreError, StreamId,
 };
 use futures::future::join;
 use std::time::SystemTime;
@@ -40,7 +40,7 @@ pub(super) fn first_parts(streams: &[StreamId]) -> Vec<Part> {
 
 impl Process {
     pub(super) async fn append_all(&self, command: &str, parts: Vec<Part>) -> Result<AppendedAll, AppendAllError> {
-        self.store.append_all(&envelope(command, command), parts, &[]).await
+        self.store.append_all(&metadata(command, command), parts, &[]).await
     }
 
     /// Where the streams end.
@@ -81,8 +81,8 @@ async fn two_streams_are_written_by_one_request(engine: &Engine) {
         assert_eq!(loaded.head, part.head);
         let commit = &loaded.batches.last().unwrap().commits[0];
         assert_eq!((commit.hash, commit.version), (part.commit.hash, part.commit.version));
-        assert_eq!(commit.envelope.command_id.as_str(), "both");
-        assert_eq!(commit.envelope.actor, envelope("both", "both").actor);
+        assert_eq!(commit.metadata.command_id.as_str(), "both");
+        assert_eq!(commit.metadata.actor, metadata("both", "both").actor);
         assert!(process.store.verify(part.head.stream()).await.unwrap().verified());
         process.append(&part.head, vec![new_commit("behind", &["x"])]).await;
     }
@@ -97,7 +97,7 @@ async fn a_hundred_streams_are_one_request_and_one_more_is_none(engine: &Engine)
     let unmoved = [Head::empty(&streams[100])];
     for refused in [
         process.append_all("many", first_parts(&streams)).await,
-        process.store.append_all(&envelope("many", "many"), first_parts(&streams[..100]), &unmoved).await,
+        process.store.append_all(&metadata("many", "many"), first_parts(&streams[..100]), &unmoved).await,
     ] {
         assert!(matches!(refused, Err(AppendAllError::TooManyStreams { streams: 101 })), "{refused:?}");
     }
@@ -114,13 +114,13 @@ async fn what_no_transaction_can_be_is_refused_before_any_request(engine: &Engin
     let all = streams(3);
     let none = process.append_all("c", vec![]).await;
     assert!(matches!(none, Err(AppendAllError::NoStream)), "{none:?}");
-    let only_looked_at = process.store.append_all(&envelope("c", "c"), vec![], &[Head::empty(&all[0])]).await;
+    let only_looked_at = process.store.append_all(&metadata("c", "c"), vec![], &[Head::empty(&all[0])]).await;
     assert!(matches!(only_looked_at, Err(AppendAllError::NoStream)), "{only_looked_at:?}");
     let twice = [&all[0], &all[1], &all[1], &all[2]].map(|stream| part(&Head::empty(stream), "x"));
     let unmoved = [Head::empty(&all[1])];
     for refused in [
         process.append_all("c", twice.to_vec()).await,
-        process.store.append_all(&envelope("c", "c"), first_parts(&all), &unmoved).await,
+        process.store.append_all(&metadata("c", "c"), first_parts(&all), &unmoved).await,
     ] {
         assert!(matches!(&refused, Err(AppendAllError::StreamTwice(twice)) if *twice == all[1]), "{refused:?}");
     }
@@ -132,7 +132,7 @@ async fn what_no_transaction_can_be_is_refused_before_any_request(engine: &Engin
     let now = DateTime::<Utc>::from(SystemTime::now());
     let ahead = id_made_at(now + Options::default().max_skew + TimeDelta::minutes(1));
     let early = process.append_all(ahead.as_str(), first_parts(&all)).await;
-    assert!(matches!(&early, Err(AppendAllError::FromTheFuture(told)) if told.command_id == ahead), "{early:?}");
+    assert!(matches!(&early, Err(AppendAllError::ClockSkew(told)) if told.command_id == ahead), "{early:?}");
     assert_eq!(process.wire.operations(), ["TransactWriteItems"], "checks alone: it might be recorded already");
     assert_eq!(process.versions(&all).await, [0, 0, 0]);
 }
@@ -169,7 +169,7 @@ async fn all_parts_together_must_fit_into_a_transaction(engine: &Engine) {
     let largest = MAX_TRANSACTION_BYTES / (bytes / 12);
     let written = process.append_all("c", parts(largest)).await;
     if engine.kind == EngineKind::Ministack {
-        let rejected = matches!(written, Err(AppendAllError::Fault(Fault::Rejected(_))));
+        let rejected = matches!(written, Err(AppendAllError::Store(StoreError::Rejected(_))));
         assert!(rejected, "ministack counts the request's text, in which bytes are a third longer");
     } else {
         assert_eq!(written.unwrap().parts.len(), largest);
@@ -191,7 +191,7 @@ async fn a_stream_at_the_largest_version_is_named_before_any_request(engine: &En
     let (one, unmoved) = (part(&Head::empty(&other), "x"), [head.clone()]);
     for refused in [
         process.append_all("b", vec![one.clone(), part(&head, "x")]).await,
-        process.store.append_all(&envelope("b", "b"), vec![one], &unmoved).await,
+        process.store.append_all(&metadata("b", "b"), vec![one], &unmoved).await,
     ] {
         assert!(matches!(&refused, Err(AppendAllError::StreamFull(named)) if *named == full), "{refused:?}");
     }
@@ -233,13 +233,13 @@ async fn a_stream_that_was_only_looked_at_must_stand_still(engine: &Engine) {
     let seen = process.append(&Head::empty(&all[1]), vec![new_commit("seen", &["x"])]).await;
     let looked_at = [seen.head.clone(), Head::empty(&all[2])];
     let one = || vec![part(&Head::empty(&all[0]), "x")];
-    let written = process.store.append_all(&envelope("a", "a"), one(), &looked_at).await.unwrap();
+    let written = process.store.append_all(&metadata("a", "a"), one(), &looked_at).await.unwrap();
     assert_eq!(written.parts.len(), 1);
     assert_eq!(process.versions(&all).await, [1, 1, 0]);
     let unseen = process.append(&seen.head, vec![new_commit("unseen", &["y"])]).await;
     let next = vec![part(&written.parts[0].head, "y")];
     process.wire.take();
-    let winners = winners(process.store.append_all(&envelope("b", "b"), next, &looked_at).await);
+    let winners = winners(process.store.append_all(&metadata("b", "b"), next, &looked_at).await);
     assert_eq!(process.wire.operations(), ["TransactWriteItems"]);
     assert_eq!(winners.len(), 1);
     assert_eq!((&winners[0].stream, winners[0].hash()), (&all[1], unseen.batch.hash()));
@@ -265,7 +265,7 @@ async fn it_costs_two_units_a_kilobyte_and_stream_and_one_request(engine: &Engin
     within(engine, "a refused one, at most", process.wire.spent(), usage, budget);
     let unmoved = [Head::empty(&stream("looked-at"))];
     let next = vec![part(&large.parts[0].head, "x")];
-    let checked = process.store.append_all(&envelope("next", "next"), next, &unmoved).await.unwrap();
+    let checked = process.store.append_all(&metadata("next", "next"), next, &unmoved).await.unwrap();
     within(engine, "1 stream, and 1 that stood still", process.wire.spent(), checked.usage, spent(1, 4.0, 0.0));
     let again = process.append_all("small", first_parts(&all[..3])).await.unwrap();
     let Spent { requests, write_units, read_units, .. } = process.wire.spent();

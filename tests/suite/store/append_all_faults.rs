@@ -3,7 +3,7 @@
 use super::append_all::{first_parts, part, streams, winners};
 use super::append_all_retries::assert_same;
 use super::{Act, Engine, Process, new_commit};
-use eventstore::{AppendAllError, AppendedAll, Damage, Fault, Head};
+use eventstore::{AppendAllError, AppendedAll, Damage, Head, StoreError};
 use serde_json::{Value, json};
 
 cases!(
@@ -100,7 +100,7 @@ async fn the_caller_may_send_again_what_had_no_answer(engine: &Engine) {
     process.wire.rule(|_| std::future::ready(Act::LoseAnswer));
     for _ in 0..2 {
         let lost = process.append_all("c", first_parts(&all)).await;
-        assert!(matches!(lost, Err(AppendAllError::Fault(Fault::Unavailable(_)))), "{lost:?}");
+        assert!(matches!(lost, Err(AppendAllError::Store(StoreError::Unavailable(_)))), "{lost:?}");
     }
     process.wire.no_rule();
     let again = process.append_all("c", first_parts(&all)).await.unwrap();
@@ -136,7 +136,7 @@ async fn throttling_within_the_reasons_is_told_as_such(engine: &Engine) {
     let process = engine.table().await.process();
     for code in ["ThrottlingError", "ProvisionedThroughputExceeded"] {
         let refused = told(&process, canceled_by(&["None", "None", code])).await;
-        let Err(AppendAllError::Fault(fault @ Fault::Throttled(_))) = refused else { panic!("{refused:?}") };
+        let Err(AppendAllError::Store(fault @ StoreError::Throttled(_))) = refused else { panic!("{refused:?}") };
         assert!(std::error::Error::source(&fault).is_some());
     }
     process.wire.no_rule();
@@ -155,7 +155,7 @@ async fn reasons_that_nobody_knows_are_refusals_for_good(engine: &Engine) {
     ];
     for answer in unknown {
         let refused = told(&process, answer).await;
-        assert!(matches!(refused, Err(AppendAllError::Fault(Fault::Rejected(_)))), "{refused:?}");
+        assert!(matches!(refused, Err(AppendAllError::Store(StoreError::Rejected(_)))), "{refused:?}");
     }
 }
 
@@ -177,7 +177,7 @@ async fn what_stands_there_says_more_than_who_else_is_writing(engine: &Engine) {
 async fn a_transaction_that_is_still_being_done_may_succeed(engine: &Engine) {
     let process = engine.table().await.process();
     let in_progress = told(&process, error("TransactionInProgressException")).await;
-    assert!(matches!(in_progress, Err(AppendAllError::Fault(Fault::Unavailable(_)))), "{in_progress:?}");
+    assert!(matches!(in_progress, Err(AppendAllError::Store(StoreError::Unavailable(_)))), "{in_progress:?}");
     first(&process, || Act::AnswerInstead(400, error("TransactionInProgressException")));
     let written = process.append_all("c", first_parts(&streams(3))).await.unwrap();
     assert!(!written.repeated, "the SDK asks again, with the same token");
@@ -188,14 +188,13 @@ async fn whole_requests_that_fail_are_faults(engine: &Engine) {
     let process = engine.table().await.process();
     for kind in ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"] {
         let refused = told(&process, error(kind)).await;
-        assert!(matches!(refused, Err(AppendAllError::Fault(Fault::Throttled(_)))), "{refused:?}");
+        assert!(matches!(refused, Err(AppendAllError::Store(StoreError::Throttled(_)))), "{refused:?}");
     }
     let refused = told(&process, error("ValidationException")).await;
-    assert!(matches!(refused, Err(AppendAllError::Fault(Fault::Rejected(_)))), "{refused:?}");
+    assert!(matches!(refused, Err(AppendAllError::Store(StoreError::Rejected(_)))), "{refused:?}");
     let nowhere = engine.no_table().process();
     let refused = nowhere.append_all("c", first_parts(&streams(2))).await;
-    let named =
-        matches!(&refused, Err(AppendAllError::Fault(Fault::NoTable { table, .. })) if table == nowhere.store.table());
+    let named = matches!(&refused, Err(AppendAllError::Store(StoreError::NoTable { table, .. })) if table == nowhere.store.table());
     assert!(named, "{refused:?}");
 }
 
@@ -208,7 +207,7 @@ async fn a_batch_that_was_tampered_with_is_named(engine: &Engine) {
     item.remove("format");
     table.put(item).await;
     let refused = process.append_all("c", all.iter().map(|stream| part(&Head::empty(stream), "x")).collect()).await;
-    let Err(AppendAllError::Damaged(damaged)) = refused else { panic!("{refused:?}") };
+    let Err(AppendAllError::Corrupt(damaged)) = refused else { panic!("{refused:?}") };
     assert_eq!((damaged.stream.as_str(), damaged.version), (all[1].as_str(), 1));
     assert_eq!(damaged.damage, Damage::Attribute("format"));
     assert_eq!(process.load(&all[0]).await.head.version(), 0);

@@ -2,7 +2,7 @@
 //! something else.
 
 use super::append_all::{first_parts, part, streams, winners};
-use super::{Engine, Process, Table, envelope, new_commit, note, stream};
+use super::{Engine, Process, Table, metadata, new_commit, note, stream};
 use chrono::DateTime;
 use eventstore::{AppendAllError, AppendedAll, Head, NewCommit, Options, Part, StreamId};
 use futures::future::join_all;
@@ -115,9 +115,9 @@ async fn a_repeat_that_writes_elsewhere_gets_what_was_written(engine: &Engine) {
     let all = streams(3);
     let heads: Vec<Head> = all.iter().map(Head::empty).collect();
     let as_first = vec![part(&heads[0], "x"), part(&heads[1], "x")];
-    let first = process.store.append_all(&envelope("c", "c"), as_first, &heads[2..]).await.unwrap();
+    let first = process.store.append_all(&metadata("c", "c"), as_first, &heads[2..]).await.unwrap();
     let otherwise = vec![Part { head: heads[2].clone(), events: vec![note("y"), note("z")] }];
-    let again = process.store.append_all(&envelope("c", "c"), otherwise, &heads[..2]).await.unwrap();
+    let again = process.store.append_all(&metadata("c", "c"), otherwise, &heads[..2]).await.unwrap();
     assert!(again.repeated);
     let of =
         |all: &AppendedAll| all.parts.iter().map(|part| part.commit.hash).collect::<std::collections::HashSet<_>>();
@@ -129,9 +129,9 @@ async fn a_stream_that_stood_still_has_no_part_in_the_recorded_result(engine: &E
     let process = engine.table().await.process();
     let all = streams(3);
     let unmoved = [Head::empty(&all[2])];
-    let first = process.store.append_all(&envelope("c", "c"), first_parts(&all[..2]), &unmoved).await.unwrap();
+    let first = process.store.append_all(&metadata("c", "c"), first_parts(&all[..2]), &unmoved).await.unwrap();
     go_on(&process, &all[2..]).await;
-    let again = process.store.append_all(&envelope("c", "c"), first_parts(&all[..2]), &unmoved).await.unwrap();
+    let again = process.store.append_all(&metadata("c", "c"), first_parts(&all[..2]), &unmoved).await.unwrap();
     assert!(again.repeated);
     assert_same(&first, &again);
     assert_eq!(process.versions(&all).await, [1, 1, 1]);
@@ -147,7 +147,7 @@ async fn a_repeat_behind_heads_that_are_older_still_is_shown_the_others(engine: 
     }
     let first = process.append_all("c", parts.clone()).await.unwrap();
     let others = winners(process.append_all("c", first_parts(&all)).await);
-    assert!(others.iter().all(|batch| batch.commits[0].envelope.command_id.as_str() == "begin"));
+    assert!(others.iter().all(|batch| batch.commits[0].metadata.command_id.as_str() == "begin"));
     let again = process.append_all("c", parts).await.unwrap();
     assert!(again.repeated);
     assert_same(&first, &again);
@@ -161,7 +161,7 @@ async fn the_same_id_for_something_else_is_refused(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(2);
     process.append_all("c", first_parts(&all)).await.unwrap();
-    assert_reused(&process.store.append_all(&envelope("c", "else"), first_parts(&all), &[]).await);
+    assert_reused(&process.store.append_all(&metadata("c", "else"), first_parts(&all), &[]).await);
     assert_eq!(process.versions(&all).await, [1, 1]);
 }
 
@@ -183,7 +183,7 @@ async fn the_same_id_over_other_streams_is_another_command(engine: &Engine) {
 async fn the_same_id_on_one_of_the_streams_alone_is_another_command(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(2);
-    let alone = NewCommit { envelope: envelope("c", "c"), events: vec![note("x")] };
+    let alone = NewCommit { metadata: metadata("c", "c"), events: vec![note("x")] };
     process.append(&Head::empty(&all[0]), vec![alone]).await;
     assert_reused(&process.append_all("c", first_parts(&all)).await);
     assert_eq!(process.versions(&all).await, [1, 0]);

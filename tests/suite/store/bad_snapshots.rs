@@ -3,7 +3,9 @@
 use super::snapshots::{as_of, count_on, snapshot, with_snapshot};
 use super::tampering::{bytes, number, set, text};
 use super::{Engine, Process, Refusal, TALLY, Table, Tally, Told, count, new_commit, request, stream};
-use eventstore::{CommandHandler, Damage, Damaged, ExecuteError, HandlerOptions, Item, Model, Options, SnapshotCodec};
+use eventstore::{
+    CommandHandler, CorruptStream, Damage, ExecuteError, HandlerOptions, Item, Model, Options, SnapshotCodec,
+};
 use serde::{Deserialize, Serialize};
 
 cases!(
@@ -155,18 +157,18 @@ async fn a_snapshot_ahead_of_its_commits_shows_that_the_end_is_gone(engine: &Eng
     }
     let before = table.items(&stream).await;
     let refused = table.process().count(&stream, "onwards", 1).await;
-    let damaged = Damaged {
+    let damaged = CorruptStream {
         stream: stream.to_string(),
         version: 10,
         damage: Damage::End { seen: 10, by: "its snapshot".into() },
     };
     assert_eq!(table.process().store.verify(&stream).await.unwrap().broken_at, Some(damaged.clone()));
-    assert!(matches!(&refused, Err(ExecuteError::Damaged(found)) if *found == damaged), "{refused:?}");
+    assert!(matches!(&refused, Err(ExecuteError::Corrupt(found)) if *found == damaged), "{refused:?}");
     assert_eq!(table.items(&stream).await, before, "nothing is written behind");
     for version in 1..10 {
         table.delete(&stream, version).await;
     }
-    let all_is_gone = Damaged { version: 1, ..damaged };
+    let all_is_gone = CorruptStream { version: 1, ..damaged };
     let store = table.process().store;
     assert_eq!(store.verify(&stream).await.unwrap().broken_at, Some(all_is_gone));
     assert!(store.streams(1, |_| ()).await.unwrap().names.contains(&stream));

@@ -1,7 +1,7 @@
 //! What each operation may cost, counted at the wire and from the raw answers, and whether the store reports the same.
 
 use super::{Act, Engine, EngineKind, Process, Spent, TALLY, Told, request, stream};
-use eventstore::{Consistency, Handled, Head, NewCommit, Usage};
+use eventstore::{CommandResult, Consistency, Head, NewCommit, Usage};
 use std::sync::Arc;
 
 cases!(
@@ -126,8 +126,8 @@ async fn a_retry_of_a_recorded_command_costs_one_read(engine: &Engine) {
 async fn one_lost_race_costs_two_puts_and_no_read(engine: &Engine) {
     let (quick, process) = after_opening(engine).await;
     // A creating command reads nothing, so that all it costs is the race: the opening won it.
-    let opening_too = eventstore::Request { creates: true, ..request(&stream("s"), "slow", "count 1") };
-    let handled: Handled = process.execute(&opening_too, 1).await.unwrap();
+    let opening_too = eventstore::CommandRequest { creates: true, ..request(&stream("s"), "slow", "count 1") };
+    let handled: CommandResult = process.execute(&opening_too, 1).await.unwrap();
     within(engine, "one lost race", process.wire.spent(), handled.usage, spent(2, 2.0, 0.0));
     assert_eq!((handled.lost_races, handled.version), (1, 2));
     assert_eq!(quick.tally(&stream("s")).await.events, 2);
@@ -167,7 +167,7 @@ async fn several_events_in_one_command_cost_their_kilobytes(engine: &Engine) {
             let text = std::iter::repeat_with(|| chance.alphanumeric()).take(chars).collect();
             told.push((TALLY.encode)(&Told::Noted { text }).unwrap());
         }
-        let commit = NewCommit { envelope: super::envelope("k", "k"), events: told };
+        let commit = NewCommit { metadata: super::metadata("k", "k"), events: told };
         let appended = process.append(&Head::empty(&stream), vec![commit]).await;
         let what = format!("{events} events of {chars} characters in one command");
         within(engine, &what, process.wire.spent(), appended.usage, spent(1, kilobytes, 0.0));

@@ -69,7 +69,7 @@ async fn a_recorded_append_to_several_streams_is_known_again(engine: &Engine) {
     super::append_all_retries::assert_same(&first, &again);
     let refused =
         right.append_all(&self::id(), vec![Part { head: Head::empty(&stream("c")), ..parts().remove(0) }]).await;
-    assert!(matches!(refused, Err(AppendAllError::FromTheFuture(_))), "{refused:?}");
+    assert!(matches!(refused, Err(AppendAllError::ClockSkew(_))), "{refused:?}");
     assert_eq!(right.versions(&[stream("c")]).await, [0]);
 }
 
@@ -84,7 +84,7 @@ async fn a_recorded_command_over_several_streams_is_known_again(engine: &Engine)
         assert!(process.transfer(&both, &id, 5).await.unwrap().replayed);
     }
     let refused = cold.transfer(&both, &self::id(), 5).await;
-    let future = matches!(refused, Err(ExecuteAllError::Append(AppendAllError::FromTheFuture(_))));
+    let future = matches!(refused, Err(ExecuteAllError::Append(AppendAllError::ClockSkew(_))));
     assert!(future, "{refused:?}");
     assert_eq!(cold.versions(&both).await, [3, 3]);
 }
@@ -94,9 +94,9 @@ async fn what_is_new_is_refused_and_nothing_is_written(engine: &Engine) {
     let right = process(&table, 0, 10);
     for round in 0..2 {
         let refused = right.open(&stream("s"), &id()).await;
-        assert!(matches!(refused, Err(ExecuteError::FromTheFuture(_))), "round {round}: {refused:?}");
+        assert!(matches!(refused, Err(ExecuteError::ClockSkew(_))), "round {round}: {refused:?}");
         let refused = right.count(&stream("t"), &id(), 1).await;
-        assert!(matches!(refused, Err(ExecuteError::FromTheFuture(_))), "round {round}: {refused:?}");
+        assert!(matches!(refused, Err(ExecuteError::ClockSkew(_))), "round {round}: {refused:?}");
     }
     assert_eq!(right.versions(&[stream("s"), stream("t")]).await, [0, 0]);
 }

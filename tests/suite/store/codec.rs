@@ -1,6 +1,6 @@
 //! Events that this program cannot translate.
 
-use super::{Engine, Refusal, TALLY, Tally, Told, envelope, note, request, stream};
+use super::{Engine, Refusal, TALLY, Tally, Told, metadata, note, request, stream};
 use eventstore::{CodecError, CommandHandler, ExecuteError, Model, NewCommit, NewEvent};
 
 cases!(
@@ -16,7 +16,7 @@ async fn stumble(engine: &Engine, event: NewEvent) -> CodecError {
     let process = engine.table().await.process();
     let stream = stream("s");
     process
-        .put_behind(&stream, vec![NewCommit { envelope: envelope("a", "a"), events: vec![note("fine"), event] }])
+        .put_behind(&stream, vec![NewCommit { metadata: metadata("a", "a"), events: vec![note("fine"), event] }])
         .await;
     process.wire.take();
     let refused = process.count(&stream, "b", 1).await;
@@ -48,7 +48,7 @@ async fn an_unknown_event_in_the_batch_that_won_stops_the_command(engine: &Engin
     let process = engine.table().await.process();
     let stream = stream("s");
     let event = NewEvent { event_type: "Unheard".into(), ..note("x") };
-    process.put_behind(&stream, vec![NewCommit { envelope: envelope("a", "a"), events: vec![event] }]).await;
+    process.put_behind(&stream, vec![NewCommit { metadata: metadata("a", "a"), events: vec![event] }]).await;
     let refused = process.open(&stream, "opening").await;
     assert!(matches!(&refused, Err(ExecuteError::Unreadable(error)) if error.version == 1), "{refused:?}");
     assert_eq!(process.load(&stream).await.head.version(), 1);

@@ -2,7 +2,7 @@
 
 use super::engine::unsampled;
 use super::wire::Wire;
-use super::{Answer, Engine, EngineKind, Process, Table, envelope, id_made_at, note, stream};
+use super::{Answer, Engine, EngineKind, Process, Table, id_made_at, metadata, note, stream};
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
     Commit, Consistency, HandlerOptions, Id, IndexAnswer, IndexLookup, NewCommit, Options, StreamId, Usage,
@@ -74,7 +74,7 @@ impl Indexed {
                     1 => id_made_at(written).to_string(),
                     _ => format!("~process:{}", id_made_at(written)),
                 };
-                NewCommit { envelope: envelope(id, "other"), events: vec![note("other")] }
+                NewCommit { metadata: metadata(id, "other"), events: vec![note("other")] }
             });
             self.writer.put_behind(&self.stream, batch.collect()).await;
         }
@@ -113,9 +113,9 @@ async fn a_late_command_costs_four_requests_at_most(engine: &Engine) {
     assert_eq!(requests, 2, "a fresh command reads nothing further back");
     let hour_ago = id_made_at(now() - TimeDelta::minutes(125)).to_string();
     let recorded = indexed.writer.load(&indexed.stream).await.batches[1].commits[2].clone();
-    let old = recorded.envelope.command_id.to_string();
+    let old = recorded.metadata.command_id.to_string();
     for late in [hour_ago.clone(), format!("~process:{hour_ago}"), "a-key-of-its-own".to_owned(), old] {
-        let known = late == recorded.envelope.command_id.as_str();
+        let known = late == recorded.metadata.command_id.as_str();
         let (answer, with_index, units) = indexed.count(&late).await;
         match answer {
             Ok(handled) => assert!(!handled.replayed && !known, "{late}"),
@@ -133,7 +133,7 @@ async fn a_late_command_costs_four_requests_at_most(engine: &Engine) {
 async fn an_index_that_fails_or_lags_is_not_needed(engine: &Engine) {
     let indexed = Indexed::new(engine).await;
     indexed.write(400).await;
-    let first = indexed.writer.load(&indexed.stream).await.batches[0].commits[0].envelope.command_id.to_string();
+    let first = indexed.writer.load(&indexed.stream).await.batches[0].commits[0].metadata.command_id.to_string();
     for entered in [false, true] {
         for broken in [false, true] {
             if broken {
@@ -160,7 +160,7 @@ async fn an_index_that_is_wrong_about_a_commit_is_not_believed(engine: &Engine) 
     let memory = HandlerOptions { cached_streams: 0, filtered_ids: 64, ..unsampled() };
     let options = Options { command_index: Some(command_index), ..Options::default() };
     let process = indexed.table.process_that_remembers(options, memory);
-    let recorded = indexed.writer.load(&indexed.stream).await.batches[5].commits[2].envelope.command_id.to_string();
+    let recorded = indexed.writer.load(&indexed.stream).await.batches[5].commits[2].metadata.command_id.to_string();
     assert!(
         process.count(&indexed.stream, &recorded, 1).await.is_err_and(|error| error.to_string().contains("another"))
     );
@@ -239,13 +239,13 @@ async fn at_300_000_commits_a_command_costs_what_it_costs_at_300() {
     for until in [300_u64, 10_000, 100_000, 300_000] {
         while head.version() < until {
             let commit = |_| NewCommit {
-                envelope: envelope(format!("key-{:032x}", chance.u128(..)), "other"),
+                metadata: metadata(format!("key-{:032x}", chance.u128(..)), "other"),
                 events: vec![note("other")],
             };
             let commits: Vec<NewCommit> = (0..(until - head.version()).min(200)).map(commit).collect();
             let appended = writer.append(&head, commits).await;
             let entered =
-                appended.batch.commits.iter().map(|commit| (commit.envelope.command_id.clone(), commit.version));
+                appended.batch.commits.iter().map(|commit| (commit.metadata.command_id.clone(), commit.version));
             known.lock().unwrap().extend(entered);
             head = appended.head;
         }
@@ -269,7 +269,7 @@ async fn at_300_000_commits_a_command_costs_what_it_costs_at_300() {
         }
         let loaded = writer.store.load_after(&head, Consistency::Strong).await.unwrap();
         let commits = loaded.batches.iter().flat_map(|batch| &batch.commits);
-        known.lock().unwrap().extend(commits.map(|commit| (commit.envelope.command_id.clone(), commit.version)));
+        known.lock().unwrap().extend(commits.map(|commit| (commit.metadata.command_id.clone(), commit.version)));
         head = loaded.head;
         costs.push(cost.into_iter().max().unwrap());
         eprintln!(

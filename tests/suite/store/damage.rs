@@ -4,8 +4,8 @@ use super::tampering::{Victim, bytes, number, replace, set, text};
 use super::{Engine, new_commit};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{
-    AppendError, Commit, Consistency, Damage, Damaged, ExecuteError, Head, Id, Item, MAX_VERSION, ReadError, Segment,
-    Witness,
+    AppendError, Commit, Consistency, CorruptStream, Damage, ExecuteError, Head, Id, Item, MAX_VERSION, ReadError,
+    Segment, Witness,
 };
 
 cases!(
@@ -38,19 +38,19 @@ fn at(version: u64, damage: Damage, fits: u64) -> Expected {
 async fn shows(victim: &Victim, what: &str, expected: Expected) {
     let Victim { table, process, stream } = victim;
     let Expected { version, damage, fits } = expected;
-    let damaged = Damaged { stream: stream.to_string(), version, damage };
+    let damaged = CorruptStream { stream: stream.to_string(), version, damage };
     let before = table.items(stream).await;
     let walk = process.store.verify(stream).await.unwrap();
     assert_eq!(walk.broken_at.as_ref(), Some(&damaged), "{what}");
     assert_eq!(walk.version(), fits, "{what}: what fits ends elsewhere");
     for consistency in [Consistency::Strong, Consistency::Eventual] {
         match process.store.load(stream, consistency).await {
-            Err(ReadError::Damaged(found)) => assert_eq!(found, damaged, "{what}"),
+            Err(ReadError::Corrupt(found)) => assert_eq!(found, damaged, "{what}"),
             other => panic!("{what}: {other:?}"),
         }
     }
     match process.count(stream, "onwards", 1).await {
-        Err(ExecuteError::Damaged(found)) => assert_eq!(found, damaged, "{what}"),
+        Err(ExecuteError::Corrupt(found)) => assert_eq!(found, damaged, "{what}"),
         other => panic!("{what}: {other:?}"),
     }
     assert_eq!(table.items(stream).await, before, "{what}: something was written");
@@ -176,7 +176,7 @@ async fn an_item_that_is_no_batch_shows(engine: &Engine) {
         victim.change(version, set(name, value.clone())).await;
         let what = format!("{name} = {value:?}");
         shows(&victim, &what, at(version, damage.clone(), version - 1)).await;
-        let damaged = Damaged { stream: victim.stream.to_string(), version, damage };
+        let damaged = CorruptStream { stream: victim.stream.to_string(), version, damage };
         let page = victim.process.store.scan(Segment { index: 0, total: 1 }, None).await.unwrap();
         assert_eq!(page.damaged, [damaged], "{what}");
         assert!(page.batches.iter().any(|batch| batch.stream == victim.stream), "{what}: the others are met");
@@ -248,20 +248,20 @@ async fn a_broken_batch_at_the_end_is_not_written_behind(engine: &Engine) {
     victim.change(8, set("format", Some(number(7)))).await;
     shows(&victim, "the last batch", at(8, Damage::Format("7".into()), 7)).await;
     let head = victim.process.store.head(&victim.stream, Consistency::Strong).await;
-    assert!(matches!(&head, Err(ReadError::Damaged(damaged)) if damaged.version == 8), "{head:?}");
+    assert!(matches!(&head, Err(ReadError::Corrupt(damaged)) if damaged.version == 8), "{head:?}");
 }
 
 /// What stands where the put would go is no batch: it is not taken for a lost race, and not for success.
 async fn a_broken_winner_of_a_race_is_damage(engine: &Engine) {
     let victim = Victim::new(engine).await;
     victim.change(1, set("format", Some(number(7)))).await;
-    let damaged = Damaged { stream: victim.stream.to_string(), version: 1, damage: Damage::Format("7".into()) };
+    let damaged = CorruptStream { stream: victim.stream.to_string(), version: 1, damage: Damage::Format("7".into()) };
     match victim.process.store.append(&Head::empty(&victim.stream), vec![new_commit("z", &["x"])]).await {
-        Err(AppendError::Damaged(found)) => assert_eq!(found, damaged),
+        Err(AppendError::Corrupt(found)) => assert_eq!(found, damaged),
         other => panic!("{other:?}"),
     }
     match victim.process.open(&victim.stream, "opening").await {
-        Err(ExecuteError::Damaged(found)) => assert_eq!(found, damaged),
+        Err(ExecuteError::Corrupt(found)) => assert_eq!(found, damaged),
         other => panic!("{other:?}"),
     }
 }
@@ -298,7 +298,7 @@ async fn a_missing_beginning_does_not_say_that_a_command_is_new(engine: &Engine)
     assert!(process.store.find_recorded(&stream, &unknown).await.unwrap().is_none());
     table.delete(&stream, 1).await;
     match process.store.find_recorded(&stream, &unknown).await {
-        Err(ReadError::Damaged(found)) => assert_eq!(found.version, 1),
+        Err(ReadError::Corrupt(found)) => assert_eq!(found.version, 1),
         other => panic!("{other:?}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Commands that expect the stream at a version.
 
 use super::{Act, Engine, Process, request, stream};
-use eventstore::{ExecuteError, Request, StreamId};
+use eventstore::{CommandRequest, ExecuteError, StreamId};
 
 cases!(
     a_retry_whose_expected_version_is_old_by_now_is_still_a_retry,
@@ -10,8 +10,8 @@ cases!(
     of_two_that_expect_the_same_version_one_wins,
 );
 
-fn expecting(stream: &StreamId, command: &str, version: u64) -> Request {
-    Request { expected_version: Some(version), ..request(stream, command, "count") }
+fn expecting(stream: &StreamId, command: &str, version: u64) -> CommandRequest {
+    CommandRequest { expected_version: Some(version), ..request(stream, command, "count") }
 }
 
 async fn at_version_2(process: &Process) -> StreamId {
@@ -28,7 +28,7 @@ async fn a_version_that_is_right_is_written_behind(engine: &Engine) {
         let request = expecting(&stream, &format!("c{version}"), version);
         assert_eq!(process.execute(&request, 1).await.unwrap().version, version + 1);
     }
-    let creating = Request { creates: true, ..expecting(&super::stream("t"), "creating", 0) };
+    let creating = CommandRequest { creates: true, ..expecting(&super::stream("t"), "creating", 0) };
     assert_eq!(process.execute(&creating, 1).await.unwrap().version, 1);
 }
 
@@ -42,7 +42,7 @@ async fn a_version_that_is_wrong_is_told_and_nothing_is_written(engine: &Engine)
         assert_eq!((expected, actual), (wrong, 2));
     }
     assert!(process.wire.operations().iter().all(|operation| operation == "Query"));
-    let creating = Request { creates: true, ..expecting(&stream, "wrong", 0) };
+    let creating = CommandRequest { creates: true, ..expecting(&stream, "wrong", 0) };
     let refused = process.execute(&creating, 1).await;
     assert!(matches!(refused, Err(ExecuteError::VersionMismatch { expected: 0, actual: 2 })), "{refused:?}");
     assert_eq!(process.load(&stream).await.head.version(), 2);

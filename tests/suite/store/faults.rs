@@ -3,8 +3,8 @@
 use super::{Act, Engine, Process, count, new_commit, request, stream};
 use aws_sdk_dynamodb::Client;
 use eventstore::{
-    AppendError, CommandHandler, Consistency, Direction, EventStore, ExecuteError, Fault, Handled, Head, ReadError,
-    Segment,
+    AppendError, CommandHandler, CommandResult, Consistency, Direction, EventStore, ExecuteError, Head, ReadError,
+    Segment, StoreError,
 };
 
 cases!(
@@ -29,19 +29,19 @@ pub(super) fn answer_all(process: &Process, status: u16, body: &str) {
 }
 
 /// The fault of every operation.
-pub(super) async fn faults(store: &EventStore) -> Vec<Fault> {
+pub(super) async fn faults(store: &EventStore) -> Vec<StoreError> {
     let (stream, segment) = (stream("s"), Segment { index: 0, total: 1 });
     let of_read = |error| match error {
-        ReadError::Fault(fault) => fault,
-        ReadError::Damaged(damaged) => panic!("{damaged}"),
+        ReadError::Store(fault) => fault,
+        ReadError::Corrupt(damaged) => panic!("{damaged}"),
     };
     let command = request(&stream, "a", "a");
     let executed = match CommandHandler::new(store.clone(), super::TALLY).handle(command, count(1)).await {
-        Err(ExecuteError::Fault(fault)) => fault,
+        Err(ExecuteError::Store(fault)) => fault,
         other => panic!("{other:?}"),
     };
     let appended = match store.append(&Head::empty(&stream), vec![new_commit("a", &["x"])]).await {
-        Err(AppendError::Fault(fault)) => fault,
+        Err(AppendError::Store(fault)) => fault,
         other => panic!("{other:?}"),
     };
     vec![
@@ -61,7 +61,7 @@ async fn throttling_is_told_as_such(engine: &Engine) {
     for kind in ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"] {
         answer_all(&process, 400, &error(kind));
         for fault in faults(&process.store).await {
-            assert!(matches!(fault, Fault::Throttled(_)), "{fault:?}");
+            assert!(matches!(fault, StoreError::Throttled(_)), "{fault:?}");
             let source = std::error::Error::source(&fault).unwrap();
             assert!(!fault.to_string().contains(&source.to_string()), "each error says its own part");
         }
@@ -75,7 +75,7 @@ async fn what_dynamodb_refuses_for_good_is_told_as_such(engine: &Engine) {
     for kind in ["AccessDeniedException", "ValidationException", "UnrecognizedClientException"] {
         answer_all(&process, 400, &error(kind));
         for fault in faults(&process.store).await {
-            assert!(matches!(fault, Fault::Rejected(_)), "{fault:?}");
+            assert!(matches!(fault, StoreError::Rejected(_)), "{fault:?}");
         }
     }
 }
@@ -85,7 +85,7 @@ async fn a_server_error_without_a_word_is_no_answer(engine: &Engine) {
     for (status, body) in [(500, error("InternalServerError")), (503, String::new()), (502, "<html></html>".into())] {
         answer_all(&process, status, &body);
         for fault in faults(&process.store).await {
-            assert!(matches!(fault, Fault::Unavailable(_)), "{status}: {fault:?}");
+            assert!(matches!(fault, StoreError::Unavailable(_)), "{status}: {fault:?}");
         }
     }
 }
@@ -98,14 +98,14 @@ async fn a_server_that_cannot_be_reached_is_no_answer(engine: &Engine) {
     let config = table.client.config().to_builder().endpoint_url(format!("http://127.0.0.1:{port}"));
     let store = EventStore::new(Client::from_conf(config.build()), &table.name);
     for fault in faults(&store).await {
-        assert!(matches!(fault, Fault::Unavailable(_)), "{fault:?}");
+        assert!(matches!(fault, StoreError::Unavailable(_)), "{fault:?}");
     }
 }
 
 async fn a_table_that_is_not_there_is_named(engine: &Engine) {
     let process = engine.no_table().process();
     for fault in faults(&process.store).await {
-        assert!(matches!(&fault, Fault::NoTable { table, .. } if table == process.store.table()), "{fault:?}");
+        assert!(matches!(&fault, StoreError::NoTable { table, .. } if table == process.store.table()), "{fault:?}");
     }
 }
 
@@ -117,7 +117,7 @@ async fn a_fault_that_passes_is_not_noticed(engine: &Engine) {
             std::future::ready(if seen.nth < 2 { Act::Answer(status, error(kind)) } else { Act::Pass })
         });
         process.wire.take();
-        let Handled { replayed, lost_races, usage, .. } = process.open(&stream(kind), "opening").await.unwrap();
+        let CommandResult { replayed, lost_races, usage, .. } = process.open(&stream(kind), "opening").await.unwrap();
         assert_eq!((replayed, lost_races, usage.requests), (false, 0, 1));
         assert_eq!(process.wire.operations(), ["PutItem"; 3]);
     }

@@ -3,7 +3,9 @@
 use super::tampering::{Victim, bytes, set, text};
 use super::{Engine, Process};
 use aws_sdk_dynamodb::types::AttributeValue;
-use eventstore::{Consistency, Damage, Damaged, Direction, ExecuteError, Item, MAX_BATCH_BYTES, ReadError, Segment};
+use eventstore::{
+    Consistency, CorruptStream, Damage, Direction, ExecuteError, Item, MAX_BATCH_BYTES, ReadError, Segment,
+};
 
 cases!(
     a_frame_that_wants_more_memory_than_any_of_ours_is_not_unfolded,
@@ -21,11 +23,11 @@ fn foreign(victim: &Victim, version: &str) -> Item {
     item.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-fn key_damage(victim: &Victim, version: u64) -> Damaged {
-    Damaged { stream: victim.stream.to_string(), version, damage: Damage::Attribute("version") }
+fn key_damage(victim: &Victim, version: u64) -> CorruptStream {
+    CorruptStream { stream: victim.stream.to_string(), version, damage: Damage::Attribute("version") }
 }
 
-async fn scanned(process: &Process) -> Damaged {
+async fn scanned(process: &Process) -> CorruptStream {
     let page = process.store.scan(Segment { index: 0, total: 1 }, None).await.unwrap();
     assert_eq!((page.batches.len() > 4, page.damaged.len()), (true, 1), "the others are met: {page:?}");
     page.damaged[0].clone()
@@ -37,7 +39,7 @@ async fn a_key_between_two_versions_is_damage(engine: &Engine) {
     let (process, expected) = (&victim.process, key_damage(&victim, 1));
     for consistency in [Consistency::Strong, Consistency::Eventual] {
         let loaded = process.store.load(&victim.stream, consistency).await;
-        assert!(matches!(&loaded, Err(ReadError::Damaged(found)) if *found == expected), "{loaded:?}");
+        assert!(matches!(&loaded, Err(ReadError::Corrupt(found)) if *found == expected), "{loaded:?}");
     }
     for direction in [Direction::Forwards, Direction::Backwards] {
         let page = process.store.read(&victim.stream, 3, direction, 100).await;
@@ -45,7 +47,7 @@ async fn a_key_between_two_versions_is_damage(engine: &Engine) {
         assert_eq!(page.is_err(), reached, "{direction:?}: {page:?}");
     }
     let refused = process.count(&victim.stream, "onwards", 1).await;
-    assert!(matches!(&refused, Err(ExecuteError::Damaged(found)) if *found == expected), "{refused:?}");
+    assert!(matches!(&refused, Err(ExecuteError::Corrupt(found)) if *found == expected), "{refused:?}");
     assert_eq!(process.store.verify(&victim.stream).await.unwrap().broken_at, Some(expected.clone()));
     assert_eq!(scanned(process).await, expected);
     assert_eq!(process.store.streams(1, |_| ()).await.unwrap().foreign, [expected]);
@@ -101,9 +103,9 @@ async fn what_unfolds_without_end_is_unfolded_to_the_limit_only(engine: &Engine)
     let bomb = frame(window(10), &blocks);
     victim.change(7, set("commits_zstd", Some(bytes(&bomb)))).await;
     let json = format!("EOF while parsing a value at line 1 column {MAX_BATCH_BYTES}");
-    let expected = Damaged { stream: victim.stream.to_string(), version: 7, damage: Damage::Json(json) };
+    let expected = CorruptStream { stream: victim.stream.to_string(), version: 7, damage: Damage::Json(json) };
     let loaded = victim.process.store.load(&victim.stream, Consistency::Strong).await;
-    assert!(matches!(&loaded, Err(ReadError::Damaged(found)) if *found == expected), "{loaded:?}");
+    assert!(matches!(&loaded, Err(ReadError::Corrupt(found)) if *found == expected), "{loaded:?}");
     assert_eq!(victim.process.store.verify(&victim.stream).await.unwrap().broken_at, Some(expected));
 }
 
@@ -113,8 +115,8 @@ async fn a_frame_that_wants_more_memory_than_any_of_ours_is_not_unfolded(engine:
     let raw_block = [0x01 | 2 << 3, 0, 0, b'[', b']'];
     for (exponent, damage) in [(13, Damage::Empty), (17, Damage::Compression)] {
         victim.change(7, set("commits_zstd", Some(bytes(&frame(window(exponent), &raw_block))))).await;
-        let expected = Damaged { stream: victim.stream.to_string(), version: 7, damage };
+        let expected = CorruptStream { stream: victim.stream.to_string(), version: 7, damage };
         let loaded = victim.process.store.load(&victim.stream, Consistency::Strong).await;
-        assert!(matches!(&loaded, Err(ReadError::Damaged(found)) if *found == expected), "{loaded:?}");
+        assert!(matches!(&loaded, Err(ReadError::Corrupt(found)) if *found == expected), "{loaded:?}");
     }
 }

@@ -2,10 +2,10 @@
 
 use super::append_all_faults::canceled_by;
 use super::budget::{spent, within};
-use super::{Act, Engine, EngineKind, Process, Spent, envelope, stream};
+use super::{Act, Engine, EngineKind, Process, Spent, metadata, stream};
 use eventstore::{
-    AppendAllError, EventCodec, ExecuteAllError, HandledAll, Head, Model, NewCommit, Options, RequestAll,
-    SnapshotCodec, StreamId,
+    AppendAllError, EventCodec, ExecuteAllError, Head, Model, MultiStreamRequest, MultiStreamResult, NewCommit,
+    Options, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(super) enum Moved {
 #[error("there is less in the purse")]
 pub(super) struct Overdrawn;
 
-pub(super) type Answer = Result<HandledAll, ExecuteAllError<Overdrawn>>;
+pub(super) type Answer = Result<MultiStreamResult, ExecuteAllError<Overdrawn>>;
 
 /// How the store knows purses: the state is what is in them, in pence.
 pub(super) const PURSE: Model<i64, Moved> = Model {
@@ -57,8 +57,8 @@ fn evolve(pence: i64, Moved::By { pence: more }: &Moved) -> i64 {
     pence + more
 }
 
-pub(super) fn request_all(streams: &[StreamId], command: &str, asked: &str) -> RequestAll {
-    RequestAll::new(streams.to_vec(), envelope(command, asked))
+pub(super) fn request_all(streams: &[StreamId], command: &str, asked: &str) -> MultiStreamRequest {
+    MultiStreamRequest::new(streams.to_vec(), metadata(command, asked))
 }
 
 /// From the first purse to the second one; nothing to do for 0, refused if it is not there.
@@ -133,7 +133,7 @@ async fn a_stream_that_went_on_is_told_with_its_version(engine: &Engine) {
     let (process, other, both) = purses::<2>(engine).await;
     let request = |command: &str, versions| {
         let request = request_all(&both, command, "transfer 30");
-        RequestAll { expected_versions: versions, ..request }
+        MultiStreamRequest { expected_versions: versions, ..request }
     };
     let handle = async |request| process.purses.handle_all(&request, transfer(30)).await;
     let expected = vec![Some(1), Some(1)];
@@ -179,7 +179,7 @@ async fn a_transfer_between_long_purses_costs_no_more(engine: &Engine) {
         for batch in 0..100 {
             let moved = MOVED.encode(&Moved::By { pence: 1 }).unwrap();
             let commit = |number| NewCommit {
-                envelope: envelope(format!("put-{batch}-{number}"), "put"),
+                metadata: metadata(format!("put-{batch}-{number}"), "put"),
                 events: vec![moved.clone(), moved.clone()],
             };
             process.put_behind(purse, (0..50).map(commit).collect()).await;
@@ -214,7 +214,7 @@ async fn a_command_is_found_though_everything_was_read_anew(engine: &Engine) {
     let again = process.transfer(&both, "t", 30).await.unwrap();
     assert_eq!(process.wire.operations(), ["Query", "Query"]);
     assert!(again.replayed);
-    let hashes = |handled: &HandledAll| handled.parts.iter().map(|part| part.commit.hash).collect::<Vec<_>>();
+    let hashes = |handled: &MultiStreamResult| handled.parts.iter().map(|part| part.commit.hash).collect::<Vec<_>>();
     assert_eq!(hashes(&first), hashes(&again));
     assert_eq!((other.pence(&both[0]).await, other.pence(&both[1]).await), (65, 135));
 }
@@ -368,7 +368,7 @@ async fn a_lost_answer_of_the_whole_command_is_mended_by_sending_it_again(engine
         std::future::ready(if write { Act::LoseAnswer } else { Act::Pass })
     });
     let lost = process.transfer(&both, "t", 30).await;
-    assert!(matches!(lost, Err(ExecuteAllError::Append(AppendAllError::Fault(_)))), "{lost:?}");
+    assert!(matches!(lost, Err(ExecuteAllError::Append(AppendAllError::Store(_)))), "{lost:?}");
     process.wire.no_rule();
     assert!(process.transfer(&both, "t", 30).await.unwrap().replayed);
     assert_eq!((other.pence(&both[0]).await, other.pence(&both[1]).await), (70, 130));

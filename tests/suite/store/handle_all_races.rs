@@ -54,7 +54,7 @@ async fn sixty_four_transfers_at_once_keep_the_sum(engine: &Engine) {
         assert!(processes[0].store.verify(purse).await.unwrap().verified());
         let loaded = processes[0].store.load(purse, Consistency::Strong).await.unwrap();
         for commit in loaded.batches.iter().flat_map(|batch| &batch.commits).skip(1) {
-            *commits.entry(commit.envelope.command_id.to_string()).or_default() += 1;
+            *commits.entry(commit.metadata.command_id.to_string()).or_default() += 1;
         }
     }
     assert_eq!(sum, 500);

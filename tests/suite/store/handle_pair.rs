@@ -3,9 +3,9 @@
 use super::budget::{spent, within};
 use super::handle_all::{Moved, Overdrawn, before_transaction};
 use super::snapshots::as_of;
-use super::{Act, Engine, Process, Table, Tally, Told, envelope, stream};
+use super::{Act, Engine, Process, Table, Tally, Told, metadata, stream};
 use eventstore::{
-    AppendAllError, CommandHandler, EventStore, ExecuteAllError, HandledAll, Options, RequestPair, StreamId,
+    AppendAllError, CommandHandler, EventStore, ExecuteAllError, MultiStreamResult, Options, PairRequest, StreamId,
 };
 use futures::future::join_all;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ cases!(
     what_no_pair_can_be_is_refused_before_any_request,
 );
 
-type Answer = Result<HandledAll, ExecuteAllError<Overdrawn>>;
+type Answer = Result<MultiStreamResult, ExecuteAllError<Overdrawn>>;
 type Decided = Result<(Vec<Told>, Vec<Moved>), Overdrawn>;
 
 /// Counts what is paid out of the purse; nothing to do for 0, refused if it is not there.
@@ -37,8 +37,8 @@ fn pay(pence: u32) -> impl Fn(&Tally, &i64) -> Decided {
     }
 }
 
-fn request(pair: &[StreamId; 2], command: &str, asked: &str) -> RequestPair {
-    RequestPair::new(pair.clone(), envelope(command, asked))
+fn request(pair: &[StreamId; 2], command: &str, asked: &str) -> PairRequest {
+    PairRequest::new(pair.clone(), metadata(command, asked))
 }
 
 impl Process {
@@ -103,7 +103,7 @@ async fn a_pair_that_is_sent_again_is_known(engine: &Engine) {
     for number in 0..5 {
         process.count(&pair[0], &format!("count-{number}"), 1).await.unwrap();
     }
-    let hashes = |handled: &HandledAll| handled.parts.iter().map(|part| part.commit.hash).collect::<Vec<_>>();
+    let hashes = |handled: &MultiStreamResult| handled.parts.iter().map(|part| part.commit.hash).collect::<Vec<_>>();
     for process in [&process, &table.process()] {
         let again = process.pay(&pair, "c", 30).await.unwrap();
         assert_eq!((again.replayed, hashes(&again)), (true, hashes(&first)));
@@ -179,12 +179,12 @@ async fn a_refusal_is_true_of_both_at_one_moment(engine: &Engine) {
 
 async fn a_stream_of_a_pair_that_went_on_is_told_with_its_version(engine: &Engine) {
     let (process, _, pair) = two(engine).await;
-    let asked = RequestPair { expected_versions: [Some(0), Some(1)], ..request(&pair, "c", "pay 30") };
-    let handle = async |asked: &RequestPair| process.tallies.handle_pair(&process.purses, asked, pay(30)).await;
+    let asked = PairRequest { expected_versions: [Some(0), Some(1)], ..request(&pair, "c", "pay 30") };
+    let handle = async |asked: &PairRequest| process.tallies.handle_pair(&process.purses, asked, pay(30)).await;
     assert!(!handle(&asked).await.unwrap().replayed);
     assert!(handle(&asked).await.unwrap().replayed);
     for (expected_versions, which, actual) in [([Some(7), None], 0, 1), ([None, Some(7)], 1, 2)] {
-        let late = RequestPair { expected_versions, ..request(&pair, "late", "pay 30") };
+        let late = PairRequest { expected_versions, ..request(&pair, "late", "pay 30") };
         let refused = handle(&late).await.unwrap_err();
         assert_eq!(refused.to_string(), format!("stream {} is at version {actual}, not at 7", pair[which]));
     }
@@ -205,7 +205,7 @@ async fn a_lost_answer_of_a_pair_is_mended_by_sending_it_again(engine: &Engine) 
         std::future::ready(if write { Act::LoseAnswer } else { Act::Pass })
     });
     let lost = process.pay(&pair, "c", 30).await;
-    assert!(matches!(lost, Err(ExecuteAllError::Append(AppendAllError::Fault(_)))), "{lost:?}");
+    assert!(matches!(lost, Err(ExecuteAllError::Append(AppendAllError::Store(_)))), "{lost:?}");
     process.wire.no_rule();
     assert!(process.pay(&pair, "c", 30).await.unwrap().replayed);
     assert_eq!(other.both(&pair).await, (30, 70));

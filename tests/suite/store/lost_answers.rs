@@ -1,7 +1,7 @@
 //! The write is done, but its answer does not come back.
 
 use super::{Act, Engine, Process, new_commit, stream};
-use eventstore::{AppendError, ExecuteError, Fault, Head};
+use eventstore::{AppendError, ExecuteError, Head, StoreError};
 use std::time::Duration;
 
 cases!(
@@ -76,10 +76,10 @@ async fn the_caller_may_send_again_what_had_no_answer(engine: &Engine) {
     lose_answers(&process, usize::MAX, Loss::Connection);
     for _ in 0..2 {
         let lost = process.open(&stream, "opening").await;
-        assert!(matches!(lost, Err(ExecuteError::Fault(Fault::Unavailable(_)))), "{lost:?}");
+        assert!(matches!(lost, Err(ExecuteError::Store(StoreError::Unavailable(_)))), "{lost:?}");
     }
     let lost = process.store.append(&Head::empty(&super::stream("t")), vec![new_commit("a", &["x"])]).await;
-    assert!(matches!(lost, Err(AppendError::Fault(Fault::Unavailable(_)))), "{lost:?}");
+    assert!(matches!(lost, Err(AppendError::Store(StoreError::Unavailable(_)))), "{lost:?}");
     process.wire.no_rule();
     let again = process.open(&stream, "opening").await.unwrap();
     assert_eq!((again.replayed, again.version), (true, 1));
@@ -112,8 +112,8 @@ async fn the_caller_may_send_again_what_timed_out(engine: &Engine) {
     let commit = || vec![new_commit("a", &["x"])];
     let empty = Head::empty(&appended);
     let (opening, append) = futures::join!(process.open(&opened, "opening"), process.store.append(&empty, commit()));
-    assert!(matches!(opening, Err(ExecuteError::Fault(Fault::Unavailable(_)))), "{opening:?}");
-    assert!(matches!(append, Err(AppendError::Fault(Fault::Unavailable(_)))), "{append:?}");
+    assert!(matches!(opening, Err(ExecuteError::Store(StoreError::Unavailable(_)))), "{opening:?}");
+    assert!(matches!(append, Err(AppendError::Store(StoreError::Unavailable(_)))), "{append:?}");
     assert_eq!(process.wire.operations(), ["PutItem"; 6], "each was tried three times, and done the first time");
     let later = table.process();
     let again = later.open(&opened, "opening").await.unwrap();
@@ -123,7 +123,7 @@ async fn the_caller_may_send_again_what_timed_out(engine: &Engine) {
     assert_eq!((again.repeated, again.head.version()), (true, 1), "the commit that had no answer is there");
     let there = later.load(&appended).await;
     assert_eq!((again.head, again.batch.hash()), (there.head, there.batches[0].hash()), "as it was recorded then");
-    let reused = eventstore::NewCommit { envelope: super::envelope("a", "another"), ..commit().remove(0) };
+    let reused = eventstore::NewCommit { metadata: super::metadata("a", "another"), ..commit().remove(0) };
     let refused = later.store.append(&Head::empty(&appended), vec![reused]).await;
     assert!(matches!(refused, Err(AppendError::Conflict { .. })), "{refused:?}");
 }

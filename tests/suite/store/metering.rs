@@ -1,7 +1,7 @@
 //! What operations cost, failed ones included: as a value, and as a tracing event.
 
 use super::{Act, Engine, Process, count, new_commit, request, stream};
-use eventstore::{AppendError, Consistency, Direction, ExecuteError, Fault, Head, ReadError, Segment, Usage};
+use eventstore::{AppendError, Consistency, Direction, ExecuteError, Head, ReadError, Segment, StoreError, Usage};
 use serde_json::{Map, Value, json};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -191,7 +191,7 @@ async fn a_failed_operation_has_a_cost_too(engine: &Engine) {
     let (events, _guard) = Events::listen();
     throttle(&process);
     let (ended, usage) = Usage::of(process.store.append(&head, vec![new_commit("a", &["x"])])).await;
-    assert!(matches!(ended, Err(AppendError::Fault(Fault::Throttled(_)))), "{ended:?}");
+    assert!(matches!(ended, Err(AppendError::Store(StoreError::Throttled(_)))), "{ended:?}");
     assert_eq!((usage.requests, usage.attempts, usage.write_units.to_bits()), (1, 3, 0.0_f64.to_bits()));
     let sent = process.wire.take().iter().map(|exchange| exchange.bytes.0).sum::<u64>();
     assert!(usage.bytes_sent == sent && usage.bytes_received > 0, "{usage:?}, {sent} sent");
@@ -207,7 +207,7 @@ async fn a_failed_operation_has_a_cost_too(engine: &Engine) {
     events.take();
     process.wire.rule(|seen| std::future::ready(if seen.nth == 0 { Act::Pass } else { Act::LoseAnswer }));
     let (ended, usage) = Usage::of(process.store.read(&stream("s"), 2, Direction::Forwards, 1)).await;
-    assert!(matches!(ended, Err(ReadError::Fault(Fault::Unavailable(_)))), "{ended:?}");
+    assert!(matches!(ended, Err(ReadError::Store(StoreError::Unavailable(_)))), "{ended:?}");
     assert_eq!((usage.requests, usage.attempts, usage.read_units.to_bits()), (2, 4, 1.0_f64.to_bits()));
     let event = events.one();
     assert_eq!((cost(&event), &event["outcome"]), (usage, &json!("unavailable")));

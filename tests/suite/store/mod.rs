@@ -76,6 +76,6 @@ pub(crate) mod wire;
 use crate::engine::EngineKind;
 use engine::{Engine, Process, Table};
 use tally::{
-    Answer, Refusal, TALLY, Tally, Told, close, count, envelope, id_made_at, new_commit, note, open, request, stream,
+    Answer, Refusal, TALLY, Tally, Told, close, count, id_made_at, metadata, new_commit, note, open, request, stream,
 };
 use wire::{Act, Seen, Spent};

@@ -6,7 +6,7 @@
 
 use super::tampering::Victim;
 use super::{Act, Engine};
-use eventstore::{Batch, Consistency, Damaged, Direction, ReadError};
+use eventstore::{Batch, Consistency, CorruptStream, Direction, ReadError};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
@@ -245,9 +245,9 @@ impl Spoiled {
 
     /// It must be damage, at a place of this stream where the keys tell which place that is.
     fn named(&self, error: ReadError, keys_kept: bool) -> TestCaseResult {
-        let damaged: Damaged = match error {
-            ReadError::Damaged(damaged) => damaged,
-            ReadError::Fault(fault) => return Err(TestCaseError::fail(format!("{fault:?}"))),
+        let damaged: CorruptStream = match error {
+            ReadError::Corrupt(damaged) => damaged,
+            ReadError::Store(fault) => return Err(TestCaseError::fail(format!("{fault:?}"))),
         };
         if keys_kept {
             prop_assert_eq!(&damaged.stream, self.victim.stream.as_str(), "{:?}", damaged);

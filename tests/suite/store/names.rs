@@ -1,6 +1,6 @@
 //! Names, ids and texts at the edge of what is taken, and what is not.
 
-use super::{Engine, envelope, new_commit, note, stream};
+use super::{Engine, metadata, new_commit, note, stream};
 use eventstore::{Head, Id, InvalidId, InvalidStreamId, MAX_ID_CHARS, MAX_STREAM_CHARS, NewCommit, NewEvent, StreamId};
 use serde_json::value::RawValue;
 
@@ -66,16 +66,16 @@ fn what_is_no_name_is_refused_by_the_rule_that_it_breaks() {
 async fn ids_of_any_visible_characters_come_back(engine: &Engine) {
     let process = engine.table().await.process();
     let id = |text: String| Id::new(text).unwrap();
-    let whole = eventstore::Envelope {
+    let whole = eventstore::CommandMetadata {
         correlation_id: id("with.a.period".into()),
         causation_id: Some(id("~".repeat(MAX_ID_CHARS))),
         actor: id(visible()),
-        ..envelope("\"quoted\\\"", "asked")
+        ..metadata("\"quoted\\\"", "asked")
     };
     let head = Head::empty(&stream("ids"));
-    process.append(&head, vec![NewCommit { envelope: whole.clone(), events: vec![note("x")] }]).await;
+    process.append(&head, vec![NewCommit { metadata: whole.clone(), events: vec![note("x")] }]).await;
     let read = process.load(head.stream()).await;
-    assert_eq!(read.batches[0].commits[0].envelope, whole);
+    assert_eq!(read.batches[0].commits[0].metadata, whole);
     assert_eq!(whole.trace_parent, None, "what is left out stays out");
     for wrong in [String::new(), "a b".into(), "é".into(), "a\n".into(), "x".repeat(MAX_ID_CHARS + 1)] {
         assert_eq!(Id::new(wrong), Err(InvalidId));
@@ -122,7 +122,7 @@ async fn any_json_comes_back_to_the_byte(engine: &Engine) {
         deep.as_str(),
     ];
     let event = |json: &&str| NewEvent { data: RawValue::from_string((*json).to_owned()).unwrap(), ..note("x") };
-    let commit = NewCommit { envelope: envelope("a", "a"), events: kept.iter().map(event).collect() };
+    let commit = NewCommit { metadata: metadata("a", "a"), events: kept.iter().map(event).collect() };
     let appended = process.append(&Head::empty(&stream("json")), vec![commit]).await;
     let read = process.load(&stream("json")).await;
     assert_eq!(read.head, appended.head);
@@ -135,7 +135,7 @@ async fn the_type_of_an_event_may_be_any_text(engine: &Engine) {
     let process = engine.table().await.process();
     let types = [String::new(), "T".repeat(100_000), "Größe.Geändert/v2 🦀".into(), "line\nbreak".into()];
     let typed = |name: &String| NewEvent { event_type: name.clone(), ..note("x") };
-    let commit = NewCommit { envelope: envelope("a", "a"), events: types.iter().map(typed).collect() };
+    let commit = NewCommit { metadata: metadata("a", "a"), events: types.iter().map(typed).collect() };
     process.append(&Head::empty(&stream("types")), vec![commit]).await;
     let read = process.load(&stream("types")).await;
     assert!(read.batches[0].commits[0].events.iter().map(|event| &event.body.event_type).eq(&types));

@@ -1,6 +1,6 @@
 //! A command is handled once, for ever: the three rules by which it is known again, and attempts to break them.
 
-use super::{Answer, Engine, Process, Table, envelope, id_made_at, note, stream};
+use super::{Answer, Engine, Process, Table, id_made_at, metadata, note, stream};
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{ExecuteError, HandlerOptions, NewCommit, Options, StreamId};
 use futures::future::join_all;
@@ -53,8 +53,8 @@ async fn others(table: &Table, stream: &StreamId, commits: usize) {
             left -= 1;
         }
         let batch = (0..left.min(100)).map(|index| {
-            let asked = envelope(ids(1)[index % 3].clone(), "other");
-            NewCommit { envelope: asked, events: vec![note("other")] }
+            let asked = metadata(ids(1)[index % 3].clone(), "other");
+            NewCommit { metadata: asked, events: vec![note("other")] }
         });
         let batch: Vec<NewCommit> = batch.collect();
         left -= batch.len();
@@ -124,7 +124,7 @@ async fn an_id_from_a_fast_clock_is_known_where_the_clock_is_slow(engine: &Engin
     is_replay_of(first.version, &goes_on.count(&stream, &id, 3).await, "the process that went on");
     let slow = process_with_clock(&table, TimeDelta::minutes(-10), false);
     let new = slow.count(&stream, id_made_at(now()).as_str(), 3).await;
-    assert!(matches!(new, Err(ExecuteError::FromTheFuture(_))), "{new:?}");
+    assert!(matches!(new, Err(ExecuteError::ClockSkew(_))), "{new:?}");
 }
 
 /// One client's clock is ahead: nobody else pays for it.

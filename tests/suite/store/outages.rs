@@ -3,7 +3,7 @@
 use super::faults::{answer_all, error, faults};
 use super::{Act, Engine, Process, Table, new_commit, stream};
 use eventstore::{
-    Consistency, Direction, EventStore, ExecuteError, Fault, Head, Options, ReadError, ScanCursor, Segment,
+    Consistency, Direction, EventStore, ExecuteError, Head, Options, ReadError, ScanCursor, Segment, StoreError,
 };
 use std::collections::BTreeMap;
 
@@ -100,9 +100,9 @@ async fn a_table_that_cannot_be_made_is_told_and_tried_three_times(engine: &Engi
             });
             let failed = process.store.create_table().await.unwrap_err();
             let as_expected = match kind {
-                "ThrottlingException" => matches!(failed, Fault::Throttled(_)),
-                "InternalServerError" => matches!(failed, Fault::Unavailable(_)),
-                _ => matches!(failed, Fault::Rejected(_)),
+                "ThrottlingException" => matches!(failed, StoreError::Throttled(_)),
+                "InternalServerError" => matches!(failed, StoreError::Unavailable(_)),
+                _ => matches!(failed, StoreError::Rejected(_)),
             };
             assert!(as_expected, "{operation}, {kind}: {failed:?}");
             assert_eq!(counts(&process)[operation], tries, "{operation}, {kind}");
@@ -144,10 +144,10 @@ const LONG_READS: [LongRead; 7] = [
     LongRead::Streams,
 ];
 
-async fn read_all(store: &EventStore, head: &Head, read: LongRead) -> Result<u64, Fault> {
+async fn read_all(store: &EventStore, head: &Head, read: LongRead) -> Result<u64, StoreError> {
     let fault = |error| match error {
-        ReadError::Fault(fault) => fault,
-        ReadError::Damaged(damaged) => panic!("{damaged}"),
+        ReadError::Store(fault) => fault,
+        ReadError::Corrupt(damaged) => panic!("{damaged}"),
     };
     match read {
         LongRead::Load(consistency) => {
@@ -209,13 +209,13 @@ async fn a_long_read_whose_page_is_throttled_for_good_fails_whole(engine: &Engin
             let process = table.process();
             throttle(&process, page, usize::MAX);
             let failed = read_all(&process.store, &head, read).await;
-            assert!(matches!(failed, Err(Fault::Throttled(_))), "{read:?}, page {page}: {failed:?}");
+            assert!(matches!(failed, Err(StoreError::Throttled(_))), "{read:?}, page {page}: {failed:?}");
         }
     }
     let process = table.process();
     throttle(&process, 1, usize::MAX);
     let failed = process.count(head.stream(), "a", 1).await;
-    assert!(matches!(failed, Err(ExecuteError::Fault(Fault::Throttled(_)))), "{failed:?}");
+    assert!(matches!(failed, Err(ExecuteError::Store(StoreError::Throttled(_)))), "{failed:?}");
 }
 
 async fn a_long_read_whose_page_is_throttled_for_a_moment_is_whole(engine: &Engine) {

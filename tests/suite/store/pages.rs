@@ -1,7 +1,7 @@
 //! Reading a stream in pages, forwards and backwards, from anywhere.
 
 use super::{Act, Engine, Process, new_commit, stream};
-use eventstore::{Damage, Damaged, Direction, Head, Page, ReadError, StreamId};
+use eventstore::{CorruptStream, Damage, Direction, Head, Page, ReadError, StreamId};
 use std::sync::Arc;
 
 cases!(
@@ -191,8 +191,8 @@ async fn items_near_the_largest_are_read_one_by_one_across_pages(engine: &Engine
     assert!(process.store.verify(&stream("s")).await.unwrap().verified());
 }
 
-fn hole(version: u64, found: u64) -> Damaged {
-    Damaged { stream: "tally-s".into(), version, damage: Damage::Hole { found } }
+fn hole(version: u64, found: u64) -> CorruptStream {
+    CorruptStream { stream: "tally-s".into(), version, damage: Damage::Hole { found } }
 }
 
 async fn a_hole_within_a_page_is_damage(engine: &Engine) {
@@ -202,7 +202,7 @@ async fn a_hole_within_a_page_is_damage(engine: &Engine) {
     table.delete(&stream("s"), 5).await;
     for (direction, from) in [(Direction::Forwards, 1), (Direction::Backwards, 10)] {
         let page = process.store.read(&stream("s"), from, direction, 10).await;
-        let Err(ReadError::Damaged(damaged)) = page else { panic!("{page:?}") };
+        let Err(ReadError::Corrupt(damaged)) = page else { panic!("{page:?}") };
         assert_eq!(damaged, hole(5, 8));
     }
 }
@@ -216,13 +216,13 @@ async fn a_hole_at_the_edge_of_a_page_is_damage(engine: &Engine) {
     assert_eq!(read(&process, 4, Direction::Forwards, 1).await, (vec![4], Some(5)));
     for from in 5..=7 {
         let page = process.store.read(&stream("s"), from, Direction::Forwards, 4).await;
-        let Err(ReadError::Damaged(damaged)) = page else { panic!("{page:?}") };
+        let Err(ReadError::Corrupt(damaged)) = page else { panic!("{page:?}") };
         assert_eq!(damaged, hole(from, 8));
     }
     assert_eq!(read(&process, 8, Direction::Backwards, 1).await, (vec![8], Some(7)));
     for (from, limit) in [(7, 4), (6, 1), (5, 100)] {
         let page = process.store.read(&stream("s"), from, Direction::Backwards, limit).await;
-        let Err(ReadError::Damaged(damaged)) = page else { panic!("{page:?}") };
+        let Err(ReadError::Corrupt(damaged)) = page else { panic!("{page:?}") };
         assert_eq!(damaged, hole(5, 8));
     }
 }
@@ -238,14 +238,14 @@ async fn a_missing_first_batch_is_damage_in_every_direction(engine: &Engine) {
         let damaged = loop {
             match process.store.read(&stream("s"), next.unwrap(), Direction::Backwards, limit).await {
                 Ok(page) => next = page.next,
-                Err(ReadError::Damaged(damaged)) => break damaged,
+                Err(ReadError::Corrupt(damaged)) => break damaged,
                 Err(error) => panic!("{error:?}"),
             }
         };
         assert_eq!(damaged, hole(1, 2), "back from {from}, {limit} events a page");
     }
     let page = process.store.read(&stream("s"), 1, Direction::Forwards, 3).await;
-    let Err(ReadError::Damaged(damaged)) = page else { panic!("{page:?}") };
+    let Err(ReadError::Corrupt(damaged)) = page else { panic!("{page:?}") };
     assert_eq!(damaged, hole(1, 2));
 }
 

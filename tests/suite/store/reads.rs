@@ -108,6 +108,6 @@ async fn a_gap_in_an_eventual_read_is_read_again_before_it_is_called_damage(engi
     table.delete(head.stream(), 3).await;
     process.wire.no_rule();
     let damaged = process.store.load(head.stream(), Consistency::Eventual).await;
-    let Err(ReadError::Damaged(damaged)) = damaged else { panic!("{damaged:?}") };
+    let Err(ReadError::Corrupt(damaged)) = damaged else { panic!("{damaged:?}") };
     assert_eq!((damaged.stream.as_str(), damaged.version), ("tally-s", 3));
 }

@@ -4,10 +4,10 @@ use super::budget::{spent, within};
 use super::handle_all::{Moved, Overdrawn, PURSE, request_all};
 use super::snapshots::as_of;
 use super::waiting::{commits, held_up};
-use super::{Act, Answer, Engine, Process, Refusal, TALLY, Tally, Told, count, envelope, note, open, request, stream};
+use super::{Act, Answer, Engine, Process, Refusal, TALLY, Tally, Told, count, metadata, note, open, request, stream};
 use eventstore::{
-    AppendAllError, AppendError, CommandHandler, ExecuteAllError, ExecuteError, HandlerOptions, Head, Model, NewCommit,
-    NewEvent, Options, Part, Request, StreamId, Untranslatable,
+    AppendAllError, AppendError, CommandHandler, CommandRequest, ExecuteAllError, ExecuteError, HandlerOptions, Head,
+    Model, NewCommit, NewEvent, Options, Part, StreamId, Untranslatable,
 };
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ async fn only_refusals_are_recorded_in_place_of_events(engine: &Engine) {
     let idle = process.tallies.handle_recording_refusals(request(&stream, "c", "count 0"), count(0), code).await;
     assert_eq!(told(&idle), (None, 1, false));
     assert!(idle.unwrap().commit.is_none());
-    let late = Request { expected_version: Some(7), ..request(&stream, "c", "from 5") };
+    let late = CommandRequest { expected_version: Some(7), ..request(&stream, "c", "from 5") };
     let late = process.tallies.handle_recording_refusals(late, count_from(5), code).await;
     assert!(matches!(late, Err(ExecuteError::VersionMismatch { expected: 7, actual: 1 })), "{late:?}");
     assert_eq!(process.load(&stream).await.head.version(), 1);
@@ -116,11 +116,11 @@ async fn states_and_snapshots_pass_over_refusals(engine: &Engine) {
 async fn a_refusal_may_begin_a_stream(engine: &Engine) {
     let table = engine.table().await;
     let (process, stream) = (table.process(), stream("s"));
-    let begin = Request { creates: true, ..request(&stream, "c", "from 5") };
+    let begin = CommandRequest { creates: true, ..request(&stream, "c", "from 5") };
     let begun = process.tallies.handle_recording_refusals(begin, count_from(5), code).await;
     assert_eq!(told(&begun), refused(1, false));
     within(engine, "refusal that begins a stream", process.wire.spent(), begun.unwrap().usage, spent(1, 1.0, 0.0));
-    let unborn = Request { expected_version: Some(0), ..request(&stream, "unborn", "count 1") };
+    let unborn = CommandRequest { expected_version: Some(0), ..request(&stream, "unborn", "count 1") };
     let mismatch = process.execute(&unborn, 1).await;
     assert!(matches!(mismatch, Err(ExecuteError::VersionMismatch { expected: 0, actual: 1 })), "{mismatch:?}");
     // A command that can only start the stream guesses that there is none, loses to the refusal, and starts it.
@@ -128,7 +128,7 @@ async fn a_refusal_may_begin_a_stream(engine: &Engine) {
     assert_eq!((opened.version, opened.lost_races), (2, 1));
     let again = table.process().open(&stream, "again").await;
     assert!(matches!(again, Err(ExecuteError::Refused(Refusal::OpenAlready))), "{again:?}");
-    let replayed = Request { creates: true, ..request(&stream, "opening", "open") };
+    let replayed = CommandRequest { creates: true, ..request(&stream, "opening", "open") };
     let replayed = table.process().tallies.handle_recording_refusals(replayed, open, code).await;
     assert_eq!(told(&replayed), (None, 2, true));
 }
@@ -186,7 +186,7 @@ async fn a_refusal_among_commands_that_wait_is_written_with_them(engine: &Engine
     let table = engine.table().await;
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;
-    let third = Request { expected_version: Some(4), ..request(&stream, "third", "third") };
+    let third = CommandRequest { expected_version: Some(4), ..request(&stream, "third", "third") };
     let (first, second, refusal, twin, third, ()) = tokio::join!(
         process.count(&stream, "first", 1),
         process.count(&stream, "second", 2),
@@ -240,12 +240,12 @@ async fn no_event_of_a_model_has_a_type_of_the_store(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
     let head = Head::empty(&stream);
-    let commit = NewCommit { envelope: envelope("c", "c"), events: vec![note("fine"), of_store()] };
+    let commit = NewCommit { metadata: metadata("c", "c"), events: vec![note("fine"), of_store()] };
     let appended = process.store.append(&head, vec![commit]).await.unwrap_err();
     assert_eq!(appended.to_string(), r#"event type "$Refused" begins with '$', as only the store's own do"#);
     assert!(matches!(appended, AppendError::TypeOfStore(_)), "{appended:?}");
     let parts = vec![Part { head, events: vec![of_store()] }];
-    let appended = process.store.append_all(&envelope("c", "c"), parts, &[]).await.unwrap_err();
+    let appended = process.store.append_all(&metadata("c", "c"), parts, &[]).await.unwrap_err();
     assert!(matches!(appended, AppendAllError::TypeOfStore(event_type) if event_type == "$Refused"));
     assert!(process.wire.take().is_empty(), "nothing of it is sent");
     let forging = Model { encode: |_| Ok(of_store()), ..TALLY };

@@ -1,8 +1,8 @@
 //! The same command once more: at the same moment, later, much later, and with something else asked for.
 
-use super::{Engine, Refusal, envelope, id_made_at, new_commit, note, request, stream};
+use super::{Engine, Refusal, id_made_at, metadata, new_commit, note, request, stream};
 use chrono::{DateTime, TimeDelta, Utc};
-use eventstore::{AppendError, Consistency, ExecuteError, Head, Id, NewCommit, Options, Request};
+use eventstore::{AppendError, CommandRequest, Consistency, ExecuteError, Head, Id, NewCommit, Options};
 use futures::future::join_all;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -68,7 +68,7 @@ async fn a_retried_command_is_found_within_a_batch_of_several(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
     let commits = ["a", "b", "c"].map(|command| NewCommit {
-        envelope: envelope(command, "count 1"),
+        metadata: metadata(command, "count 1"),
         events: vec![note(command), note(command)],
     });
     process.put_behind(&stream, commits.to_vec()).await;
@@ -76,7 +76,7 @@ async fn a_retried_command_is_found_within_a_batch_of_several(engine: &Engine) {
         let again = process.count(&stream, command, 1).await.unwrap();
         assert!(again.replayed);
         assert_eq!(again.version, version);
-        let creating = Request { creates: true, ..request(&stream, command, "count 1") };
+        let creating = CommandRequest { creates: true, ..request(&stream, command, "count 1") };
         let again = process.execute(&creating, 1).await.unwrap();
         assert_eq!((again.replayed, again.version), (true, version));
     }
@@ -119,7 +119,7 @@ async fn what_is_recorded_under_an_id_of_the_systems_is_done(engine: &Engine) {
         assert!(handled.replayed);
         assert_eq!(handled.commit.unwrap().hash, first.commit.as_ref().unwrap().hash);
     }
-    let commit = NewCommit { envelope: envelope(id.as_str(), "other"), ..new_commit("x", &["x"]) };
+    let commit = NewCommit { metadata: metadata(id.as_str(), "other"), ..new_commit("x", &["x"]) };
     let appended = table.process().store.append(&Head::empty(&stream), vec![commit]).await.unwrap();
     assert!(appended.repeated);
     assert_eq!(table.process().load(&stream).await.head.version(), 1);
@@ -190,14 +190,14 @@ async fn a_command_from_the_future_is_not_written(engine: &Engine) {
     let now = DateTime::<Utc>::from(SystemTime::now());
     let ahead = id_made_at(now + skew + TimeDelta::minutes(1));
     let refused = process.count(&stream("s"), ahead.as_str(), 1).await;
-    let Err(ExecuteError::FromTheFuture(told)) = refused else { panic!("{refused:?}") };
+    let Err(ExecuteError::ClockSkew(told)) = refused else { panic!("{refused:?}") };
     assert_eq!(told.command_id, ahead);
     assert_eq!(process.wire.operations(), ["Query"; 2], "it might have been recorded where the clock is ahead");
     process.count(&stream("s"), id_made_at(now + skew - TimeDelta::minutes(1)).as_str(), 1).await.unwrap();
     let (head, _) = process.store.head(&stream("s"), Consistency::Strong).await.unwrap();
-    let commit = NewCommit { envelope: envelope(ahead.as_str(), "x"), ..new_commit("x", &["x"]) };
+    let commit = NewCommit { metadata: metadata(ahead.as_str(), "x"), ..new_commit("x", &["x"]) };
     let refused = process.store.append(&head, vec![commit]).await;
-    assert!(matches!(refused, Err(AppendError::FromTheFuture(_))), "{refused:?}");
+    assert!(matches!(refused, Err(AppendError::ClockSkew(_))), "{refused:?}");
 }
 
 /// Both write the very same bytes: which of them was first is known by what each put alone.

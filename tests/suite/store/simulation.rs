@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
-    CommandIndex, Commit, Consistency, ExecuteError, Fault, HandlerOptions, Hash, IndexAnswer, IndexLookup, Options,
-    Segment, StreamId,
+    CommandIndex, Commit, Consistency, ExecuteError, HandlerOptions, Hash, IndexAnswer, IndexLookup, Options, Segment,
+    StoreError, StreamId,
 };
 use fastrand::Rng;
 use futures::future::join_all;
@@ -99,7 +99,7 @@ async fn check_stream(process: &Process, stream: &StreamId, sent: &[Sent]) {
     let loaded = process.load(stream).await;
     let commits: Vec<&Commit> = loaded.batches.iter().flat_map(|batch| &batch.commits).collect();
     let places: HashMap<&str, (u64, Hash)> =
-        commits.iter().map(|c| (c.envelope.command_id.as_str(), (c.last_version(), c.hash))).collect();
+        commits.iter().map(|c| (c.metadata.command_id.as_str(), (c.last_version(), c.hash))).collect();
     assert_eq!(places.len(), commits.len(), "a command was applied twice");
     let own: Vec<&Sent> = sent.iter().filter(|command| command.stream == *stream).collect();
     assert_eq!(own.len(), commits.len(), "the stream has a commit that nobody sent");
@@ -300,7 +300,7 @@ impl Journal {
                 let sent = &mut self.sent[index];
                 assert_eq!(*sent.answer.get_or_insert(told), told, "{} was answered differently", sent.id);
             }
-            Some(Err(ExecuteError::Fault(Fault::Unavailable(_)))) => happened.without_answer += 1,
+            Some(Err(ExecuteError::Store(StoreError::Unavailable(_)))) => happened.without_answer += 1,
             Some(Err(ExecuteError::Contention { .. })) => happened.contention += 1,
             Some(Err(other)) => panic!("{other:?}"),
         }

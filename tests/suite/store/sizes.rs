@@ -1,6 +1,6 @@
 //! What fits into an item, what does not, and that this is known before any request.
 
-use super::{Engine, Process, envelope, new_commit, note, stream};
+use super::{Engine, Process, metadata, new_commit, note, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{
     AppendError, Appended, Consistency, Head, MAX_BATCH_BYTES, MAX_ITEM_BYTES, MAX_VERSION, NewCommit, NewEvent,
@@ -119,7 +119,7 @@ async fn json_of_exactly_the_limit_is_taken_and_a_character_more_is_not(engine: 
 fn short_events(count: usize) -> Vec<NewCommit> {
     let data = RawValue::from_string("0".into()).unwrap();
     let event = NewEvent { event_type: "T".into(), schema: 1, data };
-    vec![NewCommit { envelope: envelope("many", "many"), events: vec![event; count] }]
+    vec![NewCommit { metadata: metadata("many", "many"), events: vec![event; count] }]
 }
 
 async fn a_commit_of_a_thousand_events_is_one_item(engine: &Engine) {

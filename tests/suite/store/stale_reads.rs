@@ -1,7 +1,7 @@
 //! Eventually consistent reads that miss the newest commits. The engines here never give one, so the wire takes them away.
 
 use super::{Act, Engine, Process, Refusal, Table, Tally, close, request, stream};
-use eventstore::{ExecuteError, Request, StreamId};
+use eventstore::{CommandRequest, ExecuteError, StreamId};
 use serde_json::Value;
 
 cases!(
@@ -111,7 +111,7 @@ async fn a_version_mismatch_is_final_on_a_consistent_read_only(engine: &Engine) 
     let stream = three_counts(&table).await;
     let process = behind_by(&table, 2);
     let expecting =
-        |command: &str, version| Request { expected_version: Some(version), ..request(&stream, command, "c") };
+        |command: &str, version| CommandRequest { expected_version: Some(version), ..request(&stream, command, "c") };
     let handled = process.execute(&expecting("right", 4), 1).await.unwrap();
     assert_eq!((handled.version, handled.lost_races), (5, 0));
     assert_eq!(reads(&process), [false, true]);
@@ -134,7 +134,7 @@ async fn a_retry_whose_commit_is_not_seen_is_still_a_retry(engine: &Engine) {
                 matches!(reused, Err(ExecuteError::CommandIdReused(_))),
                 "{command}, behind by {count}: {reused:?}"
             );
-            let expecting = Request { expected_version: Some(1), ..request(&stream, command, "count 1") };
+            let expecting = CommandRequest { expected_version: Some(1), ..request(&stream, command, "count 1") };
             let again = process.execute(&expecting, 1).await.unwrap();
             assert_eq!((again.replayed, again.version), (true, version), "{command}, behind by {count}");
         }

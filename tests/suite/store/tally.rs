@@ -3,8 +3,8 @@
 use super::engine::Process;
 use chrono::{DateTime, Utc};
 use eventstore::{
-    CodecError, Envelope, EventCodec, ExecuteError, Fingerprint, Handled, Id, Model, NewCommit, NewEvent, Request,
-    SnapshotCodec, StreamId,
+    CodecError, CommandMetadata, CommandRequest, CommandResult, EventCodec, ExecuteError, Fingerprint, Id, Model,
+    NewCommit, NewEvent, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -38,7 +38,7 @@ pub(super) enum Refusal {
 }
 
 /// The result of a command on a tally.
-pub(super) type Answer = Result<Handled, ExecuteError<Refusal>>;
+pub(super) type Answer = Result<CommandResult, ExecuteError<Refusal>>;
 
 /// How they are stored.
 const TOLD: EventCodec<Told> = EventCodec::new(&[]);
@@ -89,8 +89,8 @@ pub(super) fn stream(key: &str) -> StreamId {
 }
 
 /// An envelope whose fingerprint is that of `asked`.
-pub(super) fn envelope(command: impl Into<String>, asked: &str) -> Envelope {
-    Envelope {
+pub(super) fn metadata(command: impl Into<String>, asked: &str) -> CommandMetadata {
+    CommandMetadata {
         command_id: Id::new(command).unwrap(),
         fingerprint: Fingerprint::of(&[asked.as_bytes()]),
         correlation_id: Id::new("a-correlation").unwrap(),
@@ -101,9 +101,9 @@ pub(super) fn envelope(command: impl Into<String>, asked: &str) -> Envelope {
 }
 
 /// A command for the stream that asks for `asked`.
-pub(super) fn request(stream: &StreamId, command: impl Into<String>, asked: &str) -> Request {
-    let envelope = envelope(command, asked);
-    Request { stream: stream.clone(), envelope, expected_version: None, creates: false }
+pub(super) fn request(stream: &StreamId, command: impl Into<String>, asked: &str) -> CommandRequest {
+    let metadata = metadata(command, asked);
+    CommandRequest { stream: stream.clone(), metadata, expected_version: None, creates: false }
 }
 
 /// A UUIDv7 that was made at the time.
@@ -122,13 +122,13 @@ pub(super) fn note(text: &str) -> NewEvent {
 
 /// A commit with a note for each text.
 pub(super) fn new_commit(command: &str, texts: &[&str]) -> NewCommit {
-    NewCommit { envelope: envelope(command, command), events: texts.iter().map(|text| note(text)).collect() }
+    NewCommit { metadata: metadata(command, command), events: texts.iter().map(|text| note(text)).collect() }
 }
 
 impl Process {
     /// Opens the tally: a command that can only start a stream.
     pub(super) async fn open(&self, stream: &StreamId, command: &str) -> Answer {
-        let request = Request { creates: true, ..request(stream, command, "open") };
+        let request = CommandRequest { creates: true, ..request(stream, command, "open") };
         self.tallies.handle(request, open).await
     }
 
@@ -136,7 +136,7 @@ impl Process {
         self.execute(&request(stream, command, &format!("count {number}")), number).await
     }
 
-    pub(super) async fn execute(&self, request: &Request, number: u64) -> Answer {
+    pub(super) async fn execute(&self, request: &CommandRequest, number: u64) -> Answer {
         self.tallies.handle(request.clone(), count(number)).await
     }
 

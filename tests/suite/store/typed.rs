@@ -2,7 +2,7 @@
 
 use super::waiting::held_up;
 use super::{Act, Engine, Refusal, Tally, Told, close, count, open, request, stream};
-use eventstore::{ExecuteError, HandledTyped, Request};
+use eventstore::{CommandRequest, ExecuteError, TypedCommandResult};
 use std::sync::Arc;
 
 cases!(
@@ -13,7 +13,7 @@ cases!(
 );
 
 /// The numbers that were counted, and the total of the state.
-fn counted(typed: &HandledTyped<Tally, Told>) -> (Vec<u64>, Option<u64>) {
+fn counted(typed: &TypedCommandResult<Tally, Told>) -> (Vec<u64>, Option<u64>) {
     let number = |told: &Told| if let Told::Counted { number } = told { Some(*number) } else { None };
     (typed.events.iter().filter_map(number).collect(), typed.state.as_ref().map(|tally| tally.total))
 }
@@ -21,16 +21,16 @@ fn counted(typed: &HandledTyped<Tally, Told>) -> (Vec<u64>, Option<u64>) {
 async fn a_command_gives_its_events_and_the_state_behind_it(engine: &Engine) {
     let table = engine.table().await;
     let (process, stream) = (table.warm_process(), stream("s"));
-    let begin = Request { creates: true, ..request(&stream, "opening", "open") };
+    let begin = CommandRequest { creates: true, ..request(&stream, "opening", "open") };
     let opened = process.tallies.handle_typed(begin, open).await.unwrap();
     assert!(matches!(opened.events[..], [Told::Opened { .. }]));
     assert_eq!(opened.state, Some(process.tally(&stream).await));
     process.wire.take();
     let typed = process.tallies.handle_typed(request(&stream, "c", "count 5"), count(5)).await.unwrap();
-    assert_eq!((counted(&typed), typed.handled.version), ((vec![5], Some(5)), 2));
+    assert_eq!((counted(&typed), typed.result.version), ((vec![5], Some(5)), 2));
     assert_eq!(process.wire.operations(), ["PutItem"], "nothing is read for it");
     let idle = process.tallies.handle_typed(request(&stream, "idle", "count 0"), count(0)).await.unwrap();
-    assert_eq!((counted(&idle), idle.handled.version), ((vec![], Some(5)), 2), "the state is as it was");
+    assert_eq!((counted(&idle), idle.result.version), ((vec![], Some(5)), 2), "the state is as it was");
     process.close(&stream, "closing").await.unwrap();
     let refused = process.tallies.handle_typed(request(&stream, "late", "count 1"), count(1)).await;
     assert!(matches!(refused, Err(ExecuteError::Refused(Refusal::Closed))), "{refused:?}");
@@ -43,7 +43,7 @@ async fn a_replay_gives_its_events_and_no_state(engine: &Engine) {
     table.process().count(&stream, "later", 7).await.unwrap();
     for process in [table.process(), table.warm_process()] {
         let again = process.tallies.handle_typed(request(&stream, "c", "count 5"), count(5)).await.unwrap();
-        assert_eq!((counted(&again), again.handled.replayed), ((vec![5], None), true));
+        assert_eq!((counted(&again), again.result.replayed), ((vec![5], None), true));
     }
     // A recorded refusal has no events.
     let process = table.process();
@@ -52,7 +52,7 @@ async fn a_replay_gives_its_events_and_no_state(engine: &Engine) {
     process.tallies.handle_recording_refusals(asked(), refuse, |_| "closed").await.unwrap();
     let again = process.tallies.handle_typed(asked(), count(1)).await.unwrap();
     assert_eq!(counted(&again), (vec![], None));
-    assert!(again.handled.commit.unwrap().refusal().is_some());
+    assert!(again.result.commit.unwrap().refusal().is_some());
 }
 
 async fn commands_that_are_written_together_have_each_their_own_state(engine: &Engine) {
@@ -94,5 +94,5 @@ async fn the_state_is_that_of_the_decision_that_was_written(engine: &Engine) {
         }
     });
     let typed = process.tallies.handle_typed(request(&stream, "slow", "count 2"), count(2)).await.unwrap();
-    assert_eq!((counted(&typed), typed.handled.lost_races), ((vec![2], Some(13)), 1));
+    assert_eq!((counted(&typed), typed.result.lost_races), ((vec![2], Some(13)), 1));
 }

@@ -6,10 +6,10 @@
 //! | [`second`] | `Added`, schema 2, renamed with its field: `{"amount": 3}` |
 //! | [`third`] | `Added`, schema 3: `{"amount": 3, "unit": "piece"}`; and `Opened`, schema 2, names a place |
 
-use super::{Answer, Engine, Process, Refusal, envelope, request, stream};
+use super::{Answer, Engine, Process, Refusal, metadata, request, stream};
 use eventstore::{
-    CodecError, CommandHandler, EventCodec, ExecuteError, Model, NewCommit, NewEvent, Request, StreamId, Unreadable,
-    Untranslatable, Upcaster,
+    CodecError, CommandHandler, CommandRequest, EventCodec, ExecuteError, Model, NewCommit, NewEvent, StreamId,
+    Unreadable, Untranslatable, Upcaster,
 };
 use serde_json::value::RawValue;
 
@@ -176,7 +176,7 @@ mod third {
 async fn tell<E: Clone + Send + Sync + 'static>(
     process: &Process,
     model: &Model<Tally, E>,
-    request: &Request,
+    request: &CommandRequest,
     told: E,
 ) -> Answer {
     let Model { initial, evolve, encode, decode, .. } = *model;
@@ -210,7 +210,7 @@ fn is(event_type: &str, schema: u32, data: &str) -> (String, u32, String) {
     (event_type.to_owned(), schema, data.to_owned())
 }
 
-fn ask(stream: &StreamId, command: &str) -> Request {
+fn ask(stream: &StreamId, command: &str) -> CommandRequest {
     request(stream, command, command)
 }
 
@@ -289,7 +289,7 @@ async fn an_older_program_that_loses_a_race_to_a_newer_one_stops(engine: &Engine
     let table = engine.table().await;
     let (new, old, stream) = (table.process(), table.process(), stream("s"));
     tell(&new, &third::TALLY, &ask(&stream, "a"), third::opened()).await.unwrap();
-    let create = Request { creates: true, ..ask(&stream, "b") };
+    let create = CommandRequest { creates: true, ..ask(&stream, "b") };
     stopped(tell(&old, &first::TALLY, &create, first::opened()).await, "Opened", 2, 1);
     assert_eq!(old.wire.operations(), ["PutItem"], "it met the newer event in the batch that won");
     assert_eq!(stored(&new, &stream).await.len(), 1);
@@ -308,7 +308,7 @@ async fn a_gap_a_failing_upcaster_and_a_schema_0_stop_the_command(engine: &Engin
         let (process, stream) = (table.process(), stream(&number.to_string()));
         let data = RawValue::from_string(data.into()).unwrap();
         let event = NewEvent { event_type: event_type.into(), schema, data };
-        process.put_behind(&stream, vec![NewCommit { envelope: envelope("a", "a"), events: vec![event] }]).await;
+        process.put_behind(&stream, vec![NewCommit { metadata: metadata("a", "a"), events: vec![event] }]).await;
         process.wire.take();
         let answer = tell(&process, model, &ask(&stream, "b"), third::dozens(1)).await;
         let Err(ExecuteError::Unreadable(Unreadable { source: error, .. })) = answer else { panic!("{answer:?}") };

@@ -2,7 +2,7 @@
 
 use super::{Act, Engine, Process, Refusal, Table, Tally, Told, count, request, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
-use eventstore::{ExecuteError, Fault, Handled, Options, Request, StreamId};
+use eventstore::{CommandRequest, CommandResult, ExecuteError, Options, StoreError, StreamId};
 use futures::FutureExt;
 use futures::future::{join_all, select_all};
 use std::panic::AssertUnwindSafe;
@@ -56,7 +56,7 @@ async fn sixty_four_that_wait_are_a_few_puts(engine: &Engine) {
         let (process, stream) = (&process, &stream);
         async move { process.count(stream, &format!("c{number}"), number + 1).await.unwrap() }
     }));
-    let handled: Vec<Handled> = handled.await;
+    let handled: Vec<CommandResult> = handled.await;
     let wire = process.wire.spent();
     assert!(wire.requests <= 8, "{} requests for 64 commands", wire.requests);
     let told: Vec<u32> = handled.iter().map(|one| one.usage.requests).collect();
@@ -66,7 +66,7 @@ async fn sixty_four_that_wait_are_a_few_puts(engine: &Engine) {
     assert_eq!(versions, (2..=65).collect::<Vec<_>>());
     for (number, one) in (0_u64..).zip(&handled) {
         let commit = one.commit.as_ref().unwrap();
-        assert_eq!(commit.envelope.command_id.as_str(), format!("c{number}"));
+        assert_eq!(commit.metadata.command_id.as_str(), format!("c{number}"));
         assert!(commit.events[0].body.data.get().contains(&format!("{}", number + 1)));
         let again = table.process().count(&stream, &format!("c{number}"), number + 1).await.unwrap();
         assert_eq!((again.replayed, again.version), (true, one.version), "each keeps its own id");
@@ -79,8 +79,8 @@ async fn refusals_among_those_that_wait_are_right(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;
-    let late = Request { expected_version: Some(2), ..request(&stream, "expects", "expects") };
-    let wrong = Request { expected_version: Some(3), ..request(&stream, "wrong", "wrong") };
+    let late = CommandRequest { expected_version: Some(2), ..request(&stream, "expects", "expects") };
+    let wrong = CommandRequest { expected_version: Some(3), ..request(&stream, "wrong", "wrong") };
     let (first, second, idle, expects, wrong, closing, refused, ()) = tokio::join!(
         process.count(&stream, "first", 1),
         process.count(&stream, "second", 2),
@@ -140,7 +140,7 @@ async fn a_race_is_lost_by_all_and_mended_for_all(engine: &Engine) {
     });
     let ids: Vec<String> = (0..20).map(|number| format!("c{number}")).collect();
     let handled = join_all(ids.iter().map(|id| process.count(&stream, id, 1))).await;
-    let handled: Vec<Handled> = handled.into_iter().map(Result::unwrap).collect();
+    let handled: Vec<CommandResult> = handled.into_iter().map(Result::unwrap).collect();
     assert_eq!(handled.iter().filter(|one| one.replayed).count(), 3);
     let tally = process.tally(&stream).await;
     assert_eq!((tally.total, tally.events), (20, 21));
@@ -156,8 +156,8 @@ async fn a_fault_is_told_to_all_that_waited(engine: &Engine) {
     process.wire.take();
     let ids: Vec<String> = (0..20).map(|number| format!("c{number}")).collect();
     for answer in join_all(ids.iter().map(|id| process.count(&stream, id, 1))).await {
-        let Err(ExecuteError::Fault(fault)) = answer else { panic!("{answer:?}") };
-        assert!(matches!(fault, Fault::Throttled(_)) && std::error::Error::source(&fault).is_some());
+        let Err(ExecuteError::Store(fault)) = answer else { panic!("{answer:?}") };
+        assert!(matches!(fault, StoreError::Throttled(_)) && std::error::Error::source(&fault).is_some());
     }
     assert!(process.wire.operations().len() <= 6, "not everyone asks for himself");
     process.wire.no_rule();
@@ -184,7 +184,7 @@ async fn a_search_that_meets_damage_fails_its_own_command_only(engine: &Engine) 
         process.count(&stream, "c2", 1),
         process.count(&stream, "other", 1),
     );
-    assert!(matches!(&old, Err(ExecuteError::Damaged(damaged)) if damaged.version == 3), "{old:?}");
+    assert!(matches!(&old, Err(ExecuteError::Corrupt(damaged)) if damaged.version == 3), "{old:?}");
     assert_eq!((one.unwrap().version, other.unwrap().version), (61, 62));
 }
 

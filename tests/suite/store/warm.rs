@@ -1,7 +1,7 @@
 //! A process that remembers streams: what it remembers never makes it wrong. (What a command costs there: `budget.rs`.)
 
 use super::{Engine, Refusal, Tally, Told, count, request, stream};
-use eventstore::{ExecuteError, HandlerOptions, Options, Request};
+use eventstore::{CommandRequest, ExecuteError, HandlerOptions, Options};
 
 cases!(
     a_command_behind_another_process_is_put_behind_its_commits,
@@ -61,7 +61,7 @@ async fn a_version_that_was_right_a_moment_ago_is_refused(engine: &Engine) {
     let (stream, process) = (stream("s"), table.warm_process());
     process.open(&stream, "opening").await.unwrap();
     table.process().count(&stream, "elsewhere", 5).await.unwrap();
-    let expecting = |version| Request { expected_version: Some(version), ..request(&stream, "c", "c") };
+    let expecting = |version| CommandRequest { expected_version: Some(version), ..request(&stream, "c", "c") };
     let refused = process.execute(&expecting(1), 1).await;
     assert!(matches!(refused, Err(ExecuteError::VersionMismatch { expected: 1, actual: 2 })), "{refused:?}");
     table.process().count(&stream, "elsewhere-again", 5).await.unwrap();

@@ -29,9 +29,9 @@ impl From<AppendAllError> for Problem {
                 Self::too_large(error.to_string())
             }
             AppendAllError::StreamFull(_) => Self::too_large("a stream has as many events as a stream can have"),
-            AppendAllError::FromTheFuture(future) => ExecuteError::<Refusal>::FromTheFuture(future).into(),
-            AppendAllError::Damaged(damaged) => Self::internal(&damaged),
-            AppendAllError::Fault(fault) => fault.into(),
+            AppendAllError::ClockSkew(future) => ExecuteError::<Refusal>::ClockSkew(future).into(),
+            AppendAllError::Corrupt(damaged) => Self::internal(&damaged),
+            AppendAllError::Store(fault) => fault.into(),
             // The handler mends these.
             AppendAllError::Conflict { .. }
             | AppendAllError::TransactionConflict { .. }

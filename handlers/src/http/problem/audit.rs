@@ -24,7 +24,7 @@ impl From<NotRecorded> for Problem {
     fn from(error: NotRecorded) -> Self {
         let detail = error.to_string();
         match error {
-            NotRecorded::Store(ExecuteError::FromTheFuture(_)) => Self { detail, ..Self::clock_set_back() },
+            NotRecorded::Store(ExecuteError::ClockSkew(_)) => Self { detail, ..Self::clock_set_back() },
             NotRecorded::Store(error) => Self { detail, ..error.into() },
             NotRecorded::Stream(_) | NotRecorded::Json(_) => Self::internal(&error),
         }
@@ -34,21 +34,25 @@ impl From<NotRecorded> for Problem {
 #[cfg(test)]
 mod specs {
     use super::*;
-    use eventstore::{Damage, Damaged, Fault, FromTheFuture, Id};
+    use eventstore::{ClockSkew, CorruptStream, Damage, Id, StoreError};
     use std::sync::Arc;
 
     #[test]
     fn a_reading_that_cannot_be_recorded_is_the_problem_that_a_command_would_have() {
         let source = || Arc::new(std::io::Error::other("busy"));
-        let damaged = Damaged { stream: "access-1".to_owned(), version: 1, damage: Damage::Chain };
-        let ahead = FromTheFuture { command_id: Id::new("k").unwrap(), ahead_ms: 300_001, allowed_ms: 300_000 };
+        let damaged = CorruptStream { stream: "access-1".to_owned(), version: 1, damage: Damage::Chain };
+        let ahead = ClockSkew { command_id: Id::new("k").unwrap(), ahead_ms: 300_001, allowed_ms: 300_000 };
         for (error, status, slug) in [
-            (ExecuteError::Fault(Fault::Throttled(source())), 429, "throttled"),
+            (ExecuteError::Store(StoreError::Throttled(source())), 429, "throttled"),
             (ExecuteError::Contention { attempts: 3 }, 503, "contention"),
-            (ExecuteError::FromTheFuture(ahead), 503, "unavailable"),
-            (ExecuteError::Fault(Fault::Unavailable(source())), 503, "unavailable"),
-            (ExecuteError::Fault(Fault::NoTable { table: "t".to_owned(), source: source() }), 500, "internal-error"),
-            (ExecuteError::Damaged(damaged), 500, "internal-error"),
+            (ExecuteError::ClockSkew(ahead), 503, "unavailable"),
+            (ExecuteError::Store(StoreError::Unavailable(source())), 503, "unavailable"),
+            (
+                ExecuteError::Store(StoreError::NoTable { table: "t".to_owned(), source: source() }),
+                500,
+                "internal-error",
+            ),
+            (ExecuteError::Corrupt(damaged), 500, "internal-error"),
         ] {
             let problem = Problem::from(NotRecorded::Store(error));
             assert_eq!((problem.status, problem.kind), (status, format!("https://ledgerfold.dev/problems/{slug}")));

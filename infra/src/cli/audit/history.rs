@@ -62,8 +62,8 @@ pub(super) fn row(Occurrence { commit, event, .. }: &Occurrence) -> [String; 6] 
     [
         event.version.to_string(),
         time_text(commit.recorded_at),
-        commit.envelope.actor.to_string(),
-        commit.envelope.command_id.to_string(),
+        commit.metadata.actor.to_string(),
+        commit.metadata.command_id.to_string(),
         event.body.event_type.clone(),
         event.body.data.get().to_owned(),
     ]

@@ -5,7 +5,7 @@ use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::named_stream;
 use crate::cli::table;
-use eventstore::{Damaged, StreamId, Streams, Verification, Witness};
+use eventstore::{CorruptStream, StreamId, Streams, Verification, Witness};
 use futures::{StreamExt, TryStreamExt};
 use handlers::audit::{Call, OpenTrail};
 use serde_json::json;
@@ -103,7 +103,7 @@ fn conclusion(streams: usize, commits: u64, broken: usize, unexpected: usize) ->
     )
 }
 
-fn foreign_report(item: &Damaged) -> serde_json::Value {
+fn foreign_report(item: &CorruptStream) -> serde_json::Value {
     json!({"stream": item.stream, "version": item.version, "reason": item.damage.to_string()})
 }
 

@@ -4,8 +4,8 @@ use super::stopwatch::{Heat, Taken};
 use crate::cli::failure::Failure;
 use crate::cli::table;
 use eventstore::{
-    CommandHandler, Consistency, Envelope, EventCodec, EventStore, ExecuteError, Fingerprint, Handled, HandlerOptions,
-    Head, Id, Model, NewCommit, Request, SnapshotCodec, StreamId,
+    CommandHandler, CommandMetadata, CommandRequest, CommandResult, Consistency, EventCodec, EventStore, ExecuteError,
+    Fingerprint, HandlerOptions, Head, Id, Model, NewCommit, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 use std::error::Error;
@@ -104,7 +104,7 @@ impl Course {
         Taken::by(self.heat("create", "a command that starts a stream"), move |_, number| {
             let notes = notes.clone();
             async move {
-                let request = Request { creates: true, ..request(&stream("short", number)?, new_id())? };
+                let request = CommandRequest { creates: true, ..request(&stream("short", number)?, new_id())? };
                 handled(command(&notes, request, Decision::Note(1)).await).map(drop)
             }
         })
@@ -115,7 +115,7 @@ impl Course {
     async fn warm(&self) -> Result<Taken, Failure> {
         let notes = self.notes(Process::Warm);
         for client in 0..self.clients {
-            let request = Request { creates: true, ..request(&stream("warm", client)?, new_id())? };
+            let request = CommandRequest { creates: true, ..request(&stream("warm", client)?, new_id())? };
             handled(command(&notes, request, Decision::Note(1)).await)?;
         }
         Taken::by(self.heat("warm", "a command, its stream known"), move |client, _| {
@@ -171,7 +171,7 @@ impl Course {
         Taken::by(Heat { commands: self.tenth(), ..heat }, move |_, number| {
             let notes = notes.clone();
             async move {
-                let request = Request { creates: true, ..request(&stream("many", number)?, new_id())? };
+                let request = CommandRequest { creates: true, ..request(&stream("many", number)?, new_id())? };
                 handled(command(&notes, request, Decision::Note(MANY)).await).map(drop)
             }
         })
@@ -233,7 +233,7 @@ impl Course {
             if event % 100 == 0 {
                 table::progress(&format!("{event} of {events} events written, to be read then"));
             }
-            let commit = NewCommit { envelope: envelope(new_id())?, events: vec![failing(EVENTS.encode(&note()))?] };
+            let commit = NewCommit { metadata: metadata(new_id())?, events: vec![failing(EVENTS.encode(&note()))?] };
             head = failing(self.store.append(&head, vec![commit]).await)?.head;
         }
         Ok(())
@@ -259,11 +259,15 @@ impl Course {
 }
 
 /// The one place where a command is handled.
-async fn command(notes: &Notes, request: Request, decision: Decision) -> Result<Handled, ExecuteError<&'static str>> {
+async fn command(
+    notes: &Notes,
+    request: CommandRequest,
+    decision: Decision,
+) -> Result<CommandResult, ExecuteError<&'static str>> {
     notes.handle(request, move |_| decision.made()).await
 }
 
-fn handled(ended: Result<Handled, ExecuteError<&'static str>>) -> Result<Handled, Failure> {
+fn handled(ended: Result<CommandResult, ExecuteError<&'static str>>) -> Result<CommandResult, Failure> {
     ended.map_err(|error| Failure::from_error(&error))
 }
 
@@ -275,12 +279,12 @@ fn stream(category: &str, number: u32) -> Result<StreamId, Failure> {
     failing(StreamId::new(format!("{category}-{number}")))
 }
 
-fn request(stream: &StreamId, id: Id) -> Result<Request, Failure> {
-    Ok(Request { stream: stream.clone(), envelope: envelope(id)?, expected_version: None, creates: false })
+fn request(stream: &StreamId, id: Id) -> Result<CommandRequest, Failure> {
+    Ok(CommandRequest { stream: stream.clone(), metadata: metadata(id)?, expected_version: None, creates: false })
 }
 
-fn envelope(id: Id) -> Result<Envelope, Failure> {
-    Ok(Envelope {
+fn metadata(id: Id) -> Result<CommandMetadata, Failure> {
+    Ok(CommandMetadata {
         fingerprint: Fingerprint::of(&[id.as_str().as_bytes()]),
         command_id: id,
         correlation_id: new_id(),

@@ -5,8 +5,8 @@ use crate::Failure;
 use crate::notebook::{Command, Full, Notebook, Noted};
 use aws_sdk_dynamodb::Client;
 use eventstore::{
-    CommandHandler, Consistency, Envelope, EventCodec, EventStore, ExecuteError, Fingerprint, HandlerOptions, Head, Id,
-    Model, NewCommit, Request, SnapshotCodec, StreamId,
+    CommandHandler, Consistency, CommandMetadata, EventCodec, EventStore, ExecuteError, Fingerprint, HandlerOptions, Head, Id,
+    Model, NewCommit, CommandRequest, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -67,9 +67,9 @@ impl LedgerfoldRow {
 
     pub(super) async fn attempt(&self, writer: usize, stream: &str, command: &Command) -> Result<Attempt, Failure> {
         let handler = self.handlers.get(writer % self.handlers.len()).ok_or("a row without a handler")?;
-        let request = Request {
+        let request = CommandRequest {
             stream: stream_id(stream)?,
-            envelope: envelope(stream, command)?,
+            metadata: metadata(stream, command)?,
             expected_version: None,
             creates: command.creates,
         };
@@ -97,7 +97,7 @@ impl LedgerfoldRow {
         for _ in 0..events {
             let command = Command::new(1);
             let notes = command.notes.iter().cloned().map(|note| EVENTS.encode(&Event::Noted(note)));
-            let commit = NewCommit { envelope: envelope(stream, &command)?, events: notes.collect::<Result<_, _>>()? };
+            let commit = NewCommit { metadata: metadata(stream, &command)?, events: notes.collect::<Result<_, _>>()? };
             head = self.store.append(&head, vec![commit]).await?.head;
         }
         Ok(())
@@ -108,9 +108,9 @@ fn stream_id(stream: &str) -> Result<StreamId, Failure> {
     Ok(StreamId::new(format!("note-{stream}"))?)
 }
 
-fn envelope(stream: &str, command: &Command) -> Result<Envelope, Failure> {
+fn metadata(stream: &str, command: &Command) -> Result<CommandMetadata, Failure> {
     let asked = serde_json::to_vec(&command.notes)?;
-    Ok(Envelope {
+    Ok(CommandMetadata {
         command_id: command.id.into(),
         fingerprint: Fingerprint::of(&[b"put-notes", stream.as_bytes(), &asked]),
         correlation_id: command.id.into(),

@@ -45,8 +45,8 @@ async fn a_commit_costs_three_write_units() {
     let ledger = Ledger::start().await;
     let long = |letter: &str| letter.repeat(128);
     let mut longest = commit(&long("c"), &long("a"), &["TwentyBytesLongTypes"; 1]);
-    longest.envelope.correlation_id = id(long("r"));
-    longest.envelope.causation_id = Some(id(long("u")));
+    longest.metadata.correlation_id = id(long("r"));
+    longest.metadata.causation_id = Some(id(long("u")));
     let mut all = ledger.append(&stream(&"s".repeat(95)), vec![longest]).await;
     all.extend(ledger.write(&stream("a"), 3).await);
     ledger.enter(&ledger.index(), 99_999, &all).await;
@@ -83,7 +83,7 @@ async fn busy_day(ledger: &Ledger, commits: usize) -> Vec<Entered> {
     for number in 0..commits {
         let kind = if number.is_multiple_of(100) { "Rare" } else { "Noted" };
         let mut command = commit(&format!("c-{number}"), &format!("actor-{}", number % 20), &[kind]);
-        command.envelope.correlation_id = id(format!("r-{}", number / 40));
+        command.metadata.correlation_id = id(format!("r-{}", number / 40));
         ledger.pass(TimeDelta::milliseconds(5));
         all.extend(ledger.append(&stream(&format!("{}", number % 90)), vec![command]).await);
     }

@@ -132,7 +132,7 @@ async fn a_stream_that_lacks_what_came_before_is_damaged_and_nothing_is_entered(
     for (name, version) in [("empty", 1), ("short", 2)] {
         let told = std::slice::from_ref(&all[2].1);
         let error = ledger.index().index(&ledger.store, 1, &stream(name), told, TimeLimit::NONE).await.unwrap_err();
-        let IndexError::Read(ReadError::Damaged(damaged)) = error else { panic!("{error:?}") };
+        let IndexError::Read(ReadError::Corrupt(damaged)) = error else { panic!("{error:?}") };
         assert_eq!((damaged.stream, damaged.version), (format!("note-{name}"), version));
         assert_eq!(damaged.damage, Damage::Hole { found: 3 });
     }

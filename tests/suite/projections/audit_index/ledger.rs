@@ -5,8 +5,8 @@ use super::super::world::PATIENCE;
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
-    Batch, Clock, Commit, Consistency, Envelope, EventStore, Fingerprint, Id, Item, NewCommit, NewEvent, Options,
-    StreamId,
+    Batch, Clock, CommandMetadata, Commit, Consistency, EventStore, Fingerprint, Id, Item, NewCommit, NewEvent,
+    Options, StreamId,
 };
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
@@ -125,7 +125,7 @@ pub(super) fn expected(commits: &[Entered]) -> Vec<Found> {
 }
 
 fn found((stream, commit): &Entered) -> Found {
-    let envelope = commit.envelope.clone();
+    let metadata = commit.metadata.clone();
     let mut event_types: Vec<String> = Vec::new();
     for event in &commit.events {
         if !event_types.contains(&event.body.event_type) {
@@ -137,10 +137,10 @@ fn found((stream, commit): &Entered) -> Found {
         version: commit.version,
         last_version: commit.version + u64::try_from(commit.events.len()).unwrap() - 1,
         recorded_at: commit.recorded_at,
-        command_id: envelope.command_id,
-        correlation_id: envelope.correlation_id,
-        causation_id: envelope.causation_id,
-        actor: envelope.actor,
+        command_id: metadata.command_id,
+        correlation_id: metadata.correlation_id,
+        causation_id: metadata.causation_id,
+        actor: metadata.actor,
         event_types,
         hash: ShortHash::from(&commit.hash),
     }
@@ -156,7 +156,7 @@ pub(super) fn stream(name: &str) -> StreamId {
 
 /// A command's events, one of each type.
 pub(super) fn commit(command: &str, actor: &str, types: &[&str]) -> NewCommit {
-    let envelope = Envelope {
+    let metadata = CommandMetadata {
         command_id: id(command),
         fingerprint: Fingerprint::of(&[command.as_bytes()]),
         correlation_id: id("a-correlation"),
@@ -169,7 +169,7 @@ pub(super) fn commit(command: &str, actor: &str, types: &[&str]) -> NewCommit {
         schema: 1,
         data: RawValue::from_string("{}".into()).unwrap(),
     };
-    NewCommit { envelope, events: types.iter().map(event).collect() }
+    NewCommit { metadata, events: types.iter().map(event).collect() }
 }
 
 /// All pages of a search, put together. No page is longer than it may be.

@@ -35,7 +35,7 @@ fn mark((stream, commit): &Entered) -> Mark {
 }
 
 fn id((_, commit): &Entered) -> Id {
-    commit.envelope.command_id.clone()
+    commit.metadata.command_id.clone()
 }
 
 #[tokio::test]

@@ -17,8 +17,8 @@ const TYPES: [&str; 4] = ["Noted", "Changed", "Closed", "Noted2"];
 fn any_commit(rng: &mut Rng) -> NewCommit {
     let types: Vec<&str> = (0..rng.usize(1..5)).map(|_| *rng.choice(TYPES).as_ref().unwrap()).collect();
     let mut commit = commit(&format!("command-{}", rng.u8(..30)), &format!("actor-{}", rng.u8(..5)), &types);
-    commit.envelope.correlation_id = id(format!("correlation-{}", rng.u8(..6)));
-    commit.envelope.causation_id = rng.bool().then(|| id("cause"));
+    commit.metadata.correlation_id = id(format!("correlation-{}", rng.u8(..6)));
+    commit.metadata.causation_id = rng.bool().then(|| id("cause"));
     commit
 }
 
@@ -256,7 +256,7 @@ async fn an_entry_that_cannot_be_read_is_named() {
     let mut item = items.remove(0);
     item.insert("actor".into(), AttributeValue::S("two words".into()));
     ledger.client.put_item().table_name(AUDIT).set_item(Some(item)).send().await.unwrap();
-    for command in [None, Some(history[0].1.envelope.command_id.clone())] {
+    for command in [None, Some(history[0].1.metadata.command_id.clone())] {
         let search = AuditSearch { command, ..AuditSearch::all(Direction::Forwards, 10) };
         let error = index.search(1, &search).await.unwrap_err();
         let TableError::Unreadable(row) = error else { panic!("{error:?}") };

@@ -4,7 +4,7 @@
 //! known for ever, and its recorded result is the answer at any version.
 
 use super::{Answer, Engine, Process, Table, expecting, frozen_clock, new_commit, stream, ticking_clock};
-use eventstore::{AppendError, Consistency, ExecuteError, Head, Request, StreamId};
+use eventstore::{AppendError, CommandRequest, Consistency, ExecuteError, Head, StreamId};
 
 cases!(
     a_batch_sent_again_meets_itself_whole,
@@ -25,7 +25,7 @@ async fn counted_to(table: &Table, number: u64) -> StreamId {
 }
 
 /// As another process would send it, which remembers nothing.
-async fn sent(table: &Table, request: &Request) -> Answer {
+async fn sent(table: &Table, request: &CommandRequest) -> Answer {
     table.process().execute(request, 1).await
 }
 
@@ -43,7 +43,7 @@ async fn a_command_sent_again_is_known_whatever_version_it_expects(engine: &Engi
             let expected =
                 [None, Some(0), Some(index), Some(length - 1), Some(length), Some(length + 1), Some(u64::MAX)];
             for (expected, creates) in expected.into_iter().map(|expected| (expected, false)).chain([(Some(0), true)]) {
-                let again = Request { creates, ..expecting(&stream, &format!("c{index}"), expected) };
+                let again = CommandRequest { creates, ..expecting(&stream, &format!("c{index}"), expected) };
                 for handled in [sent(&table, &again).await.unwrap(), warm.execute(&again, 1).await.unwrap()] {
                     assert_eq!((handled.replayed, handled.version), (true, index + 1), "c{index} at {expected:?}");
                 }
@@ -106,7 +106,7 @@ async fn a_command_of_a_batch_sent_again_alone_is_known(engine: &Engine) {
     let stream = stream("batch");
     let counting = |command: &str| {
         let mut commit = new_commit(command, &["x"]);
-        commit.envelope = expecting(&stream, command, None).envelope;
+        commit.metadata = expecting(&stream, command, None).metadata;
         commit
     };
     let writer = table.process();

@@ -7,13 +7,13 @@ mod kurrent;
 mod nevent_store;
 
 use super::{Answer, Engine, Process, Table, new_commit, request, stream};
-use eventstore::{Options, Request, StreamId};
+use eventstore::{CommandRequest, Options, StreamId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// A command that counts 1 and expects the stream at the version, where it expects one.
-fn expecting(stream: &StreamId, command: &str, expected_version: Option<u64>) -> Request {
-    Request { expected_version, ..request(stream, command, "count 1") }
+fn expecting(stream: &StreamId, command: &str, expected_version: Option<u64>) -> CommandRequest {
+    CommandRequest { expected_version, ..request(stream, command, "count 1") }
 }
 
 /// A clock that goes on by a millisecond each time it is asked.

@@ -23,8 +23,8 @@ async fn what_was_appended_is_what_is_read(engine: &Engine) {
     for (read, written) in all(&read).iter().zip(all(&appended)) {
         assert_eq!((read.version, read.last_version()), (written.version, written.last_version()));
         assert_eq!(
-            (&read.envelope, read.recorded_at, read.hash),
-            (&written.envelope, written.recorded_at, written.hash)
+            (&read.metadata, read.recorded_at, read.hash),
+            (&written.metadata, written.recorded_at, written.hash)
         );
     }
     let json = |batches: &[Batch]| batches.iter().map(|batch| batch.commits_json().unwrap()).collect::<Vec<_>>();

@@ -2,7 +2,7 @@
 
 use crate::cli::failure::Failure;
 use crate::cli::table;
-use eventstore::{Batch, Envelope, EventStore, Fingerprint, Head, Id, NewCommit, NewEvent};
+use eventstore::{Batch, CommandMetadata, EventStore, Fingerprint, Head, Id, NewCommit, NewEvent};
 use futures::StreamExt;
 use handlers::app::{SampleError, Samples};
 use projections::{Follows, Projection};
@@ -145,7 +145,7 @@ fn in_order_of_time(batches: impl Iterator<Item = Batch>) -> Vec<Batch> {
 
 fn new_commit(event: NewEvent) -> Result<NewCommit, Failure> {
     let command_id = Id::from(Uuid::now_v7());
-    let envelope = Envelope {
+    let metadata = CommandMetadata {
         fingerprint: Fingerprint::of(&[command_id.as_str().as_bytes()]),
         correlation_id: Uuid::now_v7().into(),
         causation_id: None,
@@ -153,7 +153,7 @@ fn new_commit(event: NewEvent) -> Result<NewCommit, Failure> {
         trace_parent: None,
         command_id,
     };
-    Ok(NewCommit { envelope, events: vec![event] })
+    Ok(NewCommit { metadata, events: vec![event] })
 }
 
 fn failing<T, E: Error + Send + Sync + 'static>(ended: Result<T, E>) -> Result<T, Failure> {

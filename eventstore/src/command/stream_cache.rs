@@ -1,0 +1,47 @@
+//! The streams that a process remembers, and the queues of their commands.
+
+use super::cached_stream::CachedStream;
+use super::stream_loader::StreamLoader;
+use super::stream_queue::StreamQueue;
+use crate::{EventStore, HandlerOptions, Model, StreamId};
+use lru::LruCache;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub(crate) struct StreamCache<S, E, R> {
+    pub(crate) loader: StreamLoader<S, E>,
+    queues: Option<Mutex<StreamQueues<S, E, R>>>,
+}
+
+type StreamQueues<S, E, R> = LruCache<StreamId, Arc<StreamQueue<S, E, R>>>;
+
+impl<S: Clone, E, R> StreamCache<S, E, R> {
+    pub(crate) fn new(store: EventStore, model: Model<S, E>, options: HandlerOptions) -> Self {
+        let queues = NonZeroUsize::new(options.cached_streams).map(|limit| Mutex::new(LruCache::new(limit)));
+        Self { loader: StreamLoader::new(store, model, options), queues }
+    }
+
+    /// What is known of the stream, behind the commands that are being handled.
+    pub(crate) async fn get(&self, stream: &StreamId) -> Option<CachedStream<S>> {
+        self.queue(stream).cached.lock().await.clone()
+    }
+
+    /// Keeps what is known of the stream, unless more is known, or a command is being handled, which will find out.
+    pub(crate) fn put(&self, stream: CachedStream<S>) {
+        let queue = self.queue(&stream.head.stream);
+        if let Ok(mut cached) = queue.cached.try_lock()
+            && cached.as_ref().is_none_or(|cached| cached.head.version() < stream.head.version())
+        {
+            *cached = Some(stream);
+        }
+    }
+}
+
+impl<S, E, R> StreamCache<S, E, R> {
+    /// Where the commands of the stream queue up.
+    pub(crate) fn queue(&self, stream: &StreamId) -> Arc<StreamQueue<S, E, R>> {
+        let Some(queues) = &self.queues else { return Arc::default() };
+        let mut queues = queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.get_or_insert(stream.clone(), Arc::default).clone()
+    }
+}

@@ -1,0 +1,280 @@
+//! What a process knows of a stream: its end, its state, its commands' ids; and how it comes to know.
+
+use super::cached_stream::CachedStream;
+use crate::dedup::CommandIds;
+use crate::log::item::{SNAPSHOT_NAME, SNAPSHOT_VERSION, is_batch, item_bytes, item_key};
+use crate::log::read::{Items, Query};
+use crate::metering::operation_event::Report;
+use crate::snapshot::codec::same_json;
+use crate::snapshot::debt::SnapshotDebt;
+use crate::snapshot::stored::{Body, Snapshot};
+use crate::stream::hash_chain::follow;
+use crate::{
+    Batch, Consistency, CorruptStream, Damage, Direction, EventStore, HandlerOptions, Head, Item, Model, ReadError,
+};
+use crate::{StreamId, Unreadable};
+use serde_json::value::RawValue;
+
+/// No longer stream is read to check a snapshot: the command waits for it.
+const LONGEST_SAMPLED_STREAM: u64 = 20_000;
+
+/// Why the state of a stream is not known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StreamLoadError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+}
+
+/// What a read brought.
+pub(crate) struct StreamLoad<S> {
+    pub(crate) cached: CachedStream<S>,
+    /// Every commit that was folded.
+    pub(crate) folded: Vec<Batch>,
+    /// Batches older than the snapshot, which came with its page: newest first.
+    pub(crate) older: Vec<Item>,
+}
+
+/// Part of a stream as it was read: what stands behind a snapshot, or behind a head where there is none to use.
+struct Tail<S> {
+    snapshot: Option<(Snapshot, S)>,
+    /// Whether there is a snapshot that cannot be used.
+    unusable: bool,
+    /// Oldest first.
+    batches: Vec<Batch>,
+    bytes: usize,
+    older: Vec<Item>,
+}
+
+/// How a kind of stream is read and remembered.
+pub(crate) struct StreamLoader<S, E> {
+    pub(crate) store: EventStore,
+    pub(crate) model: Model<S, E>,
+    pub(crate) options: HandlerOptions,
+    /// What usable snapshots bear.
+    pub(crate) shape: Option<String>,
+}
+
+impl<S: Clone, E> StreamLoader<S, E> {
+    pub(crate) fn new(store: EventStore, model: Model<S, E>, options: HandlerOptions) -> Self {
+        let shape = model.snapshot.as_ref().and_then(|codec| codec.fingerprint(&(model.initial)()));
+        Self { store, model, options, shape }
+    }
+
+    /// What is known of a stream of which nothing was read.
+    pub(crate) fn empty(&self, stream: &StreamId) -> CachedStream<S> {
+        let (head, state) = (Head::empty(stream), (self.model.initial)());
+        CachedStream { head, state, ids: CommandIds::default(), snapshot_debt: SnapshotDebt::default() }
+    }
+
+    /// Reads what stands behind the base, or behind the snapshot where that is newer.
+    pub(crate) async fn load(
+        &self,
+        base: CachedStream<S>,
+        consistency: Consistency,
+    ) -> Result<StreamLoad<S>, StreamLoadError> {
+        let stream = base.head.stream.clone();
+        self.store.reported("recall", Some(&stream), self.read_on(base, consistency)).await
+    }
+
+    async fn read_on(&self, base: CachedStream<S>, consistency: Consistency) -> Result<StreamLoad<S>, StreamLoadError> {
+        let tail = self.checked_tail(&base.head, consistency).await?;
+        let Tail { snapshot, unusable, batches, bytes, older } = tail;
+        let mut cached = match snapshot {
+            Some((snapshot, state)) => match self.sample_check(&snapshot).await {
+                Some(truth) => truth,
+                None => CachedStream::at(snapshot, state),
+            },
+            None => base,
+        };
+        cached.snapshot_debt.replace |= unusable;
+        cached.snapshot_debt.bytes += bytes;
+        for batch in &batches {
+            self.apply(&mut cached, batch)?;
+        }
+        Ok(StreamLoad { cached, folded: batches, older })
+    }
+
+    /// Goes on by a batch, which is checked to follow. After an error it is not known how far it went.
+    pub(crate) fn apply(&self, cached: &mut CachedStream<S>, batch: &Batch) -> Result<(), StreamLoadError> {
+        for commit in &batch.commits {
+            cached.head = cached.head.then(commit).map_err(ReadError::from)?;
+            cached.ids.push(commit);
+            for event in self.model.read(&cached.head.stream, commit) {
+                let state = std::mem::replace(&mut cached.state, (self.model.initial)());
+                cached.state = (self.model.evolve)(state, &event?);
+            }
+        }
+        cached.snapshot_debt.batches += 1;
+        cached.ids.keep(self.options.ids_in_memory());
+        Ok(())
+    }
+
+    /// The state after the events.
+    pub(crate) fn evolve(&self, state: S, events: &[E]) -> S {
+        events.iter().fold(state, self.model.evolve)
+    }
+
+    /// The snapshot that it is time to write, and whether it replaces whatever is there. From now on is counted anew: a
+    /// snapshot that was lost is made good by the next one.
+    pub(crate) fn take_due_snapshot(&self, cached: &mut CachedStream<S>) -> Option<(Snapshot, bool)> {
+        let (shape, codec) = (self.shape.as_ref()?, self.model.snapshot.as_ref()?);
+        if cached.head.version == 0 || !cached.snapshot_debt.is_due(&self.options) {
+            return None;
+        }
+        let mut ids = cached.ids.clone();
+        ids.keep(self.options.ids_in_snapshot());
+        let state = (codec.encode)(&cached.state).ok().and_then(|json| RawValue::from_string(json).ok())?;
+        let replace = cached.snapshot_debt.replace;
+        cached.snapshot_debt =
+            SnapshotDebt { snapshot_bytes: cached.snapshot_debt.snapshot_bytes, ..SnapshotDebt::default() };
+        let body = Body { state, ids };
+        Some((Snapshot { head: cached.head.clone(), shape: shape.clone(), body, bytes: 0 }, replace))
+    }
+
+    /// The tail, read again strongly where a stale read may be what is wrong with it.
+    async fn checked_tail(&self, base: &Head, consistency: Consistency) -> Result<Tail<S>, ReadError> {
+        let first = self.tail(base, consistency, true).await?;
+        match first.check(base) {
+            Ok(()) => return Ok(first),
+            Err(damaged) if consistency == Consistency::Strong => {
+                return self.without_snapshot(base, first, damaged).await;
+            }
+            Err(_) => {}
+        }
+        let again = self.tail(base, Consistency::Strong, true).await?;
+        match again.check(base) {
+            Ok(()) => Ok(again),
+            Err(damaged) => self.without_snapshot(base, again, damaged).await,
+        }
+    }
+
+    /// The commits do not follow their snapshot: either they are damaged, or it is the snapshot that is wrong.
+    async fn without_snapshot(&self, base: &Head, tail: Tail<S>, damaged: CorruptStream) -> Result<Tail<S>, ReadError> {
+        if tail.snapshot.is_none() || matches!(damaged.damage, Damage::End { .. }) {
+            return Err(damaged.into());
+        }
+        let mut whole = self.tail(base, Consistency::Strong, false).await?;
+        whole.check(base)?;
+        tracing::error!(stream = %base.stream, "the snapshot is not of this stream's commits: it will be replaced");
+        whole.unusable = true;
+        Ok(whole)
+    }
+
+    /// Reads backwards from the end: the snapshot, then batches until that, or the base, is met.
+    async fn tail(&self, base: &Head, consistency: Consistency, snapshots: bool) -> Result<Tail<S>, ReadError> {
+        let with_snapshot = snapshots && self.shape.is_some();
+        let whole = Query::whole(&base.stream, Direction::Backwards, consistency);
+        let mut query = Query { from: base.version + 1, ..whole };
+        if with_snapshot {
+            query.to = SNAPSHOT_VERSION;
+            query.limit = Some(self.options.first_page());
+        }
+        let Items { mut items, mut next, .. } = self.store.query(&query, None).await?;
+        let found = items.first().is_some_and(|item| !is_batch(item)).then(|| items.remove(0));
+        let (snapshot, unusable) = match found.map(|item| self.usable(&base.stream, &item)) {
+            Some(Some(usable)) => (Some(usable).filter(|(snapshot, _)| snapshot.head.version > base.version), false),
+            Some(None) => (None, true),
+            None => (None, false),
+        };
+        let floor = snapshot.as_ref().map_or(base.version, |(snapshot, _)| snapshot.head.version);
+        let (mut batches, mut bytes, mut older) = (Vec::new(), 0, Vec::new());
+        loop {
+            for item in items {
+                if item_key(&item)?.version > floor {
+                    bytes += item_bytes(&item);
+                    batches.push(Batch::from_item(&item)?);
+                } else {
+                    older.push(item);
+                }
+            }
+            let lowest = batches.last().map_or(u64::MAX, Batch::version);
+            if next.is_none() || !older.is_empty() || lowest == floor + 1 {
+                break;
+            }
+            let rest = Query { from: floor + 1, limit: None, ..query };
+            let page = self.store.query(&rest, next).await?;
+            (items, next) = (page.items, page.next);
+        }
+        batches.reverse();
+        Ok(Tail { snapshot, unusable, batches, bytes, older })
+    }
+
+    /// The snapshot with its state, if this program wrote it or one whose states have the same shape.
+    fn usable(&self, stream: &StreamId, item: &Item) -> Option<(Snapshot, S)> {
+        let codec = self.model.snapshot.as_ref()?;
+        let snapshot = Snapshot::from_item(stream, item).filter(|it| Some(&it.shape) == self.shape.as_ref())?;
+        let state = codec.read(snapshot.body.state.get())?;
+        Some((snapshot, state))
+    }
+
+    /// Now and then, what the events say in place of the snapshot: which is reported if they say something else. A check
+    /// that cannot be made fails nothing.
+    async fn sample_check(&self, snapshot: &Snapshot) -> Option<CachedStream<S>> {
+        let (head, one_in) = (&snapshot.head, self.options.check_one_in);
+        if one_in == 0 || head.version > LONGEST_SAMPLED_STREAM || fastrand::u32(..one_in) > 0 {
+            return None;
+        }
+        let (mut truth, admits_all) = match self.fold_to(head, &snapshot.body.ids).await {
+            Ok(truth) => truth,
+            Err(error) => {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(stream = %head.stream, error, "the snapshot cannot be compared with the events");
+                return None;
+            }
+        };
+        let said = self.model.snapshot.as_ref().and_then(|codec| (codec.encode)(&truth.state).ok())?;
+        let same_state = same_json(&said, snapshot.body.state.get());
+        if truth.head == *head && same_state && admits_all {
+            return None;
+        }
+        let (stream, version, shape) = (&head.stream, head.version, &snapshot.shape);
+        tracing::error!(%stream, version, shape, "the snapshot is not what the events come to: it will be replaced");
+        truth.snapshot_debt.replace = true;
+        Some(truth)
+    }
+
+    /// The stream as all its events up to the head make it, and whether the ids of a snapshot admit all its commands.
+    async fn fold_to(&self, head: &Head, ids: &CommandIds) -> Result<(CachedStream<S>, bool), StreamLoadError> {
+        let batches = self.store.load_tail(&Head::empty(&head.stream), Consistency::Strong).await?.batches;
+        let (mut truth, mut admits_all) = (self.empty(&head.stream), true);
+        for batch in batches.iter().filter(|batch| batch.last_version() <= head.version) {
+            admits_all &= batch.commits.iter().all(|commit| ids.admit(&head.stream, commit));
+            self.apply(&mut truth, batch)?;
+        }
+        Ok((truth, admits_all))
+    }
+}
+
+impl<S> Tail<S> {
+    /// The batches must follow the snapshot, or the base; a snapshot at the very end must be of the last commit.
+    fn check(&self, base: &Head) -> Result<(), CorruptStream> {
+        let Some((Snapshot { head, .. }, _)) = &self.snapshot else { return follow(base, &self.batches).map(drop) };
+        if !self.batches.is_empty() {
+            return follow(head, &self.batches).map(drop);
+        }
+        let damaged = |damage| CorruptStream { stream: head.stream.to_string(), version: head.version, damage };
+        let end_is_gone = || damaged(Damage::End { seen: head.version, by: SNAPSHOT_NAME.to_owned() });
+        let last = self.older.first().map(Batch::from_item).transpose()?.ok_or_else(end_is_gone)?;
+        if last.last_version() < head.version {
+            return Err(end_is_gone());
+        }
+        if Head::of(&last) == *head { Ok(()) } else { Err(damaged(Damage::Chain)) }
+    }
+}
+
+impl<S> From<&StreamLoad<S>> for Report {
+    fn from(StreamLoad { cached, folded, .. }: &StreamLoad<S>) -> Self {
+        Self::of(folded.iter().flat_map(|batch| &batch.commits)).at(&cached.head)
+    }
+}
+
+impl From<&StreamLoadError> for Report {
+    fn from(error: &StreamLoadError) -> Self {
+        match error {
+            StreamLoadError::Read(error) => error.into(),
+            StreamLoadError::Unreadable(_) => Self::outcome("unreadable"),
+        }
+    }
+}

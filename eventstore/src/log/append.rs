@@ -1,0 +1,303 @@
+//! Appending a batch of commits behind a head: one conditional put.
+
+use super::item::{STREAM_ID, has_write_nonce, item_bytes};
+use super::read::Query;
+use crate::error::classify;
+use crate::metering::meter;
+use crate::metering::operation_event::Report;
+use crate::stream::commit::{OF_STORE, storable};
+use crate::{
+    Batch, Commit, Consistency, CorruptStream, Direction, EventStore, Head, Id, Item, MAX_VERSION, NewCommit,
+    StoreError,
+};
+use crate::{NewEvent, TooLarge, Usage};
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use chrono::{DateTime, Utc};
+
+/// The condition of every put: nothing stands there yet. `#stream` is the partition key, because `stream` is a reserved word.
+pub(crate) const NO_ITEM_CONDITION: &str = "attribute_not_exists(#stream)";
+
+/// What an append wrote.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// The batch as it stands in the stream.
+    pub batch: Batch,
+    /// The stream's new end.
+    pub head: Head,
+    /// Whether commits of the same commands were there already, put by another call: `batch` is what stands there.
+    pub repeated: bool,
+    /// What it cost.
+    pub usage: Usage,
+    /// The size of the item.
+    pub(crate) bytes: usize,
+}
+
+/// Why nothing was appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Another batch stands behind the head: here it is, so that nobody has to read it.
+    #[error("the stream goes on behind the head that was given")]
+    Conflict {
+        /// The batch that won.
+        winner: Box<Batch>,
+        /// What the refused put cost.
+        usage: Usage,
+    },
+    /// A transaction on the same item was under way: try again.
+    #[error("a transaction on the stream's end was under way")]
+    TransactionConflict,
+    /// There is no commit, or a commit has no event.
+    #[error("a commit has at least one event, and a batch at least one commit")]
+    Empty,
+    /// An event has a type that only the store itself writes.
+    #[error("event type {0:?} begins with {OF_STORE:?}, as only the store's own do")]
+    TypeOfStore(String),
+    /// It cannot fit into an item.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// The stream has reached the largest version.
+    #[error("a stream has at most {MAX_VERSION} events")]
+    StreamFull,
+    /// The command id's own time lies too far ahead of the store's clock, and nothing stands behind the head.
+    #[error(transparent)]
+    ClockSkew(#[from] ClockSkew),
+    /// The item behind the head is none of the store's.
+    #[error(transparent)]
+    Corrupt(#[from] CorruptStream),
+    /// DynamoDB did not do it, or did not say that it did.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A command id claims to be made in the future: not recorded, because such ids make others costly to look up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("command id {command_id} is {ahead_ms} ms ahead of the clock, more than the {allowed_ms} ms allowed")]
+pub struct ClockSkew {
+    /// The command's id, a UUIDv7.
+    pub command_id: Id,
+    /// How far ahead it is, in milliseconds.
+    pub ahead_ms: i64,
+    /// How far ahead it may be, in milliseconds.
+    pub allowed_ms: i64,
+}
+
+/// Commits that no stream could take.
+pub(crate) enum ChainError {
+    Empty,
+    StreamFull,
+}
+
+impl EventStore {
+    /// Appends the commits behind `head` as one item: all of them or none.
+    ///
+    /// Safe to repeat behind the same head: a put that meets commits of the same commands (ids and fingerprints) has
+    /// succeeded, and gives what is recorded, [`Appended::repeated`]. Behind a newer head nobody looks for them:
+    /// [`CommandHandler::handle`](crate::CommandHandler::handle) does.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing is written, but that after any [`StoreError`] it may have been (an earlier try of the
+    /// SDK): send it again with the same id.
+    pub async fn append(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
+        let append = async {
+            refuse_types_of_store(commits.iter().flat_map(|commit| &commit.events))
+                .map_err(AppendError::TypeOfStore)?;
+            self.append_batch(head, commits).await
+        };
+        self.reported("append", Some(&head.stream), append).await
+    }
+
+    /// [`EventStore::append`], which also takes the store's own events.
+    pub(crate) async fn append_any(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
+        self.reported("append", Some(&head.stream), self.append_batch(head, commits)).await
+    }
+
+    async fn append_batch(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
+        // The clock is read once, for the ids as for `recorded_at`: no id is further ahead of its commit than is allowed.
+        let now = self.now();
+        let in_time = commits.iter().try_for_each(|commit| self.check_time(&commit.metadata.command_id, now));
+        let batch = chain(now, head, commits)?;
+        let write_nonce = fastrand::u64(..);
+        if let Err(error) = in_time {
+            // The clock may have been set back since the very command was recorded: known first, refused second.
+            let there = self.item_after(head).await?.ok_or(error)?;
+            return met(there, batch, write_nonce, Usage::default());
+        }
+        let item = batch.to_item(write_nonce)?;
+        let bytes = item_bytes(&item);
+        match self.put(item).await {
+            (Ok(_), usage) => Ok(appended(batch, false, usage, bytes)),
+            (Err(error), usage) => self.refused(batch, write_nonce, usage, error),
+        }
+    }
+
+    /// The time by the store's clock, as it is recorded.
+    pub fn now(&self) -> DateTime<Utc> {
+        storable((self.options.clock)())
+    }
+
+    /// Refuses a command id from the future of `now`. Ids of the system bear the time of their cause, which was recorded.
+    pub(crate) fn check_time(&self, command_id: &Id, now: DateTime<Utc>) -> Result<(), ClockSkew> {
+        let Some(made_at) = command_id.time().filter(|_| !command_id.is_of_system()) else { return Ok(()) };
+        let (ahead, allowed) = (made_at - now, self.options.max_skew);
+        if ahead <= allowed {
+            return Ok(());
+        }
+        let (ahead_ms, allowed_ms) = (ahead.num_milliseconds(), allowed.num_milliseconds());
+        Err(ClockSkew { command_id: command_id.clone(), ahead_ms, allowed_ms })
+    }
+
+    /// What stands behind the head, strongly consistent.
+    async fn item_after(&self, head: &Head) -> Result<Option<Item>, StoreError> {
+        let behind = Query {
+            from: head.version + 1,
+            limit: Some(1),
+            ..Query::whole(&head.stream, Direction::Forwards, Consistency::Strong)
+        };
+        Ok(self.query(&behind, None).await?.items.into_iter().next())
+    }
+
+    async fn put(&self, item: Item) -> (Result<PutItemOutput, SdkError<PutItemError>>, Usage) {
+        let our_kilobytes = kilobytes(&item);
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression(NO_ITEM_CONDITION)
+            .expression_attribute_names("#stream", STREAM_ID)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        meter::request(request.send(), |answer| put_units(answer, our_kilobytes)).await
+    }
+
+    fn refused(
+        &self,
+        ours: Batch,
+        write_nonce: u64,
+        usage: Usage,
+        error: SdkError<PutItemError>,
+    ) -> Result<Appended, AppendError> {
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                met(refusal.item().cloned().unwrap_or_default(), ours, write_nonce, usage)
+            }
+            Some(PutItemError::TransactionConflictException(_)) => Err(AppendError::TransactionConflict),
+            _ => Err(classify(error, &self.table).into()),
+        }
+    }
+}
+
+/// The first of the types that only the store itself writes is an error.
+pub(crate) fn refuse_types_of_store<'a>(mut events: impl Iterator<Item = &'a NewEvent>) -> Result<(), String> {
+    events.find(|event| event.is_of_store()).map_or(Ok(()), |event| Err(event.event_type.clone()))
+}
+
+/// Gives the commits their versions, times and hashes. Time never runs backwards in a stream, whatever the clock does.
+///
+/// `now` is also what the ids were checked against: no id is further ahead of its commit than is allowed.
+pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) -> Result<Batch, ChainError> {
+    let recorded_at = head.recorded_at.map_or(now, |last| last.max(now));
+    if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
+        return Err(ChainError::Empty);
+    }
+    let mut behind = head.clone();
+    let mut chained = Vec::with_capacity(commits.len());
+    for new in commits {
+        let commit = Commit::chain(new, behind.version + 1, recorded_at, &behind.hash);
+        behind = Head::after(&head.stream, &commit);
+        chained.push(commit);
+    }
+    if behind.version > MAX_VERSION {
+        return Err(ChainError::StreamFull);
+    }
+    Ok(Batch { stream: head.stream.clone(), commits: chained })
+}
+
+/// What it means that an item stands behind the head already.
+fn met(there: Item, ours: Batch, write_nonce: u64, usage: Usage) -> Result<Appended, AppendError> {
+    let winner = Batch::from_item(&there)?;
+    if is_of_same_commands(&winner, &ours) {
+        return Ok(appended(winner, !has_write_nonce(&there, write_nonce), usage, item_bytes(&there)));
+    }
+    Err(AppendError::Conflict { winner: Box::new(winner), usage })
+}
+
+/// Whether another call for the same commands wrote the batch: at another time, so that hashes differ.
+fn is_of_same_commands(winner: &Batch, ours: &Batch) -> bool {
+    let pairs = winner.commits.iter().zip(&ours.commits);
+    winner.commits.len() == ours.commits.len()
+        && pairs.into_iter().all(|(winner, ours)| ours.metadata.is_recorded_as(&winner.metadata))
+}
+
+fn appended(batch: Batch, repeated: bool, usage: Usage, bytes: usize) -> Appended {
+    let head = Head::of(&batch);
+    Appended { batch, head, repeated, usage, bytes }
+}
+
+/// The units of a put. Where it is refused, charged is the larger one of the item that is there and the one that was put.
+pub(crate) fn put_units(answer: &Result<PutItemOutput, SdkError<PutItemError>>, our_kilobytes: u32) -> Usage {
+    match answer {
+        Ok(output) => Usage::written(output.consumed_capacity()),
+        Err(error) => match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                Usage::refused_write(refusal.item().map_or(0, kilobytes).max(our_kilobytes))
+            }
+            _ => Usage::default(),
+        },
+    }
+}
+
+/// An item's size in write units.
+pub(crate) fn kilobytes(item: &Item) -> u32 {
+    u32::try_from(item_bytes(item).div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+impl From<ChainError> for AppendError {
+    fn from(why: ChainError) -> Self {
+        match why {
+            ChainError::Empty => Self::Empty,
+            ChainError::StreamFull => Self::StreamFull,
+        }
+    }
+}
+
+impl From<&Appended> for Report {
+    fn from(Appended { batch, head, repeated, .. }: &Appended) -> Self {
+        let outcome = if *repeated { "repeated" } else { "ok" };
+        Self { outcome, ..Self::of(batch.commits.iter()).at(head) }
+    }
+}
+
+impl From<&AppendError> for Report {
+    fn from(error: &AppendError) -> Self {
+        Self::outcome(match error {
+            AppendError::Conflict { .. } => "conflict",
+            AppendError::TransactionConflict => "transaction_conflict",
+            AppendError::Empty => "empty",
+            AppendError::TypeOfStore(_) => "type_of_store",
+            AppendError::TooLarge(_) => "too_large",
+            AppendError::StreamFull => "stream_full",
+            AppendError::ClockSkew(_) => "from_the_future",
+            AppendError::Corrupt(_) => "damaged",
+            AppendError::Store(fault) => return fault.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::commit::tests::{event, metadata, stream};
+
+    #[test]
+    fn a_stream_ends_with_the_largest_version_and_not_before() {
+        let now = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap();
+        let near = Head { version: MAX_VERSION - 2, ..Head::empty(&stream()) };
+        let new = |events: usize| NewCommit { metadata: metadata("c"), events: vec![event("1"); events] };
+        let last = chain(now, &near, vec![new(1), new(1)]).map(|batch| batch.last_version());
+        assert!(matches!(last, Ok(MAX_VERSION)));
+        assert!(matches!(chain(now, &near, vec![new(1), new(2)]), Err(ChainError::StreamFull)));
+    }
+}

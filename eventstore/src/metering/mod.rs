@@ -1,0 +1,5 @@
+//! What requests cost, who counts it, and the tracing event of each operation.
+
+pub(crate) mod meter;
+pub(crate) mod operation_event;
+pub(crate) mod usage;

@@ -1,0 +1,156 @@
+//! Between the events of a model and those of the store.
+
+use super::upcaster::{self, Lifted, Upcaster};
+use crate::{CodecError, NewEvent, Untranslatable};
+use serde::de::value::{MapAccessDeserializer, MapDeserializer};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::marker::PhantomData;
+
+/// How the events of a kind of stream are stored, said once for all who write or read them: `E` is an enum that has
+/// `#[serde(tag = "type", content = "data")]`, and a list of upcasters lifts what older programs stored.
+pub struct EventCodec<E> {
+    upcasters: &'static [Upcaster],
+    events: PhantomData<fn(E) -> E>,
+}
+
+impl<E> Clone for EventCodec<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for EventCodec<E> {}
+
+impl<E> EventCodec<E> {
+    /// Events that are stored as serde writes them, and were stored in other shapes before.
+    pub const fn new(upcasters: &'static [Upcaster]) -> Self {
+        Self { upcasters, events: PhantomData }
+    }
+
+    /// The steps from older shapes to today's.
+    pub const fn upcasters(&self) -> &'static [Upcaster] {
+        self.upcasters
+    }
+
+    /// The schema version in which events of the type are written.
+    pub fn newest_schema(&self, event_type: &str) -> u32 {
+        upcaster::newest(self.upcasters, event_type)
+    }
+}
+
+impl<E: Serialize> EventCodec<E> {
+    /// The event as it is stored: of the newest schema version of its type.
+    ///
+    /// # Errors
+    /// [`CodecError`] when serde does not write it as `{"type": …, "data": …}`, or an upcaster has renamed its type.
+    pub fn encode(&self, event: &E) -> Result<NewEvent, CodecError> {
+        let tagged = serde_json::to_string(event).and_then(|json| serde_json::from_str(&json));
+        let Tagged { event_type, data } = tagged.map_err(|source| CodecError {
+            event_type: std::any::type_name::<E>().to_owned(),
+            schema: 0,
+            source: source.into(),
+        })?;
+        let schema = self.newest_schema(&event_type);
+        match upcaster::step(self.upcasters, &event_type, schema) {
+            Some(&Upcaster { becomes, .. }) => {
+                Err(CodecError { event_type, schema, source: Untranslatable::Renamed { becomes } })
+            }
+            None => Ok(NewEvent { event_type, schema, data }),
+        }
+    }
+}
+
+impl<E: DeserializeOwned> EventCodec<E> {
+    /// Whether events of the type can be read, in some schema version at least.
+    pub fn knows(&self, event_type: &str) -> bool {
+        self.upcasters.iter().any(|upcaster| upcaster.event_type == event_type) || knows::<E>(event_type)
+    }
+
+    /// The event from what was stored, lifted to today's shape if it is of an older one. Data of the newest schema
+    /// version are parsed once, right into the event.
+    ///
+    /// # Errors
+    /// [`CodecError`] for all that [`Untranslatable`] lists.
+    pub fn decode(&self, event: &NewEvent) -> Result<E, CodecError> {
+        let decoded = upcaster::lift(self.upcasters, event).and_then(|lifted| match lifted {
+            None => untag(&event.event_type, &*event.data),
+            Some(Lifted { event_type, data }) => untag(event_type, data),
+        });
+        decoded.map_err(|source| CodecError { event_type: event.event_type.clone(), schema: event.schema, source })
+    }
+}
+
+/// `{"type": …, "data": …}`: how serde writes an enum with `#[serde(tag = "type", content = "data")]`.
+#[derive(Deserialize)]
+struct Tagged {
+    #[serde(rename = "type")]
+    event_type: String,
+    data: Box<RawValue>,
+}
+
+/// The same to read from, without a text of it.
+struct Untagged<'a, D> {
+    event_type: Option<&'a str>,
+    data: Option<D>,
+}
+
+/// The variant of the type, of these data.
+fn untag<'de, E: Deserialize<'de>, D: IntoDeserializer<'de, serde_json::Error>>(
+    event_type: &str,
+    data: D,
+) -> Result<E, Untranslatable> {
+    let tagged = Untagged { event_type: Some(event_type), data: Some(data) };
+    let event = E::deserialize(MapAccessDeserializer::new(tagged));
+    event.map_err(|error| if knows::<E>(event_type) { error.into() } else { Untranslatable::UnknownType })
+}
+
+/// Whether there is a variant for the type: serde is given the type alone, and asked what it stumbles over.
+fn knows<'de, E: Deserialize<'de>>(event_type: &str) -> bool {
+    let probe = MapDeserializer::new(std::iter::once(("type", event_type)));
+    !matches!(E::deserialize(probe), Err(Stumble::UnknownVariant))
+}
+
+/// What serde stumbled over.
+#[derive(Debug, thiserror::Error)]
+enum Stumble {
+    #[error("no variant of that name")]
+    UnknownVariant,
+    #[error("something else")]
+    Other,
+}
+
+impl serde::de::Error for Stumble {
+    fn custom<T: std::fmt::Display>(_: T) -> Self {
+        Self::Other
+    }
+
+    fn unknown_variant(_: &str, _: &'static [&'static str]) -> Self {
+        Self::UnknownVariant
+    }
+}
+
+impl<'de, D: IntoDeserializer<'de, serde_json::Error>> MapAccess<'de> for Untagged<'_, D> {
+    type Error = serde_json::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> serde_json::Result<Option<K::Value>> {
+        let key = match (self.event_type, &self.data) {
+            (Some(_), _) => "type",
+            (None, Some(_)) => "data",
+            (None, None) => return Ok(None),
+        };
+        seed.deserialize(key.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> serde_json::Result<V::Value> {
+        match (self.event_type.take(), self.data.take()) {
+            (Some(event_type), data) => {
+                self.data = data;
+                seed.deserialize(event_type.into_deserializer())
+            }
+            (None, Some(data)) => seed.deserialize(data.into_deserializer()),
+            (None, None) => Err(serde_json::Error::custom("a value was asked for without its key")),
+        }
+    }
+}

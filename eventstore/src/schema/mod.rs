@@ -1,0 +1,5 @@
+//! The schemas of events: how events are stored, and how older ones are upcast.
+
+pub(crate) mod codec_error;
+pub(crate) mod event_codec;
+pub(crate) mod upcaster;

@@ -1,0 +1,72 @@
+//! When a snapshot is due.
+
+use crate::HandlerOptions;
+
+/// What was put behind the last snapshot: how much a process that starts anew has to read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SnapshotDebt {
+    pub(crate) batches: usize,
+    pub(crate) bytes: usize,
+    /// The size of that snapshot.
+    pub(crate) snapshot_bytes: usize,
+    /// Whether what lies in its place is to be replaced, whatever it is.
+    pub(crate) replace: bool,
+}
+
+impl SnapshotDebt {
+    /// Counts a batch that was put.
+    pub(crate) fn put(&mut self, bytes: usize) {
+        self.batches += 1;
+        self.bytes += bytes;
+    }
+
+    /// Takes note of the size of the snapshot that was written.
+    pub(crate) fn wrote_snapshot(&mut self, bytes: usize) {
+        self.snapshot_bytes = bytes;
+    }
+
+    /// A large snapshot waits until as much was written as it takes itself.
+    pub(crate) fn is_due(&self, options: &HandlerOptions) -> bool {
+        let much = self.batches >= options.snapshot_after_batches || self.bytes >= options.snapshot_after_bytes;
+        self.replace || much && self.bytes >= self.snapshot_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> HandlerOptions {
+        HandlerOptions { snapshot_after_batches: 3, snapshot_after_bytes: 100, ..HandlerOptions::default() }
+    }
+
+    #[test]
+    fn a_snapshot_is_due_after_so_many_batches_or_bytes() {
+        let mut batches = SnapshotDebt::default();
+        for due in [false, false, true] {
+            batches.put(1);
+            assert_eq!(batches.is_due(&options()), due);
+        }
+        let mut bytes = SnapshotDebt::default();
+        bytes.put(99);
+        assert!(!bytes.is_due(&options()));
+        bytes.put(1);
+        assert!(bytes.is_due(&options()));
+    }
+
+    #[test]
+    fn a_large_snapshot_waits_for_as_many_bytes_as_its_own() {
+        let mut since = SnapshotDebt::default();
+        since.wrote_snapshot(1_000);
+        for _ in 0..3 {
+            since.put(300);
+        }
+        assert!(!since.is_due(&options()));
+        since.put(100);
+        assert!(since.is_due(&options()));
+        assert!(
+            SnapshotDebt { replace: true, ..SnapshotDebt::default() }.is_due(&options()),
+            "a wrong one is replaced at once"
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! Where a stream ends.
+
+use super::hash_chain::genesis;
+use crate::{Batch, Commit, Hash, StreamId};
+use chrono::{DateTime, Utc};
+
+/// The end of a stream: what the next commit is put behind.
+///
+/// Only the store makes one, from a load or from an append, so that no caller can write a hole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub(crate) stream: StreamId,
+    pub(crate) version: u64,
+    pub(crate) hash: Hash,
+    pub(crate) recorded_at: Option<DateTime<Utc>>,
+}
+
+impl Head {
+    /// The end of a stream that has no event yet.
+    pub fn empty(stream: &StreamId) -> Self {
+        Self { stream: stream.clone(), version: 0, hash: genesis(stream), recorded_at: None }
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &StreamId {
+        &self.stream
+    }
+
+    /// The version of the last event; 0 for the empty stream.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The hash of the last commit; derived from the stream's name for the empty stream.
+    pub fn hash(&self) -> Hash {
+        self.hash
+    }
+
+    /// When the last commit was taken.
+    pub fn recorded_at(&self) -> Option<DateTime<Utc>> {
+        self.recorded_at
+    }
+
+    /// The head behind the commit.
+    pub(crate) fn after(stream: &StreamId, commit: &Commit) -> Self {
+        Self {
+            stream: stream.clone(),
+            version: commit.last_version(),
+            hash: commit.hash,
+            recorded_at: Some(commit.recorded_at),
+        }
+    }
+
+    /// The head behind the batch's last commit, unchecked.
+    pub(crate) fn of(batch: &Batch) -> Self {
+        batch.commits.last().map_or_else(|| Self::empty(&batch.stream), |commit| Self::after(&batch.stream, commit))
+    }
+}
