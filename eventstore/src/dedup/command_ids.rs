@@ -1,4 +1,4 @@
-//! What is known of the ids of a stream's commands: the newest exactly, and of older ones what rules nearly all others out.
+//! The ids of a stream's commands: the newest exactly, older ones by Bloom filter and time bound.
 
 use super::bloom::{BLOOM_IDS, Bloom};
 use super::index::Mark;
@@ -7,12 +7,14 @@ use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// The ids of a stream's commands, from its first commit to the head that it stands beside. Its size has a bound.
+/// The ids of a stream's commands, from its first commit to a head. Its size is bounded.
 ///
-/// A commit is *listed* (its id is here) or *hidden* (older than those). An id is *timely* if a caller made it as a UUIDv7
-/// whose time is no later than its commit's `recorded_at`. Of timely hidden ids the newest time is kept. All other hidden
-/// ids go through a window of two filters: the newer one takes them, and when it is full, it becomes the older one, and of
-/// the older one only its [`Bounds`] are kept. Everything here comes from commits that were seen: no clock is asked.
+/// A commit is *listed* (its id is here) or *hidden* (it is older). An id is *timely* if a caller
+/// made it as a UUIDv7 whose time is no later than its commit's `recorded_at`. Of timely hidden ids
+/// the newest time is stored. All other hidden ids go through a window of two filters. When the
+/// newer filter is full, it becomes the older one, and of the previous older one only the
+/// [`Bounds`] remain. Everything here comes from commits that were read or written, never from a
+/// clock.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CommandIds {
@@ -22,30 +24,32 @@ pub(crate) struct CommandIds {
     hidden: Hidden,
 }
 
-/// How many ids are kept in which way.
+/// How many ids are stored in which form.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IdLimits {
-    /// Exactly: at least 1.
+    /// Listed ids: at least 1.
     pub(crate) listed: usize,
-    /// In each of the two filters; what a filter can hold, at most.
+    /// Ids in each of the two filters, at most the filter's capacity.
     pub(crate) filtered: usize,
 }
 
-/// A commit by its command: its id, the version of its first event, and when it was recorded (milliseconds of the epoch).
+/// A commit by its command: its id, the version of its first event, and `recorded_at` in
+/// milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Listed(Id, u64, i64);
 
-/// What is kept of commits that are not listed. A new field needs a new snapshot format: an older program must not miss it.
+/// What is known of hidden commits. A new field needs a new snapshot format, because an older
+/// program must not miss it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Hidden {
     /// The newest time of a timely id, in milliseconds of the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timely_ms: Option<i64>,
-    /// Of all other ids, those that came last: the older filter first.
+    /// The newest of all other ids; the older filter first.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     window: VecDeque<Filtered>,
-    /// Of all other ids, those that left the window.
+    /// All other ids that left the window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     older: Option<Bounds>,
 }
@@ -59,19 +63,19 @@ struct Filtered {
     bloom: Bloom,
 }
 
-/// What is known of a set of ids as a whole, none of them timely.
+/// What is known of a set of ids, none of them timely.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bounds {
     /// Whether one of them has no time.
     untimed: bool,
-    /// The newest time in those that callers made with a clock that was ahead, in milliseconds of the Unix epoch.
+    /// The newest time in ids of callers with a fast clock, in milliseconds of the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fast_ms: Option<i64>,
-    /// The newest time in those that the system derived.
+    /// The newest time in ids that the system derived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     derived_ms: Option<i64>,
-    /// By how much one of them was ahead of its commit's `recorded_at` at most.
+    /// The most that one of them was ahead of its commit's `recorded_at`.
     ahead_ms: i64,
     /// The newest of their commits.
     newest: Listed,
@@ -86,9 +90,10 @@ pub(crate) enum Lookup {
     Maybe {
         /// At or before this version.
         up_to: u64,
-        /// Recorded no earlier than this, in milliseconds of the Unix epoch, where that is known.
+        /// Recorded no earlier than this, in milliseconds of the Unix epoch, if known.
         not_before_ms: Option<i64>,
-        /// The commit at `up_to`, where it is known: an index that has it may be asked before anything is read.
+        /// The commit at `up_to`, if known: an index that has it can answer without reading the
+        /// stream.
         mark: Option<Box<Mark>>,
     },
     /// Nowhere: the command was never recorded in the stream.
@@ -96,7 +101,7 @@ pub(crate) enum Lookup {
 }
 
 impl Lookup {
-    /// The place, if it is not among the commits up to the version, which were all compared.
+    /// The lookup after every commit up to the version was compared.
     pub(crate) fn behind(self, compared_to: u64) -> Self {
         match self {
             Self::At(version) | Self::Maybe { up_to: version, .. } if version <= compared_to => Self::Absent,
@@ -106,13 +111,13 @@ impl Lookup {
 }
 
 impl CommandIds {
-    /// Takes the commit that comes next.
+    /// Adds the next commit.
     pub(crate) fn push(&mut self, commit: &Commit) {
         let (id, recorded_ms) = (commit.metadata.command_id.clone(), commit.recorded_at.timestamp_millis());
         self.listed.push_back(Listed(id, commit.version, recorded_ms));
     }
 
-    /// Hides what is over the limits.
+    /// Hides the commits over the limits.
     pub(crate) fn keep(&mut self, limits: IdLimits) {
         while self.listed.len() > limits.listed.max(1) {
             let Some(oldest) = self.listed.pop_front() else { return };
@@ -120,7 +125,7 @@ impl CommandIds {
         }
     }
 
-    /// Whether the commit is known at its place: of a recorded one, nothing else is ever true.
+    /// Whether the lookup of the commit's id includes the commit. True for every recorded commit.
     pub(crate) fn admit(&self, stream: &StreamId, commit: &Commit) -> bool {
         match self.look_up(stream, &commit.metadata.command_id) {
             Lookup::At(version) => version == commit.version,
@@ -131,8 +136,8 @@ impl CommandIds {
         }
     }
 
-    /// Whether it can stand beside a head of that version. Something is hidden exactly if the list does not begin with the
-    /// first commit.
+    /// Whether it is valid for a head of that version. Something is hidden exactly if the first
+    /// commit is not listed.
     pub(crate) fn fits(&self, version: u64) -> bool {
         let mut versions = self.listed.iter().map(|listed| listed.1);
         versions.clone().is_sorted_by(|one, next| one < next)
@@ -141,7 +146,7 @@ impl CommandIds {
             && self.hidden.window.len() <= 2
     }
 
-    /// Where the stream's commit of the command may be.
+    /// Where the commit of the command may be.
     pub(crate) fn look_up(&self, stream: &StreamId, command: &Id) -> Lookup {
         if let Some(Listed(_, version, _)) = self.listed.iter().rev().find(|listed| listed.0 == *command) {
             return Lookup::At(*version);
@@ -220,7 +225,7 @@ impl Bounds {
         }
     }
 
-    /// Whether a command of that id can be among them.
+    /// Whether the set may contain the id.
     fn admit(&self, command: &Id) -> bool {
         match time_ms(command) {
             None => self.untimed,
@@ -229,7 +234,7 @@ impl Bounds {
         }
     }
 
-    /// Both sets as one; the other one's commits come later.
+    /// The union with a set of later commits.
     fn and(self, later: Self) -> Self {
         Self {
             untimed: self.untimed || later.untimed,
@@ -242,7 +247,7 @@ impl Bounds {
 }
 
 impl Listed {
-    /// The time in a timely id. One that the system derived is none: it may come hours after its cause.
+    /// The time of a timely id. A derived id is never timely: it may come hours after its cause.
     fn timely_ms(&self) -> Option<i64> {
         time_ms(&self.0).filter(|time| !self.0.is_of_system() && *time <= self.2)
     }
@@ -264,9 +269,9 @@ mod tests {
     use crate::stream::hash_chain::genesis;
     use proptest::prelude::*;
 
-    /// When the commits of these tests were recorded, but where they say otherwise.
+    /// When the commits of these tests were recorded, unless they set another time.
     const RECORDED_MS: i64 = 1_790_000_000_123;
-    /// Few enough that a handful of commits passes through everything.
+    /// So few that some commits pass through every stage.
     const FEW: IdLimits = IdLimits { listed: 1, filtered: 2 };
 
     fn made_at(ms: i64, chance: u8) -> Id {
@@ -310,7 +315,7 @@ mod tests {
         assert_eq!(look_up(&one, &late), Lookup::Absent, "its time is behind that of all timely ids");
     }
 
-    /// One clock that is ahead does not make the ids of all others look old.
+    /// One fast clock does not make the ids of other callers look old.
     #[test]
     fn an_id_from_a_fast_clock_hides_nobody_but_itself() {
         let fast = made_at(RECORDED_MS + 200_000, 0);
@@ -325,7 +330,8 @@ mod tests {
     fn behind_the_window_an_id_is_anywhere_up_to_a_known_commit() {
         let keys: Vec<Id> = (1..=9).map(|number| key(&format!("key-{number}"))).collect();
         let ids = ids_of(&keys, FEW);
-        // 9 is listed, 8 and 7 are in the newer filter or the older one, and so on: 1 to 4 have left the window.
+        // 9 is listed, 8 and 7 are in the newer filter, 6 and 5 in the older one; 1 to 4 have left
+        // the window.
         let newest = mark_of(&commit("key-4", 4, &["1"], &genesis(&stream())));
         let older = Lookup::Maybe { up_to: 4, not_before_ms: None, mark: Some(Box::new(newest)) };
         assert_eq!(ids.look_up(&stream(), &key("key-1")), older);
@@ -344,7 +350,7 @@ mod tests {
         assert_eq!(Lookup::Absent.behind(0), Lookup::Absent);
     }
 
-    /// So that a stream of commands that callers made in time has no filter in its snapshot.
+    /// So the snapshot of a stream of timely commands has no filter.
     #[test]
     fn timely_ids_need_no_filter() {
         let commands: Vec<Id> = (0..9).map(|chance| made_at(RECORDED_MS - 9 + i64::from(chance), chance)).collect();
@@ -390,7 +396,8 @@ mod tests {
         assert!(ids_of(&[key("a")], FEW).fits(1) && !CommandIds::default().fits(1));
     }
 
-    /// Ids of all kinds on a stream of 300 commits a second; the size and what fresh ids meet are the same all along.
+    /// Ids of all kinds on a stream of 300 commits a second: the size and the lookup of fresh ids
+    /// stay the same.
     #[test]
     fn at_ten_million_commits_it_is_as_large_as_at_ten_thousand() {
         let limits = IdLimits { listed: 32, filtered: BLOOM_IDS };
@@ -416,7 +423,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the order of the ids' times, and however often it is cut: what was pushed is never denied.
+        /// An added id is never denied, in any order of times and with any limits.
         #[test]
         fn a_recorded_command_is_never_denied(
             times in prop::collection::vec(0_u32..60, 1..60),
