@@ -58,7 +58,7 @@ impl EventStore {
 
     /// A store with other options.
     pub fn with_options(client: Client, table: impl Into<String>, options: Options) -> Self {
-        Self { client: meter::metered(&client), table: table.into(), options }
+        Self { client: meter::with_meter(&client), table: table.into(), options }
     }
 
     /// The table's name.

@@ -144,7 +144,7 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
         for commit in &appended.batch.commits {
             cached.ids.push(commit);
         }
-        cached.ids.keep(loader.options.ids_in_memory());
+        cached.ids.trim(loader.options.ids_in_memory());
         cached.snapshot_debt.put(appended.bytes);
     }
 }

@@ -30,13 +30,13 @@ impl EventStore {
         let mut batches = items.iter().map(Batch::from_item).collect::<Result<Vec<_>, _>>()?;
         let up_to = batches.first().map_or(0, Batch::last_version);
         // Without a snapshot of these commits, the whole stream must be searched.
-        let mut lookup = Lookup::Maybe { up_to, not_before_ms: None, mark: None }.behind(0);
+        let mut lookup = Lookup::Maybe { up_to, not_before_ms: None, mark: None }.after(0);
         if let Some(snapshot) = snapshot.and_then(|item| Snapshot::from_item(stream, &item)) {
             if batches.last().is_some_and(|oldest| oldest.version() > snapshot.head.version) {
                 batches = self.load_tail(&snapshot.head, Consistency::Strong).await?.batches;
                 batches.reverse();
             }
-            if is_behind(&batches, &snapshot.head) {
+            if continues(&batches, &snapshot.head) {
                 lookup = snapshot.body.ids.look_up(stream, command);
             }
         }
@@ -49,7 +49,7 @@ impl EventStore {
 }
 
 /// Whether the batches, newest first, continue the chain after the head or end with it.
-fn is_behind(batches: &[Batch], head: &Head) -> bool {
+fn continues(batches: &[Batch], head: &Head) -> bool {
     let later: Vec<Batch> = batches.iter().filter(|batch| batch.version() > head.version).rev().cloned().collect();
     match batches.first() {
         Some(last) if later.is_empty() => Head::of(last) == *head,

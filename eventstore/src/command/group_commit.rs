@@ -160,7 +160,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
     async fn find<R>(&self, queued: &QueuedCommand<S, E, R>) -> Result<Option<Commit>, ReadError> {
         let command = &queued.request.metadata.command_id;
         let stream = self.cached.head.stream();
-        let lookup = self.cached.ids.look_up(stream, command).behind(queued.compared_to);
+        let lookup = self.cached.ids.look_up(stream, command).after(queued.compared_to);
         if let Some(commit) = find_among(&self.older, &lookup, command)? {
             return Ok(Some(commit));
         }
@@ -253,7 +253,7 @@ fn fail_all<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, error: ExecuteError<R>
     for mut queued in drain.commands.drain(..) {
         let answer = match queued.found.take() {
             Some(commit) => Some(queued.request.replay(commit)),
-            None => error.as_ref().and_then(ExecuteError::cache).or_else(|| error.take()).map(Err),
+            None => error.as_ref().and_then(ExecuteError::to_shared).or_else(|| error.take()).map(Err),
         };
         match answer {
             Some(answer) => queued.complete(Answer::Given(Box::new(answer))),

@@ -99,7 +99,7 @@ impl CommandRequest {
 
 impl<R> ExecuteError<R> {
     /// A copy for another command of the same group commit, if the error can be cloned.
-    pub(crate) fn cache(&self) -> Option<Self> {
+    pub(crate) fn to_shared(&self) -> Option<Self> {
         match self {
             Self::Contention { attempts } => Some(Self::Contention { attempts: *attempts }),
             Self::StreamFull => Some(Self::StreamFull),

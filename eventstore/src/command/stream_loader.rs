@@ -107,7 +107,7 @@ impl<S: Clone, E> StreamLoader<S, E> {
             }
         }
         cached.snapshot_debt.batches += 1;
-        cached.ids.keep(self.options.ids_in_memory());
+        cached.ids.trim(self.options.ids_in_memory());
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl<S: Clone, E> StreamLoader<S, E> {
             return None;
         }
         let mut ids = cached.ids.clone();
-        ids.keep(self.options.ids_in_snapshot());
+        ids.trim(self.options.ids_in_snapshot());
         let state = (codec.encode)(&cached.state).ok().and_then(|json| RawValue::from_string(json).ok())?;
         let replace = cached.snapshot_debt.replace;
         cached.snapshot_debt =
@@ -158,7 +158,7 @@ impl<S: Clone, E> StreamLoader<S, E> {
         }
         let mut whole = self.tail(base, Consistency::Strong, false).await?;
         whole.check(base)?;
-        tracing::error!(stream = %base.stream, "the snapshot is not of this stream's commits: it will be replaced");
+        tracing::error!(stream = %base.stream, "the snapshot does not match the commits of its stream: it will be replaced");
         whole.unusable = true;
         Ok(whole)
     }
@@ -231,7 +231,7 @@ impl<S: Clone, E> StreamLoader<S, E> {
             return None;
         }
         let (stream, version, shape) = (&head.stream, head.version, &snapshot.shape);
-        tracing::error!(%stream, version, shape, "the snapshot is not what the events come to: it will be replaced");
+        tracing::error!(%stream, version, shape, "the snapshot differs from the fold of the events: it will be replaced");
         truth.snapshot_debt.replace = true;
         Some(truth)
     }
@@ -242,7 +242,7 @@ impl<S: Clone, E> StreamLoader<S, E> {
         let batches = self.store.load_tail(&Head::empty(&head.stream), Consistency::Strong).await?.batches;
         let (mut truth, mut admits_all) = (self.empty(&head.stream), true);
         for batch in batches.iter().filter(|batch| batch.last_version() <= head.version) {
-            admits_all &= batch.commits.iter().all(|commit| ids.admit(&head.stream, commit));
+            admits_all &= batch.commits.iter().all(|commit| ids.may_have(&head.stream, commit));
             self.apply(&mut truth, batch)?;
         }
         Ok((truth, admits_all))

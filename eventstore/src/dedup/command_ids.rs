@@ -102,7 +102,7 @@ pub(crate) enum Lookup {
 
 impl Lookup {
     /// The lookup after every commit up to the version was compared.
-    pub(crate) fn behind(self, compared_to: u64) -> Self {
+    pub(crate) fn after(self, compared_to: u64) -> Self {
         match self {
             Self::At(version) | Self::Maybe { up_to: version, .. } if version <= compared_to => Self::Absent,
             Self::At(_) | Self::Maybe { .. } | Self::Absent => self,
@@ -118,7 +118,7 @@ impl CommandIds {
     }
 
     /// Hides the commits over the limits.
-    pub(crate) fn keep(&mut self, limits: IdLimits) {
+    pub(crate) fn trim(&mut self, limits: IdLimits) {
         while self.listed.len() > limits.listed.max(1) {
             let Some(oldest) = self.listed.pop_front() else { return };
             self.hidden.take(oldest, limits.filtered.clamp(1, BLOOM_IDS));
@@ -126,7 +126,7 @@ impl CommandIds {
     }
 
     /// Whether the lookup of the commit's id includes the commit. True for every recorded commit.
-    pub(crate) fn admit(&self, stream: &StreamId, commit: &Commit) -> bool {
+    pub(crate) fn may_have(&self, stream: &StreamId, commit: &Commit) -> bool {
         match self.look_up(stream, &commit.metadata.command_id) {
             Lookup::At(version) => version == commit.version,
             Lookup::Maybe { up_to, not_before_ms, .. } => {
@@ -138,7 +138,7 @@ impl CommandIds {
 
     /// Whether it is valid for a head of that version. Something is hidden exactly if the first
     /// commit is not listed.
-    pub(crate) fn fits(&self, version: u64) -> bool {
+    pub(crate) fn is_valid_at(&self, version: u64) -> bool {
         let mut versions = self.listed.iter().map(|listed| listed.1);
         versions.clone().is_sorted_by(|one, next| one < next)
             && versions.next().is_some_and(|first| first > 0 && self.hidden.is_empty() == (first == 1))
@@ -155,7 +155,7 @@ impl CommandIds {
         let in_window = self.hidden.window.iter().filter(|filtered| filtered.may_have(command));
         let in_window: Vec<&Bounds> = in_window.map(|filtered| &filtered.bounds).collect();
         let timely = time.is_some_and(|time| !command.is_of_system() && self.hidden.timely_ms >= Some(time));
-        let older = self.hidden.older.as_ref().filter(|older| older.admit(command));
+        let older = self.hidden.older.as_ref().filter(|older| older.may_have(command));
         let ahead_ms = in_window.iter().copied().chain(older).map(|bounds| bounds.ahead_ms).max();
         let not_before_ms = time.map(|time| time.saturating_sub(ahead_ms.unwrap_or_default()));
         match (older, timely || !in_window.is_empty()) {
@@ -194,7 +194,7 @@ impl Hidden {
         while self.window.len() > 2 {
             let left = self.window.pop_front().map(|left| left.bounds);
             self.older = match (self.older.take(), left) {
-                (Some(older), Some(left)) => Some(older.and(left)),
+                (Some(older), Some(left)) => Some(older.union(left)),
                 (older, left) => older.or(left),
             };
         }
@@ -204,12 +204,12 @@ impl Hidden {
 impl Filtered {
     fn take(&mut self, commit: Bounds) {
         self.bloom.insert(&commit.newest.0);
-        self.bounds = self.bounds.clone().and(commit);
+        self.bounds = self.bounds.clone().union(commit);
         self.ids += 1;
     }
 
     fn may_have(&self, command: &Id) -> bool {
-        self.bounds.admit(command) && self.bloom.may_have(command)
+        self.bounds.may_have(command) && self.bloom.may_have(command)
     }
 }
 
@@ -226,7 +226,7 @@ impl Bounds {
     }
 
     /// Whether the set may contain the id.
-    fn admit(&self, command: &Id) -> bool {
+    fn may_have(&self, command: &Id) -> bool {
         match time_ms(command) {
             None => self.untimed,
             Some(time) if command.is_of_system() => self.derived_ms >= Some(time),
@@ -235,7 +235,7 @@ impl Bounds {
     }
 
     /// The union with a set of later commits.
-    fn and(self, later: Self) -> Self {
+    fn union(self, later: Self) -> Self {
         Self {
             untimed: self.untimed || later.untimed,
             fast_ms: self.fast_ms.max(later.fast_ms),
@@ -283,7 +283,7 @@ mod tests {
         let mut ids = CommandIds::default();
         for (version, id) in (1..).zip(commands) {
             ids.push(&commit(id.as_str(), version, &["1"], &genesis(&stream())));
-            ids.keep(limits);
+            ids.trim(limits);
         }
         ids
     }
@@ -343,11 +343,11 @@ mod tests {
     #[test]
     fn what_was_compared_needs_no_look() {
         for (lookup, up_to) in [(Lookup::At(5), 5), (maybe(5, None), 5)] {
-            assert_eq!(lookup.clone().behind(up_to), Lookup::Absent);
-            assert_eq!(lookup.clone().behind(up_to + 1), Lookup::Absent);
-            assert_eq!(lookup.clone().behind(up_to - 1), lookup);
+            assert_eq!(lookup.clone().after(up_to), Lookup::Absent);
+            assert_eq!(lookup.clone().after(up_to + 1), Lookup::Absent);
+            assert_eq!(lookup.clone().after(up_to - 1), lookup);
         }
-        assert_eq!(Lookup::Absent.behind(0), Lookup::Absent);
+        assert_eq!(Lookup::Absent.after(0), Lookup::Absent);
     }
 
     /// So the snapshot of a stream of timely commands has no filter.
@@ -364,13 +364,13 @@ mod tests {
         let early = made_at(RECORDED_MS - 5, 0);
         let ids = ids_of(&[early.clone(), key("key"), key("c")], FEW);
         let at = |id: &Id, version| commit(id.as_str(), version, &["1"], &genesis(&stream()));
-        assert!(ids.admit(&stream(), &at(&key("c"), 3)) && !ids.admit(&stream(), &at(&key("c"), 2)));
-        assert!(ids.admit(&stream(), &at(&key("key"), 2)) && !ids.admit(&stream(), &at(&key("key"), 3)));
-        assert!(!ids.admit(&stream(), &at(&key("other"), 1)));
+        assert!(ids.may_have(&stream(), &at(&key("c"), 3)) && !ids.may_have(&stream(), &at(&key("c"), 2)));
+        assert!(ids.may_have(&stream(), &at(&key("key"), 2)) && !ids.may_have(&stream(), &at(&key("key"), 3)));
+        assert!(!ids.may_have(&stream(), &at(&key("other"), 1)));
         let mut too_early = at(&early, 1);
-        assert!(ids.admit(&stream(), &too_early));
+        assert!(ids.may_have(&stream(), &too_early));
         too_early.recorded_at -= chrono::TimeDelta::milliseconds(6);
-        assert!(!ids.admit(&stream(), &too_early), "recorded before its id was made");
+        assert!(!ids.may_have(&stream(), &too_early), "recorded before its id was made");
     }
 
     #[test]
@@ -379,21 +379,21 @@ mod tests {
             listed: versions.iter().map(|version| Listed(key("c"), *version, 0)).collect(),
             hidden: Hidden::default(),
         };
-        assert!(listed(&[1, 2, 5]).fits(5));
+        assert!(listed(&[1, 2, 5]).is_valid_at(5));
         for wrong in [&[1, 1][..], &[1, 3, 2], &[0, 1], &[0]] {
-            assert!(!listed(wrong).fits(5), "{wrong:?}");
+            assert!(!listed(wrong).is_valid_at(5), "{wrong:?}");
         }
         let hiding = ids_of(&[key("a"), key("b")], FEW);
-        assert!(!CommandIds { listed: [Listed(key("c"), 0, 0)].into(), ..hiding }.fits(5));
+        assert!(!CommandIds { listed: [Listed(key("c"), 0, 0)].into(), ..hiding }.is_valid_at(5));
     }
 
     #[test]
     fn hiding_something_must_have_left_a_trace() {
         let hiding = ids_of(&[key("a"), key("b")], FEW);
-        assert!(hiding.fits(2) && !hiding.fits(1));
+        assert!(hiding.is_valid_at(2) && !hiding.is_valid_at(1));
         let traceless = CommandIds { hidden: Hidden::default(), ..hiding };
-        assert!(!traceless.fits(2));
-        assert!(ids_of(&[key("a")], FEW).fits(1) && !CommandIds::default().fits(1));
+        assert!(!traceless.is_valid_at(2));
+        assert!(ids_of(&[key("a")], FEW).is_valid_at(1) && !CommandIds::default().is_valid_at(1));
     }
 
     /// Ids of all kinds on a stream of 300 commits a second: the size and the lookup of fresh ids
@@ -410,7 +410,7 @@ mod tests {
         for number in 1..=10_000_000_u64 {
             let ms = RECORDED_MS + i64::try_from(number * 10 / 3).unwrap();
             ids.listed.push_back(Listed(id_of(number, ms), number, ms));
-            ids.keep(limits);
+            ids.trim(limits);
             if [10_000, 100_000, 1_000_000, 10_000_000].contains(&number) {
                 size_at.push(serde_json::to_string(&ids).unwrap().len());
                 let fresh = (0..100).map(|chance| ids.look_up(&stream(), &made_at(ms + 300_000, chance)));
@@ -443,10 +443,10 @@ mod tests {
             let mut ids = CommandIds::default();
             for (commit, (listed, filtered)) in commits.iter().zip(limits.iter().cycle()) {
                 ids.push(commit);
-                ids.keep(IdLimits { listed: *listed, filtered: *filtered });
+                ids.trim(IdLimits { listed: *listed, filtered: *filtered });
             }
             for commit in &commits {
-                prop_assert!(ids.admit(&stream(), commit), "{} at {}", commit.metadata.command_id, commit.version);
+                prop_assert!(ids.may_have(&stream(), commit), "{} at {}", commit.metadata.command_id, commit.version);
                 if let Lookup::Maybe { mark: Some(mark), up_to, .. } = ids.look_up(&stream(), &commit.metadata.command_id) {
                     prop_assert_eq!(mark.version, up_to);
                     let marked = commits.iter().find(|other| other.version == mark.version).unwrap();

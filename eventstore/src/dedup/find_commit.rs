@@ -23,7 +23,7 @@ pub(crate) struct FindCommit<'a> {
 }
 
 /// A search backwards through a stream.
-struct Walk<'a> {
+struct Search<'a> {
     command: &'a Id,
     /// The last version of the next batch. The first batch must only contain it.
     expected: u64,
@@ -70,7 +70,7 @@ impl EventStore {
         };
         let index = self.options.command_index.as_ref();
         if let (Some(index), Some(mark)) = (index, mark) {
-            match self.ask(index, Mark::clone(mark), find).await? {
+            match self.query_index(index, Mark::clone(mark), find).await? {
                 Step::Found(commit) => return Ok(Some(*commit)),
                 Step::Absent => return Ok(None),
                 Step::Continue => {}
@@ -95,22 +95,22 @@ impl EventStore {
             Lookup::Maybe { .. } | Lookup::Absent if index.is_some() => vec![SECOND_PAGE, FIRST_PAGE],
             Lookup::Maybe { .. } | Lookup::Absent => Vec::from_iter(not_before_ms.map(|_| FIRST_PAGE)),
         };
-        let mut walk = Walk { command, expected: from, down_to, not_before_ms, oldest: None };
+        let mut search = Search { command, expected: from, down_to, not_before_ms, oldest: None };
         let mut query = Query { to: from, ..Query::whole(stream, Direction::Backwards, consistency) };
         let mut next = None;
         loop {
             query.limit = limits.pop();
             let page = self.query(&query, next).await?;
-            match walk.page(&page)? {
+            match search.page(&page)? {
                 Step::Found(commit) => return Ok(Some(*commit)),
                 Step::Absent => return Ok(None),
                 Step::Continue => {}
             }
             if page.next.is_none() {
-                return if walk.expected == 0 { Ok(None) } else { Err(walk.gap(stream, 0).into()) };
+                return if search.expected == 0 { Ok(None) } else { Err(search.gap(stream, 0).into()) };
             }
-            if let (Some(index), Some(mark)) = (index, walk.oldest.take()) {
-                match self.ask(index, mark, find).await? {
+            if let (Some(index), Some(mark)) = (index, search.oldest.take()) {
+                match self.query_index(index, mark, find).await? {
                     Step::Found(commit) => return Ok(Some(*commit)),
                     Step::Absent => return Ok(None),
                     Step::Continue => {}
@@ -121,13 +121,13 @@ impl EventStore {
     }
 
     /// Queries the index. What it finds is read from the stream, the only source of truth.
-    async fn ask(&self, index: &CommandIndex, mark: Mark, find: &FindCommit<'_>) -> Result<Step, ReadError> {
+    async fn query_index(&self, index: &CommandIndex, mark: Mark, find: &FindCommit<'_>) -> Result<Step, ReadError> {
         let &FindCommit { stream, command, down_to, .. } = find;
         let answer = match index(mark, command.clone()).await {
             Ok(answer) => answer,
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = &*error;
-                tracing::warn!(%stream, error, "the index of commands did not answer: the stream is read back");
+                tracing::warn!(%stream, error, "the command index did not answer: the stream is searched");
                 return Ok(Step::Continue);
             }
         };
@@ -149,7 +149,7 @@ impl EventStore {
                 match batch.and_then(|batch| batch.commits.into_iter().find(ours)) {
                     Some(commit) => Ok(Step::Found(Box::new(commit))),
                     None => {
-                        tracing::error!(%stream, version, "the index of commands names a commit that is not there");
+                        tracing::error!(%stream, version, "the command index names a commit that does not exist");
                         Ok(Step::Continue)
                     }
                 }
@@ -158,7 +158,7 @@ impl EventStore {
     }
 }
 
-impl Walk<'_> {
+impl Search<'_> {
     fn page(&mut self, page: &Items) -> Result<Step, CorruptStream> {
         for item in &page.items {
             let step = self.step(Batch::from_item(item)?)?;

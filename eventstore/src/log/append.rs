@@ -39,7 +39,7 @@ pub struct Appended {
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// Another batch is stored after the head. It is included, so that no read is needed.
-    #[error("the stream goes on behind the head that was given")]
+    #[error("another batch is stored after the given head")]
     Conflict {
         /// The stored batch.
         winner: Box<Batch>,
@@ -47,13 +47,13 @@ pub enum AppendError {
         usage: Usage,
     },
     /// A transaction on the same item was in progress: retry.
-    #[error("a transaction on the stream's end was under way")]
+    #[error("a transaction on the end of the stream was in progress")]
     TransactionConflict,
     /// There is no commit, or a commit has no event.
     #[error("a commit has at least one event, and a batch at least one commit")]
     Empty,
     /// The event has a type that only the store writes.
-    #[error("event type {0:?} begins with {OF_STORE:?}, as only the store's own do")]
+    #[error("event type {0:?} begins with {OF_STORE:?}, which is reserved for the store")]
     TypeOfStore(String),
     /// The batch does not fit into an item.
     #[error(transparent)]
@@ -128,13 +128,13 @@ impl EventStore {
             // The clock may have been set back since this command was recorded, so look for it
             // before refusing it.
             let there = self.item_after(head).await?.ok_or(error)?;
-            return met(there, batch, write_nonce, Usage::default());
+            return classify_existing(there, batch, write_nonce, Usage::default());
         }
         let item = batch.to_item(write_nonce)?;
         let bytes = item_bytes(&item);
         match self.put(item).await {
             (Ok(_), usage) => Ok(appended(batch, false, usage, bytes)),
-            (Err(error), usage) => self.refused(batch, write_nonce, usage, error),
+            (Err(error), usage) => self.classify_refusal(batch, write_nonce, usage, error),
         }
     }
 
@@ -179,7 +179,7 @@ impl EventStore {
         meter::request(request.send(), |answer| put_units(answer, our_kilobytes)).await
     }
 
-    fn refused(
+    fn classify_refusal(
         &self,
         ours: Batch,
         write_nonce: u64,
@@ -188,7 +188,7 @@ impl EventStore {
     ) -> Result<Appended, AppendError> {
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                met(refusal.item().cloned().unwrap_or_default(), ours, write_nonce, usage)
+                classify_existing(refusal.item().cloned().unwrap_or_default(), ours, write_nonce, usage)
             }
             Some(PutItemError::TransactionConflictException(_)) => Err(AppendError::TransactionConflict),
             _ => Err(classify(error, &self.table).into()),
@@ -224,7 +224,7 @@ pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) ->
 }
 
 /// Interprets the item that is already stored after the head.
-fn met(there: Item, ours: Batch, write_nonce: u64, usage: Usage) -> Result<Appended, AppendError> {
+fn classify_existing(there: Item, ours: Batch, write_nonce: u64, usage: Usage) -> Result<Appended, AppendError> {
     let winner = Batch::from_item(&there)?;
     if is_of_same_commands(&winner, &ours) {
         return Ok(appended(winner, !has_write_nonce(&there, write_nonce), usage, item_bytes(&there)));

@@ -33,7 +33,7 @@ const LAST: &str = "last";
 pub(crate) const FORMAT_NAME: &str = "format";
 /// The write nonce, random for each append and outside the hash chain. It tells a call's own put
 /// from that of the same command sent twice in one millisecond.
-const PUT: &str = "put";
+const WRITE_NONCE: &str = "put";
 const COMMITS: &str = "commits";
 const COMMITS_ZSTD: &str = "commits_zstd";
 pub(crate) const AS_OF: &str = "as_of";
@@ -41,7 +41,7 @@ pub(crate) const HASH: &str = "hash";
 
 /// The commits do not fit into an item.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the commit comes to {bytes} bytes, and at most {limit} fit")]
+#[error("the commit has {bytes} bytes, and at most {limit} fit")]
 pub struct TooLarge {
     /// The size of the item, or of the JSON if that is over its own limit.
     pub bytes: usize,
@@ -62,7 +62,7 @@ impl Batch {
             (STREAM_ID.to_owned(), AttributeValue::S(self.stream.to_string())),
             (VERSION.to_owned(), number(self.version())),
             (FORMAT_NAME.to_owned(), number(Self::COMMITS_FORMAT)),
-            (PUT.to_owned(), AttributeValue::B(Blob::new(write_nonce.to_be_bytes()))),
+            (WRITE_NONCE.to_owned(), AttributeValue::B(Blob::new(write_nonce.to_be_bytes()))),
         ]);
         if self.last_version() != self.version() {
             item.insert(LAST.to_owned(), number(self.last_version()));
@@ -116,7 +116,9 @@ pub(crate) fn item_key(item: &Item) -> Result<ItemKey, CorruptStream> {
 
 /// Whether the item was put by the call with this write nonce.
 pub(crate) fn has_write_nonce(item: &Item, write_nonce: u64) -> bool {
-    item.get(PUT).and_then(|value| value.as_b().ok()).is_some_and(|blob| blob.as_ref() == write_nonce.to_be_bytes())
+    item.get(WRITE_NONCE)
+        .and_then(|value| value.as_b().ok())
+        .is_some_and(|blob| blob.as_ref() == write_nonce.to_be_bytes())
 }
 
 /// Whether the item, or its key alone, is a batch. Sort keys above [`MAX_VERSION`] are of
@@ -253,7 +255,7 @@ mod tests {
         let item = usual("{}");
         let mut names: Vec<&str> = item.keys().map(String::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, [COMMITS, FORMAT_NAME, PUT, STREAM_ID, VERSION]);
+        assert_eq!(names, [COMMITS, FORMAT_NAME, WRITE_NONCE, STREAM_ID, VERSION]);
         let beside = item_bytes(&item) - "{}".len();
         assert!(beside <= 340, "{beside} bytes: {item:?}");
     }

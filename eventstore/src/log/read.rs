@@ -105,10 +105,10 @@ impl EventStore {
     /// # Errors
     /// [`ReadError`].
     pub async fn load_next(&self, head: &Head) -> Result<Loaded, ReadError> {
-        self.reported("load_next", Some(&head.stream), self.follow_page(head)).await
+        self.reported("load_next", Some(&head.stream), self.load_page(head)).await
     }
 
-    async fn follow_page(&self, head: &Head) -> Result<Loaded, ReadError> {
+    async fn load_page(&self, head: &Head) -> Result<Loaded, ReadError> {
         let behind =
             Query { from: head.version + 1, ..Query::whole(&head.stream, Direction::Forwards, Consistency::Strong) };
         let Items { items, usage, .. } = self.query(&behind, None).await?;
@@ -185,18 +185,18 @@ impl EventStore {
         let Items { items, next, usage: cost } = self.query(&page, None).await?;
         usage += cost;
         let batches = items.iter().map(Batch::from_item).collect::<Result<Vec<_>, _>>()?;
-        adjacent(&batches, direction)?;
+        check_adjacent(&batches, direction)?;
         match direction {
-            Direction::Forwards => begins(&batches, from)?,
+            Direction::Forwards => check_begins(&batches, from)?,
             Direction::Backwards => {
-                usage += self.reaches(stream, &batches, from).await?;
+                usage += self.check_reaches(stream, &batches, from).await?;
                 if next.is_none() {
-                    has_beginning(&batches)?;
+                    check_first(&batches)?;
                 }
             }
         }
         let commits = in_range(batches, from, direction);
-        Ok(cut(commits, direction, limit, next.is_some(), usage))
+        Ok(limit_events(commits, direction, limit, next.is_some(), usage))
     }
 
     /// The first version of the batch with `version`, so that a forward read can begin within it.
@@ -215,7 +215,7 @@ impl EventStore {
     /// Checks that a backward page begins with the batch of `from`, unless the stream ends before.
     /// If a later batch exists, one is missing. Costs a request only if the page begins below
     /// `from`.
-    async fn reaches(&self, stream: &StreamId, batches: &[Batch], from: u64) -> Result<Usage, ReadError> {
+    async fn check_reaches(&self, stream: &StreamId, batches: &[Batch], from: u64) -> Result<Usage, ReadError> {
         if batches.first().is_some_and(|first| first.last_version() >= from) {
             return Ok(Usage::default());
         }
@@ -293,7 +293,7 @@ impl<'a> Query<'a> {
 }
 
 /// Checks that the batches of a page are adjacent.
-fn adjacent(batches: &[Batch], direction: Direction) -> Result<(), CorruptStream> {
+fn check_adjacent(batches: &[Batch], direction: Direction) -> Result<(), CorruptStream> {
     for pair in batches.windows(2) {
         let [first, second] = pair else { continue };
         let (earlier, later) = match direction {
@@ -311,7 +311,7 @@ fn adjacent(batches: &[Batch], direction: Direction) -> Result<(), CorruptStream
 
 /// Checks that a forward page begins with the batch of `from`: if only later ones are left, it is
 /// missing.
-fn begins(batches: &[Batch], from: u64) -> Result<(), CorruptStream> {
+fn check_begins(batches: &[Batch], from: u64) -> Result<(), CorruptStream> {
     match batches.first() {
         Some(first) if first.version() > from => Err(hole(&first.stream, from, first.version())),
         _ => Ok(()),
@@ -319,7 +319,7 @@ fn begins(batches: &[Batch], from: u64) -> Result<(), CorruptStream> {
 }
 
 /// Checks that the last page of a backward read ends with the first batch.
-fn has_beginning(batches: &[Batch]) -> Result<(), CorruptStream> {
+fn check_first(batches: &[Batch]) -> Result<(), CorruptStream> {
     match batches.last() {
         Some(first) if first.version() > 1 => Err(hole(&first.stream, 1, first.version())),
         _ => Ok(()),
@@ -346,7 +346,7 @@ fn in_range(batches: Vec<Batch>, from: u64, direction: Direction) -> Vec<Commit>
 }
 
 /// Takes commits until they have `limit` events, and finds where the next page begins.
-fn cut(commits: Vec<Commit>, direction: Direction, limit: u32, more_items: bool, usage: Usage) -> Page {
+fn limit_events(commits: Vec<Commit>, direction: Direction, limit: u32, more_items: bool, usage: Usage) -> Page {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let all = commits.len();
     let mut events = 0;

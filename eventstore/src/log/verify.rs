@@ -54,7 +54,7 @@ pub struct Witness {
 
 impl Witness {
     /// Whether the commit is the one that it has seen.
-    fn knows(&self, commit: &Commit) -> bool {
+    fn has_seen(&self, commit: &Commit) -> bool {
         commit.hash.as_bytes().starts_with(&self.hash)
     }
 }
@@ -97,7 +97,7 @@ impl EventStore {
             let from = walk.head.version + 1;
             self.walk_on(&mut walk, from, &witnesses).await?;
         }
-        walk.ended(&witnesses);
+        walk.check_end(&witnesses);
         Ok(walk)
     }
 
@@ -149,7 +149,7 @@ impl Verification {
         for commit in &Batch::from_item(item)?.commits {
             let head = self.head.then(commit)?;
             let here = witnesses.iter().filter(|seen| (commit.version..=head.version).contains(&seen.version));
-            if let Some(other) = here.into_iter().find(|seen| !seen.knows(commit)) {
+            if let Some(other) = here.into_iter().find(|seen| !seen.has_seen(commit)) {
                 let damage = Damage::OtherSeen { by: other.name.clone() };
                 return Err(CorruptStream { stream: self.stream.to_string(), version: commit.version, damage });
             }
@@ -161,7 +161,7 @@ impl Verification {
 
     /// At the end: a witness of a later version proves a truncated stream, one of another hash a
     /// changed commit.
-    fn ended(&mut self, witnesses: &[Witness]) {
+    fn check_end(&mut self, witnesses: &[Witness]) {
         if self.broken_at.is_some() {
             return;
         }

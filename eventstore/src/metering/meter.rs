@@ -77,7 +77,7 @@ pub(crate) fn request<O, E>(
 }
 
 /// The same client (connections, credentials and retries) with a meter.
-pub(crate) fn metered(client: &Client) -> Client {
+pub(crate) fn with_meter(client: &Client) -> Client {
     let mut config = client.config().to_builder();
     config.push_interceptor(SharedInterceptor::permanent(Meter));
     Client::from_conf(config.build())

@@ -17,7 +17,7 @@ pub struct Unreadable {
 
 /// An event cannot be encoded, or was written by a program that this one does not know.
 #[derive(Debug, thiserror::Error)]
-#[error("event {event_type:?} of schema {schema} cannot be translated")]
+#[error("event {event_type:?} of schema {schema} cannot be encoded or decoded")]
 pub struct CodecError {
     /// The type of the event; the Rust type's name if serde wrote none.
     pub event_type: String,
@@ -32,7 +32,7 @@ pub struct CodecError {
 #[derive(Debug, thiserror::Error)]
 pub enum Untranslatable {
     /// A newer program wrote it, and a newer program must read it.
-    #[error("it is newer than schema {newest}, the newest that this program knows of the type")]
+    #[error("this program knows the type up to schema {newest} only")]
     Newer {
         /// The newest schema version of the type that this program knows.
         newest: u32,
@@ -75,6 +75,6 @@ pub enum Untranslatable {
     #[error("the type is not known here")]
     UnknownType,
     /// The data does not have the shape of its schema.
-    #[error("it is not of the shape of its schema")]
+    #[error("the data does not have the shape of its schema")]
     Shape(#[from] serde_json::Error),
 }

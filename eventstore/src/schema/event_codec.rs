@@ -111,19 +111,19 @@ fn untag<'de, E: Deserialize<'de>, D: IntoDeserializer<'de, serde_json::Error>>(
 /// Whether the enum has a variant for the type. Serde gets the type alone, and its error tells.
 fn knows<'de, E: Deserialize<'de>>(event_type: &str) -> bool {
     let probe = MapDeserializer::new(std::iter::once(("type", event_type)));
-    !matches!(E::deserialize(probe), Err(Stumble::UnknownVariant))
+    !matches!(E::deserialize(probe), Err(ProbeError::UnknownVariant))
 }
 
 /// The kind of serde's error.
 #[derive(Debug, thiserror::Error)]
-enum Stumble {
-    #[error("no variant of that name")]
+enum ProbeError {
+    #[error("unknown variant")]
     UnknownVariant,
-    #[error("something else")]
+    #[error("another error")]
     Other,
 }
 
-impl serde::de::Error for Stumble {
+impl serde::de::Error for ProbeError {
     fn custom<T: std::fmt::Display>(_: T) -> Self {
         Self::Other
     }
@@ -152,7 +152,7 @@ impl<'de, D: IntoDeserializer<'de, serde_json::Error>> MapAccess<'de> for Untagg
                 seed.deserialize(event_type.into_deserializer())
             }
             (None, Some(data)) => seed.deserialize(data.into_deserializer()),
-            (None, None) => Err(serde_json::Error::custom("a value was asked for without its key")),
+            (None, None) => Err(serde_json::Error::custom("a value was requested before its key")),
         }
     }
 }

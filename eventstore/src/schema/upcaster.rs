@@ -43,7 +43,7 @@ pub(crate) fn newest(upcasters: &[Upcaster], event_type: &str) -> u32 {
 /// Upcasts an event to its newest schema. None if it is already there; its data is not parsed then.
 pub(crate) fn lift(upcasters: &[Upcaster], event: &NewEvent) -> Result<Option<Lifted>, Untranslatable> {
     let Some(first) = step(upcasters, &event.event_type, event.schema) else {
-        return arrived(upcasters, &event.event_type, event.schema).map(|()| None);
+        return check_newest(upcasters, &event.event_type, event.schema).map(|()| None);
     };
     let mut data = serde_json::from_str(event.data.get())?;
     let mut upcaster = first;
@@ -53,13 +53,15 @@ pub(crate) fn lift(upcasters: &[Upcaster], event: &NewEvent) -> Result<Option<Li
         let schema = schema.saturating_add(1);
         match step(upcasters, becomes, schema) {
             Some(next) => upcaster = next,
-            None => return arrived(upcasters, becomes, schema).map(|()| Some(Lifted { event_type: becomes, data })),
+            None => {
+                return check_newest(upcasters, becomes, schema).map(|()| Some(Lifted { event_type: becomes, data }));
+            }
         }
     }
 }
 
 /// Whether the schema version, for which there is no step, is the newest of its type.
-fn arrived(upcasters: &[Upcaster], event_type: &str, schema: u32) -> Result<(), Untranslatable> {
+fn check_newest(upcasters: &[Upcaster], event_type: &str, schema: u32) -> Result<(), Untranslatable> {
     let newest = newest(upcasters, event_type);
     match schema {
         0 => Err(Untranslatable::SchemaZero),

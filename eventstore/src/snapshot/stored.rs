@@ -54,7 +54,7 @@ impl Snapshot {
             return None;
         }
         let body: Body = serde_json::from_str(&decompress(item, SNAPSHOT, SNAPSHOT_ZSTD).ok()?).ok()?;
-        let usable = body.ids.fits(as_of);
+        let usable = body.ids.is_valid_at(as_of);
         usable.then(|| Some(Self { head, shape: text(SHAPE)?.clone(), body, bytes: item_bytes(item) }))?
     }
 

@@ -25,7 +25,7 @@ impl EventStore {
             Ok(_) | Err(SnapshotError::NewerIsThere) => {}
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = error;
-                tracing::warn!(%stream, error, "the snapshot was not written: who starts anew reads more");
+                tracing::warn!(%stream, error, "the snapshot was not written: uncached commands read more");
             }
         }
         written
@@ -81,9 +81,9 @@ impl EventStore {
 /// Why a snapshot was not written. Nothing fails, because the events are stored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SnapshotError {
-    #[error("a newer one is there")]
+    #[error("a newer snapshot is stored")]
     NewerIsThere,
-    #[error("the state is larger than an item can be")]
+    #[error("the snapshot does not fit into an item")]
     TooLarge,
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -22,7 +22,7 @@ pub enum Damage {
     #[error("item format {0} is not known here")]
     Format(String),
     /// The commits cannot be decompressed.
-    #[error("the compressed commits cannot be unfolded")]
+    #[error("the compressed commits cannot be decompressed")]
     Compression,
     /// The commits are not the expected JSON.
     #[error("the commits cannot be read: {0}")]
@@ -31,7 +31,7 @@ pub enum Damage {
     #[error("a batch or commit is empty")]
     Empty,
     /// The versions of the events do not fit the keys of the item.
-    #[error("the batch says that it ends at version {said}, its events end at {found}")]
+    #[error("the item ends at version {said}, its events at {found}")]
     Extent {
         /// The last version by the item.
         said: u64,
@@ -45,7 +45,7 @@ pub enum Damage {
         found: u64,
     },
     /// Two batches have the same version.
-    #[error("version {found} is there twice")]
+    #[error("version {found} exists twice")]
     Overlap {
         /// The first version of the second batch.
         found: u64,
@@ -65,6 +65,6 @@ pub enum Damage {
         by: String,
     },
     /// The commit or an earlier one was changed, reordered or inserted.
-    #[error("the chain hash does not fit the commit and what came before it")]
+    #[error("the chain hash does not match the commit and its predecessor")]
     Chain,
 }

@@ -87,7 +87,7 @@ impl<'a, S: Clone, E> AddressedStream<'a, S, E> {
     /// Looks for the command among the commits that were not compared with it.
     pub(crate) async fn look_up(&mut self, command: &Id) -> Result<Option<(StreamId, Commit)>, ReadError> {
         let (stream, down_to) = (self.cached.head.stream(), self.compared_to);
-        let lookup = self.cached.ids.look_up(stream, command).behind(down_to);
+        let lookup = self.cached.ids.look_up(stream, command).after(down_to);
         let found = self.loader.store.find_commit(FindCommit { stream, command, lookup, down_to }).await?;
         self.compared_to = self.cached.head.version();
         Ok(found.map(|commit| (self.stream().clone(), commit)))
@@ -116,7 +116,7 @@ impl<'a, S: Clone, E> AddressedStream<'a, S, E> {
         cached.state = loader.evolve(state, events);
         cached.head = written.head.clone();
         cached.ids.push(&written.commit);
-        cached.ids.keep(loader.options.ids_in_memory());
+        cached.ids.trim(loader.options.ids_in_memory());
         cached.snapshot_debt.put(written.bytes);
     }
 

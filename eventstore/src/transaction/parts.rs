@@ -49,7 +49,7 @@ pub struct AppendedPart {
 pub enum AppendAllError {
     /// Other batches are stored after some of the heads. They are included, so that no read is
     /// needed.
-    #[error("{} of the streams go on behind the heads that were given", winners.len())]
+    #[error("other batches are stored after {} of the given heads", winners.len())]
     Conflict {
         /// The stored batches, one for each stream that refused.
         winners: Vec<Batch>,
@@ -57,7 +57,7 @@ pub enum AppendAllError {
         usage: Usage,
     },
     /// Another transaction on some of the streams was in progress: retry.
-    #[error("another transaction at the end of {} of the streams was under way", streams.len())]
+    #[error("another transaction on {} of the streams was in progress", streams.len())]
     TransactionConflict {
         /// Those streams.
         streams: Vec<StreamId>,
@@ -81,10 +81,10 @@ pub enum AppendAllError {
     #[error("a command has one part for each stream, and two for {0}")]
     StreamTwice(StreamId),
     /// A part has no event.
-    #[error("there is no event for stream {0}")]
+    #[error("the part for stream {0} has no event")]
     Empty(StreamId),
     /// The event has a type that only the store writes.
-    #[error("event type {0:?} begins with {OF_STORE:?}, as only the store's own do")]
+    #[error("event type {0:?} begins with {OF_STORE:?}, which is reserved for the store")]
     TypeOfStore(String),
     /// A part does not fit into an item.
     #[error("the commit for stream {stream} does not fit into an item")]
@@ -95,7 +95,7 @@ pub enum AppendAllError {
         source: TooLarge,
     },
     /// Each part fits, but not all together.
-    #[error("the commits come to {bytes} bytes, and at most {MAX_TRANSACTION_BYTES} fit into one transaction")]
+    #[error("the commits have {bytes} bytes, and at most {MAX_TRANSACTION_BYTES} fit into one transaction")]
     TotalTooLarge {
         /// The size of all items.
         bytes: usize,

@@ -107,7 +107,7 @@ impl Transaction {
             return Ok(Cancellation::AlreadyWritten);
         }
         if !there.is_empty() {
-            return Ok(self.met(there.iter().map(Batch::from_item).collect::<Result<_, _>>()?));
+            return Ok(self.classify_batches(there.iter().map(Batch::from_item).collect::<Result<_, _>>()?));
         }
         let under_way = |reason: &CancellationReason| reason.code() == Some("TransactionConflict");
         let busy = self.streams().zip(reasons).filter(|(_, reason)| under_way(reason));
@@ -119,7 +119,7 @@ impl Transaction {
         })
     }
 
-    fn met(&self, winners: Vec<Batch>) -> Cancellation {
+    fn classify_batches(&self, winners: Vec<Batch>) -> Cancellation {
         let found: Vec<AppendedPart> = winners.iter().filter_map(|batch| recorded_in(batch, &self.metadata)).collect();
         let mut commits = winners.iter().flat_map(|batch| &batch.commits);
         if !found.is_empty() {

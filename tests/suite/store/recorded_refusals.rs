@@ -242,7 +242,7 @@ async fn no_event_of_a_model_has_a_type_of_the_store(engine: &Engine) {
     let head = Head::empty(&stream);
     let commit = NewCommit { metadata: metadata("c", "c"), events: vec![note("fine"), of_store()] };
     let appended = process.store.append(&head, vec![commit]).await.unwrap_err();
-    assert_eq!(appended.to_string(), r#"event type "$Refused" begins with '$', as only the store's own do"#);
+    assert_eq!(appended.to_string(), r#"event type "$Refused" begins with '$', which is reserved for the store"#);
     assert!(matches!(appended, AppendError::TypeOfStore(_)), "{appended:?}");
     let parts = vec![Part { head, events: vec![of_store()] }];
     let appended = process.store.append_all(&metadata("c", "c"), parts, &[]).await.unwrap_err();
