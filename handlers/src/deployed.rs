@@ -1,10 +1,16 @@
 //! The program that is deployed: every function of an app, and its container.
 
 use crate::app::App;
-use crate::lambda;
+use crate::{lambda, serve};
 use std::process::ExitCode;
 
-/// Runs an app on AWS: as the function that `LEDGERFOLD_COMPONENT` names.
+/// Set where Lambda's runtime is.
+const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+
+/// Runs an app on AWS: with Lambda's runtime as the function that `LEDGERFOLD_COMPONENT` names, without it as a container.
 pub fn main(app: App) -> ExitCode {
-    lambda::main(app)
+    match std::env::var_os(RUNTIME_API) {
+        Some(_) => lambda::main(app),
+        None => serve::main(app),
+    }
 }

@@ -16,8 +16,10 @@
 //! [`app::App`] has what a team registers. [`System::new`] puts it on clients of DynamoDB and SQS, under [`Names`]; from a
 //! system come all parts: [`System::command_store`], [`System::projector`], [`System::operations`], [`System::process`],
 //! [`System::command_worker`], [`System::fan_out`]. [`http::Api`] takes store, projector and operations, and [`http::router`] serves
-//! it. [`lambda::main`] does all of that for a function of AWS; the crate `ledgerfold` does it for one machine.
+//! it. [`lambda::main`] does all of that for a function of AWS, [`serve::main`] for a container; the crate `ledgerfold` does it for one
+//! machine.
 
+pub mod access;
 mod actors;
 mod announcement;
 pub mod app;
@@ -26,9 +28,12 @@ pub mod aws;
 mod canonical_json;
 mod command_queue;
 mod continuation;
+pub mod delivery;
 pub mod deployed;
 mod fan_out;
 pub mod http;
+pub mod http_server;
+mod https;
 pub mod lambda;
 mod messages;
 mod names;
@@ -41,7 +46,7 @@ mod rebuild;
 mod redrive;
 mod resume;
 mod sending;
-
+pub mod serve;
 mod system;
 pub mod telemetry;
 
@@ -58,3 +63,8 @@ pub use rebuild::{Jobs, RebuildHandler};
 pub use redrive::{Redriven, Stays};
 pub use resume::{ForeignCursor, ParkedCursor, ParkedStreams, ResumedState, ResumedStream, Resumption};
 pub use system::System;
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -19,6 +19,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+/// How long one call of `resume` or `redrive` works: it must be answered within the 28 seconds of a
+/// function.
+const STEP_TIME: Duration = Duration::from_secs(20);
+
 /// An operator's hands: on one system.
 #[derive(Clone)]
 pub struct Operations {
@@ -27,6 +31,8 @@ pub struct Operations {
     pub(crate) projector: Projector,
     sqs: Client,
     names: Names,
+    /// How long one call of a step works on what has no bound.
+    pub(crate) step_time: Duration,
     /// Queues by name, as they were found: their addresses do not change.
     found: Arc<Mutex<HashMap<String, Queue>>>,
 }
@@ -89,7 +95,14 @@ pub struct Lag {
 impl Operations {
     /// An operator's hands on that system.
     pub fn new(app: App, store: EventStore, projector: Projector, sqs: Client, names: Names) -> Self {
-        Self { app, store, projector, sqs, names, found: Arc::default() }
+        Self { app, store, projector, sqs, names, step_time: STEP_TIME, found: Arc::default() }
+    }
+
+    /// The same, and a call of [`resume`](Self::resume) or [`redrive`](Self::redrive) works for
+    /// that long, and not for 20 seconds. Each looks at one page of streams or messages at least.
+    #[must_use]
+    pub fn with_step_time(self, step_time: Duration) -> Self {
+        Self { step_time, ..self }
     }
 
     /// What can be operated.
@@ -215,13 +228,14 @@ impl Operations {
         }
     }
 
-    /// Sends what is in the consumer's dead-letter queue to its queue again.
+    /// Sends what is in the consumer's dead-letter queue to its queue again, as much as fits into
+    /// the time of a call.
     ///
     /// # Errors
     /// [`OperateError`]; what was sent until then is sent.
     pub async fn redrive(&self, projection: &Projection) -> Result<Redriven, OperateError> {
         let (queue, dead_letters) = (self.queue(projection).await?, self.dead_letters(projection).await?);
-        Redrive { store: &self.store, queue, dead_letters }.run().await
+        Redrive { store: &self.store, queue, dead_letters }.run(self.step_time).await
     }
 
     /// Goes on with a slice of a job, then calls for what comes next.

@@ -1,9 +1,10 @@
 //! Redrive: what lies in a consumer's dead-letter queue is sent to its queue again.
 //!
-//! The dead-letter queue holds what could not be read twenty times, or what met a table that was down for that long. A
-//! message that can be read is sent as it is. Of one that cannot, its group still says which stream it was about, and the
-//! store says how far that has come: so the stream is announced by its address. A message leaves the dead-letter queue only
-//! when the queue has taken its successor.
+//! The dead-letter queue holds what could not be read a thousand times, or what met a table that
+//! was down for that long. A message that can be read is sent as it is. Of one that cannot, its
+//! group still says which stream it was about, and the store says how far that has come: so the
+//! stream is announced by its address. A message leaves the dead-letter queue only when the queue
+//! has taken its successor.
 
 use crate::announcement::Announcement;
 use crate::operations::OperateError;
@@ -11,9 +12,7 @@ use crate::queue::{Outgoing, Queue};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use eventstore::{Consistency, EventStore, ReadError, StreamId};
 use serde::Serialize;
-
-/// The most messages that one call looks at.
-const MAX_MESSAGES: usize = 10_000;
+use std::time::{Duration, Instant};
 
 /// What a redrive needs.
 pub(crate) struct Redrive<'a> {
@@ -25,12 +24,15 @@ pub(crate) struct Redrive<'a> {
 /// What a redrive came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Redriven {
-    /// How many messages were sent again; 10,000 at most are looked at.
+    /// How many messages were sent again.
     pub sent: u64,
     /// Those that stay, with the reason.
     pub stays: Vec<Stays>,
     /// How many are in the dead-letter queue afterwards, about. Behind one that stays there may be more of its group.
     pub left: u64,
+    /// Whether the time of the call was up before all messages were looked at: another call goes
+    /// on. One that sends nothing has met only messages that stay.
+    pub more: bool,
 }
 
 /// A message that stays in the dead-letter queue.
@@ -60,17 +62,26 @@ impl Kept {
     }
 }
 
+impl Redriven {
+    /// What two calls came to, the later one last.
+    pub fn add(&mut self, later: Self) {
+        let is_again = |before: &Stays| later.stays.iter().any(|stays| stays.message_id == before.message_id);
+        self.stays.retain(|before| !is_again(before));
+        self.sent += later.sent;
+        self.stays.extend(later.stays);
+        (self.left, self.more) = (later.left, later.more);
+    }
+}
+
 impl Redrive<'_> {
-    /// Looks at every message until the dead-letter queue gives out no more.
-    pub(crate) async fn run(&self) -> Result<Redriven, OperateError> {
-        let (mut redriven, mut kept) = (Redriven::default(), Kept::default());
-        let mut seen = 0;
-        while seen < MAX_MESSAGES {
+    /// Looks at messages until the dead-letter queue gives out no more, or the time is up.
+    pub(crate) async fn run(&self, time: Duration) -> Result<Redriven, OperateError> {
+        let (begun, mut redriven, mut kept) = (Instant::now(), Redriven::default(), Kept::default());
+        loop {
             let taken = self.dead_letters.take().await?;
             if taken.is_empty() {
                 break;
             }
-            seen += taken.len();
             for message in taken {
                 match self.successor(&message).await? {
                     Ok(successor) => {
@@ -82,11 +93,18 @@ impl Redrive<'_> {
                     Err(reason) => kept.note(message, reason),
                 }
             }
+            redriven.more = begun.elapsed() >= time;
+            if redriven.more {
+                break;
+            }
         }
-        // So that another try finds them at once.
         for (stays, message) in kept.0 {
-            if let Err(error) = self.dead_letters.give_back(&message).await {
-                // It comes back by itself, within a minute.
+            // Behind the last call, so that another try finds them at once. Before it, so that the
+            // next call meets others: they come back within a minute.
+            if !redriven.more
+                && let Err(error) = self.dead_letters.give_back(&message).await
+            {
+                // It comes back within a minute.
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, message_id = stays.message_id, "a dead letter was not given back");
             }
@@ -140,6 +158,15 @@ fn group(message: &Message) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_calls_add_up_and_name_each_message_once() {
+        let stays = |id: &str| Stays { message_id: id.to_owned(), group: "g".to_owned(), reason: "r".to_owned() };
+        let mut first = Redriven { sent: 10, stays: vec![stays("a"), stays("b")], left: 7, more: true };
+        first.add(Redriven { sent: 5, stays: vec![stays("b"), stays("c")], left: 3, more: false });
+        let stays = vec![stays("a"), stays("b"), stays("c")];
+        assert_eq!(first, Redriven { sent: 15, stays, left: 3, more: false });
+    }
 
     #[test]
     fn a_message_that_is_taken_twice_stays_once_with_its_newest_handle() {

@@ -4,16 +4,17 @@ use crate::operations::{OperateError, Operations};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use eventstore::{Consistency, ReadError, StreamId};
-use projections::{GenerationState, ListCursor, Parked, Projection, Resumed};
+use projections::{GenerationState, ListCursor, Parked, Projection, Resumed, TimeLimit};
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Instant;
 use uuid::Uuid;
 
 /// The most pages of lists that one page of the answer is made of.
 const MAX_PAGES: u32 = 4;
-/// Streams that are told of again at once.
-const MAX_PAGE: u32 = 100;
+/// Streams that are resumed before it is looked whether the time is up.
+const PAGE: u32 = 25;
 
 /// What was set going again.
 #[derive(Debug, Clone, Serialize)]
@@ -22,6 +23,17 @@ pub struct Resumption {
     pub job: Option<u64>,
     /// The streams that stood still, each in its generation.
     pub streams: Vec<ResumedStream>,
+    /// Where another call goes on, if the time of this one was up.
+    pub next_cursor: Option<ParkedCursor>,
+}
+
+/// One call that resumes streams.
+struct Call {
+    begun: Instant,
+    /// How long gaps are mended.
+    limit: TimeLimit,
+    /// What its messages are deduplicated by.
+    reason: String,
 }
 
 /// What became of a stream that stood still.
@@ -52,6 +64,13 @@ pub enum ResumedState {
 }
 
 impl Resumption {
+    /// What two calls came to, the later one last.
+    pub fn add(&mut self, later: Self) {
+        self.job = self.job.or(later.job);
+        self.streams.extend(later.streams);
+        self.next_cursor = later.next_cursor;
+    }
+
     /// Whether something still stands still.
     pub fn is_stuck(&self) -> bool {
         self.streams.iter().any(|stream| stream.state == ResumedState::Parked)
@@ -115,53 +134,81 @@ impl Serialize for ParkedCursor {
 }
 
 impl Operations {
-    /// Sets going again what stands still: the job if there is one, whether it was paused or its calls were lost, and every
-    /// parked stream; or only that stream.
+    /// Resumes the job if there is one, whether it was paused or its calls were lost, and every
+    /// parked stream; or only that stream. Does as much as fits into the time of a call; with the
+    /// cursor of its answer, another call goes on.
     ///
     /// # Errors
-    /// [`OperateError`]; what was set going until then goes on.
-    pub async fn resume(&self, projection: &Projection, stream: Option<&StreamId>) -> Result<Resumption, OperateError> {
-        let job = match stream {
-            Some(_) => None,
-            None => self.resume_job(projection).await?,
-        };
-        if !projection.is_read_model() {
-            return Ok(Resumption { job, streams: self.tell_again(projection, stream).await? });
-        }
-        let resumed = match stream {
-            Some(stream) => self.projector.resume_stream(projection, stream).await?,
-            None => self.projector.resume_all(projection).await?,
-        };
-        let (mut streams, reason) = (Vec::new(), format!("resume:{}", Uuid::now_v7()));
-        for resumed in resumed {
-            streams.push(match resumed.still {
-                // It stands still no longer, but is far behind: its projector goes on with it.
-                Some(error) if error.is_out_of_time() => self.tell_of(projection, resumed.parked, &reason).await?,
-                _ => caught_up(resumed),
-            });
-        }
-        Ok(Resumption { job, streams })
-    }
-
-    /// Tells a process manager of the streams that stand still, and only then forgets that they do: their effects are not done
-    /// here, and its own handler parks them again if they still cannot be handled.
-    async fn tell_again(
+    /// [`OperateError`]; what was set going until then goes on, and the same call may be sent
+    /// again.
+    pub async fn resume(
         &self,
         projection: &Projection,
         stream: Option<&StreamId>,
-    ) -> Result<Vec<ResumedStream>, OperateError> {
-        let reason = format!("resume:{}", Uuid::now_v7());
-        let (mut told, mut cursor) = (Vec::new(), None);
+        cursor: Option<&ParkedCursor>,
+    ) -> Result<Resumption, OperateError> {
+        let job = match (stream, cursor) {
+            (None, None) => self.resume_job(projection).await?,
+            (Some(_), _) | (None, Some(_)) => None,
+        };
+        let call = Call {
+            begun: Instant::now(),
+            limit: self.projector.mending(),
+            reason: format!("resume:{}", Uuid::now_v7()),
+        };
+        if let Some(stream) = stream.filter(|_| projection.is_read_model()) {
+            let resumed = self.projector.resume_stream(projection, stream).await?;
+            let streams = self.with_those_far_behind(projection, resumed, &call).await?;
+            return Ok(Resumption { job, streams, next_cursor: None });
+        }
+        let (mut streams, mut next_cursor) = (Vec::new(), cursor.cloned());
         loop {
-            let page = self.parked(projection, MAX_PAGE, cursor.as_ref()).await?;
-            for parked in page.streams.into_iter().filter(|parked| stream.is_none_or(|only| *only == parked.stream)) {
-                told.push(self.tell_of(projection, parked, &reason).await?);
-            }
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                return Ok(told);
+            let page = self.parked(projection, PAGE, next_cursor.as_ref()).await?;
+            let is_asked_for = |parked: &Parked| stream.is_none_or(|only| *only == parked.stream);
+            let parked = page.streams.into_iter().filter(is_asked_for).collect();
+            streams.extend(self.resume_page(projection, parked, &call).await?);
+            next_cursor = page.next_cursor;
+            if next_cursor.is_none() || call.begun.elapsed() >= self.step_time {
+                return Ok(Resumption { job, streams, next_cursor });
             }
         }
+    }
+
+    /// Rows are caught up here. A process manager is told of its streams, and only then are their
+    /// notes removed: their effects are not done here, and its own handler parks them again if they
+    /// still cannot be handled.
+    async fn resume_page(
+        &self,
+        projection: &Projection,
+        parked: Vec<Parked>,
+        call: &Call,
+    ) -> Result<Vec<ResumedStream>, OperateError> {
+        if projection.is_read_model() {
+            let resumed = self.projector.resume(projection, parked, call.limit).await?;
+            return self.with_those_far_behind(projection, resumed, call).await;
+        }
+        let mut told = Vec::new();
+        for parked in parked {
+            told.push(self.tell_of(projection, parked, &call.reason).await?);
+        }
+        Ok(told)
+    }
+
+    /// What became of streams. One that is far behind is announced: its projector catches it up.
+    async fn with_those_far_behind(
+        &self,
+        projection: &Projection,
+        resumed: Vec<Resumed>,
+        call: &Call,
+    ) -> Result<Vec<ResumedStream>, OperateError> {
+        let mut streams = Vec::new();
+        for resumed in resumed {
+            streams.push(match resumed.still {
+                Some(error) if error.is_out_of_time() => self.tell_of(projection, resumed.parked, &call.reason).await?,
+                _ => caught_up(resumed),
+            });
+        }
+        Ok(streams)
     }
 
     async fn tell_of(

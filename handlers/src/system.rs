@@ -90,6 +90,16 @@ impl System {
         CommandStatuses::new(self.dynamodb.clone(), self.names.commands())
     }
 
+    /// The queue of that name, which it looks for.
+    pub(crate) async fn queue(&self, name: &str) -> Result<Queue, QueueError> {
+        Queue::named(self.sqs.clone(), name).await
+    }
+
+    /// The client of its queues.
+    pub(crate) fn sqs(&self) -> &Sqs {
+        &self.sqs
+    }
+
     /// Its queue of commands that are answered later, which it looks for.
     ///
     /// # Errors

@@ -44,3 +44,8 @@ pub use row::{Listing, Row, RowData, UnreadableRow};
 pub use short_hash::{InvalidShortHash, ShortHash};
 pub use table::TableError;
 pub use witnesses::Witnesses;
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

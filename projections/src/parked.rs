@@ -164,14 +164,30 @@ impl Projector {
             let mut cursor = None;
             loop {
                 let page = self.parked(projection, number, PAGE, cursor.as_ref()).await?;
-                for parked in page.streams {
-                    resumed.push(self.catch_up(projection, parked, limit).await?);
-                }
+                resumed.extend(self.resume(projection, page.streams, limit).await?);
                 cursor = page.next;
                 if cursor.is_none() {
                     break;
                 }
             }
+        }
+        Ok(resumed)
+    }
+
+    /// Catches up those streams, each in the generation in which it stands still, as
+    /// [`resume_stream`](Self::resume_stream). Gaps are mended until the limit.
+    ///
+    /// # Errors
+    /// [`ProjectError`] when the store or the table does not answer.
+    pub async fn resume(
+        &self,
+        projection: &Projection,
+        parked: Vec<Parked>,
+        limit: TimeLimit,
+    ) -> Result<Vec<Resumed>, ProjectError> {
+        let mut resumed = Vec::new();
+        for parked in parked {
+            resumed.push(self.catch_up(projection, parked, limit).await?);
         }
         Ok(resumed)
     }

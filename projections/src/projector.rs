@@ -163,8 +163,8 @@ impl Projector {
         self
     }
 
-    /// From now on.
-    pub(crate) fn mending(&self) -> TimeLimit {
+    /// How long gaps are mended from now on, where streams are resumed.
+    pub fn mending(&self) -> TimeLimit {
         TimeLimit::after(self.mending)
     }
 

@@ -117,7 +117,7 @@ async fn a_step_that_nobody_could_be_told_of_is_told_by_resume() {
     let error = deaf.rebuild(&stock(), 2).await.unwrap_err();
     assert!(!error.is_refusal() && error.to_string() == "the queue did not take the messages", "{error}");
     assert_eq!(system.waiting(CALLS).await, 0);
-    let resumption = operations.resume(&stock(), None).await.unwrap();
+    let resumption = operations.resume(&stock(), None, None).await.unwrap();
     assert_eq!((resumption.job, resumption.streams.len(), system.waiting(CALLS).await), (Some(1), 0, 2));
     work_off(&system, &RebuildHandler::new(operations.clone())).await;
     assert!(is_complete(&operations, &stock()).await);
@@ -143,15 +143,15 @@ async fn a_parked_stream_of_a_process_manager_is_announced_to_it() {
         let error = std::io::Error::other("no such book");
         system.projector().park(&fulfilment(), 1, &stream, Some(2), &error).await.unwrap();
     }
-    let resumption = operations.resume(&fulfilment(), Some(&StreamId::new("stock-1").unwrap())).await.unwrap();
+    let resumption = operations.resume(&fulfilment(), Some(&StreamId::new("stock-1").unwrap()), None).await.unwrap();
     assert_eq!(resumption.streams.len(), 1);
     assert_eq!(announced(&system).await, BTreeSet::from([("stock-1".to_owned(), 2)]));
-    let resumption = operations.resume(&fulfilment(), None).await.unwrap();
+    let resumption = operations.resume(&fulfilment(), None, None).await.unwrap();
     let states: Vec<_> = resumption.streams.iter().map(|stream| (stream.stream.as_str(), stream.state)).collect();
     assert_eq!((states, resumption.is_stuck()), (vec![("stock-2", ResumedState::Announced)], false));
     assert_eq!(announced(&system).await, BTreeSet::from([("stock-2".to_owned(), 2)]));
     assert_eq!(operations.view(&fulfilment()).await.unwrap().status.parked, 0);
-    assert_eq!(operations.resume(&fulfilment(), None).await.unwrap().streams.len(), 0);
+    assert_eq!(operations.resume(&fulfilment(), None, None).await.unwrap().streams.len(), 0);
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn nobody_is_told_of_a_stream_that_is_gone() {
     let (operations, error) = (system.operations(), std::io::Error::other("the stream is gone"));
     let gone = StreamId::new("stock-gone").unwrap();
     system.projector().park(&fulfilment(), 1, &gone, None, &error).await.unwrap();
-    let resumption = operations.resume(&fulfilment(), None).await.unwrap();
+    let resumption = operations.resume(&fulfilment(), None, None).await.unwrap();
     assert_eq!(resumption.streams[0].state, ResumedState::CaughtUp);
     assert_eq!(announced(&system).await, BTreeSet::new());
     assert_eq!(operations.view(&fulfilment()).await.unwrap().status.parked, 0);

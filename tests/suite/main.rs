@@ -8,6 +8,7 @@
 //! | [`cli`] | does the program start, stop, operate and fail as it says? |
 //! | [`command_queue`] | is a command that is answered later handled once, whoever dies and whatever fails? |
 //! | [`data_folder`] | is a folder that an older program wrote still read, verified and written to? |
+//! | [`documents`] | do links lead somewhere, do named files and tests exist, is the tutorial's code the code that runs? |
 //! | [`doors`] | is every way in guarded, and can no caller block the others? |
 //! | [`jobs`] | does the worker of jobs bear lost, doubled and unreadable calls? |
 //! | [`lambda`] | do the functions start, answer and fail as Lambda has them do? |
@@ -15,6 +16,7 @@
 //! | [`fulfilment`] | does every order get its answer, and only its books, whatever queues and processes do? |
 //! | [`processes`] | does a process act on each answer once, though runners die or freeze? |
 //! | [`projections`] | are read models the pure fold of the store, whatever the queue does? |
+//! | [`serve`] | does the container answer, receive, stop and recover as it should, beside functions and other containers? |
 //! | [`shapes`] | can every event that was ever stored be read, and does no shape change under its number? |
 //! | [`sqs`] | does a queue engine do what AWS documents? The same cases for every engine |
 //! | [`mappings`] | are stream records and messages delivered as Lambda delivers them? |
@@ -36,6 +38,7 @@ mod cli;
 mod command_queue;
 mod crash;
 mod data_folder;
+mod documents;
 mod doors;
 mod engine;
 mod event_sources;
@@ -47,6 +50,7 @@ mod mappings;
 mod processes;
 mod program;
 mod projections;
+mod serve;
 mod shapes;
 mod sqs;
 mod store;

@@ -7,5 +7,5 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    ledgerfold::main_with(bookshop::app(), &[bookshop::cost::COMMAND])
+    ledgerfold::main_with(bookshop::app(), &[bookshop::cost::COMMAND, ledgerfold::starter::COMMAND])
 }

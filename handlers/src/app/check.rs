@@ -15,7 +15,7 @@ const DEAD: &str = "-dead";
 /// The category of readings of the audit trail.
 const ACCESS: &str = "access";
 /// The first segments of the paths that every system has.
-const PATHS_OF_SYSTEM: [&str; 5] = ["audit", "commands", "healthz", "openapi.json", "projections"];
+const PATHS_OF_SYSTEM: [&str; 6] = ["audit", "commands", "healthz", "openapi.json", "projections", "readyz"];
 
 impl App {
     /// A sentence for each mistake.

@@ -108,6 +108,12 @@ impl Api {
         Self { access: Access::Callers, ..self }
     }
 
+    /// The same, and one answer tells no longer of progress; its caller asks again.
+    #[must_use]
+    pub fn telling_progress_for(self, progress: Duration) -> Self {
+        Self { progress, ..self }
+    }
+
     /// The same where answers are passed on when they are whole, as an API gateway does: how far a job has come is told once an
     /// answer.
     #[must_use]
@@ -133,6 +139,12 @@ impl Api {
     )
 )]
 struct Description;
+
+/// Health alone, for a process without the API.
+pub(crate) fn health_alone() -> Router {
+    let router = Router::new().route("/healthz", get(health));
+    router.fallback(unknown_path).method_not_allowed_fallback(unknown_method)
+}
 
 /// The API as a router.
 pub fn router(api: Api) -> Router {

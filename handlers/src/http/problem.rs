@@ -102,6 +102,12 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answer-too-large", "The answer is too long", detail)
     }
 
+    /// The process cannot work at present, for these reasons.
+    pub(crate) fn not_ready(reasons: &[String]) -> Self {
+        let title = "The service is not ready";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, reasons.join("; "))
+    }
+
     /// Nobody known calls.
     pub(crate) fn unauthorized(reason: &Unauthorized) -> Self {
         let title = "The request has no valid token";

@@ -67,6 +67,10 @@ pub(crate) struct ResumeBody {
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100)]
     pub(crate) stream: Option<StreamId>,
+    /// Where an earlier call ended: its `next_cursor`. The job is not looked at again. An empty
+    /// one begins.
+    #[serde(default)]
+    pub(crate) cursor: Option<String>,
 }
 
 /// Whether to switch to what is not complete.
@@ -305,6 +309,8 @@ pub(crate) struct ResumptionView {
     job: Option<u64>,
     /// The streams that stood still, each in its generation.
     streams: Vec<ResumedStreamView>,
+    /// Where the next call goes on; nothing when all were looked at.
+    next_cursor: Option<String>,
 }
 
 /// What became of a stream that stood still.
@@ -328,12 +334,14 @@ pub(crate) struct ResumedStreamView {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct RedrivenView {
-    /// How many messages were sent again; 10,000 at most are looked at.
+    /// How many messages were sent again.
     sent: u64,
     /// Those that stay, with the reason.
     stays: Vec<StaysView>,
     /// How many are in the dead-letter queue afterwards, about.
     left: u64,
+    /// Whether the time of the call was up before all were looked at.
+    more: bool,
 }
 
 /// A message that stays in the dead-letter queue.

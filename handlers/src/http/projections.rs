@@ -10,7 +10,7 @@ use super::projection_schema::{
 use super::{Api, Shared};
 use crate::operations::View;
 use crate::redrive::Redriven;
-use crate::resume::{ParkedStreams, Resumption};
+use crate::resume::{ForeignCursor, ParkedStreams, Resumption};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -110,7 +110,9 @@ pub(crate) async fn pause(
     Ok(Json(api.operations.view_behind_step(&projection).await?))
 }
 
-/// Sets going again what stands still: the job, and every parked stream.
+/// Resumes the job, and every parked stream. A call works for 20
+/// seconds at most; while its answer has a `next_cursor`, send that with the next one. It is safe
+/// to repeat.
 #[utoipa::path(post, path = "/projections/{name}/resume", tag = "projections", request_body = ResumeBody,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 200, description = "What was resumed, and what stays parked", body = ResumptionView)))]
@@ -122,7 +124,9 @@ pub(crate) async fn resume(
     let projection = known(&api, &name)?;
     let named = |stream: StreamId| api.operations.app().stream(stream.as_str());
     let stream = body.stream.map(named).transpose().map_err(|rule| Problem::invalid("stream", rule.to_string()))?;
-    Ok(Json(api.operations.resume(&projection, stream.as_ref()).await?))
+    let cursor = body.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(str::parse).transpose();
+    let cursor = cursor.map_err(|rule: ForeignCursor| Problem::invalid("cursor", rule.to_string()))?;
+    Ok(Json(api.operations.resume(&projection, stream.as_ref(), cursor.as_ref()).await?))
 }
 
 /// Gives the job up. What a rebuild had written is removed.
@@ -180,7 +184,9 @@ pub(crate) async fn drop_generation(
     stands(&api, &projection, job).await
 }
 
-/// Sends what lies in the dead-letter queue to the projection's queue again.
+/// Sends what lies in the dead-letter queue to the projection's queue again. A call works for 20
+/// seconds at most; while its answer says that there is `more`, and something was sent, call again.
+/// It is safe to repeat.
 #[utoipa::path(post, path = "/projections/{name}/redrive", tag = "projections", request_body = NothingMore,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 200, description = "How many were sent, and which stay", body = RedrivenView)))]

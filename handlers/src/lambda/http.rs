@@ -14,6 +14,7 @@ use base64::prelude::BASE64_STANDARD;
 use futures::StreamExt;
 use lambda_runtime::tower::ServiceExt;
 use serde_json::Value;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// The most bytes of an answer, which callers are told.
@@ -23,6 +24,8 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 const MAX_WRITTEN_BYTES: usize = 5_900_000;
 /// What a path may hold as it is; the gateway gives it decoded.
 const OF_PATHS: &[u8] = b"/-._~!$&'()*+,;=:@";
+/// What one segment of it may hold as it is.
+const OF_SEGMENTS: &[u8] = b"-._~!$&'()*+,;=:@";
 /// What a query may hold as it is; the gateway gives it as it was sent.
 const OF_QUERIES: &[u8] = b"/-._~!$&'()*+,;=:@?%";
 
@@ -57,7 +60,8 @@ async fn answer(router: Router, event: ApiGatewayV2httpRequest, left: Duration) 
 }
 
 fn request(event: ApiGatewayV2httpRequest) -> Result<Request, Problem> {
-    let path = escaped(event.raw_path.as_deref().unwrap_or("/"), OF_PATHS);
+    let rebuilt = event.route_key.as_deref().and_then(|route_key| rebuilt(route_key, &event.path_parameters));
+    let path = rebuilt.unwrap_or_else(|| escaped(event.raw_path.as_deref().unwrap_or("/"), OF_PATHS));
     let uri = match event.raw_query_string.filter(|query| !query.is_empty()) {
         Some(query) => format!("{path}?{}", escaped(&query, OF_QUERIES)),
         None => path,
@@ -72,6 +76,27 @@ fn request(event: ApiGatewayV2httpRequest) -> Result<Request, Problem> {
         request.extensions_mut().insert(caller.map_err(refused)?);
     }
     Ok(request)
+}
+
+/// The path as the caller sent it, from the route that the gateway chose and the parameters that it
+/// found in it. In the path that it gives, which is decoded, a `/` or `?` of an id cannot be told
+/// from one between segments. Nothing where the route says too little: `$default`, or a catch-all
+/// `{proxy+}`, whose `/` are between segments.
+///
+/// Only AWS can answer whether a `%2F` finds a route with `{id}`: reports say that the gateway
+/// decodes before it matches, so that an id with `/` needs a greedy `{id+}`, which is one id here.
+/// They also say that parameters come decoded once.
+fn rebuilt(route_key: &str, parameters: &HashMap<String, String>) -> Option<String> {
+    let (_method, route) = route_key.split_once(' ')?;
+    let segments = route.strip_prefix('/')?.split('/').map(|segment| {
+        let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+            return Some(segment.to_owned());
+        };
+        let name = name.strip_suffix('+').unwrap_or(name);
+        parameters.get(name).filter(|_| name != "proxy").map(|value| escaped(value, OF_SEGMENTS))
+    });
+    let path = segments.collect::<Option<Vec<String>>>()?.join("/");
+    Some(format!("/{path}"))
 }
 
 /// The gateway let a token in that says nothing of whom it is for.
@@ -148,7 +173,40 @@ fn encoded(bytes: Bytes) -> (Option<Payload>, bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::{OF_PATHS, OF_QUERIES, escaped};
+    use super::{OF_PATHS, OF_QUERIES, escaped, rebuilt};
+    use std::collections::HashMap;
+
+    fn path(route_key: &str, parameters: &[(&str, &str)]) -> Option<String> {
+        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        rebuilt(route_key, &parameters.collect::<HashMap<_, _>>())
+    }
+
+    #[test]
+    fn a_path_is_rebuilt_from_its_route_and_its_ids() {
+        let rebuilt = |route_key, parameters: &[_], wanted: &str| {
+            assert_eq!(path(route_key, parameters).as_deref(), Some(wanted));
+        };
+        rebuilt("GET /projections", &[], "/projections");
+        rebuilt("POST /orders/{id}/confirm", &[("id", "o-1")], "/orders/o-1/confirm");
+        rebuilt(
+            "GET /commands/{command_id}",
+            &[("command_id", "a/b?c#d%2Fe ä")],
+            "/commands/a%2Fb%3Fc%23d%252Fe%20%C3%A4",
+        );
+        rebuilt("GET /commands/{command_id+}", &[("command_id", "a/b")], "/commands/a%2Fb");
+    }
+
+    #[test]
+    fn a_route_that_says_too_little_leaves_the_path() {
+        for (route_key, parameters) in [
+            ("$default", &[][..]),
+            ("ANY /{proxy+}", &[("proxy", "orders/o-1")]),
+            ("GET /orders/{id}", &[]),
+            ("GET /orders/{id}", &[("key", "o-1")]),
+        ] {
+            assert_eq!(path(route_key, parameters), None, "{route_key}");
+        }
+    }
 
     #[test]
     fn a_decoded_path_is_an_address_again() {

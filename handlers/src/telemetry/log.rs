@@ -1,4 +1,4 @@
-//! The log: JSON lines on Lambda, text on a laptop; and which lines are reports.
+//! The log: JSON lines on Lambda and in a container, text on a laptop; and which lines are reports.
 
 use super::Place;
 use super::metrics::{Metric, count};
@@ -18,7 +18,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What is logged on Lambda when RUST_LOG says nothing: a line for each request and message.
+/// What is logged on Lambda and in a container when RUST_LOG says nothing: a line for each request and message.
 const INFO: &str = "info";
 /// The same in a program. The engine warns of what our own tables do on purpose, and the SDK of every place where it found no
 /// credentials; what comes of it is told in the program's last line.
@@ -43,7 +43,7 @@ fn lines(place: Place) -> Box<dyn Layer<Registry> + Send + Sync> {
         wanted.and(filter_fn(|metadata| metadata.target() != TOLD_TWICE))
     };
     match place {
-        Place::Lambda => Lines::Json.with_filter(wanted(INFO)).boxed(),
+        Place::Lambda | Place::Container => Lines::Json.with_filter(wanted(INFO)).boxed(),
         Place::Program => Lines::Text.with_filter(wanted(QUIET)).boxed(),
     }
 }

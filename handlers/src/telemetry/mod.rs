@@ -2,7 +2,7 @@
 //!
 //! | module | what it tells |
 //! |---|---|
-//! | `log` | a line a request or message, with ids, duration and cost: JSON on Lambda, text on a laptop |
+//! | `log` | a line a request or message, with ids, duration and cost: JSON on Lambda and in a container, text on a laptop |
 //! | `reports` | Sentry: one report a failure, without personal data |
 //! | `metrics` | CloudWatch's embedded metric format: one line a call of a function |
 //! | `trace` | which request it all comes from: the W3C trace parent, which every commit bears |
@@ -64,6 +64,8 @@ pub enum Component {
 pub enum Place {
     /// On Lambda: JSON and metrics on standard output; reports are sent before each answer, because then the process is frozen.
     Lambda,
+    /// In a container: JSON and metrics on standard output, as on Lambda; reports are sent while it runs, and at its end.
+    Container,
     /// In a program of its own: text on standard error; reports are sent while it runs, and at its end.
     Program,
 }

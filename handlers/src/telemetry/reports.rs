@@ -11,7 +11,6 @@ use sentry::types::{Dsn, Scheme};
 use sentry::{ClientInitGuard, ClientOptions, Hub, TransactionContext, Transport, TransportFactory, TransportOptions};
 use std::sync::Arc;
 use std::time::Duration;
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use uuid::Uuid;
 
 /// How long one report may be under way. One that is stuck keeps back those behind it.
@@ -154,23 +153,9 @@ struct Bounded {
 impl TransportFactory for Bounded {
     fn create_transport_with_options(&self, options: TransportOptions) -> Arc<dyn Transport> {
         let agent = ureq::Agent::config_builder().timeout_global(Some(SENDING));
-        let agent = if self.is_encrypted { agent.tls_config(tls()) } else { agent };
+        let agent = if self.is_encrypted { agent.tls_config(crate::https::tls()) } else { agent };
         Arc::new(UreqHttpTransportOptions::from(options).with_agent(agent.build().new_agent()).build())
     }
-}
-
-/// TLS as the AWS clients have it: by ring, and trusting whom the system trusts.
-fn tls() -> TlsConfig {
-    let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() {
-        tracing::warn!(errors = ?found.errors, "the system has no certificates to trust: reports cannot be sent");
-    }
-    let roots: Vec<_> = found.certs.iter().map(|found| Certificate::from_der(found).to_owned()).collect();
-    TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .root_certs(RootCerts::new_with_certs(&roots))
-        .build()
 }
 
 /// The report without what may be personal. It has the id that a caller was told, where one was.

@@ -41,6 +41,12 @@ impl Watch {
         Self::new(component, Place::Program, LOCAL)
     }
 
+    /// The same for another component of this process.
+    #[must_use]
+    pub fn of(&self, component: Component) -> Self {
+        Self { component, ..self.clone() }
+    }
+
     /// Calls a handler: with reports and sums of its own; an error or a panic is reported once; and on Lambda what is to be
     /// sent is sent, for at most 1.5 s, before this returns, because the process is frozen then.
     ///
@@ -105,6 +111,7 @@ impl Watch {
     fn end(&self, sums: &Sums, request_id: &str) {
         match self.place {
             Place::Program => {}
+            Place::Container => sums.print(&self.stage, self.component, request_id),
             Place::Lambda => {
                 sums.print(&self.stage, self.component, request_id);
                 // Where nothing was reported nobody waits, even for what is stuck since an earlier call.

@@ -16,6 +16,11 @@ use uuid::Uuid;
 
 pub use dynoxide::Database;
 
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 const SERVICES: [&str; 2] = ["DynamoDB_20120810.", "DynamoDBStreams_20120810."];
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
 const REQUEST_ID: &str = "x-amzn-requestid";

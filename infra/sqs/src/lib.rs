@@ -1,14 +1,5 @@
 //! Amazon SQS on one machine: the `awsJson1_0` protocol over HTTP, kept in one SQLite file.
 //!
-//! ```no_run
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let server = loopback_sqs::Server::open("queues.db".as_ref(), loopback_sqs::Config::default())?;
-//! let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
-//! println!("http://{}", listener.local_addr()?);
-//! server.serve_with_shutdown(listener, std::future::pending()).await?;
-//! # Ok(()) }
-//! ```
-//!
 //! The map: `server` owns the listener, the long polls and the move tasks; `http` turns requests into calls of
 //! `ops`, one function an operation; `store` is the file. `settings`, `message` and `token` are rules without I/O.
 
@@ -28,3 +19,8 @@ mod token;
 pub use config::{Config, Now};
 pub use error::OpenError;
 pub use server::Server;
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,11 +1,11 @@
 //! Who may use `dev`, and from where.
 
 use super::failure::{Failure, wrong_use};
-use crate::local::authorizer::{Authorizer, authorize};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use clap::builder::NonEmptyStringValueParser;
 use eventstore::Id;
+use handlers::access::{Authorizer, authorize};
 use handlers::http::{Api, Hosts, router, without_foreign_pages};
 use handlers::{ACTOR_OF_SYSTEM, is_actor_of_system};
 use std::net::{IpAddr, Ipv4Addr};

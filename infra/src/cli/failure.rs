@@ -44,7 +44,7 @@ impl Failure {
 
     /// One line on standard error: the failure and its causes.
     #[expect(clippy::print_stderr, reason = "the program's last words")]
-    pub(super) fn report(&self) -> ExitCode {
+    pub(crate) fn report(&self) -> ExitCode {
         let cause = self.source.as_ref().map(|source| format!(": {}", chain(source.as_ref()))).unwrap_or_default();
         eprintln!("{}", named(&format!("ledgerfold: {}{cause}", self.what)));
         ExitCode::from(3)

@@ -2,7 +2,7 @@
 
 use super::failure::{Exit, Failure};
 use super::{app, table};
-use crate::template::render;
+use crate::template::{render, render_container};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
@@ -11,6 +11,7 @@ Examples:
   ledgerfold template                            print it
   ledgerfold template --out template.yaml        write it, if it can be rendered
   ledgerfold template --check template.yaml      is the file still what the app needs? For CI.
+  ledgerfold template --container --out container.yaml
 
 `sam deploy --template-file template.yaml` deploys it. --code is the folder with the program, which is called `bootstrap` there:
 `cargo lambda build` makes target/lambda/NAME-service.")]
@@ -18,6 +19,9 @@ pub(super) struct Template {
     /// The folder of the program, as the template's own folder sees it. By default target/lambda/NAME-service/.
     #[arg(long, value_name = "DIR")]
     code: Option<String>,
+    /// The template of the container, which shares tables and queues with the first one.
+    #[arg(long, conflicts_with = "code")]
+    container: bool,
     /// The file to write. By default the template is printed.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -29,7 +33,8 @@ pub(super) struct Template {
 impl Template {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
         let code = self.code.clone().unwrap_or_else(|| format!("target/lambda/{}-service/", app().name()));
-        let text = render(app(), &code).map_err(|error| Failure::from_error(&error))?;
+        let text = if self.container { render_container(app()) } else { render(app(), &code) };
+        let text = text.map_err(|error| Failure::from_error(&error))?;
         match (&self.check, &self.out) {
             (Some(file), _) => check(file, &text),
             (None, Some(file)) => {

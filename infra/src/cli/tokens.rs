@@ -2,12 +2,12 @@
 
 use super::failure::{Exit, Failure};
 use super::{table, wording};
-use crate::local::jwt_crypto;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use eventstore::Id;
+use handlers::access::install_crypto;
 use handlers::http::Scope;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use ring::rand::SystemRandom;
@@ -115,7 +115,7 @@ impl Create {
 
 impl Sign {
     fn run(self) -> Result<Exit, Failure> {
-        jwt_crypto::install();
+        install_crypto();
         let kept = Kept::read(&self.dir.join(KEY_FILE))?;
         let now_s = get_current_timestamp();
         let scopes: Vec<&str> = self.scopes.iter().map(|grant| grant.scope().name()).collect();

@@ -16,10 +16,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{Checkpoint, Checkpoints};
-use super::invocation::{self, InvocationError};
-use super::outage::{Backoff, Outage, causes};
 use super::stream_event;
 use super::stream_mapping::StreamMapping;
+use handlers::delivery::invocation::{self, InvocationError};
+use handlers::delivery::{Backoff, Outage, causes};
 
 /// The most that one `GetRecords` returns.
 const MAX_PAGE: usize = 1_000;

@@ -18,8 +18,8 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::Checkpoints;
-use super::outage::Outage;
 use super::shard::ShardPoller;
+use handlers::delivery::Outage;
 
 /// The most records that Lambda puts into one batch.
 pub const MAX_BATCH_SIZE: usize = 10_000;

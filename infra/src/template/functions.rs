@@ -87,7 +87,7 @@ pub(super) fn mapping(
 }
 
 /// The ARNs of the consumers' queues, or of their dead-letter queues, as a list.
-fn arns(app: &App, kind: &str) -> String {
+pub(super) fn arns(app: &App, kind: &str) -> String {
     let arn = |consumer: &Projection| format!("- !GetAtt {}{kind}.Arn\n", camel(consumer.name));
     app.consumers().iter().map(arn).collect()
 }

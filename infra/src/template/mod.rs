@@ -4,10 +4,13 @@
 //! model, a process or a route is therefore one line of the app on AWS too.
 
 mod consumers;
+mod container;
 mod dashboard;
 mod fill;
 mod functions;
 mod routes;
+
+pub use container::render_container;
 
 use fill::{Fillings, camel, fill};
 use handlers::app::App;
@@ -70,12 +73,7 @@ struct Words {
 /// # Errors
 /// [`TemplateError`].
 pub fn render(app: &App, code: &str) -> Result<String, TemplateError> {
-    let words = Words {
-        prefix: app.stored_name().to_owned(),
-        domain: app.stored_name().to_lowercase().replace('_', "-"),
-        title: handlers::telemetry::namespace().to_owned(),
-        code: code.to_owned(),
-    };
+    let words = Words::of(app, code);
     let stage_tail = (longest_stage(app, &words)? - 1).to_string();
     let sections = [
         words.fill(include_str!("parts/head.yaml"), &[("stage tail", &stage_tail), ("app", app.name())]),
@@ -94,18 +92,32 @@ pub fn render(app: &App, code: &str) -> Result<String, TemplateError> {
         dashboard::section(app, &words),
         words.fill(include_str!("parts/outputs.yaml"), &[("clients", &client_outputs())]),
     ];
-    let text: String = sections.concat().replace("<program>", app.stored_name()).replace("<description>", &about(app));
+    let text = named(app, &sections.concat());
     checked(app, &text)?;
     Ok(text)
 }
 
 impl Words {
+    fn of(app: &App, code: &str) -> Self {
+        Self {
+            prefix: app.stored_name().to_owned(),
+            domain: app.stored_name().to_lowercase().replace('_', "-"),
+            title: handlers::telemetry::namespace().to_owned(),
+            code: code.to_owned(),
+        }
+    }
+
     /// A piece with its places filled: those of all pieces, and some of its own, which come first.
     fn fill(&self, piece: &str, own: &Fillings<'_>) -> String {
         let of_all =
             [("prefix", &*self.prefix), ("domain", &self.domain), ("title", &self.title), ("code", &self.code)];
         fill(piece, &[own, &of_all].concat())
     }
+}
+
+/// The text with what the app says of itself.
+fn named(app: &App, text: &str) -> String {
+    text.replace("<program>", app.stored_name()).replace("<description>", &about(app))
 }
 
 /// The app's own sentence, or one of every app; as one line of YAML.
@@ -242,9 +254,9 @@ mod tests {
             text.lines().find_map(|line| line.trim().strip_prefix("AllowedPattern: ")).unwrap().to_owned()
         };
         assert_eq!(pattern(&App::new("shop")), r#""^[a-z][a-z0-9-]{0,15}$""#);
-        let long = with_read_models(App::new("the-online-bookshop-of-berlin"), ["orders".to_owned()]);
-        assert_eq!(pattern(&long), r#""^[a-z][a-z0-9-]{0,9}$""#);
-        let longer = with_read_models(App::new("the-online-bookshop-of-all-of-berlin"), ["orders".to_owned()]);
+        let long = with_read_models(App::new("the-online-library-of-berlin"), ["orders".to_owned()]);
+        assert_eq!(pattern(&long), r#""^[a-z][a-z0-9-]{0,10}$""#);
+        let longer = with_read_models(App::new("the-online-library-of-all-of-berlin"), ["orders".to_owned()]);
         assert!(matches!(render(&longer, "code/"), Err(TemplateError::TooLong { .. })));
     }
 }

@@ -15,22 +15,22 @@ const STRANGER: &str = include_str!("keys/stranger.pem");
 
 /// A private key, with the name that a token's header gives it.
 #[derive(Clone)]
-pub(super) struct Signer {
+pub(crate) struct Signer {
     kid: Option<&'static str>,
     key: Key,
 }
 
 impl Signer {
-    pub(super) fn rsa() -> Self {
+    pub(crate) fn rsa() -> Self {
         Self { kid: Some("rsa-1"), key: Key::rsa(RSA) }
     }
 
-    pub(super) fn ec() -> Self {
+    pub(crate) fn ec() -> Self {
         Self { kid: Some("ec-1"), key: Key::ec(EC) }
     }
 
     /// Somebody else, who says that the key is the issuer's.
-    pub(super) fn stranger() -> Self {
+    pub(crate) fn stranger() -> Self {
         Self { key: Key::ec(STRANGER), ..Self::ec() }
     }
 
@@ -40,16 +40,16 @@ impl Signer {
     }
 
     /// The same key under another name, or none.
-    pub(super) fn named(self, kid: Option<&'static str>) -> Self {
+    pub(crate) fn named(self, kid: Option<&'static str>) -> Self {
         Self { kid, ..self }
     }
 
-    pub(super) fn sign(&self, claims: &Value) -> String {
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         self.key.sign(self.kid, claims)
     }
 
     /// The public half, as an entry of a key set.
-    pub(super) fn published(&self) -> Value {
+    pub(crate) fn published(&self) -> Value {
         self.key.published(self.kid)
     }
 }

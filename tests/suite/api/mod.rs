@@ -21,6 +21,7 @@
 //! | [`in_process`] | the API in this process |
 //! | [`issuer`] | an issuer of tokens |
 //! | [`projections`] | what operators see and do, and a job's progress as it happens |
+//! | [`bounded_steps`] | do `resume` and `redrive` end in time, and go on with the next call? |
 //! | [`seed`] | long streams at once |
 //! | [`description`] | is the OpenAPI document true? |
 #![cfg(test)]
@@ -37,12 +38,13 @@ mod auth;
 mod bad_bodies;
 mod bad_requests;
 mod bestsellers;
+mod bounded_steps;
 mod clock;
 mod description;
 mod idempotency;
 mod in_process;
 pub(crate) mod issuer;
-mod jwt;
+pub(crate) mod jwt;
 mod lists;
 mod orders;
 mod pairs;

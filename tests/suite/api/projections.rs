@@ -100,13 +100,16 @@ async fn what_makes_no_sense_as_things_stand_is_a_conflict() {
         assert_eq!(refused.body["detail"], detail, "{step}");
     }
     let resumed = shop.step("/projections/orders/resume", &json!({})).await;
-    assert_eq!((resumed.status, resumed.body), (200, json!({"job": null, "streams": []})));
+    assert_eq!((resumed.status, resumed.body), (200, json!({"job": null, "streams": [], "next_cursor": null})));
     let without_body =
         super::sent(shop.http.post(shop.url("/projections/orders/resume")).header("Content-Type", "application/json"))
             .await;
-    assert_eq!((without_body.status, without_body.body), (200, json!({"job": null, "streams": []})));
+    assert_eq!(
+        (without_body.status, without_body.body),
+        (200, json!({"job": null, "streams": [], "next_cursor": null}))
+    );
     let redriven = shop.step("/projections/orders/redrive", &json!({})).await;
-    assert_eq!((redriven.status, redriven.body), (200, json!({"sent": 0, "stays": [], "left": 0})));
+    assert_eq!((redriven.status, redriven.body), (200, json!({"sent": 0, "stays": [], "left": 0, "more": false})));
 }
 
 #[tokio::test]
@@ -262,7 +265,7 @@ async fn a_job_stands_still_while_it_is_paused_and_can_be_given_up() {
     let busy = shop.step("/projections/orders/rebuild", &json!({})).await;
     assert_eq!(busy.body["detail"], "a rebuild is under way: wait for its end, or cancel it");
     let resumed = shop.step("/projections/orders/resume", &json!({})).await;
-    assert_eq!((resumed.status, &resumed.body), (200, &json!({"job": 1, "streams": []})));
+    assert_eq!((resumed.status, &resumed.body), (200, &json!({"job": 1, "streams": [], "next_cursor": null})));
     fits(&document, "post /projections/{name}/resume", &resumed);
     let built = shop.idle("orders").await;
     assert_eq!((&built["report"]["job"], &built["report"]["complete"]), (&json!(1), &json!(true)));
@@ -311,7 +314,10 @@ async fn a_stream_that_stands_still_is_shown_with_the_reason_and_resumed_alone()
     let outcome = &resumed.body["streams"][0];
     assert_eq!((&outcome["state"], &outcome["stream"]), (&json!("parked"), &json!(stream)));
     let other = json!({"stream": super::order_stream(&good)});
-    assert_eq!(shop.step("/projections/orders/resume", &other).await.body, json!({"job": null, "streams": []}));
+    assert_eq!(
+        shop.step("/projections/orders/resume", &other).await.body,
+        json!({"job": null, "streams": [], "next_cursor": null})
+    );
     // What one projection cannot do, the others do.
     assert_eq!(shop.get("/projections/bestsellers/parked").await.body, json!({"streams": [], "next_cursor": null}));
 }

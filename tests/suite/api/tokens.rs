@@ -1,8 +1,8 @@
 //! Which tokens are believed: each rule by itself, then over HTTP in [`super::auth`].
 
 use super::issuer::{AUDIENCE, EC_PUBLIC, ISSUER, Issuer, Signer, but, claims, in_seconds};
+use handlers::access::{Authorizer, MAX_TOKEN_BYTES};
 use handlers::http::{Caller, Scope, Unauthorized};
-use ledgerfold::local::authorizer::{Authorizer, MAX_TOKEN_BYTES};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::time::SystemTime;

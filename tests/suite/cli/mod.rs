@@ -11,8 +11,10 @@
 //! | [`audit_export`] | files that are whole, or not there |
 //! | [`backup`] | is a copy whole that is made under load, and what does it refuse? |
 //! | [`bench_projections`] | the same of what read models cost |
+//! | [`new`] | `new`: what it writes, and what it refuses |
 //! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
 //! | [`tokens`] | `tokens`, and who `dev` lets in |
+//! | [`profiles`] | who an operator is by a profile of the AWS configuration |
 //! | [`projection`] | `projection`: steps and refusals, jobs and their workers, what stands still, redrive |
 #![cfg(test)]
 
@@ -22,7 +24,9 @@ mod backup;
 mod bench;
 mod bench_projections;
 mod cost;
+mod new;
 mod operate;
+mod profiles;
 mod projection;
 mod start;
 mod stop;

@@ -22,6 +22,7 @@ async fn every_command_explains_itself_with_an_example() {
             vec!["--port", "8080", "--data", ".ledgerfold", "--fresh", "--auth", "--issuer", "--listen"],
         ),
         (vec!["cost", "--help"], vec!["--rate", "--reads", "--event-bytes", "--history", "--json", "list prices"]),
+        (vec!["new", "--help"], vec!["<NAME>", "--path", "--crates", "`cargo test` and `cargo run`"]),
         (vec!["tokens", "create", "--help"], vec!["--dir", "jwks.json"]),
         (vec!["tokens", "sign", "--help"], vec!["--subject", "--scope", "--minutes", "operate: Operate projections"]),
         (vec!["backup", "--help"], vec!["<DIR>", "--data", "--json", "also while `dev` runs"]),

@@ -8,7 +8,7 @@ use crate::store::wire::{Act, Wire};
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::EventStore;
 use handlers::CommandWorker;
-use ledgerfold::local::queue_mapping::QueueMapping;
+use handlers::delivery::QueueMapping;
 use serde_json::Value;
 use std::convert::Infallible;
 use std::time::Duration;

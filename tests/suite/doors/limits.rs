@@ -3,7 +3,7 @@
 use super::{System, raw, rest};
 use axum::Router;
 use axum::routing::get;
-use ledgerfold::local::http_server::{self, Limits};
+use handlers::http_server::{self, Limits};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};

@@ -53,7 +53,7 @@ async fn a_stream_that_cannot_be_applied_holds_up_no_other_and_is_parked_at_the_
     let parked = line.world.operations().view(&orders()).await.unwrap().status.parked;
     assert_eq!((most, parked), (Some(5), 1));
     line.deploy(orders(), line.projector());
-    assert!(!line.world.operations().resume(&orders(), None).await.unwrap().is_stuck());
+    assert!(!line.world.operations().resume(&orders(), None, None).await.unwrap().is_stuck());
     line.run_until_quiet().await;
     line.world.assert_exact(streams.iter().chain([&poisoned]), "").await;
 }

@@ -10,7 +10,7 @@ use super::policy::FifoPolicy;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName};
-use ledgerfold::local::queue_event;
+use handlers::delivery::queue_event;
 use serde_json::json;
 use std::collections::BTreeSet;
 

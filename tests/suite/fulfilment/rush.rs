@@ -8,7 +8,7 @@ use domain::order::OrderStatus;
 use domain::{Isbn, OrderId};
 use futures::future::join_all;
 use handlers::FanOut;
-use ledgerfold::local::queue_mapping::QueueMapping;
+use handlers::delivery::QueueMapping;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Somebody whose token the gateway has checked.
-pub(super) struct Caller<'a> {
-    pub(super) function: &'a Function,
-    pub(super) subject: &'a str,
-    pub(super) scope: &'a str,
+pub(crate) struct Caller<'a> {
+    pub(crate) function: &'a Function,
+    pub(crate) subject: &'a str,
+    pub(crate) scope: &'a str,
 }
 
 /// A request's body, as the gateway gives it.
@@ -20,24 +20,24 @@ pub(super) enum Body {
 
 /// What the gateway passes on.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u64,
-    pub(super) headers: Value,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u64,
+    pub(crate) headers: Value,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 impl Caller<'_> {
-    pub(super) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, json!({}), Body::None).await
     }
 
-    pub(super) async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
         self.post_for(path, key, body, Duration::from_secs(28)).await
     }
 
@@ -50,6 +50,17 @@ impl Caller<'_> {
 
     pub(super) async fn send(&self, method: &str, path: &str, headers: Value, body: Body) -> Answer {
         send(self.function, method, path, headers, body, Some(self.authorizer())).await
+    }
+
+    /// Reads by a route of the gateway, which gives path and parameters decoded.
+    pub(super) async fn get_by(&self, route_key: &str, path: &str, parameters: Value) -> Answer {
+        let mut event = event("GET", path, json!({}), Body::None, Some(self.authorizer()));
+        event["rawPath"] = json!(path);
+        event["rawQueryString"] = json!("");
+        event["routeKey"] = json!(route_key);
+        event["requestContext"]["routeKey"] = json!(route_key);
+        event["pathParameters"] = parameters;
+        answer(self.function.invoke(&event).await.unwrap())
     }
 
     fn authorizer(&self) -> Value {

@@ -1,6 +1,6 @@
 //! Requests that come through an API gateway.
 
-use super::gateway::{Body, Caller, send};
+use super::gateway::{Answer, Body, Caller, send};
 use super::{COMMAND_API, QUERY_API, function};
 use crate::api::seed;
 use crate::idle::Idle;
@@ -63,6 +63,33 @@ async fn what_the_gateway_decodes_is_read_as_it_was_meant() {
     }
     let found = auditor.get("/audit/events?type=%4FrderPlaced&limit=3").await;
     assert_eq!((found.status, &found.json()["events"]), (200, &json!([])));
+}
+
+/// An id may have `/`, `?`, `#` and `%`; the gateway gives the path decoded, and may cut it at a
+/// decoded `?`.
+#[tokio::test]
+async fn an_id_is_what_the_gateways_route_says() {
+    let system = Idle::start().await;
+    let queries = function(&system, QUERY_API, &[]).await;
+    let auditor = Caller { function: &queries, subject: "carl", scope: "ledgerfold/audit" };
+    // Nothing has the id, and the answer names it.
+    let asked_for = |answer: &Answer| {
+        let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+        detail.rsplit(' ').next().unwrap().to_owned()
+    };
+    let id = "shop/order?1#50%2F";
+    for (route, path) in [
+        ("GET /audit/trace/{correlation}", format!("/audit/trace/{id}")),
+        ("GET /audit/trace/{correlation}", "/audit/trace/shop/order".to_owned()),
+        ("GET /audit/trace/{correlation+}", format!("/audit/trace/{id}")),
+    ] {
+        let found = auditor.get_by(route, &path, json!({"correlation": id})).await;
+        assert_eq!((found.status, asked_for(&found)), (404, id.to_owned()), "{route} {path}");
+    }
+    // A catch-all says nothing of the parts: then the decoded path is all there is.
+    let parameters = json!({"proxy": "audit/trace/order-1"});
+    let found = auditor.get_by("ANY /{proxy+}", "/audit/trace/order-1", parameters).await;
+    assert_eq!(asked_for(&found), "order-1");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use super::runtime_api::Function;
 use super::{COMMAND_API, FAN_OUT, PROCESS_MANAGER, PROJECTOR, QUERY_API, REBUILD_WORKER, function};
 use crate::idle::Idle;
 use aws_lambda_events::event::sqs::SqsEvent;
-use ledgerfold::local::queue_mapping::QueueMapping;
+use handlers::delivery::QueueMapping;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,13 +24,13 @@ async fn call<E: Serialize, A: DeserializeOwned>(function: Arc<Function>, event:
 }
 
 /// The mappings of all functions but those of HTTP, until they are told to stop.
-pub(super) struct Mappings {
+pub(crate) struct Mappings {
     running: JoinSet<()>,
     stop: CancellationToken,
 }
 
 impl Mappings {
-    pub(super) async fn start(system: &Idle) -> Self {
+    pub(crate) async fn start(system: &Idle) -> Self {
         let mut mappings = Self { running: JoinSet::new(), stop: CancellationToken::new() };
         mappings.map_stream(system).await;
         for projection in ["orders", "stock", "bestsellers", "audit"] {
@@ -60,7 +60,7 @@ impl Mappings {
         self.running.spawn(mapping.run(sqs, handler, self.stop.clone()));
     }
 
-    pub(super) async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         while let Some(ended) = self.running.join_next().await {
             ended.unwrap();

@@ -5,11 +5,15 @@ mod connections;
 mod gateway;
 mod http_events;
 mod line;
+mod logged;
 mod queue_events;
 pub(crate) mod recorder;
 mod rights;
 mod runtime_api;
 mod start;
+
+pub(crate) use gateway::Caller;
+pub(crate) use line::Mappings;
 
 use crate::idle::Idle;
 use runtime_api::Function;
@@ -17,8 +21,8 @@ use runtime_api::Function;
 /// The program of all functions.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bookshop-service-under-test");
 
-const COMMAND_API: &str = "command-api";
-const QUERY_API: &str = "query-api";
+pub(crate) const COMMAND_API: &str = "command-api";
+pub(crate) const QUERY_API: &str = "query-api";
 const FAN_OUT: &str = "fan-out";
 const PROJECTOR: &str = "projector";
 const PROCESS_MANAGER: &str = "process-manager";
@@ -41,7 +45,7 @@ fn answers_http(component: &str) -> bool {
 }
 
 /// Starts a function in that system, and waits until it asks for work.
-async fn function(system: &Idle, component: &str, more: &[(&str, &str)]) -> Function {
+pub(crate) async fn function(system: &Idle, component: &str, more: &[(&str, &str)]) -> Function {
     let mut function = Function::start(PROGRAM, &environment(system, component, more)).await;
     function.ready().await;
     function

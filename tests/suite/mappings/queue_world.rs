@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::types::QueueAttributeName;
+use handlers::delivery::QueueMapping;
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
-use ledgerfold::local::queue_mapping::QueueMapping;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use aws_sdk_sqs::types::QueueAttributeName;
-use ledgerfold::local::queue_mapping::QueueMapping;
+use handlers::delivery::QueueMapping;
 use serde_json::json;
 use tokio::sync::{Barrier, Notify};
 

@@ -1,8 +1,8 @@
 //! What queues do on a bad day: refuse to delete, or do not answer.
 
+use handlers::delivery::QueueMapping;
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
-use ledgerfold::local::queue_mapping::QueueMapping;
 use serde_json::{Value, json};
 
 use super::queue_world::{all_done, bodies};

@@ -73,7 +73,7 @@ async fn a_resumed_process_is_told_again_when_its_note_is_gone() {
         world.clients().sqs.clone(),
         Names::new("test"),
     );
-    operations.resume(&fulfilment(), Some(&order)).await.unwrap();
+    operations.resume(&fulfilment(), Some(&order), None).await.unwrap();
     let after = world.receive_all(fulfilment().name).await;
     for told in [&*told.lock().await, &after] {
         assert!(matches!(&told[..], [one] if one.body["last_version"] == 2), "{told:?}");
@@ -184,7 +184,7 @@ async fn a_long_stream_is_resumed_a_page_and_goes_on_by_itself() {
     let projector = world.projector().mending_for(Duration::ZERO);
     let sqs = world.clients().sqs.clone();
     let operations = Operations::new(bookshop::app(), world.store.clone(), projector.clone(), sqs, world.names.clone());
-    let resumed = operations.resume(of, Some(&order)).await.unwrap();
+    let resumed = operations.resume(of, Some(&order), None).await.unwrap();
     assert_eq!(resumed.streams[0].state, ResumedState::Announced, "{resumed:?}");
     assert!(projector.parked(of, 1, 10, None).await.unwrap().streams.is_empty());
     let told = world.receive_all(of.name).await;

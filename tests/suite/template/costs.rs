@@ -19,6 +19,9 @@ async fn the_estimate_goes_by_the_templates_numbers() {
     let count = |kind: &str| f64::from(u32::try_from(template.unconditional(kind)).unwrap());
     assert_eq!(quantity("CloudWatch, alarms").to_bits(), count("AWS::CloudWatch::Alarm").to_bits());
     assert_eq!(quantity("CloudWatch, dashboards").to_bits(), count("AWS::CloudWatch::Dashboard").to_bits());
+    // They are made unless a stage has another issuer of tokens.
+    let clients = f64::from(u32::try_from(template.all("AWS::Cognito::UserPoolClient").count()).unwrap());
+    assert_eq!(quantity("Cognito, machine clients").to_bits(), clients.to_bits());
     assert_eq!(template.document["Globals"]["Function"]["MemorySize"], 256);
     let recovery = json!(true);
     for (name, table) in template.all("AWS::DynamoDB::Table") {

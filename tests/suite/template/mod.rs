@@ -2,6 +2,7 @@
 //! may do.
 #![cfg(test)]
 
+mod container;
 mod costs;
 mod numbers;
 mod rendered;

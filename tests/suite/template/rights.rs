@@ -31,7 +31,7 @@ pub(crate) fn grants(template: &Template) -> BTreeMap<&str, Vec<Grant<'_>>> {
         .collect()
 }
 
-fn granted<'a>(template: &'a Template, role: &str) -> Vec<Grant<'a>> {
+pub(super) fn granted<'a>(template: &'a Template, role: &str) -> Vec<Grant<'a>> {
     let role = template.properties(role);
     let statements =
         list(&role["Policies"]).into_iter().flat_map(|policy| list(&policy["PolicyDocument"]["Statement"]));

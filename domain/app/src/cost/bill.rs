@@ -52,7 +52,7 @@ impl Load {
         let (invocations, units, stored_gb) = (self.invocations(), self.units(), self.stored_gb());
         let per_month = |per_s: f64| per_s * MONTH_S;
         let lines = [
-            (prices::HTTP_API, per_month(self.commands_per_s + self.reads_per_s)),
+            (prices::HTTP_API, per_month(self.requests_per_s())),
             (prices::INVOCATIONS, per_month(invocations.per_s)),
             (prices::DURATION, per_month(invocations.busy) * per_command::MEMORY_GB),
             (prices::WRITES, per_month(units.iter().map(|(_, units)| units.write).sum())),
@@ -60,10 +60,13 @@ impl Load {
             (prices::STORAGE, stored_gb),
             (prices::RECOVERY, stored_gb),
             (prices::QUEUES, per_month(self.queue_requests_per_s())),
-            (prices::LOGS, per_month(invocations.per_s) * per_command::LOG_BYTES / GB),
+            (prices::LOGS, per_month(self.logged_bytes_per_s(invocations.per_s)) / GB),
+            (prices::ACCESS_LOGS, per_month(self.requests_per_s() * per_command::ACCESS_LOG_BYTES) / GB),
             (prices::METRICS, metrics),
             (prices::ALARMS, alarms),
             (prices::DASHBOARDS, dashboards),
+            (prices::CLIENTS, per_command::MACHINE_CLIENTS),
+            (prices::TOKENS, per_command::MACHINE_CLIENTS * per_command::TOKENS_A_CLIENT),
         ];
         lines.map(|(price, quantity)| Line { price, quantity, usd_per_month: price.of(quantity) }).into()
     }
@@ -119,6 +122,19 @@ impl Load {
             self.batches_per_s(consumer) * (2.0 * chunks + 1.0)
         });
         requests.sum::<f64>() + per_command::POLLED_QUEUES * per_command::EMPTY_POLLS_PER_S
+    }
+
+    /// Requests of clients a second.
+    fn requests_per_s(&self) -> f64 {
+        self.commands_per_s + self.reads_per_s
+    }
+
+    /// Bytes that functions log a second: a line for each request, commit and message, and what
+    /// each invocation adds.
+    fn logged_bytes_per_s(&self, invocations_per_s: f64) -> f64 {
+        let messages: f64 = per_command::CONSUMERS.iter().map(|consumer| consumer.messages).sum();
+        let lines = self.requests_per_s() + self.commands_per_s * (per_command::COMMITS + messages);
+        lines * per_command::LINE_BYTES + invocations_per_s * per_command::INVOCATION_LOG_BYTES
     }
 
     /// All invocations of functions.

@@ -21,6 +21,10 @@ pub(super) struct Limit {
 
 /// Units a second of an on-demand table by default, written or read.
 const TABLE_UNITS_PER_S: f64 = 40_000.0;
+/// The same of one that is new:
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput.html>
+const NEW_TABLE_WRITES_PER_S: f64 = 4_000.0;
+const NEW_TABLE_READS_PER_S: f64 = 12_000.0;
 /// Write units a second of one partition: of all items of one key that are not split.
 const PARTITION_UNITS_PER_S: f64 = 1_000.0;
 /// Requests a second of a FIFO queue in high-throughput mode, for each kind of request.
@@ -33,6 +37,8 @@ const CONCURRENCY: f64 = 1_000.0;
 const API_REQUESTS_PER_S: f64 = 10_000.0;
 
 const ASK: &str = "ask AWS for a higher quota";
+const WARM: &str = "deploy with WarmWritesPerSecond, or let the load grow: to twice the last peak in 30 minutes";
+const GROW: &str = "let the load grow: to twice the last peak in 30 minutes";
 const SET: &str = "raise the mapping's MaximumConcurrency in infra/template.yaml";
 const SPREAD: &str = "orders must be for more books than one, or the stock of one be divided";
 const LIST: &str = "the table is throttled with its index until DynamoDB has split the day's list; or divide the list";
@@ -53,9 +59,14 @@ pub(super) fn limits(load: &Load) -> Vec<Limit> {
         ]
     });
     let tables = load.units().into_iter().flat_map(|(table, units)| {
-        let limit =
-            |done, needs| limit(&format!("units {done} a second, table of {table}"), TABLE_UNITS_PER_S, needs, ASK);
-        [limit("written", units.write), limit("read", units.read)]
+        let what = |done| format!("units {done} a second, table of {table}");
+        let new = |done| format!("units {done} a second, new table of {table}");
+        [
+            limit(&what("written"), TABLE_UNITS_PER_S, units.write, ASK),
+            limit(&what("read"), TABLE_UNITS_PER_S, units.read, ASK),
+            limit(&new("written"), NEW_TABLE_WRITES_PER_S, units.write, WARM),
+            limit(&new("read"), NEW_TABLE_READS_PER_S, units.read, GROW),
+        ]
     });
     let one_book = orders_per_s * (load.commit_units() + SNAPSHOTS);
     let hot = [

@@ -47,11 +47,20 @@ pub(super) const RECOVERY: Price =
     price("DynamoDB, point-in-time recovery", 0.20, 1.0, "GB", "aws.amazon.com/dynamodb/pricing/on-demand");
 pub(super) const QUEUES: Price = price("SQS, FIFO", 0.50, MILLION, "requests", "aws.amazon.com/sqs/pricing");
 pub(super) const LOGS: Price = price("CloudWatch, logs taken in", 0.50, 1.0, "GB", "aws.amazon.com/cloudwatch/pricing");
+/// Logs that a service delivers have the same first price.
+pub(super) const ACCESS_LOGS: Price =
+    price("CloudWatch, access logs taken in", 0.50, 1.0, "GB", "aws.amazon.com/cloudwatch/pricing");
 pub(super) const METRICS: Price =
     price("CloudWatch, metrics", 0.30, 1.0, "metrics", "aws.amazon.com/cloudwatch/pricing");
 pub(super) const ALARMS: Price = price("CloudWatch, alarms", 0.10, 1.0, "alarms", "aws.amazon.com/cloudwatch/pricing");
 pub(super) const DASHBOARDS: Price =
     price("CloudWatch, dashboards", 3.00, 1.0, "dashboards", "aws.amazon.com/cloudwatch/pricing");
+
+/// Clients that get tokens by their secret: 6 USD each a month, and 2.25 USD for a thousand tokens.
+pub(super) const CLIENTS: Price =
+    price("Cognito, machine clients", 6.00, 1.0, "clients", "aws.amazon.com/cognito/pricing");
+pub(super) const TOKENS: Price =
+    price("Cognito, tokens", 2_250.00, MILLION, "tokens", "aws.amazon.com/cognito/pricing");
 
 impl Price {
     /// The price of a quantity, in US dollars.

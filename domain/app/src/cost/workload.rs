@@ -1,7 +1,7 @@
 //! What the system does for one command of a client: an order of one line, which fulfilment confirms.
 //!
-//! Three commits come of it: `OrderPlaced`, `StockReserved`, `OrderConfirmed`. Requests and units are those that the README's
-//! "What it costs" lists; the suite counts them at the wire. The rest is assumed, and said in the output.
+//! Three commits come of it: `OrderPlaced`, `StockReserved`, `OrderConfirmed`. Requests and units are those that the book's
+//! page on costs lists; the suite counts them at the wire. The rest is assumed, and said in the output.
 
 use serde::Serialize;
 
@@ -123,19 +123,29 @@ pub(super) const INVOCATION_S: f64 = 0.002;
 pub(super) const REQUEST_S: f64 = 0.005;
 /// Requests to DynamoDB of a read, and the units that it reads.
 pub(super) const READ: f64 = 1.0;
-/// Bytes that an invocation logs: a line of ours, and Lambda's own.
-pub(super) const LOG_BYTES: f64 = 1_500.0;
+/// Bytes that an invocation logs beside its work: a line of metrics, and Lambda's START, END and
+/// REPORT.
+pub(super) const INVOCATION_LOG_BYTES: f64 = 650.0;
+/// Bytes of the line that is logged for each request, commit and message.
+pub(super) const LINE_BYTES: f64 = 560.0;
+/// Bytes of a line of the gateway's access log.
+pub(super) const ACCESS_LOG_BYTES: f64 = 150.0;
 /// Metrics, alarms and dashboards of a stage.
 pub(super) const WATCHED: [f64; 3] = [40.0, 40.0, 1.0];
 
-pub(super) const ASSUMPTIONS: [Assumption; 9] = [
+/// Machine clients that the template makes, one a scope, and tokens of each a month: they last an
+/// hour.
+pub(super) const MACHINE_CLIENTS: f64 = 4.0;
+pub(super) const TOKENS_A_CLIENT: f64 = 730.0;
+
+pub(super) const ASSUMPTIONS: [Assumption; 11] = [
     Assumption {
         what: "a command is an order of one line that is confirmed: 3 commits, 11 messages",
         why: "the shop's usual case; more lines, rejections and shipping cost more",
     },
     Assumption {
         what: "units: 1 a commit up to 1 KB; orders 2, bestsellers 4.6, audit 3, stock 1 an event; fulfilment 7 beside its 2 commands",
-        why: "README, What it costs; the bestsellers' 4.6 are an average measured by `bench projections`",
+        why: "the book's page on costs; the bestsellers' 4.6 are an average measured by `bench projections`",
     },
     Assumption { what: "reads: as many as commands, 1 request and 1 unit each", why: "--reads says otherwise" },
     Assumption {
@@ -151,8 +161,16 @@ pub(super) const ASSUMPTIONS: [Assumption; 9] = [
         why: "infra/template.yaml; DynamoDB's usual latency within a region",
     },
     Assumption {
-        what: "an invocation logs 1,500 bytes",
-        why: "a line of ours as JSON, and Lambda's START, END and REPORT",
+        what: "a request, a commit and a message log 560 bytes each, an invocation 650 more, the gateway 150 a request",
+        why: "lines as the functions log them; the suite counts them",
+    },
+    Assumption {
+        what: "a request to the HTTP API counts once: up to 512 KB",
+        why: "an event and a row are smaller; an export's page of 4 MB counts eight times",
+    },
+    Assumption {
+        what: "each machine client asks for a token an hour",
+        why: "tokens last an hour; a client that keeps none pays 0.00225 USD a request",
     },
     Assumption {
         what: "7 empty queues are polled by 5 pollers every 20 s; 40 metrics, 40 alarms, 1 dashboard",
@@ -170,7 +188,7 @@ pub(super) const LEFT_OUT: [&str; 9] = [
     "cold starts, retries, lost races, throttling and failures",
     "asynchronous commands: a table, a queue and a function more",
     "rebuilds, audit searches, exports and backups",
-    "tokens of Cognito, Sentry, data sent to the internet, KMS, logs kept beyond the month",
+    "people who sign in at Cognito, Sentry, data sent to the internet, KMS, logs kept beyond the month",
     "compression of commits above 900 bytes, which makes large ones cheaper",
     "snapshots of streams other than the stock's",
     "tax, and what another region adds",

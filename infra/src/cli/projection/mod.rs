@@ -12,7 +12,8 @@ use super::{app, dev, table};
 use crate::clients::Clients;
 pub(super) use args::Command;
 use args::{Cut, Drop, Parked, Resume, Switch};
-use handlers::{Names, OperateError, Operations, View};
+use eventstore::StreamId;
+use handlers::{Names, OperateError, Operations, Redriven, Resumption, View};
 use projections::Projection;
 use projections::rebuild::RebuildError;
 use serde_json::json;
@@ -197,7 +198,7 @@ impl System {
 
     async fn resume(&self, resume: &Resume) -> Result<Exit, Stopped> {
         let projection = &resume.step.named.projection;
-        let resumption = self.operations.resume(projection, resume.stream.as_ref()).await.map_err(of(projection))?;
+        let resumption = self.resume_all(projection, resume.stream.as_ref()).await?;
         if !self.json {
             show::resumed(&resumption, projection.name, self.is_folder && !resume.step.wait)?;
         }
@@ -218,13 +219,41 @@ impl System {
     }
 
     async fn redrive(&self, projection: &Projection) -> Result<Exit, Stopped> {
-        let redriven = self.operations.redrive(projection).await.map_err(of(projection))?;
+        let redriven = self.redrive_all(projection).await?;
         if self.json {
             table::json(&redriven)?
         } else {
             show::redriven(&redriven)?
         }
-        Ok(table::answer(redriven.stays.is_empty()))
+        Ok(table::answer(redriven.stays.is_empty() && !redriven.more))
+    }
+
+    /// Calls until nothing is parked that was not looked at.
+    async fn resume_all(&self, projection: &Projection, stream: Option<&StreamId>) -> Result<Resumption, Stopped> {
+        let mut resumption = self.operations.resume(projection, stream, None).await.map_err(of(projection))?;
+        while let Some(cursor) = resumption.next_cursor.take() {
+            table::progress(&format!("{} streams looked at", resumption.streams.len()));
+            resumption.add(self.operations.resume(projection, stream, Some(&cursor)).await.map_err(of(projection))?);
+        }
+        table::progress("");
+        Ok(resumption)
+    }
+
+    /// Calls until the dead-letter queue is empty, or has only messages that stay.
+    async fn redrive_all(&self, projection: &Projection) -> Result<Redriven, Stopped> {
+        let mut redriven = Redriven::default();
+        loop {
+            let part = self.operations.redrive(projection).await.map_err(of(projection))?;
+            let goes_on = part.more && part.sent > 0;
+            redriven.add(part);
+            if !goes_on {
+                break;
+            }
+            let (sent, left) = (report::grouped(redriven.sent), report::grouped(redriven.left));
+            table::progress(&format!("{sent} messages sent again, {left} left"));
+        }
+        table::progress("");
+        Ok(redriven)
     }
 
     async fn parked(&self, parked: &Parked) -> Result<Exit, Stopped> {

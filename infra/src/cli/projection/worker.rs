@@ -1,7 +1,7 @@
 //! Working on jobs in this process.
 
-use crate::local::queue_mapping::QueueMapping;
 use aws_sdk_sqs::Client;
+use handlers::delivery::QueueMapping;
 use handlers::telemetry::{Component, Watch};
 use handlers::{Operations, RebuildHandler};
 use std::convert::Infallible;

@@ -10,13 +10,13 @@
 mod signature;
 
 use super::access_key::AccessKey;
-use super::http_server::{self, Limits};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use handlers::http_server::{self, Limits};
 use serde_json::json;
 use signature::Verifier;
 use std::sync::Arc;
