@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(pattern(&App::new("shop")), r#""^[a-z][a-z0-9-]{0,15}$""#);
         let long = with_read_models(App::new("the-online-library-of-berlin"), ["orders".to_owned()]);
         assert_eq!(pattern(&long), r#""^[a-z][a-z0-9-]{0,10}$""#);
-        let longer = with_read_models(App::new("the-online-library-of-all-of-berlin"), ["orders".to_owned()]);
+        let longer = with_read_models(App::new("the-online-library-of-all-of-old-berlin"), ["orders".to_owned()]);
         assert!(matches!(render(&longer, "code/"), Err(TemplateError::TooLong { .. })));
     }
 }
