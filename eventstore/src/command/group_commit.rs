@@ -43,6 +43,7 @@ pub(crate) async fn run_as_leader<S: Clone, E, R>(
     *slot = (!group.unread).then_some(group.cached);
 }
 
+/// One group commit of a stream.
 struct GroupCommit<'a, S, E> {
     loader: &'a StreamLoader<S, E>,
     cached: CachedStream<S>,

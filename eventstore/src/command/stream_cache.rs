@@ -8,6 +8,7 @@ use lru::LruCache;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// The loader of one model, and the most recently used streams with their queues.
 pub(crate) struct StreamCache<S, E, R> {
     pub(crate) loader: StreamLoader<S, E>,
     queues: Option<Mutex<StreamQueues<S, E, R>>>,

@@ -31,8 +31,8 @@ pub(crate) const VERSION: &str = "version";
 /// The version of the last event, if it is not that of the first.
 const LAST: &str = "last";
 pub(crate) const FORMAT_NAME: &str = "format";
-/// The write nonce, random for each append and outside the hash chain. It tells a call's own put
-/// from that of the same command sent twice in one millisecond.
+/// The write nonce, random for each append and outside the hash chain. It distinguishes the put of
+/// this call from that of the same command sent twice in one millisecond.
 const WRITE_NONCE: &str = "put";
 const COMMITS: &str = "commits";
 const COMMITS_ZSTD: &str = "commits_zstd";

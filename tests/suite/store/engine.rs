@@ -31,7 +31,7 @@ pub(super) struct Engine {
 /// A table of events of its own: the embedded engine remembers stream records of deleted tables, so no name comes twice.
 pub(super) struct Table {
     pub(super) name: String,
-    /// A client that nobody watches, for looking behind the store and for tampering.
+    /// A client without metering, for reading and changing items directly.
     pub(super) client: Client,
 }
 
@@ -85,7 +85,7 @@ impl Engine {
         table
     }
 
-    /// The name of a table that nobody made.
+    /// The name of a table that does not exist.
     pub(super) fn no_table(&self) -> Table {
         let name = format!("store-case-{:016x}", fastrand::u64(..));
         Table { name, client: self.client.clone() }
@@ -175,7 +175,7 @@ pub(super) fn unsampled() -> HandlerOptions {
 }
 
 impl Process {
-    /// Appends behind whatever the stream's end is.
+    /// Appends to the stream, wherever it ends.
     pub(super) async fn put_behind(&self, stream: &StreamId, commits: Vec<NewCommit>) -> Appended {
         let (head, _) = self.store.head(stream, Consistency::Strong).await.unwrap();
         self.append(&head, commits).await

@@ -1,4 +1,4 @@
-//! A small kind of stream to try the store with: a tally that is opened, counted up and closed.
+//! A small aggregate for the cases of the store: a tally is opened, counted up and closed.
 
 use super::engine::Process;
 use chrono::{DateTime, Utc};
@@ -9,7 +9,7 @@ use eventstore::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// What is told of a tally.
+/// The events of a tally.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub(super) enum Told {

@@ -35,7 +35,7 @@ pub(crate) enum Act {
     LoseAnswer,
     /// The engine does it, and nothing is ever heard of it on a connection that stays.
     Silence,
-    /// The engine does it, and this is told instead.
+    /// The engine executes it, and this is answered instead.
     AnswerInstead(u16, String),
     /// The engine's answer, changed on the way.
     Change(Box<dyn FnOnce(&mut Value) + Send>),

@@ -1,4 +1,4 @@
-//! Many commands on one stream.
+//! Many concurrent commands on one stream.
 
 use crate::store::{Act, Engine, Process, Table, stream};
 use eventstore::{Consistency, ExecuteError, Options, StreamId};
@@ -12,7 +12,7 @@ cases!(
     two_processes_at_once_lose_nothing,
 );
 
-/// Before each of the first `losses` puts of the process, another one puts behind the stream.
+/// Before each of the first `losses` puts of the process, another process appends to the stream.
 fn lose(process: &Process, table: &Table, stream: &StreamId, losses: usize) {
     let (quick, stream) = (Arc::new(table.process()), stream.clone());
     let commands = Arc::new(AtomicU64::new(0));

@@ -1,4 +1,4 @@
-//! Commands that expect the stream at a version.
+//! Commands that expect a version of the stream.
 
 use crate::store::{Act, Engine, Process, request, stream};
 use eventstore::{CommandRequest, ExecuteError, StreamId};

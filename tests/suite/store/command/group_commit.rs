@@ -1,4 +1,4 @@
-//! Commands that wait for one stream in one process: decided one after the other, written together, answered each by itself.
+//! Group commit: queued commands are decided in order, written together, and answered one by one.
 
 use crate::store::{Act, Engine, Process, Refusal, Table, Tally, Told, count, request, stream};
 use aws_sdk_dynamodb::types::AttributeValue;

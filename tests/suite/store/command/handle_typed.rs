@@ -1,4 +1,4 @@
-//! What a handled command comes to in the model's own types.
+//! The result of a command in the model's own types.
 
 use crate::store::command::group_commit::held_up;
 use crate::store::{Act, Engine, Refusal, Tally, Told, close, count, open, request, stream};

@@ -1,4 +1,4 @@
-//! Refusals that are recorded: told again for ever, and passed over by every fold.
+//! Recorded refusals: every retry gets them, and every fold skips them.
 
 use crate::store::command::group_commit::{commits, held_up};
 use crate::store::metering::budget::{spent, within};

@@ -85,7 +85,8 @@ async fn every_command_is_handled_once_and_answered_alike(engine: &Engine) {
     }
 }
 
-/// Nothing is in the way any more: whoever had no answer gets one, and whoever had one gets the same.
+/// Without faults, every command without an answer gets one, and the others get the same answer
+/// again.
 async fn send_all_again(process: &Process, sent: &mut [Sent]) {
     for command in sent {
         let handled = process.count(&command.stream, &command.id, command.number).await.unwrap();
@@ -94,7 +95,7 @@ async fn send_all_again(process: &Process, sent: &mut [Sent]) {
     }
 }
 
-/// The stream has every command once, at the place that its answer tells, and nothing else.
+/// The stream has every command once, at the version in its answer, and nothing else.
 async fn check_stream(process: &Process, stream: &StreamId, sent: &[Sent]) {
     let loaded = process.load(stream).await;
     let commits: Vec<&Commit> = loaded.batches.iter().flat_map(|batch| &batch.commits).collect();
@@ -255,7 +256,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A new command; its id is a UUIDv7 of its own clock, one that the system derived, or a key that tells no time.
+    /// A new command. Its id is a UUIDv7 of its own clock, a derived one, or a key without a time.
     fn invent(&mut self, phase: usize) -> usize {
         let made = id_made_at(now_with(self.skew_ms));
         let id = match self.chance.u8(..4) {

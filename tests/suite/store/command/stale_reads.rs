@@ -1,4 +1,5 @@
-//! Eventually consistent reads that miss the newest commits. The engines here never give one, so the wire takes them away.
+//! Eventually consistent reads that lack the newest commits. The engines here never give one, so the wire
+//! removes them.
 
 use crate::store::{Act, Engine, Process, Refusal, Table, Tally, close, request, stream};
 use eventstore::{CommandRequest, ExecuteError, StreamId};

@@ -1,4 +1,4 @@
-//! A clock that is set back: what was recorded is known all the same, and only what is new is judged by its time.
+//! After a clock is set back, recorded commands are still found. Only new ones are checked by time.
 
 use crate::store::{Engine, Process, Table, id_made_at, new_commit, stream};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -53,7 +53,7 @@ async fn a_recorded_append_is_known_again(engine: &Engine) {
     let first = fast.append(&Head::empty(&stream("s")), vec![new_commit(&id, &["x"])]).await;
     let again = right.append(&Head::empty(&stream("s")), vec![new_commit(&id, &["x"])]).await;
     assert_eq!((again.repeated, again.head.hash()), (true, first.head.hash()));
-    // Another commit stands there: whoever appends has to look at it.
+    // Another commit is there: the writer has to look at it.
     let other = vec![new_commit(&self::id(), &["x"])];
     let lost = right.store.append(&Head::empty(&stream("s")), other).await;
     assert!(matches!(lost, Err(AppendError::Conflict { .. })), "{lost:?}");

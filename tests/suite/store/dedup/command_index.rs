@@ -1,4 +1,5 @@
-//! Commands that are too old for what a snapshot knows: looked up in an index, and what that costs however long the stream is.
+//! Commands that a snapshot cannot rule out are looked up in an index, at a cost that does not depend on
+//! the length of the stream.
 
 use crate::store::engine::unsampled;
 use crate::store::wire::Wire;
@@ -146,7 +147,7 @@ async fn an_index_that_fails_or_lags_is_not_needed(engine: &Engine) {
             indexed.wire.no_rule();
         }
         indexed.enter().await;
-        // More than is listed lies behind what the index has.
+        // More commits than are listed follow those in the index.
         indexed.write(150).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A command is handled once, for ever: the three rules by which it is known again, and attempts to break them.
+//! A command is handled once, for ever: the rules that find its commit, and attempts to break them.
 
 use crate::store::{Answer, Engine, Process, Table, id_made_at, metadata, note, stream};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,7 +25,7 @@ fn now() -> DateTime<Utc> {
     SystemTime::now().into()
 }
 
-/// An id of every kind, made about `minutes` ago where it tells a time.
+/// An id of every kind, made about `minutes` ago if it has a time.
 fn ids(minutes: i64) -> [String; 3] {
     let chance = fastrand::u64(..);
     let made = now() - TimeDelta::minutes(minutes);
@@ -127,7 +127,7 @@ async fn an_id_from_a_fast_clock_is_known_where_the_clock_is_slow(engine: &Engin
     assert!(matches!(new, Err(ExecuteError::ClockSkew(_))), "{new:?}");
 }
 
-/// One client's clock is ahead: nobody else pays for it.
+/// One client's fast clock costs the others nothing.
 async fn an_id_from_a_fast_clock_makes_no_other_command_search(engine: &Engine) {
     let table = engine.table().await;
     let (stream, process) = (stream("s"), table.warm_process());
@@ -173,7 +173,7 @@ async fn an_id_that_is_older_than_all_others_is_known(engine: &Engine) {
     is_replay_of(first.version, &table.process().count(&stream, &old, 3).await, "a year old");
 }
 
-/// What nobody has recorded is looked for as far as it could be, and then done; and found the next time.
+/// A command that was not recorded is searched for, then handled, and found by a retry.
 async fn what_is_not_found_further_back_is_done_once(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");

@@ -1,4 +1,4 @@
-//! The same command once more: at the same moment, later, much later, and with something else asked for.
+//! Retries of a command: concurrent, later, much later, and with another fingerprint.
 
 use crate::store::{Engine, Refusal, id_made_at, metadata, new_commit, note, request, stream};
 use chrono::{DateTime, TimeDelta, Utc};

@@ -1,4 +1,4 @@
-//! Appending behind a head: one put, all or nothing, at the next version.
+//! Appending after a head: one put, all or nothing, at the next version.
 
 use crate::store::{Engine, Table, id_made_at, metadata, new_commit, note, stream};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -119,7 +119,7 @@ async fn a_put_that_meets_its_own_commit_has_succeeded(engine: &Engine) {
     assert_eq!(process.load(head.stream()).await.batches.len(), 1);
 }
 
-/// Its time, and so its hash, is another: the store does not call it a success, but shows the commit, which bears the id.
+/// Its time and therefore its hash differ, so the store returns the stored commit with the id.
 async fn a_repeat_by_a_later_clock_is_told_of_its_own_commit(engine: &Engine) {
     let (clock, options) = settable_clock();
     let process = engine.table().await.process_with(options);

@@ -1,4 +1,4 @@
-//! Whatever was done to a stream behind the store's back is named with its place, and never a panic.
+//! Whatever corrupts a stream is reported with its place, and never causes a panic.
 
 use crate::store::log::tampering::{Victim, bytes, number, replace, set, text};
 use crate::store::{Engine, new_commit};
@@ -80,7 +80,7 @@ async fn a_changed_commit_shows(engine: &Engine) {
     }
 }
 
-/// A scan meets batches in no order: it tells what each item says, and leaves the chain to `verify`.
+/// A scan reads batches in no order. It checks each item, and leaves the hash chain to `verify`.
 async fn scan_does_not_follow_chains(victim: &Victim) {
     let page = victim.process.store.scan(Segment { index: 0, total: 1 }, None).await.unwrap();
     assert!(page.batches.iter().filter(|batch| batch.stream == victim.stream).count() >= 5);

@@ -1,4 +1,5 @@
-//! Items in a stream's partition that the store never wrote: keys that are no versions, and commits that unfold without end.
+//! Items in a stream that the store did not write: keys that are no versions, and commits that
+//! decompress without end.
 
 use crate::store::log::tampering::{Victim, bytes, set, text};
 use crate::store::{Engine, Process};
@@ -53,7 +54,7 @@ async fn a_key_between_two_versions_is_damage(engine: &Engine) {
     assert_eq!(process.store.streams(1, |_| ()).await.unwrap().foreign, [expected]);
 }
 
-/// They are no part of any stream's range, so that nobody can stop a stream by them; whoever reads the table meets them.
+/// They are outside the range of any stream, so they cannot stop one. Only a scan finds them.
 async fn a_key_outside_all_versions_is_named_by_a_scan(engine: &Engine) {
     let mut victim = Victim::new(engine).await;
     for (index, version) in ["0", "-1", "-0.5", "0.5", "100000000000000000000"].into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What fits into an item, what does not, and that this is known before any request.
+//! What fits into an item. What does not is refused before any request.
 
 use crate::store::{Engine, Process, metadata, new_commit, note, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -115,7 +115,7 @@ async fn json_of_the_limit_is_taken_and_a_character_more_is_not(engine: &Engine)
     assert!(read.batches[0].commits[0].events[0].body.data.get() == note(&"a".repeat(most)).data.get());
 }
 
-/// Events of the shortest kind, told apart by nothing but their place.
+/// The shortest events, all alike.
 fn short_events(count: usize) -> Vec<NewCommit> {
     let data = RawValue::from_string("0".into()).unwrap();
     let event = NewEvent { event_type: "T".into(), schema: 1, data };

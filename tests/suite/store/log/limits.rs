@@ -1,4 +1,4 @@
-//! Streams that are longer than anybody reads at once, and streams at the very end of their numbers.
+//! Streams longer than any page, and streams at the largest version.
 
 use crate::store::{Engine, Process, Table, new_commit, request, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -105,7 +105,7 @@ async fn every_page_of_100_000_events_begins_where_requested(engine: &Engine) {
     assert!(met.into_iter().eq((1..=EVENTS).step_by(100)), "each commit once and in order");
 }
 
-/// A stream whose only item was moved by hand: nobody writes that far.
+/// A stream whose only item was moved by hand, because no test can write that far.
 async fn moved_to(table: &Table, version: u64) -> StreamId {
     let (process, stream) = (table.process(), stream(&format!("at-{version}")));
     process.append(&Head::empty(&stream), vec![new_commit("a", &["x"])]).await;

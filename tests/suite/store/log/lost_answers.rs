@@ -1,4 +1,4 @@
-//! The write is done, but its answer does not come back.
+//! The write is done, but its answer is lost.
 
 use crate::store::{Act, Engine, Process, new_commit, stream};
 use eventstore::{AppendError, ExecuteError, Head, StoreError};
@@ -128,7 +128,7 @@ async fn the_caller_may_send_again_what_timed_out(engine: &Engine) {
     assert!(matches!(refused, Err(AppendError::Conflict { .. })), "{refused:?}");
 }
 
-/// Between the write and its repetition the stream goes on: the repetition still meets its own commit.
+/// The stream grows between the write and its retry, and the retry still finds its own commit.
 async fn while_the_answer_was_lost_another_put_behind_it(engine: &Engine) {
     let table = engine.table().await;
     let (process, other) = (table.process(), std::sync::Arc::new(table.process()));

@@ -23,7 +23,7 @@ enum Mutation {
     Remove(Index, usize),
     /// An attribute says something else.
     Set(Index, usize, Value),
-    /// An attribute that nobody knows.
+    /// An unknown attribute.
     Add(Index, Value),
     /// A character of the readable commits is another one.
     Character(Index, Index, char),

@@ -1,4 +1,5 @@
-//! DynamoDB fails in the middle of something long, or for good: all or nothing is answered, and nobody tries for ever.
+//! DynamoDB fails within a long operation, or for good: the answer is all or nothing, and attempts are
+//! limited.
 
 use crate::store::log::store_errors::{answer_all, error, faults};
 use crate::store::{Act, Engine, Process, Table, new_commit, stream};

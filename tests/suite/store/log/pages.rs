@@ -1,4 +1,4 @@
-//! Reading a stream in pages, forwards and backwards, from anywhere.
+//! Reading a stream in pages, forwards and backwards, from any version.
 
 use crate::store::{Act, Engine, Process, new_commit, stream};
 use eventstore::{CorruptStream, Damage, Direction, Head, Page, ReadError, StreamId};
@@ -115,7 +115,7 @@ async fn a_limit_of_0_is_a_limit_of_1(engine: &Engine) {
     assert_eq!(read(&process, 4, Direction::Backwards, 0).await, (vec![4], Some(3)));
 }
 
-/// Walks through all pages and gives the first version of each commit met.
+/// Reads all pages and returns the first version of each commit.
 async fn walk(process: &Process, direction: Direction, limit: u32) -> Vec<u64> {
     let mut commits = Vec::new();
     let mut next = Some(if direction == Direction::Forwards { 1 } else { u64::MAX });

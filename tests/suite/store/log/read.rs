@@ -1,4 +1,4 @@
-//! Loading a stream whole, and its head.
+//! Reading a whole stream, and its head.
 
 use crate::store::{Act, Engine, Table, new_commit, stream};
 use eventstore::{Batch, Consistency, Head, Loaded, NewCommit, ReadError};

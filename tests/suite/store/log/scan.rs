@@ -14,7 +14,7 @@ cases!(
     the_cursor_can_be_handed_to_another_worker,
 );
 
-/// How often each batch was met.
+/// How often each batch was read.
 type Met = BTreeMap<(StreamId, u64), usize>;
 
 /// Reads a segment page by page; every cursor goes through text, and every page to a process that knows nothing of others.

@@ -1,4 +1,4 @@
-//! DynamoDB does not do it: what the caller is told, by what it can do about it.
+//! DynamoDB fails: the error says what the caller can do about it.
 
 use crate::store::{Act, Engine, Process, count, new_commit, request, stream};
 use aws_sdk_dynamodb::Client;
@@ -92,7 +92,7 @@ async fn a_server_error_without_a_word_is_no_answer(engine: &Engine) {
 
 async fn a_server_that_cannot_be_reached_is_no_answer(engine: &Engine) {
     let table = engine.no_table();
-    // A port that was free a moment ago: nobody listens there.
+    // A port that was free a moment ago, so no server listens there.
     let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     assert!(!engine.endpoint().ends_with(&format!(":{port}")));
     let config = table.client.config().to_builder().endpoint_url(format!("http://127.0.0.1:{port}"));

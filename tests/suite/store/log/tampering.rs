@@ -1,4 +1,4 @@
-//! A stream of six batches, and the ways in which somebody with access to the table can spoil it.
+//! A stream of six batches, and the ways in which somebody with access to the table can change it.
 
 use crate::store::{Engine, Process, Table, new_commit, stream};
 use aws_sdk_dynamodb::primitives::Blob;

@@ -1,4 +1,5 @@
-//! What each operation may cost, counted at the wire and from the raw answers, and whether the store reports the same.
+//! What each operation may cost, counted at the wire and in the raw answers, and whether the store
+//! reports the same.
 
 use crate::store::{Act, Engine, EngineKind, Process, Spent, TALLY, Told, request, stream};
 use eventstore::{CommandResult, Consistency, Head, NewCommit, Usage};

@@ -80,7 +80,7 @@ impl Visit for Fields {
     }
 }
 
-/// The cost that an event tells.
+/// The cost in an event.
 fn cost(event: &Map<String, Value>) -> Usage {
     let whole = |name: &str| event[name].as_u64().unwrap_or_else(|| panic!("{name} of {event:?}"));
     let units = |name: &str| event[name].as_f64().unwrap_or_else(|| panic!("{name} of {event:?}"));
@@ -94,7 +94,7 @@ fn cost(event: &Map<String, Value>) -> Usage {
     }
 }
 
-/// What an event tells beside the cost.
+/// The other fields of an event.
 fn story(mut event: Map<String, Value>) -> Value {
     for name in ["requests", "attempts", "write_units", "read_units", "bytes_sent", "bytes_received"] {
         assert!(event.remove(name).is_some(), "no {name} in {event:?}");
@@ -249,7 +249,7 @@ async fn the_events_of_a_command_sum_up_to_its_cost(engine: &Engine) {
     assert_eq!((handled.unwrap().usage, sum(told.iter().map(cost))), (usage, usage));
     process.close(&stream("s"), "closing").await.unwrap();
     events.take();
-    // A refusal is no answer of the store's, and bears no cost: the books do.
+    // A refusal has no usage, so the scope counts its cost.
     let command = request(&stream("s"), "late", "late");
     let (refused, usage) = Usage::of(process.tallies.handle(command, count(1))).await;
     assert!(matches!(refused, Err(ExecuteError::Refused(_))), "{refused:?}");

@@ -1,4 +1,4 @@
-//! Events that this program cannot translate.
+//! Events that this program cannot decode.
 
 use crate::store::{Engine, Refusal, TALLY, Tally, Told, metadata, note, request, stream};
 use eventstore::{CodecError, CommandHandler, ExecuteError, Model, NewCommit, NewEvent};
@@ -11,7 +11,7 @@ cases!(
     an_unknown_event_in_the_batch_that_won_stops_the_command,
 );
 
-/// Puts the event into a stream and gives the error that a command then meets; nothing may be written.
+/// Puts the event into a stream and returns the error of a command there; nothing may be written.
 async fn stumble(engine: &Engine, event: NewEvent) -> CodecError {
     let process = engine.table().await.process();
     let stream = stream("s");

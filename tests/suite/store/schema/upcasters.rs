@@ -23,7 +23,7 @@ cases!(
     an_event_of_a_renamed_type_is_not_written,
 );
 
-/// A tally as any of the programs knows it: nobody adds beyond a limit.
+/// A tally as each of the programs knows it. A limit bounds additions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Tally {
     by: String,

@@ -1,4 +1,4 @@
-//! Whatever is wrong with a snapshot, no command is.
+//! A wrong snapshot never makes a command wrong.
 
 use crate::store::log::tampering::{bytes, number, set, text};
 use crate::store::snapshot::snapshots::{as_of, count_on, snapshot, with_snapshot};
@@ -102,7 +102,7 @@ fn later(process: &Process, shape: &'static str) -> CommandHandler<LaterTally, T
     CommandHandler::new(process.store.clone(), model)
 }
 
-/// Both the name of the shape and its fields tell it from another: nobody has to think of the name.
+/// A change of the name or of the fields makes another shape, so a forgotten name does no harm.
 async fn a_snapshot_of_another_shape_is_passed_over_and_replaced(engine: &Engine) {
     let table = engine.table().await;
     for shape in ["tally/2", "tally/1"] {

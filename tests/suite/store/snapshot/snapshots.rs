@@ -1,4 +1,4 @@
-//! Snapshots: what they save, and that no command depends on them. (Wrong snapshots: `bad_snapshots.rs`.)
+//! What snapshots save, and that no command depends on them. (Wrong snapshots: `bad_snapshots.rs`.)
 
 use crate::store::{Act, Engine, EngineKind, Refusal, Seen, TALLY, Table, Told, new_commit, request, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -45,7 +45,7 @@ pub(in crate::store) async fn count_on(table: &Table, stream: &StreamId, name: &
     }
 }
 
-/// A stream with a snapshot of version 10 and one commit behind it.
+/// A stream with a snapshot of version 10 and one later commit.
 pub(in crate::store) async fn with_snapshot(table: &Table, key: &str) -> StreamId {
     let stream = stream(key);
     count_on(table, &stream, "first", 11).await;
@@ -181,7 +181,7 @@ async fn an_older_snapshot_does_not_replace_a_newer_one(engine: &Engine) {
     assert_eq!(slow.tally(&stream).await.total, 36);
 }
 
-/// A state of some 30 KB: it waits until the commits behind it come to twice as much.
+/// A state of some 30 KB: its snapshot waits until as many bytes of commits follow.
 async fn a_large_state_is_written_seldom(engine: &Engine) {
     let model = Model {
         initial: Vec::new,

@@ -1,4 +1,4 @@
-//! Names, ids and texts at the edge of what is taken, and what is not.
+//! Names, ids and texts at their limits.
 
 use crate::store::{Engine, metadata, new_commit, note, stream};
 use eventstore::{Head, Id, InvalidId, InvalidStreamId, MAX_ID_CHARS, MAX_STREAM_CHARS, NewCommit, NewEvent, StreamId};

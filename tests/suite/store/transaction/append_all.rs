@@ -1,4 +1,4 @@
-//! Appending to several streams at once: one request, all or nothing, and what cannot be written is known before.
+//! Appending to several streams: one request, all or nothing. What cannot be written is refused before.
 
 use crate::store::metering::budget::{spent, within};
 use crate::store::{Engine, EngineKind, Process, Spent, Table, id_made_at, metadata, new_commit, note, stream};
@@ -294,7 +294,7 @@ async fn of_an_append_and_an_append_all_at_once_one_is_written(engine: &Engine) 
                 assert_eq!(winner.hash(), Some(won.parts[1].commit.hash));
                 assert_eq!(many.versions(&[shared, other]).await, [1, 1]);
             }
-            // AWS tells one that comes while the other is prepared, and may tell both.
+            // AWS refuses the one that arrives while the other is prepared, and may refuse both.
             (Err(AppendError::TransactionConflict), Ok(_)) => {
                 assert_eq!(many.versions(&[shared, other]).await, [1, 1]);
             }

@@ -1,4 +1,4 @@
-//! A transaction whose answer is lost, or which DynamoDB cancels for reasons that no engine here gives.
+//! A transaction whose answer is lost, or that DynamoDB cancels for reasons that no engine here has.
 
 use crate::store::transaction::append_all::{first_parts, part, streams, winners};
 use crate::store::transaction::append_all_retries::assert_same;
@@ -72,7 +72,7 @@ async fn a_server_error_after_the_write_is_mended_alike(engine: &Engine) {
     mended(engine, || Act::AnswerInstead(500, String::new())).await;
 }
 
-/// As after ten minutes, or in another region's copy: the second try meets the items of the first one.
+/// As after ten minutes, or in another region: the second attempt finds the items of the first one.
 async fn a_lost_answer_is_resolved_after_dynamodb_forgot_it(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(2);

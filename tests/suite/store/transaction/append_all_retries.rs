@@ -1,5 +1,5 @@
-//! The same command over several streams once more: with the same heads, with newer and older ones, later, and for
-//! something else.
+//! Retries of a command over several streams: with the same, newer and older heads, later, and with another
+//! fingerprint.
 
 use crate::store::transaction::append_all::{first_parts, part, streams, winners};
 use crate::store::{Engine, Process, Table, metadata, new_commit, note, stream};
@@ -99,7 +99,8 @@ async fn a_retry_with_newer_and_older_heads_finds_its_commits(engine: &Engine) {
     for number in 0..105 {
         newer = process.append(&newer, vec![new_commit(&format!("later-{number}"), &["y"])]).await.head;
     }
-    // 0 is known with the commit and all behind it, 1 with the commit, 2 not even as far as at first, 3 as at first.
+    // The head of 0 has the commit and all later ones, 1 has the commit, 2 is older than at first,
+    // 3 as at first.
     (parts[0].head, parts[1].head, parts[2].head) = (newer, first.parts[1].head.clone(), old);
     process.wire.take();
     let again = process.append_all("c", parts).await.unwrap();
@@ -137,7 +138,7 @@ async fn a_stream_that_stood_still_has_no_part_in_the_recorded_result(engine: &E
     assert_eq!(process.versions(&all).await, [1, 1, 1]);
 }
 
-/// Nothing of its own comes back, so nobody can tell: the caller goes on by what won, and then meets its own.
+/// None of its commits is returned. The caller applies the winners and then finds its own commits.
 async fn a_retry_with_still_older_heads_gets_the_other_batches(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(2);

@@ -1,4 +1,4 @@
-//! The command loop over several streams: decided on all of them, written to all of them, handled once.
+//! The command loop over several streams: decided on all, written to all, handled once.
 
 use crate::store::metering::budget::{spent, within};
 use crate::store::transaction::append_all_faults::canceled_by;
@@ -168,7 +168,7 @@ async fn a_transfer_between_known_purses_is_one_request(engine: &Engine) {
     }
     let again = process.transfer(&both, "t0", 1).await.unwrap();
     assert!(again.replayed && again.usage.write_units == 0.0, "{again:?}");
-    // What another process has put behind what is known loses the race once, and no more.
+    // A commit of another process makes it lose one race only.
     other.transfer(&both, "elsewhere", 10).await.unwrap();
     assert_eq!(process.transfer(&both, "last", 1).await.unwrap().lost_races, 1);
     assert_eq!((process.pence(&both[0]).await, process.pence(&both[1]).await), (83, 117));
@@ -191,7 +191,7 @@ async fn a_transfer_between_long_purses_costs_no_more(engine: &Engine) {
     // This one reads everything, and brings the snapshots.
     other.transfer(&both, "snapshots", 1).await.unwrap();
     process.wire.take();
-    // Without an index of commands, only an id that tells its time rules itself out on such a stream.
+    // Without an index, only an id with a time is ruled out on such a stream.
     let id = crate::store::id_made_at(std::time::SystemTime::now().into()).to_string();
     let handled = process.transfer(&both, &id, 30).await.unwrap();
     let Spent { requests, write_units, read_units, .. } = process.wire.spent();
@@ -267,7 +267,7 @@ async fn a_lost_race_is_mended_from_what_won(engine: &Engine) {
     assert_eq!((process.pence(&a).await, process.pence(&b).await), (70, 80));
 }
 
-/// It was right when it was decided, and is wrong when it would be told.
+/// It was true when it was decided, and no longer when it would be answered.
 async fn a_refusal_is_true_of_all_streams_at_one_moment(engine: &Engine) {
     let (process, other, [a, b]) = purses::<2>(engine).await;
     let (there, back) = ([a.clone(), b.clone()], [b.clone(), a.clone()]);

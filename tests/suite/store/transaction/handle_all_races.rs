@@ -1,4 +1,4 @@
-//! Many commands over overlapping streams at once: each has one outcome, and nothing is made or lost.
+//! Concurrent commands over overlapping streams: each has one outcome, and sums stay the same.
 
 use crate::store::transaction::handle_all::{Answer, Overdrawn};
 use crate::store::{Engine, Process, stream};

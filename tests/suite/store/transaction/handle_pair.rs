@@ -1,4 +1,4 @@
-//! A command over a tally and a purse, streams of two models: decided on both, written to both, handled once.
+//! A command over a tally and a purse, streams of two models: decided on both, written to both, once.
 
 use crate::store::metering::budget::{spent, within};
 use crate::store::snapshot::snapshots::as_of;
