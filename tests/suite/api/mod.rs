@@ -65,7 +65,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// Far above what any answer needs, so that only a broken program meets it.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The program, running for one test, and a client of it.
