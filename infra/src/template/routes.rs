@@ -15,10 +15,15 @@ fn logical(endpoint: &Endpoint) -> String {
     format!("{}{}Route", camel(&method), camel(&endpoint.path))
 }
 
+/// Parameters at the end of a path whose values may hold `/`: ids that callers choose. The gateway matches a path after it has
+/// decoded it, so `%2F` ends a segment there. Only AWS: that a greedy parameter brings such an id whole.
+const MAY_HOLD_SLASHES: [&str; 2] = ["/{command_id}", "/{correlation}"];
+
 /// The key of a route. The gateway writes the rest of a path as `{rest+}`.
 fn key(endpoint: &Endpoint) -> String {
     let path = match endpoint.path.split_once("{*") {
         Some((before, rest)) => format!("{before}{{{}", rest.replace('}', "+}")),
+        None if MAY_HOLD_SLASHES.iter().any(|end| endpoint.path.ends_with(end)) => endpoint.path.replace('}', "+}"),
         None => endpoint.path.clone(),
     };
     format!("{} {path}", endpoint.method)
