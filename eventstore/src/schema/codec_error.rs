@@ -32,7 +32,7 @@ pub struct CodecError {
 #[derive(Debug, thiserror::Error)]
 pub enum Untranslatable {
     /// A newer program wrote it, and a newer program must read it.
-    #[error("this program knows the type up to schema {newest} only")]
+    #[error("the event has a newer schema than {newest}, the newest that this program reads")]
     Newer {
         /// The newest schema version of the type that this program knows.
         newest: u32,

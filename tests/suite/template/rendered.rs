@@ -25,7 +25,7 @@ async fn a_template_that_is_old_is_told_by_its_first_difference() {
     assert!(told.contains("maxReceiveCount: 20 }\n+ ") && told.contains("maxReceiveCount: 1000"), "{told}");
     let written = ledgerfold(CODE.into_iter().chain(["--out", file.to_str().unwrap()])).output().await.unwrap();
     assert_eq!(written.status.code(), Some(0));
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), std::fs::read_to_string(COMMITTED).unwrap());
+    assert!(std::fs::read(&file).unwrap() == std::fs::read(COMMITTED).unwrap(), "it is written as it is committed");
     let nowhere = folder.path().join("nowhere").join("template.yaml");
     let failed = ledgerfold(CODE.into_iter().chain(["--out", nowhere.to_str().unwrap()])).output().await.unwrap();
     let told = String::from_utf8(failed.stderr).unwrap();
