@@ -13,7 +13,7 @@
 mod notebook;
 
 use divan::{Bencher, black_box};
-use eventstore::{Batch, Commit, CommandMetadata, Event, EventCodec, Fingerprint, Hash, Id, Item, NewEvent, StreamId};
+use eventstore::{Batch, CommandMetadata, Commit, Event, EventCodec, Fingerprint, Hash, Id, Item, NewEvent, StreamId};
 use notebook::{Notebook, Noted};
 use serde::{Deserialize, Serialize};
 

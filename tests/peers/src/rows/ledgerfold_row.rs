@@ -5,8 +5,8 @@ use crate::Failure;
 use crate::notebook::{Command, Full, Notebook, Noted};
 use aws_sdk_dynamodb::Client;
 use eventstore::{
-    CommandHandler, Consistency, CommandMetadata, EventCodec, EventStore, ExecuteError, Fingerprint, HandlerOptions, Head, Id,
-    Model, NewCommit, CommandRequest, SnapshotCodec, StreamId,
+    CommandHandler, CommandMetadata, CommandRequest, Consistency, EventCodec, EventStore, ExecuteError, Fingerprint,
+    HandlerOptions, Head, Id, Model, NewCommit, SnapshotCodec, StreamId,
 };
 use serde::{Deserialize, Serialize};
 
