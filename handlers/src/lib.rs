@@ -20,49 +20,30 @@
 //! machine.
 
 pub mod access;
-mod actors;
-mod announcement;
 pub mod app;
 pub mod audit;
 pub mod aws;
-mod canonical_json;
 mod command_queue;
-mod continuation;
 pub mod delivery;
-pub mod deployed;
-mod fan_out;
 pub mod http;
-pub mod http_server;
-mod https;
-pub mod lambda;
-mod messages;
-mod names;
 mod operations;
-mod parking;
+mod problem;
 pub mod process;
-mod projector;
-mod queue;
-mod rebuild;
-mod redrive;
-mod resume;
-mod sending;
-pub mod serve;
-mod system;
 pub mod telemetry;
 
-pub use actors::{ACTOR_OF_SYSTEM, is_actor_of_system};
-pub use announcement::Announcement;
+pub use aws::composition::System;
+pub use aws::names::{InvalidPrefix, Names};
+pub use aws::{deployed, lambda, serve};
 pub use command_queue::{CommandQueue, CommandStatuses, CommandTableError, CommandWorker, QueueLimits};
-pub use continuation::Continuations;
-pub use fan_out::{FanOut, Route};
-pub use names::{InvalidPrefix, Names};
+pub use delivery::continuation::Continuations;
+pub use delivery::fan_out::{FanOut, Route};
+pub use delivery::notification::Announcement;
+pub use delivery::projector::ProjectorHandler;
+pub use delivery::queue::QueueError;
+pub use delivery::rebuild::{Jobs, RebuildHandler};
+pub use operations::redrive::{Redriven, Stays};
+pub use operations::resume::{ForeignCursor, ParkedCursor, ParkedStreams, ResumedState, ResumedStream, Resumption};
 pub use operations::{Lag, OperateError, Operations, View};
-pub use projector::ProjectorHandler;
-pub use queue::QueueError;
-pub use rebuild::{Jobs, RebuildHandler};
-pub use redrive::{Redriven, Stays};
-pub use resume::{ForeignCursor, ParkedCursor, ParkedStreams, ResumedState, ResumedStream, Resumption};
-pub use system::System;
 
 /// The example of the README is a test.
 #[cfg(doctest)]

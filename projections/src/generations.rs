@@ -4,11 +4,11 @@
 //! what they knew a second ago. Projectors ask again behind each batch that they have written: a generation that was
 //! begun meanwhile is written as well then, and one that is begun later finds the batch in the store.
 
-use crate::projection::Projection;
-use crate::read_models::{FencedWrite, ReadModels, Written};
+use crate::definition::projection::Projection;
 use crate::rebuild::{Job, Report};
-use crate::row::{Generation, Row, RowData, UnreadableRow};
-use crate::table::TableError;
+use crate::tables::read_models::{FencedWrite, ReadModels, Written};
+use crate::tables::row::{Generation, Row, RowData, UnreadableRow};
+use crate::tables::table::TableError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

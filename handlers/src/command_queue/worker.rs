@@ -4,7 +4,7 @@ use super::message::{CommandMessage, Marker, QueueMessage, UnreadableMessage};
 use super::row::{Answer, Subject};
 use super::statuses::{CommandStatuses, CommandTableError, Noted};
 use crate::app::{App, CommandError, Dispatcher, is_final, is_from_the_future};
-use crate::http::Problem;
+use crate::problem::Problem;
 use crate::telemetry::{self, Component, Metric, Panicked, TraceParent, Work};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use eventstore::EventStore;

@@ -3,9 +3,9 @@
 use super::news::{self, News};
 use super::runner::Runner;
 use super::{Process, ProcessError, SendCommand};
-use crate::continuation::Continuations;
-use crate::messages::{Messages, Outcome, WITHOUT_DEADLINE, limit};
-use crate::parking::{PARKED_AT_RECEIVE, Standstill};
+use crate::delivery::continuation::Continuations;
+use crate::delivery::parking::{PARKED_AT_RECEIVE, Standstill};
+use crate::delivery::sqs_batch::{Messages, Outcome, WITHOUT_DEADLINE, limit};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use eventstore::{Commit, StreamId};
 use futures::StreamExt;

@@ -21,7 +21,7 @@ use eventstore::Id;
 use handlers::System as Parts;
 use handlers::delivery::QueueMapping;
 use handlers::http::Api;
-use handlers::http_server::{self, Limits};
+use handlers::http::server::{self, Limits};
 use handlers::telemetry::{Component, Watch};
 use handlers::{CommandQueue, Continuations, FanOut, Names, Operations, ProjectorHandler, Route};
 use projections::{Kind, Projector};
@@ -308,8 +308,8 @@ async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {
 async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) {
     let router = entrance.router(api).layer(axum::middleware::from_fn(watched));
     let stop = CancellationToken::new();
-    let no_room = http_server::no_room("application/problem+json", NO_ROOM);
-    let serving = http_server::serve(entrance.listener, router, LIMITS, no_room, stop.clone());
+    let no_room = server::no_room("application/problem+json", NO_ROOM);
+    let serving = server::serve(entrance.listener, router, LIMITS, no_room, stop.clone());
     let asked_to_end = async {
         ended.await;
         stop.cancel();

@@ -2,13 +2,13 @@
 
 use super::RebuildError;
 use super::job::Tally;
-use crate::audit::Entry;
-use crate::gap::TimeLimit;
-use crate::news::News;
-use crate::position::Position;
-use crate::projection::{Kind, Projection};
-use crate::projector::Projector;
-use crate::table::{TableError, pause};
+use crate::audit_index::Entry;
+use crate::definition::projection::{Kind, Projection};
+use crate::engine::gap::TimeLimit;
+use crate::engine::notification::News;
+use crate::engine::position::Position;
+use crate::engine::projector::Projector;
+use crate::tables::table::{TableError, pause};
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, ScanPage, StreamId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

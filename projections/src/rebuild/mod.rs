@@ -24,10 +24,10 @@ pub use job::{Job, JobKind, Report, Tally, Wake};
 pub use status::{JobStatus, Status, StatusError};
 pub use steps::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 
+use crate::definition::projection::Projection;
+use crate::engine::projector::{ProjectError, Projector};
 use crate::generations::{GenerationState, Generations, OtherShape};
-use crate::projection::Projection;
-use crate::projector::{ProjectError, Projector};
-use crate::table::{TableError, pause};
+use crate::tables::table::{TableError, pause};
 use chrono::{DateTime, SubsecRound, Utc};
 use eventstore::{StoreError, StreamId};
 use std::time::SystemTime;

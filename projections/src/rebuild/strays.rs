@@ -7,9 +7,9 @@
 use super::RebuildError;
 use super::check::Met;
 use super::job::Tally;
-use crate::position::{Position, Stray};
-use crate::projection::Projection;
-use crate::projector::{ProjectError, Projector};
+use crate::definition::projection::Projection;
+use crate::engine::position::{Position, Stray};
+use crate::engine::projector::{ProjectError, Projector};
 use eventstore::{ReadError, Segment, StreamId};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeSet;

@@ -1,0 +1,71 @@
+//! How far a projection has come in time: noted now and then by those who project, asked for by those who operate.
+
+use crate::definition::projection::Projection;
+use crate::engine::projector::Projector;
+use crate::tables::read_models::ReadModels;
+use crate::tables::row::{Row, RowData, UnreadableRow};
+use crate::tables::table::TableError;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A process notes at most this often: one write unit in five seconds, whatever the load.
+const PACE: Duration = Duration::from_secs(5);
+
+/// The pulse of a projection: when what it has applied last had been recorded. Clones share their pace.
+#[derive(Clone)]
+pub struct Pulse {
+    read_models: ReadModels,
+    key: String,
+    noted: Arc<Mutex<Option<Instant>>>,
+}
+
+/// What is noted.
+#[derive(Debug, Serialize, Deserialize)]
+struct Beat {
+    newest: DateTime<Utc>,
+}
+
+impl Projector {
+    /// The pulse of that projection.
+    pub fn pulse(&self, projection: &Projection) -> Pulse {
+        let key = format!("{}/pulse", projection.name);
+        Pulse { read_models: self.read_models.clone(), key, noted: Arc::default() }
+    }
+}
+
+impl Pulse {
+    /// Notes that an event recorded at that time is applied, unless this process has noted one in the last five seconds.
+    ///
+    /// # Errors
+    /// [`TableError`]: the pulse stays as it was.
+    pub async fn note(&self, newest: DateTime<Utc>) -> Result<(), TableError> {
+        if !self.is_due() {
+            return Ok(());
+        }
+        let unwritable = |error| UnreadableRow { key: self.key.clone(), source: Some(Arc::new(error)) };
+        let data = serde_json::to_value(Beat { newest }).map_err(unwritable)?;
+        // Whoever is quicker or slower: the next note comes in seconds.
+        let row = Row { key: self.key.clone(), version: 1, hash: None, content: RowData { data, listing: None } };
+        self.read_models.overwrite(&row).await
+    }
+
+    fn is_due(&self) -> bool {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = noted.is_none_or(|at| at.elapsed() >= PACE);
+        if due {
+            *noted = Some(Instant::now());
+        }
+        due
+    }
+
+    /// When the newest event had been recorded that is known to be applied; none where nobody has noted any.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn newest(&self) -> Result<Option<DateTime<Utc>>, TableError> {
+        let row = self.read_models.get(self.key.clone(), false).await?;
+        Ok(row.map(|row| row.read::<Beat>()).transpose()?.map(|beat| beat.newest))
+    }
+}

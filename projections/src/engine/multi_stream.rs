@@ -1,0 +1,262 @@
+//! Rows that come from many streams: row changes and the streams' fences in one transaction, many events folded first.
+
+use crate::definition::folding::Folding;
+use crate::definition::projection::{Change, Effect, Fold, Merge};
+use crate::engine::gap::TimeLimit;
+use crate::engine::notification::{News, facts};
+use crate::engine::position::Position;
+use crate::engine::projector::{MAX_ATTEMPTS, ProjectError, Projector, reached};
+use crate::tables::read_models::{FencedWrite, Written};
+use crate::tables::row::{Row, RowData, UnreadableRow};
+use crate::tables::table::{MAX_ITEMS, TableError, pause};
+use eventstore::StreamId;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// A multi-stream projection's functions.
+#[derive(Clone, Copy)]
+pub(crate) struct Folds<'a> {
+    pub(crate) folding: Folding<'a>,
+    pub(crate) fold: &'static Fold<Effect>,
+    pub(crate) merge: &'static Merge,
+}
+
+/// What one stream's news comes to.
+struct StreamWork {
+    fence: FencedWrite,
+    changes: Vec<Change>,
+    /// The event behind the new fence, if it could not be applied.
+    failed: Option<ProjectError>,
+}
+
+impl StreamWork {
+    /// Whether the very first event could not be applied.
+    fn applies_nothing(&self) -> bool {
+        self.failed.is_some() && self.fence.row.version == 0
+    }
+}
+
+/// What a pass over the news came to.
+#[derive(Default)]
+struct Round {
+    /// Whose fence has not reached its news yet, and where it stands.
+    left: Vec<(News, u64)>,
+    failures: Failures,
+    /// Whether a write was lost to another projector.
+    lost: bool,
+}
+
+type Failures = Vec<(StreamId, ProjectError)>;
+
+impl Folds<'_> {
+    /// Works through the news until every stream's fence has reached it, in transactions that fit: a page of each stream a
+    /// round, so that a long gap of one stream holds up no other.
+    pub(crate) async fn project(&self, projector: &Projector, mut news: Vec<News>, limit: TimeLimit) -> Failures {
+        let mut failures = Failures::new();
+        let (mut trusting, mut losses) = (true, 0);
+        while losses < MAX_ATTEMPTS {
+            let round = match self.round(projector, &news, trusting, limit).await {
+                Ok(round) => round,
+                Err(TableError::Unreadable(_)) if news.len() > 1 => {
+                    failures.extend(self.each_alone(projector, news, limit).await);
+                    return failures;
+                }
+                Err(error) => return spread(&error, news, failures),
+            };
+            failures.extend(round.failures);
+            // What came forward in spite of others is no lost attempt.
+            losses = if round.left.len() < news.len() { 0 } else { losses };
+            if !trusting && !round.lost && limit.is_over() {
+                let out_of_time = |(news, reached): (News, u64)| (news.stream, ProjectError::OutOfTime { reached });
+                failures.extend(round.left.into_iter().map(out_of_time));
+                return failures;
+            }
+            news = round.left.into_iter().map(|(news, _)| news).collect();
+            if news.is_empty() {
+                return failures;
+            }
+            trusting = false;
+            if round.lost {
+                pause(losses).await;
+                losses += 1;
+            }
+        }
+        failures.extend(news.into_iter().map(|news| (news.stream, ProjectError::Contention)));
+        failures
+    }
+
+    /// One stream after the other: a row that cannot be read holds up only those that need it.
+    async fn each_alone(&self, projector: &Projector, news: Vec<News>, limit: TimeLimit) -> Failures {
+        let mut failures = Failures::new();
+        for news in news {
+            failures.extend(Box::pin(self.project(projector, vec![news], limit)).await);
+        }
+        failures
+    }
+
+    async fn round(
+        &self,
+        projector: &Projector,
+        news: &[News],
+        trusting: bool,
+        limit: TimeLimit,
+    ) -> Result<Round, TableError> {
+        let fences = self.fences(projector, news, trusting).await?;
+        let (mut round, mut work) = (Round::default(), Vec::new());
+        for news in news {
+            let fence = fences.get(&self.fence_key(&news.stream));
+            let at = reached(fence, &news.stream)?;
+            if at.version >= news.version {
+                let confirmed = projector.confirm(news, at).await;
+                round.failures.extend(confirmed.err().map(|error| (news.stream.clone(), error)));
+                continue;
+            }
+            match self.fold_stream(projector, news, fence, at, limit).await {
+                // A program that knows more may have applied its first event: that was not looked at yet.
+                Ok(stream_work) if trusting && stream_work.applies_nothing() => round.left.push((news.clone(), 0)),
+                Ok(stream_work) => work.push((news, stream_work)),
+                Err(error) => round.failures.push((news.stream.clone(), error)),
+            }
+        }
+        for group in fitting(work) {
+            let written = self.write(projector, &group).await?;
+            round.note(written, group);
+        }
+        Ok(round)
+    }
+
+    fn fence_key(&self, stream: &StreamId) -> String {
+        self.folding.generation.key(&fence_name(stream))
+    }
+
+    /// The fences. A stream that has only just begun has none, most likely: if it has, the write is refused and asks again.
+    async fn fences(
+        &self,
+        projector: &Projector,
+        news: &[News],
+        trusting: bool,
+    ) -> Result<HashMap<String, Row>, TableError> {
+        let unknown = news.iter().filter(|news| !(trusting && news.begins_the_stream()));
+        let keys: Vec<String> = unknown.map(|news| self.fence_key(&news.stream)).collect();
+        projector.read_models.get_all(&keys).await
+    }
+
+    /// Folds what lies behind the fence, up to the first event that cannot be applied.
+    async fn fold_stream(
+        &self,
+        projector: &Projector,
+        news: &News,
+        fence: Option<&Row>,
+        at: Position,
+        limit: TimeLimit,
+    ) -> Result<StreamWork, ProjectError> {
+        let commits = projector.missing(news, at, limit).await?;
+        let mut memory = fence.and_then(Row::data).cloned();
+        let (mut changes, mut last, mut failed) = (Vec::new(), at, None);
+        for (position, fact) in facts(&news.stream, &commits).filter(|(position, _)| position.version > at.version) {
+            match self.folding.apply(&fact, |fact| (self.fold)(memory.as_ref(), fact)) {
+                Ok(Some(effect)) => {
+                    changes.extend(effect.changes);
+                    (memory, last) = (Some(effect.memory), position);
+                }
+                Ok(None) => last = position,
+                Err(source) => {
+                    failed = Some(ProjectError::Fold { version: position.version, source });
+                    break;
+                }
+            }
+        }
+        let content = RowData { data: memory.unwrap_or_default(), listing: None };
+        let row = Row::at(self.folding.generation, &fence_name(&news.stream), last, content);
+        let fence = FencedWrite { row, expected: fence.map(|fence| fence.version) };
+        Ok(StreamWork { fence, changes, failed })
+    }
+
+    /// Writes changed rows and fences together.
+    async fn write(&self, projector: &Projector, group: &[(&News, StreamWork)]) -> Result<Written, TableError> {
+        let generation = self.folding.generation;
+        let mut changes: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
+        for change in group.iter().flat_map(|(_, work)| &work.changes) {
+            changes.entry(&change.row).or_default().push(change);
+        }
+        let keys: Vec<String> = changes.keys().map(|name| generation.key(name)).collect();
+        let rows = projector.read_models.get_all(&keys).await?;
+        let moved = group.iter().map(|(_, work)| &work.fence).filter(|fence| Some(fence.row.version) != fence.expected);
+        let mut writes: Vec<FencedWrite> = moved.filter(|fence| fence.row.version > 0).cloned().collect();
+        for (name, changes) in changes {
+            let standing = rows.get(&generation.key(name));
+            let row = self.merge_all(name, standing, &changes)?;
+            writes.push(FencedWrite { expected: standing.map(|row| row.version), row });
+        }
+        if writes.is_empty() { Ok(Written::Yes) } else { projector.read_models.put_all(&writes).await }
+    }
+
+    fn merge_all(&self, name: &str, row: Option<&Row>, changes: &[&Change]) -> Result<Row, UnreadableRow> {
+        let generation = self.folding.generation;
+        let mut content = row.map(|row| row.content.clone());
+        for change in changes {
+            let merged = (self.merge)(content.as_ref().map(|content| &content.data), change);
+            let unreadable = |error| UnreadableRow { key: generation.key(name), source: Some(Arc::new(error)) };
+            content = Some(merged.map_err(unreadable)?);
+        }
+        let content = content.unwrap_or(RowData { data: Value::Null, listing: None });
+        Ok(Row::of(generation, name, row.map_or(0, |row| row.version) + 1, content))
+    }
+}
+
+/// What the names of streams' fences begin with.
+const FENCE: &str = "fence/";
+
+/// The name of a stream's fence.
+pub(crate) fn fence_name(stream: &StreamId) -> String {
+    format!("{FENCE}{stream}")
+}
+
+/// The stream of a fence's name.
+pub(crate) fn fenced(name: &str) -> Option<&str> {
+    name.strip_prefix(FENCE)
+}
+
+impl Round {
+    /// Notes what became of a group. After a lost write everything is decided anew, a failure too.
+    fn note(&mut self, written: Written, group: Vec<(&News, StreamWork)>) {
+        let lost = matches!(written, Written::Lost(_));
+        self.lost |= lost;
+        for (news, work) in group {
+            match work.failed {
+                Some(error) if !lost => self.failures.push((news.stream.clone(), error)),
+                _ if lost => self.left.push((news.clone(), work.fence.expected.unwrap_or(0))),
+                _ if work.fence.row.version < news.version => self.left.push((news.clone(), work.fence.row.version)),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Groups that fit into a transaction: a fence a stream, and a row a changed key.
+fn fitting(work: Vec<(&News, StreamWork)>) -> Vec<Vec<(&News, StreamWork)>> {
+    let mut groups: Vec<Vec<(&News, StreamWork)>> = Vec::new();
+    let mut rows: BTreeSet<String> = BTreeSet::new();
+    for entry in work {
+        let changed: BTreeSet<String> = entry.1.changes.iter().map(|change| change.row.clone()).collect();
+        let fences = groups.last().map_or(MAX_ITEMS, Vec::len);
+        if fences + 1 + rows.union(&changed).count() > MAX_ITEMS {
+            groups.push(Vec::new());
+            rows.clear();
+        }
+        rows.extend(changed);
+        if let Some(group) = groups.last_mut() {
+            group.push(entry);
+        }
+    }
+    groups
+}
+
+/// The table did not answer: every stream that was not done has failed of it.
+fn spread(error: &TableError, news: Vec<News>, mut failures: Failures) -> Failures {
+    let known: Vec<StreamId> = failures.iter().map(|(stream, _)| stream.clone()).collect();
+    let left = news.into_iter().map(|news| news.stream).filter(|stream| !known.contains(stream));
+    failures.extend(left.map(|stream| (stream, error.clone().into())));
+    failures
+}

@@ -1,0 +1,72 @@
+//! News of streams, as messages bring them and as they are worked on.
+
+use crate::definition::consumer::Follows;
+use crate::definition::projection::Fact;
+use crate::engine::position::Position;
+use eventstore::{Batch, Commit, StreamId};
+use std::collections::BTreeMap;
+
+/// News of a stream.
+#[derive(Debug, Clone)]
+pub struct WakeUp {
+    /// The stream that has something new.
+    pub stream: StreamId,
+    /// The version that it has reached at least.
+    pub version: u64,
+    /// The news itself, where it fitted into the message.
+    pub batch: Option<Batch>,
+}
+
+/// The news of one stream, joined.
+#[derive(Debug, Clone)]
+pub(crate) struct News {
+    pub(crate) stream: StreamId,
+    pub(crate) version: u64,
+    pub(crate) commits: Vec<Commit>,
+}
+
+impl News {
+    /// Whether it begins with the stream, so that there is probably no row yet.
+    pub(crate) fn begins_the_stream(&self) -> bool {
+        self.commits.first().is_some_and(|commit| commit.version == 1)
+    }
+
+    /// The announced commits that stand right behind the fence, up to the first gap.
+    pub(crate) fn behind(&self, fence: u64) -> Vec<Commit> {
+        let mut next = fence + 1;
+        let unapplied = self.commits.iter().filter(|commit| commit.last_version() > fence);
+        let without_gap = unapplied.take_while(|commit| {
+            let fits = commit.version <= next;
+            next = commit.last_version() + 1;
+            fits
+        });
+        without_gap.cloned().collect()
+    }
+}
+
+/// The events of the commits, each with its place.
+pub(crate) fn facts<'a>(stream: &'a StreamId, commits: &'a [Commit]) -> impl Iterator<Item = (Position, Fact<'a>)> {
+    commits.iter().flat_map(move |commit| {
+        let recorded_at = commit.recorded_at;
+        commit.events.iter().map(move |event| {
+            let fact = Fact { stream, recorded_at, event: &event.body };
+            (Position::in_commit(commit, event.version), fact)
+        })
+    })
+}
+
+/// One piece of news a stream, its commits in order; streams that are not followed are none of ours.
+pub(crate) fn join(news: Vec<WakeUp>, follows: Follows) -> Vec<News> {
+    let mut joined: BTreeMap<StreamId, News> = BTreeMap::new();
+    for WakeUp { stream, version, batch } in news.into_iter().filter(|news| follows.includes(&news.stream)) {
+        let entry = joined.entry(stream.clone()).or_insert_with(|| News { stream, version: 0, commits: Vec::new() });
+        entry.version = entry.version.max(version);
+        entry.commits.extend(batch.map(|batch| batch.commits).unwrap_or_default());
+    }
+    let mut news: Vec<News> = joined.into_values().collect();
+    for news in &mut news {
+        news.commits.sort_by_key(|commit| commit.version);
+        news.commits.dedup_by_key(|commit| commit.version);
+    }
+    news
+}

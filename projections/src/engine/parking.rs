@@ -1,0 +1,320 @@
+//! Streams that stand still in a generation, because of an event that it cannot apply.
+//!
+//! A parked stream is a row, and a note for people: who comes to the stream's next event finds out by itself that it cannot
+//! be applied, and looks here only then. So parking costs nothing as long as nothing fails, and an event that can be
+//! applied after all, by a newer program, lets the stream go on with its next message.
+
+use crate::definition::projection::Projection;
+use crate::engine::gap::TimeLimit;
+use crate::engine::notification::{WakeUp, join};
+use crate::engine::projector::{ProjectError, Projector};
+use crate::rebuild::now;
+use crate::tables::read_models::ListCursor;
+use crate::tables::row::{Listing, Row, RowData, UnreadableRow};
+use crate::tables::table::TableError;
+use chrono::{DateTime, Utc};
+use eventstore::{Consistency, ReadError, StreamId, time_text};
+use serde::{Deserialize, Serialize};
+use std::error::Error;
+use std::sync::Arc;
+
+/// The list of a generation's parked streams, oldest last.
+const LIST: &str = "parked";
+/// Streams that one call looks at, at most.
+const PAGE: u32 = 100;
+/// How often a stream is looked at again for what came while it was resumed.
+const MAX_LOOKS: u32 = 10;
+/// Notes that are looked at behind a pass over all streams.
+const MAX_OUTDATED: u32 = 500;
+
+/// A stream that stands still.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// The stream.
+    pub stream: StreamId,
+    /// The generation in which it stands still.
+    pub generation: u32,
+    /// The version of the event that cannot be applied; none where a row cannot be read.
+    pub version: Option<u64>,
+    /// Why not: the error and its causes.
+    pub error: String,
+    /// When it was parked.
+    pub parked_at: DateTime<Utc>,
+}
+
+/// A page of parked streams.
+#[derive(Debug)]
+pub struct ParkedPage {
+    /// The streams, newest first.
+    pub streams: Vec<Parked>,
+    /// Where to go on; nothing at the end.
+    pub next: Option<ListCursor>,
+}
+
+/// What became of a parked stream.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The stream, as it stood.
+    pub parked: Parked,
+    /// Why it still stands still; nothing where it has caught up. Where only the time ran out, it stands no longer, but has
+    /// not reached its end: announce the stream, then [`unpark`](Projector::unpark) it.
+    pub still: Option<ProjectError>,
+}
+
+impl Resumed {
+    /// Why it still stands still, with all causes, in one line; nothing where it has caught up.
+    pub fn reason(&self) -> Option<String> {
+        self.still.as_ref().map(|error| chain(error))
+    }
+}
+
+impl Projector {
+    /// Notes that a stream stands still at that version, and why. Safe to repeat.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn park(
+        &self,
+        projection: &Projection,
+        generation: u32,
+        stream: &StreamId,
+        version: Option<u64>,
+        error: &(dyn Error + Send + Sync),
+    ) -> Result<(), TableError> {
+        let parked = Parked { stream: stream.clone(), generation, version, error: chain(error), parked_at: now() };
+        let rank = parked.rank();
+        let unwritable = |error| UnreadableRow { key: name(stream), source: Some(Arc::new(error)) };
+        let data = serde_json::to_value(&parked).map_err(unwritable)?;
+        let content = RowData { data, listing: Some(Listing { list: LIST.to_owned(), rank }) };
+        let row = Row::of(projection.generation(generation), &name(stream), 1, content);
+        self.read_models.overwrite(&row).await
+    }
+
+    /// Whether the stream is known to stand still at that version. A note about an earlier one tells nothing: the stream has gone
+    /// on since.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn is_parked(
+        &self,
+        projection: &Projection,
+        generation: u32,
+        stream: &StreamId,
+        version: Option<u64>,
+    ) -> Result<bool, TableError> {
+        let key = projection.generation(generation).key(&name(stream));
+        let Some(row) = self.read_models.get(key, true).await? else { return Ok(false) };
+        Ok(row.read::<Parked>()?.version == version)
+    }
+
+    /// Forgets that the stream stands still, unless it was parked once more since: for a process manager, whose handler is told
+    /// of the stream again.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn unpark(&self, projection: &Projection, parked: &Parked) -> Result<(), TableError> {
+        let key = projection.generation(parked.generation).key(&name(&parked.stream));
+        self.read_models.remove_ranked(key, parked.rank()).await
+    }
+
+    /// The streams that stand still in a generation. Eventually consistent.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn parked(
+        &self,
+        projection: &Projection,
+        generation: u32,
+        limit: u32,
+        cursor: Option<&ListCursor>,
+    ) -> Result<ParkedPage, TableError> {
+        let page = self.read_models.list(projection.generation(generation), LIST, limit, cursor).await?;
+        let streams = page.rows.iter().map(Row::read).collect::<Result<_, _>>()?;
+        Ok(ParkedPage { streams, next: page.next })
+    }
+
+    /// Catches up a stream from the store, in order, in every generation in which it stands still.
+    ///
+    /// # Errors
+    /// [`ProjectError`] when the store or the table does not answer; a stream that stands still as before is in the answer.
+    pub async fn resume_stream(
+        &self,
+        projection: &Projection,
+        stream: &StreamId,
+    ) -> Result<Vec<Resumed>, ProjectError> {
+        let (mut resumed, limit) = (Vec::new(), self.mending());
+        for number in self.registry.standing(projection).await?.generations.written() {
+            let key = projection.generation(number).key(&name(stream));
+            if let Some(row) = self.read_models.get(key, true).await? {
+                let parked: Parked = row.read().map_err(TableError::from)?;
+                resumed.push(self.catch_up(projection, parked, limit).await?);
+            }
+        }
+        Ok(resumed)
+    }
+
+    /// Catches up every stream that stands still in some generation, as [`resume_stream`](Self::resume_stream). Eventually
+    /// consistent: what was parked a moment ago may be left out.
+    ///
+    /// # Errors
+    /// [`ProjectError`] when the store or the table does not answer.
+    pub async fn resume_all(&self, projection: &Projection) -> Result<Vec<Resumed>, ProjectError> {
+        let (mut resumed, limit) = (Vec::new(), self.mending());
+        for number in self.registry.standing(projection).await?.generations.written() {
+            let mut cursor = None;
+            loop {
+                let page = self.parked(projection, number, PAGE, cursor.as_ref()).await?;
+                resumed.extend(self.resume(projection, page.streams, limit).await?);
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(resumed)
+    }
+
+    /// Catches up those streams, each in the generation in which it stands still, as
+    /// [`resume_stream`](Self::resume_stream). Gaps are mended until the limit.
+    ///
+    /// # Errors
+    /// [`ProjectError`] when the store or the table does not answer.
+    pub async fn resume(
+        &self,
+        projection: &Projection,
+        parked: Vec<Parked>,
+        limit: TimeLimit,
+    ) -> Result<Vec<Resumed>, ProjectError> {
+        let mut resumed = Vec::new();
+        for parked in parked {
+            resumed.push(self.catch_up(projection, parked, limit).await?);
+        }
+        Ok(resumed)
+    }
+
+    async fn catch_up(
+        &self,
+        projection: &Projection,
+        parked: Parked,
+        limit: TimeLimit,
+    ) -> Result<Resumed, ProjectError> {
+        let mut caught_up = match self.project_to_head(projection, &parked, limit).await {
+            Ok(version) => version,
+            Err(error) => return self.still_parked(projection, parked, error).await,
+        };
+        self.unpark(projection, &parked).await?;
+        // As long as the note stood there, whoever could not apply the event let its messages go: what came with those is
+        // looked for once more.
+        for _ in 0..MAX_LOOKS {
+            match self.project_to_head(projection, &parked, limit).await {
+                Ok(version) if version == caught_up => break,
+                Ok(version) => caught_up = version,
+                Err(error) => return self.still_parked(projection, parked, error).await,
+            }
+        }
+        Ok(Resumed { parked, still: None })
+    }
+
+    /// Applies everything that the stream has. Its version.
+    async fn project_to_head(
+        &self,
+        projection: &Projection,
+        parked: &Parked,
+        limit: TimeLimit,
+    ) -> Result<u64, ProjectError> {
+        self.registry.recent(projection).await.map_err(ProjectError::from)?.admit(projection, parked.generation)?;
+        let (head, _) = self.store.head(&parked.stream, Consistency::Strong).await?;
+        let news = vec![WakeUp { stream: parked.stream.clone(), version: head.version(), batch: None }];
+        let failed = self.project_into(projection, parked.generation, join(news, projection.follows), limit).await;
+        if let Some((_, error)) = failed.into_iter().next() {
+            return Err(error);
+        }
+        self.prove(projection, parked).await?;
+        Ok(head.version())
+    }
+
+    /// That what is applied is part of the stream: where nothing is missing, nothing has been compared yet.
+    async fn prove(&self, projection: &Projection, parked: &Parked) -> Result<(), ProjectError> {
+        let Some(name) = projection.fence_of(&parked.stream) else { return Ok(()) };
+        let key = projection.generation(parked.generation).key(&name);
+        let reached = self.read_models.positions(std::slice::from_ref(&key)).await?;
+        match reached.get(&key) {
+            Some(at) => self.on_chain(&parked.stream, *at).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn still_parked(
+        &self,
+        projection: &Projection,
+        parked: Parked,
+        error: ProjectError,
+    ) -> Result<Resumed, ProjectError> {
+        if error.is_out_of_time() {
+            return Ok(Resumed { parked, still: Some(error) });
+        }
+        if !error.is_lasting() {
+            return Err(error);
+        }
+        self.park(projection, parked.generation, &parked.stream, error.version(), &error).await?;
+        Ok(Resumed { parked, still: Some(error) })
+    }
+
+    /// Forgets notes of streams that have gone on without being resumed: an event that could be applied after all.
+    pub(crate) async fn forget_outdated(&self, projection: &Projection, generation: u32) -> Result<(), TableError> {
+        if !projection.is_read_model() {
+            // What is held stands at the end of its stream: only the note tells.
+            return Ok(());
+        }
+        let page = self.parked(projection, generation, MAX_OUTDATED, None).await?;
+        let key = |parked: &Parked| Some(projection.generation(generation).key(&projection.fence_of(&parked.stream)?));
+        let keys: Vec<String> = page.streams.iter().filter_map(key).collect();
+        let reached = self.read_models.positions(&keys).await?;
+        for parked in page.streams {
+            let reached = key(&parked).and_then(|key| reached.get(&key)).map(|reached| reached.version);
+            if reached.zip(parked.version).is_some_and(|(reached, version)| reached >= version) {
+                self.unpark(projection, &parked).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Parked {
+    /// Its place in the list, which no other note has.
+    fn rank(&self) -> String {
+        format!("{}#{}", time_text(self.parked_at), self.stream)
+    }
+}
+
+impl ProjectError {
+    /// The version at which the stream stands still, where the error tells.
+    pub fn version(&self) -> Option<u64> {
+        match self {
+            Self::Fold { version, .. } => Some(*version),
+            Self::Missing { found, .. } => Some(found + 1),
+            Self::Read(ReadError::Corrupt(damaged)) => Some(damaged.version),
+            // Nothing of the row can be relied on, as where it cannot be read.
+            Self::Stray { .. } | Self::OtherShape(_) => None,
+            Self::Read(ReadError::Store(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => None,
+        }
+    }
+}
+
+fn name(stream: &StreamId) -> String {
+    format!("{LIST}/{stream}")
+}
+
+/// The error and its causes in one line, each said once.
+fn chain(error: &(dyn Error + Send + Sync)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
+}

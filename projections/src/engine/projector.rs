@@ -1,0 +1,527 @@
+//! The projector: applies what streams say to rows, exactly once, whatever the queue does.
+//!
+//! A message is only a wake-up call. The fence of a stream says what is applied; what lies between it and the announced
+//! version is taken from the message where it fits, and from the store otherwise. Row and fence change in one write that is
+//! refused when another projector was quicker; then the row that stands there is the truth.
+
+use crate::audit_index::{self, AuditCursor, AuditIndex, AuditPage, AuditSearch, IndexError};
+use crate::definition::folding::{Broken, Folding};
+use crate::definition::projection::{Fold, FoldError, Kind, Projection};
+use crate::engine::gap::{TimeLimit, sound_page};
+use crate::engine::multi_stream;
+use crate::engine::notification::{News, WakeUp, facts, join};
+use crate::engine::position::{Position, Stray};
+use crate::generations::{Generations, OtherShape, Registry};
+use crate::tables::read_models::{FencedWrite, ListCursor, ListPage, ReadModels, Written};
+use crate::tables::row::{Generation, Row, RowData};
+use crate::tables::table::{TableError, pause};
+use eventstore::{Commit, Direction, EventStore, ReadError, StreamId};
+use futures::StreamExt;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// How many writes may be lost to other projectors before the news is handed back.
+pub(crate) const MAX_ATTEMPTS: u32 = 10;
+/// The most events that a gap is mended by at once; the rest follows in the next round.
+const GAP_PAGE_EVENTS: u32 = 500;
+/// How long gaps are mended where streams are resumed, if nobody says.
+const MENDING: Duration = Duration::from_secs(5);
+/// How many streams of a batch are worked on at once.
+const CONCURRENT_STREAMS: usize = 10;
+
+/// How many batches of a process write rows of many streams at once.
+const CONCURRENT_TRANSACTIONS: usize = 4;
+
+/// Brings projections up to what the store says.
+#[derive(Clone)]
+pub struct Projector {
+    pub(crate) store: EventStore,
+    pub(crate) read_models: ReadModels,
+    pub(crate) audit_index: AuditIndex,
+    pub(crate) registry: Registry,
+    broken: Option<Broken>,
+    /// How long gaps are mended where streams are resumed.
+    mending: Duration,
+    /// How many batches of this process write rows of many streams at once: more would mostly lose to each other.
+    pub(crate) turns: Arc<Semaphore>,
+}
+
+/// A stream that could not be projected into a generation.
+#[derive(Debug)]
+pub struct Failed {
+    /// The stream.
+    pub stream: StreamId,
+    /// The generation; none where it could not be learned which ones there are.
+    pub generation: Option<u32>,
+    /// Why not.
+    pub error: ProjectError,
+}
+
+/// Why a stream could not be projected. Nothing of its failing event is applied; what came before it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// A fold cannot apply an event.
+    #[error("event {version} cannot be applied")]
+    Fold {
+        /// The event's version in its stream.
+        version: u64,
+        /// Why.
+        #[source]
+        source: FoldError,
+    },
+    /// The store did not give the missing events.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The read-model table did not take or give the rows.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The stream ends before the version that was announced.
+    #[error("the stream was announced at version {announced} but ends at {found}")]
+    Missing {
+        /// The version of the message.
+        announced: u64,
+        /// The version at which the store has no more.
+        found: u64,
+    },
+    /// What is applied is no part of the stream, as after the table of events was restored to an earlier moment.
+    #[error("what is applied, up to version {version}, {stray}: rebuild")]
+    Stray {
+        /// The version up to which it is applied.
+        version: u64,
+        /// How it differs.
+        stray: Stray,
+    },
+    /// The time for this call is over. What is applied stays, and the next call goes on from there.
+    #[error("the time ran out at version {reached}")]
+    OutOfTime {
+        /// The version that was reached.
+        reached: u64,
+    },
+    /// The generation that is read belongs to a program of another shape, and none of this program's is to replace it.
+    #[error(transparent)]
+    OtherShape(#[from] OtherShape),
+    /// Other projectors were quicker every time: try again.
+    #[error("other projectors were quicker {MAX_ATTEMPTS} times")]
+    Contention,
+}
+
+impl ProjectError {
+    /// Whether only time is lacking: the next call goes on.
+    pub fn is_out_of_time(&self) -> bool {
+        matches!(self, Self::OutOfTime { .. })
+    }
+
+    /// Whether it will be the same next time, until somebody changes program or data.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Fold { .. } | Self::Missing { .. } | Self::Read(ReadError::Corrupt(_)) => true,
+            Self::Stray { .. } | Self::OtherShape(_) | Self::Table(TableError::Unreadable(_)) => true,
+            Self::Read(ReadError::Store(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => false,
+        }
+    }
+}
+
+impl From<IndexError> for ProjectError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Table(error) => Self::Table(error),
+            IndexError::Read(error) => Self::Read(error),
+            IndexError::OutOfTime { reached } => Self::OutOfTime { reached },
+        }
+    }
+}
+
+impl Projector {
+    /// A projector from that store into those read models and that audit index.
+    pub fn new(store: EventStore, read_models: ReadModels, audit_index: AuditIndex) -> Self {
+        let registry = Registry::new(read_models.clone());
+        let turns = Arc::new(Semaphore::new(CONCURRENT_TRANSACTIONS));
+        Self { store, read_models, audit_index, registry, broken: None, mending: MENDING, turns }
+    }
+
+    /// The same, but one projection cannot apply events of one type: to see on purpose what happens then.
+    #[must_use]
+    pub fn broken(mut self, projection: impl Into<String>, event_type: impl Into<String>) -> Self {
+        self.broken = Some(Broken { projection: projection.into(), event_type: event_type.into() });
+        self
+    }
+
+    /// The same, but it goes by what it has learned of generations for that long, and not for a second. It must be the same for
+    /// all that use the same read models: a removal waits until what the others remember is past.
+    #[must_use]
+    pub fn remembering(mut self, time: Duration) -> Self {
+        self.registry = self.registry.remembering(time);
+        self
+    }
+
+    /// The same, but where it resumes streams it mends gaps for that long, and not for five seconds.
+    #[must_use]
+    pub fn mending_for(mut self, time: Duration) -> Self {
+        self.mending = time;
+        self
+    }
+
+    /// How long gaps are mended from now on, where streams are resumed.
+    pub fn mending(&self) -> TimeLimit {
+        TimeLimit::after(self.mending)
+    }
+
+    /// Brings every generation that is written up to the news. A stream that fails is in the answer and holds up no other.
+    ///
+    /// Which generations there are is asked again when all is written: one that was begun before that answer is written
+    /// too, and one that is begun later finds the events in the store. So nothing is left out, however long it all takes.
+    pub async fn project(&self, projection: &Projection, news: Vec<WakeUp>, limit: TimeLimit) -> Vec<Failed> {
+        let news = join(news, projection.follows);
+        if news.is_empty() {
+            return Vec::new();
+        }
+        let mut generations = match self.registry.claimed(projection).await {
+            Ok(generations) => generations,
+            Err(error) => return all_failed(news, &error),
+        };
+        let mut numbers = generations.written_by(projection);
+        let (mut written, mut failures) = (Vec::new(), Vec::new());
+        while !numbers.is_empty() {
+            failures.extend(self.project_each(projection, &numbers, &news, limit).await);
+            written.append(&mut numbers);
+            generations = match self.registry.refreshed(projection).await {
+                Ok(generations) => generations,
+                Err(error) => return all_failed(news, &error),
+            };
+            numbers = generations.written_by(projection);
+            numbers.retain(|number| !written.contains(number));
+        }
+        failures.extend(left_to_others(projection, &generations, news));
+        failures
+    }
+
+    /// Brings generations up to the news, the active one last: whoever finds an event there finds it in the other one too.
+    /// But it waits for no gap: what the other one lacks is read from the store when the active one is done.
+    async fn project_each(
+        &self,
+        projection: &Projection,
+        numbers: &[u32],
+        news: &[News],
+        limit: TimeLimit,
+    ) -> Vec<Failed> {
+        let Some((last, others)) = numbers.split_last() else { return Vec::new() };
+        let (mut failures, mut left) = (Vec::new(), vec![(*last, news.to_vec())]);
+        for number in others {
+            let failed = self.project_into(projection, *number, news.to_vec(), limit.without_gaps()).await;
+            let (gaps, failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(_, error)| error.is_out_of_time());
+            failures.extend(failed_in(*number, failed));
+            let lacks = |news: &&News| gaps.iter().any(|(stream, _)| *stream == news.stream);
+            left.push((*number, news.iter().filter(lacks).cloned().collect()));
+        }
+        for (number, news) in left {
+            failures.extend(failed_in(number, self.project_into(projection, number, news, limit).await));
+        }
+        failures
+    }
+
+    /// Brings one generation up to the news.
+    pub(crate) async fn project_into(
+        &self,
+        projection: &Projection,
+        generation: u32,
+        news: Vec<News>,
+        limit: TimeLimit,
+    ) -> Vec<(StreamId, ProjectError)> {
+        let folding = self.folding(projection, projection.generation(generation));
+        match projection.kind {
+            Kind::SingleStream { fold } => {
+                let key = |news: &News| folding.generation.key(news.stream.as_str());
+                let unknown = news.iter().filter(|news| !news.begins_the_stream());
+                let seen = self.read_models.seen(unknown.map(key).collect()).await;
+                let work = news.into_iter().map(|news| {
+                    let seen = seen.of(&key(&news));
+                    async move {
+                        let done = self.project_row(folding, fold, &news, seen, limit).await;
+                        done.err().map(|error| (news.stream, error))
+                    }
+                });
+                let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
+                done.filter_map(std::future::ready).collect().await
+            }
+            Kind::MultiStream { fold, merge } => {
+                // The semaphore is never closed, so that there is always a turn.
+                let _turn = self.turns.acquire().await;
+                multi_stream::Folds { folding, fold, merge }.project(self, news, limit).await
+            }
+            Kind::CommitIndex => {
+                let work = news.into_iter().map(|news| async move {
+                    let done = self.enter(folding.generation, &news, limit).await;
+                    done.err().map(|error| (news.stream, error))
+                });
+                let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
+                done.filter_map(std::future::ready).collect().await
+            }
+            // Its effects are not those of a fold: whoever runs it follows the streams itself.
+            Kind::Process => Vec::new(),
+        }
+    }
+
+    pub(crate) fn folding<'a>(&'a self, projection: &'a Projection, generation: Generation) -> Folding<'a> {
+        Folding { projection, generation, broken: self.broken.as_ref() }
+    }
+
+    /// A page of a list of the active generation, from the highest rank down. Eventually consistent.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn list(
+        &self,
+        projection: &Projection,
+        list: &str,
+        limit: u32,
+        cursor: Option<&ListCursor>,
+    ) -> Result<ListPage, TableError> {
+        let generation = self.active(projection).await?;
+        self.read_models.list(generation, list, limit, cursor).await
+    }
+
+    /// Reads which generations there are, as every call does first: a process that does so at its start has its connection then,
+    /// and knows whether the table is there.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn warm(&self, projection: &Projection) -> Result<(), TableError> {
+        self.registry.recent(projection).await.map(drop)
+    }
+
+    /// Makes the first generation one of this program's shape, if nobody has done so yet: what the first message does by itself.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn claim(&self, projection: &Projection) -> Result<(), TableError> {
+        self.registry.claimed(projection).await.map(drop)
+    }
+
+    /// The generation that is read.
+    pub(crate) async fn active(&self, projection: &Projection) -> Result<Generation, TableError> {
+        Ok(projection.generation(self.registry.recent(projection).await?.active))
+    }
+
+    /// Enters the announced commits, and what is missing before them.
+    async fn enter(&self, generation: Generation, news: &News, limit: TimeLimit) -> Result<(), ProjectError> {
+        // What is carried comes first: the end of the stream may be damaged.
+        self.audit_index.index(&self.store, generation.number, &news.stream, &news.commits, limit).await?;
+        if news.commits.last().is_some_and(|commit| commit.last_version() >= news.version) {
+            return Ok(());
+        }
+        let page = match self.store.read(&news.stream, news.version, Direction::Backwards, 1).await {
+            Err(ReadError::Corrupt(damaged)) if damaged.version > 1 => {
+                let before = damaged.version - 1;
+                self.audit_index.mend(&self.store, generation.number, &news.stream, before, limit).await?;
+                return Err(ReadError::Corrupt(damaged).into());
+            }
+            page => page?,
+        };
+        let found = page.commits.first().map_or(0, Commit::last_version);
+        if found < news.version {
+            return Err(ProjectError::Missing { announced: news.version, found });
+        }
+        Ok(self.audit_index.index(&self.store, generation.number, &news.stream, &page.commits, limit).await?)
+    }
+
+    /// Finds commits in the active generation of the audit index, a page at a time.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn audit_search(&self, search: &AuditSearch) -> Result<AuditPage, TableError> {
+        let generation = self.active(&audit_index::PROJECTION).await?;
+        // Boxed, because futures nest deeper here than the compiler is ready to look through.
+        Box::pin(self.audit_index.search(generation.number, search)).await
+    }
+
+    /// The place of the newest commit that the active generation of the audit index has for the search.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub async fn audit_newest(&self, search: &AuditSearch) -> Result<AuditCursor, TableError> {
+        let generation = self.active(&audit_index::PROJECTION).await?;
+        Box::pin(self.audit_index.newest(generation.number, search)).await
+    }
+
+    async fn project_row(
+        &self,
+        folding: Folding<'_>,
+        fold: RowFold,
+        news: &News,
+        seen: Option<Option<Row>>,
+        limit: TimeLimit,
+    ) -> Result<(), ProjectError> {
+        let generation = folding.generation;
+        let look = || self.read_models.get(generation.key(news.stream.as_str()), true);
+        let mut trusting = news.begins_the_stream();
+        let mut row = match seen {
+            _ if trusting => None,
+            Some(row) => row,
+            None => look().await?,
+        };
+        let (mut losses, mut written) = (0, false);
+        while losses < MAX_ATTEMPTS {
+            let at = reached(row.as_ref(), &news.stream)?;
+            if at.version >= news.version {
+                return self.confirm(news, at).await;
+            }
+            if written && limit.is_over() {
+                return Err(ProjectError::OutOfTime { reached: at.version });
+            }
+            let commits = self.missing(news, at, limit).await?;
+            let Folded { row: next, failed } = fold_row(folding, fold, &news.stream, row.as_ref(), &commits);
+            if let Some(next) = next {
+                let write = FencedWrite { expected: row.map(|row| row.version), row: next };
+                match self.read_models.put(&write).await? {
+                    Written::Yes => (row, written) = (Some(write.row), true),
+                    Written::Lost(theirs) => {
+                        // What stands there now is folded anew; whether an event fails is decided again, too.
+                        row = self.standing(generation, news, theirs, losses).await?;
+                        losses += 1;
+                        continue;
+                    }
+                }
+            }
+            match failed {
+                // A program that knows more may have applied it: that was not looked at yet.
+                Some(_) if trusting && row.is_none() => (row, trusting) = (look().await?, false),
+                Some(error) => return Err(error),
+                None => {}
+            }
+        }
+        Err(ProjectError::Contention)
+    }
+
+    /// The row that was quicker, read where the refusal did not bring it.
+    async fn standing(
+        &self,
+        generation: Generation,
+        news: &News,
+        theirs: Option<Box<Row>>,
+        losses: u32,
+    ) -> Result<Option<Row>, TableError> {
+        match theirs {
+            Some(row) => Ok(Some(*row)),
+            None => {
+                pause(losses).await;
+                self.read_models.get(generation.key(news.stream.as_str()), true).await
+            }
+        }
+    }
+
+    /// The commits right behind the fence, at least one: from the message where it has them, else from the store. Each follows
+    /// the one before it in the stream's chain, the first one the fence.
+    pub(crate) async fn missing(
+        &self,
+        news: &News,
+        at: Position,
+        limit: TimeLimit,
+    ) -> Result<Vec<Commit>, ProjectError> {
+        let fence = at.version;
+        let mut announced = news.behind(fence);
+        announced.truncate(at.linked(&announced));
+        if !announced.is_empty() {
+            return Ok(announced);
+        }
+        if !limit.mends_gaps() {
+            return Err(ProjectError::OutOfTime { reached: fence });
+        }
+        tracing::debug!(stream = %news.stream, fence, announced = news.version, "mending a gap from the store");
+        let mut page = sound_page(&self.store, &news.stream, fence + 1, GAP_PAGE_EVENTS).await?;
+        if page.commits.is_empty() {
+            self.on_chain(&news.stream, at).await?;
+            return Err(ProjectError::Missing { announced: news.version, found: fence });
+        }
+        page.commits.truncate(at.linked(&page.commits));
+        if page.commits.is_empty() {
+            return Err(ProjectError::Stray { version: fence, stray: Stray::OtherChain });
+        }
+        Ok(page.commits)
+    }
+
+    /// What is announced is applied. Where the message brings another commit than the applied one, the store knows which of
+    /// the two is right: a message may be older than the table that was restored.
+    pub(crate) async fn confirm(&self, news: &News, at: Position) -> Result<(), ProjectError> {
+        if at.is_contradicted(&news.commits) { self.on_chain(&news.stream, at).await } else { Ok(()) }
+    }
+
+    pub(crate) async fn on_chain(&self, stream: &StreamId, at: Position) -> Result<(), ProjectError> {
+        let stray = self.stray(stream, at).await?;
+        stray.map_or(Ok(()), |stray| Err(ProjectError::Stray { version: at.version, stray }))
+    }
+
+    /// How the position differs from the stream, by one read of the store; nothing where it is part of it.
+    pub(crate) async fn stray(&self, stream: &StreamId, at: Position) -> Result<Option<Stray>, ReadError> {
+        if at.version == 0 {
+            return Ok(None);
+        }
+        let page = self.store.read(stream, at.version, Direction::Backwards, 1).await?;
+        let Some(commit) = page.commits.first() else { return Ok(Some(Stray::Ahead { end: 0 })) };
+        let end = commit.last_version();
+        if end < at.version {
+            return Ok(Some(Stray::Ahead { end }));
+        }
+        Ok(at.is_contradicted(&page.commits).then_some(Stray::OtherChain))
+    }
+}
+
+fn failed_in(generation: u32, failed: Vec<(StreamId, ProjectError)>) -> impl Iterator<Item = Failed> {
+    failed.into_iter().map(move |(stream, error)| Failed { stream, generation: Some(generation), error })
+}
+
+/// The streams whose news are not done with, because what is read is another program's to write.
+fn left_to_others(projection: &Projection, generations: &Generations, news: Vec<News>) -> Vec<Failed> {
+    let Err(error) = generations.serve(projection) else { return Vec::new() };
+    let generation = Some(error.generation);
+    let failed = |news: News| Failed { stream: news.stream, generation, error: error.clone().into() };
+    news.into_iter().map(failed).collect()
+}
+
+/// It could not be learned which generations there are.
+fn all_failed(news: Vec<News>, error: &TableError) -> Vec<Failed> {
+    let failed = |news: News| Failed { stream: news.stream, generation: None, error: error.clone().into() };
+    news.into_iter().map(failed).collect()
+}
+
+/// The place in its stream that a row has reached.
+pub(crate) fn reached(row: Option<&Row>, stream: &StreamId) -> Result<Position, TableError> {
+    Ok(row.map_or_else(|| Ok(Position::beginning(stream)), Row::position)?)
+}
+
+type RowFold = &'static Fold<RowData>;
+
+/// A row folded as far as it goes.
+pub(crate) struct Folded {
+    /// The row to write; none when no event could be applied.
+    pub(crate) row: Option<Row>,
+    /// The event that could not be applied.
+    pub(crate) failed: Option<ProjectError>,
+}
+
+/// Folds the commits behind the row's fence into it, up to the first event that cannot be applied.
+pub(crate) fn fold_row(
+    folding: Folding<'_>,
+    fold: RowFold,
+    stream: &StreamId,
+    row: Option<&Row>,
+    commits: &[Commit],
+) -> Folded {
+    let fence = row.map_or(0, |row| row.version);
+    let mut content =
+        row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content_in(folding.generation));
+    let (mut reached, mut failed) = (None, None);
+    for (position, fact) in facts(stream, commits).filter(|(position, _)| position.version > fence) {
+        let data = Some(&content.data).filter(|data| !data.is_null());
+        match folding.apply(&fact, |fact| fold(data, fact)) {
+            Ok(folded) => (content, reached) = (folded.unwrap_or(content), Some(position)),
+            Err(source) => {
+                failed = Some(ProjectError::Fold { version: position.version, source });
+                break;
+            }
+        }
+    }
+    let moved = reached.map(|position| Row::at(folding.generation, stream.as_str(), position, content));
+    Folded { row: moved, failed }
+}
