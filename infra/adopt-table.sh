@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gives a table that was restored to a point in time what the restore left out: infra/adopt-table.sh TABLE. See infra/docs/restore.md.
+# Gives a table that was restored to a point in time what the restore left out: infra/adopt-table.sh TABLE. See infra/docs/src/how-to/restore-a-stage.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -41,7 +41,7 @@ def active():
 try:
     client.describe_table(TableName=table)
 except client.exceptions.ResourceNotFoundException:
-    sys.exit(f"there is no table {table} in this region: restore it first (infra/docs/restore.md, step 3)")
+    sys.exit(f"there is no table {table} in this region: restore it first (infra/docs/src/how-to/restore-a-stage.md, step 3)")
 print(f"waiting until {table} is active (12 h at most)", file=sys.stderr)
 found = active()
 
@@ -70,5 +70,5 @@ if kind == "commands":
 client.update_continuous_backups(
     TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True})
 print("point-in-time recovery: on")
-print(f"{table} is ready to be taken into a stage (infra/docs/restore.md, step 5)")
+print(f"{table} is ready to be taken into a stage (infra/docs/src/how-to/restore-a-stage.md, step 5)")
 EOF

@@ -31,7 +31,7 @@ Examples
   AWS_PROFILE=shop infra/deploy.sh prod TokenIssuer=https://login.example.org TokenAudience=ledgerfold
   curl -H "Authorization: Bearer $(infra/deploy.sh --token test operate)" "$(infra/deploy.sh --output test ApiUrl)/projections"
 
-The parameters are those of infra/template.yaml; one that was given once keeps its value. infra/docs/first-run-on-aws.md says what
+The parameters are those of infra/template.yaml; one that was given once keeps its value. infra/docs/src/how-to/first-run-on-aws.md says what
 to try on AWS, in order.
 EOF
 }
@@ -168,7 +168,7 @@ if status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_F
           f"  3. Remove it: aws cloudformation delete-stack --stack-name {stack}, then\n"
           f"     aws cloudformation wait stack-delete-complete --stack-name {stack}\n"
           f"  4. If {stack}-events is still there and has no events that are needed: aws dynamodb delete-table --table-name {stack}-events\n"
-          f"     If they are needed: infra/docs/restore.md says how a stage takes an existing table\n"
+          f"     If they are needed: infra/docs/src/how-to/restore-a-stage.md says how a stage takes an existing table\n"
           f"  5. Deploy again", file=sys.stderr)
     sys.exit(3)
 EOF

@@ -1,23 +1,23 @@
-//! What can go wrong between the store and DynamoDB.
+//! What can fail between the store and DynamoDB.
 
 use crate::metering::operation_event::Report;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
 use std::sync::Arc;
 
-/// The answer of DynamoDB, kept as the source of an error, and shared by the commands that waited for it together.
+/// The error of the SDK, shared by the commands of a group commit.
 pub type Source = Arc<dyn Error + Send + Sync>;
 
-/// DynamoDB did not do what it was asked, after the retries of the SDK.
+/// A request to DynamoDB failed, after the retries of the SDK.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// More was asked than the table or account may do: ask again later.
+    /// The table or account is over its limit: retry later.
     #[error("DynamoDB throttled the request")]
     Throttled(#[source] Source),
-    /// No answer, or one that says nothing about the request. A write may have been done; repeating it is safe.
+    /// No answer, or none about this request. A write may have been done; a retry is safe.
     #[error("DynamoDB gave no answer")]
     Unavailable(#[source] Source),
-    /// There is no such table in that account and region.
+    /// The table does not exist in this account and region.
     #[error("table {table:?} does not exist")]
     NoTable {
         /// The table's name.
@@ -26,18 +26,18 @@ pub enum StoreError {
         #[source]
         source: Source,
     },
-    /// DynamoDB refused the request for good: rights, keys, or a defect here.
+    /// DynamoDB rejects the request: permissions, keys, or a defect here.
     #[error("DynamoDB refused the request")]
     Rejected(#[source] Source),
 }
 
-/// Sorts an error of the SDK by what the caller can do about it.
+/// Classifies an error of the SDK by what the caller can do about it.
 pub(crate) fn classify<E>(error: SdkError<E>, table: &str) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let code = error.code().map(str::to_owned);
-    // Something on the way may answer for DynamoDB with a bare 502 or 503.
+    // A proxy may answer for DynamoDB with a bare 502 or 503.
     let server_error = error.raw_response().is_some_and(|response| response.status().is_server_error());
     let no_answer = server_error
         || matches!(error, SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_));
@@ -50,7 +50,7 @@ where
             | "LimitExceededException",
         ) => StoreError::Throttled(source),
         Some("ResourceNotFoundException") => StoreError::NoTable { table: table.to_owned(), source },
-        // The SDK's own retry came while its first try was still being done: that one may well succeed.
+        // The SDK retried while its first attempt was still running; that one may succeed.
         Some("TransactionInProgressException") => StoreError::Unavailable(source),
         _ if no_answer => StoreError::Unavailable(source),
         _ => StoreError::Rejected(source),

@@ -14,19 +14,20 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Tells the time.
+/// Returns the current time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
-/// What may be set; [`Options::default`] suits an app of any size.
+/// The options of a store; the default suits an app of any size.
 #[derive(Clone)]
 pub struct Options {
-    /// How often a command is put behind a commit that was quicker, before it ends as contention.
+    /// How many races a command may lose before it fails with contention.
     pub max_attempts: u32,
-    /// How far in the future a command id's own time may lie.
+    /// How far ahead of the clock the time in a command id may be.
     pub max_skew: TimeDelta,
     /// The clock for `recorded_at`.
     pub clock: Clock,
-    /// Where to ask for commands that are too old for what a snapshot knows. Without, their streams are read back.
+    /// The index to query for commands that a snapshot cannot rule out. Without it their streams
+    /// are read back.
     pub command_index: Option<CommandIndex>,
 }
 
@@ -41,7 +42,7 @@ impl Default for Options {
     }
 }
 
-/// An event store on one DynamoDB table. Cheap to clone; knows nothing of what the events mean.
+/// An event store on one DynamoDB table. Cheap to clone; it does not know what the events mean.
 #[derive(Clone)]
 pub struct EventStore {
     pub(crate) client: Client,
@@ -50,14 +51,14 @@ pub struct EventStore {
 }
 
 impl EventStore {
-    /// A store on the table, which [`EventStore::create_table`] or your own template makes.
+    /// A store on the table, which [`EventStore::create_table`] or your own template creates.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self::with_options(client, table, Options::default())
     }
 
     /// A store with other options.
     pub fn with_options(client: Client, table: impl Into<String>, options: Options) -> Self {
-        Self { client: meter::metered(&client), table: table.into(), options }
+        Self { client: meter::with_meter(&client), table: table.into(), options }
     }
 
     /// The table's name.
@@ -65,10 +66,11 @@ impl EventStore {
         &self.table
     }
 
-    /// Makes the table with its stream (new images) and waits until it can be used. Does nothing where it is there.
+    /// Creates the table with its stream (new images) and waits until it is active. Does nothing if
+    /// it exists.
     ///
     /// # Errors
-    /// [`StoreError`] when DynamoDB does not make it.
+    /// [`StoreError`] when DynamoDB does not create it.
     pub async fn create_table(&self) -> Result<(), StoreError> {
         let request = self
             .client

@@ -1,6 +1,7 @@
 //! The tables and queues that Ledgerfold lives on.
 
 use crate::clients::Clients;
+use aws_sdk_sqs::operation::create_queue::CreateQueueError;
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::StoreError;
 use handlers::app::App;
@@ -116,8 +117,28 @@ async fn create_queue(
     name: &str,
     attributes: HashMap<QueueAttributeName, String>,
 ) -> Result<String, ResourceError> {
-    let request = clients.sqs.create_queue().queue_name(name).set_attributes(Some(attributes));
     let failed = |source| ResourceError::Queue { queue: name.to_owned(), source };
-    let answer = request.send().await.map_err(|error| failed(error.into()))?;
-    answer.queue_url.ok_or_else(|| failed("the answer has no queue URL".into()))
+    let request = clients.sqs.create_queue().queue_name(name).set_attributes(Some(attributes.clone()));
+    let url = match request.send().await {
+        Ok(answer) => answer.queue_url,
+        Err(error) if error.as_service_error().is_some_and(CreateQueueError::is_queue_name_exists) => {
+            Some(adapt_queue(clients, name, attributes).await.map_err(failed)?)
+        }
+        Err(error) => return Err(failed(error.into())),
+    };
+    url.ok_or_else(|| failed("the answer has no queue URL".into()))
+}
+
+/// Gives a queue that an older program made the attributes of today.
+async fn adapt_queue(
+    clients: &Clients,
+    name: &str,
+    mut attributes: HashMap<QueueAttributeName, String>,
+) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let url =
+        clients.sqs.get_queue_url().queue_name(name).send().await?.queue_url.ok_or("the answer has no queue URL")?;
+    // Whether it is FIFO is decided once.
+    attributes.remove(&QueueAttributeName::FifoQueue);
+    clients.sqs.set_queue_attributes().queue_url(&url).set_attributes(Some(attributes)).send().await?;
+    Ok(url)
 }

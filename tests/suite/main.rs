@@ -8,6 +8,7 @@
 //! | [`cli`] | does the program start, stop, operate and fail as it says? |
 //! | [`command_queue`] | is a command that is answered later handled once, whoever dies and whatever fails? |
 //! | [`data_folder`] | is a folder that an older program wrote still read, verified and written to? |
+//! | [`documents`] | do links lead somewhere, do named files and tests exist, is the tutorial's code the code that runs? |
 //! | [`doors`] | is every way in guarded, and can no caller block the others? |
 //! | [`jobs`] | does the worker of jobs bear lost, doubled and unreadable calls? |
 //! | [`lambda`] | do the functions start, answer and fail as Lambda has them do? |
@@ -37,6 +38,7 @@ mod cli;
 mod command_queue;
 mod crash;
 mod data_folder;
+mod documents;
 mod doors;
 mod engine;
 mod event_sources;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// The first pause after a lost race; it doubles up to the longest, and half of it is chance.
+/// The pause after the first lost race. It doubles up to the longest pause; half of it is random.
 const FIRST_PAUSE_MS: u64 = 2;
 
 const LONGEST_PAUSE_MS: u64 = 200;
 
-/// Doubling, half of it by chance, so that writers who lost together do not meet again.
+/// Doubles with each lost race. Half of it is random, so that writers who lost together part.
 pub(crate) fn pause(doublings: u32) -> Duration {
     let longest = FIRST_PAUSE_MS.saturating_mul(2_u64.saturating_pow(doublings)).min(LONGEST_PAUSE_MS);
     Duration::from_millis(longest / 2 + fastrand::u64(0..=longest / 2))

@@ -1,16 +1,16 @@
-//! A stream as a process remembers it.
+//! A stream in the cache of a process.
 
 use crate::Head;
 use crate::dedup::CommandIds;
 use crate::snapshot::debt::SnapshotDebt;
 use crate::snapshot::stored::Snapshot;
 
-/// A stream as far as it was read.
+/// The head and the state of a stream, as far as it was read.
 #[derive(Debug, Clone)]
 pub(crate) struct CachedStream<S> {
     pub(crate) head: Head,
     pub(crate) state: S,
-    /// What is known of its commands' ids.
+    /// What is known of the ids of its commands.
     pub(crate) ids: CommandIds,
     pub(crate) snapshot_debt: SnapshotDebt,
 }

@@ -1,4 +1,4 @@
-//! What the commands of a round come to on what is known: decided one after the other, nothing written yet.
+//! Decides queued commands in order against the cached state. Writes nothing.
 
 use super::cached_stream::CachedStream;
 use super::request::{CommandResult, ExecuteError};
@@ -7,28 +7,30 @@ use super::stream_queue::{Answer, QueueDrain, QueuedCommand};
 use crate::{Appended, Commit, NewCommit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Commits to be put together, and the answers that depend on it.
+/// The commits to put in one group commit, and the outcome of each queued command.
 pub(crate) struct Decisions<S, E, R> {
     outcomes: Vec<Outcome<R>>,
     pub(crate) commits: Vec<NewCommit>,
-    /// The model's events of each of them, which stay when the commits are taken to be put; none of a recorded refusal.
+    /// The model's events of each commit. They stay here when `commits` is taken for the put. A
+    /// recorded refusal has none.
     events: Vec<Vec<E>>,
-    /// The state after the first so many commits, where a later command needed it.
+    /// The state after the first `folded` commits, if a later command needed it.
     state_ahead: Option<S>,
     folded: usize,
-    /// The version behind all commits.
+    /// The version after all commits.
     version: u64,
 }
 
-/// What a command comes to.
+/// The outcome of one command.
 enum Outcome<R> {
-    /// It is the commit of this index,
+    /// The command writes the commit of this index.
     Write(usize),
-    /// or the same command as that one, sent twice.
+    /// The command has the same id as the one that writes this commit.
     Duplicate(usize),
-    /// True only if the known head is the stream's end: a refusal, another version, nothing to do, events without a form.
+    /// A refusal, a version mismatch, a no-op or an unencodable event. True only if the cached head
+    /// is the end of the stream.
     Tentative(Box<Result<CommandResult, ExecuteError<R>>>),
-    /// True in any case.
+    /// True whatever the end of the stream is.
     Final(Answer<R>),
 }
 
@@ -87,7 +89,7 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
         Outcome::Write(self.commits.len() - 1)
     }
 
-    /// Brings the state ahead up to the last commit.
+    /// Folds the events of all commits so far into the state.
     fn fold(&mut self, loader: &StreamLoader<S, E>, cached: &CachedStream<S>) {
         let new = self.events.get(self.folded..).unwrap_or_default();
         if !new.is_empty() {
@@ -97,7 +99,7 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
         }
     }
 
-    /// Whether some answers depend on the known head being the stream's end.
+    /// Whether some outcomes depend on the cached head being the end of the stream.
     pub(crate) fn is_tentative(&self) -> bool {
         self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Tentative(_)))
     }
@@ -107,7 +109,7 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
         self.writer(0)
     }
 
-    /// How many commands to keep for half the commits, if there is more than one.
+    /// The number of commands that write the first half of the commits. None for a single commit.
     pub(crate) fn half(&self) -> Option<usize> {
         if self.events.len() > 1 { self.writer(self.events.len() / 2) } else { None }
     }
@@ -116,7 +118,7 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
         self.outcomes.iter().position(|outcome| matches!(outcome, Outcome::Write(index) if *index == commit))
     }
 
-    /// The commands' answers, now that the commits are written, or that there is none.
+    /// The answers, after the commits were written or if there were none.
     pub(crate) fn answers(&mut self, commands: &[QueuedCommand<S, E, R>], commits: &[Commit]) -> Vec<Answer<R>> {
         let recorded = |index: usize| commits.get(index).cloned();
         let unwritten = || ExecuteError::Contention { attempts: 0 };
@@ -133,7 +135,7 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
         answers.collect()
     }
 
-    /// Makes known what was written.
+    /// Applies the written commits to the cached stream.
     pub(crate) fn apply_written(self, loader: &StreamLoader<S, E>, cached: &mut CachedStream<S>, appended: &Appended) {
         let base = std::mem::replace(&mut cached.state, (loader.model.initial)());
         let rest = self.events.get(self.folded..).unwrap_or_default();
@@ -142,7 +144,7 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
         for commit in &appended.batch.commits {
             cached.ids.push(commit);
         }
-        cached.ids.keep(loader.options.ids_in_memory());
+        cached.ids.trim(loader.options.ids_in_memory());
         cached.snapshot_debt.put(appended.bytes);
     }
 }
@@ -170,7 +172,7 @@ mod tests {
         Decisions { outcomes, commits: Vec::new(), events, state_ahead: None, folded: 0, version: 9 }
     }
 
-    /// What is too large is the fault of a command that writes, and of no other that waits beside it.
+    /// Only a command that writes can be too large. The commands beside it are not rejected.
     #[test]
     fn the_first_writer_is_the_first_command_that_writes() {
         let outcomes = vec![refused(), refused(), Outcome::Write(0), Outcome::Duplicate(0)];

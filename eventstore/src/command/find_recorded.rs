@@ -1,4 +1,4 @@
-//! Finding the commit of a command by its id alone.
+//! Finds the commit of a command by its id alone.
 
 use crate::dedup::{FindCommit, Lookup};
 use crate::log::item::{SNAPSHOT_VERSION, is_batch};
@@ -7,13 +7,14 @@ use crate::snapshot::stored::Snapshot;
 use crate::stream::hash_chain::follow;
 use crate::{Batch, Commit, Consistency, Direction, EventStore, Head, Id, ReadError, StreamId};
 
-/// The first page of a look at a stream's end: a snapshot that was written in time, and what came since.
+/// The first page holds a recent snapshot and the batches since.
 const END_PAGE: i32 = 12;
 
 impl EventStore {
-    /// The stream's commit of the command, wherever it stands; nothing if the command was never recorded there.
+    /// Finds the commit of a command in a stream. None if the command was never recorded there.
     ///
-    /// Costs a strongly consistent read of the stream's end, and of its snapshot, which says where to look further.
+    /// Costs a strongly consistent read of the end of the stream. The snapshot there says where to
+    /// look further.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -28,14 +29,14 @@ impl EventStore {
         let snapshot = items.first().is_some_and(|item| !is_batch(item)).then(|| items.remove(0));
         let mut batches = items.iter().map(Batch::from_item).collect::<Result<Vec<_>, _>>()?;
         let up_to = batches.first().map_or(0, Batch::last_version);
-        // Without a snapshot of these commits, only the stream can tell.
-        let mut lookup = Lookup::Maybe { up_to, not_before_ms: None, mark: None }.behind(0);
+        // Without a snapshot of these commits, the whole stream must be searched.
+        let mut lookup = Lookup::Maybe { up_to, not_before_ms: None, mark: None }.after(0);
         if let Some(snapshot) = snapshot.and_then(|item| Snapshot::from_item(stream, &item)) {
             if batches.last().is_some_and(|oldest| oldest.version() > snapshot.head.version) {
                 batches = self.load_tail(&snapshot.head, Consistency::Strong).await?.batches;
                 batches.reverse();
             }
-            if is_behind(&batches, &snapshot.head) {
+            if continues(&batches, &snapshot.head) {
                 lookup = snapshot.body.ids.look_up(stream, command);
             }
         }
@@ -47,8 +48,8 @@ impl EventStore {
     }
 }
 
-/// Whether the batches, newest first, go on behind the head, or end with it.
-fn is_behind(batches: &[Batch], head: &Head) -> bool {
+/// Whether the batches, newest first, continue the chain after the head or end with it.
+fn continues(batches: &[Batch], head: &Head) -> bool {
     let later: Vec<Batch> = batches.iter().filter(|batch| batch.version() > head.version).rev().cloned().collect();
     match batches.first() {
         Some(last) if later.is_empty() => Head::of(last) == *head,

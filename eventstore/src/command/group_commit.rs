@@ -1,4 +1,4 @@
-//! One round of a line: the commands that wait are decided one after the other, and written by one put.
+//! Group commit: the queued commands of one stream are decided in order and written by one put.
 
 use super::backoff::pause;
 use super::cached_stream::CachedStream;
@@ -12,10 +12,11 @@ use crate::metering::meter::UsageScope;
 use crate::{AppendError, Appended, Batch, Commit, Consistency, CorruptStream, Id, Item, NewCommit, ReadError};
 use std::sync::Arc;
 
-/// Losing this often in a row makes a round read the stream's tail instead of guessing on.
+/// After this many lost races in a row, the end of the stream is read.
 const LOSSES_BEFORE_READ: u32 = 2;
 
-/// Handles commands that wait, and leaves what is known of the stream for the next round; nothing, if it is interrupted.
+/// Handles queued commands as the leader. Leaves the cached stream for the next leader, or nothing
+/// if it is interrupted.
 pub(crate) async fn run_as_leader<S: Clone, E, R>(
     loader: &StreamLoader<S, E>,
     queue: &StreamQueue<S, E, R>,
@@ -45,14 +46,15 @@ pub(crate) async fn run_as_leader<S: Clone, E, R>(
 struct GroupCommit<'a, S, E> {
     loader: &'a StreamLoader<S, E>,
     cached: CachedStream<S>,
-    /// Whether the known head was the stream's end at some moment since the commands arrived.
+    /// Whether the cached head was the end of the stream at some moment since the commands arrived.
     consistent: bool,
-    /// Whether nothing was read of the stream so far, and the known head is only a guess, which creating commands may make.
+    /// Whether the stream was not read yet. Then the head is a guess that only creating commands
+    /// may use.
     unread: bool,
     lost_races: u32,
-    /// What the round costs.
+    /// What this group commit costs.
     scope: Arc<UsageScope>,
-    /// Batches that came with a snapshot's page, newest first: a command that comes again is often among them.
+    /// Batches on the page of the snapshot, newest first. A retried command is often among them.
     older: Vec<Item>,
 }
 
@@ -73,12 +75,13 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
                 self.reload(drain, Consistency::Strong).await?;
                 continue;
             }
-            // Asked only now: the commit that won the last race may be that of a command here.
+            // Checked only now: the commit that won the last race may be one of these commands.
             if self.lost_races >= self.loader.store.options.max_attempts {
                 return Err(ExecuteError::Contention { attempts: self.lost_races });
             }
             match self.put(commits).await {
-                // Another process put the very same: its commands are found in it like in any other that was quicker.
+                // Another process put the same commands. They are matched as in any other winning
+                // batch.
                 Ok(Appended { batch, repeated: true, .. }) => self.apply_winner(drain, &batch)?,
                 Ok(appended) => {
                     self.complete(drain, decisions, Some(appended));
@@ -92,7 +95,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
                 Err(AppendError::TooLarge(error)) => match decisions.half() {
                     Some(keep) => drain.requeue(keep),
                     None if self.consistent => complete_with_error(drain, decisions.first_writer(), error.into()),
-                    // By what is there it may decide something smaller.
+                    // On the newest state the command may decide something smaller.
                     None => self.reload(drain, Consistency::Strong).await?,
                 },
                 Err(AppendError::ClockSkew(error)) => {
@@ -106,7 +109,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
         Ok(())
     }
 
-    /// Reads what is new, and compares it with the commands.
+    /// Reads new batches and matches them with the commands.
     async fn reload<R>(
         &mut self,
         drain: &mut QueueDrain<'_, S, E, R>,
@@ -124,7 +127,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
         Ok(())
     }
 
-    /// Folds a batch that was put by another.
+    /// Applies a batch that another writer put.
     fn apply_winner<R>(&mut self, drain: &mut QueueDrain<'_, S, E, R>, winner: &Batch) -> Result<(), ExecuteError<R>> {
         self.consistent = false;
         match_duplicates(drain, winner);
@@ -133,7 +136,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
         Ok(applied?)
     }
 
-    /// Looks further back for commands that may have been handled before all that was read.
+    /// Looks further back for commands that were recorded before the batches that were read.
     async fn look_up<R>(&mut self, drain: &mut QueueDrain<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
         let head = &self.cached.head;
         let mut index = 0;
@@ -141,7 +144,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
             if queued.found.is_none() && queued.compared_to < head.version() {
                 match self.find(queued).await {
                     Ok(found) => (queued.found, queued.compared_to) = (found, head.version()),
-                    // Others do not depend on that part of the stream.
+                    // The other commands do not need that part of the stream.
                     Err(ReadError::Corrupt(damaged)) => {
                         complete_with_error(drain, Some(index), damaged.into());
                         continue;
@@ -157,14 +160,14 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
     async fn find<R>(&self, queued: &QueuedCommand<S, E, R>) -> Result<Option<Commit>, ReadError> {
         let command = &queued.request.metadata.command_id;
         let stream = self.cached.head.stream();
-        let lookup = self.cached.ids.look_up(stream, command).behind(queued.compared_to);
+        let lookup = self.cached.ids.look_up(stream, command).after(queued.compared_to);
         if let Some(commit) = find_among(&self.older, &lookup, command)? {
             return Ok(Some(commit));
         }
         self.loader.store.find_commit(FindCommit { stream, command, lookup, down_to: queued.compared_to }).await
     }
 
-    /// The put, and beside it that of a snapshot where one is due.
+    /// Puts the commits, and the snapshot beside them if one is due.
     async fn put(&mut self, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
         let store = &self.loader.store;
         let due = Vec::from_iter(self.loader.take_due_snapshot(&mut self.cached));
@@ -175,7 +178,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
         appended
     }
 
-    /// After a lost race. Whoever has lost often waits a moment, and reads what else was put behind.
+    /// After repeated losses it waits a moment, then reads what other writers put.
     async fn handle_lost_race<R>(&mut self, drain: &mut QueueDrain<'_, S, E, R>) -> Result<(), ExecuteError<R>> {
         self.lost_races += 1;
         if self.lost_races < LOSSES_BEFORE_READ || drain.commands.iter().all(|queued| queued.found.is_some()) {
@@ -185,7 +188,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
         self.reload(drain, Consistency::Strong).await
     }
 
-    /// Tells everyone, and knows what was written.
+    /// Answers every command and applies what was written.
     fn complete<R>(
         &mut self,
         drain: &mut QueueDrain<'_, S, E, R>,
@@ -210,7 +213,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
     }
 }
 
-/// Compares the commits of a batch with the commands.
+/// Matches the commits of a batch with the commands.
 fn match_duplicates<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, batch: &Batch) {
     for queued in &mut drain.commands {
         let ours = |commit: &&Commit| commit.metadata.command_id == queued.request.metadata.command_id;
@@ -223,7 +226,7 @@ fn match_duplicates<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, batch: &Batch)
     }
 }
 
-/// The commit of a listed command, if its batch is at hand.
+/// Finds a listed command among the older batches of the snapshot's page.
 fn find_among(older: &[Item], lookup: &Lookup, command: &Id) -> Result<Option<Commit>, CorruptStream> {
     let &Lookup::At(version) = lookup else { return Ok(None) };
     for item in older {
@@ -235,22 +238,22 @@ fn find_among(older: &[Item], lookup: &Lookup, command: &Id) -> Result<Option<Co
     Ok(None)
 }
 
-/// One command cannot be: the others go on.
+/// Rejects one command; the others go on.
 fn complete_with_error<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, index: Option<usize>, error: ExecuteError<R>) {
     if let Some(index) = index {
         drain.commands.remove(index).complete(Answer::Given(Box::new(Err(error))));
     }
 }
 
-/// All that wait for the same fail with it, but those whose commit was met. What cannot be told twice is told to the first;
-/// the others find out for themselves.
+/// All commands fail with the error, except those whose commit was found. An error that cannot be
+/// cloned goes to the first command only; the others are tried again.
 fn fail_all<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, error: ExecuteError<R>) {
     let mut error = Some(error);
     let mut left = Vec::new();
     for mut queued in drain.commands.drain(..) {
         let answer = match queued.found.take() {
             Some(commit) => Some(queued.request.replay(commit)),
-            None => error.as_ref().and_then(ExecuteError::cache).or_else(|| error.take()).map(Err),
+            None => error.as_ref().and_then(ExecuteError::to_shared).or_else(|| error.take()).map(Err),
         };
         match answer {
             Some(answer) => queued.complete(Answer::Given(Box::new(answer))),
@@ -279,7 +282,7 @@ mod tests {
         Batch { stream: stream(), commits }
     }
 
-    /// A commit that was passed over was not compared: the look into the stream must still go there.
+    /// A skipped commit was not compared, so the search must still include it.
     #[test]
     fn commands_are_compared_up_to_where_batches_touch() {
         let queue: StreamQueue<(), (), ()> = StreamQueue::default();
@@ -314,7 +317,7 @@ mod tests {
         assert_eq!(found(Lookup::Absent, "a"), None);
     }
 
-    /// The head may be ahead of the state then: a rule must not decide on it.
+    /// The head may be ahead of the state then, and no command may be decided on that.
     #[test]
     fn what_was_folded_in_part_is_not_kept() {
         let unreadable = |event: &NewEvent| {

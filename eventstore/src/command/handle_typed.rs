@@ -1,19 +1,19 @@
-//! What a handled command comes to in the model's own types: its events, and the state behind it.
+//! The result of a command in the model's own types: its events, and the state after it.
 
 use crate::Unreadable;
 use crate::command::request::{CommandRequest, CommandResult, ExecuteError};
 use crate::{CommandHandler, Commit, StreamId};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A command that was handled, in the model's types.
+/// The result of a command in the model's types.
 #[derive(Debug, Clone)]
 pub struct TypedCommandResult<S, E> {
-    /// The events that were recorded for it; none when there was nothing to do.
+    /// The events that were recorded for it; none for a no-op.
     pub events: Vec<E>,
-    /// The state behind the command, or as it is when there was nothing to do. Not the state behind later commands, also
-    /// behind those that were written by the same put. None of a command that had been handled before.
+    /// The state after this command, without later commands of the same put. For a no-op it is the
+    /// current state. None for a replay.
     pub state: Option<S>,
-    /// What the store says of it.
+    /// The result as stored.
     pub result: CommandResult,
 }
 
@@ -22,12 +22,13 @@ where
     S: Clone + Send + 'static,
     E: 'static,
 {
-    /// Handles a command as [`handle`](Self::handle) does, and gives its events and the state behind it in the model's types,
-    /// without a read. That takes a copy of the state each time that `decide` is called, and decodes the events.
+    /// Handles a command as [`handle`](Self::handle) does, and returns its events and the state
+    /// after it, without a read. Each call of `decide` costs a copy of the state, and the events
+    /// are decoded.
     ///
     /// # Errors
-    /// Those of [`handle`](Self::handle). [`ExecuteError::Unreadable`] also means that the command is recorded, by a newer
-    /// program, in events that this one does not know.
+    /// Those of [`handle`](Self::handle). [`ExecuteError::Unreadable`] also means that a newer
+    /// program recorded the command with events that this one does not know.
     pub async fn handle_typed(
         &self,
         request: CommandRequest,
@@ -39,7 +40,7 @@ where
         let decide = move |state: &S| {
             let events = decide(state)?;
             let state = events.iter().fold(state.clone(), evolve);
-            // What is decided last is what is written, or what is true.
+            // The last decision is the one that was written or answered.
             *decided.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
             Ok(events)
         };
@@ -51,7 +52,7 @@ where
 }
 
 impl<S, E, R> CommandHandler<S, E, R> {
-    /// The events of a commit in the model's type; none of a recorded refusal.
+    /// The events of a commit in the model's type; none for a recorded refusal.
     ///
     /// # Errors
     /// [`Unreadable`] when the model does not know one of them.

@@ -1,4 +1,4 @@
-//! Handling the commands of one kind of stream, each once.
+//! Handles the commands of one model, each exactly once.
 
 use super::cached_stream::CachedStream;
 use super::group_commit;
@@ -12,17 +12,17 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use tokio::sync::oneshot::error::RecvError;
 
-/// Handles the commands of one kind of stream: each once, however often it is sent.
+/// Handles the commands of one model: each once, however often it is sent.
 ///
-/// It remembers streams that it has met: a command for one of those is one put. Commands for one stream that arrive together
-/// queue up, are decided one after the other, and are written together by one put; each keeps its own id and its own answer.
-/// Clones share what they remember.
+/// It caches streams, so that a command on a cached stream costs one put. Concurrent commands for
+/// one stream queue up, are decided in order, and are written by one put (group commit). Each has
+/// its own id and its own answer. Clones share the cache.
 pub struct CommandHandler<S, E, R> {
     pub(crate) cache: Arc<StreamCache<S, E, R>>,
 }
 
 impl<S: Clone, E, R> CommandHandler<S, E, R> {
-    /// A handler that remembers as [`HandlerOptions::default`] says.
+    /// A handler with the default [`HandlerOptions`].
     pub fn new(store: EventStore, model: Model<S, E>) -> Self {
         Self::with_options(store, model, HandlerOptions::default())
     }
@@ -34,22 +34,24 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
 
     /// Handles a command.
     ///
-    /// The same id with the same fingerprint gets the recorded result, [a recorded refusal](crate::Commit::refusal) as
-    /// well; with another it is refused. What recorded nothing (a refusal here, or nothing to do) is decided again when it
-    /// is sent again. A refusal, a version mismatch and "nothing to do" are only given on all that was there after the
-    /// command arrived. A lost race is mended from the batch that won.
+    /// The same id with the same fingerprint gets the recorded result again, also [a recorded
+    /// refusal](crate::Commit::refusal). With another fingerprint it is refused. Rejected and no-op
+    /// commands are not recorded; a retry is evaluated again. A refusal, a version mismatch or a
+    /// no-op is only answered on a state that was current after the command arrived. A lost race is
+    /// resolved with the batch that won.
     ///
-    /// `decide` may be called several times, and by the task of another command for the same stream; a panic in it is its
-    /// own caller's. The first of the commands that wait handles them all, in its own task: so **poll what you have begun**. A
-    /// future of `handle` that is kept without being polled holds up the stream's other commands in this process; one that
-    /// is dropped does not, but it takes its command back only if nobody has begun with it. And give the SDK's client an
-    /// attempt time-out: without, a put that never ends holds up the same commands.
+    /// `decide` may be called several times, also by the task of another command for the same
+    /// stream. If it panics, only its own caller panics. The first queued command handles them all
+    /// in its own task, so **poll what you have started**: a future of `handle` that is not polled
+    /// blocks the other commands of the stream in this process. A dropped future does not, but its
+    /// command is withdrawn only if it was not started. Give the SDK's client an attempt time-out:
+    /// a put without one may block the stream for ever.
     ///
-    /// In [`Usage::of`](crate::Usage::of), commands that were written together count for the one that led.
+    /// In [`Usage::of`](crate::Usage::of), the leader pays for all commands of a group commit.
     ///
     /// # Errors
-    /// [`ExecuteError`]; nothing is written, but that after any [`StoreError`](crate::StoreError) it may have been (an earlier try of
-    /// the SDK): send it again with the same id.
+    /// [`ExecuteError`]. Nothing is written, except that after a [`StoreError`](crate::StoreError)
+    /// an earlier attempt of the SDK may have succeeded: retry with the same id.
     pub async fn handle(
         &self,
         request: CommandRequest,
@@ -58,22 +60,22 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         self.run(request, Box::new(decide), None).await
     }
 
-    /// Handles a command as [`handle`](Self::handle) does, and **records a refusal** too: as a commit of one event, under the
-    /// command's id, by the put that its events would have taken. Sent again, the command is refused for ever, though the
-    /// state would allow it by then. For callers that act on the refusal and must not see it taken back: processes.
+    /// Handles a command as [`handle`](Self::handle) does, and **records a refusal** too: as a
+    /// commit of one event under the command's id. A retry is refused for ever, even if the state
+    /// would allow it by then. This is for callers that act on the refusal, such as processes.
     ///
-    /// A recorded refusal is in [`CommandResult::commit`], and [`Commit::refusal`](crate::Commit::refusal) reads it; `code` gives its
-    /// stable code, and [`Display`] its words. It is true of all that was there, as events are: a lost race decides again. A
-    /// version mismatch and "nothing to do" record nothing.
+    /// [`Commit::refusal`](crate::Commit::refusal) reads a recorded refusal from
+    /// [`CommandResult::commit`]. `code` returns its stable code, and [`Display`] its text. A lost
+    /// race decides again, as for events. A version mismatch or a no-op records nothing.
     ///
-    /// The event is the store's own, of type `$Refused`: models and projections pass over it. But it has a version like
-    /// any other. So it moves [`CommandResult::version`], callers that expect the version before it must look again, and **it may be a
-    /// stream's first**. The state is the initial one then, as if there were no stream: a command that
-    /// [`creates`](CommandRequest::creates) the stream comes later as well, and only loses one race to the refusal, when nothing is
-    /// cached.
+    /// The event is the store's own, of type `$Refused`: models and projections skip it. But it has
+    /// a version like any other. It moves [`CommandResult::version`], so callers that expect the
+    /// version before it must look again. **It may be the first event of a stream**; the state is
+    /// still the initial one then. A command that [`creates`](CommandRequest::creates) the stream
+    /// still succeeds later. With nothing cached, it loses one race to the refusal.
     ///
     /// # Errors
-    /// Those of [`handle`](Self::handle), but [`ExecuteError::Refused`].
+    /// Those of [`handle`](Self::handle), except [`ExecuteError::Refused`].
     pub async fn handle_recording_refusals(
         &self,
         request: CommandRequest,
@@ -102,7 +104,8 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
                 answer = &mut answered => return received(answer),
                 cached = queue.cached.lock() => cached,
             };
-            // Whoever comes to lead handles all that wait, its own command among them, unless they are too many.
+            // The leader handles all queued commands, with its own among them unless there are too
+            // many.
             if answered.is_empty() {
                 group_commit::run_as_leader(loader, &queue, &mut cached).await;
             }
@@ -114,7 +117,7 @@ fn received<R>(answer: Result<Answer<R>, RecvError>) -> Result<CommandResult, Ex
     match answer {
         Ok(Answer::Given(result)) => *result,
         Ok(Answer::Panicked(panic)) => resume_unwind(panic),
-        // A command leaves its line by an answer only; the next try would find out.
+        // A command leaves the queue only with an answer; a retry would find out.
         Err(_) => Err(ExecuteError::Contention { attempts: 0 }),
     }
 }

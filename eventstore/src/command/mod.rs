@@ -1,4 +1,8 @@
-//! Commands for one stream: queued, deduplicated, decided and written together.
+//! Commands for one stream: queued, deduplicated, decided and written by group commit.
+//!
+//! [`handler`] is the entry. [`group_commit`] is the loop, [`stream_queue`] holds the waiting
+//! commands, and [`decide`] decides them. [`stream_cache`] holds the streams, and [`stream_loader`]
+//! reads them.
 
 pub(crate) mod backoff;
 pub(crate) mod cached_stream;

@@ -1,18 +1,19 @@
-//! The functions that the command loop needs of a kind of stream.
+//! What the command loop needs to know of an aggregate.
 
 use crate::{CodecError, Commit, Event, NewEvent, SnapshotCodec, StreamId, Unreadable, Untranslatable};
 
-/// The functions that the command loop needs to know of a kind of stream: plain functions, no trait.
+/// The functions of an aggregate that the command loop needs: plain functions, no trait.
 pub struct Model<S, E> {
-    /// The state of the empty stream.
+    /// The state of an empty stream.
     pub initial: fn() -> S,
-    /// The state after an event. Cannot fail: what was decided has happened.
+    /// Applies an event to the state. It cannot fail, because the event has happened.
     pub evolve: fn(S, &E) -> S,
-    /// The event as it is stored.
+    /// Encodes an event for the store.
     pub encode: fn(&E) -> Result<NewEvent, CodecError>,
-    /// The event from what was stored.
+    /// Decodes a stored event.
     pub decode: fn(&NewEvent) -> Result<E, CodecError>,
-    /// How the state is kept as a snapshot; without, every command that finds nothing cached reads its stream whole.
+    /// How the state is stored as a snapshot. Without it, a command on an uncached stream reads the
+    /// whole stream.
     pub snapshot: Option<SnapshotCodec<S>>,
 }
 
@@ -24,7 +25,7 @@ impl<S, E> Clone for Model<S, E> {
 }
 
 impl<S, E> Model<S, E> {
-    /// The event as it is stored; none of the store's own.
+    /// The event as it is stored. A model may not write the store's own events.
     pub(crate) fn write(&self, event: &E) -> Result<NewEvent, CodecError> {
         let event = (self.encode)(event)?;
         if event.is_of_store() {
@@ -34,7 +35,7 @@ impl<S, E> Model<S, E> {
         Ok(event)
     }
 
-    /// The events of a commit of the stream, without those of the store.
+    /// The model's events of a commit, without the store's own.
     pub(crate) fn read<'a>(
         &'a self,
         stream: &'a StreamId,

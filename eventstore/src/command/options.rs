@@ -1,27 +1,29 @@
-//! What may be set of a command handler.
+//! The options of a command handler.
 
 use crate::dedup::IdLimits;
 
-/// How much a [`CommandHandler`] remembers, and when it writes snapshots. The default suits most apps.
+/// What a [`CommandHandler`](crate::CommandHandler) caches, and when it writes snapshots. The
+/// default suits most apps.
 #[derive(Debug, Clone)]
 pub struct HandlerOptions {
-    /// Of how many streams, at most, state and head are kept: commands for those read nothing. With 0 every command reads, and
-    /// commands for one stream race instead of queueing up.
+    /// How many streams are cached at most; commands on those read nothing. With 0 every command
+    /// reads, and commands for one stream race instead of queueing up.
     pub cached_streams: usize,
-    /// How many commands for one stream are at most written together, of those that wait.
+    /// How many queued commands one group commit writes at most.
     pub commands_per_put: usize,
-    /// How many command ids of a cached stream are kept.
+    /// How many command ids of a cached stream are listed.
     pub remembered_ids: usize,
-    /// How many of them its snapshot bears.
+    /// How many of them its snapshot lists.
     pub snapshot_ids: usize,
-    /// How many older ids fit into each of two filters, at most 1,638. It is for ids without a time, from fast clocks, and
-    /// those that the system derives; of others only the newest time is kept.
+    /// How many older ids fit into each of two filters, at most 1,638. The filters hold ids without
+    /// a time, from fast clocks, and those that the system derives. Of other ids only the newest
+    /// time is stored.
     pub filtered_ids: usize,
-    /// After so many batches a snapshot is due,
+    /// A snapshot is due after this many batches,
     pub snapshot_after_batches: usize,
-    /// or after so many bytes of them; but a large snapshot only after twice its own bytes.
+    /// or after this many bytes of batches, but not before they outweigh the last snapshot.
     pub snapshot_after_bytes: usize,
-    /// One of so many snapshots that are used is compared with what the events say; 0: none.
+    /// One in this many used snapshots is compared with the events; 0 compares none.
     pub check_one_in: u32,
 }
 
@@ -49,7 +51,7 @@ impl HandlerOptions {
         IdLimits { listed: self.snapshot_ids, filtered: self.filtered_ids }
     }
 
-    /// How many items the first page of a read may have: a snapshot that was written in time is met with what came since.
+    /// How many items the first page of a read has: a recent snapshot and the batches since.
     pub(crate) fn first_page(&self) -> i32 {
         i32::try_from(self.snapshot_after_batches.saturating_add(2)).unwrap_or(i32::MAX)
     }

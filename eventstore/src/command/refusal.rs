@@ -1,4 +1,4 @@
-//! The store's own events, and the one that there is today: a refusal that was recorded.
+//! Recorded refusals: the only event that the store itself writes.
 
 use crate::{CodecError, Untranslatable};
 use crate::{Commit, NewEvent};
@@ -9,19 +9,20 @@ use serde_json::value::to_raw_value;
 const REFUSED: &str = "$Refused";
 const SCHEMA: u32 = 1;
 
-/// A refusal that was recorded in its stream: what the model answered to a command, in place of events.
+/// A recorded refusal: the model's answer to a command, stored in place of events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// The refusal's stable code, for programs.
+    /// The stable code of the refusal, for programs.
     pub code: String,
-    /// The refusal in words, for people.
+    /// The text of the refusal, for people.
     pub reason: String,
 }
 
 impl Commit {
-    /// The refusal that the commit records; nothing for a commit of a model's events.
+    /// The refusal that the commit records; none for a commit of a model's events.
     ///
-    /// [`CommandHandler::handle_recording_refusals`](crate::CommandHandler::handle_recording_refusals) writes such commits.
+    /// [`CommandHandler::handle_recording_refusals`](crate::CommandHandler::handle_recording_refusals)
+    /// writes such commits.
     pub fn refusal(&self) -> Option<Refusal> {
         let [event] = self.events.as_slice() else { return None };
         let refused = event.body.event_type == REFUSED;
@@ -65,7 +66,7 @@ mod tests {
         codec.encode(&5).unwrap()
     }
 
-    /// The storage format: another text here is another schema version.
+    /// The storage format: another text here needs another schema version.
     #[test]
     fn a_refusal_is_stored_in_this_form() {
         let event = refused();

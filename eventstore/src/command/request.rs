@@ -1,4 +1,4 @@
-//! A command on its way to its stream, and what becomes of it.
+//! A command for one stream, its result and its errors.
 
 use super::stream_loader::StreamLoadError;
 use crate::{
@@ -7,38 +7,39 @@ use crate::{
 };
 use crate::{Unreadable, Usage};
 
-/// A command for one stream, but for what it decides.
+/// A command for one stream, without its decision.
 #[derive(Debug, Clone)]
 pub struct CommandRequest {
     /// The stream that it addresses.
     pub stream: StreamId,
-    /// Who, why, and its id.
+    /// Who sent it, why, and under which id.
     pub metadata: CommandMetadata,
-    /// The version at which the caller knows the stream: elsewhere, nothing is written.
+    /// The version that the caller expects. At another version nothing is written.
     pub expected_version: Option<u64>,
-    /// Whether the command can only start a stream: then nothing is read first.
+    /// Whether the command can only start a stream. Then nothing is read first.
     pub creates: bool,
 }
 
-/// A command that was handled.
+/// The result of a command.
 #[derive(Debug, Clone)]
 pub struct CommandResult {
-    /// What was recorded for it, a [refusal](Commit::refusal) perhaps; nothing when there was nothing to do.
+    /// The recorded commit, which may be a [refusal](Commit::refusal); none for a no-op.
     pub commit: Option<Commit>,
-    /// The version of the stream behind the commit, or of its head when there was nothing to do.
+    /// The version of the stream after the commit, or the current version for a no-op.
     pub version: u64,
-    /// Whether it had been handled before, and this is the recorded result.
+    /// Whether an earlier try was recorded, and this is its result.
     pub replayed: bool,
-    /// How often a quicker command for the stream made it decide again.
+    /// How often it lost a race and was decided again.
     pub lost_races: u32,
-    /// What it cost. Of commands that were written together the first bears all, so that sums are right.
+    /// What it cost. The leader of a group commit bears the cost of all its commands.
     pub usage: Usage,
 }
 
 /// Why a command was not handled.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError<R> {
-    /// The model refused it: an answer, not a failure. Final, for it was decided on all that was there.
+    /// The model rejected the command. This is an answer, not a failure, and was decided on the
+    /// current state.
     #[error("refused: {0}")]
     Refused(R),
     /// The id was used for another command on this stream.
@@ -47,47 +48,47 @@ pub enum ExecuteError<R> {
     /// The stream is not at the version that the caller expects.
     #[error("the stream is at version {actual}, not at {expected}")]
     VersionMismatch {
-        /// What the caller expects.
+        /// The expected version.
         expected: u64,
-        /// Where the stream is.
+        /// The version of the stream.
         actual: u64,
     },
-    /// The command id's own time lies too far ahead.
+    /// The time in the command id is too far ahead.
     #[error(transparent)]
     ClockSkew(#[from] ClockSkew),
-    /// Quicker commands won every time: try again later.
+    /// Other commands won every race: retry later.
     #[error("{attempts} attempts lost to other commands on the stream")]
     Contention {
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
     },
-    /// What it decided cannot fit.
+    /// The decided events do not fit into an item.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
     /// The stream has reached the largest version.
     #[error("the stream is full")]
     StreamFull,
-    /// The stream is not as the store wrote it.
+    /// The stream is corrupt.
     #[error(transparent)]
     Corrupt(#[from] CorruptStream),
     /// An event of the stream cannot be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// An event that was decided cannot be stored.
+    /// A decided event cannot be encoded.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// DynamoDB did not do it, or did not say that it did. Sending the command again is safe.
+    /// DynamoDB failed or did not answer. A retry is safe.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl CommandRequest {
-    /// A command to a stream, at whatever version it is.
+    /// A command to a stream at any version.
     pub fn new(stream: StreamId, metadata: CommandMetadata) -> Self {
         Self { stream, metadata, expected_version: None, creates: false }
     }
 
-    /// The recorded result, if the commit is that of this very command.
+    /// The recorded result, if the commit is of this same command.
     pub(crate) fn replay<R>(&self, commit: Commit) -> Result<CommandResult, ExecuteError<R>> {
         if !self.metadata.is_recorded_as(&commit.metadata) {
             return Err(ExecuteError::CommandIdReused(self.metadata.command_id.clone()));
@@ -97,8 +98,8 @@ impl CommandRequest {
 }
 
 impl<R> ExecuteError<R> {
-    /// The same for another command that waited for the same answer, if it can be told twice.
-    pub(crate) fn cache(&self) -> Option<Self> {
+    /// A copy for another command of the same group commit, if the error can be cloned.
+    pub(crate) fn to_shared(&self) -> Option<Self> {
         match self {
             Self::Contention { attempts } => Some(Self::Contention { attempts: *attempts }),
             Self::StreamFull => Some(Self::StreamFull),
@@ -134,7 +135,8 @@ impl<R> From<AppendError> for ExecuteError<R> {
             AppendError::ClockSkew(error) => Self::ClockSkew(error),
             AppendError::Corrupt(error) => Self::Corrupt(error),
             AppendError::Store(fault) => Self::Store(fault),
-            // The handler mends conflicts itself, never appends nothing, and checks what the model encodes.
+            // The handler resolves conflicts, never appends nothing, and checks what the model
+            // encodes.
             AppendError::Conflict { .. }
             | AppendError::TransactionConflict
             | AppendError::Empty

@@ -1,4 +1,4 @@
-//! The streams that a process remembers, and the queues of their commands.
+//! The cached streams of a process, and the queues of their commands.
 
 use super::cached_stream::CachedStream;
 use super::stream_loader::StreamLoader;
@@ -21,12 +21,12 @@ impl<S: Clone, E, R> StreamCache<S, E, R> {
         Self { loader: StreamLoader::new(store, model, options), queues }
     }
 
-    /// What is known of the stream, behind the commands that are being handled.
+    /// The cached stream, after the commands that are being handled.
     pub(crate) async fn get(&self, stream: &StreamId) -> Option<CachedStream<S>> {
         self.queue(stream).cached.lock().await.clone()
     }
 
-    /// Keeps what is known of the stream, unless more is known, or a command is being handled, which will find out.
+    /// Caches the stream, unless a newer one is cached or a command is being handled.
     pub(crate) fn put(&self, stream: CachedStream<S>) {
         let queue = self.queue(&stream.head.stream);
         if let Ok(mut cached) = queue.cached.try_lock()
@@ -38,7 +38,7 @@ impl<S: Clone, E, R> StreamCache<S, E, R> {
 }
 
 impl<S, E, R> StreamCache<S, E, R> {
-    /// Where the commands of the stream queue up.
+    /// The queue of the stream's commands.
     pub(crate) fn queue(&self, stream: &StreamId) -> Arc<StreamQueue<S, E, R>> {
         let Some(queues) = &self.queues else { return Arc::default() };
         let mut queues = queues.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! What a process knows of a stream: its end, its state, its commands' ids; and how it comes to know.
+//! Reads a stream from its snapshot and its newest batches, and folds it.
 
 use super::cached_stream::CachedStream;
 use crate::dedup::CommandIds;
@@ -15,10 +15,10 @@ use crate::{
 use crate::{StreamId, Unreadable};
 use serde_json::value::RawValue;
 
-/// No longer stream is read to check a snapshot: the command waits for it.
+/// Longer streams are not read to check a snapshot, because the command waits for that.
 const LONGEST_SAMPLED_STREAM: u64 = 20_000;
 
-/// Why the state of a stream is not known.
+/// Why a stream cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StreamLoadError {
     #[error(transparent)]
@@ -27,16 +27,16 @@ pub(crate) enum StreamLoadError {
     Unreadable(#[from] Unreadable),
 }
 
-/// What a read brought.
+/// A loaded stream, with the batches that were read.
 pub(crate) struct StreamLoad<S> {
     pub(crate) cached: CachedStream<S>,
-    /// Every commit that was folded.
+    /// Every batch that was folded.
     pub(crate) folded: Vec<Batch>,
-    /// Batches older than the snapshot, which came with its page: newest first.
+    /// Batches on the snapshot's page that are older than it, newest first.
     pub(crate) older: Vec<Item>,
 }
 
-/// Part of a stream as it was read: what stands behind a snapshot, or behind a head where there is none to use.
+/// The end of a stream: what follows a snapshot, or a head if no snapshot is usable.
 struct Tail<S> {
     snapshot: Option<(Snapshot, S)>,
     /// Whether there is a snapshot that cannot be used.
@@ -47,12 +47,12 @@ struct Tail<S> {
     older: Vec<Item>,
 }
 
-/// How a kind of stream is read and remembered.
+/// Loads the streams of one model.
 pub(crate) struct StreamLoader<S, E> {
     pub(crate) store: EventStore,
     pub(crate) model: Model<S, E>,
     pub(crate) options: HandlerOptions,
-    /// What usable snapshots bear.
+    /// The shape of usable snapshots.
     pub(crate) shape: Option<String>,
 }
 
@@ -62,13 +62,13 @@ impl<S: Clone, E> StreamLoader<S, E> {
         Self { store, model, options, shape }
     }
 
-    /// What is known of a stream of which nothing was read.
+    /// A stream of which nothing was read.
     pub(crate) fn empty(&self, stream: &StreamId) -> CachedStream<S> {
         let (head, state) = (Head::empty(stream), (self.model.initial)());
         CachedStream { head, state, ids: CommandIds::default(), snapshot_debt: SnapshotDebt::default() }
     }
 
-    /// Reads what stands behind the base, or behind the snapshot where that is newer.
+    /// Reads what follows the base, or the snapshot if that is newer.
     pub(crate) async fn load(
         &self,
         base: CachedStream<S>,
@@ -96,7 +96,7 @@ impl<S: Clone, E> StreamLoader<S, E> {
         Ok(StreamLoad { cached, folded: batches, older })
     }
 
-    /// Goes on by a batch, which is checked to follow. After an error it is not known how far it went.
+    /// Applies the next batch of the stream. After an error it may be applied in part.
     pub(crate) fn apply(&self, cached: &mut CachedStream<S>, batch: &Batch) -> Result<(), StreamLoadError> {
         for commit in &batch.commits {
             cached.head = cached.head.then(commit).map_err(ReadError::from)?;
@@ -107,7 +107,7 @@ impl<S: Clone, E> StreamLoader<S, E> {
             }
         }
         cached.snapshot_debt.batches += 1;
-        cached.ids.keep(self.options.ids_in_memory());
+        cached.ids.trim(self.options.ids_in_memory());
         Ok(())
     }
 
@@ -116,15 +116,15 @@ impl<S: Clone, E> StreamLoader<S, E> {
         events.iter().fold(state, self.model.evolve)
     }
 
-    /// The snapshot that it is time to write, and whether it replaces whatever is there. From now on is counted anew: a
-    /// snapshot that was lost is made good by the next one.
+    /// Takes the snapshot that is due, and whether it replaces any stored one. Counting restarts at
+    /// once: a lost snapshot is replaced by the next one.
     pub(crate) fn take_due_snapshot(&self, cached: &mut CachedStream<S>) -> Option<(Snapshot, bool)> {
         let (shape, codec) = (self.shape.as_ref()?, self.model.snapshot.as_ref()?);
         if cached.head.version == 0 || !cached.snapshot_debt.is_due(&self.options) {
             return None;
         }
         let mut ids = cached.ids.clone();
-        ids.keep(self.options.ids_in_snapshot());
+        ids.trim(self.options.ids_in_snapshot());
         let state = (codec.encode)(&cached.state).ok().and_then(|json| RawValue::from_string(json).ok())?;
         let replace = cached.snapshot_debt.replace;
         cached.snapshot_debt =
@@ -133,7 +133,8 @@ impl<S: Clone, E> StreamLoader<S, E> {
         Some((Snapshot { head: cached.head.clone(), shape: shape.clone(), body, bytes: 0 }, replace))
     }
 
-    /// The tail, read again strongly where a stale read may be what is wrong with it.
+    /// The tail. If a stale read may be the cause of corruption, it is read again with strong
+    /// consistency.
     async fn checked_tail(&self, base: &Head, consistency: Consistency) -> Result<Tail<S>, ReadError> {
         let first = self.tail(base, consistency, true).await?;
         match first.check(base) {
@@ -150,19 +151,19 @@ impl<S: Clone, E> StreamLoader<S, E> {
         }
     }
 
-    /// The commits do not follow their snapshot: either they are damaged, or it is the snapshot that is wrong.
+    /// The commits do not continue the snapshot: either they are corrupt, or the snapshot is wrong.
     async fn without_snapshot(&self, base: &Head, tail: Tail<S>, damaged: CorruptStream) -> Result<Tail<S>, ReadError> {
         if tail.snapshot.is_none() || matches!(damaged.damage, Damage::End { .. }) {
             return Err(damaged.into());
         }
         let mut whole = self.tail(base, Consistency::Strong, false).await?;
         whole.check(base)?;
-        tracing::error!(stream = %base.stream, "the snapshot is not of this stream's commits: it will be replaced");
+        tracing::error!(stream = %base.stream, "the snapshot does not match the commits of its stream: it will be replaced");
         whole.unusable = true;
         Ok(whole)
     }
 
-    /// Reads backwards from the end: the snapshot, then batches until that, or the base, is met.
+    /// Reads backwards from the end: the snapshot, then batches down to it or to the base.
     async fn tail(&self, base: &Head, consistency: Consistency, snapshots: bool) -> Result<Tail<S>, ReadError> {
         let with_snapshot = snapshots && self.shape.is_some();
         let whole = Query::whole(&base.stream, Direction::Backwards, consistency);
@@ -201,7 +202,7 @@ impl<S: Clone, E> StreamLoader<S, E> {
         Ok(Tail { snapshot, unusable, batches, bytes, older })
     }
 
-    /// The snapshot with its state, if this program wrote it or one whose states have the same shape.
+    /// The snapshot with its state, if its states have the shape of this program's.
     fn usable(&self, stream: &StreamId, item: &Item) -> Option<(Snapshot, S)> {
         let codec = self.model.snapshot.as_ref()?;
         let snapshot = Snapshot::from_item(stream, item).filter(|it| Some(&it.shape) == self.shape.as_ref())?;
@@ -209,8 +210,8 @@ impl<S: Clone, E> StreamLoader<S, E> {
         Some((snapshot, state))
     }
 
-    /// Now and then, what the events say in place of the snapshot: which is reported if they say something else. A check
-    /// that cannot be made fails nothing.
+    /// Now and then folds the events in place of the snapshot, and reports a difference. A failed
+    /// check fails nothing.
     async fn sample_check(&self, snapshot: &Snapshot) -> Option<CachedStream<S>> {
         let (head, one_in) = (&snapshot.head, self.options.check_one_in);
         if one_in == 0 || head.version > LONGEST_SAMPLED_STREAM || fastrand::u32(..one_in) > 0 {
@@ -230,17 +231,18 @@ impl<S: Clone, E> StreamLoader<S, E> {
             return None;
         }
         let (stream, version, shape) = (&head.stream, head.version, &snapshot.shape);
-        tracing::error!(%stream, version, shape, "the snapshot is not what the events come to: it will be replaced");
+        tracing::error!(%stream, version, shape, "the snapshot differs from the fold of the events: it will be replaced");
         truth.snapshot_debt.replace = true;
         Some(truth)
     }
 
-    /// The stream as all its events up to the head make it, and whether the ids of a snapshot admit all its commands.
+    /// Folds all events up to the head. Also returns whether the ids in the snapshot admit all
+    /// commands.
     async fn fold_to(&self, head: &Head, ids: &CommandIds) -> Result<(CachedStream<S>, bool), StreamLoadError> {
         let batches = self.store.load_tail(&Head::empty(&head.stream), Consistency::Strong).await?.batches;
         let (mut truth, mut admits_all) = (self.empty(&head.stream), true);
         for batch in batches.iter().filter(|batch| batch.last_version() <= head.version) {
-            admits_all &= batch.commits.iter().all(|commit| ids.admit(&head.stream, commit));
+            admits_all &= batch.commits.iter().all(|commit| ids.may_have(&head.stream, commit));
             self.apply(&mut truth, batch)?;
         }
         Ok((truth, admits_all))
@@ -248,7 +250,8 @@ impl<S: Clone, E> StreamLoader<S, E> {
 }
 
 impl<S> Tail<S> {
-    /// The batches must follow the snapshot, or the base; a snapshot at the very end must be of the last commit.
+    /// The batches must continue the snapshot or the base. A snapshot at the very end must be of
+    /// the last commit.
     fn check(&self, base: &Head) -> Result<(), CorruptStream> {
         let Some((Snapshot { head, .. }, _)) = &self.snapshot else { return follow(base, &self.batches).map(drop) };
         if !self.batches.is_empty() {

@@ -1,4 +1,4 @@
-//! Commands for one stream, waiting in one process to be written together.
+//! The queue of commands for one stream in one process.
 
 use super::cached_stream::CachedStream;
 use super::refusal::RefusalCodec;
@@ -9,13 +9,13 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
 
-/// A command's rule: the events that it comes to on a state, or why not.
+/// Decides a command on a state: events, or a refusal.
 pub(crate) type Decide<S, E, R> = Box<dyn Fn(&S) -> Result<Vec<E>, R> + Send + Sync>;
 
-/// What a command's caller is told.
+/// The answer to the caller of a command.
 pub(crate) enum Answer<R> {
     Given(Box<Result<CommandResult, ExecuteError<R>>>),
-    /// Its rule panicked, whoever was leading.
+    /// `decide` panicked; the panic is resumed at its own caller.
     Panicked(Box<dyn Any + Send>),
 }
 
@@ -23,23 +23,23 @@ pub(crate) enum Answer<R> {
 pub(crate) struct QueuedCommand<S, E, R> {
     pub(crate) request: CommandRequest,
     pub(crate) decide: Decide<S, E, R>,
-    /// How a refusal is recorded, where it is.
+    /// How to record a refusal, if it is recorded.
     pub(crate) refusals: Option<RefusalCodec<R>>,
     answer: oneshot::Sender<Answer<R>>,
-    /// The commit of this very command, if it was met.
+    /// The commit of this command, if it was found.
     pub(crate) found: Option<Commit>,
-    /// Every commit up to this version was compared with it, and none is its own but the one found.
+    /// Every commit up to this version was compared with the command's id.
     pub(crate) compared_to: u64,
 }
 
-/// The commands for one stream, and what is known of it. Whoever holds the lock leads: it handles what waits.
+/// The queued commands of one stream, and the cached stream. Whoever holds its lock is the leader.
 pub(crate) struct StreamQueue<S, E, R> {
     waiting: Mutex<VecDeque<QueuedCommand<S, E, R>>>,
     pub(crate) cached: tokio::sync::Mutex<Option<CachedStream<S>>>,
 }
 
-/// Commands that were taken from their line. Those without an answer go back to its front when this is dropped: the caller
-/// that was leading may go away at any time.
+/// Commands taken from the queue by the leader. Dropping it puts unanswered ones back to the front,
+/// because the leader's caller may go away at any time.
 pub(crate) struct QueueDrain<'a, S, E, R> {
     queue: &'a StreamQueue<S, E, R>,
     pub(crate) commands: Vec<QueuedCommand<S, E, R>>,
@@ -56,7 +56,7 @@ impl<S, E, R> QueuedCommand<S, E, R> {
     }
 
     pub(crate) fn complete(self, answer: Answer<R>) {
-        // The caller may have gone away: nobody is left to tell.
+        // The caller may be gone.
         drop(self.answer.send(answer));
     }
 }
@@ -72,7 +72,7 @@ impl<S, E, R> StreamQueue<S, E, R> {
         self.waiting().push_back(queued);
     }
 
-    /// Takes up to `limit` commands, but none whose caller has gone away.
+    /// Takes up to `limit` commands, without those whose caller is gone.
     pub(crate) fn take(&self, limit: usize) -> QueueDrain<'_, S, E, R> {
         let mut waiting = self.waiting();
         let mut commands = Vec::new();
@@ -92,7 +92,7 @@ impl<S, E, R> StreamQueue<S, E, R> {
 }
 
 impl<S, E, R> QueueDrain<'_, S, E, R> {
-    /// Puts all but the first `keep` commands back to where they were.
+    /// Puts all commands after the first `keep` back to the front of the queue.
     pub(crate) fn requeue(&mut self, keep: usize) {
         let mut waiting = self.queue.waiting();
         for queued in self.commands.drain(keep.min(self.commands.len())..).rev() {

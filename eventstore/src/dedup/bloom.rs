@@ -1,15 +1,15 @@
-//! A set of ids that never denies one it has taken, and seldom claims another: a Bloom filter of fixed size.
+//! A Bloom filter of fixed size. It never denies an id that it has, and seldom claims another.
 
 use crate::{Hash, Id};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The size of a filter.
+/// The size of a filter in bytes.
 pub(crate) const BLOOM_BYTES: usize = 2 * 1024;
-/// With ten bits an id, one stranger in 120 is claimed by a full filter.
+/// With ten bits an id, a full filter claims one unknown id in 120.
 pub(crate) const BLOOM_IDS: usize = BLOOM_BYTES * 8 / 10;
 const PROBES: u64 = 7;
 
-/// See the module. As JSON: hexadecimal digits, which zstd packs to half.
+/// As JSON: hexadecimal digits, which zstd halves.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Bloom(Vec<u8>);
 
@@ -20,7 +20,7 @@ impl Default for Bloom {
 }
 
 impl Bloom {
-    /// Takes an id.
+    /// Adds an id.
     pub(crate) fn insert(&mut self, id: &Id) {
         for (byte, bit) in places(id) {
             if let Some(byte) = self.0.get_mut(byte) {
@@ -29,13 +29,13 @@ impl Bloom {
         }
     }
 
-    /// Whether the id may have been taken: true for all that were.
+    /// Whether the id may have been added: true for all that were.
     pub(crate) fn may_have(&self, id: &Id) -> bool {
         places(id).all(|(byte, bit)| self.0.get(byte).is_some_and(|byte| byte & bit != 0))
     }
 }
 
-/// The byte and the bit of each probe, the same on every machine for ever.
+/// The byte and the bit of each probe. This is a stored format and never changes.
 fn places(id: &Id) -> impl Iterator<Item = (usize, u8)> + use<> {
     let hash = Hash::of(&[id.as_str().as_bytes()]);
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
@@ -103,7 +103,8 @@ mod tests {
         }
     }
 
-    /// The bytes that two ids set, by another program: SHA-256 of an id's length in 8 bytes and its text.
+    /// The bytes that two ids set, computed by another program: SHA-256 of the id's length in 8
+    /// bytes and its text.
     #[test]
     fn places_are_what_they_were_when_snapshots_were_written() {
         let golden: [(usize, &[usize]); 2] =

@@ -1,4 +1,4 @@
-//! Finding the commit of a command in a stream, where what is known of its ids does not say.
+//! Finds the commit of a command in a stream if its known ids do not decide.
 
 use super::command_ids::Lookup;
 use super::index::{CommandIndex, IndexLookup, Mark};
@@ -7,48 +7,48 @@ use crate::metering::meter;
 use crate::metering::operation_event::Report;
 use crate::{Batch, Commit, Consistency, CorruptStream, Damage, Direction, EventStore, Id, ReadError, StreamId};
 
-/// The first page of a look back: most often the command was made moments ago, or an index knows the rest.
+/// The first page of a search: usually the command is recent, or an index knows the rest.
 const FIRST_PAGE: i32 = 25;
-/// The second page: an index is seconds behind at most.
+/// The second page: an index lags by seconds at most.
 const SECOND_PAGE: i32 = 500;
 
-/// What is looked for.
+/// A search for the commit of a command.
 #[derive(Clone)]
 pub(crate) struct FindCommit<'a> {
     pub(crate) stream: &'a StreamId,
     pub(crate) command: &'a Id,
     pub(crate) lookup: Lookup,
-    /// Commits up to this version need no look.
+    /// Commits up to this version were compared already.
     pub(crate) down_to: u64,
 }
 
-/// A walk through a stream, from some version to the first.
-struct Walk<'a> {
+/// A search backwards through a stream.
+struct Search<'a> {
     command: &'a Id,
-    /// The version that the next batch must end with, or hold if it is the first.
+    /// The last version of the next batch. The first batch must only contain it.
     expected: u64,
     down_to: u64,
-    /// No commit that was recorded earlier can be the command's.
+    /// Commits recorded earlier cannot be of the command.
     not_before_ms: Option<i64>,
     /// The oldest commit so far.
     oldest: Option<Mark>,
 }
 
-/// How far an answer goes.
+/// The state of a search.
 enum Step {
     Found(Box<Commit>),
-    /// There is nothing further back that could be it.
+    /// No older commit can be of the command.
     Absent,
-    /// Not among the commits so far.
+    /// Not found yet.
     Continue,
 }
 
 impl EventStore {
-    /// The commit of the command, looked for where it may be: in the index that the store was given, and in the stream
-    /// backwards, until it is met or cannot come any more.
+    /// Finds the commit of the command in the index of the store, or in the stream backwards, until
+    /// it cannot be further back.
     ///
-    /// Eventually consistent, which is enough: the commits that are walked through are older than others that were seen, and a
-    /// batch that such a read lacks leaves a gap, which is then read strongly.
+    /// Eventually consistent reads are enough, because the searched commits are older than others
+    /// that were read. A missing batch leaves a gap, which is read again with strong consistency.
     pub(crate) async fn find_commit(&self, find: FindCommit<'_>) -> Result<Option<Commit>, ReadError> {
         if find.lookup == Lookup::Absent {
             return Ok(None);
@@ -70,7 +70,7 @@ impl EventStore {
         };
         let index = self.options.command_index.as_ref();
         if let (Some(index), Some(mark)) = (index, mark) {
-            match self.ask(index, Mark::clone(mark), find).await? {
+            match self.query_index(index, Mark::clone(mark), find).await? {
                 Step::Found(commit) => return Ok(Some(*commit)),
                 Step::Absent => return Ok(None),
                 Step::Continue => {}
@@ -79,7 +79,8 @@ impl EventStore {
         self.read_back(find, from, not_before_ms, consistency, index).await
     }
 
-    /// Reads the stream back. An index is asked again behind each page: it lacks the newest commits only.
+    /// Searches the stream backwards. After each page the index is queried again, because it lacks
+    /// only the newest commits.
     async fn read_back(
         &self,
         find: &FindCommit<'_>,
@@ -94,22 +95,22 @@ impl EventStore {
             Lookup::Maybe { .. } | Lookup::Absent if index.is_some() => vec![SECOND_PAGE, FIRST_PAGE],
             Lookup::Maybe { .. } | Lookup::Absent => Vec::from_iter(not_before_ms.map(|_| FIRST_PAGE)),
         };
-        let mut walk = Walk { command, expected: from, down_to, not_before_ms, oldest: None };
+        let mut search = Search { command, expected: from, down_to, not_before_ms, oldest: None };
         let mut query = Query { to: from, ..Query::whole(stream, Direction::Backwards, consistency) };
         let mut next = None;
         loop {
             query.limit = limits.pop();
             let page = self.query(&query, next).await?;
-            match walk.page(&page)? {
+            match search.page(&page)? {
                 Step::Found(commit) => return Ok(Some(*commit)),
                 Step::Absent => return Ok(None),
                 Step::Continue => {}
             }
             if page.next.is_none() {
-                return if walk.expected == 0 { Ok(None) } else { Err(walk.gap(stream, 0).into()) };
+                return if search.expected == 0 { Ok(None) } else { Err(search.gap(stream, 0).into()) };
             }
-            if let (Some(index), Some(mark)) = (index, walk.oldest.take()) {
-                match self.ask(index, mark, find).await? {
+            if let (Some(index), Some(mark)) = (index, search.oldest.take()) {
+                match self.query_index(index, mark, find).await? {
                     Step::Found(commit) => return Ok(Some(*commit)),
                     Step::Absent => return Ok(None),
                     Step::Continue => {}
@@ -119,14 +120,14 @@ impl EventStore {
         }
     }
 
-    /// Asks the index. What it finds is read from the stream, for the stream alone is the truth.
-    async fn ask(&self, index: &CommandIndex, mark: Mark, find: &FindCommit<'_>) -> Result<Step, ReadError> {
+    /// Queries the index. What it finds is read from the stream, the only source of truth.
+    async fn query_index(&self, index: &CommandIndex, mark: Mark, find: &FindCommit<'_>) -> Result<Step, ReadError> {
         let &FindCommit { stream, command, down_to, .. } = find;
         let answer = match index(mark, command.clone()).await {
             Ok(answer) => answer,
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = &*error;
-                tracing::warn!(%stream, error, "the index of commands did not answer: the stream is read back");
+                tracing::warn!(%stream, error, "the command index did not answer: the stream is searched");
                 return Ok(Step::Continue);
             }
         };
@@ -134,7 +135,7 @@ impl EventStore {
         match answer.lookup {
             IndexLookup::NotIndexed => Ok(Step::Continue),
             IndexLookup::Absent => Ok(Step::Absent),
-            // Those commits were compared: this entry is of none of them.
+            // Those commits were compared, so the entry is wrong.
             IndexLookup::At(version) if version <= down_to => Ok(Step::Continue),
             IndexLookup::At(version) => {
                 let covering = Query {
@@ -148,7 +149,7 @@ impl EventStore {
                 match batch.and_then(|batch| batch.commits.into_iter().find(ours)) {
                     Some(commit) => Ok(Step::Found(Box::new(commit))),
                     None => {
-                        tracing::error!(%stream, version, "the index of commands names a commit that is not there");
+                        tracing::error!(%stream, version, "the command index names a commit that does not exist");
                         Ok(Step::Continue)
                     }
                 }
@@ -157,7 +158,7 @@ impl EventStore {
     }
 }
 
-impl Walk<'_> {
+impl Search<'_> {
     fn page(&mut self, page: &Items) -> Result<Step, CorruptStream> {
         for item in &page.items {
             let step = self.step(Batch::from_item(item)?)?;
@@ -191,7 +192,7 @@ impl Walk<'_> {
     }
 }
 
-/// The commit that was searched, if it was found.
+/// The commit that was searched for.
 impl From<&Option<Commit>> for Report {
     fn from(found: &Option<Commit>) -> Self {
         Self::of(found.iter())

@@ -1,7 +1,7 @@
-//! Deduplication: how a command that was recorded before is known again.
+//! Deduplication: how the commit of a command that was recorded before is found.
 //!
-//! [`command_ids`] says what is known of a stream's command ids without a read. [`find_commit`] looks further back where
-//! that is not enough: in the stream itself, or in an index that the store was given ([`index`]).
+//! [`command_ids`] decides it without a read. If it cannot, [`find_commit`] searches the stream
+//! itself, or the [`index`] that the store was given.
 
 mod bloom;
 mod command_ids;

@@ -1,4 +1,4 @@
-//! Appending a batch of commits behind a head: one conditional put.
+//! Appends a batch of commits after a head: one conditional put.
 
 use super::item::{STREAM_ID, has_write_nonce, item_bytes};
 use super::read::Query;
@@ -16,17 +16,18 @@ use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
 use chrono::{DateTime, Utc};
 
-/// The condition of every put: nothing stands there yet. `#stream` is the partition key, because `stream` is a reserved word.
+/// The condition of every put: no item is there. `#stream` is the partition key, because `stream`
+/// is a reserved word.
 pub(crate) const NO_ITEM_CONDITION: &str = "attribute_not_exists(#stream)";
 
-/// What an append wrote.
+/// The result of an append.
 #[derive(Debug, Clone)]
 pub struct Appended {
-    /// The batch as it stands in the stream.
+    /// The stored batch.
     pub batch: Batch,
-    /// The stream's new end.
+    /// The new head of the stream.
     pub head: Head,
-    /// Whether commits of the same commands were there already, put by another call: `batch` is what stands there.
+    /// Whether another call had put commits of the same commands. Then `batch` is the stored one.
     pub repeated: bool,
     /// What it cost.
     pub usage: Usage,
@@ -37,41 +38,43 @@ pub struct Appended {
 /// Why nothing was appended.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// Another batch stands behind the head: here it is, so that nobody has to read it.
-    #[error("the stream goes on behind the head that was given")]
+    /// Another batch is stored after the head. It is included, so that no read is needed.
+    #[error("another batch is stored after the given head")]
     Conflict {
-        /// The batch that won.
+        /// The stored batch.
         winner: Box<Batch>,
-        /// What the refused put cost.
+        /// The cost of the refused put.
         usage: Usage,
     },
-    /// A transaction on the same item was under way: try again.
-    #[error("a transaction on the stream's end was under way")]
+    /// A transaction on the same item was in progress: retry.
+    #[error("a transaction on the end of the stream was in progress")]
     TransactionConflict,
     /// There is no commit, or a commit has no event.
     #[error("a commit has at least one event, and a batch at least one commit")]
     Empty,
-    /// An event has a type that only the store itself writes.
-    #[error("event type {0:?} begins with {OF_STORE:?}, as only the store's own do")]
+    /// The event has a type that only the store writes.
+    #[error("event type {0:?} begins with {OF_STORE:?}, which is reserved for the store")]
     TypeOfStore(String),
-    /// It cannot fit into an item.
+    /// The batch does not fit into an item.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
     /// The stream has reached the largest version.
     #[error("a stream has at most {MAX_VERSION} events")]
     StreamFull,
-    /// The command id's own time lies too far ahead of the store's clock, and nothing stands behind the head.
+    /// The time in the command id is too far ahead of the store's clock, and no item follows the
+    /// head.
     #[error(transparent)]
     ClockSkew(#[from] ClockSkew),
-    /// The item behind the head is none of the store's.
+    /// The item after the head was not written by this library.
     #[error(transparent)]
     Corrupt(#[from] CorruptStream),
-    /// DynamoDB did not do it, or did not say that it did.
+    /// DynamoDB failed or did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// A command id claims to be made in the future: not recorded, because such ids make others costly to look up.
+/// The time in a command id is too far ahead. It is not recorded, because such ids make later
+/// lookups costly.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("command id {command_id} is {ahead_ms} ms ahead of the clock, more than the {allowed_ms} ms allowed")]
 pub struct ClockSkew {
@@ -83,22 +86,23 @@ pub struct ClockSkew {
     pub allowed_ms: i64,
 }
 
-/// Commits that no stream could take.
+/// Why commits cannot be chained to a stream.
 pub(crate) enum ChainError {
     Empty,
     StreamFull,
 }
 
 impl EventStore {
-    /// Appends the commits behind `head` as one item: all of them or none.
+    /// Appends the commits after `head` as one item: all or none.
     ///
-    /// Safe to repeat behind the same head: a put that meets commits of the same commands (ids and fingerprints) has
-    /// succeeded, and gives what is recorded, [`Appended::repeated`]. Behind a newer head nobody looks for them:
-    /// [`CommandHandler::handle`](crate::CommandHandler::handle) does.
+    /// Repeating it after the same head is safe: a put that finds the same commands there (ids and
+    /// fingerprints) has succeeded, and returns what is stored ([`Appended::repeated`]). After a
+    /// newer head they are not looked for;
+    /// [`CommandHandler::handle`](crate::CommandHandler::handle) does that.
     ///
     /// # Errors
-    /// [`AppendError`]; nothing is written, but that after any [`StoreError`] it may have been (an earlier try of the
-    /// SDK): send it again with the same id.
+    /// [`AppendError`]. Nothing is written, except that after a [`StoreError`] an earlier attempt
+    /// of the SDK may have succeeded: retry with the same id.
     pub async fn append(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
         let append = async {
             refuse_types_of_store(commits.iter().flat_map(|commit| &commit.events))
@@ -108,36 +112,39 @@ impl EventStore {
         self.reported("append", Some(&head.stream), append).await
     }
 
-    /// [`EventStore::append`], which also takes the store's own events.
+    /// [`EventStore::append`], which also accepts the store's own events.
     pub(crate) async fn append_any(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
         self.reported("append", Some(&head.stream), self.append_batch(head, commits)).await
     }
 
     async fn append_batch(&self, head: &Head, commits: Vec<NewCommit>) -> Result<Appended, AppendError> {
-        // The clock is read once, for the ids as for `recorded_at`: no id is further ahead of its commit than is allowed.
+        // One reading of the clock serves the ids and `recorded_at`, so no id is further ahead of
+        // its commit than allowed.
         let now = self.now();
         let in_time = commits.iter().try_for_each(|commit| self.check_time(&commit.metadata.command_id, now));
         let batch = chain(now, head, commits)?;
         let write_nonce = fastrand::u64(..);
         if let Err(error) = in_time {
-            // The clock may have been set back since the very command was recorded: known first, refused second.
+            // The clock may have been set back since this command was recorded, so look for it
+            // before refusing it.
             let there = self.item_after(head).await?.ok_or(error)?;
-            return met(there, batch, write_nonce, Usage::default());
+            return classify_existing(there, batch, write_nonce, Usage::default());
         }
         let item = batch.to_item(write_nonce)?;
         let bytes = item_bytes(&item);
         match self.put(item).await {
             (Ok(_), usage) => Ok(appended(batch, false, usage, bytes)),
-            (Err(error), usage) => self.refused(batch, write_nonce, usage, error),
+            (Err(error), usage) => self.classify_refusal(batch, write_nonce, usage, error),
         }
     }
 
-    /// The time by the store's clock, as it is recorded.
+    /// The current time in the stored precision.
     pub fn now(&self) -> DateTime<Utc> {
         storable((self.options.clock)())
     }
 
-    /// Refuses a command id from the future of `now`. Ids of the system bear the time of their cause, which was recorded.
+    /// Refuses a command id that is too far ahead of `now`. System ids have the time of their
+    /// recorded cause.
     pub(crate) fn check_time(&self, command_id: &Id, now: DateTime<Utc>) -> Result<(), ClockSkew> {
         let Some(made_at) = command_id.time().filter(|_| !command_id.is_of_system()) else { return Ok(()) };
         let (ahead, allowed) = (made_at - now, self.options.max_skew);
@@ -148,7 +155,7 @@ impl EventStore {
         Err(ClockSkew { command_id: command_id.clone(), ahead_ms, allowed_ms })
     }
 
-    /// What stands behind the head, strongly consistent.
+    /// The item after the head, strongly consistent.
     async fn item_after(&self, head: &Head) -> Result<Option<Item>, StoreError> {
         let behind = Query {
             from: head.version + 1,
@@ -172,7 +179,7 @@ impl EventStore {
         meter::request(request.send(), |answer| put_units(answer, our_kilobytes)).await
     }
 
-    fn refused(
+    fn classify_refusal(
         &self,
         ours: Batch,
         write_nonce: u64,
@@ -181,7 +188,7 @@ impl EventStore {
     ) -> Result<Appended, AppendError> {
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                met(refusal.item().cloned().unwrap_or_default(), ours, write_nonce, usage)
+                classify_existing(refusal.item().cloned().unwrap_or_default(), ours, write_nonce, usage)
             }
             Some(PutItemError::TransactionConflictException(_)) => Err(AppendError::TransactionConflict),
             _ => Err(classify(error, &self.table).into()),
@@ -189,14 +196,15 @@ impl EventStore {
     }
 }
 
-/// The first of the types that only the store itself writes is an error.
+/// Refuses the first event of a type that only the store writes.
 pub(crate) fn refuse_types_of_store<'a>(mut events: impl Iterator<Item = &'a NewEvent>) -> Result<(), String> {
     events.find(|event| event.is_of_store()).map_or(Ok(()), |event| Err(event.event_type.clone()))
 }
 
-/// Gives the commits their versions, times and hashes. Time never runs backwards in a stream, whatever the clock does.
+/// Gives the commits their versions, times and hashes. Time never runs backwards in a stream, even
+/// if the clock does.
 ///
-/// `now` is also what the ids were checked against: no id is further ahead of its commit than is allowed.
+/// The ids were checked against the same `now`.
 pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) -> Result<Batch, ChainError> {
     let recorded_at = head.recorded_at.map_or(now, |last| last.max(now));
     if commits.is_empty() || commits.iter().any(|commit| commit.events.is_empty()) {
@@ -215,8 +223,8 @@ pub(crate) fn chain(now: DateTime<Utc>, head: &Head, commits: Vec<NewCommit>) ->
     Ok(Batch { stream: head.stream.clone(), commits: chained })
 }
 
-/// What it means that an item stands behind the head already.
-fn met(there: Item, ours: Batch, write_nonce: u64, usage: Usage) -> Result<Appended, AppendError> {
+/// Interprets the item that is already stored after the head.
+fn classify_existing(there: Item, ours: Batch, write_nonce: u64, usage: Usage) -> Result<Appended, AppendError> {
     let winner = Batch::from_item(&there)?;
     if is_of_same_commands(&winner, &ours) {
         return Ok(appended(winner, !has_write_nonce(&there, write_nonce), usage, item_bytes(&there)));
@@ -224,7 +232,7 @@ fn met(there: Item, ours: Batch, write_nonce: u64, usage: Usage) -> Result<Appen
     Err(AppendError::Conflict { winner: Box::new(winner), usage })
 }
 
-/// Whether another call for the same commands wrote the batch: at another time, so that hashes differ.
+/// Whether another call wrote the same commands. Its time and therefore its hashes differ.
 fn is_of_same_commands(winner: &Batch, ours: &Batch) -> bool {
     let pairs = winner.commits.iter().zip(&ours.commits);
     winner.commits.len() == ours.commits.len()
@@ -236,7 +244,7 @@ fn appended(batch: Batch, repeated: bool, usage: Usage, bytes: usize) -> Appende
     Appended { batch, head, repeated, usage, bytes }
 }
 
-/// The units of a put. Where it is refused, charged is the larger one of the item that is there and the one that was put.
+/// The units of a put. A refused put is charged for the larger of the stored item and the new one.
 pub(crate) fn put_units(answer: &Result<PutItemOutput, SdkError<PutItemError>>, our_kilobytes: u32) -> Usage {
     match answer {
         Ok(output) => Usage::written(output.consumed_capacity()),
@@ -249,7 +257,7 @@ pub(crate) fn put_units(answer: &Result<PutItemOutput, SdkError<PutItemError>>, 
     }
 }
 
-/// An item's size in write units.
+/// The size of an item in write units.
 pub(crate) fn kilobytes(item: &Item) -> u32 {
     u32::try_from(item_bytes(item).div_ceil(1024)).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! Commits as JSON: in items of the table and in messages.
+//! Commits as JSON, in items of the table and in messages.
 
 use super::item::VERSION;
 use super::packed_trace::PackedTrace;
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 impl Batch {
-    /// The format of [`Batch::commits_json`]: a message that carries commits names it. Format 1 had longer names, and hashes
-    /// in hexadecimal digits.
+    /// The format of [`Batch::commits_json`], which messages with commits name. Format 1 had longer
+    /// names, and hexadecimal hashes.
     pub const COMMITS_FORMAT: u64 = 2;
 
-    /// The commits as JSON text: what a message to a consumer carries.
+    /// The commits as JSON text, for messages to consumers.
     ///
     /// # Errors
     /// None for a batch that the store read or wrote.
@@ -23,7 +23,7 @@ impl Batch {
         to_json(&self.commits)
     }
 
-    /// Takes commits from the JSON that [`Batch::commits_json`] wrote.
+    /// Parses commits from the JSON of [`Batch::commits_json`].
     ///
     /// # Errors
     /// [`CorruptStream`] when they are not such commits.
@@ -40,20 +40,21 @@ impl Batch {
     }
 }
 
-/// A commit as JSON in an item. This is the storage format: fields may be added, none renamed or dropped. Names are short and
-/// what equals its default is left out, because each byte counts towards the write unit of 1 KB.
+/// A commit as JSON in an item. This is the storage format: fields may be added, but not renamed or
+/// dropped. Names are short and defaults are left out, because each byte counts towards the write
+/// unit of 1 KB.
 #[derive(Serialize, Deserialize)]
 struct StoredCommit {
     /// The command's id.
     id: Id,
     fp: Fingerprint,
-    /// The correlation id, where it is not the command's id.
+    /// The correlation id, if it is not the command's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     correlation: Option<Id>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cause: Option<Id>,
     actor: Id,
-    /// The trace parent, where it is a canonical one of version 00.
+    /// The trace parent, if it is a canonical one of version 00.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trace: Option<PackedTrace>,
     /// Any other trace parent.
@@ -66,7 +67,7 @@ struct StoredCommit {
     events: Vec<StoredEvent>,
 }
 
-/// An event as JSON in an item: the first schema version is left out.
+/// An event as JSON in an item. Schema version 1 is left out.
 #[derive(Serialize, Deserialize)]
 struct StoredEvent {
     #[serde(rename = "type")]
@@ -84,13 +85,13 @@ fn is_first_schema(schema: &u32) -> bool {
     *schema == first_schema()
 }
 
-/// The commits of a batch as the JSON text that is stored.
+/// The commits of a batch as stored JSON.
 fn to_json(commits: &[Commit]) -> Result<String, serde_json::Error> {
     let stored: Vec<StoredCommit> = commits.iter().cloned().map(StoredCommit::from).collect();
     serde_json::to_string(&stored)
 }
 
-/// Reads what [`to_json`] wrote; the versions follow from that of the first event.
+/// Parses what [`to_json`] wrote, and numbers the events from the first version.
 fn from_json(text: &str, first_version: u64) -> Result<Vec<Commit>, serde_json::Error> {
     let stored: Vec<StoredCommit> = serde_json::from_str(text)?;
     let mut version = first_version;
@@ -153,7 +154,7 @@ mod tests {
     use crate::stream::hash_chain::genesis;
     use proptest::prelude::*;
 
-    /// The storage format: whoever changes a name or a text here gives the format a new number.
+    /// The storage format: a change of a name or text here needs a new format number.
     #[test]
     fn a_commit_is_stored_in_this_form() {
         let mut plain = commit("c", 1, &["1"], &genesis(&stream()));

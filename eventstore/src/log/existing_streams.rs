@@ -1,4 +1,4 @@
-//! Which streams there are, asked by name.
+//! Which of the named streams exist.
 
 use super::item::{STREAM_ID, VERSION, item_key};
 use crate::error::classify;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// The most keys of a `BatchGetItem` (DynamoDB's limit).
 const MAX_KEYS: usize = 100;
 
-/// Streams that have begun.
+/// Streams that exist.
 #[derive(Debug, Clone, Default)]
 pub struct ExistingStreams {
     /// Their names.
@@ -21,10 +21,11 @@ pub struct ExistingStreams {
 }
 
 impl EventStore {
-    /// Which of the streams, each named once, have their first commit. Half a read unit a stream and 4 KB of its first item.
+    /// Which of the streams, each named once, have a first commit. Costs half a read unit for each
+    /// 4 KB of their first items.
     ///
-    /// Eventually consistent, and keys that DynamoDB leaves unprocessed are not asked for again: a stream that is in the
-    /// answer is there; for one that is not, [`EventStore::head`] knows.
+    /// Eventually consistent, and unprocessed keys are not retried. A stream in the answer exists;
+    /// for another one ask [`EventStore::head`].
     ///
     /// # Errors
     /// [`StoreError`].
@@ -58,7 +59,7 @@ impl EventStore {
     }
 }
 
-/// The key of the item that begins the stream.
+/// The key of the first item of the stream.
 fn first_key(stream: &StreamId) -> Item {
     Item::from([
         (STREAM_ID.to_owned(), AttributeValue::S(stream.to_string())),

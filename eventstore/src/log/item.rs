@@ -1,4 +1,4 @@
-//! A batch of commits as one item of the table.
+//! The item of the table that holds a batch of commits.
 
 use crate::stream::commit::MAX_VERSION;
 use crate::{Batch, CorruptStream, Damage, Hash, StreamId};
@@ -7,31 +7,33 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 use std::io::Read;
 
-/// An item of the table, as the SDK has it.
+/// An item of the table, in the type of the SDK.
 pub type Item = HashMap<String, AttributeValue>;
 
 /// The most bytes of an item, names included (DynamoDB's limit).
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;
-/// The most bytes of a batch's JSON before compression. A limit of ours, so that no item can unfold without bound.
+/// The most bytes of a batch's JSON before compression. Our own limit, which bounds what an item
+/// can decompress to.
 pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// The binary logarithm of the memory that unfolding may take: a batch fits, and a foreign frame cannot ask for more.
+/// The binary logarithm of the memory for decompression: enough for a batch, and a bound for
+/// foreign data.
 const MAX_WINDOW_LOG: u32 = MAX_BATCH_BYTES.ilog2();
-/// The bytes of one write unit. An item that would be larger has its JSON compressed.
+/// The bytes of one write unit. The JSON of a larger item is compressed.
 const WRITE_UNIT_BYTES: usize = 1024;
 
 /// The sort key of every snapshot.
 pub(crate) const SNAPSHOT_VERSION: u64 = MAX_VERSION + 1;
-/// What a report calls the snapshot.
+/// The witness name of a snapshot.
 pub(crate) const SNAPSHOT_NAME: &str = "its snapshot";
 
 pub(crate) const STREAM_ID: &str = "stream_id";
 pub(crate) const VERSION: &str = "version";
-/// The version of the last event, where it is not that of the first.
+/// The version of the last event, if it is not that of the first.
 const LAST: &str = "last";
 pub(crate) const FORMAT_NAME: &str = "format";
-/// Chosen by chance for each call of append, outside the chain: tells a call's own put from that of a twin, which the same
-/// command sent twice in the same millisecond would be.
-const PUT: &str = "put";
+/// The write nonce, random for each append and outside the hash chain. It tells a call's own put
+/// from that of the same command sent twice in one millisecond.
+const WRITE_NONCE: &str = "put";
 const COMMITS: &str = "commits";
 const COMMITS_ZSTD: &str = "commits_zstd";
 pub(crate) const AS_OF: &str = "as_of";
@@ -39,16 +41,16 @@ pub(crate) const HASH: &str = "hash";
 
 /// The commits do not fit into an item.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the commit comes to {bytes} bytes, and at most {limit} fit")]
+#[error("the commit has {bytes} bytes, and at most {limit} fit")]
 pub struct TooLarge {
-    /// The item's size, or the JSON's where that is over its own limit.
+    /// The size of the item, or of the JSON if that is over its own limit.
     pub bytes: usize,
-    /// The limit that is passed.
+    /// The limit.
     pub limit: usize,
 }
 
 impl Batch {
-    /// The batch as an item, put by the call that chose `put_id`.
+    /// The batch as an item with the write nonce of the call.
     pub(crate) fn to_item(&self, write_nonce: u64) -> Result<Item, TooLarge> {
         let too_large = |bytes, limit| TooLarge { bytes, limit };
         let json = self.commits_json().map_err(|_| too_large(usize::MAX, MAX_BATCH_BYTES))?;
@@ -60,7 +62,7 @@ impl Batch {
             (STREAM_ID.to_owned(), AttributeValue::S(self.stream.to_string())),
             (VERSION.to_owned(), number(self.version())),
             (FORMAT_NAME.to_owned(), number(Self::COMMITS_FORMAT)),
-            (PUT.to_owned(), AttributeValue::B(Blob::new(write_nonce.to_be_bytes()))),
+            (WRITE_NONCE.to_owned(), AttributeValue::B(Blob::new(write_nonce.to_be_bytes()))),
         ]);
         if self.last_version() != self.version() {
             item.insert(LAST.to_owned(), number(self.last_version()));
@@ -70,10 +72,10 @@ impl Batch {
         if bytes > MAX_ITEM_BYTES { Err(too_large(bytes, MAX_ITEM_BYTES)) } else { Ok(item) }
     }
 
-    /// Reads an item of the table, from the table itself or from its stream.
+    /// Parses an item of the table, from the table or from its DynamoDB stream.
     ///
     /// # Errors
-    /// [`CorruptStream`] names the stream, the version and what is wrong with the item.
+    /// [`CorruptStream`] names the stream, the version and the damage.
     pub fn from_item(item: &Item) -> Result<Self, CorruptStream> {
         let key = item_key(item)?;
         let damaged = |damage| CorruptStream { stream: key.stream.to_string(), version: key.version, damage };
@@ -112,23 +114,26 @@ pub(crate) fn item_key(item: &Item) -> Result<ItemKey, CorruptStream> {
     Ok(ItemKey { stream, version: in_range.ok_or_else(|| damaged(VERSION))? })
 }
 
-/// Whether the item was put by the call that chose `put_id`.
+/// Whether the item was put by the call with this write nonce.
 pub(crate) fn has_write_nonce(item: &Item, write_nonce: u64) -> bool {
-    item.get(PUT).and_then(|value| value.as_b().ok()).is_some_and(|blob| blob.as_ref() == write_nonce.to_be_bytes())
+    item.get(WRITE_NONCE)
+        .and_then(|value| value.as_b().ok())
+        .is_some_and(|blob| blob.as_ref() == write_nonce.to_be_bytes())
 }
 
-/// Whether the item, or its key alone, is a batch: sort keys above [`MAX_VERSION`] are kept for caches, which are no events.
+/// Whether the item, or its key alone, is a batch. Sort keys above [`MAX_VERSION`] are of
+/// snapshots.
 pub fn is_batch(item: &Item) -> bool {
     number(item, VERSION).is_none_or(|version| version <= MAX_VERSION)
 }
 
-/// The stream and the version in an item's key, as they stand there.
+/// The stream and the version in an item's key, unchecked.
 pub fn key_of(item: &Item) -> (Option<&str>, Option<u64>) {
     let stream = item.get(STREAM_ID).and_then(|stream| stream.as_s().ok());
     (stream.map(String::as_str), number(item, VERSION))
 }
 
-/// How far the stream reached when its snapshot was written: version and hash, whatever state the item holds.
+/// The head that the snapshot was taken at: version and hash.
 pub(crate) fn snapshot_seen(item: &Item) -> Option<(u64, Hash)> {
     let as_of = number(item, AS_OF).filter(|version| (1..=MAX_VERSION).contains(version))?;
     let hash = item.get(HASH)?.as_s().ok()?.clone();
@@ -139,28 +144,28 @@ pub(crate) fn number(item: &Item, name: &str) -> Option<u64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
-/// The version behind which a key lies that is no whole number.
+/// The whole part of a fractional sort key, to name its place.
 fn whole_part(item: &Item) -> Option<u64> {
     item.get(VERSION)?.as_n().ok()?.split('.').next()?.parse().ok()
 }
 
-/// The size of an item as DynamoDB reckons it.
+/// The size of an item as DynamoDB computes it.
 pub(crate) fn item_bytes(item: &Item) -> usize {
     let value_bytes = |value: &AttributeValue| {
         let text = value.as_s().map(String::len).ok();
         let bytes = || value.as_b().map(|blob| blob.as_ref().len()).ok();
-        // Nothing here writes another type.
+        // The store writes no other type.
         text.or_else(bytes).unwrap_or_else(|| value.as_n().map_or(1, |number| number_bytes(number)))
     };
     item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
 }
 
-/// A byte for every two significant digits, and one or two more: DynamoDB says approximately.
+/// One byte for two significant digits, and one or two more: DynamoDB documents it as approximate.
 fn number_bytes(number: &str) -> usize {
     number.trim_start_matches(['-', '0']).trim_end_matches('0').len().div_ceil(2) + 2
 }
 
-/// Adds the JSON to the item: readable where the item stays within one write unit, else whichever is smaller.
+/// Adds the JSON to the item: as text within one write unit, else in the smaller of both forms.
 pub(crate) fn compress(item: &mut Item, json: String, readable: &'static str, compressed: &'static str) {
     if item_bytes(item) + readable.len() + json.len() > WRITE_UNIT_BYTES {
         let packed = zstd::bulk::compress(json.as_bytes(), 3).ok();
@@ -172,7 +177,7 @@ pub(crate) fn compress(item: &mut Item, json: String, readable: &'static str, co
     item.insert(readable.to_owned(), AttributeValue::S(json));
 }
 
-/// Reads what [`fold_up`] wrote.
+/// Reads what [`compress`] wrote.
 pub(crate) fn decompress(item: &Item, readable: &'static str, compressed: &'static str) -> Result<String, Damage> {
     match (item.get(readable), item.get(compressed)) {
         (Some(AttributeValue::S(json)), None) => Ok(json.clone()),
@@ -226,7 +231,7 @@ mod tests {
         assert!(item[COMMITS_ZSTD].as_b().unwrap().as_ref().len() < 1_000);
     }
 
-    /// A commit of one event, as most are, with the data.
+    /// A commit of one event, as most are.
     fn usual(data: &str) -> Item {
         let id = Id::new("0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10").unwrap();
         let metadata = CommandMetadata {
@@ -250,7 +255,7 @@ mod tests {
         let item = usual("{}");
         let mut names: Vec<&str> = item.keys().map(String::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, [COMMITS, FORMAT_NAME, PUT, STREAM_ID, VERSION]);
+        assert_eq!(names, [COMMITS, FORMAT_NAME, WRITE_NONCE, STREAM_ID, VERSION]);
         let beside = item_bytes(&item) - "{}".len();
         assert!(beside <= 340, "{beside} bytes: {item:?}");
     }

@@ -1,4 +1,5 @@
-//! The log of a stream: its items, and how they are appended, read, scanned and verified.
+//! The log of a stream: the items of the table, and how they are appended, read, scanned and
+//! verified.
 
 pub(crate) mod append;
 pub(crate) mod commit_json;

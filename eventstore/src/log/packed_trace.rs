@@ -1,18 +1,18 @@
-//! A trace parent as it is stored: packed, where it is of the form that nearly all have.
+//! The stored form of a trace parent: packed if it is canonical, as nearly all are.
 
 use crate::Id;
 use crate::stream::hash::{from_base64, to_base64};
 use serde::{Deserialize, Serialize};
 
-/// The flags that are left out: the trace is sampled.
+/// The flags that are left out: sampled.
 const SAMPLED: u8 = 1;
 /// The bytes of a trace id.
 const TRACE_ID: usize = 16;
 /// The bytes of a trace id and a parent id.
 const IDS: usize = 24;
 
-/// A canonical `traceparent` of version 00. Stored are the bytes of its trace id and parent id, and its flags where they are
-/// not 01, in base64url.
+/// A canonical `traceparent` of version 00. Stored in base64url: trace id, parent id, and the flags
+/// if they are not 01.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct PackedTrace(Id);
@@ -23,12 +23,13 @@ pub(crate) struct PackedTrace(Id);
 pub(crate) struct InvalidTrace;
 
 impl PackedTrace {
-    /// The trace parent, if it comes back exactly when it is packed: not in another version, nor with capital digits.
+    /// Packs the trace parent if it can be restored exactly. Other versions and upper-case digits
+    /// cannot.
     pub(crate) fn of(trace_parent: &Id) -> Option<Self> {
         pack(trace_parent.as_str()).map(|_| Self(trace_parent.clone()))
     }
 
-    /// The trace parent that was packed.
+    /// The unpacked trace parent.
     pub(crate) fn unpack(self) -> Id {
         self.0
     }
@@ -55,7 +56,7 @@ fn unpack(packed: &[u8]) -> Option<Id> {
     Id::new(format!("00-{}-{}-{flags:02x}", digits(trace), digits(parent))).ok()
 }
 
-/// The bytes that pairs of lower-case hexadecimal digits stand for.
+/// Decodes pairs of lower-case hexadecimal digits.
 fn bytes(digits: &str) -> Option<Vec<u8>> {
     let is_canonical = digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let mut pairs = (0..digits.len()).step_by(2).filter(|_| is_canonical);

@@ -1,4 +1,4 @@
-//! Reading streams: whole, in pages, and their heads.
+//! Reads streams: whole, in pages, and their heads.
 
 use super::item::{STREAM_ID, VERSION, item_key};
 use crate::error::classify;
@@ -12,13 +12,13 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 /// How fresh a read must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consistency {
-    /// May miss the newest commits; half the price.
+    /// May lack the newest commits; costs half.
     Eventual,
-    /// Has every commit that was answered before the read began.
+    /// Has every commit that was acknowledged before the read began.
     Strong,
 }
 
-/// Which way a read goes.
+/// The direction of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// Oldest first.
@@ -27,10 +27,10 @@ pub enum Direction {
     Backwards,
 }
 
-/// A stream, or the part of it that was asked for, whole and in order.
+/// A stream, or a part of it, complete and in order.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The end of the stream as far as it was read.
+    /// The head of the part that was read.
     pub head: Head,
     /// The batches, oldest first.
     pub batches: Vec<Batch>,
@@ -41,7 +41,7 @@ pub struct Loaded {
 /// A page of a stream.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// Whole commits, in the order of the read.
+    /// Whole commits in the order of the read.
     pub commits: Vec<Commit>,
     /// The version at which the next page begins, if there may be one.
     pub next: Option<u64>,
@@ -49,13 +49,13 @@ pub struct Page {
     pub usage: Usage,
 }
 
-/// Why a read has no answer.
+/// Why a read failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// What is stored is not what the store wrote.
+    /// The stream is corrupt.
     #[error(transparent)]
     Corrupt(#[from] CorruptStream),
-    /// DynamoDB did not answer.
+    /// DynamoDB failed or did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -63,7 +63,7 @@ pub enum ReadError {
 /// A query within one stream.
 pub(crate) struct Query<'a> {
     pub(crate) stream: &'a StreamId,
-    /// The lowest version; 0 also takes what lies below all versions, where nothing of the store's is.
+    /// The lowest version. 0 also covers foreign items below all versions.
     pub(crate) from: u64,
     pub(crate) to: u64,
     pub(crate) direction: Direction,
@@ -79,9 +79,11 @@ pub(crate) struct Items {
 }
 
 impl EventStore {
-    /// Loads a whole stream, checked: no gap, and every commit in the chain. The empty stream has head 0.
+    /// Reads a whole stream and checks it: no gap, and every commit in the hash chain. An empty
+    /// stream has head 0.
     ///
-    /// A gap in an eventually consistent read is read again strongly before it is called damage.
+    /// A gap in an eventually consistent read is read again with strong consistency before it is
+    /// reported.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -89,7 +91,7 @@ impl EventStore {
         self.load_after(&Head::empty(stream), consistency).await
     }
 
-    /// Loads what stands behind a head.
+    /// Reads what follows the head.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -97,16 +99,16 @@ impl EventStore {
         self.reported("load", Some(&head.stream), self.load_tail(head, consistency)).await
     }
 
-    /// Loads what stands next behind a head, strongly consistent and checked: as much as 1 MB of the table holds. Nothing at
-    /// the end. So a stream of any length is walked in bounded memory.
+    /// Reads the next 1 MB after the head, strongly consistent and checked; nothing at the end. So
+    /// memory is bounded on a stream of any length.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn load_next(&self, head: &Head) -> Result<Loaded, ReadError> {
-        self.reported("load_next", Some(&head.stream), self.follow_page(head)).await
+        self.reported("load_next", Some(&head.stream), self.load_page(head)).await
     }
 
-    async fn follow_page(&self, head: &Head) -> Result<Loaded, ReadError> {
+    async fn load_page(&self, head: &Head) -> Result<Loaded, ReadError> {
         let behind =
             Query { from: head.version + 1, ..Query::whole(&head.stream, Direction::Forwards, Consistency::Strong) };
         let Items { items, usage, .. } = self.query(&behind, None).await?;
@@ -127,7 +129,7 @@ impl EventStore {
         Ok(Loaded { head, batches, usage })
     }
 
-    /// The stream's end: 0 for the empty stream.
+    /// Reads the head of the stream: 0 for an empty one.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -142,12 +144,13 @@ impl EventStore {
         Ok((batch.map_or_else(|| Head::empty(stream), |batch| Head::of(&batch)), usage))
     }
 
-    /// Reads a page of a stream, strongly consistent: the commit with event `from` and those that follow, until they have
-    /// at least `limit` events (at least 1) or 1 MB was read. Commits are whole, so the first may begin before `from`.
+    /// Reads a page of a stream, strongly consistent. It begins with the commit of event `from`,
+    /// and ends after `limit` events (at least 1) or 1 MB. Commits are whole, so the first may
+    /// begin before `from`.
     ///
     /// # Errors
-    /// [`ReadError`]; a gap between the commits of a page, at the place where it begins, or before the last page of a read
-    /// backwards is damage.
+    /// [`ReadError`], also for a gap on the page or at its start, or before the last page of a read
+    /// backwards.
     pub async fn read(
         &self,
         stream: &StreamId,
@@ -182,21 +185,21 @@ impl EventStore {
         let Items { items, next, usage: cost } = self.query(&page, None).await?;
         usage += cost;
         let batches = items.iter().map(Batch::from_item).collect::<Result<Vec<_>, _>>()?;
-        adjacent(&batches, direction)?;
+        check_adjacent(&batches, direction)?;
         match direction {
-            Direction::Forwards => begins(&batches, from)?,
+            Direction::Forwards => check_begins(&batches, from)?,
             Direction::Backwards => {
-                usage += self.reaches(stream, &batches, from).await?;
+                usage += self.check_reaches(stream, &batches, from).await?;
                 if next.is_none() {
-                    has_beginning(&batches)?;
+                    check_first(&batches)?;
                 }
             }
         }
         let commits = in_range(batches, from, direction);
-        Ok(cut(commits, direction, limit, next.is_some(), usage))
+        Ok(limit_events(commits, direction, limit, next.is_some(), usage))
     }
 
-    /// The first version of the batch that holds `version`, so that a forward read can begin in the middle of it.
+    /// The first version of the batch with `version`, so that a forward read can begin within it.
     async fn batch_start(&self, stream: &StreamId, version: u64) -> Result<(u64, Usage), ReadError> {
         if version == 1 {
             return Ok((version, Usage::default()));
@@ -209,9 +212,10 @@ impl EventStore {
         Ok((start, usage))
     }
 
-    /// A page that goes backwards begins with the batch that holds `from`, unless the stream ends before that: where a
-    /// later batch is there, one is missing. Costs a request only where the page begins below `from`.
-    async fn reaches(&self, stream: &StreamId, batches: &[Batch], from: u64) -> Result<Usage, ReadError> {
+    /// Checks that a backward page begins with the batch of `from`, unless the stream ends before.
+    /// If a later batch exists, one is missing. Costs a request only if the page begins below
+    /// `from`.
+    async fn check_reaches(&self, stream: &StreamId, batches: &[Batch], from: u64) -> Result<Usage, ReadError> {
         if batches.first().is_some_and(|first| first.last_version() >= from) {
             return Ok(Usage::default());
         }
@@ -219,7 +223,7 @@ impl EventStore {
         let behind = self.query(&Query { from: from + 1, ..one(Direction::Forwards) }, None).await?;
         let mut usage = behind.usage;
         if let Some(later) = behind.items.first() {
-            // The stream may have grown since the page was read: then `from` is there by now.
+            // The stream may have grown since the page was read; then `from` exists by now.
             let covering = self.query(&Query { to: from, ..one(Direction::Backwards) }, None).await?;
             usage += covering.usage;
             let reached = covering.items.first().map(Batch::from_item).transpose()?.map_or(0, |it| it.last_version());
@@ -230,7 +234,7 @@ impl EventStore {
         Ok(usage)
     }
 
-    /// Everything behind the head, backwards from the end as one finds a snapshot, given oldest first.
+    /// Everything after the head. It is read backwards from the end, and returned oldest first.
     async fn tail(&self, head: &Head, consistency: Consistency) -> Result<(Vec<Batch>, Usage), ReadError> {
         let query = Query { from: head.version + 1, ..Query::whole(&head.stream, Direction::Backwards, consistency) };
         let (mut batches, mut usage, mut next) = (Vec::new(), Usage::default(), None);
@@ -251,7 +255,7 @@ impl EventStore {
 
     pub(crate) async fn query(&self, query: &Query<'_>, start: Option<Item>) -> Result<Items, StoreError> {
         if query.from > query.to {
-            // Behind the largest version. DynamoDB refuses to look between two ends that are the wrong way round.
+            // The head has the largest version. DynamoDB refuses bounds in the wrong order.
             return Ok(Items { items: Vec::new(), next: None, usage: Usage::default() });
         }
         let number = |number: u64| AttributeValue::N(number.to_string());
@@ -288,8 +292,8 @@ impl<'a> Query<'a> {
     }
 }
 
-/// The batches of a page must touch each other.
-fn adjacent(batches: &[Batch], direction: Direction) -> Result<(), CorruptStream> {
+/// Checks that the batches of a page are adjacent.
+fn check_adjacent(batches: &[Batch], direction: Direction) -> Result<(), CorruptStream> {
     for pair in batches.windows(2) {
         let [first, second] = pair else { continue };
         let (earlier, later) = match direction {
@@ -305,28 +309,29 @@ fn adjacent(batches: &[Batch], direction: Direction) -> Result<(), CorruptStream
     Ok(())
 }
 
-/// A page that goes forwards begins with the batch that holds `from`: where only later ones are left, it is gone.
-fn begins(batches: &[Batch], from: u64) -> Result<(), CorruptStream> {
+/// Checks that a forward page begins with the batch of `from`: if only later ones are left, it is
+/// missing.
+fn check_begins(batches: &[Batch], from: u64) -> Result<(), CorruptStream> {
     match batches.first() {
         Some(first) if first.version() > from => Err(hole(&first.stream, from, first.version())),
         _ => Ok(()),
     }
 }
 
-/// The last page of a read that goes backwards ends with the stream's first batch.
-fn has_beginning(batches: &[Batch]) -> Result<(), CorruptStream> {
+/// Checks that the last page of a backward read ends with the first batch.
+fn check_first(batches: &[Batch]) -> Result<(), CorruptStream> {
     match batches.last() {
         Some(first) if first.version() > 1 => Err(hole(&first.stream, 1, first.version())),
         _ => Ok(()),
     }
 }
 
-/// Events from `version` on are missing; the next ones that are there begin at `found`.
+/// Events from `version` on are missing; the next ones begin at `found`.
 fn hole(stream: &StreamId, version: u64, found: u64) -> CorruptStream {
     CorruptStream { stream: stream.to_string(), version, damage: Damage::Hole { found } }
 }
 
-/// The commits in reading order, without those of the first batch that lie before the place where the read begins.
+/// The commits in reading order, without those before the start of the read.
 fn in_range(batches: Vec<Batch>, from: u64, direction: Direction) -> Vec<Commit> {
     let commits = batches.into_iter().flat_map(|mut batch| {
         if direction == Direction::Backwards {
@@ -340,8 +345,8 @@ fn in_range(batches: Vec<Batch>, from: u64, direction: Direction) -> Vec<Commit>
     }
 }
 
-/// Takes commits until they have `limit` events, and tells where the next page begins.
-fn cut(commits: Vec<Commit>, direction: Direction, limit: u32, more_items: bool, usage: Usage) -> Page {
+/// Takes commits until they have `limit` events, and finds where the next page begins.
+fn limit_events(commits: Vec<Commit>, direction: Direction, limit: u32, more_items: bool, usage: Usage) -> Page {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let all = commits.len();
     let mut events = 0;

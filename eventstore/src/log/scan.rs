@@ -1,4 +1,4 @@
-//! Reading the whole table, in segments that any number of workers share.
+//! Reads the whole table, in segments for any number of workers.
 
 use super::item::{SNAPSHOT_VERSION, STREAM_ID, VERSION, is_batch, item_key, key_of, number};
 use crate::error::classify;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Which part of the table is read: `index` of `total`, at most 1,000,000 of them.
+/// A part of the table: `index` of `total` segments, at most 1,000,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
     /// From 0.
@@ -21,31 +21,31 @@ pub struct Segment {
     pub total: u32,
 }
 
-/// Where a scan goes on: a key as DynamoDB has it, which need not be one of the store's. Can be kept and handed to
-/// another worker.
+/// Where a scan continues: any key of the table. It can be stored and passed to another worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanCursor {
     stream: String,
     version: String,
 }
 
-/// What streams there are.
+/// The streams of the table.
 #[derive(Debug, Clone, Default)]
 pub struct Streams {
-    /// Their names. A stream of which only the snapshot is left is one of them: its events are gone.
+    /// Their names. A stream of which only the snapshot is left is included: its events are
+    /// missing.
     pub names: BTreeSet<StreamId>,
-    /// Items whose keys are none of the store's.
+    /// Items whose keys the store does not write.
     pub foreign: Vec<CorruptStream>,
 }
 
 /// A page of a scan.
 #[derive(Debug, Clone)]
 pub struct ScanPage {
-    /// The batches, in no order that means anything.
+    /// The batches, in no order.
     pub batches: Vec<Batch>,
-    /// Items that are none that the store writes: what to do about them is the caller's business.
+    /// Items that the store did not write; the caller decides what to do about them.
     pub damaged: Vec<CorruptStream>,
-    /// Where to go on; nothing when the segment is done.
+    /// Where to continue; none at the end of the segment.
     pub next: Option<ScanCursor>,
     /// What it cost.
     pub usage: Usage,
@@ -62,7 +62,7 @@ impl EventStore {
     /// Reads the next page (at most 1 MB) of a segment, strongly consistent.
     ///
     /// # Errors
-    /// [`StoreError`]: an item that is no batch is part of the answer.
+    /// [`StoreError`]. An item that is no batch is part of the answer.
     pub async fn scan(&self, segment: Segment, cursor: Option<&ScanCursor>) -> Result<ScanPage, StoreError> {
         self.reported("scan", None, self.scan_page(segment, cursor)).await
     }
@@ -79,8 +79,8 @@ impl EventStore {
         Ok(ScanPage { batches, damaged, next, usage })
     }
 
-    /// How many items the table has, snapshots among them, as DynamoDB counts them every six hours or so; none where it
-    /// does not say.
+    /// How many items the table has, including snapshots. DynamoDB updates the count about every
+    /// six hours; none if it returns no count.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -90,10 +90,11 @@ impl EventStore {
         Ok(answer.table.and_then(|table| table.item_count).and_then(|count| u64::try_from(count).ok()))
     }
 
-    /// All streams, found in `segments` segments at once. `on_page` is told how many items were seen so far.
+    /// Finds all streams, reading `segments` segments concurrently. `on_page` gets the number of
+    /// items so far.
     ///
     /// # Errors
-    /// [`StoreError`]: an item without a proper key is part of the answer.
+    /// [`StoreError`]. An item with a foreign key is part of the answer.
     pub async fn streams(&self, segments: u32, on_page: impl Fn(usize) + Sync) -> Result<Streams, StoreError> {
         self.reported("streams", None, self.find_streams(segments, on_page)).await
     }

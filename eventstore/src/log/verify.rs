@@ -1,4 +1,4 @@
-//! Is it still what was written? Walks chains and names the first commit that does not fit.
+//! Verifies the hash chain of a stream, and names the first commit that breaks it.
 
 use super::item::{SNAPSHOT_NAME, SNAPSHOT_VERSION, VERSION, item_key, number, snapshot_seen};
 use super::read::Query;
@@ -8,69 +8,71 @@ use crate::{
     Usage,
 };
 
-/// What the walk along a stream's chain found.
+/// The result of verifying a stream.
 #[derive(Debug, Clone)]
 pub struct Verification {
     /// The stream.
     pub stream: StreamId,
-    /// The commits that fit, from the first.
+    /// The number of verified commits, from the first.
     pub commits: u64,
-    /// The end of the part that fits. Of a broken stream nobody may append behind it: so it stays in here.
+    /// The head of the verified part. It is private, because no commit may be appended to it if the
+    /// stream is corrupt.
     pub(crate) head: Head,
-    /// The first thing that does not fit.
+    /// The first corruption.
     pub broken_at: Option<CorruptStream>,
     /// What it cost.
     pub usage: Usage,
 }
 
 impl Verification {
-    /// Whether every commit is what was written.
+    /// Whether every commit is verified.
     pub fn verified(&self) -> bool {
         self.broken_at.is_none()
     }
 
-    /// The version up to which everything fits: that of the last event where nothing is broken.
+    /// The version of the last verified event.
     pub fn version(&self) -> u64 {
         self.head.version
     }
 
-    /// The hash of the last commit that fits; derived from the stream's name if there is none.
+    /// The hash of the last verified commit; derived from the name of the stream if there is none.
     pub fn hash(&self) -> Hash {
         self.head.hash
     }
 }
 
-/// Somebody who remembers how far a stream reached, such as a read model's row.
+/// A witness that has seen a version of the stream, such as a read model's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Witness {
-    /// Who, in words that people read.
+    /// Its name, for people.
     pub name: String,
-    /// The version that was seen.
+    /// The version that it has seen.
     pub version: u64,
-    /// The first bytes of the hash of the commit with that version; none where only the version is known.
+    /// The first bytes of the hash of that commit; empty if only the version is known.
     pub hash: Vec<u8>,
 }
 
 impl Witness {
-    /// Whether the commit is the one that was seen.
-    fn knows(&self, commit: &Commit) -> bool {
+    /// Whether the commit is the one that it has seen.
+    fn has_seen(&self, commit: &Commit) -> bool {
         commit.hash.as_bytes().starts_with(&self.hash)
     }
 }
 
 impl EventStore {
-    /// Walks the stream's chain from the first commit to the last, strongly consistent, in pages of 1 MB: any length fits
-    /// into memory. Changed, missing, inserted and reordered commits show, and so does what lies before the first version.
-    /// A chain cannot show its own end: a dropped one shows where the stream's snapshot has seen it.
+    /// Verifies the hash chain of the stream, strongly consistent, in pages of 1 MB. It finds
+    /// changed, missing, inserted and reordered commits, and foreign items below the first version.
+    /// A chain does not prove its own end: a truncated one shows only if the snapshot has seen
+    /// more.
     ///
     /// # Errors
-    /// [`StoreError`]: what is wrong with the stream itself is the answer, not an error.
+    /// [`StoreError`]. Corruption is part of the answer.
     pub async fn verify(&self, stream: &StreamId) -> Result<Verification, StoreError> {
         self.verify_against(stream, &[]).await
     }
 
-    /// The same, but the stream must also reach what the witnesses have seen, and have their commits there. The witnesses
-    /// must have been asked before this call: the stream may grow meanwhile.
+    /// The same, and the stream must have the commits that the witnesses have seen. Read the
+    /// witnesses before this call, because the stream may grow meanwhile.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -88,17 +90,19 @@ impl EventStore {
         };
         let mut witnesses = witnesses.to_vec();
         let snapshot = self.walk_on(&mut walk, 0, &witnesses).await?;
-        // The snapshot was read last, perhaps behind commits that came meanwhile: those are walked before it is believed.
+        // The snapshot was read last and may be newer: the commits since are verified before it is
+        // a witness.
         if let Some(snapshot) = snapshot.filter(|snapshot| walk.verified() && snapshot.version >= walk.head.version) {
             witnesses.push(snapshot);
             let from = walk.head.version + 1;
             self.walk_on(&mut walk, from, &witnesses).await?;
         }
-        walk.ended(&witnesses);
+        walk.check_end(&witnesses);
         Ok(walk)
     }
 
-    /// Walks on from that version to the end, or to the first thing that is broken. Tells how far the snapshot has seen.
+    /// Verifies from a version to the end or the first corruption. Returns what the snapshot has
+    /// seen.
     async fn walk_on(
         &self,
         walk: &mut Verification,
@@ -145,7 +149,7 @@ impl Verification {
         for commit in &Batch::from_item(item)?.commits {
             let head = self.head.then(commit)?;
             let here = witnesses.iter().filter(|seen| (commit.version..=head.version).contains(&seen.version));
-            if let Some(other) = here.into_iter().find(|seen| !seen.knows(commit)) {
+            if let Some(other) = here.into_iter().find(|seen| !seen.has_seen(commit)) {
                 let damage = Damage::OtherSeen { by: other.name.clone() };
                 return Err(CorruptStream { stream: self.stream.to_string(), version: commit.version, damage });
             }
@@ -155,8 +159,9 @@ impl Verification {
         Ok(())
     }
 
-    /// The stream has no more: whoever has seen more tells what is gone, and the snapshot may know another last commit.
-    fn ended(&mut self, witnesses: &[Witness]) {
+    /// At the end: a witness of a later version proves a truncated stream, one of another hash a
+    /// changed commit.
+    fn check_end(&mut self, witnesses: &[Witness]) {
         if self.broken_at.is_some() {
             return;
         }

@@ -1,8 +1,8 @@
-//! Metering: who counts what requests cost, and where it is written down.
+//! Metering: counts what requests cost, in the scope of the current work.
 //!
-//! An [`Interceptor`](Meter) in the store's client sees every attempt. The books it writes in are those of the work that is
-//! being polled: they lie in the task, so that one interceptor, set once, serves all requests. (An interceptor given to each
-//! request instead would cost the SDK a configuration a request.)
+//! An [`Interceptor`](Meter) in the client of the store sees every attempt. It records costs in the
+//! usage scope of the task that is polled. So one interceptor serves all requests; one for each
+//! request would cost the SDK a configuration each time.
 
 use crate::Usage;
 use aws_sdk_dynamodb::Client;
@@ -14,11 +14,11 @@ use aws_sdk_dynamodb::error::BoxError;
 use std::sync::{Arc, Mutex, PoisonError};
 
 tokio::task_local! {
-    /// The books of the innermost work under way in this task.
+    /// The innermost usage scope of this task.
     static CURRENT: Arc<UsageScope>;
 }
 
-/// What a piece of work has cost so far. It is part of what the work around it costs.
+/// What a piece of work has cost so far. The scope around it counts the same costs.
 #[derive(Debug, Default)]
 pub(crate) struct UsageScope {
     sum: Mutex<Usage>,
@@ -26,12 +26,12 @@ pub(crate) struct UsageScope {
 }
 
 impl UsageScope {
-    /// Books within those that are open in this task.
+    /// A scope within the current one.
     pub(crate) fn nested() -> Arc<Self> {
         Arc::new(Self { sum: Mutex::default(), parent: CURRENT.try_with(Arc::clone).ok() })
     }
 
-    /// Does the work with these books open.
+    /// Runs the work in this scope.
     pub(crate) fn run<T>(self: Arc<Self>, work: impl Future<Output = T>) -> impl Future<Output = T> {
         CURRENT.scope(self, work)
     }
@@ -48,24 +48,25 @@ impl UsageScope {
     }
 }
 
-/// Writes a cost down in the open books. Without any, nobody asked.
+/// Records a cost in the current scope, if there is one.
 pub(crate) fn record(cost: Usage) {
     let _ = CURRENT.try_with(|scope| scope.add(cost));
 }
 
-/// Does the work, and tells what it cost.
+/// Runs the work and returns what it cost.
 pub(crate) async fn measure<T>(work: impl Future<Output = T>) -> (T, Usage) {
     let scope = UsageScope::nested();
     let ended = scope.clone().run(work).await;
     (ended, scope.sum())
 }
 
-/// Sends one request, and tells what it cost; `units` finds the units in its answer.
+/// Sends one request and returns what it cost; `units` reads the units from its answer.
 pub(crate) fn request<O, E>(
     send: impl Future<Output = Result<O, E>>,
     units: impl FnOnce(&Result<O, E>) -> Usage,
 ) -> impl Future<Output = (Result<O, E>, Usage)> {
-    // The SDK's future is large: each layer of ours around it would take its size on the stack once more.
+    // The SDK's future is large: each layer of ours around it would take its size on the stack once
+    // more.
     let send = Box::pin(send);
     measure(async {
         record(Usage { requests: 1, ..Usage::default() });
@@ -75,8 +76,8 @@ pub(crate) fn request<O, E>(
     })
 }
 
-/// The same client (its connections, credentials and retries), with a meter in it.
-pub(crate) fn metered(client: &Client) -> Client {
+/// The same client (connections, credentials and retries) with a meter.
+pub(crate) fn with_meter(client: &Client) -> Client {
     let mut config = client.config().to_builder();
     config.push_interceptor(SharedInterceptor::permanent(Meter));
     Client::from_conf(config.build())
@@ -102,7 +103,7 @@ impl Intercept for Meter {
         Ok(())
     }
 
-    /// By now the body has been read, whatever its status says.
+    /// Here the body has been read, whatever the status.
     fn read_after_deserialization(
         &self,
         context: &AfterDeserializationInterceptorContextRef<'_>,

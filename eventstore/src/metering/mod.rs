@@ -1,4 +1,4 @@
-//! What requests cost, who counts it, and the tracing event of each operation.
+//! What requests cost, the meter that counts it, and the tracing event of each operation.
 
 pub(crate) mod meter;
 pub(crate) mod operation_event;

@@ -1,7 +1,8 @@
 //! The tracing event of each operation of the store: what it did, how it ended and what it cost.
 //!
-//! Target `eventstore`, level debug, message "store operation". What is built of these operations
-//! ([`CommandHandler::handle`](crate::CommandHandler::handle)) has no event of its own: the sum of the events is the sum of the requests.
+//! Target `eventstore`, level debug, message "store operation". A combined operation such as
+//! [`CommandHandler::handle`](crate::CommandHandler::handle) has no event, so that the sum of the
+//! events is the sum of the requests.
 
 use super::meter::UsageScope;
 use crate::{Commit, EventStore, Head, StreamId, Usage};
@@ -9,16 +10,16 @@ use std::sync::Arc;
 
 const TARGET: &str = "eventstore";
 
-/// What there is to tell of an operation's end, made of its answer or its error.
+/// The outcome of an operation, from its answer or its error.
 pub(crate) struct Report {
     pub(crate) outcome: &'static str,
-    /// Where the stream ended.
+    /// The version at the end of the stream.
     pub(crate) version: Option<u64>,
     pub(crate) commits: Option<u64>,
     pub(crate) events: Option<u64>,
 }
 
-/// An operation under way. Its event is written when it is dropped, however it ends.
+/// A running operation. Its event is written on drop, however it ends.
 struct Operation<'a> {
     name: &'static str,
     table: &'a str,
@@ -28,7 +29,7 @@ struct Operation<'a> {
 }
 
 impl EventStore {
-    /// Does the work of an operation and writes its event. Costs nothing where nobody listens.
+    /// Runs an operation and writes its event. Costs nothing if the event is disabled.
     pub(crate) async fn reported<T, E>(
         &self,
         name: &'static str,

@@ -6,28 +6,30 @@ use std::ops::AddAssign;
 
 /// Requests, attempts, capacity units and bytes.
 ///
-/// Units are what DynamoDB's answers report. A refused write bears no report, though DynamoDB charges for it: it is counted
-/// by the size of its item. An attempt that got no answer counts as an attempt, with no units: nobody knows what it cost.
+/// Units are those that DynamoDB reports. It reports none for a refused write but charges it, so
+/// that is counted by the size of the item. An attempt without an answer counts as an attempt
+/// without units, because its cost is unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
-    /// Requests, without the retries that the SDK makes by itself.
+    /// Requests, without the retries of the SDK.
     pub requests: u32,
-    /// Attempts: HTTP requests handed over to the connection, the SDK's own retries included.
+    /// Attempts: HTTP requests that were sent, with the retries of the SDK.
     pub attempts: u32,
     /// Write units (1 KB each).
     pub write_units: f64,
     /// Read units (4 KB each; half for an eventually consistent read).
     pub read_units: f64,
-    /// Bytes of the bodies that were sent, in all attempts. HTTP's headers are not counted.
+    /// Bytes of the bodies sent in all attempts, without HTTP headers.
     pub bytes_sent: u64,
-    /// Bytes of the bodies that were received whole, in all attempts. HTTP's headers are not counted.
+    /// Bytes of the bodies received whole in all attempts, without HTTP headers.
     pub bytes_received: u64,
 }
 
 impl Usage {
-    /// Does the work, and tells what the requests of all event stores in it cost, whether it succeeded or failed.
+    /// Runs the work and returns what the requests of all event stores in it cost, even if it
+    /// failed.
     ///
-    /// It counts what the work itself sends; a task that the work spawns has books of its own.
+    /// A task that the work spawns is not counted.
     ///
     /// ```no_run
     /// # async fn example(store: eventstore::EventStore, stream: eventstore::StreamId) {
@@ -48,7 +50,8 @@ impl Usage {
         Self { read_units: units(consumed), ..Self::default() }
     }
 
-    /// The units of a transaction, by table. An SDK's retry that finds it done is charged reads instead of writes.
+    /// The units of a transaction, by table. A retry of the SDK that finds it done is charged
+    /// reads, not writes.
     pub(crate) fn transaction(consumed: &[ConsumedCapacity]) -> Self {
         let mut usage = Self::default();
         for table in consumed {
@@ -59,7 +62,7 @@ impl Usage {
         usage
     }
 
-    /// The units of a write that its condition refused.
+    /// The units of a write that failed its condition.
     pub(crate) fn refused_write(kilobytes: u32) -> Self {
         Self { write_units: f64::from(kilobytes), ..Self::default() }
     }

@@ -1,9 +1,9 @@
-//! Why an event cannot be translated.
+//! Why an event cannot be encoded or decoded.
 
 use crate::StreamId;
 use crate::stream::commit::OF_STORE;
 
-/// An event that stands in a stream cannot be translated: nothing is decided on what is not understood.
+/// A stored event cannot be decoded. No command is decided on a stream that is not understood.
 #[derive(Debug, thiserror::Error)]
 #[error("stream {stream} cannot be read at version {version}")]
 pub struct Unreadable {
@@ -11,33 +11,33 @@ pub struct Unreadable {
     pub stream: StreamId,
     /// The event's version.
     pub version: u64,
-    /// Why not.
+    /// The reason.
     pub source: CodecError,
 }
 
-/// An event cannot be written, or was written by something that this program does not know.
+/// An event cannot be encoded, or was written by a program that this one does not know.
 #[derive(Debug, thiserror::Error)]
-#[error("event {event_type:?} of schema {schema} cannot be translated")]
+#[error("event {event_type:?} of schema {schema} cannot be encoded or decoded")]
 pub struct CodecError {
-    /// The event's type; the name of the Rust type where serde did not write one.
+    /// The type of the event; the Rust type's name if serde wrote none.
     pub event_type: String,
-    /// Its schema version; 0 where it has none.
+    /// The schema version; 0 if there is none.
     pub schema: u32,
-    /// What the translation stumbled over.
+    /// The reason.
     #[source]
     pub source: Untranslatable,
 }
 
-/// Why an event cannot be translated.
+/// Why an event cannot be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum Untranslatable {
-    /// A newer program wrote it: it waits for that program.
-    #[error("it is newer than schema {newest}, the newest that this program knows of the type")]
+    /// A newer program wrote it, and a newer program must read it.
+    #[error("this program knows the type up to schema {newest} only")]
     Newer {
         /// The newest schema version of the type that this program knows.
         newest: u32,
     },
-    /// No program writes it.
+    /// No program writes schema 0.
     #[error("schema versions begin at 1")]
     SchemaZero,
     /// The chain of upcasters has a gap.
@@ -50,31 +50,31 @@ pub enum Untranslatable {
         /// The newest schema version of that type.
         newest: u32,
     },
-    /// An upcaster was given data that it does not know.
+    /// An upcaster failed on its data.
     #[error("the upcaster of {event_type:?} from schema {schema} failed")]
     Upcaster {
-        /// The type that it lifts.
+        /// The type that it reads.
         event_type: &'static str,
-        /// The schema version that it lifts from.
+        /// The schema version that it reads.
         schema: u32,
-        /// What it stumbled over.
+        /// The reason.
         #[source]
         source: serde_json::Error,
     },
-    /// An event to be written has a type that is only read, because an upcaster renames it.
+    /// The event to write has an old type that an upcaster renames.
     #[error("events of this type are no longer written, they become {becomes:?}")]
     Renamed {
-        /// The type's name today.
+        /// The type's new name.
         becomes: &'static str,
     },
-    /// An event to be written has a type that only the store itself writes.
+    /// The event to write has a type that only the store writes.
     #[error("types that begin with {OF_STORE:?} are the store's own")]
     OfStore,
-    /// The program knows no event of that type, and it is the type's first schema version. (With a later one it is `Newer`: a
-    /// type that this program knows may have been renamed.)
+    /// This program knows no such type, and the schema version is 1. (With a later version it is
+    /// `Newer`: a known type may have been renamed.)
     #[error("the type is not known here")]
     UnknownType,
-    /// Its data are of another shape.
-    #[error("it is not of the shape of its schema")]
+    /// The data does not have the shape of its schema.
+    #[error("the data does not have the shape of its schema")]
     Shape(#[from] serde_json::Error),
 }

@@ -1,4 +1,4 @@
-//! Between the events of a model and those of the store.
+//! Encodes and decodes the events of a model.
 
 use super::upcaster::{self, Lifted, Upcaster};
 use crate::{CodecError, NewEvent, Untranslatable};
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::marker::PhantomData;
 
-/// How the events of a kind of stream are stored, said once for all who write or read them: `E` is an enum that has
-/// `#[serde(tag = "type", content = "data")]`, and a list of upcasters lifts what older programs stored.
+/// The codec of an event enum with `#[serde(tag = "type", content = "data")]`. A list of upcasters
+/// converts what older programs stored.
 pub struct EventCodec<E> {
     upcasters: &'static [Upcaster],
     events: PhantomData<fn(E) -> E>,
@@ -24,27 +24,28 @@ impl<E> Clone for EventCodec<E> {
 impl<E> Copy for EventCodec<E> {}
 
 impl<E> EventCodec<E> {
-    /// Events that are stored as serde writes them, and were stored in other shapes before.
+    /// A codec with the upcasters of older schemas.
     pub const fn new(upcasters: &'static [Upcaster]) -> Self {
         Self { upcasters, events: PhantomData }
     }
 
-    /// The steps from older shapes to today's.
+    /// The upcasters.
     pub const fn upcasters(&self) -> &'static [Upcaster] {
         self.upcasters
     }
 
-    /// The schema version in which events of the type are written.
+    /// The schema version in which the type is written.
     pub fn newest_schema(&self, event_type: &str) -> u32 {
         upcaster::newest(self.upcasters, event_type)
     }
 }
 
 impl<E: Serialize> EventCodec<E> {
-    /// The event as it is stored: of the newest schema version of its type.
+    /// Encodes the event in the newest schema version of its type.
     ///
     /// # Errors
-    /// [`CodecError`] when serde does not write it as `{"type": …, "data": …}`, or an upcaster has renamed its type.
+    /// [`CodecError`] when serde does not write it as `{"type": …, "data": …}`, or an upcaster has
+    /// renamed its type.
     pub fn encode(&self, event: &E) -> Result<NewEvent, CodecError> {
         let tagged = serde_json::to_string(event).and_then(|json| serde_json::from_str(&json));
         let Tagged { event_type, data } = tagged.map_err(|source| CodecError {
@@ -63,13 +64,13 @@ impl<E: Serialize> EventCodec<E> {
 }
 
 impl<E: DeserializeOwned> EventCodec<E> {
-    /// Whether events of the type can be read, in some schema version at least.
+    /// Whether the type can be read, at least in some schema version.
     pub fn knows(&self, event_type: &str) -> bool {
         self.upcasters.iter().any(|upcaster| upcaster.event_type == event_type) || knows::<E>(event_type)
     }
 
-    /// The event from what was stored, lifted to today's shape if it is of an older one. Data of the newest schema
-    /// version are parsed once, right into the event.
+    /// Decodes a stored event, upcasting it if it is of an older schema. Data of the newest schema
+    /// is parsed once, directly into the event.
     ///
     /// # Errors
     /// [`CodecError`] for all that [`Untranslatable`] lists.
@@ -82,7 +83,8 @@ impl<E: DeserializeOwned> EventCodec<E> {
     }
 }
 
-/// `{"type": …, "data": …}`: how serde writes an enum with `#[serde(tag = "type", content = "data")]`.
+/// `{"type": …, "data": …}`: how serde writes an enum with `#[serde(tag = "type", content =
+/// "data")]`.
 #[derive(Deserialize)]
 struct Tagged {
     #[serde(rename = "type")]
@@ -90,13 +92,13 @@ struct Tagged {
     data: Box<RawValue>,
 }
 
-/// The same to read from, without a text of it.
+/// The same for reading, without copying the text.
 struct Untagged<'a, D> {
     event_type: Option<&'a str>,
     data: Option<D>,
 }
 
-/// The variant of the type, of these data.
+/// Deserialises the variant of the type with the data.
 fn untag<'de, E: Deserialize<'de>, D: IntoDeserializer<'de, serde_json::Error>>(
     event_type: &str,
     data: D,
@@ -106,22 +108,22 @@ fn untag<'de, E: Deserialize<'de>, D: IntoDeserializer<'de, serde_json::Error>>(
     event.map_err(|error| if knows::<E>(event_type) { error.into() } else { Untranslatable::UnknownType })
 }
 
-/// Whether there is a variant for the type: serde is given the type alone, and asked what it stumbles over.
+/// Whether the enum has a variant for the type. Serde gets the type alone, and its error tells.
 fn knows<'de, E: Deserialize<'de>>(event_type: &str) -> bool {
     let probe = MapDeserializer::new(std::iter::once(("type", event_type)));
-    !matches!(E::deserialize(probe), Err(Stumble::UnknownVariant))
+    !matches!(E::deserialize(probe), Err(ProbeError::UnknownVariant))
 }
 
-/// What serde stumbled over.
+/// The kind of serde's error.
 #[derive(Debug, thiserror::Error)]
-enum Stumble {
-    #[error("no variant of that name")]
+enum ProbeError {
+    #[error("unknown variant")]
     UnknownVariant,
-    #[error("something else")]
+    #[error("another error")]
     Other,
 }
 
-impl serde::de::Error for Stumble {
+impl serde::de::Error for ProbeError {
     fn custom<T: std::fmt::Display>(_: T) -> Self {
         Self::Other
     }
@@ -150,7 +152,7 @@ impl<'de, D: IntoDeserializer<'de, serde_json::Error>> MapAccess<'de> for Untagg
                 seed.deserialize(event_type.into_deserializer())
             }
             (None, Some(data)) => seed.deserialize(data.into_deserializer()),
-            (None, None) => Err(serde_json::Error::custom("a value was asked for without its key")),
+            (None, None) => Err(serde_json::Error::custom("a value was requested before its key")),
         }
     }
 }

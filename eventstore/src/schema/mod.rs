@@ -1,4 +1,4 @@
-//! The schemas of events: how events are stored, and how older ones are upcast.
+//! The schemas of events: how events are encoded, and how older ones are upcast.
 
 pub(crate) mod codec_error;
 pub(crate) mod event_codec;

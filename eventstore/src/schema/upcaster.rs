@@ -1,33 +1,35 @@
-//! Older shapes of events become today's where they are read; what is stored never changes.
+//! Upcasters convert older events when they are read. Stored events never change.
 
 use crate::NewEvent;
 use crate::Untranslatable;
 use serde_json::Value;
 
-/// One step from a stored shape to the next: from a schema version of an event's type to the version behind it.
+/// One step from a schema version of an event type to the next.
 ///
-/// Steps of a list are chained until none fits. So the list also says which schema version of a type is the newest, and
-/// written: the one behind the last step that makes that type, or 1.
+/// Steps are chained until none applies. So the list also defines the newest schema version of a
+/// type: the one after the last step to it, or 1.
 #[derive(Debug, Clone, Copy)]
 pub struct Upcaster {
     /// The type as it is stored.
     pub event_type: &'static str,
-    /// The schema version that it lifts from, at least 1; what it makes is one version newer.
+    /// The schema version that it reads, at least 1. The result is one version newer.
     pub schema: u32,
-    /// The type from then on: the same, or the new name of an event that was renamed. An old name is never used again.
+    /// The resulting type: the same, or the new name of a renamed event. An old name is never used
+    /// again.
     pub becomes: &'static str,
-    /// The data in the next shape. Pure: the same data always become the same, and data of a form that it does not know
-    /// become an error. (To index a [`Value`] makes a `null` of what is missing, or panics: take it apart by serde.)
+    /// Converts the data. Pure: the same data gives the same result, and unknown data gives an
+    /// error. (Indexing a [`Value`] gives `null` for a missing field, or panics: deserialise it
+    /// instead.)
     pub lift: fn(Value) -> serde_json::Result<Value>,
 }
 
-/// An event that was lifted to its newest shape.
+/// An event in its newest schema.
 pub(crate) struct Lifted {
     pub(crate) event_type: &'static str,
     pub(crate) data: Value,
 }
 
-/// The step that lifts from this shape, if it is not the newest.
+/// The step for this schema version, if it is not the newest.
 pub(crate) fn step<'a>(upcasters: &'a [Upcaster], event_type: &str, schema: u32) -> Option<&'a Upcaster> {
     upcasters.iter().find(|upcaster| upcaster.event_type == event_type && upcaster.schema == schema)
 }
@@ -38,10 +40,10 @@ pub(crate) fn newest(upcasters: &[Upcaster], event_type: &str) -> u32 {
     made.map(|upcaster| upcaster.schema.saturating_add(1)).max().unwrap_or(1)
 }
 
-/// Lifts an event to its newest shape; nothing when it is of that shape already, and then its data were not looked at.
+/// Upcasts an event to its newest schema. None if it is already there; its data is not parsed then.
 pub(crate) fn lift(upcasters: &[Upcaster], event: &NewEvent) -> Result<Option<Lifted>, Untranslatable> {
     let Some(first) = step(upcasters, &event.event_type, event.schema) else {
-        return arrived(upcasters, &event.event_type, event.schema).map(|()| None);
+        return check_newest(upcasters, &event.event_type, event.schema).map(|()| None);
     };
     let mut data = serde_json::from_str(event.data.get())?;
     let mut upcaster = first;
@@ -51,13 +53,15 @@ pub(crate) fn lift(upcasters: &[Upcaster], event: &NewEvent) -> Result<Option<Li
         let schema = schema.saturating_add(1);
         match step(upcasters, becomes, schema) {
             Some(next) => upcaster = next,
-            None => return arrived(upcasters, becomes, schema).map(|()| Some(Lifted { event_type: becomes, data })),
+            None => {
+                return check_newest(upcasters, becomes, schema).map(|()| Some(Lifted { event_type: becomes, data }));
+            }
         }
     }
 }
 
-/// Whether a shape that no step lifts any further is the newest of its type.
-fn arrived(upcasters: &[Upcaster], event_type: &str, schema: u32) -> Result<(), Untranslatable> {
+/// Whether the schema version, for which there is no step, is the newest of its type.
+fn check_newest(upcasters: &[Upcaster], event_type: &str, schema: u32) -> Result<(), Untranslatable> {
     let newest = newest(upcasters, event_type);
     match schema {
         0 => Err(Untranslatable::SchemaZero),
@@ -127,7 +131,7 @@ mod specs {
         assert_eq!(CODEC.encode(&Told::Sorted {}).unwrap().schema, 1);
     }
 
-    /// No JSON value holds so large a number: it comes through because nothing stands between text and event.
+    /// No JSON value holds so large a number: it passes because nothing parses the text in between.
     #[test]
     fn the_newest_shape_is_parsed_right_into_the_event() {
         let grams = u128::MAX - 1;

@@ -1,15 +1,15 @@
-//! When a snapshot is due.
+//! Decides when a snapshot is due.
 
 use crate::HandlerOptions;
 
-/// What was put behind the last snapshot: how much a process that starts anew has to read.
+/// What was put since the last snapshot: what an uncached command has to read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SnapshotDebt {
     pub(crate) batches: usize,
     pub(crate) bytes: usize,
-    /// The size of that snapshot.
+    /// The size of the last snapshot.
     pub(crate) snapshot_bytes: usize,
-    /// Whether what lies in its place is to be replaced, whatever it is.
+    /// Whether the stored snapshot is replaced unconditionally.
     pub(crate) replace: bool,
 }
 
@@ -20,12 +20,12 @@ impl SnapshotDebt {
         self.bytes += bytes;
     }
 
-    /// Takes note of the size of the snapshot that was written.
+    /// Records the size of the written snapshot.
     pub(crate) fn wrote_snapshot(&mut self, bytes: usize) {
         self.snapshot_bytes = bytes;
     }
 
-    /// A large snapshot waits until as much was written as it takes itself.
+    /// A large snapshot waits until as many bytes were written since.
     pub(crate) fn is_due(&self, options: &HandlerOptions) -> bool {
         let much = self.batches >= options.snapshot_after_batches || self.bytes >= options.snapshot_after_bytes;
         self.replace || much && self.bytes >= self.snapshot_bytes

@@ -1,4 +1,4 @@
-//! Snapshots of streams.
+//! Snapshots of streams: the stored form, how states are encoded, when one is due, and the write.
 
 pub(crate) mod codec;
 pub(crate) mod debt;

@@ -1,7 +1,8 @@
-//! A stream's snapshot: a cache of its state in its own partition, never truth.
+//! The item of a stream's snapshot: a cache of its state in the same partition, never the truth.
 //!
-//! Its sort key is larger than that of any batch, so that a query backwards from the end meets it first. It lies outside the
-//! chain, and nothing is lost with it: one that cannot be read, or is of another shape, is passed over and replaced.
+//! Its sort key is larger than that of any batch, so a query backwards from the end finds it first.
+//! It is outside the hash chain and may be lost. One that cannot be read or has another shape is
+//! ignored and replaced.
 
 use crate::dedup::CommandIds;
 use crate::log::item::{AS_OF, FORMAT_NAME, HASH, SNAPSHOT_VERSION, STREAM_ID, VERSION};
@@ -20,14 +21,14 @@ const SHAPE: &str = "shape";
 const SNAPSHOT: &str = "snapshot";
 const SNAPSHOT_ZSTD: &str = "snapshot_zstd";
 
-/// A stream as it was at a head.
+/// The state of a stream at a head.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) head: Head,
-    /// The fingerprint of the state's shape.
+    /// The shape of the state.
     pub(crate) shape: String,
     pub(crate) body: Body,
-    /// The item's size.
+    /// The size of the item.
     pub(crate) bytes: usize,
 }
 
@@ -38,7 +39,7 @@ pub(crate) struct Body {
 }
 
 impl Snapshot {
-    /// Reads an item at [`SNAPSHOT_VERSION`]; nothing where it is none that this program can use.
+    /// Parses the item at [`SNAPSHOT_VERSION`]; none if this program cannot use it.
     pub(crate) fn from_item(stream: &StreamId, item: &Item) -> Option<Self> {
         let text = |name: &str| item.get(name)?.as_s().ok();
         let (as_of, hash) = snapshot_seen(item)?;
@@ -53,11 +54,11 @@ impl Snapshot {
             return None;
         }
         let body: Body = serde_json::from_str(&decompress(item, SNAPSHOT, SNAPSHOT_ZSTD).ok()?).ok()?;
-        let usable = body.ids.fits(as_of);
+        let usable = body.ids.is_valid_at(as_of);
         usable.then(|| Some(Self { head, shape: text(SHAPE)?.clone(), body, bytes: item_bytes(item) }))?
     }
 
-    /// The item, unless it is larger than an item can be.
+    /// The item; none if it is too large.
     pub(super) fn to_item(&self) -> Option<Item> {
         let json = serde_json::to_string(&self.body).ok().filter(|json| json.len() <= MAX_BATCH_BYTES)?;
         let number = |number: u64| AttributeValue::N(number.to_string());

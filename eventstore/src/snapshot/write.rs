@@ -1,4 +1,4 @@
-//! Writing a snapshot while a put is under way.
+//! Writes a snapshot while a put is in progress.
 
 use super::stored::Snapshot;
 use crate::error::classify;
@@ -12,11 +12,12 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use futures::future::join_all;
 use std::time::Duration;
 
-/// So long a put that is done waits for the snapshot beside it: the snapshot is a cache, and its loss costs little.
+/// How long a finished put waits for its snapshot. Losing the snapshot costs little.
 const SNAPSHOT_GRACE: Duration = Duration::from_millis(100);
 
 impl EventStore {
-    /// Writes the snapshot, unless a newer one is there (or `replace`s whatever is). Tells its size in bytes.
+    /// Writes the snapshot, unless a newer one is stored and `replace` is false. Returns its size
+    /// in bytes.
     pub(crate) async fn put_snapshot(&self, snapshot: &Snapshot, replace: bool) -> Result<usize, SnapshotError> {
         let stream = &snapshot.head.stream;
         let written = self.reported("snapshot", Some(stream), self.send_snapshot(snapshot, replace)).await;
@@ -24,13 +25,14 @@ impl EventStore {
             Ok(_) | Err(SnapshotError::NewerIsThere) => {}
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = error;
-                tracing::warn!(%stream, error, "the snapshot was not written: who starts anew reads more");
+                tracing::warn!(%stream, error, "the snapshot was not written: uncached commands read more");
             }
         }
         written
     }
 
-    /// Does the work, writes the snapshots beside it, and tells their sizes in bytes where they were written in time.
+    /// Does the work and writes the snapshots concurrently. Returns the sizes of those that were
+    /// written in time.
     pub(crate) async fn with_snapshots<T>(
         &self,
         snapshots: &[(Snapshot, bool)],
@@ -76,18 +78,18 @@ impl EventStore {
     }
 }
 
-/// Why a snapshot was not written: no failure of anything, for the events are there.
+/// Why a snapshot was not written. Nothing fails, because the events are stored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SnapshotError {
-    #[error("a newer one is there")]
+    #[error("a newer snapshot is stored")]
     NewerIsThere,
-    #[error("the state is larger than an item can be")]
+    #[error("the snapshot does not fit into an item")]
     TooLarge,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The bytes of a snapshot that was written.
+/// The size of a written snapshot.
 impl From<&usize> for Report {
     fn from(_: &usize) -> Self {
         Self::outcome("ok")

@@ -1,13 +1,13 @@
-//! The commits that one put wrote.
+//! The commits of one put.
 
 use crate::{Commit, Hash, StreamId};
 
-/// The commits that one put wrote: one, or several when more than one command for the stream was waiting.
+/// The commits that one put wrote: one, or several by group commit.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// The stream they belong to.
     pub stream: StreamId,
-    /// At least one; the version of the first event is the item's sort key.
+    /// At least one. The version of its first event is the sort key of the item.
     pub commits: Vec<Commit>,
 }
 

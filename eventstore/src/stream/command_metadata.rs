@@ -1,32 +1,34 @@
-//! Who asked for a command, why, and by which id: what a commit says beside its events.
+//! Command metadata: who sent a command, why, and under which id.
 
 use crate::{Fingerprint, Id};
 use serde::{Deserialize, Serialize};
 
-/// Who asked for a command, why, and by which id it is known for ever.
+/// Who sent a command, why, and under which id it is deduplicated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandMetadata {
-    /// The command's id; its scope is the stream that it addresses.
+    /// The id of the command; its scope is the stream that it addresses.
     pub command_id: Id,
-    /// What the command asks for: the same id with another fingerprint is another command, and refused.
+    /// A hash of what the command contains. The same id with another fingerprint is refused.
     pub fingerprint: Fingerprint,
     /// The business process that the command belongs to.
     pub correlation_id: Id,
-    /// The id of what caused the command, where something did.
+    /// The id of the cause of the command, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<Id>,
-    /// Who gave the command.
+    /// Who sent the command.
     pub actor: Id,
-    /// The W3C `traceparent` of the request, where it had one.
+    /// The W3C `traceparent` of the request, if it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_parent: Option<Id>,
 }
 
 impl CommandMetadata {
-    /// A command that no event caused, and that begins a business process: set the other fields where it is otherwise.
+    /// The metadata of a command that no event caused and that starts a business process. Set the
+    /// other fields if that is not so.
     ///
-    /// The fingerprint is of the actor and of the command's canonical JSON (RFC 8785). A retry must serialise to the same
-    /// JSON, also in later releases: a field that is added with a default makes it another command.
+    /// The fingerprint covers the actor and the canonical JSON of the command (RFC 8785). A retry
+    /// must serialise to the same JSON, in later releases too: a new field with a default makes it
+    /// another command.
     ///
     /// # Errors
     /// When the command cannot be written as JSON.
@@ -37,15 +39,15 @@ impl CommandMetadata {
         Ok(Self { command_id, fingerprint, correlation_id, causation_id: None, actor, trace_parent: None })
     }
 
-    /// Whether what was recorded under that envelope is this command: its id, and what it asks for. The system derives an id of its
-    /// own from all that the command says, so that whatever is recorded under it is the command, however it was written.
+    /// Whether the recorded metadata is of this same command. The system derives its ids from the
+    /// whole command, so there the id alone decides.
     pub(crate) fn is_recorded_as(&self, recorded: &Self) -> bool {
         let is_same = self.command_id.is_of_system() || self.fingerprint == recorded.fingerprint;
         self.command_id == recorded.command_id && is_same
     }
 }
 
-/// What fingerprints of commands' JSON begin with: another rule is another number.
+/// The prefix of fingerprints of JSON: another rule needs another number.
 const COMMAND_JSON: &[u8] = b"eventstore/command/1";
 
 #[cfg(test)]
@@ -60,7 +62,8 @@ mod tests {
             assert_eq!(metadata.correlation_id, metadata.command_id);
             metadata.fingerprint.to_string()
         };
-        // Stored with commits: a release that changes it refuses the retries of all commands before it.
+        // Stored with commits: a release that changes it refuses the retries of all earlier
+        // commands.
         assert_eq!(of("ann", r#"{"coins":5,"note":"x"}"#), "XVuT2808lRDE-KTkLVvwgg");
         assert_eq!(of("ann", r#"{ "note": "x", "coins": 5 }"#), "XVuT2808lRDE-KTkLVvwgg");
         assert_ne!(of("bob", r#"{"coins":5,"note":"x"}"#), "XVuT2808lRDE-KTkLVvwgg");

@@ -5,13 +5,13 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The largest version of an event: exact in a JSON number, and below the sort key that is kept for the snapshot.
+/// The largest version of an event: exact in a JSON number, and below the sort key of snapshots.
 pub const MAX_VERSION: u64 = 9_007_199_254_740_991;
 
-/// The first character of the types of the store's own events: no event of a model has such a type.
+/// The first character of the store's own event types. Models do not use it.
 pub(crate) const OF_STORE: char = '$';
 
-/// An event on its way into a stream.
+/// An event that is not stored yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewEvent {
     /// What happened, in the past tense: `OrderPlaced`.
@@ -19,11 +19,11 @@ pub struct NewEvent {
     pub event_type: String,
     /// The version of the shape of `data`.
     pub schema: u32,
-    /// The facts, as JSON text that is kept to the byte.
+    /// The facts, as JSON text that is stored byte for byte.
     pub data: Box<RawValue>,
 }
 
-/// An event as it stands in its stream.
+/// A stored event.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// Its place in the stream, from 1.
@@ -32,32 +32,33 @@ pub struct Event {
     pub body: NewEvent,
 }
 
-/// One command's events, as they stand in the stream: all of them or none.
+/// The events of one command, stored together or not at all.
 #[derive(Debug, Clone)]
 pub struct Commit {
     /// The version of the first event.
     pub version: u64,
-    /// Who and why.
+    /// The command's metadata.
     pub metadata: CommandMetadata,
-    /// When the store took it: milliseconds, never earlier than the commit before.
+    /// When the store wrote it, in milliseconds; never earlier than the commit before.
     pub recorded_at: DateTime<Utc>,
-    /// The events, at least one; versions follow each other.
+    /// At least one event; versions are consecutive.
     pub events: Vec<Event>,
-    /// The chain: covers everything above and the hash of the commit before.
+    /// The chain hash: covers everything above and the hash of the commit before.
     pub hash: Hash,
 }
 
-/// What a commit says, before the store has put it into a stream's chain.
+/// A commit before it has a version, a time and a hash.
 #[derive(Debug, Clone)]
 pub struct NewCommit {
-    /// Who and why.
+    /// The command's metadata.
     pub metadata: CommandMetadata,
     /// What happened: at least one event.
     pub events: Vec<NewEvent>,
 }
 
 impl NewEvent {
-    /// Whether the event is one of the store's own, whose types begin with `$`: models and projections pass over it.
+    /// Whether the event is the store's own, with a type that begins with `$`. Models and
+    /// projections skip it.
     pub fn is_of_store(&self) -> bool {
         self.event_type.starts_with(OF_STORE)
     }
@@ -74,12 +75,12 @@ pub(crate) fn number(events: impl IntoIterator<Item = NewEvent>, first: u64) -> 
     (first..).zip(events).map(|(version, body)| Event { version, body }).collect()
 }
 
-/// The time in the precision that is stored: milliseconds.
+/// The time in the stored precision: milliseconds.
 pub(crate) fn storable(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(3)
 }
 
-/// The time as every answer writes it: RFC 3339, UTC, milliseconds.
+/// The time as every answer formats it: RFC 3339, UTC, milliseconds.
 pub fn time_text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }

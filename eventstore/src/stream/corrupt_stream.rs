@@ -1,70 +1,70 @@
-//! What can be wrong with a stream.
+//! How a stream can be corrupt.
 
-/// Something in a stream is not as the store wrote it.
+/// A stream is not as the store wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("stream {stream} is damaged at version {version}: {damage}")]
 pub struct CorruptStream {
-    /// The stream's name, as the item has it.
+    /// The name of the stream in the item.
     pub stream: String,
-    /// The version at which the first thing is wrong.
+    /// The version of the first corruption.
     pub version: u64,
     /// What is wrong.
     pub damage: Damage,
 }
 
-/// What can be wrong with a stream.
+/// How a stream can be corrupt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
-    /// An attribute is not there, or of another type.
+    /// An attribute is missing or of another type.
     #[error("attribute {0:?} is missing or of another type")]
     Attribute(&'static str),
-    /// The item was written by a newer program, or by another.
+    /// The item has a format that this program does not know.
     #[error("item format {0} is not known here")]
     Format(String),
-    /// The compressed commits cannot be unfolded.
-    #[error("the compressed commits cannot be unfolded")]
+    /// The commits cannot be decompressed.
+    #[error("the compressed commits cannot be decompressed")]
     Compression,
-    /// The commits are not the JSON that they should be.
+    /// The commits are not the expected JSON.
     #[error("the commits cannot be read: {0}")]
     Json(String),
     /// A batch without a commit, or a commit without an event.
     #[error("a batch or commit is empty")]
     Empty,
-    /// The versions of the batch's events do not fit its keys.
-    #[error("the batch says that it ends at version {said}, its events end at {found}")]
+    /// The versions of the events do not fit the keys of the item.
+    #[error("the item ends at version {said}, its events at {found}")]
     Extent {
-        /// What the item says.
+        /// The last version by the item.
         said: u64,
-        /// What its events come to.
+        /// The last version by the events.
         found: u64,
     },
-    /// Events between two batches are gone.
+    /// Events between two batches are missing.
     #[error("events are missing before version {found}")]
     Hole {
-        /// The version that comes next.
+        /// The version of the next event.
         found: u64,
     },
-    /// Two batches claim the same version.
-    #[error("version {found} is there twice")]
+    /// Two batches have the same version.
+    #[error("version {found} exists twice")]
     Overlap {
-        /// The version at which the second batch begins.
+        /// The first version of the second batch.
         found: u64,
     },
-    /// The stream ends before a commit that somebody else has seen.
+    /// The stream ends before a commit that a witness has seen.
     #[error("the end of the stream is gone: {by} has seen version {seen}")]
     End {
         /// The version that was seen.
         seen: u64,
-        /// Who has seen it.
+        /// The witness.
         by: String,
     },
-    /// Somebody else has seen another commit in this place.
+    /// A witness has seen another commit at this version.
     #[error("{by} has seen another commit here")]
     OtherSeen {
-        /// Who has seen it.
+        /// The witness.
         by: String,
     },
-    /// The commit, or one before it, was changed, reordered or inserted.
-    #[error("the chain hash does not fit the commit and what came before it")]
+    /// The commit or an earlier one was changed, reordered or inserted.
+    #[error("the chain hash does not match the commit and its predecessor")]
     Chain,
 }

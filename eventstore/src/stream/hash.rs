@@ -1,4 +1,4 @@
-//! The SHA-256 values of the store: chain hashes and request fingerprints.
+//! SHA-256 values: chain hashes and command fingerprints.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,11 +6,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// 32 bytes of SHA-256. Shown as 64 lower-case hexadecimal digits; serialised, as it is stored, as 43 characters of base64url.
+/// A SHA-256 hash. Displayed as 64 lower-case hexadecimal digits, serialised as 43 characters of
+/// base64url.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hash([u8; 32]);
 
-/// What a command asks for, in 128 bits of SHA-256: written as 22 characters of base64url.
+/// A hash of what a command contains: 128 bits of SHA-256, as 22 characters of base64url.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 16]);
 
@@ -20,7 +21,7 @@ pub struct Fingerprint([u8; 16]);
 pub struct InvalidHash;
 
 impl Hash {
-    /// The hash of the parts, each led by its length, so that no two lists of parts have the same bytes.
+    /// Hashes the parts. Each is preceded by its length, so that no two lists hash the same bytes.
     pub fn of(parts: &[&[u8]]) -> Self {
         let mut hasher = Hasher::default();
         for part in parts {
@@ -36,7 +37,7 @@ impl Hash {
 }
 
 impl Fingerprint {
-    /// The fingerprint of the parts, each led by its length: the first half of [`Hash::of`].
+    /// The first half of [`Hash::of`] the parts.
     pub fn of(parts: &[&[u8]]) -> Self {
         let (mut half, whole) = ([0; 16], Hash::of(parts));
         half.iter_mut().zip(whole.0).for_each(|(byte, of_whole)| *byte = of_whole);
@@ -49,12 +50,12 @@ impl Fingerprint {
     }
 }
 
-/// Bytes as text, as they are stored: base64url without padding.
+/// Encodes bytes for the store: base64url without padding.
 pub(crate) fn to_base64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Reads what [`to_base64`] wrote, and no other text of the same bytes.
+/// Decodes what [`to_base64`] wrote, and no other text of the same bytes.
 pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
@@ -101,7 +102,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Hashes fields, each led by its length as 8 big-endian bytes: the canonical bytes of the store.
+/// Hashes fields, each preceded by its length as 8 big-endian bytes.
 #[derive(Default)]
 pub(crate) struct Hasher(Sha256);
 

@@ -8,22 +8,23 @@ use crate::{
 use chrono::{DateTime, Utc};
 
 impl Commit {
-    /// Puts a new commit behind `previous`, the hash of the commit before it or [`genesis`].
+    /// Appends a new commit to the chain, after `previous`: the hash of the commit before, or
+    /// [`genesis`].
     pub(crate) fn chain(new: NewCommit, version: u64, recorded_at: DateTime<Utc>, previous: &Hash) -> Self {
         let events = number(new.events, version);
         let hash = chain_hash(previous, version, &new.metadata, recorded_at, &events);
         Self { version, metadata: new.metadata, recorded_at, events, hash }
     }
 
-    /// Whether the commit is what was written behind `previous`: the hash of the commit before it, or, of a stream's first
-    /// commit, that of [`Head::empty`](crate::Head::empty).
+    /// Whether the commit was written after `previous`: the hash of the commit before, or that of
+    /// [`Head::empty`](crate::Head::empty) for the first commit.
     pub fn follows(&self, previous: &Hash) -> bool {
         chain_hash(previous, self.version, &self.metadata, self.recorded_at, &self.events) == self.hash
     }
 }
 
 impl Head {
-    /// The head behind the commit, which must be the very next one.
+    /// The head after the commit, which must be the next one.
     pub(crate) fn then(&self, commit: &Commit) -> Result<Self, CorruptStream> {
         let damaged = |version, damage| CorruptStream { stream: self.stream.to_string(), version, damage };
         let (expected, found) = (self.version + 1, commit.version);
@@ -40,7 +41,8 @@ impl Head {
     }
 }
 
-/// Walks from the head through the batches: each must begin where the one before ended, in version and in chain.
+/// Follows the chain from the head through the batches. Each must continue the one before, in
+/// version and hash.
 pub(crate) fn follow(head: &Head, batches: &[Batch]) -> Result<Head, CorruptStream> {
     let mut head = head.clone();
     for commit in batches.iter().flat_map(|batch| &batch.commits) {
@@ -49,12 +51,13 @@ pub(crate) fn follow(head: &Head, batches: &[Batch]) -> Result<Head, CorruptStre
     Ok(head)
 }
 
-/// What stands before a stream's first commit in the chain: it binds the chain to the stream's name.
+/// The hash before the first commit. It binds the chain to the name of the stream.
 pub(crate) fn genesis(stream: &StreamId) -> Hash {
     Hash::of(&[b"ledgerfold/stream/1", stream.as_str().as_bytes()])
 }
 
-/// SHA-256 over the previous hash and the canonical bytes of the commit: its fields in this order, each led by its length.
+/// SHA-256 over the previous hash and the fields of the commit, in this order, each preceded by its
+/// length.
 fn chain_hash(
     previous: &Hash,
     version: u64,

@@ -4,9 +4,9 @@ use super::hash_chain::genesis;
 use crate::{Batch, Commit, Hash, StreamId};
 use chrono::{DateTime, Utc};
 
-/// The end of a stream: what the next commit is put behind.
+/// The end of a stream, after which the next commit is put.
 ///
-/// Only the store makes one, from a load or from an append, so that no caller can write a hole.
+/// Only the store creates one, from a read or an append, so that no caller can leave a gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     pub(crate) stream: StreamId,
@@ -16,7 +16,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// The end of a stream that has no event yet.
+    /// The head of a stream without events.
     pub fn empty(stream: &StreamId) -> Self {
         Self { stream: stream.clone(), version: 0, hash: genesis(stream), recorded_at: None }
     }
@@ -31,17 +31,17 @@ impl Head {
         self.version
     }
 
-    /// The hash of the last commit; derived from the stream's name for the empty stream.
+    /// The hash of the last commit; derived from the name for an empty stream.
     pub fn hash(&self) -> Hash {
         self.hash
     }
 
-    /// When the last commit was taken.
+    /// When the last commit was written.
     pub fn recorded_at(&self) -> Option<DateTime<Utc>> {
         self.recorded_at
     }
 
-    /// The head behind the commit.
+    /// The head after the commit.
     pub(crate) fn after(stream: &StreamId, commit: &Commit) -> Self {
         Self {
             stream: stream.clone(),
@@ -51,7 +51,7 @@ impl Head {
         }
     }
 
-    /// The head behind the batch's last commit, unchecked.
+    /// The head after the last commit of the batch, unchecked.
     pub(crate) fn of(batch: &Batch) -> Self {
         batch.commits.last().map_or_else(|| Self::empty(&batch.stream), |commit| Self::after(&batch.stream, commit))
     }

@@ -1,24 +1,26 @@
-//! The ids that a commit bears.
+//! The ids of a commit.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::{Uuid, Variant};
 
-/// The most characters that an [`Id`] may have.
+/// The longest [`Id`], in characters.
 pub const MAX_ID_CHARS: usize = 128;
-/// What ids of the system begin with.
+/// The prefix of ids that the system derives.
 const SYSTEM: char = '~';
-/// What the ids of commands begin with that a process of the system sends.
+/// The prefix of ids of commands that a process sends.
 const PROCESS: &str = "~process:";
-/// The characters of a UUID with its hyphens.
+/// The length of a hyphenated UUID.
 const UUID_CHARS: usize = 36;
 
-/// A command id, correlation id, causation id, trace parent or actor: 1 to 128 visible ASCII characters.
+/// A command id, correlation id, causation id, trace parent or actor: 1 to 128 visible ASCII
+/// characters.
 ///
-/// A UUIDv7 is the best command id, because it tells when it was made ([`Id::time`]).
+/// A UUIDv7 is the best command id, because it contains its time ([`Id::time`]).
 ///
-/// Ids that begin with `~` belong to the system ([`Id::is_of_system`]): an application refuses them from its callers.
+/// Ids that begin with `~` belong to the system ([`Id::is_of_system`]). An application refuses them
+/// from its callers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Id(String);
@@ -29,10 +31,11 @@ pub struct Id(String);
 pub struct InvalidId;
 
 impl Id {
-    /// Takes the text as an id.
+    /// Parses an id.
     ///
     /// # Errors
-    /// [`InvalidId`] when it is empty, longer than [`MAX_ID_CHARS`], or has a character outside `!` to `~`.
+    /// [`InvalidId`] when it is empty, longer than [`MAX_ID_CHARS`], or has a character outside `!`
+    /// to `~`.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
         let text = text.into();
         let fits = !text.is_empty() && text.len() <= MAX_ID_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -44,25 +47,28 @@ impl Id {
         &self.0
     }
 
-    /// The id under which a process of the system sends a command. The UUID is a UUIDv7 of the time of the command's cause.
+    /// The id of a command that a process sends. The UUID is a UUIDv7 of the time of the command's
+    /// cause.
     pub fn of_process(uuid: Uuid) -> Self {
         Self(format!("{PROCESS}{uuid}"))
     }
 
-    /// Whether the system derived the id itself, so that whatever is recorded under it is that very command.
+    /// Whether the system derived the id from the command, so that the id alone identifies it.
     pub fn is_of_system(&self) -> bool {
         self.0.starts_with(SYSTEM)
     }
 
-    /// When the id was made, in milliseconds, if its text has one of two forms; any other id has no time.
+    /// The time in the id, in milliseconds, if it has one of two forms. Other ids have no time.
     ///
-    /// - A UUIDv7: 36 characters with four hyphens, of RFC 9562's variant and version 7. The case of its digits does not matter.
-    /// - The same behind `~process:`: the id of a command that a process of the system sends.
+    /// - A UUIDv7: 36 characters with four hyphens, of RFC 9562's variant and version 7. The case
+    ///   of its digits does not matter.
+    /// - The same after `~process:`: the id of a command that a process sends.
     ///
-    /// The meaning of an id's time never changes: the search for recorded commands compares times that were taken long ago.
+    /// This meaning never changes: the search for recorded commands compares times from long ago.
     pub fn time(&self) -> Option<DateTime<Utc>> {
         let text = self.0.strip_prefix(PROCESS).unwrap_or(&self.0);
-        // The parser takes other forms as well, each of another length: bare digits, braces, `urn:uuid:`.
+        // The parser accepts other forms too, each of another length: bare digits, braces,
+        // `urn:uuid:`.
         let uuid = Uuid::try_parse(text).ok().filter(|_| text.len() == UUID_CHARS)?;
         let is_v7 = uuid.get_version_num() == 7 && uuid.get_variant() == Variant::RFC4122;
         let [a, b, c, d, e, f, ..] = is_v7.then(|| uuid.into_bytes())?;
@@ -159,7 +165,7 @@ mod tests {
         }
     }
 
-    /// Keys that callers hash themselves look like a bare UUIDv7 now and then.
+    /// Keys that callers hash look like a bare UUIDv7 now and then.
     #[test]
     fn no_hash_in_hexadecimal_digits_has_a_time() {
         let mut chance = fastrand::Rng::with_seed(7);

@@ -1,4 +1,4 @@
-//! What a stream consists of: commits in a hash chain, their ids and metadata, and its head.
+//! The data of a stream: commits in a hash chain, their ids and metadata, and the head.
 
 pub(crate) mod batch;
 pub(crate) mod command_metadata;

@@ -3,12 +3,14 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The most characters of a stream's name: it is also an SQS message group id (128), and with a version a deduplication id.
+/// The longest name of a stream, in characters. It is also an SQS message group id (128 at most),
+/// and with a version a deduplication id.
 pub const MAX_STREAM_CHARS: usize = 100;
 
 /// The name of a stream: `category-key`, such as `order-0192f0c1-…` or `stock-9780306406157`.
 ///
-/// The category is lower-case ASCII letters, digits and `_`, beginning with a letter; the key is visible ASCII.
+/// The category is lower-case ASCII letters, digits and `_`, and begins with a letter. The key is
+/// visible ASCII.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StreamId(String);
@@ -19,7 +21,7 @@ pub enum InvalidStreamId {
     /// Longer than [`MAX_STREAM_CHARS`], or empty.
     #[error("a stream name has 1 to {MAX_STREAM_CHARS} characters, this one has {0}")]
     Length(usize),
-    /// There is no `-` between category and key, or nothing behind it.
+    /// There is no `-` between category and key, or nothing after it.
     #[error("a stream name is a category, '-' and a key")]
     NoKey,
     /// The category has other characters.
@@ -31,10 +33,10 @@ pub enum InvalidStreamId {
 }
 
 impl StreamId {
-    /// Takes the text as a stream name.
+    /// Parses a stream name.
     ///
     /// # Errors
-    /// [`InvalidStreamId`] says which rule the text breaks.
+    /// [`InvalidStreamId`] names the rule that the text breaks.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidStreamId> {
         let text = text.into();
         let chars = text.chars().count();
@@ -60,12 +62,12 @@ impl StreamId {
         &self.0
     }
 
-    /// What stands before the first `-`.
+    /// The part before the first `-`.
     pub fn category(&self) -> &str {
         self.0.split_once('-').map_or("", |(category, _)| category)
     }
 
-    /// What stands behind the first `-`.
+    /// The part after the first `-`.
     pub fn key(&self) -> &str {
         self.0.split_once('-').map_or("", |(_, key)| key)
     }

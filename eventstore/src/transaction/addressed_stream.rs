@@ -1,4 +1,4 @@
-//! The streams that a command over several streams addresses, as far as they were read.
+//! The streams that a command over several streams addresses.
 
 use super::parts::AppendedPart;
 use crate::command::cached_stream::CachedStream;
@@ -9,7 +9,7 @@ use crate::snapshot::stored::Snapshot;
 use crate::{Batch, CodecError, Commit, Consistency, Head, Id, NewEvent, ReadError, StreamId};
 use futures::future::try_join_all;
 
-/// A stream with its state, and how far it was compared with the command.
+/// A stream with its state, and the version up to which it was compared with the command.
 pub(crate) struct AddressedStream<'a, S, E> {
     loader: &'a StreamLoader<S, E>,
     cached: CachedStream<S>,
@@ -30,7 +30,7 @@ impl<S, E> Default for AddressedStreams<'_, S, E> {
 }
 
 impl<'a, S: Clone, E> AddressedStreams<'a, S, E> {
-    /// Takes what is cached of the streams, and reads the others.
+    /// Takes cached streams from the cache and reads the others.
     pub(crate) async fn new<R>(cache: &'a StreamCache<S, E, R>, streams: &[StreamId]) -> Result<Self, StreamLoadError> {
         let loads = streams.iter().map(|stream| AddressedStream::load(cache, stream));
         let (streams, read): (Vec<_>, Vec<_>) = try_join_all(loads).await?.into_iter().unzip();
@@ -64,7 +64,7 @@ impl<'a, S: Clone, E> AddressedStream<'a, S, E> {
         &self.cached.state
     }
 
-    /// Reads what stands behind the head.
+    /// Reads what follows the head.
     pub(crate) async fn read(&mut self, consistency: Consistency) -> Result<Vec<Batch>, StreamLoadError> {
         let empty = self.loader.empty(self.stream());
         let loaded = self.loader.load(std::mem::replace(&mut self.cached, empty), consistency).await?;
@@ -72,12 +72,12 @@ impl<'a, S: Clone, E> AddressedStream<'a, S, E> {
         Ok(loaded.folded)
     }
 
-    /// Goes on by the batch if it is this stream's: it is checked to follow.
+    /// Applies the batch if it is the next one of this stream.
     pub(crate) fn apply(&mut self, batch: &Batch) -> Result<(), StreamLoadError> {
         if *self.stream() == batch.stream { self.loader.apply(&mut self.cached, batch) } else { Ok(()) }
     }
 
-    /// Takes note that the batch was compared with the command.
+    /// Marks the batch as compared with the command.
     pub(crate) fn compared(&mut self, batch: &Batch) {
         if *self.stream() == batch.stream && batch.version() == self.compared_to + 1 {
             self.compared_to = batch.last_version();
@@ -87,7 +87,7 @@ impl<'a, S: Clone, E> AddressedStream<'a, S, E> {
     /// Looks for the command among the commits that were not compared with it.
     pub(crate) async fn look_up(&mut self, command: &Id) -> Result<Option<(StreamId, Commit)>, ReadError> {
         let (stream, down_to) = (self.cached.head.stream(), self.compared_to);
-        let lookup = self.cached.ids.look_up(stream, command).behind(down_to);
+        let lookup = self.cached.ids.look_up(stream, command).after(down_to);
         let found = self.loader.store.find_commit(FindCommit { stream, command, lookup, down_to }).await?;
         self.compared_to = self.cached.head.version();
         Ok(found.map(|commit| (self.stream().clone(), commit)))
@@ -97,30 +97,30 @@ impl<'a, S: Clone, E> AddressedStream<'a, S, E> {
         events.iter().map(|event| self.loader.model.write(event)).collect()
     }
 
-    /// The snapshot that it is time to write.
+    /// Takes the snapshot that is due.
     pub(crate) fn take_due_snapshot(&mut self) -> Option<(Snapshot, bool)> {
         self.loader.take_due_snapshot(&mut self.cached)
     }
 
-    /// Takes note of the snapshot's size if it is this stream's.
+    /// Records the size of the snapshot if it is of this stream.
     pub(crate) fn wrote_snapshot(&mut self, snapshot: &Snapshot, bytes: usize) {
         if self.cached.head.stream == snapshot.head.stream {
             self.cached.snapshot_debt.wrote_snapshot(bytes);
         }
     }
 
-    /// Makes known what was written of these events.
+    /// Applies the events that were written.
     pub(crate) fn apply_written(&mut self, events: &[E], written: &AppendedPart) {
         let (loader, cached) = (self.loader, &mut self.cached);
         let state = std::mem::replace(&mut cached.state, (loader.model.initial)());
         cached.state = loader.evolve(state, events);
         cached.head = written.head.clone();
         cached.ids.push(&written.commit);
-        cached.ids.keep(loader.options.ids_in_memory());
+        cached.ids.trim(loader.options.ids_in_memory());
         cached.snapshot_debt.put(written.bytes);
     }
 
-    /// Leaves what is known of the stream for the next commands.
+    /// Puts the stream into the cache.
     pub(crate) fn cache<R>(self, cache: &StreamCache<S, E, R>) {
         cache.put(self.cached);
     }

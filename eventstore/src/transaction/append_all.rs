@@ -1,4 +1,4 @@
-//! Appending to several streams at once: all of them or none.
+//! Appends to several streams at once: all or none.
 
 use super::parts::{AppendAllError, AppendedAll, AppendedPart, Part};
 use super::transact_items::{Cancellation, Transaction, is_of};
@@ -14,29 +14,34 @@ use futures::future::try_join_all;
 use std::sync::Arc;
 
 impl EventStore {
-    /// Appends one command's events to several streams, each behind its head: all of them or none, in one request.
+    /// Appends the events of one command to several streams, each after its head, in one request:
+    /// all or none.
     ///
-    /// `unmoved` are ends of further streams that the command was decided on but has no events for: nothing is written
-    /// there, but the command is refused if one of them goes on. Parts and `unmoved` are at most [`MAX_STREAMS`] together.
+    /// `unmoved` are heads of further streams that the command was decided on but has no events
+    /// for. Nothing is written there, but the command is refused if one of them has a newer commit.
+    /// Parts and `unmoved` are at most [`MAX_STREAMS`](crate::MAX_STREAMS) together.
     ///
     /// # A command is written once
-    /// The commits bear the envelope with another fingerprint: one made of the envelope's and of the names of all the
-    /// streams. So only this function, for this command over these streams, writes such commits, and because it writes all
-    /// of them or none, **whoever meets one of them knows that all are there**. A call that is refused by a commit of its own
-    /// command, in whichever stream, therefore answers with what was recorded in all of them ([`AppendedAll::repeated`]),
-    /// and has only to read those that did not come back with the refusal. That holds as long as one of the heads is
-    /// older than the recorded commits. A caller who has loaded **all** streams anew must look for the command's id in what it loaded, as for
-    /// [`EventStore::append`]; [`CommandHandler::handle_all`](crate::CommandHandler::handle_all) does.
+    /// The stored fingerprint covers that of the metadata and the names of all streams. So only
+    /// this function writes such commits, and only for this command over these streams. It writes
+    /// all or none: **one of the commits proves that all exist**. A call that is refused by a
+    /// commit of its own command therefore returns what was recorded in all streams
+    /// ([`AppendedAll::repeated`]). It reads only those commits that the refusal did not return.
+    /// This holds if at least one head is older than the recorded commits. A caller that has read
+    /// **all** streams again must look for the command's id in them, as for [`EventStore::append`];
+    /// [`CommandHandler::handle_all`](crate::CommandHandler::handle_all) does.
     ///
-    /// None of this relies on DynamoDB's own memory of transactions, which lasts ten minutes. Each call has a
-    /// token of its own there, made by the SDK and kept through the SDK's retries. A token derived from the command would
-    /// be the same for a later call, whose items differ by time and put id, and would be refused as
-    /// a mismatch that brings nothing back; a fresh one is refused by the commits themselves.
+    /// None of this relies on DynamoDB's own idempotency, which lasts ten minutes. The SDK makes a
+    /// token for each call and reuses it in its retries. A token derived from the command would be
+    /// the same for a later call, whose items differ by time and write nonce. DynamoDB would refuse
+    /// that as a mismatch and return no items. A call with a fresh token is refused by the commits
+    /// themselves.
     ///
     /// # Errors
-    /// [`AppendAllError`]; nothing is written, but that after any [`StoreError`] it may have been (an earlier try of the
-    /// SDK): send it again with the same id. [`AppendAllError::TransactionConflict`] is not tried again in here, because
-    /// the one who decides has to know how often it may be.
+    /// [`AppendAllError`]. Nothing is written, except that after a [`StoreError`] an earlier
+    /// attempt of the SDK may have succeeded: retry with the same id.
+    /// [`AppendAllError::TransactionConflict`] is not retried here, because the command loop limits
+    /// the attempts.
     pub async fn append_all(
         &self,
         metadata: &CommandMetadata,
@@ -50,7 +55,8 @@ impl EventStore {
         self.transact(metadata, parts, unmoved).await
     }
 
-    /// [`EventStore::append_all`], which without any part only asks whether all the streams still end where they did.
+    /// [`EventStore::append_all`]. Without parts it only checks that all streams still end at their
+    /// heads.
     pub(crate) async fn transact(
         &self,
         metadata: &CommandMetadata,
@@ -68,7 +74,8 @@ impl EventStore {
     ) -> Result<AppendedAll, AppendAllError> {
         let now = self.now();
         if let Err(error) = self.check_time(&metadata.command_id, now) {
-            // The clock may have been set back since the very command was recorded: known first, refused second.
+            // The clock may have been set back since this command was recorded, so look for it
+            // before refusing it.
             let heads: Vec<Head> = parts.into_iter().map(|part| part.head).chain(unmoved.iter().cloned()).collect();
             let unmoved = self.send_parts(now, metadata, Vec::new(), &heads).await?;
             return if unmoved.repeated { Ok(unmoved) } else { Err(error.into()) };
@@ -117,8 +124,8 @@ impl EventStore {
         }
     }
 
-    /// The recorded result of a command of which some commits were found: the others are read. A stream that stood still
-    /// for the command has none.
+    /// The recorded result of a command of which some commits were found; the others are read. A
+    /// stream without events of the command has none.
     pub(crate) async fn recorded(
         &self,
         streams: &[StreamId],

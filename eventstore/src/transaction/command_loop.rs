@@ -1,6 +1,6 @@
-//! The command loop over several streams: read, fold, decide, append to all, and mend a lost race.
+//! The command loop over several streams: read, fold, decide, append to all, and retry a lost race.
 //!
-//! The streams are of one model, or of two: `first` and `second` are the streams of each. Of one model, `second` is empty.
+//! The streams are of one model, or of two: `first` and `second`. For one model, `second` is empty.
 
 use super::addressed_stream::{AddressedStream, AddressedStreams};
 use super::handle_all::{ExecuteAllError, MultiStreamRequest, MultiStreamResult};
@@ -13,10 +13,10 @@ use crate::snapshot::stored::Snapshot;
 use crate::{Batch, CodecError, CommandMetadata, Commit, Consistency, EventStore, Head, NewEvent, StreamId, Usage};
 use futures::future::{try_join, try_join_all};
 
-/// Losing this often in a row makes the loop wait a moment and read what else was put behind the refused streams.
+/// After this many lost races in a row, the loop pauses and reads the refused streams.
 const LOSSES_BEFORE_READ: u32 = 2;
 
-/// What a command decides: a list of events for each stream of both models, in their order; no list at all is nothing to do.
+/// A list of events for each stream of both models, in order; no list at all is a no-op.
 pub(crate) struct Decision<E, F> {
     pub(crate) first: Vec<Vec<E>>,
     pub(crate) second: Vec<Vec<F>>,
@@ -28,17 +28,17 @@ impl<E, F> Decision<E, F> {
     }
 }
 
-/// A command while it is handled.
+/// A command that is being handled.
 pub(crate) struct MultiStreamCommand<'a, S, E, T, F> {
     store: &'a EventStore,
     request: &'a MultiStreamRequest,
-    /// The envelope as it is stored.
+    /// The metadata as stored.
     bound: CommandMetadata,
     first: Vec<AddressedStream<'a, S, E>>,
     second: Vec<AddressedStream<'a, T, F>>,
-    /// The commits of this very command that were met.
+    /// The commits of this command that were found.
     found: Vec<AppendedPart>,
-    /// Whether its id was met on a commit that asked for something else.
+    /// Whether its id was found on a commit of another command.
     reused: bool,
     lost_races: u32,
 }
@@ -58,7 +58,7 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         command
     }
 
-    /// Handles the command, and keeps what was written in the caches.
+    /// Handles the command and caches the streams.
     pub(crate) async fn run<R, Q, X>(
         mut self,
         first: &StreamCache<S, E, R>,
@@ -71,7 +71,7 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
             if self.is_recorded()? {
                 return self.recorded().await;
             }
-            // Asked only now: the commit that won the last race may be this command's own.
+            // Checked only now: the commit that won the last race may be this command's own.
             if self.lost_races >= self.store.options.max_attempts {
                 return Err(ExecuteAllError::Contention { attempts: self.lost_races });
             }
@@ -102,7 +102,7 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         self.first.iter().map(AddressedStream::head).chain(self.second.iter().map(AddressedStream::head))
     }
 
-    /// The first stream that is not at the version that the caller expects.
+    /// The first stream that is not at the expected version.
     fn version_mismatch<X>(&self) -> Option<ExecuteAllError<X>> {
         self.heads().zip(&self.request.expected_versions).find_map(|(head, expected)| {
             let (stream, actual) = (head.stream(), head.version());
@@ -111,14 +111,14 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         })
     }
 
-    /// Reads, strongly consistent, what stands behind the heads of the streams.
+    /// Reads, strongly consistent, what follows the heads of the streams.
     async fn read(&mut self, streams: &[StreamId]) -> Result<(), StreamLoadError> {
         let (first, second) = try_join(read(&mut self.first, streams), read(&mut self.second, streams)).await?;
         self.compare(first.iter().chain(&second).flatten());
         Ok(())
     }
 
-    /// Goes on by the batches of any of the streams, which are checked to follow.
+    /// Applies the next batches of any of the streams.
     fn apply(&mut self, batches: &[Batch]) -> Result<(), StreamLoadError> {
         for batch in batches {
             self.first.iter_mut().try_for_each(|stream| stream.apply(batch))?;
@@ -128,7 +128,7 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         Ok(())
     }
 
-    /// Compares the commits of batches with the command.
+    /// Matches the commits of batches with the command.
     fn compare<'b>(&mut self, batches: impl Iterator<Item = &'b Batch>) {
         for batch in batches {
             for commit in &batch.commits {
@@ -159,7 +159,8 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         Ok(())
     }
 
-    /// Whether this command's own commit was met; an error if its id was met on another's.
+    /// Whether a commit of this command was found; an error if its id was found on another
+    /// command's.
     fn is_recorded(&self) -> Result<bool, AppendAllError> {
         if self.found.is_empty() && self.reused {
             return Err(AppendAllError::CommandIdReused(self.bound.command_id.clone()));
@@ -167,14 +168,15 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         Ok(!self.found.is_empty())
     }
 
-    /// The recorded result: where a stream's commit was not met, it is looked for from the stream's end.
+    /// The recorded result. Missing commits are searched from the end of their streams.
     async fn recorded<X>(self) -> Result<MultiStreamResult, ExecuteAllError<X>> {
         let Self { store, request, bound, found, lost_races, .. } = self;
         let recorded = store.recorded(&request.streams, &bound, found, Usage::default()).await?;
         Ok(MultiStreamResult { parts: recorded.parts, replayed: true, lost_races, usage: Usage::default() })
     }
 
-    /// Appends the decision, and writes the snapshots that are due beside it. The inner error may be a lost race.
+    /// Appends the decision, and writes due snapshots beside it. The inner error may be a lost
+    /// race.
     async fn append<X>(
         &mut self,
         decision: &Decision<E, F>,
@@ -192,7 +194,7 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         Ok(appended)
     }
 
-    /// The decision as parts, and the ends of the streams that it leaves alone: all of them where it decides nothing.
+    /// The parts to append, and the heads of the streams without events.
     fn parts<X>(&self, decision: &Decision<E, F>) -> Result<(Vec<Part>, Vec<Head>), ExecuteAllError<X>> {
         let decided = decision.first.len() + decision.second.len();
         let addressed = self.first.len() + self.second.len();
@@ -213,7 +215,7 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         MultiStreamResult { parts, replayed, lost_races: self.lost_races, usage: Usage::default() }
     }
 
-    /// Takes over what a refused append brought back, and tells which streams refused it.
+    /// Applies the batches that a refused append returned, and names the streams that refused it.
     fn take_winners<X>(&mut self, error: AppendAllError) -> Result<Vec<StreamId>, ExecuteAllError<X>> {
         self.lost_races += 1;
         if let AppendAllError::Conflict { winners, .. } = error {
@@ -226,7 +228,7 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         Err(error.into())
     }
 
-    /// After a second loss in a row: waits a moment and reads what else was put behind the streams that refused.
+    /// After repeated losses it pauses and reads what else was put to the refused streams.
     async fn catch_up<X>(&mut self, refused: &[StreamId]) -> Result<(), ExecuteAllError<X>> {
         if self.lost_races < LOSSES_BEFORE_READ || !self.found.is_empty() {
             return Ok(());
@@ -240,7 +242,7 @@ fn states<'s, S: Clone, E>(streams: &'s [AddressedStream<'_, S, E>]) -> Vec<&'s 
     streams.iter().map(AddressedStream::state).collect()
 }
 
-/// The ends of the streams, and what is decided for each as it is stored.
+/// The heads of the streams with the encoded events for each.
 fn encoded<S: Clone, E>(
     streams: &[AddressedStream<'_, S, E>],
     decided: &[Vec<E>],
@@ -249,7 +251,7 @@ fn encoded<S: Clone, E>(
     streams.iter().zip(decided).map(|(stream, events)| (stream.head().clone(), stream.encode(events)))
 }
 
-/// Reads those of the streams that are named.
+/// Reads the named streams.
 async fn read<S: Clone, E>(
     streams: &mut [AddressedStream<'_, S, E>],
     named: &[StreamId],
@@ -258,13 +260,13 @@ async fn read<S: Clone, E>(
     try_join_all(streams.map(|stream| stream.read(Consistency::Strong))).await
 }
 
-/// The snapshots that are due of the streams that are written to.
+/// The due snapshots of the streams that are written to.
 fn due_snapshots<S: Clone, E>(streams: &mut [AddressedStream<'_, S, E>], decided: &[Vec<E>]) -> Vec<(Snapshot, bool)> {
     let written = streams.iter_mut().zip(decided).filter(|(_, events)| !events.is_empty());
     written.filter_map(|(stream, _)| stream.take_due_snapshot()).collect()
 }
 
-/// Makes known what was written.
+/// Applies what was written.
 fn apply_written<S: Clone, E>(streams: &mut [AddressedStream<'_, S, E>], decided: &[Vec<E>], written: &[AppendedPart]) {
     for (stream, events) in streams.iter_mut().zip(decided) {
         if let Some(written) = written.iter().find(|written| written.head.stream == *stream.stream()) {

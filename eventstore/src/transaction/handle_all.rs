@@ -1,4 +1,4 @@
-//! Commands over several streams of one kind, or over a pair of streams of two.
+//! Commands over several streams of one model, or over a pair of streams of two.
 
 use super::addressed_stream::AddressedStreams;
 use super::command_loop::{Decision, MultiStreamCommand};
@@ -10,53 +10,53 @@ use crate::metering::meter;
 use crate::{CodecError, CommandHandler, CommandMetadata, StreamId, Unreadable, Usage};
 use futures::future::try_join;
 
-/// The second kind of streams of a command that addresses streams of one kind.
+/// There is no second model.
 const NO_SECOND: Option<&StreamCache<(), (), ()>> = None;
 
-/// A command for several streams, but for what it decides.
+/// A command for several streams, without its decision.
 #[derive(Debug, Clone)]
 pub struct MultiStreamRequest {
-    /// The streams that it addresses, each once, at most [`MAX_STREAMS`](crate::MAX_STREAMS).
+    /// The addressed streams, each once, at most [`MAX_STREAMS`](crate::MAX_STREAMS).
     pub streams: Vec<StreamId>,
-    /// Who, why, and its id.
+    /// Who sent it, why, and under which id.
     pub metadata: CommandMetadata,
-    /// The versions at which the caller knows the streams, in their order; a stream without one may be at any version.
+    /// The expected versions, in the order of the streams; none allows any version.
     pub expected_versions: Vec<Option<u64>>,
 }
 
 impl MultiStreamRequest {
-    /// A command to streams, at whatever versions they are.
+    /// A command to streams at any version.
     pub fn new(streams: Vec<StreamId>, metadata: CommandMetadata) -> Self {
         Self { streams, metadata, expected_versions: Vec::new() }
     }
 }
 
-/// A command for a pair of streams of two kinds, but for what it decides.
+/// A command for a pair of streams of two models, without its decision.
 #[derive(Debug, Clone)]
 pub struct PairRequest {
-    /// The stream of the first kind, and that of the second.
+    /// The stream of the first model, and that of the second.
     pub streams: [StreamId; 2],
-    /// Who, why, and its id.
+    /// Who sent it, why, and under which id.
     pub metadata: CommandMetadata,
-    /// The versions at which the caller knows the streams, in their order; a stream without one may be at any version.
+    /// The expected versions, in the order of the streams; none allows any version.
     pub expected_versions: [Option<u64>; 2],
 }
 
 impl PairRequest {
-    /// A command to two streams, at whatever versions they are.
+    /// A command to two streams at any version.
     pub fn new(streams: [StreamId; 2], metadata: CommandMetadata) -> Self {
         Self { streams, metadata, expected_versions: [None, None] }
     }
 }
 
-/// A command over several streams that was handled.
+/// The result of a command over several streams.
 #[derive(Debug, Clone)]
 pub struct MultiStreamResult {
-    /// What was recorded for it, in the order of the streams; nothing when there was nothing to do.
+    /// The recorded commits, in the order of the streams; none for a no-op.
     pub parts: Vec<AppendedPart>,
-    /// Whether it had been handled before, and this is the recorded result.
+    /// Whether an earlier try was recorded, and this is its result.
     pub replayed: bool,
-    /// How often quicker commands for the streams made it decide again.
+    /// How often it lost a race and was decided again.
     pub lost_races: u32,
     /// What it cost.
     pub usage: Usage,
@@ -65,28 +65,28 @@ pub struct MultiStreamResult {
 /// Why a command over several streams was not handled.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteAllError<R> {
-    /// The model refused it: an answer, not a failure. Final, for all states were true at one moment.
+    /// The model rejected it. Final, because all states were current at one moment.
     #[error("refused: {0}")]
     Refused(R),
-    /// A stream is not at the version that the caller expects. Final, as a refusal is.
+    /// A stream is not at the expected version. Final, as a refusal is.
     #[error("stream {stream} is at version {actual}, not at {expected}")]
     VersionMismatch {
         /// The stream.
         stream: StreamId,
-        /// What the caller expects.
+        /// The expected version.
         expected: u64,
-        /// Where the stream is.
+        /// The version of the stream.
         actual: u64,
     },
-    /// The decision has lists of events for more or fewer streams than the command addresses.
+    /// The decision has lists for more or fewer streams than the command addresses.
     #[error("the decision is for {decided} streams, the command for {addressed}")]
     Misshapen {
-        /// How many lists of events there are.
+        /// The number of lists.
         decided: usize,
-        /// How many streams.
+        /// The number of streams.
         addressed: usize,
     },
-    /// The handlers of the two streams are not on one table.
+    /// The handlers of the two streams use two tables.
     #[error("the two streams are in two tables, {first:?} and {second:?}")]
     TwoTables {
         /// The table of the first stream.
@@ -94,40 +94,45 @@ pub enum ExecuteAllError<R> {
         /// That of the second.
         second: String,
     },
-    /// Quicker commands won every time: try again later.
+    /// Other commands won every race: retry later.
     #[error("{attempts} attempts lost to other commands on the streams")]
     Contention {
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
     },
     /// An event of one of the streams cannot be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// An event that was decided cannot be stored.
+    /// A decided event cannot be encoded.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// It was not written, for one of the reasons that the store has; never a conflict of any kind.
+    /// The append failed; never with a conflict.
     #[error(transparent)]
     Append(#[from] AppendAllError),
 }
 
 impl<S: Clone, E, R> CommandHandler<S, E, R> {
-    /// Handles a command over several streams once, however often it is sent: all that it decides is written, or nothing.
+    /// Handles a command over several streams once, however often it is sent: all of its events are
+    /// written, or none.
     ///
-    /// `decide` is given the states of the streams, in their order, and answers with a list of events for each, or with no
-    /// list at all when there is nothing to do. A stream without events is not written to, but must not have gone on: what
-    /// was decided holds for all states **at one moment**. So do a refusal and "nothing to do", which a transaction of
-    /// checks alone confirms. Streams are read and cached as [`CommandHandler::handle`] does.
+    /// `decide` gets the states of the streams, in order, and returns a list of events for each, or
+    /// no list at all for a no-op. A stream without events is not written to, but must not change
+    /// meanwhile: the decision is true of all states **at one moment**. So is a refusal or a no-op,
+    /// which a transaction of checks confirms. Streams are read and cached as by
+    /// [`CommandHandler::handle`].
     ///
     /// # A command is handled once
-    /// In each stream the command's id is compared with every commit up to the head that is known, as `handle` does. So a
-    /// recorded commit of this command is found, or stands behind its stream's head. There the append, which puts or checks
-    /// something behind **every** head, is refused by it or by what stands before it. Finding it in one stream is finding it
-    /// in all ([`EventStore::append_all`](crate::EventStore::append_all)). No read has to be consistent for that.
+    /// In each stream the command's id is compared with every commit up to the known head, as by
+    /// `handle`. So a recorded commit of this command is found, or it is after a known head. The
+    /// append puts or checks an item after **every** head, so that commit or one before it refuses
+    /// it. Finding it in one stream proves it in all
+    /// ([`EventStore::append_all`](crate::EventStore::append_all)). No read has to be consistent
+    /// for that.
     ///
     /// # Errors
-    /// [`ExecuteAllError`]; nothing is written, but that after any [`StoreError`](crate::StoreError) it may have been (an earlier
-    /// try of the SDK): send it again with the same id.
+    /// [`ExecuteAllError`]. Nothing is written, except that after a
+    /// [`StoreError`](crate::StoreError) an earlier attempt of the SDK may have succeeded: retry
+    /// with the same id.
     pub async fn handle_all(
         &self,
         request: &MultiStreamRequest,
@@ -145,14 +150,15 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         Ok(MultiStreamResult { usage, ..handled? })
     }
 
-    /// Handles a command over a pair of streams, one of this handler's kind and one of the other's: all that it decides is
-    /// written, or nothing.
+    /// Handles a command over a pair of streams, one of this handler's model and one of the
+    /// other's: all of its events are written, or none.
     ///
-    /// `decide` is given the two states, and answers with the events for each stream; none for a stream leaves it alone, and
-    /// none for both is nothing to do. What [`handle_all`](Self::handle_all) promises holds here, too: the command is handled
-    /// once, and what is decided, a refusal as well, is true of both states at one moment.
+    /// `decide` gets the two states and returns the events for each stream. A stream without events
+    /// is only checked; no events for both are a no-op. The promises of
+    /// [`handle_all`](Self::handle_all) hold: the command is handled once, and its decision or
+    /// refusal is true of both states at one moment.
     ///
-    /// Both handlers must be on one table. The options of this handler's store count.
+    /// Both handlers must use one table. The options of this handler's store apply.
     ///
     /// # Errors
     /// [`ExecuteAllError`], as for [`handle_all`](Self::handle_all).

@@ -1,4 +1,4 @@
-//! What one command appends to several streams, what it wrote, and why it did not.
+//! What one command appends to several streams, what it wrote, and why it failed.
 
 use crate::Usage;
 use crate::metering::operation_event::Report;
@@ -7,69 +7,71 @@ use crate::{
     Batch, ClockSkew, Commit, CorruptStream, Head, Id, MAX_VERSION, NewEvent, ReadError, StoreError, StreamId, TooLarge,
 };
 
-/// The most streams of one command (DynamoDB's limit of a transaction).
+/// The most streams of one command (DynamoDB's limit for a transaction).
 pub const MAX_STREAMS: usize = 100;
 
-/// The most bytes of one command's items together (DynamoDB's limit of a transaction).
+/// The most bytes of all items of one command (DynamoDB's limit for a transaction).
 pub const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
 
-/// What one command has to say in one of its streams.
+/// The events of one command for one of its streams.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// The stream's end, as the command knows it.
+    /// The known head of the stream.
     pub head: Head,
     /// What happened: at least one event.
     pub events: Vec<NewEvent>,
 }
 
-/// What a command over several streams has written.
+/// The result of a command over several streams.
 #[derive(Debug, Clone)]
 pub struct AppendedAll {
-    /// A commit a stream, in the order of the streams.
+    /// One commit for each written stream, in order.
     pub parts: Vec<AppendedPart>,
-    /// Whether the command had been written before, by another call, and this is the recorded result.
+    /// Whether another call had written the command, and this is the recorded result.
     pub repeated: bool,
     /// What it cost.
     pub usage: Usage,
 }
 
-/// What it has written in one of them.
+/// The result in one of the streams.
 #[derive(Debug, Clone)]
 pub struct AppendedPart {
-    /// The commit as it stands in the stream.
+    /// The stored commit.
     pub commit: Commit,
-    /// Where the stream ended behind it; [`Head::stream`] names it.
+    /// The head after it; [`Head::stream`] names the stream.
     pub head: Head,
-    /// The size of the item, where this call has written it.
+    /// The size of the item, if this call wrote it.
     pub(crate) bytes: usize,
 }
 
-/// Why nothing was appended, in any of the streams.
+/// Why nothing was appended to any of the streams.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendAllError {
-    /// Other batches stand behind some of the heads: here they are, so that nobody has to read them.
-    #[error("{} of the streams go on behind the heads that were given", winners.len())]
+    /// Other batches are stored after some of the heads. They are included, so that no read is
+    /// needed.
+    #[error("other batches are stored after {} of the given heads", winners.len())]
     Conflict {
-        /// The batch that won, for each stream that is known to go on.
+        /// The stored batches, one for each stream that refused.
         winners: Vec<Batch>,
-        /// What the refused transaction cost.
+        /// The cost of the refused transaction.
         usage: Usage,
     },
-    /// Another transaction at the end of some of the streams was under way: try again.
-    #[error("another transaction at the end of {} of the streams was under way", streams.len())]
+    /// Another transaction on some of the streams was in progress: retry.
+    #[error("another transaction on {} of the streams was in progress", streams.len())]
     TransactionConflict {
-        /// Where.
+        /// Those streams.
         streams: Vec<StreamId>,
-        /// What the refused transaction cost.
+        /// The cost of the refused transaction.
         usage: Usage,
     },
-    /// The id was used for another command on one of the streams, or for the same one on other streams.
+    /// The id was used for another command on one of the streams, or for the same one over other
+    /// streams.
     #[error("command id {0} was used for another command on one of the streams")]
     CommandIdReused(Id),
     /// There is no stream to append to.
     #[error("a command appends to at least one stream")]
     NoStream,
-    /// More streams than one transaction can have.
+    /// More streams than a transaction can have.
     #[error("a command addresses at most {MAX_STREAMS} streams, not {streams}")]
     TooManyStreams {
         /// How many they are.
@@ -79,35 +81,35 @@ pub enum AppendAllError {
     #[error("a command has one part for each stream, and two for {0}")]
     StreamTwice(StreamId),
     /// A part has no event.
-    #[error("there is no event for stream {0}")]
+    #[error("the part for stream {0} has no event")]
     Empty(StreamId),
-    /// An event has a type that only the store itself writes.
-    #[error("event type {0:?} begins with {OF_STORE:?}, as only the store's own do")]
+    /// The event has a type that only the store writes.
+    #[error("event type {0:?} begins with {OF_STORE:?}, which is reserved for the store")]
     TypeOfStore(String),
-    /// A part cannot fit into an item.
+    /// A part does not fit into an item.
     #[error("the commit for stream {stream} does not fit into an item")]
     TooLarge {
         /// The stream.
         stream: StreamId,
-        /// By how much.
+        /// The size and the limit.
         source: TooLarge,
     },
-    /// Each part would fit, but not all of them together.
-    #[error("the commits come to {bytes} bytes, and at most {MAX_TRANSACTION_BYTES} fit into one transaction")]
+    /// Each part fits, but not all together.
+    #[error("the commits have {bytes} bytes, and at most {MAX_TRANSACTION_BYTES} fit into one transaction")]
     TotalTooLarge {
-        /// The items' size.
+        /// The size of all items.
         bytes: usize,
     },
     /// A stream has reached the largest version.
     #[error("stream {0} would have more than {MAX_VERSION} events")]
     StreamFull(StreamId),
-    /// The command id's own time lies too far ahead of the store's clock.
+    /// The time in the command id is too far ahead of the store's clock.
     #[error(transparent)]
     ClockSkew(#[from] ClockSkew),
-    /// An item behind one of the heads is none of the store's.
+    /// The item after one of the heads was not written by this library.
     #[error(transparent)]
     Corrupt(#[from] CorruptStream),
-    /// DynamoDB did not do it, or did not say that it did.
+    /// DynamoDB failed or did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,4 +1,4 @@
-//! The puts of one command over several streams as a transaction, and what it means when that is refused.
+//! The transaction of one command over several streams, and what its refusal means.
 
 use super::parts::{AppendAllError, AppendedPart, MAX_STREAMS, MAX_TRANSACTION_BYTES, Part};
 use crate::log::append::{ChainError, NO_ITEM_CONDITION, chain, kilobytes};
@@ -15,38 +15,38 @@ use chrono::{DateTime, Utc};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// A write inside a transaction costs twice what it costs alone: it is prepared and committed.
+/// A write in a transaction costs twice as much: it is prepared and committed.
 const UNITS_A_KILOBYTE: u32 = 2;
 
-/// One command's puts, and the streams that must stand still for them.
+/// The puts of one command, and checks of the streams without events.
 pub(crate) struct Transaction {
-    /// As it is stored: the fingerprint covers the streams.
+    /// As stored: the fingerprint covers the streams.
     pub(crate) metadata: CommandMetadata,
     write_nonce: u64,
     batches: Vec<Batch>,
     unmoved: Vec<StreamId>,
-    /// The sizes of the actions' items, in their order: puts, then checks.
+    /// The sizes of the items, in the order of the actions: puts, then checks.
     item_bytes: Vec<usize>,
 }
 
-/// What a canceled transaction has met.
+/// Why a transaction was cancelled.
 pub(crate) enum Cancellation {
-    /// The puts of this very call: an earlier try of the SDK has written them.
+    /// By the puts of this same call: an earlier attempt of the SDK has written them.
     AlreadyWritten,
-    /// Commits of this command that another call has written: those that came back.
+    /// By commits of this command that another call wrote. These came back.
     Recorded(Vec<AppendedPart>),
-    /// The command's id on a commit that asked for something else.
+    /// By a commit of another command with the same id.
     IdReused,
-    /// Batches of other commands.
+    /// By batches of other commands.
     Conflict(Vec<Batch>),
-    /// Other transactions at these streams' ends.
+    /// By other transactions on these streams.
     TransactionConflict(Vec<StreamId>),
     Throttled,
     Unknown,
 }
 
 impl Transaction {
-    /// Chains and sizes everything, so that what cannot be written is known before any request.
+    /// Chains and sizes all commits, so that limits are checked before any request.
     pub(crate) fn new(
         now: DateTime<Utc>,
         metadata: &CommandMetadata,
@@ -68,7 +68,7 @@ impl Transaction {
         if bytes > MAX_TRANSACTION_BYTES {
             return Err(AppendAllError::TotalTooLarge { bytes });
         }
-        // A check of nothing is charged as the smallest item.
+        // A check without an item is charged as the smallest item.
         let item_bytes = sizes.chain(unmoved.iter().map(|_| 1)).collect();
         let unmoved = unmoved.iter().map(|head| head.stream.clone()).collect();
         Ok((Self { metadata, write_nonce, batches, unmoved, item_bytes }, items))
@@ -88,7 +88,7 @@ impl Transaction {
         self.batches.into_iter().zip(self.item_bytes).filter_map(one).collect()
     }
 
-    /// What a refusal costs at most: as if everything had been prepared and committed.
+    /// The most that a refusal costs: as if everything had been prepared and committed.
     pub(crate) fn cost_of_refusal(&self, reasons: &[CancellationReason]) -> Usage {
         let there = reasons.iter().map(|reason| reason.item().map_or(0, kilobytes)).chain(std::iter::repeat(0));
         let ours = self.item_bytes.iter().map(|bytes| u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX));
@@ -96,8 +96,8 @@ impl Transaction {
         Usage::refused_write(larger.sum::<u32>() * UNITS_A_KILOBYTE)
     }
 
-    /// Sorts the reasons, which DynamoDB gives in the order of the actions. What stands there says more than that others
-    /// are writing, and that says more than a lack of throughput.
+    /// Classifies the reasons, which are in the order of the actions. A stored item explains more
+    /// than a concurrent transaction, and that more than throttling.
     pub(crate) fn cancellation(&self, reasons: &[CancellationReason]) -> Result<Cancellation, CorruptStream> {
         let named =
             |codes: &[&str]| reasons.iter().any(|reason| reason.code().is_some_and(|code| codes.contains(&code)));
@@ -107,7 +107,7 @@ impl Transaction {
             return Ok(Cancellation::AlreadyWritten);
         }
         if !there.is_empty() {
-            return Ok(self.met(there.iter().map(Batch::from_item).collect::<Result<_, _>>()?));
+            return Ok(self.classify_batches(there.iter().map(Batch::from_item).collect::<Result<_, _>>()?));
         }
         let under_way = |reason: &CancellationReason| reason.code() == Some("TransactionConflict");
         let busy = self.streams().zip(reasons).filter(|(_, reason)| under_way(reason));
@@ -119,7 +119,7 @@ impl Transaction {
         })
     }
 
-    fn met(&self, winners: Vec<Batch>) -> Cancellation {
+    fn classify_batches(&self, winners: Vec<Batch>) -> Cancellation {
         let found: Vec<AppendedPart> = winners.iter().filter_map(|batch| recorded_in(batch, &self.metadata)).collect();
         let mut commits = winners.iter().flat_map(|batch| &batch.commits);
         if !found.is_empty() {
@@ -131,7 +131,7 @@ impl Transaction {
         }
     }
 
-    /// The actions: a put a batch, and a check that nothing stands behind the head of each other stream.
+    /// A put for each batch, and a check that no item follows each unmoved head.
     pub(crate) fn actions(
         table: &str,
         items: Vec<Item>,
@@ -144,7 +144,7 @@ impl Transaction {
     }
 }
 
-/// The streams of one command: at least one, not too many, each once.
+/// Checks the streams of one command: 1 to 100, each once.
 pub(crate) fn check_streams<'a>(streams: impl Iterator<Item = &'a StreamId> + Clone) -> Result<(), AppendAllError> {
     let (count, mut seen) = (streams.clone().count(), HashSet::new());
     match streams.clone().find(|stream| !seen.insert(*stream)) {
@@ -155,7 +155,7 @@ pub(crate) fn check_streams<'a>(streams: impl Iterator<Item = &'a StreamId> + Cl
     }
 }
 
-/// The envelope with the streams under its fingerprint, whatever their order.
+/// The metadata with the streams under its fingerprint, in any order.
 pub(crate) fn bind<'a>(metadata: &CommandMetadata, streams: impl Iterator<Item = &'a StreamId>) -> CommandMetadata {
     let mut names: Vec<&[u8]> = streams.map(|stream| stream.as_str().as_bytes()).collect();
     names.sort_unstable();
@@ -164,13 +164,13 @@ pub(crate) fn bind<'a>(metadata: &CommandMetadata, streams: impl Iterator<Item =
     CommandMetadata { fingerprint: Fingerprint::of(&parts), ..metadata.clone() }
 }
 
-/// The commit that the command has in the batch.
+/// The command's commit in the batch.
 pub(crate) fn recorded_in(batch: &Batch, metadata: &CommandMetadata) -> Option<AppendedPart> {
     let commit = batch.commits.iter().find(|commit| is_of(commit, metadata))?;
     Some(AppendedPart::new(&batch.stream, commit.clone()))
 }
 
-/// Whether the commit is the command's, which bears this bound envelope.
+/// Whether the commit is of the command with this stored metadata.
 pub(crate) fn is_of(commit: &Commit, metadata: &CommandMetadata) -> bool {
     commit.metadata.command_id == metadata.command_id && commit.metadata.fingerprint == metadata.fingerprint
 }

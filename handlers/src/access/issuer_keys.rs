@@ -127,7 +127,7 @@ fn renewal(max_age: Option<Duration>) -> Duration {
     max_age.unwrap_or(RENEWAL).clamp(SHORTEST_RENEWAL, LONGEST_RENEWAL)
 }
 
-/// A request on a thread of its own, because it blocks.
+/// A request on a blocking thread.
 async fn request(address: &KeyAddress) -> Result<Fetched, FetchError> {
     let address = address.clone();
     tokio::task::spawn_blocking(move || address.fetch()).await.map_err(FetchError::Ended)?

@@ -5,7 +5,7 @@ use super::functions::{arns, command_ids};
 use super::{TemplateError, Words, camel, checked, longest_stage, named};
 use handlers::app::App;
 
-/// A service: what it is told to serve, and what it has of its own.
+/// A service, and in what it differs from the other.
 struct Service {
     logical: &'static str,
     name: &'static str,

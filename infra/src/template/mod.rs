@@ -254,9 +254,9 @@ mod tests {
             text.lines().find_map(|line| line.trim().strip_prefix("AllowedPattern: ")).unwrap().to_owned()
         };
         assert_eq!(pattern(&App::new("shop")), r#""^[a-z][a-z0-9-]{0,15}$""#);
-        let long = with_read_models(App::new("the-online-bookshop-of-berlin"), ["orders".to_owned()]);
-        assert_eq!(pattern(&long), r#""^[a-z][a-z0-9-]{0,9}$""#);
-        let longer = with_read_models(App::new("the-online-bookshop-of-all-of-berlin"), ["orders".to_owned()]);
+        let long = with_read_models(App::new("the-online-library-of-berlin"), ["orders".to_owned()]);
+        assert_eq!(pattern(&long), r#""^[a-z][a-z0-9-]{0,10}$""#);
+        let longer = with_read_models(App::new("the-online-library-of-all-of-old-berlin"), ["orders".to_owned()]);
         assert!(matches!(render(&longer, "code/"), Err(TemplateError::TooLong { .. })));
     }
 }

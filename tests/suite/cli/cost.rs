@@ -1,4 +1,4 @@
-//! `ledgerfold cost`: its figures beside the same computed by hand, and beside the README's.
+//! `ledgerfold cost`: its figures beside the same computed by hand, and beside the book's.
 
 use super::run;
 use serde_json::Value;
@@ -155,17 +155,18 @@ async fn the_table_says_what_it_assumes_and_leaves_out() {
     }
 }
 
-/// What the README says of each rate stands in its table: rate, dollars a month, dollars a million commands.
+/// What the book says of each rate is in its table: rate, dollars a month, dollars a million commands.
 #[tokio::test]
-async fn the_readme_says_what_the_program_says() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+async fn the_book_says_what_the_program_says() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/docs/src/reference/costs.md");
+    let page = std::fs::read_to_string(page).unwrap();
     let said = run(["cost"]).await.done();
     let estimates: Vec<&str> = said.lines().filter(|line| line.contains(" commands/s and ")).collect();
     assert_eq!(estimates.len(), 3);
     for estimate in estimates {
         let words: Vec<&str> = estimate.split(' ').collect();
         let row = format!("| {} | {} | {} |", words[0], words[5], words[9]);
-        assert!(readme.contains(&row), "the README has no {row:?}: {estimate}");
+        assert!(page.contains(&row), "the book has no {row:?}: {estimate}");
     }
 }
 

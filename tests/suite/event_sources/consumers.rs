@@ -1,6 +1,6 @@
 //! Projectors and fulfilment behind their queues: what cannot be applied or read, functions that die, tables that are down.
 
-use super::line::{Call, Fate, Line, WELL};
+use super::line::{Call, FEW_RECEIVES, Fate, Line, WELL};
 use super::policy::{FifoPolicy, StreamPolicy};
 use crate::projections::fold::ReadModel;
 use crate::projections::read_models;
@@ -60,7 +60,7 @@ async fn a_stream_that_cannot_be_applied_holds_up_no_other_and_is_parked_at_the_
 
 #[tokio::test]
 async fn a_message_that_cannot_be_read_ends_as_a_dead_letter_and_redrive_makes_good_what_it_was_about() {
-    let mut line = Line::start().await;
+    let mut line = Line::with_few_receives().await;
     let streams = some_orders(&line, 3).await;
     line.run_until_quiet().await;
     let told_badly = new_order();
@@ -71,7 +71,7 @@ async fn a_message_that_cannot_be_read_ends_as_a_dead_letter_and_redrive_makes_g
     write(&line.world.store, &behind, &[&placed("c", [(1, 1)])]).await;
     line.run_until_quiet().await;
     let receives = line.calls_of("orders").iter().filter(|call| call.items.contains(&id)).count();
-    assert_eq!(receives, 20);
+    assert_eq!(receives, usize::try_from(FEW_RECEIVES).unwrap());
     let model = line.world.read_models().await;
     assert_eq!((model.applied("orders", &behind), model.applied("orders", &told_badly)), (Some(1), None));
     assert_eq!(line.redrive(&orders()).await, 1);
@@ -117,7 +117,7 @@ async fn work_that_was_done_and_never_heard_of_is_not_done_twice() {
 
 #[tokio::test]
 async fn a_panic_takes_its_batch_along_others_flow_and_redrive_brings_all_back() {
-    let mut line = Line::start().await;
+    let mut line = Line::with_few_receives().await;
     let mut streams = vec![new_order()];
     write(&line.world.store, &streams[0], &[&placed("c", [(1, 1)])]).await;
     streams.extend(some_orders(&line, 2).await);
@@ -141,7 +141,7 @@ async fn a_panic_takes_its_batch_along_others_flow_and_redrive_brings_all_back()
 
 #[tokio::test]
 async fn a_table_that_is_down_for_twenty_receives_leaves_dead_letters_and_redrive_makes_them_good() {
-    let mut line = Line::start().await;
+    let mut line = Line::with_few_receives().await;
     let streams = some_orders(&line, 5).await;
     line.outage.begins("test-read-models");
     line.run_until_quiet().await;

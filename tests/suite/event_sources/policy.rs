@@ -64,7 +64,8 @@ impl StreamPolicy {
             batching_window_ms: seconds("MaximumBatchingWindowInSeconds").unwrap_or(0),
             parallelization_factor: mapping.get("ParallelizationFactor").map_or(1, small),
             bisect: mapping["BisectBatchOnFunctionError"] == true,
-            max_retries: mapping.get("MaximumRetryAttempts").map(small),
+            // -1: as often as it takes, until the record is too old.
+            max_retries: mapping.get("MaximumRetryAttempts").filter(|retries| **retries != -1).map(small),
             max_record_age_ms: seconds("MaximumRecordAgeInSeconds"),
             filters: filters.iter().map(pattern).collect(),
             start: if mapping["StartingPosition"] == "LATEST" { Start::Latest } else { Start::TrimHorizon },
@@ -82,7 +83,7 @@ impl FifoPolicy {
             "stock" => "StockProjectorMapping",
             "bestsellers" => "BestsellersProjectorMapping",
             "audit" => "AuditProjectorMapping",
-            "fulfilment" => "ProcessManagerMapping",
+            "fulfilment" => "FulfilmentProcessMapping",
             "rebuild" => "RebuildWorkerMapping",
             other => panic!("no mapping is known of {other}"),
         });

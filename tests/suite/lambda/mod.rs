@@ -8,7 +8,7 @@ mod line;
 mod logged;
 mod queue_events;
 pub(crate) mod recorder;
-mod rights;
+pub(crate) mod rights;
 mod runtime_api;
 mod start;
 

@@ -43,7 +43,7 @@ impl Recorder {
     }
 
     /// Puts a proxy between a function and each engine that its environment names.
-    pub(super) fn stand_between(self: &Arc<Self>, environment: &mut [(String, String)]) {
+    pub(crate) fn stand_between(self: &Arc<Self>, environment: &mut [(String, String)]) {
         let value = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         let (component, projection) = (value("LEDGERFOLD_COMPONENT").unwrap(), value("LEDGERFOLD_PROJECTION"));
         for (_, endpoint) in environment.iter_mut().filter(|(name, _)| name.starts_with("AWS_ENDPOINT_URL_")) {

@@ -18,10 +18,10 @@ use std::sync::Arc;
 const BOOK: &str = "9780306406157";
 
 /// What one request needs: an action on a resource, and the keys that it names.
-struct Need {
-    action: String,
-    resource: String,
-    keys: Vec<String>,
+pub(crate) struct Need {
+    pub(crate) action: String,
+    pub(crate) resource: String,
+    pub(crate) keys: Vec<String>,
 }
 
 /// The name of a table's hash key.
@@ -33,7 +33,7 @@ fn hash_key(logical: &str) -> &'static str {
     }
 }
 
-fn needs(template: &Template, asked: &Asked) -> Vec<Need> {
+pub(crate) fn needs(template: &Template, asked: &Asked) -> Vec<Need> {
     let table = |name: &Value| {
         let name = name.as_str().unwrap().strip_prefix("ledgerfold").unwrap();
         template.named("AWS::DynamoDB::Table", "TableName", &json!({"Fn::Sub": format!("ledgerfold-${{Stage}}{name}")}))
@@ -101,7 +101,7 @@ fn is_like(key: &str, pattern: &str) -> bool {
     (0..=key.len()).filter(|at| key.is_char_boundary(*at)).any(|at| is_like(&key[at..], rest))
 }
 
-fn allows(grant: &Grant<'_>, need: &Need) -> bool {
+pub(crate) fn allows(grant: &Grant<'_>, need: &Need) -> bool {
     let fits = grant.action == need.action && grant.resource == need.resource;
     let patterns = grant.condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"].as_array();
     fits && patterns.is_none_or(|patterns| {

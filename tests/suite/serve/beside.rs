@@ -10,6 +10,7 @@ const BOOK: u32 = 1;
 #[tokio::test]
 async fn the_container_goes_on_where_functions_stopped() {
     let world = World::start().await;
+    world.return_messages_after(10).await;
     // Functions take the stock and the orders, and their mappings stop half way.
     let commands = lambda::function(&world.system, lambda::COMMAND_API, &[]).await;
     let mappings = lambda::Mappings::start(&world.system).await;
@@ -45,16 +46,17 @@ async fn the_container_goes_on_where_functions_stopped() {
 #[tokio::test]
 async fn two_processes_share_the_queues() {
     let world = World::start().await;
+    world.return_messages_after(10).await;
     let _fan_out = world.fan_out().await;
     let services = [world.serve(&[]).await, world.serve(&[]).await];
     let callers = services.each_ref().map(|service| world.caller(service));
     callers[0].receive(BOOK, 100).await;
-    let (one, two) = futures::join!(callers[0].place("one", BOOK, 30), callers[1].place("two", BOOK, 30));
+    let (one, two) = futures::join!(callers[0].place("one", BOOK, 15), callers[1].place("two", BOOK, 15));
     let orders = [one, two].concat();
     callers[1].all_confirmed(&orders).await;
     world.idle().await;
     let stock = callers[0].read(&format!("/stock/{}", isbn(BOOK))).await;
-    assert_eq!(stock["available"], 40, "{stock}");
+    assert_eq!(stock["available"], 70, "{stock}");
     for service in &services {
         assert!(!service.said("message handled").is_empty(), "one of them got no message");
         assert!(service.lines().iter().all(|line| line["level"] != "ERROR"), "{:?}", service.lines());

@@ -54,7 +54,7 @@ impl Issuer {
         self.published().keys = keys.iter().map(|key| key.published()).collect();
     }
 
-    /// Says from now on that it is somebody else.
+    /// Says from now on that it is another issuer.
     pub(super) fn call_itself(&self, name: &str) {
         self.published().name = name.to_owned();
     }

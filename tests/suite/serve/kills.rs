@@ -1,7 +1,8 @@
 //! Killed in the middle of batches, again and again.
 
 use super::World;
-use crate::api::{eventually, isbn};
+use super::eventually;
+use crate::api::isbn;
 use std::time::Duration;
 
 const KILLS: usize = 5;

@@ -8,6 +8,7 @@
 //! | [`kills`] | are read models right after kills in the middle of batches? |
 //! | [`outages`] | does it wait out queues and tables that do not answer, and say so? |
 //! | [`beside`] | does it do the work of functions, and of another process like it? |
+//! | [`rights`] | does it ask for anything that its roles do not allow? |
 //! | [`gate`] | a way to an engine that can be closed |
 //! | [`issuer`] | an issuer that publishes its keys |
 //! | [`process`] | the process, what it writes, and callers of it |
@@ -20,6 +21,7 @@ mod issuer;
 mod kills;
 mod outages;
 mod process;
+mod rights;
 mod shop;
 mod start;
 mod stop;
@@ -28,10 +30,28 @@ mod tokens;
 use crate::idle::Idle;
 use issuer::Issuer;
 use process::{Caller, Service};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The program of functions and container.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bookshop-service-under-test");
 const ALL_SCOPES: [&str; 4] = ["ledgerfold/write", "ledgerfold/read", "ledgerfold/audit", "ledgerfold/operate"];
+
+/// How long anything may take. Far above what it needs on an idle machine: what counts is that it happens.
+const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Looks until there is an answer.
+async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "did not happen: {what}");
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
 
 /// Engines, tables and queues, and an issuer of tokens.
 struct World {
@@ -63,7 +83,7 @@ impl World {
         Service::start(what, self.environment()).await
     }
 
-    /// Somebody who may do everything.
+    /// A caller who may do everything.
     fn caller(&self, service: &Service) -> Caller {
         Caller::new(&service.url, self.issuer.token("anna", &ALL_SCOPES))
     }

@@ -1,8 +1,8 @@
 //! Queues and tables that do not answer for a while.
 
+use super::eventually;
 use super::gate::Gate;
 use super::{Service, World};
-use crate::api::eventually;
 use serde_json::{Value, json};
 
 /// The environment of the program, with a gate before one of its engines.

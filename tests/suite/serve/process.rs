@@ -1,18 +1,14 @@
 //! The process, what it writes, and callers of it.
 
 use super::PROGRAM;
-use crate::api::{DEADLINE, eventually};
+use super::{PATIENCE, eventually};
 use crate::program::without_settings;
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-
-/// How long it may take until it serves, or has ended. Generous: what counts is that it happens.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `serve`, running. Killed when dropped.
 pub(super) struct Service {
@@ -95,7 +91,7 @@ pub(super) async fn run(arguments: &[&str], environment: Vec<(String, String)>) 
     (output.status.code().expect("it was killed"), text(output.stdout), text(output.stderr))
 }
 
-/// Somebody with a token.
+/// A caller with a token.
 #[derive(Clone)]
 pub(super) struct Caller {
     http: Client,
@@ -105,7 +101,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(url: &str, token: String) -> Self {
-        let http = Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();
+        let http = Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
         Self { http, url: url.to_owned(), token }
     }
 

@@ -1,8 +1,9 @@
 //! Orders, and what they must come to.
 
 use super::World;
+use super::eventually;
 use super::process::Caller;
-use crate::api::{eventually, isbn};
+use crate::api::isbn;
 use aws_sdk_sqs::types::QueueAttributeName;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use serde_json::{Value, json};

@@ -1,9 +1,10 @@
 //! Whether it ends in order, and at once when it must.
 
 use super::World;
+use super::eventually;
 use super::gate::Gate;
 use super::process::Caller;
-use crate::api::{eventually, isbn};
+use crate::api::isbn;
 use futures::future::join_all;
 use handlers::Announcement;
 use serde_json::json;

@@ -1,9 +1,9 @@
 //! The engine under test, its tables, and the processes that use them.
 
-use super::handle_all::{Moved, Overdrawn, PURSE};
 use super::wire::Wire;
 use super::{Refusal, TALLY, Tally, Told};
 use crate::engine::{EngineKind, named};
+use crate::store::transaction::handle_all::{Moved, Overdrawn, PURSE};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;

@@ -20,7 +20,7 @@ macro_rules! cases {
             $(
                 #[tokio::test]
                 async fn $case() {
-                    let engine = super::super::Engine::start().await;
+                    let engine = crate::store::Engine::start().await;
                     let case = super::$case(&engine);
                     tokio::time::timeout(std::time::Duration::from_secs(60), case).await.expect("ends within a minute");
                     engine.stop().await;
@@ -30,47 +30,17 @@ macro_rules! cases {
     };
 }
 
-mod append;
-mod append_all;
-mod append_all_faults;
-mod append_all_retries;
-mod bad_snapshots;
-mod budget;
-mod clock_set_back;
-mod codec;
-mod command_index;
-mod contention;
-mod damage;
+mod command;
+mod dedup;
 mod engine;
-mod expected_version;
-mod faults;
-mod foreign;
-mod handle_all;
-mod handle_all_races;
-mod handle_pair;
-mod limits;
-mod lost_answers;
+mod log;
 mod metering;
-mod mutations;
-mod names;
-mod once;
-mod outages;
-mod pages;
 mod peers;
-mod reads;
-mod recorded_refusals;
-mod retries;
-mod scan;
-mod simulation;
-mod sizes;
-mod snapshots;
-mod stale_reads;
+mod schema;
+mod snapshot;
+mod stream;
 mod tally;
-mod tampering;
-mod typed;
-mod upcasting;
-mod waiting;
-mod warm;
+mod transaction;
 pub(crate) mod wire;
 
 use crate::engine::EngineKind;

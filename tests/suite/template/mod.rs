@@ -78,7 +78,7 @@ impl Template {
     }
 
     /// The functions that are that.
-    fn functions(&self, components: &[&str]) -> BTreeSet<&str> {
+    pub(crate) fn functions(&self, components: &[&str]) -> BTreeSet<&str> {
         let functions = self.all("AWS::Serverless::Function").map(|(name, _)| name);
         functions.filter(|name| components.contains(&self.component(name))).collect()
     }

@@ -1,7 +1,7 @@
 //! What the system does for one command of a client: an order of one line, which fulfilment confirms.
 //!
-//! Three commits come of it: `OrderPlaced`, `StockReserved`, `OrderConfirmed`. Requests and units are those that the README's
-//! "What it costs" lists; the suite counts them at the wire. The rest is assumed, and said in the output.
+//! Three commits come of it: `OrderPlaced`, `StockReserved`, `OrderConfirmed`. Requests and units are those that the book's
+//! page on costs lists; the suite counts them at the wire. The rest is assumed, and said in the output.
 
 use serde::Serialize;
 
@@ -145,7 +145,7 @@ pub(super) const ASSUMPTIONS: [Assumption; 11] = [
     },
     Assumption {
         what: "units: 1 a commit up to 1 KB; orders 2, bestsellers 4.6, audit 3, stock 1 an event; fulfilment 7 beside its 2 commands",
-        why: "README, What it costs; the bestsellers' 4.6 are an average measured by `bench projections`",
+        why: "the book's page on costs; the bestsellers' 4.6 are an average measured by `bench projections`",
     },
     Assumption { what: "reads: as many as commands, 1 request and 1 unit each", why: "--reads says otherwise" },
     Assumption {

@@ -65,7 +65,7 @@ pub fn main(app: App) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) if error.is::<BadSettings>() => {
-            // Nobody can be told that standard error is gone.
+            // A failure here cannot be told anywhere else.
             let _ = writeln!(std::io::stderr(), "error: {error}\n\nFor more information, try '--help'.");
             ExitCode::from(WRONG_SETTINGS)
         }
@@ -87,7 +87,7 @@ fn serve(app: App, arguments: &Arguments, telemetry: &Result<Telemetry, StartErr
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(run(app, settings, watch));
-    // A request for the issuer's keys may be under way on a thread of its own: nobody waits for it.
+    // A request for the issuer's keys may still run on a blocking thread. Its answer is not needed.
     runtime.shutdown_background();
     served
 }

@@ -43,3 +43,28 @@ impl Drop for OpenBatch {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_heard_of_after_its_first_answer_only() {
+        let activity = Activity::default();
+        let seen_from_outside = activity.clone();
+        assert!(!seen_from_outside.answered_within(Duration::from_secs(60)));
+        activity.note_answer();
+        assert!(seen_from_outside.answered_within(Duration::from_secs(60)));
+        assert!(!seen_from_outside.answered_within(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_batch_is_open_until_it_is_dropped() {
+        let activity = Activity::default();
+        let (one, two) = (activity.begin_batch(), activity.begin_batch());
+        drop(one);
+        assert_eq!(activity.clone().open_batches(), 1);
+        drop(two);
+        assert_eq!(activity.open_batches(), 0);
+    }
+}

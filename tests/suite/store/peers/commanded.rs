@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 cases!(
     commits_of_several_streams_in_turn_do_not_meet,
-    nothing_that_the_store_sends_can_change_or_remove_what_is_there,
+    no_request_of_the_store_can_change_or_remove_an_item,
     on_a_stream_that_is_not_there_only_version_0_is_right,
     what_expects_no_version_goes_behind_whatever_is_there,
     writers_of_different_streams_at_once_do_not_meet,
@@ -66,7 +66,7 @@ async fn writers_of_different_streams_at_once_do_not_meet(engine: &Engine) {
 
 /// Where others have the database refuse an update, nothing here sends one: a put of events has a condition, and the only
 /// one without lies above all versions.
-async fn nothing_that_the_store_sends_can_change_or_remove_what_is_there(engine: &Engine) {
+async fn no_request_of_the_store_can_change_or_remove_an_item(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
     process.open(&stream, "opening").await.unwrap();

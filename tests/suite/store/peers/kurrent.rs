@@ -11,7 +11,7 @@ cases!(
     a_batch_that_overlaps_one_that_is_there_is_refused_whole,
     a_command_of_a_batch_sent_again_alone_is_known,
     a_command_sent_again_is_known_whatever_version_it_expects,
-    a_new_command_at_a_version_that_is_past_or_to_come_is_refused,
+    a_new_command_at_a_past_or_future_version_is_refused,
 );
 
 /// A stream that was counted to the number, each command expecting the version before it.
@@ -53,7 +53,7 @@ async fn a_command_sent_again_is_known_whatever_version_it_expects(engine: &Engi
     }
 }
 
-async fn a_new_command_at_a_version_that_is_past_or_to_come_is_refused(engine: &Engine) {
+async fn a_new_command_at_a_past_or_future_version_is_refused(engine: &Engine) {
     let table = engine.table().await;
     let stream = counted_to(&table, 6).await;
     for expected in [0, 5, 7, u64::MAX] {

@@ -1,0 +1,4 @@
+//! What operations cost, and how that is reported.
+
+pub(super) mod budget;
+pub(super) mod operation_usage;

@@ -1,0 +1,3 @@
+//! Names and ids of streams.
+
+pub(super) mod names;
