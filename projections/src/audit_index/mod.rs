@@ -30,6 +30,7 @@ mod lookup;
 mod memory;
 mod merge;
 mod place;
+mod projector;
 mod remove;
 mod scan;
 mod search;

@@ -3,7 +3,9 @@
 use crate::definition::projection::{Kind, Projection};
 use crate::engine::gap::sound_page;
 use crate::engine::multi_stream::fenced;
-use crate::engine::projector::{Folded, ProjectError, Projector, fold_row, reached};
+use crate::engine::project_error::ProjectError;
+use crate::engine::projector::Projector;
+use crate::engine::single_stream::{Folded, fold_row, reached};
 use crate::tables::row::Row;
 use crate::tables::table::TableError;
 use eventstore::StreamId;

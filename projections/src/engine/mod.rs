@@ -7,5 +7,7 @@ pub(crate) mod multi_stream;
 pub(crate) mod notification;
 pub(crate) mod parking;
 pub(crate) mod position;
+pub(crate) mod project_error;
 pub(crate) mod projector;
+pub(crate) mod single_stream;
 pub(crate) mod witnesses;

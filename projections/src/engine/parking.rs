@@ -7,13 +7,14 @@
 use crate::definition::projection::Projection;
 use crate::engine::gap::TimeLimit;
 use crate::engine::notification::{WakeUp, join};
-use crate::engine::projector::{ProjectError, Projector};
+use crate::engine::project_error::ProjectError;
+use crate::engine::projector::Projector;
 use crate::rebuild::now;
 use crate::tables::read_models::ListCursor;
 use crate::tables::row::{Listing, Row, RowData, UnreadableRow};
 use crate::tables::table::TableError;
 use chrono::{DateTime, Utc};
-use eventstore::{Consistency, ReadError, StreamId, time_text};
+use eventstore::{Consistency, StreamId, time_text};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::sync::Arc;
@@ -284,20 +285,6 @@ impl Parked {
     /// Its place in the list, which no other note has.
     fn rank(&self) -> String {
         format!("{}#{}", time_text(self.parked_at), self.stream)
-    }
-}
-
-impl ProjectError {
-    /// The version at which the stream stands still, where the error tells.
-    pub fn version(&self) -> Option<u64> {
-        match self {
-            Self::Fold { version, .. } => Some(*version),
-            Self::Missing { found, .. } => Some(found + 1),
-            Self::Read(ReadError::Corrupt(damaged)) => Some(damaged.version),
-            // Nothing of the row can be relied on, as where it cannot be read.
-            Self::Stray { .. } | Self::OtherShape(_) => None,
-            Self::Read(ReadError::Store(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => None,
-        }
     }
 }
 

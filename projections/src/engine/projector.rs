@@ -4,20 +4,21 @@
 //! version is taken from the message where it fits, and from the store otherwise. Row and fence change in one write that is
 //! refused when another projector was quicker; then the row that stands there is the truth.
 
-use crate::audit_index::{self, AuditCursor, AuditIndex, AuditPage, AuditSearch, IndexError};
+use crate::audit_index::AuditIndex;
 use crate::definition::folding::{Broken, Folding};
-use crate::definition::projection::{Fold, FoldError, Kind, Projection};
+use crate::definition::projection::{Kind, Projection};
 use crate::engine::gap::{TimeLimit, sound_page};
 use crate::engine::multi_stream;
-use crate::engine::notification::{News, WakeUp, facts, join};
+use crate::engine::notification::{News, WakeUp, join};
 use crate::engine::position::{Position, Stray};
-use crate::generations::{Generations, OtherShape, Registry};
-use crate::tables::read_models::{FencedWrite, ListCursor, ListPage, ReadModels, Written};
-use crate::tables::row::{Generation, Row, RowData};
-use crate::tables::table::{TableError, pause};
+use crate::engine::project_error::ProjectError;
+use crate::generations::registry::Registry;
+use crate::generations::Generations;
+use crate::tables::read_models::{ListCursor, ListPage, ReadModels};
+use crate::tables::row::Generation;
+use crate::tables::table::TableError;
 use eventstore::{Commit, Direction, EventStore, ReadError, StreamId};
 use futures::StreamExt;
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -57,80 +58,6 @@ pub struct Failed {
     pub generation: Option<u32>,
     /// Why not.
     pub error: ProjectError,
-}
-
-/// Why a stream could not be projected. Nothing of its failing event is applied; what came before it is.
-#[derive(Debug, thiserror::Error)]
-pub enum ProjectError {
-    /// A fold cannot apply an event.
-    #[error("event {version} cannot be applied")]
-    Fold {
-        /// The event's version in its stream.
-        version: u64,
-        /// Why.
-        #[source]
-        source: FoldError,
-    },
-    /// The store did not give the missing events.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The read-model table did not take or give the rows.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// The stream ends before the version that was announced.
-    #[error("the stream was announced at version {announced} but ends at {found}")]
-    Missing {
-        /// The version of the message.
-        announced: u64,
-        /// The version at which the store has no more.
-        found: u64,
-    },
-    /// What is applied is no part of the stream, as after the table of events was restored to an earlier moment.
-    #[error("what is applied, up to version {version}, {stray}: rebuild")]
-    Stray {
-        /// The version up to which it is applied.
-        version: u64,
-        /// How it differs.
-        stray: Stray,
-    },
-    /// The time for this call is over. What is applied stays, and the next call goes on from there.
-    #[error("the time ran out at version {reached}")]
-    OutOfTime {
-        /// The version that was reached.
-        reached: u64,
-    },
-    /// The generation that is read belongs to a program of another shape, and none of this program's is to replace it.
-    #[error(transparent)]
-    OtherShape(#[from] OtherShape),
-    /// Other projectors were quicker every time: try again.
-    #[error("other projectors were quicker {MAX_ATTEMPTS} times")]
-    Contention,
-}
-
-impl ProjectError {
-    /// Whether only time is lacking: the next call goes on.
-    pub fn is_out_of_time(&self) -> bool {
-        matches!(self, Self::OutOfTime { .. })
-    }
-
-    /// Whether it will be the same next time, until somebody changes program or data.
-    pub fn is_lasting(&self) -> bool {
-        match self {
-            Self::Fold { .. } | Self::Missing { .. } | Self::Read(ReadError::Corrupt(_)) => true,
-            Self::Stray { .. } | Self::OtherShape(_) | Self::Table(TableError::Unreadable(_)) => true,
-            Self::Read(ReadError::Store(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => false,
-        }
-    }
-}
-
-impl From<IndexError> for ProjectError {
-    fn from(error: IndexError) -> Self {
-        match error {
-            IndexError::Table(error) => Self::Table(error),
-            IndexError::Read(error) => Self::Read(error),
-            IndexError::OutOfTime { reached } => Self::OutOfTime { reached },
-        }
-    }
 }
 
 impl Projector {
@@ -304,113 +231,6 @@ impl Projector {
         Ok(projection.generation(self.registry.recent(projection).await?.active))
     }
 
-    /// Enters the announced commits, and what is missing before them.
-    async fn enter(&self, generation: Generation, news: &News, limit: TimeLimit) -> Result<(), ProjectError> {
-        // What is carried comes first: the end of the stream may be damaged.
-        self.audit_index.index(&self.store, generation.number, &news.stream, &news.commits, limit).await?;
-        if news.commits.last().is_some_and(|commit| commit.last_version() >= news.version) {
-            return Ok(());
-        }
-        let page = match self.store.read(&news.stream, news.version, Direction::Backwards, 1).await {
-            Err(ReadError::Corrupt(damaged)) if damaged.version > 1 => {
-                let before = damaged.version - 1;
-                self.audit_index.mend(&self.store, generation.number, &news.stream, before, limit).await?;
-                return Err(ReadError::Corrupt(damaged).into());
-            }
-            page => page?,
-        };
-        let found = page.commits.first().map_or(0, Commit::last_version);
-        if found < news.version {
-            return Err(ProjectError::Missing { announced: news.version, found });
-        }
-        Ok(self.audit_index.index(&self.store, generation.number, &news.stream, &page.commits, limit).await?)
-    }
-
-    /// Finds commits in the active generation of the audit index, a page at a time.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn audit_search(&self, search: &AuditSearch) -> Result<AuditPage, TableError> {
-        let generation = self.active(&audit_index::PROJECTION).await?;
-        // Boxed, because futures nest deeper here than the compiler is ready to look through.
-        Box::pin(self.audit_index.search(generation.number, search)).await
-    }
-
-    /// The place of the newest commit that the active generation of the audit index has for the search.
-    ///
-    /// # Errors
-    /// [`TableError`].
-    pub async fn audit_newest(&self, search: &AuditSearch) -> Result<AuditCursor, TableError> {
-        let generation = self.active(&audit_index::PROJECTION).await?;
-        Box::pin(self.audit_index.newest(generation.number, search)).await
-    }
-
-    async fn project_row(
-        &self,
-        folding: Folding<'_>,
-        fold: RowFold,
-        news: &News,
-        seen: Option<Option<Row>>,
-        limit: TimeLimit,
-    ) -> Result<(), ProjectError> {
-        let generation = folding.generation;
-        let look = || self.read_models.get(generation.key(news.stream.as_str()), true);
-        let mut trusting = news.begins_the_stream();
-        let mut row = match seen {
-            _ if trusting => None,
-            Some(row) => row,
-            None => look().await?,
-        };
-        let (mut losses, mut written) = (0, false);
-        while losses < MAX_ATTEMPTS {
-            let at = reached(row.as_ref(), &news.stream)?;
-            if at.version >= news.version {
-                return self.confirm(news, at).await;
-            }
-            if written && limit.is_over() {
-                return Err(ProjectError::OutOfTime { reached: at.version });
-            }
-            let commits = self.missing(news, at, limit).await?;
-            let Folded { row: next, failed } = fold_row(folding, fold, &news.stream, row.as_ref(), &commits);
-            if let Some(next) = next {
-                let write = FencedWrite { expected: row.map(|row| row.version), row: next };
-                match self.read_models.put(&write).await? {
-                    Written::Yes => (row, written) = (Some(write.row), true),
-                    Written::Lost(theirs) => {
-                        // What stands there now is folded anew; whether an event fails is decided again, too.
-                        row = self.standing(generation, news, theirs, losses).await?;
-                        losses += 1;
-                        continue;
-                    }
-                }
-            }
-            match failed {
-                // A program that knows more may have applied it: that was not looked at yet.
-                Some(_) if trusting && row.is_none() => (row, trusting) = (look().await?, false),
-                Some(error) => return Err(error),
-                None => {}
-            }
-        }
-        Err(ProjectError::Contention)
-    }
-
-    /// The row that was quicker, read where the refusal did not bring it.
-    async fn standing(
-        &self,
-        generation: Generation,
-        news: &News,
-        theirs: Option<Box<Row>>,
-        losses: u32,
-    ) -> Result<Option<Row>, TableError> {
-        match theirs {
-            Some(row) => Ok(Some(*row)),
-            None => {
-                pause(losses).await;
-                self.read_models.get(generation.key(news.stream.as_str()), true).await
-            }
-        }
-    }
-
     /// The commits right behind the fence, at least one: from the message where it has them, else from the store. Each follows
     /// the one before it in the stream's chain, the first one the fence.
     pub(crate) async fn missing(
@@ -483,45 +303,4 @@ fn left_to_others(projection: &Projection, generations: &Generations, news: Vec<
 fn all_failed(news: Vec<News>, error: &TableError) -> Vec<Failed> {
     let failed = |news: News| Failed { stream: news.stream, generation: None, error: error.clone().into() };
     news.into_iter().map(failed).collect()
-}
-
-/// The place in its stream that a row has reached.
-pub(crate) fn reached(row: Option<&Row>, stream: &StreamId) -> Result<Position, TableError> {
-    Ok(row.map_or_else(|| Ok(Position::beginning(stream)), Row::position)?)
-}
-
-type RowFold = &'static Fold<RowData>;
-
-/// A row folded as far as it goes.
-pub(crate) struct Folded {
-    /// The row to write; none when no event could be applied.
-    pub(crate) row: Option<Row>,
-    /// The event that could not be applied.
-    pub(crate) failed: Option<ProjectError>,
-}
-
-/// Folds the commits behind the row's fence into it, up to the first event that cannot be applied.
-pub(crate) fn fold_row(
-    folding: Folding<'_>,
-    fold: RowFold,
-    stream: &StreamId,
-    row: Option<&Row>,
-    commits: &[Commit],
-) -> Folded {
-    let fence = row.map_or(0, |row| row.version);
-    let mut content =
-        row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content_in(folding.generation));
-    let (mut reached, mut failed) = (None, None);
-    for (position, fact) in facts(stream, commits).filter(|(position, _)| position.version > fence) {
-        let data = Some(&content.data).filter(|data| !data.is_null());
-        match folding.apply(&fact, |fact| fold(data, fact)) {
-            Ok(folded) => (content, reached) = (folded.unwrap_or(content), Some(position)),
-            Err(source) => {
-                failed = Some(ProjectError::Fold { version: position.version, source });
-                break;
-            }
-        }
-    }
-    let moved = reached.map(|position| Row::at(folding.generation, stream.as_str(), position, content));
-    Folded { row: moved, failed }
 }

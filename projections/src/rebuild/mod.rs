@@ -25,7 +25,8 @@ pub use status::{JobStatus, Status, StatusError};
 pub use steps::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 
 use crate::definition::projection::Projection;
-use crate::engine::projector::{ProjectError, Projector};
+use crate::engine::project_error::ProjectError;
+use crate::engine::projector::Projector;
 use crate::generations::{GenerationState, Generations, OtherShape};
 use crate::tables::table::{TableError, pause};
 use chrono::{DateTime, SubsecRound, Utc};
