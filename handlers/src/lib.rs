@@ -37,7 +37,7 @@ pub use aws::{deployed, lambda, serve};
 pub use command_queue::{CommandQueue, CommandStatuses, CommandTableError, CommandWorker, QueueLimits};
 pub use delivery::continuation::Continuations;
 pub use delivery::fan_out::{FanOut, Route};
-pub use delivery::notification::Announcement;
+pub use delivery::notification::NotificationMessage;
 pub use delivery::projector::ProjectorHandler;
 pub use delivery::queue::QueueError;
 pub use delivery::rebuild::{Jobs, RebuildHandler};

@@ -15,18 +15,20 @@ mod tables;
 
 pub use audit_index::short_hash::{InvalidShortHash, ShortHash};
 pub use definition::consumer::{Consumer, Follows};
-pub use definition::projection::{Change, Effect, Fact, Fold, FoldError, Kind, Knows, Merge, Projection, UnknownType};
+pub use definition::projection::{
+    Change, Fold, FoldError, Kind, Knows, Merge, MultiStreamDelta, Projection, RecordedEvent, UnknownType,
+};
 pub use engine::freshness::FreshError;
 pub use engine::gap::TimeLimit;
-pub use engine::heartbeat::Pulse;
-pub use engine::notification::WakeUp;
+pub use engine::heartbeat::Heartbeat;
+pub use engine::notification::Notification;
 pub use engine::parking::{Parked, ParkedPage, Resumed};
 pub use engine::position::Stray;
 pub use engine::project_error::ProjectError;
 pub use engine::projector::{Failed, Projector};
 pub use engine::witnesses::Witnesses;
 pub use generations::{GenerationState, Generations, OtherGeneration, OtherShape};
-pub use reactor::process_state::{Kept, ReadAhead};
+pub use reactor::process_state::{ProcessState, ReadAhead};
 pub use reactor::{FollowError, Stopped};
 pub use tables::read_models::{ListCursor, ListPage, ReadModels};
 pub use tables::row::{Listing, Row, RowData, UnreadableRow};

@@ -175,7 +175,7 @@ impl Dispatcher {
         let Some(handler) = self.handlers.get(command.category()) else { return Err(unknown(command.category())) };
         let handled = handler.handle(request.clone(), command).await.inspect_err(command_metrics::count_failed)?;
         command_metrics::log(&request, &handled);
-        telemetry::about(&request.stream, Some(handled.version), &request.metadata);
+        telemetry::annotate(&request.stream, Some(handled.version), &request.metadata);
         telemetry::came_to(handled.replayed, handled.lost_races);
         Ok(handled)
     }

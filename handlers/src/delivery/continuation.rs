@@ -9,7 +9,7 @@
 //! acknowledged gets the same batch again: what he had sent stands behind it in the group, so it is either not in the batch,
 //! and is not sent twice; or it is the batch's last message, and a new one is sent.
 
-use crate::delivery::notification::Announcement;
+use crate::delivery::notification::NotificationMessage;
 use crate::delivery::queue::{Outgoing, Queue, QueueError};
 use aws_sdk_sqs::Client;
 use eventstore::StreamId;
@@ -51,7 +51,7 @@ impl Continuations {
     /// Announces the stream anew.
     pub(crate) async fn send(&self, unfinished: &Unfinished) -> Result<(), ContinuationError> {
         let Unfinished { stream, version, message_id } = unfinished;
-        let body = serde_json::to_string(&Announcement::address(stream.clone(), *version))?;
+        let body = serde_json::to_string(&NotificationMessage::address(stream.clone(), *version))?;
         let deduplication_id = format!("on:{message_id}");
         Ok(self.queue.send(&[Outgoing { body, group: stream.to_string(), deduplication_id }]).await?)
     }

@@ -6,8 +6,8 @@
 //! its streams that go on are caught up by their next message, all others by `projection reconcile`. Where no queue takes
 //! messages nobody is held up by another, and the record comes again until it is 20 hours old.
 
-use crate::delivery::notification::Announcement;
-use crate::telemetry::{self, Metric, TraceParent, Work, since_ms};
+use crate::delivery::notification::NotificationMessage;
+use crate::telemetry::{self, Metric, TraceParent, TracedWork, since_ms};
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use aws_sdk_sqs::Client;
@@ -39,19 +39,19 @@ pub struct Route {
 #[derive(Clone)]
 pub struct FanOut {
     sqs: Client,
-    lines: Vec<Line>,
+    lines: Vec<ConsumerQueue>,
     patience: Duration,
 }
 
 /// A route, and how it fared. Clones share that.
 #[derive(Clone)]
-struct Line {
+struct ConsumerQueue {
     route: Route,
-    state: Arc<Mutex<LineState>>,
+    state: Arc<Mutex<QueueState>>,
 }
 
 #[derive(Default)]
-struct LineState {
+struct QueueState {
     /// Since when every call failed: an outage is reported once, however often it is tried.
     failing_since: Option<Instant>,
     /// Whether somebody was told that the consumer misses something.
@@ -70,10 +70,10 @@ struct Announced {
 }
 
 /// A batch to announce: which record told of it.
-struct News {
+struct AppendedBatch {
     record: usize,
     sequence_number: String,
-    announcement: Announcement,
+    announcement: NotificationMessage,
     /// Who asked for its first commit, where it can be read.
     metadata: Option<CommandMetadata>,
 }
@@ -81,7 +81,7 @@ struct News {
 impl FanOut {
     /// A fan-out to those queues.
     pub fn new(sqs: Client, routes: Vec<Route>) -> Self {
-        let lines = routes.into_iter().map(|route| Line { route, state: Arc::default() });
+        let lines = routes.into_iter().map(|route| ConsumerQueue { route, state: Arc::default() });
         Self { sqs, lines: lines.collect(), patience: PATIENCE }
     }
 
@@ -96,7 +96,7 @@ impl FanOut {
     /// by the queues and the fences otherwise.
     pub async fn handle(&self, event: Event) -> DynamoDbEventResponse {
         let begun = SystemTime::now();
-        let news: Vec<News> = event.records.iter().enumerate().filter_map(news_of).collect();
+        let news: Vec<AppendedBatch> = event.records.iter().enumerate().filter_map(news_of).collect();
         let announced = join_all(self.lines.iter().map(|line| self.announce(line, &news))).await;
         let first_failed = self.first_failed(&announced, &news);
         for (line, announced) in self.lines.iter().zip(announced) {
@@ -116,7 +116,7 @@ impl FanOut {
     }
 
     /// The first record for which the batch is to come again.
-    fn first_failed(&self, announced: &[Announced], news: &[News]) -> Option<usize> {
+    fn first_failed(&self, announced: &[Announced], news: &[AppendedBatch]) -> Option<usize> {
         let others_flow = announced.iter().any(|announced| announced.failed.is_empty() && !announced.taken.is_empty());
         let mut first = None;
         for (line, Announced { failed, .. }) in self.lines.iter().zip(announced) {
@@ -132,11 +132,12 @@ impl FanOut {
 
     /// Sends what concerns the route, in order, but for what its queue has already. A message that is refused holds up what is
     /// behind it only as long as it is waited for; a queue that does not answer is asked once.
-    async fn announce(&self, line: &Line, news: &[News]) -> Announced {
+    async fn announce(&self, line: &ConsumerQueue, news: &[AppendedBatch]) -> Announced {
         let follows = &line.route.consumer.follows;
         let concerned = news.iter().filter(|news| follows.includes(&news.announcement.stream));
         let taken = line.taken();
-        let (sent, open): (Vec<&News>, Vec<&News>) = concerned.partition(|news| taken.contains(&news.sequence_number));
+        let (sent, open): (Vec<&AppendedBatch>, Vec<&AppendedBatch>) =
+            concerned.partition(|news| taken.contains(&news.sequence_number));
         let mut announced = Announced { taken: numbers(&sent).collect(), failed: Vec::new() };
         let waits = line.fails_for() < self.patience;
         for entries in open.chunks(MAX_ENTRIES) {
@@ -147,7 +148,7 @@ impl FanOut {
                     break;
                 }
                 Sent::Without(failed) => {
-                    let (refused, had): (Vec<&News>, Vec<&News>) =
+                    let (refused, had): (Vec<&AppendedBatch>, Vec<&AppendedBatch>) =
                         entries.iter().partition(|news| failed.contains(&news.record));
                     announced.taken.extend(numbers(&had));
                     announced.failed.extend(refused.iter().map(|news| news.record));
@@ -163,7 +164,7 @@ impl FanOut {
         announced
     }
 
-    async fn send(&self, line: &Line, news: &[&News]) -> Sent {
+    async fn send(&self, line: &ConsumerQueue, news: &[&AppendedBatch]) -> Sent {
         let entries = match news.iter().enumerate().map(|(id, news)| entry(id, news)).collect::<Result<Vec<_>, _>>() {
             Ok(entries) => entries,
             Err(error) => {
@@ -199,12 +200,12 @@ enum Sent {
     None,
 }
 
-fn numbers<'a>(news: &'a [&News]) -> impl Iterator<Item = String> + use<'a> {
+fn numbers<'a>(news: &'a [&AppendedBatch]) -> impl Iterator<Item = String> + use<'a> {
     news.iter().map(|news| news.sequence_number.clone())
 }
 
-impl Line {
-    fn state(&self) -> MutexGuard<'_, LineState> {
+impl ConsumerQueue {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -247,7 +248,7 @@ impl Line {
     }
 
     /// The consumer is not told of records that others are told of. That is reported once for each outage.
-    fn give_up(&self, news: &[News], first: usize) {
+    fn give_up(&self, news: &[AppendedBatch], first: usize) {
         telemetry::count(Metric::Unhandled);
         let consumer = self.route.consumer.name;
         let untold = news.iter().find(|news| news.record == first).map(|news| &news.announcement);
@@ -267,20 +268,20 @@ impl Line {
     }
 }
 
-impl News {
+impl AppendedBatch {
     /// The line of a batch, in the trace of its first commit.
     async fn tell(&self, begun: SystemTime, sent: bool) {
-        let Announcement { stream, version, .. } = &self.announcement;
+        let NotificationMessage { stream, version, .. } = &self.announcement;
         let trace = self.metadata.as_ref().and_then(|metadata| TraceParent::of(metadata.trace_parent.as_ref()));
         let line = async {
             if let Some(metadata) = &self.metadata {
-                telemetry::about(stream, Some(*version), metadata);
+                telemetry::annotate(stream, Some(*version), metadata);
             }
             telemetry::count(if sent { Metric::Messages } else { Metric::Unhandled });
             let outcome = if sent { "done" } else { "again" };
             tracing::info!(%stream, version, outcome, duration_ms = since_ms(begun), "commit announced");
         };
-        Work { name: "fan-out", kind: "queue.publish", trace, begun }.done(line).await;
+        TracedWork { name: "fan-out", kind: "queue.publish", trace, begun }.run(line).await;
     }
 }
 
@@ -301,7 +302,7 @@ impl From<&BatchResultErrorEntry> for NotTaken {
 /// The SDK refuses a message that lacks a field.
 type Incomplete = aws_sdk_sqs::error::BuildError;
 
-fn entry(id: usize, news: &News) -> Result<SendMessageBatchRequestEntry, Unsendable> {
+fn entry(id: usize, news: &AppendedBatch) -> Result<SendMessageBatchRequestEntry, Unsendable> {
     let built = SendMessageBatchRequestEntry::builder()
         .id(id.to_string())
         .message_body(serde_json::to_string(&news.announcement)?)
@@ -321,7 +322,7 @@ enum Unsendable {
 }
 
 /// What a record tells. The table is append-only: a changed or removed batch is tampering, and reported instead.
-fn news_of((record, change): (usize, &EventRecord)) -> Option<News> {
+fn news_of((record, change): (usize, &EventRecord)) -> Option<AppendedBatch> {
     let sequence_number = change.change.sequence_number.clone().unwrap_or_default();
     let item: Item = match change.event_name.as_str() {
         "INSERT" => change.change.new_image.clone().into(),
@@ -340,18 +341,18 @@ fn news_of((record, change): (usize, &EventRecord)) -> Option<News> {
     match Batch::from_item(&item) {
         Ok(batch) => {
             // What cannot travel by value goes by its address.
-            let address = || Announcement::address(batch.stream.clone(), batch.version());
-            let announcement = Announcement::of(&batch).unwrap_or_else(|_| address());
+            let address = || NotificationMessage::address(batch.stream.clone(), batch.version());
+            let announcement = NotificationMessage::of(&batch).unwrap_or_else(|_| address());
             let metadata = batch.commits.into_iter().next().map(|commit| commit.metadata);
-            Some(News { record, sequence_number, announcement, metadata })
+            Some(AppendedBatch { record, sequence_number, announcement, metadata })
         }
         Err(damaged) => {
             telemetry::count(Metric::Tampering);
             let error: &(dyn std::error::Error + Send + Sync) = &damaged;
             tracing::error!(stream = damaged.stream, version = damaged.version, error, "a foreign item was inserted");
             let stream = StreamId::new(damaged.stream).ok()?;
-            let announcement = (damaged.version > 0).then(|| Announcement::address(stream, damaged.version))?;
-            Some(News { record, sequence_number, announcement, metadata: None })
+            let announcement = (damaged.version > 0).then(|| NotificationMessage::address(stream, damaged.version))?;
+            Some(AppendedBatch { record, sequence_number, announcement, metadata: None })
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What fan-out tells the consumers: a batch was appended to a stream.
 
 use eventstore::{Batch, CorruptStream, StreamId};
-use projections::WakeUp;
+use projections::Notification;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -14,7 +14,7 @@ const NEVER_CARRIED: [char; 2] = ['\u{fffe}', '\u{ffff}'];
 
 /// A message to a consumer. JSON; fields may be added, none renamed or dropped.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Announcement {
+pub struct NotificationMessage {
     /// The stream, which is also the message's group.
     pub stream: StreamId,
     /// The version of the batch's first event.
@@ -29,7 +29,7 @@ pub struct Announcement {
     commits: Option<Box<RawValue>>,
 }
 
-impl Announcement {
+impl NotificationMessage {
     /// Announces a batch.
     ///
     /// # Errors
@@ -57,11 +57,11 @@ impl Announcement {
     ///
     /// # Errors
     /// [`CorruptStream`] when the commits are not what the store writes.
-    pub fn wake_up(self) -> Result<WakeUp, CorruptStream> {
+    pub fn notification(self) -> Result<Notification, CorruptStream> {
         let Self { stream, version, last_version, format, commits } = self;
         let known = commits.filter(|_| format == Some(Batch::COMMITS_FORMAT));
         let batch = known.map(|json| Batch::from_commits_json(stream.clone(), version, json.get()));
-        Ok(WakeUp { stream, version: last_version, batch: batch.transpose()? })
+        Ok(Notification { stream, version: last_version, batch: batch.transpose()? })
     }
 }
 
@@ -69,15 +69,15 @@ impl Announcement {
 mod tests {
     use super::*;
 
-    fn news(rest: &str) -> Result<WakeUp, CorruptStream> {
+    fn news(rest: &str) -> Result<Notification, CorruptStream> {
         let json = format!(r#"{{"stream":"order-1","version":1,"last_version":2{rest}}}"#);
-        serde_json::from_str::<Announcement>(&json).unwrap().wake_up()
+        serde_json::from_str::<NotificationMessage>(&json).unwrap().notification()
     }
 
     #[test]
     fn commits_of_another_format_are_left_to_the_store() {
         for rest in ["", r#","commits":[{}]"#, r#","format":1,"commits":[{}]"#, r#","format":3,"commits":[{}]"#] {
-            let WakeUp { version, batch, .. } = news(rest).unwrap();
+            let Notification { version, batch, .. } = news(rest).unwrap();
             assert!(version == 2 && batch.is_none(), "{rest}");
         }
         assert!(news(r#","format":2,"commits":[{}]"#).is_err());

@@ -10,7 +10,7 @@ use std::error::Error;
 pub(crate) const PARKED_AT_RECEIVE: u32 = 5;
 
 /// A stream that a consumer could not be brought up to its news with.
-pub(crate) struct Standstill<'a> {
+pub(crate) struct ParkingDecision<'a> {
     pub(crate) projection: &'a Projection,
     pub(crate) stream: &'a StreamId,
     /// Where; none where it could not be learned which generations there are.
@@ -24,7 +24,7 @@ pub(crate) struct Standstill<'a> {
     pub(crate) receives: u32,
 }
 
-impl Standstill<'_> {
+impl ParkingDecision<'_> {
     /// Whether the stream is parked, now or before: its messages are done with then. Reported once: when it is parked, or when
     /// the patience with it ends; until then it may be mended by itself.
     pub(crate) async fn is_parked(&self, projector: &Projector) -> bool {

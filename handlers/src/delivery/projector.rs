@@ -1,11 +1,11 @@
 //! The projector: from a consumer's queue to its read model.
 
 use crate::delivery::continuation::Continuations;
-use crate::delivery::parking::Standstill;
-use crate::delivery::sqs_batch::{Messages, Outcome, WITHOUT_DEADLINE, limit};
+use crate::delivery::parking::ParkingDecision;
+use crate::delivery::sqs_batch::{Outcome, SqsBatch, WITHOUT_DEADLINE, limit};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use eventstore::StreamId;
-use projections::{Failed, ProjectError, Projection, Projector, Pulse, WakeUp};
+use projections::{Failed, Heartbeat, Notification, ProjectError, Projection, Projector};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct ProjectorHandler {
     projection: Projection,
     projector: Projector,
-    pulse: Option<Pulse>,
+    pulse: Option<Heartbeat>,
     continuations: Option<Continuations>,
 }
 
@@ -27,7 +27,7 @@ impl ProjectorHandler {
     /// The same, and it notes now and then how far it has come, so that the projection's lag can be told in seconds.
     #[must_use]
     pub fn with_pulse(self) -> Self {
-        let pulse = Some(self.projector.pulse(&self.projection));
+        let pulse = Some(self.projector.heartbeat(&self.projection));
         Self { pulse, ..self }
     }
 
@@ -45,7 +45,7 @@ impl ProjectorHandler {
     /// Handles a batch of messages in the time that is left for it. The answer names those that are to come again: each failed
     /// one and, as FIFO order demands, every later one of its group. Never the whole batch for one message.
     pub async fn handle_within(&self, event: SqsEvent, left: Duration) -> SqsBatchResponse {
-        let messages = Messages::read(self.projection.name, &event.records);
+        let messages = SqsBatch::read(self.projection.name, &event.records);
         let mut failures: BTreeMap<StreamId, Vec<ProjectError>> = BTreeMap::new();
         let failed = self.projector.project(&self.projection, messages.news(), limit(left)).await;
         if let Some(pulse) = &self.pulse {
@@ -56,13 +56,13 @@ impl ProjectorHandler {
                 failures.entry(stream).or_default().push(error);
                 continue;
             }
-            let standstill = Standstill {
+            let standstill = ParkingDecision {
                 projection: &self.projection,
                 stream: &stream,
                 generation,
                 version: error.version(),
                 error: &error,
-                lasting: error.is_lasting(),
+                lasting: error.is_permanent(),
                 receives: messages.receives(&stream),
             };
             let parked = standstill.is_parked(&self.projector);
@@ -72,7 +72,7 @@ impl ProjectorHandler {
         }
         let continued = self.go_on(&messages, &failures).await;
         let outcome =
-            |news: &WakeUp| match failures.get(&news.stream) {
+            |news: &Notification| match failures.get(&news.stream) {
                 Some(errors) if errors.iter().any(|error| concerns(error, news)) => {
                     if continued.contains(&news.stream) { Outcome::GoesOn } else { Outcome::Again }
                 }
@@ -84,7 +84,7 @@ impl ProjectorHandler {
     /// Lets the streams go on in another call that lack nothing but time.
     async fn go_on(
         &self,
-        messages: &Messages<'_>,
+        messages: &SqsBatch<'_>,
         failures: &BTreeMap<StreamId, Vec<ProjectError>>,
     ) -> BTreeSet<StreamId> {
         let mut continued = BTreeSet::new();
@@ -98,7 +98,7 @@ impl ProjectorHandler {
 }
 
 /// An event that cannot be applied leaves the messages before it done.
-fn concerns(error: &ProjectError, news: &WakeUp) -> bool {
+fn concerns(error: &ProjectError, news: &Notification) -> bool {
     match error {
         ProjectError::Fold { version, .. } => news.version >= *version,
         ProjectError::Missing { found, .. } => news.version > *found,

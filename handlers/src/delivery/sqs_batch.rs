@@ -1,11 +1,11 @@
 //! The messages of a consumer's queue: what they tell, and which of them are to come again.
 
 use crate::delivery::continuation::{Continuations, Unfinished};
-use crate::delivery::notification::Announcement;
-use crate::telemetry::{self, Metric, TraceParent, Work, since_ms};
+use crate::delivery::notification::NotificationMessage;
+use crate::telemetry::{self, Metric, TraceParent, TracedWork, since_ms};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsMessage};
 use eventstore::{Commit, CorruptStream, StreamId};
-use projections::{Pulse, TimeLimit, WakeUp};
+use projections::{Heartbeat, Notification, TimeLimit};
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 pub(crate) const WITHOUT_DEADLINE: Duration = Duration::from_secs(8);
 
 /// A batch of messages, sorted into those that can be read and those that cannot, or that follow such a one.
-pub(crate) struct Messages<'a> {
+pub(crate) struct SqsBatch<'a> {
     consumer: &'static str,
     begun: SystemTime,
     read: Vec<Read<'a>>,
@@ -23,7 +23,7 @@ pub(crate) struct Messages<'a> {
 /// A message that can be read.
 struct Read<'a> {
     message: &'a SqsMessage,
-    news: WakeUp,
+    news: Notification,
 }
 
 /// What becomes of a message.
@@ -65,7 +65,7 @@ enum Unreadable {
     Behind,
 }
 
-impl<'a> Messages<'a> {
+impl<'a> SqsBatch<'a> {
     /// Reads the messages to a consumer; what cannot be read is logged, and reported when it comes first.
     pub(crate) fn read(consumer: &'static str, messages: &'a [SqsMessage]) -> Self {
         let begun = SystemTime::now();
@@ -86,7 +86,7 @@ impl<'a> Messages<'a> {
     }
 
     /// What they tell.
-    pub(crate) fn news(&self) -> Vec<WakeUp> {
+    pub(crate) fn news(&self) -> Vec<Notification> {
         self.read.iter().map(|read| read.news.clone()).collect()
     }
 
@@ -110,15 +110,15 @@ impl<'a> Messages<'a> {
         let work = Box::pin(work);
         let work = async {
             if let Some(commit) = bearing {
-                telemetry::about(stream, version, &commit.metadata);
+                telemetry::annotate(stream, version, &commit.metadata);
             }
             work.await
         };
-        self.work(trace).done(work).await
+        self.work(trace).run(work).await
     }
 
-    fn work(&self, trace: Option<TraceParent>) -> Work<'_> {
-        Work { name: self.consumer, kind: "queue.process", trace, begun: self.begun }
+    fn work(&self, trace: Option<TraceParent>) -> TracedWork<'_> {
+        TracedWork { name: self.consumer, kind: "queue.process", trace, begun: self.begun }
     }
 
     /// Lets the stream's work go on in another call. No, where that call cannot be asked for: its messages come again then.
@@ -141,7 +141,7 @@ impl<'a> Messages<'a> {
     }
 
     /// Notes how far the consumer has come: when the newest of what is done was recorded.
-    pub(crate) async fn note(&self, pulse: &Pulse, failed: impl Fn(&StreamId) -> bool) {
+    pub(crate) async fn note(&self, pulse: &Heartbeat, failed: impl Fn(&StreamId) -> bool) {
         let done = self.read.iter().map(|read| &read.news).filter(|news| !failed(&news.stream));
         let commits = done.flat_map(commits);
         let Some(newest) = commits.map(|commit| commit.recorded_at).max() else { return };
@@ -153,10 +153,10 @@ impl<'a> Messages<'a> {
 
     /// The answer: the messages that are to come again. Each that failed and, as FIFO order demands, every later one of its
     /// group; never the whole batch for one message.
-    pub(crate) async fn answer(self, outcome: impl Fn(&WakeUp) -> Outcome) -> SqsBatchResponse {
+    pub(crate) async fn answer(self, outcome: impl Fn(&Notification) -> Outcome) -> SqsBatchResponse {
         for read in &self.read {
             let trace = commits(&read.news).next().and_then(trace);
-            self.work(trace).done(self.tell(read, outcome(&read.news))).await;
+            self.work(trace).run(self.tell(read, outcome(&read.news))).await;
         }
         let failed = self.read.iter().filter(|read| outcome(&read.news) == Outcome::Again);
         let failed = failed.map(|read| id(read.message));
@@ -174,7 +174,7 @@ impl<'a> Messages<'a> {
         telemetry::count(Metric::Messages);
         let newest = commits(&read.news).last();
         if let Some(commit) = newest {
-            telemetry::about(&read.news.stream, Some(read.news.version), &commit.metadata);
+            telemetry::annotate(&read.news.stream, Some(read.news.version), &commit.metadata);
         }
         let lag_ms = newest.map(|commit| since_ms(commit.recorded_at.into()));
         if let Some(lag_ms) = lag_ms.filter(|_| outcome == Outcome::Done) {
@@ -195,7 +195,7 @@ impl<'a> Messages<'a> {
 }
 
 /// The commits that a message brings; none where it only tells that there are some.
-fn commits(news: &WakeUp) -> impl Iterator<Item = &Commit> {
+fn commits(news: &Notification) -> impl Iterator<Item = &Commit> {
     news.batch.iter().flat_map(|batch| &batch.commits)
 }
 
@@ -224,9 +224,9 @@ fn tell_unreadable(consumer: &str, message: &SqsMessage, group: &str, error: &Un
     }
 }
 
-fn news(message: &SqsMessage) -> Result<WakeUp, Unreadable> {
-    let announcement: Announcement = serde_json::from_str(message.body.as_deref().ok_or(Unreadable::Empty)?)?;
-    Ok(announcement.wake_up()?)
+fn news(message: &SqsMessage) -> Result<Notification, Unreadable> {
+    let announcement: NotificationMessage = serde_json::from_str(message.body.as_deref().ok_or(Unreadable::Empty)?)?;
+    Ok(announcement.notification()?)
 }
 
 fn id(message: &SqsMessage) -> String {

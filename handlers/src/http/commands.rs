@@ -34,7 +34,7 @@ pub(crate) async fn send(
 ) -> Result<Answer, Problem> {
     let (metadata, creates) = (metadata(&sender, command.name(), sent), command.creates());
     let request = CommandRequest { stream, metadata, expected_version: sender.expected_version, creates };
-    telemetry::about(&request.stream, request.expected_version, &request.metadata);
+    telemetry::annotate(&request.stream, request.expected_version, &request.metadata);
     match api.command_queue.as_ref().filter(|_| sender.prefers_async) {
         Some(queue) => {
             async_status::is_addressable(&request.metadata.command_id)?;

@@ -1,7 +1,7 @@
 //! The layer around each request: its trace, its log line, and a panic as an answer.
 
 use crate::problem::Problem;
-use crate::telemetry::{self, TraceParent, Work, since_ms};
+use crate::telemetry::{self, TraceParent, TracedWork, since_ms};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
@@ -23,8 +23,8 @@ pub(super) async fn watch(mut request: Request, next: Next) -> Response {
     }
     let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
     let (name, begun) = (format!("{} {route}", request.method()), SystemTime::now());
-    let work = Work { name: &name, kind: "http.server", trace: Some(trace), begun };
-    let mut response = work.done(answered(request, next, &route, begun)).await;
+    let work = TracedWork { name: &name, kind: "http.server", trace: Some(trace), begun };
+    let mut response = work.run(answered(request, next, &route, begun)).await;
     if let Some(header) = header {
         response.headers_mut().entry(TRACE_PARENT).or_insert(header);
     }

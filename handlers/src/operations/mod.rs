@@ -8,7 +8,7 @@ pub(crate) mod resume;
 
 use crate::app::App;
 use crate::aws::names::Names;
-use crate::delivery::notification::Announcement;
+use crate::delivery::notification::NotificationMessage;
 use crate::delivery::queue::{Outgoing, Queue, QueueError};
 use crate::delivery::rebuild::{Jobs, not_sent};
 use crate::operations::redrive::{Redrive, Redriven};
@@ -147,7 +147,7 @@ impl Operations {
         let dead_letters = self.dead_letters(projection).await?.count().await?;
         let seconds = match messages {
             0 => Some(0),
-            _ => self.projector.pulse(projection).newest().await?.map(|newest| age_s(newest, SystemTime::now())),
+            _ => self.projector.heartbeat(projection).newest().await?.map(|newest| age_s(newest, SystemTime::now())),
         };
         Ok(Lag { messages, dead_letters, seconds })
     }
@@ -258,7 +258,7 @@ impl Operations {
     ) -> Result<(), RebuildError> {
         let queue = self.queue(projection).await.map_err(not_sent)?;
         let message = |(stream, version)| {
-            let announcement = Announcement::address(stream, version);
+            let announcement = NotificationMessage::address(stream, version);
             // The queue looks for doubles within a group, which is the stream.
             let deduplication_id = format!("{reason}:{version}");
             let body = serde_json::to_string(&announcement)?;

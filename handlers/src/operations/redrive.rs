@@ -6,7 +6,7 @@
 //! stream is announced by its address. A message leaves the dead-letter queue only when the queue
 //! has taken its successor.
 
-use crate::delivery::notification::Announcement;
+use crate::delivery::notification::NotificationMessage;
 use crate::delivery::queue::{Outgoing, Queue};
 use crate::operations::OperateError;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
@@ -130,7 +130,7 @@ impl Redrive<'_> {
             Err(ReadError::Corrupt(damaged)) => return Ok(Err(format!("it cannot be read, and {damaged}"))),
             Err(error @ ReadError::Store(_)) => return Err(error.into()),
         };
-        let address = serde_json::to_string(&Announcement::address(stream, head.version()));
+        let address = serde_json::to_string(&NotificationMessage::address(stream, head.version()));
         Ok(match address {
             Ok(body) => Ok(Outgoing { body, group, deduplication_id }),
             Err(error) => Err(error.to_string()),
@@ -141,8 +141,8 @@ impl Redrive<'_> {
 /// The stream and the body of an announcement that can be read to its end.
 fn readable(message: &Message) -> Option<(StreamId, String)> {
     let body = message.body.clone()?;
-    let announcement: Announcement = serde_json::from_str(&body).ok()?;
-    Some((announcement.wake_up().ok()?.stream, body))
+    let announcement: NotificationMessage = serde_json::from_str(&body).ok()?;
+    Some((announcement.notification().ok()?.stream, body))
 }
 
 fn id(message: &Message) -> String {

@@ -147,18 +147,18 @@ impl Problem {
     }
 
     /// A step of an operator that makes no sense as things stand.
-    fn not_now(detail: impl Into<String>) -> Self {
+    fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "not-now", "This cannot be done as things stand", detail)
     }
 
     /// A queue gave no answer to a question.
-    fn no_queue(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+    fn queue_unavailable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "a queue gave no answer; ask again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A queue is not available", detail).logged(error)
     }
 
     /// A queue did not take the calls of a step that had been written: the step stands.
-    fn not_told(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+    fn notify_failed(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "a queue gave no answer; what was begun stands, and POST …/resume calls for it again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A queue is not available", detail).logged(error)
     }
@@ -320,7 +320,7 @@ impl From<OperateError> for Problem {
             OperateError::Status(StatusError::Table(error)) | OperateError::Table(error) => error.into(),
             OperateError::Status(StatusError::Events(fault)) => fault.into(),
             OperateError::Project(error) => error.into(),
-            OperateError::Queue(error) => Self::no_queue(&error),
+            OperateError::Queue(error) => Self::queue_unavailable(&error),
             OperateError::Events(error) => error.into(),
         }
     }
@@ -332,17 +332,17 @@ impl From<RebuildError> for Problem {
             RebuildError::Read(error) => error.into(),
             RebuildError::Table(error) => error.into(),
             RebuildError::Project { source, .. } => source.into(),
-            RebuildError::Queue(_) => Self::not_told(&error),
+            RebuildError::Queue(_) => Self::notify_failed(&error),
             RebuildError::Busy { .. } | RebuildError::Kept { .. } | RebuildError::NothingRuns => {
-                Self::not_now(error.to_string())
+                Self::conflict(error.to_string())
             }
             RebuildError::NoOther | RebuildError::NotComplete { .. } | RebuildError::NotBuilt { .. } => {
-                Self::not_now(error.to_string())
+                Self::conflict(error.to_string())
             }
             RebuildError::NothingToRollBackTo | RebuildError::Active { .. } | RebuildError::NoGeneration { .. } => {
-                Self::not_now(error.to_string())
+                Self::conflict(error.to_string())
             }
-            RebuildError::NoReadModel { .. } | RebuildError::OtherShape(_) => Self::not_now(error.to_string()),
+            RebuildError::NoReadModel { .. } | RebuildError::OtherShape(_) => Self::conflict(error.to_string()),
             RebuildError::Contention => Self::step_contention(error.to_string()),
         }
     }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 /// Put around each call of a component's handler. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Watch {
+pub struct InvocationLayer {
     component: Component,
     place: Place,
     stage: Arc<str>,
@@ -30,7 +30,7 @@ pub enum CallFailed {
     Panicked(#[from] Panicked),
 }
 
-impl Watch {
+impl InvocationLayer {
     pub(super) fn new(component: Component, place: Place, stage: impl Into<Arc<str>>) -> Self {
         Self { component, place, stage: stage.into() }
     }
@@ -63,7 +63,7 @@ impl Watch {
     /// The same for a call that has an id already: Lambda's request id.
     ///
     /// # Errors
-    /// [`CallFailed`], as [`Watch::invoke`].
+    /// [`CallFailed`], as [`InvocationLayer::invoke`].
     pub fn invoke_as<T, E>(
         &self,
         request_id: &str,

@@ -22,14 +22,14 @@ mod reports;
 mod trace;
 mod traced_work;
 
-pub use invocation::{CallFailed, Watch};
+pub use invocation::{CallFailed, InvocationLayer};
 pub use metrics::{Metric, add, count, highest, namespace};
 pub use panics::{Panicked, caught};
 pub use reports::{InvalidDsn, check_dsn};
 pub use trace::TraceParent;
 pub(crate) use traced_work::came_to;
 pub(crate) use traced_work::since_ms;
-pub use traced_work::{Work, about, reached};
+pub use traced_work::{TracedWork, annotate, reached};
 
 use crate::app::identity;
 use std::time::Duration;
@@ -74,7 +74,7 @@ pub enum Place {
 /// Telemetry, set up: as long as it lives, and what is still to be sent is sent when it is dropped.
 #[must_use = "reports are sent as long as it lives"]
 pub struct Telemetry {
-    watch: Watch,
+    watch: InvocationLayer,
     _sentry: Option<sentry::ClientInitGuard>,
 }
 
@@ -123,7 +123,7 @@ impl Component {
 
 impl Telemetry {
     /// What is to be put around each call of the component's handler.
-    pub fn watch(&self) -> &Watch {
+    pub fn watch(&self) -> &InvocationLayer {
         &self.watch
     }
 }
@@ -138,6 +138,6 @@ pub fn start(component: Component, place: Place) -> Result<Telemetry, StartError
     log::start(place, settings.as_ref().is_ok_and(|settings| settings.dsn.is_some()));
     panics::hook();
     let settings = settings?;
-    let watch = Watch::new(component, place, settings.stage.clone());
+    let watch = InvocationLayer::new(component, place, settings.stage.clone());
     Ok(Telemetry { watch, _sentry: reports::start(component, settings) })
 }

@@ -18,7 +18,7 @@ tokio::task_local! {
 
 /// A piece of work.
 #[derive(Debug, Clone)]
-pub struct Work<'a> {
+pub struct TracedWork<'a> {
     /// What it is, without ids: `POST /orders`, or a consumer's name.
     pub name: &'a str,
     /// What kind of work, as Sentry names it: `http.server`, `queue.process`.
@@ -29,10 +29,10 @@ pub struct Work<'a> {
     pub begun: SystemTime,
 }
 
-impl Work<'_> {
+impl TracedWork<'_> {
     /// Does it: in its trace, with a scope of its own.
-    pub fn done<T>(self, work: impl Future<Output = T>) -> impl Future<Output = T> {
-        // As in `Watch::invoke`: what is done is large.
+    pub fn run<T>(self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        // As in `InvocationLayer::invoke`: what is done is large.
         self.scoped(Box::pin(work))
     }
 
@@ -76,7 +76,7 @@ impl Work<'_> {
 
 /// Tells what the work under way is about: the command, its stream, and the version where it is known. Outside any work
 /// nobody asks.
-pub fn about(stream: &StreamId, version: Option<u64>, metadata: &CommandMetadata) {
+pub fn annotate(stream: &StreamId, version: Option<u64>, metadata: &CommandMetadata) {
     let CommandMetadata { command_id, correlation_id, actor, .. } = metadata;
     let known = OPEN.try_with(|span| {
         span.record("stream", display(stream));

@@ -22,7 +22,7 @@ use handlers::System as Parts;
 use handlers::delivery::QueueMapping;
 use handlers::http::Api;
 use handlers::http::server::{self, Limits};
-use handlers::telemetry::{Component, Watch};
+use handlers::telemetry::{Component, InvocationLayer};
 use handlers::{CommandQueue, Continuations, FanOut, Names, Operations, ProjectorHandler, Route};
 use projections::{Kind, Projector};
 use std::convert::Infallible;
@@ -149,7 +149,7 @@ impl Dev {
     fn projector(&self, parts: &Parts) -> Projector {
         let projector = parts.projector();
         match &self.defect {
-            Some(Defect { projection, event_type }) => projector.broken(*projection, event_type),
+            Some(Defect { projection, event_type }) => projector.with_fault(*projection, event_type),
             None => projector,
         }
     }
@@ -207,7 +207,7 @@ async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &Cancellation
     let fan_out = FanOut::new(stack.clients.sqs.clone(), resources.routes.clone());
     let mut mapping = StreamMapping::new(stream_arn, stack.data.checkpoint_file("fan-out"));
     mapping.batch_size = STREAM_BATCH;
-    let watch = Watch::within_program(Component::FanOut);
+    let watch = InvocationLayer::within_program(Component::FanOut);
     let handler = move |event| {
         let (fan_out, watch) = (fan_out.clone(), watch.clone());
         async move { watch.invoke(async { Ok::<_, Infallible>(fan_out.handle(event).await) }).await }
@@ -236,7 +236,7 @@ impl System<'_> {
             let projector = ProjectorHandler::new(*projection, self.projector.clone())
                 .with_pulse()
                 .with_continuations(Continuations::new(clients.sqs.clone(), queue_url));
-            let watch = Watch::within_program(Component::Projector);
+            let watch = InvocationLayer::within_program(Component::Projector);
             let handler = move |event| {
                 let (projector, watch) = (projector.clone(), watch.clone());
                 async move { watch.invoke(async { Ok::<_, Infallible>(projector.handle(event).await) }).await }
@@ -252,7 +252,7 @@ impl System<'_> {
             let Some(process) = self.parts.process(consumer.name, self.projector.clone()) else { continue };
             let continuations = Continuations::new(clients.sqs.clone(), queue_url);
             let process = process.with_pulse().with_continuations(continuations);
-            let watch = Watch::within_program(Component::ProcessManager);
+            let watch = InvocationLayer::within_program(Component::ProcessManager);
             let handler = move |event| {
                 let (process, watch) = (process.clone(), watch.clone());
                 async move { watch.invoke(async { Ok::<_, Infallible>(process.handle(event).await) }).await }
@@ -320,7 +320,7 @@ async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) {
 /// Each request as a call of the component that would have it on AWS.
 async fn watched(request: Request, next: Next) -> Result<Response, StatusCode> {
     let component = if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
-    let watch = Watch::within_program(component);
+    let watch = InvocationLayer::within_program(component);
     let answer = watch.invoke(async { Ok::<_, Infallible>(next.run(request).await) });
     // A panic is an answer already: what fails here is none of the request's.
     answer.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)

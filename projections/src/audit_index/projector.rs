@@ -2,7 +2,7 @@
 
 use super::{AuditCursor, AuditPage, AuditSearch, PROJECTION};
 use crate::engine::gap::TimeLimit;
-use crate::engine::notification::News;
+use crate::engine::notification::NotifiedStream;
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;
 use crate::tables::row::Generation;
@@ -14,7 +14,7 @@ impl Projector {
     pub(crate) async fn enter(
         &self,
         generation: Generation,
-        news: &News,
+        news: &NotifiedStream,
         limit: TimeLimit,
     ) -> Result<(), ProjectError> {
         // What is carried comes first: the end of the stream may be damaged.

@@ -1,7 +1,7 @@
 //! What a projection is: a name, the streams it follows, and pure folds.
 
 use crate::definition::consumer::{Consumer, Follows};
-use crate::engine::multi_stream::{fence_name, fenced};
+use crate::engine::multi_stream::{position_name, stream_of_position};
 use crate::tables::row::RowData;
 use chrono::{DateTime, Utc};
 use eventstore::{CodecError, NewEvent, StreamId};
@@ -11,7 +11,7 @@ use std::fmt;
 /// Whether events of a type are known.
 pub type Knows = dyn Fn(&str) -> bool + Send + Sync;
 /// What comes of an event, beside the row (or what is remembered of the stream) as it was.
-pub type Fold<T> = dyn Fn(Option<&Value>, &Fact<'_>) -> Result<T, FoldError> + Send + Sync;
+pub type Fold<T> = dyn Fn(Option<&Value>, &RecordedEvent<'_>) -> Result<T, FoldError> + Send + Sync;
 /// A row after a change.
 pub type Merge = dyn Fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error> + Send + Sync;
 
@@ -45,7 +45,7 @@ pub enum Kind {
     /// A row comes from many streams; each stream has a fence of its own, with what must be remembered of the stream.
     MultiStream {
         /// What an event changes, and what to remember of its stream.
-        fold: &'static Fold<Effect>,
+        fold: &'static Fold<MultiStreamDelta>,
         /// The row after a change.
         merge: &'static Merge,
     },
@@ -105,23 +105,23 @@ impl Projection {
     /// [`FoldError`].
     pub fn apply<T>(
         &self,
-        fact: &Fact<'_>,
-        fold: impl FnOnce(&Fact<'_>) -> Result<T, FoldError>,
+        fact: &RecordedEvent<'_>,
+        fold: impl FnOnce(&RecordedEvent<'_>) -> Result<T, FoldError>,
     ) -> Result<Option<T>, FoldError> {
         if self.ignores(fact.event)? { Ok(None) } else { fold(fact).map(Some) }
     }
 
     /// The name of the row that has the stream's fence; none in the audit index, whose fences are entries.
-    pub(crate) fn fence_of(&self, stream: &StreamId) -> Option<String> {
+    pub(crate) fn position_name_of(&self, stream: &StreamId) -> Option<String> {
         match self.kind {
             Kind::SingleStream { .. } => Some(stream.to_string()),
-            Kind::MultiStream { .. } | Kind::Process => Some(fence_name(stream)),
+            Kind::MultiStream { .. } | Kind::Process => Some(position_name(stream)),
             Kind::CommitIndex => None,
         }
     }
 
     /// Whether each of its streams has a row with a fence.
-    pub(crate) fn has_fences(&self) -> bool {
+    pub(crate) fn has_positions(&self) -> bool {
         !matches!(self.kind, Kind::CommitIndex)
     }
 
@@ -129,7 +129,7 @@ impl Projection {
     pub(crate) fn stream_of(&self, name: &str) -> Option<StreamId> {
         let stream = match self.kind {
             Kind::SingleStream { .. } => name,
-            Kind::MultiStream { .. } | Kind::Process => fenced(name)?,
+            Kind::MultiStream { .. } | Kind::Process => stream_of_position(name)?,
             Kind::CommitIndex => return None,
         };
         StreamId::new(stream).ok().filter(|stream| self.follows.includes(stream))
@@ -146,7 +146,7 @@ impl Projection {
 
 /// An event, as a fold is told of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Fact<'a> {
+pub struct RecordedEvent<'a> {
     /// Whose event it is.
     pub stream: &'a StreamId,
     /// When its commit was taken.
@@ -157,7 +157,7 @@ pub struct Fact<'a> {
 
 /// What an event of one stream does to rows of many.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Effect {
+pub struct MultiStreamDelta {
     /// What to remember of the stream until its next event.
     pub memory: Value,
     /// What changes.

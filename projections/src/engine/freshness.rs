@@ -2,7 +2,7 @@
 
 use crate::definition::projection::{Kind, Projection};
 use crate::engine::gap::sound_page;
-use crate::engine::multi_stream::fenced;
+use crate::engine::multi_stream::stream_of_position;
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;
 use crate::engine::single_stream::{Folded, fold_row, reached};
@@ -36,7 +36,7 @@ impl Projector {
     /// [`TableError`].
     pub async fn row_of_many(&self, projection: &Projection, key: &str) -> Result<Option<Row>, TableError> {
         // Positions are kept beside the rows, and are none.
-        if fenced(key).is_some() {
+        if stream_of_position(key).is_some() {
             return Ok(None);
         }
         let generation = self.active(projection).await?;
@@ -62,7 +62,7 @@ impl Projector {
         let row = self.read_models.get(generation.key(stream.as_str()), false).await;
         let mut row = row.map_err(ProjectError::from)?;
         let Kind::SingleStream { fold } = projection.kind else { return Ok(row) };
-        let folding = self.folding(projection, generation);
+        let folding = self.context(projection, generation);
         let mut at_least = at_least;
         if !generations.fits(projection, generations.active) {
             at_least = row.take().map_or(0, |row| row.version).max(at_least);

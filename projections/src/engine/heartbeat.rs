@@ -15,7 +15,7 @@ const PACE: Duration = Duration::from_secs(5);
 
 /// The pulse of a projection: when what it has applied last had been recorded. Clones share their pace.
 #[derive(Clone)]
-pub struct Pulse {
+pub struct Heartbeat {
     read_models: ReadModels,
     key: String,
     noted: Arc<Mutex<Option<Instant>>>,
@@ -23,19 +23,19 @@ pub struct Pulse {
 
 /// What is noted.
 #[derive(Debug, Serialize, Deserialize)]
-struct Beat {
+struct HeartbeatRow {
     newest: DateTime<Utc>,
 }
 
 impl Projector {
     /// The pulse of that projection.
-    pub fn pulse(&self, projection: &Projection) -> Pulse {
+    pub fn heartbeat(&self, projection: &Projection) -> Heartbeat {
         let key = format!("{}/pulse", projection.name);
-        Pulse { read_models: self.read_models.clone(), key, noted: Arc::default() }
+        Heartbeat { read_models: self.read_models.clone(), key, noted: Arc::default() }
     }
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Notes that an event recorded at that time is applied, unless this process has noted one in the last five seconds.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Pulse {
             return Ok(());
         }
         let unwritable = |error| UnreadableRow { key: self.key.clone(), source: Some(Arc::new(error)) };
-        let data = serde_json::to_value(Beat { newest }).map_err(unwritable)?;
+        let data = serde_json::to_value(HeartbeatRow { newest }).map_err(unwritable)?;
         // Whoever is quicker or slower: the next note comes in seconds.
         let row = Row { key: self.key.clone(), version: 1, hash: None, content: RowData { data, listing: None } };
         self.read_models.overwrite(&row).await
@@ -66,6 +66,6 @@ impl Pulse {
     /// [`TableError`].
     pub async fn newest(&self) -> Result<Option<DateTime<Utc>>, TableError> {
         let row = self.read_models.get(self.key.clone(), false).await?;
-        Ok(row.map(|row| row.read::<Beat>()).transpose()?.map(|beat| beat.newest))
+        Ok(row.map(|row| row.read::<HeartbeatRow>()).transpose()?.map(|row| row.newest))
     }
 }

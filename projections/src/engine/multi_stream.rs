@@ -1,14 +1,14 @@
 //! Rows that come from many streams: row changes and the streams' fences in one transaction, many events folded first.
 
-use crate::definition::folding::Folding;
-use crate::definition::projection::{Change, Effect, Fold, Merge};
+use crate::definition::fold_context::FoldContext;
+use crate::definition::projection::{Change, Fold, Merge, MultiStreamDelta};
 use crate::engine::gap::TimeLimit;
-use crate::engine::notification::{News, facts};
+use crate::engine::notification::{NotifiedStream, facts};
 use crate::engine::position::Position;
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::{MAX_ATTEMPTS, Projector};
 use crate::engine::single_stream::reached;
-use crate::tables::read_models::{FencedWrite, Written};
+use crate::tables::read_models::{ConditionalWrite, Written};
 use crate::tables::row::{Row, RowData, UnreadableRow};
 use crate::tables::table::{MAX_ITEMS, TableError, pause};
 use eventstore::StreamId;
@@ -19,14 +19,14 @@ use std::sync::Arc;
 /// A multi-stream projection's functions.
 #[derive(Clone, Copy)]
 pub(crate) struct Folds<'a> {
-    pub(crate) folding: Folding<'a>,
-    pub(crate) fold: &'static Fold<Effect>,
+    pub(crate) context: FoldContext<'a>,
+    pub(crate) fold: &'static Fold<MultiStreamDelta>,
     pub(crate) merge: &'static Merge,
 }
 
 /// What one stream's news comes to.
 struct StreamWork {
-    fence: FencedWrite,
+    fence: ConditionalWrite,
     changes: Vec<Change>,
     /// The event behind the new fence, if it could not be applied.
     failed: Option<ProjectError>,
@@ -43,7 +43,7 @@ impl StreamWork {
 #[derive(Default)]
 struct Round {
     /// Whose fence has not reached its news yet, and where it stands.
-    left: Vec<(News, u64)>,
+    left: Vec<(NotifiedStream, u64)>,
     failures: Failures,
     /// Whether a write was lost to another projector.
     lost: bool,
@@ -54,7 +54,12 @@ type Failures = Vec<(StreamId, ProjectError)>;
 impl Folds<'_> {
     /// Works through the news until every stream's fence has reached it, in transactions that fit: a page of each stream a
     /// round, so that a long gap of one stream holds up no other.
-    pub(crate) async fn project(&self, projector: &Projector, mut news: Vec<News>, limit: TimeLimit) -> Failures {
+    pub(crate) async fn project(
+        &self,
+        projector: &Projector,
+        mut news: Vec<NotifiedStream>,
+        limit: TimeLimit,
+    ) -> Failures {
         let mut failures = Failures::new();
         let (mut trusting, mut losses) = (true, 0);
         while losses < MAX_ATTEMPTS {
@@ -70,7 +75,8 @@ impl Folds<'_> {
             // What came forward in spite of others is no lost attempt.
             losses = if round.left.len() < news.len() { 0 } else { losses };
             if !trusting && !round.lost && limit.is_over() {
-                let out_of_time = |(news, reached): (News, u64)| (news.stream, ProjectError::OutOfTime { reached });
+                let out_of_time =
+                    |(news, reached): (NotifiedStream, u64)| (news.stream, ProjectError::OutOfTime { reached });
                 failures.extend(round.left.into_iter().map(out_of_time));
                 return failures;
             }
@@ -89,7 +95,7 @@ impl Folds<'_> {
     }
 
     /// One stream after the other: a row that cannot be read holds up only those that need it.
-    async fn each_alone(&self, projector: &Projector, news: Vec<News>, limit: TimeLimit) -> Failures {
+    async fn each_alone(&self, projector: &Projector, news: Vec<NotifiedStream>, limit: TimeLimit) -> Failures {
         let mut failures = Failures::new();
         for news in news {
             failures.extend(Box::pin(self.project(projector, vec![news], limit)).await);
@@ -100,14 +106,14 @@ impl Folds<'_> {
     async fn round(
         &self,
         projector: &Projector,
-        news: &[News],
+        news: &[NotifiedStream],
         trusting: bool,
         limit: TimeLimit,
     ) -> Result<Round, TableError> {
         let fences = self.fences(projector, news, trusting).await?;
         let (mut round, mut work) = (Round::default(), Vec::new());
         for news in news {
-            let fence = fences.get(&self.fence_key(&news.stream));
+            let fence = fences.get(&self.position_key(&news.stream));
             let at = reached(fence, &news.stream)?;
             if at.version >= news.version {
                 let confirmed = projector.confirm(news, at).await;
@@ -128,19 +134,19 @@ impl Folds<'_> {
         Ok(round)
     }
 
-    fn fence_key(&self, stream: &StreamId) -> String {
-        self.folding.generation.key(&fence_name(stream))
+    fn position_key(&self, stream: &StreamId) -> String {
+        self.context.generation.key(&position_name(stream))
     }
 
     /// The fences. A stream that has only just begun has none, most likely: if it has, the write is refused and asks again.
     async fn fences(
         &self,
         projector: &Projector,
-        news: &[News],
+        news: &[NotifiedStream],
         trusting: bool,
     ) -> Result<HashMap<String, Row>, TableError> {
         let unknown = news.iter().filter(|news| !(trusting && news.begins_the_stream()));
-        let keys: Vec<String> = unknown.map(|news| self.fence_key(&news.stream)).collect();
+        let keys: Vec<String> = unknown.map(|news| self.position_key(&news.stream)).collect();
         projector.read_models.get_all(&keys).await
     }
 
@@ -148,7 +154,7 @@ impl Folds<'_> {
     async fn fold_stream(
         &self,
         projector: &Projector,
-        news: &News,
+        news: &NotifiedStream,
         fence: Option<&Row>,
         at: Position,
         limit: TimeLimit,
@@ -157,7 +163,7 @@ impl Folds<'_> {
         let mut memory = fence.and_then(Row::data).cloned();
         let (mut changes, mut last, mut failed) = (Vec::new(), at, None);
         for (position, fact) in facts(&news.stream, &commits).filter(|(position, _)| position.version > at.version) {
-            match self.folding.apply(&fact, |fact| (self.fold)(memory.as_ref(), fact)) {
+            match self.context.apply(&fact, |fact| (self.fold)(memory.as_ref(), fact)) {
                 Ok(Some(effect)) => {
                     changes.extend(effect.changes);
                     (memory, last) = (Some(effect.memory), position);
@@ -170,14 +176,18 @@ impl Folds<'_> {
             }
         }
         let content = RowData { data: memory.unwrap_or_default(), listing: None };
-        let row = Row::at(self.folding.generation, &fence_name(&news.stream), last, content);
-        let fence = FencedWrite { row, expected: fence.map(|fence| fence.version) };
+        let row = Row::at(self.context.generation, &position_name(&news.stream), last, content);
+        let fence = ConditionalWrite { row, expected: fence.map(|fence| fence.version) };
         Ok(StreamWork { fence, changes, failed })
     }
 
     /// Writes changed rows and fences together.
-    async fn write(&self, projector: &Projector, group: &[(&News, StreamWork)]) -> Result<Written, TableError> {
-        let generation = self.folding.generation;
+    async fn write(
+        &self,
+        projector: &Projector,
+        group: &[(&NotifiedStream, StreamWork)],
+    ) -> Result<Written, TableError> {
+        let generation = self.context.generation;
         let mut changes: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
         for change in group.iter().flat_map(|(_, work)| &work.changes) {
             changes.entry(&change.row).or_default().push(change);
@@ -185,17 +195,17 @@ impl Folds<'_> {
         let keys: Vec<String> = changes.keys().map(|name| generation.key(name)).collect();
         let rows = projector.read_models.get_all(&keys).await?;
         let moved = group.iter().map(|(_, work)| &work.fence).filter(|fence| Some(fence.row.version) != fence.expected);
-        let mut writes: Vec<FencedWrite> = moved.filter(|fence| fence.row.version > 0).cloned().collect();
+        let mut writes: Vec<ConditionalWrite> = moved.filter(|fence| fence.row.version > 0).cloned().collect();
         for (name, changes) in changes {
             let standing = rows.get(&generation.key(name));
             let row = self.merge_all(name, standing, &changes)?;
-            writes.push(FencedWrite { expected: standing.map(|row| row.version), row });
+            writes.push(ConditionalWrite { expected: standing.map(|row| row.version), row });
         }
         if writes.is_empty() { Ok(Written::Yes) } else { projector.read_models.put_all(&writes).await }
     }
 
     fn merge_all(&self, name: &str, row: Option<&Row>, changes: &[&Change]) -> Result<Row, UnreadableRow> {
-        let generation = self.folding.generation;
+        let generation = self.context.generation;
         let mut content = row.map(|row| row.content.clone());
         for change in changes {
             let merged = (self.merge)(content.as_ref().map(|content| &content.data), change);
@@ -208,21 +218,21 @@ impl Folds<'_> {
 }
 
 /// What the names of streams' fences begin with.
-const FENCE: &str = "fence/";
+const POSITION_PREFIX: &str = "fence/";
 
 /// The name of a stream's fence.
-pub(crate) fn fence_name(stream: &StreamId) -> String {
-    format!("{FENCE}{stream}")
+pub(crate) fn position_name(stream: &StreamId) -> String {
+    format!("{POSITION_PREFIX}{stream}")
 }
 
 /// The stream of a fence's name.
-pub(crate) fn fenced(name: &str) -> Option<&str> {
-    name.strip_prefix(FENCE)
+pub(crate) fn stream_of_position(name: &str) -> Option<&str> {
+    name.strip_prefix(POSITION_PREFIX)
 }
 
 impl Round {
     /// Notes what became of a group. After a lost write everything is decided anew, a failure too.
-    fn note(&mut self, written: Written, group: Vec<(&News, StreamWork)>) {
+    fn note(&mut self, written: Written, group: Vec<(&NotifiedStream, StreamWork)>) {
         let lost = matches!(written, Written::Lost(_));
         self.lost |= lost;
         for (news, work) in group {
@@ -237,8 +247,8 @@ impl Round {
 }
 
 /// Groups that fit into a transaction: a fence a stream, and a row a changed key.
-fn fitting(work: Vec<(&News, StreamWork)>) -> Vec<Vec<(&News, StreamWork)>> {
-    let mut groups: Vec<Vec<(&News, StreamWork)>> = Vec::new();
+fn fitting(work: Vec<(&NotifiedStream, StreamWork)>) -> Vec<Vec<(&NotifiedStream, StreamWork)>> {
+    let mut groups: Vec<Vec<(&NotifiedStream, StreamWork)>> = Vec::new();
     let mut rows: BTreeSet<String> = BTreeSet::new();
     for entry in work {
         let changed: BTreeSet<String> = entry.1.changes.iter().map(|change| change.row.clone()).collect();
@@ -256,7 +266,7 @@ fn fitting(work: Vec<(&News, StreamWork)>) -> Vec<Vec<(&News, StreamWork)>> {
 }
 
 /// The table did not answer: every stream that was not done has failed of it.
-fn spread(error: &TableError, news: Vec<News>, mut failures: Failures) -> Failures {
+fn spread(error: &TableError, news: Vec<NotifiedStream>, mut failures: Failures) -> Failures {
     let known: Vec<StreamId> = failures.iter().map(|(stream, _)| stream.clone()).collect();
     let left = news.into_iter().map(|news| news.stream).filter(|stream| !known.contains(stream));
     failures.extend(left.map(|stream| (stream, error.clone().into())));

@@ -1,14 +1,14 @@
-//! News of streams, as messages bring them and as they are worked on.
+//! NotifiedStream of streams, as messages bring them and as they are worked on.
 
 use crate::definition::consumer::Follows;
-use crate::definition::projection::Fact;
+use crate::definition::projection::RecordedEvent;
 use crate::engine::position::Position;
 use eventstore::{Batch, Commit, StreamId};
 use std::collections::BTreeMap;
 
-/// News of a stream.
+/// NotifiedStream of a stream.
 #[derive(Debug, Clone)]
-pub struct WakeUp {
+pub struct Notification {
     /// The stream that has something new.
     pub stream: StreamId,
     /// The version that it has reached at least.
@@ -19,13 +19,13 @@ pub struct WakeUp {
 
 /// The news of one stream, joined.
 #[derive(Debug, Clone)]
-pub(crate) struct News {
+pub(crate) struct NotifiedStream {
     pub(crate) stream: StreamId,
     pub(crate) version: u64,
     pub(crate) commits: Vec<Commit>,
 }
 
-impl News {
+impl NotifiedStream {
     /// Whether it begins with the stream, so that there is probably no row yet.
     pub(crate) fn begins_the_stream(&self) -> bool {
         self.commits.first().is_some_and(|commit| commit.version == 1)
@@ -45,25 +45,29 @@ impl News {
 }
 
 /// The events of the commits, each with its place.
-pub(crate) fn facts<'a>(stream: &'a StreamId, commits: &'a [Commit]) -> impl Iterator<Item = (Position, Fact<'a>)> {
+pub(crate) fn facts<'a>(
+    stream: &'a StreamId,
+    commits: &'a [Commit],
+) -> impl Iterator<Item = (Position, RecordedEvent<'a>)> {
     commits.iter().flat_map(move |commit| {
         let recorded_at = commit.recorded_at;
         commit.events.iter().map(move |event| {
-            let fact = Fact { stream, recorded_at, event: &event.body };
+            let fact = RecordedEvent { stream, recorded_at, event: &event.body };
             (Position::in_commit(commit, event.version), fact)
         })
     })
 }
 
 /// One piece of news a stream, its commits in order; streams that are not followed are none of ours.
-pub(crate) fn join(news: Vec<WakeUp>, follows: Follows) -> Vec<News> {
-    let mut joined: BTreeMap<StreamId, News> = BTreeMap::new();
-    for WakeUp { stream, version, batch } in news.into_iter().filter(|news| follows.includes(&news.stream)) {
-        let entry = joined.entry(stream.clone()).or_insert_with(|| News { stream, version: 0, commits: Vec::new() });
+pub(crate) fn join(news: Vec<Notification>, follows: Follows) -> Vec<NotifiedStream> {
+    let mut joined: BTreeMap<StreamId, NotifiedStream> = BTreeMap::new();
+    for Notification { stream, version, batch } in news.into_iter().filter(|news| follows.includes(&news.stream)) {
+        let entry =
+            joined.entry(stream.clone()).or_insert_with(|| NotifiedStream { stream, version: 0, commits: Vec::new() });
         entry.version = entry.version.max(version);
         entry.commits.extend(batch.map(|batch| batch.commits).unwrap_or_default());
     }
-    let mut news: Vec<News> = joined.into_values().collect();
+    let mut news: Vec<NotifiedStream> = joined.into_values().collect();
     for news in &mut news {
         news.commits.sort_by_key(|commit| commit.version);
         news.commits.dedup_by_key(|commit| commit.version);

@@ -6,7 +6,7 @@
 
 use crate::definition::projection::Projection;
 use crate::engine::gap::TimeLimit;
-use crate::engine::notification::{WakeUp, join};
+use crate::engine::notification::{Notification, join};
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;
 use crate::rebuild::now;
@@ -225,7 +225,7 @@ impl Projector {
     ) -> Result<u64, ProjectError> {
         self.registry.recent(projection).await.map_err(ProjectError::from)?.admit(projection, parked.generation)?;
         let (head, _) = self.store.head(&parked.stream, Consistency::Strong).await?;
-        let news = vec![WakeUp { stream: parked.stream.clone(), version: head.version(), batch: None }];
+        let news = vec![Notification { stream: parked.stream.clone(), version: head.version(), batch: None }];
         let failed = self.project_into(projection, parked.generation, join(news, projection.follows), limit).await;
         if let Some((_, error)) = failed.into_iter().next() {
             return Err(error);
@@ -236,7 +236,7 @@ impl Projector {
 
     /// That what is applied is part of the stream: where nothing is missing, nothing has been compared yet.
     async fn prove(&self, projection: &Projection, parked: &Parked) -> Result<(), ProjectError> {
-        let Some(name) = projection.fence_of(&parked.stream) else { return Ok(()) };
+        let Some(name) = projection.position_name_of(&parked.stream) else { return Ok(()) };
         let key = projection.generation(parked.generation).key(&name);
         let reached = self.read_models.positions(std::slice::from_ref(&key)).await?;
         match reached.get(&key) {
@@ -254,7 +254,7 @@ impl Projector {
         if error.is_out_of_time() {
             return Ok(Resumed { parked, still: Some(error) });
         }
-        if !error.is_lasting() {
+        if !error.is_permanent() {
             return Err(error);
         }
         self.park(projection, parked.generation, &parked.stream, error.version(), &error).await?;
@@ -268,7 +268,9 @@ impl Projector {
             return Ok(());
         }
         let page = self.parked(projection, generation, MAX_OUTDATED, None).await?;
-        let key = |parked: &Parked| Some(projection.generation(generation).key(&projection.fence_of(&parked.stream)?));
+        let key = |parked: &Parked| {
+            Some(projection.generation(generation).key(&projection.position_name_of(&parked.stream)?))
+        };
         let keys: Vec<String> = page.streams.iter().filter_map(key).collect();
         let reached = self.read_models.positions(&keys).await?;
         for parked in page.streams {

@@ -5,15 +5,15 @@
 //! refused when another projector was quicker; then the row that stands there is the truth.
 
 use crate::audit_index::AuditIndex;
-use crate::definition::folding::{Broken, Folding};
+use crate::definition::fold_context::{FoldContext, InjectedFault};
 use crate::definition::projection::{Kind, Projection};
 use crate::engine::gap::{TimeLimit, sound_page};
 use crate::engine::multi_stream;
-use crate::engine::notification::{News, WakeUp, join};
+use crate::engine::notification::{Notification, NotifiedStream, join};
 use crate::engine::position::{Position, Stray};
 use crate::engine::project_error::ProjectError;
-use crate::generations::registry::Registry;
 use crate::generations::Generations;
+use crate::generations::registry::Registry;
 use crate::tables::read_models::{ListCursor, ListPage, ReadModels};
 use crate::tables::row::Generation;
 use crate::tables::table::TableError;
@@ -42,7 +42,7 @@ pub struct Projector {
     pub(crate) read_models: ReadModels,
     pub(crate) audit_index: AuditIndex,
     pub(crate) registry: Registry,
-    broken: Option<Broken>,
+    broken: Option<InjectedFault>,
     /// How long gaps are mended where streams are resumed.
     mending: Duration,
     /// How many batches of this process write rows of many streams at once: more would mostly lose to each other.
@@ -70,8 +70,8 @@ impl Projector {
 
     /// The same, but one projection cannot apply events of one type: to see on purpose what happens then.
     #[must_use]
-    pub fn broken(mut self, projection: impl Into<String>, event_type: impl Into<String>) -> Self {
-        self.broken = Some(Broken { projection: projection.into(), event_type: event_type.into() });
+    pub fn with_fault(mut self, projection: impl Into<String>, event_type: impl Into<String>) -> Self {
+        self.broken = Some(InjectedFault { projection: projection.into(), event_type: event_type.into() });
         self
     }
 
@@ -99,7 +99,7 @@ impl Projector {
     ///
     /// Which generations there are is asked again when all is written: one that was begun before that answer is written
     /// too, and one that is begun later finds the events in the store. So nothing is left out, however long it all takes.
-    pub async fn project(&self, projection: &Projection, news: Vec<WakeUp>, limit: TimeLimit) -> Vec<Failed> {
+    pub async fn project(&self, projection: &Projection, news: Vec<Notification>, limit: TimeLimit) -> Vec<Failed> {
         let news = join(news, projection.follows);
         if news.is_empty() {
             return Vec::new();
@@ -130,7 +130,7 @@ impl Projector {
         &self,
         projection: &Projection,
         numbers: &[u32],
-        news: &[News],
+        news: &[NotifiedStream],
         limit: TimeLimit,
     ) -> Vec<Failed> {
         let Some((last, others)) = numbers.split_last() else { return Vec::new() };
@@ -139,7 +139,7 @@ impl Projector {
             let failed = self.project_into(projection, *number, news.to_vec(), limit.without_gaps()).await;
             let (gaps, failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(|(_, error)| error.is_out_of_time());
             failures.extend(failed_in(*number, failed));
-            let lacks = |news: &&News| gaps.iter().any(|(stream, _)| *stream == news.stream);
+            let lacks = |news: &&NotifiedStream| gaps.iter().any(|(stream, _)| *stream == news.stream);
             left.push((*number, news.iter().filter(lacks).cloned().collect()));
         }
         for (number, news) in left {
@@ -153,19 +153,19 @@ impl Projector {
         &self,
         projection: &Projection,
         generation: u32,
-        news: Vec<News>,
+        news: Vec<NotifiedStream>,
         limit: TimeLimit,
     ) -> Vec<(StreamId, ProjectError)> {
-        let folding = self.folding(projection, projection.generation(generation));
+        let context = self.context(projection, projection.generation(generation));
         match projection.kind {
             Kind::SingleStream { fold } => {
-                let key = |news: &News| folding.generation.key(news.stream.as_str());
+                let key = |news: &NotifiedStream| context.generation.key(news.stream.as_str());
                 let unknown = news.iter().filter(|news| !news.begins_the_stream());
                 let seen = self.read_models.seen(unknown.map(key).collect()).await;
                 let work = news.into_iter().map(|news| {
                     let seen = seen.of(&key(&news));
                     async move {
-                        let done = self.project_row(folding, fold, &news, seen, limit).await;
+                        let done = self.project_row(context, fold, &news, seen, limit).await;
                         done.err().map(|error| (news.stream, error))
                     }
                 });
@@ -175,11 +175,11 @@ impl Projector {
             Kind::MultiStream { fold, merge } => {
                 // The semaphore is never closed, so that there is always a turn.
                 let _turn = self.turns.acquire().await;
-                multi_stream::Folds { folding, fold, merge }.project(self, news, limit).await
+                multi_stream::Folds { context, fold, merge }.project(self, news, limit).await
             }
             Kind::CommitIndex => {
                 let work = news.into_iter().map(|news| async move {
-                    let done = self.enter(folding.generation, &news, limit).await;
+                    let done = self.enter(context.generation, &news, limit).await;
                     done.err().map(|error| (news.stream, error))
                 });
                 let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
@@ -190,8 +190,8 @@ impl Projector {
         }
     }
 
-    pub(crate) fn folding<'a>(&'a self, projection: &'a Projection, generation: Generation) -> Folding<'a> {
-        Folding { projection, generation, broken: self.broken.as_ref() }
+    pub(crate) fn context<'a>(&'a self, projection: &'a Projection, generation: Generation) -> FoldContext<'a> {
+        FoldContext { projection, generation, broken: self.broken.as_ref() }
     }
 
     /// A page of a list of the active generation, from the highest rank down. Eventually consistent.
@@ -235,7 +235,7 @@ impl Projector {
     /// the one before it in the stream's chain, the first one the fence.
     pub(crate) async fn missing(
         &self,
-        news: &News,
+        news: &NotifiedStream,
         at: Position,
         limit: TimeLimit,
     ) -> Result<Vec<Commit>, ProjectError> {
@@ -263,7 +263,7 @@ impl Projector {
 
     /// What is announced is applied. Where the message brings another commit than the applied one, the store knows which of
     /// the two is right: a message may be older than the table that was restored.
-    pub(crate) async fn confirm(&self, news: &News, at: Position) -> Result<(), ProjectError> {
+    pub(crate) async fn confirm(&self, news: &NotifiedStream, at: Position) -> Result<(), ProjectError> {
         if at.is_contradicted(&news.commits) { self.on_chain(&news.stream, at).await } else { Ok(()) }
     }
 
@@ -292,15 +292,15 @@ fn failed_in(generation: u32, failed: Vec<(StreamId, ProjectError)>) -> impl Ite
 }
 
 /// The streams whose news are not done with, because what is read is another program's to write.
-fn left_to_others(projection: &Projection, generations: &Generations, news: Vec<News>) -> Vec<Failed> {
+fn left_to_others(projection: &Projection, generations: &Generations, news: Vec<NotifiedStream>) -> Vec<Failed> {
     let Err(error) = generations.serve(projection) else { return Vec::new() };
     let generation = Some(error.generation);
-    let failed = |news: News| Failed { stream: news.stream, generation, error: error.clone().into() };
+    let failed = |news: NotifiedStream| Failed { stream: news.stream, generation, error: error.clone().into() };
     news.into_iter().map(failed).collect()
 }
 
 /// It could not be learned which generations there are.
-fn all_failed(news: Vec<News>, error: &TableError) -> Vec<Failed> {
-    let failed = |news: News| Failed { stream: news.stream, generation: None, error: error.clone().into() };
+fn all_failed(news: Vec<NotifiedStream>, error: &TableError) -> Vec<Failed> {
+    let failed = |news: NotifiedStream| Failed { stream: news.stream, generation: None, error: error.clone().into() };
     news.into_iter().map(failed).collect()
 }

@@ -1,13 +1,13 @@
 //! Rows that come from one stream each: row and position change in one conditional write.
 
 use super::gap::TimeLimit;
-use super::notification::{News, facts};
+use super::notification::{NotifiedStream, facts};
 use super::position::Position;
 use super::project_error::ProjectError;
 use super::projector::{MAX_ATTEMPTS, Projector};
-use crate::definition::folding::Folding;
+use crate::definition::fold_context::FoldContext;
 use crate::definition::projection::Fold;
-use crate::tables::read_models::{FencedWrite, Written};
+use crate::tables::read_models::{ConditionalWrite, Written};
 use crate::tables::row::{Generation, Row, RowData};
 use crate::tables::table::{TableError, pause};
 use eventstore::{Commit, StreamId};
@@ -16,13 +16,13 @@ use serde_json::Value;
 impl Projector {
     pub(super) async fn project_row(
         &self,
-        folding: Folding<'_>,
+        context: FoldContext<'_>,
         fold: RowFold,
-        news: &News,
+        news: &NotifiedStream,
         seen: Option<Option<Row>>,
         limit: TimeLimit,
     ) -> Result<(), ProjectError> {
-        let generation = folding.generation;
+        let generation = context.generation;
         let look = || self.read_models.get(generation.key(news.stream.as_str()), true);
         let mut trusting = news.begins_the_stream();
         let mut row = match seen {
@@ -40,9 +40,9 @@ impl Projector {
                 return Err(ProjectError::OutOfTime { reached: at.version });
             }
             let commits = self.missing(news, at, limit).await?;
-            let Folded { row: next, failed } = fold_row(folding, fold, &news.stream, row.as_ref(), &commits);
+            let Folded { row: next, failed } = fold_row(context, fold, &news.stream, row.as_ref(), &commits);
             if let Some(next) = next {
-                let write = FencedWrite { expected: row.map(|row| row.version), row: next };
+                let write = ConditionalWrite { expected: row.map(|row| row.version), row: next };
                 match self.read_models.put(&write).await? {
                     Written::Yes => (row, written) = (Some(write.row), true),
                     Written::Lost(theirs) => {
@@ -67,7 +67,7 @@ impl Projector {
     async fn standing(
         &self,
         generation: Generation,
-        news: &News,
+        news: &NotifiedStream,
         theirs: Option<Box<Row>>,
         losses: u32,
     ) -> Result<Option<Row>, TableError> {
@@ -98,7 +98,7 @@ pub(crate) struct Folded {
 
 /// Folds the commits behind the row's fence into it, up to the first event that cannot be applied.
 pub(crate) fn fold_row(
-    folding: Folding<'_>,
+    context: FoldContext<'_>,
     fold: RowFold,
     stream: &StreamId,
     row: Option<&Row>,
@@ -106,11 +106,11 @@ pub(crate) fn fold_row(
 ) -> Folded {
     let fence = row.map_or(0, |row| row.version);
     let mut content =
-        row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content_in(folding.generation));
+        row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content_in(context.generation));
     let (mut reached, mut failed) = (None, None);
     for (position, fact) in facts(stream, commits).filter(|(position, _)| position.version > fence) {
         let data = Some(&content.data).filter(|data| !data.is_null());
-        match folding.apply(&fact, |fact| fold(data, fact)) {
+        match context.apply(&fact, |fact| fold(data, fact)) {
             Ok(folded) => (content, reached) = (folded.unwrap_or(content), Some(position)),
             Err(source) => {
                 failed = Some(ProjectError::Fold { version: position.version, source });
@@ -118,6 +118,6 @@ pub(crate) fn fold_row(
             }
         }
     }
-    let moved = reached.map(|position| Row::at(folding.generation, stream.as_str(), position, content));
+    let moved = reached.map(|position| Row::at(context.generation, stream.as_str(), position, content));
     Folded { row: moved, failed }
 }

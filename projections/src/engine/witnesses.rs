@@ -25,7 +25,7 @@ impl Projector {
     pub async fn witnesses(&self, stream: &StreamId, consumers: &[Projection]) -> Result<Vec<Witness>, TableError> {
         let mut names = HashMap::new();
         for projection in consumers.iter().filter(|projection| projection.follows.includes(stream)) {
-            if let Some(row) = projection.fence_of(stream) {
+            if let Some(row) = projection.position_name_of(stream) {
                 names.insert(self.active(projection).await?.key(&row), projection.name);
             }
         }

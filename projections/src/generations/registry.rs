@@ -2,7 +2,7 @@
 
 use super::Generations;
 use crate::definition::projection::Projection;
-use crate::tables::read_models::{FencedWrite, ReadModels, Written};
+use crate::tables::read_models::{ConditionalWrite, ReadModels, Written};
 use crate::tables::row::{Row, RowData, UnreadableRow};
 use crate::tables::table::TableError;
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ const REMEMBERED: Duration = Duration::from_secs(1);
 
 /// What stands in the table, and the version under which it stands.
 #[derive(Debug, Clone)]
-pub(crate) struct Standing {
+pub(crate) struct VersionedGenerations {
     pub(crate) generations: Generations,
     version: Option<u64>,
 }
@@ -59,7 +59,7 @@ impl Registry {
     pub(crate) async fn refreshed(&self, projection: &Projection) -> Result<Generations, TableError> {
         // Taken before the read: what was read may be older than the answer, never newer.
         let asked = Instant::now();
-        let Standing { generations, .. } = self.standing(projection).await?;
+        let VersionedGenerations { generations, .. } = self.standing(projection).await?;
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.insert(projection.name, (asked, generations.clone()));
         Ok(generations)
@@ -99,9 +99,9 @@ impl Registry {
     }
 
     /// The generations as they stand.
-    pub(crate) async fn standing(&self, projection: &Projection) -> Result<Standing, TableError> {
+    pub(crate) async fn standing(&self, projection: &Projection) -> Result<VersionedGenerations, TableError> {
         let Some(row) = self.read_models.get(key(projection), true).await? else {
-            return Ok(Standing { generations: Generations::default(), version: None });
+            return Ok(VersionedGenerations { generations: Generations::default(), version: None });
         };
         let mut generations: Generations = row.read()?;
         if generations.shapes.is_empty() {
@@ -109,14 +109,14 @@ impl Registry {
             let known = generations.other.map(|other| other.number).into_iter().chain([generations.active]);
             generations.shapes = known.map(|number| (number, projection.first_shape())).collect();
         }
-        Ok(Standing { generations, version: Some(row.version) })
+        Ok(VersionedGenerations { generations, version: Some(row.version) })
     }
 
     /// Replaces what stands there, if it is still that. Tells whether it was.
     pub(crate) async fn replace(
         &self,
         projection: &Projection,
-        standing: &Standing,
+        standing: &VersionedGenerations,
         by: &Generations,
     ) -> Result<bool, TableError> {
         let key = key(projection);
@@ -125,7 +125,7 @@ impl Registry {
         let data = serde_json::to_value(&by).map_err(unwritable)?;
         let version = standing.version.map_or(1, |version| version + 1);
         let row = Row { key: key.clone(), version, hash: None, content: RowData { data, listing: None } };
-        let write = FencedWrite { expected: standing.version, row };
+        let write = ConditionalWrite { expected: standing.version, row };
         match self.read_models.put(&write).await? {
             Written::Yes => {
                 let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);

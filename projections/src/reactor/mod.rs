@@ -8,15 +8,15 @@
 pub(crate) mod process_state;
 
 use crate::engine::gap::TimeLimit;
-use crate::engine::multi_stream::fence_name;
-use crate::engine::notification::{News, join};
+use crate::engine::multi_stream::position_name;
+use crate::engine::notification::{NotifiedStream, join};
 use crate::engine::position::Position;
 use crate::engine::projector::MAX_ATTEMPTS;
 use crate::reactor::process_state::ReadAhead;
-use crate::tables::read_models::{FencedWrite, Written};
+use crate::tables::read_models::{ConditionalWrite, Written};
 use crate::tables::row::Generation;
 use crate::tables::table::{MAX_ITEMS, TableError, pause};
-use crate::{Consumer, ProjectError, Projector, Row, RowData, WakeUp};
+use crate::{Consumer, Notification, ProjectError, Projector, Row, RowData};
 use eventstore::{Commit, Event, StreamId};
 use futures::StreamExt;
 use serde_json::Value;
@@ -77,10 +77,10 @@ impl<E: std::error::Error + 'static> FollowError<E> {
     }
 
     /// Whether it will be the same next time, until somebody changes program or data; an effect's own errors by `judge`.
-    pub fn is_lasting(&self, judge: impl FnOnce(&E) -> bool) -> bool {
+    pub fn is_permanent(&self, judge: impl FnOnce(&E) -> bool) -> bool {
         match self {
             Self::Effect { source, .. } => judge(source),
-            Self::Delivery(error) => error.is_lasting(),
+            Self::Delivery(error) => error.is_permanent(),
         }
     }
 
@@ -105,7 +105,7 @@ impl Projector {
     pub async fn follow<E, W>(
         &self,
         consumer: Consumer,
-        news: Vec<WakeUp>,
+        news: Vec<Notification>,
         limit: TimeLimit,
         effect: impl Fn(StreamId, Vec<Commit>) -> W + Clone,
     ) -> Vec<(StreamId, FollowError<E>)>
@@ -120,7 +120,7 @@ impl Projector {
     pub async fn follow_reading<E, W>(
         &self,
         consumer: Consumer,
-        news: Vec<WakeUp>,
+        news: Vec<Notification>,
         ahead: &ReadAhead,
         limit: TimeLimit,
         effect: impl Fn(StreamId, Vec<Commit>) -> W + Clone,
@@ -130,7 +130,7 @@ impl Projector {
         W: Future<Output = Result<(), Stopped<E>>>,
     {
         let news = join(news, consumer.follows);
-        let key = |news: &News| fence_key(consumer, &news.stream);
+        let key = |news: &NotifiedStream| position_key(consumer, &news.stream);
         let room = MAX_ITEMS.saturating_sub(news.len());
         let keys = news.iter().map(key).chain(ahead.keys(consumer.name, room));
         let seen = self.read_models.seen(keys.collect()).await;
@@ -149,7 +149,7 @@ impl Projector {
     async fn follow_stream<E, W>(
         &self,
         consumer: Consumer,
-        news: &News,
+        news: &NotifiedStream,
         seen: Option<Option<Row>>,
         limit: TimeLimit,
         effect: impl Fn(StreamId, Vec<Commit>) -> W,
@@ -178,7 +178,7 @@ impl Projector {
                 let stopped = effect(news.stream.clone(), commits).await.err();
                 let handled = |place: &&Position| stopped.as_ref().is_none_or(|at| place.version < at.version);
                 if let Some(reached) = places.iter().rfind(handled).copied() {
-                    let moved = self.move_fence(consumer, &news.stream, fence, reached).await;
+                    let moved = self.advance_position(consumer, &news.stream, fence, reached).await;
                     if !moved.map_err(ProjectError::from)? {
                         break;
                     }
@@ -199,15 +199,15 @@ impl Projector {
     /// # Errors
     /// [`TableError`].
     pub async fn rewind(&self, consumer: Consumer, stream: &StreamId) -> Result<(), TableError> {
-        self.read_models.remove(&[fence_key(consumer, stream)]).await
+        self.read_models.remove(&[position_key(consumer, stream)]).await
     }
 
     async fn fence(&self, consumer: Consumer, stream: &StreamId) -> Result<Fence, TableError> {
-        place_of(self.read_models.get(fence_key(consumer, stream), true).await?)
+        place_of(self.read_models.get(position_key(consumer, stream), true).await?)
     }
 
     /// Moves the fence from where it was seen; no, where it is elsewhere by now.
-    async fn move_fence(
+    async fn advance_position(
         &self,
         consumer: Consumer,
         stream: &StreamId,
@@ -215,8 +215,8 @@ impl Projector {
         reached: Position,
     ) -> Result<bool, TableError> {
         let content = RowData { data: Value::Null, listing: None };
-        let row = Row::at(only_generation(consumer.name), &fence_name(stream), reached, content);
-        let written = self.read_models.put(&FencedWrite { row, expected: seen.map(|seen| seen.version) }).await?;
+        let row = Row::at(only_generation(consumer.name), &position_name(stream), reached, content);
+        let written = self.read_models.put(&ConditionalWrite { row, expected: seen.map(|seen| seen.version) }).await?;
         Ok(matches!(written, Written::Yes))
     }
 }
@@ -226,8 +226,8 @@ pub(crate) fn only_generation(consumer: &'static str) -> Generation {
     Generation { projection: consumer, number: 1 }
 }
 
-fn fence_key(consumer: Consumer, stream: &StreamId) -> String {
-    only_generation(consumer.name).key(&fence_name(stream))
+fn position_key(consumer: Consumer, stream: &StreamId) -> String {
+    only_generation(consumer.name).key(&position_name(stream))
 }
 
 fn place_of(row: Option<Row>) -> Result<Fence, TableError> {

@@ -1,7 +1,7 @@
 //! What a consumer with effects keeps of what it knows: a JSON state a row, behind a version of its own.
 
 use crate::reactor::only_generation;
-use crate::tables::read_models::{FencedWrite, ReadModels, Seen, Written};
+use crate::tables::read_models::{ConditionalWrite, ReadModels, Seen, Written};
 use crate::tables::table::TableError;
 use crate::{Row, RowData, UnreadableRow};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A state as it was found.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept<T> {
+pub struct ProcessState<T> {
     /// How often it was written.
     pub version: u64,
     /// What was written.
@@ -26,7 +26,7 @@ pub struct Kept<T> {
 #[derive(Debug, Default)]
 pub struct ReadAhead {
     ids: Vec<String>,
-    found: Mutex<HashMap<String, Option<Kept<Value>>>>,
+    found: Mutex<HashMap<String, Option<ProcessState<Value>>>>,
 }
 
 impl ReadAhead {
@@ -37,7 +37,7 @@ impl ReadAhead {
 
     /// The state under the id, if it was read ahead: nothing in it where there is none. It is given out once, because it
     /// ages: the next look must read.
-    pub fn take(&self, id: &str) -> Option<Option<Kept<Value>>> {
+    pub fn take(&self, id: &str) -> Option<Option<ProcessState<Value>>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }
 
@@ -51,7 +51,7 @@ impl ReadAhead {
         let keys = self.ids.iter().zip(self.keys(consumer, most));
         let found = keys.filter_map(|(id, key)| {
             let row = seen.of(&key)?;
-            Some((id.clone(), row.map(|row| Kept { version: row.version, state: row.content.data })))
+            Some((id.clone(), row.map(|row| ProcessState { version: row.version, state: row.content.data })))
         });
         self.found.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
     }
@@ -62,13 +62,13 @@ impl ReadModels {
     ///
     /// # Errors
     /// [`TableError`]; [`TableError::Unreadable`] when the state is not one of this type.
-    pub async fn kept<T: DeserializeOwned>(
+    pub async fn process_state<T: DeserializeOwned>(
         &self,
         consumer: &'static str,
         id: &str,
-    ) -> Result<Option<Kept<T>>, TableError> {
+    ) -> Result<Option<ProcessState<T>>, TableError> {
         let Some(row) = self.get(only_generation(consumer).key(&state_name(id)), true).await? else { return Ok(None) };
-        Ok(Some(Kept { version: row.version, state: row.read()? }))
+        Ok(Some(ProcessState { version: row.version, state: row.read()? }))
     }
 
     /// Keeps a state in the place of the one of version `seen`, or of none. False when it is another one's turn: somebody
@@ -76,7 +76,7 @@ impl ReadModels {
     ///
     /// # Errors
     /// [`TableError`]; after any of them the state may have been kept.
-    pub async fn keep<T: Serialize>(
+    pub async fn put_process_state<T: Serialize>(
         &self,
         consumer: &'static str,
         id: &str,
@@ -87,7 +87,7 @@ impl ReadModels {
         let data = serde_json::to_value(state)
             .map_err(|error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) })?;
         let row = Row { key, version: seen.unwrap_or(0) + 1, hash: None, content: RowData { data, listing: None } };
-        let written = self.put(&FencedWrite { row, expected: seen }).await?;
+        let written = self.put(&ConditionalWrite { row, expected: seen }).await?;
         Ok(matches!(written, Written::Yes))
     }
 }

@@ -5,7 +5,7 @@
 //! such pass: so reconciling goes through the rows as well, and asks the store which of their streams there are.
 
 use super::RebuildError;
-use super::check::Met;
+use super::check::ScannedStream;
 use super::job::Tally;
 use crate::definition::projection::Projection;
 use crate::engine::position::{Position, Stray};
@@ -41,7 +41,7 @@ impl Projector {
         &self,
         projection: &Projection,
         generation: u32,
-        met: &[Met],
+        met: &[ScannedStream],
         reached: &[Position],
     ) -> Result<Strays, RebuildError> {
         let (mut found, mut beyond) = (Vec::new(), Vec::new());

@@ -23,7 +23,7 @@ pub struct ReadModels {
 
 /// A row to write, and what must stand there before.
 #[derive(Debug, Clone)]
-pub(crate) struct FencedWrite {
+pub(crate) struct ConditionalWrite {
     pub(crate) row: Row,
     /// The version that the row must have; none where it must not exist.
     pub(crate) expected: Option<u64>,
@@ -158,7 +158,7 @@ impl ReadModels {
     }
 
     /// Writes a row if what stands there is what is expected: row and fence change together.
-    pub(crate) async fn put(&self, write: &FencedWrite) -> Result<Written, TableError> {
+    pub(crate) async fn put(&self, write: &ConditionalWrite) -> Result<Written, TableError> {
         let put = self.put_of(write)?;
         let answer = self
             .table
@@ -249,7 +249,7 @@ impl ReadModels {
     }
 
     /// Writes rows together, at most [`MAX_ITEMS`]: all of them or none.
-    pub(crate) async fn put_all(&self, writes: &[FencedWrite]) -> Result<Written, TableError> {
+    pub(crate) async fn put_all(&self, writes: &[ConditionalWrite]) -> Result<Written, TableError> {
         let put = |write| Ok(TransactWriteItem::builder().put(self.put_of(write)?).build());
         let items = writes.iter().map(put).collect::<Result<Vec<_>, TableError>>()?;
         let answer = self.table.client.transact_write_items().set_transact_items(Some(items)).send().await;
@@ -265,7 +265,7 @@ impl ReadModels {
         }
     }
 
-    fn put_of(&self, write: &FencedWrite) -> Result<Put, TableError> {
+    fn put_of(&self, write: &ConditionalWrite) -> Result<Put, TableError> {
         let put = Put::builder().table_name(&self.table.name).set_item(Some(write.row.to_item()));
         let put = match write.expected {
             None => put.condition_expression("attribute_not_exists(#row)").expression_attribute_names("#row", ROW),

@@ -26,7 +26,7 @@ async fn what_comes_while_a_stream_is_unparked_is_applied() {
     let mut writer = Writer::new(&world.store, &order);
     let batches =
         [writer.append(vec![placed("c", [(1, 2)]).stored()]).await, writer.append(vec![confirmed().stored()]).await];
-    let older = ProjectorHandler::new(*of, world.projector().broken(of.name, "OrderConfirmed"));
+    let older = ProjectorHandler::new(*of, world.projector().with_fault(of.name, "OrderConfirmed"));
     let messages = messages_of(&batches).into_iter().map(|message| Message { receives: 5, ..message });
     assert!(deliver(&older, &messages.collect::<Vec<_>>()).await.is_empty(), "it is parked");
     let (newer, wire) = ruled(&world);
@@ -178,7 +178,7 @@ async fn a_long_stream_is_resumed_a_page_and_goes_on_by_itself() {
     for _ in 0..3 {
         batches.push(writer.append((0..500).map(|_| confirmed().stored()).collect()).await);
     }
-    let older = ProjectorHandler::new(*of, world.projector().broken(of.name, "OrderConfirmed"));
+    let older = ProjectorHandler::new(*of, world.projector().with_fault(of.name, "OrderConfirmed"));
     let messages = messages_of(&batches).into_iter().map(|message| Message { receives: 5, ..message });
     assert!(deliver(&older, &messages.collect::<Vec<_>>()).await.is_empty(), "it is parked");
     let projector = world.projector().mending_for(Duration::ZERO);

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::aws;
 use crate::aws::composition::System;
 use crate::http::Api;
-use crate::telemetry::{self, Place, StartError, Telemetry, Watch};
+use crate::telemetry::{self, InvocationLayer, Place, StartError, Telemetry};
 use projections::{Projection, Projector};
 use std::process::ExitCode;
 
@@ -31,7 +31,7 @@ pub struct Start {
     pub system: System,
     /// What its environment says.
     pub settings: Settings,
-    watch: Watch,
+    watch: InvocationLayer,
 }
 
 /// Runs a function until Lambda ends it. What keeps it from starting is reported with its causes, and ends it with 1: Lambda

@@ -6,7 +6,7 @@ use super::settings::{Settings, Tokens};
 use crate::access::{Authorizer, IssuerKeys, authorize};
 use crate::aws::composition::System;
 use crate::http::{self, Api, Hosts, without_foreign_pages};
-use crate::telemetry::{Component, Watch};
+use crate::telemetry::{Component, InvocationLayer};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
@@ -49,7 +49,7 @@ impl Drop for OpenRequest {
 /// What requests are watched by.
 #[derive(Clone)]
 struct Watched {
-    watch: Watch,
+    watch: InvocationLayer,
     open: OpenRequests,
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn router(
     system: &System,
     settings: &Settings,
     readiness: &Readiness,
-    watch: &Watch,
+    watch: &InvocationLayer,
 ) -> Result<(Router, Option<AbortOnDropHandle<()>>, OpenRequests), Failure> {
     let open = OpenRequests::default();
     let (answers, keys) = match &settings.api {

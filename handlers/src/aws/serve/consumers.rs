@@ -6,7 +6,7 @@ use crate::aws::composition::System;
 use crate::delivery::continuation::Continuations;
 use crate::delivery::queue::Queue;
 use crate::delivery::{Activity, Backoff, QueueMapping};
-use crate::telemetry::{Component, Watch};
+use crate::telemetry::{Component, InvocationLayer};
 use crate::{ProjectorHandler, RebuildHandler};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use futures::future::BoxFuture;
@@ -76,7 +76,7 @@ impl Consumers {
     }
 
     /// Starts all, until `stop`.
-    pub(super) fn start(self, watch: &Watch, parts: &mut JoinSet<()>, stop: &CancellationToken) {
+    pub(super) fn start(self, watch: &InvocationLayer, parts: &mut JoinSet<()>, stop: &CancellationToken) {
         for Found { component, mapping, handle, .. } in self.found {
             let watch = watch.of(component);
             let handler = move |event| {

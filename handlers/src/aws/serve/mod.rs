@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::aws;
 use crate::aws::composition::System;
 use crate::http::server::{self, Limits};
-use crate::telemetry::{self, Component, Place, StartError, Telemetry, Watch};
+use crate::telemetry::{self, Component, InvocationLayer, Place, StartError, Telemetry};
 use consumers::Consumers;
 use readiness::Readiness;
 use settings::{Arguments, BadSettings, Settings};
@@ -92,7 +92,7 @@ fn serve(app: App, arguments: &Arguments, telemetry: &Result<Telemetry, StartErr
     served
 }
 
-async fn run(app: App, settings: Settings, watch: Watch) -> Result<bool, Failure> {
+async fn run(app: App, settings: Settings, watch: InvocationLayer) -> Result<bool, Failure> {
     let mut signals = Signals::listen()?;
     let starting = start(app, settings, watch);
     let serving = tokio::select! {
@@ -109,7 +109,7 @@ struct Serving {
     _keys: Option<AbortOnDropHandle<()>>,
 }
 
-async fn start(app: App, settings: Settings, watch: Watch) -> Result<Serving, Failure> {
+async fn start(app: App, settings: Settings, watch: InvocationLayer) -> Result<Serving, Failure> {
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|error| format!("{} cannot be listened on: {error}", settings.listen))?;
     let config = aws::environment().load().await;

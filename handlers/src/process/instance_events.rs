@@ -7,7 +7,7 @@ use projections::Stopped;
 
 /// An event that concerns an instance.
 #[derive(Debug)]
-pub(super) struct News {
+pub(super) struct InstanceEvent {
     /// The instance's key.
     pub(super) key: String,
     pub(super) told: Told,
@@ -19,7 +19,7 @@ pub(super) fn of(
     process: &Process,
     stream: &StreamId,
     commits: &[Commit],
-) -> (Vec<News>, Option<Stopped<ProcessError>>) {
+) -> (Vec<InstanceEvent>, Option<Stopped<ProcessError>>) {
     let mut news = Vec::new();
     for (commit, event) in commits.iter().flat_map(|commit| commit.events.iter().map(move |event| (commit, event))) {
         match told(process, stream, commit, event) {
@@ -30,11 +30,16 @@ pub(super) fn of(
     (news, None)
 }
 
-fn told(process: &Process, stream: &StreamId, commit: &Commit, event: &Event) -> Result<Option<News>, ProcessError> {
+fn told(
+    process: &Process,
+    stream: &StreamId,
+    commit: &Commit,
+    event: &Event,
+) -> Result<Option<InstanceEvent>, ProcessError> {
     if process.projection.ignores(&event.body)? {
         return Ok(None);
     }
     let told = Told::of(stream, commit, event.version);
     let key = (process.key)(&told, &event.body)?;
-    Ok(key.map(|key| News { key, told, event: event.body.clone() }))
+    Ok(key.map(|key| InstanceEvent { key, told, event: event.body.clone() }))
 }
