@@ -1,18 +1,18 @@
-//! The entry points: the HTTP API, and the functions that stream and queues wake.
+//! The entry points: the HTTP API, and the functions that the table's stream and queues invoke.
 //!
 //! | entry | from | to |
 //! |---|---|---|
 //! | [`http::router`] | HTTP requests | commands, reads, audit answers |
-//! | [`audit::AuditTrail`] | a reader's questions | answers about the past |
-//! | [`FanOut::handle`] | records of the event table's stream | messages in a FIFO queue a consumer |
+//! | [`audit::AuditTrail`] | an auditor's queries | history, traces, exports |
+//! | [`FanOut::handle`] | records of the event table's stream | notifications in one FIFO queue for each consumer |
 //! | [`ProjectorHandler::handle`] | messages of a projection's queue | rows of its read model |
 //! | [`ProcessHandler::handle`](process::ProcessHandler::handle) | messages of a process's queue | commands |
-//! | [`CommandWorker::handle`] | messages of the command queue | commands that are answered later, and their answers |
-//! | [`RebuildHandler::handle`] | messages of the queue of jobs | slices of rebuilds, and calls for the next ones |
+//! | [`CommandWorker::handle`] | messages of the command queue | asynchronous commands, and their answers |
+//! | [`RebuildHandler::handle`] | messages of the rebuild queue | slices of rebuilds, and calls for the next ones |
 //!
-//! [`Operations`] is what operators do with projections, over HTTP or on the command line.
+//! [`Operations`] has the steps of operators, for HTTP and the command line.
 //!
-//! # How the parts fit
+//! # How the parts fit together
 //! [`app::App`] has what a team registers. [`System::new`] puts it on clients of DynamoDB and SQS, under [`Names`]; from a
 //! system come all parts: [`System::command_store`], [`System::projector`], [`System::operations`], [`System::process`],
 //! [`System::command_worker`], [`System::fan_out`]. [`http::Api`] takes store, projector and operations, and [`http::router`] serves

@@ -1,9 +1,19 @@
-//! Read models: pure folds over events, and the projector that keeps them exact.
+//! Read models: pure folds over events, and the projector that applies each event exactly once.
 //!
-//! A [`Projection`] is a value: its rows, its folds. [`Projector`] brings them up to what
-//! the store says, exactly once, under duplicates, reordering, loss and concurrent projectors; it parks what cannot be
-//! applied, and makes them anew while the world goes on ([`rebuild`]). Who has effects instead of rows follows its streams
-//! by [`Projector::follow`], and keeps what it knows beside the rows. [`ReadModels`] is the table.
+//! A [`Projection`] is a value: its name, its streams, its folds. The [`Projector`] applies events
+//! to rows, despite duplicates, reordering, loss and concurrent projectors. It parks a stream whose
+//! event cannot be applied. [`rebuild`] rebuilds a read model online. A process acts on events
+//! instead of writing rows: [`Projector::follow`] delivers them. [`ReadModels`] is the table.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `definition` | projections, consumers, what a fold works with |
+//! | `tables` | the table of read models, its rows |
+//! | `generations` | which generation is read, and which ones are written |
+//! | `engine` | the projector, positions, gaps, parked streams, heartbeats |
+//! | `reactor` | events for processes, and the state of process instances |
+//! | [`rebuild`] | rebuild, reconcile, switch, rollback, removal |
+//! | [`audit_index`] | the index of all commits |
 
 pub mod audit_index;
 mod definition;

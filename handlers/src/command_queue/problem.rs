@@ -6,48 +6,51 @@ use axum::http::StatusCode;
 use uuid::Uuid;
 
 impl Problem {
-    /// A command was not taken by the command queue, though its row may have been written: that waits for the same command.
+    /// The command queue did not accept a command. Its row may exist, and waits for the same command.
     fn not_taken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "the command queue gave no answer; send it again with the same Idempotency-Key";
         let title = "The command queue is not available";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail).logged(error)
     }
 
-    /// The worker ended over the last try of a command. Noted before that try, so that it is told if nothing better comes of it.
+    /// The worker crashed during a command's final attempt. Recorded before that attempt; its result replaces it.
     pub(crate) fn worker_ended() -> Self {
         let error_id = Uuid::now_v7().to_string();
-        // No report: it may well be handled, and if not that is reported.
-        tracing::info!(error_id, "a command is tried for the last time");
-        let detail = "it is tried for the last time, or whoever handled it ended over it; it may have been recorded: send it again with the same Idempotency-Key";
+        // Not reported here: the attempt may succeed, and a failure is reported.
+        tracing::info!(error_id, "a command gets its final attempt");
+        let detail = "the final attempt is running, or its worker crashed; it may have been recorded: \
+                      send it again with the same Idempotency-Key";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was given up", detail)
             .with("error_id", error_id)
     }
 
-    /// The id that the API made for a command is ahead of the clocks of all workers that tried it.
+    /// The id of a command is ahead of the clocks of all workers that tried it.
     pub(crate) fn clock_behind() -> Self {
-        let detail = "the clock of its worker is behind the one that made its id, and nothing was written; send it again without an Idempotency-Key";
+        let detail = "its worker's clock is behind the clock of its id, and nothing was written; \
+                      send it again without an Idempotency-Key";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was given up", detail).with_error_id()
     }
 
-    /// No message is left of a command that waits, so that nobody will answer it.
+    /// The queue has no message of a waiting command any more, so no worker will answer it.
     pub(crate) fn message_lost() -> Self {
         let error_id = Uuid::now_v7().to_string();
-        tracing::info!(error_id, "what waits behind a marker is given up");
-        let detail = "none of its messages is left in the queue; send it again with the same Idempotency-Key";
+        tracing::info!(error_id, "a command is given up: the queue has no message of it");
+        let detail = "its message is no longer in the queue; send it again with the same Idempotency-Key";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was given up", detail)
             .with("error_id", error_id)
     }
 
-    /// Whoever was told that the command is refused relies on it, unless they have sent it again since.
+    /// A refused command was sent again, and it is unknown whether before its refusal or since.
     fn unsure() -> Self {
-        tracing::warn!("a send of a refused command was too slow to tell whether it came before the refusal");
-        let detail = "it was refused, and it is not known whether before this send or since; ask what became of it, or send it again with the same Idempotency-Key";
+        tracing::warn!("a send of a refused command was too slow: it may have come before the refusal");
+        let detail = "it was refused, before this send or since; read its status, or send it again with the \
+                      same Idempotency-Key";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The command was sent too slowly", detail)
     }
 
-    /// The command queue is as long as it may become.
+    /// The command queue is full.
     fn queue_full(limit: u64) -> Self {
-        tracing::warn!(limit, "the command queue is too long, commands are not taken");
+        tracing::warn!(limit, "the command queue is full, commands are refused");
         let detail = format!("{limit} commands wait already; send it again later with the same Idempotency-Key");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Too many commands wait", detail)
     }

@@ -1,10 +1,10 @@
-//! Fan-out: from the table's stream to a FIFO queue a consumer.
+//! Fan-out: from the table's stream to one FIFO queue for each consumer.
 //!
-//! Lambda reads a shard for all consumers together, and a record that is reported comes again before any later one. So one
-//! queue that fails could hold up all the others. It may do so for a minute: for what fails longer, the shard does not wait
-//! as long as other queues take their messages. What that consumer is not told of is reported, with what to do:
-//! its streams that go on are caught up by their next message, all others by `projection reconcile`. Where no queue takes
-//! messages nobody is held up by another, and the record comes again until it is 20 hours old.
+//! Lambda reads a shard for all consumers together, and repeats a failed record before any later one. So
+//! one failing queue holds up all others, for at most a minute. After that the shard goes on if other
+//! queues accept messages, and an error reports what the consumer misses. A stream's next message catches
+//! it up; `projection reconcile` catches up all others. If every queue fails, the record is repeated until
+//! it is 20 hours old.
 
 use crate::delivery::notification::NotificationMessage;
 use crate::telemetry::{self, Metric, TraceParent, TracedWork, since_ms};
@@ -23,15 +23,15 @@ use std::time::{Duration, Instant, SystemTime};
 const MAX_ENTRIES: usize = 10;
 /// How long a queue that fails may hold up the others.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a queue may take for a send. A send that was done all the same is dropped as a double when it is repeated.
+/// The time for one send. If it was accepted all the same, the queue drops the repeated one.
 const SEND_TIME: Duration = Duration::from_secs(3);
 
 /// A consumer's queue.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// Who reads the queue.
+    /// The consumer of the queue.
     pub consumer: Consumer,
-    /// Where the queue is.
+    /// The queue's URL.
     pub queue_url: String,
 }
 
@@ -39,11 +39,11 @@ pub struct Route {
 #[derive(Clone)]
 pub struct FanOut {
     sqs: Client,
-    lines: Vec<ConsumerQueue>,
+    queues: Vec<ConsumerQueue>,
     patience: Duration,
 }
 
-/// A route, and how it fared. Clones share that.
+/// A route and its state, which clones share.
 #[derive(Clone)]
 struct ConsumerQueue {
     route: Route,
@@ -52,15 +52,15 @@ struct ConsumerQueue {
 
 #[derive(Default)]
 struct QueueState {
-    /// Since when every call failed: an outage is reported once, however often it is tried.
+    /// Since when every call failed: an outage is reported once.
     failing_since: Option<Instant>,
-    /// Whether somebody was told that the consumer misses something.
+    /// Whether it was reported that the consumer misses commits.
     gave_up: bool,
-    /// The records, by sequence number, that the queue took in a call that is repeated for another queue's sake.
+    /// The records that the queue accepted in a call that is repeated because of another queue.
     taken: BTreeSet<String>,
 }
 
-/// What a call came to on a line.
+/// The result of a call for one queue.
 #[derive(Default)]
 struct Announced {
     /// The sequence numbers of the records that the queue has.
@@ -69,20 +69,20 @@ struct Announced {
     failed: Vec<usize>,
 }
 
-/// A batch to announce: which record told of it.
+/// A batch to notify of, and its record.
 struct AppendedBatch {
     record: usize,
     sequence_number: String,
     announcement: NotificationMessage,
-    /// Who asked for its first commit, where it can be read.
+    /// The metadata of its first commit, if it can be read.
     metadata: Option<CommandMetadata>,
 }
 
 impl FanOut {
     /// A fan-out to those queues.
     pub fn new(sqs: Client, routes: Vec<Route>) -> Self {
-        let lines = routes.into_iter().map(|route| ConsumerQueue { route, state: Arc::default() });
-        Self { sqs, lines: lines.collect(), patience: PATIENCE }
+        let queues = routes.into_iter().map(|route| ConsumerQueue { route, state: Arc::default() });
+        Self { sqs, queues: queues.collect(), patience: PATIENCE }
     }
 
     /// The same, but a queue that fails holds up the others for that long, and not for a minute.
@@ -91,16 +91,16 @@ impl FanOut {
         Self { patience, ..self }
     }
 
-    /// Handles a batch of stream records. The answer names the first record that could not be sent everywhere, from which
-    /// the stream is to be read again; what was sent before it or behind it is not sent twice by this process, and deduplicated
-    /// by the queues and the fences otherwise.
+    /// Handles a batch of stream records. The answer has the first record that some queue did not accept:
+    /// Lambda repeats the batch from there. This process does not send accepted records twice; queues and
+    /// positions drop other duplicates.
     pub async fn handle(&self, event: Event) -> DynamoDbEventResponse {
         let begun = SystemTime::now();
         let news: Vec<AppendedBatch> = event.records.iter().enumerate().filter_map(news_of).collect();
-        let announced = join_all(self.lines.iter().map(|line| self.announce(line, &news))).await;
+        let announced = join_all(self.queues.iter().map(|queue| self.announce(queue, &news))).await;
         let first_failed = self.first_failed(&announced, &news);
-        for (line, announced) in self.lines.iter().zip(announced) {
-            line.remember(announced, first_failed.is_some());
+        for (queue, announced) in self.queues.iter().zip(announced) {
+            queue.remember(announced, first_failed.is_some());
         }
         for news in &news {
             news.tell(begun, first_failed.is_none_or(|failed| news.record < failed)).await;
@@ -115,14 +115,14 @@ impl FanOut {
         response
     }
 
-    /// The first record for which the batch is to come again.
+    /// The record from which the batch is repeated.
     fn first_failed(&self, announced: &[Announced], news: &[AppendedBatch]) -> Option<usize> {
         let others_flow = announced.iter().any(|announced| announced.failed.is_empty() && !announced.taken.is_empty());
         let mut first = None;
-        for (line, Announced { failed, .. }) in self.lines.iter().zip(announced) {
+        for (queue, Announced { failed, .. }) in self.queues.iter().zip(announced) {
             let Some(record) = failed.iter().min().copied() else { continue };
-            if others_flow && line.fails_for() >= self.patience {
-                line.give_up(news, record);
+            if others_flow && queue.fails_for() >= self.patience {
+                queue.give_up(news, record);
             } else {
                 first = Some(first.map_or(record, |first: usize| first.min(record)));
             }
@@ -132,16 +132,16 @@ impl FanOut {
 
     /// Sends what concerns the route, in order, but for what its queue has already. A message that is refused holds up what is
     /// behind it only as long as it is waited for; a queue that does not answer is asked once.
-    async fn announce(&self, line: &ConsumerQueue, news: &[AppendedBatch]) -> Announced {
-        let follows = &line.route.consumer.follows;
+    async fn announce(&self, queue: &ConsumerQueue, news: &[AppendedBatch]) -> Announced {
+        let follows = &queue.route.consumer.follows;
         let concerned = news.iter().filter(|news| follows.includes(&news.announcement.stream));
-        let taken = line.taken();
+        let taken = queue.taken();
         let (sent, open): (Vec<&AppendedBatch>, Vec<&AppendedBatch>) =
             concerned.partition(|news| taken.contains(&news.sequence_number));
         let mut announced = Announced { taken: numbers(&sent).collect(), failed: Vec::new() };
-        let waits = line.fails_for() < self.patience;
+        let waits = queue.fails_for() < self.patience;
         for entries in open.chunks(MAX_ENTRIES) {
-            match self.send(line, entries).await {
+            match self.send(queue, entries).await {
                 Sent::All => announced.taken.extend(numbers(entries)),
                 Sent::None => {
                     announced.failed.extend(entries.iter().map(|news| news.record));
@@ -159,33 +159,33 @@ impl FanOut {
             }
         }
         if announced.failed.is_empty() && !open.is_empty() {
-            line.works();
+            queue.works();
         }
         announced
     }
 
-    async fn send(&self, line: &ConsumerQueue, news: &[&AppendedBatch]) -> Sent {
+    async fn send(&self, queue: &ConsumerQueue, news: &[&AppendedBatch]) -> Sent {
         let entries = match news.iter().enumerate().map(|(id, news)| entry(id, news)).collect::<Result<Vec<_>, _>>() {
             Ok(entries) => entries,
             Err(error) => {
-                line.failed(&error);
+                queue.failed(&error);
                 return Sent::None;
             }
         };
-        let request = self.sqs.send_message_batch().queue_url(&line.route.queue_url).set_entries(Some(entries));
+        let request = self.sqs.send_message_batch().queue_url(&queue.route.queue_url).set_entries(Some(entries));
         match tokio::time::timeout(SEND_TIME, request.send()).await {
             Ok(Ok(answer)) => {
                 let Some(failure) = answer.failed().first() else { return Sent::All };
-                line.failed(&NotTaken::from(failure));
+                queue.failed(&NotTaken::from(failure));
                 let failed = answer.failed().iter().filter_map(|one| news.get(one.id().parse::<usize>().ok()?));
                 Sent::Without(failed.map(|news| news.record).collect())
             }
             Ok(Err(error)) => {
-                line.failed(&error);
+                queue.failed(&error);
                 Sent::None
             }
             Err(elapsed) => {
-                line.failed(&elapsed);
+                queue.failed(&elapsed);
                 Sent::None
             }
         }
@@ -273,7 +273,7 @@ impl AppendedBatch {
     async fn tell(&self, begun: SystemTime, sent: bool) {
         let NotificationMessage { stream, version, .. } = &self.announcement;
         let trace = self.metadata.as_ref().and_then(|metadata| TraceParent::of(metadata.trace_parent.as_ref()));
-        let line = async {
+        let queue = async {
             if let Some(metadata) = &self.metadata {
                 telemetry::annotate(stream, Some(*version), metadata);
             }
@@ -281,7 +281,7 @@ impl AppendedBatch {
             let outcome = if sent { "done" } else { "again" };
             tracing::info!(%stream, version, outcome, duration_ms = since_ms(begun), "commit announced");
         };
-        TracedWork { name: "fan-out", kind: "queue.publish", trace, begun }.run(line).await;
+        TracedWork { name: "fan-out", kind: "queue.publish", trace, begun }.run(queue).await;
     }
 }
 

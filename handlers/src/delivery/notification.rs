@@ -1,12 +1,12 @@
-//! What fan-out tells the consumers: a batch was appended to a stream.
+//! The message that fan-out sends to consumers: a stream has new commits.
 
 use eventstore::{Batch, CorruptStream, StreamId};
 use projections::Notification;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The most bytes of commits that a message carries: ten of them fit into one send (1 MiB). Larger ones are read from the
-/// store by whoever needs them.
+/// The most bytes of commits in a message: ten messages fit into one send (1 MiB). Consumers read larger
+/// commits from the store.
 const MAX_CARRIED_BYTES: usize = 96 * 1024;
 
 /// The characters that SQS refuses in a message, and that JSON does not escape: U+FFFE and U+FFFF.
@@ -24,13 +24,13 @@ pub struct NotificationMessage {
     /// The format of the commits, where the message has some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<u64>,
-    /// The commits as they are stored, unless they are too large or hold what no message may.
+    /// The commits as they are stored, unless they are too large or have a refused character.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     commits: Option<Box<RawValue>>,
 }
 
 impl NotificationMessage {
-    /// Announces a batch.
+    /// The message for a batch.
     ///
     /// # Errors
     /// None for a batch that came from the store.
@@ -43,7 +43,7 @@ impl NotificationMessage {
         Ok(Self { stream: batch.stream.clone(), version, last_version, format, commits })
     }
 
-    /// Announces that there is a batch, without having been able to read it.
+    /// The message for a batch that could not be read.
     pub fn address(stream: StreamId, version: u64) -> Self {
         Self { stream, version, last_version: version, format: None, commits: None }
     }
@@ -53,7 +53,7 @@ impl NotificationMessage {
         format!("{}:{}", self.stream, self.version)
     }
 
-    /// The news for a projector. Commits in another format than this program's are passed over: the projector reads the store.
+    /// The notification. Commits in another format are dropped: the projector reads the store.
     ///
     /// # Errors
     /// [`CorruptStream`] when the commits are not what the store writes.

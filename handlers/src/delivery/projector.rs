@@ -14,24 +14,24 @@ use std::time::Duration;
 pub struct ProjectorHandler {
     projection: Projection,
     projector: Projector,
-    pulse: Option<Heartbeat>,
+    heartbeat: Option<Heartbeat>,
     continuations: Option<Continuations>,
 }
 
 impl ProjectorHandler {
-    /// A handler that projects what its queue announces.
+    /// A handler for the projection's queue.
     pub fn new(projection: Projection, projector: Projector) -> Self {
-        Self { projection, projector, pulse: None, continuations: None }
+        Self { projection, projector, heartbeat: None, continuations: None }
     }
 
-    /// The same, and it notes now and then how far it has come, so that the projection's lag can be told in seconds.
+    /// The same, with a heartbeat, from which the projection's lag is computed.
     #[must_use]
-    pub fn with_pulse(self) -> Self {
-        let pulse = Some(self.projector.heartbeat(&self.projection));
-        Self { pulse, ..self }
+    pub fn with_heartbeat(self) -> Self {
+        let heartbeat = Some(self.projector.heartbeat(&self.projection));
+        Self { heartbeat, ..self }
     }
 
-    /// The same, and a stream whose gap takes longer than a call has time goes on by a message of its own.
+    /// The same, and a gap that does not fit into one call is continued by another message.
     #[must_use]
     pub fn with_continuations(self, continuations: Continuations) -> Self {
         Self { continuations: Some(continuations), ..self }
@@ -42,46 +42,45 @@ impl ProjectorHandler {
         self.handle_within(event, WITHOUT_DEADLINE).await
     }
 
-    /// Handles a batch of messages in the time that is left for it. The answer names those that are to come again: each failed
-    /// one and, as FIFO order demands, every later one of its group. Never the whole batch for one message.
+    /// Handles a batch of messages in the time that is left. The answer has the messages to redeliver: each
+    /// failed one and every later one of its group, because of FIFO order.
     pub async fn handle_within(&self, event: SqsEvent, left: Duration) -> SqsBatchResponse {
         let messages = SqsBatch::read(self.projection.name, &event.records);
         let mut failures: BTreeMap<StreamId, Vec<ProjectError>> = BTreeMap::new();
-        let failed = self.projector.project(&self.projection, messages.news(), limit(left)).await;
-        if let Some(pulse) = &self.pulse {
-            messages.note(pulse, |stream| failed.iter().any(|failed| failed.stream == *stream)).await;
+        let failed = self.projector.project(&self.projection, messages.notifications(), limit(left)).await;
+        if let Some(heartbeat) = &self.heartbeat {
+            messages.note(heartbeat, |stream| failed.iter().any(|failed| failed.stream == *stream)).await;
         }
         for Failed { stream, generation, error } in failed {
             if error.is_out_of_time() {
                 failures.entry(stream).or_default().push(error);
                 continue;
             }
-            let standstill = ParkingDecision {
+            let decision = ParkingDecision {
                 projection: &self.projection,
                 stream: &stream,
                 generation,
                 version: error.version(),
                 error: &error,
-                lasting: error.is_permanent(),
+                permanent: error.is_permanent(),
                 receives: messages.receives(&stream),
             };
-            let parked = standstill.is_parked(&self.projector);
-            if !messages.on_event(&stream, standstill.version, parked).await {
+            let parked = decision.is_parked(&self.projector);
+            if !messages.on_event(&stream, decision.version, parked).await {
                 failures.entry(stream).or_default().push(error);
             }
         }
         let continued = self.go_on(&messages, &failures).await;
-        let outcome =
-            |news: &Notification| match failures.get(&news.stream) {
-                Some(errors) if errors.iter().any(|error| concerns(error, news)) => {
-                    if continued.contains(&news.stream) { Outcome::GoesOn } else { Outcome::Again }
-                }
-                _ => Outcome::Done,
-            };
+        let outcome = |notification: &Notification| match failures.get(&notification.stream) {
+            Some(errors) if errors.iter().any(|error| concerns(error, notification)) => {
+                if continued.contains(&notification.stream) { Outcome::GoesOn } else { Outcome::Again }
+            }
+            _ => Outcome::Done,
+        };
         messages.answer(outcome).await
     }
 
-    /// Lets the streams go on in another call that lack nothing but time.
+    /// Continues in another call the streams that only ran out of time.
     async fn go_on(
         &self,
         messages: &SqsBatch<'_>,
@@ -97,12 +96,12 @@ impl ProjectorHandler {
     }
 }
 
-/// An event that cannot be applied leaves the messages before it done.
-fn concerns(error: &ProjectError, news: &Notification) -> bool {
+/// Whether the failure concerns the message: messages before a failing event are done.
+fn concerns(error: &ProjectError, notification: &Notification) -> bool {
     match error {
-        ProjectError::Fold { version, .. } => news.version >= *version,
-        ProjectError::Missing { found, .. } => news.version > *found,
-        ProjectError::OutOfTime { reached } => news.version > *reached,
+        ProjectError::Fold { version, .. } => notification.version >= *version,
+        ProjectError::Missing { found, .. } => notification.version > *found,
+        ProjectError::OutOfTime { reached } => notification.version > *reached,
         ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Stray { .. } => true,
         ProjectError::OtherShape(_) | ProjectError::Contention => true,
     }

@@ -1,4 +1,4 @@
-//! The messages of a consumer's queue: what they tell, and which of them are to come again.
+//! A batch of SQS messages: reads the notifications, and reports which messages failed.
 
 use crate::delivery::continuation::{Continuations, Unfinished};
 use crate::delivery::notification::NotificationMessage;
@@ -9,10 +9,10 @@ use projections::{Heartbeat, Notification, TimeLimit};
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-/// How long a batch may take where no call's deadline is known: as on Lambda, whose functions have ten seconds.
+/// How long a batch may take without a deadline: as on Lambda, whose functions have ten seconds.
 pub(crate) const WITHOUT_DEADLINE: Duration = Duration::from_secs(8);
 
-/// A batch of messages, sorted into those that can be read and those that cannot, or that follow such a one.
+/// A batch of messages: those that can be read, and those that cannot or follow such a one.
 pub(crate) struct SqsBatch<'a> {
     consumer: &'static str,
     begun: SystemTime,
@@ -23,17 +23,17 @@ pub(crate) struct SqsBatch<'a> {
 /// A message that can be read.
 struct Read<'a> {
     message: &'a SqsMessage,
-    news: Notification,
+    notification: Notification,
 }
 
-/// What becomes of a message.
+/// The outcome of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// What it tells of is applied, or parked.
+    /// Its commits are applied, or the stream is parked.
     Done,
-    /// The time ran out: another message goes on with its stream.
+    /// The time ran out: another message continues the stream.
     GoesOn,
-    /// It comes again.
+    /// It is reported as failed, and redelivered.
     Again,
 }
 
@@ -47,12 +47,12 @@ impl Outcome {
     }
 }
 
-/// How long gaps may be mended in a call that has that much time left: the page that is begun last must be done in the rest.
+/// How long a call with that much time left may fill gaps: the last page must end within the rest.
 pub(crate) fn limit(left: Duration) -> TimeLimit {
     TimeLimit::after(left.saturating_sub(left / 4))
 }
 
-/// Why a message is no news.
+/// Why a message cannot be read.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
     #[error("it has no body")]
@@ -66,7 +66,7 @@ enum Unreadable {
 }
 
 impl<'a> SqsBatch<'a> {
-    /// Reads the messages to a consumer; what cannot be read is logged, and reported when it comes first.
+    /// Reads the messages to a consumer. Unreadable ones are logged, and reported at their first receive.
     pub(crate) fn read(consumer: &'static str, messages: &'a [SqsMessage]) -> Self {
         let begun = SystemTime::now();
         let (mut read, mut unhandled, mut blocked) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
@@ -74,9 +74,9 @@ impl<'a> SqsBatch<'a> {
             let group = message.attributes.get("MessageGroupId").cloned().unwrap_or_default();
             let readable = if blocked.contains(&group) { Err(Unreadable::Behind) } else { news(message) };
             match readable {
-                Ok(news) => read.push(Read { message, news }),
+                Ok(notification) => read.push(Read { message, notification }),
                 Err(error) => {
-                    tell_unreadable(consumer, message, &group, &error);
+                    log_unreadable(consumer, message, &group, &error);
                     blocked.insert(group);
                     unhandled.insert(id(message));
                 }
@@ -85,26 +85,26 @@ impl<'a> SqsBatch<'a> {
         Self { consumer, begun, read, unhandled }
     }
 
-    /// What they tell.
-    pub(crate) fn news(&self) -> Vec<Notification> {
-        self.read.iter().map(|read| read.news.clone()).collect()
+    /// The notifications.
+    pub(crate) fn notifications(&self) -> Vec<Notification> {
+        self.read.iter().map(|read| read.notification.clone()).collect()
     }
 
-    /// How often the queue has given out the stream's most tried message.
+    /// The highest receive count of the stream's messages.
     pub(crate) fn receives(&self, stream: &StreamId) -> u32 {
-        let of_stream = self.read.iter().filter(|read| read.news.stream == *stream);
+        let of_stream = self.read.iter().filter(|read| read.notification.stream == *stream);
         of_stream.map(|read| receives(read.message)).max().unwrap_or(1)
     }
 
-    /// Does work on an event of a stream, in the trace of what brought the event.
+    /// Works on an event of a stream, in the trace of the event's command.
     pub(crate) async fn on_event<T>(
         &self,
         stream: &StreamId,
         version: Option<u64>,
         work: impl Future<Output = T>,
     ) -> T {
-        let of_stream = self.read.iter().filter(|read| read.news.stream == *stream);
-        let commits: Vec<&Commit> = of_stream.flat_map(|read| commits(&read.news)).collect();
+        let of_stream = self.read.iter().filter(|read| read.notification.stream == *stream);
+        let commits: Vec<&Commit> = of_stream.flat_map(|read| commits(&read.notification)).collect();
         let bearing = version.and_then(|version| commits.iter().find(|commit| bears(commit, version)));
         let trace = bearing.or(commits.first()).and_then(|commit| trace(commit));
         let work = Box::pin(work);
@@ -121,11 +121,12 @@ impl<'a> SqsBatch<'a> {
         TracedWork { name: self.consumer, kind: "queue.process", trace, begun: self.begun }
     }
 
-    /// Lets the stream's work go on in another call. No, where that call cannot be asked for: its messages come again then.
+    /// Continues the stream in another call. False if that call cannot be requested: the messages are then
+    /// redelivered.
     pub(crate) async fn go_on(&self, stream: &StreamId, continuations: Option<&Continuations>) -> bool {
-        let of_stream = || self.read.iter().filter(|read| read.news.stream == *stream);
+        let of_stream = || self.read.iter().filter(|read| read.notification.stream == *stream);
         let Some((continuations, last)) = continuations.zip(of_stream().next_back()) else { return false };
-        let version = of_stream().map(|read| read.news.version).max().unwrap_or(last.news.version);
+        let version = of_stream().map(|read| read.notification.version).max().unwrap_or(last.notification.version);
         let unfinished = Unfinished { stream: stream.clone(), version, message_id: id(last.message) };
         match continuations.send(&unfinished).await {
             Ok(()) => {
@@ -140,9 +141,9 @@ impl<'a> SqsBatch<'a> {
         }
     }
 
-    /// Notes how far the consumer has come: when the newest of what is done was recorded.
+    /// Writes the heartbeat: when the newest handled commit was recorded.
     pub(crate) async fn note(&self, pulse: &Heartbeat, failed: impl Fn(&StreamId) -> bool) {
-        let done = self.read.iter().map(|read| &read.news).filter(|news| !failed(&news.stream));
+        let done = self.read.iter().map(|read| &read.notification).filter(|notification| !failed(&notification.stream));
         let commits = done.flat_map(commits);
         let Some(newest) = commits.map(|commit| commit.recorded_at).max() else { return };
         if let Err(error) = pulse.note(newest).await {
@@ -151,14 +152,14 @@ impl<'a> SqsBatch<'a> {
         }
     }
 
-    /// The answer: the messages that are to come again. Each that failed and, as FIFO order demands, every later one of its
-    /// group; never the whole batch for one message.
+    /// The answer: the messages to redeliver. These are each failed one and every later one of its group,
+    /// because of FIFO order; never the whole batch for one message.
     pub(crate) async fn answer(self, outcome: impl Fn(&Notification) -> Outcome) -> SqsBatchResponse {
         for read in &self.read {
-            let trace = commits(&read.news).next().and_then(trace);
-            self.work(trace).run(self.tell(read, outcome(&read.news))).await;
+            let trace = commits(&read.notification).next().and_then(trace);
+            self.work(trace).run(self.log(read, outcome(&read.notification))).await;
         }
-        let failed = self.read.iter().filter(|read| outcome(&read.news) == Outcome::Again);
+        let failed = self.read.iter().filter(|read| outcome(&read.notification) == Outcome::Again);
         let failed = failed.map(|read| id(read.message));
         let again: BTreeSet<String> = self.unhandled.iter().cloned().chain(failed).collect();
         let mut response = SqsBatchResponse::default();
@@ -169,12 +170,12 @@ impl<'a> SqsBatch<'a> {
         response
     }
 
-    /// The line of a message; and how old its newest event is now.
-    async fn tell(&self, read: &Read<'_>, outcome: Outcome) {
+    /// Logs a message, and measures how old its newest event is.
+    async fn log(&self, read: &Read<'_>, outcome: Outcome) {
         telemetry::count(Metric::Messages);
-        let newest = commits(&read.news).last();
+        let newest = commits(&read.notification).last();
         if let Some(commit) = newest {
-            telemetry::annotate(&read.news.stream, Some(read.news.version), &commit.metadata);
+            telemetry::annotate(&read.notification.stream, Some(read.notification.version), &commit.metadata);
         }
         let lag_ms = newest.map(|commit| since_ms(commit.recorded_at.into()));
         if let Some(lag_ms) = lag_ms.filter(|_| outcome == Outcome::Done) {
@@ -183,8 +184,8 @@ impl<'a> SqsBatch<'a> {
         tracing::info!(
             consumer = self.consumer,
             message_id = id(read.message),
-            stream = %read.news.stream,
-            version = read.news.version,
+            stream = %read.notification.stream,
+            version = read.notification.version,
             receives = receives(read.message),
             outcome = outcome.word(),
             duration_ms = since_ms(self.begun),
@@ -194,9 +195,9 @@ impl<'a> SqsBatch<'a> {
     }
 }
 
-/// The commits that a message brings; none where it only tells that there are some.
-fn commits(news: &Notification) -> impl Iterator<Item = &Commit> {
-    news.batch.iter().flat_map(|batch| &batch.commits)
+/// The commits in a message; none if it has only versions.
+fn commits(notification: &Notification) -> impl Iterator<Item = &Commit> {
+    notification.batch.iter().flat_map(|batch| &batch.commits)
 }
 
 fn bears(commit: &Commit, version: u64) -> bool {
@@ -212,8 +213,8 @@ pub(crate) fn receives(message: &SqsMessage) -> u32 {
     message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
 }
 
-/// It will be the same next time: that is reported once. What comes behind it is no failure of its own.
-fn tell_unreadable(consumer: &str, message: &SqsMessage, group: &str, error: &Unreadable) {
+/// Logs an unreadable message; reports it once. Messages behind it are no failures.
+fn log_unreadable(consumer: &str, message: &SqsMessage, group: &str, error: &Unreadable) {
     let (message_id, receives) = (id(message), receives(message));
     let new = receives == 1 && !matches!(error, Unreadable::Behind);
     let error: &(dyn std::error::Error + Send + Sync) = error;

@@ -1,7 +1,7 @@
-//! What an operator can do with a projection: the steps of the engine, each with the messages that must follow it.
+//! What an operator can do with a projection: each step of the engine, and the messages that follow it.
 //!
-//! A step is written first and its calls are sent afterwards. Whoever dies in between leaves a job that nobody works on;
-//! [`Operations::resume`] calls for it again.
+//! A step is written before its messages are sent. A crash in between leaves a job without a worker;
+//! [`Operations::resume`] sends its messages again.
 
 pub(crate) mod redrive;
 pub(crate) mod resume;
@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime};
 /// function.
 const STEP_TIME: Duration = Duration::from_secs(20);
 
-/// An operator's hands: on one system.
+/// The steps of an operator on one system.
 #[derive(Clone)]
 pub struct Operations {
     app: App,
@@ -34,7 +34,7 @@ pub struct Operations {
     pub(crate) projector: Projector,
     sqs: Client,
     names: Names,
-    /// How long one call of a step works on what has no bound.
+    /// The time limit of one call of an unbounded step.
     pub(crate) step_time: Duration,
     /// Queues by name, as they were found: their addresses do not change.
     found: Arc<Mutex<HashMap<String, Queue>>>,
@@ -73,36 +73,36 @@ impl OperateError {
     }
 }
 
-/// How a projection stands, and how far it is behind.
+/// The status and lag of a projection.
 #[derive(Debug, Clone, Serialize)]
 pub struct View {
-    /// Its generations, its job, what stands still.
+    /// Its generations, its job, its parked streams.
     #[serde(flatten)]
     pub status: Status,
-    /// How far it is behind; nothing where a step was taken and its queues did not tell.
+    /// Its lag; none if its queues could not be read after a step.
     pub lag: Option<Lag>,
 }
 
-/// How far a consumer is behind.
+/// The lag of a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Lag {
     /// Messages in its queue, waiting or in flight, about: at least so many commits are not applied yet.
     pub messages: u64,
     /// Messages in its dead-letter queue, about.
     pub dead_letters: u64,
-    /// How long ago the newest event that is known to be applied had been recorded, in seconds; 0 when the queue is empty,
-    /// none where nobody has noted any. It is noted every five seconds at most.
+    /// The age of the newest applied event, by the heartbeat, in seconds; 0 if the queue is empty, none
+    /// without a heartbeat. A heartbeat is written every five seconds at most.
     pub seconds: Option<u64>,
 }
 
 impl Operations {
-    /// An operator's hands on that system.
+    /// The steps on that system.
     pub fn new(app: App, store: EventStore, projector: Projector, sqs: Client, names: Names) -> Self {
         Self { app, store, projector, sqs, names, step_time: STEP_TIME, found: Arc::default() }
     }
 
-    /// The same, and a call of [`resume`](Self::resume) or [`redrive`](Self::redrive) works for
-    /// that long, and not for 20 seconds. Each looks at one page of streams or messages at least.
+    /// The same, but a call of [`resume`](Self::resume) or [`redrive`](Self::redrive) works for that long
+    /// instead of 20 seconds. Each call handles at least one page of streams or messages.
     #[must_use]
     pub fn with_step_time(self, step_time: Duration) -> Self {
         Self { step_time, ..self }

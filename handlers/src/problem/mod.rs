@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// When to come again after a fault that passes, in seconds.
+/// The `Retry-After` of temporary problems, in seconds.
 const RETRY_AFTER_S: u64 = 1;
 
 /// A problem document (RFC 9457).
@@ -87,7 +87,7 @@ impl Problem {
         Self::invalid("cursor", "must be one that an earlier answer to the same question gave as next_cursor")
     }
 
-    /// The function's time is over. A command may have been recorded all the same.
+    /// The function's time ran out. A command may have been recorded.
     pub(crate) fn too_slow(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "there was no answer in time; a command may have been recorded: send it again with the same Idempotency-Key";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The answer took too long", detail).logged(error)
@@ -100,20 +100,20 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answer-too-large", "The answer is too long", detail)
     }
 
-    /// The process cannot work at present, for these reasons.
+    /// The process is not ready, for these reasons.
     pub(crate) fn not_ready(reasons: &[String]) -> Self {
         let title = "The service is not ready";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, reasons.join("; "))
     }
 
-    /// Nobody known calls.
+    /// The request has no valid token.
     pub(crate) fn unauthorized(reason: &Unauthorized) -> Self {
         let title = "The request has no valid token";
         let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title, reason.to_string());
         Self { challenge: Some(reason.challenge()), ..problem }
     }
 
-    /// The caller may not do this.
+    /// The token lacks the scope.
     pub(crate) fn forbidden(missing: Scope) -> Self {
         let scope = missing.name();
         let detail = format!("the token does not grant the scope {scope}: {}", missing.purpose());
@@ -122,7 +122,7 @@ impl Problem {
         Self { challenge: Some(challenge), ..problem.with("scope", scope) }
     }
 
-    /// Something that is not there.
+    /// The thing does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
     }
@@ -146,18 +146,18 @@ impl Problem {
         Self::new(StatusCode::PRECONDITION_FAILED, "version-mismatch", title, detail).with("version", actual)
     }
 
-    /// A step of an operator that makes no sense as things stand.
+    /// An operator's step does not fit the state of the projection.
     fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "not-now", "This cannot be done as things stand", detail)
     }
 
-    /// A queue gave no answer to a question.
+    /// A queue could not be read.
     fn queue_unavailable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "a queue gave no answer; ask again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A queue is not available", detail).logged(error)
     }
 
-    /// A queue did not take the calls of a step that had been written: the step stands.
+    /// A step was written, but a queue did not accept its messages: the step is valid.
     fn notify_failed(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "a queue gave no answer; what was begun stands, and POST …/resume calls for it again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A queue is not available", detail).logged(error)
@@ -174,7 +174,7 @@ impl Problem {
         problem.with("code", code).with("reason", reason)
     }
 
-    /// The id that was made here for a command or a reading is ahead of the clock, which was set back meanwhile.
+    /// A generated id is ahead of the clock, which was set back meanwhile.
     pub(crate) fn clock_set_back() -> Self {
         tracing::warn!("the clock was set back while a request was answered");
         let detail = "the clock here was set back meanwhile, and nothing was written; send it again";
@@ -190,7 +190,7 @@ impl Problem {
             .with("error_id", error_id)
     }
 
-    /// Other steps on the projection were quicker every time: nothing has changed.
+    /// Each attempt of a step conflicted with another step: nothing has changed.
     fn step_contention(detail: String) -> Self {
         let error_id = error_id();
         tracing::warn!(error_id, "an operator's step lost to others every time");
@@ -204,13 +204,13 @@ impl Problem {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "Too many requests", detail)
     }
 
-    /// The store gave no answer: it is logged under an id, and the caller is told the id only.
+    /// The store failed: the error is logged under an id, and the caller gets only the id.
     pub(crate) fn unavailable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "the store gave no answer; send it again with the same Idempotency-Key";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The store is not available", detail).logged(error)
     }
 
-    /// What only the operators can mend.
+    /// Only operators can fix it.
     pub(crate) fn internal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         Self::for_operators().logged(error)
     }

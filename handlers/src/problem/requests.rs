@@ -1,10 +1,10 @@
-//! The problems of requests that are not let in: of pages, of slow senders, of one too many.
+//! The problems of requests that are refused at once: foreign pages, slow bodies, too many callers.
 
 use super::{FieldError, Problem};
 use axum::http::StatusCode;
 use serde_json::json;
 
-/// Fields that are told of one body, and the characters of each path.
+/// The most fields in one problem, and the most characters of each path.
 const MAX_FIELDS: usize = 20;
 const MAX_PATH_CHARS: usize = 64;
 
@@ -16,7 +16,7 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "foreign-page", "Other web pages are not served", detail)
     }
 
-    /// It was sent to a name that anybody can have point to this machine.
+    /// The host is a name that anyone can point to this machine.
     pub(crate) fn unknown_host() -> Self {
         tracing::warn!("a request whose Host is not loopback was refused");
         let detail = "without --auth the Host must be localhost, 127.0.0.1 or [::1]: call it by one of these, or start it with --auth";
@@ -31,7 +31,7 @@ impl Problem {
         Self { was_coded: true, ..problem }
     }
 
-    /// Fields that break a rule, each told.
+    /// Fields that break a rule.
     pub(crate) fn invalid_fields(faults: Vec<FieldError>) -> Self {
         let shown = |path: &str| path.chars().take(MAX_PATH_CHARS).collect::<String>();
         let told = faults.into_iter().take(MAX_FIELDS);
@@ -40,25 +40,25 @@ impl Problem {
         Self::invalid("", texts.join("; ")).with("errors", json!(errors))
     }
 
-    /// An answer that broke off while it was put together.
+    /// An answer failed while it was assembled.
     pub(crate) fn broken_off(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "the answer broke off while it was put together: ask again, or ask for less (limit, from, to)";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The answer broke off", detail).logged(error)
     }
 
-    /// Its body did not come.
+    /// The body did not arrive in time.
     pub(crate) fn slow_body(limit_s: u64) -> Self {
         let detail = format!("the body did not come whole within {limit_s} seconds; send it again");
         Self::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "The body came too slowly", detail)
     }
 
-    /// As many are told of progress as can be.
+    /// Too many callers watch progress.
     pub(crate) fn too_many_watchers() -> Self {
         let detail = "as many watch progress as can; ask again later, or ask GET /projections/{name} now and then";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Too many watch progress", detail)
     }
 
-    /// A caller has its share of the command queue waiting.
+    /// The caller's share of the command queue is used up.
     pub(crate) fn share_full(share: u64) -> Self {
         tracing::warn!(share, "a caller has its share of the command queue waiting, its commands are not taken");
         let detail = format!(

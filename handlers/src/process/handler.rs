@@ -20,21 +20,21 @@ const CONCURRENT_INSTANCES: usize = 10;
 #[derive(Clone)]
 pub struct ProcessHandler {
     runner: Runner,
-    pulse: Option<Heartbeat>,
+    heartbeat: Option<Heartbeat>,
     continuations: Option<Continuations>,
 }
 
 impl ProcessHandler {
     /// A handler that sends commands so, and keeps positions and instances beside the projector's read models.
     pub fn new(process: Process, send: SendCommand, read_models: ReadModels, projector: Projector) -> Self {
-        Self { runner: Runner { process, send, read_models, projector }, pulse: None, continuations: None }
+        Self { runner: Runner { process, send, read_models, projector }, heartbeat: None, continuations: None }
     }
 
     /// The same, and it notes now and then how far it has come, so that its lag can be told in seconds.
     #[must_use]
-    pub fn with_pulse(self) -> Self {
-        let pulse = Some(self.runner.projector.heartbeat(self.projection()));
-        Self { pulse, ..self }
+    pub fn with_heartbeat(self) -> Self {
+        let heartbeat = Some(self.runner.projector.heartbeat(self.projection()));
+        Self { heartbeat, ..self }
     }
 
     /// The same, and a stream whose gap takes longer than a call has time goes on by another message.
@@ -56,15 +56,15 @@ impl ProcessHandler {
     /// one and, as FIFO order demands, every later one of its group. Never the whole batch for one message.
     pub async fn handle_within(&self, event: SqsEvent, left: Duration) -> SqsBatchResponse {
         let messages = SqsBatch::read(self.projection().name, &event.records);
-        let (consumer, news) = (self.projection().consumer(), messages.news());
+        let (consumer, news) = (self.projection().consumer(), messages.notifications());
         let ahead = &ReadAhead::of(self.told_of(&news));
         let effect = |stream, commits| {
             let patient = messages.receives(&stream) < PARKED_AT_RECEIVE;
             self.tell_all(stream, commits, patient, ahead)
         };
         let failed = self.runner.projector.follow_reading(consumer, news, ahead, limit(left), effect).await;
-        if let Some(pulse) = &self.pulse {
-            messages.note(pulse, |stream| failed.iter().any(|(failed, _)| failed == stream)).await;
+        if let Some(heartbeat) = &self.heartbeat {
+            messages.note(heartbeat, |stream| failed.iter().any(|(failed, _)| failed == stream)).await;
         }
         let mut failures: BTreeMap<StreamId, FollowError<ProcessError>> = BTreeMap::new();
         let mut continued = BTreeSet::new();
@@ -102,7 +102,7 @@ impl ProcessHandler {
             generation: Some(1),
             version: error.version(),
             error,
-            lasting: error.is_permanent(ProcessError::is_permanent),
+            permanent: error.is_permanent(ProcessError::is_permanent),
             receives: messages.receives(stream),
         };
         messages.on_event(stream, standstill.version, standstill.is_parked(&self.runner.projector)).await

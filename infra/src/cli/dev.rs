@@ -234,7 +234,7 @@ impl System<'_> {
                 continue;
             };
             let projector = ProjectorHandler::new(*projection, self.projector.clone())
-                .with_pulse()
+                .with_heartbeat()
                 .with_continuations(Continuations::new(clients.sqs.clone(), queue_url));
             let watch = InvocationLayer::within_program(Component::Projector);
             let handler = move |event| {
@@ -251,7 +251,7 @@ impl System<'_> {
         for Route { consumer, queue_url } in &resources.routes {
             let Some(process) = self.parts.process(consumer.name, self.projector.clone()) else { continue };
             let continuations = Continuations::new(clients.sqs.clone(), queue_url);
-            let process = process.with_pulse().with_continuations(continuations);
+            let process = process.with_heartbeat().with_continuations(continuations);
             let watch = InvocationLayer::within_program(Component::ProcessManager);
             let handler = move |event| {
                 let (process, watch) = (process.clone(), watch.clone());

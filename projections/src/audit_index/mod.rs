@@ -17,12 +17,13 @@
 //! **No hot partition.** A day is spread over 16 shards by actor and stream: one actor's commits lie in 4 of them, so that
 //! a search by actor asks 4 and even an actor that does everything has 4,000 writes a second.
 //!
-//! **The fence** is the chain of entries: an entry is only written when that of the commit before it in its stream is there.
-//! Where the last commit of a stream has its entry, the stream is indexed whole. [`AuditIndex::index`] mends what is missing.
+//! **The position** is the chain of entries: an entry is written only after that of the commit before it.
+//! If a stream's last commit has its entry, the whole stream is indexed. [`AuditIndex::index`] adds
+//! missing entries.
 //!
-//! **The hash.** An entry bears 128 bits of its commit's chain hash: 26 bytes. It tells the commit from another one at the
-//! same place, and is never replaced by one of another hash. Entries of the older form have none: a search names the first
-//! that it meets, and `reconcile` or `rebuild` mends them.
+//! **The hash.** An entry has 128 bits of its commit's chain hash: 26 bytes. It distinguishes the commit
+//! from another one at the same version, and is never replaced by one of another hash. Older entries have
+//! none: a search reports the first that it reads, and `reconcile` or `rebuild` adds the hash.
 
 mod entry;
 mod index;

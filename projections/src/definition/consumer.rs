@@ -1,17 +1,17 @@
-//! Who reads a queue of its own, and which streams it hears of.
+//! A consumer reads its own queue: notifications of the streams that it follows.
 
 use eventstore::StreamId;
 
-/// Someone who is told of every commit of the streams that it follows.
+/// A projection or process, as fan-out knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Consumer {
     /// Its name: part of its queue's name, and of the keys of its rows.
     pub name: &'static str,
-    /// Which streams it hears of.
+    /// The streams whose commits it gets.
     pub follows: Follows,
 }
 
-/// Which streams a consumer hears of.
+/// Which streams a consumer follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Follows {
     /// Those of these categories.

@@ -1,9 +1,9 @@
-//! What a fold works for, and what becomes of events that it cannot apply.
+//! The context of a fold: projection, generation, and a fault for tests.
 
 use crate::definition::projection::{FoldError, Projection, RecordedEvent};
 use crate::tables::row::Generation;
 
-/// What a fold works for.
+/// The context of a fold.
 #[derive(Clone, Copy)]
 pub(crate) struct FoldContext<'a> {
     pub(crate) projection: &'a Projection,
@@ -11,7 +11,7 @@ pub(crate) struct FoldContext<'a> {
     pub(crate) broken: Option<&'a InjectedFault>,
 }
 
-/// A projection that cannot apply events of a type, on purpose.
+/// A projection that fails on events of one type, for tests.
 #[derive(Debug, Clone)]
 pub(crate) struct InjectedFault {
     pub(crate) projection: String,
@@ -19,7 +19,7 @@ pub(crate) struct InjectedFault {
 }
 
 impl FoldContext<'_> {
-    /// What the fold makes of the event; nothing where the event is ignored.
+    /// The result of the fold; none if the event is ignored.
     pub(crate) fn apply<T>(
         &self,
         fact: &RecordedEvent<'_>,

@@ -10,7 +10,7 @@ use std::fmt;
 
 /// Whether events of a type are known.
 pub type Knows = dyn Fn(&str) -> bool + Send + Sync;
-/// What comes of an event, beside the row (or what is remembered of the stream) as it was.
+/// The result of an event, given the row before it (or what is remembered of the stream).
 pub type Fold<T> = dyn Fn(Option<&Value>, &RecordedEvent<'_>) -> Result<T, FoldError> + Send + Sync;
 /// A row after a change.
 pub type Merge = dyn Fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error> + Send + Sync;
@@ -37,23 +37,23 @@ pub struct Projection {
 /// How rows come from events.
 #[derive(Clone, Copy)]
 pub enum Kind {
-    /// A row comes from one stream, whose name is its key; the fence is in the row.
+    /// A row comes from one stream, whose name is its key; the position is in the row.
     SingleStream {
         /// The row after an event. A fold that has nothing to say of an event returns the row as it was.
         fold: &'static Fold<RowData>,
     },
-    /// A row comes from many streams; each stream has a fence of its own, with what must be remembered of the stream.
+    /// A row comes from many streams; each stream has a row with its position and what to remember of it.
     MultiStream {
         /// What an event changes, and what to remember of its stream.
         fold: &'static Fold<MultiStreamDelta>,
         /// The row after a change.
         merge: &'static Merge,
     },
-    /// An entry of the audit index comes from each commit, whatever its events say; the entry of a stream's last commit is
-    /// the stream's fence.
+    /// Each commit gives an entry of the audit index; the entry of a stream's last commit is the stream's
+    /// position.
     CommitIndex,
-    /// It has no rows but acts on what it is told (see [`Projector::follow`](crate::Projector::follow)): a process manager. It
-    /// is parked, resumed and reconciled like a read model, and never rebuilt.
+    /// A process: it acts on events instead of writing rows ([`Projector::follow`](crate::Projector::follow)).
+    /// It is parked, resumed and reconciled like a read model, and never rebuilt.
     Process,
 }
 
@@ -111,7 +111,7 @@ impl Projection {
         if self.ignores(fact.event)? { Ok(None) } else { fold(fact).map(Some) }
     }
 
-    /// The name of the row that has the stream's fence; none in the audit index, whose fences are entries.
+    /// The name of the row with the stream's position; none in the audit index, where entries have it.
     pub(crate) fn position_name_of(&self, stream: &StreamId) -> Option<String> {
         match self.kind {
             Kind::SingleStream { .. } => Some(stream.to_string()),
@@ -120,12 +120,12 @@ impl Projection {
         }
     }
 
-    /// Whether each of its streams has a row with a fence.
+    /// Whether each of its streams has a row with a position.
     pub(crate) fn has_positions(&self) -> bool {
         !matches!(self.kind, Kind::CommitIndex)
     }
 
-    /// The followed stream whose fence the row of that name has.
+    /// The followed stream whose position the row of that name has.
     pub(crate) fn stream_of(&self, name: &str) -> Option<StreamId> {
         let stream = match self.kind {
             Kind::SingleStream { .. } => name,
@@ -135,7 +135,7 @@ impl Projection {
         StreamId::new(stream).ok().filter(|stream| self.follows.includes(stream))
     }
 
-    /// Whether its rows can be made anew from the events.
+    /// Whether it can be rebuilt from the events.
     pub const fn is_read_model(&self) -> bool {
         match self.kind {
             Kind::SingleStream { .. } | Kind::MultiStream { .. } | Kind::CommitIndex => true,
@@ -144,18 +144,18 @@ impl Projection {
     }
 }
 
-/// An event, as a fold is told of it.
+/// An event with its stream and time, as a fold gets it.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordedEvent<'a> {
     /// Whose event it is.
     pub stream: &'a StreamId,
-    /// When its commit was taken.
+    /// When its commit was recorded.
     pub recorded_at: DateTime<Utc>,
     /// What happened.
     pub event: &'a NewEvent,
 }
 
-/// What an event of one stream does to rows of many.
+/// What an event of one stream changes in multi-stream rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MultiStreamDelta {
     /// What to remember of the stream until its next event.

@@ -1,4 +1,4 @@
-//! Answers that are at least as fresh as the caller asks: what the row lacks is folded in memory, nobody waits.
+//! Fresh reads (`at_least`): commits that the row lacks are folded in memory.
 
 use crate::definition::projection::{Kind, Projection};
 use crate::engine::gap::sound_page;
@@ -13,18 +13,18 @@ use eventstore::StreamId;
 /// The most events that are read at once to freshen a row.
 const PAGE_EVENTS: u32 = 500;
 
-/// The stream is shorter than the caller believes, or the row cannot be freshened.
+/// Why a fresh row could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FreshError {
-    /// The version that was asked for does not exist yet.
+    /// The requested version does not exist yet.
     #[error("the stream is at version {head}, not yet at {at_least}")]
     Beyond {
-        /// The version that was asked for.
+        /// The requested version.
         at_least: u64,
-        /// Where the stream is.
+        /// The version of the stream.
         head: u64,
     },
-    /// The store or the table did not answer, or an event cannot be applied.
+    /// The store or the table failed, or an event cannot be applied.
     #[error(transparent)]
     Project(#[from] ProjectError),
 }
@@ -35,7 +35,7 @@ impl Projector {
     /// # Errors
     /// [`TableError`].
     pub async fn row_of_many(&self, projection: &Projection, key: &str) -> Result<Option<Row>, TableError> {
-        // Positions are kept beside the rows, and are none.
+        // Positions are stored beside the rows, and are not rows of the read model.
         if stream_of_position(key).is_some() {
             return Ok(None);
         }
@@ -46,8 +46,8 @@ impl Projector {
 
     /// A single-stream projection's row, at least as fresh as version `at_least` of its stream. Writes nothing.
     ///
-    /// A row that belongs to a program of another shape, or that is no part of the stream, is not folded on: what is asked
-    /// for is folded from the stream's beginning then.
+    /// A row of another shape, or one that is not part of the stream, is not used: the row is then folded
+    /// from the stream's beginning.
     ///
     /// # Errors
     /// [`FreshError`].
@@ -62,26 +62,26 @@ impl Projector {
         let row = self.read_models.get(generation.key(stream.as_str()), false).await;
         let mut row = row.map_err(ProjectError::from)?;
         let Kind::SingleStream { fold } = projection.kind else { return Ok(row) };
-        let folding = self.context(projection, generation);
+        let context = self.context(projection, generation);
         let mut at_least = at_least;
         if !generations.fits(projection, generations.active) {
             at_least = row.take().map_or(0, |row| row.version).max(at_least);
         }
         loop {
-            let fence = row.as_ref().map_or(0, |row| row.version);
-            if fence >= at_least {
+            let applied = row.as_ref().map_or(0, |row| row.version);
+            if applied >= at_least {
                 return Ok(row.filter(|row| row.data().is_some()));
             }
-            let page = sound_page(&self.store, stream, fence + 1, PAGE_EVENTS).await;
+            let page = sound_page(&self.store, stream, applied + 1, PAGE_EVENTS).await;
             let page = page.map_err(ProjectError::from)?;
             if page.commits.is_empty() {
-                return Err(FreshError::Beyond { at_least, head: fence });
+                return Err(FreshError::Beyond { at_least, head: applied });
             }
             let usable = |row: &Row| reached(Some(row), stream).is_ok_and(|at| at.linked(&page.commits) > 0);
             if row.take_if(|row| !usable(row)).is_some() {
                 continue;
             }
-            let Folded { row: next, failed } = fold_row(folding, fold, stream, row.as_ref(), &page.commits);
+            let Folded { row: next, failed } = fold_row(context, fold, stream, row.as_ref(), &page.commits);
             match (next, failed) {
                 (Some(next), _) if next.version >= at_least => {
                     return Ok(Some(next).filter(|row| row.data().is_some()));

@@ -13,7 +13,7 @@ pub struct TimeLimit {
 }
 
 impl TimeLimit {
-    /// As long as it takes.
+    /// No limit.
     pub const NONE: Self = Self { until: None, mends_gaps: true };
 
     /// No page is begun after that time from now.
@@ -21,7 +21,7 @@ impl TimeLimit {
         Self { until: Instant::now().checked_add(time), mends_gaps: true }
     }
 
-    /// Only what is at hand is applied: what the store would have to be asked for is left for later.
+    /// Only notified commits are applied; gaps are left for later.
     pub(crate) fn without_gaps(self) -> Self {
         Self { mends_gaps: false, ..self }
     }
@@ -35,8 +35,8 @@ impl TimeLimit {
     }
 }
 
-/// The commits from that version on, as [`EventStore::read`] gives them, but those before a damaged item can be had: its
-/// limit counts items, and one item may hold many events.
+/// Reads commits from that version on, up to a corrupt item: the limit is reduced until the read ends
+/// before it. The limit counts items, and one item may hold many events.
 pub(crate) async fn sound_page(
     store: &EventStore,
     stream: &StreamId,

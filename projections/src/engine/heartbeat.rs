@@ -1,4 +1,4 @@
-//! How far a projection has come in time: noted now and then by those who project, asked for by those who operate.
+//! Heartbeats: how recent the events are that a projection has applied. Lag is computed from them.
 
 use crate::definition::projection::Projection;
 use crate::engine::projector::Projector;
@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A process notes at most this often: one write unit in five seconds, whatever the load.
+/// A process writes at most this often: one write unit in five seconds under any load.
 const PACE: Duration = Duration::from_secs(5);
 
-/// The pulse of a projection: when what it has applied last had been recorded. Clones share their pace.
+/// The heartbeat of a projection: when its newest applied event was recorded. Clones share their pace.
 #[derive(Clone)]
 pub struct Heartbeat {
     read_models: ReadModels,
@@ -21,14 +21,14 @@ pub struct Heartbeat {
     noted: Arc<Mutex<Option<Instant>>>,
 }
 
-/// What is noted.
+/// The stored heartbeat.
 #[derive(Debug, Serialize, Deserialize)]
 struct HeartbeatRow {
     newest: DateTime<Utc>,
 }
 
 impl Projector {
-    /// The pulse of that projection.
+    /// The heartbeat of the projection.
     pub fn heartbeat(&self, projection: &Projection) -> Heartbeat {
         let key = format!("{}/pulse", projection.name);
         Heartbeat { read_models: self.read_models.clone(), key, noted: Arc::default() }
@@ -36,17 +36,17 @@ impl Projector {
 }
 
 impl Heartbeat {
-    /// Notes that an event recorded at that time is applied, unless this process has noted one in the last five seconds.
+    /// Records that an event of that time is applied, at most once in five seconds.
     ///
     /// # Errors
-    /// [`TableError`]: the pulse stays as it was.
+    /// [`TableError`]: the heartbeat is unchanged.
     pub async fn note(&self, newest: DateTime<Utc>) -> Result<(), TableError> {
         if !self.is_due() {
             return Ok(());
         }
         let unwritable = |error| UnreadableRow { key: self.key.clone(), source: Some(Arc::new(error)) };
         let data = serde_json::to_value(HeartbeatRow { newest }).map_err(unwritable)?;
-        // Whoever is quicker or slower: the next note comes in seconds.
+        // Unconditional: another process may overwrite it, and the next write comes in seconds.
         let row = Row { key: self.key.clone(), version: 1, hash: None, content: RowData { data, listing: None } };
         self.read_models.overwrite(&row).await
     }
@@ -60,7 +60,7 @@ impl Heartbeat {
         due
     }
 
-    /// When the newest event had been recorded that is known to be applied; none where nobody has noted any.
+    /// When the newest event was recorded that is known to be applied; none without a heartbeat.
     ///
     /// # Errors
     /// [`TableError`].

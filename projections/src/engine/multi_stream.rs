@@ -1,4 +1,4 @@
-//! Rows that come from many streams: row changes and the streams' fences in one transaction, many events folded first.
+//! Rows that come from many streams: one transaction writes the changed rows and the streams' positions.
 
 use crate::definition::fold_context::FoldContext;
 use crate::definition::projection::{Change, Fold, Merge, MultiStreamDelta};
@@ -24,36 +24,36 @@ pub(crate) struct Folds<'a> {
     pub(crate) merge: &'static Merge,
 }
 
-/// What one stream's news comes to.
+/// The changes by one stream's commits.
 struct StreamWork {
-    fence: ConditionalWrite,
+    position: ConditionalWrite,
     changes: Vec<Change>,
-    /// The event behind the new fence, if it could not be applied.
+    /// The event after the new position, if it failed.
     failed: Option<ProjectError>,
 }
 
 impl StreamWork {
-    /// Whether the very first event could not be applied.
+    /// Whether the stream's first event failed.
     fn applies_nothing(&self) -> bool {
-        self.failed.is_some() && self.fence.row.version == 0
+        self.failed.is_some() && self.position.row.version == 0
     }
 }
 
-/// What a pass over the news came to.
+/// The result of one pass.
 #[derive(Default)]
 struct Round {
-    /// Whose fence has not reached its news yet, and where it stands.
+    /// The streams that are not projected whole yet, each with its position.
     left: Vec<(NotifiedStream, u64)>,
     failures: Failures,
-    /// Whether a write was lost to another projector.
+    /// Whether a write conflicted with another projector.
     lost: bool,
 }
 
 type Failures = Vec<(StreamId, ProjectError)>;
 
 impl Folds<'_> {
-    /// Works through the news until every stream's fence has reached it, in transactions that fit: a page of each stream a
-    /// round, so that a long gap of one stream holds up no other.
+    /// Projects every stream up to its notified version, in transactions that fit. Each round takes a page
+    /// of each stream, so that a long gap of one stream holds up no other.
     pub(crate) async fn project(
         &self,
         projector: &Projector,
@@ -72,7 +72,7 @@ impl Folds<'_> {
                 Err(error) => return spread(&error, news, failures),
             };
             failures.extend(round.failures);
-            // What came forward in spite of others is no lost attempt.
+            // A round that finished a stream is progress, not a lost attempt.
             losses = if round.left.len() < news.len() { 0 } else { losses };
             if !trusting && !round.lost && limit.is_over() {
                 let out_of_time =
@@ -94,7 +94,7 @@ impl Folds<'_> {
         failures
     }
 
-    /// One stream after the other: a row that cannot be read holds up only those that need it.
+    /// One stream at a time: an unreadable row fails only the streams that need it.
     async fn each_alone(&self, projector: &Projector, news: Vec<NotifiedStream>, limit: TimeLimit) -> Failures {
         let mut failures = Failures::new();
         for news in news {
@@ -110,18 +110,18 @@ impl Folds<'_> {
         trusting: bool,
         limit: TimeLimit,
     ) -> Result<Round, TableError> {
-        let fences = self.fences(projector, news, trusting).await?;
+        let positions = self.positions(projector, news, trusting).await?;
         let (mut round, mut work) = (Round::default(), Vec::new());
         for news in news {
-            let fence = fences.get(&self.position_key(&news.stream));
-            let at = reached(fence, &news.stream)?;
+            let position = positions.get(&self.position_key(&news.stream));
+            let at = reached(position, &news.stream)?;
             if at.version >= news.version {
                 let confirmed = projector.confirm(news, at).await;
                 round.failures.extend(confirmed.err().map(|error| (news.stream.clone(), error)));
                 continue;
             }
-            match self.fold_stream(projector, news, fence, at, limit).await {
-                // A program that knows more may have applied its first event: that was not looked at yet.
+            match self.fold_stream(projector, news, position, at, limit).await {
+                // A newer program may have applied the first event: the position was not read yet.
                 Ok(stream_work) if trusting && stream_work.applies_nothing() => round.left.push((news.clone(), 0)),
                 Ok(stream_work) => work.push((news, stream_work)),
                 Err(error) => round.failures.push((news.stream.clone(), error)),
@@ -138,8 +138,9 @@ impl Folds<'_> {
         self.context.generation.key(&position_name(stream))
     }
 
-    /// The fences. A stream that has only just begun has none, most likely: if it has, the write is refused and asks again.
-    async fn fences(
+    /// The positions. A stream that has just begun probably has none: if it has, the write conflicts and
+    /// the next round reads it.
+    async fn positions(
         &self,
         projector: &Projector,
         news: &[NotifiedStream],
@@ -150,17 +151,17 @@ impl Folds<'_> {
         projector.read_models.get_all(&keys).await
     }
 
-    /// Folds what lies behind the fence, up to the first event that cannot be applied.
+    /// Folds the commits after the position, up to the first event that fails.
     async fn fold_stream(
         &self,
         projector: &Projector,
         news: &NotifiedStream,
-        fence: Option<&Row>,
+        position: Option<&Row>,
         at: Position,
         limit: TimeLimit,
     ) -> Result<StreamWork, ProjectError> {
         let commits = projector.missing(news, at, limit).await?;
-        let mut memory = fence.and_then(Row::data).cloned();
+        let mut memory = position.and_then(Row::data).cloned();
         let (mut changes, mut last, mut failed) = (Vec::new(), at, None);
         for (position, fact) in facts(&news.stream, &commits).filter(|(position, _)| position.version > at.version) {
             match self.context.apply(&fact, |fact| (self.fold)(memory.as_ref(), fact)) {
@@ -177,11 +178,11 @@ impl Folds<'_> {
         }
         let content = RowData { data: memory.unwrap_or_default(), listing: None };
         let row = Row::at(self.context.generation, &position_name(&news.stream), last, content);
-        let fence = ConditionalWrite { row, expected: fence.map(|fence| fence.version) };
-        Ok(StreamWork { fence, changes, failed })
+        let position = ConditionalWrite { row, expected: position.map(|position| position.version) };
+        Ok(StreamWork { position, changes, failed })
     }
 
-    /// Writes changed rows and fences together.
+    /// Writes changed rows and positions together.
     async fn write(
         &self,
         projector: &Projector,
@@ -194,8 +195,11 @@ impl Folds<'_> {
         }
         let keys: Vec<String> = changes.keys().map(|name| generation.key(name)).collect();
         let rows = projector.read_models.get_all(&keys).await?;
-        let moved = group.iter().map(|(_, work)| &work.fence).filter(|fence| Some(fence.row.version) != fence.expected);
-        let mut writes: Vec<ConditionalWrite> = moved.filter(|fence| fence.row.version > 0).cloned().collect();
+        let moved = group
+            .iter()
+            .map(|(_, work)| &work.position)
+            .filter(|position| Some(position.row.version) != position.expected);
+        let mut writes: Vec<ConditionalWrite> = moved.filter(|position| position.row.version > 0).cloned().collect();
         for (name, changes) in changes {
             let standing = rows.get(&generation.key(name));
             let row = self.merge_all(name, standing, &changes)?;
@@ -217,43 +221,45 @@ impl Folds<'_> {
     }
 }
 
-/// What the names of streams' fences begin with.
+/// The prefix of the names of position rows. It is stored: it stays.
 const POSITION_PREFIX: &str = "fence/";
 
-/// The name of a stream's fence.
+/// The name of the row with a stream's position.
 pub(crate) fn position_name(stream: &StreamId) -> String {
     format!("{POSITION_PREFIX}{stream}")
 }
 
-/// The stream of a fence's name.
+/// The stream of a position row, by the row's name.
 pub(crate) fn stream_of_position(name: &str) -> Option<&str> {
     name.strip_prefix(POSITION_PREFIX)
 }
 
 impl Round {
-    /// Notes what became of a group. After a lost write everything is decided anew, a failure too.
+    /// Adds the result of a group. After a conflict all of it is folded again, failures too.
     fn note(&mut self, written: Written, group: Vec<(&NotifiedStream, StreamWork)>) {
         let lost = matches!(written, Written::Lost(_));
         self.lost |= lost;
         for (news, work) in group {
             match work.failed {
                 Some(error) if !lost => self.failures.push((news.stream.clone(), error)),
-                _ if lost => self.left.push((news.clone(), work.fence.expected.unwrap_or(0))),
-                _ if work.fence.row.version < news.version => self.left.push((news.clone(), work.fence.row.version)),
+                _ if lost => self.left.push((news.clone(), work.position.expected.unwrap_or(0))),
+                _ if work.position.row.version < news.version => {
+                    self.left.push((news.clone(), work.position.row.version))
+                }
                 _ => {}
             }
         }
     }
 }
 
-/// Groups that fit into a transaction: a fence a stream, and a row a changed key.
+/// Groups that fit into a transaction: one position for each stream, one row for each changed key.
 fn fitting(work: Vec<(&NotifiedStream, StreamWork)>) -> Vec<Vec<(&NotifiedStream, StreamWork)>> {
     let mut groups: Vec<Vec<(&NotifiedStream, StreamWork)>> = Vec::new();
     let mut rows: BTreeSet<String> = BTreeSet::new();
     for entry in work {
         let changed: BTreeSet<String> = entry.1.changes.iter().map(|change| change.row.clone()).collect();
-        let fences = groups.last().map_or(MAX_ITEMS, Vec::len);
-        if fences + 1 + rows.union(&changed).count() > MAX_ITEMS {
+        let positions = groups.last().map_or(MAX_ITEMS, Vec::len);
+        if positions + 1 + rows.union(&changed).count() > MAX_ITEMS {
             groups.push(Vec::new());
             rows.clear();
         }
@@ -265,7 +271,7 @@ fn fitting(work: Vec<(&NotifiedStream, StreamWork)>) -> Vec<Vec<(&NotifiedStream
     groups
 }
 
-/// The table did not answer: every stream that was not done has failed of it.
+/// The table failed: so does every stream that is not done.
 fn spread(error: &TableError, news: Vec<NotifiedStream>, mut failures: Failures) -> Failures {
     let known: Vec<StreamId> = failures.iter().map(|(stream, _)| stream.clone()).collect();
     let left = news.into_iter().map(|news| news.stream).filter(|stream| !known.contains(stream));

@@ -1,4 +1,4 @@
-//! NotifiedStream of streams, as messages bring them and as they are worked on.
+//! Notifications: messages that a stream has new commits.
 
 use crate::definition::consumer::Follows;
 use crate::definition::projection::RecordedEvent;
@@ -6,18 +6,18 @@ use crate::engine::position::Position;
 use eventstore::{Batch, Commit, StreamId};
 use std::collections::BTreeMap;
 
-/// NotifiedStream of a stream.
+/// A stream has new commits.
 #[derive(Debug, Clone)]
 pub struct Notification {
-    /// The stream that has something new.
+    /// The stream.
     pub stream: StreamId,
-    /// The version that it has reached at least.
+    /// The version that it has reached, at least.
     pub version: u64,
-    /// The news itself, where it fitted into the message.
+    /// The commits, if they fitted into the message.
     pub batch: Option<Batch>,
 }
 
-/// The news of one stream, joined.
+/// A stream with the commits of all its notifications.
 #[derive(Debug, Clone)]
 pub(crate) struct NotifiedStream {
     pub(crate) stream: StreamId,
@@ -26,15 +26,15 @@ pub(crate) struct NotifiedStream {
 }
 
 impl NotifiedStream {
-    /// Whether it begins with the stream, so that there is probably no row yet.
+    /// Whether the commits begin with the stream's first, so that there is probably no row yet.
     pub(crate) fn begins_the_stream(&self) -> bool {
         self.commits.first().is_some_and(|commit| commit.version == 1)
     }
 
-    /// The announced commits that stand right behind the fence, up to the first gap.
-    pub(crate) fn behind(&self, fence: u64) -> Vec<Commit> {
-        let mut next = fence + 1;
-        let unapplied = self.commits.iter().filter(|commit| commit.last_version() > fence);
+    /// The notified commits right after the version, up to the first gap.
+    pub(crate) fn behind(&self, version: u64) -> Vec<Commit> {
+        let mut next = version + 1;
+        let unapplied = self.commits.iter().filter(|commit| commit.last_version() > version);
         let without_gap = unapplied.take_while(|commit| {
             let fits = commit.version <= next;
             next = commit.last_version() + 1;
@@ -44,7 +44,7 @@ impl NotifiedStream {
     }
 }
 
-/// The events of the commits, each with its place.
+/// The events of the commits, each with its position.
 pub(crate) fn facts<'a>(
     stream: &'a StreamId,
     commits: &'a [Commit],
@@ -58,7 +58,7 @@ pub(crate) fn facts<'a>(
     })
 }
 
-/// One piece of news a stream, its commits in order; streams that are not followed are none of ours.
+/// Joins the notifications of each followed stream, its commits in order. Drops other streams.
 pub(crate) fn join(news: Vec<Notification>, follows: Follows) -> Vec<NotifiedStream> {
     let mut joined: BTreeMap<StreamId, NotifiedStream> = BTreeMap::new();
     for Notification { stream, version, batch } in news.into_iter().filter(|news| follows.includes(&news.stream)) {

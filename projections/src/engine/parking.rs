@@ -1,8 +1,8 @@
-//! Streams that stand still in a generation, because of an event that it cannot apply.
+//! Parked streams: a generation cannot apply their next event.
 //!
-//! A parked stream is a row, and a note for people: who comes to the stream's next event finds out by itself that it cannot
-//! be applied, and looks here only then. So parking costs nothing as long as nothing fails, and an event that can be
-//! applied after all, by a newer program, lets the stream go on with its next message.
+//! A parked stream has a row, for people to see. A projector reads that row only after an event fails,
+//! so parking costs nothing while nothing fails. When a newer program can apply the event, the stream
+//! continues with its next message.
 
 use crate::definition::projection::Projection;
 use crate::engine::gap::TimeLimit;
@@ -21,21 +21,21 @@ use std::sync::Arc;
 
 /// The list of a generation's parked streams, oldest last.
 const LIST: &str = "parked";
-/// Streams that one call looks at, at most.
+/// The most streams of one page.
 const PAGE: u32 = 100;
-/// How often a stream is looked at again for what came while it was resumed.
+/// How often a resumed stream is read again for commits that came meanwhile.
 const MAX_LOOKS: u32 = 10;
-/// Notes that are looked at behind a pass over all streams.
+/// The most rows of parked streams that are read after a pass over all streams.
 const MAX_OUTDATED: u32 = 500;
 
-/// A stream that stands still.
+/// A parked stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
     /// The stream.
     pub stream: StreamId,
-    /// The generation in which it stands still.
+    /// The generation in which it is parked.
     pub generation: u32,
-    /// The version of the event that cannot be applied; none where a row cannot be read.
+    /// The version of the event that fails; none if a row is unreadable.
     pub version: Option<u64>,
     /// Why not: the error and its causes.
     pub error: String,
@@ -52,25 +52,25 @@ pub struct ParkedPage {
     pub next: Option<ListCursor>,
 }
 
-/// What became of a parked stream.
+/// The result of resuming a parked stream.
 #[derive(Debug)]
 pub struct Resumed {
-    /// The stream, as it stood.
+    /// The stream, as it was parked.
     pub parked: Parked,
-    /// Why it still stands still; nothing where it has caught up. Where only the time ran out, it stands no longer, but has
-    /// not reached its end: announce the stream, then [`unpark`](Projector::unpark) it.
+    /// Why it is still parked; none if it has caught up. If only the time ran out, the event was applied but
+    /// the end is not reached: notify the stream, then [`unpark`](Projector::unpark) it.
     pub still: Option<ProjectError>,
 }
 
 impl Resumed {
-    /// Why it still stands still, with all causes, in one line; nothing where it has caught up.
+    /// Why it is still parked, with all causes, in one line; none if it has caught up.
     pub fn reason(&self) -> Option<String> {
         self.still.as_ref().map(|error| chain(error))
     }
 }
 
 impl Projector {
-    /// Notes that a stream stands still at that version, and why. Safe to repeat.
+    /// Parks a stream at that version. Safe to repeat.
     ///
     /// # Errors
     /// [`TableError`].
@@ -91,8 +91,7 @@ impl Projector {
         self.read_models.overwrite(&row).await
     }
 
-    /// Whether the stream is known to stand still at that version. A note about an earlier one tells nothing: the stream has gone
-    /// on since.
+    /// Whether the stream is parked at that version. A row for an earlier version is outdated.
     ///
     /// # Errors
     /// [`TableError`].
@@ -108,8 +107,8 @@ impl Projector {
         Ok(row.read::<Parked>()?.version == version)
     }
 
-    /// Forgets that the stream stands still, unless it was parked once more since: for a process manager, whose handler is told
-    /// of the stream again.
+    /// Removes the row of the parked stream, unless the stream was parked again meanwhile. For a process
+    /// manager, whose handler gets the stream again.
     ///
     /// # Errors
     /// [`TableError`].
@@ -118,7 +117,7 @@ impl Projector {
         self.read_models.remove_ranked(key, parked.rank()).await
     }
 
-    /// The streams that stand still in a generation. Eventually consistent.
+    /// The parked streams of a generation. Eventually consistent.
     ///
     /// # Errors
     /// [`TableError`].
@@ -134,10 +133,10 @@ impl Projector {
         Ok(ParkedPage { streams, next: page.next })
     }
 
-    /// Catches up a stream from the store, in order, in every generation in which it stands still.
+    /// Catches up a stream from the store in every generation in which it is parked.
     ///
     /// # Errors
-    /// [`ProjectError`] when the store or the table does not answer; a stream that stands still as before is in the answer.
+    /// [`ProjectError`] if the store or the table fails. A stream that is still parked is no error.
     pub async fn resume_stream(
         &self,
         projection: &Projection,
@@ -154,8 +153,8 @@ impl Projector {
         Ok(resumed)
     }
 
-    /// Catches up every stream that stands still in some generation, as [`resume_stream`](Self::resume_stream). Eventually
-    /// consistent: what was parked a moment ago may be left out.
+    /// Catches up every parked stream, as [`resume_stream`](Self::resume_stream). Eventually consistent: a
+    /// stream that was parked a moment ago may be left out.
     ///
     /// # Errors
     /// [`ProjectError`] when the store or the table does not answer.
@@ -175,8 +174,7 @@ impl Projector {
         Ok(resumed)
     }
 
-    /// Catches up those streams, each in the generation in which it stands still, as
-    /// [`resume_stream`](Self::resume_stream). Gaps are mended until the limit.
+    /// Catches up those streams, as [`resume_stream`](Self::resume_stream). Gaps are filled until the limit.
     ///
     /// # Errors
     /// [`ProjectError`] when the store or the table does not answer.
@@ -204,8 +202,8 @@ impl Projector {
             Err(error) => return self.still_parked(projection, parked, error).await,
         };
         self.unpark(projection, &parked).await?;
-        // As long as the note stood there, whoever could not apply the event let its messages go: what came with those is
-        // looked for once more.
+        // While the stream was parked its messages were dropped: commits that came with them are read from
+        // the store.
         for _ in 0..MAX_LOOKS {
             match self.project_to_head(projection, &parked, limit).await {
                 Ok(version) if version == caught_up => break,
@@ -216,7 +214,7 @@ impl Projector {
         Ok(Resumed { parked, still: None })
     }
 
-    /// Applies everything that the stream has. Its version.
+    /// Applies all commits of the stream; returns its version.
     async fn project_to_head(
         &self,
         projection: &Projection,
@@ -234,7 +232,7 @@ impl Projector {
         Ok(head.version())
     }
 
-    /// That what is applied is part of the stream: where nothing is missing, nothing has been compared yet.
+    /// Checks that the position is part of the stream: without missing commits nothing was compared yet.
     async fn prove(&self, projection: &Projection, parked: &Parked) -> Result<(), ProjectError> {
         let Some(name) = projection.position_name_of(&parked.stream) else { return Ok(()) };
         let key = projection.generation(parked.generation).key(&name);
@@ -261,10 +259,10 @@ impl Projector {
         Ok(Resumed { parked, still: Some(error) })
     }
 
-    /// Forgets notes of streams that have gone on without being resumed: an event that could be applied after all.
+    /// Removes rows of parked streams that have continued without being resumed.
     pub(crate) async fn forget_outdated(&self, projection: &Projection, generation: u32) -> Result<(), TableError> {
         if !projection.is_read_model() {
-            // What is held stands at the end of its stream: only the note tells.
+            // A process has no rows to compare with.
             return Ok(());
         }
         let page = self.parked(projection, generation, MAX_OUTDATED, None).await?;
@@ -284,7 +282,7 @@ impl Projector {
 }
 
 impl Parked {
-    /// Its place in the list, which no other note has.
+    /// Its rank in the list, which is unique.
     fn rank(&self) -> String {
         format!("{}#{}", time_text(self.parked_at), self.stream)
     }
@@ -294,7 +292,7 @@ fn name(stream: &StreamId) -> String {
     format!("{LIST}/{stream}")
 }
 
-/// The error and its causes in one line, each said once.
+/// The error and its causes in one line, each once.
 fn chain(error: &(dyn Error + Send + Sync)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();

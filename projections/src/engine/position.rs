@@ -1,16 +1,16 @@
-//! Where a projection stands in a stream: not a number only, but a place in the stream's chain.
+//! How far a consumer is in a stream: a version, and the hash of its commit.
 //!
-//! A version alone cannot tell a stream from another one of the same length: a table of events that was restored to an
-//! earlier moment goes on with other commits under the same versions. A position has the hash of the commit too. The next
-//! commit's hash covers it, so whoever applies a commit can check without a request that it follows what is applied.
+//! A version alone is ambiguous: a restored table of events gets other commits under the same
+//! versions. The next commit's hash covers the hash of the position. So a projector checks without a
+//! request that a commit continues what is applied.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use eventstore::{Commit, Hash, Head, StreamId};
 use std::fmt;
 
-/// How far a stream is applied: a version, and the hash of the commit that holds it. The whole hash, because the hash of the
-/// next commit can only be computed from the whole one.
+/// How far a stream is applied: a version, and the hash of its commit. It is the whole hash, because the
+/// next commit's hash is computed from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) version: u64,
@@ -25,7 +25,7 @@ pub enum Stray {
         /// Where the stream ends; 0 where there is none.
         end: u64,
     },
-    /// Another commit stands at the position.
+    /// The stream has another commit at the position.
     OtherChain,
 }
 
@@ -40,12 +40,12 @@ impl fmt::Display for Stray {
 }
 
 impl Position {
-    /// Where nothing is applied.
+    /// The position before the first event.
     pub(crate) fn beginning(stream: &StreamId) -> Self {
         Self { version: 0, hash: Head::empty(stream).hash() }
     }
 
-    /// The place of an event.
+    /// The position of an event.
     pub(crate) fn in_commit(commit: &Commit, version: u64) -> Self {
         Self { version, hash: commit.hash }
     }
@@ -55,13 +55,12 @@ impl Position {
         if other.version > self.version { other } else { self }
     }
 
-    /// Whether the commits tell that another commit than the applied one stands here. Commits that do not reach the position
-    /// tell nothing.
+    /// Whether one of the commits is at this position with another hash.
     pub(crate) fn is_contradicted(&self, commits: &[Commit]) -> bool {
         commits.iter().any(|commit| holds(commit, self.version) && commit.hash != self.hash)
     }
 
-    /// How many of the commits, which come one behind the other, follow from here: the first may hold the position.
+    /// How many of the consecutive commits continue the chain from here. The first may hold the position.
     pub(crate) fn linked(&self, commits: &[Commit]) -> usize {
         let mut hash = self.hash;
         let unbroken = commits.iter().take_while(|commit| {
@@ -77,7 +76,7 @@ fn holds(commit: &Commit, version: u64) -> bool {
     (commit.version..=commit.last_version()).contains(&version)
 }
 
-/// A hash as rows have it: 43 characters.
+/// A hash as it is stored in rows: 43 characters.
 pub(crate) fn hash_text(hash: &Hash) -> String {
     URL_SAFE_NO_PAD.encode(hash.as_bytes())
 }

@@ -8,7 +8,7 @@ use crate::generations::OtherShape;
 use crate::tables::table::TableError;
 use eventstore::ReadError;
 
-/// Why a stream could not be projected. Nothing of its failing event is applied; what came before it is.
+/// Why a stream could not be projected. Events before the failing one are applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
     /// A fold cannot apply an event.
@@ -20,35 +20,35 @@ pub enum ProjectError {
         #[source]
         source: FoldError,
     },
-    /// The store did not give the missing events.
+    /// The missing events could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The read-model table did not take or give the rows.
+    /// The rows could not be read or written.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// The stream ends before the version that was announced.
+    /// The stream ends before the notified version.
     #[error("the stream was announced at version {announced} but ends at {found}")]
     Missing {
-        /// The version of the message.
+        /// The version of the notification.
         announced: u64,
-        /// The version at which the store has no more.
+        /// The last version in the store.
         found: u64,
     },
-    /// What is applied is no part of the stream, as after the table of events was restored to an earlier moment.
+    /// The applied events are not part of the stream, as after a restore of the table of events.
     #[error("what is applied, up to version {version}, {stray}: rebuild")]
     Stray {
-        /// The version up to which it is applied.
+        /// The applied version.
         version: u64,
         /// How it differs.
         stray: Stray,
     },
-    /// The time for this call is over. What is applied stays, and the next call goes on from there.
+    /// The time for this call is over. The next call continues from the version that was reached.
     #[error("the time ran out at version {reached}")]
     OutOfTime {
         /// The version that was reached.
         reached: u64,
     },
-    /// The generation that is read belongs to a program of another shape, and none of this program's is to replace it.
+    /// The active generation has another program's shape, and none of this program's is being built.
     #[error(transparent)]
     OtherShape(#[from] OtherShape),
     /// Other projectors were quicker every time: try again.
@@ -57,12 +57,12 @@ pub enum ProjectError {
 }
 
 impl ProjectError {
-    /// Whether only time is lacking: the next call goes on.
+    /// Whether only the time ran out: the next call continues.
     pub fn is_out_of_time(&self) -> bool {
         matches!(self, Self::OutOfTime { .. })
     }
 
-    /// Whether it will be the same next time, until somebody changes program or data.
+    /// Whether a retry fails in the same way until program or data change.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Fold { .. } | Self::Missing { .. } | Self::Read(ReadError::Corrupt(_)) => true,
@@ -71,13 +71,13 @@ impl ProjectError {
         }
     }
 
-    /// The version at which the stream stands still, where the error tells.
+    /// The version at which the stream stops, if the error has one.
     pub fn version(&self) -> Option<u64> {
         match self {
             Self::Fold { version, .. } => Some(*version),
             Self::Missing { found, .. } => Some(found + 1),
             Self::Read(ReadError::Corrupt(damaged)) => Some(damaged.version),
-            // Nothing of the row can be relied on, as where it cannot be read.
+            // The whole row is unreliable, as if it could not be read.
             Self::Stray { .. } | Self::OtherShape(_) => None,
             Self::Read(ReadError::Store(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => None,
         }

@@ -1,8 +1,9 @@
-//! The projector: applies what streams say to rows, exactly once, whatever the queue does.
+//! The projector: applies the events of streams to rows, each exactly once.
 //!
-//! A message is only a wake-up call. The fence of a stream says what is applied; what lies between it and the announced
-//! version is taken from the message where it fits, and from the store otherwise. Row and fence change in one write that is
-//! refused when another projector was quicker; then the row that stands there is the truth.
+//! A notification only says that a stream has new commits. The position says which are applied. The
+//! projector takes the missing commits from the notification if they fit, else from the store. Row
+//! and position change in one conditional write. It fails when another projector was quicker; then
+//! the projector folds again onto the row that it finds.
 
 use crate::audit_index::AuditIndex;
 use crate::definition::fold_context::{FoldContext, InjectedFault};
@@ -23,19 +24,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// How many writes may be lost to other projectors before the news is handed back.
+/// How many writes may be lost to other projectors before the notification is given back.
 pub(crate) const MAX_ATTEMPTS: u32 = 10;
-/// The most events that a gap is mended by at once; the rest follows in the next round.
+/// The most events that are read at once to fill a gap; the rest follows in the next round.
 const GAP_PAGE_EVENTS: u32 = 500;
-/// How long gaps are mended where streams are resumed, if nobody says.
+/// How long gaps are filled when streams are resumed, by default.
 const MENDING: Duration = Duration::from_secs(5);
-/// How many streams of a batch are worked on at once.
+/// How many streams of a batch are projected at once.
 const CONCURRENT_STREAMS: usize = 10;
-
-/// How many batches of a process write rows of many streams at once.
+/// How many batches of one process write multi-stream rows at once: more would mostly conflict.
 const CONCURRENT_TRANSACTIONS: usize = 4;
 
-/// Brings projections up to what the store says.
+/// Applies the events of the store to projections.
 #[derive(Clone)]
 pub struct Projector {
     pub(crate) store: EventStore,
@@ -43,9 +43,9 @@ pub struct Projector {
     pub(crate) audit_index: AuditIndex,
     pub(crate) registry: Registry,
     broken: Option<InjectedFault>,
-    /// How long gaps are mended where streams are resumed.
+    /// How long gaps are filled when streams are resumed.
     mending: Duration,
-    /// How many batches of this process write rows of many streams at once: more would mostly lose to each other.
+    /// Admits batches that write multi-stream rows.
     pub(crate) turns: Arc<Semaphore>,
 }
 
@@ -54,7 +54,7 @@ pub struct Projector {
 pub struct Failed {
     /// The stream.
     pub stream: StreamId,
-    /// The generation; none where it could not be learned which ones there are.
+    /// The generation; none if the generations could not be read.
     pub generation: Option<u32>,
     /// Why not.
     pub error: ProjectError,
@@ -68,37 +68,38 @@ impl Projector {
         Self { store, read_models, audit_index, registry, broken: None, mending: MENDING, turns }
     }
 
-    /// The same, but one projection cannot apply events of one type: to see on purpose what happens then.
+    /// The same, but one projection fails on events of one type: to test what happens then.
     #[must_use]
     pub fn with_fault(mut self, projection: impl Into<String>, event_type: impl Into<String>) -> Self {
         self.broken = Some(InjectedFault { projection: projection.into(), event_type: event_type.into() });
         self
     }
 
-    /// The same, but it goes by what it has learned of generations for that long, and not for a second. It must be the same for
-    /// all that use the same read models: a removal waits until what the others remember is past.
+    /// The same, but it remembers generations for that long instead of a second. All users of the same
+    /// read models need the same time: a removal waits until no other process remembers the generation.
     #[must_use]
     pub fn remembering(mut self, time: Duration) -> Self {
         self.registry = self.registry.remembering(time);
         self
     }
 
-    /// The same, but where it resumes streams it mends gaps for that long, and not for five seconds.
+    /// The same, but it fills gaps of resumed streams for that long instead of five seconds.
     #[must_use]
     pub fn mending_for(mut self, time: Duration) -> Self {
         self.mending = time;
         self
     }
 
-    /// How long gaps are mended from now on, where streams are resumed.
+    /// The limit for filling gaps of resumed streams, from now on.
     pub fn mending(&self) -> TimeLimit {
         TimeLimit::after(self.mending)
     }
 
-    /// Brings every generation that is written up to the news. A stream that fails is in the answer and holds up no other.
+    /// Applies the notified commits to every generation that is written. Returns the streams that failed;
+    /// none of them holds up another.
     ///
-    /// Which generations there are is asked again when all is written: one that was begun before that answer is written
-    /// too, and one that is begun later finds the events in the store. So nothing is left out, however long it all takes.
+    /// After the batch the projector reads the generations again. It writes those that were begun
+    /// meanwhile; those that are begun later find the events in the store. So no generation misses any.
     pub async fn project(&self, projection: &Projection, news: Vec<Notification>, limit: TimeLimit) -> Vec<Failed> {
         let news = join(news, projection.follows);
         if news.is_empty() {
@@ -124,8 +125,8 @@ impl Projector {
         failures
     }
 
-    /// Brings generations up to the news, the active one last: whoever finds an event there finds it in the other one too.
-    /// But it waits for no gap: what the other one lacks is read from the store when the active one is done.
+    /// Applies commits to generations, the active one last: an event in the active generation is also in
+    /// the standby. Gaps of the standby are filled after the active one is written.
     async fn project_each(
         &self,
         projection: &Projection,
@@ -148,7 +149,7 @@ impl Projector {
         failures
     }
 
-    /// Brings one generation up to the news.
+    /// Applies commits to one generation.
     pub(crate) async fn project_into(
         &self,
         projection: &Projection,
@@ -185,7 +186,7 @@ impl Projector {
                 let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
                 done.filter_map(std::future::ready).collect().await
             }
-            // Its effects are not those of a fold: whoever runs it follows the streams itself.
+            // A process writes no rows: its runner calls `follow`.
             Kind::Process => Vec::new(),
         }
     }
@@ -209,8 +210,8 @@ impl Projector {
         self.read_models.list(generation, list, limit, cursor).await
     }
 
-    /// Reads which generations there are, as every call does first: a process that does so at its start has its connection then,
-    /// and knows whether the table is there.
+    /// Reads the generations, as every call does first. At the start of a process this opens the
+    /// connection, and shows whether the table exists.
     ///
     /// # Errors
     /// [`TableError`].
@@ -218,7 +219,7 @@ impl Projector {
         self.registry.recent(projection).await.map(drop)
     }
 
-    /// Makes the first generation one of this program's shape, if nobody has done so yet: what the first message does by itself.
+    /// Gives the first generation this program's shape, if it has none yet. The first message does the same.
     ///
     /// # Errors
     /// [`TableError`].
@@ -231,38 +232,38 @@ impl Projector {
         Ok(projection.generation(self.registry.recent(projection).await?.active))
     }
 
-    /// The commits right behind the fence, at least one: from the message where it has them, else from the store. Each follows
-    /// the one before it in the stream's chain, the first one the fence.
+    /// The commits after the position, at least one: from the notification if it has them, else from the
+    /// store. Each continues the hash chain from the one before; the first continues from the position.
     pub(crate) async fn missing(
         &self,
         news: &NotifiedStream,
         at: Position,
         limit: TimeLimit,
     ) -> Result<Vec<Commit>, ProjectError> {
-        let fence = at.version;
-        let mut announced = news.behind(fence);
+        let mut announced = news.behind(at.version);
         announced.truncate(at.linked(&announced));
         if !announced.is_empty() {
             return Ok(announced);
         }
         if !limit.mends_gaps() {
-            return Err(ProjectError::OutOfTime { reached: fence });
+            return Err(ProjectError::OutOfTime { reached: at.version });
         }
-        tracing::debug!(stream = %news.stream, fence, announced = news.version, "mending a gap from the store");
-        let mut page = sound_page(&self.store, &news.stream, fence + 1, GAP_PAGE_EVENTS).await?;
+        let fence = at.version;
+        tracing::debug!(stream = %news.stream, fence, announced = news.version, "filling a gap from the store");
+        let mut page = sound_page(&self.store, &news.stream, at.version + 1, GAP_PAGE_EVENTS).await?;
         if page.commits.is_empty() {
             self.on_chain(&news.stream, at).await?;
-            return Err(ProjectError::Missing { announced: news.version, found: fence });
+            return Err(ProjectError::Missing { announced: news.version, found: at.version });
         }
         page.commits.truncate(at.linked(&page.commits));
         if page.commits.is_empty() {
-            return Err(ProjectError::Stray { version: fence, stray: Stray::OtherChain });
+            return Err(ProjectError::Stray { version: at.version, stray: Stray::OtherChain });
         }
         Ok(page.commits)
     }
 
-    /// What is announced is applied. Where the message brings another commit than the applied one, the store knows which of
-    /// the two is right: a message may be older than the table that was restored.
+    /// Checks commits that are applied already. If the notification has another commit at the position,
+    /// the store decides: the notification may be older than a restored table.
     pub(crate) async fn confirm(&self, news: &NotifiedStream, at: Position) -> Result<(), ProjectError> {
         if at.is_contradicted(&news.commits) { self.on_chain(&news.stream, at).await } else { Ok(()) }
     }
@@ -272,7 +273,7 @@ impl Projector {
         stray.map_or(Ok(()), |stray| Err(ProjectError::Stray { version: at.version, stray }))
     }
 
-    /// How the position differs from the stream, by one read of the store; nothing where it is part of it.
+    /// How the position differs from the stream, by one read of the store; none if it is part of it.
     pub(crate) async fn stray(&self, stream: &StreamId, at: Position) -> Result<Option<Stray>, ReadError> {
         if at.version == 0 {
             return Ok(None);
@@ -291,7 +292,7 @@ fn failed_in(generation: u32, failed: Vec<(StreamId, ProjectError)>) -> impl Ite
     failed.into_iter().map(move |(stream, error)| Failed { stream, generation: Some(generation), error })
 }
 
-/// The streams whose news are not done with, because what is read is another program's to write.
+/// The streams that remain to be projected, because the active generation has another program's shape.
 fn left_to_others(projection: &Projection, generations: &Generations, news: Vec<NotifiedStream>) -> Vec<Failed> {
     let Err(error) = generations.serve(projection) else { return Vec::new() };
     let generation = Some(error.generation);
@@ -299,7 +300,7 @@ fn left_to_others(projection: &Projection, generations: &Generations, news: Vec<
     news.into_iter().map(failed).collect()
 }
 
-/// It could not be learned which generations there are.
+/// The generations could not be read.
 fn all_failed(news: Vec<NotifiedStream>, error: &TableError) -> Vec<Failed> {
     let failed = |news: NotifiedStream| Failed { stream: news.stream, generation: None, error: error.clone().into() };
     news.into_iter().map(failed).collect()

@@ -46,15 +46,15 @@ impl Projector {
                 match self.read_models.put(&write).await? {
                     Written::Yes => (row, written) = (Some(write.row), true),
                     Written::Lost(theirs) => {
-                        // What stands there now is folded anew; whether an event fails is decided again, too.
-                        row = self.standing(generation, news, theirs, losses).await?;
+                        // Folds again onto the other projector's row; an event may succeed now.
+                        row = self.winner(generation, news, theirs, losses).await?;
                         losses += 1;
                         continue;
                     }
                 }
             }
             match failed {
-                // A program that knows more may have applied it: that was not looked at yet.
+                // A newer program may have applied it: the row was not read yet.
                 Some(_) if trusting && row.is_none() => (row, trusting) = (look().await?, false),
                 Some(error) => return Err(error),
                 None => {}
@@ -63,8 +63,8 @@ impl Projector {
         Err(ProjectError::Contention)
     }
 
-    /// The row that was quicker, read where the refusal did not bring it.
-    async fn standing(
+    /// The row of the projector that was quicker; read if the failed write did not return it.
+    async fn winner(
         &self,
         generation: Generation,
         news: &NotifiedStream,
@@ -81,7 +81,7 @@ impl Projector {
     }
 }
 
-/// The place in its stream that a row has reached.
+/// The position that a row has reached.
 pub(crate) fn reached(row: Option<&Row>, stream: &StreamId) -> Result<Position, TableError> {
     Ok(row.map_or_else(|| Ok(Position::beginning(stream)), Row::position)?)
 }
@@ -96,7 +96,7 @@ pub(crate) struct Folded {
     pub(crate) failed: Option<ProjectError>,
 }
 
-/// Folds the commits behind the row's fence into it, up to the first event that cannot be applied.
+/// Folds the commits after the row's position into it, up to the first event that fails.
 pub(crate) fn fold_row(
     context: FoldContext<'_>,
     fold: RowFold,
@@ -104,11 +104,11 @@ pub(crate) fn fold_row(
     row: Option<&Row>,
     commits: &[Commit],
 ) -> Folded {
-    let fence = row.map_or(0, |row| row.version);
+    let applied = row.map_or(0, |row| row.version);
     let mut content =
         row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content_in(context.generation));
     let (mut reached, mut failed) = (None, None);
-    for (position, fact) in facts(stream, commits).filter(|(position, _)| position.version > fence) {
+    for (position, fact) in facts(stream, commits).filter(|(position, _)| position.version > applied) {
         let data = Some(&content.data).filter(|data| !data.is_null());
         match context.apply(&fact, |fact| fold(data, fact)) {
             Ok(folded) => (content, reached) = (folded.unwrap_or(content), Some(position)),

@@ -1,6 +1,7 @@
-//! Who has seen how far a stream reached: rows, positions and index entries outlive a stream's end that was removed.
+//! Witnesses of a stream's end: rows, positions and index entries remain when the end was removed.
 //!
-//! Only active generations are asked: after a rebuild and a switch nobody remembers what a restored table has lost.
+//! Only active generations count: after a rebuild and a switch, nothing remembers what a restored
+//! table has lost.
 
 use crate::audit_index::PROJECTION as AUDIT;
 use crate::definition::projection::Projection;
@@ -13,12 +14,12 @@ use std::collections::HashMap;
 /// A whole table.
 const EVERYTHING: Segment = Segment { index: 0, total: 1 };
 
-/// The witness of each stream that has seen most of it.
+/// The witness of each stream with the highest version.
 pub type Witnesses = HashMap<StreamId, Witness>;
 
 impl Projector {
-    /// Who has seen the stream: the rows and positions of the read models, and of the processes, that follow it. The audit
-    /// index finds entries by time, not by stream, and is not asked. Strongly consistent, in one request.
+    /// The witnesses of a stream: rows and positions of the read models and processes that follow it. Not
+    /// the audit index, which finds entries by time. Strongly consistent, in one request.
     ///
     /// # Errors
     /// [`TableError`].
@@ -35,8 +36,8 @@ impl Projector {
         Ok(seen.collect())
     }
 
-    /// The same for every stream that anybody has seen, the audit index included. Reads both tables whole, strongly consistent.
-    /// `on_page` is told how many items were seen so far.
+    /// The same for every stream, with the audit index. Reads both tables whole, strongly consistent.
+    /// `on_page` gets the number of items so far.
     ///
     /// # Errors
     /// [`TableError`].
@@ -87,7 +88,7 @@ fn witness(projection: &str, position: &Position) -> Witness {
     Witness { name, version: position.version, hash: position.hash.as_bytes().to_vec() }
 }
 
-/// Keeps whoever has seen more.
+/// Replaces a witness by one with a higher version.
 fn keep(all: &mut Witnesses, stream: StreamId, seen: Witness) {
     let known = all.entry(stream).or_insert_with(|| seen.clone());
     if seen.version > known.version {

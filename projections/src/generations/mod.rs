@@ -1,8 +1,9 @@
 //! The generations of a projection: which one is read, which ones are written, and what is being worked on.
 //!
-//! They stand in one row a projection, which every change replaces under a condition: a switch is one write. Readers go by
-//! what they knew a second ago. Projectors ask again behind each batch that they have written: a generation that was
-//! begun meanwhile is written as well then, and one that is begun later finds the batch in the store.
+//! Each projection has one row of generations, and every change is a conditional put: a switch is one
+//! write. Readers remember the row for a second. After each batch a projector re-reads it: it also
+//! writes a generation that was begun meanwhile, and one that is begun later finds the batch in the
+//! store.
 
 pub(crate) mod registry;
 
@@ -76,8 +77,8 @@ impl Default for Generations {
 }
 
 impl Generations {
-    /// The numbers of those that live events are applied to, the active one last: whoever finds an event in the active one
-    /// finds it in the other too, unless a process did not know of the other yet.
+    /// The numbers of those that new events are applied to, the active one last: an event in the active one
+    /// is also in the standby, unless a process did not know of the standby yet.
     pub(crate) fn written(&self) -> Vec<u32> {
         let other = self.other.filter(|other| other.state != GenerationState::Removing);
         other.map(|other| other.number).into_iter().chain([self.active]).collect()
@@ -100,8 +101,8 @@ impl Generations {
         self.admit(projection, number).is_ok()
     }
 
-    /// That the program writes what is read, or what is going to be read: then news that it has applied is done with. Else
-    /// somebody else must apply it.
+    /// Checks that the program writes the active generation or the one being built. Otherwise another
+    /// program must apply the events.
     pub(crate) fn serve(&self, projection: &Projection) -> Result<(), OtherShape> {
         let built = |other: &OtherGeneration| match other.state {
             GenerationState::Building | GenerationState::Complete | GenerationState::Incomplete => true,
@@ -111,7 +112,7 @@ impl Generations {
         if next.is_some() { Ok(()) } else { self.admit(projection, self.active) }
     }
 
-    /// That the program may write the generation.
+    /// Checks that the program may write the generation.
     pub(crate) fn admit(&self, projection: &Projection, number: u32) -> Result<(), OtherShape> {
         match self.shapes.get(&number).filter(|shape| *shape != projection.shape && projection.is_read_model()) {
             None => Ok(()),

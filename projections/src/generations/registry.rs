@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a process goes by what it knows of a projection's generations, if nobody says.
+/// How long a process remembers a projection's generations, by default.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
-/// What stands in the table, and the version under which it stands.
+/// The stored generations with the version of their row.
 #[derive(Debug, Clone)]
 pub(crate) struct VersionedGenerations {
     pub(crate) generations: Generations,
@@ -24,9 +24,9 @@ pub(crate) struct VersionedGenerations {
 pub(crate) struct Registry {
     read_models: ReadModels,
     remembered: Arc<Mutex<HashMap<&'static str, (Instant, Generations)>>>,
-    /// How long it goes by that.
+    /// For how long.
     pub(crate) remembers: Duration,
-    /// The job that each projection was met with last, and when it was met first.
+    /// The newest known job of each projection, and when this process saw it first.
     jobs: Arc<Mutex<HashMap<&'static str, (u64, Instant)>>>,
 }
 
@@ -35,7 +35,7 @@ impl Registry {
         Self { read_models, remembered: Arc::default(), remembers: REMEMBERED, jobs: Arc::default() }
     }
 
-    /// The same, with a memory of its own that lasts so long.
+    /// The same, but it remembers for that long, and shares nothing with the first.
     pub(crate) fn remembering(self, remembers: Duration) -> Self {
         Self { remembers, ..Self::new(self.read_models) }
     }
@@ -49,15 +49,15 @@ impl Registry {
         self.refreshed(projection).await
     }
 
-    /// The generations as this process knew them last, however long ago: nothing is asked.
+    /// The generations as this process knew them last; sends no request.
     pub(crate) fn last_known(&self, projection: &Projection) -> Generations {
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.get(projection.name).map(|(_, known)| known.clone()).unwrap_or_default()
     }
 
-    /// The generations as they stand, for a second from now.
+    /// Reads the generations, and remembers them for a second.
     pub(crate) async fn refreshed(&self, projection: &Projection) -> Result<Generations, TableError> {
-        // Taken before the read: what was read may be older than the answer, never newer.
+        // Before the read: the row may be older than the answer, never newer.
         let asked = Instant::now();
         let VersionedGenerations { generations, .. } = self.standing(projection).await?;
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,8 +65,8 @@ impl Registry {
         Ok(generations)
     }
 
-    /// The generations as they were a second ago or later, for somebody who writes: who is the first to do so makes the first
-    /// generation one of its own shape.
+    /// The generations as they were a second ago or later, for a writer: the first writer gives the first
+    /// generation its shape.
     pub(crate) async fn claimed(&self, projection: &Projection) -> Result<Generations, TableError> {
         let known = self.recent(projection).await?;
         if !known.shapes.is_empty() {
@@ -79,7 +79,7 @@ impl Registry {
         self.refreshed(projection).await
     }
 
-    /// When this process met the job first.
+    /// When this process saw the job first.
     pub(crate) fn knows_job(&self, projection: &Projection, number: u64) -> Instant {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let met = jobs.entry(projection.name).or_insert_with(|| (number, Instant::now()));
@@ -89,16 +89,16 @@ impl Registry {
         met.1
     }
 
-    /// Whether the generation is one that is written, as of a second ago or later.
+    /// Whether the generation is written, as of a second ago or later.
     pub(crate) async fn writes(&self, projection: &Projection, number: u32) -> Result<bool, TableError> {
         if self.recent(projection).await?.written().contains(&number) {
             return Ok(true);
         }
-        // It may be too new to be remembered.
+        // It may be newer than the remembered row.
         Ok(self.standing(projection).await?.generations.written().contains(&number))
     }
 
-    /// The generations as they stand.
+    /// Reads the generations.
     pub(crate) async fn standing(&self, projection: &Projection) -> Result<VersionedGenerations, TableError> {
         let Some(row) = self.read_models.get(key(projection), true).await? else {
             return Ok(VersionedGenerations { generations: Generations::default(), version: None });
@@ -112,7 +112,7 @@ impl Registry {
         Ok(VersionedGenerations { generations, version: Some(row.version) })
     }
 
-    /// Replaces what stands there, if it is still that. Tells whether it was.
+    /// Replaces the row, if it is unchanged. Returns whether it was.
     pub(crate) async fn replace(
         &self,
         projection: &Projection,
@@ -132,7 +132,7 @@ impl Registry {
                 remembered.insert(projection.name, (Instant::now(), by));
                 Ok(true)
             }
-            // The answer to the SDK's first try was lost: what stands there is ours.
+            // The answer to the SDK's first try was lost: the row is already ours.
             Written::Lost(Some(theirs)) => {
                 Ok(theirs.version == write.row.version && theirs.content == write.row.content)
             }

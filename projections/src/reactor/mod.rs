@@ -1,9 +1,9 @@
-//! Following streams with effects: at least once, in order, and without a gap.
+//! The reactor: delivers the events of streams to a process, at least once, in order, without a gap.
 //!
-//! As for a projection, a message is only a wake-up call, and a fence a stream says what is handled; what lies between it
-//! and the announced version is taken from the message where it fits, and from the store otherwise. But an effect cannot be
-//! part of the fence's write. It comes first, and whoever dies in between does it again: **effects must be idempotent**, also
-//! when two of them run at once.
+//! As in a projection, a position says which commits are handled; missing ones come from the
+//! notification or from the store. But an effect is not part of the write of the position. The effect
+//! comes first; after a crash in between it is repeated. **Effects must be idempotent**, also when two
+//! of them run at once.
 
 pub(crate) mod process_state;
 
@@ -21,14 +21,14 @@ use eventstore::{Commit, Event, StreamId};
 use futures::StreamExt;
 use serde_json::Value;
 
-/// How many streams of a batch are followed at once.
+/// How many streams of a batch are handled at once.
 const CONCURRENT_STREAMS: usize = 10;
 
-/// The most events that an effect is given at once, but for those of one commit: the fence moves behind each of these steps,
-/// and commands take time.
+/// The most events of one step, unless one commit has more. The position advances after each step,
+/// because commands take time.
 const STEP_EVENTS: usize = 50;
 
-/// An effect came no further.
+/// An effect failed at an event.
 #[derive(Debug)]
 pub struct Stopped<E> {
     /// The first event that is not handled. All before it are.
@@ -37,7 +37,7 @@ pub struct Stopped<E> {
     pub source: E,
 }
 
-/// Why a stream could not be followed up to its news. What came before is handled, and stays so.
+/// Why a stream could not be handled up to its notified version. Earlier events are handled.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError<E: std::error::Error + 'static> {
     /// An event's effect failed.
@@ -49,13 +49,13 @@ pub enum FollowError<E: std::error::Error + 'static> {
         #[source]
         source: E,
     },
-    /// The events could not be had, or the fence could not be moved.
+    /// The events could not be read, or the position could not be advanced.
     #[error(transparent)]
     Delivery(#[from] ProjectError),
 }
 
 impl<E: std::error::Error + 'static> FollowError<E> {
-    /// Whether news of the stream up to that version is not handled.
+    /// Whether a notification of that version is not handled.
     pub fn concerns(&self, announced: u64) -> bool {
         match self {
             Self::Effect { version, .. } | Self::Delivery(ProjectError::Fold { version, .. }) => announced >= *version,
@@ -71,12 +71,12 @@ impl<E: std::error::Error + 'static> FollowError<E> {
         }
     }
 
-    /// Whether only time is lacking: the next call goes on.
+    /// Whether only the time ran out: the next call continues.
     pub fn is_out_of_time(&self) -> bool {
         matches!(self, Self::Delivery(error) if error.is_out_of_time())
     }
 
-    /// Whether it will be the same next time, until somebody changes program or data; an effect's own errors by `judge`.
+    /// Whether a retry fails in the same way until program or data change; `judge` decides for effects.
     pub fn is_permanent(&self, judge: impl FnOnce(&E) -> bool) -> bool {
         match self {
             Self::Effect { source, .. } => judge(source),
@@ -84,7 +84,7 @@ impl<E: std::error::Error + 'static> FollowError<E> {
         }
     }
 
-    /// The version at which the stream stands still, where the error tells.
+    /// The version at which the stream stops, if the error has one.
     pub fn version(&self) -> Option<u64> {
         match self {
             Self::Effect { version, .. } => Some(*version),
@@ -93,15 +93,15 @@ impl<E: std::error::Error + 'static> FollowError<E> {
     }
 }
 
-/// Where a fence stands; nothing where there is none yet.
-type Fence = Option<Position>;
+/// A stored position; none before the first step.
+type StoredPosition = Option<Position>;
 
 impl Projector {
-    /// Hands the consumer what its streams say behind their fences, each stream in order, until the news is reached. A
-    /// stream that fails is in the answer and holds up no other.
+    /// Delivers the commits after the positions to `effect`, each stream in order, up to the notified
+    /// versions. Returns the streams that failed; none of them holds up another.
     ///
-    /// The effect is given whole commits, but for events that are handled already: those are left out. It may be given the
-    /// same events again, also by somebody else at the same time.
+    /// The effect gets whole commits without events that are handled already. It may get the same events
+    /// again, also in another process at the same time.
     pub async fn follow<E, W>(
         &self,
         consumer: Consumer,
@@ -116,7 +116,7 @@ impl Projector {
         self.follow_reading(consumer, news, &ReadAhead::default(), limit, effect).await
     }
 
-    /// The same, and states that the consumer keeps are read in one request with the positions, as far as they fit in.
+    /// The same, but reads states of process instances in one request with the positions, if they fit.
     pub async fn follow_reading<E, W>(
         &self,
         consumer: Consumer,
@@ -158,15 +158,15 @@ impl Projector {
         E: std::error::Error + 'static,
         W: Future<Output = Result<(), Stopped<E>>>,
     {
-        let fence = match seen {
-            Some(row) => place_of(row),
-            None => self.fence(consumer, &news.stream).await,
+        let position = match seen {
+            Some(row) => position_of(row),
+            None => self.position(consumer, &news.stream).await,
         };
-        let mut fence = fence.map_err(ProjectError::from)?;
+        let mut position = position.map_err(ProjectError::from)?;
         let mut stepped = false;
         for losses in 0..MAX_ATTEMPTS {
             loop {
-                let at = fence.unwrap_or_else(|| Position::beginning(&news.stream));
+                let at = position.unwrap_or_else(|| Position::beginning(&news.stream));
                 if at.version >= news.version {
                     return Ok(self.confirm(news, at).await?);
                 }
@@ -174,27 +174,27 @@ impl Projector {
                     return Err(ProjectError::OutOfTime { reached: at.version }.into());
                 }
                 let commits = step(behind(self.missing(news, at, limit).await?, at.version));
-                let places = places(&commits);
+                let positions = positions(&commits);
                 let stopped = effect(news.stream.clone(), commits).await.err();
-                let handled = |place: &&Position| stopped.as_ref().is_none_or(|at| place.version < at.version);
-                if let Some(reached) = places.iter().rfind(handled).copied() {
-                    let moved = self.advance_position(consumer, &news.stream, fence, reached).await;
+                let handled = |position: &&Position| stopped.as_ref().is_none_or(|at| position.version < at.version);
+                if let Some(reached) = positions.iter().rfind(handled).copied() {
+                    let moved = self.advance_position(consumer, &news.stream, position, reached).await;
                     if !moved.map_err(ProjectError::from)? {
                         break;
                     }
-                    (fence, stepped) = (Some(reached), true);
+                    (position, stepped) = (Some(reached), true);
                 }
                 if let Some(Stopped { version, source }) = stopped {
                     return Err(FollowError::Effect { version, source });
                 }
             }
             pause(losses).await;
-            fence = self.fence(consumer, &news.stream).await.map_err(ProjectError::from)?;
+            position = self.position(consumer, &news.stream).await.map_err(ProjectError::from)?;
         }
         Err(ProjectError::Contention.into())
     }
 
-    /// Lets the consumer hear of the stream from its beginning again, with the next news of it: its effects are idempotent.
+    /// Removes the position: the next notification delivers the stream from its beginning again.
     ///
     /// # Errors
     /// [`TableError`].
@@ -202,16 +202,16 @@ impl Projector {
         self.read_models.remove(&[position_key(consumer, stream)]).await
     }
 
-    async fn fence(&self, consumer: Consumer, stream: &StreamId) -> Result<Fence, TableError> {
-        place_of(self.read_models.get(position_key(consumer, stream), true).await?)
+    async fn position(&self, consumer: Consumer, stream: &StreamId) -> Result<StoredPosition, TableError> {
+        position_of(self.read_models.get(position_key(consumer, stream), true).await?)
     }
 
-    /// Moves the fence from where it was seen; no, where it is elsewhere by now.
+    /// Advances the position from where it was read. False if another process advanced it meanwhile.
     async fn advance_position(
         &self,
         consumer: Consumer,
         stream: &StreamId,
-        seen: Fence,
+        seen: StoredPosition,
         reached: Position,
     ) -> Result<bool, TableError> {
         let content = RowData { data: Value::Null, listing: None };
@@ -221,7 +221,7 @@ impl Projector {
     }
 }
 
-/// The rows of one who has effects: those are never done again, so there is one generation for ever.
+/// The generation of a process: effects are never rebuilt, so there is one for ever.
 pub(crate) fn only_generation(consumer: &'static str) -> Generation {
     Generation { projection: consumer, number: 1 }
 }
@@ -230,12 +230,12 @@ fn position_key(consumer: Consumer, stream: &StreamId) -> String {
     only_generation(consumer.name).key(&position_name(stream))
 }
 
-fn place_of(row: Option<Row>) -> Result<Fence, TableError> {
+fn position_of(row: Option<Row>) -> Result<StoredPosition, TableError> {
     Ok(row.map(|row| row.position()).transpose()?)
 }
 
-/// The places of the commits' events, in order.
-fn places(commits: &[Commit]) -> Vec<Position> {
+/// The positions of the commits' events, in order.
+fn positions(commits: &[Commit]) -> Vec<Position> {
     let of = |commit| move |event: &Event| Position::in_commit(commit, event.version);
     commits.iter().flat_map(|commit| commit.events.iter().map(of(commit))).collect()
 }

@@ -1,4 +1,4 @@
-//! What a consumer with effects keeps of what it knows: a JSON state a row, behind a version of its own.
+//! The states of process instances: one JSON state in each row, with a version.
 
 use crate::reactor::only_generation;
 use crate::tables::read_models::{ConditionalWrite, ReadModels, Seen, Written};
@@ -10,17 +10,17 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A state as it was found.
+/// A stored state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProcessState<T> {
     /// How often it was written.
     pub version: u64,
-    /// What was written.
+    /// The state.
     pub state: T,
 }
 
-/// States that are read in one request with the positions of streams ([`Projector::follow_reading`]): those that the
-/// messages tell of.
+/// States that are read in one request with the positions ([`Projector::follow_reading`]): those of the
+/// instances that the messages concern.
 ///
 /// [`Projector::follow_reading`]: crate::Projector::follow_reading
 #[derive(Debug, Default)]
@@ -35,8 +35,8 @@ impl ReadAhead {
         Self { ids: ids.into_iter().collect(), found: Mutex::default() }
     }
 
-    /// The state under the id, if it was read ahead: nothing in it where there is none. It is given out once, because it
-    /// ages: the next look must read.
+    /// The state under the id, if it was read ahead; none in it if none is stored. It is returned once,
+    /// because it ages: the next caller must read.
     pub fn take(&self, id: &str) -> Option<Option<ProcessState<Value>>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }
@@ -46,7 +46,7 @@ impl ReadAhead {
         self.ids.iter().take(most).map(move |id| only_generation(consumer).key(&state_name(id)))
     }
 
-    /// Keeps the first so many, where they were seen.
+    /// Takes over those of the first so many that were read.
     pub(crate) fn keep(&self, consumer: &'static str, most: usize, seen: &Seen) {
         let keys = self.ids.iter().zip(self.keys(consumer, most));
         let found = keys.filter_map(|(id, key)| {
@@ -58,7 +58,7 @@ impl ReadAhead {
 }
 
 impl ReadModels {
-    /// The state that the consumer keeps under the id, strongly consistent; nothing where it keeps none.
+    /// The stored state of an instance, strongly consistent; none if there is none.
     ///
     /// # Errors
     /// [`TableError`]; [`TableError::Unreadable`] when the state is not one of this type.
@@ -71,11 +71,11 @@ impl ReadModels {
         Ok(Some(ProcessState { version: row.version, state: row.read()? }))
     }
 
-    /// Keeps a state in the place of the one of version `seen`, or of none. False when it is another one's turn: somebody
-    /// else was quicker, or this very call was, and its answer was lost.
+    /// Replaces the state of version `seen`, or stores the first. False if the stored version differs:
+    /// another writer was quicker, or an earlier try of this call succeeded and its answer was lost.
     ///
     /// # Errors
-    /// [`TableError`]; after any of them the state may have been kept.
+    /// [`TableError`]; the state may have been stored all the same.
     pub async fn put_process_state<T: Serialize>(
         &self,
         consumer: &'static str,

@@ -21,7 +21,7 @@ pub struct ReadModels {
     table: Table,
 }
 
-/// A row to write, and what must stand there before.
+/// A row to write, and the condition.
 #[derive(Debug, Clone)]
 pub(crate) struct ConditionalWrite {
     pub(crate) row: Row,
@@ -29,15 +29,15 @@ pub(crate) struct ConditionalWrite {
     pub(crate) expected: Option<u64>,
 }
 
-/// What became of a fenced write.
+/// The result of a conditional write.
 #[derive(Debug)]
 pub(crate) enum Written {
     Yes,
-    /// Another writer was quicker: this is what stands there now.
+    /// Another writer was quicker: this is its row, if the answer has it.
     Lost(Option<Box<Row>>),
 }
 
-/// Where a list goes on: whatever generation is read then.
+/// Where a list continues, in any generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListCursor {
     row: String,
@@ -63,15 +63,15 @@ impl ListCursor {
 pub struct ListPage {
     /// The rows, highest rank first.
     pub rows: Vec<Row>,
-    /// Where to go on; nothing at the end.
+    /// The next page; none at the end.
     pub next: Option<ListCursor>,
 }
 
-/// Rows that were looked at together; nothing where that was not possible.
+/// Rows that were read together; none if that was not possible.
 pub(crate) struct Seen(Option<HashMap<String, Row>>);
 
 impl Seen {
-    /// What stands under a key that was asked for; nothing where it must be looked at alone.
+    /// The row under a requested key; the outer none if it must be read alone.
     pub(crate) fn of(&self, key: &str) -> Option<Option<Row>> {
         self.0.as_ref().map(|rows| rows.get(key).cloned())
     }
@@ -101,8 +101,8 @@ impl ReadModels {
         rows.collect()
     }
 
-    /// Looks at several rows in one request, strongly consistent. A single row, more than fit into one request, or rows of
-    /// which one cannot be read are left to those who need them: each looks at its own.
+    /// Reads several rows in one request, strongly consistent. Returns none for a single row, for more
+    /// than fit into one request, and if a row is unreadable: the callers then read their own.
     pub(crate) async fn seen(&self, keys: Vec<String>) -> Seen {
         if !(2..=MAX_ITEMS).contains(&keys.len()) {
             return Seen(None);
@@ -110,8 +110,8 @@ impl ReadModels {
         Seen(self.get_all(&keys).await.ok())
     }
 
-    /// The positions of rows by their whole keys, whatever else the rows say. Strongly consistent; a row that is missing, or has
-    /// no position that can be read, is not in the answer.
+    /// The positions of rows by their whole keys, strongly consistent. Rows that are missing or have no
+    /// readable position are left out.
     pub(crate) async fn positions(&self, keys: &[String]) -> Result<HashMap<String, Position>, TableError> {
         let items = self.table.items(&items_of(keys), &[ROW, VERSION, HASH]).await?;
         Ok(items.iter().filter_map(|item| Some((text_of(item, ROW)?, position_of(item)?))).collect())
@@ -157,7 +157,7 @@ impl ReadModels {
         Ok(ListPage { rows, next })
     }
 
-    /// Writes a row if what stands there is what is expected: row and fence change together.
+    /// Writes a row if the stored one has the expected version.
     pub(crate) async fn put(&self, write: &ConditionalWrite) -> Result<Written, TableError> {
         let put = self.put_of(write)?;
         let answer = self
@@ -183,7 +183,7 @@ impl ReadModels {
         }
     }
 
-    /// Removes rows by their whole keys, whatever they say; rows that are not there are no error. At most 25 a request.
+    /// Removes rows by their whole keys; missing rows are no error. At most 25 in each request.
     pub(crate) async fn remove(&self, keys: &[String]) -> Result<(), TableError> {
         self.table.remove(&items_of(keys)).await
     }
@@ -242,7 +242,7 @@ impl ReadModels {
         Ok((answer.items.unwrap_or_default(), next))
     }
 
-    /// Writes a row, whatever stands there.
+    /// Writes a row without a condition.
     pub(crate) async fn overwrite(&self, row: &Row) -> Result<(), TableError> {
         let put = self.table.client.put_item().table_name(&self.table.name).set_item(Some(row.to_item()));
         put.send().await.map(drop).map_err(|error| self.table.failed(error))

@@ -39,9 +39,9 @@ pub struct Listing {
 pub struct Row {
     /// The whole key: projection, generation and the row's own.
     pub key: String,
-    /// The fence: the version of the stream that is applied. For a row made of many streams, how often it was written.
+    /// The applied version of the stream. For a multi-stream row, how often it was written.
     pub version: u64,
-    /// The hash of the commit that holds that version; none in a row that follows no single stream.
+    /// The hash of the commit with that version; none in a multi-stream row.
     pub hash: Option<Hash>,
     /// What it says, and where it is listed.
     pub content: RowData,
@@ -87,15 +87,15 @@ impl Row {
         Self { key: generation.key(name), version, hash: None, content }
     }
 
-    /// The same for a row that follows one stream: its fence is a place in the stream's chain.
+    /// The same for a row with a position in one stream.
     pub(crate) fn at(generation: Generation, name: &str, position: Position, content: RowData) -> Self {
         Self { hash: Some(position.hash), ..Self::of(generation, name, position.version, content) }
     }
 
-    /// The place in its stream that a row has reached.
+    /// The row's position in its stream.
     ///
     /// # Errors
-    /// [`UnreadableRow`] where it has no hash: a program wrote it that kept none.
+    /// [`UnreadableRow`] if it has no hash: an old program wrote it.
     pub(crate) fn position(&self) -> Result<Position, UnreadableRow> {
         let position = self.hash.map(|hash| Position { version: self.version, hash });
         position.ok_or_else(|| UnreadableRow { key: self.key.clone(), source: None })
@@ -112,7 +112,7 @@ impl Row {
         content
     }
 
-    /// What the row says, if it says anything yet: a row may only hold the fence of a stream whose events say nothing.
+    /// The row's data; none if the row has only a position, because the stream's events changed nothing.
     pub(crate) fn data(&self) -> Option<&serde_json::Value> {
         Some(&self.content.data).filter(|data| !data.is_null())
     }

@@ -55,7 +55,7 @@ async fn projector(start: Start) -> Served {
     let projector = start.system.projector();
     start.warm_read_models(&projector, &[projection]).await?;
     let continuations = start.system.continuations(&projection).await?;
-    let handler = ProjectorHandler::new(projection, projector).with_pulse().with_continuations(continuations);
+    let handler = ProjectorHandler::new(projection, projector).with_heartbeat().with_continuations(continuations);
     start.serve_queue(async |event, left| handler.handle_within(event, left).await).await
 }
 
@@ -66,7 +66,7 @@ async fn process_manager(start: Start) -> Served {
     start.warm_read_models(&projector, &[projection]).await?;
     let continuations = start.system.continuations(&projection).await?;
     let handler = start.system.process(projection.name, projector).ok_or("the app has no such process")?;
-    let handler = handler.with_pulse().with_continuations(continuations);
+    let handler = handler.with_heartbeat().with_continuations(continuations);
     start.serve_queue(async |event, left| handler.handle_within(event, left).await).await
 }
 

@@ -104,7 +104,7 @@ fn handler(
 ) -> Result<(Component, Handle), Failure> {
     match consumer {
         Consumer::Projection(projection) if projection.is_read_model() => {
-            let handler = ProjectorHandler::new(projection, projector).with_pulse();
+            let handler = ProjectorHandler::new(projection, projector).with_heartbeat();
             let handler = handler.with_continuations(Continuations::of(queue));
             let handle = calling(move |event| {
                 let handler = handler.clone();
@@ -114,7 +114,7 @@ fn handler(
         }
         Consumer::Projection(process) => {
             let handler = system.process(process.name, projector).ok_or("the app has no such process")?;
-            let handler = handler.with_pulse().with_continuations(Continuations::of(queue));
+            let handler = handler.with_heartbeat().with_continuations(Continuations::of(queue));
             let handle = calling(move |event| {
                 let handler = handler.clone();
                 async move { handler.handle(event).await }
