@@ -1,7 +1,7 @@
 //! One call of a handler as on Lambda, which fails as it is told to.
 
 use eventstore::{CommandMetadata, Fingerprint, Id, StreamId};
-use handlers::telemetry::{self, CallFailed, Component, Metric, Place, TraceParent, Work};
+use handlers::telemetry::{self, CallFailed, Component, Metric, Place, TraceParent, TracedWork};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -49,11 +49,11 @@ async fn work(what: &str) -> Result<(), Failure> {
     let metadata = metadata()?;
     let trace = TraceParent::parse(TRACE);
     let work = async {
-        telemetry::about(&stream, Some(7), &metadata);
+        telemetry::annotate(&stream, Some(7), &metadata);
         tracing::info!(customer_id = "customer-of-the-log", "before");
         fail(what)
     };
-    Work { name: "orders", kind: "queue.process", trace, begun: SystemTime::now() }.done(work).await
+    TracedWork { name: "orders", kind: "queue.process", trace, begun: SystemTime::now() }.run(work).await
 }
 
 #[expect(clippy::panic, reason = "a handler with a defect")]

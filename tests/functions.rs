@@ -17,7 +17,7 @@
 #[allow(dead_code, reason = "the suite uses the rest")]
 mod runtime_api;
 
-use handlers::{Announcement, Names};
+use handlers::{Names, NotificationMessage};
 use ledgerfold::local::data_dir::DataDir;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::resources;
@@ -147,7 +147,7 @@ fn message(group: &str, body: &str) -> Value {
 /// News of the commit of one of the worker's commands, which is read from the store.
 fn news(number: usize) -> Value {
     let version = u64::try_from(number).unwrap() + 1;
-    let announcement = Announcement::address(eventstore::StreamId::new(STREAM).unwrap(), version);
+    let announcement = NotificationMessage::address(eventstore::StreamId::new(STREAM).unwrap(), version);
     message(STREAM, &serde_json::to_string(&announcement).unwrap())
 }
 

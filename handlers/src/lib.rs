@@ -1,18 +1,18 @@
-//! The entry points: the HTTP API, and the functions that stream and queues wake.
+//! The entry points: the HTTP API, and the functions that the table's stream and queues invoke.
 //!
 //! | entry | from | to |
 //! |---|---|---|
 //! | [`http::router`] | HTTP requests | commands, reads, audit answers |
-//! | [`audit::AuditTrail`] | a reader's questions | answers about the past |
-//! | [`FanOut::handle`] | records of the event table's stream | messages in a FIFO queue a consumer |
+//! | [`audit::AuditTrail`] | an auditor's queries | history, traces, exports |
+//! | [`FanOut::handle`] | records of the event table's stream | notifications in one FIFO queue for each consumer |
 //! | [`ProjectorHandler::handle`] | messages of a projection's queue | rows of its read model |
 //! | [`ProcessHandler::handle`](process::ProcessHandler::handle) | messages of a process's queue | commands |
-//! | [`CommandWorker::handle`] | messages of the command queue | commands that are answered later, and their answers |
-//! | [`RebuildHandler::handle`] | messages of the queue of jobs | slices of rebuilds, and calls for the next ones |
+//! | [`CommandWorker::handle`] | messages of the command queue | asynchronous commands, and their answers |
+//! | [`RebuildHandler::handle`] | messages of the rebuild queue | slices of rebuilds, and calls for the next ones |
 //!
-//! [`Operations`] is what operators do with projections, over HTTP or on the command line.
+//! [`Operations`] has the steps of operators, for HTTP and the command line.
 //!
-//! # How the parts fit
+//! # How the parts fit together
 //! [`app::App`] has what a team registers. [`System::new`] puts it on clients of DynamoDB and SQS, under [`Names`]; from a
 //! system come all parts: [`System::command_store`], [`System::projector`], [`System::operations`], [`System::process`],
 //! [`System::command_worker`], [`System::fan_out`]. [`http::Api`] takes store, projector and operations, and [`http::router`] serves
@@ -20,49 +20,30 @@
 //! machine.
 
 pub mod access;
-mod actors;
-mod announcement;
 pub mod app;
 pub mod audit;
 pub mod aws;
-mod canonical_json;
 mod command_queue;
-mod continuation;
 pub mod delivery;
-pub mod deployed;
-mod fan_out;
 pub mod http;
-pub mod http_server;
-mod https;
-pub mod lambda;
-mod messages;
-mod names;
 mod operations;
-mod parking;
+mod problem;
 pub mod process;
-mod projector;
-mod queue;
-mod rebuild;
-mod redrive;
-mod resume;
-mod sending;
-pub mod serve;
-mod system;
 pub mod telemetry;
 
-pub use actors::{ACTOR_OF_SYSTEM, is_actor_of_system};
-pub use announcement::Announcement;
+pub use aws::composition::System;
+pub use aws::names::{InvalidPrefix, Names};
+pub use aws::{deployed, lambda, serve};
 pub use command_queue::{CommandQueue, CommandStatuses, CommandTableError, CommandWorker, QueueLimits};
-pub use continuation::Continuations;
-pub use fan_out::{FanOut, Route};
-pub use names::{InvalidPrefix, Names};
+pub use delivery::continuation::Continuations;
+pub use delivery::fan_out::{FanOut, Route};
+pub use delivery::notification::NotificationMessage;
+pub use delivery::projector::ProjectorHandler;
+pub use delivery::queue::QueueError;
+pub use delivery::rebuild::{Jobs, RebuildHandler};
+pub use operations::redrive::{Redriven, Stays};
+pub use operations::resume::{ForeignCursor, ParkedCursor, ParkedStreams, ResumedState, ResumedStream, Resumption};
 pub use operations::{Lag, OperateError, Operations, View};
-pub use projector::ProjectorHandler;
-pub use queue::QueueError;
-pub use rebuild::{Jobs, RebuildHandler};
-pub use redrive::{Redriven, Stays};
-pub use resume::{ForeignCursor, ParkedCursor, ParkedStreams, ResumedState, ResumedStream, Resumption};
-pub use system::System;
 
 /// The example of the README is a test.
 #[cfg(doctest)]

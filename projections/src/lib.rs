@@ -1,49 +1,48 @@
-//! Read models: pure folds over events, and the projector that keeps them exact.
+//! Read models: pure folds over events, and the projector that applies each event exactly once.
 //!
-//! A [`Projection`] is a value: its rows, its folds. [`Projector`] brings them up to what
-//! the store says, exactly once, under duplicates, reordering, loss and concurrent projectors; it parks what cannot be
-//! applied, and makes them anew while the world goes on ([`rebuild`]). Who has effects instead of rows follows its streams
-//! by [`Projector::follow`], and keeps what it knows beside the rows. [`ReadModels`] is the table.
+//! A [`Projection`] is a value: its name, its streams, its folds. The [`Projector`] applies events
+//! to rows, despite duplicates, reordering, loss and concurrent projectors. It parks a stream whose
+//! event cannot be applied. [`rebuild`] rebuilds a read model online. A process acts on events
+//! instead of writing rows: [`Projector::follow`] delivers them. [`ReadModels`] is the table.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `definition` | projections, consumers, what a fold works with |
+//! | `tables` | the table of read models, its rows |
+//! | `generations` | which generation is read, and which ones are written |
+//! | `engine` | the projector, positions, gaps, parked streams, heartbeats |
+//! | `reactor` | events for processes, and the state of process instances |
+//! | [`rebuild`] | rebuild, reconcile, switch, rollback, removal |
+//! | [`audit_index`] | the index of all commits |
 
-pub mod audit;
-mod consumer;
-mod folding;
-mod follow;
-mod freshness;
-mod gap;
+pub mod audit_index;
+mod definition;
+mod engine;
 mod generations;
-mod kept;
-mod lag;
-mod multi_stream;
-mod news;
-mod parked;
-mod position;
-mod projection;
-mod projector;
-mod read_models;
+mod reactor;
 pub mod rebuild;
-mod row;
-mod short_hash;
-mod table;
-mod witnesses;
+mod tables;
 
-pub use consumer::{Consumer, Follows};
-pub use follow::{FollowError, Stopped};
-pub use freshness::FreshError;
-pub use gap::TimeLimit;
+pub use audit_index::short_hash::{InvalidShortHash, ShortHash};
+pub use definition::consumer::{Consumer, Follows};
+pub use definition::projection::{
+    Change, Fold, FoldError, Kind, Knows, Merge, MultiStreamDelta, Projection, RecordedEvent, UnknownType,
+};
+pub use engine::freshness::FreshError;
+pub use engine::gap::TimeLimit;
+pub use engine::heartbeat::Heartbeat;
+pub use engine::notification::Notification;
+pub use engine::parking::{Parked, ParkedPage, Resumed};
+pub use engine::position::Stray;
+pub use engine::project_error::ProjectError;
+pub use engine::projector::{Failed, Projector};
+pub use engine::witnesses::Witnesses;
 pub use generations::{GenerationState, Generations, OtherGeneration, OtherShape};
-pub use kept::{Kept, ReadAhead};
-pub use lag::Pulse;
-pub use news::WakeUp;
-pub use parked::{Parked, ParkedPage, Resumed};
-pub use position::Stray;
-pub use projection::{Change, Effect, Fact, Fold, FoldError, Kind, Knows, Merge, Projection, UnknownType};
-pub use projector::{Failed, ProjectError, Projector};
-pub use read_models::{ListCursor, ListPage, ReadModels};
-pub use row::{Listing, Row, RowData, UnreadableRow};
-pub use short_hash::{InvalidShortHash, ShortHash};
-pub use table::TableError;
-pub use witnesses::Witnesses;
+pub use reactor::process_state::{ProcessState, ReadAhead};
+pub use reactor::{FollowError, Stopped};
+pub use tables::read_models::{ListCursor, ListPage, ReadModels};
+pub use tables::row::{Listing, Row, RowData, UnreadableRow};
+pub use tables::table::TableError;
 
 /// The example of the README is a test.
 #[cfg(doctest)]

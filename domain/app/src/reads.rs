@@ -132,7 +132,7 @@ pub(crate) async fn bestsellers_of_day(State(api): Shared, params: Params) -> Re
 /// The day of the newest sales, which the clocks of those date who recorded them; today at the earliest, where there were none.
 async fn newest_day(api: &Api) -> Result<NaiveDate, Problem> {
     let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
-    let newest = api.projector().pulse(&bestsellers()).newest().await?;
+    let newest = api.projector().heartbeat(&bestsellers()).newest().await?;
     Ok(newest.map_or(today, |newest| newest.date_naive().max(today)))
 }
 

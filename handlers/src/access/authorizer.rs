@@ -4,9 +4,10 @@
 //! As there: signature by `kid`, `iss`, `aud` (or `client_id`, where there is no `aud`), `exp`, `nbf`, `iat`. Unlike there, ES256 is
 //! taken beside RS256. Keys come from a file that is read once, or from the issuer's address.
 
+use super::caller::{Caller, Unauthorized};
 use super::issuer_keys::IssuerKeys;
 use super::key_set::{Key, KeySet, KeysError};
-use crate::http::{Caller, Unauthorized, is_for_everybody};
+use super::scopes::is_for_everybody;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;

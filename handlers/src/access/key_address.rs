@@ -1,7 +1,7 @@
 //! Where an issuer publishes its keys, and one request for them.
 
 use super::key_set::{KeySet, KeysError};
-use crate::https;
+use crate::aws::https;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use serde::Deserialize;
 use std::net::IpAddr;

@@ -5,7 +5,7 @@ use super::command::{CommandValue, Misread, read_data};
 use super::dispatch::{Handle, Refusal};
 use super::route::Described;
 use super::{Aggregate, Key};
-use crate::sending;
+use crate::telemetry::command_metrics;
 use eventstore::{
     CommandHandler, Commit, ExecuteAllError, MultiStreamRequest, MultiStreamResult, PairRequest, StreamId,
 };
@@ -184,7 +184,7 @@ where
         Box::pin(async move {
             // A command of another type is a defect: it comes to nothing.
             let Some(handled) = handled else { return Ok(HandledAcross { commits: Vec::new(), replayed: false }) };
-            let handled = handled.await.inspect_err(sending::count_failed_across)?;
+            let handled = handled.await.inspect_err(command_metrics::count_failed_across)?;
             let commits = handled.parts.into_iter().map(|part| (part.head.stream().clone(), part.commit)).collect();
             Ok(HandledAcross { commits, replayed: handled.replayed })
         })

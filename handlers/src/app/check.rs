@@ -1,7 +1,7 @@
 //! What registrations must be, so that a wrong one fails at start.
 
 use super::{AnyAggregate, App, CommandRoute, Target, schema};
-use crate::names::Names;
+use crate::aws::names::Names;
 use eventstore::StreamId;
 use projections::{Follows, Kind, Projection};
 use std::collections::BTreeSet;
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
     use crate::process::Process;
     use eventstore::{EventCodec, Model, SnapshotCodec};
-    use projections::audit;
+    use projections::audit_index;
     use serde::{Deserialize, Serialize};
     use utoipa::ToSchema;
 
@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn named(name: &'static str) -> Projection {
-        Projection { name, ..audit::PROJECTION }
+        Projection { name, ..audit_index::PROJECTION }
     }
 
     #[track_caller]

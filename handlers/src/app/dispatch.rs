@@ -5,8 +5,8 @@ use super::aggregate::typed;
 use super::command::{Command, CommandValue};
 use super::{AnyAggregate, App};
 use crate::process::{Answer, AskError, SendCommand};
+use crate::telemetry::{self, command_metrics};
 use crate::telemetry::{Metric, count};
-use crate::{sending, telemetry};
 use eventstore::{
     CommandHandler, CommandRequest, CommandResult, Commit, EventStore, ExecuteAllError, ExecuteError,
     MultiStreamRequest,
@@ -158,7 +158,7 @@ impl Dispatcher {
             return Err(ExecuteAllError::Refused(Refusal { code: "unknown-command", reason }));
         };
         let handled = handler(request, command).await?;
-        sending::count_handled(handled.replayed);
+        command_metrics::count_handled(handled.replayed);
         telemetry::came_to(handled.replayed, 0);
         Ok(handled)
     }
@@ -173,9 +173,9 @@ impl Dispatcher {
         command: &Command,
     ) -> Result<CommandResult, CommandError> {
         let Some(handler) = self.handlers.get(command.category()) else { return Err(unknown(command.category())) };
-        let handled = handler.handle(request.clone(), command).await.inspect_err(sending::count_failed)?;
-        sending::log(&request, &handled);
-        telemetry::about(&request.stream, Some(handled.version), &request.metadata);
+        let handled = handler.handle(request.clone(), command).await.inspect_err(command_metrics::count_failed)?;
+        command_metrics::log(&request, &handled);
+        telemetry::annotate(&request.stream, Some(handled.version), &request.metadata);
         telemetry::came_to(handled.replayed, handled.lost_races);
         Ok(handled)
     }
@@ -196,12 +196,12 @@ impl Dispatcher {
             return Err(lasts(unknown(command.category()).into()));
         };
         let handled = handler.handle_recording(request.clone(), &command).await;
-        let handled = handled.inspect_err(sending::count_failed).map_err(|error| {
+        let handled = handled.inspect_err(command_metrics::count_failed).map_err(|error| {
             let passes = matches!(error, ExecuteError::Contention { .. } | ExecuteError::Store(_));
             AskError { passes, source: error.into() }
         })?;
         let Some(refusal) = handled.commit.as_ref().and_then(Commit::refusal) else {
-            sending::log(&request, &handled);
+            command_metrics::log(&request, &handled);
             return Ok(Answer::Done);
         };
         count(Metric::Refusals);

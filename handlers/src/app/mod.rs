@@ -58,8 +58,10 @@
 
 mod across;
 mod aggregate;
+pub(crate) mod canonical_json;
 mod check;
 mod command;
+pub(crate) mod command_id;
 mod dispatch;
 mod identity;
 mod read_model;
@@ -86,7 +88,7 @@ use crate::http::Api;
 use crate::process::Process;
 use command::Tagged;
 use eventstore::{InvalidStreamId, StreamId};
-use projections::{Projection, audit};
+use projections::{Projection, audit_index};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -147,7 +149,7 @@ impl App {
             description: "",
             aggregates: Vec::new(),
             across: Vec::new(),
-            consumers: vec![audit::PROJECTION],
+            consumers: vec![audit_index::PROJECTION],
             processes: Vec::new(),
             samples: None,
             routes: Vec::new(),
@@ -178,13 +180,13 @@ impl App {
     /// are too old for a snapshot are looked for in their stream.
     #[must_use]
     pub fn without_audit_index(mut self) -> Self {
-        self.consumers.retain(|known| known.name != audit::PROJECTION.name);
+        self.consumers.retain(|known| known.name != audit_index::PROJECTION.name);
         self
     }
 
     /// Whether it has the audit index.
     pub fn has_audit_index(&self) -> bool {
-        self.consumer(audit::PROJECTION.name).is_some()
+        self.consumer(audit_index::PROJECTION.name).is_some()
     }
 
     /// The same with an aggregate.
@@ -240,7 +242,7 @@ impl App {
     #[must_use]
     pub fn read_model(mut self, projection: Projection) -> Self {
         // The audit index stays behind the read models, processes come last: so lists show them.
-        let is_behind = |known: &Projection| known.name == audit::PROJECTION.name || !known.is_read_model();
+        let is_behind = |known: &Projection| known.name == audit_index::PROJECTION.name || !known.is_read_model();
         let place = self.consumers.iter().position(is_behind).unwrap_or(self.consumers.len());
         self.consumers.insert(place, projection);
         self

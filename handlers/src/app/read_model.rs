@@ -3,7 +3,7 @@
 use super::Aggregate;
 use chrono::{DateTime, Utc};
 use eventstore::{EventCodec, StreamId};
-use projections::{Change, Effect, Fact, FoldError, Follows, Kind, Listing, Projection, RowData};
+use projections::{Change, FoldError, Follows, Kind, Listing, MultiStreamDelta, Projection, RecordedEvent, RowData};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -48,7 +48,7 @@ impl ReadModel {
         Row: Serialize + DeserializeOwned + 'static,
     {
         let events = of.events;
-        let typed = move |row: Option<&Value>, fact: &Fact<'_>| {
+        let typed = move |row: Option<&Value>, fact: &RecordedEvent<'_>| {
             let row = row.cloned().map(serde_json::from_value).transpose()?;
             let told = Told { stream: fact.stream, recorded_at: fact.recorded_at };
             let row = fold(row, &events.decode(fact.event)?, told);
@@ -76,14 +76,14 @@ impl ReadModel {
         Row: Serialize + DeserializeOwned + 'static,
     {
         let events = of.events;
-        let typed = move |memory: Option<&Value>, fact: &Fact<'_>| {
+        let typed = move |memory: Option<&Value>, fact: &RecordedEvent<'_>| {
             let memory = memory.cloned().map(serde_json::from_value).transpose()?.unwrap_or_default();
             let told = Told { stream: fact.stream, recorded_at: fact.recorded_at };
             let (memory, added) = fold(memory, &events.decode(fact.event)?, told);
             let change =
                 |added: Addition<Delta>| Ok(Change { row: added.row, delta: serde_json::to_value(added.delta)? });
             let changes = added.into_iter().map(change).collect::<Result<_, serde_json::Error>>()?;
-            Ok(Effect { memory: serde_json::to_value(memory)?, changes })
+            Ok(MultiStreamDelta { memory: serde_json::to_value(memory)?, changes })
         };
         let merged = move |row: Option<&Value>, change: &Change| {
             let delta = serde_json::from_value(change.delta.clone())?;

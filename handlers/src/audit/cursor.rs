@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use eventstore::{MAX_VERSION, StreamId};
-use projections::audit::AuditCursor;
+use projections::audit_index::AuditCursor;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -1,8 +1,8 @@
 //! What changed between two states of a stream, field by field, and the events that changed it.
 
 use super::replay::{Proof, Replayed};
+use super::schema::AuditedEvent;
 use super::{AuditError, Moment, Occurrence, OpenTrail, values};
-use crate::http::AuditedEvent;
 use chrono::{DateTime, Utc};
 use eventstore::{StreamId, time_text};
 use serde::{Serialize, Serializer};

@@ -4,7 +4,7 @@ use super::OpenTrail;
 use super::chain::follows;
 use eventstore::{Commit, CorruptStream, Damage, Direction, EventStore, ReadError, StoreError, StreamId};
 use futures::{StreamExt, TryStreamExt};
-use projections::audit::Found;
+use projections::audit_index::Found;
 use serde::Serialize;
 use std::collections::HashMap;
 use utoipa::ToSchema;

@@ -2,8 +2,8 @@
 
 use super::chain::Chain;
 use super::occurrence::MAX_DATA_BYTES;
+use super::schema::{History, StreamHead};
 use super::{AuditError, Occurrence, OpenTrail};
-use crate::http::{History, StreamHead};
 use eventstore::{Consistency, Direction, Head, StreamId};
 use serde::{Serialize, Serializer};
 

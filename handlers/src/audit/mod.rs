@@ -24,6 +24,7 @@ mod history;
 mod occurrence;
 mod reading;
 mod replay;
+pub(crate) mod schema;
 mod search;
 mod trace;
 mod tree;

@@ -1,6 +1,6 @@
 //! An event with all that its commit says of it.
 
-use crate::http::{AuditedEvent, FoundEvent};
+use super::schema::{AuditedEvent, FoundEvent};
 use eventstore::{Commit, Direction, Event, StreamId};
 use serde::{Serialize, Serializer};
 use std::sync::Arc;

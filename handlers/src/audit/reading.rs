@@ -3,8 +3,8 @@
 use super::AuditError;
 use super::access::{self, ACCESS, AccessEvent, AccessLog, ReadAuditTrail};
 use crate::app::App;
-use crate::canonical_json::CanonicalJson;
-use crate::sending::{fingerprint, new_id};
+use crate::app::canonical_json::CanonicalJson;
+use crate::app::command_id::{fingerprint, new_id};
 use chrono::{DateTime, Utc};
 use eventstore::{
     CommandHandler, CommandMetadata, CommandRequest, EventStore, ExecuteError, Id, InvalidStreamId, StreamId,

@@ -5,7 +5,7 @@ use super::{AuditError, DamagedCommit, Occurrence, OpenTrail};
 use crate::app::App;
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, Event, Hash, Head, StreamId, time_text};
-use projections::{Fact, Kind, Projection, RowData};
+use projections::{Kind, Projection, RecordedEvent, RowData};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -207,7 +207,7 @@ impl<'a> Walk<'a> {
     }
 
     fn apply(&mut self, commit: &Commit, event: &Event) -> Result<(), AuditError> {
-        let fact = Fact { stream: self.stream, recorded_at: commit.recorded_at, event: &event.body };
+        let fact = RecordedEvent { stream: self.stream, recorded_at: commit.recorded_at, event: &event.body };
         let folded = self.projection.apply(&fact, |fact| (self.fold)(self.row.as_ref(), fact));
         let failed = |source| AuditError::Fold { stream: self.stream.clone(), version: event.version, source };
         if let Some(folded) = folded.map_err(failed)? {

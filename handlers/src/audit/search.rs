@@ -3,10 +3,10 @@
 use super::chain::Chain;
 use super::cursor::{Cut, Place};
 use super::occurrence::MAX_DATA_BYTES;
+use super::schema::FoundEvents;
 use super::{AuditError, Cursor, DamagedCommit, Filter, ForeignCursor, Occurrence, OpenTrail};
-use crate::http::FoundEvents;
 use eventstore::{Commit, Direction, StreamId};
-use projections::audit::{AuditCursor, AuditPage, AuditSearch, Found};
+use projections::audit_index::{AuditCursor, AuditPage, AuditSearch, Found};
 use serde::{Serialize, Serializer};
 
 /// The most pages, of a stream or of the index, that one answer looks through.

@@ -2,7 +2,7 @@
 
 use super::{AuditError, DamagedCommit, OpenTrail, tree};
 use eventstore::{Commit, Direction, Id, StreamId};
-use projections::audit::{AuditSearch, Found};
+use projections::audit_index::{AuditSearch, Found};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;

@@ -5,7 +5,7 @@
 //! what other processes let in; the bound on the whole queue holds for all of them.
 
 use super::{QueueLimits, SendError};
-use crate::queue::{Queue, QueueError};
+use crate::delivery::queue::{Queue, QueueError};
 use eventstore::Id;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -21,6 +21,7 @@
 
 mod length;
 mod message;
+mod problem;
 mod row;
 mod statuses;
 mod worker;
@@ -31,7 +32,7 @@ pub use worker::CommandWorker;
 pub(crate) use row::{Answer, StatusRow};
 
 use crate::app::Command;
-use crate::queue::{Outgoing, Queue, QueueError};
+use crate::delivery::queue::{Outgoing, Queue, QueueError};
 use aws_sdk_sqs::Client;
 use eventstore::{CommandRequest, Id, StreamId};
 use length::Length;

@@ -4,8 +4,8 @@ use super::message::{CommandMessage, Marker, QueueMessage, UnreadableMessage};
 use super::row::{Answer, Subject};
 use super::statuses::{CommandStatuses, CommandTableError, Noted};
 use crate::app::{App, CommandError, Dispatcher, is_final, is_from_the_future};
-use crate::http::Problem;
-use crate::telemetry::{self, Component, Metric, Panicked, TraceParent, Work};
+use crate::problem::Problem;
+use crate::telemetry::{self, Component, Metric, Panicked, TraceParent, TracedWork};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use eventstore::EventStore;
 use futures::StreamExt;
@@ -60,7 +60,7 @@ impl CommandWorker {
     /// again: each failed one and, as FIFO order demands, every later one of its group. One that is given up holds up nobody any
     /// more: those behind it were received as often as it was, and would be lost with it without ever having been tried.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
-        self.forewarn(&event.records).await;
+        self.record_failure_up_front(&event.records).await;
         let work = groups(event.records).into_iter().map(|group| self.work_off(group));
         let unhandled: Vec<Vec<String>> =
             futures::stream::iter(work).buffer_unordered(CONCURRENT_GROUPS).collect().await;
@@ -71,7 +71,7 @@ impl CommandWorker {
 
     /// Notes the failure of what is tried for the last time, before anything is tried: who is killed over one of a batch tells
     /// nobody of the others.
-    async fn forewarn(&self, messages: &[SqsMessage]) {
+    async fn record_failure_up_front(&self, messages: &[SqsMessage]) {
         let last = messages.iter().filter(|message| receives(message) >= Self::MAX_RECEIVES);
         for message in last {
             let Ok(QueueMessage::Command(command)) = QueueMessage::read(&self.app, message.body.as_deref()) else {
@@ -120,7 +120,7 @@ impl CommandWorker {
             Ok(QueueMessage::Marker(_)) | Err(_) => None,
         };
         let (name, kind, begun) = (Component::CommandWorker.name(), "queue.process", SystemTime::now());
-        Work { name, kind, trace, begun }.done(self.follow_read(read, message, is_last_try)).await
+        TracedWork { name, kind, trace, begun }.run(self.follow_read(read, message, is_last_try)).await
     }
 
     async fn follow_read(
@@ -173,7 +173,7 @@ impl CommandWorker {
     /// Handles a command, unless it was answered before, and notes its answer.
     async fn answer(&self, message: &CommandMessage) -> Result<(), Unhandled> {
         let subject = message.subject();
-        telemetry::about(&message.stream, message.expected_version, &message.metadata);
+        telemetry::annotate(&message.stream, message.expected_version, &message.metadata);
         let known = self.statuses.find(&subject.key).await?;
         if known.is_some_and(|row| row.settles(&subject, &message.round)) {
             return Ok(());

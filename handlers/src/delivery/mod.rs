@@ -1,21 +1,13 @@
-//! Lambda's event source mapping of a queue, as a process: for `dev`, and for consumers in a container.
-//!
-//! | module | what it is |
-//! |---|---|
-//! | [`QueueMapping`] | batches of a queue to one handler; what is done is deleted |
-//! | [`Activity`] | what can be seen of a mapping from outside |
-//! | [`queue_event`] | what Lambda sends a function for messages |
-//! | `queue_answers` | what the queue is told of each message |
-//! | [`invocation`] | one call of a handler: with a time limit, and with a panic being an error of that call only |
-//! | `backoff` | pauses between tries, and what is logged of an outage |
+//! Messages from the table's stream to the consumers' queues, and from a queue to its handler.
 
-mod activity;
-mod backoff;
-pub mod invocation;
-mod queue_answers;
-pub mod queue_event;
+pub(crate) mod continuation;
+pub(crate) mod fan_out;
+pub(crate) mod notification;
+pub(crate) mod parking;
+pub(crate) mod projector;
+pub(crate) mod queue;
 mod queue_mapping;
+pub(crate) mod rebuild;
+pub(crate) mod sqs_batch;
 
-pub use activity::Activity;
-pub use backoff::{Backoff, Outage, causes};
-pub use queue_mapping::QueueMapping;
+pub use queue_mapping::{Activity, Backoff, Outage, QueueMapping, causes, invocation, queue_event};

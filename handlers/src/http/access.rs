@@ -1,10 +1,11 @@
-//! Who may ask what: looked at before anything else of a request is.
+//! Lets a request through, or answers why not: looked at before anything else of it is.
 
-use super::caller::{Caller, Scope};
 use super::extract::id;
-use super::problem::Problem;
-use crate::actors::{ACTOR_OF_SYSTEM, is_actor_of_system};
-use crate::app::{App, identity};
+use crate::access::caller::{Caller, Scope, Unauthorized};
+use crate::access::scopes::{Requirement, required_scope};
+use crate::access::system_actors::{ACTOR_OF_SYSTEM, is_actor_of_system};
+use crate::app::App;
+use crate::problem::Problem;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
@@ -28,46 +29,6 @@ pub(crate) enum Access {
     Open(Id),
     /// Those of a [`Caller`], which whoever checked the token has put among the request's extensions.
     Callers,
-}
-
-/// What a request must bring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Requirement {
-    /// Nothing: it is for everybody.
-    Nothing,
-    /// A token that grants this scope.
-    Scope(Scope),
-    /// No rule names the path: with a token it is not there, and without one nobody is told so.
-    Unlisted,
-}
-
-/// A request without a token, or with one that is not valid: the answer to it (401).
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unauthorized {
-    /// Nothing says who calls.
-    #[error("a token is needed: Authorization: Bearer <token>")]
-    Missing,
-    /// What says it is not to be believed, for this reason.
-    #[error("{0}")]
-    InvalidToken(String),
-}
-
-/// Whether the path is for everybody, with or without a token.
-pub fn is_for_everybody(path: &str) -> bool {
-    matches!(path, "/healthz" | "/openapi.json")
-}
-
-/// What a request needs, by its method and path. Nothing else says so: the OpenAPI document, the router and the template follow.
-pub fn required_scope(app: &App, method: &Method, path: &str) -> Requirement {
-    let reads = *method == Method::GET || *method == Method::HEAD;
-    match path.split('/').collect::<Vec<_>>().as_slice() {
-        ["", "healthz" | "openapi.json"] => Requirement::Nothing,
-        ["", "commands", ..] => Requirement::Scope(Scope::Write),
-        ["", "audit", ..] => Requirement::Scope(Scope::Audit),
-        ["", "projections", ..] => Requirement::Scope(Scope::Operate),
-        ["", first, ..] if app.serves(first) => Requirement::Scope(if reads { Scope::Read } else { Scope::Write }),
-        _ => Requirement::Unlisted,
-    }
 }
 
 /// Who may ask what of an app.
@@ -120,17 +81,6 @@ fn verified_for(scope: Scope, request: &Request) -> Result<Caller, Problem> {
         return Err(Problem::invalid(ACTOR, "must not be sent with a token: its subject is the actor"));
     }
     Ok(caller)
-}
-
-impl Unauthorized {
-    /// What the answer's `WWW-Authenticate` says (RFC 6750, section 3).
-    pub(crate) fn challenge(&self) -> String {
-        let realm = &identity().name;
-        match self {
-            Self::Missing => format!(r#"Bearer realm="{realm}""#),
-            Self::InvalidToken(_) => format!(r#"Bearer realm="{realm}", error="invalid_token""#),
-        }
-    }
 }
 
 impl IntoResponse for Unauthorized {
@@ -188,45 +138,4 @@ pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &
     let rest = [(Method::DELETE, &mut item.delete), (Method::TRACE, &mut item.trace)];
     let all = read.into_iter().chain(write).chain(rest);
     all.filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
-}
-
-#[cfg(test)]
-mod specs {
-    use super::*;
-    use crate::app::command;
-
-    #[test]
-    fn a_path_is_known_by_whole_segments_and_any_other_is_unlisted() {
-        let app = App::new("shop").routes([command("/orders/{id}/ship", "order", "ShipOrder")]);
-        let needs = |method: Method, path| required_scope(&app, &method, path);
-        for (method, path, scope) in [
-            (Method::POST, "/orders", Scope::Write),
-            (Method::POST, "/orders/1/ship", Scope::Write),
-            (Method::DELETE, "/orders/c/orders", Scope::Write),
-            (Method::GET, "/orders/1", Scope::Read),
-            (Method::HEAD, "/orders/1", Scope::Read),
-            (Method::GET, "/commands/1", Scope::Write),
-            (Method::GET, "/audit/streams/order-1/verify", Scope::Audit),
-            (Method::GET, "/projections", Scope::Operate),
-            (Method::POST, "/projections/orders/drop", Scope::Operate),
-        ] {
-            assert_eq!(needs(method, path), Requirement::Scope(scope), "{path}");
-        }
-        for path in [
-            "/",
-            "",
-            "orders",
-            "/stock",
-            "/ordersx",
-            "/Orders",
-            "//orders",
-            "/healthz/",
-            "/healthz/x",
-            "/%6frders",
-            "/x/orders",
-        ] {
-            assert_eq!(needs(Method::GET, path), Requirement::Unlisted, "{path}");
-        }
-        assert_eq!(needs(Method::GET, "/healthz"), Requirement::Nothing);
-    }
 }

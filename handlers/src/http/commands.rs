@@ -1,12 +1,12 @@
 //! What all commands share: from request to store to answer.
 
 use super::extract::Sender;
-use super::problem::Problem;
 use super::schema::{AcrossAnswer, CommandAnswer, RecordedEvent, TakenCommand};
-use super::{Api, deferred};
+use super::{Api, async_status};
+use crate::app::canonical_json::CanonicalJson;
+use crate::app::command_id::fingerprint;
 use crate::app::{Command, CommandValue, is_from_the_future};
-use crate::canonical_json::CanonicalJson;
-use crate::sending::fingerprint;
+use crate::problem::Problem;
 use crate::telemetry;
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -34,10 +34,10 @@ pub(crate) async fn send(
 ) -> Result<Answer, Problem> {
     let (metadata, creates) = (metadata(&sender, command.name(), sent), command.creates());
     let request = CommandRequest { stream, metadata, expected_version: sender.expected_version, creates };
-    telemetry::about(&request.stream, request.expected_version, &request.metadata);
+    telemetry::annotate(&request.stream, request.expected_version, &request.metadata);
     match api.command_queue.as_ref().filter(|_| sender.prefers_async) {
         Some(queue) => {
-            deferred::is_addressable(&request.metadata.command_id)?;
+            async_status::is_addressable(&request.metadata.command_id)?;
             queue.send(request.clone(), command, !sender.has_key).await?;
             Ok(Answer::Taken(request))
         }
@@ -146,7 +146,7 @@ fn handled_response(request: &CommandRequest, handled: &CommandResult) -> Respon
 fn taken_response(request: &CommandRequest) -> Response {
     let CommandRequest { stream, metadata, .. } = request;
     let mut headers = ids(metadata);
-    insert(&mut headers, header::LOCATION, &deferred::location(&metadata.command_id));
+    insert(&mut headers, header::LOCATION, &async_status::location(&metadata.command_id));
     insert(&mut headers, PREFERENCE_APPLIED, "respond-async");
     let body = TakenCommand {
         stream: stream.to_string(),

@@ -1,8 +1,8 @@
 //! What the OpenAPI document says beyond what stands beside each call: its failures, bodies and parameters.
 
 use super::access::{self, Access, operations};
-use super::problem::Problem;
 use crate::app::App;
+use crate::problem::Problem;
 use axum::http::Method;
 use serde_json::Value;
 use utoipa::ToSchema;

@@ -1,7 +1,8 @@
 //! What the API of an app answers, for those who must know it without asking: the template's routes.
 
-use super::access::{Requirement, operations, required_scope};
+use super::access::operations;
 use super::{base_routes, routes};
+use crate::access::{Requirement, required_scope};
 use crate::app::App;
 use crate::telemetry::Component;
 use axum::http::Method;

@@ -2,16 +2,16 @@
 //! as well.
 
 use super::Api;
-use super::access::Unauthorized;
-use super::caller::Caller;
 use super::faults;
 use super::params::Params;
 use super::prefer::prefers;
-use super::problem::Problem;
+use crate::access::caller::Caller;
+use crate::access::caller::Unauthorized;
+use crate::app::canonical_json::{CanonicalJson, ExactJson};
+use crate::app::command_id;
 use crate::app::{Misread, read_data};
 use crate::audit::Reader;
-use crate::canonical_json::{CanonicalJson, ExactJson};
-use crate::sending;
+use crate::problem::Problem;
 use crate::telemetry::TraceParent;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
@@ -258,7 +258,7 @@ impl FromRequestParts<Arc<Api>> for Sender {
         }
         let has_key = given.is_some();
         // Without a key the caller has no retry safety, but the command needs an id all the same.
-        let key = given.unwrap_or_else(|| sending::new_id(&api.store));
+        let key = given.unwrap_or_else(|| command_id::new_id(&api.store));
         Ok(Self {
             has_key,
             actor: actor(parts)?,

@@ -1,7 +1,7 @@
 //! All faults of a body at once. A type tells the first that it meets and ends there. So each field is tried alone: in an
 //! example of the body, whose other fields are as they should be.
 
-use super::problem::FieldError;
+use crate::problem::FieldError;
 use serde_json::{Map, Value};
 
 /// Tries a body: the rule that it breaks, if any, and the paths of fields that are not known.

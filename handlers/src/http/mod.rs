@@ -1,10 +1,9 @@
 //! The HTTP API: one [`Router`] for the laptop and for Lambda.
 
 mod access;
+mod async_status;
 mod audit;
-mod caller;
 mod commands;
-mod deferred;
 mod description;
 mod endpoints;
 mod extract;
@@ -12,23 +11,20 @@ mod faults;
 mod pages;
 mod params;
 mod prefer;
-mod problem;
 mod progress;
 mod projection_schema;
 mod projections;
 mod routes;
 mod rows;
 mod schema;
-mod watch;
+pub mod server;
+mod trace_layer;
 
-pub use access::{Requirement, Unauthorized, is_for_everybody, required_scope};
-pub use caller::{Caller, InvalidCaller, Scope};
+pub use crate::problem::Problem;
 pub use endpoints::{Endpoint, endpoints};
 pub use extract::Segment;
 pub use pages::{Hosts, without_foreign_pages};
 pub use params::{PageCursor, Params, cursor_text};
-pub use problem::Problem;
-pub(crate) use schema::{AuditedEvent, FoundEvent, FoundEvents, History, StreamHead};
 
 use crate::app::Dispatcher;
 use crate::audit::AuditTrail;
@@ -130,7 +126,7 @@ impl Api {
         license(name = "MIT OR Apache-2.0")
     ),
     servers((url = "/", description = "Where this document is served")),
-    components(schemas(problem::Problem, problem::FieldError, schema::TakenCommand)),
+    components(schemas(Problem, crate::problem::FieldError, schema::TakenCommand)),
     tags(
         (name = "commands", description = "What became of commands that are answered later"),
         (name = "audit", description = "Who did what, when and why; and is it still what was written"),
@@ -160,13 +156,13 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(unknown_method)
         .with_state(Arc::new(api))
         .layer(from_fn_with_state(doors, access::check))
-        .layer(from_fn(watch::watch))
+        .layer(from_fn(trace_layer::watch))
 }
 
 /// The routes of every app.
 fn base_routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(deferred::status))
+        .routes(routes!(async_status::status))
         .routes(routes!(audit::history))
         .routes(routes!(audit::verify))
         .routes(routes!(audit::search))

@@ -3,7 +3,7 @@
 //! A page of another origin is known by `Origin` and `Sec-Fetch-Site`, which pages cannot change. One that has its own name
 //! point to this machine (DNS rebinding) is of the same origin for its browser, and known by `Host`.
 
-use super::problem::Problem;
+use crate::problem::Problem;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;

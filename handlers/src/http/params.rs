@@ -1,6 +1,6 @@
 //! Query parameters, each with its rule.
 
-use super::problem::Problem;
+use crate::problem::Problem;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use chrono::{DateTime, NaiveDate, Utc};

@@ -3,9 +3,9 @@
 use super::Shared;
 use super::extract::Segment;
 use super::params::Params;
-use super::problem::Problem;
 use super::projections::known;
 use crate::operations::{Lag, OperateError, Operations, View};
+use crate::problem::Problem;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;

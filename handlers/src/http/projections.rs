@@ -2,15 +2,15 @@
 
 use super::extract::{Segment, StepBody};
 use super::params::Params;
-use super::problem::Problem;
 use super::projection_schema::{
     DropBody, JobBody, NothingMore, ParkedView, ProjectionView, ProjectionsView, RedrivenView, ResumeBody,
     ResumptionView, SwitchBody,
 };
 use super::{Api, Shared};
 use crate::operations::View;
-use crate::redrive::Redriven;
-use crate::resume::{ForeignCursor, ParkedStreams, Resumption};
+use crate::operations::redrive::Redriven;
+use crate::operations::resume::{ForeignCursor, ParkedStreams, Resumption};
+use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -2,11 +2,11 @@
 
 use super::commands::{self, Answer};
 use super::extract::{Segment, Sender, command_body, parse};
-use super::problem::Problem;
 use super::schema::{AcrossOutcome, CommandHeaders, CommandOutcome, CommandTaken};
 use super::{Api, Shared, rows};
 use crate::app::schema::{Variant, variants};
 use crate::app::{Across, AnyAggregate, App, Command, CommandRoute, Key, Route, Target, identity};
+use crate::problem::Problem;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;

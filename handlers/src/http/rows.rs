@@ -2,10 +2,10 @@
 
 use super::extract::Segment;
 use super::params::{PageCursor, Params, cursor_text};
-use super::problem::Problem;
 use super::routes::{MaybeSegment, insert, key_of, key_parameter, stream, tag};
 use super::{Api, Shared};
 use crate::app::{App, Key, ListRoute, Route, RowRoute};
+use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;

@@ -1,8 +1,8 @@
 //! What a process asks for, why, and what comes of it.
 
 use super::error::ProcessError;
-use crate::canonical_json::CanonicalJson;
-use crate::sending::fingerprint;
+use crate::app::canonical_json::CanonicalJson;
+use crate::app::command_id::fingerprint;
 use chrono::{DateTime, Utc};
 use eventstore::{CommandMetadata, CommandRequest, Commit, Id, StreamId};
 use serde::{Deserialize, Serialize};

@@ -81,7 +81,7 @@ pub enum ProcessError {
 
 impl ProcessError {
     /// Whether it will be the same next time, until somebody changes program or data.
-    pub(super) fn is_lasting(&self) -> bool {
+    pub(super) fn is_permanent(&self) -> bool {
         match self {
             Self::Unknown(_) | Self::Event(_) | Self::Foreign(_) | Self::Row { .. } | Self::State(_) => true,
             Self::NoCommand(_) | Self::Address(_) | Self::Sign(_) | Self::Json(_) => true,

@@ -1,15 +1,15 @@
 //! From a process's queue to commands.
 
-use super::news::{self, News};
+use super::instance_events::{self, InstanceEvent};
 use super::runner::Runner;
 use super::{Process, ProcessError, SendCommand};
-use crate::continuation::Continuations;
-use crate::messages::{Messages, Outcome, WITHOUT_DEADLINE, limit};
-use crate::parking::{PARKED_AT_RECEIVE, Standstill};
+use crate::delivery::continuation::Continuations;
+use crate::delivery::parking::{PARKED_AT_RECEIVE, ParkingDecision};
+use crate::delivery::sqs_batch::{Outcome, SqsBatch, WITHOUT_DEADLINE, limit};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use eventstore::{Commit, StreamId};
 use futures::StreamExt;
-use projections::{FollowError, Projection, Projector, Pulse, ReadAhead, ReadModels, Stopped, WakeUp};
+use projections::{FollowError, Heartbeat, Notification, Projection, Projector, ReadAhead, ReadModels, Stopped};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -20,21 +20,21 @@ const CONCURRENT_INSTANCES: usize = 10;
 #[derive(Clone)]
 pub struct ProcessHandler {
     runner: Runner,
-    pulse: Option<Pulse>,
+    heartbeat: Option<Heartbeat>,
     continuations: Option<Continuations>,
 }
 
 impl ProcessHandler {
     /// A handler that sends commands so, and keeps positions and instances beside the projector's read models.
     pub fn new(process: Process, send: SendCommand, read_models: ReadModels, projector: Projector) -> Self {
-        Self { runner: Runner { process, send, read_models, projector }, pulse: None, continuations: None }
+        Self { runner: Runner { process, send, read_models, projector }, heartbeat: None, continuations: None }
     }
 
     /// The same, and it notes now and then how far it has come, so that its lag can be told in seconds.
     #[must_use]
-    pub fn with_pulse(self) -> Self {
-        let pulse = Some(self.runner.projector.pulse(self.projection()));
-        Self { pulse, ..self }
+    pub fn with_heartbeat(self) -> Self {
+        let heartbeat = Some(self.runner.projector.heartbeat(self.projection()));
+        Self { heartbeat, ..self }
     }
 
     /// The same, and a stream whose gap takes longer than a call has time goes on by another message.
@@ -55,16 +55,16 @@ impl ProcessHandler {
     /// Handles a batch of messages in the time that is left for it. The answer names those that are to come again: each failed
     /// one and, as FIFO order demands, every later one of its group. Never the whole batch for one message.
     pub async fn handle_within(&self, event: SqsEvent, left: Duration) -> SqsBatchResponse {
-        let messages = Messages::read(self.projection().name, &event.records);
-        let (consumer, news) = (self.projection().consumer(), messages.news());
+        let messages = SqsBatch::read(self.projection().name, &event.records);
+        let (consumer, news) = (self.projection().consumer(), messages.notifications());
         let ahead = &ReadAhead::of(self.told_of(&news));
         let effect = |stream, commits| {
             let patient = messages.receives(&stream) < PARKED_AT_RECEIVE;
             self.tell_all(stream, commits, patient, ahead)
         };
         let failed = self.runner.projector.follow_reading(consumer, news, ahead, limit(left), effect).await;
-        if let Some(pulse) = &self.pulse {
-            messages.note(pulse, |stream| failed.iter().any(|(failed, _)| failed == stream)).await;
+        if let Some(heartbeat) = &self.heartbeat {
+            messages.note(heartbeat, |stream| failed.iter().any(|(failed, _)| failed == stream)).await;
         }
         let mut failures: BTreeMap<StreamId, FollowError<ProcessError>> = BTreeMap::new();
         let mut continued = BTreeSet::new();
@@ -78,7 +78,7 @@ impl ProcessHandler {
                 failures.insert(stream, error);
             }
         }
-        let outcome = |news: &WakeUp| match failures.get(&news.stream) {
+        let outcome = |news: &Notification| match failures.get(&news.stream) {
             Some(error) if error.concerns(news.version) && continued.contains(&news.stream) => Outcome::GoesOn,
             Some(error) if error.concerns(news.version) => Outcome::Again,
             Some(_) | None => Outcome::Done,
@@ -87,21 +87,22 @@ impl ProcessHandler {
     }
 
     /// The instances that the messages' own events concern.
-    fn told_of(&self, news: &[WakeUp]) -> BTreeSet<String> {
+    fn told_of(&self, news: &[Notification]) -> BTreeSet<String> {
         let batches = news.iter().filter_map(|news| Some((&news.stream, news.batch.as_ref()?)));
-        let events = batches.flat_map(|(stream, batch)| news::of(&self.runner.process, stream, &batch.commits).0);
+        let events =
+            batches.flat_map(|(stream, batch)| instance_events::of(&self.runner.process, stream, &batch.commits).0);
         events.map(|news| news.key).collect()
     }
 
     /// Whether the stream is parked where it came no further.
-    async fn is_parked(&self, messages: &Messages<'_>, stream: &StreamId, error: &FollowError<ProcessError>) -> bool {
-        let standstill = Standstill {
+    async fn is_parked(&self, messages: &SqsBatch<'_>, stream: &StreamId, error: &FollowError<ProcessError>) -> bool {
+        let standstill = ParkingDecision {
             projection: self.projection(),
             stream,
             generation: Some(1),
             version: error.version(),
             error,
-            lasting: error.is_lasting(ProcessError::is_lasting),
+            permanent: error.is_permanent(ProcessError::is_permanent),
             receives: messages.receives(stream),
         };
         messages.on_event(stream, standstill.version, standstill.is_parked(&self.runner.projector)).await
@@ -115,8 +116,8 @@ impl ProcessHandler {
         patient: bool,
         ahead: &ReadAhead,
     ) -> Result<(), Stopped<ProcessError>> {
-        let (news, unreadable) = news::of(&self.runner.process, &stream, &commits);
-        let mut by_instance: BTreeMap<String, Vec<News>> = BTreeMap::new();
+        let (news, unreadable) = instance_events::of(&self.runner.process, &stream, &commits);
+        let mut by_instance: BTreeMap<String, Vec<InstanceEvent>> = BTreeMap::new();
         for news in news {
             by_instance.entry(news.key.clone()).or_default().push(news);
         }
@@ -128,7 +129,7 @@ impl ProcessHandler {
 
     async fn tell_in_order(
         &self,
-        news: Vec<News>,
+        news: Vec<InstanceEvent>,
         patient: bool,
         ahead: &ReadAhead,
     ) -> Result<(), Stopped<ProcessError>> {

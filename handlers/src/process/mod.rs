@@ -58,7 +58,7 @@ mod ask;
 mod error;
 mod handler;
 mod instance;
-mod news;
+mod instance_events;
 mod runner;
 
 pub use ask::{Answer, Ask, Told, ask};

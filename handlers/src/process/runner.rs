@@ -2,9 +2,9 @@
 
 use super::ask::{OpenAsk, Told};
 use super::instance::Instance;
-use super::news::News;
+use super::instance_events::InstanceEvent;
 use super::{Answer, AskError, Process, ProcessError, SendCommand};
-use crate::telemetry::{Metric, TraceParent, Work, count};
+use crate::telemetry::{Metric, TraceParent, TracedWork, count};
 use eventstore::Id;
 use futures::StreamExt;
 use projections::{Projector, ReadAhead, ReadModels};
@@ -68,7 +68,7 @@ impl Runner {
     pub(super) async fn tell(
         &self,
         known: Option<Row>,
-        news: &News,
+        news: &InstanceEvent,
         patient: bool,
         ahead: &ReadAhead,
     ) -> Result<Row, ProcessError> {
@@ -91,7 +91,7 @@ impl Runner {
     async fn load(&self, key: &str, ahead: &ReadAhead) -> Result<Row, ProcessError> {
         let found = match ahead.take(key) {
             Some(found) => found,
-            None => self.read_models.kept::<Value>(self.process.projection.name, key).await?,
+            None => self.read_models.process_state::<Value>(self.process.projection.name, key).await?,
         };
         let Some(found) = found else { return Ok(Row { instance: Instance::new(key.to_owned()), version: None }) };
         let instance = Instance::read(&self.process, key.to_owned(), found.state)?;
@@ -102,7 +102,7 @@ impl Runner {
     async fn keep(&self, row: &mut Row) -> Result<bool, ProcessError> {
         let data = row.instance.row().map_err(ProcessError::State)?;
         let key = row.instance.key();
-        let kept = self.read_models.keep(self.process.projection.name, key, row.version, &data).await?;
+        let kept = self.read_models.put_process_state(self.process.projection.name, key, row.version, &data).await?;
         row.version = Some(row.version.unwrap_or(0) + 1);
         Ok(kept)
     }
@@ -111,7 +111,7 @@ impl Runner {
     async fn work_on(
         &self,
         row: &mut Row,
-        news: &News,
+        news: &InstanceEvent,
         effort: &mut Effort,
         patient: bool,
     ) -> Result<bool, ProcessError> {
@@ -170,7 +170,13 @@ impl Runner {
 
     /// Whether the stream may go on although something could not be sent. It may where that will last and something else than
     /// this stream is the cause, after some patience; and where it is known already. False when another runner was quicker.
-    async fn hold(&self, row: &mut Row, unsent: Vec<Unsent>, news: &News, patient: bool) -> Result<bool, ProcessError> {
+    async fn hold(
+        &self,
+        row: &mut Row,
+        unsent: Vec<Unsent>,
+        news: &InstanceEvent,
+        patient: bool,
+    ) -> Result<bool, ProcessError> {
         let was_held = row.instance.held;
         let elsewhere = unsent.iter().all(|unsent| unsent.cause.stream != news.told.stream);
         let holds = was_held || (elsewhere && !patient);
@@ -209,7 +215,7 @@ impl Runner {
             Ok(self.projector.park(&self.process.projection, 1, stream, None, said).await?)
         };
         let trace = TraceParent::of(cause.trace_parent.as_ref());
-        Work { name: consumer, kind: "queue.process", trace, begun: SystemTime::now() }.done(work).await
+        TracedWork { name: consumer, kind: "queue.process", trace, begun: SystemTime::now() }.run(work).await
     }
 }
 

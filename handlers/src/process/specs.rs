@@ -84,7 +84,7 @@ fn a_row_of_another_format_is_refused_by_its_number() {
     ] {
         let error = Instance::read(&bells(), "1".to_owned(), row).unwrap_err();
         let told = error.source().unwrap().to_string();
-        assert!(error.is_lasting() && told.starts_with(reason), "{told}");
+        assert!(error.is_permanent() && told.starts_with(reason), "{told}");
     }
 }
 
@@ -105,7 +105,7 @@ fn more_than_a_thousand_open_asks_are_refused() {
     let mut instance = Instance::new("1".to_owned());
     assert_eq!(instance.hear(&bells(), &told(1), &rung(1_000)).unwrap().len(), 1_000);
     let error = instance.hear(&bells(), &told(2), &rung(1)).unwrap_err();
-    assert!(matches!(error, ProcessError::TooMany) && error.is_lasting());
+    assert!(matches!(error, ProcessError::TooMany) && error.is_permanent());
 }
 
 fn id(process: &str, key: &str, ask: &Ask, version: u64) -> String {

@@ -7,28 +7,29 @@
 //! | `metrics` | CloudWatch's embedded metric format: one line a call of a function |
 //! | `trace` | which request it all comes from: the W3C trace parent, which every commit bears |
 //! | `panics` | a panic, like any other failure |
-//! | `watch`, `work` | the layer around each call of a handler; the piece of work within it |
+//! | `invocation`, `traced_work` | the layer around each call of a handler; the piece of work within it |
 //!
 //! The rule for levels: `error!` is a report, and somebody must do something about it. A failure that is tried again is a
 //! `warn!` until it is given up. A `warn!` with an `error_id` is reported too, because somebody was told that id. A refusal of
 //! the domain is neither.
 
+pub(crate) mod command_metrics;
+mod invocation;
 mod log;
 mod metrics;
 mod panics;
 mod reports;
 mod trace;
-mod watch;
-mod work;
+mod traced_work;
 
+pub use invocation::{CallFailed, InvocationLayer};
 pub use metrics::{Metric, add, count, highest, namespace};
 pub use panics::{Panicked, caught};
 pub use reports::{InvalidDsn, check_dsn};
 pub use trace::TraceParent;
-pub use watch::{CallFailed, Watch};
-pub(crate) use work::came_to;
-pub(crate) use work::since_ms;
-pub use work::{Work, about, reached};
+pub(crate) use traced_work::came_to;
+pub(crate) use traced_work::since_ms;
+pub use traced_work::{TracedWork, annotate, reached};
 
 use crate::app::identity;
 use std::time::Duration;
@@ -73,7 +74,7 @@ pub enum Place {
 /// Telemetry, set up: as long as it lives, and what is still to be sent is sent when it is dropped.
 #[must_use = "reports are sent as long as it lives"]
 pub struct Telemetry {
-    watch: Watch,
+    watch: InvocationLayer,
     _sentry: Option<sentry::ClientInitGuard>,
 }
 
@@ -122,7 +123,7 @@ impl Component {
 
 impl Telemetry {
     /// What is to be put around each call of the component's handler.
-    pub fn watch(&self) -> &Watch {
+    pub fn watch(&self) -> &InvocationLayer {
         &self.watch
     }
 }
@@ -137,6 +138,6 @@ pub fn start(component: Component, place: Place) -> Result<Telemetry, StartError
     log::start(place, settings.as_ref().is_ok_and(|settings| settings.dsn.is_some()));
     panics::hook();
     let settings = settings?;
-    let watch = Watch::new(component, place, settings.stage.clone());
+    let watch = InvocationLayer::new(component, place, settings.stage.clone());
     Ok(Telemetry { watch, _sentry: reports::start(component, settings) })
 }

@@ -153,7 +153,7 @@ struct Bounded {
 impl TransportFactory for Bounded {
     fn create_transport_with_options(&self, options: TransportOptions) -> Arc<dyn Transport> {
         let agent = ureq::Agent::config_builder().timeout_global(Some(SENDING));
-        let agent = if self.is_encrypted { agent.tls_config(crate::https::tls()) } else { agent };
+        let agent = if self.is_encrypted { agent.tls_config(crate::aws::https::tls()) } else { agent };
         Arc::new(UreqHttpTransportOptions::from(options).with_agent(agent.build().new_agent()).build())
     }
 }

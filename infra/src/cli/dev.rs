@@ -21,8 +21,8 @@ use eventstore::Id;
 use handlers::System as Parts;
 use handlers::delivery::QueueMapping;
 use handlers::http::Api;
-use handlers::http_server::{self, Limits};
-use handlers::telemetry::{Component, Watch};
+use handlers::http::server::{self, Limits};
+use handlers::telemetry::{Component, InvocationLayer};
 use handlers::{CommandQueue, Continuations, FanOut, Names, Operations, ProjectorHandler, Route};
 use projections::{Kind, Projector};
 use std::convert::Infallible;
@@ -149,7 +149,7 @@ impl Dev {
     fn projector(&self, parts: &Parts) -> Projector {
         let projector = parts.projector();
         match &self.defect {
-            Some(Defect { projection, event_type }) => projector.broken(*projection, event_type),
+            Some(Defect { projection, event_type }) => projector.with_fault(*projection, event_type),
             None => projector,
         }
     }
@@ -207,7 +207,7 @@ async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &Cancellation
     let fan_out = FanOut::new(stack.clients.sqs.clone(), resources.routes.clone());
     let mut mapping = StreamMapping::new(stream_arn, stack.data.checkpoint_file("fan-out"));
     mapping.batch_size = STREAM_BATCH;
-    let watch = Watch::within_program(Component::FanOut);
+    let watch = InvocationLayer::within_program(Component::FanOut);
     let handler = move |event| {
         let (fan_out, watch) = (fan_out.clone(), watch.clone());
         async move { watch.invoke(async { Ok::<_, Infallible>(fan_out.handle(event).await) }).await }
@@ -234,9 +234,9 @@ impl System<'_> {
                 continue;
             };
             let projector = ProjectorHandler::new(*projection, self.projector.clone())
-                .with_pulse()
+                .with_heartbeat()
                 .with_continuations(Continuations::new(clients.sqs.clone(), queue_url));
-            let watch = Watch::within_program(Component::Projector);
+            let watch = InvocationLayer::within_program(Component::Projector);
             let handler = move |event| {
                 let (projector, watch) = (projector.clone(), watch.clone());
                 async move { watch.invoke(async { Ok::<_, Infallible>(projector.handle(event).await) }).await }
@@ -251,8 +251,8 @@ impl System<'_> {
         for Route { consumer, queue_url } in &resources.routes {
             let Some(process) = self.parts.process(consumer.name, self.projector.clone()) else { continue };
             let continuations = Continuations::new(clients.sqs.clone(), queue_url);
-            let process = process.with_pulse().with_continuations(continuations);
-            let watch = Watch::within_program(Component::ProcessManager);
+            let process = process.with_heartbeat().with_continuations(continuations);
+            let watch = InvocationLayer::within_program(Component::ProcessManager);
             let handler = move |event| {
                 let (process, watch) = (process.clone(), watch.clone());
                 async move { watch.invoke(async { Ok::<_, Infallible>(process.handle(event).await) }).await }
@@ -308,8 +308,8 @@ async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {
 async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) {
     let router = entrance.router(api).layer(axum::middleware::from_fn(watched));
     let stop = CancellationToken::new();
-    let no_room = http_server::no_room("application/problem+json", NO_ROOM);
-    let serving = http_server::serve(entrance.listener, router, LIMITS, no_room, stop.clone());
+    let no_room = server::no_room("application/problem+json", NO_ROOM);
+    let serving = server::serve(entrance.listener, router, LIMITS, no_room, stop.clone());
     let asked_to_end = async {
         ended.await;
         stop.cancel();
@@ -320,7 +320,7 @@ async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) {
 /// Each request as a call of the component that would have it on AWS.
 async fn watched(request: Request, next: Next) -> Result<Response, StatusCode> {
     let component = if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
-    let watch = Watch::within_program(component);
+    let watch = InvocationLayer::within_program(component);
     let answer = watch.invoke(async { Ok::<_, Infallible>(next.run(request).await) });
     // A panic is an answer already: what fails here is none of the request's.
     answer.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)

@@ -13,8 +13,8 @@ mod routes;
 pub use container::render_container;
 
 use fill::{Fillings, camel, fill};
+use handlers::access::Scope;
 use handlers::app::App;
-use handlers::http::Scope;
 use std::collections::BTreeSet;
 
 /// The most resources that CloudFormation takes in one stack.
@@ -217,10 +217,10 @@ fn alarms(app: &App, words: &Words) -> String {
 mod tests {
     use super::{MAX_RESOURCES, TemplateError, render};
     use handlers::app::App;
-    use projections::{Projection, audit};
+    use projections::{Projection, audit_index};
 
     fn with_read_models(app: App, names: impl IntoIterator<Item = String>) -> App {
-        let named = |name: String| Projection { name: name.leak(), ..audit::PROJECTION };
+        let named = |name: String| Projection { name: name.leak(), ..audit_index::PROJECTION };
         names.into_iter().fold(app, |app, name| app.read_model(named(name)))
     }
 

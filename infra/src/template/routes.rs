@@ -1,8 +1,9 @@
 //! The gateway's routes, one for each endpoint that the API describes.
 
 use super::{Words, camel};
+use handlers::access::Requirement;
 use handlers::app::App;
-use handlers::http::{Endpoint, Requirement, endpoints};
+use handlers::http::{Endpoint, endpoints};
 use handlers::telemetry::Component;
 
 /// Calls of a route without a token a second, and at once: a probe asks once in some seconds, a reader of the description once.

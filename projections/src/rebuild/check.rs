@@ -2,13 +2,13 @@
 
 use super::RebuildError;
 use super::job::Tally;
-use crate::audit::Entry;
-use crate::gap::TimeLimit;
-use crate::news::News;
-use crate::position::Position;
-use crate::projection::{Kind, Projection};
-use crate::projector::Projector;
-use crate::table::{TableError, pause};
+use crate::audit_index::Entry;
+use crate::definition::projection::{Kind, Projection};
+use crate::engine::gap::TimeLimit;
+use crate::engine::notification::NotifiedStream;
+use crate::engine::position::Position;
+use crate::engine::projector::Projector;
+use crate::tables::table::{TableError, pause};
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, ScanPage, StreamId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,7 +21,7 @@ const STREAMS_AT_ONCE: usize = 100;
 const IN_HAND: Duration = Duration::from_secs(2);
 
 /// What a page of the event table tells of a stream: not all of it, if the stream goes over pages.
-pub(super) struct Met {
+pub(super) struct ScannedStream {
     pub(super) stream: StreamId,
     pub(super) commits: Vec<Commit>,
     /// The version of the last item that cannot be read: who comes to it stands still there.
@@ -31,7 +31,7 @@ pub(super) struct Met {
 /// Whom to tell of a stream that is behind, where this is not done here.
 pub(super) type Behind = (StreamId, u64);
 
-impl Met {
+impl ScannedStream {
     pub(super) fn last_version(&self) -> u64 {
         self.last_readable().max(self.damaged_at)
     }
@@ -50,16 +50,16 @@ impl Met {
         self.commits.first().is_some_and(|commit| commit.version == 1)
     }
 
-    pub(super) fn news(&self) -> News {
-        News { stream: self.stream.clone(), version: self.last_version(), commits: self.commits.clone() }
+    pub(super) fn news(&self) -> NotifiedStream {
+        NotifiedStream { stream: self.stream.clone(), version: self.last_version(), commits: self.commits.clone() }
     }
 }
 
 /// The page by stream, of those that are followed; and what is counted of it.
-pub(super) fn meet(projection: &Projection, page: ScanPage) -> (Vec<Met>, Tally) {
+pub(super) fn meet(projection: &Projection, page: ScanPage) -> (Vec<ScannedStream>, Tally) {
     let mut tally = Tally { batches: count(page.batches.len()), ..Tally::default() };
-    let mut met: BTreeMap<StreamId, Met> = BTreeMap::new();
-    let entry = |stream: StreamId| Met { stream, commits: Vec::new(), damaged_at: 0 };
+    let mut met: BTreeMap<StreamId, ScannedStream> = BTreeMap::new();
+    let entry = |stream: StreamId| ScannedStream { stream, commits: Vec::new(), damaged_at: 0 };
     for batch in page.batches.into_iter().filter(|batch| projection.follows.includes(&batch.stream)) {
         met.entry(batch.stream.clone()).or_insert_with(|| entry(batch.stream)).commits.extend(batch.commits);
     }
@@ -75,7 +75,7 @@ pub(super) fn meet(projection: &Projection, page: ScanPage) -> (Vec<Met>, Tally)
         }
         tally = tally.plus(&Tally { damaged: 1, damages: vec![damaged.to_string()], ..Tally::default() });
     }
-    let mut met: Vec<Met> = met.into_values().collect();
+    let mut met: Vec<ScannedStream> = met.into_values().collect();
     for met in &mut met {
         met.commits.sort_by_key(|commit| commit.version);
     }
@@ -86,7 +86,7 @@ pub(super) fn meet(projection: &Projection, page: ScanPage) -> (Vec<Met>, Tally)
 }
 
 /// How many events there are, and those that are ignored by type.
-fn events_of(projection: &Projection, met: &[Met]) -> (u64, BTreeMap<String, u64>) {
+fn events_of(projection: &Projection, met: &[ScannedStream]) -> (u64, BTreeMap<String, u64>) {
     let (mut events, mut ignored) = (0, BTreeMap::new());
     let mut known: HashMap<(&str, u32), bool> = HashMap::new();
     let commits = met.iter().flat_map(|met| &met.commits);
@@ -114,7 +114,7 @@ impl Projector {
         &self,
         projection: &Projection,
         generation: u32,
-        met: Vec<News>,
+        met: Vec<NotifiedStream>,
     ) -> Result<BTreeSet<StreamId>, RebuildError> {
         let mut parked = BTreeSet::new();
         for news in met.chunks(STREAMS_AT_ONCE) {
@@ -122,7 +122,7 @@ impl Projector {
                 break;
             }
             for (stream, error) in self.project_into(projection, generation, news.to_vec(), TimeLimit::NONE).await {
-                if !error.is_lasting() {
+                if !error.is_permanent() {
                     return Err(RebuildError::Project { stream, source: error });
                 }
                 self.park(projection, generation, &stream, error.version(), &error).await?;
@@ -142,7 +142,7 @@ impl Projector {
         generations: &[u32],
         active: u32,
         since: DateTime<Utc>,
-        met: &[Met],
+        met: &[ScannedStream],
     ) -> Result<(Tally, Vec<Behind>), RebuildError> {
         let (mut tally, mut announce) = (Tally::default(), Vec::new());
         // Read before the others: live events are applied to it last.
@@ -184,7 +184,7 @@ impl Projector {
         &self,
         projection: &Projection,
         generation: u32,
-        mut behind: Vec<&Met>,
+        mut behind: Vec<&ScannedStream>,
     ) -> Result<usize, TableError> {
         let (limit, mut attempt) = (TimeLimit::after(IN_HAND), 0);
         loop {
@@ -207,7 +207,7 @@ impl Projector {
         projection: &Projection,
         generation: u32,
         since: DateTime<Utc>,
-        met: &[Met],
+        met: &[ScannedStream],
     ) -> Result<Vec<Position>, TableError> {
         if matches!(projection.kind, Kind::CommitIndex) {
             let asked = met.iter().map(|met| [met.due(since), met.commits.last()]);
@@ -220,7 +220,7 @@ impl Projector {
                 let at = Position::in_commit(commit, commit.last_version());
                 reached.entry(stream).and_modify(|known| *known = known.later(at)).or_insert(at);
             }
-            let at = |met: &Met| reached.get(&met.stream).copied();
+            let at = |met: &ScannedStream| reached.get(&met.stream).copied();
             return Ok(met.iter().map(|met| at(met).unwrap_or_else(|| Position::beginning(&met.stream))).collect());
         }
         self.positions(projection, generation, met.iter()).await
@@ -231,13 +231,13 @@ impl Projector {
         &self,
         projection: &Projection,
         generation: u32,
-        met: impl Iterator<Item = &'a Met> + Clone,
+        met: impl Iterator<Item = &'a ScannedStream> + Clone,
     ) -> Result<Vec<Position>, TableError> {
         let generation = projection.generation(generation);
-        let key = |met: &Met| projection.fence_of(&met.stream).map(|name| generation.key(&name));
+        let key = |met: &ScannedStream| projection.position_name_of(&met.stream).map(|name| generation.key(&name));
         let keys: Vec<String> = met.clone().filter_map(key).collect();
         let positions = self.read_models.positions(&keys).await?;
-        let at = |met: &Met| positions.get(&key(met)?).copied();
+        let at = |met: &ScannedStream| positions.get(&key(met)?).copied();
         Ok(met.map(|met| at(met).unwrap_or_else(|| Position::beginning(&met.stream))).collect())
     }
 }

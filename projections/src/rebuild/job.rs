@@ -1,6 +1,6 @@
 //! What is being worked on, in how many parts, and how far each part has come.
 
-use crate::audit::RemoveCursor;
+use crate::audit_index::RemoveCursor;
 use crate::generations::Generations;
 use chrono::{DateTime, Utc};
 use eventstore::ScanCursor;

@@ -1,17 +1,18 @@
-//! Rebuilds of read models while the world goes on, and passes over all streams that find what is behind.
+//! Online rebuilds of read models, and passes over all streams that find what is behind.
 //!
-//! A job is cut into segments of a table. How far each segment has come stands in a row that is replaced under a condition,
-//! so that a call to go on ([`Wake`]) may be doubled, late or lost: the row says what is to be done. There is no lock and no
-//! one who leads; a worker that dies leaves its slice to be done again, through the same fences.
+//! A job is cut into segments of a table. Each segment has a row with its progress, and every change is a
+//! conditional put. So a call to continue ([`Wake`]) may be duplicated, late or lost: the row says what is
+//! to be done. There is no lock and no leader. If a worker dies, another repeats its slice; the positions
+//! drop duplicates.
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `job.rs` | jobs, calls, progress, reports: the data |
-//! | `steps.rs` | what may follow on what: pure |
+//! | `steps.rs` | which steps may follow each other: pure |
 //! | `work.rs` | a slice of a segment, and what comes after the last one |
 //! | `check.rs` | which streams are behind |
-//! | `strays.rs` | which streams do not fit to what is applied of them |
-//! | `status.rs` | what is told of it |
+//! | `strays.rs` | which positions are not part of their streams |
+//! | `status.rs` | what operators see of it |
 
 mod check;
 mod job;
@@ -24,10 +25,11 @@ pub use job::{Job, JobKind, Report, Tally, Wake};
 pub use status::{JobStatus, Status, StatusError};
 pub use steps::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 
+use crate::definition::projection::Projection;
+use crate::engine::project_error::ProjectError;
+use crate::engine::projector::Projector;
 use crate::generations::{GenerationState, Generations, OtherShape};
-use crate::projection::Projection;
-use crate::projector::{ProjectError, Projector};
-use crate::table::{TableError, pause};
+use crate::tables::table::{TableError, pause};
 use chrono::{DateTime, SubsecRound, Utc};
 use eventstore::{StoreError, StreamId};
 use std::time::SystemTime;

@@ -3,10 +3,10 @@
 use super::job::{Job, JobKind, Report, Tally};
 use super::now;
 use super::work::sum;
+use crate::definition::projection::Projection;
+use crate::engine::projector::Projector;
 use crate::generations::OtherGeneration;
-use crate::projection::Projection;
-use crate::projector::Projector;
-use crate::table::TableError;
+use crate::tables::table::TableError;
 use chrono::{DateTime, Utc};
 use eventstore::StoreError;
 use serde::Serialize;

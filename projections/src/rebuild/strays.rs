@@ -1,15 +1,16 @@
 //! Streams of which more or something else is applied than there is: found, named and parked.
 //!
-//! That happens when the table of events was restored to an earlier moment. A fence is compared with the commits that a
-//! pass over the streams reads anyway; the store is asked only of a fence beyond those. A stream that is gone is met in no
+//! That happens when the table of events was restored to an earlier moment. A position is compared with the commits that a
+//! pass over the streams reads anyway; the store is asked only of a position beyond those. A stream that is gone is met in no
 //! such pass: so reconciling goes through the rows as well, and asks the store which of their streams there are.
 
 use super::RebuildError;
-use super::check::Met;
+use super::check::ScannedStream;
 use super::job::Tally;
-use crate::position::{Position, Stray};
-use crate::projection::Projection;
-use crate::projector::{ProjectError, Projector};
+use crate::definition::projection::Projection;
+use crate::engine::position::{Position, Stray};
+use crate::engine::project_error::ProjectError;
+use crate::engine::projector::Projector;
 use eventstore::{ReadError, Segment, StreamId};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
@@ -40,7 +41,7 @@ impl Projector {
         &self,
         projection: &Projection,
         generation: u32,
-        met: &[Met],
+        met: &[ScannedStream],
         reached: &[Position],
     ) -> Result<Strays, RebuildError> {
         let (mut found, mut beyond) = (Vec::new(), Vec::new());
@@ -68,9 +69,9 @@ impl Projector {
         let mut tally = Tally::default();
         for number in generations {
             let generation = projection.generation(*number);
-            let fence = |(key, at): &(String, Position)| Some((projection.stream_of(generation.name(key)?)?, *at));
-            let fences: Vec<(StreamId, Position)> = rows.iter().filter_map(fence).collect();
-            tally = tally.plus(&self.gone(projection, *number, fences).await?.tally);
+            let position = |(key, at): &(String, Position)| Some((projection.stream_of(generation.name(key)?)?, *at));
+            let positions: Vec<(StreamId, Position)> = rows.iter().filter_map(position).collect();
+            tally = tally.plus(&self.gone(projection, *number, positions).await?.tally);
         }
         Ok(Walked { tally, next })
     }
@@ -79,19 +80,19 @@ impl Projector {
         &self,
         projection: &Projection,
         generation: u32,
-        fences: Vec<(StreamId, Position)>,
+        positions: Vec<(StreamId, Position)>,
     ) -> Result<Strays, RebuildError> {
-        let streams: Vec<StreamId> = fences.iter().map(|(stream, _)| stream.clone()).collect();
+        let streams: Vec<StreamId> = positions.iter().map(|(stream, _)| stream.clone()).collect();
         let begun = self.store.existing_streams(&streams).await?.names;
         // A stream that has only just begun may be missing in the cheap answer.
-        let doubtful = fences.into_iter().filter(|(stream, _)| !begun.contains(stream)).collect();
+        let doubtful = positions.into_iter().filter(|(stream, _)| !begun.contains(stream)).collect();
         let found = self.compare(doubtful).await?;
         self.note_strays(projection, generation, found).await
     }
 
-    /// Compares fences with the store. A damaged item tells nothing of one: it is counted where it is met.
-    async fn compare(&self, fences: Vec<(StreamId, Position)>) -> Result<Vec<Found>, RebuildError> {
-        let compared = fences.into_iter().map(|(stream, at)| async move {
+    /// Compares positions with the store. A damaged item tells nothing of one: it is counted where it is met.
+    async fn compare(&self, positions: Vec<(StreamId, Position)>) -> Result<Vec<Found>, RebuildError> {
+        let compared = positions.into_iter().map(|(stream, at)| async move {
             match self.stray(&stream, at).await {
                 Err(ReadError::Corrupt(_)) => Ok(None),
                 Err(ReadError::Store(fault)) => Err(RebuildError::from(fault)),

@@ -3,14 +3,15 @@
 use super::check::{Behind, meet};
 use super::job::{Cursor, Job, JobKind, Progress, Report, Tally, Wake};
 use super::{RebuildError, now};
-use crate::audit::RemoveCursor;
-use crate::generations::{Generations, Standing};
-use crate::news::News;
-use crate::projection::{Kind, Projection};
-use crate::projector::Projector;
-use crate::read_models::{FencedWrite, Written};
-use crate::row::{Row, RowData, UnreadableRow};
-use crate::table::{TableError, pause};
+use crate::audit_index::RemoveCursor;
+use crate::definition::projection::{Kind, Projection};
+use crate::engine::notification::NotifiedStream;
+use crate::engine::projector::Projector;
+use crate::generations::Generations;
+use crate::generations::registry::VersionedGenerations;
+use crate::tables::read_models::{ConditionalWrite, Written};
+use crate::tables::row::{Row, RowData, UnreadableRow};
+use crate::tables::table::{TableError, pause};
 use eventstore::{ScanCursor, Segment};
 use std::future::Future;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ impl Projector {
         }
         progress.slice += 1;
         self.keep(key.clone(), row.map(|row| row.version), &progress).await?;
-        let Standing { generations, .. } = self.registry.standing(projection).await?;
+        let VersionedGenerations { generations, .. } = self.registry.standing(projection).await?;
         if generations.job.as_ref().is_none_or(|now| now.number != job.number) {
             // It was given up meanwhile, and its progress forgotten.
             self.read_models.remove(&[key]).await?;
@@ -99,7 +100,11 @@ impl Projector {
     }
 
     /// The job that the call is for, if it is still to be done.
-    async fn running(&self, projection: &Projection, wake: &Wake) -> Result<Option<(Standing, Job)>, TableError> {
+    async fn running(
+        &self,
+        projection: &Projection,
+        wake: &Wake,
+    ) -> Result<Option<(VersionedGenerations, Job)>, TableError> {
         let standing = self.registry.standing(projection).await?;
         let job = standing.generations.job.clone().filter(|job| job.number == wake.job && !job.paused);
         Ok(job.map(|job| (standing, job)))
@@ -111,7 +116,7 @@ impl Projector {
         let data = serde_json::to_value(progress).map_err(unwritable)?;
         let row =
             Row { key: key.clone(), version: progress.slice, hash: None, content: RowData { data, listing: None } };
-        Ok(matches!(self.read_models.put(&FencedWrite { expected, row }).await?, Written::Yes))
+        Ok(matches!(self.read_models.put(&ConditionalWrite { expected, row }).await?, Written::Yes))
     }
 
     /// Does a page of the segment.
@@ -135,7 +140,7 @@ impl Projector {
         let other = slice.generations.other.map(|other| other.number);
         let behind = match (slice.job.kind, slice.job.pass, other) {
             (JobKind::Rebuild, 0, Some(number)) => {
-                let news: Vec<News> = met.iter().map(super::check::Met::news).collect();
+                let news: Vec<NotifiedStream> = met.iter().map(super::check::ScannedStream::news).collect();
                 let parked = self.fill(slice.projection, number, news).await?;
                 tally.parked = u64::try_from(parked.len()).unwrap_or(u64::MAX);
                 Vec::new()
@@ -156,7 +161,9 @@ impl Projector {
         progress.cursor = match next {
             Some(next) => Some(Cursor::Events(next)),
             // Streams that are gone are met in no event: the rows come next.
-            None if slice.job.kind == JobKind::Reconcile && slice.projection.has_fences() => Some(Cursor::Rows(None)),
+            None if slice.job.kind == JobKind::Reconcile && slice.projection.has_positions() => {
+                Some(Cursor::Rows(None))
+            }
             None => None,
         };
         progress.done = progress.cursor.is_none();
@@ -284,7 +291,7 @@ impl Projector {
     pub(super) async fn replace(
         &self,
         projection: &Projection,
-        standing: &Standing,
+        standing: &VersionedGenerations,
         next: &Generations,
     ) -> Result<bool, TableError> {
         let replaced = self.registry.replace(projection, standing, next).await?;

@@ -4,7 +4,7 @@ use super::seed::clients;
 use super::{Shop, eventually, isbn, sent, text};
 use eventstore::Direction;
 use handlers::Names;
-use projections::audit::AuditSearch;
+use projections::audit_index::AuditSearch;
 use serde_json::{Value, json};
 
 /// Far above what any walk here needs.

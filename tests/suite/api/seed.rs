@@ -6,7 +6,7 @@ use eventstore::{
 use handlers::Names;
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
-use projections::audit::AuditSearch;
+use projections::audit_index::AuditSearch;
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use super::issuer::{AUDIENCE, EC_PUBLIC, ISSUER, Issuer, Signer, but, claims, in_seconds};
 use handlers::access::{Authorizer, MAX_TOKEN_BYTES};
-use handlers::http::{Caller, Scope, Unauthorized};
+use handlers::access::{Caller, Scope, Unauthorized};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::time::SystemTime;

@@ -3,7 +3,7 @@
 use super::{System, raw, rest};
 use axum::Router;
 use axum::routing::get;
-use handlers::http_server::{self, Limits};
+use handlers::http::server::{self, Limits};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,8 +15,8 @@ async fn server(limits: Limits) -> (String, DropGuard) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let stop = CancellationToken::new();
     let service = Router::new().route("/", get(async || "here"));
-    let no_room = http_server::no_room("text/plain", "no room");
-    tokio::spawn(http_server::serve(listener, service, limits, no_room, stop.clone()));
+    let no_room = server::no_room("text/plain", "no room");
+    tokio::spawn(server::serve(listener, service, limits, no_room, stop.clone()));
     (url, stop.drop_guard())
 }
 

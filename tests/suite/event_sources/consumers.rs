@@ -38,7 +38,7 @@ async fn send(line: &Line, consumer: &str, group: &str, body: &str) -> String {
 #[tokio::test]
 async fn a_stream_that_cannot_be_applied_holds_up_no_other_and_is_parked_at_the_fifth_receive() {
     let mut line = Line::start().await;
-    line.deploy(orders(), line.projector().broken("orders", "OrderShipped"));
+    line.deploy(orders(), line.projector().with_fault("orders", "OrderShipped"));
     let mut streams = some_orders(&line, 3).await;
     let poisoned = new_order();
     write(&line.world.store, &poisoned, &[&placed("c", [(2, 2)]), &confirmed(), &shipped()]).await;

@@ -15,7 +15,7 @@ use crate::projections::shop::{
 use crate::projections::wire::Fault;
 use eventstore::{Consistency, NewEvent, StreamId};
 use fastrand::Rng;
-use projections::audit::AuditSearch;
+use projections::audit_index::AuditSearch;
 use std::collections::VecDeque;
 
 /// Histories of one case: each begins when the one before has come to rest.

@@ -10,7 +10,7 @@ use bookshop::fulfilment;
 use bookshop::{bestsellers, orders};
 use eventstore::{Batch, NewEvent, StreamId};
 use handlers::{Continuations, ProjectorHandler};
-use projections::audit::{Entry, PROJECTION as AUDIT};
+use projections::audit_index::{Entry, PROJECTION as AUDIT};
 use projections::{Consumer, Projection};
 use std::time::Duration;
 

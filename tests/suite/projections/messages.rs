@@ -2,7 +2,7 @@
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use eventstore::Batch;
-use handlers::{Announcement, ProjectorHandler};
+use handlers::{NotificationMessage, ProjectorHandler};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,7 +31,7 @@ impl Message {
 
     /// What fan-out sends for the batch if it is too large to be carried.
     pub(crate) fn address_of(batch: &Batch) -> Self {
-        let mut announcement = Announcement::address(batch.stream.clone(), batch.version());
+        let mut announcement = NotificationMessage::address(batch.stream.clone(), batch.version());
         announcement.last_version = batch.last_version();
         Self::new(batch.stream.as_str(), &serde_json::to_string(&announcement).unwrap())
     }
@@ -51,7 +51,7 @@ impl Message {
 }
 
 pub(crate) fn body_of(batch: &Batch) -> String {
-    serde_json::to_string(&Announcement::of(batch).unwrap()).unwrap()
+    serde_json::to_string(&NotificationMessage::of(batch).unwrap()).unwrap()
 }
 
 /// A message for each batch.

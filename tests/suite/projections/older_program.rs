@@ -6,17 +6,17 @@ use super::shop::{Stored, Writer, cancelled, new_order, placed, received, stock_
 use super::world::World;
 use bookshop::{bestsellers, orders, stock};
 use eventstore::NewEvent;
-use projections::{Effect, Fact, FoldError, Kind, Projection, RowData};
+use projections::{FoldError, Kind, MultiStreamDelta, Projection, RecordedEvent, RowData};
 use serde_json::Value;
 
 /// The event that the older program does not know comes second in its commit.
-fn unknown(fact: &Fact<'_>) -> Result<(), FoldError> {
+fn unknown(fact: &RecordedEvent<'_>) -> Result<(), FoldError> {
     let event = &fact.event.event_type;
     let known = event != "OrderCancelled" && fact.event.data.get() != r#"{"quantity":7}"#;
     if known { Ok(()) } else { Err(FoldError::Beginning(event.clone())) }
 }
 
-fn row_fold(projection: Projection, row: Option<&Value>, fact: &Fact<'_>) -> Result<RowData, FoldError> {
+fn row_fold(projection: Projection, row: Option<&Value>, fact: &RecordedEvent<'_>) -> Result<RowData, FoldError> {
     unknown(fact)?;
     match projection.kind {
         Kind::SingleStream { fold } => fold(row, fact),
@@ -26,7 +26,7 @@ fn row_fold(projection: Projection, row: Option<&Value>, fact: &Fact<'_>) -> Res
     }
 }
 
-fn effect_fold(memory: Option<&Value>, fact: &Fact<'_>) -> Result<Effect, FoldError> {
+fn effect_fold(memory: Option<&Value>, fact: &RecordedEvent<'_>) -> Result<MultiStreamDelta, FoldError> {
     unknown(fact)?;
     match bestsellers().kind {
         Kind::MultiStream { fold, .. } => fold(memory, fact),

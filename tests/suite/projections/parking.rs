@@ -19,7 +19,7 @@ fn poison(projection: &Projection) -> &'static str {
 }
 
 fn older(world: &World, projection: &Projection) -> Projector {
-    world.projector().broken(projection.name, poison(projection))
+    world.projector().with_fault(projection.name, poison(projection))
 }
 
 /// A stream that an older program cannot apply from its second event on, and one that it can.
@@ -76,8 +76,12 @@ async fn is_parked_at_the_fifth_receive(projection: Projection) {
     let model = ReadModel::of_rows(&rows(&world).await, "");
     assert_eq!((model.applied(projection.name, &bad), model.applied(projection.name, &good)), (Some(1), Some(2)));
 
-    let resumed =
-        world.projector().broken(projection.name, poison(&projection)).resume_stream(&projection, &bad).await.unwrap();
+    let resumed = world
+        .projector()
+        .with_fault(projection.name, poison(&projection))
+        .resume_stream(&projection, &bad)
+        .await
+        .unwrap();
     assert!(
         matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Fold { version: 2, .. }))),
         "{resumed:?}"
@@ -111,7 +115,7 @@ async fn bestsellers_park_a_poisoned_order_at_the_fifth_receive_and_resume_it_in
 async fn many_parked_streams_are_resumed_page_by_page_and_those_that_cannot_be_stay() {
     let world = World::start().await;
     let of = &orders();
-    let older = ProjectorHandler::new(*of, world.projector().broken(of.name, "OrderPlaced"));
+    let older = ProjectorHandler::new(*of, world.projector().with_fault(of.name, "OrderPlaced"));
     let (mut streams, mut hopeless) = (Vec::new(), None);
     for number in 0..115 {
         let order = new_order();
@@ -191,7 +195,7 @@ async fn a_stream_that_is_parked_in_one_generation_flows_in_the_other() {
     let messages = messages_of(&batches);
     let newer = world.handler(*of);
     assert!(deliver(&newer, &messages[..2]).await.is_empty(), "the first generation has the event");
-    let older = world.projector().broken(of.name, poison(of));
+    let older = world.projector().with_fault(of.name, poison(of));
     let mut calls = older.rebuild(of, 1).await.unwrap();
     while let Some(call) = calls.pop() {
         calls = older.work(of, &call, std::time::Duration::ZERO, |_| std::future::ready(Ok(()))).await.unwrap();
@@ -222,7 +226,7 @@ async fn an_event_that_is_applied_already_parks_nobody_where_it_is_not_known() {
         let batches = write(&world.store, &order, &[&placed("c", [(1, 1)])]).await;
         let messages = given_out(&messages_of(&batches), 9);
         assert!(deliver(&world.handler(projection), &messages).await.is_empty());
-        let older = world.projector().broken(projection.name, "OrderPlaced");
+        let older = world.projector().with_fault(projection.name, "OrderPlaced");
         assert!(deliver(&ProjectorHandler::new(projection, older), &messages).await.is_empty());
         assert!(parked(&world, &projection, 1).await.is_empty(), "{}", projection.name);
     }

@@ -10,8 +10,8 @@ use domain::order::OrderStatus;
 use domain::read_models::orders::OrderRow;
 use eventstore::{Batch, Consistency, Direction, StreamId};
 use handlers::ProjectorHandler;
-use projections::audit;
-use projections::audit::AuditSearch;
+use projections::audit_index;
+use projections::audit_index::AuditSearch;
 use std::collections::BTreeMap;
 
 /// Streams with refusals: at the beginning, in between, at the end, and nothing else.
@@ -73,7 +73,7 @@ async fn the_audit_index_has_an_entry_of_each_refusal() {
     let world = World::start().await;
     let [order, ..] = streams(&world).await;
     let projector = projector(&world);
-    let handler = ProjectorHandler::new(audit::PROJECTION, projector.clone());
+    let handler = ProjectorHandler::new(audit_index::PROJECTION, projector.clone());
     assert!(deliver(&handler, &messages_of(&batches(&world, &order).await)).await.is_empty());
     let search = AuditSearch {
         actor: None,

@@ -166,8 +166,11 @@ pub(super) async fn followed(world: &World, batch: &Batch) -> Result<Vec<u64>, F
         told.lock().unwrap().extend(commits.iter().map(|commit| commit.version));
         std::future::ready(Ok(()))
     };
-    let news =
-        projections::WakeUp { stream: batch.stream.clone(), version: batch.last_version(), batch: Some(batch.clone()) };
+    let news = projections::Notification {
+        stream: batch.stream.clone(),
+        version: batch.last_version(),
+        batch: Some(batch.clone()),
+    };
     let failed =
         world.projector().follow(fulfilment().consumer(), vec![news], projections::TimeLimit::NONE, effect).await;
     let versions = std::mem::take(&mut *told.lock().unwrap());

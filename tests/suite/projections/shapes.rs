@@ -8,11 +8,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use bookshop::orders;
 use eventstore::{Item, StreamId};
 use projections::rebuild::RebuildError;
-use projections::{Fact, FoldError, Kind, Projection, RowData};
+use projections::{FoldError, Kind, Projection, RecordedEvent, RowData};
 use serde_json::{Value, json};
 
 /// The fold of a newer program: one more field.
-fn newer_fold(row: Option<&Value>, fact: &Fact<'_>) -> Result<RowData, FoldError> {
+fn newer_fold(row: Option<&Value>, fact: &RecordedEvent<'_>) -> Result<RowData, FoldError> {
     let Kind::SingleStream { fold } = orders().kind else { panic!("it is one") };
     let seen = row.and_then(|row| row["events"].as_u64()).unwrap_or(0);
     let mut data = fold(row, fact)?;

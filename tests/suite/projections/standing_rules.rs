@@ -13,7 +13,7 @@ use bookshop::{bestsellers, orders, stock};
 use eventstore::{Consistency, StreamId};
 use handlers::{Names, Operations, ProjectorHandler, ResumedState};
 use projections::Projection;
-use projections::audit::{self, Entry};
+use projections::audit_index::{self, Entry};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -26,7 +26,7 @@ async fn what_comes_while_a_stream_is_unparked_is_applied() {
     let mut writer = Writer::new(&world.store, &order);
     let batches =
         [writer.append(vec![placed("c", [(1, 2)]).stored()]).await, writer.append(vec![confirmed().stored()]).await];
-    let older = ProjectorHandler::new(*of, world.projector().broken(of.name, "OrderConfirmed"));
+    let older = ProjectorHandler::new(*of, world.projector().with_fault(of.name, "OrderConfirmed"));
     let messages = messages_of(&batches).into_iter().map(|message| Message { receives: 5, ..message });
     assert!(deliver(&older, &messages.collect::<Vec<_>>()).await.is_empty(), "it is parked");
     let (newer, wire) = ruled(&world);
@@ -140,7 +140,7 @@ async fn applied(world: &World, projection: &Projection, stream: &StreamId) -> O
 async fn what_stands_before_damage_is_applied_however_items_are_cut() {
     for (commits, projection) in [1, 2]
         .into_iter()
-        .flat_map(|commits| [orders(), bestsellers(), audit::PROJECTION].map(|projection| (commits, projection)))
+        .flat_map(|commits| [orders(), bestsellers(), audit_index::PROJECTION].map(|projection| (commits, projection)))
     {
         let (world, order) = (World::start().await, new_order());
         let mut writer = Writer::new(&world.store, &order);
@@ -156,7 +156,7 @@ async fn what_stands_before_damage_is_applied_however_items_are_cut() {
         damage(&world, &order, 3).await;
         let message = Message::address_of(&last);
         assert_eq!(deliver(&world.handler(projection), &[message]).await.len(), 1);
-        if projection.name == audit::PROJECTION.name {
+        if projection.name == audit_index::PROJECTION.name {
             let sound = sound.into_iter().flat_map(|batch| batch.commits).map(|commit| (order.clone(), commit));
             let index = world.clients().system(&bookshop::app(), &world.names).audit_index();
             let entries = index.entered(1, &sound.collect::<Vec<_>>()).await.unwrap();
@@ -178,7 +178,7 @@ async fn a_long_stream_is_resumed_a_page_and_goes_on_by_itself() {
     for _ in 0..3 {
         batches.push(writer.append((0..500).map(|_| confirmed().stored()).collect()).await);
     }
-    let older = ProjectorHandler::new(*of, world.projector().broken(of.name, "OrderConfirmed"));
+    let older = ProjectorHandler::new(*of, world.projector().with_fault(of.name, "OrderConfirmed"));
     let messages = messages_of(&batches).into_iter().map(|message| Message { receives: 5, ..message });
     assert!(deliver(&older, &messages.collect::<Vec<_>>()).await.is_empty(), "it is parked");
     let projector = world.projector().mending_for(Duration::ZERO);

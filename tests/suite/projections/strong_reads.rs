@@ -8,7 +8,7 @@ use super::world::World;
 use crate::store::wire::{Act, Exchange};
 use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
-use projections::{Projection, audit};
+use projections::{Projection, audit_index};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -95,7 +95,7 @@ async fn what_a_proof_rests_on_is_read_strongly() {
     let world = World::start().await;
     let (projector, wire) = ruled(&world);
     let mut seen = [BTreeSet::new(), BTreeSet::new()];
-    for projection in [orders(), bestsellers(), audit::PROJECTION] {
+    for projection in [orders(), bestsellers(), audit_index::PROJECTION] {
         let order = new_order();
         let batches = write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
         let handler = ProjectorHandler::new(projection, projector.clone());

@@ -15,7 +15,7 @@ use ledgerfold::local::data_dir::DataDir;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use ledgerfold::resources::{self, Resources};
-use projections::audit::{self, AuditIndex};
+use projections::audit_index::{self, AuditIndex};
 use projections::{Projection, Projector, ReadModels};
 use serde_json::Value;
 use std::convert::Infallible;
@@ -174,7 +174,7 @@ pub(crate) fn event_key(stream: &str, version: u64) -> Item {
 /// The projections with rows, under names of their own, so that the same streams can be projected again from nothing.
 pub(super) fn fresh(suffix: &str) -> [Projection; 3] {
     let known = [orders(), stock(), bestsellers()];
-    let names = [known[0].name, known[1].name, known[2].name, audit::PROJECTION.name];
+    let names = [known[0].name, known[1].name, known[2].name, audit_index::PROJECTION.name];
     assert_eq!(
         read_models().iter().map(|projection| projection.name).collect::<Vec<_>>(),
         names,

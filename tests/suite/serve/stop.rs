@@ -6,7 +6,7 @@ use super::gate::Gate;
 use super::process::Caller;
 use crate::api::isbn;
 use futures::future::join_all;
-use handlers::Announcement;
+use handlers::NotificationMessage;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -86,7 +86,7 @@ async fn a_stop_that_takes_too_long_tells_what_is_open() {
     anna.receive(1, 1).await;
     gate.fall_silent();
     let stream = eventstore::StreamId::new("order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e").unwrap();
-    let message = serde_json::to_string(&Announcement::address(stream.clone(), 1)).unwrap();
+    let message = serde_json::to_string(&NotificationMessage::address(stream.clone(), 1)).unwrap();
     world.system.send("ledgerfold-orders.fifo", stream.as_str(), &message).await;
     let path = format!("/stock/{}/receive", isbn(1));
     let request = tokio::spawn(anna.command(&path, "never", &json!({"quantity": 1})).send());

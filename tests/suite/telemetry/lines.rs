@@ -45,7 +45,7 @@ async fn a_command_has_a_line_for_its_request_its_commit_and_each_message_all_in
     }
     let of_the_request: Vec<_> = lines().into_iter().filter(|line| line.contains("component=command-api")).collect();
     assert_eq!(of_the_request.len(), 1, "{of_the_request:#?}");
-    assert!(of_the_request[0].contains(" INFO handlers::http::watch: request answered "), "{of_the_request:#?}");
+    assert!(of_the_request[0].contains(" INFO handlers::http::trace_layer: request answered "), "{of_the_request:#?}");
     for line in lines() {
         let names: Vec<&str> = line.split(' ').filter_map(|part| Some(part.split_once('=')?.0)).collect();
         let once: std::collections::BTreeSet<&str> = names.iter().copied().collect();

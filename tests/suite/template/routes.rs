@@ -2,7 +2,7 @@
 
 use super::Template;
 use crate::program::Dev;
-use handlers::http::{Requirement, required_scope};
+use handlers::access::{Requirement, required_scope};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -3,7 +3,7 @@
 use crate::audit::{Export, Format};
 use crate::http::Api;
 use crate::http::params::Params;
-use crate::http::problem::Problem;
+use crate::problem::Problem;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;

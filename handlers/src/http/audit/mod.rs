@@ -11,7 +11,7 @@ pub(crate) use states::*;
 pub(crate) use streams::*;
 
 use super::Api;
-use super::problem::Problem;
+use crate::problem::Problem;
 use eventstore::StreamId;
 
 fn parse_stream(api: &Api, stream: &str) -> Result<StreamId, Problem> {

@@ -2,12 +2,12 @@
 
 use super::export::{Answer, Limit};
 use super::parse_stream;
+use crate::audit::schema::FoundEvents;
 use crate::audit::{Call, Cursor, Filter, FoundPage, Period, Search, Trace};
 use crate::http::extract::{By, Segment};
 use crate::http::params::Params;
-use crate::http::problem::Problem;
-use crate::http::schema::FoundEvents;
 use crate::http::{Api, Shared};
+use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

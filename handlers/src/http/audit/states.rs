@@ -5,7 +5,7 @@ use crate::audit::{Call, Difference, Moment, Span, StateAt, UnfitSpan};
 use crate::http::Shared;
 use crate::http::extract::{By, Segment};
 use crate::http::params::Params;
-use crate::http::problem::Problem;
+use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};

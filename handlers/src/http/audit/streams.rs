@@ -2,12 +2,12 @@
 
 use super::export::{Answer, Limit};
 use super::parse_stream;
+use crate::audit::schema::{BrokenAt, History, StreamHead, VerifyAnswer};
 use crate::audit::{Call, HistoryPage, Search};
 use crate::http::Shared;
 use crate::http::extract::{By, Segment};
 use crate::http::params::Params;
-use crate::http::problem::Problem;
-use crate::http::schema::{BrokenAt, History, StreamHead, VerifyAnswer};
+use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

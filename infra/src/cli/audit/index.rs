@@ -2,7 +2,7 @@
 
 use crate::cli::app;
 use crate::cli::target::Target;
-use projections::audit::PROJECTION;
+use projections::audit_index::PROJECTION;
 use serde_json::{Value, json};
 use std::time::Duration;
 

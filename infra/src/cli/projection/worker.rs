@@ -2,7 +2,7 @@
 
 use aws_sdk_sqs::Client;
 use handlers::delivery::QueueMapping;
-use handlers::telemetry::{Component, Watch};
+use handlers::telemetry::{Component, InvocationLayer};
 use handlers::{Operations, RebuildHandler};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(in crate::cli) fn mapping(queue_url: &str, workers: usize) -> QueueMapping {
 /// Works on jobs until `stop`; the slices in hand are finished first.
 pub(in crate::cli) async fn run(mapping: QueueMapping, operations: Operations, sqs: Client, stop: CancellationToken) {
     let handler = RebuildHandler::new(operations).with_slice(SLICE);
-    let watch = Watch::within_program(Component::RebuildWorker);
+    let watch = InvocationLayer::within_program(Component::RebuildWorker);
     let handler = move |event| {
         let (handler, watch) = (handler.clone(), watch.clone());
         async move { watch.invoke(async { Ok::<_, Infallible>(handler.handle(event).await) }).await }

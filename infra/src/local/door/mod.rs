@@ -16,7 +16,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use handlers::http_server::{self, Limits};
+use handlers::http::server::{self, Limits};
 use serde_json::json;
 use signature::Verifier;
 use std::sync::Arc;
@@ -102,11 +102,11 @@ impl IntoResponse for Refusal {
 /// Answers for an engine until `stop`, at its door. A client that holds a request half sent does not keep it from ending.
 pub(crate) async fn serve(listener: TcpListener, service: Router, key: &AccessKey, stop: CancellationToken) {
     let service = guarded(service, key);
-    let no_room = http_server::no_room(
+    let no_room = server::no_room(
         CONTENT_TYPE,
         r#"{"__type":"com.amazon.coral.service#ServiceUnavailableException","message":"too many connections are open"}"#,
     );
-    http_server::serve(listener, service, Limits::default(), no_room, stop).await;
+    server::serve(listener, service, Limits::default(), no_room, stop).await;
 }
 
 /// The service of an engine behind its door: it answers requests that are signed with the key.

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use chrono::TimeDelta;
 use eventstore::{Direction, Item};
 use projections::TimeLimit;
-use projections::audit::AuditSearch;
+use projections::audit_index::AuditSearch;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use super::ledger::{Entered, Ledger, stream};
 use eventstore::{Damage, Direction, ReadError};
 use futures::future::join_all;
 use projections::TimeLimit;
-use projections::audit::{Entry, IndexError};
+use projections::audit_index::{Entry, IndexError};
 
 /// Two streams of three commits, those of the one between those of the other.
 async fn two_streams(ledger: &Ledger) -> Vec<Entered> {

@@ -11,7 +11,7 @@ use eventstore::{
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
 use ledgerfold::local::dynamodb::DynamoDb;
-use projections::audit::{AuditIndex, AuditPage, AuditSearch, Entry, Found};
+use projections::audit_index::{AuditIndex, AuditPage, AuditSearch, Entry, Found};
 use projections::{ShortHash, TimeLimit};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;

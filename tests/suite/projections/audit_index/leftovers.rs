@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_types::body::SdkBody;
 use eventstore::Segment;
 use projections::TableError;
-use projections::audit::{AuditIndex, Entry};
+use projections::audit_index::{AuditIndex, Entry};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 

@@ -4,7 +4,7 @@ use super::super::wire::Wire;
 use super::ledger::{Entered, Ledger, commit, stream};
 use chrono::TimeDelta;
 use projections::TimeLimit;
-use projections::audit::Entry;
+use projections::audit_index::Entry;
 
 /// Two pages of mending, and six of looking.
 const COMMITS: usize = 560;

@@ -4,7 +4,7 @@ use super::super::wire::Wire;
 use super::ledger::{AUDIT, Entered, Ledger, commit, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Hash, Id, IndexLookup, Mark};
-use projections::audit::{AuditIndex, Entry};
+use projections::audit_index::{AuditIndex, Entry};
 use projections::{Projector, ReadModels};
 use serde_json::{Value, json};
 
@@ -125,7 +125,7 @@ async fn entries_of_the_older_form_are_refused_and_mended() {
         ledger.client.put_item().table_name(AUDIT).set_item(Some(old)).send().await.unwrap();
     }
     let index = ledger.index();
-    let search = projections::audit::AuditSearch::all(eventstore::Direction::Forwards, 10);
+    let search = projections::audit_index::AuditSearch::all(eventstore::Direction::Forwards, 10);
     assert!(index.search(1, &search).await.unwrap_err().to_string().contains("cannot be read"));
     assert_eq!(index.entered(1, &all).await.unwrap(), [Entry::Other; 3]);
     ledger.enter(&index, 1, &all[2..]).await;

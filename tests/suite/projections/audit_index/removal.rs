@@ -2,7 +2,7 @@
 
 use super::ledger::{Entered, Ledger, commit, stream};
 use eventstore::Segment;
-use projections::audit::{Entry, RemoveCursor, Removed};
+use projections::audit_index::{Entry, RemoveCursor, Removed};
 use std::collections::BTreeSet;
 
 /// Removes the generation from one segment after the other. How many items, in how many slices.

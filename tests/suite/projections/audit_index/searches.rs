@@ -8,7 +8,7 @@ use eventstore::{Direction, NewCommit, StreamId};
 use fastrand::Rng;
 use projections::TableError;
 use projections::TimeLimit;
-use projections::audit::{AuditCursor, AuditIndex, AuditSearch, Found, MAX_REQUESTS};
+use projections::audit_index::{AuditCursor, AuditIndex, AuditSearch, Found, MAX_REQUESTS};
 
 const BOTH: [Direction; 2] = [Direction::Forwards, Direction::Backwards];
 const TYPES: [&str; 4] = ["Noted", "Changed", "Closed", "Noted2"];

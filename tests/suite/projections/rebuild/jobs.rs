@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Item, Segment, StreamId};
 use fastrand::Rng;
-use projections::audit::AuditIndex;
+use projections::audit_index::AuditIndex;
 use projections::rebuild::{RebuildError, Report, Tally, Wake};
 use projections::{Kind, Parked, Projection, Projector, ReadModels};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -60,7 +60,7 @@ impl<'a> Line<'a> {
     /// A program of today: one that does not know an event yet, or one that does.
     fn program(&self, projector: Projector) -> Projector {
         let poison = if self.projection.name == stock().name { "StockReleased" } else { "OrderShipped" };
-        if self.fixed { projector } else { projector.broken(self.projection.name, poison) }
+        if self.fixed { projector } else { projector.with_fault(self.projection.name, poison) }
     }
 
     fn operator(&self) -> Projector {

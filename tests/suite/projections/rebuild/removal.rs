@@ -33,7 +33,7 @@ async fn a_rebuild_that_is_given_up_leaves_no_row_and_no_progress() {
         shop(&world, projection, 30).await;
         // Some streams stand still in it, too.
         write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
-        let operator = projector(&world).broken(projection.name, "OrderConfirmed");
+        let operator = projector(&world).with_fault(projection.name, "OrderConfirmed");
         let mut calls = Calls::of(operator.rebuild(&projection, 4).await.unwrap());
         for _ in 0..3 {
             let call = calls.next().unwrap();

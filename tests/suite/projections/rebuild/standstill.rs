@@ -31,7 +31,7 @@ async fn orders_of(world: &World, projection: Projection) -> eventstore::StreamI
 async fn is_complete_after_the_fix(projection: Projection) {
     let world = World::start().await;
     let odd = orders_of(&world, projection).await;
-    let older = projector(&world).broken(projection.name, "OrderShipped");
+    let older = projector(&world).with_fault(projection.name, "OrderShipped");
     let report = rebuild(&older, &projection, 3).await;
     assert!(!report.complete, "{report:?}");
     assert_eq!((report.last_pass.parked, report.last_pass.behind, report.last_pass.streams), (1, 0, 3), "{report:?}");
@@ -80,7 +80,7 @@ async fn an_incomplete_generation_is_switched_to_only_where_that_is_accepted() {
     let world = World::start().await;
     let of = &orders();
     let odd = orders_of(&world, *of).await;
-    let older = projector(&world).broken(of.name, "OrderShipped");
+    let older = projector(&world).with_fault(of.name, "OrderShipped");
     rebuild(&older, of, 1).await;
     let wakes = older.switch(of, true).await.unwrap();
     assert!(!finish(&older, of, wakes).await.complete);
@@ -104,10 +104,10 @@ async fn a_note_of_a_stream_that_went_on_without_it_parks_no_later_event() {
     for message in &mut messages {
         message.receives = 5;
     }
-    let older = ProjectorHandler::new(*of, projector(&world).broken(of.name, "OrderConfirmed"));
+    let older = ProjectorHandler::new(*of, projector(&world).with_fault(of.name, "OrderConfirmed"));
     assert!(deliver(&older, &messages[..2]).await.is_empty(), "it is parked at version 2");
     // Another program applies version 2, but not version 3.
-    let newer = ProjectorHandler::new(*of, projector(&world).broken(of.name, "OrderShipped"));
+    let newer = ProjectorHandler::new(*of, projector(&world).with_fault(of.name, "OrderShipped"));
     messages[2].receives = 1;
     assert_eq!(deliver(&newer, &messages[2..]).await.len(), 1, "version 3 has not been tried yet");
     messages[2].receives = 5;
@@ -131,9 +131,9 @@ async fn a_stream_that_stands_still_again_while_it_is_resumed_keeps_its_note() {
     let order = new_order();
     let mut writer = Writer::new(&world.store, &order);
     let placed = writer.append(vec![placed("c", [(1, 1)]).stored()]).await;
-    let older = ProjectorHandler::new(*of, projector(&world).broken(of.name, "OrderPlaced"));
+    let older = ProjectorHandler::new(*of, projector(&world).with_fault(of.name, "OrderPlaced"));
     assert!(deliver(&older, &at_the_fifth_receive(&placed)).await.is_empty());
-    let meanwhile = ProjectorHandler::new(*of, projector(&world).broken(of.name, "OrderShipped"));
+    let meanwhile = ProjectorHandler::new(*of, projector(&world).with_fault(of.name, "OrderShipped"));
     let writer = Arc::new(Mutex::new(writer));
     let (operator, wire) = ruled(&world);
     wire.rule(move |seen| {

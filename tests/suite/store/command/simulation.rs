@@ -13,7 +13,7 @@ use eventstore::{
 };
 use fastrand::Rng;
 use futures::future::join_all;
-use projections::audit::AuditIndex;
+use projections::audit_index::AuditIndex;
 use projections::{Projector, ReadModels, TimeLimit};
 use serde_json::{Value, json};
 use std::collections::HashMap;

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
     Commit, Consistency, HandlerOptions, Id, IndexAnswer, IndexLookup, NewCommit, Options, StreamId, Usage,
 };
-use projections::audit::AuditIndex;
+use projections::audit_index::AuditIndex;
 use projections::{Projector, ReadModels, TimeLimit};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -4,7 +4,7 @@ use super::threads::{Reading, on_threads};
 use crate::cli::failure::Failure;
 use aws_lambda_events::event::sqs::SqsEvent;
 use eventstore::Batch;
-use handlers::{Announcement, ProjectorHandler};
+use handlers::{NotificationMessage, ProjectorHandler};
 use projections::{Projection, Projector};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,7 @@ fn no_message(error: serde_json::Error) -> Failure {
 
 fn delivery(batches: &[&Batch]) -> serde_json::Result<SqsEvent> {
     let records = batches.iter().map(|batch| {
-        let announcement = Announcement::of(batch)?;
+        let announcement = NotificationMessage::of(batch)?;
         Ok(json!({
             "messageId": announcement.deduplication_id(),
             "receiptHandle": "receipt",

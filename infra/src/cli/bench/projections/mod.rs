@@ -13,7 +13,7 @@ use crate::cli::{app, dev, table};
 use crate::clients::{Clients, Endpoints};
 use eventstore::{Batch, EventStore};
 use history::History;
-use projections::audit::AuditIndex;
+use projections::audit_index::AuditIndex;
 use projections::{Projection, Projector, ReadModels};
 use serde_json::json;
 use taken::{Taken, TimesLive, Work};

@@ -1,0 +1,176 @@
+//! Who calls: the one whose token was checked, before a request comes here.
+
+use crate::access::system_actors::{ACTOR_OF_SYSTEM, is_actor_of_system};
+use crate::app::identity;
+use eventstore::{Id, InvalidId};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// What a caller may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Send commands, and ask what became of them.
+    Write,
+    /// Read read models.
+    Read,
+    /// Ask who did what, when and why.
+    Audit,
+    /// Operate projections.
+    Operate,
+}
+
+/// Who calls, and what they may do. Whoever checks the token puts it among the extensions of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The token's subject.
+    pub actor: Id,
+    /// What the token grants.
+    pub scopes: BTreeSet<Scope>,
+}
+
+/// The claims of a token name nobody who could be recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCaller {
+    /// There is no `sub`, or it is no text.
+    #[error("the token has no subject: the claim sub, which is recorded as the actor")]
+    NoSubject,
+    /// The subject is the name of a part of the system.
+    #[error("the token's subject (sub), which is recorded as the actor, {ACTOR_OF_SYSTEM}")]
+    OfSystem,
+    /// The subject is no id.
+    #[error("the token's subject (sub), which is recorded as the actor, does not fit")]
+    Subject(#[source] InvalidId),
+}
+
+/// A request without a token, or with one that is not valid: the answer to it (401).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unauthorized {
+    /// Nothing says who calls.
+    #[error("a token is needed: Authorization: Bearer <token>")]
+    Missing,
+    /// What says it is not to be believed, for this reason.
+    #[error("{0}")]
+    InvalidToken(String),
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Write, Self::Read, Self::Audit, Self::Operate];
+
+    /// What the scope is called in a token: the app's name and a word.
+    pub fn name(self) -> &'static str {
+        let [write, read, audit, operate] = &identity().scopes;
+        match self {
+            Self::Write => write,
+            Self::Read => read,
+            Self::Audit => audit,
+            Self::Operate => operate,
+        }
+    }
+
+    /// What the scope is for, in a clause.
+    pub fn purpose(self) -> &'static str {
+        match self {
+            Self::Write => "send commands, and ask what became of them",
+            Self::Read => "see read models",
+            Self::Audit => "ask who did what, when and why; each question is recorded",
+            Self::Operate => "see how projections stand, rebuild and resume them",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.name() == name)
+    }
+}
+
+impl Caller {
+    /// The caller whom the claims of a checked token name: `sub` is the actor. The scopes are those that the API gateway lists as
+    /// `granted` and those of the claim `scope`, or else `scp`: a list, or text with spaces between. Others are passed over.
+    ///
+    /// The API gateway hands all claims over as text, a list as `[a b]`.
+    ///
+    /// # Errors
+    /// [`InvalidCaller`]: the token has no subject, or one that cannot be recorded.
+    pub fn from_claims(claims: &Map<String, Value>, granted: &[String]) -> Result<Self, InvalidCaller> {
+        let subject = claims.get("sub").and_then(Value::as_str).ok_or(InvalidCaller::NoSubject)?;
+        let actor = Id::new(subject).map_err(InvalidCaller::Subject)?;
+        if is_actor_of_system(&actor) {
+            return Err(InvalidCaller::OfSystem);
+        }
+        let claimed = claims.get("scope").or_else(|| claims.get("scp")).map(names).unwrap_or_default();
+        let granted = granted.iter().map(String::as_str);
+        Ok(Self { actor, scopes: granted.chain(claimed).filter_map(Scope::named).collect() })
+    }
+}
+
+impl Unauthorized {
+    /// What the answer's `WWW-Authenticate` says (RFC 6750, section 3).
+    pub(crate) fn challenge(&self) -> String {
+        let realm = &identity().name;
+        match self {
+            Self::Missing => format!(r#"Bearer realm="{realm}""#),
+            Self::InvalidToken(_) => format!(r#"Bearer realm="{realm}", error="invalid_token""#),
+        }
+    }
+}
+
+/// The names of a claim that lists some.
+fn names(claim: &Value) -> Vec<&str> {
+    match claim {
+        Value::String(text) => text.trim_start_matches('[').trim_end_matches(']').split_whitespace().collect(),
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+    use serde_json::json;
+
+    fn caller(claims: Value, granted: &[&str]) -> Result<Caller, InvalidCaller> {
+        let granted: Vec<String> = granted.iter().map(|&name| name.to_owned()).collect();
+        Caller::from_claims(claims.as_object().unwrap(), &granted)
+    }
+
+    #[test]
+    fn scopes_come_from_wherever_an_issuer_or_the_gateway_puts_them() {
+        let both = BTreeSet::from([Scope::Write, Scope::Read]);
+        for (claims, granted) in [
+            (json!({"scope": "ledgerfold/read openid ledgerfold/write"}), vec![]),
+            (json!({"scp": ["ledgerfold/write", "ledgerfold/read", 7]}), vec![]),
+            (json!({"scp": "[ledgerfold/write ledgerfold/read]"}), vec![]),
+            (json!({"scope": "ledgerfold/read"}), vec!["ledgerfold/write"]),
+            (json!({"scope": "ledgerfold/read ledgerfold/write", "scp": ["ledgerfold/audit"]}), vec![]),
+            (json!({}), vec!["ledgerfold/write", "ledgerfold/read", "ledgerfold/nonsense"]),
+        ] {
+            let mut claims = claims;
+            claims["sub"] = json!("anna");
+            let caller = caller(claims.clone(), &granted).unwrap();
+            assert_eq!((caller.actor.as_str(), &caller.scopes), ("anna", &both), "{claims}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_scope_grants_nothing() {
+        for scope in
+            ["ledgerfold", "write", "LEDGERFOLD/WRITE", "ledgerfold/write2", "ledgerfold/", "", "ledgerfold/read,x"]
+        {
+            assert_eq!(caller(json!({"sub": "anna", "scope": scope}), &[scope]).unwrap().scopes, BTreeSet::new());
+        }
+        for scope in [json!(null), json!(7), json!({"ledgerfold/write": true}), json!([["ledgerfold/write"]])] {
+            assert_eq!(caller(json!({"sub": "anna", "scope": scope}), &[]).unwrap().scopes, BTreeSet::new());
+        }
+    }
+
+    #[test]
+    fn a_subject_that_cannot_be_recorded_is_no_caller() {
+        for claims in [json!({}), json!({"sub": 7}), json!({"sub": null})] {
+            assert_eq!(caller(claims, &[]), Err(InvalidCaller::NoSubject));
+        }
+        for subject in [String::new(), "two words".to_owned(), "ä".to_owned(), "x".repeat(129)] {
+            assert!(matches!(caller(json!({"sub": subject}), &[]), Err(InvalidCaller::Subject(_))));
+        }
+        assert!(caller(json!({"sub": "x".repeat(128)}), &[]).is_ok());
+    }
+}

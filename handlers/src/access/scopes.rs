@@ -1,0 +1,75 @@
+//! Which scope a request needs.
+
+use super::caller::Scope;
+use crate::app::App;
+use axum::http::Method;
+
+/// What a request must bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requirement {
+    /// Nothing: it is for everybody.
+    Nothing,
+    /// A token that grants this scope.
+    Scope(Scope),
+    /// No rule names the path: with a token it is not there, and without one nobody is told so.
+    Unlisted,
+}
+
+/// Whether the path is for everybody, with or without a token.
+pub fn is_for_everybody(path: &str) -> bool {
+    matches!(path, "/healthz" | "/openapi.json")
+}
+
+/// What a request needs, by its method and path. Nothing else says so: the OpenAPI document, the router and the template follow.
+pub fn required_scope(app: &App, method: &Method, path: &str) -> Requirement {
+    let reads = *method == Method::GET || *method == Method::HEAD;
+    match path.split('/').collect::<Vec<_>>().as_slice() {
+        ["", "healthz" | "openapi.json"] => Requirement::Nothing,
+        ["", "commands", ..] => Requirement::Scope(Scope::Write),
+        ["", "audit", ..] => Requirement::Scope(Scope::Audit),
+        ["", "projections", ..] => Requirement::Scope(Scope::Operate),
+        ["", first, ..] if app.serves(first) => Requirement::Scope(if reads { Scope::Read } else { Scope::Write }),
+        _ => Requirement::Unlisted,
+    }
+}
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+    use crate::app::command;
+
+    #[test]
+    fn a_path_is_known_by_whole_segments_and_any_other_is_unlisted() {
+        let app = App::new("shop").routes([command("/orders/{id}/ship", "order", "ShipOrder")]);
+        let needs = |method: Method, path| required_scope(&app, &method, path);
+        for (method, path, scope) in [
+            (Method::POST, "/orders", Scope::Write),
+            (Method::POST, "/orders/1/ship", Scope::Write),
+            (Method::DELETE, "/orders/c/orders", Scope::Write),
+            (Method::GET, "/orders/1", Scope::Read),
+            (Method::HEAD, "/orders/1", Scope::Read),
+            (Method::GET, "/commands/1", Scope::Write),
+            (Method::GET, "/audit/streams/order-1/verify", Scope::Audit),
+            (Method::GET, "/projections", Scope::Operate),
+            (Method::POST, "/projections/orders/drop", Scope::Operate),
+        ] {
+            assert_eq!(needs(method, path), Requirement::Scope(scope), "{path}");
+        }
+        for path in [
+            "/",
+            "",
+            "orders",
+            "/stock",
+            "/ordersx",
+            "/Orders",
+            "//orders",
+            "/healthz/",
+            "/healthz/x",
+            "/%6frders",
+            "/x/orders",
+        ] {
+            assert_eq!(needs(Method::GET, path), Requirement::Unlisted, "{path}");
+        }
+        assert_eq!(needs(Method::GET, "/healthz"), Requirement::Nothing);
+    }
+}

@@ -1,0 +1,358 @@
+//! Fan-out: from the table's stream to one FIFO queue for each consumer.
+//!
+//! Lambda reads a shard for all consumers together, and repeats a failed record before any later one. So
+//! one failing queue holds up all others, for at most a minute. After that the shard goes on if other
+//! queues accept messages, and an error reports what the consumer misses. A stream's next message catches
+//! it up; `projection reconcile` catches up all others. If every queue fails, the record is repeated until
+//! it is 20 hours old.
+
+use crate::delivery::notification::NotificationMessage;
+use crate::telemetry::{self, Metric, TraceParent, TracedWork, since_ms};
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
+use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
+use eventstore::{Batch, CommandMetadata, Item, StreamId, is_batch, key_of};
+use futures::future::join_all;
+use projections::Consumer;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// The most messages of a send (SQS's limit).
+const MAX_ENTRIES: usize = 10;
+/// How long a queue that fails may hold up the others.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The time for one send. If it was accepted all the same, the queue drops the repeated one.
+const SEND_TIME: Duration = Duration::from_secs(3);
+
+/// A consumer's queue.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The consumer of the queue.
+    pub consumer: Consumer,
+    /// The queue's URL.
+    pub queue_url: String,
+}
+
+/// Sends every appended batch to the consumers that follow its stream.
+#[derive(Clone)]
+pub struct FanOut {
+    sqs: Client,
+    queues: Vec<ConsumerQueue>,
+    patience: Duration,
+}
+
+/// A route and its state, which clones share.
+#[derive(Clone)]
+struct ConsumerQueue {
+    route: Route,
+    state: Arc<Mutex<QueueState>>,
+}
+
+#[derive(Default)]
+struct QueueState {
+    /// Since when every call failed: an outage is reported once.
+    failing_since: Option<Instant>,
+    /// Whether it was reported that the consumer misses commits.
+    gave_up: bool,
+    /// The records that the queue accepted in a call that is repeated because of another queue.
+    taken: BTreeSet<String>,
+}
+
+/// The result of a call for one queue.
+#[derive(Default)]
+struct Announced {
+    /// The sequence numbers of the records that the queue has.
+    taken: BTreeSet<String>,
+    /// The records that it has not, as far as they were tried.
+    failed: Vec<usize>,
+}
+
+/// A batch to notify of, and its record.
+struct AppendedBatch {
+    record: usize,
+    sequence_number: String,
+    announcement: NotificationMessage,
+    /// The metadata of its first commit, if it can be read.
+    metadata: Option<CommandMetadata>,
+}
+
+impl FanOut {
+    /// A fan-out to those queues.
+    pub fn new(sqs: Client, routes: Vec<Route>) -> Self {
+        let queues = routes.into_iter().map(|route| ConsumerQueue { route, state: Arc::default() });
+        Self { sqs, queues: queues.collect(), patience: PATIENCE }
+    }
+
+    /// The same, but a queue that fails holds up the others for that long, and not for a minute.
+    #[must_use]
+    pub fn patient_for(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Handles a batch of stream records. The answer has the first record that some queue did not accept:
+    /// Lambda repeats the batch from there. This process does not send accepted records twice; queues and
+    /// positions drop other duplicates.
+    pub async fn handle(&self, event: Event) -> DynamoDbEventResponse {
+        let begun = SystemTime::now();
+        let news: Vec<AppendedBatch> = event.records.iter().enumerate().filter_map(news_of).collect();
+        let announced = join_all(self.queues.iter().map(|queue| self.announce(queue, &news))).await;
+        let first_failed = self.first_failed(&announced, &news);
+        for (queue, announced) in self.queues.iter().zip(announced) {
+            queue.remember(announced, first_failed.is_some());
+        }
+        for news in &news {
+            news.tell(begun, first_failed.is_none_or(|failed| news.record < failed)).await;
+        }
+        let failed = first_failed.and_then(|index| event.records.get(index)).map(|record| {
+            let mut failure = DynamoDbBatchItemFailure::default();
+            failure.item_identifier.clone_from(&record.change.sequence_number);
+            failure
+        });
+        let mut response = DynamoDbEventResponse::default();
+        response.batch_item_failures = failed.into_iter().collect();
+        response
+    }
+
+    /// The record from which the batch is repeated.
+    fn first_failed(&self, announced: &[Announced], news: &[AppendedBatch]) -> Option<usize> {
+        let others_flow = announced.iter().any(|announced| announced.failed.is_empty() && !announced.taken.is_empty());
+        let mut first = None;
+        for (queue, Announced { failed, .. }) in self.queues.iter().zip(announced) {
+            let Some(record) = failed.iter().min().copied() else { continue };
+            if others_flow && queue.fails_for() >= self.patience {
+                queue.give_up(news, record);
+            } else {
+                first = Some(first.map_or(record, |first: usize| first.min(record)));
+            }
+        }
+        first
+    }
+
+    /// Sends what concerns the route, in order, but for what its queue has already. A message that is refused holds up what is
+    /// behind it only as long as it is waited for; a queue that does not answer is asked once.
+    async fn announce(&self, queue: &ConsumerQueue, news: &[AppendedBatch]) -> Announced {
+        let follows = &queue.route.consumer.follows;
+        let concerned = news.iter().filter(|news| follows.includes(&news.announcement.stream));
+        let taken = queue.taken();
+        let (sent, open): (Vec<&AppendedBatch>, Vec<&AppendedBatch>) =
+            concerned.partition(|news| taken.contains(&news.sequence_number));
+        let mut announced = Announced { taken: numbers(&sent).collect(), failed: Vec::new() };
+        let waits = queue.fails_for() < self.patience;
+        for entries in open.chunks(MAX_ENTRIES) {
+            match self.send(queue, entries).await {
+                Sent::All => announced.taken.extend(numbers(entries)),
+                Sent::None => {
+                    announced.failed.extend(entries.iter().map(|news| news.record));
+                    break;
+                }
+                Sent::Without(failed) => {
+                    let (refused, had): (Vec<&AppendedBatch>, Vec<&AppendedBatch>) =
+                        entries.iter().partition(|news| failed.contains(&news.record));
+                    announced.taken.extend(numbers(&had));
+                    announced.failed.extend(refused.iter().map(|news| news.record));
+                    if waits {
+                        break;
+                    }
+                }
+            }
+        }
+        if announced.failed.is_empty() && !open.is_empty() {
+            queue.works();
+        }
+        announced
+    }
+
+    async fn send(&self, queue: &ConsumerQueue, news: &[&AppendedBatch]) -> Sent {
+        let entries = match news.iter().enumerate().map(|(id, news)| entry(id, news)).collect::<Result<Vec<_>, _>>() {
+            Ok(entries) => entries,
+            Err(error) => {
+                queue.failed(&error);
+                return Sent::None;
+            }
+        };
+        let request = self.sqs.send_message_batch().queue_url(&queue.route.queue_url).set_entries(Some(entries));
+        match tokio::time::timeout(SEND_TIME, request.send()).await {
+            Ok(Ok(answer)) => {
+                let Some(failure) = answer.failed().first() else { return Sent::All };
+                queue.failed(&NotTaken::from(failure));
+                let failed = answer.failed().iter().filter_map(|one| news.get(one.id().parse::<usize>().ok()?));
+                Sent::Without(failed.map(|news| news.record).collect())
+            }
+            Ok(Err(error)) => {
+                queue.failed(&error);
+                Sent::None
+            }
+            Err(elapsed) => {
+                queue.failed(&elapsed);
+                Sent::None
+            }
+        }
+    }
+}
+
+/// What a queue took of a send.
+enum Sent {
+    All,
+    /// All but these records.
+    Without(Vec<usize>),
+    None,
+}
+
+fn numbers<'a>(news: &'a [&AppendedBatch]) -> impl Iterator<Item = String> + use<'a> {
+    news.iter().map(|news| news.sequence_number.clone())
+}
+
+impl ConsumerQueue {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, error: &(dyn std::error::Error + Send + Sync + 'static)) {
+        let consumer = self.route.consumer.name;
+        let known = {
+            let mut state = self.state();
+            let known = state.failing_since.is_some();
+            state.failing_since.get_or_insert_with(Instant::now);
+            known
+        };
+        if known {
+            tracing::warn!(consumer, error, "the queue still does not take messages");
+        } else {
+            tracing::error!(consumer, error, "the queue did not take messages");
+        }
+    }
+
+    /// The queue takes messages, or takes them again.
+    fn works(&self) {
+        let mut state = self.state();
+        (state.failing_since, state.gave_up) = (None, false);
+    }
+
+    /// For how long no call has gone well.
+    fn fails_for(&self) -> Duration {
+        self.state().failing_since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
+    fn taken(&self) -> BTreeSet<String> {
+        self.state().taken.clone()
+    }
+
+    /// Notes what the queue has, where the batch comes again.
+    fn remember(&self, announced: Announced, again: bool) {
+        let mut taken = if again { announced.taken } else { BTreeSet::new() };
+        // One without a number would stand for all such.
+        taken.remove("");
+        self.state().taken = taken;
+    }
+
+    /// The consumer is not told of records that others are told of. That is reported once for each outage.
+    fn give_up(&self, news: &[AppendedBatch], first: usize) {
+        telemetry::count(Metric::Unhandled);
+        let consumer = self.route.consumer.name;
+        let untold = news.iter().find(|news| news.record == first).map(|news| &news.announcement);
+        let (stream, version) = (untold.map(|untold| untold.stream.as_str()), untold.map(|untold| untold.version));
+        let known = std::mem::replace(&mut self.state().gave_up, true);
+        if known {
+            tracing::warn!(consumer, stream, version, "the consumer is still not told of commits");
+        } else {
+            tracing::error!(
+                consumer,
+                stream,
+                version,
+                "the consumer is not told of commits from this one on, because its queue does not take them: mend the queue, \
+                 then run `projection reconcile {consumer}`"
+            );
+        }
+    }
+}
+
+impl AppendedBatch {
+    /// The line of a batch, in the trace of its first commit.
+    async fn tell(&self, begun: SystemTime, sent: bool) {
+        let NotificationMessage { stream, version, .. } = &self.announcement;
+        let trace = self.metadata.as_ref().and_then(|metadata| TraceParent::of(metadata.trace_parent.as_ref()));
+        let queue = async {
+            if let Some(metadata) = &self.metadata {
+                telemetry::annotate(stream, Some(*version), metadata);
+            }
+            telemetry::count(if sent { Metric::Messages } else { Metric::Unhandled });
+            let outcome = if sent { "done" } else { "again" };
+            tracing::info!(%stream, version, outcome, duration_ms = since_ms(begun), "commit announced");
+        };
+        TracedWork { name: "fan-out", kind: "queue.publish", trace, begun }.run(queue).await;
+    }
+}
+
+/// A queue refused a message of a batch.
+#[derive(Debug, thiserror::Error)]
+#[error("a message was refused with {code}: {reason}")]
+struct NotTaken {
+    code: String,
+    reason: String,
+}
+
+impl From<&BatchResultErrorEntry> for NotTaken {
+    fn from(entry: &BatchResultErrorEntry) -> Self {
+        Self { code: entry.code().to_owned(), reason: entry.message().unwrap_or_default().to_owned() }
+    }
+}
+
+/// The SDK refuses a message that lacks a field.
+type Incomplete = aws_sdk_sqs::error::BuildError;
+
+fn entry(id: usize, news: &AppendedBatch) -> Result<SendMessageBatchRequestEntry, Unsendable> {
+    let built = SendMessageBatchRequestEntry::builder()
+        .id(id.to_string())
+        .message_body(serde_json::to_string(&news.announcement)?)
+        .message_group_id(news.announcement.stream.as_str())
+        .message_deduplication_id(news.announcement.deduplication_id())
+        .build()?;
+    Ok(built)
+}
+
+/// A message cannot be written: a defect, since every batch of the store can.
+#[derive(Debug, thiserror::Error)]
+enum Unsendable {
+    #[error("the announcement is no JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("the message lacks a field")]
+    Incomplete(#[from] Incomplete),
+}
+
+/// What a record tells. The table is append-only: a changed or removed batch is tampering, and reported instead.
+fn news_of((record, change): (usize, &EventRecord)) -> Option<AppendedBatch> {
+    let sequence_number = change.change.sequence_number.clone().unwrap_or_default();
+    let item: Item = match change.event_name.as_str() {
+        "INSERT" => change.change.new_image.clone().into(),
+        _ => change.change.keys.clone().into(),
+    };
+    if !is_batch(&item) {
+        return None;
+    }
+    if change.event_name != "INSERT" {
+        telemetry::count(Metric::Tampering);
+        let (stream, version) = key_of(&item);
+        let change = &change.event_name;
+        tracing::error!(change, stream, version, keys = ?item, "a commit was changed or removed: tampering");
+        return None;
+    }
+    match Batch::from_item(&item) {
+        Ok(batch) => {
+            // What cannot travel by value goes by its address.
+            let address = || NotificationMessage::address(batch.stream.clone(), batch.version());
+            let announcement = NotificationMessage::of(&batch).unwrap_or_else(|_| address());
+            let metadata = batch.commits.into_iter().next().map(|commit| commit.metadata);
+            Some(AppendedBatch { record, sequence_number, announcement, metadata })
+        }
+        Err(damaged) => {
+            telemetry::count(Metric::Tampering);
+            let error: &(dyn std::error::Error + Send + Sync) = &damaged;
+            tracing::error!(stream = damaged.stream, version = damaged.version, error, "a foreign item was inserted");
+            let stream = StreamId::new(damaged.stream).ok()?;
+            let announcement = (damaged.version > 0).then(|| NotificationMessage::address(stream, damaged.version))?;
+            Some(AppendedBatch { record, sequence_number, announcement, metadata: None })
+        }
+    }
+}

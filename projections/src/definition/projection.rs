@@ -1,0 +1,202 @@
+//! What a projection is: a name, the streams it follows, and pure folds.
+
+use crate::definition::consumer::{Consumer, Follows};
+use crate::engine::multi_stream::{position_name, stream_of_position};
+use crate::tables::row::RowData;
+use chrono::{DateTime, Utc};
+use eventstore::{CodecError, NewEvent, StreamId};
+use serde_json::Value;
+use std::fmt;
+
+/// Whether events of a type are known.
+pub type Knows = dyn Fn(&str) -> bool + Send + Sync;
+/// The result of an event, given the row before it (or what is remembered of the stream).
+pub type Fold<T> = dyn Fn(Option<&Value>, &RecordedEvent<'_>) -> Result<T, FoldError> + Send + Sync;
+/// A row after a change.
+pub type Merge = dyn Fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error> + Send + Sync;
+
+/// A read model's definition.
+#[derive(Clone, Copy)]
+pub struct Projection {
+    /// Its name: part of its rows' keys and of its queue's name.
+    pub name: &'static str,
+    /// The name of its rows' shape, as `orders/1`: the number changes when rows or folds change, so that what they made before
+    /// is not what they make now. It is kept with each generation; a program of another shape does not write there.
+    pub shape: &'static str,
+    /// The streams that it follows.
+    pub follows: Follows,
+    /// Whether it knows events of the type.
+    pub knows: &'static Knows,
+    /// The types that it ignores on purpose, in every schema version. At any other type that it does not know it stops the
+    /// stream, until a program runs that knows the type.
+    pub ignored: &'static [&'static str],
+    /// How its rows come from events.
+    pub kind: Kind,
+}
+
+/// How rows come from events.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// A row comes from one stream, whose name is its key; the position is in the row.
+    SingleStream {
+        /// The row after an event. A fold that has nothing to say of an event returns the row as it was.
+        fold: &'static Fold<RowData>,
+    },
+    /// A row comes from many streams; each stream has a row with its position and what to remember of it.
+    MultiStream {
+        /// What an event changes, and what to remember of its stream.
+        fold: &'static Fold<MultiStreamDelta>,
+        /// The row after a change.
+        merge: &'static Merge,
+    },
+    /// Each commit gives an entry of the audit index; the entry of a stream's last commit is the stream's
+    /// position.
+    CommitIndex,
+    /// A process: it acts on events instead of writing rows ([`Projector::follow`](crate::Projector::follow)).
+    /// It is parked, resumed and reconciled like a read model, and never rebuilt.
+    Process,
+}
+
+impl fmt::Debug for Projection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {:?}", self.shape, self.follows)
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SingleStream { .. } => "SingleStream",
+            Self::MultiStream { .. } => "MultiStream",
+            Self::CommitIndex => "CommitIndex",
+            Self::Process => "Process",
+        })
+    }
+}
+
+impl Projection {
+    /// The consumer that its queue is for.
+    pub const fn consumer(&self) -> Consumer {
+        Consumer { name: self.name, follows: self.follows }
+    }
+
+    /// The shape of generations that were begun before shapes were kept.
+    pub(crate) fn first_shape(&self) -> String {
+        let name = self.shape.split_once('/').map_or(self.shape, |(name, _)| name);
+        format!("{name}/1")
+    }
+
+    /// Whether the event is ignored on purpose, as the store's own always are. One rule for rows, audit and process managers.
+    ///
+    /// # Errors
+    /// [`UnknownType`]: nothing may be made of the event, and nothing of what follows it in its stream.
+    pub fn ignores(&self, event: &NewEvent) -> Result<bool, UnknownType> {
+        let event_type = event.event_type.as_str();
+        let ignored = event.is_of_store() || self.ignored.contains(&event_type);
+        if ignored || (self.knows)(event_type) {
+            return Ok(ignored);
+        }
+        Err(UnknownType { event_type: event_type.to_owned() })
+    }
+
+    /// What the fold makes of the event; nothing where the event is ignored.
+    ///
+    /// # Errors
+    /// [`FoldError`].
+    pub fn apply<T>(
+        &self,
+        fact: &RecordedEvent<'_>,
+        fold: impl FnOnce(&RecordedEvent<'_>) -> Result<T, FoldError>,
+    ) -> Result<Option<T>, FoldError> {
+        if self.ignores(fact.event)? { Ok(None) } else { fold(fact).map(Some) }
+    }
+
+    /// The name of the row with the stream's position; none in the audit index, where entries have it.
+    pub(crate) fn position_name_of(&self, stream: &StreamId) -> Option<String> {
+        match self.kind {
+            Kind::SingleStream { .. } => Some(stream.to_string()),
+            Kind::MultiStream { .. } | Kind::Process => Some(position_name(stream)),
+            Kind::CommitIndex => None,
+        }
+    }
+
+    /// Whether each of its streams has a row with a position.
+    pub(crate) fn has_positions(&self) -> bool {
+        !matches!(self.kind, Kind::CommitIndex)
+    }
+
+    /// The followed stream whose position the row of that name has.
+    pub(crate) fn stream_of(&self, name: &str) -> Option<StreamId> {
+        let stream = match self.kind {
+            Kind::SingleStream { .. } => name,
+            Kind::MultiStream { .. } | Kind::Process => stream_of_position(name)?,
+            Kind::CommitIndex => return None,
+        };
+        StreamId::new(stream).ok().filter(|stream| self.follows.includes(stream))
+    }
+
+    /// Whether it can be rebuilt from the events.
+    pub const fn is_read_model(&self) -> bool {
+        match self.kind {
+            Kind::SingleStream { .. } | Kind::MultiStream { .. } | Kind::CommitIndex => true,
+            Kind::Process => false,
+        }
+    }
+}
+
+/// An event with its stream and time, as a fold gets it.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordedEvent<'a> {
+    /// Whose event it is.
+    pub stream: &'a StreamId,
+    /// When its commit was recorded.
+    pub recorded_at: DateTime<Utc>,
+    /// What happened.
+    pub event: &'a NewEvent,
+}
+
+/// What an event of one stream changes in multi-stream rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MultiStreamDelta {
+    /// What to remember of the stream until its next event.
+    pub memory: Value,
+    /// What changes.
+    pub changes: Vec<Change>,
+}
+
+/// A change of one row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The row's key within the projection.
+    pub row: String,
+    /// What changes, as the projection writes it.
+    pub delta: Value,
+}
+
+/// A newer program wrote the event, most likely: it waits for a program that knows the type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("events of type {event_type:?} are not known to this program")]
+pub struct UnknownType {
+    /// The type.
+    pub event_type: String,
+}
+
+/// An event that a projection cannot apply: a defect, or an event of a newer program.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// This program does not know the event's type, and the projection does not ignore it.
+    #[error(transparent)]
+    Unknown(#[from] UnknownType),
+    /// The event is not known in that form.
+    #[error(transparent)]
+    Event(#[from] CodecError),
+    /// The row or memory is not what the projection writes.
+    #[error("the row is not one of this projection")]
+    Row(#[from] serde_json::Error),
+    /// The event cannot come before the stream's first.
+    #[error("{0} cannot begin the stream")]
+    Beginning(String),
+    /// The projection was told to fail here, so that somebody can see what happens then.
+    #[error("the projection is broken on purpose for {0}")]
+    OnPurpose(String),
+}

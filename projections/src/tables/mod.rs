@@ -1,0 +1,5 @@
+//! The table of read models and its rows.
+
+pub(crate) mod read_models;
+pub(crate) mod row;
+pub(crate) mod table;
