@@ -97,8 +97,8 @@ impl Api {
         Self { command_queue: Some(queue), ..self }
     }
 
-    /// The same for callers only: a request is its [`Caller`]'s, who must be among its extensions and have the scope that
-    /// [`required_scope`] names.
+    /// The same for callers only. Each request must have a [`Caller`](crate::access::Caller) among
+    /// its extensions, with the scope that [`required_scope`](crate::access::required_scope) names.
     #[must_use]
     pub fn for_callers(self) -> Self {
         Self { access: Access::Callers, ..self }
