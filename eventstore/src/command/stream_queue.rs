@@ -32,7 +32,7 @@ pub(crate) struct QueuedCommand<S, E, R> {
     pub(crate) compared_to: u64,
 }
 
-/// The queued commands of one stream, and the cached stream. Whoever holds its lock is the leader.
+/// The queued commands of one stream, and the cached stream. The task that holds the lock leads.
 pub(crate) struct StreamQueue<S, E, R> {
     waiting: Mutex<VecDeque<QueuedCommand<S, E, R>>>,
     pub(crate) cached: tokio::sync::Mutex<Option<CachedStream<S>>>,

@@ -11,7 +11,7 @@ pub enum Requirement {
     Nothing,
     /// A token that grants this scope.
     Scope(Scope),
-    /// No rule names the path: with a token it is not there, and without one nobody is told so.
+    /// No rule names the path: 404 with a token, 401 without one.
     Unlisted,
 }
 

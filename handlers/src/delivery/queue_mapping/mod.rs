@@ -5,7 +5,7 @@
 //! | [`QueueMapping`] | batches of a queue to one handler; what is done is deleted |
 //! | [`Activity`] | what can be seen of a mapping from outside |
 //! | [`queue_event`] | what Lambda sends a function for messages |
-//! | `queue_answers` | what the queue is told of each message |
+//! | `queue_answers` | how each message is settled in the queue |
 //! | [`invocation`] | one call of a handler: with a time limit, and with a panic being an error of that call only |
 //! | `backoff` | pauses between tries, and what is logged of an outage |
 
