@@ -21,6 +21,7 @@ mod engine;
 mod generations;
 mod reactor;
 pub mod rebuild;
+mod stream_read;
 mod tables;
 
 pub use audit_index::short_hash::{InvalidShortHash, ShortHash};
@@ -29,11 +30,11 @@ pub use definition::projection::{
     Change, Fold, FoldError, Kind, Knows, Merge, MultiStreamDelta, Projection, RecordedEvent, UnknownType,
 };
 pub use engine::freshness::FreshError;
-pub use engine::gap::TimeLimit;
+pub use stream_read::TimeLimit;
 pub use engine::heartbeat::Heartbeat;
 pub use engine::notification::Notification;
 pub use engine::parking::{Parked, ParkedPage, Resumed};
-pub use engine::position::Stray;
+pub use tables::position::Stray;
 pub use engine::project_error::ProjectError;
 pub use engine::projector::{Failed, Projector};
 pub use engine::witnesses::Witnesses;

@@ -1,6 +1,6 @@
 //! A commit's entry as one item of the table.
 
-use super::place::{rank, read_rank};
+use super::rank::{rank, read_rank};
 use crate::ShortHash;
 use crate::tables::row::{Item, UnreadableRow};
 use aws_sdk_dynamodb::types::AttributeValue;

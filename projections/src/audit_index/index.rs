@@ -1,9 +1,9 @@
 //! Entering commits, each behind the one before it in its stream.
 
 use super::entry::{COMMAND, Found, HASH, RANK, day_item, key_at, text_of};
-use super::memory::Memory;
+use super::cache::Memory;
 use crate::ShortHash;
-use crate::engine::gap::{TimeLimit, sound_page};
+use crate::stream_read::{TimeLimit, sound_page};
 use crate::tables::row::Item;
 use crate::tables::table::{Table, TableError};
 use aws_sdk_dynamodb::Client;

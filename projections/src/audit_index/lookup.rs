@@ -3,7 +3,7 @@
 use super::PROJECTION;
 use super::entry::{place_of, qualified};
 use super::index::{AuditIndex, Entry};
-use super::place::Window;
+use super::rank::Window;
 use super::table::{Items, Partition};
 use crate::Projector;
 use crate::generations::Generations;

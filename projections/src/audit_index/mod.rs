@@ -28,10 +28,9 @@
 mod entry;
 mod index;
 mod lookup;
-mod memory;
-mod merge;
-mod place;
-mod projector;
+mod cache;
+mod merged_partitions;
+mod rank;
 mod remove;
 mod scan;
 mod search;
@@ -43,7 +42,7 @@ use crate::definition::projection::{Kind, Projection};
 
 pub use entry::Found;
 pub use index::{AuditIndex, Entry, IndexError};
-pub use place::{AuditCursor, InvalidAuditCursor};
+pub use rank::{AuditCursor, InvalidAuditCursor};
 pub use remove::{RemoveCursor, Removed};
 pub use search::{AuditPage, AuditSearch, MAX_FOUND, MAX_REQUESTS};
 

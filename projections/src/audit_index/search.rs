@@ -2,8 +2,8 @@
 
 use super::entry::{Found, day_key, days_key, qualified, read_day, shards};
 use super::index::AuditIndex;
-use super::merge::{Budget, Merge, Next};
-use super::place::{AuditCursor, Window};
+use super::merged_partitions::{Budget, Merge, Next};
+use super::rank::{AuditCursor, Window};
 use super::table::{Items, Partition};
 use crate::tables::table::TableError;
 use chrono::{DateTime, Utc};

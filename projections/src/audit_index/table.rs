@@ -1,7 +1,7 @@
 //! The index's table: one request a function.
 
 use super::entry::{COMMAND, CORRELATION, DAY, HASH, RANK, text};
-use super::place::Window;
+use super::rank::Window;
 use crate::ShortHash;
 use crate::tables::row::Item;
 use crate::tables::table::{Table, TableError};

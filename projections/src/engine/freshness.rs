@@ -1,7 +1,7 @@
 //! Fresh reads (`at_least`): commits that the row lacks are folded in memory.
 
 use crate::definition::projection::{Kind, Projection};
-use crate::engine::gap::sound_page;
+use crate::stream_read::sound_page;
 use crate::engine::multi_stream::stream_of_position;
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;

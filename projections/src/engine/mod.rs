@@ -1,12 +1,11 @@
 //! How events become rows: each exactly once, whatever the queue delivers.
 
+pub(crate) mod commit_index;
 pub(crate) mod freshness;
-pub(crate) mod gap;
 pub(crate) mod heartbeat;
 pub(crate) mod multi_stream;
 pub(crate) mod notification;
 pub(crate) mod parking;
-pub(crate) mod position;
 pub(crate) mod project_error;
 pub(crate) mod projector;
 pub(crate) mod single_stream;

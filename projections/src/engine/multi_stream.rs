@@ -2,9 +2,9 @@
 
 use crate::definition::fold_context::FoldContext;
 use crate::definition::projection::{Change, Fold, Merge, MultiStreamDelta};
-use crate::engine::gap::TimeLimit;
+use crate::stream_read::TimeLimit;
 use crate::engine::notification::{NotifiedStream, facts};
-use crate::engine::position::Position;
+use crate::tables::position::Position;
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::{MAX_ATTEMPTS, Projector};
 use crate::engine::single_stream::reached;

@@ -2,7 +2,7 @@
 
 use crate::definition::consumer::Follows;
 use crate::definition::projection::RecordedEvent;
-use crate::engine::position::Position;
+use crate::tables::position::Position;
 use eventstore::{Batch, Commit, StreamId};
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@
 //! continues with its next message.
 
 use crate::definition::projection::Projection;
-use crate::engine::gap::TimeLimit;
+use crate::stream_read::TimeLimit;
 use crate::engine::notification::{Notification, join};
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;

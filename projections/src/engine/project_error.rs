@@ -1,6 +1,6 @@
 //! Why a stream could not be projected.
 
-use super::position::Stray;
+use crate::tables::position::Stray;
 use super::projector::MAX_ATTEMPTS;
 use crate::audit_index::IndexError;
 use crate::definition::projection::FoldError;

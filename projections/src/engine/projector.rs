@@ -8,10 +8,10 @@
 use crate::audit_index::AuditIndex;
 use crate::definition::fold_context::{FoldContext, InjectedFault};
 use crate::definition::projection::{Kind, Projection};
-use crate::engine::gap::{TimeLimit, sound_page};
+use crate::stream_read::{TimeLimit, sound_page};
 use crate::engine::multi_stream;
 use crate::engine::notification::{Notification, NotifiedStream, join};
-use crate::engine::position::{Position, Stray};
+use crate::tables::position::{Position, Stray};
 use crate::engine::project_error::ProjectError;
 use crate::generations::Generations;
 use crate::generations::registry::Registry;

@@ -1,8 +1,8 @@
 //! Rows that come from one stream each: row and position change in one conditional write.
 
-use super::gap::TimeLimit;
+use crate::stream_read::TimeLimit;
 use super::notification::{NotifiedStream, facts};
-use super::position::Position;
+use crate::tables::position::Position;
 use super::project_error::ProjectError;
 use super::projector::{MAX_ATTEMPTS, Projector};
 use crate::definition::fold_context::FoldContext;

@@ -5,7 +5,7 @@
 
 use crate::audit_index::PROJECTION as AUDIT;
 use crate::definition::projection::Projection;
-use crate::engine::position::Position;
+use crate::tables::position::Position;
 use crate::engine::projector::Projector;
 use crate::tables::table::TableError;
 use eventstore::{Segment, StreamId, Witness};

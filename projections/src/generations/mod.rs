@@ -5,10 +5,11 @@
 //! writes a generation that was begun meanwhile, and one that is begun later finds the batch in the
 //! store.
 
+pub(crate) mod job;
 pub(crate) mod registry;
 
 use crate::definition::projection::Projection;
-use crate::rebuild::{Job, Report};
+use crate::generations::job::{Job, Report};
 use crate::tables::row::Generation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -7,10 +7,10 @@
 
 pub(crate) mod process_state;
 
-use crate::engine::gap::TimeLimit;
+use crate::stream_read::TimeLimit;
 use crate::engine::multi_stream::position_name;
 use crate::engine::notification::{NotifiedStream, join};
-use crate::engine::position::Position;
+use crate::tables::position::Position;
 use crate::engine::projector::MAX_ATTEMPTS;
 use crate::reactor::process_state::ReadAhead;
 use crate::tables::read_models::{ConditionalWrite, Written};

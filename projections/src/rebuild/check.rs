@@ -1,12 +1,12 @@
 //! Which streams are behind, and catching them up.
 
 use super::RebuildError;
-use super::job::Tally;
+use crate::generations::job::Tally;
 use crate::audit_index::Entry;
 use crate::definition::projection::{Kind, Projection};
-use crate::engine::gap::TimeLimit;
+use crate::stream_read::TimeLimit;
 use crate::engine::notification::NotifiedStream;
-use crate::engine::position::Position;
+use crate::tables::position::Position;
 use crate::engine::projector::Projector;
 use crate::tables::table::{TableError, pause};
 use chrono::{DateTime, Utc};

@@ -11,17 +11,16 @@
 //! | `steps.rs` | which steps may follow each other: pure |
 //! | `work.rs` | a slice of a segment, and what comes after the last one |
 //! | `check.rs` | which streams are behind |
-//! | `strays.rs` | which positions are not part of their streams |
+//! | `divergence.rs` | which positions are not part of their streams |
 //! | `status.rs` | what operators see of it |
 
 mod check;
-mod job;
 mod status;
 mod steps;
-mod strays;
+mod divergence;
 mod work;
 
-pub use job::{Job, JobKind, Report, Tally, Wake};
+pub use crate::generations::job::{Job, JobKind, Report, Tally, Wake};
 pub use status::{JobStatus, Status, StatusError};
 pub use steps::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 

@@ -1,6 +1,6 @@
 //! What is told of a projection: its generations, what is being worked on, what stands still.
 
-use super::job::{Job, JobKind, Report, Tally};
+use crate::generations::job::{Job, JobKind, Report, Tally};
 use super::now;
 use super::work::sum;
 use crate::definition::projection::Projection;

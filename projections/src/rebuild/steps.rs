@@ -1,7 +1,7 @@
 //! From one state of a projection's generations to the next: pure, and each step refused where it makes no sense.
 
 use super::RebuildError;
-use super::job::{Job, JobKind, Report};
+use crate::generations::job::{Job, JobKind, Report};
 use crate::generations::{GenerationState, Generations, OtherGeneration};
 use chrono::{DateTime, Utc};
 

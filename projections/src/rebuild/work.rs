@@ -1,7 +1,7 @@
 //! A slice of a segment, and what comes after the last one.
 
 use super::check::{Behind, meet};
-use super::job::{Cursor, Job, JobKind, Progress, Report, Tally, Wake};
+use crate::generations::job::{Cursor, Job, JobKind, Progress, Report, Tally, Wake};
 use super::{RebuildError, now};
 use crate::audit_index::RemoveCursor;
 use crate::definition::projection::{Kind, Projection};

@@ -1,6 +1,6 @@
 //! The table that holds every read model.
 
-use crate::engine::position::{Position, read_hash};
+use crate::tables::position::{Position, read_hash};
 use crate::tables::row::{Generation, HASH, Item, LIST, RANK, ROW, Row, VERSION};
 use crate::tables::table::{MAX_ITEMS, Table, TableError};
 use aws_sdk_dynamodb::Client;

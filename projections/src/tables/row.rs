@@ -1,6 +1,6 @@
 //! A row of a read model as one item of the table.
 
-use crate::engine::position::{Position, hash_text, read_hash};
+use crate::tables::position::{Position, hash_text, read_hash};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::Hash;
 use serde::de::DeserializeOwned;

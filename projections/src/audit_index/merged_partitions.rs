@@ -1,7 +1,7 @@
 //! Partitions read side by side and merged in the order of rank, each only as far as it is needed.
 
 use super::entry::{Found, RANK, text_of};
-use super::place::Window;
+use super::rank::Window;
 use super::table::{Items, Partition};
 use crate::tables::row::Item;
 use crate::tables::table::{Table, TableError};

@@ -6,9 +6,9 @@
 
 use super::RebuildError;
 use super::check::ScannedStream;
-use super::job::Tally;
+use crate::generations::job::Tally;
 use crate::definition::projection::Projection;
-use crate::engine::position::{Position, Stray};
+use crate::tables::position::{Position, Stray};
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;
 use eventstore::{ReadError, Segment, StreamId};

@@ -1,7 +1,7 @@
 //! What a projector does with the audit index: it enters commits, and searches the active generation.
 
-use super::{AuditCursor, AuditPage, AuditSearch, PROJECTION};
-use crate::engine::gap::TimeLimit;
+use crate::audit_index::{AuditCursor, AuditPage, AuditSearch, PROJECTION};
+use crate::stream_read::TimeLimit;
 use crate::engine::notification::NotifiedStream;
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;
