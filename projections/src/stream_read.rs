@@ -1,33 +1,33 @@
-//! Mending a gap from the store: page by page, for a limited time, up to what cannot be read.
+//! Bounded reads of a stream: for a limited time, and only up to a corrupt item.
 
 use eventstore::{Direction, EventStore, Page, ReadError, StreamId};
 use std::time::{Duration, Instant};
 
-/// How long a gap may be mended. The page that was begun is done, and each call does one page at least: so every call comes
-/// further, however little time it has.
+/// How long gaps are filled. A page that was begun is finished, and each call fills at least one
+/// page. So every call makes progress, however short its time.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeLimit {
-    /// None: without end.
+    /// None: no limit.
     until: Option<Instant>,
-    mends_gaps: bool,
+    fills_gaps: bool,
 }
 
 impl TimeLimit {
     /// No limit.
-    pub const NONE: Self = Self { until: None, mends_gaps: true };
+    pub const NONE: Self = Self { until: None, fills_gaps: true };
 
     /// No page is begun after that time from now.
     pub fn after(time: Duration) -> Self {
-        Self { until: Instant::now().checked_add(time), mends_gaps: true }
+        Self { until: Instant::now().checked_add(time), fills_gaps: true }
     }
 
     /// Only notified commits are applied; gaps are left for later.
     pub(crate) fn without_gaps(self) -> Self {
-        Self { mends_gaps: false, ..self }
+        Self { fills_gaps: false, ..self }
     }
 
-    pub(crate) fn mends_gaps(&self) -> bool {
-        self.mends_gaps
+    pub(crate) fn fills_gaps(&self) -> bool {
+        self.fills_gaps
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -45,8 +45,8 @@ pub(crate) async fn sound_page(
 ) -> Result<Page, ReadError> {
     loop {
         match store.read(stream, from, Direction::Forwards, limit).await {
-            Err(ReadError::Corrupt(damaged)) if damaged.version > from && limit > 1 => {
-                let before = u32::try_from(damaged.version - from).unwrap_or(u32::MAX);
+            Err(ReadError::Corrupt(corrupt)) if corrupt.version > from && limit > 1 => {
+                let before = u32::try_from(corrupt.version - from).unwrap_or(u32::MAX);
                 limit = (limit / 2).min(before);
             }
             page => return page,

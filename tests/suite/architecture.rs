@@ -29,6 +29,10 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     ),
 ];
 
+/// The rooms of `projections`, lowest first: each may use only those before it.
+const PROJECTIONS_ROOMS: [&str; 8] =
+    ["stream_read", "tables", "definition", "audit_index", "generations", "engine", "reactor", "rebuild"];
+
 /// Names that say nothing of what is inside.
 const EMPTY_NAMES: [&str; 10] =
     ["common", "core", "util", "utils", "types", "manager", "service", "helper", "helpers", "misc"];
@@ -68,6 +72,20 @@ fn crates_look_one_way() {
             packages.iter().find(|package| text(package, "name") == name).unwrap_or_else(|| panic!("no {name}"));
         for used in dependencies(package).intersection(&ours) {
             assert!(allowed.contains(used), "{name} must not use {used}");
+        }
+    }
+}
+
+#[test]
+fn the_rooms_of_projections_look_one_way() {
+    let source = root().join("projections/src");
+    let rank = |room: &str| PROJECTIONS_ROOMS.iter().position(|known| *known == room);
+    for (path, text) in sources("projections/src") {
+        let room = path.strip_prefix(&source).unwrap().iter().next().unwrap().to_str().unwrap();
+        let Some(own) = rank(room.trim_end_matches(".rs")) else { continue };
+        for used in text.lines().filter_map(|line| line.trim().strip_prefix("use crate::")) {
+            let used = used.split("::").next().unwrap();
+            assert!(rank(used).is_some_and(|used| used <= own), "{} uses {used}", path.display());
         }
     }
 }

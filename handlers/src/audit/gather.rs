@@ -4,7 +4,7 @@ use super::OpenTrail;
 use super::chain::follows;
 use eventstore::{Commit, CorruptStream, Damage, Direction, EventStore, ReadError, StoreError, StreamId};
 use futures::{StreamExt, TryStreamExt};
-use projections::audit_index::Found;
+use projections::audit_index::IndexEntry;
 use serde::Serialize;
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -54,7 +54,7 @@ impl OpenTrail {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(super) async fn gather(&self, found: &[Found]) -> Result<Vec<Gathered>, StoreError> {
+    pub(super) async fn gather(&self, found: &[IndexEntry]) -> Result<Vec<Gathered>, StoreError> {
         let store = &self.store;
         // What the futures hold is their own: borrowed parts would keep them from going from thread to thread.
         let reads = parts(found).into_iter().map(|part| read(store.clone(), part));
@@ -77,8 +77,8 @@ impl OpenTrail {
 
 /// The commit, if it is the one that was entered: it may have been changed, or another one may stand in its place. What the
 /// entry does not tell, the chain does.
-fn same(found: &Found, Linked { commit, broken }: Linked) -> Result<Commit, String> {
-    let differences = found.differences(&Found::of(&found.stream, &commit));
+fn same(found: &IndexEntry, Linked { commit, broken }: Linked) -> Result<Commit, String> {
+    let differences = found.differences(&IndexEntry::of(&found.stream, &commit));
     match differences.as_slice() {
         [] => broken.map_or(Ok(commit), Err),
         names => Err(format!("the commit is not the one that the audit index knows: another {}", names.join(", "))),
@@ -90,7 +90,7 @@ fn gone() -> String {
 }
 
 /// What was found, as few parts: commits of a stream that follow each other are read together.
-fn parts(found: &[Found]) -> Vec<Part> {
+fn parts(found: &[IndexEntry]) -> Vec<Part> {
     let mut spans: Vec<_> = found.iter().map(|found| (&found.stream, found.version, found.last_version)).collect();
     spans.sort();
     let mut parts: Vec<Part> = Vec::new();

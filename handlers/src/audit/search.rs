@@ -6,7 +6,7 @@ use super::occurrence::MAX_DATA_BYTES;
 use super::schema::FoundEvents;
 use super::{AuditError, Cursor, DamagedCommit, Filter, ForeignCursor, Occurrence, OpenTrail};
 use eventstore::{Commit, Direction, StreamId};
-use projections::audit_index::{AuditCursor, AuditPage, AuditSearch, Found};
+use projections::audit_index::{AuditCursor, AuditPage, AuditSearch, IndexEntry};
 use serde::{Serialize, Serializer};
 
 /// The most pages, of a stream or of the index, that one answer looks through.
@@ -302,7 +302,7 @@ impl Search {
     }
 
     /// Where the page behind these events begins: with the commit of the entry, of which they may have a part.
-    fn cut_before(&self, entry: &Found, events: &[Occurrence]) -> (AuditCursor, Option<Cut>) {
+    fn cut_before(&self, entry: &IndexEntry, events: &[Occurrence]) -> (AuditCursor, Option<Cut>) {
         let is_of_entry = |last: &&Occurrence| last.stream == entry.stream && last.commit.version == entry.version;
         let last = events.last().filter(is_of_entry);
         let cut = last.map(|last| Cut { stream: last.stream.clone(), version: last.event.version });

@@ -2,7 +2,7 @@
 
 use super::{AuditError, DamagedCommit, OpenTrail, tree};
 use eventstore::{Commit, Direction, Id, StreamId};
-use projections::audit_index::{AuditSearch, Found};
+use projections::audit_index::{AuditSearch, IndexEntry};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -116,7 +116,7 @@ impl OpenTrail {
     }
 
     /// What the index knows of the correlation id, the oldest first, and whether there is more than a trace shows.
-    async fn correlated(&self, correlation: &Id) -> Result<(Vec<Found>, bool), AuditError> {
+    async fn correlated(&self, correlation: &Id) -> Result<(Vec<IndexEntry>, bool), AuditError> {
         let mut found = Vec::new();
         let mut search = AuditSearch {
             correlation: Some(correlation.clone()),

@@ -102,7 +102,7 @@ fn concerns(error: &ProjectError, notification: &Notification) -> bool {
         ProjectError::Fold { version, .. } => notification.version >= *version,
         ProjectError::Missing { found, .. } => notification.version > *found,
         ProjectError::OutOfTime { reached } => notification.version > *reached,
-        ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Stray { .. } => true,
+        ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Diverged { .. } => true,
         ProjectError::OtherShape(_) | ProjectError::Contention => true,
     }
 }

@@ -11,7 +11,7 @@ use crate::operations::Operations;
 use crate::telemetry::{Metric, count};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_sdk_sqs::Client;
-use projections::rebuild::{RebuildError, Wake};
+use projections::rebuild::{RebuildError, SegmentTask};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Jobs {
     ///
     /// # Errors
     /// [`RebuildError::Queue`]: some were not sent.
-    pub async fn send(&self, wakes: &[Wake]) -> Result<(), RebuildError> {
+    pub async fn send(&self, wakes: &[SegmentTask]) -> Result<(), RebuildError> {
         let messages = wakes.iter().map(outgoing).collect::<Result<Vec<_>, _>>();
         let messages = messages.map_err(|error| RebuildError::Queue(Arc::new(error)))?;
         self.queue.send(&messages).await.map_err(not_sent)
@@ -49,7 +49,7 @@ pub(crate) fn not_sent(error: QueueError) -> RebuildError {
     RebuildError::Queue(Arc::new(error))
 }
 
-fn outgoing(wake: &Wake) -> Result<Outgoing, serde_json::Error> {
+fn outgoing(wake: &SegmentTask) -> Result<Outgoing, serde_json::Error> {
     Ok(Outgoing { body: serde_json::to_string(wake)?, group: wake.group(), deduplication_id: wake.deduplication_id() })
 }
 
@@ -101,7 +101,7 @@ impl RebuildHandler {
     }
 
     async fn follow(&self, message: &SqsMessage) -> Result<(), CallError> {
-        let wake: Wake = serde_json::from_str(message.body.as_deref().ok_or(CallError::Empty)?)?;
+        let wake: SegmentTask = serde_json::from_str(message.body.as_deref().ok_or(CallError::Empty)?)?;
         let projection = self.operations.app().consumer(&wake.projection).copied();
         let projection = projection.ok_or_else(|| CallError::Unknown(wake.projection.clone()))?;
         Ok(self.operations.work(&projection, &wake, self.slice).await?)

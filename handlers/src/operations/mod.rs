@@ -15,7 +15,7 @@ use crate::operations::redrive::{Redrive, Redriven};
 use aws_sdk_sqs::Client;
 use chrono::{DateTime, Utc};
 use eventstore::{EventStore, ReadError, StreamId};
-use projections::rebuild::{RebuildError, Status, StatusError, Wake};
+use projections::rebuild::{RebuildError, Status, StatusError, SegmentTask};
 use projections::{ProjectError, Projection, Projector, TableError};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -242,7 +242,7 @@ impl Operations {
     }
 
     /// Goes on with a slice of a job, then calls for what comes next.
-    pub(crate) async fn work(&self, projection: &Projection, wake: &Wake, slice: Duration) -> Result<(), RebuildError> {
+    pub(crate) async fn work(&self, projection: &Projection, wake: &SegmentTask, slice: Duration) -> Result<(), RebuildError> {
         let reason = format!("reconcile:{}", wake.job);
         let announce = |behind| self.announce(projection, &reason, behind);
         let next = self.projector.work(projection, wake, slice, announce).await?;
@@ -270,7 +270,7 @@ impl Operations {
     }
 
     /// Sends the calls that a step answered with. Their job's number.
-    async fn call(&self, wakes: Vec<Wake>) -> Result<Option<u64>, OperateError> {
+    async fn call(&self, wakes: Vec<SegmentTask>) -> Result<Option<u64>, OperateError> {
         let Some(job) = wakes.first().map(|wake| wake.job) else { return Ok(None) };
         self.jobs().await.map_err(not_sent)?.send(&wakes).await?;
         Ok(Some(job))

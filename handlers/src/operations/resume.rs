@@ -153,7 +153,7 @@ impl Operations {
         };
         let call = Call {
             begun: Instant::now(),
-            limit: self.projector.mending(),
+            limit: self.projector.resume_limit(),
             reason: format!("resume:{}", Uuid::now_v7()),
         };
         if let Some(stream) = stream.filter(|_| projection.is_read_model()) {

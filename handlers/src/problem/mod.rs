@@ -305,7 +305,7 @@ impl From<ProjectError> for Problem {
             ProjectError::Read(error) => error.into(),
             ProjectError::Table(error) => error.into(),
             ProjectError::OutOfTime { .. } => Self::unavailable(&error),
-            ProjectError::Fold { .. } | ProjectError::Missing { .. } | ProjectError::Stray { .. } => {
+            ProjectError::Fold { .. } | ProjectError::Missing { .. } | ProjectError::Diverged { .. } => {
                 Self::internal(&error)
             }
             ProjectError::OtherShape(_) | ProjectError::Contention => Self::internal(&error),

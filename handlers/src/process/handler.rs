@@ -9,7 +9,7 @@ use crate::delivery::sqs_batch::{Outcome, SqsBatch, WITHOUT_DEADLINE, limit};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use eventstore::{Commit, StreamId};
 use futures::StreamExt;
-use projections::{FollowError, Heartbeat, Notification, Projection, Projector, ReadAhead, ReadModels, Stopped};
+use projections::{ReactError, Heartbeat, Notification, Projection, Projector, ReadAhead, ReadModels, Stopped};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -62,11 +62,11 @@ impl ProcessHandler {
             let patient = messages.receives(&stream) < PARKED_AT_RECEIVE;
             self.tell_all(stream, commits, patient, ahead)
         };
-        let failed = self.runner.projector.follow_reading(consumer, news, ahead, limit(left), effect).await;
+        let failed = self.runner.projector.react_with_states(consumer, news, ahead, limit(left), effect).await;
         if let Some(heartbeat) = &self.heartbeat {
             messages.note(heartbeat, |stream| failed.iter().any(|(failed, _)| failed == stream)).await;
         }
-        let mut failures: BTreeMap<StreamId, FollowError<ProcessError>> = BTreeMap::new();
+        let mut failures: BTreeMap<StreamId, ReactError<ProcessError>> = BTreeMap::new();
         let mut continued = BTreeSet::new();
         for (stream, error) in failed {
             if error.is_out_of_time() {
@@ -95,7 +95,7 @@ impl ProcessHandler {
     }
 
     /// Whether the stream is parked where it came no further.
-    async fn is_parked(&self, messages: &SqsBatch<'_>, stream: &StreamId, error: &FollowError<ProcessError>) -> bool {
+    async fn is_parked(&self, messages: &SqsBatch<'_>, stream: &StreamId, error: &ReactError<ProcessError>) -> bool {
         let standstill = ParkingDecision {
             projection: self.projection(),
             stream,

@@ -1,6 +1,6 @@
-//! Partitions read side by side and merged in the order of rank, each only as far as it is needed.
+//! Reads several partitions at once and merges them by rank, each only as far as needed.
 
-use super::entry::{Found, RANK, text_of};
+use super::entry::{IndexEntry, RANK, text_of};
 use super::rank::Window;
 use super::table::{Items, Partition};
 use crate::tables::row::Item;
@@ -9,14 +9,14 @@ use eventstore::Direction;
 use futures::future::try_join_all;
 use std::collections::VecDeque;
 
-/// The most entries that are asked for at once: half a megabyte of the longest usual ones, within a page of DynamoDB.
+/// The most entries of a request: half a megabyte of the longest usual ones, within a page of DynamoDB.
 const MAX_READ: usize = 500;
 
 /// How many requests may still be sent.
 pub(super) struct Budget(pub(super) usize);
 
 impl Budget {
-    /// Takes so many requests, or none of them.
+    /// Takes that many requests, or none if fewer are left.
     pub(super) fn take(&mut self, requests: usize) -> bool {
         let left = self.0.checked_sub(requests);
         self.0 = left.unwrap_or(self.0);
@@ -24,41 +24,41 @@ impl Budget {
     }
 }
 
-/// What comes next.
-pub(super) enum Next {
-    Entry(String, Box<Found>),
-    /// There is no more.
+/// The next entry of all partitions.
+pub(super) enum NextEntry {
+    Entry(String, Box<IndexEntry>),
+    /// There are no more.
     End,
-    /// The budget does not allow to look.
+    /// The request for it exceeds the budget.
     OutOfBudget,
 }
 
 /// The entries of several partitions as one sequence.
-pub(super) struct Merge<'a> {
+pub(super) struct MergedPartitions<'a> {
     table: &'a Table,
     window: &'a Window,
     direction: Direction,
-    lanes: Vec<Lane>,
+    readers: Vec<PartitionReader>,
 }
 
-/// One partition on its way.
-struct Lane {
+/// One partition, read in pages.
+struct PartitionReader {
     partition: Partition,
-    read: VecDeque<(String, Found)>,
-    rest: Rest,
+    read: VecDeque<(String, IndexEntry)>,
+    rest: Unread,
     /// How many entries the next request asks for.
     limit: usize,
 }
 
-/// What was not read yet.
-enum Rest {
+/// The part that is not read yet.
+enum Unread {
     All,
     From(Item),
     Nothing,
 }
 
-impl<'a> Merge<'a> {
-    /// The entries within the window, `limit` of each partition at first and twice as many each time that it runs dry.
+impl<'a> MergedPartitions<'a> {
+    /// The entries within the window: `limit` of each partition at first, then twice as many with each request.
     pub(super) fn new(
         table: &'a Table,
         partitions: Vec<Partition>,
@@ -66,58 +66,59 @@ impl<'a> Merge<'a> {
         direction: Direction,
         limit: usize,
     ) -> Self {
-        let lane =
-            |partition| Lane { partition, read: VecDeque::new(), rest: Rest::All, limit: limit.clamp(1, MAX_READ) };
-        Self { table, window, direction, lanes: partitions.into_iter().map(lane).collect() }
+        let reader =
+            |partition| PartitionReader { partition, read: VecDeque::new(), rest: Unread::All, limit: limit.clamp(1, MAX_READ) };
+        Self { table, window, direction, readers: partitions.into_iter().map(reader).collect() }
     }
 
-    /// The next entry of all. A partition whose read entries are used up is read on first: its next might come before.
-    pub(super) async fn next(&mut self, budget: &mut Budget) -> Result<Next, TableError> {
+    /// The next entry of all. A partition without buffered entries is read first: its next entry may come
+    /// before the others.
+    pub(super) async fn next(&mut self, budget: &mut Budget) -> Result<NextEntry, TableError> {
         loop {
-            let dry: Vec<&mut Lane> = self.lanes.iter_mut().filter(|lane| lane.is_dry()).collect();
+            let dry: Vec<&mut PartitionReader> = self.readers.iter_mut().filter(|reader| reader.is_dry()).collect();
             if dry.is_empty() {
                 break;
             }
             if !budget.take(dry.len()) {
-                return Ok(Next::OutOfBudget);
+                return Ok(NextEntry::OutOfBudget);
             }
             let (table, window, direction) = (self.table, self.window, self.direction);
-            try_join_all(dry.into_iter().map(|lane| lane.read_on(table, window, direction))).await?;
+            try_join_all(dry.into_iter().map(|reader| reader.read_on(table, window, direction))).await?;
         }
         Ok(self
-            .first_lane()
-            .and_then(|lane| lane.read.pop_front())
-            .map_or(Next::End, |(rank, found)| Next::Entry(rank, Box::new(found))))
+            .first_reader()
+            .and_then(|reader| reader.read.pop_front())
+            .map_or(NextEntry::End, |(rank, found)| NextEntry::Entry(rank, Box::new(found))))
     }
 
-    fn first_lane(&mut self) -> Option<&mut Lane> {
-        let lanes = self.lanes.iter_mut().filter(|lane| !lane.read.is_empty());
-        let rank = |lane: &&mut Lane| lane.read.front().map(|(rank, _)| rank.clone());
+    fn first_reader(&mut self) -> Option<&mut PartitionReader> {
+        let readers = self.readers.iter_mut().filter(|reader| !reader.read.is_empty());
+        let rank = |reader: &&mut PartitionReader| reader.read.front().map(|(rank, _)| rank.clone());
         match self.direction {
-            Direction::Forwards => lanes.min_by_key(rank),
-            Direction::Backwards => lanes.max_by_key(rank),
+            Direction::Forwards => readers.min_by_key(rank),
+            Direction::Backwards => readers.max_by_key(rank),
         }
     }
 }
 
-impl Lane {
+impl PartitionReader {
     fn is_dry(&self) -> bool {
-        self.read.is_empty() && !matches!(self.rest, Rest::Nothing)
+        self.read.is_empty() && !matches!(self.rest, Unread::Nothing)
     }
 
     async fn read_on(&mut self, table: &Table, window: &Window, direction: Direction) -> Result<(), TableError> {
         let start = match &self.rest {
-            Rest::From(key) => Some(key.clone()),
-            Rest::All | Rest::Nothing => None,
+            Unread::From(key) => Some(key.clone()),
+            Unread::All | Unread::Nothing => None,
         };
         let Items { items, next } = table.query(&self.partition, window, direction, self.limit, start).await?;
         for item in &items {
             let rank = text_of(item, RANK).unwrap_or_default();
             if window.holds(rank) {
-                self.read.push_back((rank.to_owned(), Found::from_item(item)?));
+                self.read.push_back((rank.to_owned(), IndexEntry::from_item(item)?));
             }
         }
-        self.rest = next.map_or(Rest::Nothing, Rest::From);
+        self.rest = next.map_or(Unread::Nothing, Unread::From);
         self.limit = (self.limit * 2).min(MAX_READ);
         Ok(())
     }

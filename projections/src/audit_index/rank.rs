@@ -1,26 +1,26 @@
-//! The total order of commits, as text: ranks, places between them, and the part that a search looks at.
+//! The total order of commits as text: ranks, cursors between them, and the window of a search.
 
 use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, TimeDelta, Utc};
 use eventstore::{Direction, StreamId, time_text};
 use serde::{Deserialize, Serialize};
 
-/// Stands before every rank.
+/// Sorts before every rank.
 const BEGINNING: &str = "0";
-/// Stands behind every rank, and behind a day behind every rank of it.
+/// Sorts after every rank; appended to a day, after every rank of that day.
 const END: &str = "~";
-/// The first character that can follow a rank's.
+/// Appended to a rank, the first text after it.
 const NEXT: &str = "!";
 /// The most characters of a cursor: a rank has 142 at most.
 const MAX_CURSOR_CHARS: usize = 160;
-/// The last year whose times are texts in the order of time.
+/// The last year whose times sort as text.
 const LAST_YEAR: i32 = 9999;
 
-/// A commit's place among all: unique, and in the order of time. Sixteen digits hold every version.
+/// A commit's place among all: unique, in the order of time. Every version has at most sixteen digits.
 pub(super) fn rank(recorded_at: DateTime<Utc>, stream: &StreamId, version: u64) -> String {
     format!("{}#{stream}#{version:016}", time_text(recorded_at))
 }
 
-/// What a rank says.
+/// Reads what [`rank`] wrote.
 pub(super) fn read_rank(rank: &str) -> Option<(DateTime<Utc>, StreamId, u64)> {
     let (time, rest) = rank.split_once('#')?;
     let (stream, version) = rest.rsplit_once('#')?;
@@ -28,7 +28,7 @@ pub(super) fn read_rank(rank: &str) -> Option<(DateTime<Utc>, StreamId, u64)> {
     Some((recorded_at, StreamId::new(stream).ok()?, version.parse().ok()?))
 }
 
-/// Where a search goes on: a place in the order of all commits by time, whatever generation is asked.
+/// Where a search continues: a place in the order of all commits, in any generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AuditCursor(String);
@@ -67,7 +67,7 @@ impl Window {
         Self { low: place(from, BEGINNING), high: place(to, END) }
     }
 
-    /// What is left behind the cursor.
+    /// The part after the cursor.
     pub(super) fn after(self, cursor: Option<&AuditCursor>, direction: Direction) -> Self {
         let Some(AuditCursor(place)) = cursor.cloned() else { return self };
         match direction {
@@ -79,11 +79,10 @@ impl Window {
     /// The part of it up to a place, that place included.
     pub(super) fn until(self, end: Option<&AuditCursor>) -> Self {
         let Some(AuditCursor(place)) = end else { return self };
-        // The first of all texts behind it.
         Self { high: self.high.min(format!("{place}{NEXT}")), ..self }
     }
 
-    /// The part of it that lies within a day.
+    /// The part of it within a day.
     pub(super) fn of_day(&self, day: NaiveDate) -> Self {
         let whole = Self::day(day);
         Self { low: self.low.clone().max(whole.low), high: self.high.clone().min(whole.high) }
@@ -93,13 +92,13 @@ impl Window {
         Self { low: day.to_string(), high: format!("{day}{END}") }
     }
 
-    /// The texts of the first and the last day that it touches, both included.
+    /// The first and the last day that it touches, as text; both included.
     pub(super) fn days(&self) -> Self {
         let day = |place: &str| place.get(..10).unwrap_or(place).to_owned();
         Self { low: day(&self.low), high: day(&self.high) }
     }
 
-    /// The place at which a walk ends.
+    /// The place at which a search in that direction ends.
     pub(super) fn end(self, direction: Direction) -> AuditCursor {
         match direction {
             Direction::Forwards => AuditCursor(self.high),
@@ -107,7 +106,7 @@ impl Window {
         }
     }
 
-    /// The place from which a walk starts.
+    /// The place at which a search in that direction starts.
     pub(super) fn start(&self, direction: Direction) -> AuditCursor {
         match direction {
             Direction::Forwards => AuditCursor(self.low.clone()),
@@ -119,13 +118,13 @@ impl Window {
         self.low >= self.high
     }
 
-    /// Whether the rank lies between the two places.
+    /// Whether the rank is between the two places.
     pub(super) fn holds(&self, rank: &str) -> bool {
         self.low.as_str() < rank && rank < self.high.as_str()
     }
 }
 
-/// The place right before the first commit that can be of the time or later. Commits bear whole milliseconds.
+/// The place right before the first commit of that time or later. Commits have whole milliseconds.
 fn first_place(time: DateTime<Utc>) -> String {
     let whole = time.trunc_subsecs(3);
     let millisecond = if whole < time { whole.checked_add_signed(TimeDelta::milliseconds(1)) } else { Some(whole) };
@@ -148,8 +147,8 @@ impl AuditCursor {
         Self(self.0.max(other.0))
     }
 
-    /// The place of the commit whose first event has that version. With a version that begins no commit, a place between
-    /// two: before every commit of the stream and time that begins later, behind every one that begins earlier.
+    /// The place of the commit whose first event has that version. If no commit begins there, a place
+    /// between two commits of that stream and time: after those that begin earlier, before the later ones.
     pub fn of(recorded_at: DateTime<Utc>, stream: &StreamId, version: u64) -> Self {
         Self(rank(recorded_at, stream, version))
     }
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rank_tells_what_it_was_made_of() {
+    fn a_rank_can_be_read_back() {
         for name in ["note-1", "note-a#b#1", "n-#"] {
             let (stream, at) = (StreamId::new(name).unwrap(), time("2026-11-22T10:00:00.123Z"));
             assert_eq!(read_rank(&rank(at, &stream, u64::MAX >> 11)), Some((at, stream, u64::MAX >> 11)));
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn from_is_included_and_to_is_not_to_the_part_of_a_millisecond() {
+    fn from_is_inclusive_and_to_exclusive_below_a_millisecond() {
         let window = |from, to| Window::between(Some(time(from)), Some(time(to)));
         let at = "2026-11-22T10:00:00.123Z";
         for (from, to, holds) in [
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_up_to_a_place_includes_it_and_nothing_behind() {
+    fn a_window_until_a_place_includes_it_and_nothing_after() {
         let end = AuditCursor(ranked("2026-11-22T10:00:00Z"));
         let part = Window::between(None, None).until(Some(&end));
         for (text, holds) in

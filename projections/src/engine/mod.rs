@@ -2,7 +2,9 @@
 
 pub(crate) mod commit_index;
 pub(crate) mod freshness;
+pub(crate) mod gap;
 pub(crate) mod heartbeat;
+pub(crate) mod index_queries;
 pub(crate) mod multi_stream;
 pub(crate) mod notification;
 pub(crate) mod parking;

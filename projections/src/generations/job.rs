@@ -1,24 +1,23 @@
-//! What is being worked on, in how many parts, and how far each part has come.
+//! Jobs and their reports, as the row of generations stores them.
 
-use crate::audit_index::RemoveCursor;
 use crate::generations::Generations;
 use chrono::{DateTime, Utc};
-use eventstore::ScanCursor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Work over all streams or all rows, cut into segments that any number of workers share.
+/// Work on all streams or all rows, divided into segments that any number of workers share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Its number; a projection's jobs are counted.
+    /// Its number; each projection counts its jobs.
     pub number: u64,
-    /// What is done.
+    /// What it does.
     pub kind: JobKind,
-    /// Into how many segments the work is cut.
+    /// The number of segments.
     pub segments: u32,
-    /// Which time the streams are gone through: of a rebuild, 0 is the backfill, and what follows proves it.
+    /// The number of the pass over all streams, from 0. Pass 0 of a rebuild is the backfill; later passes
+    /// verify it.
     pub pass: u32,
-    /// Whether it stands still because somebody wanted it to.
+    /// Whether an operator paused it.
     pub paused: bool,
     /// How often it was resumed.
     pub resumed: u32,
@@ -32,16 +31,16 @@ pub struct Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
-    /// Fills a new generation from the store, then goes through all streams until none is behind.
+    /// Fills a new generation from the store, then checks all streams until none is behind.
     Rebuild,
-    /// Goes through all streams and catches up those that are behind.
+    /// Checks all streams and catches up those that are behind.
     Reconcile,
     /// Removes the rows of a generation.
     Remove,
 }
 
 impl Job {
-    /// The generation whose shape a worker must have: the one that is filled, or the one that is read.
+    /// The generation whose shape a worker must have: the one being built, or the active one.
     pub(crate) fn fills(&self, generations: &Generations) -> Option<u32> {
         match self.kind {
             JobKind::Rebuild => generations.other.map(|other| other.number),
@@ -51,57 +50,7 @@ impl Job {
     }
 }
 
-/// A call to go on with a segment: what travels in the queue. JSON; fields may be added, none renamed or dropped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wake {
-    /// Whose job it is.
-    pub projection: String,
-    /// The job's number.
-    pub job: u64,
-    /// The pass.
-    pub pass: u32,
-    /// The segment, from 0.
-    pub segment: u32,
-    /// The slice of the segment that comes next, from 0.
-    pub slice: u64,
-    /// How often the job was resumed.
-    pub resumed: u32,
-}
-
-impl Wake {
-    /// What is worked on by one worker at a time.
-    pub fn group(&self) -> String {
-        format!("{}:{}:{}", self.projection, self.job, self.segment)
-    }
-
-    /// The same call again is the same id.
-    pub fn deduplication_id(&self) -> String {
-        format!("{}:{}:{}:{}", self.group(), self.pass, self.slice, self.resumed)
-    }
-}
-
-/// How far a segment of a pass has come: a row, replaced by each slice under a condition.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Progress {
-    /// Slices done so far.
-    pub(crate) slice: u64,
-    pub(crate) cursor: Option<Cursor>,
-    pub(crate) done: bool,
-    pub(crate) tally: Tally,
-}
-
-/// Where a segment goes on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Cursor {
-    /// Behind that item of the event table.
-    Events(ScanCursor),
-    /// Behind that entry of the audit index.
-    Entries(RemoveCursor),
-    /// Behind that row of the read-model table, or at its beginning.
-    Rows(Option<String>),
-}
-
-/// What was met in the segments so far.
+/// Counts of a pass so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Items of commits read.
@@ -112,43 +61,43 @@ pub struct Tally {
     pub events: u64,
     /// Streams whose first commit was read.
     pub streams: u64,
-    /// Of those, how many have something in the generation that is filled or checked.
+    /// Of those, streams with a position in the generation that is filled or checked.
     pub present: u64,
-    /// Streams that were behind, and should not have been.
+    /// Streams that were behind a commit from before the job.
     pub behind: u64,
-    /// Streams that stand still because of an event that cannot be applied, once for each page on which they are met.
+    /// Parked streams; a stream counts once for each page that has commits of it.
     pub parked: u64,
     /// Rows removed.
     pub removed: u64,
     /// Events that were ignored on purpose, by type.
     pub ignored: BTreeMap<String, u64>,
-    /// Items of the event table that cannot be read, of streams that are followed or of none.
+    /// Unreadable items of the event table, in followed streams or without a stream.
     #[serde(default)]
     pub damaged: u64,
-    /// What is wrong with some of them, 10 at most.
+    /// Why some of them are unreadable; at most 10.
     #[serde(default)]
     pub damages: Vec<String>,
-    /// Streams of which more is applied than there is, as after the table of events was restored to an earlier moment.
+    /// Streams that end before their position, as after a restore of the event table.
     #[serde(default)]
     pub ahead: u64,
-    /// Streams of which other commits are applied than those that are there.
+    /// Streams with another commit at their position.
     #[serde(default)]
     pub other_chain: u64,
-    /// Some of both, each with the version up to which it is applied, 10 at most.
+    /// Some of both, each with its position; at most 10.
     #[serde(default)]
     pub strays: Vec<String>,
 }
 
-/// How many damaged items are named, and how many streams that do not fit to what is applied.
+/// How many unreadable items, and how many diverged streams, are named.
 const MAX_NAMED: usize = 10;
 
 impl Tally {
-    /// Whether nothing stands still, nothing is damaged, and what is applied is what is there.
+    /// Whether no stream is parked, corrupt or diverged.
     pub(crate) fn is_sound(&self) -> bool {
         [self.parked, self.damaged, self.ahead, self.other_chain].iter().all(|count| *count == 0)
     }
 
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub(crate) fn plus(mut self, other: &Self) -> Self {
         self.batches += other.batches;
@@ -173,26 +122,26 @@ impl Tally {
     }
 }
 
-/// What a job came to. Kept until the next one ends.
+/// The result of a job, stored until the next one ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The job's number.
     #[serde(default)]
     pub job: u64,
-    /// What was done.
+    /// What it did.
     pub kind: JobKind,
-    /// The generation that was filled or removed; none for a pass over all of them.
+    /// The generation that was filled or removed; none after a reconciliation.
     pub generation: Option<u32>,
-    /// Whether every stream has reached its end in every generation that was gone through, and every item could be read.
+    /// Whether every stream is applied to its end in every checked generation, and every item is readable.
     pub complete: bool,
     /// When it began.
     pub started_at: DateTime<Utc>,
     /// When it ended.
     pub ended_at: DateTime<Utc>,
-    /// How often the streams were gone through, a backfill included.
+    /// The number of passes, a backfill included.
     pub passes: u32,
-    /// What the backfill met, of a rebuild; else what the first pass met.
+    /// The counts of the first pass: the backfill of a rebuild.
     pub first_pass: Tally,
-    /// What the last pass met.
+    /// The counts of the last pass.
     pub last_pass: Tally,
 }

@@ -1,14 +1,16 @@
-//! Streams of which more or something else is applied than there is: found, named and parked.
+//! Finds and parks diverged streams: their position is not part of the stream.
 //!
-//! That happens when the table of events was restored to an earlier moment. A position is compared with the commits that a
-//! pass over the streams reads anyway; the store is asked only of a position beyond those. A stream that is gone is met in no
-//! such pass: so reconciling goes through the rows as well, and asks the store which of their streams there are.
+//! That happens after a restore of the event table to an earlier time. A pass compares positions with
+//! the commits that it reads anyway. It reads the store only for a position beyond those. No pass over
+//! events finds a stream that is gone. So a reconciliation also scans the rows, and checks which of
+//! their streams exist.
 
 use super::RebuildError;
 use super::check::ScannedStream;
 use crate::generations::job::Tally;
 use crate::definition::projection::Projection;
-use crate::tables::position::{Position, Stray};
+use crate::tables::position::{Position, Divergence};
+use crate::engine::gap::divergence;
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;
 use eventstore::{ReadError, Segment, StreamId};
@@ -18,53 +20,53 @@ use std::collections::BTreeSet;
 /// How many streams are compared or parked at once.
 const CONCURRENT_STREAMS: usize = 10;
 
-/// Streams that do not fit to what is applied of them, and what is counted of them.
+/// The streams that diverged, and their counts.
 #[derive(Default)]
-pub(super) struct Strays {
+pub(super) struct DivergedStreams {
     pub(super) streams: BTreeSet<StreamId>,
     pub(super) tally: Tally,
 }
 
-/// A stream, what is applied of it, and how that differs.
-type Found = (StreamId, Position, Stray);
+/// A stream, its position, and how that differs.
+type DivergedStream = (StreamId, Position, Divergence);
 
 /// A page of the rows of a read model.
-pub(super) struct Walked {
+pub(super) struct RowsPage {
     pub(super) tally: Tally,
-    /// Where it goes on.
+    /// The next page.
     pub(super) next: Option<String>,
 }
 
 impl Projector {
-    /// Finds those of the streams that do not fit to what is applied of them in the generation, and parks them there.
+    /// Finds the streams that diverged from the generation, and parks them there.
     pub(super) async fn strays(
         &self,
         projection: &Projection,
         generation: u32,
-        met: &[ScannedStream],
+        scanned: &[ScannedStream],
         reached: &[Position],
-    ) -> Result<Strays, RebuildError> {
+    ) -> Result<DivergedStreams, RebuildError> {
         let (mut found, mut beyond) = (Vec::new(), Vec::new());
-        for (met, at) in met.iter().zip(reached) {
-            if at.is_contradicted(&met.commits) {
-                found.push((met.stream.clone(), *at, Stray::OtherChain));
-            } else if at.version > met.last_version() {
-                // What came since the page was read, if nothing is wrong; or the stream goes on in the next page.
-                beyond.push((met.stream.clone(), *at));
+        for (scanned, at) in scanned.iter().zip(reached) {
+            if at.is_contradicted(&scanned.commits) {
+                found.push((scanned.stream.clone(), *at, Divergence::OtherChain));
+            } else if at.version > scanned.last_version() {
+                // Usually the position is of a commit after this page was read, or in the next page.
+                beyond.push((scanned.stream.clone(), *at));
             }
         }
         found.extend(self.compare(beyond).await?);
-        self.note_strays(projection, generation, found).await
+        self.park_diverged(projection, generation, found).await
     }
 
-    /// Goes through a page of the rows and finds those whose streams are gone.
-    pub(super) async fn walk_rows(
+    /// Reads a page of the rows and finds those whose streams are gone.
+    pub(super) async fn check_rows(
         &self,
         projection: &Projection,
         generations: &[u32],
         segment: Segment,
         behind: Option<&str>,
-    ) -> Result<Walked, RebuildError> {
+    ) -> Result<RowsPage, RebuildError> {
         let (rows, next) = self.read_models.scan_positions(segment, behind).await?;
         let mut tally = Tally::default();
         for number in generations {
@@ -73,7 +75,7 @@ impl Projector {
             let positions: Vec<(StreamId, Position)> = rows.iter().filter_map(position).collect();
             tally = tally.plus(&self.gone(projection, *number, positions).await?.tally);
         }
-        Ok(Walked { tally, next })
+        Ok(RowsPage { tally, next })
     }
 
     async fn gone(
@@ -81,19 +83,19 @@ impl Projector {
         projection: &Projection,
         generation: u32,
         positions: Vec<(StreamId, Position)>,
-    ) -> Result<Strays, RebuildError> {
+    ) -> Result<DivergedStreams, RebuildError> {
         let streams: Vec<StreamId> = positions.iter().map(|(stream, _)| stream.clone()).collect();
         let begun = self.store.existing_streams(&streams).await?.names;
-        // A stream that has only just begun may be missing in the cheap answer.
+        // The cheap read is eventually consistent: it may miss a new stream.
         let doubtful = positions.into_iter().filter(|(stream, _)| !begun.contains(stream)).collect();
         let found = self.compare(doubtful).await?;
-        self.note_strays(projection, generation, found).await
+        self.park_diverged(projection, generation, found).await
     }
 
-    /// Compares positions with the store. A damaged item tells nothing of one: it is counted where it is met.
-    async fn compare(&self, positions: Vec<(StreamId, Position)>) -> Result<Vec<Found>, RebuildError> {
+    /// Compares positions with the store. A corrupt stream is skipped: the scan counts it.
+    async fn compare(&self, positions: Vec<(StreamId, Position)>) -> Result<Vec<DivergedStream>, RebuildError> {
         let compared = positions.into_iter().map(|(stream, at)| async move {
-            match self.stray(&stream, at).await {
+            match divergence(&self.store, &stream, at).await {
                 Err(ReadError::Corrupt(_)) => Ok(None),
                 Err(ReadError::Store(fault)) => Err(RebuildError::from(fault)),
                 Ok(stray) => Ok(stray.map(|stray| (stream, at, stray))),
@@ -103,19 +105,19 @@ impl Projector {
         Ok(compared.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
     }
 
-    async fn note_strays(
+    async fn park_diverged(
         &self,
         projection: &Projection,
         generation: u32,
-        found: Vec<Found>,
-    ) -> Result<Strays, RebuildError> {
-        let mut strays = Strays::default();
+        found: Vec<DivergedStream>,
+    ) -> Result<DivergedStreams, RebuildError> {
+        let mut strays = DivergedStreams::default();
         for (stream, at, stray) in &found {
             strays.tally = strays.tally.plus(&counted(generation, stream, *at, *stray));
             strays.streams.insert(stream.clone());
         }
         let parked = found.into_iter().map(|(stream, at, stray)| async move {
-            let error = ProjectError::Stray { version: at.version, stray };
+            let error = ProjectError::Diverged { version: at.version, divergence: stray };
             self.park(projection, generation, &stream, error.version(), &error).await
         });
         let parked = futures::stream::iter(parked).buffer_unordered(CONCURRENT_STREAMS);
@@ -124,10 +126,10 @@ impl Projector {
     }
 }
 
-fn counted(generation: u32, stream: &StreamId, at: Position, stray: Stray) -> Tally {
+fn counted(generation: u32, stream: &StreamId, at: Position, stray: Divergence) -> Tally {
     let (ahead, other_chain) = match stray {
-        Stray::Ahead { .. } => (1, 0),
-        Stray::OtherChain => (0, 1),
+        Divergence::Ahead { .. } => (1, 0),
+        Divergence::OtherChain => (0, 1),
     };
     let named = format!("{stream} at version {} in generation {generation} {stray}", at.version);
     Tally { ahead, other_chain, strays: vec![named], ..Tally::default() }

@@ -2,7 +2,7 @@
 //!
 //! A version alone is ambiguous: a restored table of events gets other commits under the same
 //! versions. The next commit's hash covers the hash of the position. So a projector checks without a
-//! request that a commit continues what is applied.
+//! request that a commit continues the applied ones.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,7 +19,7 @@ pub(crate) struct Position {
 
 /// How a position differs from its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stray {
+pub enum Divergence {
     /// The stream does not reach the position, or is gone.
     Ahead {
         /// Where the stream ends; 0 where there is none.
@@ -29,7 +29,7 @@ pub enum Stray {
     OtherChain,
 }
 
-impl fmt::Display for Stray {
+impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ahead { end: 0 } => f.write_str("is ahead of the stream, which is gone"),
@@ -76,6 +76,19 @@ fn holds(commit: &Commit, version: u64) -> bool {
     (commit.version..=commit.last_version()).contains(&version)
 }
 
+/// The prefix of the names of position rows. It is stored, so it must not change.
+const POSITION_PREFIX: &str = "fence/";
+
+/// The name of the row with a stream's position.
+pub(crate) fn position_name(stream: &StreamId) -> String {
+    format!("{POSITION_PREFIX}{stream}")
+}
+
+/// The stream of a position row, by the row's name.
+pub(crate) fn stream_of_position(name: &str) -> Option<&str> {
+    name.strip_prefix(POSITION_PREFIX)
+}
+
 /// A hash as it is stored in rows: 43 characters.
 pub(crate) fn hash_text(hash: &Hash) -> String {
     URL_SAFE_NO_PAD.encode(hash.as_bytes())
@@ -92,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_of_a_hash_brings_it_back() {
+    fn a_hash_survives_its_text_form() {
         let hash = Hash::of(&[b"a"]);
         assert_eq!(hash_text(&hash).len(), 43);
         assert_eq!(read_hash(&hash_text(&hash)), Some(hash));
@@ -102,9 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn a_stray_is_told_in_words() {
-        assert_eq!(Stray::Ahead { end: 4 }.to_string(), "is ahead of the stream, which ends at 4");
-        assert_eq!(Stray::Ahead { end: 0 }.to_string(), "is ahead of the stream, which is gone");
-        assert_eq!(Stray::OtherChain.to_string(), "is on another chain than the stream");
+    fn a_divergence_is_described_in_words() {
+        assert_eq!(Divergence::Ahead { end: 4 }.to_string(), "is ahead of the stream, which ends at 4");
+        assert_eq!(Divergence::Ahead { end: 0 }.to_string(), "is ahead of the stream, which is gone");
+        assert_eq!(Divergence::OtherChain.to_string(), "is on another chain than the stream");
     }
 }

@@ -93,7 +93,7 @@ async fn what_makes_no_sense_as_things_stand_is_a_conflict() {
         ("orders/rollback", json!({}), "there is no previous generation to roll back to"),
         ("orders/drop", json!({}), "there is no generation but the active one: rebuild first"),
         ("orders/drop", json!({"generation": 1}), "generation 1 is the active one: readers see it"),
-        ("fulfilment/rebuild", json!({}), "fulfilment is no read model: what it has done is not done again"),
+        ("fulfilment/rebuild", json!({}), "fulfilment is a process, not a read model: its effects are not repeated"),
     ] {
         let refused = shop.step(&format!("/projections/{step}"), &body).await;
         refused.is_problem(409, "not-now");
@@ -301,7 +301,7 @@ async fn a_stream_that_stands_still_is_shown_with_the_reason_and_resumed_alone()
     let stream = super::order_stream(&bad);
     let shown = &parked.body["streams"][0];
     assert_eq!((&shown["stream"], &shown["version"], &shown["generation"]), (&json!(stream), &json!(2), &json!(1)));
-    assert!(text(&shown["error"]).ends_with("broken on purpose for OrderCancelled"), "{shown}");
+    assert!(text(&shown["error"]).ends_with("a fault is injected for events of type OrderCancelled"), "{shown}");
     eventually("the other order flows", || async {
         let version = shop.get(&good).await.body["version"].clone();
         Some(version).filter(|version| *version == json!(2))

@@ -10,7 +10,7 @@ use bookshop::fulfilment;
 use bookshop::{bestsellers, orders};
 use eventstore::{Batch, NewEvent, StreamId};
 use handlers::{Continuations, ProjectorHandler};
-use projections::audit_index::{Entry, PROJECTION as AUDIT};
+use projections::audit_index::{EntryMatch, PROJECTION as AUDIT};
 use projections::{Consumer, Projection};
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
     let commits = world.store.load(&long, eventstore::Consistency::Strong).await.unwrap().batches;
     let commits =
         commits.into_iter().flat_map(|batch| batch.commits).map(|commit| (long.clone(), commit)).collect::<Vec<_>>();
-    assert!(audit_index.entered(1, &commits).await.unwrap().into_iter().all(|entry| entry == Entry::Same));
+    assert!(audit_index.entered(1, &commits).await.unwrap().into_iter().all(|entry| entry == EntryMatch::Same));
 }
 
 /// The batch is handled twice, as if the first who handled it had died before he acknowledged it.

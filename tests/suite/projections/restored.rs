@@ -8,7 +8,7 @@ use super::world::{World, event_key};
 use bookshop::fulfilment;
 use bookshop::{bestsellers, orders};
 use eventstore::{Batch, Consistency, NewEvent, StreamId};
-use projections::{FollowError, Kind, ProjectError, Projection, Stray};
+use projections::{ReactError, Kind, ProjectError, Projection, Divergence};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -71,7 +71,7 @@ async fn what_a_restored_table_lacks_is_named_and_rebuilt() {
         assert_eq!(named, expected);
         assert_eq!(jobs::parked(&operator, &projection, 1).await.len(), 4, "all are listed, not ten only");
         let resumed = operator.resume_stream(&projection, &shorter).await.unwrap();
-        assert!(matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Stray { version: 3, .. }))));
+        assert!(matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Diverged { version: 3, .. }))));
 
         let report = rebuild(&operator, &projection, 2).await;
         assert!(report.complete, "{report:?}");
@@ -103,7 +103,7 @@ async fn an_event_behind_another_chain_is_not_applied() {
             message.receives = 5;
             assert!(deliver(&handler, &[message.clone()]).await.is_empty(), "it is parked");
             let parked = jobs::parked(&world.projector(), &projection, 1).await;
-            let reason = "what is applied, up to version 2, is on another chain than the stream: rebuild";
+            let reason = "the position at version 2 is on another chain than the stream: rebuild";
             assert_eq!(parked.iter().map(|parked| parked.error.as_str()).collect::<Vec<_>>(), [reason]);
             assert!(deliver(&handler, &[Message::of(&same)]).await.is_empty(), "what comes later holds up nobody");
         }
@@ -160,7 +160,7 @@ async fn a_row_of_another_chain_is_not_read_on() {
 }
 
 /// What a consumer with effects is told of.
-pub(super) async fn followed(world: &World, batch: &Batch) -> Result<Vec<u64>, FollowError<Infallible>> {
+pub(super) async fn followed(world: &World, batch: &Batch) -> Result<Vec<u64>, ReactError<Infallible>> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let effect = |_: StreamId, commits: Vec<eventstore::Commit>| {
         told.lock().unwrap().extend(commits.iter().map(|commit| commit.version));
@@ -172,7 +172,7 @@ pub(super) async fn followed(world: &World, batch: &Batch) -> Result<Vec<u64>, F
         batch: Some(batch.clone()),
     };
     let failed =
-        world.projector().follow(fulfilment().consumer(), vec![news], projections::TimeLimit::NONE, effect).await;
+        world.projector().react(fulfilment().consumer(), vec![news], projections::TimeLimit::NONE, effect).await;
     let versions = std::mem::take(&mut *told.lock().unwrap());
     failed.into_iter().next().map_or(Ok(versions), |(_, error)| Err(error))
 }
@@ -189,9 +189,9 @@ async fn a_process_manager_hears_of_no_other_chain_until_rewound() {
     let next = go_on(&world, &order, vec![confirmed().stored()]).await;
     for batch in [&same, &next] {
         let error = followed(&world, batch).await.unwrap_err();
-        let stray = FollowError::<Infallible>::version(&error).is_none();
+        let stray = ReactError::<Infallible>::version(&error).is_none();
         let is_stray =
-            matches!(error, FollowError::Delivery(ProjectError::Stray { version: 2, stray: Stray::OtherChain }));
+            matches!(error, ReactError::Delivery(ProjectError::Diverged { version: 2, divergence: Divergence::OtherChain }));
         assert!(stray && is_stray);
     }
     let operator = projector(&world);

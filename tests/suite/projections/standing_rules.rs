@@ -13,7 +13,7 @@ use bookshop::{bestsellers, orders, stock};
 use eventstore::{Consistency, StreamId};
 use handlers::{Names, Operations, ProjectorHandler, ResumedState};
 use projections::Projection;
-use projections::audit_index::{self, Entry};
+use projections::audit_index::{self, EntryMatch};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -160,7 +160,7 @@ async fn what_stands_before_damage_is_applied_however_items_are_cut() {
             let sound = sound.into_iter().flat_map(|batch| batch.commits).map(|commit| (order.clone(), commit));
             let index = world.clients().system(&bookshop::app(), &world.names).audit_index();
             let entries = index.entered(1, &sound.collect::<Vec<_>>()).await.unwrap();
-            assert!(entries.iter().all(|entry| *entry == Entry::Same), "in {commits} commits: {entries:?}");
+            assert!(entries.iter().all(|entry| *entry == EntryMatch::Same), "in {commits} commits: {entries:?}");
         } else {
             let applied = applied(&world, &projection, &order).await;
             assert_eq!(applied.as_deref(), Some("2"), "{} in {commits} commits", projection.name);
@@ -181,7 +181,7 @@ async fn a_long_stream_is_resumed_a_page_and_goes_on_by_itself() {
     let older = ProjectorHandler::new(*of, world.projector().with_fault(of.name, "OrderConfirmed"));
     let messages = messages_of(&batches).into_iter().map(|message| Message { receives: 5, ..message });
     assert!(deliver(&older, &messages.collect::<Vec<_>>()).await.is_empty(), "it is parked");
-    let projector = world.projector().mending_for(Duration::ZERO);
+    let projector = world.projector().with_resume_time(Duration::ZERO);
     let sqs = world.clients().sqs.clone();
     let operations = Operations::new(bookshop::app(), world.store.clone(), projector.clone(), sqs, world.names.clone());
     let resumed = operations.resume(of, Some(&order), None).await.unwrap();

@@ -44,13 +44,13 @@ async fn a_projection_that_is_broken_on_purpose_parks_its_stream_and_goes_on_whe
         (&json!(stream), &json!("parked"), &json!(2))
     );
     let reason = outcome["reason"].as_str().unwrap();
-    assert_eq!(reason, "event 2 cannot be applied: the projection is broken on purpose for StockReserved");
+    assert_eq!(reason, "event 2 cannot be applied: a fault is injected for events of type StockReserved");
     assert_eq!(system.dev.interrupt().await, 0);
 
     let system = Running::over(&data).await;
     let listed = system.operate(["projection", "parked", "stock"]).await.done();
     let row = listed.lines().nth(1).unwrap();
-    assert!(row.starts_with(&stream) && row.contains("broken on purpose for StockReserved"), "{listed}");
+    assert!(row.starts_with(&stream) && row.contains("a fault is injected for events of type StockReserved"), "{listed}");
     let list = system.operate(["projection", "list"]).await.done();
     let row = list.lines().find(|line| line.starts_with("stock ")).unwrap();
     assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["stock", "1", "-", "-", "1", "0", "0", "0", "s"]);

@@ -24,7 +24,7 @@ async fn a_step_that_makes_no_sense_is_refused_and_changes_nothing() {
     }
     let active = "generation 1 is the active one: readers see it";
     system.operate(["projection", "drop", "stock", "--generation", "1"]).await.was_refused(active);
-    let process = "fulfilment is no read model: what it has done is not done again";
+    let process = "fulfilment is a process, not a read model: its effects are not repeated";
     system.operate(["projection", "rebuild", "fulfilment"]).await.was_refused(process);
     assert_eq!((system.status("stock").await, system.waiting(CALLS).await), (before, 0));
 

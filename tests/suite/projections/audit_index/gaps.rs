@@ -5,7 +5,7 @@ use super::ledger::{Entered, Ledger, stream};
 use eventstore::{Damage, Direction, ReadError};
 use futures::future::join_all;
 use projections::TimeLimit;
-use projections::audit_index::{Entry, IndexError};
+use projections::audit_index::{EntryMatch, IndexError};
 
 /// Two streams of three commits, those of the one between those of the other.
 async fn two_streams(ledger: &Ledger) -> Vec<Entered> {
@@ -148,11 +148,11 @@ async fn a_generation_knows_nothing_of_another() {
     let index = ledger.index();
     ledger.enter(&index, 1, &all[..1]).await;
     ledger.enter(&index, 11, &all).await;
-    assert_eq!(index.entered(1, &all).await.unwrap(), [Entry::Same, Entry::Absent]);
-    assert_eq!(index.entered(2, &all).await.unwrap(), [Entry::Absent; 2]);
+    assert_eq!(index.entered(1, &all).await.unwrap(), [EntryMatch::Same, EntryMatch::Absent]);
+    assert_eq!(index.entered(2, &all).await.unwrap(), [EntryMatch::Absent; 2]);
     let doubled = [&all[1..], &all[..1], &all[1..]].concat();
-    assert_eq!(index.entered(11, &doubled).await.unwrap(), [Entry::Same; 3]);
-    assert_eq!(index.entered(1, &doubled).await.unwrap(), [Entry::Absent, Entry::Same, Entry::Absent]);
+    assert_eq!(index.entered(11, &doubled).await.unwrap(), [EntryMatch::Same; 3]);
+    assert_eq!(index.entered(1, &doubled).await.unwrap(), [EntryMatch::Absent, EntryMatch::Same, EntryMatch::Absent]);
     assert!(index.entered(1, &[]).await.unwrap().is_empty());
     // What is known of one generation is not believed of another.
     ledger.enter(&index, 1, &all[1..]).await;

@@ -11,7 +11,7 @@ use eventstore::{
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
 use ledgerfold::local::dynamodb::DynamoDb;
-use projections::audit_index::{AuditIndex, AuditPage, AuditSearch, Entry, Found};
+use projections::audit_index::{AuditIndex, AuditPage, AuditSearch, EntryMatch, IndexEntry};
 use projections::{ShortHash, TimeLimit};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -113,18 +113,18 @@ impl Ledger {
         let search = AuditSearch::all(eventstore::Direction::Forwards, 1_000);
         let AuditPage { found, next } = index.search(generation, &search).await.unwrap();
         assert_eq!((found, next), (expected(commits), None), "generation {generation}");
-        assert!(index.entered(generation, commits).await.unwrap().into_iter().all(|entry| entry == Entry::Same));
+        assert!(index.entered(generation, commits).await.unwrap().into_iter().all(|entry| entry == EntryMatch::Same));
     }
 }
 
 /// What an index has to say of these commits: in the order of time, then of stream and version.
-pub(super) fn expected(commits: &[Entered]) -> Vec<Found> {
-    let mut found: Vec<Found> = commits.iter().map(found).collect();
+pub(super) fn expected(commits: &[Entered]) -> Vec<IndexEntry> {
+    let mut found: Vec<IndexEntry> = commits.iter().map(found).collect();
     found.sort_by_key(|found| (found.recorded_at, format!("{}#{:016}", found.stream, found.version)));
     found
 }
 
-fn found((stream, commit): &Entered) -> Found {
+fn found((stream, commit): &Entered) -> IndexEntry {
     let metadata = commit.metadata.clone();
     let mut event_types: Vec<String> = Vec::new();
     for event in &commit.events {
@@ -132,7 +132,7 @@ fn found((stream, commit): &Entered) -> Found {
             event_types.push(event.body.event_type.clone());
         }
     }
-    Found {
+    IndexEntry {
         stream: stream.clone(),
         version: commit.version,
         last_version: commit.version + u64::try_from(commit.events.len()).unwrap() - 1,
@@ -173,7 +173,7 @@ pub(super) fn commit(command: &str, actor: &str, types: &[&str]) -> NewCommit {
 }
 
 /// All pages of a search, put together. No page is longer than it may be.
-pub(super) async fn all_pages(index: &AuditIndex, generation: u32, search: &AuditSearch) -> Vec<Found> {
+pub(super) async fn all_pages(index: &AuditIndex, generation: u32, search: &AuditSearch) -> Vec<IndexEntry> {
     let (mut search, mut all) = (search.clone(), Vec::new());
     let walk = async {
         loop {

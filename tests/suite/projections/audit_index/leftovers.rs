@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_types::body::SdkBody;
 use eventstore::Segment;
 use projections::TableError;
-use projections::audit_index::{AuditIndex, Entry};
+use projections::audit_index::{AuditIndex, EntryMatch};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
@@ -85,7 +85,7 @@ async fn keys_that_were_left_over_are_asked_for_again_a_bounded_number_of_times(
     let all = ledger.write(&stream("a"), 3).await;
     ledger.enter(&ledger.index(), 1, &all[..2]).await;
     let (index, busy) = Busy::index(&ledger, 3);
-    assert_eq!(index.entered(1, &all).await.unwrap(), [Entry::Same, Entry::Same, Entry::Absent]);
+    assert_eq!(index.entered(1, &all).await.unwrap(), [EntryMatch::Same, EntryMatch::Same, EntryMatch::Absent]);
     assert_eq!(busy.batches(), 4);
     let (index, busy) = Busy::index(&ledger, usize::MAX);
     let refused = index.entered(1, &all).await;

@@ -4,7 +4,7 @@ use super::super::wire::Wire;
 use super::ledger::{Entered, Ledger, commit, stream};
 use chrono::TimeDelta;
 use projections::TimeLimit;
-use projections::audit_index::Entry;
+use projections::audit_index::EntryMatch;
 
 /// Two pages of mending, and six of looking.
 const COMMITS: usize = 560;
@@ -40,5 +40,5 @@ async fn a_gap_of_any_length_is_mended_by_one_commit_and_nothing_is_written_twic
     assert_eq!(count("PutItem"), COMMITS - THERE + days.len(), "each entry that was missing, and its day");
     // The look at the commit before, pages of 100 events, and reads of 500 (the second of which finds its batch first).
     assert!(count("BatchGetItem") <= 9 && count("Query") <= 13, "{operations:?}");
-    assert_eq!(ledger.index().entered(1, &all).await.unwrap(), [Entry::Same; COMMITS]);
+    assert_eq!(ledger.index().entered(1, &all).await.unwrap(), [EntryMatch::Same; COMMITS]);
 }

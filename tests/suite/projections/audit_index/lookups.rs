@@ -4,7 +4,7 @@ use super::super::wire::Wire;
 use super::ledger::{AUDIT, Entered, Ledger, commit, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Hash, Id, IndexLookup, Mark};
-use projections::audit_index::{AuditIndex, Entry};
+use projections::audit_index::{AuditIndex, EntryMatch};
 use projections::{Projector, ReadModels};
 use serde_json::{Value, json};
 
@@ -107,7 +107,7 @@ async fn an_entry_is_never_replaced_by_one_of_another_hash() {
     let (name, mut changed) = all[1].clone();
     changed.hash = Hash::of(&[b"changed"]);
     let index = ledger.index();
-    assert_eq!(index.entered(1, &[(name.clone(), changed.clone())]).await.unwrap(), [Entry::Other]);
+    assert_eq!(index.entered(1, &[(name.clone(), changed.clone())]).await.unwrap(), [EntryMatch::Other]);
     let refused = index.index(&ledger.store, 1, &name, &[changed], projections::TimeLimit::NONE).await;
     assert!(refused.is_err_and(|error| error.to_string().contains("is damaged at version 2")));
     assert_eq!(ledger.dump().await, before);
@@ -127,7 +127,7 @@ async fn entries_of_the_older_form_are_refused_and_mended() {
     let index = ledger.index();
     let search = projections::audit_index::AuditSearch::all(eventstore::Direction::Forwards, 10);
     assert!(index.search(1, &search).await.unwrap_err().to_string().contains("cannot be read"));
-    assert_eq!(index.entered(1, &all).await.unwrap(), [Entry::Other; 3]);
+    assert_eq!(index.entered(1, &all).await.unwrap(), [EntryMatch::Other; 3]);
     ledger.enter(&index, 1, &all[2..]).await;
     assert_eq!(ledger.dump().await, whole);
 }

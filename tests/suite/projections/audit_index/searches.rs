@@ -8,7 +8,7 @@ use eventstore::{Direction, NewCommit, StreamId};
 use fastrand::Rng;
 use projections::TableError;
 use projections::TimeLimit;
-use projections::audit_index::{AuditCursor, AuditIndex, AuditSearch, Found, MAX_REQUESTS};
+use projections::audit_index::{AuditCursor, AuditIndex, AuditSearch, IndexEntry, MAX_REQUESTS};
 
 const BOTH: [Direction; 2] = [Direction::Forwards, Direction::Backwards];
 const TYPES: [&str; 4] = ["Noted", "Changed", "Closed", "Noted2"];
@@ -39,7 +39,7 @@ async fn any_history(ledger: &Ledger, rng: &mut Rng, commits: usize) -> Vec<Ente
 }
 
 /// A ledger with a history that is indexed in one generation.
-async fn indexed(rng: &mut Rng, commits: usize) -> (Ledger, AuditIndex, Vec<Found>) {
+async fn indexed(rng: &mut Rng, commits: usize) -> (Ledger, AuditIndex, Vec<IndexEntry>) {
     let ledger = Ledger::start().await;
     let history = any_history(&ledger, rng, commits).await;
     let index = ledger.index();
@@ -49,8 +49,8 @@ async fn indexed(rng: &mut Rng, commits: usize) -> (Ledger, AuditIndex, Vec<Foun
 }
 
 /// The plain filter.
-fn filter(all: &[Found], search: &AuditSearch) -> Vec<Found> {
-    let fits = |found: &&Found| {
+fn filter(all: &[IndexEntry], search: &AuditSearch) -> Vec<IndexEntry> {
+    let fits = |found: &&IndexEntry| {
         search.actor.as_ref().is_none_or(|actor| found.actor == *actor)
             && search.event_type.as_ref().is_none_or(|name| found.event_types.iter().any(|other| other == name))
             && search.command.as_ref().is_none_or(|command| found.command_id == *command)
@@ -58,7 +58,7 @@ fn filter(all: &[Found], search: &AuditSearch) -> Vec<Found> {
             && search.from.is_none_or(|from| found.recorded_at >= from)
             && search.to.is_none_or(|to| found.recorded_at < to)
     };
-    let mut found: Vec<Found> = all.iter().filter(fits).cloned().collect();
+    let mut found: Vec<IndexEntry> = all.iter().filter(fits).cloned().collect();
     if search.direction == Direction::Backwards {
         found.reverse();
     }
@@ -66,7 +66,7 @@ fn filter(all: &[Found], search: &AuditSearch) -> Vec<Found> {
 }
 
 /// A search of chance; what it asks for exists more often than not.
-fn any_search(rng: &mut Rng, all: &[Found]) -> AuditSearch {
+fn any_search(rng: &mut Rng, all: &[IndexEntry]) -> AuditSearch {
     let one = rng.choice(all).unwrap().clone();
     let mut time = |near: DateTime<Utc>| match rng.u8(..6) {
         0 => Some(near),
@@ -207,7 +207,7 @@ async fn nothing_lies_between_ends_that_are_the_wrong_way_round() {
 }
 
 /// All pages of a search over the wire: what they found, and how many they were.
-async fn pages_within_bounds(index: &AuditIndex, wire: &Wire, search: &AuditSearch) -> (Vec<Found>, usize) {
+async fn pages_within_bounds(index: &AuditIndex, wire: &Wire, search: &AuditSearch) -> (Vec<IndexEntry>, usize) {
     let (mut search, mut found) = (search.clone(), Vec::new());
     for pages in 1..10 {
         let page = index.search(1, &search).await.unwrap();

@@ -8,14 +8,14 @@ use bookshop::orders;
 use futures::future::join_all;
 use handlers::ProjectorHandler;
 use projections::Projector;
-use projections::rebuild::{JobKind, RebuildError, Wake};
+use projections::rebuild::{JobKind, RebuildError, SegmentTask};
 
 const OPERATORS: usize = 6;
 
-type Taken = Result<Vec<Wake>, RebuildError>;
+type Taken = Result<Vec<SegmentTask>, RebuildError>;
 
 /// All of them at once, each a process of its own. What the one that won got, and what the others were told.
-async fn at_once(world: &World, step: impl AsyncFn(Projector) -> Taken) -> (Vec<Wake>, Vec<RebuildError>) {
+async fn at_once(world: &World, step: impl AsyncFn(Projector) -> Taken) -> (Vec<SegmentTask>, Vec<RebuildError>) {
     let taken = join_all((0..OPERATORS).map(|_| step(projector(world)))).await;
     let (won, lost): (Vec<Taken>, Vec<Taken>) = taken.into_iter().partition(Result::is_ok);
     assert_eq!(won.len(), 1, "one of them wins");

@@ -62,7 +62,7 @@ async fn a_second_generation_costs_a_live_event_of_orders_as_much_again_and_no_l
     let world = World::start().await;
     let of = &orders();
     let (live, wire) = ruled(&world);
-    let live = live.remembering(std::time::Duration::from_secs(600));
+    let live = live.with_cache_time(std::time::Duration::from_secs(600));
     let handler = ProjectorHandler::new(*of, live.clone());
     live.claim(of).await.unwrap();
     for generations in 1..=2 {

@@ -8,7 +8,7 @@ use super::jobs::{assert_exact, assert_same, finish, items, parked, projector, p
 use crate::store::wire::Act;
 use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
-use projections::rebuild::{RebuildError, Wake};
+use projections::rebuild::{RebuildError, SegmentTask};
 use projections::{Projection, Projector};
 use serde_json::{Value, json};
 
@@ -71,7 +71,7 @@ async fn a_job_whose_calls_were_never_sent_is_resumed() {
     assert!(matches!(died, RebuildError::Table(_)), "{died:?}");
     let refused = sound.rebuild(of, 3).await.unwrap_err();
     assert!(matches!(refused, RebuildError::Busy { .. }), "{refused}");
-    let wakes: Vec<Wake> = sound.resume_job(of).await.unwrap();
+    let wakes: Vec<SegmentTask> = sound.resume_job(of).await.unwrap();
     assert_eq!(wakes.len(), 3);
     assert!(finish(&sound, of, wakes).await.complete);
     assert_same(&world, of, 1, 2).await;

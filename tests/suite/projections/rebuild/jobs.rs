@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Item, Segment, StreamId};
 use fastrand::Rng;
 use projections::audit_index::AuditIndex;
-use projections::rebuild::{RebuildError, Report, Tally, Wake};
+use projections::rebuild::{RebuildError, Report, Tally, SegmentTask};
 use projections::{Kind, Parked, Projection, Projector, ReadModels};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -24,18 +24,18 @@ pub(in super::super) const NO_END: Duration = Duration::from_secs(600);
 /// The calls of a job, as a queue that drops what it was sent before. In what order they are taken is the case's business.
 #[derive(Default)]
 pub(in super::super) struct Calls {
-    open: VecDeque<Wake>,
+    open: VecDeque<SegmentTask>,
     sent: BTreeSet<String>,
 }
 
 impl Calls {
-    pub(in super::super) fn of(wakes: Vec<Wake>) -> Self {
+    pub(in super::super) fn of(wakes: Vec<SegmentTask>) -> Self {
         let mut calls = Self::default();
         calls.send(wakes);
         calls
     }
 
-    pub(in super::super) fn send(&mut self, wakes: Vec<Wake>) {
+    pub(in super::super) fn send(&mut self, wakes: Vec<SegmentTask>) {
         for wake in wakes {
             if self.sent.insert(wake.deduplication_id()) {
                 self.open.push_back(wake);
@@ -44,16 +44,16 @@ impl Calls {
     }
 
     /// The call was not done, or is given out twice.
-    pub(in super::super) fn again(&mut self, wake: Wake) {
+    pub(in super::super) fn again(&mut self, wake: SegmentTask) {
         self.open.push_back(wake);
     }
 
-    pub(in super::super) fn next(&mut self) -> Option<Wake> {
+    pub(in super::super) fn next(&mut self) -> Option<SegmentTask> {
         self.open.pop_front()
     }
 
     /// Any of them.
-    pub(in super::super) fn any(&mut self, rng: &mut Rng) -> Option<Wake> {
+    pub(in super::super) fn any(&mut self, rng: &mut Rng) -> Option<SegmentTask> {
         if self.open.is_empty() { None } else { self.open.remove(rng.usize(..self.open.len())) }
     }
 
@@ -63,11 +63,11 @@ impl Calls {
 }
 
 pub(in super::super) fn projector(world: &World) -> Projector {
-    world.projector().remembering(REMEMBERED)
+    world.projector().with_cache_time(REMEMBERED)
 }
 
 pub(in super::super) fn projector_over(world: &World, wire: &Wire) -> Projector {
-    world.projector_over(wire).remembering(REMEMBERED)
+    world.projector_over(wire).with_cache_time(REMEMBERED)
 }
 
 /// A projector over a wire with rules.
@@ -78,21 +78,21 @@ pub(in super::super) fn ruled(world: &World) -> (Projector, RuledWire) {
     let read_models = ReadModels::new(client.clone(), world.names.read_models());
     let audit_index = AuditIndex::new(client.clone(), world.names.audit_index());
     let store = EventStore::new(client, world.names.events());
-    (Projector::new(store, read_models, audit_index).remembering(REMEMBERED), wire)
+    (Projector::new(store, read_models, audit_index).with_cache_time(REMEMBERED), wire)
 }
 
 /// Does what a call asks for.
 pub(in super::super) async fn work(
     projector: &Projector,
     projection: &Projection,
-    wake: &Wake,
+    wake: &SegmentTask,
     budget: Duration,
-) -> Result<Vec<Wake>, RebuildError> {
+) -> Result<Vec<SegmentTask>, RebuildError> {
     projector.work(projection, wake, budget, |_| std::future::ready(Ok(()))).await
 }
 
 /// Does all that is called for, a page a call, to the end of the job. Its report.
-pub(in super::super) async fn finish(projector: &Projector, projection: &Projection, wakes: Vec<Wake>) -> Report {
+pub(in super::super) async fn finish(projector: &Projector, projection: &Projection, wakes: Vec<SegmentTask>) -> Report {
     let mut calls = Calls::of(wakes);
     while let Some(wake) = calls.next() {
         calls.send(work(projector, projection, &wake, ONE_PAGE).await.unwrap());

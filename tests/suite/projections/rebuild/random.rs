@@ -69,7 +69,7 @@ impl<'a> Line<'a> {
 
     /// A process that goes by what it knows now for the rest of the history.
     fn freeze(&mut self) {
-        let frozen = self.program(self.world.projector().remembering(Duration::from_secs(3_600)));
+        let frozen = self.program(self.world.projector().with_cache_time(Duration::from_secs(3_600)));
         self.frozen.push(ProjectorHandler::new(self.projection, frozen));
     }
 
@@ -233,8 +233,8 @@ impl<'a> Line<'a> {
 async fn work_on(
     worker: &Projector,
     projection: &Projection,
-    call: &projections::rebuild::Wake,
-) -> Result<Vec<projections::rebuild::Wake>, projections::rebuild::RebuildError> {
+    call: &projections::rebuild::SegmentTask,
+) -> Result<Vec<projections::rebuild::SegmentTask>, projections::rebuild::RebuildError> {
     work(worker, projection, call, ONE_PAGE).await
 }
 

@@ -102,7 +102,7 @@ async fn frozen_leaves_nothing_out(projection: Projection) {
     let world = World::start().await;
     let of = &projection;
     let operator = projector(&world);
-    let frozen = ProjectorHandler::new(projection, world.projector().remembering(Duration::from_secs(3_600)));
+    let frozen = ProjectorHandler::new(projection, world.projector().with_cache_time(Duration::from_secs(3_600)));
     let orders = [new_order(), new_order(), new_order()];
     let mut writers = orders.clone().map(|order| Writer::new(&world.store, &order));
     for (number, writer) in (1..).zip(&mut writers) {

@@ -86,7 +86,7 @@ async fn a_worker_stops_and_leaves_nothing_when_its_rebuild_is_given_up_meanwhil
     shop(&world, *of, 250).await;
     let operator = projector(&world);
     let (worker, wire) = ruled(&world);
-    let worker = worker.remembering(Duration::ZERO);
+    let worker = worker.with_cache_time(Duration::ZERO);
     let calls = operator.rebuild(of, 1).await.unwrap();
     let canceller = operator.clone();
     let puts = Arc::new(AtomicUsize::new(0));
@@ -120,7 +120,7 @@ async fn a_removal_waits_until_what_others_remember_is_past() {
     let of = &orders();
     shop(&world, *of, 3).await;
     let remembered = Duration::from_millis(150);
-    let operator: Projector = world.projector().remembering(remembered);
+    let operator: Projector = world.projector().with_cache_time(remembered);
     rebuild(&operator, of, 1).await;
     operator.switch(of, false).await.unwrap();
     let wakes = operator.drop_generation(of, None).await.unwrap();

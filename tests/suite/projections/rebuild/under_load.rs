@@ -13,7 +13,7 @@ use eventstore::Batch;
 use fastrand::Rng;
 use futures::future::join;
 use handlers::ProjectorHandler;
-use projections::rebuild::{JobKind, RebuildError, Report, Wake};
+use projections::rebuild::{JobKind, RebuildError, Report, SegmentTask};
 use projections::{ProjectError, Projection, Projector};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -68,7 +68,7 @@ impl Site<'_> {
     }
 
     /// Does a call, if it lives so long.
-    async fn one(&self, call: &Wake, rng: &mut Rng) -> Option<Vec<Wake>> {
+    async fn one(&self, call: &SegmentTask, rng: &mut Rng) -> Option<Vec<SegmentTask>> {
         let wire = Wire::default();
         let worker = projector_over(self.world, &wire);
         let (request, way) = (rng.usize(1..=9), rng.u32(..3));

@@ -2,7 +2,7 @@
 
 use super::threads::{Reading, on_threads};
 use crate::cli::failure::Failure;
-use projections::rebuild::{DEFAULT_SEGMENTS, RebuildError, Wake};
+use projections::rebuild::{DEFAULT_SEGMENTS, RebuildError, SegmentTask};
 use projections::{Projection, Projector};
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,7 @@ struct Calls {
 
 #[derive(Default)]
 struct State {
-    open: VecDeque<Wake>,
+    open: VecDeque<SegmentTask>,
     known: HashSet<String>,
     busy: HashSet<String>,
     filled: Option<Reading>,
@@ -40,7 +40,7 @@ struct State {
 
 /// What there is to do for a worker.
 enum Next {
-    Call(Wake),
+    Call(SegmentTask),
     /// Nothing, until another worker has done what it has in hand.
     Wait,
     Nothing,
@@ -66,7 +66,7 @@ pub(super) async fn rebuild(
     Ok(state.filled.take().zip(state.proven.take()).map(|(filled, proven)| Laps { filled, proven }))
 }
 
-async fn begin(projection: Projection, projector: Projector) -> Result<Vec<Wake>, Failure> {
+async fn begin(projection: Projection, projector: Projector) -> Result<Vec<SegmentTask>, Failure> {
     projector.rebuild(&projection, DEFAULT_SEGMENTS).await.map_err(|error| Failure::from_error(&error))
 }
 
@@ -94,7 +94,7 @@ impl Calls {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_in(&self, calls: Vec<Wake>) {
+    fn take_in(&self, calls: Vec<SegmentTask>) {
         let mut state = self.state();
         for call in calls {
             if state.known.insert(call.deduplication_id()) {
@@ -116,7 +116,7 @@ impl Calls {
         }
     }
 
-    fn done(&self, call: &Wake, then: Vec<Wake>, read: &impl Fn() -> Reading) {
+    fn done(&self, call: &SegmentTask, then: Vec<SegmentTask>, read: &impl Fn() -> Reading) {
         let goes_on = then.iter().any(|next| next.pass > 0);
         self.take_in(then);
         let mut state = self.state();
