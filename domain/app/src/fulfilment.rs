@@ -9,15 +9,15 @@ use domain::order::{self, OrderEvent};
 use domain::stock::{self, StockCommand, StockEvent};
 use domain::{Isbn, OrderId};
 use eventstore::{Id, StreamId};
-use handlers::process::{Answer, Ask, Heard, Key, Process, Source, Told, ask};
+use handlers::process::{AskAnswer, Ask, Input, InstanceKey, Process, FollowedCategory, EventOrigin, ask};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// An instance an order.
 pub(crate) fn process() -> Process {
     let sources = [
-        Source::of(order::CATEGORY, events::ORDER, ShopEvent::Order),
-        Source::of(stock::CATEGORY, events::STOCK, ShopEvent::Stock),
+        FollowedCategory::of(order::CATEGORY, events::ORDER, ShopEvent::Order),
+        FollowedCategory::of(stock::CATEGORY, events::STOCK, ShopEvent::Stock),
     ];
     Process::named("fulfilment", "fulfilment/1", sources, key, react).lifting(older::lift)
 }
@@ -47,7 +47,7 @@ struct Origin {
 }
 
 /// The order that an event tells something new of: nothing is asked because an order is confirmed.
-fn key(told: &Told, event: &ShopEvent) -> Key {
+fn key(told: &EventOrigin, event: &ShopEvent) -> InstanceKey {
     let order_id = match event {
         ShopEvent::Order(event) => {
             let order_id = OrderId::try_from(told.stream.key().to_owned())?;
@@ -62,21 +62,21 @@ fn key(told: &Told, event: &ShopEvent) -> Key {
 }
 
 /// What is known then, and what is asked because of it.
-fn react(known: Known, heard: Heard<'_, ShopEvent>) -> (Known, Vec<Ask>) {
+fn react(known: Known, heard: Input<'_, ShopEvent>) -> (Known, Vec<Ask>) {
     match heard {
-        Heard::Event(told, event) => match fact(told, event) {
+        Input::Event(told, event) => match fact(told, event) {
             Some((order_id, fact)) => learn(known, order_id, &fact, Some(told)),
             None => (known, Vec::new()),
         },
-        Heard::Answer { ask, answer: Answer::Refused { .. } } => match (refused_book(ask), known.order_id()) {
+        Input::Answer { ask, answer: AskAnswer::Refused { .. } } => match (refused_book(ask), known.order_id()) {
             (Some(isbn), Some(order_id)) => learn(known, order_id, &Fact::Refused { isbn }, None),
             (None, _) | (_, None) => (known, Vec::new()),
         },
-        Heard::Answer { answer: Answer::Done, .. } => (known, Vec::new()),
+        Input::Answer { answer: AskAnswer::Done, .. } => (known, Vec::new()),
     }
 }
 
-fn fact(told: &Told, event: ShopEvent) -> Option<(OrderId, Fact)> {
+fn fact(told: &EventOrigin, event: ShopEvent) -> Option<(OrderId, Fact)> {
     let key = told.stream.key().to_owned();
     match event {
         ShopEvent::Order(event) => {
@@ -96,12 +96,12 @@ fn refused_book(ask: &Ask) -> Option<Isbn> {
     Isbn::try_from(stream.key().to_owned()).ok()
 }
 
-fn learn(known: Known, order_id: OrderId, fact: &Fact, told: Option<&Told>) -> (Known, Vec<Ask>) {
+fn learn(known: Known, order_id: OrderId, fact: &Fact, told: Option<&EventOrigin>) -> (Known, Vec<Ask>) {
     let Known { fulfilment, mut causes } = known;
     let (fulfilment, commands) =
         domain::fulfilment::react(fulfilment.unwrap_or_else(|| Fulfilment::new(order_id)), fact);
     if let (Fact::Order { version, .. }, Some(told)) = (fact, told) {
-        let Told { correlation_id, trace_parent, .. } = told.clone();
+        let EventOrigin { correlation_id, trace_parent, .. } = told.clone();
         causes.entry(*version).or_insert(Origin { correlation_id, trace_parent });
     }
     let known = Known { fulfilment: Some(fulfilment), causes };
@@ -128,12 +128,12 @@ impl Known {
     }
 
     /// Always there: the domain names an event that it was told of.
-    fn cause(&self, issued: &IssuedCommand) -> Option<Told> {
+    fn cause(&self, issued: &IssuedCommand) -> Option<EventOrigin> {
         let cause = &issued.cause;
         let Origin { correlation_id, trace_parent } = self.causes.get(&cause.version)?.clone();
         let recorded_at = DateTime::<Utc>::from_timestamp_millis(i64::try_from(cause.recorded_at_ms).ok()?)?;
         let stream = StreamId::new(cause.stream.as_str()).ok()?;
-        Some(Told { stream, version: cause.version, recorded_at, correlation_id, trace_parent })
+        Some(EventOrigin { stream, version: cause.version, recorded_at, correlation_id, trace_parent })
     }
 }
 

@@ -4,7 +4,7 @@ use super::across::{AcrossError, HandleAcross, HandledAcross};
 use super::aggregate::typed;
 use super::command::{Command, CommandValue};
 use super::{AnyAggregate, App};
-use crate::process::{Answer, AskError, SendCommand};
+use crate::process::{AskAnswer, AskError, SendCommand};
 use crate::telemetry::{self, command_metrics};
 use crate::telemetry::{Metric, count};
 use eventstore::{
@@ -189,7 +189,7 @@ impl Dispatcher {
         })
     }
 
-    async fn ask(&self, app: &App, request: CommandRequest, command: &Value) -> Result<Answer, AskError> {
+    async fn ask(&self, app: &App, request: CommandRequest, command: &Value) -> Result<AskAnswer, AskError> {
         let lasts = |source| AskError { passes: false, source };
         let command = app.read_asked(request.stream.category(), command).map_err(|error| lasts(error.into()))?;
         let Some(handler) = self.handlers.get(command.category()) else {
@@ -202,13 +202,13 @@ impl Dispatcher {
         })?;
         let Some(refusal) = handled.commit.as_ref().and_then(Commit::refusal) else {
             command_metrics::log(&request, &handled);
-            return Ok(Answer::Done);
+            return Ok(AskAnswer::Done);
         };
         count(Metric::Refusals);
         let CommandRequest { stream, metadata, .. } = &request;
         let eventstore::Refusal { code, reason } = refusal;
         tracing::debug!(%stream, command_id = %metadata.command_id, code, reason, "command refused");
-        Ok(Answer::Refused { code, reason })
+        Ok(AskAnswer::Refused { code, reason })
     }
 
     /// What is recorded of a command at this moment: it is asked to do nothing, and what was recorded before is its answer.

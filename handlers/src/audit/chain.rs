@@ -1,13 +1,14 @@
-//! Commits that are read in a row must follow each other: a changed one would else be shown as it is, or left out by a filter.
+//! Checks that consecutive commits follow each other. Else a changed commit would be shown, or a filter
+//! would hide it.
 
 use super::{AuditError, OpenTrail};
 use eventstore::{Commit, CorruptStream, Damage, Direction, Head, Page, ReadError, StreamId};
 
-/// The commits of a stream on their way into an answer.
+/// The commits of a stream, in the order of reading.
 pub(super) struct Chain<'a> {
     stream: &'a StreamId,
     direction: Direction,
-    /// The commit that was read last.
+    /// The last commit that was read.
     last: Option<Commit>,
 }
 

@@ -1,4 +1,4 @@
-//! What changed between two states of a stream, field by field, and the events that changed it.
+//! The difference between two states of a stream, field by field, and the events between them.
 
 use super::replay::{Proof, Replayed};
 use super::schema::AuditedEvent;
@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// From where to where.
+/// A span between two moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     from: Moment,
@@ -19,7 +19,7 @@ pub struct Span {
 /// The ends of a span do not fit together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnfitSpan {
-    /// It would end before it begins, or where it begins.
+    /// It would end before its beginning, or there.
     #[error("from must be before to")]
     Backwards,
     /// One end is a version, the other a time.
@@ -42,7 +42,7 @@ pub struct Difference {
     /// That the stream's chain was walked from the first commit to the last, and every commit fits.
     pub verified: bool,
     /// The fields that differ.
-    pub changes: Vec<Change>,
+    pub changes: Vec<ChangedField>,
     /// The events between the two, the oldest first: at most 500, and none behind 4 MB of their data.
     #[serde(serialize_with = "audited")]
     #[schema(value_type = Vec<AuditedEvent>)]
@@ -64,7 +64,7 @@ pub struct End {
 
 /// A field that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Change {
+pub struct ChangedField {
     /// Where it is, such as `status` or `lines[0].quantity`.
     pub path: String,
     /// What it was; null where it was not there.

@@ -11,15 +11,15 @@ use serde_json::Value;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// The most events that are kept of those between two moments.
+/// The most events between two moments that are shown.
 const MAX_EVENTS: usize = 500;
 
 /// A place in a stream's past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// Behind the event of that version.
+    /// After the event of that version.
     Version(u64),
-    /// Behind the last commit that was taken at that time or earlier.
+    /// After the last commit of that time or earlier.
     Time(DateTime<Utc>),
 }
 
@@ -77,14 +77,14 @@ impl OpenTrail {
         for moment in [Some(from), to].into_iter().flatten() {
             is_within(moment, &end)?;
         }
-        let mut walk = Walk::new(stream, follower, from, to.unwrap_or(Moment::Version(end.version())));
+        let mut walk = ReplayRun::new(stream, follower, from, to.unwrap_or(Moment::Version(end.version())));
         let mut head = Head::empty(stream);
         while head.version() < end.version() {
             let next = self.store.load_next(&head).await?;
             if next.batches.is_empty() {
                 return Err(gone(&head).into());
             }
-            // What was appended since the end was read is not looked at.
+            // Commits that were appended after the end was read are left out.
             let commits = next.batches.into_iter().flat_map(|batch| batch.commits);
             commits.filter(|commit| commit.version <= end.version()).try_for_each(|commit| walk.step(commit))?;
             head = next.head;
@@ -93,7 +93,7 @@ impl OpenTrail {
     }
 }
 
-/// What was the stream's end a moment ago was taken away.
+/// The stream is shorter than its end a moment ago: commits were removed.
 fn gone(head: &Head) -> DamagedCommit {
     let reason = "what follows is there no more".to_owned();
     DamagedCommit { stream: head.stream().to_string(), version: head.version() + 1, reason }
@@ -155,15 +155,15 @@ impl Moment {
     }
 }
 
-/// A stream on its way through the fold of its read model.
-struct Walk<'a> {
+/// Folds a stream by its read model, page by page.
+struct ReplayRun<'a> {
     stream: &'a StreamId,
     projection: Projection,
     fold: Fold,
     from: Moment,
     to: Moment,
     begins: Option<DateTime<Utc>>,
-    /// The row behind what was walked, up to the second moment.
+    /// The row after the folded commits, up to the second moment.
     row: Option<Value>,
     /// The row at the first moment, once it is passed.
     before: Option<Value>,
@@ -173,7 +173,7 @@ struct Walk<'a> {
     bytes: usize,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> ReplayRun<'a> {
     fn new(stream: &'a StreamId, (projection, fold): (Projection, Fold), from: Moment, to: Moment) -> Self {
         let (begins, row, before, reached_from, reached_to) = (None, None, None, None, None);
         let (events, bytes) = (Vec::new(), 0);

@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 
 /// The most commits of a trace.
 const MAX_COMMITS: usize = 1_000;
-/// No more commits are read behind so many bytes of data.
+/// Reading ends after that many bytes of data.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The most commits that are read at once.
 const PAGE_COMMITS: usize = 100;
-/// The most pages of the index that are asked for.
+/// The most pages of the index that are read.
 const MAX_PAGES: u32 = 10;
 
 /// Everything that has a correlation id, as a tree of causes.
@@ -115,7 +115,7 @@ impl OpenTrail {
         Ok(first.metadata.correlation_id)
     }
 
-    /// What the index knows of the correlation id, the oldest first, and whether there is more than a trace shows.
+    /// The entries of the correlation id, the oldest first, and whether there are more than a trace shows.
     async fn correlated(&self, correlation: &Id) -> Result<(Vec<IndexEntry>, bool), AuditError> {
         let mut found = Vec::new();
         let mut search = AuditSearch {

@@ -1,15 +1,15 @@
-//! Growing the tree of causes: pure.
+//! Builds the tree of causes: pure.
 
 use super::trace::{TracedCommand, TracedEvent};
 use eventstore::{Commit, Event, StreamId, time_text};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-/// Commands below each other. Each is four levels of JSON, and common readers of JSON go 128 levels deep.
+/// The most nested commands. Each has four levels of JSON, and common JSON parsers allow 128 levels.
 const MAX_DEPTH: usize = 20;
 
-/// The commands as trees, in the order in which they are given: the oldest first. Each is shown once. One hangs below the
-/// event that its causation id names as `{stream}:{version}`; where that event is not there, it is a root. A chain that is
-/// too deep goes on as another root, and so does a circle of causes, which nothing honest writes.
+/// The commands as trees, in the given order: the oldest first. Each is shown once, below the event that its
+/// causation id names as `{stream}:{version}`; without that event it is a root. A chain that is too deep
+/// continues as another root, and so does a cycle of causes, which only a forged causation id makes.
 pub(super) fn grow(commits: &[(StreamId, Commit)]) -> Vec<TracedCommand> {
     let mut growth = Growth { commits, caused: HashMap::new(), placed: BTreeSet::new(), too_deep: VecDeque::new() };
     let events: BTreeSet<(&str, u64)> = commits.iter().flat_map(|(stream, commit)| keys(stream, commit)).collect();
@@ -50,7 +50,7 @@ struct Growth<'a> {
 }
 
 impl<'a> Growth<'a> {
-    /// The command with what came of it, unless it has a place already.
+    /// The command with its effects, unless it is in the tree already.
     fn command(&mut self, index: usize, depth: usize) -> Option<TracedCommand> {
         let (stream, commit) = self.commits.get(index)?;
         if !self.placed.insert(index) {

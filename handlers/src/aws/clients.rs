@@ -1,4 +1,4 @@
-//! How Ledgerfold speaks to AWS: one configuration for functions, operators and engines.
+//! The SDK's configuration: the same for functions, operators and engines.
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -8,9 +8,10 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use std::time::Duration;
 
-/// A connection that is not there after this long will not come: the SDK tries again on another one.
+/// The time for a connection; then the SDK tries another one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// One try of one call. DynamoDB and SQS answer in milliseconds; only a long poll is slower, and its caller says so.
+/// The time of one try. DynamoDB and SQS answer in milliseconds; only a long poll sets a longer
+/// time.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tries of one call, the first included.
 const MAX_ATTEMPTS: u32 = 3;

@@ -4,7 +4,7 @@ use super::{lambda, serve};
 use crate::app::App;
 use std::process::ExitCode;
 
-/// Set where Lambda's runtime is.
+/// Set by Lambda's runtime.
 const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 
 /// Runs an app on AWS: with Lambda's runtime as the function that `LEDGERFOLD_COMPONENT` names, without it as a container.

@@ -1,4 +1,4 @@
-//! What the tables and queues are called.
+//! The names of tables and queues.
 
 use projections::Consumer;
 use std::str::FromStr;
@@ -26,7 +26,7 @@ impl FromStr for Names {
 }
 
 impl Names {
-    /// Names that begin with the prefix.
+    /// The names with that prefix.
     pub fn new(prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into() }
     }
@@ -71,7 +71,7 @@ impl Names {
         format!("{}-{}-dead.fifo", self.prefix, consumer.name)
     }
 
-    /// The queue of jobs: calls to go on with rebuilds.
+    /// The queue of jobs: tasks of rebuilds.
     pub fn rebuild_queue(&self) -> String {
         format!("{}-rebuild.fifo", self.prefix)
     }

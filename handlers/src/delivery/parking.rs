@@ -29,7 +29,7 @@ impl ParkingDecision<'_> {
     pub(crate) async fn is_parked(&self, projector: &Projector) -> bool {
         let Self { projection, stream, error, receives, .. } = *self;
         let Some(generation) = self.generation.filter(|_| self.permanent) else {
-            self.log(error, "a stream could not be brought up to its news");
+            self.log(error, "a stream could not be brought up to its notified version");
             return false;
         };
         let known = projector.is_parked(projection, generation, stream, self.version).await;

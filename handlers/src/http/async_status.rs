@@ -5,7 +5,7 @@ use super::params::Params;
 use super::schema::{CommandAnswer, CommandStatus};
 use super::{Api, Shared};
 use crate::app::is_unreadable;
-use crate::command_queue::{Answer, StatusRow};
+use crate::command_queue::{CommandProgress, StatusRow};
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
@@ -52,15 +52,15 @@ pub(crate) async fn status(
         (Some(commit), _) => {
             CommandStatus { result: Some(CommandAnswer::recorded(&row.stream, &commit)), ..told("done") }
         }
-        (None, Answer::Pending) => {
+        (None, CommandProgress::Pending) => {
             return Ok(([(header::RETRY_AFTER, ASK_AGAIN_S)], Json(told("pending"))).into_response());
         }
-        (None, Answer::Done { version, .. }) => {
+        (None, CommandProgress::Done { version, .. }) => {
             let result = CommandAnswer::nothing_to_do(&row.stream, version, &command_id, &row.correlation_id);
             CommandStatus { result: Some(result), ..told("done") }
         }
-        (None, Answer::Refused { problem }) => CommandStatus { problem: Some(document(problem)?), ..told("refused") },
-        (None, Answer::Failed { problem }) => CommandStatus { problem: Some(document(problem)?), ..told("failed") },
+        (None, CommandProgress::Refused { problem }) => CommandStatus { problem: Some(document(problem)?), ..told("refused") },
+        (None, CommandProgress::Failed { problem }) => CommandStatus { problem: Some(document(problem)?), ..told("failed") },
     };
     Ok(Json(body).into_response())
 }
@@ -69,14 +69,14 @@ pub(crate) async fn status(
 /// answer was lost: so the store is asked before anything else is told.
 async fn commit(api: &Api, row: &StatusRow, actor: Id, command_id: &Id) -> Result<Option<Commit>, Problem> {
     match row.answer {
-        Answer::Pending => Ok(None),
-        Answer::Done { version, recorded: true } => {
+        CommandProgress::Pending => Ok(None),
+        CommandProgress::Done { version, recorded: true } => {
             recorded(&api.operations.store, &row.stream, version, command_id).await.map(Some)
         }
-        Answer::Done { recorded: false, .. } | Answer::Refused { .. } => {
+        CommandProgress::Done { recorded: false, .. } | CommandProgress::Refused { .. } => {
             Ok(api.commands.recorded(row.request(actor, command_id.clone())).await?)
         }
-        Answer::Failed { .. } => match api.commands.recorded(row.request(actor, command_id.clone())).await {
+        CommandProgress::Failed { .. } => match api.commands.recorded(row.request(actor, command_id.clone())).await {
             // Very likely that is why it failed, and asking again would not help.
             Err(error) if is_unreadable(&error) => Ok(None),
             found => Ok(found?),

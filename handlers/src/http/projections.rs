@@ -9,7 +9,7 @@ use super::projection_schema::{
 use super::{Api, Shared};
 use crate::operations::View;
 use crate::operations::redrive::Redriven;
-use crate::operations::resume::{ForeignCursor, ParkedStreams, Resumption};
+use crate::operations::resume::{InvalidParkedCursor, ParkedStreams, Resumption};
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
@@ -125,7 +125,7 @@ pub(crate) async fn resume(
     let named = |stream: StreamId| api.operations.app().stream(stream.as_str());
     let stream = body.stream.map(named).transpose().map_err(|rule| Problem::invalid("stream", rule.to_string()))?;
     let cursor = body.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(str::parse).transpose();
-    let cursor = cursor.map_err(|rule: ForeignCursor| Problem::invalid("cursor", rule.to_string()))?;
+    let cursor = cursor.map_err(|rule: InvalidParkedCursor| Problem::invalid("cursor", rule.to_string()))?;
     Ok(Json(api.operations.resume(&projection, stream.as_ref(), cursor.as_ref()).await?))
 }
 

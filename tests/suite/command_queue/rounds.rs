@@ -136,7 +136,7 @@ async fn a_retry_within_a_send_begins_no_round_behind_its_second() {
 async fn a_send_that_looks_too_late_follows_no_refusal() {
     let world = World::start().await;
     others_are_refused(&world).await;
-    let slow = QueueLimits { looks_within: Duration::ZERO, ..QueueLimits::default() };
+    let slow = QueueLimits { proof_time: Duration::ZERO, ..QueueLimits::default() };
     let api = world.api(Some(world.queue().await.with_limits(slow)));
     let (path, body) = reserve(2);
     let answer = later(&api, &path, "r", &body).await;
@@ -149,7 +149,7 @@ async fn a_send_that_looks_too_late_follows_no_refusal() {
 #[tokio::test]
 async fn a_slow_send_follows_a_failure_all_the_same() {
     let world = World::start().await;
-    let slow = QueueLimits { looks_within: Duration::ZERO, ..QueueLimits::default() };
+    let slow = QueueLimits { proof_time: Duration::ZERO, ..QueueLimits::default() };
     let api = world.api(Some(world.queue().await.with_limits(slow)));
     let (path, body) = receive(2);
     assert_eq!(later(&api, &path, "k", &body).await.status, 202);

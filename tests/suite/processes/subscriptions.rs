@@ -6,7 +6,7 @@ use eventstore::{
     CommandHandler, CommandMetadata, CommandRequest, Commit, EventCodec, EventStore, Id, Model, Refusal, SnapshotCodec,
     StreamId,
 };
-use handlers::process::{Answer, Ask, AskError, Heard, Process, ProcessHandler, SendCommand, Source, ask};
+use handlers::process::{AskAnswer, Ask, AskError, Input, Process, ProcessHandler, SendCommand, FollowedCategory, ask};
 use handlers::{Names, System};
 use projections::{Follows, Kind, Projection};
 use serde::de::DeserializeOwned;
@@ -93,21 +93,21 @@ fn decide_subscription(due: bool, command: &SubscriptionCommand) -> Result<Vec<S
 }
 
 /// The subscription whose renewal is being paid.
-fn pay(subscription: Option<StreamId>, heard: Heard<'_, SubscriptionEvent>) -> (Option<StreamId>, Vec<Ask>) {
+fn pay(subscription: Option<StreamId>, heard: Input<'_, SubscriptionEvent>) -> (Option<StreamId>, Vec<Ask>) {
     match heard {
-        Heard::Event(told, SubscriptionEvent::RenewalDue { account }) => {
+        Input::Event(told, SubscriptionEvent::RenewalDue { account }) => {
             let withdraw = ask("withdraw", format!("account-{account}"), &AccountCommand::Withdraw { minor: PRICE });
             (Some(told.stream.clone()), vec![withdraw])
         }
-        Heard::Answer { ask: asked, answer } if asked.name == "withdraw" => {
+        Input::Answer { ask: asked, answer } if asked.name == "withdraw" => {
             let command = match answer {
-                Answer::Done => SubscriptionCommand::ConfirmPayment {},
-                Answer::Refused { .. } => SubscriptionCommand::Suspend {},
+                AskAnswer::Done => SubscriptionCommand::ConfirmPayment {},
+                AskAnswer::Refused { .. } => SubscriptionCommand::Suspend {},
             };
             let asks = subscription.iter().map(|stream| ask("answer", stream.as_str(), &command)).collect();
             (subscription, asks)
         }
-        Heard::Event(..) | Heard::Answer { .. } => (subscription, Vec::new()),
+        Input::Event(..) | Input::Answer { .. } => (subscription, Vec::new()),
     }
 }
 
@@ -121,7 +121,7 @@ pub(super) const PAYMENTS: Projection = Projection {
 };
 
 fn payments() -> Process {
-    let source = Source::of("subscription", SUBSCRIPTION_EVENTS, std::convert::identity);
+    let source = FollowedCategory::of("subscription", SUBSCRIPTION_EVENTS, std::convert::identity);
     Process::named("payments", "payments/1", [source], |told, _| Ok(Some(told.stream.key().to_owned())), pay)
 }
 
@@ -129,11 +129,11 @@ async fn handle<S: Clone, E>(
     handler: &CommandHandler<S, E, Refused>,
     request: CommandRequest,
     decide: impl Fn(&S) -> Result<Vec<E>, Refused> + Send + Sync + 'static,
-) -> Result<Answer, AskError> {
+) -> Result<AskAnswer, AskError> {
     let handled = handler.handle_recording_refusals(request, decide, |Refused(code)| code).await;
     let handled = handled.map_err(|error| AskError { passes: true, source: error.to_string().into() })?;
     let refusal = handled.commit.as_ref().and_then(Commit::refusal);
-    Ok(refusal.map_or(Answer::Done, |Refusal { code, reason }| Answer::Refused { code, reason }))
+    Ok(refusal.map_or(AskAnswer::Done, |Refusal { code, reason }| AskAnswer::Refused { code, reason }))
 }
 
 fn read<C: DeserializeOwned>(command: serde_json::Value) -> C {
@@ -174,7 +174,7 @@ impl Office {
     async fn give<C: Serialize>(&self, stream: &StreamId, command: &C) {
         let (id, actor) = (Id::from(Uuid::now_v7()), Id::new("clerk").unwrap());
         let request = CommandRequest::new(stream.clone(), CommandMetadata::new(id, actor, command).unwrap());
-        assert_eq!((self.send)(request, serde_json::to_value(command).unwrap()).await.unwrap(), Answer::Done);
+        assert_eq!((self.send)(request, serde_json::to_value(command).unwrap()).await.unwrap(), AskAnswer::Done);
     }
 
     pub(super) async fn deposit(&self, account: &StreamId, minor: u64) {

@@ -1,11 +1,11 @@
-//! What the environment of a function says.
+//! The settings of a function, from its environment.
 
 use crate::app::App;
 use crate::aws::names::Names;
 use crate::telemetry::Component;
 use projections::Projection;
 
-/// What a function is told.
+/// The settings of a function.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Which function it is.
@@ -16,7 +16,7 @@ pub struct Settings {
     pub projection: Option<Projection>,
 }
 
-/// Everything that is missing or wrong, so that one look is enough to put it right.
+/// Everything that is missing or wrong, in one message.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment of {component} is not as it must be: {}", wrong.join("; "))]
 pub struct BadSettings {
@@ -25,7 +25,7 @@ pub struct BadSettings {
 }
 
 impl BadSettings {
-    /// The same, with what else is wrong.
+    /// Adds a mistake.
     #[must_use]
     pub fn and(mut self, wrong: impl std::error::Error) -> Self {
         let rule = wrong.source().map(|rule| format!(" {rule}")).unwrap_or_default();
@@ -65,7 +65,7 @@ impl Settings {
         self.projection.ok_or_else(|| BadSettings { component: self.component.name(), wrong: wrong() })
     }
 
-    /// The settings that are found under their names.
+    /// Reads the settings by their names.
     ///
     /// # Errors
     /// [`BadSettings`].

@@ -1,6 +1,6 @@
-//! What the container answers: the API behind its own check of tokens, and health.
+//! The HTTP server of the container: the API with its own check of tokens, and health.
 
-use super::Failure;
+use super::StartFailure;
 use super::readiness::Readiness;
 use super::settings::{Settings, Tokens};
 use crate::access::{Authorizer, IssuerKeys, authorize};
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long one answer tells of a job's progress: no longer than a stop may wait for it.
+/// The longest stream of a job's progress: a stop waits for it.
 const LONGEST_PROGRESS: Duration = Duration::from_secs(10);
 
 /// Requests that are being answered. Clones are the same.
@@ -46,20 +46,20 @@ impl Drop for OpenRequest {
     }
 }
 
-/// What requests are watched by.
+/// The layers around requests.
 #[derive(Clone)]
 struct Watched {
     watch: InvocationLayer,
     open: OpenRequests,
 }
 
-/// All that is answered, with what keeps the issuer's keys current.
+/// All routes, and the task that refreshes the issuer's keys.
 pub(super) async fn router(
     system: &System,
     settings: &Settings,
     readiness: &Readiness,
     watch: &InvocationLayer,
-) -> Result<(Router, Option<AbortOnDropHandle<()>>, OpenRequests), Failure> {
+) -> Result<(Router, Option<AbortOnDropHandle<()>>, OpenRequests), StartFailure> {
     let open = OpenRequests::default();
     let (answers, keys) = match &settings.api {
         None => (http::health_alone(), None),
@@ -77,7 +77,7 @@ pub(super) async fn router(
     Ok((ready.fallback_service(answers), keys, open))
 }
 
-async fn api(system: &System) -> Result<Api, Failure> {
+async fn api(system: &System) -> Result<Api, StartFailure> {
     let projector = system.projector();
     for projection in system.app().read_models() {
         projector.warm(projection).await?;
@@ -88,7 +88,7 @@ async fn api(system: &System) -> Result<Api, Failure> {
     Ok(api.for_callers().telling_progress_for(LONGEST_PROGRESS))
 }
 
-/// Each request as a call of the component that would have it on Lambda.
+/// Traces each request as the component that handles it on Lambda.
 async fn count(
     State(Watched { watch, open }): State<Watched>,
     request: Request,
@@ -98,6 +98,6 @@ async fn count(
     let component = if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
     let watch = watch.of(component);
     let answer = watch.invoke(async { Ok::<_, Infallible>(next.run(request).await) });
-    // A panic is an answer already: what fails here is none of the request's.
+    // A panic is already an answer, so a failure here is not of a request.
     answer.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }

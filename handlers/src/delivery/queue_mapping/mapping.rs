@@ -85,7 +85,7 @@ impl QueueMapping {
         let slots = Arc::new(Semaphore::new(self.concurrency.max(1)));
         let mut outage = Outage::with_backoff(&self.queue_url, self.backoff);
         let Some(queue_arn) = self.queue_arn(&sqs, &mut outage, &stop).await else { return };
-        let delivery = Arc::new(Delivery { mapping: self, sqs, queue_arn, handler });
+        let delivery = Arc::new(BatchDelivery { mapping: self, sqs, queue_arn, handler });
         let mut batches = JoinSet::new();
         while let Some(Ok(slot)) = stop.run_until_cancelled(slots.clone().acquire_owned()).await {
             let messages = delivery.receive(&mut outage, &stop).await;
@@ -117,14 +117,14 @@ impl QueueMapping {
 }
 
 /// What every batch of a mapping needs.
-struct Delivery<H> {
+struct BatchDelivery<H> {
     mapping: QueueMapping,
     sqs: Client,
     queue_arn: String,
     handler: H,
 }
 
-impl<H> Delivery<H> {
+impl<H> BatchDelivery<H> {
     /// One receive. It is never abandoned half way; on failure it pauses, and gives nothing.
     async fn receive(&self, outage: &mut Outage, stop: &CancellationToken) -> Vec<Message> {
         let asked = Instant::now();
@@ -162,13 +162,13 @@ impl<H> Delivery<H> {
     }
 }
 
-impl<H, F, E> Delivery<H>
+impl<H, F, E> BatchDelivery<H>
 where
     H: Fn(SqsEvent) -> F,
     F: Future<Output = Result<SqsBatchResponse, E>>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// Calls the handler with the messages, then tells the queue what became of each.
+    /// Calls the handler with the messages, then settles them with the queue.
     async fn deliver(&self, messages: Vec<Message>) {
         let queue = &self.mapping.queue_url;
         let (done, failed) = match self.invoke(&messages).await {

@@ -1,4 +1,4 @@
-//! What the queue is told after a batch: which messages are done, and when the others may come again.
+//! Settles a batch with the queue: deletes handled messages, and makes the others visible again.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use aws_sdk_sqs::types::{
 
 use super::backoff::causes;
 
-/// Tries for entries that the queue refuses for a reason of its own; the SDK has its own for whole requests.
+/// Tries for entries that SQS rejects. The SDK retries whole requests.
 const MAX_TRIES: usize = 3;
 
-/// Deletes messages. One that cannot be deleted comes again, which its handler must bear; it is logged.
+/// Deletes messages. One that cannot be deleted is logged and redelivered: handlers are idempotent.
 pub(crate) async fn delete(sqs: &Client, queue_url: &str, messages: &[Message]) {
     let mut left: Vec<usize> = (0..messages.len()).collect();
     for _ in 0..MAX_TRIES {

@@ -9,7 +9,7 @@ use crate::cli::named_stream;
 use crate::cli::table;
 use chrono::{DateTime, Utc};
 use eventstore::{StreamId, time_text};
-use handlers::audit::{Call, Change, Difference, End, Moment, OpenTrail, Span, StateAt};
+use handlers::audit::{Call, ChangedField, Difference, End, Moment, OpenTrail, Span, StateAt};
 use serde_json::Value;
 
 #[derive(Debug, clap::Args)]
@@ -127,7 +127,7 @@ fn end(End { version, recorded_at, .. }: &End) -> String {
     }
 }
 
-fn change(Change { path, before, after }: &Change) -> [String; 3] {
+fn change(ChangedField { path, before, after }: &ChangedField) -> [String; 3] {
     [path.clone(), shown(before), shown(after)]
 }
 
