@@ -33,17 +33,17 @@ pub use definition::projection::{
     Change, Fold, FoldError, Kind, Knows, Merge, MultiStreamDelta, Projection, RecordedEvent, UnknownType,
 };
 pub use engine::freshness::FreshError;
-pub use stream_read::TimeLimit;
 pub use engine::heartbeat::Heartbeat;
 pub use engine::notification::Notification;
 pub use engine::parking::{Parked, ParkedPage, Resumed};
-pub use tables::position::Divergence;
 pub use engine::project_error::ProjectError;
 pub use engine::projector::{Failed, Projector};
 pub use engine::witnesses::Witnesses;
 pub use generations::{GenerationState, Generations, OtherGeneration, OtherShape};
 pub use reactor::process_state::{ProcessState, ReadAhead};
 pub use reactor::{ReactError, Stopped};
+pub use stream_read::TimeLimit;
+pub use tables::position::Divergence;
 pub use tables::read_models::{ListCursor, ListPage, ReadModels};
 pub use tables::row::{Listing, Row, RowData, UnreadableRow};
 pub use tables::table::TableError;

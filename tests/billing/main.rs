@@ -6,7 +6,7 @@ mod subscription;
 use account::{ACCOUNT, Account, AccountEvent, Transfer};
 use eventstore::StreamId;
 use handlers::app::{Across, Addition, App, ReadModel, Told as At, across, command, list, row};
-use handlers::process::{AskAnswer, Ask, Input, InstanceKey, Process, FollowedCategory, EventOrigin, ask};
+use handlers::process::{Ask, AskAnswer, EventOrigin, FollowedCategory, Input, InstanceKey, Process, ask};
 use projections::{Listing, Projection, Row};
 use serde::{Deserialize, Serialize};
 use std::convert::identity;

@@ -9,7 +9,7 @@ use domain::order::{self, OrderEvent};
 use domain::stock::{self, StockCommand, StockEvent};
 use domain::{Isbn, OrderId};
 use eventstore::{Id, StreamId};
-use handlers::process::{AskAnswer, Ask, Input, InstanceKey, Process, FollowedCategory, EventOrigin, ask};
+use handlers::process::{Ask, AskAnswer, EventOrigin, FollowedCategory, Input, InstanceKey, Process, ask};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

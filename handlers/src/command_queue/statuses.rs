@@ -1,7 +1,7 @@
 //! The table of commands that are answered later: one row each, changed only by conditional puts.
 
 use super::SendError;
-use super::row::{CommandProgress, EXPIRES, KEY, AnswerRound, StatusRow, Subject, now};
+use super::row::{AnswerRound, CommandProgress, EXPIRES, KEY, StatusRow, Subject, now};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -152,7 +152,9 @@ impl CommandStatuses {
                 Some(stored) => match stored.answer {
                     CommandProgress::Pending => return Ok(Begun::Waits { round: stored.round }),
                     CommandProgress::Done { .. } => return Ok(Begun::Answered),
-                    CommandProgress::Refused { .. } | CommandProgress::Failed { .. } if attempt > 1 || stored.round.begun_by == send.id => {
+                    CommandProgress::Refused { .. } | CommandProgress::Failed { .. }
+                        if attempt > 1 || stored.round.begun_by == send.id =>
+                    {
                         return Ok(Begun::Answered);
                     }
                     CommandProgress::Refused { .. } if !in_time => return Err(SendError::Unsure),

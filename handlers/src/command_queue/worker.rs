@@ -214,7 +214,12 @@ impl CommandWorker {
     }
 
     /// Stores a status. The message is done, too, if a stronger one is stored or the next round has begun.
-    async fn store_status(&self, message: &CommandMessage, subject: &Subject, answer: CommandProgress) -> Result<(), Unhandled> {
+    async fn store_status(
+        &self,
+        message: &CommandMessage,
+        subject: &Subject,
+        answer: CommandProgress,
+    ) -> Result<(), Unhandled> {
         let noted = self.statuses.answer(subject, &message.round, answer).await?;
         if noted != Noted::Written {
             let (stream, command_id) = (&message.stream, &message.metadata.command_id);

@@ -165,7 +165,12 @@ impl FanOut {
     }
 
     async fn send(&self, queue: &ConsumerQueue, appended: &[&AppendedBatch]) -> SendResult {
-        let entries = match appended.iter().enumerate().map(|(id, appended)| entry(id, appended)).collect::<Result<Vec<_>, _>>() {
+        let entries = match appended
+            .iter()
+            .enumerate()
+            .map(|(id, appended)| entry(id, appended))
+            .collect::<Result<Vec<_>, _>>()
+        {
             Ok(entries) => entries,
             Err(error) => {
                 queue.failed(&error);

@@ -59,8 +59,12 @@ pub(crate) async fn status(
             let result = CommandAnswer::nothing_to_do(&row.stream, version, &command_id, &row.correlation_id);
             CommandStatus { result: Some(result), ..told("done") }
         }
-        (None, CommandProgress::Refused { problem }) => CommandStatus { problem: Some(document(problem)?), ..told("refused") },
-        (None, CommandProgress::Failed { problem }) => CommandStatus { problem: Some(document(problem)?), ..told("failed") },
+        (None, CommandProgress::Refused { problem }) => {
+            CommandStatus { problem: Some(document(problem)?), ..told("refused") }
+        }
+        (None, CommandProgress::Failed { problem }) => {
+            CommandStatus { problem: Some(document(problem)?), ..told("failed") }
+        }
     };
     Ok(Json(body).into_response())
 }

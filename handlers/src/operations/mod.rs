@@ -15,7 +15,7 @@ use crate::operations::redrive::{Redrive, Redriven};
 use aws_sdk_sqs::Client;
 use chrono::{DateTime, Utc};
 use eventstore::{EventStore, ReadError, StreamId};
-use projections::rebuild::{RebuildError, Status, StatusError, SegmentTask};
+use projections::rebuild::{RebuildError, SegmentTask, Status, StatusError};
 use projections::{ProjectError, Projection, Projector, TableError};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -241,7 +241,12 @@ impl Operations {
     }
 
     /// Works on a slice of a job, then sends the tasks that come next.
-    pub(crate) async fn work(&self, projection: &Projection, task: &SegmentTask, slice: Duration) -> Result<(), RebuildError> {
+    pub(crate) async fn work(
+        &self,
+        projection: &Projection,
+        task: &SegmentTask,
+        slice: Duration,
+    ) -> Result<(), RebuildError> {
         let reason = format!("reconcile:{}", task.job);
         let notify = |behind| self.notify(projection, &reason, behind);
         let next = self.projector.work(projection, task, slice, notify).await?;

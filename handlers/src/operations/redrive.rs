@@ -174,7 +174,8 @@ mod tests {
         remaining.note(taken("a", "1"), "it cannot be read".to_owned());
         remaining.note(taken("b", "2"), "it cannot be read".to_owned());
         remaining.note(taken("a", "3"), "it cannot be read still".to_owned());
-        let stays: Vec<_> = remaining.0.iter().map(|(stays, message)| (&*stays.reason, message.receipt_handle())).collect();
+        let stays: Vec<_> =
+            remaining.0.iter().map(|(stays, message)| (&*stays.reason, message.receipt_handle())).collect();
         assert_eq!(stays, [("it cannot be read", Some("2")), ("it cannot be read still", Some("3"))]);
         remaining.forget(&taken("b", "4"));
         assert_eq!(remaining.0.len(), 1);

@@ -201,7 +201,9 @@ impl Operations {
         let mut streams = Vec::new();
         for resumed in resumed {
             streams.push(match resumed.still {
-                Some(error) if error.is_out_of_time() => self.notify_head(projection, resumed.parked, &call.reason).await?,
+                Some(error) if error.is_out_of_time() => {
+                    self.notify_head(projection, resumed.parked, &call.reason).await?
+                }
                 _ => caught_up(resumed),
             });
         }

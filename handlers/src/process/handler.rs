@@ -9,7 +9,7 @@ use crate::delivery::sqs_batch::{MessageOutcome, SqsBatch, WITHOUT_DEADLINE, lim
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use eventstore::{Commit, StreamId};
 use futures::StreamExt;
-use projections::{ReactError, Heartbeat, Notification, Projection, Projector, ReadAhead, ReadModels, Stopped};
+use projections::{Heartbeat, Notification, Projection, Projector, ReactError, ReadAhead, ReadModels, Stopped};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -79,7 +79,9 @@ impl ProcessHandler {
             }
         }
         let outcome = |notified: &Notification| match failures.get(&notified.stream) {
-            Some(error) if error.concerns(notified.version) && continued.contains(&notified.stream) => MessageOutcome::GoesOn,
+            Some(error) if error.concerns(notified.version) && continued.contains(&notified.stream) => {
+                MessageOutcome::GoesOn
+            }
             Some(error) if error.concerns(notified.version) => MessageOutcome::Again,
             Some(_) | None => MessageOutcome::Done,
         };

@@ -1,8 +1,8 @@
 //! An instance and its row, which is replaced as a whole.
 
-use super::ask::{OpenAsk, StoredAsk, EventOrigin, is_false};
+use super::ask::{EventOrigin, OpenAsk, StoredAsk, is_false};
 use super::error::ProcessError;
-use super::{AskAnswer, RawInput, Process, Reaction};
+use super::{AskAnswer, Process, RawInput, Reaction};
 use eventstore::{Id, StreamId};
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};

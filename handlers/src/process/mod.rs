@@ -61,7 +61,7 @@ mod instance;
 mod instance_events;
 mod runner;
 
-pub use ask::{AskAnswer, Ask, EventOrigin, ask};
+pub use ask::{Ask, AskAnswer, EventOrigin, ask};
 pub use error::{AskError, ProcessError};
 pub use handler::ProcessHandler;
 
@@ -82,7 +82,8 @@ pub type InstanceKey = Result<Option<String>, ProcessFailure>;
 
 /// Handles a command, `{"type", "data"}`. A refusal is an answer, and must be recorded in the stream: see
 /// [`handle_recording_refusals`](eventstore::CommandHandler::handle_recording_refusals).
-pub type SendCommand = Arc<dyn Fn(CommandRequest, Value) -> BoxFuture<'static, Result<AskAnswer, AskError>> + Send + Sync>;
+pub type SendCommand =
+    Arc<dyn Fn(CommandRequest, Value) -> BoxFuture<'static, Result<AskAnswer, AskError>> + Send + Sync>;
 
 type DecodeEvent<E> = dyn Fn(&NewEvent) -> Result<E, CodecError> + Send + Sync;
 type KeyOf = dyn Fn(&EventOrigin, &NewEvent) -> Result<Option<String>, ProcessError> + Send + Sync;

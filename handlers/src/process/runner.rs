@@ -1,6 +1,6 @@
 //! Handles one event of an instance: store the decision, send asks, store answers, until no ask is open.
 
-use super::ask::{OpenAsk, EventOrigin};
+use super::ask::{EventOrigin, OpenAsk};
 use super::instance::Instance;
 use super::instance_events::InstanceEvent;
 use super::{AskAnswer, AskError, Process, ProcessError, SendCommand};
@@ -93,7 +93,9 @@ impl Runner {
             Some(found) => found,
             None => self.read_models.process_state::<Value>(self.process.projection.name, key).await?,
         };
-        let Some(found) = found else { return Ok(VersionedInstance { instance: Instance::new(key.to_owned()), version: None }) };
+        let Some(found) = found else {
+            return Ok(VersionedInstance { instance: Instance::new(key.to_owned()), version: None });
+        };
         let instance = Instance::read(&self.process, key.to_owned(), found.state)?;
         Ok(VersionedInstance { instance, version: Some(found.version) })
     }
@@ -148,8 +150,7 @@ impl Runner {
 
     /// Sends the open asks without a known answer. Returns those that were not handled.
     async fn send(&self, row: &VersionedInstance, work: &mut EventWork) -> Result<Vec<Unsent>, ProcessError> {
-        let due =
-            row.instance.asks().iter().filter(|ask| work.concerns(ask) && !work.answers.contains_key(&ask.id));
+        let due = row.instance.asks().iter().filter(|ask| work.concerns(ask) && !work.answers.contains_key(&ask.id));
         let sending: Vec<_> = due
             .map(|ask| {
                 let request = ask.request(self.process.projection.name)?;

@@ -19,8 +19,9 @@ enum Bell {
 fn react(answers: u32, input: Input<'_, Bell>) -> (u32, Vec<Ask>) {
     match input {
         Input::Event(origin, Bell::Rung { times }) => {
-            let open =
-                |time| ask(format!("open {time}"), format!("door-{}", origin.stream.key()), &Bell::Rung { times: time });
+            let open = |time| {
+                ask(format!("open {time}"), format!("door-{}", origin.stream.key()), &Bell::Rung { times: time })
+            };
             (answers, (1..=times).map(open).collect())
         }
         Input::Answer { .. } => (answers + 1, Vec::new()),

@@ -1,7 +1,7 @@
 //! Enters commits into the index, in the order of their stream.
 
-use super::entry::{COMMAND, IndexEntry, HASH, RANK, day_item, key_at, text_of};
 use super::cache::IndexCache;
+use super::entry::{COMMAND, HASH, IndexEntry, RANK, day_item, key_at, text_of};
 use super::short_hash::ShortHash;
 use crate::stream_read::{TimeLimit, sound_page};
 use crate::tables::row::Item;
@@ -105,7 +105,11 @@ impl AuditIndex {
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn entered(&self, generation: u32, commits: &[(StreamId, Commit)]) -> Result<Vec<EntryMatch>, TableError> {
+    pub async fn entered(
+        &self,
+        generation: u32,
+        commits: &[(StreamId, Commit)],
+    ) -> Result<Vec<EntryMatch>, TableError> {
         let marks: Vec<Mark> = commits.iter().map(|(stream, commit)| Mark::of(stream, commit)).collect();
         let entries = self.entries(generation, &marks).await?;
         // After a restore of the table, entries of this process may be gone: the cache is wrong then.
@@ -255,7 +259,9 @@ impl AuditIndex {
         let stored: HashMap<_, Option<&str>> = stored.iter().map(|item| (place(item), text_of(item, HASH))).collect();
         let entry = |(key, mark): (&Item, &Mark)| match stored.get(&place(key)) {
             None => EntryMatch::Absent,
-            Some(hash) if mark.hash.is_none_or(|own| *hash == Some(&ShortHash::from(&own).to_string())) => EntryMatch::Same,
+            Some(hash) if mark.hash.is_none_or(|own| *hash == Some(&ShortHash::from(&own).to_string())) => {
+                EntryMatch::Same
+            }
             Some(_) => EntryMatch::Other,
         };
         Ok(keys.iter().zip(marks).map(entry).collect())

@@ -66,8 +66,12 @@ impl<'a> MergedPartitions<'a> {
         direction: Direction,
         limit: usize,
     ) -> Self {
-        let reader =
-            |partition| PartitionReader { partition, read: VecDeque::new(), rest: Unread::All, limit: limit.clamp(1, MAX_READ) };
+        let reader = |partition| PartitionReader {
+            partition,
+            read: VecDeque::new(),
+            rest: Unread::All,
+            limit: limit.clamp(1, MAX_READ),
+        };
         Self { table, window, direction, readers: partitions.into_iter().map(reader).collect() }
     }
 

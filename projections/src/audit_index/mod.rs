@@ -26,10 +26,10 @@
 //! commit from another one at the same version, and an entry is never replaced by one with another hash.
 //! Older entries have none: a search reports the first that it reads, and `reconcile` or `rebuild` adds it.
 
+mod cache;
 mod entry;
 mod index;
 mod lookup;
-mod cache;
 mod merged_partitions;
 mod rank;
 mod remove;
@@ -42,8 +42,8 @@ use crate::definition::consumer::Follows;
 use crate::definition::projection::{Kind, Projection};
 
 pub use entry::IndexEntry;
-pub(crate) use lookup::count_request;
 pub use index::{AuditIndex, EntryMatch, IndexError};
+pub(crate) use lookup::count_request;
 pub use rank::{AuditCursor, InvalidAuditCursor};
 pub use remove::{RemoveCursor, RemovedSlice};
 pub use search::{AuditPage, AuditSearch, MAX_FOUND, MAX_REQUESTS};

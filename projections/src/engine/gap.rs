@@ -43,11 +43,7 @@ pub(crate) async fn missing_commits(
 
 /// Checks commits that are applied already. If the notification has another commit at the
 /// position, the store decides: the notification may be older than a restored table.
-pub(crate) async fn confirm(
-    store: &EventStore,
-    notified: &NotifiedStream,
-    at: Position,
-) -> Result<(), ProjectError> {
+pub(crate) async fn confirm(store: &EventStore, notified: &NotifiedStream, at: Position) -> Result<(), ProjectError> {
     if at.is_contradicted(&notified.commits) { check_position(store, &notified.stream, at).await } else { Ok(()) }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::definition::fold_context::FoldContext;
 use crate::definition::projection::{Change, Fold, Merge, MultiStreamDelta};
-use crate::stream_read::TimeLimit;
 use crate::engine::gap::{confirm, missing_commits};
 use crate::engine::notification::{NotifiedStream, recorded_events};
 use crate::engine::project_error::{MAX_ATTEMPTS, ProjectError};
+use crate::stream_read::TimeLimit;
 use crate::tables::position::{Position, position_name};
 use crate::tables::read_models::{ConditionalWrite, ReadModels, Written};
 use crate::tables::row::{Row, RowData, UnreadableRow};
@@ -99,12 +99,7 @@ impl MultiStream<'_> {
         failures
     }
 
-    async fn pass(
-        &self,
-        notified: &[NotifiedStream],
-        first: bool,
-        limit: TimeLimit,
-    ) -> Result<PassResult, TableError> {
+    async fn pass(&self, notified: &[NotifiedStream], first: bool, limit: TimeLimit) -> Result<PassResult, TableError> {
         let positions = self.positions(notified, first).await?;
         let (mut pass, mut changes) = (PassResult::default(), Vec::new());
         for notified in notified {
@@ -135,11 +130,7 @@ impl MultiStream<'_> {
 
     /// The positions. A stream that begins with the notification probably has none. If it has one, the
     /// write conflicts, and the next pass reads it.
-    async fn positions(
-        &self,
-        notified: &[NotifiedStream],
-        first: bool,
-    ) -> Result<HashMap<String, Row>, TableError> {
+    async fn positions(&self, notified: &[NotifiedStream], first: bool) -> Result<HashMap<String, Row>, TableError> {
         let likely = notified.iter().filter(|notified| !(first && notified.begins_the_stream()));
         let keys: Vec<String> = likely.map(|notified| self.position_key(&notified.stream)).collect();
         self.read_models.get_all(&keys).await
@@ -157,7 +148,8 @@ impl MultiStream<'_> {
         let commits = missing_commits(self.store, notified, at, limit).await?;
         let mut memory = position.and_then(Row::data).cloned();
         let (mut changes, mut last, mut failed) = (Vec::new(), at, None);
-        for (position, event) in recorded_events(stream, &commits).filter(|(position, _)| position.version > at.version) {
+        for (position, event) in recorded_events(stream, &commits).filter(|(position, _)| position.version > at.version)
+        {
             match self.context.apply(&event, |event| (self.fold)(memory.as_ref(), event)) {
                 Ok(Some(delta)) => {
                     changes.extend(delta.changes);
@@ -230,9 +222,7 @@ impl PassResult {
 }
 
 /// Groups that fit into a transaction: one position for each stream, one row for each changed key.
-fn group_by_transaction(
-    changes: Vec<(&NotifiedStream, StreamChanges)>,
-) -> Vec<Vec<(&NotifiedStream, StreamChanges)>> {
+fn group_by_transaction(changes: Vec<(&NotifiedStream, StreamChanges)>) -> Vec<Vec<(&NotifiedStream, StreamChanges)>> {
     let mut groups: Vec<Vec<(&NotifiedStream, StreamChanges)>> = Vec::new();
     let mut rows: BTreeSet<String> = BTreeSet::new();
     for entry in changes {

@@ -5,8 +5,8 @@
 
 use crate::audit_index::PROJECTION as AUDIT;
 use crate::definition::projection::Projection;
-use crate::tables::position::Position;
 use crate::engine::projector::Projector;
+use crate::tables::position::Position;
 use crate::tables::table::TableError;
 use eventstore::{Segment, StreamId, Witness};
 use std::collections::HashMap;

@@ -1,13 +1,13 @@
 //! Which streams are behind, and catching them up.
 
 use super::RebuildError;
-use crate::generations::job::Tally;
 use crate::audit_index::EntryMatch;
 use crate::definition::projection::{Kind, Projection};
-use crate::stream_read::TimeLimit;
 use crate::engine::notification::NotifiedStream;
-use crate::tables::position::Position;
 use crate::engine::projector::Projector;
+use crate::generations::job::Tally;
+use crate::stream_read::TimeLimit;
+use crate::tables::position::Position;
 use crate::tables::table::{TableError, pause};
 use chrono::{DateTime, Utc};
 use eventstore::{Commit, ScanPage, StreamId};
@@ -168,7 +168,8 @@ impl Projector {
                 }
             }
             if projection.is_read_model() {
-                let parked = self.fill(projection, *number, behind.iter().map(|scanned| scanned.notified()).collect()).await?;
+                let parked =
+                    self.fill(projection, *number, behind.iter().map(|scanned| scanned.notified()).collect()).await?;
                 tally.parked += count(parked.len() + strays.streams.len());
                 tally.behind += count(late.difference(&parked).count());
             } else {
@@ -224,7 +225,10 @@ impl Projector {
                 reached.entry(stream).and_modify(|known| *known = known.later(at)).or_insert(at);
             }
             let at = |scanned: &ScannedStream| reached.get(&scanned.stream).copied();
-            return Ok(scanned.iter().map(|scanned| at(scanned).unwrap_or_else(|| Position::beginning(&scanned.stream))).collect());
+            return Ok(scanned
+                .iter()
+                .map(|scanned| at(scanned).unwrap_or_else(|| Position::beginning(&scanned.stream)))
+                .collect());
         }
         self.positions(projection, generation, scanned.iter()).await
     }
@@ -237,7 +241,8 @@ impl Projector {
         scanned: impl Iterator<Item = &'a ScannedStream> + Clone,
     ) -> Result<Vec<Position>, TableError> {
         let generation = projection.generation(generation);
-        let key = |scanned: &ScannedStream| projection.position_name_of(&scanned.stream).map(|name| generation.key(&name));
+        let key =
+            |scanned: &ScannedStream| projection.position_name_of(&scanned.stream).map(|name| generation.key(&name));
         let keys: Vec<String> = scanned.clone().filter_map(key).collect();
         let positions = self.read_models.positions(&keys).await?;
         let at = |scanned: &ScannedStream| positions.get(&key(scanned)?).copied();

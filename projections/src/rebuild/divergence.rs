@@ -7,12 +7,12 @@
 
 use super::RebuildError;
 use super::check::ScannedStream;
-use crate::generations::job::Tally;
 use crate::definition::projection::Projection;
-use crate::tables::position::{Position, Divergence};
 use crate::engine::gap::divergence;
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;
+use crate::generations::job::Tally;
+use crate::tables::position::{Divergence, Position};
 use eventstore::{ReadError, Segment, StreamId};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeSet;

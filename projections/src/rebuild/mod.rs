@@ -15,10 +15,10 @@
 //! | `status.rs` | the status for operators |
 
 mod check;
-mod status;
-mod progress;
-mod steps;
 mod divergence;
+mod progress;
+mod status;
+mod steps;
 mod work;
 
 pub use crate::generations::job::{Job, JobKind, Report, Tally};
@@ -27,9 +27,9 @@ pub use status::{JobStatus, Status, StatusError};
 pub use steps::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 
 use crate::definition::projection::Projection;
-use crate::generations::now;
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;
+use crate::generations::now;
 use crate::generations::{GenerationState, Generations, OtherShape};
 use crate::tables::table::{TableError, pause};
 use chrono::{DateTime, Utc};
@@ -213,7 +213,11 @@ impl Projector {
     ///
     /// # Errors
     /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
-    pub async fn switch(&self, projection: &Projection, accept_incomplete: bool) -> Result<Vec<SegmentTask>, RebuildError> {
+    pub async fn switch(
+        &self,
+        projection: &Projection,
+        accept_incomplete: bool,
+    ) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, |generations, now| generations.switch(accept_incomplete, now)).await
     }
 

@@ -1,11 +1,11 @@
 //! The status of a projection: its generations, its job, its parked streams.
 
-use crate::generations::job::{Job, JobKind, Report, Tally};
-use crate::generations::now;
 use super::work::sum;
 use crate::definition::projection::Projection;
 use crate::engine::projector::Projector;
 use crate::generations::OtherGeneration;
+use crate::generations::job::{Job, JobKind, Report, Tally};
+use crate::generations::now;
 use crate::tables::table::TableError;
 use chrono::{DateTime, Utc};
 use eventstore::StoreError;

@@ -1,15 +1,15 @@
 //! A slice of a segment, and the next step of the job after the last one.
 
-use super::check::{Behind, by_stream};
-use crate::generations::job::{Job, JobKind, Report, Tally};
-use super::progress::{Cursor, Progress, SegmentTask};
 use super::RebuildError;
-use crate::generations::now;
+use super::check::{Behind, by_stream};
+use super::progress::{Cursor, Progress, SegmentTask};
 use crate::audit_index::RemoveCursor;
 use crate::definition::projection::{Kind, Projection};
 use crate::engine::notification::NotifiedStream;
 use crate::engine::projector::Projector;
 use crate::generations::Generations;
+use crate::generations::job::{Job, JobKind, Report, Tally};
+use crate::generations::now;
 use crate::generations::registry::VersionedGenerations;
 use crate::tables::read_models::{ConditionalWrite, Written};
 use crate::tables::row::{Row, RowData, UnreadableRow};
@@ -114,7 +114,12 @@ impl Projector {
 
     /// Writes the progress of the segment. After a conflict nothing is lost: the other worker did at least
     /// the same slice.
-    async fn store_progress(&self, key: String, expected: Option<u64>, progress: &Progress) -> Result<bool, TableError> {
+    async fn store_progress(
+        &self,
+        key: String,
+        expected: Option<u64>,
+        progress: &Progress,
+    ) -> Result<bool, TableError> {
         let unwritable = |error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) };
         let data = serde_json::to_value(progress).map_err(unwritable)?;
         let row =

@@ -3,7 +3,7 @@
 use super::subscriptions::{AccountCommand, Office, PAYMENTS, SUBSCRIPTION_EVENTS, SubscriptionEvent, streams};
 use crate::fulfilment::shop::deliver;
 use crate::projections::messages::{ids, messages_of};
-use handlers::process::{Ask, Input, Process, FollowedCategory, ask};
+use handlers::process::{Ask, FollowedCategory, Input, Process, ask};
 
 /// Pays one in, again and again.
 fn pay_in(times: u64, heard: Input<'_, SubscriptionEvent>) -> (u64, Vec<Ask>) {

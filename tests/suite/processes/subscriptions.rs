@@ -6,7 +6,7 @@ use eventstore::{
     CommandHandler, CommandMetadata, CommandRequest, Commit, EventCodec, EventStore, Id, Model, Refusal, SnapshotCodec,
     StreamId,
 };
-use handlers::process::{AskAnswer, Ask, AskError, Input, Process, ProcessHandler, SendCommand, FollowedCategory, ask};
+use handlers::process::{Ask, AskAnswer, AskError, FollowedCategory, Input, Process, ProcessHandler, SendCommand, ask};
 use handlers::{Names, System};
 use projections::{Follows, Kind, Projection};
 use serde::de::DeserializeOwned;

@@ -8,7 +8,7 @@ use super::world::{World, event_key};
 use bookshop::fulfilment;
 use bookshop::{bestsellers, orders};
 use eventstore::{Batch, Consistency, NewEvent, StreamId};
-use projections::{ReactError, Kind, ProjectError, Projection, Divergence};
+use projections::{Divergence, Kind, ProjectError, Projection, ReactError};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -71,7 +71,9 @@ async fn what_a_restored_table_lacks_is_named_and_rebuilt() {
         assert_eq!(named, expected);
         assert_eq!(jobs::parked(&operator, &projection, 1).await.len(), 4, "all are listed, not ten only");
         let resumed = operator.resume_stream(&projection, &shorter).await.unwrap();
-        assert!(matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Diverged { version: 3, .. }))));
+        assert!(
+            matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Diverged { version: 3, .. })))
+        );
 
         let report = rebuild(&operator, &projection, 2).await;
         assert!(report.complete, "{report:?}");
@@ -190,8 +192,10 @@ async fn a_process_manager_hears_of_no_other_chain_until_rewound() {
     for batch in [&same, &next] {
         let error = followed(&world, batch).await.unwrap_err();
         let stray = ReactError::<Infallible>::version(&error).is_none();
-        let is_stray =
-            matches!(error, ReactError::Delivery(ProjectError::Diverged { version: 2, divergence: Divergence::OtherChain }));
+        let is_stray = matches!(
+            error,
+            ReactError::Delivery(ProjectError::Diverged { version: 2, divergence: Divergence::OtherChain })
+        );
         assert!(stray && is_stray);
     }
     let operator = projector(&world);

@@ -66,7 +66,8 @@ impl Start {
         let (handle, watch) = (&handle, &self.watch);
         let answer = |event: LambdaEvent<Box<RawValue>>| async move {
             let left = left(event.context.deadline);
-            let call = async { Ok::<A, FunctionFailure>(Box::pin(handle(read(trigger, &event.payload)?, left)).await?) };
+            let call =
+                async { Ok::<A, FunctionFailure>(Box::pin(handle(read(trigger, &event.payload)?, left)).await?) };
             watch.invoke_as(&event.context.request_id, call).await.map_err(diagnostic)
         };
         // Boxed: the nested futures exceed the compiler's recursion limit.

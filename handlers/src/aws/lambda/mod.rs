@@ -59,7 +59,11 @@ pub fn run<F: Future<Output = Result<(), FunctionFailure>>>(
     }
 }
 
-async fn start(app: App, component: Component, telemetry: &Result<Telemetry, StartError>) -> Result<Start, FunctionFailure> {
+async fn start(
+    app: App,
+    component: Component,
+    telemetry: &Result<Telemetry, StartError>,
+) -> Result<Start, FunctionFailure> {
     let (settings, watch) = match (Settings::from_environment(&app, component), telemetry) {
         (Ok(settings), Ok(telemetry)) => (settings, telemetry.watch().clone()),
         (Ok(_), Err(wrong)) => return Err(BadSettings::none(component).and(wrong).into()),

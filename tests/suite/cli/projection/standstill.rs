@@ -50,7 +50,10 @@ async fn a_projection_that_is_broken_on_purpose_parks_its_stream_and_goes_on_whe
     let system = Running::over(&data).await;
     let listed = system.operate(["projection", "parked", "stock"]).await.done();
     let row = listed.lines().nth(1).unwrap();
-    assert!(row.starts_with(&stream) && row.contains("a fault is injected for events of type StockReserved"), "{listed}");
+    assert!(
+        row.starts_with(&stream) && row.contains("a fault is injected for events of type StockReserved"),
+        "{listed}"
+    );
     let list = system.operate(["projection", "list"]).await.done();
     let row = list.lines().find(|line| line.starts_with("stock ")).unwrap();
     assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["stock", "1", "-", "-", "1", "0", "0", "0", "s"]);

@@ -48,7 +48,13 @@ async fn a_dropped_generation_is_gone_and_the_others_stay_as_they_are() {
         dropped.push(slices);
         assert_eq!(remove(&ledger, generation, 2).await.0, 0, "nothing is left of generation {generation}");
         assert!(
-            ledger.index().entered(generation, &all).await.unwrap().into_iter().all(|entry| entry == EntryMatch::Absent)
+            ledger
+                .index()
+                .entered(generation, &all)
+                .await
+                .unwrap()
+                .into_iter()
+                .all(|entry| entry == EntryMatch::Absent)
         );
         for other in [2, 11].into_iter().filter(|other| *other > generation) {
             ledger.assert_entered(other, &all).await;

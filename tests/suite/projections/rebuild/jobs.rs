@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Item, Segment, StreamId};
 use fastrand::Rng;
 use projections::audit_index::AuditIndex;
-use projections::rebuild::{RebuildError, Report, Tally, SegmentTask};
+use projections::rebuild::{RebuildError, Report, SegmentTask, Tally};
 use projections::{Kind, Parked, Projection, Projector, ReadModels};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -92,7 +92,11 @@ pub(in super::super) async fn work(
 }
 
 /// Does all that is called for, a page a call, to the end of the job. Its report.
-pub(in super::super) async fn finish(projector: &Projector, projection: &Projection, wakes: Vec<SegmentTask>) -> Report {
+pub(in super::super) async fn finish(
+    projector: &Projector,
+    projection: &Projection,
+    wakes: Vec<SegmentTask>,
+) -> Report {
     let mut calls = Calls::of(wakes);
     while let Some(wake) = calls.next() {
         calls.send(work(projector, projection, &wake, ONE_PAGE).await.unwrap());
