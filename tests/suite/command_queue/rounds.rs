@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const LAST: u32 = CommandWorker::MAX_RECEIVES;
 
-/// An API whose requests to the table of commands pass a wire.
+/// An API with a wire to the table of commands.
 async fn api_over(world: &World) -> (Router, Wire) {
     let config = world.0.clients().dynamodb.config();
     let wire = Wire::over(config.http_client().unwrap());
@@ -23,14 +23,14 @@ async fn api_over(world: &World) -> (Router, Wire) {
     (api_of(&world.system(), Some(queue)), wire)
 }
 
-/// Another send of the reservation, which is refused and told so; then there would be enough.
+/// Another send of the reservation is refused and gets the answer; then copies come in.
 async fn others_are_refused(world: &World) {
     refused(world).await;
     let (path, body) = receive(2);
     world.at_once(&path, "s", &body).await;
 }
 
-/// Nothing has come of the reservation, whatever still waits.
+/// The reservation has no effect, whatever messages still wait.
 async fn stays_refused(world: &World) {
     assert_eq!(world.status("r").await, "refused");
     for message in world.messages().await {
@@ -39,7 +39,7 @@ async fn stays_refused(world: &World) {
     assert_eq!((world.status("r").await.as_str(), world.types(STREAM).await.len()), ("refused", 1));
 }
 
-/// Sends the reservation again, as somebody who was told of the refusal: it is decided again.
+/// Sends the reservation again after the refusal was returned: it is evaluated again.
 async fn sent_again_it_is_done(world: &World) {
     let (path, body) = reserve(2);
     world.later(&path, "r", &body).await;
@@ -47,7 +47,7 @@ async fn sent_again_it_is_done(world: &World) {
     assert_eq!(world.status("r").await, "done");
 }
 
-/// The n-th put of a send meets something: what others do before it, and what becomes of it.
+/// A fault at the n-th put of a send: the action of others before it, and its result.
 fn at_put<F: Future<Output = ()> + Send + 'static>(
     wire: &Wire,
     lost: usize,
@@ -67,9 +67,9 @@ fn at_put<F: Future<Output = ()> + Send + 'static>(
     });
 }
 
-/// A sender whose first request was slow, not one that sends again after it was told.
+/// A sender whose first request was slow; it does not send again after an answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retry_within_a_send_begins_no_round_behind_its_own() {
+async fn a_retry_within_a_send_begins_no_round_after_its_own() {
     let world = Arc::new(World::start().await);
     let ((api, wire), others) = (api_over(&world).await, world.clone());
     // The row is written and the answer lost. Before the second try, another send of the command is refused.
@@ -111,11 +111,12 @@ async fn a_retry_within_a_send_follows_no_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retry_within_a_send_begins_no_round_behind_its_second() {
+async fn a_retry_within_a_send_begins_no_round_after_its_second() {
     let world = Arc::new(World::start().await);
     refused(&world).await;
     let ((api, wire), others) = (api_over(&world).await, world.clone());
-    // It meets the refusal and begins the second round, whose answer is lost. That round is refused to another sender.
+    // It finds the refusal and begins the second round, whose answer is lost. Another sender gets a
+    // refusal of that round.
     at_put(
         &wire,
         1,
@@ -195,7 +196,7 @@ async fn an_answer_is_that_of_its_own_round_only() {
 }
 
 #[tokio::test]
-async fn a_row_of_an_older_program_is_gone_on_with() {
+async fn a_row_of_an_older_program_is_continued() {
     let world = World::start().await;
     others_are_refused(&world).await;
     let mut row = world.row("r").await.unwrap();

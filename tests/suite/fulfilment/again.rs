@@ -1,4 +1,4 @@
-//! Streams that are told again, refusals that are kept, and rows of before the runner.
+//! Redelivered streams, stored refusals, and rows that are older than the runner.
 
 use super::shop::{Line, Shop, deliver, new_book, order_stream, stock_stream};
 use crate::projections::messages::messages_of;
@@ -41,7 +41,7 @@ impl Shop {
         lengths
     }
 
-    /// What fulfilment keeps of an order.
+    /// The row of an order in fulfilment.
     async fn kept(&self, order_id: OrderId) -> Value {
         let key = AttributeValue::S(format!("fulfilment.1/state/{order_id}"));
         let request = self.stack.clients.dynamodb.get_item().table_name(self.names.read_models()).key("row", key);
@@ -49,7 +49,7 @@ impl Shop {
         serde_json::from_str(item["data"].as_s().unwrap()).unwrap()
     }
 
-    /// Puts the order's row into the form that it had before there was a runner.
+    /// Rewrites the order's row in the form before the runner.
     async fn age(&self, order_id: OrderId, held: bool) {
         let mut data = self.kept(order_id).await["state"].clone();
         if held {
@@ -64,7 +64,7 @@ impl Shop {
 }
 
 #[tokio::test]
-async fn streams_that_are_told_again_ask_for_nothing_new() {
+async fn redelivered_streams_send_no_new_commands() {
     let (shop, wire) = (Shop::open().await, Wire::default());
     let streams = shop.three_orders().await;
     let before = shop.lengths(&streams).await;
@@ -81,7 +81,8 @@ async fn streams_that_are_told_again_ask_for_nothing_new() {
     assert_eq!(shop.lengths(&streams).await, before);
 }
 
-/// A runner dies between the refusal and its note of it, and the copies come in before another one goes on.
+/// A runner dies after the refusal, before it stores the answer. Copies come in before another
+/// continues.
 #[tokio::test]
 async fn a_reservation_that_was_refused_is_never_accepted_later() {
     let (shop, wire) = (Shop::open().await, Wire::default());
@@ -105,7 +106,7 @@ async fn a_reservation_that_was_refused_is_never_accepted_later() {
 }
 
 #[tokio::test]
-async fn an_order_with_an_older_row_goes_on_and_asks_nothing_twice() {
+async fn an_order_with_an_older_row_continues_and_repeats_no_ask() {
     let shop = Shop::open().await;
     for held in [false, true] {
         let books: [Isbn; 2] = [new_book(), new_book()];
@@ -123,7 +124,7 @@ async fn an_order_with_an_older_row_goes_on_and_asks_nothing_twice() {
         for book in &books {
             assert_eq!(shop.types(&stock_stream(book)).await, ["StockReceived", "StockReserved"]);
         }
-        // Told from its beginning, as a resumed stream is.
+        // Delivered from its beginning, as a resumed stream is.
         shop.age(order_id, held).await;
         shop.projector().rewind(fulfilment().consumer(), &order_stream(order_id)).await.unwrap();
         assert!(deliver(&shop.runner(), &placed).await.is_empty());

@@ -1,4 +1,4 @@
-//! Somebody who speaks to the running program over HTTP.
+//! A client of the running program over HTTP.
 
 use super::shop::PATIENCE;
 use reqwest::StatusCode;
@@ -18,7 +18,7 @@ impl Client {
         Self { http, url: url.to_owned() }
     }
 
-    /// Sends a command until it is answered with something else than "busy"; nothing if the program goes away.
+    /// Sends a command until the answer is not "busy"; none if the program ends.
     pub(super) async fn try_post(&self, path: &str, key: &str, body: &Value) -> Option<(StatusCode, Value)> {
         for _ in 0..100 {
             let request = self.http.post(format!("{}{path}", self.url)).header("Idempotency-Key", key);
@@ -48,7 +48,7 @@ impl Client {
             .await;
     }
 
-    /// Places an order and tells its id.
+    /// Places an order and returns its id.
     pub(super) async fn place(&self, key: &str, lines: &[(&str, u32)]) -> String {
         let answer = self.post("/orders", key, &order(lines)).await;
         answer["stream"].as_str().unwrap().trim_start_matches("order-").to_owned()
@@ -61,7 +61,7 @@ impl Client {
         page["events"].as_array().unwrap_or_else(|| panic!("{page}")).clone()
     }
 
-    /// Looks at a path until it is so; what it then says.
+    /// Reads a path until the condition holds; returns the answer.
     pub(super) async fn eventually(&self, path: &str, look: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {

@@ -83,7 +83,7 @@ pub(super) async fn until(caller: &Caller<'_>, path: &str, wanted: impl Fn(&Valu
 }
 
 #[tokio::test]
-async fn an_order_goes_through_all_functions_and_is_confirmed_audited_and_rebuilt() {
+async fn an_order_passes_all_functions_confirmed_audited_and_rebuilt() {
     let system = Idle::start().await;
     let (commands, queries) = (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
     let mappings = Mappings::start(&system).await;

@@ -82,7 +82,7 @@ fn what_cannot_be_written_to_is_said_so() {
 }
 
 #[test]
-fn a_damaged_database_is_told_from_a_sound_one() {
+fn a_damaged_database_is_distinguished_from_a_sound_one() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("data");
     let dir = DataDir::open(&folder).unwrap();

@@ -132,7 +132,7 @@ async fn old_stream_records_are_removed_and_the_rest_keeps_its_order() {
 }
 
 #[tokio::test]
-async fn trimming_goes_on_beside_writers() {
+async fn trimming_works_during_writes() {
     let world = World::new().await;
     world.put(0..600).await;
     age(&Connection::open(world.database()).unwrap(), "events", 600);

@@ -1,5 +1,5 @@
-//! What streams do on AWS and not on the embedded engine: shards that close and go on in others, iterators that expire,
-//! records that are gone.
+//! Streams as on AWS, not as the embedded engine: closed shards with children, expired iterators,
+//! trimmed records.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ fn described(shards: &[(&str, Option<&str>)]) -> (u16, Value) {
     (200, json!({ "StreamDescription": { "StreamArn": "arn", "Shards": shards.collect::<Vec<_>>() } }))
 }
 
-/// An iterator that says what it was asked for.
+/// An iterator with its request as its text.
 fn iterator(input: &Value) -> (u16, Value) {
     let place = input["SequenceNumber"].as_str().unwrap_or("start");
     (200, json!({ "ShardIterator": format!("{}/{place}", input["ShardId"].as_str().unwrap()) }))
@@ -59,7 +59,7 @@ fn run(server: &Scripted, folder: &Path) -> (Running, Seen<usize>) {
 }
 
 #[tokio::test]
-async fn a_shard_s_child_begins_after_it_and_a_finished_shard_is_not_read_again() {
+async fn a_child_shard_begins_after_its_finished_parent() {
     let script = |operation: &str, input: &Value, _: usize| match operation {
         "DescribeStream" => described(&[("child", Some("parent")), ("parent", Some("dropped"))]),
         "GetShardIterator" => iterator(input),

@@ -1,4 +1,4 @@
-//! A process that asks for something more after each answer.
+//! A process with a new ask after each answer.
 
 use super::subscriptions::{AccountCommand, Office, PAYMENTS, SUBSCRIPTION_EVENTS, SubscriptionEvent, streams};
 use crate::fulfilment::shop::deliver;
@@ -28,7 +28,7 @@ async fn a_process_that_never_stops_asking_is_parked_after_twenty_rounds() {
     assert_eq!(office.shop.types(&account).await.len(), 20);
     messages.iter_mut().for_each(|message| message.receives = 5);
     assert!(deliver(&runner, &messages).await.is_empty());
-    assert_eq!(office.shop.types(&account).await.len(), 40, "it went on where it had stopped");
+    assert_eq!(office.shop.types(&account).await.len(), 40, "it continued where it had stopped");
     let parked = office.shop.projector().parked(&PAYMENTS, 1, 10, None).await.unwrap().streams;
     assert_eq!((&parked[0].stream, parked[0].version), (&subscription, Some(1)));
     assert!(parked[0].error.contains("it has new asks after 20 rounds of answers"), "{}", parked[0].error);

@@ -158,7 +158,7 @@ pub(super) fn send(store: EventStore) -> SendCommand {
     })
 }
 
-/// The engines, and somebody who pays in and renews.
+/// The engines, and a client that pays in and renews.
 pub(super) struct Office {
     pub(super) shop: Shop,
     send: SendCommand,
@@ -170,7 +170,7 @@ impl Office {
         Self { send: send(shop.store.clone()), shop }
     }
 
-    /// A command that is given by hand.
+    /// A command of the client.
     async fn give<C: Serialize>(&self, stream: &StreamId, command: &C) {
         let (id, actor) = (Id::from(Uuid::now_v7()), Id::new("clerk").unwrap());
         let request = CommandRequest::new(stream.clone(), CommandMetadata::new(id, actor, command).unwrap());
@@ -191,7 +191,7 @@ impl Office {
         System::new(bookshop::app(), dynamodb, sqs, Names::clone(&self.shop.names))
     }
 
-    /// A runner of payments that remembers nothing of others.
+    /// A runner of payments with empty caches.
     pub(super) fn runner(&self) -> ProcessHandler {
         self.runner_of(payments(), &self.system(None), |send| send)
     }
@@ -220,7 +220,7 @@ impl Office {
     }
 }
 
-/// Streams that no other case knows.
+/// Streams of this case only.
 pub(super) fn streams() -> (StreamId, StreamId) {
     let key = Uuid::now_v7();
     (StreamId::new(format!("account-{key}")).unwrap(), StreamId::new(format!("subscription-{key}")).unwrap())

@@ -43,13 +43,13 @@ fn distinct(sequence: &[usize]) -> usize {
     (0..MESSAGES).filter(|message| sequence.contains(message)).count()
 }
 
-/// Those that have every message.
+/// The sequences with every message.
 fn complete() -> Vec<Vec<usize>> {
     let all = (MESSAGES..=LONGEST).flat_map(sequences);
     all.filter(|sequence| distinct(sequence) == MESSAGES).collect()
 }
 
-/// Those that lack some and repeat none.
+/// The sequences that lack some messages and repeat none.
 fn losses() -> Vec<Vec<usize>> {
     let all = (0..MESSAGES).flat_map(sequences);
     all.filter(|sequence| distinct(sequence) == sequence.len()).collect()
@@ -69,7 +69,7 @@ async fn history(world: &World) -> (Vec<StreamId>, Vec<Message>) {
     (streams, messages_of(first.iter().chain(&second)))
 }
 
-/// Delivers each sequence to a projection of its own, lets `then` follow, and compares with the fold.
+/// Delivers each sequence to a new projection, runs `then`, and compares with the fold.
 async fn all_equal_the_fold(
     projection: Projection,
     sequences: Vec<Vec<usize>>,
@@ -77,7 +77,7 @@ async fn all_equal_the_fold(
 ) {
     let world = Arc::new(World::start().await);
     let (streams, messages) = history(&world).await;
-    // One process: what is shared are connections, no knowledge of any row.
+    // One process: the projections share connections, but no cache.
     let projector = world.projector();
     let own = |number: usize| Projection { name: format!("{}-{number}", projection.name).leak(), ..projection };
     let work = sequences.iter().enumerate().map(|(number, sequence)| {
@@ -120,7 +120,7 @@ async fn bestsellers_equal_the_fold_after_every_sequence_of_six_deliveries() {
     all_equal_the_fold(bestsellers(), all_or(complete(), SAMPLE), async |_, _| {}).await;
 }
 
-/// Goes through all streams, as an operator has it done.
+/// Reconciles, as an operator does.
 async fn reconcile(projector: &Projector, projection: &Projection) {
     let mut calls = projector.reconcile(projection, 1).await.unwrap();
     while let Some(call) = calls.pop() {

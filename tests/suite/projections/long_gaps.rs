@@ -1,4 +1,5 @@
-//! Gaps that take longer than a call has time: they end over several calls, count no receive, and hold up no neighbour.
+//! Gaps that take longer than one call: several calls fill them, count no receive, and delay no
+//! other stream.
 
 use super::fold::ReadModel;
 use super::messages::{Message, event_of, told_again};
@@ -18,7 +19,7 @@ use std::time::Duration;
 /// Commits in an item.
 const TOGETHER: usize = 100;
 
-/// A stream of so many commits behind its first one. Its last batch.
+/// Appends that many commits to a stream of one. Returns the last batch.
 async fn long_stream(world: &World, stream: &StreamId, first: NewEvent, then: &NewEvent, commits: usize) -> Batch {
     let mut writer = Writer::new(&world.store, stream);
     let mut last = writer.append(vec![first]).await;
@@ -28,13 +29,13 @@ async fn long_stream(world: &World, stream: &StreamId, first: NewEvent, then: &N
     last
 }
 
-/// How the messages of a queue came to their end.
+/// How the messages of a queue were handled.
 #[derive(Debug, Default)]
 struct Ended {
     calls: usize,
-    /// How often the most tried message was given out.
+    /// The highest receive count.
     receives: u32,
-    /// The groups that the first call was done with.
+    /// The groups that the first call finished.
     done_first: Vec<String>,
 }
 
@@ -44,7 +45,7 @@ async fn send(world: &World, consumer: Consumer, message: &Message) {
     request.message_body(message.body.clone().unwrap()).send().await.unwrap();
 }
 
-/// Hands what the queue gives out to a handler, until there is no more.
+/// Gives the messages of the queue to a handler, until there are none.
 async fn drain(world: &World, consumer: Consumer, handle: impl AsyncFn(SqsEvent) -> SqsBatchResponse) -> Ended {
     let (sqs, url) = (&world.clients().sqs, &world.route(consumer.name).queue_url);
     let mut ended = Ended::default();
@@ -80,7 +81,7 @@ fn continuations(world: &World, consumer: Consumer) -> Continuations {
     Continuations::new(world.clients().sqs.clone(), &world.route(consumer.name).queue_url)
 }
 
-/// A projector of each call's own, which has that much time.
+/// A new projector for each call, with that much time.
 async fn project(world: &World, projection: Projection, left: Duration) -> Ended {
     let consumer = projection.consumer();
     drain(world, consumer, async |event| {
@@ -107,7 +108,7 @@ async fn a_gap_of_twenty_thousand_commits_ends_over_several_calls() {
         for message in [Message::address_of(&last), Message::of(&other[0])] {
             send(&world, projection.consumer(), &message).await;
         }
-        // In the first call the neighbour is done, and the long one is a page further.
+        // The first call finishes the other stream, and applies a page of the long one.
         let handler = world.handler(projection);
         let both = [Message::address_of(&last), Message::of(&other[0])];
         let again = told_again(&both, handler.handle_within(event_of(&both), Duration::ZERO).await);
@@ -150,9 +151,9 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
     assert!(audit_index.entered(1, &commits).await.unwrap().into_iter().all(|entry| entry == EntryMatch::Same));
 }
 
-/// The batch is handled twice, as if the first who handled it had died before he acknowledged it.
+/// The batch is handled twice, as after a crash before the acknowledgement.
 #[tokio::test]
-async fn who_dies_behind_a_continuation_leaves_the_stream_going_on() {
+async fn a_crash_after_a_continuation_loses_no_stream() {
     let world = World::start().await;
     let long = stock_of(1);
     let last = long_stream(&world, &long, received(1).stored(), &received(1).stored(), 2_000).await;

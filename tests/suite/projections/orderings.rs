@@ -18,13 +18,13 @@ use std::sync::Arc;
 /// How many orderings are tried at once.
 const CONCURRENT: usize = 8;
 
-/// Two streams of a category and the six messages of their six commits, in the order in which they were written.
+/// Two streams of a category and the six messages of their six commits, in the order of writing.
 struct History {
     streams: Vec<StreamId>,
     messages: Vec<Message>,
 }
 
-/// Two orders that share a book: one is called off, one is shipped.
+/// Two orders that share a book: one is cancelled, one is shipped.
 async fn orders(store: &EventStore) -> History {
     let streams = vec![new_order(), new_order()];
     let first = write(store, &streams[0], &[&placed("a", [(1, 2), (2, 1)]), &confirmed(), &cancelled("late")]).await;
@@ -163,7 +163,7 @@ fn every_loss(history: &History) -> Vec<Vec<Vec<Message>>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_lost_is_found_when_a_later_message_of_the_stream_comes() {
+async fn a_later_message_of_the_stream_fills_a_lost_one() {
     let world = World::start().await;
     let history = orders(&world.store).await;
     let lines = every_loss(&history);

@@ -86,9 +86,9 @@ async fn is_parked_at_the_fifth_receive(projection: Projection) {
         matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Fold { version: 2, .. }))),
         "{resumed:?}"
     );
-    assert_eq!(parked(&world, &projection, 1).await.len(), 1, "it still stands still");
+    assert_eq!(parked(&world, &projection, 1).await.len(), 1, "it is still parked");
     let resumed = world.projector().resume_stream(&projection, &good).await.unwrap();
-    assert!(resumed.is_empty(), "this one never stood still");
+    assert!(resumed.is_empty(), "this one was never parked");
     let resumed = world.projector().resume_stream(&projection, &bad).await.unwrap();
     assert!(matches!(resumed[..], [ref one] if one.still.is_none() && one.parked.version == Some(2)), "{resumed:?}");
     assert!(parked(&world, &projection, 1).await.is_empty());
@@ -107,12 +107,12 @@ async fn a_poisoned_book_is_parked_at_the_fifth_receive_and_resumed_in_order() {
 }
 
 #[tokio::test]
-async fn bestsellers_park_a_poisoned_order_at_the_fifth_receive_and_resume_it_in_order() {
+async fn bestsellers_park_a_poisoned_order_and_resume_it_in_order() {
     is_parked_at_the_fifth_receive(bestsellers()).await;
 }
 
 #[tokio::test]
-async fn many_parked_streams_are_resumed_page_by_page_and_those_that_cannot_be_stay() {
+async fn many_parked_streams_are_resumed_page_by_page_or_stay() {
     let world = World::start().await;
     let of = &orders();
     let older = ProjectorHandler::new(*of, world.projector().with_fault(of.name, "OrderPlaced"));
@@ -143,7 +143,7 @@ async fn many_parked_streams_are_resumed_page_by_page_and_those_that_cannot_be_s
 }
 
 #[tokio::test]
-async fn a_projector_that_gets_no_answer_parks_nobody() {
+async fn a_projector_without_an_answer_parks_no_stream() {
     for projection in [orders(), stock(), bestsellers()] {
         let world = World::start().await;
         let [(bad, batches), _] = streams(&world, &projection).await;
@@ -164,7 +164,7 @@ async fn a_projector_that_gets_no_answer_parks_nobody() {
 
 /// What DynamoDB says when it is asked for too much; the SDK tries again, and gives up.
 #[tokio::test]
-async fn a_projector_that_is_throttled_parks_nobody() {
+async fn a_throttled_projector_parks_no_stream() {
     let world = World::start().await;
     let of = &orders();
     let [(bad, batches), _] = streams(&world, of).await;
@@ -219,7 +219,7 @@ async fn applied(world: &World, generation: u32, stream: &StreamId) -> Option<u6
 
 /// A message comes again to an older program that cannot apply what a newer one has applied long ago.
 #[tokio::test]
-async fn an_event_that_is_applied_already_parks_nobody_where_it_is_not_known() {
+async fn an_applied_event_of_an_unknown_type_parks_no_stream() {
     for projection in [orders(), bestsellers()] {
         let world = World::start().await;
         let order = new_order();

@@ -37,7 +37,7 @@ async fn fold_up_to(
 }
 
 #[tokio::test]
-async fn a_poison_event_holds_up_only_what_comes_behind_it_in_its_stream() {
+async fn a_poison_event_stops_only_the_rest_of_its_stream() {
     for (projection, poison) in
         [orders(), bestsellers()].into_iter().flat_map(|projection| poisons().map(|poison| (projection, poison)))
     {
@@ -74,7 +74,7 @@ async fn a_stream_that_begins_with_poison_has_no_row() {
 }
 
 #[tokio::test]
-async fn what_stands_before_a_poison_event_is_applied_even_when_a_row_is_already_there() {
+async fn events_before_a_poison_event_are_applied_to_an_existing_row() {
     for projection in [orders(), bestsellers()] {
         let world = World::start().await;
         let (order, other) = (new_order(), new_order());
@@ -124,7 +124,7 @@ fn unreadable(stream: &StreamId) -> Vec<Option<String>> {
 }
 
 #[tokio::test]
-async fn an_unreadable_message_and_every_later_one_of_its_group_come_back_and_others_are_done() {
+async fn an_unreadable_message_fails_with_the_rest_of_its_group_only() {
     let world = World::start().await;
     let (broken, sound) = (new_order(), new_order());
     let events: [&dyn Stored; 3] = [&placed("c", [(1, 5)]), &confirmed(), &cancelled("late")];
@@ -143,7 +143,7 @@ async fn an_unreadable_message_and_every_later_one_of_its_group_come_back_and_ot
 }
 
 #[tokio::test]
-async fn messages_of_a_category_that_nobody_follows_are_done() {
+async fn messages_of_a_category_without_a_consumer_are_done() {
     let world = World::start().await;
     let order = new_order();
     let messages = messages_of(&write(&world.store, &order, &[&placed("c", [(1, 5)])]).await);
@@ -187,7 +187,7 @@ async fn an_unreadable_row_holds_up_only_the_streams_that_need_it() {
 }
 
 #[tokio::test]
-async fn the_stock_of_other_books_goes_on_beside_a_poisoned_one() {
+async fn a_poisoned_book_does_not_stop_the_stock_of_others() {
     let world = World::start().await;
     let (sound, poisoned) = (stock_of(1), stock_of(2));
     let good = messages_of(&write(&world.store, &sound, &[&received(5), &reserved(1, 2)]).await);

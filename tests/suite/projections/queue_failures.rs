@@ -45,7 +45,7 @@ fn all_told(batches: &[Batch]) -> Vec<Received> {
 }
 
 #[tokio::test]
-async fn a_missing_queue_is_told_by_the_first_record_that_it_should_have_had() {
+async fn a_missing_queue_fails_the_first_record_for_it() {
     let mut world = World::start().await;
     let stock = write(&world.store, &stock_of(1), &[&received(5)]).await;
     let orders = write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
@@ -60,7 +60,7 @@ async fn a_missing_queue_is_told_by_the_first_record_that_it_should_have_had() {
 }
 
 #[tokio::test]
-async fn a_refused_entry_is_told_and_a_repeat_after_the_repair_delivers_everything_once() {
+async fn a_rejected_entry_fails_and_its_repeat_delivers_all_once() {
     let world = World::start().await;
     let mut batches = Vec::new();
     for number in 0..25 {
@@ -114,23 +114,23 @@ async fn handed(fan_out: &FanOut, records: &[EventRecord]) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_queue_that_goes_on_failing_holds_up_no_other() {
+async fn a_queue_that_keeps_failing_delays_no_other() {
     let mut world = World::start().await;
     let orders = write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed(), &confirmed()]).await;
     let records = world.records(3).await;
     lead_nowhere(&mut world, "bestsellers");
     let fan_out = FanOut::new(world.clients().sqs.clone(), world.resources.routes.clone()).patient_for(Duration::ZERO);
     for record in 0..2 {
-        assert_eq!(handed(&fan_out, &records[record..=record]).await, None, "the shard goes on");
+        assert_eq!(handed(&fan_out, &records[record..=record]).await, None, "the shard continues");
     }
     assert_eq!(world.receive_all("orders").await, all_told(&orders[..2]));
     create(&world, "bestsellers").await;
     assert_eq!(handed(&fan_out, &records[2..]).await, None);
-    assert_eq!(world.receive_all("bestsellers").await, all_told(&orders[2..]), "it is told of what comes next");
+    assert_eq!(world.receive_all("bestsellers").await, all_told(&orders[2..]), "it is notified of later commits");
 }
 
 #[tokio::test]
-async fn a_refused_message_holds_up_nothing_behind_it_for_long() {
+async fn a_rejected_message_does_not_delay_later_ones_for_long() {
     let world = World::start().await;
     let mut batches = Vec::new();
     for number in 0..25 {

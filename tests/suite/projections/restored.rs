@@ -1,5 +1,5 @@
-//! The table of events is restored to an earlier moment and goes on; read models keep what is no longer true. They are found,
-//! named and parked, and a rebuild mends them.
+//! The event table is restored to an earlier time and gets new commits. Read models find the
+//! diverged streams, name and park them; a rebuild repairs them.
 
 use super::messages::{Message, deliver, ids, messages_of};
 use super::rebuild::jobs::{self, assert_exact, finish, projector, rebuild, reconcile};
@@ -12,7 +12,7 @@ use projections::{Divergence, Kind, ProjectError, Projection, ReactError};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
-/// Takes away what the stream has behind the version.
+/// Removes the stream's commits after the version.
 async fn cut(world: &World, stream: &StreamId, version: u64) {
     let (head, _) = world.store.head(stream, Consistency::Strong).await.unwrap();
     for gone in version + 1..=head.version() {
@@ -21,13 +21,13 @@ async fn cut(world: &World, stream: &StreamId, version: u64) {
     }
 }
 
-/// The stream goes on from where it ends now.
+/// Appends to the stream's current end.
 async fn go_on(world: &World, stream: &StreamId, events: Vec<NewEvent>) -> Batch {
     let (head, _) = world.store.head(stream, Consistency::Strong).await.unwrap();
     world.store.append(&head, vec![commit(events)]).await.unwrap().batch
 }
 
-/// An order with two or three events, applied whole.
+/// An order with two or three events, all applied.
 async fn applied(world: &World, projection: &Projection, events: &[&dyn Stored]) -> (StreamId, Vec<Batch>) {
     let order = new_order();
     let batches = write(&world.store, &order, events).await;
@@ -87,7 +87,7 @@ async fn what_a_restored_table_lacks_is_named_and_rebuilt() {
 }
 
 #[tokio::test]
-async fn an_event_behind_another_chain_is_not_applied() {
+async fn an_event_after_another_chain_is_not_applied() {
     for projection in [orders(), bestsellers()] {
         for carried in [true, false] {
             let world = World::start().await;
@@ -107,7 +107,7 @@ async fn an_event_behind_another_chain_is_not_applied() {
             let parked = jobs::parked(&world.projector(), &projection, 1).await;
             let reason = "the position at version 2 is on another chain than the stream: rebuild";
             assert_eq!(parked.iter().map(|parked| parked.error.as_str()).collect::<Vec<_>>(), [reason]);
-            assert!(deliver(&handler, &[Message::of(&same)]).await.is_empty(), "what comes later holds up nobody");
+            assert!(deliver(&handler, &[Message::of(&same)]).await.is_empty(), "a later event stops no stream");
         }
     }
 }
@@ -123,7 +123,8 @@ async fn a_message_older_than_the_restored_table_is_let_go() {
         let third = go_on(&world, &order, vec![cancelled("late").stored()]).await;
         let handler = world.handler(projection);
         assert!(deliver(&handler, &messages_of([&old[0], &second])).await.is_empty());
-        // The one is behind the fence, the other is not what follows: the store has what does.
+        // One commit is after the position, the other does not follow it: the store has the right
+        // one.
         for late in [&old[1], &old[2], &third] {
             assert!(deliver(&handler, &[Message::of(late)]).await.is_empty());
         }
@@ -161,7 +162,7 @@ async fn a_row_of_another_chain_is_not_read_on() {
     assert_eq!(row.reason.unwrap().as_str(), "no books");
 }
 
-/// What a consumer with effects is told of.
+/// The events that a process gets.
 pub(super) async fn followed(world: &World, batch: &Batch) -> Result<Vec<u64>, ReactError<Infallible>> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let effect = |_: StreamId, commits: Vec<eventstore::Commit>| {

@@ -1,4 +1,4 @@
-//! The whole line through the running program: commands in over HTTP, read models out.
+//! The running program end to end: commands in over HTTP, read models out.
 
 use super::world::eventually;
 use crate::depth::full_or;
@@ -17,7 +17,7 @@ async fn post(http: &Client, url: &str, key: &str, path: &str, body: &Value) -> 
         let answer = request.json(body).send().await.unwrap();
         let status = answer.status();
         let answer: Value = answer.json().await.unwrap();
-        // Busy: the same is to be sent again.
+        // Busy: the same command is sent again.
         if status != StatusCode::SERVICE_UNAVAILABLE {
             assert!(status.is_success(), "{path}: {status} {answer}");
             return answer;
@@ -30,7 +30,8 @@ async fn get(http: &Client, url: &str, path: &str) -> Value {
     http.get(format!("{url}{path}")).send().await.unwrap().json().await.unwrap()
 }
 
-/// One client places orders of one to three books, and confirms or cancels two of three. The streams.
+/// One client places orders of one to three books, and confirms or cancels two of three. Returns
+/// the streams.
 async fn shop(http: &Client, url: &str, client: usize, orders: usize) -> Vec<String> {
     let mut streams = Vec::new();
     for number in 0..orders {
@@ -63,7 +64,7 @@ async fn shop_together(http: &Client, url: &str, orders_each: usize) -> Vec<Stri
     join_all((0..CLIENTS).map(|client| shop(http, url, client, orders_each))).await.concat()
 }
 
-/// What the read models must say, by path, told from the audit histories.
+/// The expected read models by path, computed from the audit histories.
 #[derive(Debug, Default)]
 struct Expected {
     orders: BTreeMap<String, Value>,
@@ -102,7 +103,7 @@ impl Expected {
             "OrderPlaced" => "placed",
             "OrderConfirmed" => "confirmed",
             "OrderCancelled" => "cancelled",
-            other => panic!("nobody asked for {other}"),
+            other => panic!("unexpected {other}"),
         };
         let (order_id, details) = (stream.strip_prefix("order-").unwrap(), &placed["data"]);
         let customer = details["customer_id"].as_str().unwrap().to_owned();
@@ -119,7 +120,7 @@ impl Expected {
         }
     }
 
-    /// Waits until every read model says so.
+    /// Waits until every read model is as expected.
     async fn comes(&self, http: &Client, url: &str) {
         for (order_id, expected) in &self.orders {
             let path = format!("/orders/{order_id}");
@@ -165,7 +166,7 @@ fn sold(bestsellers: &Value) -> BTreeMap<String, i64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_three_hundred_orders_say_is_what_every_read_model_says_in_the_end() {
+async fn all_read_models_agree_with_three_hundred_orders_in_the_end() {
     let data = tempfile::tempdir().unwrap();
     let dev = Dev::start(data.path()).await;
     let http = Client::new();
@@ -178,14 +179,14 @@ async fn what_three_hundred_orders_say_is_what_every_read_model_says_in_the_end(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_committed_but_not_fanned_out_when_the_program_died_is_projected_by_the_next() {
+async fn commits_without_fan_out_are_projected_after_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let http = Client::new();
     let mut streams = Vec::new();
     for life in 0..2 {
         let dev = Dev::start(data.path()).await;
         let client = http.clone();
-        // Other keys in every life, or the orders would be those of the life before.
+        // Each run needs other keys, or the orders would be those of the run before.
         for client_number in 0..CLIENTS {
             streams.extend(shop(&client, &dev.url, life * CLIENTS + client_number, 3).await);
         }

@@ -1,4 +1,4 @@
-//! Whether a command is recorded, asked of the index alone.
+//! Looks up commands in the index alone.
 
 use super::super::wire::Wire;
 use super::ledger::{AUDIT, Entered, Ledger, commit, stream};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const READ_MODELS: &str = "read-models";
 
-/// A projector over the wire, which remembers nothing.
+/// A projector over the wire with an empty cache.
 async fn projector(ledger: &Ledger, wire: &Wire) -> Projector {
     let client = wire.client(&ledger.client);
     let read_models = ReadModels::new(client.clone(), READ_MODELS);
@@ -21,7 +21,7 @@ async fn projector(ledger: &Ledger, wire: &Wire) -> Projector {
     Projector::new(store, read_models, index)
 }
 
-/// Says which generations of the audit index there are.
+/// Sets the generations of the audit index.
 async fn generations(ledger: &Ledger, active: u32, other: Value) {
     let all = json!({"active": active, "other": other, "newest": 9, "newest_job": 0, "job": null, "report": null});
     let put = ledger.client.put_item().table_name(READ_MODELS);
@@ -61,7 +61,7 @@ async fn a_command_is_at_its_version_or_absent_up_to_the_mark() {
     assert_eq!(
         projector.recorded(&mark(&again[0]), &id(&all[1])).await.unwrap().lookup,
         IndexLookup::At(1),
-        "of its own stream"
+        "of its stream"
     );
 }
 
@@ -90,7 +90,7 @@ async fn a_generation_that_is_being_removed_is_not_believed() {
     assert_eq!(ask().await, IndexLookup::NotIndexed, "the new one has no entries");
     ledger.enter(&ledger.index(), 2, &all).await;
     assert_eq!(ask().await, IndexLookup::At(1));
-    // What was read until a switch is written like the other, and answers as long as it is.
+    // The previous generation is still written, so it answers.
     generations(&ledger, 3, json!({"number": 2, "state": "previous"})).await;
     assert_eq!(ask().await, IndexLookup::At(1));
     assert_eq!(ask().await, IndexLookup::NotIndexed, "the process knows the active one by now");

@@ -1,17 +1,17 @@
-//! A generation that is dropped goes, and no other.
+//! Only the dropped generation is removed.
 
 use super::ledger::{Entered, Ledger, commit, stream};
 use eventstore::Segment;
 use projections::audit_index::{EntryMatch, RemoveCursor, RemovedSlice};
 use std::collections::BTreeSet;
 
-/// Removes the generation from one segment after the other. How many items, in how many slices.
+/// Removes the generation, segment by segment. Returns the numbers of items and of slices.
 async fn remove(ledger: &Ledger, generation: u32, total: u32) -> (usize, usize) {
     let (mut items, mut slices) = (0, 0);
     for index in 0..total {
         let mut cursor: Option<RemoveCursor> = None;
         loop {
-            // Another worker does each slice, and knows the cursor only.
+            // Each slice is another worker's, which gets only the cursor.
             let segment = Segment { index, total };
             let slice = ledger.index().remove_slice(generation, segment, cursor).await.unwrap();
             let RemovedSlice { next, removed } = slice;
@@ -35,7 +35,7 @@ async fn misleading(ledger: &Ledger) -> Vec<Entered> {
 }
 
 #[tokio::test]
-async fn a_dropped_generation_is_gone_and_the_others_stay_as_they_are() {
+async fn a_drop_removes_one_generation_and_no_other() {
     let ledger = Ledger::start().await;
     let all = misleading(&ledger).await;
     let (mut kept, mut dropped) = (BTreeSet::new(), Vec::new());

@@ -14,7 +14,7 @@ use projections::audit_index::{AuditCursor, AuditIndex, AuditSearch, IndexEntry,
 const BOTH: [Direction; 2] = [Direction::Forwards, Direction::Backwards];
 const TYPES: [&str; 4] = ["Noted", "Changed", "Closed", "Noted2"];
 
-/// A commit of chance. Commands come again, in other streams and, as an import may do, in the same.
+/// A random commit. Command ids repeat in other streams and, as after an import, in the same one.
 fn any_commit(rng: &mut Rng) -> NewCommit {
     let types: Vec<&str> = (0..rng.usize(1..5)).map(|_| *rng.choice(TYPES).as_ref().unwrap()).collect();
     let mut commit = commit(&format!("command-{}", rng.u8(..30)), &format!("actor-{}", rng.u8(..5)), &types);
@@ -66,7 +66,7 @@ fn filter(all: &[IndexEntry], search: &AuditSearch) -> Vec<IndexEntry> {
     found
 }
 
-/// A search of chance; what it asks for exists more often than not.
+/// A random search; usually it has results.
 fn any_search(rng: &mut Rng, all: &[IndexEntry]) -> AuditSearch {
     let one = rng.choice(all).unwrap().clone();
     let mut time = |near: DateTime<Utc>| match rng.u8(..6) {
@@ -169,7 +169,7 @@ async fn a_search_ends_at_its_last_place_and_leaves_a_category_out() {
 }
 
 #[tokio::test]
-async fn a_page_goes_on_in_another_generation() {
+async fn a_page_continues_in_another_generation() {
     let mut rng = Rng::new();
     let (ledger, index, all) = indexed(&mut rng, 40).await;
     let page = index.search(3, &AuditSearch::all(Direction::Backwards, 15)).await.unwrap();
@@ -207,7 +207,7 @@ async fn nothing_lies_between_ends_that_are_the_wrong_way_round() {
     }
 }
 
-/// All pages of a search over the wire: what they found, and how many they were.
+/// All pages of a search over the wire: the results, and the number of pages.
 async fn pages_within_bounds(index: &AuditIndex, wire: &Wire, search: &AuditSearch) -> (Vec<IndexEntry>, usize) {
     let (mut search, mut found) = (search.clone(), Vec::new());
     for pages in 1..10 {
@@ -224,7 +224,7 @@ async fn pages_within_bounds(index: &AuditIndex, wire: &Wire, search: &AuditSear
 }
 
 #[tokio::test]
-async fn a_search_that_needs_many_requests_goes_on_in_the_next_page() {
+async fn a_search_beyond_its_budget_continues_on_the_next_page() {
     let ledger = Ledger::start().await;
     let mut history = Vec::new();
     for number in 0..70 {

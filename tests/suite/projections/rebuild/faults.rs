@@ -1,4 +1,4 @@
-//! Answers that no engine gives when asked: lost ones to the row of the generations, keys left over, removals left over.
+//! Answers that no engine gives on request: lost answers, unprocessed keys, unprocessed removals.
 
 use super::super::messages::{deliver, messages_of};
 use super::super::shop::{confirmed, new_order, placed, write};
@@ -29,7 +29,7 @@ async fn a_step_whose_answer_is_lost_is_taken_once() {
     shop(&world, *of, 3).await;
     let (wire, sound) = (Wire::default(), projector(&world));
     let operator = projector_over(&world, &wire);
-    // The second request of a step replaces the row; the SDK sends it again when it hears nothing.
+    // The second request of a step replaces the row; without an answer the SDK sends it again.
     let lose = || wire.arm(Some(Fault::LosesAnswer(2)));
     let jobs = async || sound.status(of).await.unwrap().job.map(|job| (job.number, job.paused));
 
@@ -59,7 +59,7 @@ async fn a_step_whose_answer_is_lost_is_taken_once() {
     assert_exact(&world, of, 1).await;
 }
 
-/// An operator who dies when the row is replaced, before anybody is called.
+/// An operator's process dies after it replaced the row, before it sends tasks.
 #[tokio::test]
 async fn a_job_whose_calls_were_never_sent_is_resumed() {
     let world = World::start().await;
@@ -77,7 +77,7 @@ async fn a_job_whose_calls_were_never_sent_is_resumed() {
     assert_same(&world, of, 1, 2).await;
 }
 
-/// Of each answer with more than one row, the last is left over.
+/// In each answer with several rows, the last one is unprocessed.
 fn leave_one_over(answer: &mut Value) {
     let Some(tables) = answer["Responses"].as_object_mut() else { return };
     let mut left = serde_json::Map::new();
@@ -116,7 +116,7 @@ async fn keys_that_dynamodb_leaves_over_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn keys_that_are_left_over_for_ever_are_a_fault_and_park_nobody() {
+async fn keys_that_stay_unprocessed_are_an_error_and_park_no_stream() {
     let world = World::start().await;
     let of = &bestsellers();
     shop(&world, *of, 1).await;

@@ -1,4 +1,4 @@
-//! Jobs driven by hand: the queue of calls, and what stands in a generation when they are done.
+//! Jobs driven step by step: the queue of tasks, and the rows of a generation afterwards.
 
 use super::super::fold::ReadModel;
 use super::super::wire::Wire;
@@ -14,14 +14,14 @@ use projections::{Kind, Parked, Projection, Projector, ReadModels};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// How long the processes of these cases go by what they know of generations.
+/// How long the processes of these cases cache generations.
 pub(in super::super) const REMEMBERED: Duration = Duration::from_millis(20);
-/// A worker that stops behind its first page.
+/// A worker that stops after its first page.
 pub(in super::super) const ONE_PAGE: Duration = Duration::ZERO;
 /// A worker that does not stop before the end of the segment.
 pub(in super::super) const NO_END: Duration = Duration::from_secs(600);
 
-/// The calls of a job, as a queue that drops what it was sent before. In what order they are taken is the case's business.
+/// The tasks of a job, as a queue that drops duplicates. Each case decides on their order.
 #[derive(Default)]
 pub(in super::super) struct Calls {
     open: VecDeque<SegmentTask>,
@@ -43,7 +43,7 @@ impl Calls {
         }
     }
 
-    /// The call was not done, or is given out twice.
+    /// The task failed, or is delivered twice.
     pub(in super::super) fn again(&mut self, wake: SegmentTask) {
         self.open.push_back(wake);
     }
@@ -81,7 +81,7 @@ pub(in super::super) fn ruled(world: &World) -> (Projector, RuledWire) {
     (Projector::new(store, read_models, audit_index).with_cache_time(REMEMBERED), wire)
 }
 
-/// Does what a call asks for.
+/// Works on a task.
 pub(in super::super) async fn work(
     projector: &Projector,
     projection: &Projection,
@@ -91,7 +91,7 @@ pub(in super::super) async fn work(
     projector.work(projection, wake, budget, |_| std::future::ready(Ok(()))).await
 }
 
-/// Does all that is called for, a page a call, to the end of the job. Its report.
+/// Works on all tasks, one page each, to the end of the job. Returns its report.
 pub(in super::super) async fn finish(
     projector: &Projector,
     projection: &Projection,
@@ -122,7 +122,7 @@ pub(in super::super) async fn followed(world: &World, projection: &Projection) -
     streams.into_iter().filter(|stream| projection.follows.includes(stream)).collect()
 }
 
-/// How many commits, events and streams there are that the projection follows.
+/// The numbers of commits, events and streams that the projection follows.
 pub(in super::super) async fn counts(world: &World, projection: &Projection) -> (u64, u64, u64) {
     let (mut commits, mut events, mut cursor) = (0, 0, None);
     loop {
@@ -160,7 +160,7 @@ pub(in super::super) fn key(item: &Item) -> &str {
     item["row"].as_s().unwrap()
 }
 
-/// The rows of a generation, without the notes of streams that stand still.
+/// The rows of a generation, without rows of parked streams.
 pub(in super::super) async fn rows(world: &World, projection: &Projection, number: u32) -> Vec<Item> {
     let begin = format!("{}.{number}/", projection.name);
     let mut rows = items(world, &begin).await;
@@ -168,7 +168,7 @@ pub(in super::super) async fn rows(world: &World, projection: &Projection, numbe
     rows
 }
 
-/// The rows of a generation without what names the generation, by key.
+/// The rows of a generation by key, without the generation's number.
 async fn bare_rows(world: &World, projection: &Projection, number: u32) -> BTreeMap<String, Item> {
     let begin = format!("{}.{number}/", projection.name);
     let bare = |mut item: Item| {
@@ -177,7 +177,7 @@ async fn bare_rows(world: &World, projection: &Projection, number: u32) -> BTree
         if let Some(list) = item.get_mut("list") {
             *list = AttributeValue::S(list.as_s().unwrap().strip_prefix(&begin).unwrap().to_owned());
         }
-        // How often a row of many streams was written is the generation's own.
+        // The version of a multi-stream row may differ between generations.
         if matches!(projection.kind, Kind::MultiStream { .. }) && !name.starts_with("fence/") {
             item.remove("version");
         }
@@ -186,14 +186,14 @@ async fn bare_rows(world: &World, projection: &Projection, number: u32) -> BTree
     rows(world, projection, number).await.into_iter().map(bare).collect()
 }
 
-/// Asserts that two generations say the same, byte for byte.
+/// Asserts that two generations are equal, byte for byte.
 pub(in super::super) async fn assert_same(world: &World, projection: &Projection, one: u32, other: u32) {
     let found = bare_rows(world, projection, one).await;
     assert!(!found.is_empty());
     assert_eq!(found, bare_rows(world, projection, other).await, "{} {one} and {other}", projection.name);
 }
 
-/// Asserts that a generation is the pure fold of every stream that there is.
+/// Asserts that a generation is the pure fold of all streams.
 pub(in super::super) async fn assert_exact(world: &World, projection: &Projection, number: u32) {
     let found = ReadModel::of_rows(&rows(world, projection, number).await, "");
     let streams = followed(world, projection).await;
@@ -201,12 +201,12 @@ pub(in super::super) async fn assert_exact(world: &World, projection: &Projectio
     assert_eq!(found, expected, "generation {number} of {}", projection.name);
 }
 
-/// The streams that stand still in a generation.
+/// The parked streams of a generation.
 pub(in super::super) async fn parked(projector: &Projector, projection: &Projection, number: u32) -> Vec<Parked> {
     projector.parked(projection, number, 500, None).await.unwrap().streams
 }
 
-/// Whether anything is left of a projection's jobs.
+/// Whether rows of a projection's jobs are left.
 pub(in super::super) async fn progress_rows(world: &World, projection: &Projection) -> usize {
     items(world, &format!("{}/job/", projection.name)).await.len()
 }

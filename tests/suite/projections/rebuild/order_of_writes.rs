@@ -1,4 +1,4 @@
-//! In which order the generations are written: readers see the active one.
+//! The order in which generations are written: the active one last.
 
 use super::super::messages::{deliver, messages_of};
 use super::super::shop::{Stored, Writer, confirmed, new_order, placed, shipped};
