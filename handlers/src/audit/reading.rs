@@ -70,7 +70,7 @@ pub enum Call {
 #[derive(Debug, thiserror::Error)]
 pub enum NotRecorded {
     /// The store failed.
-    #[error("the reading of the audit trail could not be recorded, so the query is not answered")]
+    #[error("the reading of the audit trail cannot be recorded, so the query is not answered")]
     Store(#[from] ExecuteError<Infallible>),
     /// The query cannot be serialized, which is a defect.
     #[error("the query is no JSON")]
