@@ -39,28 +39,19 @@ pub mod order;
 pub mod read_models;
 pub mod stock;
 
-mod currency;
-mod customer_id;
 mod given;
 mod isbn;
-mod order_id;
-mod order_lines;
 mod quantity;
-mod reason;
-mod tracking_code;
-mod unit_price;
 mod whole_number;
 
 #[cfg(test)]
 mod samples;
 
-pub use currency::{Currency, CurrencyError};
-pub use customer_id::{CustomerId, CustomerIdError};
 pub use given::Given;
 pub use isbn::{Isbn, IsbnError};
-pub use order_id::{OrderId, OrderIdError};
-pub use order_lines::{OrderLine, OrderLines, OrderLinesError};
+pub use order::{
+    Currency, CurrencyError, CustomerId, CustomerIdError, OrderId, OrderIdError, OrderLine,
+    OrderLines, OrderLinesError, Reason, ReasonError, TrackingCode, TrackingCodeError,
+    UnitPriceMinor, UnitPriceMinorError,
+};
 pub use quantity::{OrderQuantity, OrderQuantityError, StockQuantity, StockQuantityError};
-pub use reason::{Reason, ReasonError};
-pub use tracking_code::{TrackingCode, TrackingCodeError};
-pub use unit_price::{UnitPriceMinor, UnitPriceMinorError};

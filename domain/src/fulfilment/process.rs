@@ -336,8 +336,3 @@ fn settle(known: &Fulfilment, end: End, isbn: &Isbn, reserved_at: u64, quantity:
 fn reservations(known: &Fulfilment) -> impl Iterator<Item = (&Isbn, u64, StockQuantity)> {
     known.reserved.iter().flat_map(|(isbn, reserved)| reserved.iter().map(move |(at, copies)| (isbn, *at, *copies)))
 }
-
-#[cfg(test)]
-mod simulation;
-#[cfg(test)]
-mod specs;

@@ -302,6 +302,3 @@ fn matching(stock: &Stock, order_id: OrderId, named: StockQuantity) -> Result<Op
         reservation => Ok(reservation),
     }
 }
-
-#[cfg(test)]
-mod specs;

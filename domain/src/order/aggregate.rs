@@ -362,6 +362,3 @@ fn ship(order: &Order, tracking_code: &TrackingCode) -> Result<Vec<OrderEvent>, 
 fn existing(order: &Order) -> Result<OrderStatus, OrderRefusal> {
     order.status().ok_or(OrderRefusal::NoSuchOrder)
 }
-
-#[cfg(test)]
-mod specs;

@@ -1,0 +1,12 @@
+//! The process manager of orders and stock.
+
+mod process;
+
+pub use process::{
+    Cause, Fact, Fulfilment, FulfilmentCommand, IssuedCommand, decide, evolve, react,
+};
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod specs;
