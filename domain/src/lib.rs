@@ -50,8 +50,7 @@ mod samples;
 pub use given::Given;
 pub use isbn::{Isbn, IsbnError};
 pub use order::{
-    Currency, CurrencyError, CustomerId, CustomerIdError, OrderId, OrderIdError, OrderLine,
-    OrderLines, OrderLinesError, Reason, ReasonError, TrackingCode, TrackingCodeError,
-    UnitPriceMinor, UnitPriceMinorError,
+    Currency, CurrencyError, CustomerId, CustomerIdError, OrderId, OrderIdError, OrderLine, OrderLines,
+    OrderLinesError, Reason, ReasonError, TrackingCode, TrackingCodeError, UnitPriceMinor, UnitPriceMinorError,
 };
 pub use quantity::{OrderQuantity, OrderQuantityError, StockQuantity, StockQuantityError};

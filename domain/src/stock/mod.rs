@@ -2,9 +2,7 @@
 
 mod aggregate;
 
-pub use aggregate::{
-    CATEGORY, MAX_ON_HAND, Stock, StockCommand, StockEvent, StockRefusal, decide, evolve, stream,
-};
+pub use aggregate::{CATEGORY, MAX_ON_HAND, Stock, StockCommand, StockEvent, StockRefusal, decide, evolve, stream};
 
 #[cfg(test)]
 mod specs;

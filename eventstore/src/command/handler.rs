@@ -5,7 +5,7 @@ use super::group_commit;
 use super::refusal::RefusalCodec;
 use super::request::{CommandRequest, CommandResult, ExecuteError};
 use super::stream_cache::StreamCache;
-use super::stream_queue::{Answer, Decide, QueuedCommand};
+use super::stream_queue::{CommandAnswer, Decide, QueuedCommand};
 use crate::{EventStore, HandlerOptions, Model};
 use std::fmt::Display;
 use std::panic::resume_unwind;
@@ -113,10 +113,10 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     }
 }
 
-fn received<R>(answer: Result<Answer<R>, RecvError>) -> Result<CommandResult, ExecuteError<R>> {
+fn received<R>(answer: Result<CommandAnswer<R>, RecvError>) -> Result<CommandResult, ExecuteError<R>> {
     match answer {
-        Ok(Answer::Given(result)) => *result,
-        Ok(Answer::Panicked(panic)) => resume_unwind(panic),
+        Ok(CommandAnswer::Result(result)) => *result,
+        Ok(CommandAnswer::Panicked(panic)) => resume_unwind(panic),
         // A command leaves the queue only with an answer; a retry would find out.
         Err(_) => Err(ExecuteError::Contention { attempts: 0 }),
     }

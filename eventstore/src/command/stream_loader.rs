@@ -4,10 +4,10 @@ use super::cached_stream::CachedStream;
 use crate::dedup::CommandIds;
 use crate::log::item::{SNAPSHOT_NAME, SNAPSHOT_VERSION, is_batch, item_bytes, item_key};
 use crate::log::read::{Items, Query};
-use crate::metering::operation_event::Report;
+use crate::metering::operation_event::OperationReport;
 use crate::snapshot::codec::same_json;
 use crate::snapshot::debt::SnapshotDebt;
-use crate::snapshot::stored::{Body, Snapshot};
+use crate::snapshot::stored::{Snapshot, SnapshotBody};
 use crate::stream::hash_chain::follow;
 use crate::{
     Batch, Consistency, CorruptStream, Damage, Direction, EventStore, HandlerOptions, Head, Item, Model, ReadError,
@@ -129,7 +129,7 @@ impl<S: Clone, E> StreamLoader<S, E> {
         let replace = cached.snapshot_debt.replace;
         cached.snapshot_debt =
             SnapshotDebt { snapshot_bytes: cached.snapshot_debt.snapshot_bytes, ..SnapshotDebt::default() };
-        let body = Body { state, ids };
+        let body = SnapshotBody { state, ids };
         Some((Snapshot { head: cached.head.clone(), shape: shape.clone(), body, bytes: 0 }, replace))
     }
 
@@ -267,13 +267,13 @@ impl<S> Tail<S> {
     }
 }
 
-impl<S> From<&StreamLoad<S>> for Report {
+impl<S> From<&StreamLoad<S>> for OperationReport {
     fn from(StreamLoad { cached, folded, .. }: &StreamLoad<S>) -> Self {
         Self::of(folded.iter().flat_map(|batch| &batch.commits)).at(&cached.head)
     }
 }
 
-impl From<&StreamLoadError> for Report {
+impl From<&StreamLoadError> for OperationReport {
     fn from(error: &StreamLoadError) -> Self {
         match error {
             StreamLoadError::Read(error) => error.into(),

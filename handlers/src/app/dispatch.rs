@@ -206,7 +206,7 @@ impl Dispatcher {
         };
         count(Metric::Refusals);
         let CommandRequest { stream, metadata, .. } = &request;
-        let eventstore::Refusal { code, reason } = refusal;
+        let eventstore::RecordedRefusal { code, reason } = refusal;
         tracing::debug!(%stream, command_id = %metadata.command_id, code, reason, "command refused");
         Ok(Answer::Refused { code, reason })
     }

@@ -9,7 +9,8 @@ use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use eventstore::{
-    Appended, CommandHandler, Consistency, EventStore, HandlerOptions, Head, Item, Loaded, NewCommit, Options, StreamId,
+    Appended, CommandHandler, Consistency, EventStore, HandlerOptions, Head, Item, LoadedStream, NewCommit, Options,
+    StreamId,
 };
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
@@ -185,7 +186,7 @@ impl Process {
         self.store.append(head, commits).await.unwrap()
     }
 
-    pub(super) async fn load(&self, stream: &StreamId) -> Loaded {
+    pub(super) async fn load(&self, stream: &StreamId) -> LoadedStream {
         self.store.load(stream, Consistency::Strong).await.unwrap()
     }
 }

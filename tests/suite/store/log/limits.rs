@@ -2,7 +2,7 @@
 
 use crate::store::{Engine, Process, Table, new_commit, request, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
-use eventstore::{Batch, Consistency, Direction, Head, MAX_VERSION, NewCommit, Page, StreamId};
+use eventstore::{Batch, Consistency, Direction, Head, MAX_VERSION, NewCommit, StreamId, StreamPage};
 
 cases!(
     a_stream_of_100_000_events_is_read_verified_and_appended,
@@ -71,11 +71,11 @@ fn commit_of(version: u64) -> u64 {
     (version - 1) / EVENTS_A_COMMIT * EVENTS_A_COMMIT + 1
 }
 
-fn firsts(page: &Page) -> Vec<u64> {
+fn firsts(page: &StreamPage) -> Vec<u64> {
     page.commits.iter().map(|commit| commit.version).collect()
 }
 
-async fn page(process: &Process, stream: &StreamId, from: u64, direction: Direction, limit: u32) -> Page {
+async fn page(process: &Process, stream: &StreamId, from: u64, direction: Direction, limit: u32) -> StreamPage {
     process.store.read(stream, from, direction, limit).await.unwrap()
 }
 

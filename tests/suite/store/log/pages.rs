@@ -1,7 +1,7 @@
 //! Reading a stream in pages, forwards and backwards, from any version.
 
 use crate::store::{Act, Engine, Process, new_commit, stream};
-use eventstore::{CorruptStream, Damage, Direction, Head, Page, ReadError, StreamId};
+use eventstore::{CorruptStream, Damage, Direction, Head, ReadError, StreamId, StreamPage};
 use std::sync::Arc;
 
 cases!(
@@ -36,7 +36,7 @@ async fn ten_events(process: &Process, stream: &StreamId) {
 }
 
 /// The commits' first versions, and the place of the next page.
-fn place(page: &Page) -> (Vec<u64>, Option<u64>) {
+fn place(page: &StreamPage) -> (Vec<u64>, Option<u64>) {
     (page.commits.iter().map(|commit| commit.version).collect(), page.next)
 }
 

@@ -1,7 +1,7 @@
 //! Reading a whole stream, and its head.
 
 use crate::store::{Act, Engine, Table, new_commit, stream};
-use eventstore::{Batch, Consistency, Head, Loaded, NewCommit, ReadError};
+use eventstore::{Batch, Consistency, Head, LoadedStream, NewCommit, ReadError};
 use serde_json::Value;
 
 cases!(
@@ -27,7 +27,7 @@ async fn the_empty_stream_has_head_0(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("nothing");
     for consistency in [Consistency::Eventual, Consistency::Strong] {
-        let Loaded { head, batches, usage } = process.store.load(&stream, consistency).await.unwrap();
+        let LoadedStream { head, batches, usage } = process.store.load(&stream, consistency).await.unwrap();
         assert_eq!(head, Head::empty(&stream));
         assert!(batches.is_empty());
         assert_eq!(usage.requests, 1);
