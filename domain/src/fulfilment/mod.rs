@@ -2,7 +2,7 @@
 
 mod process;
 
-pub use process::{Cause, Fact, Fulfilment, FulfilmentCommand, IssuedCommand, decide, evolve, react};
+pub use process::{Cause, Fulfilment, FulfilmentCommand, FulfilmentInput, IssuedCommand, decide, evolve, react};
 
 #[cfg(test)]
 mod simulation;

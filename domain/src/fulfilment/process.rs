@@ -1,30 +1,30 @@
-//! How one order is fulfilled: a process manager that learns facts and asks orders and stock to act.
+//! The process manager of one order: it reacts to events and sends commands to the order and to
+//! stock.
 //!
-//! | what is known | what is asked |
+//! | known | commands |
 //! |---|---|
 //! | the order is placed | reserve each line |
 //! | every line is reserved | confirm the order |
-//! | every line has its outcome, and at least one is refused | reject the order; the reason names the first such book |
+//! | every line has an outcome, at least one refused | reject the order; the reason names the first such book |
 //! | the order is rejected or cancelled | release each of its reservations |
 //! | the order is shipped | commit each of its reservations |
 //!
 //! **Invariants**
-//! - What is asked depends on the facts that are known, not on the order in which they came, nor on how often. A
-//!   further fact adds commands and never takes one back. So a reservation that comes after the cancellation is
-//!   released; and a verdict that comes after it is asked for all the same, and refused by the order. (Only where facts
-//!   contradict each other, a line both refused and reserved, does the verdict depend on which came first.)
-//! - Cause, stream and name of a command say all that the command says. To ask again is to ask by the same name, and one
-//!   name never stands for two commands.
-//! - The verdict, confirm or reject, is reached once, when the last line has its outcome, and then stands. A line
-//!   that was refused stays refused, although somebody may still reserve it by hand.
-//! - The order has the last word. A verdict that comes too late is refused by the order itself, and reservations follow
-//!   what the order says has happened, never what was asked: a refused line releases the others by way of
-//!   `OrderRejected`. Hence an order that somebody confirmed by hand keeps its books, and one rejected by hand gives
-//!   them back.
+//! - The commands depend only on the set of known inputs, not on their order or repetition. An
+//!   input adds commands and never withdraws one. So a reservation that comes after the
+//!   cancellation is released. A late verdict is still sent, and the order refuses it. (Only if a
+//!   line is both refused and reserved does the verdict depend on which input came first.)
+//! - A command is identified by its cause, stream and name. The same identity always stands for the
+//!   same command.
+//! - The verdict, confirm or reject, is reached once: when the last line has its outcome. A later
+//!   reservation by hand does not change it.
+//! - The order decides. It refuses a late verdict, and reservations follow the events of the order,
+//!   not the verdict: a rejection releases them by way of `OrderRejected`. So an order that was
+//!   confirmed by hand keeps its books, and one that was rejected by hand releases them.
 //!
-//! **How to run it:** [`react`], keep the new state with what it asks, send that. A refusal of `ReserveStock` by stock is
-//! a fact too ([`Fact::Refused`]); refusals of the other commands need no answer. What somebody releases by hand is out
-//! of its sight.
+//! **How to run it:** call [`react`], store the new state with its commands, send them. If stock
+//! refuses `ReserveStock`, that is an input, too ([`FulfilmentInput::Refused`]). Refusals of other
+//! commands need no reaction. Releases by hand are not seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -35,39 +35,39 @@ use crate::order::{self, OrderCommand, OrderEvent};
 use crate::stock::{self, StockCommand, StockEvent};
 use crate::{Isbn, OrderId, OrderLine, OrderLines, Reason, StockQuantity};
 
-// ---------------------------------------------------------------------- facts
+// --------------------------------------------------------------------- inputs
 
-/// What fulfilment can learn about one order.
+/// An event or an answer that fulfilment reacts to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fact {
+pub enum FulfilmentInput {
     /// An event of the order's stream.
     Order {
-        /// The event's version in that stream.
+        /// Its version in that stream.
         version: u64,
         /// When it was recorded, in milliseconds since 1970.
         recorded_at_ms: u64,
         /// The event.
         event: OrderEvent,
     },
-    /// A `StockReserved` for this order, whoever asked for it.
+    /// A `StockReserved` for this order, also one by hand.
     Reserved {
-        /// Which book.
+        /// The book.
         isbn: Isbn,
-        /// The event's version in the stream of that book's stock.
+        /// The version in the stream of the book's stock.
         version: u64,
-        /// How many copies.
+        /// The number of copies.
         quantity: StockQuantity,
     },
-    /// Stock has refused to reserve this line of the order.
+    /// Stock refused to reserve this line of the order.
     Refused {
-        /// Which book.
+        /// The book.
         isbn: Isbn,
     },
 }
 
-impl Fact {
-    /// The fact that an event of the order's stream is to fulfilment. That the order is confirmed is none: nothing is asked
-    /// because of it.
+impl FulfilmentInput {
+    /// The input for an event of the order's stream; none for a confirmation, which causes no
+    /// command.
     pub fn of_order(version: u64, recorded_at_ms: u64, event: OrderEvent) -> Option<Self> {
         match event {
             OrderEvent::OrderConfirmed {} => None,
@@ -78,7 +78,7 @@ impl Fact {
         }
     }
 
-    /// The fact that an event of a book's stock is to fulfilment, and to which order's; most are none.
+    /// The order and the input for an event of a book's stock; none for most events.
     pub fn of_stock(isbn: &Isbn, version: u64, event: &StockEvent) -> Option<(OrderId, Self)> {
         match *event {
             StockEvent::StockReserved { order_id, quantity } => {
@@ -93,17 +93,18 @@ impl Fact {
 
 // ---------------------------------------------------------------------- state
 
-/// What is known of one order. Facts come from several streams, in no order, so this is a sum of knowledge rather
-/// than a situation. It serialises, so that it can be kept.
+/// What is known of one order. Inputs come from several streams in any order, so this collects them
+/// and is no state machine. It can be serialised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fulfilment {
     order_id: OrderId,
     placed: Option<Placed>,
-    /// By book and by the version of the `StockReserved`: somebody may reserve again by hand what was released.
+    /// By book and by the version of `StockReserved`: a released line may be reserved again by
+    /// hand.
     reserved: BTreeMap<Isbn, BTreeMap<u64, StockQuantity>>,
     refused: BTreeSet<Isbn>,
     verdict: Option<Verdict>,
-    end: Option<End>,
+    end: Option<OrderEnd>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,22 +120,22 @@ enum Verdict {
     Reject { missing: Isbn },
 }
 
-/// How the order ended, with version and time of the event that says so. An order ends once.
+/// How the order ended, with version and time of the event. An order ends once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum End {
+enum OrderEnd {
     CalledOff { version: u64, recorded_at_ms: u64 },
     Shipped { version: u64, recorded_at_ms: u64 },
 }
 
 impl Placed {
-    /// The version and the time of the event.
+    /// Version and time of the event.
     fn at(&self) -> (u64, u64) {
         (self.version, self.recorded_at_ms)
     }
 }
 
 impl Fulfilment {
-    /// Nothing is known of this order yet.
+    /// Nothing is known yet.
     pub fn new(order_id: OrderId) -> Self {
         Self { order_id, placed: None, reserved: BTreeMap::new(), refused: BTreeSet::new(), verdict: None, end: None }
     }
@@ -156,12 +157,12 @@ impl Fulfilment {
         })
     }
 
-    /// Whether stock is known to have refused to reserve the book.
+    /// Whether stock refused to reserve the book.
     pub fn is_refused(&self, isbn: &Isbn) -> bool {
         self.refused.contains(isbn)
     }
 
-    /// A reservation of another quantity is not this line's: stock refuses the line's own, and that is its outcome.
+    /// A reservation of another quantity does not count: stock refuses the one of the line.
     fn is_reserved(&self, line: &OrderLine) -> bool {
         let wanted = StockQuantity::from(line.quantity);
         self.reserved.get(&line.isbn).is_some_and(|reserved| reserved.values().any(|quantity| *quantity == wanted))
@@ -170,31 +171,33 @@ impl Fulfilment {
 
 // --------------------------------------------------------------------- evolve
 
-/// What is known once this fact is known too. A fact that is already known changes nothing.
-pub fn evolve(mut known: Fulfilment, fact: &Fact) -> Fulfilment {
-    match fact {
-        Fact::Order { version, recorded_at_ms, event } => learn_of_order(&mut known, *version, *recorded_at_ms, event),
-        Fact::Reserved { isbn, version, quantity } => {
-            known.reserved.entry(isbn.clone()).or_default().insert(*version, *quantity);
+/// The state after an input. A repeated input changes nothing.
+pub fn evolve(mut fulfilment: Fulfilment, input: &FulfilmentInput) -> Fulfilment {
+    match input {
+        FulfilmentInput::Order { version, recorded_at_ms, event } => {
+            apply_order_event(&mut fulfilment, *version, *recorded_at_ms, event)
         }
-        Fact::Refused { isbn } => {
-            known.refused.insert(isbn.clone());
+        FulfilmentInput::Reserved { isbn, version, quantity } => {
+            fulfilment.reserved.entry(isbn.clone()).or_default().insert(*version, *quantity);
+        }
+        FulfilmentInput::Refused { isbn } => {
+            fulfilment.refused.insert(isbn.clone());
         }
     }
-    known.verdict = known.verdict.take().or_else(|| known.reach_verdict());
-    known
+    fulfilment.verdict = fulfilment.verdict.take().or_else(|| fulfilment.reach_verdict());
+    fulfilment
 }
 
-fn learn_of_order(known: &mut Fulfilment, version: u64, recorded_at_ms: u64, event: &OrderEvent) {
+fn apply_order_event(fulfilment: &mut Fulfilment, version: u64, recorded_at_ms: u64, event: &OrderEvent) {
     match event {
         OrderEvent::OrderPlaced(details) => {
-            known.placed.get_or_insert_with(|| Placed { version, recorded_at_ms, lines: details.lines.clone() });
+            fulfilment.placed.get_or_insert_with(|| Placed { version, recorded_at_ms, lines: details.lines.clone() });
         }
         OrderEvent::OrderRejected { .. } | OrderEvent::OrderCancelled { .. } => {
-            known.end.get_or_insert(End::CalledOff { version, recorded_at_ms });
+            fulfilment.end.get_or_insert(OrderEnd::CalledOff { version, recorded_at_ms });
         }
         OrderEvent::OrderShipped { .. } => {
-            known.end.get_or_insert(End::Shipped { version, recorded_at_ms });
+            fulfilment.end.get_or_insert(OrderEnd::Shipped { version, recorded_at_ms });
         }
         OrderEvent::OrderConfirmed {} => {}
     }
@@ -202,39 +205,40 @@ fn learn_of_order(known: &mut Fulfilment, version: u64, recorded_at_ms: u64, eve
 
 // ------------------------------------------------------------------- commands
 
-/// A command of fulfilment, ready to be sent.
+/// A command to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuedCommand {
-    /// What the command says, as far as its cause and its stream do not. Never to change: command ids are made of it.
+    /// The part of the identity besides cause and stream. Never change it: command ids depend on
+    /// it.
     pub name: String,
-    /// What is asked, and of whom.
+    /// The command.
     pub command: FulfilmentCommand,
     /// The event that caused it.
     pub cause: Cause,
 }
 
 impl IssuedCommand {
-    /// Cause, stream and name: the same for the same command, and for no other.
+    /// Cause, stream and name. Unique for each command.
     pub fn identity(&self) -> String {
         format!("{} {} {}", self.cause, self.command.stream(), self.name)
     }
 }
 
-/// What fulfilment asks, and of whom.
+/// A command with its receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FulfilmentCommand {
-    /// Something of the order itself.
+    /// To the order.
     Order {
-        /// Which order.
+        /// The order.
         order_id: OrderId,
-        /// What is asked of it.
+        /// The command.
         command: OrderCommand,
     },
-    /// Something of the stock of one of its books.
+    /// To the stock of a book.
     Stock {
-        /// Which book.
+        /// The book.
         isbn: Isbn,
-        /// What is asked of its stock.
+        /// The command.
         command: StockCommand,
     },
 }
@@ -251,13 +255,13 @@ impl FulfilmentCommand {
 
 /// The event of the order that caused a command. Displayed as `order-{uuid}:{version}`.
 ///
-/// For confirm and reject it is the placing of the order, which the outcomes of all lines answer: which of them came
-/// last is chance, and the command must not depend on it.
+/// The cause of confirm and reject is `OrderPlaced`. Which line had its outcome last is chance, and
+/// the command must not depend on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// The stream of the order.
     pub stream: String,
-    /// The event's version in it.
+    /// The version of the event.
     pub version: u64,
     /// When it was recorded, in milliseconds since 1970.
     pub recorded_at_ms: u64,
@@ -269,70 +273,80 @@ impl fmt::Display for Cause {
     }
 }
 
-fn issue(known: &Fulfilment, at: (u64, u64), command: FulfilmentCommand, name: String) -> IssuedCommand {
+fn issue(fulfilment: &Fulfilment, at: (u64, u64), command: FulfilmentCommand, name: String) -> IssuedCommand {
     let (version, recorded_at_ms) = at;
-    let cause = Cause { stream: order::stream(known.order_id), version, recorded_at_ms };
+    let cause = Cause { stream: order::stream(fulfilment.order_id), version, recorded_at_ms };
     IssuedCommand { name, command, cause }
 }
 
 // --------------------------------------------------------------------- decide
 
-/// Learns a fact, and tells what is to be asked because of it: what [`decide`] says now and did not say before.
-pub fn react(known: Fulfilment, fact: &Fact) -> (Fulfilment, Vec<IssuedCommand>) {
-    let before: BTreeSet<String> = decide(&known).iter().map(IssuedCommand::identity).collect();
-    let known = evolve(known, fact);
-    let mut commands = decide(&known);
+/// Applies an input, and returns the commands that [`decide`] returns now and did not before.
+pub fn react(fulfilment: Fulfilment, input: &FulfilmentInput) -> (Fulfilment, Vec<IssuedCommand>) {
+    let before: BTreeSet<String> = decide(&fulfilment).iter().map(IssuedCommand::identity).collect();
+    let fulfilment = evolve(fulfilment, input);
+    let mut commands = decide(&fulfilment);
     commands.retain(|issued| !before.contains(&issued.identity()));
-    (known, commands)
+    (fulfilment, commands)
 }
 
-/// Everything that the known facts ask for, whether it was sent before or not.
-pub fn decide(known: &Fulfilment) -> Vec<IssuedCommand> {
+/// All commands that follow from the known inputs, sent before or not.
+pub fn decide(fulfilment: &Fulfilment) -> Vec<IssuedCommand> {
     let mut commands = Vec::new();
-    if let Some(placed) = &known.placed {
-        commands.extend(placed.lines.iter().map(|line| reserve(known, placed, line)));
-        commands.extend(known.verdict.as_ref().map(|verdict| answer(known, placed, verdict)));
+    if let Some(placed) = &fulfilment.placed {
+        commands.extend(placed.lines.iter().map(|line| reserve(fulfilment, placed, line)));
+        commands.extend(fulfilment.verdict.as_ref().map(|verdict| send_verdict(fulfilment, placed, verdict)));
     }
-    if let Some(end) = known.end {
-        commands
-            .extend(reservations(known).map(|(isbn, version, quantity)| settle(known, end, isbn, version, quantity)));
+    if let Some(end) = fulfilment.end {
+        commands.extend(
+            reservations(fulfilment).map(|(isbn, version, quantity)| settle(fulfilment, end, isbn, version, quantity)),
+        );
     }
     commands
 }
 
-fn reserve(known: &Fulfilment, placed: &Placed, line: &OrderLine) -> IssuedCommand {
+fn reserve(fulfilment: &Fulfilment, placed: &Placed, line: &OrderLine) -> IssuedCommand {
     let quantity = StockQuantity::from(line.quantity);
-    let command = StockCommand::ReserveStock { order_id: known.order_id, quantity };
+    let command = StockCommand::ReserveStock { order_id: fulfilment.order_id, quantity };
     let command = FulfilmentCommand::Stock { isbn: line.isbn.clone(), command };
-    issue(known, placed.at(), command, format!("reserve {quantity}"))
+    issue(fulfilment, placed.at(), command, format!("reserve {quantity}"))
 }
 
-fn answer(known: &Fulfilment, placed: &Placed, verdict: &Verdict) -> IssuedCommand {
+fn send_verdict(fulfilment: &Fulfilment, placed: &Placed, verdict: &Verdict) -> IssuedCommand {
     let (command, name) = match verdict {
         Verdict::Confirm => (OrderCommand::ConfirmOrder {}, "confirm".to_owned()),
         Verdict::Reject { missing } => {
             (OrderCommand::RejectOrder { reason: Reason::book_not_available(missing) }, format!("reject {missing}"))
         }
     };
-    let command = FulfilmentCommand::Order { order_id: known.order_id, command };
-    issue(known, placed.at(), command, name)
+    let command = FulfilmentCommand::Order { order_id: fulfilment.order_id, command };
+    issue(fulfilment, placed.at(), command, name)
 }
 
-/// Each reservation is settled by another name, so that one that was made again is settled again.
-fn settle(known: &Fulfilment, end: End, isbn: &Isbn, reserved_at: u64, quantity: StockQuantity) -> IssuedCommand {
-    let order_id = known.order_id;
+/// The name has the version of the reservation, so that a repeated reservation is settled, too.
+fn settle(
+    fulfilment: &Fulfilment,
+    end: OrderEnd,
+    isbn: &Isbn,
+    reserved_at: u64,
+    quantity: StockQuantity,
+) -> IssuedCommand {
+    let order_id = fulfilment.order_id;
     let (ended_at, command, verb) = match end {
-        End::CalledOff { version, recorded_at_ms } => {
+        OrderEnd::CalledOff { version, recorded_at_ms } => {
             ((version, recorded_at_ms), StockCommand::ReleaseStock { order_id, quantity }, "release")
         }
-        End::Shipped { version, recorded_at_ms } => {
+        OrderEnd::Shipped { version, recorded_at_ms } => {
             ((version, recorded_at_ms), StockCommand::CommitStock { order_id, quantity }, "commit")
         }
     };
     let command = FulfilmentCommand::Stock { isbn: isbn.clone(), command };
-    issue(known, ended_at, command, format!("{verb} {quantity} reserved at {reserved_at}"))
+    issue(fulfilment, ended_at, command, format!("{verb} {quantity} reserved at {reserved_at}"))
 }
 
-fn reservations(known: &Fulfilment) -> impl Iterator<Item = (&Isbn, u64, StockQuantity)> {
-    known.reserved.iter().flat_map(|(isbn, reserved)| reserved.iter().map(move |(at, copies)| (isbn, *at, *copies)))
+fn reservations(fulfilment: &Fulfilment) -> impl Iterator<Item = (&Isbn, u64, StockQuantity)> {
+    fulfilment
+        .reserved
+        .iter()
+        .flat_map(|(isbn, reserved)| reserved.iter().map(move |(at, copies)| (isbn, *at, *copies)))
 }

@@ -1,4 +1,4 @@
-//! One customer's order: the aggregate and its values.
+//! The order of a customer: the aggregate and its values.
 
 mod aggregate;
 mod currency;
