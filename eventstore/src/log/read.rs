@@ -108,7 +108,7 @@ impl EventStore {
         self.reported("load_next", Some(&head.stream), self.load_page(head)).await
     }
 
-    async fn load_page(&self, head: &Head) -> Result<LoadedStream, ReadError> {
+    pub(crate) async fn load_page(&self, head: &Head) -> Result<LoadedStream, ReadError> {
         let behind =
             Query { from: head.version + 1, ..Query::whole(&head.stream, Direction::Forwards, Consistency::Strong) };
         let Items { items, usage, .. } = self.query(&behind, None).await?;

@@ -29,7 +29,8 @@ pub(super) struct Engine {
     tables: Mutex<Vec<String>>,
 }
 
-/// A table of events of its own: the embedded engine remembers stream records of deleted tables, so no name comes twice.
+/// A table of events of its own: the embedded engine remembers stream records of deleted tables, so
+/// no name comes twice.
 pub(super) struct Table {
     pub(super) name: String,
     /// A client without metering, for reading and changing items directly.
@@ -108,12 +109,12 @@ impl Table {
     }
 
     pub(super) fn process_with(&self, options: Options) -> Process {
-        self.process_that_remembers(options, HandlerOptions { cached_streams: 0, ..unsampled() })
+        self.process_that_remembers(options, HandlerOptions { cached_streams: 0, ..HandlerOptions::default() })
     }
 
     /// A process that keeps what it knows of streams.
     pub(super) fn warm_process(&self) -> Process {
-        self.process_that_remembers(Options::default(), unsampled())
+        self.process_that_remembers(Options::default(), HandlerOptions::default())
     }
 
     pub(super) fn process_that_remembers(&self, options: Options, memory: HandlerOptions) -> Process {
@@ -127,8 +128,8 @@ impl Table {
     pub(super) fn wired(&self) -> (Client, Wire) {
         let config = self.client.config();
         let wire = Wire::over(config.http_client().unwrap());
-        // The SDK counts how often clients of one region try again, and stops when it is too often: a process has a count
-        // of its own.
+        // The SDK counts how often clients of one region try again, and stops when it is too often:
+        // a process has a count of its own.
         let retries = RetryPartition::new(format!("process-{:016x}", fastrand::u64(..)));
         let config = config.to_builder().http_client(wire.clone()).retry_partition(retries);
         (Client::from_conf(config.build()), wire)
@@ -168,11 +169,6 @@ impl Table {
         let request = request.key("stream_id", AttributeValue::S(stream.to_string()));
         request.key("version", AttributeValue::N(version.to_string())).send().await.unwrap();
     }
-}
-
-/// The default, but that no snapshot is checked by chance: requests are counted.
-pub(super) fn unsampled() -> HandlerOptions {
-    HandlerOptions { check_one_in: 0, ..HandlerOptions::default() }
 }
 
 impl Process {
