@@ -30,7 +30,7 @@ enum CommandOutcome<R> {
     /// A refusal, a version mismatch, a no-op or an unencodable event. True only if the cached head
     /// is the end of the stream.
     Tentative(Box<Result<CommandResult, ExecuteError<R>>>),
-    /// True whatever the end of the stream is.
+    /// Holds for any end of the stream.
     Final(CommandAnswer<R>),
 }
 
@@ -172,7 +172,7 @@ mod tests {
         Decisions { outcomes, commits: Vec::new(), events, state_ahead: None, folded: 0, version: 9 }
     }
 
-    /// Only a command that writes can be too large. The commands beside it are not rejected.
+    /// Only a command that writes can be too large. Other commands of the group are not rejected.
     #[test]
     fn the_first_writer_is_the_first_command_that_writes() {
         let outcomes = vec![refused(), refused(), CommandOutcome::Write(0), CommandOutcome::Duplicate(0)];

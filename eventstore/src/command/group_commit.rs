@@ -189,7 +189,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
         self.reload(drain, Consistency::Strong).await
     }
 
-    /// Answers every command and applies what was written.
+    /// Answers every command and applies the written commits.
     fn complete<R>(
         &mut self,
         drain: &mut QueueDrain<'_, S, E, R>,

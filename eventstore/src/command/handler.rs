@@ -45,7 +45,7 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     /// in its own task, so **poll what you have started**: a future of `handle` that is not polled
     /// blocks the other commands of the stream in this process. A dropped future does not, but its
     /// command is withdrawn only if it was not started. Give the SDK's client an attempt time-out:
-    /// a put without one may block the stream for ever.
+    /// a put without one may block the stream.
     ///
     /// In [`Usage::of`](crate::Usage::of), the leader pays for all commands of a group commit.
     ///
@@ -61,7 +61,7 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     }
 
     /// Handles a command as [`handle`](Self::handle) does, and **records a refusal** too: as a
-    /// commit of one event under the command's id. A retry is refused for ever, even if the state
+    /// commit of one event under the command's id. Every retry is refused, even if the state
     /// would allow it by then. This is for callers that act on the refusal, such as processes.
     ///
     /// [`Commit::refusal`](crate::Commit::refusal) reads a recorded refusal from

@@ -56,7 +56,7 @@ impl<S, E, R> QueuedCommand<S, E, R> {
     }
 
     pub(crate) fn complete(self, answer: CommandAnswer<R>) {
-        // The caller may be gone.
+        // The caller may have gone away.
         drop(self.answer.send(answer));
     }
 }

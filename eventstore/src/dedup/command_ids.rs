@@ -63,7 +63,7 @@ struct Filtered {
     bloom: Bloom,
 }
 
-/// What is known of a set of ids, none of them timely.
+/// The facts about a set of ids that are not timely.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bounds {

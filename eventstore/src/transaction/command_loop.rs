@@ -175,7 +175,7 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         Ok(MultiStreamResult { parts: recorded.parts, replayed: true, lost_races, usage: Usage::default() })
     }
 
-    /// Appends the decision, and writes due snapshots beside it. The inner error may be a lost
+    /// Appends the decision, and writes due snapshots concurrently. The inner error may be a lost
     /// race.
     async fn append<X>(
         &mut self,
@@ -266,7 +266,7 @@ fn due_snapshots<S: Clone, E>(streams: &mut [AddressedStream<'_, S, E>], decided
     written.filter_map(|(stream, _)| stream.take_due_snapshot()).collect()
 }
 
-/// Applies what was written.
+/// Applies the written commits.
 fn apply_written<S: Clone, E>(streams: &mut [AddressedStream<'_, S, E>], decided: &[Vec<E>], written: &[AppendedPart]) {
     for (stream, events) in streams.iter_mut().zip(decided) {
         if let Some(written) = written.iter().find(|written| written.head.stream == *stream.stream()) {

@@ -9,7 +9,7 @@ cases!(
     a_stream_of_several_megabytes_is_loaded_whole,
     another_stream_with_a_longer_name_is_not_read,
     the_empty_stream_has_head_0,
-    what_stands_behind_a_head_is_loaded,
+    commits_after_a_head_are_loaded,
 );
 
 fn versions(batches: &[Batch]) -> Vec<u64> {
@@ -61,7 +61,7 @@ async fn a_stream_of_several_megabytes_is_loaded_whole(engine: &Engine) {
     assert_eq!((verified.commits, verified.version(), verified.hash()), (10, head.version(), head.hash()));
 }
 
-async fn what_stands_behind_a_head_is_loaded(engine: &Engine) {
+async fn commits_after_a_head_are_loaded(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
     let first = process.append(&Head::empty(&stream), vec![new_commit("a", &["1", "2"])]).await.head;
