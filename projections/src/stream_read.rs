@@ -1,6 +1,6 @@
 //! Bounded reads of a stream: for a limited time, and only up to a corrupt item.
 
-use eventstore::{Direction, EventStore, Page, ReadError, StreamId};
+use eventstore::{Direction, EventStore, ReadError, StreamId, StreamPage};
 use std::time::{Duration, Instant};
 
 /// How long gaps are filled. A page that was begun is finished, and each call fills at least one
@@ -42,7 +42,7 @@ pub(crate) async fn sound_page(
     stream: &StreamId,
     from: u64,
     mut limit: u32,
-) -> Result<Page, ReadError> {
+) -> Result<StreamPage, ReadError> {
     loop {
         match store.read(stream, from, Direction::Forwards, limit).await {
             Err(ReadError::Corrupt(corrupt)) if corrupt.version > from && limit > 1 => {

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ReturnValuesOnConditionCheckFailure,
     ScalarAttributeType, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
-use eventstore::{Item, Source};
+use eventstore::{ErrorSource, Item};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ pub struct CommandStatuses {
 pub enum CommandTableError {
     /// DynamoDB throttled the request.
     #[error("DynamoDB throttled the table of commands")]
-    Throttled(#[source] Source),
+    Throttled(#[source] ErrorSource),
     /// Any other failure: no answer, no table, no rights.
     #[error("a request to the table of commands {table:?} failed")]
     Failed {
@@ -57,7 +57,7 @@ pub enum CommandTableError {
         table: String,
         /// The SDK's error.
         #[source]
-        source: Source,
+        source: ErrorSource,
     },
     /// A row is unreadable.
     #[error("a row of the table of commands {table:?} cannot be read")]
@@ -66,7 +66,7 @@ pub enum CommandTableError {
         table: String,
         /// Why.
         #[source]
-        source: Source,
+        source: ErrorSource,
     },
 }
 

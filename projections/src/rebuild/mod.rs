@@ -115,7 +115,7 @@ pub enum RebuildError {
     },
     /// The queue did not take a message.
     #[error("the queue did not take the messages")]
-    Queue(#[source] eventstore::Source),
+    Queue(#[source] eventstore::ErrorSource),
     /// The event table failed.
     #[error(transparent)]
     Read(#[from] StoreError),
