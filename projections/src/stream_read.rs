@@ -35,8 +35,8 @@ impl TimeLimit {
     }
 }
 
-/// Reads commits from that version on, up to a corrupt item: the limit is reduced until the read ends
-/// before it. The limit counts items, and one item may hold many events.
+/// Reads commits from that version on, up to a corrupt item: the limit is reduced until the read
+/// ends before it. The limit counts items, and one item may hold many events.
 pub(crate) async fn sound_page(
     store: &EventStore,
     stream: &StreamId,

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 /// The category of the streams of readings.
 pub const CATEGORY: &str = "access";
 
-/// The stream of one actor's readings of one day: `access-{YYYY-MM-DD}.{digest}`. It has the actor's digest,
-/// because an actor's name may be no valid part of a stream's name.
+/// The stream of one actor's readings of one day: `access-{YYYY-MM-DD}.{digest}`. It has the
+/// actor's digest, because an actor's name may be no valid part of a stream's name.
 pub fn stream(day: &str, actor_digest: &str) -> String {
     format!("{CATEGORY}-{day}.{actor_digest}")
 }
@@ -21,9 +21,9 @@ pub fn stream(day: &str, actor_digest: &str) -> String {
 
 /// A reading of the audit trail.
 ///
-/// **This is the storage format**, and old events must stay readable. Any change of shape (a field added,
-/// renamed or dropped, another JSON type) is a new schema version. It needs an upcaster in [`EVENTS`] and
-/// golden files in `domain/golden/`, which has every shape that was ever stored.
+/// **This is the storage format**, and old events must stay readable. Any change of shape (a field
+/// added, renamed or dropped, another JSON type) is a new schema version. It needs an upcaster in
+/// [`EVENTS`] and golden files in `domain/golden/`, which has every shape that was ever stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub enum AccessEvent {

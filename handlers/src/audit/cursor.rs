@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// The most characters of a cursor's text: two places, a stream and a version have less than two thirds as many.
+/// The most characters of a cursor's text: two places, a stream and a version have less than two
+/// thirds as many.
 const MAX_CURSOR_CHARS: usize = 1_024;
 
-/// Where a search continues. As text it is opaque, and safe in a URL. It is only a place: another search of
-/// the same kind (in one stream, or over all) may begin there, too.
+/// Where a search continues. As text it is opaque, and safe in a URL. It is only a place: another
+/// search of the same kind (in one stream, or over all) may begin there, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub(super) SearchPlace);
 

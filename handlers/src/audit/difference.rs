@@ -43,7 +43,8 @@ pub struct Difference {
     pub verified: bool,
     /// The fields that differ.
     pub changes: Vec<ChangedField>,
-    /// The events between the two, the oldest first: at most 500, and none behind 4 MB of their data.
+    /// The events between the two, the oldest first: at most 500, and none behind 4 MB of their
+    /// data.
     #[serde(serialize_with = "audited")]
     #[schema(value_type = Vec<AuditedEvent>)]
     pub events: Vec<Occurrence>,
@@ -98,7 +99,8 @@ impl Span {
 }
 
 impl OpenTrail {
-    /// What changed in the stream's row over the span. Before the stream begins there is nothing: version 0.
+    /// What changed in the stream's row over the span. Before the stream begins there is nothing:
+    /// version 0.
     ///
     /// # Errors
     /// [`AuditError`].

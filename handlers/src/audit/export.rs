@@ -38,10 +38,11 @@ pub struct Chunk {
 }
 
 impl OpenTrail {
-    /// Begins an export of at most `limit` events of the search. An export of a stream has exactly the
-    /// events that were recorded before it began. An export of the whole store has those that the index has
-    /// then. Commits that wait in the queue of projection `audit`, or are parked there, are missing. It ends
-    /// with the index's newest commit of that time, so it ends even if others keep writing.
+    /// Begins an export of at most `limit` events of the search. An export of a stream has exactly
+    /// the events that were recorded before it began. An export of the whole store has those that
+    /// the index has then. Commits that wait in the queue of projection `audit`, or are parked
+    /// there, are missing. It ends with the index's newest commit of that time, so it ends even if
+    /// others keep writing.
     ///
     /// # Errors
     /// [`AuditError`].
@@ -63,8 +64,8 @@ impl OpenTrail {
 }
 
 impl Export {
-    /// The next part of the file; none at its end. A part is empty if no event of a page matches; it shows
-    /// progress. After an error the file is incomplete.
+    /// The next part of the file; none at its end. A part is empty if no event of a page matches;
+    /// it shows progress. After an error the file is incomplete.
     ///
     /// # Errors
     /// [`AuditError`].

@@ -17,8 +17,8 @@ pub struct Filter {
     pub correlation: Option<Id>,
     /// The period of the recording.
     pub period: Period,
-    /// Whether a search over all streams includes readings of the audit trail. It always does if their type
-    /// or a command is given.
+    /// Whether a search over all streams includes readings of the audit trail. It always does if
+    /// their type or a command is given.
     pub readings: bool,
 }
 

@@ -26,9 +26,9 @@ pub struct HistoryPage {
 }
 
 impl OpenTrail {
-    /// At most `limit` events of the stream from that version up to another, or to its end; a page ends after
-    /// 4 MB of data. Each page has the last version of the history. Use it for the next page, so that paging
-    /// ends: each page of the reader's own readings records one more.
+    /// At most `limit` events of the stream from that version up to another, or to its end; a page
+    /// ends after 4 MB of data. Each page has the last version of the history. Use it for the next
+    /// page, so that paging ends: each page of the reader's own readings records one more.
     ///
     /// # Errors
     /// [`AuditError`].
@@ -49,7 +49,8 @@ impl OpenTrail {
             let page = self.read_chained(&mut chain, start, missing).await?;
             let read = page.commits.into_iter();
             let read = read.flat_map(|commit| Occurrence::of_commit(stream, commit, Direction::Forwards));
-            // The store reads whole commits. Commits that were appended after the head was read are left out.
+            // The store reads whole commits. Commits that were appended after the head was read are
+            // left out.
             for found in read.filter(|found| (from..=to).contains(&found.event.version)) {
                 if bytes < MAX_DATA_BYTES {
                     bytes += found.data_bytes();

@@ -18,8 +18,8 @@ use std::convert::Infallible;
 /// Bytes of an actor's SHA-256 that name the stream of its readings.
 const DIGEST_BYTES: usize = 8;
 
-/// The audit trail of a store. [`AuditTrail::open`] records who reads what, and returns the [`OpenTrail`]
-/// for queries. Cheap to clone.
+/// The audit trail of a store. [`AuditTrail::open`] records who reads what, and returns the
+/// [`OpenTrail`] for queries. Cheap to clone.
 #[derive(Clone)]
 pub struct AuditTrail {
     app: App,
@@ -96,18 +96,19 @@ impl Call {
 }
 
 impl AuditTrail {
-    /// The audit trail of the store. The projector knows the index in which commits of all streams are found.
+    /// The audit trail of the store. The projector knows the index in which commits of all streams
+    /// are found.
     pub fn new(app: App, store: EventStore, projector: Projector) -> Self {
         let access = CommandHandler::new(store.clone(), ACCESS);
         Self { app, store, projector, access }
     }
 
-    /// Records the reading in the stream of the reader's readings of today (UTC), and opens the trail. `about`
-    /// are the parameters of the query as they were given. Check them before, so that only valid queries are
-    /// recorded.
+    /// Records the reading in the stream of the reader's readings of today (UTC), and opens the
+    /// trail. `about` are the parameters of the query as they were given. Check them before, so
+    /// that only valid queries are recorded.
     ///
-    /// If that stream is corrupt, the reading is recorded in a new stream: tampering must not lock out those
-    /// who look for it.
+    /// If that stream is corrupt, the reading is recorded in a new stream: tampering must not lock
+    /// out those who look for it.
     ///
     /// # Errors
     /// [`NotRecorded`].
@@ -168,8 +169,8 @@ fn request(
     Ok(CommandRequest { stream, metadata, expected_version: None, creates: false })
 }
 
-/// The stream of a reading whose usual stream is corrupt. Its name has the new command id, so it cannot
-/// have been tampered with before.
+/// The stream of a reading whose usual stream is corrupt. Its name has the new command id, so it
+/// cannot have been tampered with before.
 fn apart(request: &CommandRequest) -> Result<StreamId, InvalidStreamId> {
     StreamId::new(format!("{}.{}", request.stream, request.metadata.command_id))
 }

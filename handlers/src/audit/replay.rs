@@ -35,11 +35,12 @@ pub struct StateAt {
     /// The read model whose row it is.
     #[schema(example = "orders")]
     pub read_model: String,
-    /// The row, as the read model has it; null where the stream has nothing but recorded refusals yet.
+    /// The row, as the read model has it; null where the stream has nothing but recorded refusals
+    /// yet.
     #[schema(value_type = Option<Object>)]
     pub state: Value,
-    /// That the stream's chain was walked from the first commit to the last, and every commit fits: an answer that could
-    /// not say so is none.
+    /// That the stream's chain was walked from the first commit to the last, and every commit fits:
+    /// an answer that could not say so is none.
     pub verified: bool,
     /// The chain hash of the commit with that event.
     pub hash: String,
@@ -63,8 +64,9 @@ impl OpenTrail {
         })
     }
 
-    /// The stream walked from its first commit to its last, page by page, with its states at two moments; the second is the
-    /// stream's end if none is given. In memory are a page, two rows, and the events between the two that are shown.
+    /// The stream walked from its first commit to its last, page by page, with its states at two
+    /// moments; the second is the stream's end if none is given. In memory are a page, two rows,
+    /// and the events between the two that are shown.
     pub(super) async fn replay(
         &self,
         stream: &StreamId,

@@ -1,4 +1,5 @@
-//! Events by actor, type, command, correlation and time: of one stream, or over the whole store by its index.
+//! Events by actor, type, command, correlation and time: of one stream, or over the whole store by
+//! its index.
 
 use super::chain::Chain;
 use super::cursor::{Cut, SearchPlace};
@@ -104,12 +105,13 @@ impl Collected {
 impl OpenTrail {
     /// At most `limit` matching events, up to 4 MB of data, and the next page.
     ///
-    /// A search in one stream reads the stream, and is exact. A search over the whole store finds commits by
-    /// the index, usually moments after they were recorded. Commits that wait in its queue, or are parked, are
-    /// missing. Events are read from their streams. Readings of the audit trail are left out unless requested.
+    /// A search in one stream reads the stream, and is exact. A search over the whole store finds
+    /// commits by the index, usually moments after they were recorded. Commits that wait in its
+    /// queue, or are parked, are missing. Events are read from their streams. Readings of the audit
+    /// trail are left out unless requested.
     ///
-    /// Paging ends: the first page fixes the end, and the cursor carries it. Otherwise a search would find the
-    /// readings of its own pages, one more with each page.
+    /// Paging ends: the first page fixes the end, and the cursor carries it. Otherwise a search
+    /// would find the readings of its own pages, one more with each page.
     ///
     /// # Errors
     /// [`AuditError`].
@@ -212,7 +214,8 @@ impl OpenTrail {
         Ok(Cursor(SearchPlace::Index { after, cut, end }))
     }
 
-    /// The place at which a search ends that begins now. Backwards it ends at the oldest commit anyway.
+    /// The place at which a search ends that begins now. Backwards it ends at the oldest commit
+    /// anyway.
     pub(super) async fn end_of(&self, search: &Search) -> Result<Option<AuditCursor>, AuditError> {
         match search.direction {
             Direction::Forwards => {
@@ -301,7 +304,8 @@ impl Search {
         cut.filter(holds_cut).is_none_or(|cut| self.is_before(cut.version, found.event.version))
     }
 
-    /// Where the page behind these events begins: with the commit of the entry, of which they may have a part.
+    /// Where the page behind these events begins: with the commit of the entry, of which they may
+    /// have a part.
     fn cut_before(&self, entry: &IndexEntry, events: &[Occurrence]) -> (AuditCursor, Option<Cut>) {
         let is_of_entry = |last: &&Occurrence| last.stream == entry.stream && last.commit.version == entry.version;
         let last = events.last().filter(is_of_entry);

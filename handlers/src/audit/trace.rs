@@ -27,8 +27,8 @@ pub struct Trace {
     pub truncated: bool,
     /// The commits that are not in their streams as they were written, and are not shown.
     pub damaged: Vec<DamagedCommit>,
-    /// The commands that nothing here has caused, the oldest first. A chain of causes of more than 20 commands goes on as a
-    /// root of its own, which tells its cause.
+    /// The commands without a cause in this trace, the oldest first. A chain of more than 20
+    /// commands continues as another root, which names its cause.
     pub roots: Vec<TracedCommand>,
 }
 
@@ -70,7 +70,8 @@ pub struct TracedEvent {
 }
 
 impl OpenTrail {
-    /// The tree of causes of everything with that correlation id: at most 1,000 commits, the oldest of them.
+    /// The tree of causes of everything with that correlation id: at most 1,000 commits, the oldest
+    /// of them.
     ///
     /// # Errors
     /// [`AuditError`]; [`AuditError::NoCorrelation`] where nothing has it.
@@ -115,7 +116,8 @@ impl OpenTrail {
         Ok(first.metadata.correlation_id)
     }
 
-    /// The entries of the correlation id, the oldest first, and whether there are more than a trace shows.
+    /// The entries of the correlation id, the oldest first, and whether there are more than a trace
+    /// shows.
     async fn correlated(&self, correlation: &Id) -> Result<(Vec<IndexEntry>, bool), AuditError> {
         let mut found = Vec::new();
         let mut search = AuditSearch {

@@ -4,12 +4,14 @@ use super::trace::{TracedCommand, TracedEvent};
 use eventstore::{Commit, Event, StreamId, time_text};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-/// The most nested commands. Each has four levels of JSON, and common JSON parsers allow 128 levels.
+/// The most nested commands. Each has four levels of JSON, and common JSON parsers allow 128
+/// levels.
 const MAX_DEPTH: usize = 20;
 
-/// The commands as trees, in the given order: the oldest first. Each is shown once, below the event that its
-/// causation id names as `{stream}:{version}`; without that event it is a root. A chain that is too deep
-/// continues as another root, and so does a cycle of causes, which only a forged causation id makes.
+/// The commands as trees, in the given order: the oldest first. Each is shown once, below the event
+/// that its causation id names as `{stream}:{version}`; without that event it is a root. A chain
+/// that is too deep continues as another root, and so does a cycle of causes, which only a forged
+/// causation id makes.
 pub(super) fn grow(commits: &[(StreamId, Commit)]) -> Vec<TracedCommand> {
     let mut growth = Growth { commits, caused: HashMap::new(), placed: BTreeSet::new(), too_deep: VecDeque::new() };
     let events: BTreeSet<(&str, u64)> = commits.iter().flat_map(|(stream, commit)| keys(stream, commit)).collect();
@@ -163,7 +165,8 @@ mod specs {
 
     #[test]
     fn a_long_chain_goes_on_as_another_root_and_nothing_is_lost() {
-        // The streams' names are in the order of the chain or against it: causes count, not the order of equal times.
+        // The streams' names are in the order of the chain or against it: causes count, not the
+        // order of equal times.
         for name in [|n: usize| format!("a-{n:04}"), |n: usize| format!("a-{:04}", 9_999 - n)] {
             let cause = |n: usize| n.checked_sub(1).map(|before| format!("{}:1", name(before)));
             let mut commits: Vec<_> = (0..1_000).map(|n| commit(&name(n), 1, 1, cause(n).as_deref())).collect();

@@ -41,8 +41,8 @@ fn compare_items(path: &str, before: &[Value], after: &[Value], found: &mut Vec<
     }
 }
 
-/// A path such as `status` or `lines[0].item`. A name with other characters is quoted in brackets, so that
-/// paths are unique.
+/// A path such as `status` or `lines[0].item`. A name with other characters is quoted in brackets,
+/// so that paths are unique.
 fn field(path: &str, name: &str) -> String {
     let plain =
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');

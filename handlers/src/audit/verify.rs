@@ -5,8 +5,9 @@ use eventstore::{StreamId, Verification};
 use projections::Witnesses;
 
 impl OpenTrail {
-    /// Walks the stream's chain from the first commit to the last. Compares its end with its snapshot, and
-    /// with the positions of read models and processes. A missing stream is broken if there is a witness.
+    /// Walks the stream's chain from the first commit to the last. Compares its end with its
+    /// snapshot, and with the positions of read models and processes. A missing stream is broken if
+    /// there is a witness.
     ///
     /// # Errors
     /// [`AuditError`]; [`AuditError::NoStream`] without a stream and a witness.
@@ -17,8 +18,8 @@ impl OpenTrail {
         if nothing { Err(AuditError::NoStream(stream.clone())) } else { Ok(walk) }
     }
 
-    /// The witness of each stream with the highest version: from the audit index, read models and processes.
-    /// `on_page` gets the number of items so far.
+    /// The witness of each stream with the highest version: from the audit index, read models and
+    /// processes. `on_page` gets the number of items so far.
     ///
     /// # Errors
     /// [`AuditError`].

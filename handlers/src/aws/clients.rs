@@ -16,8 +16,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tries of one call, the first included.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// The environment's configuration (`AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL` and the rest), over an HTTPS client built on ring: the SDK's default one needs a C toolchain (cmake)
-/// and cannot be cross-compiled as simply. It speaks plain HTTP too, when the endpoint says so.
+/// The environment's configuration (`AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL` and the rest),
+/// over an HTTPS client built on ring: the SDK's default one needs a C toolchain (cmake) and cannot
+/// be cross-compiled as simply. It speaks plain HTTP too, when the endpoint says so.
 pub fn environment() -> ConfigLoader {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts()).retry_config(retries())

@@ -122,7 +122,8 @@ impl System {
         Some(ProcessHandler::new(process, send, self.read_models(), projector))
     }
 
-    /// What lets the projection's streams go on in another call, through its queue, which is looked for.
+    /// What lets the projection's streams go on in another call, through its queue, which is looked
+    /// for.
     ///
     /// # Errors
     /// [`QueueError`]: it is not there, or SQS does not answer.

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 /// Set by Lambda's runtime.
 const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 
-/// Runs an app on AWS: with Lambda's runtime as the function that `LEDGERFOLD_COMPONENT` names, without it as a container.
+/// Runs an app on AWS: with Lambda's runtime as the function that `LEDGERFOLD_COMPONENT` names,
+/// without it as a container.
 pub fn main(app: App) -> ExitCode {
     match std::env::var_os(RUNTIME_API) {
         Some(_) => lambda::main(app),

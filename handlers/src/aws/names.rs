@@ -9,8 +9,8 @@ pub struct Names {
     prefix: String,
 }
 
-/// A prefix that is too long or has other characters than every kind of name allows; queues have the strictest: 80 characters
-/// with what is added, letters, digits, `-` and `_`.
+/// A prefix that is too long or has other characters than every kind of name allows; queues have
+/// the strictest: 80 characters with what is added, letters, digits, `-` and `_`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("1 to 40 letters, digits, '-' and '_'")]
 pub struct InvalidPrefix;

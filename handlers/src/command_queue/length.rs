@@ -1,8 +1,10 @@
-//! The limits of the command queue: its length, counted at most once a second, and each actor's share.
+//! The limits of the command queue: its length, counted at most once a second, and each actor's
+//! share.
 //!
-//! SQS does not report whose messages wait. So a process remembers the actors of the commands that it
-//! admitted, in order. When the queue has fewer messages, the oldest are gone and only the newest can
-//! wait. It does not know the commands of other processes; the limit of the whole queue covers them.
+//! SQS does not report whose messages wait. So a process remembers the actors of the commands that
+//! it admitted, in order. When the queue has fewer messages, the oldest are gone and only the
+//! newest can wait. It does not know the commands of other processes; the limit of the whole queue
+//! covers them.
 
 use super::{QueueLimits, SendError};
 use crate::delivery::queue::{Queue, QueueError};
@@ -48,7 +50,8 @@ impl Length {
         Self { queue, limit, share, seen: Mutex::default() }
     }
 
-    /// Admits a command within the limits of the queue and of its actor's share. A marker has no actor.
+    /// Admits a command within the limits of the queue and of its actor's share. A marker has no
+    /// actor.
     pub(super) async fn admit(&self, actor: Option<&Id>) -> Result<(), SendError> {
         let mut seen = self.seen.lock().await;
         let QueueState { count, waiting } = &mut *seen;

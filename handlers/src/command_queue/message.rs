@@ -7,10 +7,11 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The version of the message's form. It changes when a field changes its meaning; fields may be added.
-/// Version 1 had another fingerprint.
+/// The version of the message's form. It changes when a field changes its meaning; fields may be
+/// added. Version 1 had another fingerprint.
 const VERSION: u64 = 2;
-/// Characters that SQS rejects in a message and the JSON writer does not escape, with their escapes.
+/// Characters that SQS rejects in a message and the JSON writer does not escape, with their
+/// escapes.
 const NEVER_CARRIED: [(char, &str); 2] = [('\u{fffe}', r"\ufffe"), ('\u{ffff}', r"\uffff")];
 
 /// A command on its way to the worker.
@@ -55,7 +56,8 @@ struct ReceivedCommand {
     command: Box<RawValue>,
 }
 
-/// Sent after the messages of a command that waits long: a FIFO queue delivers it when none of them is left.
+/// Sent after the messages of a command that waits long: a FIFO queue delivers it when none of them
+/// is left.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Marker {
     v: u64,
@@ -113,8 +115,8 @@ impl CommandMessage {
         Ok(Self { v: VERSION, round, stream, metadata, expected_version, command, id_made_here })
     }
 
-    /// Its text in that round. Characters that SQS rejects can only be within JSON strings, where they are
-    /// escaped.
+    /// Its text in that round. Characters that SQS rejects can only be within JSON strings, where
+    /// they are escaped.
     pub(super) fn text(&mut self, round: AnswerRound) -> serde_json::Result<String> {
         self.round = round;
         let text = serde_json::to_string(self)?;

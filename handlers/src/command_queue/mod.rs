@@ -1,23 +1,28 @@
-//! Commands that are answered later (`Prefer: respond-async`): a status row for each, and a FIFO queue.
+//! Commands that are answered later (`Prefer: respond-async`): a status row for each, and a FIFO
+//! queue.
 //!
 //! ```text
 //! POST ──▶ row `pending` ──▶ message (group = stream) ──▶ 202            each of the three is safe to repeat
 //! worker ──▶ reads the row ──▶ handles the command ──▶ row `done | refused | failed` ──▶ deletes the message
 //! ```
 //!
-//! - The row is written first, so the status of every queued command can be read. If the API dies before it
-//!   sends the message, the row is pending; the caller got no answer and sends the command again.
-//! - Each send has its own deduplication id. With the same id, SQS would drop a second message for five
-//!   minutes even if the first one is gone (dead-lettered or purged), and the row would be pending for ever.
-//!   So SQS drops only the SDK's retries of one send. The worker finds other duplicates by the row.
-//! - A command's answer ends a *round*. A send after a refusal or failure begins the next round: a refused
-//!   command is evaluated again. A late message of an answered round begins none. Nor does a send from
-//!   before the refusal, because the caller relies on the answer `refused`.
-//! - `done` comes from the event store, and is never overwritten. Before another status is returned, the
-//!   store is read: another send, or a put whose answer was lost, may have recorded the command.
-//! - A row may be pending without a message, for example after a purge. Time does not show it: a message may
-//!   wait for days. So a read of a row that is pending long sends a *marker* to the same group. The queue
-//!   delivers it when no message of the command is left before it, and the worker marks the command failed.
+//! - The row is written first, so the status of every queued command can be read. If the API dies
+//!   before it sends the message, the row is pending; the caller got no answer and sends the
+//!   command again.
+//! - Each send has its own deduplication id. With the same id, SQS would drop a second message for
+//!   five minutes even if the first one is gone (dead-lettered or purged), and the row would be
+//!   pending for ever. So SQS drops only the SDK's retries of one send. The worker finds other
+//!   duplicates by the row.
+//! - A command's answer ends a *round*. A send after a refusal or failure begins the next round: a
+//!   refused command is evaluated again. A late message of an answered round begins none. Nor does
+//!   a send from before the refusal, because the caller relies on the answer `refused`.
+//! - `done` comes from the event store, and is never overwritten. Before another status is
+//!   returned, the store is read: another send, or a put whose answer was lost, may have recorded
+//!   the command.
+//! - A row may be pending without a message, for example after a purge. Time does not show it: a
+//!   message may wait for days. So a read of a row that is pending long sends a *marker* to the
+//!   same group. The queue delivers it when no message of the command is left before it, and the
+//!   worker marks the command failed.
 
 mod length;
 mod message;
@@ -45,16 +50,16 @@ use std::time::Duration;
 /// The limits of a command queue.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueLimits {
-    /// The most commands that wait or are being handled. They are counted at most once a second, so several
-    /// senders may exceed the limit by what they send in a second.
+    /// The most commands that wait or are being handled. They are counted at most once a second, so
+    /// several senders may exceed the limit by what they send in a second.
     pub messages: u64,
     /// The most waiting commands of one actor, as this process counts them.
     pub messages_of_actor: u64,
     /// The most bytes of a message. SQS accepts 1 MiB, and accepted 256 KiB until August 2025.
     pub message_bytes: usize,
-    /// The time within which a send must read its row: only then is a stored refusal proven to be older than
-    /// the send. Later the sender must send again. No sender gives up one send and gets the answer of the
-    /// next in so short a time.
+    /// The time within which a send must read its row: only then is a stored refusal proven to be
+    /// older than the send. Later the sender must send again. No sender gives up one send and gets
+    /// the answer of the next in so short a time.
     pub proof_time: Duration,
 }
 
@@ -121,8 +126,8 @@ impl CommandQueue {
         Self { length, message_bytes: limits.message_bytes, proof_time: limits.proof_time, ..self }
     }
 
-    /// Accepts a command, to be handled later. Safe to repeat: a command that is done is not sent again.
-    /// `id_made_here` if its sender gave no id.
+    /// Accepts a command, to be handled later. Safe to repeat: a command that is done is not sent
+    /// again. `id_made_here` if its sender gave no id.
     pub(crate) async fn send(
         &self,
         request: CommandRequest,
@@ -148,8 +153,8 @@ impl CommandQueue {
         }
     }
 
-    /// The status row of an actor's command; none if there is none (any more). Sends a marker if the command
-    /// waits long.
+    /// The status row of an actor's command; none if there is none (any more). Sends a marker if
+    /// the command waits long.
     pub(crate) async fn status(&self, actor: &Id, command_id: &Id) -> Result<Option<StatusRow>, CommandTableError> {
         let row = self.statuses.find_fresh(&Subject::key_of(actor, command_id)).await?;
         if let Some(row) = row.as_ref().filter(|row| row.waits_long())

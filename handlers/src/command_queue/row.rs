@@ -5,13 +5,13 @@ use eventstore::{CommandMetadata, CommandRequest, Fingerprint, Id, StreamId, tim
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
-/// How long a row is stored after its last change, in seconds: 30 days. Longer than a message can be in the
-/// queue and then in the dead-letter queue, 14 days each. So no message outlives its row, and no answered
-/// command is evaluated again.
+/// How long a row is stored after its last change, in seconds: 30 days. Longer than a message can
+/// be in the queue and then in the dead-letter queue, 14 days each. So no message outlives its row,
+/// and no answered command is evaluated again.
 const RETENTION_S: i64 = 30 * 24 * 60 * 60;
 
-/// After this time, in seconds, a marker is sent for a pending row. If clocks differ, it is sent a little
-/// early or late, which is harmless.
+/// After this time, in seconds, a marker is sent for a pending row. If clocks differ, it is sent a
+/// little early or late, which is harmless.
 const WAITS_LONG_S: u64 = 60;
 
 /// The name of the hash key.
@@ -40,8 +40,8 @@ pub(super) struct AnswerRound {
     pub(super) begun_by: String,
 }
 
-/// The status of a command that is answered later. This is the storage format: fields may be added, none
-/// renamed or dropped.
+/// The status of a command that is answered later. This is the storage format: fields may be added,
+/// none renamed or dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StatusRow {
     pub(super) command: String,
@@ -81,7 +81,8 @@ impl Subject {
         }
     }
 
-    /// Command ids are unique for each sender. Ids have no line breaks, so two pairs never make the same key.
+    /// Command ids are unique for each sender. Ids have no line breaks, so two pairs never make the
+    /// same key.
     pub(super) fn key_of(actor: &Id, command_id: &Id) -> String {
         format!("{actor}\n{command_id}")
     }

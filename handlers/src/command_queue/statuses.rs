@@ -116,8 +116,8 @@ impl SendOnce {
 }
 
 impl CommandStatuses {
-    /// The table of that name, which [`CommandStatuses::create_table`] or your own template makes: hash key
-    /// `command`, text; time to live by `expires_at_s`.
+    /// The table of that name, which [`CommandStatuses::create_table`] or your own template makes:
+    /// hash key `command`, text; time to live by `expires_at_s`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
     }
@@ -129,10 +129,10 @@ impl CommandStatuses {
 
     /// Stores `pending`, unless the command is pending or answered.
     ///
-    /// After a refusal the next round begins only if the refusal is older than this send: a caller that got
-    /// it relies on it until it sends again. The first request proves that. It is sent once, soon after the
-    /// send came, so the row that it returns is older. Later requests prove nothing: the row may have been
-    /// answered since.
+    /// After a refusal the next round begins only if the refusal is older than this send: a caller
+    /// that got it relies on it until it sends again. The first request proves that. It is sent
+    /// once, soon after the send came, so the row that it returns is older. Later requests prove
+    /// nothing: the row may have been answered since.
     pub(super) async fn begin(&self, subject: &Subject, send: &SendOnce) -> Result<Begun, SendError> {
         let (mut round, mut condition, mut stored_number) = (AnswerRound::first(&send.id), IS_FREE, 0);
         let first = subject.row(&round, CommandProgress::Pending);

@@ -42,9 +42,11 @@ enum Unhandled {
 }
 
 impl CommandWorker {
-    /// At this receive of its message a command is tried for the last time; a failure is its status then.
+    /// At this receive of its message a command is tried for the last time; a failure is its status
+    /// then.
     pub const MAX_RECEIVES: u32 = 5;
-    /// The queue's `maxReceiveCount`. More than the tries, because a throttled call counts as a receive.
+    /// The queue's `maxReceiveCount`. More than the tries, because a throttled call counts as a
+    /// receive.
     pub const QUEUE_RECEIVES: u32 = 10;
 
     /// A worker for the app's commands on that store, which stores statuses in that table.
@@ -56,10 +58,10 @@ impl CommandWorker {
         Self { app, commands, statuses }
     }
 
-    /// Handles a batch of messages: groups at once, the messages of a group in order. The answer has the
-    /// messages to redeliver: each failed one and every later one of its group, because of FIFO order. After
-    /// a final failure the later ones are tried at once: they were received as often, and would become dead
-    /// letters without a try.
+    /// Handles a batch of messages: groups at once, the messages of a group in order. The answer
+    /// has the messages to redeliver: each failed one and every later one of its group, because of
+    /// FIFO order. After a final failure the later ones are tried at once: they were received as
+    /// often, and would become dead letters without a try.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         self.record_failure_up_front(&event.records).await;
         let work = groups(event.records).into_iter().map(|group| self.handle_group(group));
@@ -70,8 +72,8 @@ impl CommandWorker {
         response
     }
 
-    /// Stores a failure for each command that gets its last try, before any is tried: a worker that dies
-    /// during one command cannot store the status of the others.
+    /// Stores a failure for each command that gets its last try, before any is tried: a worker that
+    /// dies during one command cannot store the status of the others.
     async fn record_failure_up_front(&self, messages: &[SqsMessage]) {
         let last = messages.iter().filter(|message| receives(message) >= Self::MAX_RECEIVES);
         for message in last {
@@ -193,8 +195,8 @@ impl CommandWorker {
         self.store_status(message, &subject, answer).await
     }
 
-    /// Stores the failure of the last try. The message is done only if another worker has answered it
-    /// meanwhile.
+    /// Stores the failure of the last try. The message is done only if another worker has answered
+    /// it meanwhile.
     async fn give_up(&self, message: &CommandMessage, unhandled: Unhandled) -> Result<(), Unhandled> {
         // Reported only now: earlier tries were repeated.
         let problem = match unhandled {
@@ -213,7 +215,8 @@ impl CommandWorker {
         }
     }
 
-    /// Stores a status. The message is done, too, if a stronger one is stored or the next round has begun.
+    /// Stores a status. The message is done, too, if a stronger one is stored or the next round has
+    /// begun.
     async fn store_status(
         &self,
         message: &CommandMessage,

@@ -1,13 +1,15 @@
 //! Continues a stream in another call, when the time of this one is over.
 //!
-//! SQS would redeliver the message, but receives are counted: after twenty it is a dead letter, and at the
-//! fifth an event that fails for another reason is parked at once. So a new notification of the stream is
-//! sent to the consumer's queue, and this message is done. A message is only a wake-up call: one before the
-//! new message continues the same gap, and one without work is done at once.
+//! SQS would redeliver the message, but receives are counted: after twenty it is a dead letter, and
+//! at the fifth an event that fails for another reason is parked at once. So a new notification of
+//! the stream is sent to the consumer's queue, and this message is done. A message is only a
+//! wake-up call: one before the new message continues the same gap, and one without work is done at
+//! once.
 //!
-//! The deduplication id of the new message comes from the stream's last message in the batch. After a crash
-//! before the batch is acknowledged, the batch is redelivered. The new message follows it in the group. If
-//! it is not in the batch, it is not sent again; if it is the batch's last message, another one is sent.
+//! The deduplication id of the new message comes from the stream's last message in the batch. After
+//! a crash before the batch is acknowledged, the batch is redelivered. The new message follows it
+//! in the group. If it is not in the batch, it is not sent again; if it is the batch's last
+//! message, another one is sent.
 
 use crate::delivery::notification::NotificationMessage;
 use crate::delivery::queue::{Outgoing, Queue, QueueError};

@@ -1,10 +1,10 @@
 //! Fan-out: from the table's stream to one FIFO queue for each consumer.
 //!
-//! Lambda reads a shard for all consumers together, and repeats a failed record before any later one. So
-//! one failing queue holds up all others, for at most a minute. After that the shard goes on if other
-//! queues accept messages, and an error reports what the consumer misses. A stream's next message catches
-//! it up; `projection reconcile` catches up all others. If every queue fails, the record is repeated until
-//! it is 20 hours old.
+//! Lambda reads a shard for all consumers together, and repeats a failed record before any later
+//! one. So one failing queue holds up all others, for at most a minute. After that the shard goes
+//! on if other queues accept messages, and an error reports what the consumer misses. A stream's
+//! next message catches it up; `projection reconcile` catches up all others. If every queue fails,
+//! the record is repeated until it is 20 hours old.
 
 use crate::delivery::notification::NotificationMessage;
 use crate::telemetry::{self, Metric, TraceParent, TracedWork, since_ms};
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The most messages of a send (SQS's limit).
 const MAX_ENTRIES: usize = 10;
-/// How long a queue that fails may hold up the others.
+/// How long a failing queue may delay the others.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The time for one send. If it was accepted all the same, the queue drops the repeated one.
 const SEND_TIME: Duration = Duration::from_secs(3);
@@ -85,15 +85,15 @@ impl FanOut {
         Self { sqs, queues: queues.collect(), patience: PATIENCE }
     }
 
-    /// The same, but a queue that fails holds up the others for that long, and not for a minute.
+    /// The same, but a failing queue delays the others for that long instead of a minute.
     #[must_use]
     pub fn patient_for(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
 
-    /// Handles a batch of stream records. The answer has the first record that some queue did not accept:
-    /// Lambda repeats the batch from there. This process does not send accepted records twice; queues and
-    /// positions drop other duplicates.
+    /// Handles a batch of stream records. The answer has the first record that some queue did not
+    /// accept: Lambda repeats the batch from there. This process does not send accepted records
+    /// twice; queues and positions drop other duplicates.
     pub async fn handle(&self, event: Event) -> DynamoDbEventResponse {
         let begun = SystemTime::now();
         let appended: Vec<AppendedBatch> = event.records.iter().enumerate().filter_map(appended_batch_of).collect();
@@ -130,8 +130,9 @@ impl FanOut {
         first
     }
 
-    /// Sends the route's notifications in order, without those that its queue has already. A rejected message
-    /// delays later ones only while patience lasts. A queue that does not answer gets one request.
+    /// Sends the route's notifications in order, without those that its queue has already. A
+    /// rejected message delays later ones only while patience lasts. A queue that does not answer
+    /// gets one request.
     async fn notify(&self, queue: &ConsumerQueue, appended: &[AppendedBatch]) -> SendReport {
         let follows = &queue.route.consumer.follows;
         let concerned = appended.iter().filter(|appended| follows.includes(&appended.notification.stream));
@@ -326,7 +327,8 @@ enum Unsendable {
     Incomplete(#[from] Incomplete),
 }
 
-/// The batch of a record. The table is append-only: a changed or removed item is tampering, and is reported.
+/// The batch of a record. The table is append-only: a changed or removed item is tampering, and is
+/// reported.
 fn appended_batch_of((record, change): (usize, &EventRecord)) -> Option<AppendedBatch> {
     let sequence_number = change.change.sequence_number.clone().unwrap_or_default();
     let item: Item = match change.event_name.as_str() {

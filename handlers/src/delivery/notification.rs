@@ -5,8 +5,8 @@ use projections::Notification;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The most bytes of commits in a message: ten messages fit into one send (1 MiB). Consumers read larger
-/// commits from the store.
+/// The most bytes of commits in a message: ten messages fit into one send (1 MiB). Consumers read
+/// larger commits from the store.
 const MAX_CARRIED_BYTES: usize = 96 * 1024;
 
 /// The characters that SQS refuses in a message, and that JSON does not escape: U+FFFE and U+FFFF.

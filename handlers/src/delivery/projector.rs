@@ -37,13 +37,14 @@ impl ProjectorHandler {
         Self { continuations: Some(continuations), ..self }
     }
 
-    /// Handles a batch of messages as [`handle_within`](Self::handle_within), in about eight seconds.
+    /// Handles a batch of messages as [`handle_within`](Self::handle_within), in about eight
+    /// seconds.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         self.handle_within(event, WITHOUT_DEADLINE).await
     }
 
-    /// Handles a batch of messages in the time that is left. The answer has the messages to redeliver: each
-    /// failed one and every later one of its group, because of FIFO order.
+    /// Handles a batch of messages in the time that is left. The answer has the messages to
+    /// redeliver: each failed one and every later one of its group, because of FIFO order.
     pub async fn handle_within(&self, event: SqsEvent, left: Duration) -> SqsBatchResponse {
         let messages = SqsBatch::read(self.projection.name, &event.records);
         let mut failures: BTreeMap<StreamId, Vec<ProjectError>> = BTreeMap::new();

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 /// The most messages of a send or a receive (SQS's limit).
 const MAX_ENTRIES: usize = 10;
-/// The wait time of a receive, in seconds. Without it SQS may return nothing although messages wait.
+/// The wait time of a receive, in seconds. Without it SQS may return nothing although messages
+/// wait.
 const WAIT_S: i32 = 1;
 /// The visibility timeout of received messages, in seconds: more than ten of them need.
 const TAKEN_S: i32 = 60;
@@ -31,7 +32,8 @@ pub(crate) struct Outgoing {
     pub(crate) body: String,
     /// Handled in order within the group.
     pub(crate) group: String,
-    /// The queue drops a second message of the group with it for five minutes; 128 characters at most.
+    /// The queue drops a second message of the group with it for five minutes; 128 characters at
+    /// most.
     pub(crate) deduplication_id: String,
 }
 

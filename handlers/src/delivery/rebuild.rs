@@ -1,9 +1,9 @@
 //! The queue of jobs: tasks of a rebuild, a reconciliation or a removal, and their worker.
 //!
-//! A task names the next slice of a segment. Its worker does the slice, stores the progress, and only then
-//! sends the next tasks. If they cannot be sent, the task fails and is redelivered. It finds its slice done
-//! and sends the same tasks; the queue drops duplicates by their deduplication ids. So a worker may die at
-//! any point.
+//! A task names the next slice of a segment. Its worker does the slice, stores the progress, and
+//! only then sends the next tasks. If they cannot be sent, the task fails and is redelivered. It
+//! finds its slice done and sends the same tasks; the queue drops duplicates by their deduplication
+//! ids. So a worker may die at any point.
 
 use crate::delivery::parking::PARKED_AT_RECEIVE;
 use crate::delivery::queue::{Outgoing, Queue, QueueError};
@@ -86,8 +86,8 @@ impl RebuildHandler {
         Self { slice, ..self }
     }
 
-    /// Handles a batch of tasks in order; use a batch size of one, because of the timeout. The answer has
-    /// only the failed tasks: none needs the one before it.
+    /// Handles a batch of tasks in order; use a batch size of one, because of the timeout. The
+    /// answer has only the failed tasks: none needs the one before it.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         let mut response = SqsBatchResponse::default();
         for message in &event.records {

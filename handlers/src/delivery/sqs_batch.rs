@@ -66,7 +66,8 @@ enum Unreadable {
 }
 
 impl<'a> SqsBatch<'a> {
-    /// Reads the messages to a consumer. Unreadable ones are logged, and reported at their first receive.
+    /// Reads the messages to a consumer. Unreadable ones are logged, and reported at their first
+    /// receive.
     pub(crate) fn read(consumer: &'static str, messages: &'a [SqsMessage]) -> Self {
         let begun = SystemTime::now();
         let (mut read, mut unhandled, mut blocked) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
@@ -121,8 +122,8 @@ impl<'a> SqsBatch<'a> {
         TracedWork { name: self.consumer, kind: "queue.process", trace, begun: self.begun }
     }
 
-    /// Continues the stream in another call. False if that call cannot be requested: the messages are then
-    /// redelivered.
+    /// Continues the stream in another call. False if that call cannot be requested: the messages
+    /// are then redelivered.
     pub(crate) async fn continue_later(&self, stream: &StreamId, continuations: Option<&Continuations>) -> bool {
         let of_stream = || self.read.iter().filter(|read| read.notification.stream == *stream);
         let Some((continuations, last)) = continuations.zip(of_stream().next_back()) else { return false };
@@ -152,8 +153,8 @@ impl<'a> SqsBatch<'a> {
         }
     }
 
-    /// The answer: the messages to redeliver. These are each failed one and every later one of its group,
-    /// because of FIFO order; never the whole batch for one message.
+    /// The answer: the messages to redeliver. These are each failed one and every later one of its
+    /// group, because of FIFO order; never the whole batch for one message.
     pub(crate) async fn answer(self, outcome: impl Fn(&Notification) -> MessageOutcome) -> SqsBatchResponse {
         for read in &self.read {
             let trace = commits(&read.notification).next().and_then(trace);

@@ -1,7 +1,8 @@
-//! What an operator can do with a projection: each step of the engine, and the messages that follow it.
+//! What an operator can do with a projection: each step of the engine, and the messages that follow
+//! it.
 //!
-//! A step is written before its messages are sent. A crash in between leaves a job without a worker;
-//! [`Operations::resume`] sends its messages again.
+//! A step is written before its messages are sent. A crash in between leaves a job without a
+//! worker; [`Operations::resume`] sends its messages again.
 
 pub(crate) mod redrive;
 pub(crate) mod resume;
@@ -86,12 +87,13 @@ pub struct View {
 /// The lag of a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Lag {
-    /// Messages in its queue, waiting or in flight, about: at least so many commits are not applied yet.
+    /// Messages in its queue, waiting or in flight, about: at least so many commits are not applied
+    /// yet.
     pub messages: u64,
     /// Messages in its dead-letter queue, about.
     pub dead_letters: u64,
-    /// The age of the newest applied event, by the heartbeat, in seconds; 0 if the queue is empty, none
-    /// without a heartbeat. A heartbeat is written every five seconds at most.
+    /// The age of the newest applied event, by the heartbeat, in seconds; 0 if the queue is empty,
+    /// none without a heartbeat. A heartbeat is written every five seconds at most.
     pub seconds: Option<u64>,
 }
 
@@ -101,8 +103,8 @@ impl Operations {
         Self { app, store, projector, sqs, names, step_time: STEP_TIME, found: Arc::default() }
     }
 
-    /// The same, but a call of [`resume`](Self::resume) or [`redrive`](Self::redrive) works for that long
-    /// instead of 20 seconds. Each call handles at least one page of streams or messages.
+    /// The same, but a call of [`resume`](Self::resume) or [`redrive`](Self::redrive) works for
+    /// that long instead of 20 seconds. Each call handles at least one page of streams or messages.
     #[must_use]
     pub fn with_step_time(self, step_time: Duration) -> Self {
         Self { step_time, ..self }
@@ -122,8 +124,8 @@ impl Operations {
         Ok(View { status, lag: Some(self.lag(projection).await?) })
     }
 
-    /// The same after a step. The step was taken even if the queues cannot be counted; then the lag is
-    /// missing.
+    /// The same after a step. The step was taken even if the queues cannot be counted; then the lag
+    /// is missing.
     ///
     /// # Errors
     /// [`OperateError`].
@@ -160,7 +162,8 @@ impl Operations {
         self.send_tasks(self.projector.rebuild(projection, segments).await?).await
     }
 
-    /// Begins a pass over all streams that catches up those that are behind. Returns the job's number.
+    /// Begins a pass over all streams that catches up those that are behind. Returns the job's
+    /// number.
     ///
     /// # Errors
     /// [`OperateError`].
@@ -184,7 +187,8 @@ impl Operations {
         self.send_tasks(self.projector.cancel_job(projection).await?).await
     }
 
-    /// Makes the standby generation active. Returns the number of the job that checks all streams again.
+    /// Makes the standby generation active. Returns the number of the job that checks all streams
+    /// again.
     ///
     /// # Errors
     /// [`OperateError`].
@@ -192,7 +196,8 @@ impl Operations {
         self.send_tasks(self.projector.switch(projection, accept_incomplete).await?).await
     }
 
-    /// Makes the previous generation active again. Returns the number of the job that checks all streams.
+    /// Makes the previous generation active again. Returns the number of the job that checks all
+    /// streams.
     ///
     /// # Errors
     /// [`OperateError`].
@@ -212,7 +217,8 @@ impl Operations {
         self.send_tasks(self.projector.drop_generation(projection, generation).await?).await
     }
 
-    /// Sends the tasks of a job again that is not paused, in case they were lost. For the start of a program.
+    /// Sends the tasks of a job again that is not paused, in case they were lost. For the start of
+    /// a program.
     ///
     /// # Errors
     /// [`OperateError`].
@@ -231,7 +237,8 @@ impl Operations {
         }
     }
 
-    /// Moves the messages of the consumer's dead-letter queue back to its queue, within the time of a call.
+    /// Moves the messages of the consumer's dead-letter queue back to its queue, within the time of
+    /// a call.
     ///
     /// # Errors
     /// [`OperateError`]; some messages may have been moved.

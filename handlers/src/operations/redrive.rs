@@ -1,9 +1,9 @@
 //! Redrive: moves the messages of a consumer's dead-letter queue back to its queue.
 //!
 //! A message becomes a dead letter if it is unreadable, or if a table was down for long. A readable
-//! message is sent unchanged. For an unreadable one, the message group is the name of its stream, and
-//! the store knows the stream's version: a new notification is sent. A message is deleted from the
-//! dead-letter queue only after the queue has accepted its replacement.
+//! message is sent unchanged. For an unreadable one, the message group is the name of its stream,
+//! and the store knows the stream's version: a new notification is sent. A message is deleted from
+//! the dead-letter queue only after the queue has accepted its replacement.
 
 use crate::delivery::notification::NotificationMessage;
 use crate::delivery::queue::{Outgoing, Queue};
@@ -27,10 +27,11 @@ pub struct Redriven {
     pub sent: u64,
     /// The messages that stay, with the reason.
     pub stays: Vec<Stays>,
-    /// The approximate number of messages left. More of the same group may follow a message that stays.
+    /// The approximate number of messages left. More of the same group may follow a message that
+    /// stays.
     pub left: u64,
-    /// Whether the time was up before all messages were handled: another call continues. A call that sends
-    /// nothing found only messages that stay.
+    /// Whether the time was up before all messages were handled: another call continues. A call
+    /// that sends nothing found only messages that stay.
     pub more: bool,
 }
 
@@ -45,8 +46,8 @@ pub struct Stays {
     pub reason: String,
 }
 
-/// The messages that stay, each once, with its newest receipt handle: each receive invalidates the one
-/// before.
+/// The messages that stay, each once, with its newest receipt handle: each receive invalidates the
+/// one before.
 #[derive(Default)]
 struct Remaining(Vec<(Stays, Message)>);
 
@@ -98,8 +99,8 @@ impl Redrive<'_> {
             }
         }
         for (stays, message) in remaining.0 {
-            // Behind the last call, so that another try finds them at once. Before it, so that the
-            // next call meets others: they come back within a minute.
+            // Returned only after the last call, so that another redrive finds them at once. Before
+            // that they stay invisible for a minute, so that the next call gets other messages.
             if !redriven.more
                 && let Err(error) = self.dead_letters.give_back(&message).await
             {

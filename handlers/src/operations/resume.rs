@@ -134,8 +134,8 @@ impl Serialize for ParkedCursor {
 }
 
 impl Operations {
-    /// Resumes the job, if it is paused or its tasks were lost, and every parked stream; or only that
-    /// stream. Works within the time of a call; another call continues at the returned cursor.
+    /// Resumes the job, if it is paused or its tasks were lost, and every parked stream; or only
+    /// that stream. Works within the time of a call; another call continues at the returned cursor.
     ///
     /// # Errors
     /// [`OperateError`]; some streams may be resumed, and the call may be repeated.
@@ -172,8 +172,9 @@ impl Operations {
         }
     }
 
-    /// Rows of a read model are caught up here. A process must do its effects itself: it is notified of its
-    /// streams, and then they are unparked. Its handler parks them again if they still fail.
+    /// Rows of a read model are caught up here. A process must do its effects itself: it is
+    /// notified of its streams, and then they are unparked. Its handler parks them again if they
+    /// still fail.
     async fn resume_page(
         &self,
         projection: &Projection,
@@ -191,7 +192,8 @@ impl Operations {
         Ok(notified)
     }
 
-    /// The states of resumed streams. One that is far behind is notified: its projector catches it up.
+    /// The states of resumed streams. One that is far behind is notified: its projector catches it
+    /// up.
     async fn with_notified(
         &self,
         projection: &Projection,
@@ -224,7 +226,8 @@ impl Operations {
             Err(error) => return Err(error.into()),
         };
         if parked.version.is_none() && !projection.is_read_model() {
-            // Its instance is held because of its asks: delivered from the beginning, the events send them again.
+            // Its instance is held because of its asks: delivered from the beginning, the events
+            // send them again.
             self.projector.rewind(projection.consumer(), &parked.stream).await?;
         }
         if head.version() == 0 {

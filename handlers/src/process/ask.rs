@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use std::fmt;
 use uuid::Uuid;
 
-/// The origin of an event: stream, version and correlation. A command that it causes takes them over.
+/// The origin of an event: stream, version and correlation. A command that it causes takes them
+/// over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventOrigin {
     /// The stream.
@@ -86,8 +87,9 @@ impl Ask {
         Self { cause: Some(origin.clone()), ..self }
     }
 
-    /// The same, but its id is computed only from cause, stream and name, which must identify the command.
-    /// For ids that older programs made. Other ids are computed from instance and command, too.
+    /// The same, but its id is computed only from cause, stream and name, which must identify the
+    /// command. For ids that older programs made. Other ids are computed from instance and command,
+    /// too.
     #[must_use]
     pub fn named_in_full(self) -> Self {
         Self { named_in_full: true, ..self }
@@ -143,7 +145,8 @@ impl OpenAsk {
     pub(super) fn request(&self, process: &str) -> Result<CommandRequest, ProcessError> {
         let actor = Id::new(process)?;
         let name = command_type(&self.ask.command).unwrap_or_default();
-        // The form of command queues: older programs sent it so, and a repeated ask must have the same fingerprint.
+        // The form of command queues: older programs sent it so, and a repeated ask must have the
+        // same fingerprint.
         let asked = json!({ self.stream.category(): self.ask.command });
         let metadata = CommandMetadata {
             command_id: self.id.clone(),
@@ -168,8 +171,8 @@ fn command_type(command: &Value) -> Option<&str> {
     command.get("type")?.as_str()
 }
 
-/// A UUIDv7 of the cause's time; its other bits are a hash of process, instance, cause and ask. So it never
-/// changes. By its time the event store knows that no earlier commit has it.
+/// A UUIDv7 of the cause's time; its other bits are a hash of process, instance, cause and ask. So
+/// it never changes. By its time the event store knows that no earlier commit has it.
 fn command_id(process: &str, key: &str, ask: &Ask, cause: &EventOrigin) -> Result<Id, ProcessError> {
     let Ask { name, stream, command, .. } = ask;
     let text = if ask.named_in_full {

@@ -25,7 +25,8 @@ pub struct ProcessHandler {
 }
 
 impl ProcessHandler {
-    /// A handler that sends commands by `send`, and stores positions and instances in the table of read models.
+    /// A handler that sends commands by `send`, and stores positions and instances in the table of
+    /// read models.
     pub fn new(process: Process, send: SendCommand, read_models: ReadModels, projector: Projector) -> Self {
         Self { runner: Runner { process, send, read_models, projector }, heartbeat: None, continuations: None }
     }
@@ -47,13 +48,14 @@ impl ProcessHandler {
         &self.runner.process.projection
     }
 
-    /// Handles a batch of messages as [`handle_within`](Self::handle_within), in about eight seconds.
+    /// Handles a batch of messages as [`handle_within`](Self::handle_within), in about eight
+    /// seconds.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         self.handle_within(event, WITHOUT_DEADLINE).await
     }
 
-    /// Handles a batch of messages in the time that is left. The answer has the messages to redeliver: each
-    /// failed one and every later one of its group, because of FIFO order.
+    /// Handles a batch of messages in the time that is left. The answer has the messages to
+    /// redeliver: each failed one and every later one of its group, because of FIFO order.
     pub async fn handle_within(&self, event: SqsEvent, left: Duration) -> SqsBatchResponse {
         let messages = SqsBatch::read(self.projection().name, &event.records);
         let (consumer, notified) = (self.projection().consumer(), messages.notifications());

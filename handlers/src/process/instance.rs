@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The format of the rows. Rows without a number are older than the runner: see [`Process::lifting`].
+/// The format of the rows. Rows without a number are older than the runner: see
+/// [`Process::lifting`].
 const FORMAT: u32 = 1;
 /// The most asks of an instance that may be open.
 pub(super) const MAX_OPEN: usize = 1_000;
@@ -24,7 +25,8 @@ pub(super) struct Instance {
     seen: BTreeMap<StreamId, u64>,
     /// Its open asks, the oldest first.
     open: Vec<OpenAsk>,
-    /// Whether it is held: an open ask fails until program or data change. Other streams do not wait for it.
+    /// Whether it is held: an open ask fails until program or data change. Other streams do not
+    /// wait for it.
     pub(super) held: bool,
 }
 
@@ -127,8 +129,8 @@ impl Instance {
         Ok(asked)
     }
 
-    /// Reacts once to each answer of an open ask, in the order of the asks. Returns the ids of its new asks;
-    /// none if no open ask is answered.
+    /// Reacts once to each answer of an open ask, in the order of the asks. Returns the ids of its
+    /// new asks; none if no open ask is answered.
     pub(super) fn answer(
         &mut self,
         process: &Process,

@@ -14,7 +14,8 @@ pub(super) struct InstanceEvent {
     pub(super) event: NewEvent,
 }
 
-/// The events of the commits that concern instances, in order, up to the first one that cannot be read.
+/// The events of the commits that concern instances, in order, up to the first one that cannot be
+/// read.
 pub(super) fn of(
     process: &Process,
     stream: &StreamId,

@@ -1,18 +1,20 @@
 //! Processes: events of some streams lead to commands to other streams.
 //!
 //! An author writes two pure functions. `key` names the instance that an event concerns, such as an
-//! order's id. `react` returns the instance's next state and its asks, for an event or for the answer to
-//! an earlier ask. For each event the runner ([`ProcessHandler`]) does the rest, in this order:
+//! order's id. `react` returns the instance's next state and its asks, for an event or for the
+//! answer to an earlier ask. For each event the runner ([`ProcessHandler`]) does the rest, in this
+//! order:
 //!
-//! 1. It stores the decision in the instance's row: state, position in the event's stream, and asks.
+//! 1. It stores the decision in the instance's row: state, position in the event's stream, and
+//!    asks.
 //! 2. It sends the open asks, each as a command whose id is computed from the ask.
 //! 3. It stores the answers with the asks that follow, and sends those, until no ask is open.
 //! 4. It advances its position in the stream.
 //!
-//! If a runner dies, its asks are in the row: the event is redelivered, and they are sent again under the
-//! same ids. Each write of the row is conditional: of two runners one succeeds, and the other reads again.
-//! An instance does not react again to an event at or before its position. A refusal is recorded in the
-//! stream that refused, so the same ask is always refused.
+//! If a runner dies, its asks are in the row: the event is redelivered, and they are sent again
+//! under the same ids. Each write of the row is conditional: of two runners one succeeds, and the
+//! other reads again. An instance does not react again to an event at or before its position. A
+//! refusal is recorded in the stream that refused, so the same ask is always refused.
 //!
 //! ```
 //! use eventstore::EventCodec;
@@ -80,7 +82,8 @@ pub type ProcessFailure = Box<dyn Error + Send + Sync>;
 /// The key of the instance that an event concerns; none if it concerns no instance.
 pub type InstanceKey = Result<Option<String>, ProcessFailure>;
 
-/// Handles a command, `{"type", "data"}`. A refusal is an answer, and must be recorded in the stream: see
+/// Handles a command, `{"type", "data"}`. A refusal is an answer, and must be recorded in the
+/// stream: see
 /// [`handle_recording_refusals`](eventstore::CommandHandler::handle_recording_refusals).
 pub type SendCommand =
     Arc<dyn Fn(CommandRequest, Value) -> BoxFuture<'static, Result<AskAnswer, AskError>> + Send + Sync>;
@@ -112,8 +115,8 @@ pub struct FollowedCategory<E> {
 }
 
 impl<E: 'static> FollowedCategory<E> {
-    /// The streams of that category. `map` turns their events into the process's event type: with several
-    /// categories into a variant of an enum; with one, use [`std::convert::identity`].
+    /// The streams of that category. `map` turns their events into the process's event type: with
+    /// several categories into a variant of an enum; with one, use [`std::convert::identity`].
     pub fn of<S: DeserializeOwned + 'static>(category: &'static str, events: EventCodec<S>, map: fn(S) -> E) -> Self {
         let knows = Arc::new(move |event_type: &str| events.knows(event_type));
         Self { category, read: Arc::new(move |event| events.decode(event).map(map)), knows }
@@ -144,8 +147,8 @@ struct Reaction {
 }
 
 impl Process {
-    /// A process of that name, which follows those categories. `shape` is the name of its states' shape,
-    /// such as `payments/1`.
+    /// A process of that name, which follows those categories. `shape` is the name of its states'
+    /// shape, such as `payments/1`.
     ///
     /// `react` must be pure: after a conflict with another runner it is called again.
     pub fn named<S, E>(

@@ -1,4 +1,5 @@
-//! Handles one event of an instance: store the decision, send asks, store answers, until no ask is open.
+//! Handles one event of an instance: store the decision, send asks, store answers, until no ask is
+//! open.
 
 use super::ask::{EventOrigin, OpenAsk};
 use super::instance::Instance;
@@ -42,8 +43,8 @@ pub(super) struct VersionedInstance {
 struct EventWork {
     /// The answers so far.
     answers: BTreeMap<Id, AskAnswer>,
-    /// The asks of this event, if this runner stored them without a conflict since. Other open asks belong
-    /// to other events, whose messages are redelivered. None: all open asks.
+    /// The asks of this event, if this runner stored them without a conflict since. Other open asks
+    /// belong to other events, whose messages are redelivered. None: all open asks.
     own: Option<BTreeSet<Id>>,
 }
 
@@ -61,10 +62,12 @@ struct Unsent {
 }
 
 impl Runner {
-    /// Delivers an event to its instance, and handles it until all its asks are answered. Returns the row.
+    /// Delivers an event to its instance, and handles it until all its asks are answered. Returns
+    /// the row.
     ///
-    /// An ask that cannot be sent stops the event and its stream. Without patience this does not apply if
-    /// another stream is the cause: the asks stay open, and the stream of their cause is parked.
+    /// An ask that cannot be sent stops the event and its stream. Without patience this does not
+    /// apply if another stream is the cause: the asks stay open, and the stream of their cause is
+    /// parked.
     pub(super) async fn handle_event(
         &self,
         known: Option<VersionedInstance>,
@@ -81,7 +84,8 @@ impl Runner {
             if self.advance(&mut row, event, &mut work, patient).await? {
                 return Ok(row);
             }
-            // The quicker runner may have stored an answer to an ask of this event, and died before the next ask.
+            // The quicker runner may have stored an answer to an ask of this event, and died before
+            // the next ask.
             work.own = None;
             pause(conflicts).await;
         }
@@ -169,9 +173,9 @@ impl Runner {
         Ok(unsent)
     }
 
-    /// Lets the stream continue although asks could not be sent: if the failure is permanent, another
-    /// stream is their cause, and patience is over; or if the instance is held already. Else returns the
-    /// error. False after a conflict with another runner.
+    /// Lets the stream continue although asks could not be sent: if the failure is permanent,
+    /// another stream is their cause, and patience is over; or if the instance is held already.
+    /// Else returns the error. False after a conflict with another runner.
     async fn hold(
         &self,
         row: &mut VersionedInstance,
@@ -192,7 +196,7 @@ impl Runner {
                 return Ok(false);
             }
         }
-        // Parked last: whoever resumes the stream then finds the asks in the row.
+        // Parked last, so that a resume finds the asks in the row.
         let mut parked = BTreeSet::new();
         for unsent in &unsent {
             if parked.insert(&unsent.cause.stream) {
@@ -229,7 +233,8 @@ impl Unsent {
     }
 }
 
-/// Waits after a conflict: doubling from 2 ms; half is random, so that two runners do not conflict again.
+/// Waits after a conflict: doubling from 2 ms; half is random, so that two runners do not conflict
+/// again.
 async fn pause(conflicts: u32) {
     let longest = 2_u64.saturating_pow(conflicts).min(LONGEST_PAUSE_MS);
     tokio::time::sleep(Duration::from_millis(longest / 2 + fastrand::u64(0..=longest / 2))).await;

@@ -1,5 +1,5 @@
-//! A process's cache of what is indexed. It stays valid while the generation exists, unless a table is
-//! restored.
+//! A process's cache of what is indexed. It stays valid while the generation exists, unless a table
+//! is restored.
 
 use chrono::NaiveDate;
 use eventstore::StreamId;
@@ -12,7 +12,8 @@ const STREAMS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
 /// The capacity for days: eleven years of a rebuild.
 const DAYS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3_999);
 
-/// Shared by the clones of an index. Numbers of generations are not reused, so a drop invalidates nothing.
+/// Shared by the clones of an index. Numbers of generations are not reused, so a drop invalidates
+/// nothing.
 #[derive(Clone)]
 pub(super) struct IndexCache(Arc<Mutex<Cached>>);
 

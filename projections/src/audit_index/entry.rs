@@ -264,7 +264,8 @@ mod tests {
         }
     }
 
-    /// What DynamoDB counts: names and values as UTF-8, a list 3 bytes and 1 an element, a number 1 and 1 for 2 digits.
+    /// What DynamoDB counts: names and values as UTF-8, a list 3 bytes and 1 an element, a number 1
+    /// and 1 for 2 digits.
     fn bytes(item: &Item) -> usize {
         let size = |value: &AttributeValue| match (value.as_s(), value.as_n(), value.as_l()) {
             (Ok(text), ..) => text.len(),

@@ -10,9 +10,11 @@ use aws_sdk_dynamodb::Client;
 use eventstore::{Commit, CorruptStream, Damage, Direction, EventStore, Mark, ReadError, StreamId};
 use std::collections::HashMap;
 
-/// The most events of a page in the search for the last entry: one request reads the entries of its commits.
+/// The most events of a page in the search for the last entry: one request reads the entries of its
+/// commits.
 const PROBE_EVENTS: u32 = 100;
-/// How many commits a call enters at least, however short its time: finding the last entry costs requests, too.
+/// How many commits a call enters at least, however short its time: finding the last entry costs
+/// requests, too.
 const MIN_COMMITS: u32 = 100;
 /// The most events that are entered from one page.
 const PAGE_EVENTS: u32 = 500;
@@ -35,7 +37,8 @@ pub enum EntryMatch {
     Same,
 }
 
-/// Why commits could not be entered. Those before the failed one are entered; the call can be repeated.
+/// Why commits could not be entered. Those before the failed one are entered; the call can be
+/// repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// The table failed.
@@ -53,12 +56,14 @@ pub enum IndexError {
 }
 
 impl AuditIndex {
-    /// The index in the table of that name, which [`AuditIndex::create_table`] or your own template makes.
+    /// The index in the table of that name, which [`AuditIndex::create_table`] or your own template
+    /// makes.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { table: Table { client, name: table.into() }, cache: IndexCache::new() }
     }
 
-    /// Creates the table with its indexes, and waits until it can be used. Does nothing if it exists.
+    /// Creates the table with its indexes, and waits until it can be used. Does nothing if it
+    /// exists.
     ///
     /// # Errors
     /// [`TableError`] if DynamoDB does not create it.
@@ -66,15 +71,15 @@ impl AuditIndex {
         self.table.create_index().await
     }
 
-    /// Enters consecutive commits of one stream, oldest first. Missing earlier commits are read from the
-    /// store.
+    /// Enters consecutive commits of one stream, oldest first. Missing earlier commits are read
+    /// from the store.
     ///
-    /// A commit costs one request if it begins its stream or this process entered the one before, else
-    /// three. A longer gap is filled page by page. The first commit of a day costs one more.
+    /// A commit costs one request if it begins its stream or this process entered the one before,
+    /// else three. A longer gap is filled page by page. The first commit of a day costs one more.
     ///
     /// # Errors
-    /// [`IndexError`]. A stream is corrupt if earlier commits are missing in the store, or if a commit was
-    /// entered with another hash.
+    /// [`IndexError`]. A stream is corrupt if earlier commits are missing in the store, or if a
+    /// commit was entered with another hash.
     pub async fn index(
         &self,
         store: &EventStore,
@@ -101,7 +106,8 @@ impl AuditIndex {
         Ok(())
     }
 
-    /// Whether each commit has its entry. If so, its stream is indexed up to it. Strongly consistent.
+    /// Whether each commit has its entry. If so, its stream is indexed up to it. Strongly
+    /// consistent.
     ///
     /// # Errors
     /// [`TableError`].
@@ -112,14 +118,15 @@ impl AuditIndex {
     ) -> Result<Vec<EntryMatch>, TableError> {
         let marks: Vec<Mark> = commits.iter().map(|(stream, commit)| Mark::of(stream, commit)).collect();
         let entries = self.entries(generation, &marks).await?;
-        // After a restore of the table, entries of this process may be gone: the cache is wrong then.
+        // After a restore of the table, entries of this process may be gone: the cache is wrong
+        // then.
         let gone = marks.iter().zip(&entries).filter(|(_, entry)| **entry != EntryMatch::Same);
         gone.for_each(|(mark, _)| self.cache.forget(generation, &mark.stream));
         Ok(entries)
     }
 
-    /// Enters the missing commits of the stream up to the version, which ends a commit. Commits before a
-    /// corrupt item are entered, and the error names that item.
+    /// Enters the missing commits of the stream up to the version, which ends a commit. Commits
+    /// before a corrupt item are entered, and the error names that item.
     pub(crate) async fn fill_gap(
         &self,
         store: &EventStore,
@@ -164,10 +171,11 @@ impl AuditIndex {
         Ok(())
     }
 
-    /// The version up to which the stream is indexed; 0 if nothing is. From `missing` on nothing is indexed.
+    /// The version up to which the stream is indexed; 0 if nothing is. From `missing` on nothing is
+    /// indexed.
     ///
-    /// The indexed part is the beginning of the stream. Its end is found by steps back that double, and
-    /// then by halving. So a gap of any length costs few requests.
+    /// The indexed part is the beginning of the stream. Its end is found by steps back that double,
+    /// and then by halving. So a gap of any length costs few requests.
     async fn find_indexed(
         &self,
         store: &EventStore,
@@ -187,7 +195,8 @@ impl AuditIndex {
             };
             step = (step * 2).max(u64::from(PROBE_EVENTS));
             let found = match self.probe(store, generation, stream, from, PROBE_EVENTS).await {
-                // It may be indexed beyond the corrupt item. To enter earlier commits again does no harm.
+                // It may be indexed beyond the corrupt item. To enter earlier commits again does no
+                // harm.
                 Err(IndexError::Read(ReadError::Corrupt(corrupt)))
                     if (indexed.unwrap_or(0) + 1..missing).contains(&corrupt.version) =>
                 {
@@ -230,8 +239,8 @@ impl AuditIndex {
         })
     }
 
-    /// Writes the commit's entry. The day is written first, so that a search finds every day with entries.
-    /// An entry with another hash stays: only it shows which commit was written first.
+    /// Writes the commit's entry. The day is written first, so that a search finds every day with
+    /// entries. An entry with another hash stays: only it shows which commit was written first.
     async fn enter(&self, generation: u32, stream: &StreamId, commit: &Commit) -> Result<(), IndexError> {
         let day = commit.recorded_at.date_naive();
         if !self.cache.has_day(generation, day) {
@@ -247,7 +256,8 @@ impl AuditIndex {
         Ok(())
     }
 
-    /// Whether each mark has its entry. A mark without a hash matches any entry. Strongly consistent.
+    /// Whether each mark has its entry. A mark without a hash matches any entry. Strongly
+    /// consistent.
     pub(super) async fn entries(&self, generation: u32, marks: &[Mark]) -> Result<Vec<EntryMatch>, TableError> {
         let place = |item: &Item| Some((text_of(item, COMMAND)?.to_owned(), text_of(item, RANK)?.to_owned()));
         let key = |mark: &Mark| key_at(generation, &mark.stream, mark.version, mark.recorded_at, &mark.command_id);

@@ -1,4 +1,5 @@
-//! Finds a command in a stream by the index, where the stream's cached ids do not reach back far enough.
+//! Finds a command in a stream by the index, where the stream's cached ids do not reach back far
+//! enough.
 
 use super::entry::{place_of, qualified};
 use super::index::{AuditIndex, EntryMatch};

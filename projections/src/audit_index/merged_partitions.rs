@@ -9,7 +9,8 @@ use eventstore::Direction;
 use futures::future::try_join_all;
 use std::collections::VecDeque;
 
-/// The most entries of a request: half a megabyte of the longest usual ones, within a page of DynamoDB.
+/// The most entries of a request: half a megabyte of the longest usual ones, within a page of
+/// DynamoDB.
 const MAX_READ: usize = 500;
 
 /// How many requests may still be sent.
@@ -58,7 +59,8 @@ enum Unread {
 }
 
 impl<'a> MergedPartitions<'a> {
-    /// The entries within the window: `limit` of each partition at first, then twice as many with each request.
+    /// The entries within the window: `limit` of each partition at first, then twice as many with
+    /// each request.
     pub(super) fn new(
         table: &'a Table,
         partitions: Vec<Partition>,
@@ -75,8 +77,8 @@ impl<'a> MergedPartitions<'a> {
         Self { table, window, direction, readers: partitions.into_iter().map(reader).collect() }
     }
 
-    /// The next entry of all. A partition without buffered entries is read first: its next entry may come
-    /// before the others.
+    /// The next entry of all. A partition without buffered entries is read first: its next entry
+    /// may come before the others.
     pub(super) async fn next(&mut self, budget: &mut Budget) -> Result<NextEntry, TableError> {
         loop {
             let dry: Vec<&mut PartitionReader> = self.readers.iter_mut().filter(|reader| reader.is_dry()).collect();

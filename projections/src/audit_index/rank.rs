@@ -15,7 +15,8 @@ const MAX_CURSOR_CHARS: usize = 160;
 /// The last year whose times sort as text.
 const LAST_YEAR: i32 = 9999;
 
-/// A commit's place among all: unique, in the order of time. Every version has at most sixteen digits.
+/// A commit's place among all: unique, in the order of time. Every version has at most sixteen
+/// digits.
 pub(super) fn rank(recorded_at: DateTime<Utc>, stream: &StreamId, version: u64) -> String {
     format!("{}#{stream}#{version:016}", time_text(recorded_at))
 }
@@ -147,8 +148,9 @@ impl AuditCursor {
         Self(self.0.max(other.0))
     }
 
-    /// The place of the commit whose first event has that version. If no commit begins there, a place
-    /// between two commits of that stream and time: after those that begin earlier, before the later ones.
+    /// The place of the commit whose first event has that version. If no commit begins there, a
+    /// place between two commits of that stream and time: after those that begin earlier, before
+    /// the later ones.
     pub fn of(recorded_at: DateTime<Utc>, stream: &StreamId, version: u64) -> Self {
         Self(rank(recorded_at, stream, version))
     }

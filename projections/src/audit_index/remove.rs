@@ -30,7 +30,8 @@ pub struct RemovedSlice {
 }
 
 impl AuditIndex {
-    /// Removes a generation's items among the next 500 items of a segment. Other generations are unchanged.
+    /// Removes a generation's items among the next 500 items of a segment. Other generations are
+    /// unchanged.
     ///
     /// # Errors
     /// [`TableError`]; the slice can be repeated.

@@ -19,8 +19,8 @@ pub(crate) struct SeenPage {
 }
 
 impl AuditIndex {
-    /// The next page of a generation's entries, at most 1 MB and strongly consistent. Unreadable entries
-    /// are skipped here; a search reports them.
+    /// The next page of a generation's entries, at most 1 MB and strongly consistent. Unreadable
+    /// entries are skipped here; a search reports them.
     pub(crate) async fn seen_page(&self, generation: u32, start: Option<Item>) -> Result<SeenPage, TableError> {
         let request = self
             .table

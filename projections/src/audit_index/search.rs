@@ -87,9 +87,10 @@ impl AuditSearch {
 impl AuditIndex {
     /// Finds commits, a page at a time.
     ///
-    /// A search by command id reads one partition, strongly consistent. One by correlation id reads one
-    /// partition of a secondary index; all others read shards of each day. These are eventually consistent.
-    /// At most [`MAX_REQUESTS`] are sent: a page that needs more ends early, and the next continues there.
+    /// A search by command id reads one partition, strongly consistent. One by correlation id reads
+    /// one partition of a secondary index; all others read shards of each day. These are eventually
+    /// consistent. At most [`MAX_REQUESTS`] are sent: a page that needs more ends early, and the
+    /// next continues there.
     ///
     /// # Errors
     /// [`TableError`]; it names an unreadable entry.
@@ -114,8 +115,9 @@ impl AuditIndex {
 }
 
 impl AuditIndex {
-    /// The place of the newest commit of the search's command or correlation id, or of all. Later entries
-    /// come after it, if clocks agree. Costs one request, or the directory and the shards of a day.
+    /// The place of the newest commit of the search's command or correlation id, or of all. Later
+    /// entries come after it, if clocks agree. Costs one request, or the directory and the shards
+    /// of a day.
     ///
     /// # Errors
     /// [`TableError`].

@@ -50,8 +50,8 @@ impl Table {
         request.send().await.map(drop).map_err(|error| self.failed(error))
     }
 
-    /// Puts an entry, unless there is one with another hash. An older one without a hash is replaced.
-    /// Returns whether it was put.
+    /// Puts an entry, unless there is one with another hash. An older one without a hash is
+    /// replaced. Returns whether it was put.
     pub(super) async fn put_entry(&self, item: Item, hash: &ShortHash) -> Result<bool, TableError> {
         let request = self
             .client
@@ -75,8 +75,8 @@ impl Table {
         self.items(keys, &[COMMAND, RANK, HASH]).await
     }
 
-    /// At most `limit` items with ranks within the window or on its edges. Strongly consistent in the table,
-    /// not in an index.
+    /// At most `limit` items with ranks within the window or on its edges. Strongly consistent in
+    /// the table, not in an index.
     pub(super) async fn query(
         &self,
         partition: &Partition,

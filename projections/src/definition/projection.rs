@@ -52,8 +52,9 @@ pub enum Kind {
     /// Each commit makes an entry of the audit index. The entry of a stream's last commit is the
     /// stream's position.
     CommitIndex,
-    /// A process: it acts on events and writes no rows ([`Projector::react`](crate::Projector::react)).
-    /// It is parked, resumed and reconciled like a read model, and never rebuilt.
+    /// A process: it acts on events and writes no rows
+    /// ([`Projector::react`](crate::Projector::react)). It is parked, resumed and reconciled like a
+    /// read model, and never rebuilt.
     Process,
 }
 
@@ -112,7 +113,8 @@ impl Projection {
         if self.ignores(recorded.event)? { Ok(None) } else { fold(recorded).map(Some) }
     }
 
-    /// The name of the row with the stream's position; none in the audit index, where entries have it.
+    /// The name of the row with the stream's position; none in the audit index, where entries have
+    /// it.
     pub(crate) fn position_name_of(&self, stream: &StreamId) -> Option<String> {
         match self.kind {
             Kind::SingleStream { .. } => Some(stream.to_string()),

@@ -44,10 +44,11 @@ impl Projector {
         Ok(row.filter(|row| row.data().is_some()))
     }
 
-    /// A single-stream projection's row, at least as fresh as version `at_least` of its stream. Writes nothing.
+    /// A single-stream projection's row, at least as fresh as version `at_least` of its stream.
+    /// Writes nothing.
     ///
-    /// A row of another shape, or one that is not part of the stream, is not used: the row is then folded
-    /// from the stream's beginning.
+    /// A row of another shape, or one that is not part of the stream, is not used: the row is then
+    /// folded from the stream's beginning.
     ///
     /// # Errors
     /// [`FreshError`].

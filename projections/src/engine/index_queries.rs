@@ -36,14 +36,14 @@ impl Projector {
         })
     }
 
-    /// Looks for a command in the stream of the mark, up to the mark's commit. Every read is strongly
-    /// consistent. The answer is correct because of the order of the reads:
+    /// Looks for a command in the stream of the mark, up to the mark's commit. Every read is
+    /// strongly consistent. The answer is correct because of the order of the reads:
     ///
-    /// 1. The entry of the mark. Entries of a stream are written in the order of its commits, so with
-    ///    this one every earlier commit has its entry.
+    /// 1. The entry of the mark. Entries of a stream are written in the order of its commits, so
+    ///    with this one every earlier commit has its entry.
     /// 2. The entries of the command.
-    /// 3. The generations. Entries of a generation are removed only after its row says `removing`. If it
-    ///    does not say so now, no entry was missing in step 2.
+    /// 3. The generations. Entries of a generation are removed only after its row says `removing`.
+    ///    If it does not say so now, no entry was missing in step 2.
     ///
     /// Costs three requests of one read unit each, if the command has few entries. The steps are
     /// repeated once if this process did not know the active generation.

@@ -1,4 +1,4 @@
-//! How events become rows: each exactly once, whatever the queue delivers.
+//! Applies events to rows: each exactly once, for any order and repetition of messages.
 
 pub(crate) mod commit_index;
 pub(crate) mod freshness;

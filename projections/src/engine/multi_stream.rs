@@ -1,4 +1,5 @@
-//! Rows that come from many streams: one transaction writes the changed rows and the streams' positions.
+//! Rows that come from many streams: one transaction writes the changed rows and the streams'
+//! positions.
 
 use crate::definition::fold_context::FoldContext;
 use crate::definition::projection::{Change, Fold, Merge, MultiStreamDelta};
@@ -53,8 +54,8 @@ struct PassResult {
 type Failures = Vec<(StreamId, ProjectError)>;
 
 impl MultiStream<'_> {
-    /// Projects every stream up to its notified version, in transactions that fit. Each pass takes a page
-    /// of each stream, so that a long gap of one stream does not delay the others.
+    /// Projects every stream up to its notified version, in transactions that fit. Each pass takes
+    /// a page of each stream, so that a long gap of one stream does not delay the others.
     pub(crate) async fn project(&self, mut notified: Vec<NotifiedStream>, limit: TimeLimit) -> Failures {
         let mut failures = Failures::new();
         let (mut first, mut conflicts) = (true, 0);
@@ -128,8 +129,8 @@ impl MultiStream<'_> {
         self.context.generation.key(&position_name(stream))
     }
 
-    /// The positions. A stream that begins with the notification probably has none. If it has one, the
-    /// write conflicts, and the next pass reads it.
+    /// The positions. A stream that begins with the notification probably has none. If it has one,
+    /// the write conflicts, and the next pass reads it.
     async fn positions(&self, notified: &[NotifiedStream], first: bool) -> Result<HashMap<String, Row>, TableError> {
         let likely = notified.iter().filter(|notified| !(first && notified.begins_the_stream()));
         let keys: Vec<String> = likely.map(|notified| self.position_key(&notified.stream)).collect();

@@ -1,8 +1,8 @@
 //! Parked streams: a generation cannot apply their next event.
 //!
-//! A parked stream has a row, for people to see. A projector reads that row only after an event fails,
-//! so parking costs nothing while nothing fails. When a newer program can apply the event, the stream
-//! continues with its next message.
+//! A parked stream has a row, for people to see. A projector reads that row only after an event
+//! fails, so parking costs nothing while nothing fails. When a newer program can apply the event,
+//! the stream continues with its next message.
 
 use crate::definition::projection::Projection;
 use crate::engine::gap::check_position;
@@ -58,8 +58,9 @@ pub struct ParkedPage {
 pub struct Resumed {
     /// The stream, as it was parked.
     pub parked: Parked,
-    /// Why it is still parked; none if it has caught up. If only the time ran out, the event was applied but
-    /// the end is not reached: notify the stream, then [`unpark`](Projector::unpark) it.
+    /// Why it is still parked; none if it has caught up. If only the time ran out, the event was
+    /// applied but the end is not reached: notify the stream, then [`unpark`](Projector::unpark)
+    /// it.
     pub still: Option<ProjectError>,
 }
 
@@ -154,8 +155,8 @@ impl Projector {
         Ok(resumed)
     }
 
-    /// Catches up every parked stream, as [`resume_stream`](Self::resume_stream). Eventually consistent: a
-    /// stream that was parked a moment ago may be left out.
+    /// Catches up every parked stream, as [`resume_stream`](Self::resume_stream). Eventually
+    /// consistent: a stream that was parked a moment ago may be left out.
     ///
     /// # Errors
     /// [`ProjectError`] if the store or the table fails.
@@ -175,7 +176,8 @@ impl Projector {
         Ok(resumed)
     }
 
-    /// Catches up those streams, as [`resume_stream`](Self::resume_stream). Gaps are filled until the limit.
+    /// Catches up those streams, as [`resume_stream`](Self::resume_stream). Gaps are filled until
+    /// the limit.
     ///
     /// # Errors
     /// [`ProjectError`] if the store or the table fails.
@@ -203,8 +205,8 @@ impl Projector {
             Err(error) => return self.still_parked(projection, parked, error).await,
         };
         self.unpark(projection, &parked).await?;
-        // While the stream was parked its messages were dropped: commits that came with them are read from
-        // the store.
+        // While the stream was parked its messages were dropped: commits that came with them are
+        // read from the store.
         for _ in 0..MAX_RECHECKS {
             match self.project_to_head(projection, &parked, limit).await {
                 Ok(version) if version == caught_up => break,
@@ -234,7 +236,8 @@ impl Projector {
         Ok(head.version())
     }
 
-    /// Checks that the position is part of the stream: without missing commits nothing was compared yet.
+    /// Checks that the position is part of the stream: without missing commits nothing was compared
+    /// yet.
     async fn check_reached(&self, projection: &Projection, parked: &Parked) -> Result<(), ProjectError> {
         let Some(name) = projection.position_name_of(&parked.stream) else { return Ok(()) };
         let key = projection.generation(parked.generation).key(&name);

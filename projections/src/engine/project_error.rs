@@ -50,7 +50,8 @@ pub enum ProjectError {
         /// The version that was reached.
         reached: u64,
     },
-    /// The active generation has another program's shape, and none of this program's is being built.
+    /// The active generation has another program's shape, and no generation of this program's shape
+    /// is being built.
     #[error(transparent)]
     OtherShape(#[from] OtherShape),
     /// Every write conflicted with another projector: try again.

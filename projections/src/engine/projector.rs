@@ -73,8 +73,9 @@ impl Projector {
         self
     }
 
-    /// The same, but it caches generations for that long instead of a second. All users of the same read
-    /// models need the same time: a removal waits until no other process has the generation cached.
+    /// The same, but it caches generations for that long instead of a second. All users of the same
+    /// read models need the same time: a removal waits until no other process has the generation
+    /// cached.
     #[must_use]
     pub fn with_cache_time(mut self, time: Duration) -> Self {
         self.registry = self.registry.with_cache_time(time);
@@ -93,11 +94,12 @@ impl Projector {
         TimeLimit::after(self.resume_time)
     }
 
-    /// Applies the notified commits to every generation that is written. Returns the streams that failed.
-    /// A failed stream does not delay others.
+    /// Applies the notified commits to every generation that is written. Returns the streams that
+    /// failed. A failed stream does not delay others.
     ///
     /// After the batch the projector reads the generations again. It writes those that were begun
-    /// meanwhile; those that are begun later find the events in the store. So no generation misses any.
+    /// meanwhile; those that are begun later find the events in the store. So no generation misses
+    /// any.
     pub async fn project(
         &self,
         projection: &Projection,
@@ -128,8 +130,8 @@ impl Projector {
         failures
     }
 
-    /// Applies commits to generations, the active one last: an event in the active generation is also in
-    /// the standby. Gaps of the standby are filled after the active one is written.
+    /// Applies commits to generations, the active one last: an event in the active generation is
+    /// also in the standby. Gaps of the standby are filled after the active one is written.
     async fn project_each(
         &self,
         projection: &Projection,
@@ -195,7 +197,8 @@ impl Projector {
         FoldContext { projection, generation, fault: self.fault.as_ref() }
     }
 
-    /// A page of a list of the active generation, from the highest rank down. Eventually consistent.
+    /// A page of a list of the active generation, from the highest rank down. Eventually
+    /// consistent.
     ///
     /// # Errors
     /// [`TableError`].
@@ -219,7 +222,8 @@ impl Projector {
         self.registry.recent(projection).await.map(drop)
     }
 
-    /// Gives the first generation this program's shape, if it has none yet. The first message does the same.
+    /// Gives the first generation this program's shape, if it has none yet. The first message does
+    /// the same.
     ///
     /// # Errors
     /// [`TableError`].

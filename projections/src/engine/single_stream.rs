@@ -29,7 +29,8 @@ impl SingleStream<'_> {
         self.context.generation.key(stream.as_str())
     }
 
-    /// Applies the stream's commits up to the notified version. `prefetched` is the row, if it was read.
+    /// Applies the stream's commits up to the notified version. `prefetched` is the row, if it was
+    /// read.
     pub(crate) async fn project(
         &self,
         notified: &NotifiedStream,
@@ -37,7 +38,8 @@ impl SingleStream<'_> {
         limit: TimeLimit,
     ) -> Result<(), ProjectError> {
         let stream = &notified.stream;
-        // A stream that begins with this notification probably has no row: none is read before the write.
+        // A stream that begins with this notification probably has no row: none is read before the
+        // write.
         let mut unread = notified.begins_the_stream();
         let mut row = match prefetched {
             _ if unread => None,

@@ -1,7 +1,7 @@
 //! Witnesses of a stream's end: rows, positions and index entries remain when the end was removed.
 //!
-//! Only active generations count. A rebuild reads the restored table, so after a switch there are no
-//! witnesses of what that table has lost.
+//! Only active generations count. A rebuild reads the restored table, so after a switch there are
+//! no witnesses of what that table has lost.
 
 use crate::audit_index::PROJECTION as AUDIT;
 use crate::definition::projection::Projection;
@@ -18,8 +18,8 @@ const EVERYTHING: Segment = Segment { index: 0, total: 1 };
 pub type Witnesses = HashMap<StreamId, Witness>;
 
 impl Projector {
-    /// The witnesses of a stream: rows and positions of the read models and processes that follow it. Not
-    /// the audit index, which finds entries by time. Strongly consistent, in one request.
+    /// The witnesses of a stream: rows and positions of the read models and processes that follow
+    /// it. Not the audit index, which finds entries by time. Strongly consistent, in one request.
     ///
     /// # Errors
     /// [`TableError`].
@@ -36,8 +36,8 @@ impl Projector {
         Ok(seen.collect())
     }
 
-    /// The same for every stream, with the audit index. Reads both tables whole, strongly consistent.
-    /// `on_page` gets the number of items so far.
+    /// The same for every stream, with the audit index. Reads both tables whole, strongly
+    /// consistent. `on_page` gets the number of items so far.
     ///
     /// # Errors
     /// [`TableError`].

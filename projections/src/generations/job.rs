@@ -14,8 +14,8 @@ pub struct Job {
     pub kind: JobKind,
     /// The number of segments.
     pub segments: u32,
-    /// The number of the pass over all streams, from 0. Pass 0 of a rebuild is the backfill; later passes
-    /// verify it.
+    /// The number of the pass over all streams, from 0. Pass 0 of a rebuild is the backfill; later
+    /// passes verify it.
     pub pass: u32,
     /// Whether an operator paused it.
     pub paused: bool,
@@ -132,7 +132,8 @@ pub struct Report {
     pub kind: JobKind,
     /// The generation that was filled or removed; none after a reconciliation.
     pub generation: Option<u32>,
-    /// Whether every stream is applied to its end in every checked generation, and every item is readable.
+    /// Whether every stream is applied to its end in every checked generation, and every item is
+    /// readable.
     pub complete: bool,
     /// When it began.
     pub started_at: DateTime<Utc>,

@@ -1,9 +1,9 @@
 //! The generations of a projection: which one is read, which ones are written, and the current job.
 //!
-//! Each projection has one row of generations, and every change is a conditional put: a switch is one
-//! write. Readers remember the row for a second. After each batch a projector re-reads it: it also
-//! writes a generation that was begun meanwhile, and one that is begun later finds the batch in the
-//! store.
+//! Each projection has one row of generations, and every change is a conditional put: a switch is
+//! one write. Readers remember the row for a second. After each batch a projector re-reads it: it
+//! also writes a generation that was begun meanwhile, and one that is begun later finds the batch
+//! in the store.
 
 pub(crate) mod job;
 pub(crate) mod registry;
@@ -80,8 +80,8 @@ impl Default for Generations {
 }
 
 impl Generations {
-    /// The numbers of the generations that are written, the active one last: an event in the active one
-    /// is also in the standby, unless a projector had not read the standby's row yet.
+    /// The numbers of the generations that are written, the active one last: an event in the active
+    /// one is also in the standby, unless a projector had not read the standby's row yet.
     pub(crate) fn written(&self) -> Vec<u32> {
         let other = self.other.filter(|other| other.state != GenerationState::Removing);
         other.map(|other| other.number).into_iter().chain([self.active]).collect()
@@ -104,8 +104,8 @@ impl Generations {
         self.admit(projection, number).is_ok()
     }
 
-    /// Checks that the program writes the active generation or the one being built. Otherwise another
-    /// program must apply the events.
+    /// Checks that the program writes the active generation or the one being built. Otherwise
+    /// another program must apply the events.
     pub(crate) fn serve(&self, projection: &Projection) -> Result<(), OtherShape> {
         let built = |other: &OtherGeneration| match other.state {
             GenerationState::Building | GenerationState::Complete | GenerationState::Incomplete => true,

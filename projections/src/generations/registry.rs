@@ -64,8 +64,8 @@ impl Registry {
         Ok(generations)
     }
 
-    /// The generations for a writer, at most a second old. The first writer gives the first generation
-    /// its shape.
+    /// The generations for a writer, at most a second old. The first writer gives the first
+    /// generation its shape.
     pub(crate) async fn claimed(&self, projection: &Projection) -> Result<Generations, TableError> {
         let recent = self.recent(projection).await?;
         if !recent.shapes.is_empty() {

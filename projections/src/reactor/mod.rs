@@ -1,9 +1,10 @@
-//! The reactor: delivers the events of streams to a process, at least once, in order, without a gap.
+//! The reactor: delivers the events of streams to a process, at least once, in order, without a
+//! gap.
 //!
 //! As in a read model, a position says which commits are handled, and missing ones come from the
 //! notification or from the store. But the effect and the position are two writes, and the effect
-//! comes first. After a crash between them it is repeated. **Effects must be idempotent**, also when
-//! two of them run at once.
+//! comes first. After a crash between them it is repeated. **Effects must be idempotent**, also
+//! when two of them run at once.
 
 pub(crate) mod process_state;
 
@@ -98,11 +99,11 @@ impl<E: std::error::Error + 'static> ReactError<E> {
 type StoredPosition = Option<Position>;
 
 impl Projector {
-    /// Delivers the commits after the positions to `effect`, each stream in order, up to the notified
-    /// versions. Returns the streams that failed. A failed stream does not delay others.
+    /// Delivers the commits after the positions to `effect`, each stream in order, up to the
+    /// notified versions. Returns the streams that failed. A failed stream does not delay others.
     ///
-    /// The effect gets commits without the events that are handled already. It may get the same events
-    /// again, also in another process at the same time.
+    /// The effect gets commits without the events that are handled already. It may get the same
+    /// events again, also in another process at the same time.
     pub async fn react<E, W>(
         &self,
         consumer: Consumer,
@@ -117,7 +118,8 @@ impl Projector {
         self.react_with_states(consumer, notifications, &ReadAhead::default(), limit, effect).await
     }
 
-    /// The same, but reads states of process instances in one request with the positions, if they fit.
+    /// The same, but reads states of process instances in one request with the positions, if they
+    /// fit.
     pub async fn react_with_states<E, W>(
         &self,
         consumer: Consumer,
@@ -209,7 +211,8 @@ impl Projector {
         position_of(self.read_models.get(position_key(consumer, stream), true).await?)
     }
 
-    /// Advances the position from where it was read. False if another process advanced it meanwhile.
+    /// Advances the position from where it was read. False if another process advanced it
+    /// meanwhile.
     async fn advance_position(
         &self,
         consumer: Consumer,

@@ -33,8 +33,8 @@ impl ReadAhead {
         Self { ids: ids.into_iter().collect(), found: Mutex::default() }
     }
 
-    /// The state under the id, if it was read ahead; the inner none if none is stored. It is returned
-    /// once, because it becomes outdated: the next caller must read.
+    /// The state under the id, if it was read ahead; the inner none if none is stored. It is
+    /// returned once, because it becomes outdated: the next caller must read.
     pub fn take(&self, id: &str) -> Option<Option<ProcessState<Value>>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }
@@ -69,8 +69,9 @@ impl ReadModels {
         Ok(Some(ProcessState { version: row.version, state: row.read()? }))
     }
 
-    /// Replaces the state of version `seen`, or stores the first. False if the stored version differs:
-    /// another writer was quicker, or an earlier try of this call succeeded and its answer was lost.
+    /// Replaces the state of version `seen`, or stores the first. False if the stored version
+    /// differs: another writer was quicker, or an earlier try of this call succeeded and its answer
+    /// was lost.
     ///
     /// # Errors
     /// [`TableError`]: the state may be stored or not.

@@ -14,17 +14,19 @@ use eventstore::{Commit, ScanPage, StreamId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-/// How many streams are applied before the worker checks again that the generation is still written.
+/// How many streams are applied before the worker checks again that the generation is still
+/// written.
 const STREAMS_AT_ONCE: usize = 100;
-/// How long a page waits for commits that a process may be handling. A worker has 5 s for the last page
-/// of its slice.
+/// How long a page waits for commits that a process may be handling. A worker has 5 s for the last
+/// page of its slice.
 const HANDLING_TIME: Duration = Duration::from_secs(2);
 
 /// The commits of a stream on one page of the event table.
 pub(super) struct ScannedStream {
     pub(super) stream: StreamId,
     pub(super) commits: Vec<Commit>,
-    /// The version of the last unreadable item; 0 if all are readable. The projection stops at this version.
+    /// The version of the last unreadable item; 0 if all are readable. The projection stops at this
+    /// version.
     corrupt_at: u64,
 }
 
@@ -36,8 +38,8 @@ impl ScannedStream {
         self.last_readable().max(self.corrupt_at)
     }
 
-    /// The last commit that was recorded up to that time. Other machines' clocks may be ahead, so a commit
-    /// with a later time may be older than the job, too.
+    /// The last commit that was recorded up to that time. Other machines' clocks may be ahead, so a
+    /// commit with a later time may be older than the job, too.
     fn due(&self, time: DateTime<Utc>) -> Option<&Commit> {
         self.commits.iter().rfind(|commit| commit.recorded_at <= time)
     }
@@ -108,8 +110,8 @@ fn count(number: usize) -> u64 {
 }
 
 impl Projector {
-    /// Applies the scanned commits to a generation, while it is written. Parks the streams that cannot be
-    /// applied, and returns them.
+    /// Applies the scanned commits to a generation, while it is written. Parks the streams that
+    /// cannot be applied, and returns them.
     pub(super) async fn fill(
         &self,
         projection: &Projection,
@@ -132,8 +134,8 @@ impl Projector {
         Ok(parked)
     }
 
-    /// Finds the streams that are behind in the generations, and catches them up. A process must do its
-    /// effects itself: its streams are returned, to be notified.
+    /// Finds the streams that are behind in the generations, and catches them up. A process must do
+    /// its effects itself: its streams are returned, to be notified.
     ///
     /// A stream is behind if it has not reached the last commit from before the job. In a standby
     /// generation it is also behind if the active one is further. Later commits are applied here; a
@@ -203,9 +205,9 @@ impl Projector {
         }
     }
 
-    /// The position of each stream in a generation. The audit index only knows whether a commit is entered.
-    /// There the position is that of the last scanned commit, else of the last that was due, else the
-    /// beginning.
+    /// The position of each stream in a generation. The audit index only knows whether a commit is
+    /// entered. There the position is that of the last scanned commit, else of the last that was
+    /// due, else the beginning.
     async fn reached(
         &self,
         projection: &Projection,

@@ -1,9 +1,9 @@
 //! Finds and parks diverged streams: their position is not part of the stream.
 //!
-//! That happens after a restore of the event table to an earlier time. A pass compares positions with
-//! the commits that it reads anyway. It reads the store only for a position beyond those. No pass over
-//! events finds a stream that is gone. So a reconciliation also scans the rows, and checks which of
-//! their streams exist.
+//! That happens after a restore of the event table to an earlier time. A pass compares positions
+//! with the commits that it reads anyway. It reads the store only for a position beyond those. No
+//! pass over events finds a stream that is gone. So a reconciliation also scans the rows, and
+//! checks which of their streams exist.
 
 use super::RebuildError;
 use super::check::ScannedStream;
@@ -51,7 +51,8 @@ impl Projector {
             if at.is_contradicted(&scanned.commits) {
                 found.push((scanned.stream.clone(), *at, Divergence::OtherChain));
             } else if at.version > scanned.last_version() {
-                // Usually the position is of a commit after this page was read, or in the next page.
+                // Usually the position is of a commit after this page was read, or in the next
+                // page.
                 beyond.push((scanned.stream.clone(), *at));
             }
         }

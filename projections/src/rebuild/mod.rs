@@ -1,9 +1,9 @@
 //! Online rebuilds of read models, and passes over all streams that find what is behind.
 //!
 //! A job is divided into segments of a table. Each segment has a row with its progress, and every
-//! change is a conditional put. So a message to continue ([`SegmentTask`]) may be duplicated, late or
-//! lost: the row says what is left. There is no lock and no leader. If a worker dies, another repeats
-//! its slice, and the positions drop duplicates.
+//! change is a conditional put. So a message to continue ([`SegmentTask`]) may be duplicated, late
+//! or lost: the row says what is left. There is no lock and no leader. If a worker dies, another
+//! repeats its slice, and the positions drop duplicates.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -164,7 +164,8 @@ impl Projector {
     /// Begins a new generation of the read model. Returns the tasks of its segments.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
     pub async fn rebuild(&self, projection: &Projection, segments: u32) -> Result<Vec<SegmentTask>, RebuildError> {
         if !projection.is_read_model() {
             return Err(RebuildError::NoReadModel { name: projection.name });
@@ -172,10 +173,12 @@ impl Projector {
         self.change(projection, |generations, now| generations.rebuild(segments, now)).await
     }
 
-    /// Begins a pass over all streams that catches up those that are behind, in every written generation.
+    /// Begins a pass over all streams that catches up those that are behind, in every written
+    /// generation.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
     pub async fn reconcile(&self, projection: &Projection, segments: u32) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, |generations, now| {
             generations.admit(projection, generations.active)?;
@@ -187,7 +190,8 @@ impl Projector {
     /// Pauses a job: each worker stops at the end of its page.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
     pub async fn pause_job(&self, projection: &Projection) -> Result<(), RebuildError> {
         self.change(projection, |generations, _| generations.pause()).await.map(drop)
     }
@@ -195,7 +199,8 @@ impl Projector {
     /// Continues a job, paused or not. Returns the tasks of all segments that are not done.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
     pub async fn resume_job(&self, projection: &Projection) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, |generations, _| generations.resume()).await
     }
@@ -203,16 +208,18 @@ impl Projector {
     /// Cancels a job; the generation of a rebuild is removed.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
     pub async fn cancel_job(&self, projection: &Projection) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, Generations::cancel).await
     }
 
-    /// Makes the standby generation active; readers see it within about a second. Begins one more pass
-    /// over all streams.
+    /// Makes the standby generation active; readers see it within about a second. Begins one more
+    /// pass over all streams.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
     pub async fn switch(
         &self,
         projection: &Projection,
@@ -221,10 +228,12 @@ impl Projector {
         self.change(projection, |generations, now| generations.switch(accept_incomplete, now)).await
     }
 
-    /// Undoes a switch: makes the previous generation active again. Begins one more pass over all streams.
+    /// Undoes a switch: makes the previous generation active again. Begins one more pass over all
+    /// streams.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
     pub async fn rollback(&self, projection: &Projection) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, Generations::rollback).await
     }
@@ -232,7 +241,8 @@ impl Projector {
     /// Drops the standby generation and removes its rows.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
     pub async fn drop_generation(
         &self,
         projection: &Projection,

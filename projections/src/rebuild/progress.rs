@@ -5,7 +5,8 @@ use crate::generations::job::Tally;
 use eventstore::ScanCursor;
 use serde::{Deserialize, Serialize};
 
-/// A message to continue a segment. As JSON in the queue; fields may be added, none renamed or dropped.
+/// A message to continue a segment. As JSON in the queue; fields may be added, none renamed or
+/// dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentTask {
     /// The projection.

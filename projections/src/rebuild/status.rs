@@ -51,8 +51,8 @@ pub struct Status {
 }
 
 impl Status {
-    /// The shape of the active generation, if it differs from the program's. This program does not write
-    /// such a generation, so it falls behind.
+    /// The shape of the active generation, if it differs from the program's. This program does not
+    /// write such a generation, so it falls behind.
     pub fn foreign_shape(&self) -> Option<&str> {
         self.active_shape.as_deref().filter(|shape| self.read_model && *shape != self.shape)
     }

@@ -1,4 +1,5 @@
-//! The steps of a projection's generations: pure. A step is refused in a state that does not allow it.
+//! The steps of a projection's generations: pure. A step is refused in a state that does not allow
+//! it.
 
 use super::RebuildError;
 use crate::generations::job::{Job, JobKind, Report};
@@ -34,7 +35,8 @@ impl Generations {
         Ok(())
     }
 
-    /// Continues a job. For one that is not paused the tasks are sent again, in case they were lost.
+    /// Continues a job. For one that is not paused the tasks are sent again, in case they were
+    /// lost.
     pub(super) fn resume(&mut self) -> Result<(), RebuildError> {
         let job = self.job.as_mut().ok_or(RebuildError::NothingRuns)?;
         job.paused = false;
@@ -88,7 +90,8 @@ impl Generations {
         let Some(other) = self.other else { return Err(RebuildError::NoOther) };
         self.other = Some(OtherGeneration { number: self.active, state: old });
         self.active = other.number;
-        // Other processes may act on the old row for a second: one more pass finds what they left out.
+        // Other processes may act on the old row for a second: one more pass finds what they left
+        // out.
         self.begin(JobKind::Reconcile, segments, now);
         Ok(())
     }
@@ -275,8 +278,8 @@ mod tests {
                 }
             }
         }
-        // No job, or a reconciliation (paused or not), with each standby state of none, complete, incomplete
-        // and previous; and a rebuild and a removal, paused or not.
+        // No job, or a reconciliation (paused or not), with each standby state of none, complete,
+        // incomplete and previous; and a rebuild and a removal, paused or not.
         assert_eq!(scanned.len(), 4 * 3 + 2 + 2, "{:?}", scanned.keys());
     }
 }

@@ -91,8 +91,8 @@ impl Projector {
         self.open_tasks(projection, &generations).await
     }
 
-    /// A removal waits until no process has the old row of generations cached, or works by it: until then
-    /// the rows may be read and written.
+    /// A removal waits until no process has the old row of generations cached, or works by it:
+    /// until then the rows may be read and written.
     async fn until_known(&self, projection: &Projection, job: &Job) {
         if job.kind == JobKind::Remove {
             // Measured in this process, because clocks of machines differ.
@@ -112,8 +112,8 @@ impl Projector {
         Ok(job.map(|job| (stored, job)))
     }
 
-    /// Writes the progress of the segment. After a conflict nothing is lost: the other worker did at least
-    /// the same slice.
+    /// Writes the progress of the segment. After a conflict nothing is lost: the other worker did
+    /// at least the same slice.
     async fn store_progress(
         &self,
         key: String,
@@ -206,7 +206,8 @@ impl Projector {
         Ok(())
     }
 
-    /// The tasks of all segments that are not done. If all are done, takes the job's next step first.
+    /// The tasks of all segments that are not done. If all are done, takes the job's next step
+    /// first.
     pub(super) async fn open_tasks(
         &self,
         projection: &Projection,
@@ -246,7 +247,8 @@ impl Projector {
     ) -> Result<(), RebuildError> {
         let mut total = sum(progress);
         if !projection.is_read_model() {
-            // A stream with a held instance has a position at its end: only its parked row shows it.
+            // A stream with a held instance has a position at its end: only its parked row shows
+            // it.
             let held = self.parked(projection, generations.active, 1, None).await?.streams.len();
             total.parked += u64::try_from(held).unwrap_or(u64::MAX);
         }
@@ -295,7 +297,8 @@ impl Projector {
         keys.iter().map(|key| read(key).map_err(TableError::from)).collect()
     }
 
-    /// Replaces the generations, if they are unchanged. Then removes the progress of a job that ended.
+    /// Replaces the generations, if they are unchanged. Then removes the progress of a job that
+    /// ended.
     pub(super) async fn replace(
         &self,
         projection: &Projection,

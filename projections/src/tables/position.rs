@@ -1,16 +1,16 @@
 //! How far a consumer is in a stream: a version, and the hash of its commit.
 //!
 //! A version alone is ambiguous: a restored table of events gets other commits under the same
-//! versions. The next commit's hash covers the hash of the position. So a projector checks without a
-//! request that a commit continues the applied ones.
+//! versions. The next commit's hash covers the hash of the position. So a projector checks without
+//! a request that a commit continues the applied ones.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use eventstore::{Commit, Hash, Head, StreamId};
 use std::fmt;
 
-/// How far a stream is applied: a version, and the hash of its commit. It is the whole hash, because the
-/// next commit's hash is computed from it.
+/// How far a stream is applied: a version, and the hash of its commit. It is the whole hash,
+/// because the next commit's hash is computed from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) version: u64,
@@ -60,7 +60,8 @@ impl Position {
         commits.iter().any(|commit| holds(commit, self.version) && commit.hash != self.hash)
     }
 
-    /// How many of the consecutive commits continue the chain from here. The first may hold the position.
+    /// How many of the consecutive commits continue the chain from here. The first may hold the
+    /// position.
     pub(crate) fn linked(&self, commits: &[Commit]) -> usize {
         let mut hash = self.hash;
         let unbroken = commits.iter().take_while(|commit| {

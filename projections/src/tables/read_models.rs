@@ -101,8 +101,8 @@ impl ReadModels {
         rows.collect()
     }
 
-    /// Reads several rows in one request, strongly consistent. Returns none for a single row, for more
-    /// than fit into one request, and if a row is unreadable: the callers then read their own.
+    /// Reads several rows in one request, strongly consistent. Returns none for a single row, for
+    /// more than fit into one request, and if a row is unreadable: the callers then read their own.
     pub(crate) async fn prefetch(&self, keys: Vec<String>) -> Prefetched {
         if !(2..=MAX_ITEMS).contains(&keys.len()) {
             return Prefetched(None);
@@ -110,8 +110,8 @@ impl ReadModels {
         Prefetched(self.get_all(&keys).await.ok())
     }
 
-    /// The positions of rows by their whole keys, strongly consistent. Rows that are missing or have no
-    /// readable position are left out.
+    /// The positions of rows by their whole keys, strongly consistent. Rows that are missing or
+    /// have no readable position are left out.
     pub(crate) async fn positions(&self, keys: &[String]) -> Result<HashMap<String, Position>, TableError> {
         let items = self.table.items(&items_of(keys), &[ROW, VERSION, HASH]).await?;
         Ok(items.iter().filter_map(|item| Some((text_of(item, ROW)?, position_of(item)?))).collect())
@@ -210,8 +210,8 @@ impl ReadModels {
         Ok((items.iter().filter_map(|item| text_of(item, ROW)).collect(), next))
     }
 
-    /// The whole keys and positions of a page of the table's segment, and the next page. Rows without a
-    /// position are left out.
+    /// The whole keys and positions of a page of the table's segment, and the next page. Rows
+    /// without a position are left out.
     pub(crate) async fn scan_positions(
         &self,
         segment: Segment,
@@ -222,7 +222,8 @@ impl ReadModels {
         Ok((rows, next))
     }
 
-    /// A page of the table's segment, strongly consistent: those attributes of each row, and the next page.
+    /// A page of the table's segment, strongly consistent: those attributes of each row, and the
+    /// next page.
     async fn scan(
         &self,
         segment: Segment,

@@ -117,7 +117,8 @@ impl Row {
         content
     }
 
-    /// The row's data; none if the row has only a position, because the stream's events changed nothing.
+    /// The row's data; none if the row has only a position, because the stream's events changed
+    /// nothing.
     pub(crate) fn data(&self) -> Option<&serde_json::Value> {
         Some(&self.content.data).filter(|data| !data.is_null())
     }

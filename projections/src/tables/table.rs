@@ -12,7 +12,8 @@ use aws_sdk_dynamodb::types::{
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most keys of a `BatchGetItem`, and the most writes of a `TransactWriteItems` (DynamoDB's limits).
+/// The most keys of a `BatchGetItem`, and the most writes of a `TransactWriteItems` (DynamoDB's
+/// limits).
 pub(crate) const MAX_ITEMS: usize = 100;
 /// The most writes of a `BatchWriteItem` (DynamoDB's limit).
 pub(crate) const MAX_REMOVALS: usize = 25;
@@ -134,8 +135,8 @@ impl Table {
         Ok(())
     }
 
-    /// A request to create the table, billed on demand. `attributes` are the text attributes of its keys
-    /// and of those of its indexes.
+    /// A request to create the table, billed on demand. `attributes` are the text attributes of its
+    /// keys and of those of its indexes.
     pub(crate) fn creation(&self, attributes: &[&str]) -> Result<CreateTableFluentBuilder, TableError> {
         let define = |name: &&str| {
             let definition = AttributeDefinition::builder().attribute_name(*name);

@@ -72,7 +72,8 @@ fn at_put<F: Future<Output = ()> + Send + 'static>(
 async fn a_retry_within_a_send_begins_no_round_after_its_own() {
     let world = Arc::new(World::start().await);
     let ((api, wire), others) = (api_over(&world).await, world.clone());
-    // The row is written and the answer lost. Before the second try, another send of the command is refused.
+    // The row is written and the answer lost. Before the second try, another send of the command is
+    // refused.
     at_put(
         &wire,
         0,

@@ -11,7 +11,8 @@ use eventstore::StreamId;
 use serde_json::{Value, json};
 
 impl Shop {
-    /// Three orders: one is confirmed, one is rejected for a book that comes later, one is cancelled.
+    /// Three orders: one is confirmed, one is rejected for a book that comes later, one is
+    /// cancelled.
     async fn three_orders(&self) -> Vec<StreamId> {
         let (there, missing) = (new_book(), new_book());
         self.receive(&there, 9).await;

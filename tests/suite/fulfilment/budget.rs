@@ -7,10 +7,11 @@ use eventstore::Usage;
 
 /// The requests of each message in order, for a runner with empty caches.
 const REQUESTS: [&[&str]; 3] = [
-    // Placed: position and instance, of which there is none; the decision; reserve (read the stock, put); the answer; the
-    // position.
+    // Placed: position and instance, of which there is none; the decision; reserve (read the stock,
+    // put); the answer; the position.
     &["BatchGetItem", "PutItem", "Query", "PutItem", "PutItem", "PutItem"],
-    // Reserved: position and instance; the decision; confirm (read the order, put); the answer; the position.
+    // Reserved: position and instance; the decision; confirm (read the order, put); the answer; the
+    // position.
     &["BatchGetItem", "PutItem", "Query", "PutItem", "PutItem", "PutItem"],
     // Confirmed: no ask; the position.
     &["GetItem", "PutItem"],

@@ -1,4 +1,5 @@
-//! Many orders for too few copies: through fan-out, queue and several runners, and through a program that is killed.
+//! Many orders for too few copies: through fan-out, queue and several runners, and through a
+//! program that is killed.
 
 use super::client::{Client, order};
 use super::shop::{PATIENCE, Shop, new_book};

@@ -114,7 +114,8 @@ impl Drop for Function {
     }
 }
 
-/// A function's program, not yet started, in an environment with nothing but what Lambda always sets.
+/// A function's program, not yet started, in an environment with nothing but what Lambda always
+/// sets.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().kill_on_drop(true).stdin(Stdio::null());

@@ -76,7 +76,7 @@ fn a_file_is_not_a_folder() {
 
 #[test]
 fn what_cannot_be_written_to_is_said_so() {
-    // Nobody may make a folder there, not even root.
+    // Not even root may make a folder there.
     let said = refusal(Path::new("/sys/ledgerfold-data"));
     assert!(said.contains("/sys/ledgerfold-data cannot be written to"), "{said}");
 }

@@ -1,4 +1,5 @@
-//! The embedded DynamoDB: it survives a restart, stays fast as its stream grows, and keeps 24 hours of it.
+//! The embedded DynamoDB: it survives a restart, stays fast as its stream grows, and keeps 24 hours
+//! of it.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -74,7 +75,8 @@ async fn a_file_that_is_no_database_is_refused() {
     assert!(error.to_string().contains("cannot be opened"), "{error}");
 }
 
-/// The engine's own statements, which would otherwise read the whole table at every write and every read.
+/// The engine's own statements, which would otherwise read the whole table at every write and every
+/// read.
 #[tokio::test]
 async fn the_engine_s_stream_statements_use_the_indexes() {
     let world = World::new().await;

@@ -1,12 +1,13 @@
 //! Every sequence of at most six deliveries of the four messages of two streams, and every loss.
 //!
-//! Two orders that share a book, each of two messages: `placed` and `cancelled`, `placed` and `confirmed`. A sequence has
-//! each message at least once, and others again at any place: there are 24 of length four, 240 of length five, and 1,560 of
-//! length six. Each is delivered message by message to a projection of its own. [`super::orderings`] has the permutations of six
-//! messages, with a sample of repetitions.
+//! Two orders that share a book, each of two messages: `placed` and `cancelled`, `placed` and
+//! `confirmed`. A sequence has each message at least once, and others again at any place: there are
+//! 24 of length four, 240 of length five, and 1,560 of length six. Each is delivered message by
+//! message to a projection of its own. [`super::orderings`] has the permutations of six messages,
+//! with a sample of repetitions.
 //!
-//! The losses are every sequence of at most three different messages, the empty one among them: 41; what is missing is found
-//! by a pass over all streams.
+//! The losses are every sequence of at most three different messages, the empty one among them: 41;
+//! what is missing is found by a pass over all streams.
 
 use super::fold::ReadModel;
 use super::messages::{Message, deliver, messages_of};

@@ -60,7 +60,8 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
     all
 }
 
-/// The messages in that order, some of them twice, cut into events of Lambda: alone in every eighth ordering.
+/// The messages in that order, some of them twice, cut into events of Lambda: alone in every eighth
+/// ordering.
 fn deliveries(messages: &[Message], order: &[usize], number: usize) -> Vec<Vec<Message>> {
     let mut rng = Rng::with_seed(u64::try_from(number).unwrap());
     let mut line: Vec<Message> = order.iter().map(|index| messages[*index].clone()).collect();
@@ -85,7 +86,7 @@ async fn deliver_all(world: &World, projection: Projection, deliveries: Vec<Vec<
     }
 }
 
-/// Delivers the lines of events, each to a projection of its own, and compares each with the fold.
+/// Delivers each sequence of events to a new projection, and compares it with the fold.
 async fn all_equal_the_fold(world: World, history: History, followers: &[&str], lines: Vec<Vec<Vec<Message>>>) {
     let world = Arc::new(world);
     let expected = ReadModel::of_streams(&world.store, &history.streams).await;
@@ -145,7 +146,8 @@ async fn every_order_of_delivery_makes_the_same_stock() {
     all_equal_the_fold(world, history, &["stock"], lines).await;
 }
 
-/// Of the messages, only the last of each stream is sure to arrive: every choice of the others, in both ways.
+/// Of the messages, only the last of each stream is sure to arrive: every choice of the others, in
+/// both ways.
 fn every_loss(history: &History) -> Vec<Vec<Vec<Message>>> {
     let (early, last) = ([0, 1, 3, 4], [2, 5]);
     let mut lines = Vec::new();

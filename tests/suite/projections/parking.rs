@@ -1,4 +1,5 @@
-//! Streams that cannot be applied are tried for a while, then parked: others go on, and nothing is lost.
+//! Streams that cannot be applied are tried for a while, then parked: others go on, and nothing is
+//! lost.
 
 use super::fold::ReadModel;
 use super::messages::{Message, deliver, ids, messages_of};
@@ -201,7 +202,8 @@ async fn a_stream_that_is_parked_in_one_generation_flows_in_the_other() {
         calls = older.work(of, &call, std::time::Duration::ZERO, |_| std::future::ready(Ok(()))).await.unwrap();
     }
     assert_eq!(parked(&world, of, 2).await.len(), 1);
-    // The older program applies the last event to the first generation, at the message's first receive.
+    // The older program applies the last event to the first generation, at the message's first
+    // receive.
     assert!(deliver(&ProjectorHandler::new(*of, older), &messages[2..]).await.is_empty());
     assert_eq!(applied(&world, 1, &bad).await, Some(3));
     assert_eq!(applied(&world, 2, &bad).await, Some(1));
@@ -217,7 +219,8 @@ async fn applied(world: &World, generation: u32, stream: &StreamId) -> Option<u6
     ReadModel::of_rows(&rows, "").applied("orders", stream)
 }
 
-/// A message comes again to an older program that cannot apply what a newer one has applied long ago.
+/// A message comes again to an older program that cannot apply what a newer one has applied long
+/// ago.
 #[tokio::test]
 async fn an_applied_event_of_an_unknown_type_parks_no_stream() {
     for projection in [orders(), bestsellers()] {

@@ -1,4 +1,5 @@
-//! Events that a fold cannot apply, and messages that cannot be read: they hold up their own stream and nothing else.
+//! Events that a fold cannot apply, and messages that cannot be read: they hold up their own stream
+//! and nothing else.
 
 use super::fold::ReadModel;
 use super::messages::{Message, deliver, ids, messages_of};
@@ -178,7 +179,7 @@ async fn an_unreadable_row_holds_up_only_the_streams_that_need_it() {
         streams.push(order);
     }
     assert_eq!(deliver(&handler, &messages).await, ids(&messages[1..2]));
-    // Whoever repairs the row writes it as it was before the order that came back.
+    // A repair of the row restores its state before the failing order.
     let rows = world.rows().await;
     let readable: Vec<_> = rows.into_iter().filter(|item| item["data"].as_s().unwrap() != "{").collect();
     let model = ReadModel::of_rows(&readable, "");

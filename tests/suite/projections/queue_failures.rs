@@ -1,4 +1,5 @@
-//! Queues that do not take what fan-out sends: nothing is skipped, and nothing is delivered twice in the end.
+//! Queues that do not take what fan-out sends: nothing is skipped, and nothing is delivered twice
+//! in the end.
 
 use super::fan_out::{hand_over, number, told};
 use super::shop::{Stored, Writer, confirmed, new_order, placed, received, stock_of, write};
@@ -10,7 +11,8 @@ use eventstore::Batch;
 use handlers::FanOut;
 use std::time::Duration;
 
-/// The largest message that a queue takes, in bytes: one that takes everything, and one that takes a small order only.
+/// The largest message that a queue takes, in bytes: one that takes everything, and one that takes
+/// a small order only.
 const ANY_SIZE: &str = "1048576";
 const SMALL_ONLY: &str = "2048";
 
@@ -19,7 +21,8 @@ async fn limit_messages(world: &World, consumer: &str, bytes: &str) {
     request.attributes(QueueAttributeName::MaximumMessageSize, bytes).send().await.unwrap();
 }
 
-/// Lets a consumer's route lead to a queue that is not there (yet: a deleted one could not be made again for a minute).
+/// Lets a consumer's route lead to a queue that is not there (yet: a deleted one could not be made
+/// again for a minute).
 fn lead_nowhere(world: &mut World, consumer: &str) {
     let mut routes = world.resources.routes.iter_mut();
     let route = routes.find(|route| route.consumer.name == consumer).unwrap();
@@ -34,7 +37,7 @@ async fn create(world: &World, consumer: &str) {
     assert_eq!(made.queue_url(), Some(url.as_str()));
 }
 
-/// The order in which a stream's batches come, whatever else is between them.
+/// The order of a stream's batches, without those of other streams.
 fn by_group(mut received: Vec<Received>) -> Vec<Received> {
     received.sort_by(|a, b| a.group.cmp(&b.group));
     received

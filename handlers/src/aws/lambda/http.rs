@@ -21,8 +21,8 @@ use std::time::Duration;
 
 /// The most bytes of an answer; the problem names this limit.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-/// The same as it goes: Lambda takes 6 MB of JSON, in which the answer is a string, and a quote of it takes two.
-/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+/// The same as it goes: Lambda takes 6 MB of JSON, in which the answer is a string, and a quote of
+/// it takes two. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const MAX_WRITTEN_BYTES: usize = 5_900_000;
 /// Characters that need no escape in a path; the gateway passes it decoded.
 const OF_PATHS: &[u8] = b"/-._~!$&'()*+,;=:@";

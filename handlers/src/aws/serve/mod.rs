@@ -1,5 +1,5 @@
-//! The container: the API, the consumers, or both, as a plain process. Fan-out stays a function of Lambda: shards of a stream need
-//! a coordinator.
+//! The container: the API, the consumers, or both, as a plain process. Fan-out stays a function of
+//! Lambda: shards of a stream need a coordinator.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -38,8 +38,8 @@ type StartFailure = Box<dyn std::error::Error + Send + Sync>;
 const WRONG_SETTINGS: u8 = 2;
 /// Connections at once.
 const CONNECTIONS: usize = 1_024;
-/// How long a connection may be idle: longer than at a load balancer (60 s), which would otherwise send a request into a
-/// connection that is closed at that moment.
+/// How long a connection may be idle: longer than at a load balancer (60 s), which would otherwise
+/// send a request into a connection that is closed at that moment.
 const IDLE: Duration = Duration::from_secs(75);
 /// The answer above the limit of connections.
 const NO_ROOM: &str = r#"{"type":"about:blank","title":"Too many connections","status":503,"detail":"as many connections are open as can be; come again"}"#;
@@ -55,7 +55,8 @@ enum Unexpected {
 
 /// Serves an app as its command line says, until it is asked to stop.
 ///
-/// It exits with 0 after a stop in which all was finished, with 2 for wrong settings, and with 1 otherwise.
+/// It exits with 0 after a stop in which all was finished, with 2 for wrong settings, and with 1
+/// otherwise.
 pub fn main(app: App) -> ExitCode {
     let app = app.checked();
     let arguments = Arguments::parse();

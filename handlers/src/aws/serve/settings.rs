@@ -55,10 +55,12 @@ pub(super) struct Arguments {
     /// Who makes the tokens: their claim iss. The API needs it.
     #[arg(long, value_name = "URL", env = "LEDGERFOLD_TOKEN_ISSUER")]
     issuer: Option<String>,
-    /// For whom the tokens are made: their claim aud, or client_id where there is none. The API needs it.
+    /// For whom the tokens are made: their claim aud, or client_id where there is none. The API
+    /// needs it.
     #[arg(long, value_name = "AUDIENCE", env = "LEDGERFOLD_TOKEN_AUDIENCE")]
     audience: Option<String>,
-    /// Where the issuer's key set is. Without it, where the issuer's .well-known/openid-configuration says.
+    /// Where the issuer's key set is. Without it, where the issuer's
+    /// .well-known/openid-configuration says.
     #[arg(long, value_name = "URL", env = "LEDGERFOLD_KEY_SET")]
     key_set: Option<String>,
     /// Only these consumers, with commas between: read models, processes, commands, rebuild.
@@ -70,7 +72,8 @@ pub(super) struct Arguments {
     /// How long a receive waits for messages. A stop waits for it too.
     #[arg(long, value_name = "SECONDS", default_value = "20", env = "LEDGERFOLD_POLL")]
     poll: String,
-    /// How long requests are still taken after a signal, while /readyz says no: time for a load balancer to notice.
+    /// How long requests are still taken after a signal, while /readyz says no: time for a load
+    /// balancer to notice.
     #[arg(long, value_name = "SECONDS", default_value = "5", env = "LEDGERFOLD_LINGER")]
     linger: String,
     /// How long a stop may take. The default has room for a receive that waits and its batch.

@@ -1,5 +1,5 @@
-//! Lambda's event source mapping of an SQS queue, on this machine: batches to one handler that reports which messages it
-//! could not do; only those that it did are deleted.
+//! Lambda's event source mapping of an SQS queue, on this machine: batches to one handler that
+//! reports which messages it could not do; only those that it did are deleted.
 
 use std::error::Error;
 use std::future::Future;
@@ -32,8 +32,9 @@ const EMPTY_PAUSE: Duration = Duration::from_millis(25);
 
 /// How one queue is delivered to one handler.
 ///
-/// As on AWS: a message is deleted when the handler has done it, otherwise it becomes visible again and counts towards
-/// the queue's `maxReceiveCount`; which messages of a FIFO group may come is the queue's own business.
+/// As on AWS: a message is deleted when the handler has done it, otherwise it becomes visible again
+/// and counts towards the queue's `maxReceiveCount`; which messages of a FIFO group may come is the
+/// queue's own business.
 #[derive(Clone, Debug)]
 pub struct QueueMapping {
     /// The queue.
@@ -42,14 +43,15 @@ pub struct QueueMapping {
     pub batch_size: usize,
     /// Batches that are handled at the same time, at most (`MaximumConcurrency`); 1 or more.
     pub concurrency: usize,
-    /// How long one call of the handler may take. The queue's visibility timeout must be longer, or a message comes again
-    /// while it is being handled.
+    /// How long one call of the handler may take. The queue's visibility timeout must be longer, or
+    /// a message comes again while it is being handled.
     pub timeout: Duration,
-    /// How long a receive waits for a message, in whole seconds. A stop waits for it too, because a message that is
-    /// received and then dropped would stay invisible until its visibility timeout.
+    /// How long a receive waits for a message, in whole seconds. A stop waits for it too, because a
+    /// message that is received and then dropped would stay invisible until its visibility timeout.
     pub poll: Duration,
-    /// When failed messages become visible again, in whole seconds. `None` leaves them to their visibility timeout, as
-    /// Lambda does; that is minutes on most queues, too long for someone who waits in front of a laptop.
+    /// When failed messages become visible again, in whole seconds. `None` leaves them to their
+    /// visibility timeout, as Lambda does; that is minutes on most queues, too long for someone who
+    /// waits in front of a laptop.
     pub retry_after: Option<Duration>,
     /// The pauses after receives that failed.
     pub backoff: Backoff,
@@ -75,7 +77,8 @@ impl QueueMapping {
 
     /// Delivers until `stop`; the batches in flight are finished first.
     ///
-    /// Failures, of the queue or of the handler, are logged and tried again; they never end the mapping.
+    /// Failures, of the queue or of the handler, are logged and tried again; they never end the
+    /// mapping.
     pub async fn run<H, F, E>(self, sqs: Client, handler: H, stop: CancellationToken)
     where
         H: Fn(SqsEvent) -> F + Send + Sync + 'static,

@@ -30,7 +30,8 @@ pub(crate) async fn delete(sqs: &Client, queue_url: &str, messages: &[Message]) 
     }
 }
 
-/// Makes messages visible again after `pause`, in whole seconds, instead of after their visibility timeout.
+/// Makes messages visible again after `pause`, in whole seconds, instead of after their visibility
+/// timeout.
 pub(crate) async fn make_visible(sqs: &Client, queue_url: &str, messages: &[Message], pause: Duration) {
     match make_visible_once(sqs, queue_url, messages, whole_seconds(pause)).await {
         // Without a second try: they come again anyway, only later.
@@ -76,8 +77,8 @@ async fn make_visible_once(
     Ok(sqs.change_message_visibility_batch().queue_url(queue_url).set_entries(Some(entries)).send().await?.failed)
 }
 
-/// The places of the entries that failed through no fault of ours. The others (a receipt handle that is no longer valid)
-/// would fail again: they are logged.
+/// The places of the entries that failed through no fault of ours. The others (a receipt handle
+/// that is no longer valid) would fail again: they are logged.
 fn worth_another_try(queue_url: &str, what: &str, refused: &[BatchResultErrorEntry]) -> Vec<usize> {
     let (faulty, unlucky): (Vec<_>, Vec<_>) = refused.iter().partition(|entry| entry.sender_fault());
     for entry in faulty {

@@ -1,4 +1,4 @@
-//! Several operators at once: one of them wins, and the others are told why not they.
+//! Several operators at once: one succeeds, and the others get the reason of their refusal.
 
 use super::super::messages::{deliver, messages_of};
 use super::super::shop::{new_order, placed, write};
@@ -14,7 +14,8 @@ const OPERATORS: usize = 6;
 
 type Taken = Result<Vec<SegmentTask>, RebuildError>;
 
-/// All of them at once, each a process of its own. What the one that won got, and what the others were told.
+/// All of them at once, each in a new process. Returns the result of the successful one, and the
+/// refusals of the others.
 async fn at_once(world: &World, step: impl AsyncFn(Projector) -> Taken) -> (Vec<SegmentTask>, Vec<RebuildError>) {
     let taken = join_all((0..OPERATORS).map(|_| step(projector(world)))).await;
     let (won, lost): (Vec<Taken>, Vec<Taken>) = taken.into_iter().partition(Result::is_ok);

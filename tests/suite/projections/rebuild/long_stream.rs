@@ -1,4 +1,5 @@
-//! A stream of thousands of events over several pages: slices, pauses, and workers that die within it.
+//! A stream of thousands of events over several pages: slices, pauses, and workers that die within
+//! it.
 
 use super::super::shop::{Writer, raw, stock_of};
 use super::super::world::World;
@@ -12,7 +13,8 @@ use projections::rebuild::JobKind;
 const COMMITS: usize = 50;
 const EVENTS: usize = 100;
 
-/// A book that was received one by one, 5,000 times, each with a text that cannot be compressed much.
+/// A book that was received one by one, 5,000 times, each with a text that cannot be compressed
+/// much.
 async fn long_stream(world: &World) -> StreamId {
     let (book, mut rng) = (stock_of(1), Rng::with_seed(7));
     let mut writer = Writer::new(&world.store, &book);

@@ -1,5 +1,6 @@
-//! Long random histories with everything at once: a queue that repeats, delays and loses; projectors that die, that are older
-//! than an event, that are frozen; a rebuild with workers that die; a switch, a rollback, a switch.
+//! Long random histories with everything at once: a queue that repeats, delays and loses;
+//! projectors that die, that are older than an event, that are frozen; a rebuild with workers that
+//! die; a switch, a rollback, a switch.
 //!
 //! `LEDGERFOLD_TEST_SEED=<number>` repeats the draw; a failed case prints its number.
 
