@@ -71,8 +71,8 @@ impl OpenTrail {
         Ok(page)
     }
 
-    /// The commit that ends before that version. Where it is damaged or gone, what comes behind it
-    /// can be read all the same.
+    /// The commit that ends before that version. If it is corrupt or missing, later ones can be
+    /// read all the same.
     async fn before(&self, stream: &StreamId, version: u64) -> Result<Option<Commit>, AuditError> {
         let page = match self.store.read(stream, version - 1, Direction::Backwards, 1).await {
             Err(ReadError::Corrupt(_)) => return Ok(None),

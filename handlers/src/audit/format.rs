@@ -18,10 +18,10 @@ const COLUMNS: [&str; 10] = [
     "data",
 ];
 
-/// How events are written into a file.
+/// The format of an exported file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// JSON lines: one event a line, as the API shows it among those of many streams.
+    /// JSON lines: one event per line, as the API shows it in a search over all streams.
     JsonLines,
     /// CSV (RFC 4180) with a header row; the data are JSON text in the last column.
     ///

@@ -1,4 +1,4 @@
-//! The state of a stream as of a version or a time: the row that its read model showed then.
+//! The state of a stream as of a version or a time: the row of its read model at that point.
 
 use super::occurrence::MAX_DATA_BYTES;
 use super::{AuditError, DamagedCommit, Occurrence, OpenTrail};
@@ -28,19 +28,18 @@ pub enum Moment {
 pub struct StateAt {
     /// The stream.
     pub stream: String,
-    /// The version of the last event that is in it.
+    /// The version of its last event.
     pub version: u64,
     /// When that event was recorded, RFC 3339.
     pub recorded_at: String,
     /// The read model whose row it is.
     #[schema(example = "orders")]
     pub read_model: String,
-    /// The row, as the read model has it; null where the stream has nothing but recorded refusals
-    /// yet.
+    /// The row, as the read model has it; null if the stream has only recorded refusals.
     #[schema(value_type = Option<Object>)]
     pub state: Value,
-    /// That the stream's chain was walked from the first commit to the last, and every commit fits:
-    /// an answer that could not say so is none.
+    /// Always true: the hash chain was verified from the first commit to the last. Otherwise the
+    /// query fails.
     pub verified: bool,
     /// The chain hash of the commit with that event.
     pub hash: String,
@@ -64,9 +63,9 @@ impl OpenTrail {
         })
     }
 
-    /// The stream walked from its first commit to its last, page by page, with its states at two
-    /// moments; the second is the stream's end if none is given. In memory are a page, two rows,
-    /// and the events between the two that are shown.
+    /// Reads the stream from its first commit to its last, page by page; returns its states at two
+    /// moments. The second moment is the stream's end by default. In memory are a page, two rows,
+    /// and the shown events between them.
     pub(super) async fn replay(
         &self,
         stream: &StreamId,

@@ -31,11 +31,11 @@ pub struct Search {
 /// A page of the events that were found. It serialises as the API shows it.
 #[derive(Debug, Clone)]
 pub struct FoundPage {
-    /// The events, in the order that was asked for.
+    /// The events, in the requested order.
     pub events: Vec<Occurrence>,
-    /// The commits that would have been shown, and are not in their streams as they were written.
+    /// Matching commits that are missing or changed in their streams.
     pub damaged: Vec<DamagedCommit>,
-    /// Where to go on. There may be one on a page with fewer events than asked for, even with none.
+    /// The next page. A short or empty page may have a next one.
     pub next: Option<Cursor>,
 }
 
@@ -43,7 +43,7 @@ impl Search {
     /// A search in one stream, or over the whole store, from the cursor on.
     ///
     /// # Errors
-    /// [`InvalidCursor`] where the cursor is one of the other kind of search.
+    /// [`InvalidCursor`] if the cursor is of the other kind of search.
     pub fn new(
         stream: Option<StreamId>,
         filter: Filter,
@@ -80,7 +80,7 @@ impl Search {
     }
 }
 
-/// The events of a page: it ends with its last event, or behind 4 MB of data.
+/// The events of a page: it ends at the limit, or after 4 MB of data.
 struct Collected {
     events: Vec<Occurrence>,
     limit: usize,
