@@ -100,7 +100,7 @@ mod specs {
     use super::*;
 
     #[test]
-    fn every_reading_is_recorded_with_what_it_was_about() {
+    fn every_reading_is_recorded_with_its_parameters() {
         let about = BTreeMap::from([("stream".to_owned(), "order-1".to_owned())]);
         let read = ReadAuditTrail { call: "history".to_owned(), about: about.clone() };
         let recorded = AccessEvent::AuditTrailRead { call: "history".to_owned(), about };

@@ -201,15 +201,15 @@ impl<'a> ReplayRun<'a> {
 
     fn keep(&mut self, commit: &Arc<Commit>, event: &Event) {
         if self.events.len() < MAX_EVENTS && self.bytes < MAX_DATA_BYTES {
-            let kept = Occurrence { stream: self.stream.clone(), commit: commit.clone(), event: event.clone() };
-            self.bytes += kept.data_bytes();
-            self.events.push(kept);
+            let shown = Occurrence { stream: self.stream.clone(), commit: commit.clone(), event: event.clone() };
+            self.bytes += shown.data_bytes();
+            self.events.push(shown);
         }
     }
 
     fn apply(&mut self, commit: &Commit, event: &Event) -> Result<(), AuditError> {
-        let fact = RecordedEvent { stream: self.stream, recorded_at: commit.recorded_at, event: &event.body };
-        let folded = self.projection.apply(&fact, |fact| (self.fold)(self.row.as_ref(), fact));
+        let recorded = RecordedEvent { stream: self.stream, recorded_at: commit.recorded_at, event: &event.body };
+        let folded = self.projection.apply(&recorded, |recorded| (self.fold)(self.row.as_ref(), recorded));
         let failed = |source| AuditError::Fold { stream: self.stream.clone(), version: event.version, source };
         if let Some(folded) = folded.map_err(failed)? {
             self.row = Some(folded.data);

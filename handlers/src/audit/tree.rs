@@ -139,7 +139,7 @@ mod specs {
     }
 
     #[test]
-    fn what_nothing_here_has_caused_is_a_root() {
+    fn a_command_without_a_cause_in_the_trace_is_a_root() {
         let commits = [
             commit("a-1", 1, 1, Some("elsewhere-1:1")),
             commit("a-1", 2, 1, Some("a-1:9")),
@@ -164,7 +164,7 @@ mod specs {
     }
 
     #[test]
-    fn a_long_chain_goes_on_as_another_root_and_nothing_is_lost() {
+    fn a_long_chain_continues_as_another_root() {
         // The streams' names are in the order of the chain or against it: causes count, not the
         // order of equal times.
         for name in [|n: usize| format!("a-{n:04}"), |n: usize| format!("a-{:04}", 9_999 - n)] {

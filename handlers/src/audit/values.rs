@@ -65,7 +65,7 @@ mod specs {
     }
 
     #[test]
-    fn what_is_the_same_is_no_change() {
+    fn equal_values_have_no_difference() {
         check(json!({"a": [1, {"b": null}]}), json!({"a": [1, {}]}), &[]);
         check(json!({"a": null}), json!({}), &[]);
         check(json!({"a": 1}), json!({"a": 1}), &[]);
@@ -80,7 +80,7 @@ mod specs {
     }
 
     #[test]
-    fn what_came_or_went_is_shown_by_its_parts() {
+    fn added_and_removed_values_are_shown_by_their_parts() {
         let whole = json!({"lines": [{"item": "1"}, {"item": "2"}], "none": [], "more": {}});
         let came = [
             ("lines[0].item", json!(null), json!("1")),

@@ -69,7 +69,7 @@ impl NotificationMessage {
 mod tests {
     use super::*;
 
-    fn news(rest: &str) -> Result<Notification, CorruptStream> {
+    fn read(rest: &str) -> Result<Notification, CorruptStream> {
         let json = format!(r#"{{"stream":"order-1","version":1,"last_version":2{rest}}}"#);
         serde_json::from_str::<NotificationMessage>(&json).unwrap().notification()
     }
@@ -77,9 +77,9 @@ mod tests {
     #[test]
     fn commits_of_another_format_are_left_to_the_store() {
         for rest in ["", r#","commits":[{}]"#, r#","format":1,"commits":[{}]"#, r#","format":3,"commits":[{}]"#] {
-            let Notification { version, batch, .. } = news(rest).unwrap();
+            let Notification { version, batch, .. } = read(rest).unwrap();
             assert!(version == 2 && batch.is_none(), "{rest}");
         }
-        assert!(news(r#","format":2,"commits":[{}]"#).is_err());
+        assert!(read(r#","format":2,"commits":[{}]"#).is_err());
     }
 }

@@ -127,7 +127,7 @@ impl Redrive<'_> {
         let head = match self.store.head(&stream, Consistency::Strong).await {
             Ok((head, _)) if head.version() > 0 => head,
             Ok(_) => return Ok(Err(format!("it cannot be read, and the store has no stream {stream}"))),
-            Err(ReadError::Corrupt(damaged)) => return Ok(Err(format!("it cannot be read, and {damaged}"))),
+            Err(ReadError::Corrupt(corrupt)) => return Ok(Err(format!("it cannot be read, and {corrupt}"))),
             Err(error @ ReadError::Store(_)) => return Err(error.into()),
         };
         let address = serde_json::to_string(&NotificationMessage::address(stream, head.version()));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_taken_twice_stays_once_with_its_newest_handle() {
+    fn a_message_received_twice_stays_once_with_its_newest_handle() {
         let taken = |id: &str, handle: &str| Message::builder().message_id(id).receipt_handle(handle).build();
         let mut remaining = Remaining::default();
         remaining.note(taken("a", "1"), "it cannot be read".to_owned());

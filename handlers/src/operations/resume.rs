@@ -220,8 +220,8 @@ impl Operations {
     ) -> Result<ResumedStream, OperateError> {
         let head = match self.store.head(&parked.stream, Consistency::Strong).await {
             Ok((head, _)) => head,
-            Err(ReadError::Corrupt(damaged)) => {
-                return Ok(resumed_stream(parked, ResumedState::Parked, Some(damaged.to_string())));
+            Err(ReadError::Corrupt(corrupt)) => {
+                return Ok(resumed_stream(parked, ResumedState::Parked, Some(corrupt.to_string())));
             }
             Err(error) => return Err(error.into()),
         };

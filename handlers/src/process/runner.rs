@@ -108,9 +108,9 @@ impl Runner {
     async fn store(&self, row: &mut VersionedInstance) -> Result<bool, ProcessError> {
         let data = row.instance.row().map_err(ProcessError::State)?;
         let key = row.instance.key();
-        let kept = self.read_models.put_process_state(self.process.projection.name, key, row.version, &data).await?;
+        let stored = self.read_models.put_process_state(self.process.projection.name, key, row.version, &data).await?;
         row.version = Some(row.version.unwrap_or(0) + 1);
-        Ok(kept)
+        Ok(stored)
     }
 
     /// False after a conflict with another runner.

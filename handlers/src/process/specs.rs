@@ -135,7 +135,7 @@ fn an_id_is_computed_from_all_of_the_ask_and_nothing_else() {
 
 /// Older programs sent commands under these ids.
 #[test]
-fn ids_of_asks_that_are_named_in_full_stay_what_they_are() {
+fn ids_of_asks_that_are_named_in_full_never_change() {
     let order = "order-00000000-0000-0000-0000-000000000007";
     let cause = EventOrigin { stream: StreamId::new(order).unwrap(), ..origin(1) };
     let named = |name: &str, times| {

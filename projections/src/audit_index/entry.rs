@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_are_what_they_were_when_the_entries_were_written() {
+    fn the_shards_of_stored_entries_never_change() {
         // The first byte of the SHA-256 of the length in 8 bytes and the name.
         assert_eq!((spread("tester", SHARDS), spread("order-1", SHARDS_OF_ACTOR)), (2, 0));
     }

@@ -153,12 +153,12 @@ impl Projector {
         let read = self.reached(projection, active, since, scanned).await?;
         for (index, number) in generations.iter().enumerate() {
             let reached = self.reached(projection, *number, since, scanned).await?;
-            let strays = self.strays(projection, *number, scanned, &reached).await?;
-            tally = tally.plus(&strays.tally);
+            let diverged = self.find_diverged(projection, *number, scanned, &reached).await?;
+            tally = tally.plus(&diverged.tally);
             let (mut behind, mut late) = (Vec::new(), BTreeSet::new());
             for (scanned, (reached, read)) in scanned.iter().zip(reached.iter().zip(&read)) {
                 tally.present += u64::from(index == 0 && scanned.begins() && reached.version > 0);
-                if strays.streams.contains(&scanned.stream) {
+                if diverged.streams.contains(&scanned.stream) {
                     continue;
                 }
                 let due = scanned.due(since).map_or(0, Commit::last_version);
@@ -172,7 +172,7 @@ impl Projector {
             if projection.is_read_model() {
                 let parked =
                     self.fill(projection, *number, behind.iter().map(|scanned| scanned.notified()).collect()).await?;
-                tally.parked += count(parked.len() + strays.streams.len());
+                tally.parked += count(parked.len() + diverged.streams.len());
                 tally.behind += count(late.difference(&parked).count());
             } else {
                 let in_hand = behind.iter().copied().filter(|scanned| !late.contains(&scanned.stream)).collect();

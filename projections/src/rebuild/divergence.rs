@@ -39,7 +39,7 @@ pub(super) struct RowsPage {
 
 impl Projector {
     /// Finds the streams that diverged from the generation, and parks them there.
-    pub(super) async fn strays(
+    pub(super) async fn find_diverged(
         &self,
         projection: &Projection,
         generation: u32,
@@ -99,7 +99,7 @@ impl Projector {
             match divergence(&self.store, &stream, at).await {
                 Err(ReadError::Corrupt(_)) => Ok(None),
                 Err(ReadError::Store(fault)) => Err(RebuildError::from(fault)),
-                Ok(stray) => Ok(stray.map(|stray| (stream, at, stray))),
+                Ok(how) => Ok(how.map(|how| (stream, at, how))),
             }
         });
         let compared = futures::stream::iter(compared).buffer_unordered(CONCURRENT_STREAMS);
@@ -112,26 +112,26 @@ impl Projector {
         generation: u32,
         found: Vec<DivergedStream>,
     ) -> Result<DivergedStreams, RebuildError> {
-        let mut strays = DivergedStreams::default();
-        for (stream, at, stray) in &found {
-            strays.tally = strays.tally.plus(&counted(generation, stream, *at, *stray));
-            strays.streams.insert(stream.clone());
+        let mut diverged = DivergedStreams::default();
+        for (stream, at, how) in &found {
+            diverged.tally = diverged.tally.plus(&counted(generation, stream, *at, *how));
+            diverged.streams.insert(stream.clone());
         }
-        let parked = found.into_iter().map(|(stream, at, stray)| async move {
-            let error = ProjectError::Diverged { version: at.version, divergence: stray };
+        let parked = found.into_iter().map(|(stream, at, how)| async move {
+            let error = ProjectError::Diverged { version: at.version, divergence: how };
             self.park(projection, generation, &stream, error.version(), &error).await
         });
         let parked = futures::stream::iter(parked).buffer_unordered(CONCURRENT_STREAMS);
         parked.try_collect::<()>().await?;
-        Ok(strays)
+        Ok(diverged)
     }
 }
 
-fn counted(generation: u32, stream: &StreamId, at: Position, stray: Divergence) -> Tally {
-    let (ahead, other_chain) = match stray {
+fn counted(generation: u32, stream: &StreamId, at: Position, how: Divergence) -> Tally {
+    let (ahead, other_chain) = match how {
         Divergence::Ahead { .. } => (1, 0),
         Divergence::OtherChain => (0, 1),
     };
-    let named = format!("{stream} at version {} in generation {generation} {stray}", at.version);
+    let named = format!("{stream} at version {} in generation {generation} {how}", at.version);
     Tally { ahead, other_chain, strays: vec![named], ..Tally::default() }
 }

@@ -237,27 +237,27 @@ mod tests {
     }
 
     fn makes_sense(before: &Generations, step: &str, after: &Generations) {
-        let told = format!("{step} on {before:?} is {after:?}");
+        let context = format!("{step} on {before:?} is {after:?}");
         let state = after.other.map(|other| other.state);
         let kind = after.job.as_ref().map(|job| job.kind);
-        assert_eq!(state == Some(GenerationState::Building), kind == Some(JobKind::Rebuild), "{told}");
-        assert_eq!(state == Some(GenerationState::Removing), kind == Some(JobKind::Remove), "{told}");
-        assert!(after.newest >= before.newest && after.newest_job >= before.newest_job, "{told}");
-        assert!(after.active <= after.newest, "{told}");
+        assert_eq!(state == Some(GenerationState::Building), kind == Some(JobKind::Rebuild), "{context}");
+        assert_eq!(state == Some(GenerationState::Removing), kind == Some(JobKind::Remove), "{context}");
+        assert!(after.newest >= before.newest && after.newest_job >= before.newest_job, "{context}");
+        assert!(after.active <= after.newest, "{context}");
         if let Some(other) = after.other {
-            assert!(other.number != after.active && other.number <= after.newest, "{told}");
+            assert!(other.number != after.active && other.number <= after.newest, "{context}");
             let known = [Some(before.active), before.other.map(|other| other.number)].contains(&Some(other.number));
-            assert!(known || other.number > before.newest, "no number is given twice: {told}");
+            assert!(known || other.number > before.newest, "no number is given twice: {context}");
         }
         if let Some(job) = &after.job {
             let same = before.job.as_ref().is_some_and(|before| (before.number, before.kind) == (job.number, job.kind));
-            assert!(job.number == after.newest_job && (same || job.number > before.newest_job), "{told}");
+            assert!(job.number == after.newest_job && (same || job.number > before.newest_job), "{context}");
         }
         if after.active != before.active {
             let read = before.other.filter(|other| other.number == after.active).map(|other| other.state);
             let usable = [GenerationState::Complete, GenerationState::Incomplete, GenerationState::Previous];
-            assert!(read.is_some_and(|state| usable.contains(&state)), "{told}");
-            assert_eq!(kind, Some(JobKind::Reconcile), "one more pass: {told}");
+            assert!(read.is_some_and(|state| usable.contains(&state)), "{context}");
+            assert_eq!(kind, Some(JobKind::Reconcile), "one more pass: {context}");
         }
     }
 

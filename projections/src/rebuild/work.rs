@@ -148,8 +148,8 @@ impl Projector {
         let other = slice.generations.other.map(|other| other.number);
         let behind = match (slice.job.kind, slice.job.pass, other) {
             (JobKind::Rebuild, 0, Some(number)) => {
-                let news: Vec<NotifiedStream> = scanned.iter().map(super::check::ScannedStream::notified).collect();
-                let parked = self.fill(slice.projection, number, news).await?;
+                let notified: Vec<NotifiedStream> = scanned.iter().map(super::check::ScannedStream::notified).collect();
+                let parked = self.fill(slice.projection, number, notified).await?;
                 tally.parked = u64::try_from(parked.len()).unwrap_or(u64::MAX);
                 Vec::new()
             }

@@ -67,8 +67,8 @@ pub(super) async fn router(
             let keys = Arc::new(IssuerKeys::fetch(keys.clone()).await?);
             let authorizer = Arc::new(Authorizer::of_issuer(Arc::clone(&keys), audience));
             let checked = http::router(api(system).await?).layer(from_fn_with_state(authorizer, authorize));
-            let kept = AbortOnDropHandle::new(tokio::spawn(async move { keys.keep_current().await }));
-            (without_foreign_pages(checked, Hosts::Any), Some(kept))
+            let refresh = AbortOnDropHandle::new(tokio::spawn(async move { keys.keep_current().await }));
+            (without_foreign_pages(checked, Hosts::Any), Some(refresh))
         }
     };
     let watched = Watched { watch: watch.clone(), open: open.clone() };

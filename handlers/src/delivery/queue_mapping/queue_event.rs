@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_messages_are_told_from_done_ones_and_an_unknown_one_fails_all() {
+    fn failed_messages_are_separated_and_an_unknown_one_fails_all() {
         let messages = || vec![message("a"), message("b"), message("c")];
         let (done, left) = split(messages(), &failed(&["b"]));
         assert_eq!((ids(&done), ids(&left)), (vec!["a", "c"], vec!["b"]));
