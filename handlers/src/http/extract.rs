@@ -2,7 +2,7 @@
 //! as well.
 
 use super::Api;
-use super::faults;
+use super::field_errors;
 use super::params::Params;
 use super::prefer::prefers;
 use crate::access::caller::Caller;
@@ -141,7 +141,7 @@ pub(super) fn parse<T>(bytes: &[u8], read: Read<'_, T>, example: &Value) -> Resu
     };
     let array = array_for_object(&body);
     if value.is_err() || array.is_some() || !unknown.is_empty() {
-        let faults = faults::of(&body, example, &|body| attempt(body, read));
+        let faults = field_errors::of(&body, example, &|body| attempt(body, read));
         if !faults.is_empty() {
             return Err(Problem::invalid_fields(faults));
         }
