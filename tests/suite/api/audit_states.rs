@@ -1,4 +1,4 @@
-//! A stream as it was, and what changed between two of its versions or times.
+//! A stream in the past, and the difference between two versions or times.
 
 use super::seed::{Seed, append, clients};
 use super::{Shop, isbn, line, order, order_stream};
@@ -15,7 +15,7 @@ fn time(second: i64) -> String {
     eventstore::time_text(time)
 }
 
-/// An order that was placed, confirmed and shipped, its second commit of two events.
+/// An order that was placed, confirmed and shipped. Its second commit has two events.
 async fn shipped(shop: &mut Shop) -> &'static str {
     let now = Arc::new(AtomicI64::new(0));
     let clock: Clock = {
@@ -195,7 +195,7 @@ async fn a_stream_of_refusals_alone_has_no_state_yet() {
 }
 
 #[tokio::test]
-async fn a_state_behind_an_unknown_type_is_not_told() {
+async fn a_state_after_an_unknown_type_is_not_shown() {
     let mut shop = Shop::open().await;
     let exports = shop.dev.exports().await;
     let path = shop.place("k", &order("c", &[line(1, 2, 5)])).await;
@@ -210,7 +210,7 @@ async fn a_state_behind_an_unknown_type_is_not_told() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_of_the_past_is_told() {
+async fn invalid_queries_of_the_past_are_problems() {
     let mut shop = Shop::open().await;
     let stream = shipped(&mut shop).await;
     let at = format!("/audit/streams/{stream}/at");
@@ -235,7 +235,7 @@ async fn what_cannot_be_asked_of_the_past_is_told() {
     for (query, field, rule) in [
         (format!("{at}?version=0"), "version", "whole number from 1"),
         (format!("{at}?time=yesterday"), "time", "must be a time"),
-        (format!("{at}?at=1"), "at", "is not known here"),
+        (format!("{at}?at=1"), "at", "is unknown"),
         (format!("{diff}?to=0"), "to", "whole number from 1"),
         (format!("{diff}?from=-1"), "from", "whole number from 0"),
         ("/audit/streams/x/at?version=1".to_owned(), "stream", "a stream"),

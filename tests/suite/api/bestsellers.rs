@@ -47,7 +47,7 @@ async fn books_are_ranked_by_copies_and_cancelled_orders_are_taken_back() {
 }
 
 #[tokio::test]
-async fn sales_that_a_clock_ahead_has_dated_are_those_of_the_newest_day() {
+async fn sales_of_a_fast_clock_are_of_the_newest_day() {
     let mut shop = Shop::open().await;
     let exports = shop.dev.exports().await;
     let tomorrow = chrono::Utc::now() + chrono::TimeDelta::days(1);
