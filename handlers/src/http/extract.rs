@@ -129,7 +129,8 @@ pub(super) fn parse<T>(bytes: &[u8], read: ReadBody<'_, T>, example: &Value) -> 
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::invalid("", "must be an object, not an array"));
     }
-    // Ambiguous JSON is reported first. Other syntax errors are the type's, which knows what it expects.
+    // Ambiguous JSON is reported first. Other errors come from the type, which knows what it
+    // expects.
     let exact = match whole::<ExactJson>(bytes) {
         Err((path, error)) if error.is_data() => return Err(broken_rule(&path, &error)),
         exact => exact,

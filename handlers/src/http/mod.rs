@@ -66,7 +66,7 @@ const MAX_WATCHERS: usize = 64;
 /// How long one response reports progress, if responses are streamed.
 const MAX_PROGRESS: Duration = Duration::from_secs(60 * 60);
 
-/// What handlers of a route work on.
+/// The state of the API's handlers.
 pub(crate) type ApiState = axum::extract::State<Arc<Api>>;
 
 impl Api {

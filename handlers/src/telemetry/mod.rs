@@ -69,7 +69,7 @@ pub enum Platform {
     Lambda,
     /// In a container: JSON and metrics on standard output. Reports are sent in the background.
     Container,
-    /// The program `ledgerfold`.
+    /// In a program: text on standard error. Reports are sent in the background.
     Program,
 }
 

@@ -140,7 +140,7 @@ async fn an_invalid_token_is_rejected_with_a_reason() {
         (Signer::stranger().sign(&anna), "signature is not valid"),
         (Signer::secret("ec-1", b"guessed").sign(&anna), "alg is \"HS256\""),
         ("eyJhbGciOiJub25lIiwia2lkIjoiZWMtMSJ9.e30.".to_owned(), "alg is \"none\""),
-        ("nonsense".to_owned(), "not header, claims and signature"),
+        ("nonsense".to_owned(), "must be header, claims and signature"),
         (String::new(), "Authorization must be: Bearer <token>"),
     ] {
         shop.get_as(&token, "/bestsellers").await.is_unauthorized(rule);
@@ -220,7 +220,7 @@ async fn unlisted_paths_are_hidden_without_a_token() {
     let shop = guarded().await;
     for path in ["/", "/nothing", "/ordersx", "/healthz/", "/.git/config"] {
         sent(shop.http.get(shop.url(path))).await.is_unauthorized("a token is needed");
-        shop.get_as("nonsense", path).await.is_unauthorized("not header, claims and signature");
+        shop.get_as("nonsense", path).await.is_unauthorized("must be header, claims and signature");
         shop.get_as(&token("anna", &[]), path).await.is_problem(404, "not-found");
     }
     let delete = || shop.http.delete(shop.url("/orders/1"));

@@ -21,8 +21,8 @@ use utoipa::IntoParams;
 #[expect(dead_code, reason = "describes parameters")]
 struct SearchParameters {
     /// Only events of this stream. Then the stream is read, and the result is exact. Without it,
-    /// the index is read: it misses events that still wait in the queue of the projection `audit`,
-    /// mostly for moments, and parked streams. `GET /projections/audit` shows how many.
+    /// the index is read. It misses events of parked streams, and those that wait in the queue of
+    /// the projection `audit`, mostly for moments. `GET /projections/audit` shows how many.
     #[param(pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100)]
     stream: Option<String>,
     /// Only events of this actor.
@@ -51,7 +51,7 @@ struct SearchParameters {
     /// `true` to include the records of audit queries. Without it they are left out, unless
     /// `stream`, `type` or `command` names them.
     readings: Option<bool>,
-    /// The `next_cursor` of an earlier page. It fixes the end of the walk: later events are not in
+    /// The `next_cursor` of an earlier page. It fixes the end of paging: later events are not in
     /// it. It is a position among all events, so another search can begin there.
     #[param(max_length = 1024)]
     cursor: Option<String>,
