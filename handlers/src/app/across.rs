@@ -3,7 +3,7 @@
 use super::aggregate::typed;
 use super::command::{CommandValue, JsonError, read_data};
 use super::dispatch::{CommandRefusal, ErasedHandler};
-use super::route::Described;
+use super::route::SchemaWithRefs;
 use super::{Aggregate, KeyFormat};
 use crate::telemetry::command_metrics;
 use eventstore::{
@@ -23,7 +23,7 @@ pub struct Across {
     /// The categories of its streams.
     pub(crate) categories: Vec<&'static str>,
     pub(crate) read: fn(&[u8], &mut Vec<String>) -> Result<CommandValue, JsonError>,
-    pub(crate) schema: fn() -> (String, Described),
+    pub(crate) schema: fn() -> (String, SchemaWithRefs),
     /// The streams that it addresses, in the order in which `decide` gets their states.
     pub(crate) streams: Box<StreamsOf>,
     /// Makes its handler from the handlers of the aggregates. None if one of those is missing.

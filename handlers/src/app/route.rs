@@ -49,7 +49,7 @@ pub(crate) struct Creates {
 pub(crate) struct RowRoute {
     pub(crate) read_model: &'static str,
     pub(crate) view: Arc<RowView>,
-    pub(crate) schema: fn() -> Described,
+    pub(crate) schema: fn() -> SchemaWithRefs,
 }
 
 /// A list of a read model's rows.
@@ -61,7 +61,7 @@ pub(crate) struct ListRoute {
 }
 
 /// A schema, and the schemas that it refers to.
-pub(crate) type Described = (RefOr<Schema>, Vec<(String, RefOr<Schema>)>);
+pub(crate) type SchemaWithRefs = (RefOr<Schema>, Vec<(String, RefOr<Schema>)>);
 /// Turns a row into its JSON.
 pub(crate) type RowView = dyn Fn(&Row) -> Result<Box<RawValue>, UnreadableRow> + Send + Sync;
 

@@ -25,8 +25,8 @@ struct DescribedOperation<'a> {
 
 /// All failures that the API answers with. A proxy may add others.
 const FAILURES: [Failure; 14] = [
-    (400, "The request breaks a rule: `errors` names each field and its rule.", |operation| !is_open(operation.path)),
-    (401, "The request has no valid token.", |operation| !is_open(operation.path)),
+    (400, "The request breaks a rule: `errors` names each field and its rule.", |operation| !is_health(operation.path)),
+    (401, "The request has no valid token.", |operation| !is_health(operation.path)),
     (403, "The token does not grant the scope; or a web page of another origin sent the request.", |_| true),
     (404, "It does not exist.", names_something),
     (408, "The body arrived too slowly.", |operation| *operation.method == Method::POST),
@@ -34,16 +34,16 @@ const FAILURES: [Failure; 14] = [
         *operation.method == Method::POST && is_step(operation.path)
     }),
     (412, "The stream is at another version.", names_a_version),
-    (413, "The body or the answer is too large.", |operation| !is_open(operation.path)),
+    (413, "The body or the response is too large.", |operation| !is_health(operation.path)),
     (415, "The body is not JSON, or it has a Content-Encoding.", |operation| *operation.method == Method::POST),
     (421, "The `Host` is not served. Without tokens it must be a loopback name.", |_| true),
     (422, "The command is refused, or its Idempotency-Key was used for another command.", is_command),
-    (429, "Too many requests. `Retry-After` says when to try again.", |operation| !is_open(operation.path)),
+    (429, "Too many requests. `Retry-After` says when to try again.", |operation| !is_health(operation.path)),
     (500, "An operator must fix this. Report the `error_id`.", |_| true),
     (503, "The outcome is unknown. Send it again with the same Idempotency-Key after `Retry-After`.", |_| true),
 ];
 
-fn is_open(path: &str) -> bool {
+fn is_health(path: &str) -> bool {
     path == "/healthz"
 }
 

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ArrayBuilder, SchemaType, Type};
-use utoipa::openapi::{Content, ObjectBuilder, OpenApi, Required, Response as Described};
+use utoipa::openapi::{Content, ObjectBuilder, OpenApi, Required, Response as OpenApiResponse};
 use utoipa_axum::router::OpenApiRouter;
 
 /// Rows of a page without `limit`.
@@ -95,7 +95,7 @@ pub(super) fn add_list(
 fn describe_row(document: &mut OpenApi, route: &Route, to: &RowRoute, key: KeyFormat, at_least: Option<Parameter>) {
     let (schema, named) = (to.schema)();
     document.components.get_or_insert_default().schemas.extend(named);
-    let mut found = Described::new(format!("A row of the read model {}", to.read_model));
+    let mut found = OpenApiResponse::new(format!("A row of the read model {}", to.read_model));
     found.content.insert("application/json".to_owned(), Content::new(Some(schema)).into());
     let operation = OperationBuilder::new()
         .tag(tag(route.path))
@@ -122,7 +122,7 @@ fn describe_list(document: &mut OpenApi, route: &Route, ListRoute { row, .. }: &
         .property("next_cursor", text.description(Some("The cursor of the next page; null on the last page.")))
         .required("rows")
         .required("next_cursor");
-    let mut found = Described::new(format!("A page of the list. Without rows of {} it is empty", row.read_model));
+    let mut found = OpenApiResponse::new(format!("A page of the list. Without rows of {} it is empty", row.read_model));
     found.content.insert("application/json".to_owned(), Content::new(Some(page)).into());
     let limits = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1_u64)).maximum(Some(500_u64));
     let cursors = ObjectBuilder::new().schema_type(Type::String);

@@ -82,7 +82,7 @@ pub struct Telemetry {
 
 /// An environment variable of telemetry is wrong.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum TelemetryError {
     /// `SENTRY_DSN`.
     #[error("SENTRY_DSN")]
     Dsn(#[from] InvalidDsn),
@@ -135,8 +135,8 @@ impl Telemetry {
 /// `SENTRY_RELEASE`, `SENTRY_TRACES_SAMPLE_RATE` (0 to 1, by default 0) and `RUST_LOG`.
 ///
 /// # Errors
-/// [`StartError`], after the log is set up.
-pub fn start(component: Component, platform: Platform) -> Result<Telemetry, StartError> {
+/// [`TelemetryError`], after the log is set up.
+pub fn start(component: Component, platform: Platform) -> Result<Telemetry, TelemetryError> {
     let settings = reports::Settings::from_environment();
     log::start(platform, settings.as_ref().is_ok_and(|settings| settings.dsn.is_some()));
     panics::hook();

@@ -5,7 +5,7 @@
 //! Text that a person typed does not.
 
 use super::metrics::{Metric, count};
-use super::{Component, FLUSH, LOCAL, StartError};
+use super::{Component, FLUSH, LOCAL, TelemetryError};
 use sentry::protocol::{Breadcrumb, Context, Event, Value};
 use sentry::transports::UreqHttpTransportOptions;
 use sentry::types::{Dsn, Scheme};
@@ -82,7 +82,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn from_environment() -> Result<Self, StartError> {
+    pub(super) fn from_environment() -> Result<Self, TelemetryError> {
         let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
         let rate = variable("SENTRY_TRACES_SAMPLE_RATE").unwrap_or_else(|| "0".to_owned());
         let valid = rate.parse().ok().filter(|rate| (0.0..=1.0).contains(rate));
@@ -90,7 +90,7 @@ impl Settings {
             dsn: variable("SENTRY_DSN").as_deref().map(parse).transpose()?,
             stage: variable("SENTRY_ENVIRONMENT").unwrap_or_else(|| LOCAL.to_owned()),
             release: variable("SENTRY_RELEASE"),
-            traces_sample_rate: valid.ok_or(StartError::SampleRate(rate))?,
+            traces_sample_rate: valid.ok_or(TelemetryError::SampleRate(rate))?,
         })
     }
 }

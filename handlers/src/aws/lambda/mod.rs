@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::aws;
 use crate::aws::composition::System;
 use crate::http::Api;
-use crate::telemetry::{self, InvocationLayer, Platform, StartError, Telemetry};
+use crate::telemetry::{self, InvocationLayer, Platform, Telemetry, TelemetryError};
 use projections::{Projection, Projector};
 use std::process::ExitCode;
 
@@ -59,7 +59,11 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
     }
 }
 
-async fn start(app: App, component: Component, telemetry: &Result<Telemetry, StartError>) -> Result<Start, Failure> {
+async fn start(
+    app: App,
+    component: Component,
+    telemetry: &Result<Telemetry, TelemetryError>,
+) -> Result<Start, Failure> {
     let (settings, watch) = match (Settings::from_environment(&app, component), telemetry) {
         (Ok(settings), Ok(telemetry)) => (settings, telemetry.invocations().clone()),
         (Ok(_), Err(wrong)) => return Err(BadSettings::none(component).and(wrong).into()),

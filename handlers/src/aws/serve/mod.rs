@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::aws;
 use crate::aws::composition::System;
 use crate::http::server::{self, Limits};
-use crate::telemetry::{self, Component, InvocationLayer, Platform, StartError, Telemetry};
+use crate::telemetry::{self, Component, InvocationLayer, Platform, Telemetry, TelemetryError};
 use consumers::Consumers;
 use readiness::Readiness;
 use settings::{Arguments, BadSettings, Settings};
@@ -78,7 +78,7 @@ pub fn main(app: App) -> ExitCode {
 }
 
 /// Whether all was finished when it stopped.
-fn serve(app: App, arguments: &Arguments, telemetry: &Result<Telemetry, StartError>) -> Result<bool, Failure> {
+fn serve(app: App, arguments: &Arguments, telemetry: &Result<Telemetry, TelemetryError>) -> Result<bool, Failure> {
     let (settings, watch) = match (arguments.settings(&app), telemetry) {
         (Ok(settings), Ok(telemetry)) => (settings, telemetry.invocations().clone()),
         (Ok(_), Err(wrong)) => return Err(BadSettings::default().and(wrong).into()),
