@@ -49,7 +49,7 @@ fn row(status: &str, second: i64, more: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_state_as_of_each_version_and_time_is_what_a_reader_saw() {
+async fn the_state_at_each_version_and_time_equals_the_row_then() {
     let mut shop = Shop::open().await;
     let stream = shipped(&mut shop).await;
     let tracked = json!({"tracking_code": "T"});
@@ -82,7 +82,7 @@ async fn the_state_as_of_each_version_and_time_is_what_a_reader_saw() {
 }
 
 #[tokio::test]
-async fn the_newest_state_is_what_the_read_model_shows() {
+async fn the_newest_state_equals_the_row() {
     let shop = Shop::open().await;
     let path = shop.place("k", &order("c", &[line(1, 2, 5)])).await;
     shop.command(&format!("{path}/cancel"), "c", &json!({"reason": "r"})).await;
@@ -99,7 +99,7 @@ async fn the_newest_state_is_what_the_read_model_shows() {
 }
 
 #[tokio::test]
-async fn a_difference_shows_the_fields_that_changed_and_the_events_that_changed_them() {
+async fn a_difference_has_the_changed_fields_and_their_events() {
     let mut shop = Shop::open().await;
     let stream = shipped(&mut shop).await;
     let change = |path: &str, before: Value, after: Value| json!({"path": path, "before": before, "after": after});

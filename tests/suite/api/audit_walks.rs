@@ -56,7 +56,7 @@ fn types(page: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_ascending_walk_ends_where_the_index_ended_at_its_first_page() {
+async fn ascending_pages_end_where_the_index_ended_at_the_first() {
     let trail = Trail::open().await;
     let mut readings = 0;
     for (limit, askers) in [(1, &["ann"][..]), (2, &["ann", "bob"]), (3, &["ann"])] {

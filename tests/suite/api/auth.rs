@@ -157,7 +157,7 @@ async fn an_invalid_token_is_rejected_with_a_reason() {
 }
 
 #[tokio::test]
-async fn the_tokens_subject_is_the_actor_of_what_is_done_and_read() {
+async fn the_tokens_subject_is_the_actor_of_commands_and_queries() {
     let shop = guarded().await;
     let (anna, ben) = (token("anna", &["ledgerfold/write"]), token("ben", &["ledgerfold/write", "ledgerfold/read"]));
     let eve = token("eve", &["ledgerfold/audit"]);

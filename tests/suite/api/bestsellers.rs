@@ -22,7 +22,7 @@ async fn until_books_are(shop: &Shop, query: &str, books: &[Value]) {
 }
 
 #[tokio::test]
-async fn books_are_ranked_by_copies_and_cancelled_orders_are_taken_back() {
+async fn books_are_ranked_by_copies_without_cancelled_orders() {
     let shop = Shop::open().await;
     let first = shop.command("/orders", "k-1", &order("c", &[line(1, 2, 100), line(2, 5, 10)])).await;
     let mut dollars = order("d", &[line(1, 4, 30), line(3, 1, 7)]);

@@ -119,7 +119,7 @@ async fn sixty_four_tries_at_once_are_one_order() {
 }
 
 #[tokio::test]
-async fn sixty_four_movements_of_one_book_at_once_are_all_counted_once() {
+async fn sixty_four_commands_to_one_book_at_once_count_once_each() {
     let shop = Shop::open().await;
     let path = format!("/stock/{}/receive", isbn(7));
     let send = |key: usize| {

@@ -39,7 +39,7 @@ async fn all_wrong_settings_are_in_one_message() {
 }
 
 #[tokio::test]
-async fn help_has_examples_and_says_what_is_not_served() {
+async fn help_has_examples_and_lists_what_is_not_served() {
     let (status, stdout, _) = run(&["--help"], Vec::new()).await;
     assert_eq!(status, 0);
     for part in ["bookshop-service-under-test serve consumers --prefix", "Fan-out is not served", "LEDGERFOLD_PREFIX"] {

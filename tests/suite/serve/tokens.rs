@@ -69,7 +69,7 @@ async fn tokens_that_are_missing_foreign_or_expired_are_401() {
 }
 
 #[tokio::test]
-async fn a_new_key_is_fetched_once_however_many_ask() {
+async fn a_new_key_is_fetched_once_for_many_requests() {
     let world = World::start().await;
     let service = world.serve(&["api"]).await;
     let anna = world.caller(&service);
