@@ -5,7 +5,7 @@ mod subscription;
 
 use account::{ACCOUNT, Account, AccountEvent, Transfer};
 use eventstore::StreamId;
-use handlers::app::{Across, Addition, App, ReadModel, Told as At, across, command, list, row};
+use handlers::app::{Across, Addition, App, EventContext, ReadModel, across, command, list, row};
 use handlers::process::{Ask, AskAnswer, EventOrigin, FollowedCategory, Input, InstanceKey, Process, ask};
 use projections::{Listing, Projection, Row};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ struct AccountRow {
     open: bool,
 }
 
-fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: At<'_>) -> Option<AccountRow> {
+fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: EventContext<'_>) -> Option<AccountRow> {
     let row = row.unwrap_or_default();
     let balance_minor = row.balance_minor;
     Some(match event {
@@ -36,7 +36,7 @@ fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: At<'_>) -> Opti
 }
 
 /// Adds each payment to the row of its month.
-fn paid((): (), event: &SubscriptionEvent, at: At<'_>) -> ((), Vec<Addition<u64>>) {
+fn paid((): (), event: &SubscriptionEvent, at: EventContext<'_>) -> ((), Vec<Addition<u64>>) {
     let paid = if let SubscriptionEvent::RenewalPaid { price_minor, .. } = event { Some(*price_minor) } else { None };
     let row = at.recorded_at.format("%Y-%m").to_string();
     ((), paid.map(|delta| Addition { row, delta }).into_iter().collect())

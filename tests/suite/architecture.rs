@@ -186,6 +186,15 @@ fn aws_event_types_stop_at_the_handlers() {
     }
 }
 
+/// `http` and `aws` are the top rooms of the handlers: what they serve does not know them.
+#[test]
+fn no_room_below_the_api_knows_it() {
+    for room in ["access", "app", "audit", "command_queue", "delivery", "operations", "problem", "process", "telemetry"]
+    {
+        nowhere(&format!("handlers/src/{room}"), &["crate::http"]);
+    }
+}
+
 #[test]
 fn every_name_says_what_is_inside() {
     for folder in ["domain", "eventstore", "projections", "handlers", "infra", "tests"] {

@@ -1,4 +1,4 @@
-//! Sample histories, to measure an app's read models with.
+//! Sample histories, for measuring an app's read models.
 
 use eventstore::{NewEvent, StreamId};
 use std::error::Error;
@@ -8,13 +8,14 @@ pub type SampleError = Box<dyn Error + Send + Sync>;
 /// A stream and its events.
 pub type Sample = (StreamId, Vec<NewEvent>);
 
-/// How to write a history of any size: many short streams, and a few long ones.
+/// Writes a history of any size: many short streams and a few long ones.
 #[derive(Clone, Copy)]
 pub struct Samples {
-    /// The short stream of that number, and its events. Each call names another stream; all have as many events.
+    /// A short stream and its events, by its number. All short streams have the same number of
+    /// events.
     pub short: fn(u32) -> Result<Sample, SampleError>,
-    /// The long stream of that number: the same at each call.
+    /// A long stream, by its number.
     pub long: fn(u32) -> Result<StreamId, SampleError>,
-    /// An event of that long stream; the second number is another one for each of its events.
+    /// An event of a long stream, by the numbers of stream and event.
     pub long_event: fn(u32, u64) -> Result<NewEvent, SampleError>,
 }

@@ -308,7 +308,7 @@ async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {
 async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) {
     let router = entrance.router(api).layer(axum::middleware::from_fn(watched));
     let stop = CancellationToken::new();
-    let no_room = server::no_room("application/problem+json", NO_ROOM);
+    let no_room = server::overload_response("application/problem+json", NO_ROOM);
     let serving = server::serve(entrance.listener, router, LIMITS, no_room, stop.clone());
     let asked_to_end = async {
         ended.await;

@@ -21,7 +21,7 @@ pub use failure::Failure;
 use failure::Exit;
 use handlers::Names;
 use handlers::app::App;
-use handlers::telemetry::{self, Component, Place};
+use handlers::telemetry::{self, Component, Platform};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -164,7 +164,7 @@ pub fn main_with(app: App, extras: &[Extra]) -> ExitCode {
         Err(error) => return Failure::from_error(&error).report(),
     };
     APP.get_or_init(|| app);
-    let telemetry = telemetry::start(Component::Program, Place::Program);
+    let telemetry = telemetry::start(Component::Program, Platform::Program);
     // Wrong use ends here with exit 2, help and version with 0.
     EXTRAS.get_or_init(|| extras.iter().map(|extra| extra.command).collect());
     let matches = command_line().get_matches();
