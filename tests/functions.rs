@@ -18,7 +18,7 @@
 mod runtime_api;
 
 use handlers::{Names, NotificationMessage};
-use ledgerfold::local::data_dir::DataDir;
+use ledgerfold::local::data_folder::DataDir;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::resources;
 use runtime_api::Function;

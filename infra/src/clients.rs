@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::local::access_key::AccessKey;
-use crate::local::in_process::Engine;
+use crate::local::engines::access_key::AccessKey;
+use crate::local::engines::in_process::Engine;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;

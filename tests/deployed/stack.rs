@@ -2,7 +2,7 @@
 
 use crate::issuer::{ALL, ALL_OF_BILLING, token};
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::future::Future;

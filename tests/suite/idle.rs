@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName
 use eventstore::EventStore;
 use handlers::{Names, Operations};
 use ledgerfold::clients::Clients;
-use ledgerfold::local::data_dir::DataDir;
+use ledgerfold::local::data_folder::DataDir;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::resources;
 use projections::Projector;

@@ -2,10 +2,10 @@
 
 use super::dev::ended;
 use super::failure::{Exit, Failure};
-use super::table;
+use super::output;
 use super::wording;
-use crate::local::backup::{self, Copied, Source};
-use crate::local::data_dir::{DataDir, DataDirError};
+use crate::local::data_folder::backup::{self, Copied, Source};
+use crate::local::data_folder::{DataDir, DataDirError};
 use crate::local::stack::Stack;
 use eventstore::{EventStore, Streams, Verification};
 use futures::{StreamExt, TryStreamExt};
@@ -122,7 +122,7 @@ async fn until_stopped(work: impl AsyncFnOnce(CancellationToken) -> Result<Exit,
             work.await
         }
     };
-    table::progress("");
+    output::progress("");
     done
 }
 
@@ -213,7 +213,7 @@ async fn make_copy(
     let (from, token) = (from.clone(), stop.clone());
     let copying = tokio::task::spawn_blocking(move || {
         let copied = backup::copy(from.source(), &target, &token, |done, total| {
-            table::progress(&format!("{} of {} MB copied", done / MEGABYTE, total / MEGABYTE));
+            output::progress(&format!("{} of {} MB copied", done / MEGABYTE, total / MEGABYTE));
         });
         copied.map(|copied| (copied, target))
     });
@@ -232,7 +232,7 @@ async fn make_copy(
 
 /// Walks every stream. The first that does not fit is a failure: the folder that was copied is damaged.
 async fn verify(store: &EventStore) -> Result<(usize, u64), Failure> {
-    let found = store.streams(SEGMENTS, |items| table::progress(&format!("{items} commits found"))).await;
+    let found = store.streams(SEGMENTS, |items| output::progress(&format!("{items} commits found"))).await;
     let Streams { names, foreign } = found.map_err(|error| Failure::new("the copy cannot be verified", error))?;
     let damaged =
         |what: String| Failure::new("the copy is not sound", format!("{what}; `audit verify --all` tells more"));
@@ -249,7 +249,7 @@ async fn verify(store: &EventStore) -> Result<(usize, u64), Failure> {
         }
         commits = commits.saturating_add(walked);
         done = done.saturating_add(1);
-        table::progress(&format!("{done} of {all} streams verified"));
+        output::progress(&format!("{done} of {all} streams verified"));
     }
     Ok((all, commits))
 }
@@ -258,14 +258,14 @@ impl Done {
     fn show(&self, verb: &str, from: &Path, to: &Path, as_json: bool) -> Result<Exit, Failure> {
         let Self { copied: Copied { bytes, messages }, streams, commits } = self;
         if as_json {
-            table::json(&json!({
+            output::json(&json!({
                 "from": from, "to": to, "streams": streams, "commits": commits, "messages": messages,
                 "bytes": bytes, "verified": true,
             }))?;
         } else {
             let (from, to) = (from.display(), to.display());
-            table::line(&format!("{verb} {from} to {to}: {streams} streams with {commits} commits, all verified"))?;
-            table::line(&format!("{messages} messages wait in its queues; {bytes} bytes in all"))?;
+            output::line(&format!("{verb} {from} to {to}: {streams} streams with {commits} commits, all verified"))?;
+            output::line(&format!("{messages} messages wait in its queues; {bytes} bytes in all"))?;
         }
         Ok(Exit::Done)
     }

@@ -5,12 +5,12 @@ mod projections;
 mod stopwatch;
 
 use super::failure::{Exit, Failure};
-use super::table;
+use super::output;
 use super::target::Target;
 use super::{Common, dev, endpoint};
 use crate::clients::{Clients, Endpoints};
-use crate::local::access_key::AccessKey;
-use crate::local::dynamodb::DynamoDb;
+use crate::local::engines::access_key::AccessKey;
+use crate::local::engines::dynamodb::DynamoDb;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_table::DeleteTableError;
 use course::Course;
@@ -122,7 +122,7 @@ impl Bench {
             },
             Err(fault) => Err(Failure::from_error(&fault)),
         };
-        table::progress("");
+        output::progress("");
         let removed = remove(client, store.table()).await;
         let measured = measured?;
         removed.map(|()| measured)
@@ -131,11 +131,11 @@ impl Bench {
     fn show(&self, measured: &[Taken]) -> Result<(), Failure> {
         if self.json {
             let operations: Vec<_> = measured.iter().map(Taken::as_json).collect();
-            return table::json(&json!({"clients": self.clients, "operations": operations}));
+            return output::json(&json!({"clients": self.clients, "operations": operations}));
         }
-        table::line("One command of each costs, on average (bytes are those of the bodies, CPU that of the client):")?;
+        output::line("One command of each costs, on average (bytes are those of the bodies, CPU that of the client):")?;
         let rows: Vec<_> = measured.iter().map(Taken::as_row).collect();
-        table::rows(stopwatch::HEADING, &rows)
+        output::rows(stopwatch::HEADING, &rows)
     }
 }
 

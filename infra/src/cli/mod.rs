@@ -1,13 +1,12 @@
 //! The program `ledgerfold`: what it takes, and how it ends.
 
-mod access;
 mod audit;
 mod backup;
 mod bench;
 mod dev;
 mod failure;
+pub mod output;
 mod projection;
-pub mod table;
 mod tables;
 mod target;
 mod template;
@@ -203,7 +202,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command_line(), wording::program(), &mut script);
-            table::line(String::from_utf8_lossy(&script).trim_end())?;
+            output::line(String::from_utf8_lossy(&script).trim_end())?;
             Ok(Exit::Done)
         }
     }

@@ -1,7 +1,7 @@
 //! `ledgerfold tables`.
 
 use super::failure::{Exit, Failure};
-use super::table;
+use super::output;
 use super::target::Target;
 use super::{Common, app};
 use crate::resources::{self, Resources};
@@ -40,7 +40,7 @@ fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
         resources;
     if as_json {
         let queues: Vec<_> = routes.iter().map(queue_json).collect();
-        return table::json(&json!({
+        return output::json(&json!({
             "events": events,
             "read_models": read_models,
             "audit_index": audit_index,
@@ -63,7 +63,7 @@ fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
     }));
     rows.push(["queue".to_owned(), "jobs of projections".to_owned(), rebuild_queue_url.clone()]);
     rows.push(["queue".to_owned(), "commands answered later".to_owned(), command_queue_url.clone()]);
-    table::rows(["KIND", "FOR", "WHERE"], &rows)
+    output::rows(["KIND", "FOR", "WHERE"], &rows)
 }
 
 /// A projection's queue bears its name as `projection` too, as it did before there were other consumers.

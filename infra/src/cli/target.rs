@@ -2,11 +2,11 @@
 
 use super::Common;
 use super::failure::Failure;
-use super::table;
+use super::output;
 use super::wording;
 use crate::clients::Clients;
-use crate::local::data_dir::DataDir;
-use crate::local::running::{Running, RunningError};
+use crate::local::data_folder::DataDir;
+use crate::local::data_folder::running::{Running, RunningError};
 use crate::local::stack::Stack;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use handlers::Names;
@@ -95,7 +95,7 @@ impl Target {
             });
         }
         if let Some(error) = here {
-            table::note(&format!("{error}. The AWS configuration's system is asked instead."));
+            output::note(&format!("{error}. The AWS configuration's system is asked instead."));
         }
         Ok(Self { clients, names, stack: None })
     }

@@ -1,7 +1,7 @@
 //! `template`: what AWS needs to run the app.
 
 use super::failure::{Exit, Failure};
-use super::{app, table};
+use super::{app, output};
 use crate::template::{render, render_container};
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,7 @@ impl Template {
                 let failed = |error| Failure::new(format!("{} cannot be written", file.display()), error);
                 std::fs::write(file, text).map(|()| Exit::Done).map_err(failed)
             }
-            (None, None) => table::line(text.trim_end()).map(|()| Exit::Done),
+            (None, None) => output::line(text.trim_end()).map(|()| Exit::Done),
         }
     }
 }
@@ -51,12 +51,12 @@ fn check(file: &Path, text: &str) -> Result<Exit, Failure> {
     let failed = |error| Failure::new(format!("{} cannot be read", file.display()), error);
     let written = std::fs::read_to_string(file).map_err(failed)?;
     if written == text {
-        table::line(&format!("{} is what the app needs", file.display()))?;
+        output::line(&format!("{} is what the app needs", file.display()))?;
         return Ok(Exit::Done);
     }
     let same = written.lines().zip(text.lines()).take_while(|(one, other)| one == other).count();
     let line = |text: &str| text.lines().nth(same).map_or_else(|| "the end of the file".to_owned(), str::to_owned);
-    table::line(&format!(
+    output::line(&format!(
         "{} differs from line {}:\n- {}\n+ {}\nRender it again with --out.",
         file.display(),
         same + 1,

@@ -1,7 +1,7 @@
 //! `ledgerfold tokens`: an issuer of tokens for one's own machine. On AWS, Cognito or another issuer makes them.
 
 use super::failure::{Exit, Failure};
-use super::{table, wording};
+use super::{output, wording};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::ValueEnum;
@@ -50,7 +50,7 @@ pub(super) struct Sign {
     #[arg(long, value_name = "DIR", default_value = wording::tokens_folder())]
     dir: PathBuf,
     /// Who the caller is: recorded as the actor of commands.
-    #[arg(long, value_parser = super::access::actor)]
+    #[arg(long, value_parser = super::dev::actor)]
     subject: Id,
     /// What the token grants; may be given several times.
     #[arg(long = "scope", value_name = "SCOPE")]
@@ -108,7 +108,7 @@ impl Create {
             return Err(failure);
         }
         let (program, issuer) = (wording::program(), wording::tokens_issuer());
-        table::line(&format!("{program} dev --auth {} --issuer {issuer} --audience {program}", key_set.display()))?;
+        output::line(&format!("{program} dev --auth {} --issuer {issuer} --audience {program}", key_set.display()))?;
         Ok(Exit::Done)
     }
 }
@@ -125,7 +125,7 @@ impl Sign {
         });
         let header = Header { kid: Some(kept.kid.clone()), ..Header::new(Algorithm::ES256) };
         let token = encode(&header, &claims, &kept.key()?);
-        table::line(&token.map_err(|error| Failure::new("the token cannot be signed", error))?)?;
+        output::line(&token.map_err(|error| Failure::new("the token cannot be signed", error))?)?;
         Ok(Exit::Done)
     }
 }

@@ -1,10 +1,10 @@
 //! The engines of one data folder, running, with clients that speak to them.
 
-use super::access_key::AccessKey;
-use super::data_dir::DataDir;
-use super::dynamodb::{self, DynamoDb};
-use super::manifest::ManifestError;
-use super::sqs::{self, Sqs};
+use super::data_folder::DataDir;
+use super::data_folder::manifest::ManifestError;
+use super::engines::access_key::AccessKey;
+use super::engines::dynamodb::{self, DynamoDb};
+use super::engines::sqs::{self, Sqs};
 use crate::clients::{Clients, Endpoints};
 use std::io;
 

@@ -8,7 +8,7 @@
 mod files;
 mod name;
 
-use crate::cli::{Extra, Failure, table};
+use crate::cli::{Extra, Failure, output};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use clap_complete::Shell;
 use files::{Crates, Starter};
@@ -60,7 +60,7 @@ impl New {
         };
         let made = crates.and_then(|crates| Starter { name: &self.name, crates: &crates }.write(&folder));
         made.map_err(|error| Failure::new(format!("{} was not made", folder.display()), error))?;
-        table::line(&format!(
+        output::line(&format!(
             "{name} is made in {folder}\n\n  cd {folder}\n  cargo test   its rules, and the whole line once\n  cargo run    the \
              whole system, at http://127.0.0.1:8080\n\nREADME.md says where to go on.",
             name = self.name.as_str(),
@@ -105,7 +105,7 @@ fn completions(matches: &ArgMatches) -> Result<(), Failure> {
     let Some(shell) = matches.get_one::<Shell>("shell") else { return Ok(()) };
     let mut script = Vec::new();
     clap_complete::generate(*shell, &mut program(), "cargo-ledgerfold", &mut script);
-    table::line(String::from_utf8_lossy(&script).trim_end())
+    output::line(String::from_utf8_lossy(&script).trim_end())
 }
 
 #[cfg(test)]

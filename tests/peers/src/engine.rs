@@ -2,8 +2,8 @@
 
 use crate::Failure;
 use ledgerfold::clients::Endpoints;
-use ledgerfold::local::access_key::AccessKey;
-use ledgerfold::local::dynamodb::DynamoDb;
+use ledgerfold::local::engines::access_key::AccessKey;
+use ledgerfold::local::engines::dynamodb::DynamoDb;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;

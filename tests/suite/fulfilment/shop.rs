@@ -12,7 +12,7 @@ use eventstore::{
 use eventstore::{NewCommit, NewEvent};
 use handlers::process::ProcessHandler;
 use handlers::{Names, System};
-use ledgerfold::local::data_dir::DataDir;
+use ledgerfold::local::data_folder::DataDir;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::resources::{self, Resources};
 use projections::Projector;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ledgerfold::local::data_dir::{DataDir, DataDirError};
+use ledgerfold::local::data_folder::{DataDir, DataDirError};
 use ledgerfold::local::stack::Stack;
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 
 use super::DEADLINE;
 use aws_sdk_dynamodb::types::AttributeValue;
-use ledgerfold::local::data_dir::DataDir;
+use ledgerfold::local::data_folder::DataDir;
 use ledgerfold::local::stack::Stack;
 use std::time::Duration;
 use tokio::time::timeout;

@@ -7,7 +7,7 @@ mod workload;
 
 use bill::{Line, Load, MONTH_S};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use ledgerfold::cli::{Extra, Failure, table};
+use ledgerfold::cli::{Extra, Failure, output};
 use limits::Limit;
 use serde::Serialize;
 use workload::Assumption;
@@ -92,7 +92,7 @@ impl Cost {
             assumptions: &workload::ASSUMPTIONS,
             left_out: &workload::LEFT_OUT,
         };
-        if self.json { table::json(&answer) } else { print(&answer) }
+        if self.json { output::json(&answer) } else { print(&answer) }
     }
 
     fn estimate(&self, rate: f64) -> Estimate {
@@ -122,21 +122,21 @@ fn per_second(text: &str) -> Result<f64, String> {
 }
 
 fn print(answer: &Answer) -> Result<(), Failure> {
-    table::line(&format!(
+    output::line(&format!(
         "US dollars a month in {}, list prices as written down on {}; events of {} bytes, {} days of them kept\n",
         answer.region, answer.prices_written_down, answer.event_bytes, answer.history_days
     ))?;
     answer.estimates.iter().try_for_each(print_estimate)?;
-    table::line("It assumes:")?;
-    answer.assumptions.iter().try_for_each(|Assumption { what, why }| table::line(&format!("  - {what} ({why})")))?;
-    table::line("It leaves out:")?;
-    answer.left_out.iter().try_for_each(|what| table::line(&format!("  - {what}")))
+    output::line("It assumes:")?;
+    answer.assumptions.iter().try_for_each(|Assumption { what, why }| output::line(&format!("  - {what} ({why})")))?;
+    output::line("It leaves out:")?;
+    answer.left_out.iter().try_for_each(|what| output::line(&format!("  - {what}")))
 }
 
 fn print_estimate(estimate: &Estimate) -> Result<(), Failure> {
     let Estimate { commands_per_s, reads_per_s, usd_per_month, usd_per_million_commands, items, limits } = estimate;
     let per_million = usd_per_million_commands.map(|usd| format!(", {} USD a million commands", cents(usd)));
-    table::line(&format!(
+    output::line(&format!(
         "{} commands/s and {} reads/s: {} USD a month{}",
         grouped(&commands_per_s.to_string()),
         grouped(&reads_per_s.to_string()),
@@ -144,13 +144,13 @@ fn print_estimate(estimate: &Estimate) -> Result<(), Failure> {
         per_million.unwrap_or_default()
     ))?;
     let rows: Vec<[String; 4]> = items.iter().map(row).collect();
-    table::rows(["  ITEM", "A MONTH", "PRICE", "USD"], &rows)?;
+    output::rows(["  ITEM", "A MONTH", "PRICE", "USD"], &rows)?;
     let (within, beyond): (Vec<&Limit>, Vec<&Limit>) = limits.iter().partition(|limit| limit.within);
-    table::line(&format!("  within {} of {} limits", within.len(), limits.len()))?;
+    output::line(&format!("  within {} of {} limits", within.len(), limits.len()))?;
     beyond.into_iter().try_for_each(|Limit { what, limit, needs, beyond, .. }| {
-        table::line(&format!("  BEYOND {what}: needs {} of {}; {beyond}", whole(*needs), whole(*limit)))
+        output::line(&format!("  BEYOND {what}: needs {} of {}; {beyond}", whole(*needs), whole(*limit)))
     })?;
-    table::line("")
+    output::line("")
 }
 
 fn row(Line { price, quantity, usd_per_month }: &Line) -> [String; 4] {

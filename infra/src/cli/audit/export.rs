@@ -1,13 +1,13 @@
 //! `ledgerfold audit export`.
 
+use super::export_file::{Ended, Output};
 use super::filters::{Filters, Order};
-use super::index::IndexState;
-use super::output::{Ended, Output};
+use super::index_state::IndexState;
 use super::{Asker, Question, failed, wrong_use};
 use crate::cli::Common;
 use crate::cli::dev;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::table;
+use crate::cli::output;
 use handlers::audit::{Call, Format, OpenTrail, Search};
 use serde_json::json;
 use std::io::IsTerminal;
@@ -78,7 +78,7 @@ impl Export {
             written = self.transfer(trail, search, &mut output, &mut events) => written,
             () = interrupted => Err(Failure::new(format!("the export was interrupted after {events} events"), self.left_behind())),
         };
-        table::progress("");
+        output::progress("");
         match written {
             Ok(Ended::Whole) => self.told(output.name(), events, index),
             Ok(Ended::ReaderGone) => Ok(Exit::Done),
@@ -111,7 +111,7 @@ impl Export {
             }
             // On one terminal, lines and progress would run into each other.
             if self.output.is_some() || !std::io::stdout().is_terminal() {
-                table::progress(&format!("{events} events, {looked_through} pages looked through"));
+                output::progress(&format!("{events} events, {looked_through} pages looked through"));
             }
         }
         output.finish().await
@@ -130,14 +130,14 @@ impl Export {
         let format = self.format.format().as_str();
         match (&self.output, self.common.json, index) {
             (None, _, _) => {}
-            (Some(_), true, None) => table::json(&json!({"output": name, "format": format, "events": events}))?,
+            (Some(_), true, None) => output::json(&json!({"output": name, "format": format, "events": events}))?,
             (Some(_), true, Some(index)) => {
-                table::json(&json!({"output": name, "format": format, "events": events, "index": index.json()}))?;
+                output::json(&json!({"output": name, "format": format, "events": events, "index": index.json()}))?;
             }
-            (Some(_), false, _) => table::line(&format!("{events} events in {name}"))?,
+            (Some(_), false, _) => output::line(&format!("{events} events in {name}"))?,
         }
         if let Some(note) = index.and_then(IndexState::note) {
-            table::note(&note);
+            output::note(&note);
         }
         Ok(Exit::Done)
     }

@@ -4,7 +4,7 @@ use super::{Asker, Question, failed};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::named_stream;
-use crate::cli::table;
+use crate::cli::output;
 use eventstore::{StreamId, time_text};
 use handlers::audit::{Call, Occurrence, OpenTrail};
 
@@ -45,13 +45,13 @@ impl History {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let page = trail.history(&self.stream, self.from, self.to, limit).await.map_err(failed)?;
         if self.common.json {
-            table::json(&page)?;
+            output::json(&page)?;
             return Ok(Exit::Done);
         }
         let shown: Vec<_> = page.events.iter().map(row).collect();
-        table::rows(["VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
+        output::rows(["VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
         if let Some(next) = page.next_from {
-            table::line(&format!("… up to version {to}; go on with --from {next} --to {to}", to = page.to))?;
+            output::line(&format!("… up to version {to}; go on with --from {next} --to {to}", to = page.to))?;
         }
         Ok(Exit::Done)
     }

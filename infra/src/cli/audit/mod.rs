@@ -1,22 +1,22 @@
 //! `ledgerfold audit`: questions about the past. Whoever asks is recorded before the answer.
 
+mod at_and_diff;
 mod export;
+mod export_file;
 mod filters;
 mod history;
-mod index;
-mod output;
+mod index_state;
 mod search;
-mod states;
 mod trace;
 mod verify;
 
 use super::failure::{Exit, Failure, wrong_use};
-use super::table;
+use super::output;
 use super::target::Target;
 use super::{Common, app};
 use eventstore::Id;
 use handlers::audit::{AuditError, Call, DamagedCommit, OpenTrail, Reader};
-use index::IndexState;
+use index_state::IndexState;
 use std::collections::BTreeMap;
 
 /// Questions about the past.
@@ -47,12 +47,12 @@ pub(super) enum Audit {
     #[command(
         after_help = "Examples:\n  ledgerfold audit at STREAM --version 2\n  ledgerfold audit at OTHER_STREAM --time 2026-11-22T10:00:00Z --json"
     )]
-    At(states::At),
+    At(at_and_diff::At),
     /// Show what changed in a stream between two versions or times, field by field.
     #[command(
         after_help = "Examples:\n  ledgerfold audit diff STREAM --from 1 --to 3\n  ledgerfold audit diff OTHER_STREAM --from-time 2026-11-22T00:00:00Z"
     )]
-    Diff(Box<states::Diff>),
+    Diff(Box<at_and_diff::Diff>),
     /// Write events to a file or to standard output: all that fit, the newest first. Without --stream, all that are indexed.
     #[command(
         after_help = "Examples:\n  ledgerfold audit export --output events.jsonl\n  ledgerfold audit export --stream OTHER_STREAM --format csv > stock.csv"
@@ -78,7 +78,7 @@ impl Audit {
 #[derive(Debug, clap::Args)]
 struct Asker {
     /// Who asks: recorded with the question; operator:$USER if nothing is said.
-    #[arg(long = "as", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = super::access::actor)]
+    #[arg(long = "as", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = super::dev::actor)]
     asker: Option<Id>,
 }
 
@@ -143,7 +143,7 @@ fn failed(error: AuditError) -> Failure {
 /// A line for each commit that its stream does not have as it was written.
 fn tell_damaged(damaged: &[DamagedCommit]) -> Result<(), Failure> {
     let line = |DamagedCommit { stream, version, reason }: &DamagedCommit| {
-        table::line(&format!("DAMAGED {stream} at version {version}: {reason}"))
+        output::line(&format!("DAMAGED {stream} at version {version}: {reason}"))
     };
     damaged.iter().try_for_each(line)
 }

@@ -5,7 +5,7 @@ use super::history::row;
 use super::{Asker, Question, failed, tell_damaged, wrong_use};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::table;
+use crate::cli::output;
 use handlers::audit::{Call, Cursor, FoundPage, Occurrence, OpenTrail};
 
 #[derive(Debug, clap::Args)]
@@ -44,16 +44,16 @@ impl Search {
         let page: FoundPage = trail.search(search, limit).await.map_err(failed)?;
         let whole = page.damaged.is_empty();
         if self.common.json {
-            table::json(&page)?;
-            return Ok(table::answer(whole));
+            output::json(&page)?;
+            return Ok(output::answer(whole));
         }
         let shown: Vec<_> = page.events.iter().map(row_of_many).collect();
-        table::rows(["STREAM", "VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
+        output::rows(["STREAM", "VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
         tell_damaged(&page.damaged)?;
         if let Some(next) = page.next {
-            table::line(&format!("… go on with --cursor {next}"))?;
+            output::line(&format!("… go on with --cursor {next}"))?;
         }
-        Ok(table::answer(whole))
+        Ok(output::answer(whole))
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Asker, Question, failed, id, tell_damaged};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::named_stream;
-use crate::cli::table;
+use crate::cli::output;
 use eventstore::{Id, StreamId};
 use handlers::audit::{Call, OpenTrail, TracedCommand, TracedEvent};
 
@@ -42,18 +42,18 @@ impl Trace {
         let trace = trail.trace(&correlation).await.map_err(failed)?;
         let whole = trace.damaged.is_empty();
         if self.common.json {
-            table::json(&trace)?;
-            return Ok(table::answer(whole));
+            output::json(&trace)?;
+            return Ok(output::answer(whole));
         }
-        table::line(&format!("correlation {}: {} commands", trace.correlation_id, trace.commits))?;
+        output::line(&format!("correlation {}: {} commands", trace.correlation_id, trace.commits))?;
         let mut lines = Vec::new();
         trace.roots.iter().for_each(|root| draw_command(root, "", "", &mut lines));
-        lines.iter().try_for_each(|line| table::line(line))?;
+        lines.iter().try_for_each(|line| output::line(line))?;
         tell_damaged(&trace.damaged)?;
         if trace.truncated {
-            table::line("… there are more, later ones; `audit search --correlation` finds them all")?;
+            output::line("… there are more, later ones; `audit search --correlation` finds them all")?;
         }
-        Ok(table::answer(whole))
+        Ok(output::answer(whole))
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Asker, Question, failed};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::named_stream;
-use crate::cli::table;
+use crate::cli::output;
 use eventstore::{CorruptStream, StreamId, Streams, Verification, Witness};
 use futures::{StreamExt, TryStreamExt};
 use handlers::audit::{Call, OpenTrail};
@@ -48,17 +48,18 @@ impl Verify {
     async fn one(&self, trail: &OpenTrail, stream: &StreamId) -> Result<Exit, Failure> {
         let walk = trail.verify(stream).await.map_err(failed)?;
         match self.common.json {
-            true => table::json(&report(&walk))?,
-            false => table::line(&verdict(&walk))?,
+            true => output::json(&report(&walk))?,
+            false => output::line(&verdict(&walk))?,
         }
-        Ok(table::answer(walk.verified()))
+        Ok(output::answer(walk.verified()))
     }
 
     async fn every(&self, trail: &OpenTrail) -> Result<Exit, Failure> {
         // Asked before the streams are walked: those grow meanwhile, and whoever follows them does so later.
-        let seen = trail.all_witnesses(|items| table::progress(&format!("{items} index entries and rows found"))).await;
+        let seen =
+            trail.all_witnesses(|items| output::progress(&format!("{items} index entries and rows found"))).await;
         let seen = seen.map_err(failed)?;
-        let found = trail.store().streams(SEGMENTS, |items| table::progress(&format!("{items} commits found"))).await;
+        let found = trail.store().streams(SEGMENTS, |items| output::progress(&format!("{items} commits found"))).await;
         let Streams { mut names, foreign } =
             found.map_err(|error| Failure::new("the streams cannot be listed", error))?;
         names.extend(seen.keys().cloned());
@@ -69,26 +70,26 @@ impl Verify {
         while let Some(walk) = walks.try_next().await? {
             (commits, done) = (commits + walk.commits, done + 1);
             if done % 100 == 0 || done == all {
-                table::progress(&format!("{done} of {all} streams verified"));
+                output::progress(&format!("{done} of {all} streams verified"));
             }
             if !walk.verified() {
                 broken.push(walk);
             }
         }
-        table::progress("");
+        output::progress("");
         let verified = broken.is_empty() && foreign.is_empty();
         if self.common.json {
             let broken: Vec<_> = broken.iter().map(report).collect();
             let foreign: Vec<_> = foreign.iter().map(foreign_report).collect();
             let streams =
                 json!({"streams": all, "commits": commits, "verified": verified, "broken": broken, "foreign": foreign});
-            table::json(&streams)?;
+            output::json(&streams)?;
         } else {
-            broken.iter().try_for_each(|walk| table::line(&verdict(walk)))?;
-            foreign.iter().try_for_each(|item| table::line(&format!("UNEXPECTED item: {item}")))?;
-            table::line(&conclusion(all, commits, broken.len(), foreign.len()))?;
+            broken.iter().try_for_each(|walk| output::line(&verdict(walk)))?;
+            foreign.iter().try_for_each(|item| output::line(&format!("UNEXPECTED item: {item}")))?;
+            output::line(&conclusion(all, commits, broken.len(), foreign.len()))?;
         }
-        Ok(table::answer(verified))
+        Ok(output::answer(verified))
     }
 }
 

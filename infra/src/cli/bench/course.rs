@@ -2,7 +2,7 @@
 
 use super::stopwatch::{Heat, Taken};
 use crate::cli::failure::Failure;
-use crate::cli::table;
+use crate::cli::output;
 use eventstore::{
     CommandHandler, CommandMetadata, CommandRequest, CommandResult, Consistency, EventCodec, EventStore, ExecuteError,
     Fingerprint, HandlerOptions, Head, Id, Model, NewCommit, SnapshotCodec, StreamId,
@@ -231,7 +231,7 @@ impl Course {
         let mut head = Head::empty(stream);
         for event in 0..events {
             if event % 100 == 0 {
-                table::progress(&format!("{event} of {events} events written, to be read then"));
+                output::progress(&format!("{event} of {events} events written, to be read then"));
             }
             let commit = NewCommit { metadata: metadata(new_id())?, events: vec![failing(EVENTS.encode(&note()))?] };
             head = failing(self.store.append(&head, vec![commit]).await)?.head;
@@ -249,7 +249,7 @@ impl Course {
     }
 
     fn heat(&self, operation: &'static str, what: &str) -> Heat {
-        table::progress(what);
+        output::progress(what);
         Heat { operation, what: what.to_owned(), commands: self.commands, clients: self.clients }
     }
 

@@ -1,7 +1,7 @@
 //! What a number of commands took: requests, units, bytes, CPU and time.
 
 use crate::cli::failure::Failure;
-use crate::local::dynamodb;
+use crate::local::engines::dynamodb;
 use eventstore::Usage;
 use serde_json::{Value, json};
 use std::fs;

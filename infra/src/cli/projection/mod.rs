@@ -1,14 +1,14 @@
 //! `ledgerfold projection`.
 
 mod args;
-mod report;
-mod show;
+mod job_text;
+mod print;
 mod wait;
 pub(super) mod worker;
 
 use super::failure::{Exit, Failure};
 use super::target::Target;
-use super::{app, dev, table};
+use super::{app, dev, output};
 use crate::clients::Clients;
 pub(super) use args::Command;
 use args::{Cut, Drop, Parked, Resume, Switch};
@@ -133,7 +133,7 @@ fn of(projection: &Projection) -> impl Fn(OperateError) -> Stopped {
 /// A refusal is a negative answer; everything else is a failure.
 fn refused(error: OperateError, projection: &str) -> Result<Exit, Failure> {
     if error.is_refusal() {
-        table::note(&format!("ledgerfold: {error}"));
+        output::note(&format!("ledgerfold: {error}"));
         return Ok(Exit::Negative);
     }
     if let OperateError::Rebuild(error @ RebuildError::Queue(_)) = error {
@@ -150,9 +150,9 @@ impl System {
             views.push(self.operations.view(projection).await.map_err(of(projection))?);
         }
         if self.json {
-            table::json(&json!({ "projections": views }))?;
+            output::json(&json!({ "projections": views }))?;
         } else {
-            show::list(&views)?;
+            print::list(&views)?;
         }
         Ok(Exit::Done)
     }
@@ -163,9 +163,9 @@ impl System {
 
     fn show(&self, view: &View) -> Result<Exit, Stopped> {
         if self.json {
-            table::json(view)?
+            output::json(view)?
         } else {
-            show::status(view)?
+            print::status(view)?
         }
         Ok(Exit::Done)
     }
@@ -181,17 +181,17 @@ impl System {
         if let Some(job) = job.filter(|_| wait) {
             let ending = wait::until_ended(self, projection, job).await?;
             if self.json {
-                table::json(&ending.view)?
+                output::json(&ending.view)?
             } else {
-                show::ending(&ending)?
+                print::ending(&ending)?
             }
-            return Ok(table::answer(ending.is_complete()));
+            return Ok(output::answer(ending.is_complete()));
         }
         let view = self.operations.view_behind_step(projection).await.map_err(of(projection))?;
         if self.json {
-            table::json(&view)?
+            output::json(&view)?
         } else {
-            show::begun(&view, job, self.is_folder)?
+            print::begun(&view, job, self.is_folder)?
         }
         Ok(Exit::Done)
     }
@@ -200,42 +200,42 @@ impl System {
         let projection = &resume.step.named.projection;
         let resumption = self.resume_all(projection, resume.stream.as_ref()).await?;
         if !self.json {
-            show::resumed(&resumption, projection.name, self.is_folder && !resume.step.wait)?;
+            print::resumed(&resumption, projection.name, self.is_folder && !resume.step.wait)?;
         }
         let ending = match resumption.job.filter(|_| resume.step.wait) {
             Some(job) => Some(wait::until_ended(self, projection, job).await?),
             None => None,
         };
         if self.json {
-            table::json(&json!({
+            output::json(&json!({
                 "job": resumption.job,
                 "streams": resumption.streams,
                 "projection": ending.as_ref().map(|ending| &ending.view),
             }))?;
         } else if let Some(ending) = &ending {
-            show::ending(ending)?;
+            print::ending(ending)?;
         }
-        Ok(table::answer(!resumption.is_stuck() && ending.as_ref().is_none_or(Ending::is_complete)))
+        Ok(output::answer(!resumption.is_stuck() && ending.as_ref().is_none_or(Ending::is_complete)))
     }
 
     async fn redrive(&self, projection: &Projection) -> Result<Exit, Stopped> {
         let redriven = self.redrive_all(projection).await?;
         if self.json {
-            table::json(&redriven)?
+            output::json(&redriven)?
         } else {
-            show::redriven(&redriven)?
+            print::redriven(&redriven)?
         }
-        Ok(table::answer(redriven.stays.is_empty() && !redriven.more))
+        Ok(output::answer(redriven.stays.is_empty() && !redriven.more))
     }
 
     /// Calls until nothing is parked that was not looked at.
     async fn resume_all(&self, projection: &Projection, stream: Option<&StreamId>) -> Result<Resumption, Stopped> {
         let mut resumption = self.operations.resume(projection, stream, None).await.map_err(of(projection))?;
         while let Some(cursor) = resumption.next_cursor.take() {
-            table::progress(&format!("{} streams looked at", resumption.streams.len()));
+            output::progress(&format!("{} streams looked at", resumption.streams.len()));
             resumption.add(self.operations.resume(projection, stream, Some(&cursor)).await.map_err(of(projection))?);
         }
-        table::progress("");
+        output::progress("");
         Ok(resumption)
     }
 
@@ -249,10 +249,10 @@ impl System {
             if !goes_on {
                 break;
             }
-            let (sent, left) = (report::grouped(redriven.sent), report::grouped(redriven.left));
-            table::progress(&format!("{sent} messages sent again, {left} left"));
+            let (sent, left) = (job_text::grouped(redriven.sent), job_text::grouped(redriven.left));
+            output::progress(&format!("{sent} messages sent again, {left} left"));
         }
-        table::progress("");
+        output::progress("");
         Ok(redriven)
     }
 
@@ -260,9 +260,9 @@ impl System {
         let (projection, cursor) = (&parked.named.projection, parked.cursor.as_ref());
         let page = self.operations.parked(projection, parked.limit, cursor).await.map_err(of(projection))?;
         if self.json {
-            table::json(&page)?
+            output::json(&page)?
         } else {
-            show::parked(&page)?
+            print::parked(&page)?
         }
         Ok(Exit::Done)
     }

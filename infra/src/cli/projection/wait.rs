@@ -1,8 +1,8 @@
 //! Waiting for the end of a job: with progress where a person looks on, and with workers where nobody else works.
 
-use super::{System, report, worker};
+use super::{System, job_text, worker};
 use crate::cli::failure::Failure;
-use crate::cli::table;
+use crate::cli::output;
 use handlers::View;
 use projections::Projection;
 use projections::rebuild::{DEFAULT_SEGMENTS, JobStatus, Report};
@@ -52,7 +52,7 @@ pub(super) async fn until_ended(system: &System, projection: &Projection, job: u
         ending = look_on(system, projection, job) => ending,
         () = system.stopped.cancelled() => Err(stopped_waiting(system, projection)),
     };
-    table::progress("");
+    output::progress("");
     if let Some(workers) = workers {
         workers.stop().await;
     }
@@ -80,7 +80,7 @@ async fn look_on(system: &System, projection: &Projection, number: u64) -> Resul
         if job.paused {
             return Ok(Ending { view, outcome: Outcome::Paused });
         }
-        table::progress(&report::progress(&view.status, job));
+        output::progress(&job_text::progress(&view.status, job));
         movement.note(job);
         tokio::time::sleep(LOOK).await;
     }
@@ -100,7 +100,9 @@ impl Movement {
         if seen != self.seen {
             (self.seen, self.at) = (seen, Instant::now());
         } else if !self.told && self.at.elapsed() >= PATIENCE {
-            table::note("nothing has moved for a while: is there a `ledgerfold dev` or a function that works on jobs?");
+            output::note(
+                "nothing has moved for a while: is there a `ledgerfold dev` or a function that works on jobs?",
+            );
             self.told = true;
         }
     }

@@ -1,7 +1,7 @@
 //! The history that is projected: the app's samples, short streams and long ones.
 
 use crate::cli::failure::Failure;
-use crate::cli::table;
+use crate::cli::output;
 use eventstore::{Batch, CommandMetadata, EventStore, Fingerprint, Head, Id, NewCommit, NewEvent};
 use futures::StreamExt;
 use handlers::app::{SampleError, Samples};
@@ -69,7 +69,7 @@ impl History {
         let long_events = self.events - self.short_streams() * self.short;
         let rounds = self.short_streams().div_ceil(ROUND_STREAMS).max(1);
         for round in 0..rounds {
-            table::progress(&format!("writing {} events: {} %", self.events, round * 100 / rounds));
+            output::progress(&format!("writing {} events: {} %", self.events, round * 100 / rounds));
             let share = |all: u32| (all / rounds) + u32::from(round < all % rounds);
             let mut writers = self.long_writers(&long, share(long_events), round)?;
             for stream in 0..share(self.short_streams()) {

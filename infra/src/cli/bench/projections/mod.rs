@@ -9,7 +9,7 @@ mod wire;
 
 use super::own_engine;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::{app, dev, table};
+use crate::cli::{app, dev, output};
 use crate::clients::{Clients, Endpoints};
 use eventstore::{Batch, EventStore};
 use history::History;
@@ -102,7 +102,7 @@ impl Projections {
             () = ended => Err(Failure::new("stopped before the end", "what it had made is removed")),
         };
         drop(guard);
-        table::progress("");
+        output::progress("");
         engine.stop().await;
         drop(folder);
         self.show(&measured?)?;
@@ -131,11 +131,11 @@ impl Projections {
     fn show(&self, measured: &[Taken]) -> Result<(), Failure> {
         if self.json {
             let measured: Vec<_> = measured.iter().map(Taken::as_json).collect();
-            return table::json(&json!({"events": self.events, "streams": self.streams, "measured": measured}));
+            return output::json(&json!({"events": self.events, "streams": self.streams, "measured": measured}));
         }
-        table::line("One event costs, on average:")?;
+        output::line("One event costs, on average:")?;
         let rows: Vec<_> = measured.iter().map(Taken::as_row).collect();
-        table::rows(taken::HEADING, &rows)
+        output::rows(taken::HEADING, &rows)
     }
 }
 
@@ -150,7 +150,7 @@ impl Bench<'_> {
     }
 
     async fn live(&self, projection: Projection, work: Work, at_once: usize) -> Result<Taken, Failure> {
-        table::progress(&format!("{}: live, {at_once} a delivery", projection.name));
+        output::progress(&format!("{}: live, {at_once} a delivery", projection.name));
         let deliveries = live::deliveries(&projection, &self.sample, at_once)?;
         let events = deliveries.iter().map(|delivery| delivery.records.len()).sum::<usize>();
         let tables = self.tables(projection, &format!("live-{at_once}")).await?;
@@ -164,7 +164,7 @@ impl Bench<'_> {
     }
 
     async fn rebuild(&self, projection: Projection, workers: u32) -> Result<Vec<Taken>, Failure> {
-        table::progress(&format!("{}: rebuild, {workers} threads", projection.name));
+        output::progress(&format!("{}: rebuild, {workers} threads", projection.name));
         let tables = self.tables(projection, &format!("rebuild-{workers}")).await?;
         let (before, threads) = (tables.begin(), usize::try_from(workers).unwrap_or(1));
         let laps = rebuild::rebuild(projection, threads, tables.projectors(), tables.readings(), &self.stop).await?;

@@ -2,7 +2,7 @@
 
 use super::wire::{Traffic, Wire};
 use crate::cli::failure::Failure;
-use crate::local::dynamodb;
+use crate::local::engines::dynamodb;
 use std::collections::HashMap;
 use std::fs;
 use std::thread;

@@ -15,9 +15,9 @@ use aws_sdk_dynamodbstreams::types::{Record, ShardIteratorType};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::checkpoint::{Checkpoint, Checkpoints};
+use super::checkpoints::{Checkpoint, Checkpoints};
+use super::mapping::StreamMapping;
 use super::stream_event;
-use super::stream_mapping::StreamMapping;
 use handlers::delivery::invocation::{self, InvocationError};
 use handlers::delivery::{Backoff, Outage, causes};
 

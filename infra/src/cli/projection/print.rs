@@ -1,16 +1,16 @@
 //! Answers for people.
 
-use super::report::{grouped, lines, standing};
+use super::job_text::{grouped, lines, standing};
 use super::wait::{Ending, Outcome};
 use crate::cli::failure::Failure;
-use crate::cli::table;
+use crate::cli::output;
 use eventstore::time_text;
 use handlers::{Lag, ParkedStreams, Redriven, ResumedState, ResumedStream, Resumption, View};
 
 /// All projections, a row each.
 pub(super) fn list(views: &[View]) -> Result<(), Failure> {
     let rows: Vec<_> = views.iter().map(row).collect();
-    table::rows(["NAME", "ACTIVE", "STANDBY", "JOB", "PARKED", "WAITING", "DEAD", "BEHIND"], &rows)
+    output::rows(["NAME", "ACTIVE", "STANDBY", "JOB", "PARKED", "WAITING", "DEAD", "BEHIND"], &rows)
 }
 
 fn row(View { status, lag }: &View) -> [String; 8] {
@@ -41,28 +41,28 @@ fn seconds(lag: &Lag) -> String {
 
 /// One projection.
 pub(super) fn status(View { status, lag }: &View) -> Result<(), Failure> {
-    table::line(status.name)?;
+    output::line(status.name)?;
     if status.read_model {
-        table::line(&format!("  active   generation {}", status.active))?;
+        output::line(&format!("  active   generation {}", status.active))?;
     }
     if let Some(stored) = status.foreign_shape() {
-        table::line(&format!("  SHAPE    {stored} is stored, this program has {}: rebuild", status.shape))?;
+        output::line(&format!("  SHAPE    {stored} is stored, this program has {}: rebuild", status.shape))?;
     }
     if let Some(other) = status.other {
-        table::line(&format!("  standby  generation {}, {}", other.number, other.state.word()))?;
+        output::line(&format!("  standby  generation {}, {}", other.number, other.state.word()))?;
     }
     if let Some(job) = &status.job {
-        table::line(&format!("  job      {}", standing(status, job)))?;
+        output::line(&format!("  job      {}", standing(status, job)))?;
     }
-    table::line(&format!("  parked   {} streams", grouped(status.parked)))?;
+    output::line(&format!("  parked   {} streams", grouped(status.parked)))?;
     let queue = lag.as_ref().map_or_else(unknown, |lag| {
         let Lag { messages, dead_letters, .. } = lag;
         format!("{messages} messages, {dead_letters} dead letters, behind: {}", seconds(lag))
     });
-    table::line(&format!("  queue    {queue}"))?;
+    output::line(&format!("  queue    {queue}"))?;
     if let Some(report) = &status.report {
-        table::line("the last job:")?;
-        lines(status.name, report).iter().try_for_each(|line| table::line(line))?;
+        output::line("the last job:")?;
+        lines(status.name, report).iter().try_for_each(|line| output::line(line))?;
     }
     Ok(())
 }
@@ -71,19 +71,19 @@ pub(super) fn status(View { status, lag }: &View) -> Result<(), Failure> {
 pub(super) fn begun(view: &View, job: Option<u64>, is_folder: bool) -> Result<(), Failure> {
     let status = &view.status;
     match &status.job {
-        Some(job) => table::line(&standing(status, job))?,
+        Some(job) => output::line(&standing(status, job))?,
         None => match (job, &status.report) {
             (Some(job), Some(report)) if report.job == job => {
-                lines(status.name, report).iter().try_for_each(|line| table::line(line))?;
+                lines(status.name, report).iter().try_for_each(|line| output::line(line))?;
             }
-            _ => table::line(&format!("{}: no job is running", status.name))?,
+            _ => output::line(&format!("{}: no job is running", status.name))?,
         },
     }
     if is_folder && status.job.is_some() { no_worker(status.name) } else { Ok(()) }
 }
 
 fn no_worker(name: &str) -> Result<(), Failure> {
-    table::line(&format!(
+    output::line(&format!(
         "no worker is running: start `ledgerfold dev` on the folder, or run `ledgerfold projection resume {name} --wait`"
     ))
 }
@@ -95,29 +95,29 @@ pub(super) fn ending(ending: &Ending) -> Result<(), Failure> {
     match ending.outcome {
         Outcome::Ended => {
             let report = ending.report().map(|report| lines(name, report)).unwrap_or_default();
-            report.iter().try_for_each(|line| table::line(line))?;
+            report.iter().try_for_each(|line| output::line(line))?;
             if !status.read_model {
                 return Ok(());
             }
             let other = status.other.map(|other| format!(", generation {} is {}", other.number, other.state.word()));
-            table::line(&format!("generation {} is active{}", status.active, other.unwrap_or_default()))
+            output::line(&format!("generation {} is active{}", status.active, other.unwrap_or_default()))
         }
         Outcome::Paused => {
             let job = status.job.as_ref().map(|job| standing(status, job)).unwrap_or_default();
-            table::line(&format!("{job}\nit is paused: `ledgerfold projection resume {name}` continues it"))
+            output::line(&format!("{job}\nit is paused: `ledgerfold projection resume {name}` continues it"))
         }
         Outcome::Gone => {
-            table::line(&format!("the job was cancelled or replaced: see `ledgerfold projection status {name}`"))
+            output::line(&format!("the job was cancelled or replaced: see `ledgerfold projection status {name}`"))
         }
     }
 }
 
 /// What was resumed.
 pub(super) fn resumed(resumption: &Resumption, name: &str, no_worker_runs: bool) -> Result<(), Failure> {
-    resumption.streams.iter().try_for_each(|stream| table::line(&outcome(stream)))?;
+    resumption.streams.iter().try_for_each(|stream| output::line(&outcome(stream)))?;
     match resumption.job {
-        Some(job) => table::line(&format!("job {job} of {name} continues"))?,
-        None if resumption.streams.is_empty() => table::line(&format!("nothing of {name} was parked or paused"))?,
+        Some(job) => output::line(&format!("job {job} of {name} continues"))?,
+        None if resumption.streams.is_empty() => output::line(&format!("nothing of {name} was parked or paused"))?,
         None => {}
     }
     if no_worker_runs && resumption.job.is_some() { no_worker(name) } else { Ok(()) }
@@ -139,10 +139,10 @@ fn outcome(resumed: &ResumedStream) -> String {
 /// What a redrive came to.
 pub(super) fn redriven(redriven: &Redriven) -> Result<(), Failure> {
     for stays in &redriven.stays {
-        table::line(&format!("{} of group {:?} stays: {}", stays.message_id, stays.group, stays.reason))?;
+        output::line(&format!("{} of group {:?} stays: {}", stays.message_id, stays.group, stays.reason))?;
     }
     let (sent, stay, left) = (grouped(redriven.sent), redriven.stays.len(), grouped(redriven.left));
-    table::line(&format!("sent again: {sent}, stay: {stay}, now in the dead-letter queue: {left}"))
+    output::line(&format!("sent again: {sent}, stay: {stay}, now in the dead-letter queue: {left}"))
 }
 
 /// Parked streams.
@@ -153,9 +153,9 @@ pub(super) fn parked(page: &ParkedStreams) -> Result<(), Failure> {
         [stream, generation, version, time_text(parked.parked_at), parked.error.clone()]
     });
     let rows: Vec<_> = rows.collect();
-    table::rows(["STREAM", "GENERATION", "VERSION", "PARKED AT", "ERROR"], &rows)?;
+    output::rows(["STREAM", "GENERATION", "VERSION", "PARKED AT", "ERROR"], &rows)?;
     match &page.next_cursor {
-        Some(cursor) => table::line(&format!("… continue with --cursor {cursor}")),
+        Some(cursor) => output::line(&format!("… continue with --cursor {cursor}")),
         None => Ok(()),
     }
 }

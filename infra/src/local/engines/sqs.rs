@@ -1,8 +1,8 @@
 //! SQS in this process: the crate `loopback-sqs` on threads of its own.
 
 use super::access_key::AccessKey;
-use super::door;
 use super::in_process::Engine;
+use super::request_auth;
 use axum::Router;
 use loopback_sqs::{Config, OpenError, Server};
 use std::io;
@@ -98,7 +98,7 @@ fn serve(
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         let working = server.work_until(stop.clone().cancelled_owned());
-        tokio::join!(door::serve(listener, service, key, stop), working);
+        tokio::join!(request_auth::serve(listener, service, key, stop), working);
         Ok(())
     })
 }

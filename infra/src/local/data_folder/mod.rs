@@ -1,5 +1,9 @@
 //! The data folder: where the local stack keeps everything, owned by one process at a time.
 
+pub mod backup;
+pub mod manifest;
+pub mod running;
+
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -7,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::manifest::{MANIFEST_FILE, Manifest, ManifestError};
+use manifest::{MANIFEST_FILE, Manifest, ManifestError};
 
 /// Its presence says that the folder is ours; the operating system's lock on it says who owns it now. The lock goes with
 /// the process, however it ends, so nothing has to be cleaned up after a kill.
@@ -150,17 +154,17 @@ impl DataDir {
     }
 
     /// Says that the databases are about to be opened.
-    pub(super) fn begin(&mut self) -> Result<(), ManifestError> {
+    pub(in crate::local) fn begin(&mut self) -> Result<(), ManifestError> {
         self.manifest.begin(&self.folder)
     }
 
     /// Binds the databases, which are open, to this folder and to this start.
-    pub(super) fn bind(&mut self) -> Result<(), ManifestError> {
+    pub(in crate::local) fn bind(&mut self) -> Result<(), ManifestError> {
         self.manifest.bind(&self.folder)
     }
 
     /// Says that the databases are about to be closed in order.
-    pub(super) fn close(&mut self) {
+    pub(in crate::local) fn close(&mut self) {
         if let Err(error) = self.manifest.close(&self.folder) {
             tracing::warn!(%error, "the data folder does not say that it was closed");
         }

@@ -1,6 +1,6 @@
 //! How other programs find the system that runs over a data folder: a file in it, for its owner's eyes only.
 
-use super::data_dir::DataDir;
+use super::DataDir;
 use crate::clients::Endpoints;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};

@@ -1,18 +1,21 @@
 //! `ledgerfold dev`: the whole system on this machine.
 
-use super::access::{Access, Entrance};
+mod access;
+
 use super::app;
 use super::failure::{Exit, Failure};
 use super::projection::worker;
 use super::wording;
-use super::{table, target};
+use super::{output, target};
 use crate::clients::{Clients, Endpoints, LOOPBACK_REGION};
-use crate::local::access_key::AccessKey;
-use crate::local::data_dir::DataDir;
-use crate::local::running::{Running, RunningFile};
+use crate::local::data_folder::DataDir;
+use crate::local::data_folder::running::{Running, RunningFile};
+use crate::local::engines::access_key::AccessKey;
+use crate::local::event_source::mapping::StreamMapping;
 use crate::local::stack::Stack;
-use crate::local::stream_mapping::StreamMapping;
 use crate::resources::{self, Resources};
+pub(super) use access::actor;
+use access::{Access, Entrance};
 use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
@@ -156,7 +159,7 @@ impl Dev {
 
     fn warn_of_defect(&self) -> Result<(), Failure> {
         let Some(Defect { projection, event_type }) = &self.defect else { return Ok(()) };
-        table::line(&wording::named(&format!(
+        output::line(&wording::named(&format!(
             "  BROKEN   {projection} FAILS at every {event_type}, as --break asks: its streams stand still until you start \
              without it and run `ledgerfold projection resume {projection}`"
         )))
@@ -166,7 +169,7 @@ impl Dev {
         let Endpoints { dynamodb, sqs, key: AccessKey { id, secret } } = &stack.endpoints;
         let (data, callers, token) = (self.data.display(), self.access.greeting(), self.access.header());
         let program = wording::program();
-        table::line(&format!("{program} is ready at {url}"))?;
+        output::line(&format!("{program} is ready at {url}"))?;
         let call = app().example_call().map(|(path, body)| {
             let body = body.replace('\'', "'\\''");
             format!(
@@ -174,7 +177,7 @@ impl Dev {
             )
         });
         let call = call.unwrap_or_default();
-        table::line(&format!(
+        output::line(&format!(
             r#"  data     {data}, kept until you run `{program} dev --fresh`
 {callers}{call}
   API      {url}/openapi.json

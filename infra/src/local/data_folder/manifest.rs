@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::data_dir::{CHECKPOINTS_FOLDER, DYNAMODB_FILE, SQS_FILE};
+use super::{CHECKPOINTS_FOLDER, DYNAMODB_FILE, SQS_FILE};
 
 /// The file of the manifest.
 pub(super) const MANIFEST_FILE: &str = "ledgerfold.json";
@@ -291,7 +291,7 @@ pub(super) fn mark_of(connection: &Connection) -> rusqlite::Result<Option<Uuid>>
 /// Writes a mark into a database, in place of the one before.
 pub(super) fn write_mark(file: &Path, mark: Uuid) -> rusqlite::Result<()> {
     let mut connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.busy_timeout(super::dynamodb::LOCK_WAIT)?;
+    connection.busy_timeout(crate::local::engines::dynamodb::LOCK_WAIT)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     transaction.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {MARK_TABLE} (mark TEXT NOT NULL)"))?;
     transaction.execute(&format!("DELETE FROM {MARK_TABLE}"), [])?;

@@ -1,6 +1,6 @@
 //! Who may use `dev`, and from where.
 
-use super::failure::{Failure, wrong_use};
+use crate::cli::failure::{Failure, wrong_use};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use clap::builder::NonEmptyStringValueParser;
@@ -31,7 +31,7 @@ pub(super) struct Access {
 }
 
 /// Who asks or calls, as it is recorded.
-pub(super) fn actor(text: &str) -> Result<Id, String> {
+pub(in crate::cli) fn actor(text: &str) -> Result<Id, String> {
     let actor = Id::new(text).map_err(|error| error.to_string())?;
     if is_actor_of_system(&actor) { Err(ACTOR_OF_SYSTEM.to_owned()) } else { Ok(actor) }
 }

@@ -6,7 +6,7 @@ use super::{Asker, Question, failed, wrong_use};
 use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::named_stream;
-use crate::cli::table;
+use crate::cli::output;
 use chrono::{DateTime, Utc};
 use eventstore::{StreamId, time_text};
 use handlers::audit::{Call, Change, Difference, End, Moment, OpenTrail, Span, StateAt};
@@ -72,13 +72,13 @@ impl At {
     async fn answer(&self, trail: &OpenTrail, moment: Moment) -> Result<Exit, Failure> {
         let at = trail.at(&self.stream, moment).await.map_err(failed)?;
         if self.common.json {
-            table::json(&at)?;
+            output::json(&at)?;
             return Ok(Exit::Done);
         }
         let StateAt { stream, version, recorded_at, read_model, state, hash, .. } = at;
-        table::line(&format!("{stream} at version {version}, recorded at {recorded_at}, as {read_model} shows it:"))?;
-        table::json(&state)?;
-        table::line(&format!("the chain is what was written; this version's hash is {hash}"))?;
+        output::line(&format!("{stream} at version {version}, recorded at {recorded_at}, as {read_model} shows it:"))?;
+        output::json(&state)?;
+        output::line(&format!("the chain is what was written; this version's hash is {hash}"))?;
         Ok(Exit::Done)
     }
 }
@@ -103,18 +103,18 @@ impl Diff {
     async fn answer(&self, trail: &OpenTrail, span: Span) -> Result<Exit, Failure> {
         let difference = trail.difference(&self.stream, span).await.map_err(failed)?;
         if self.common.json {
-            table::json(&difference)?;
+            output::json(&difference)?;
             return Ok(Exit::Done);
         }
         let Difference { stream, read_model, from, to, changes, events, events_left_out, .. } = difference;
-        table::line(&format!("{stream}, as {read_model} shows it, from {} to {}:", end(&from), end(&to)))?;
+        output::line(&format!("{stream}, as {read_model} shows it, from {} to {}:", end(&from), end(&to)))?;
         let changed: Vec<_> = changes.iter().map(change).collect();
-        table::rows(["FIELD", "BEFORE", "AFTER"], &changed)?;
-        table::line("")?;
+        output::rows(["FIELD", "BEFORE", "AFTER"], &changed)?;
+        output::line("")?;
         let shown: Vec<_> = events.iter().map(row).collect();
-        table::rows(["VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
+        output::rows(["VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
         if events_left_out > 0 {
-            table::line(&format!("… and {events_left_out} events more"))?;
+            output::line(&format!("… and {events_left_out} events more"))?;
         }
         Ok(Exit::Done)
     }

@@ -13,9 +13,9 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::access_key::AccessKey;
-use super::door;
 use super::in_process::Engine;
-use super::stream_trim::{self, StreamTrim};
+use super::request_auth;
+use super::stream_retention::{self, StreamTrim};
 
 /// What the names of the engine's threads begin with.
 pub(crate) const THREADS: &str = "dynamodb";
@@ -31,7 +31,7 @@ const LISTEN_BACKLOG: u32 = 1_024;
 /// Also the time that stream mappings have, after a start, to deliver what a laptop that slept over the weekend still
 /// holds: the first trim comes one period after the start.
 const TRIM_PERIOD: Duration = Duration::from_secs(10 * 60);
-pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
+pub(in crate::local) const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// How late a change is noticed at most. One look costs microseconds, where an empty `GetRecords` costs a millisecond.
 const CHANGE_LOOK: Duration = Duration::from_millis(10);
 
@@ -161,7 +161,7 @@ fn run(
                 let _ = tell_started.send(Ok((address, Engine::new(service.clone(), runtime.handle().clone()))));
                 let trimming = runtime.spawn(keep_trimmed(file.to_owned(), stop.clone()));
                 let watching = runtime.spawn(watch_for_changes(file.to_owned(), tell_changes));
-                door::serve(listener, service, key, stop.clone()).await;
+                request_auth::serve(listener, service, key, stop.clone()).await;
                 trimming.abort();
                 watching.abort();
             }
@@ -222,7 +222,7 @@ async fn tell_of_changes(file: &Path, tell_changes: &watch::Sender<i64>) -> rusq
 /// Trims for as long as the engine runs.
 async fn keep_trimmed(file: PathBuf, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(TRIM_PERIOD)).await.is_some() {
-        let oldest_kept = SystemTime::now() - stream_trim::RETENTION;
+        let oldest_kept = SystemTime::now() - stream_retention::RETENTION;
         let trimmed = match StreamTrim::open(&file) {
             Ok(mut trim) => trim.remove_before(oldest_kept).await,
             Err(error) => Err(error),

@@ -15,8 +15,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio_util::sync::CancellationToken;
 
-use super::data_dir::{CHECKPOINT_EXTENSION, CHECKPOINTS_FOLDER, DYNAMODB_FILE, DataDir, SQS_FILE};
 use super::manifest::{self, MANIFEST_FILE, Manifest, ManifestError};
+use super::{CHECKPOINT_EXTENSION, CHECKPOINTS_FOLDER, DYNAMODB_FILE, DataDir, SQS_FILE};
 
 /// Pages that are copied between two looks at whether to stop.
 const STEP_PAGES: i32 = 512;
@@ -92,7 +92,7 @@ impl Source<'_> {
 
     fn open(&self, file: &Path) -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection.busy_timeout(super::dynamodb::LOCK_WAIT)?;
+        connection.busy_timeout(crate::local::engines::dynamodb::LOCK_WAIT)?;
         // The log stays when this is closed: should the program that has the folder open be killed meanwhile, its next
         // start looks for it.
         let log_stays = matches!(self, Self::InUse(_));

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::checkpoint::Checkpoints;
-use super::shard::ShardPoller;
+use super::checkpoints::Checkpoints;
+use super::shard_poller::ShardPoller;
 use handlers::delivery::Outage;
 
 /// The most records that Lambda puts into one batch.

@@ -4,7 +4,7 @@
 //! request's age: a key lives no longer than the engines that know it.
 
 use super::Refusal;
-use crate::local::access_key::AccessKey;
+use crate::local::engines::access_key::AccessKey;
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
