@@ -1,6 +1,6 @@
-//! Tables for people, JSON for programs.
+//! Printing: tables for people, JSON for programs, progress on standard error.
 
-use super::failure::{Exit, Failure};
+use super::exit::{Exit, Failure};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,24 +9,32 @@ use std::io::Write;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-/// A column is wrapped only if one of its cells has a blank or is longer than this: ids and times stay in one line.
+/// Columns are wrapped only if a cell has a space or is longer than this. Ids and times are not.
 const LONGEST_WORD: usize = 64;
-/// How often the line of progress is drawn again, so that it is seen to be alive.
+/// How often the spinner turns.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Prints a value as JSON, indented.
+/// Prints a value as indented JSON.
+///
+/// # Errors
+/// When standard output cannot be written.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new("the answer is no JSON", error))?;
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new("the answer cannot be written as JSON", error))?;
     line(&text)
 }
 
-/// Prints rows under a heading. In a terminal, columns of text are wrapped to its width; elsewhere each row is one line.
+/// Prints rows under a heading. A terminal's width wraps columns of text; elsewhere each row is
+/// one line.
+///
+/// # Errors
+/// When standard output cannot be written.
 pub fn rows<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> Result<(), Failure> {
     let width = Term::stdout().size_checked().map(|(_, columns)| columns);
     line(&layout(heading, rows, width))
 }
 
-/// The table as text, wrapped to a terminal's width where there is one.
+/// The table as text, wrapped to the width of the terminal, if there is one.
 fn layout<const N: usize>(heading: [&str; N], rows: &[[String; N]], width: Option<u16>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(heading).add_rows(rows);
@@ -43,7 +51,11 @@ fn layout<const N: usize>(heading: [&str; N], rows: &[[String; N]], width: Optio
     table.trim_fmt()
 }
 
-/// Prints a line on standard output. A reader that has gone (`| head`) is no failure, and no reason to stop serving.
+/// Prints a line on standard output. A closed pipe (`| head`) is not an error: `dev` goes on
+/// serving.
+///
+/// # Errors
+/// When standard output cannot be written.
 pub fn line(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -51,7 +63,7 @@ pub fn line(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// The line of progress on standard error. It is shown only in a terminal.
+/// The progress line on standard error, in a terminal only.
 static PROGRESS: LazyLock<ProgressBar> = LazyLock::new(|| {
     let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
     let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
@@ -59,8 +71,8 @@ static PROGRESS: LazyLock<ProgressBar> = LazyLock::new(|| {
     bar
 });
 
-/// Shows how far long work is, over what was shown before. An empty text ends it.
-pub(super) fn progress(text: &str) {
+/// Replaces the progress line. An empty text removes it.
+pub fn progress(text: &str) {
     if text.is_empty() {
         PROGRESS.disable_steady_tick();
         PROGRESS.finish_and_clear();
@@ -73,14 +85,14 @@ pub(super) fn progress(text: &str) {
     PROGRESS.set_message(text.to_owned());
 }
 
-/// Prints a line on standard error: what a person should know, and no program reads.
+/// Prints a note for people on standard error.
 pub(super) fn note(text: &str) {
-    // A reader that has gone is no reason to stop.
+    // A closed pipe is not an error here either.
     let _ = PROGRESS.suspend(|| writeln!(std::io::stderr().lock(), "{}", super::wording::named(text)));
 }
 
-/// A yes or no as an exit status.
-pub(super) fn answer(positive: bool) -> Exit {
+/// The exit status of a yes or no.
+pub(super) fn yes_or_no(positive: bool) -> Exit {
     if positive { Exit::Done } else { Exit::Negative }
 }
 

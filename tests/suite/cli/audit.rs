@@ -159,7 +159,7 @@ async fn a_stream_is_shown_as_it_was_and_what_changed() {
     let shown = run(["audit", "at", STREAM, "--version", "2", "--data", folder]).await.done();
     let lines: Vec<&str> = shown.lines().collect();
     assert!(lines[0].starts_with(&format!("{STREAM} at version 2, recorded at 20")), "{shown}");
-    assert!(lines[0].ends_with("as stock shows it:") && shown.contains("\"on_hand\": 10"), "{shown}");
+    assert!(lines[0].ends_with("as in stock:") && shown.contains("\"on_hand\": 10"), "{shown}");
     assert!(lines[lines.len() - 1].ends_with(at["hash"].as_str().unwrap()), "{shown}");
     assert_eq!(run(["audit", "at", STREAM, "--version", "2", "--data", folder, "--json"]).await.json(), at);
     let time = at["recorded_at"].as_str().unwrap();

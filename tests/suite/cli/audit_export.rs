@@ -83,7 +83,7 @@ async fn exported(command: Command) -> String {
     ended.stdout
 }
 
-const NOTE: &str = "the index was not complete: about ";
+const NOTE: &str = "the index is not complete: about ";
 
 #[tokio::test]
 async fn an_export_from_an_index_that_is_behind_says_so() {
@@ -178,7 +178,7 @@ async fn ctrl_c_ends_an_export_to_a_reader_that_does_not_read() {
     let (status, said) = end(child).await;
     assert_eq!(status, Some(3), "{said}");
     assert!(said.starts_with("ledgerfold: the export was interrupted after "), "{said}");
-    assert!(said.ends_with("what is on standard output is incomplete\n") && said.lines().count() == 1, "{said}");
+    assert!(said.ends_with("standard output is incomplete\n") && said.lines().count() == 1, "{said}");
     drop(stdout);
 }
 

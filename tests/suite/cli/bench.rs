@@ -1,8 +1,8 @@
-//! `ledgerfold bench`: are its counts those of the budget, and does it leave nothing behind?
+//! `ledgerfold-bench`: are its counts those of the budget, and does it leave nothing behind?
 
-use super::{DEADLINE, Dev, Ended, ended, run};
+use super::{DEADLINE, Dev, Ended, ended, run_bench};
 use crate::api::seed::clients;
-use crate::program::ledgerfold;
+use crate::program::ledgerfold_bench;
 use aws_sdk_dynamodb::Client;
 use serde_json::Value;
 use std::path::Path;
@@ -14,14 +14,14 @@ use tokio::process::{Child, Command};
 
 /// Runs it with small numbers; its temporary files go to the folder.
 async fn bench<const N: usize>(folder: &TempDir, more: [&str; N]) -> Ended {
-    let mut command = ledgerfold(["bench", "--commands", "12", "--clients", "3", "--events", "20"]);
+    let mut command = ledgerfold_bench(["--commands", "12", "--clients", "3", "--events", "20"]);
     command.args(more).env("TMPDIR", folder.path());
     ended(command).await
 }
 
 /// The same where a running program's folder is known.
 async fn bench_beside<const N: usize>(data: &TempDir, folder: &TempDir, more: [&str; N]) -> Ended {
-    let mut command = ledgerfold(["bench", "--commands", "12", "--clients", "3", "--events", "20"]);
+    let mut command = ledgerfold_bench(["--commands", "12", "--clients", "3", "--events", "20"]);
     command.args(more).env("TMPDIR", folder.path()).env("LEDGERFOLD_DATA", data.path());
     ended(command).await
 }
@@ -135,7 +135,7 @@ async fn a_system_that_is_named_is_left_as_it_was() {
 
 /// Starts it with more to do than a test has time for.
 fn endless<const N: usize>(more: [&str; N]) -> Command {
-    let mut command = ledgerfold(["bench", "--commands", "1000000"]);
+    let mut command = ledgerfold_bench(["--commands", "1000000"]);
     command.args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -149,7 +149,7 @@ pub(super) async fn interrupt(mut child: Child) {
     child.stdout.take().unwrap().read_to_string(&mut stdout).await.unwrap();
     child.stderr.take().unwrap().read_to_string(&mut stderr).await.unwrap();
     let status = status.code().expect("it was killed");
-    Ended { status, stdout, stderr }.failed_saying("stopped before the end: what it had made is removed");
+    Ended { status, stdout, stderr }.failed_saying("stopped before the end: its tables and files are removed");
 }
 
 /// Looks until it is so.
@@ -187,14 +187,14 @@ async fn wrong_use_is_told_before_anything_is_made() {
     for (option, value) in
         [("--commands", "0"), ("--commands", "many"), ("--clients", "0"), ("--clients", "257"), ("--events", "0")]
     {
-        run(["bench", option, value]).await.is_wrong_use(option);
+        run_bench([option, value]).await.is_wrong_use(option);
     }
-    run(["bench", "--aws", "--data", "x"]).await.is_wrong_use("--aws");
-    run(["bench", "--aws", "--endpoint", "http://127.0.0.1:1"]).await.is_wrong_use("--aws");
-    run(["bench", "--data", "x", "--endpoint", "http://127.0.0.1:1"]).await.is_wrong_use("--data");
-    run(["bench", "--endpoint", "nonsense"]).await.is_wrong_use("an address such as http://");
-    run(["bench", "--data", "/nowhere/at/all"]).await.failed_saying("there is no folder /nowhere/at/all");
-    let mut command = ledgerfold(["bench", "--aws"]);
+    run_bench(["--aws", "--data", "x"]).await.is_wrong_use("--aws");
+    run_bench(["--aws", "--endpoint", "http://127.0.0.1:1"]).await.is_wrong_use("--aws");
+    run_bench(["--data", "x", "--endpoint", "http://127.0.0.1:1"]).await.is_wrong_use("--data");
+    run_bench(["--endpoint", "nonsense"]).await.is_wrong_use("an address such as http://");
+    run_bench(["--data", "/nowhere/at/all"]).await.failed_saying("there is no folder /nowhere/at/all");
+    let mut command = ledgerfold_bench(["--aws"]);
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nowhere");
-    ended(command).await.failed_saying("no system is named");
+    ended(command).await.failed_saying("no running instance found");
 }

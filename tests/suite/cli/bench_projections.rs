@@ -1,8 +1,8 @@
-//! `ledgerfold bench projections`: are its counts those of the design, and does it leave nothing behind?
+//! `ledgerfold-bench projections`: are its counts those of the design, and does it leave nothing behind?
 
 use super::bench::{interrupt, is_empty, until};
-use super::{Ended, ended, run};
-use crate::program::ledgerfold;
+use super::{Ended, ended, run_bench};
+use crate::program::ledgerfold_bench;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use std::path::Path;
@@ -10,12 +10,12 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 /// 60 events: 10 orders of 3 events each, and 30 events in the streams of 2 books.
-const SMALL: [&str; 8] = ["bench", "projections", "--events", "60", "--streams", "2", "--live", "60"];
+const SMALL: [&str; 7] = ["projections", "--events", "60", "--streams", "2", "--live", "60"];
 const WORKS: [&str; 5] = ["one_by_one", "batches_of_10", "backfill", "proof", "rebuild"];
 
 /// Runs it with small numbers; its temporary files go to the folder.
 async fn bench<const N: usize>(folder: &TempDir, more: [&str; N]) -> Ended {
-    let mut command = ledgerfold(SMALL);
+    let mut command = ledgerfold_bench(SMALL);
     command.args(more).env("TMPDIR", folder.path());
     ended(command).await
 }
@@ -142,7 +142,7 @@ async fn ctrl_c_ends_it_while_it_writes_and_while_it_measures() {
         [("10000000", "1", "bench-events"), ("1200", "1200", "bench-orders-live-1-audit-index")]
     {
         let temporary = TempDir::new().unwrap();
-        let mut command = ledgerfold(["bench", "projections", "--events", events, "--live", live]);
+        let mut command = ledgerfold_bench(["projections", "--events", events, "--live", live]);
         command.env("TMPDIR", temporary.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
         until(async || has_table(temporary.path(), table)).await;
@@ -163,8 +163,8 @@ async fn wrong_use_is_told_before_anything_is_made() {
         ("--threads", "1,17"),
         ("--projection", "fulfilment"),
     ] {
-        run(["bench", "projections", option, value]).await.is_wrong_use(option);
+        run_bench(["projections", option, value]).await.is_wrong_use(option);
     }
-    run(["bench", "projections", "--projection", "x"]).await.is_wrong_use("one of orders, stock, bestsellers, audit");
-    run(["bench", "--commands", "1", "projections"]).await.is_wrong_use("projections");
+    run_bench(["projections", "--projection", "x"]).await.is_wrong_use("one of orders, stock, bestsellers, audit");
+    run_bench(["--commands", "1", "projections"]).await.is_wrong_use("projections");
 }

@@ -33,7 +33,7 @@ mod stop;
 mod tokens;
 mod wording;
 
-use crate::program::{Dev, ledgerfold};
+use crate::program::{Dev, ledgerfold, ledgerfold_bench};
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -84,6 +84,11 @@ impl Ended {
     fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
+}
+
+/// Runs the benchmarks to their end.
+async fn run_bench<const N: usize>(arguments: [&str; N]) -> Ended {
+    ended(ledgerfold_bench(arguments)).await
 }
 
 /// Runs the program to its end.

@@ -86,7 +86,7 @@ async fn a_history_is_shown_for_people_and_for_programs() {
     let part = system.operate(["audit", "history", STREAM, "--from", "3", "--limit", "4"]).await.done();
     assert_eq!(
         (part.lines().count(), part.lines().last()),
-        (6, Some("… up to version 12; go on with --from 7 --to 12"))
+        (6, Some("… up to version 12; continue with --from 7 --to 12"))
     );
     let json = system.operate(["audit", "history", STREAM, "--from", "3", "--limit", "4", "--json"]).await.json();
     let versions: Vec<&Value> = json["events"].as_array().unwrap().iter().map(|event| &event["version"]).collect();
@@ -100,12 +100,12 @@ async fn what_is_as_it_was_written_is_verified() {
     let system = Running::start().await;
     receive(&system.dev, 3).await;
     let one = system.operate(["audit", "verify", STREAM]).await.done();
-    assert!(one.starts_with(&format!("{STREAM} is what was written: 3 commits, head 3 ")), "{one}");
+    assert!(one.starts_with(&format!("{STREAM} is intact: 3 commits, head 3 ")), "{one}");
     let one = system.operate(["audit", "verify", STREAM, "--json"]).await.json();
     assert_eq!((&one["verified"], &one["commits"], &one["broken_at"]), (&json!(true), &json!(3), &Value::Null));
     let all = system.operate(["audit", "verify", "--all"]).await.done();
     // The stock, and the records of three questions: of the two before, and of this one.
-    assert_eq!(all, "All 2 streams are as they were written, with 6 commits.\n");
+    assert_eq!(all, "All 2 streams are intact: 6 commits.\n");
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn an_item_that_is_none_of_ours_is_named_and_hides_no_stream() {
     // The one before the first version is in a stream's own partition, and so a break of that stream.
     assert!(told.stdout.contains(&format!("{STREAM} is BROKEN at version 0: ")), "{told:?}");
     assert!(
-        told.stdout.contains("1 of 2 streams are broken, 3 items are unexpected, and 1 commits are sound."),
+        told.stdout.contains("1 of 2 streams are broken, 3 items are unexpected, and 1 commits are intact."),
         "{told:?}"
     );
     let json = system.operate(["audit", "verify", "--all", "--json"]).await;
@@ -235,7 +235,9 @@ async fn what_cannot_be_reached_or_is_not_named_is_told_in_one_line() {
     }
     let mut command = ledgerfold(["audit", "verify", "--all"]);
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nowhere");
-    ended(command).await.failed_saying("no system is named: start `ledgerfold dev` in this folder, or export the line");
+    ended(command)
+        .await
+        .failed_saying("no running instance found: start `ledgerfold dev` in this folder, or export the line");
 }
 
 #[tokio::test]

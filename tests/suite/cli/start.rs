@@ -20,7 +20,7 @@ async fn a_taken_port_is_told_with_the_way_out() {
     let port = taken.local_addr().unwrap().port().to_string();
     let data = TempDir::new().unwrap();
     let ended = run(["dev", "--port", &port, "--data", data.path().to_str().unwrap()]).await;
-    ended.failed_saying(&format!("port {port} of 127.0.0.1 cannot be had; choose another with --port"));
+    ended.failed_saying(&format!("port {port} of 127.0.0.1 is not available; choose another one with --port"));
     assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "nothing was begun");
 }
 

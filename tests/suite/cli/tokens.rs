@@ -75,7 +75,7 @@ async fn a_private_key_is_its_owners_and_never_replaced() {
     let key = fs::read(&file).unwrap();
     run(["tokens", "create", "--dir", folder])
         .await
-        .failed_saying("signing-key.json exists already, and its tokens stay valid: go on with it");
+        .failed_saying("signing-key.json exists already, and its tokens stay valid: use it");
     assert_eq!(fs::read(&file).unwrap(), key);
     let published = fs::read_to_string(scratch.path().join("jwks.json")).unwrap();
     assert!(!published.contains("PRIVATE") && !published.contains("\"d\""), "{published}");
@@ -86,9 +86,9 @@ async fn a_token_that_cannot_be_signed_is_told() {
     let scratch = TempDir::new().unwrap();
     let folder = scratch.path().to_str().unwrap();
     let sign = ["tokens", "sign", "--subject", "anna", "--dir", folder];
-    run(sign).await.failed_saying("signing-key.json cannot be read; `ledgerfold tokens create` makes it");
+    run(sign).await.failed_saying("signing-key.json cannot be read; `ledgerfold tokens create` writes it");
     for (text, part) in [
-        ("{}", "is no signing key"),
+        ("{}", "is not a signing key"),
         (r#"{"kid":"k","pkcs8":"x"}"#, "the signing key is damaged"),
         (r#"{"kid":"k","pkcs8":"AAAA"}"#, "the token cannot be signed"),
     ] {
@@ -108,7 +108,7 @@ async fn without_tokens_nobody_but_this_machine_is_let_in() {
     for address in ["0.0.0.0", "::", "192.0.2.1", "::ffff:127.0.0.1"] {
         let ended = run(["dev", "--port", "0", "--data", folder, "--listen", address]).await;
         ended
-            .is_wrong_use(&format!("--listen {address}: whoever reaches this address could do everything; add --auth"));
+            .is_wrong_use(&format!("--listen {address}: every client that reaches this address could do everything. To require tokens, add --auth"));
     }
     run(["dev", "--listen", "localhost"]).await.is_wrong_use("invalid IP address");
     assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "nothing was begun");
@@ -118,11 +118,11 @@ async fn without_tokens_nobody_but_this_machine_is_let_in() {
 }
 
 #[tokio::test]
-async fn open_to_everybody_is_said() {
+async fn the_greeting_says_that_no_tokens_are_required() {
     let data = TempDir::new().unwrap();
     let mut dev = Dev::start(data.path()).await;
     let said = dev.printed("actor").await;
-    assert_eq!(said, "open to everybody here: every request is dev's; the header X-Actor names another");
+    assert_eq!(said, "no tokens required; the actor is dev, or what the header X-Actor names");
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
-//! What `ledgerfold cost` goes by stands in the template.
+//! `ledgerfold-bench cost` computes with the numbers of the template.
 
 use super::Template;
-use crate::program::ledgerfold;
+use crate::program::ledgerfold_bench;
 use serde_json::{Value, json};
 
 /// What the program says of one command a second.
 async fn estimate() -> Value {
-    let said = ledgerfold(["cost", "--rate", "1", "--json"]).output().await.unwrap();
+    let said = ledgerfold_bench(["cost", "--rate", "1", "--json"]).output().await.unwrap();
     serde_json::from_slice::<Value>(&said.stdout).unwrap()
 }
 

@@ -1,10 +1,10 @@
-//! `ledgerfold audit at` and `ledgerfold audit diff`.
+//! `ledgerfold audit at` and `ledgerfold audit diff`: the state of a stream at one time, and between two.
 
 use super::filters::time;
 use super::history::row;
-use super::{Asker, Question, failed, wrong_use};
-use crate::cli::Common;
-use crate::cli::failure::{Exit, Failure};
+use super::{ActorOption, AuditQuery, failed, wrong_use};
+use crate::cli::TargetOptions;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::named_stream;
 use crate::cli::output;
 use chrono::{DateTime, Utc};
@@ -24,9 +24,9 @@ pub(in crate::cli) struct At {
     #[arg(long, value_parser = time)]
     time: Option<DateTime<Utc>>,
     #[command(flatten)]
-    asker: Asker,
+    actor: ActorOption,
     #[command(flatten)]
-    common: Common,
+    options: TargetOptions,
 }
 
 #[derive(Debug, clap::Args)]
@@ -34,22 +34,22 @@ pub(in crate::cli) struct Diff {
     /// The stream, such as STREAM or OTHER_STREAM.
     #[arg(value_parser = named_stream)]
     stream: StreamId,
-    /// The version before; 0, where nothing is, if nothing is said.
+    /// The version before; by default 0, the empty stream.
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["from_time", "to_time"])]
     from: Option<u64>,
-    /// The version after; the stream's end if nothing is said.
+    /// The version after; by default the head.
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["from_time", "to_time"], value_parser = clap::value_parser!(u64).range(1..))]
     to: Option<u64>,
     /// The time before, RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = time)]
     from_time: Option<DateTime<Utc>>,
-    /// The time after, RFC 3339; the stream's end if nothing is said.
+    /// The time after, RFC 3339; by default the head.
     #[arg(long, value_name = "TIME", value_parser = time)]
     to_time: Option<DateTime<Utc>>,
     #[command(flatten)]
-    asker: Asker,
+    actor: ActorOption,
     #[command(flatten)]
-    common: Common,
+    options: TargetOptions,
 }
 
 fn moment(version: Option<u64>, time: Option<DateTime<Utc>>) -> Option<Moment> {
@@ -59,26 +59,26 @@ fn moment(version: Option<u64>, time: Option<DateTime<Utc>>) -> Option<Moment> {
 impl At {
     pub(super) async fn run(&self) -> Result<Exit, Failure> {
         let moment = moment(self.version, self.time).unwrap_or_else(|| wrong_use("--version or --time is required"));
-        let about = vec![
+        let arguments = vec![
             ("stream", Some(self.stream.to_string())),
             ("version", self.version.map(|version| version.to_string())),
             ("time", self.time.map(time_text)),
         ];
-        let asker = self.asker.asker.as_ref();
-        let question = Question { common: &self.common, asker, call: Call::At, about };
-        question.ask(async |trail| self.answer(&trail, moment).await).await
+        let actor = self.actor.actor.as_ref();
+        let query = AuditQuery { options: &self.options, actor, call: Call::At, arguments };
+        query.run(async |trail| self.answer(&trail, moment).await).await
     }
 
     async fn answer(&self, trail: &OpenTrail, moment: Moment) -> Result<Exit, Failure> {
         let at = trail.at(&self.stream, moment).await.map_err(failed)?;
-        if self.common.json {
+        if self.options.json {
             output::json(&at)?;
             return Ok(Exit::Done);
         }
         let StateAt { stream, version, recorded_at, read_model, state, hash, .. } = at;
-        output::line(&format!("{stream} at version {version}, recorded at {recorded_at}, as {read_model} shows it:"))?;
+        output::line(&format!("{stream} at version {version}, recorded at {recorded_at}, as in {read_model}:"))?;
         output::json(&state)?;
-        output::line(&format!("the chain is what was written; this version's hash is {hash}"))?;
+        output::line(&format!("the hash chain is intact; the hash of this version is {hash}"))?;
         Ok(Exit::Done)
     }
 }
@@ -86,35 +86,36 @@ impl At {
 impl Diff {
     pub(super) async fn run(&self) -> Result<Exit, Failure> {
         let span = Span::new(moment(self.from, self.from_time), moment(self.to, self.to_time));
-        let span = span.unwrap_or_else(|rule| wrong_use(format!("the ends do not fit together: {rule}")));
+        let span =
+            span.unwrap_or_else(|rule| wrong_use(format!("the two versions or times contradict each other: {rule}")));
         let version = |version: Option<u64>| version.map(|version| version.to_string());
-        let about = vec![
+        let arguments = vec![
             ("stream", Some(self.stream.to_string())),
             ("from", version(self.from)),
             ("to", version(self.to)),
             ("from_time", self.from_time.map(time_text)),
             ("to_time", self.to_time.map(time_text)),
         ];
-        let asker = self.asker.asker.as_ref();
-        let question = Question { common: &self.common, asker, call: Call::Diff, about };
-        question.ask(async |trail| self.answer(&trail, span).await).await
+        let actor = self.actor.actor.as_ref();
+        let query = AuditQuery { options: &self.options, actor, call: Call::Diff, arguments };
+        query.run(async |trail| self.answer(&trail, span).await).await
     }
 
     async fn answer(&self, trail: &OpenTrail, span: Span) -> Result<Exit, Failure> {
         let difference = trail.difference(&self.stream, span).await.map_err(failed)?;
-        if self.common.json {
+        if self.options.json {
             output::json(&difference)?;
             return Ok(Exit::Done);
         }
         let Difference { stream, read_model, from, to, changes, events, events_left_out, .. } = difference;
-        output::line(&format!("{stream}, as {read_model} shows it, from {} to {}:", end(&from), end(&to)))?;
+        output::line(&format!("{stream}, as in {read_model}, from {} to {}:", end(&from), end(&to)))?;
         let changed: Vec<_> = changes.iter().map(change).collect();
         output::rows(["FIELD", "BEFORE", "AFTER"], &changed)?;
         output::line("")?;
         let shown: Vec<_> = events.iter().map(row).collect();
         output::rows(["VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
         if events_left_out > 0 {
-            output::line(&format!("… and {events_left_out} events more"))?;
+            output::line(&format!("… and {events_left_out} more events"))?;
         }
         Ok(Exit::Done)
     }
@@ -123,7 +124,7 @@ impl Diff {
 fn end(End { version, recorded_at, .. }: &End) -> String {
     match recorded_at {
         Some(recorded_at) => format!("version {version} ({recorded_at})"),
-        None => "nothing".to_owned(),
+        None => "the empty stream".to_owned(),
     }
 }
 
@@ -131,7 +132,7 @@ fn change(Change { path, before, after }: &Change) -> [String; 3] {
     [path.clone(), shown(before), shown(after)]
 }
 
-/// A value in a cell: what is not there shows as `-`.
+/// A value in a cell; a missing one is `-`.
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),

@@ -1,8 +1,8 @@
-//! Where an export goes: a file that appears when it is complete, or standard output.
+//! Writes an export to standard output, or to a file that is created when it is complete.
 //!
-//! A thread of its own writes: whoever reads standard output may be slow, and Ctrl-C must not wait for that.
+//! It writes on its own thread, so that Ctrl-C does not wait for a slow reader of standard output.
 
-use crate::cli::failure::Failure;
+use crate::cli::exit::Failure;
 use std::fs::{File, Permissions};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -11,32 +11,32 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 use tokio::sync::{mpsc, oneshot};
 
-/// Parts that wait for the thread at most.
-const WAITING_PARTS: usize = 2;
-/// How long an abandoned export waits for its unfinished file to be removed.
-const REMOVAL: Duration = Duration::from_secs(1);
+/// The most chunks in the channel to the thread.
+const QUEUED_CHUNKS: usize = 2;
+/// The time limit for removing an unfinished file.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// An open output.
-pub(super) struct Output {
-    parts: mpsc::Sender<Part>,
-    ended: oneshot::Receiver<std::io::Result<Ended>>,
+/// The open output of an export.
+pub(super) struct ExportOutput {
+    chunks: mpsc::Sender<ExportChunk>,
+    end: oneshot::Receiver<std::io::Result<ExportEnd>>,
     name: String,
 }
 
-enum Part {
+enum ExportChunk {
     Lines(Vec<u8>),
-    /// Everything is there.
+    /// The export is complete.
     End,
 }
 
-/// How the writing ended.
+/// How an export ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum ExportEnd {
     /// Everything is written.
-    Whole,
-    /// Whoever read standard output has gone, and wants no more.
-    ReaderGone,
-    /// Nobody said that it was complete: there is no file.
+    Complete,
+    /// The reader of standard output closed the pipe.
+    ReaderClosed,
+    /// It was not completed: there is no file.
     Abandoned,
 }
 
@@ -45,46 +45,46 @@ enum Sink {
     File { unfinished: BufWriter<NamedTempFile>, path: PathBuf },
 }
 
-impl Output {
-    /// Opens the file, or standard output where none is named. The file is made under another name beside its place.
+impl ExportOutput {
+    /// Opens a temporary file in the folder of the path, or standard output if there is no path.
     pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let name = path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
         let sink = Sink::open(path).map_err(|error| cannot_be_written(&name, error))?;
-        let (parts, waiting) = mpsc::channel(WAITING_PARTS);
-        let (end, ended) = oneshot::channel();
-        // The receiver may have gone: nobody is left to tell.
-        std::thread::spawn(move || drop(end.send(sink.write_all(waiting))));
-        Ok(Self { parts, ended, name })
+        let (chunks, receiver) = mpsc::channel(QUEUED_CHUNKS);
+        let (end_sender, end) = oneshot::channel();
+        // Dropped, because the receiver may be gone.
+        std::thread::spawn(move || drop(end_sender.send(sink.write_all(receiver))));
+        Ok(Self { chunks, end, name })
     }
 
-    /// What people call it.
+    /// Its name in messages.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Hands a part over. False where the writing has ended: [`Output::finish`] tells why.
+    /// Queues lines. Returns false if writing has ended; [`ExportOutput::finish`] returns why.
     pub(super) async fn write(&self, lines: Vec<u8>) -> bool {
-        self.parts.send(Part::Lines(lines)).await.is_ok()
+        self.chunks.send(ExportChunk::Lines(lines)).await.is_ok()
     }
 
-    /// Says that everything is there, and waits until it is written.
-    pub(super) async fn finish(&mut self) -> Result<Ended, Failure> {
-        // Where the writing has ended already, its own end says more.
-        let _ = self.parts.send(Part::End).await;
-        match (&mut self.ended).await {
-            Ok(ended) => ended.map_err(|error| cannot_be_written(&self.name, error)),
-            Err(_) => Ok(Ended::Abandoned),
+    /// Completes the export, and waits until everything is written.
+    pub(super) async fn finish(&mut self) -> Result<ExportEnd, Failure> {
+        // If writing has ended already, the receiver is gone, and `end` has the reason.
+        let _ = self.chunks.send(ExportChunk::End).await;
+        match (&mut self.end).await {
+            Ok(end) => end.map_err(|error| cannot_be_written(&self.name, error)),
+            Err(_) => Ok(ExportEnd::Abandoned),
         }
     }
 
-    /// Gives up: the unfinished file is removed, what stands there under its name stays.
+    /// Removes the unfinished file. An existing file of that name is not changed.
     pub(super) async fn abandon(self) {
-        drop(self.parts);
-        if self.ended.is_terminated() {
+        drop(self.chunks);
+        if self.end.is_terminated() {
             return;
         }
-        // A write to a slow reader cannot be called back; the process ends without it.
-        let _ = tokio::time::timeout(REMOVAL, self.ended).await;
+        // A blocked write to a slow reader cannot be cancelled; the process ends without it.
+        let _ = tokio::time::timeout(REMOVAL_TIMEOUT, self.end).await;
     }
 }
 
@@ -95,34 +95,35 @@ fn cannot_be_written(name: &str, error: std::io::Error) -> Failure {
 impl Sink {
     fn open(path: Option<&Path>) -> std::io::Result<Self> {
         let Some(path) = path else { return Ok(Self::Stdout(std::io::stdout())) };
-        // What is there is replaced: the file that a link points to, but never a device or a folder.
+        // Replaces the file that a link points to, but never a device or a folder.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let there = path.metadata().ok();
-        if there.as_ref().is_some_and(|there| !there.is_file()) {
-            return Err(std::io::Error::other("there is something that is no file"));
+        let existing = path.metadata().ok();
+        if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
+            return Err(std::io::Error::other("it exists and is not a file"));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // A new file is as open to others as any that the user makes; one that is replaced hands its permissions on.
-        let any = Permissions::from_mode(0o666);
+        // A new file gets the default permissions, a replacement those of the old file.
+        let default = Permissions::from_mode(0o666);
         let mut builder = tempfile::Builder::new();
-        let unfinished = builder.prefix(".ledgerfold-").suffix(".unfinished").permissions(any).tempfile_in(folder)?;
-        if let Some(there) = there {
-            unfinished.as_file().set_permissions(there.permissions())?;
+        let unfinished =
+            builder.prefix(".ledgerfold-").suffix(".unfinished").permissions(default).tempfile_in(folder)?;
+        if let Some(existing) = existing {
+            unfinished.as_file().set_permissions(existing.permissions())?;
         }
         Ok(Self::File { unfinished: BufWriter::new(unfinished), path })
     }
 
-    fn write_all(mut self, mut parts: mpsc::Receiver<Part>) -> std::io::Result<Ended> {
-        while let Some(part) = parts.blocking_recv() {
-            match part {
-                Part::Lines(lines) => match self.write(&lines) {
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Ended::ReaderGone),
+    fn write_all(mut self, mut chunks: mpsc::Receiver<ExportChunk>) -> std::io::Result<ExportEnd> {
+        while let Some(chunk) = chunks.blocking_recv() {
+            match chunk {
+                ExportChunk::Lines(lines) => match self.write(&lines) {
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExportEnd::ReaderClosed),
                     written => written?,
                 },
-                Part::End => return self.complete(),
+                ExportChunk::End => return self.complete(),
             }
         }
-        Ok(Ended::Abandoned)
+        Ok(ExportEnd::Abandoned)
     }
 
     fn write(&mut self, lines: &[u8]) -> std::io::Result<()> {
@@ -132,10 +133,10 @@ impl Sink {
         }
     }
 
-    fn complete(self) -> std::io::Result<Ended> {
+    fn complete(self) -> std::io::Result<ExportEnd> {
         match self {
             Self::Stdout(mut stdout) => match stdout.flush() {
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Ended::ReaderGone),
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExportEnd::ReaderClosed),
                 flushed => flushed?,
             },
             Self::File { unfinished, path } => {
@@ -144,6 +145,6 @@ impl Sink {
                 unfinished.persist(path).map(|_: File| ()).map_err(|failed| failed.error)?;
             }
         }
-        Ok(Ended::Whole)
+        Ok(ExportEnd::Complete)
     }
 }

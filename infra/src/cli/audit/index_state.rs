@@ -1,4 +1,4 @@
-//! How the index stands that finds events over all streams.
+//! How complete the audit index is.
 
 use crate::cli::app;
 use crate::cli::target::Target;
@@ -6,18 +6,18 @@ use projections::audit_index::PROJECTION;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How long the queues are waited for: an export does not depend on them.
-const LOOK: Duration = Duration::from_secs(3);
+/// The time limit for reading the queues. An export does not depend on them.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What is not in the index, about; none where the queues gave no answer.
+/// Roughly what is not indexed; none if the queues could not be read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct IndexState(Option<Missing>);
+pub(super) struct IndexState(Option<NotIndexed>);
 
 #[derive(Debug, Clone, Copy)]
-struct Missing {
-    /// Messages that wait in the queues, dead letters among them.
+struct NotIndexed {
+    /// Messages in the queue and in the dead-letter queue.
     messages: u64,
-    /// Streams that stand still.
+    /// Parked streams.
     parked: u64,
 }
 
@@ -25,26 +25,26 @@ impl IndexState {
     pub(super) async fn of(target: &Target) -> Self {
         let projector = target.clients.system(app(), &target.names).projector();
         let operations = target.clients.system(app(), &target.names).operations(projector);
-        let view = tokio::time::timeout(LOOK, Box::pin(operations.view(&PROJECTION))).await;
-        let missing = view.ok().and_then(Result::ok).and_then(|view| {
+        let view = tokio::time::timeout(TIMEOUT, Box::pin(operations.view(&PROJECTION))).await;
+        let not_indexed = view.ok().and_then(Result::ok).and_then(|view| {
             let lag = view.lag?;
-            Some(Missing { messages: lag.messages.saturating_add(lag.dead_letters), parked: view.status.parked })
+            Some(NotIndexed { messages: lag.messages.saturating_add(lag.dead_letters), parked: view.status.parked })
         });
-        Self(missing)
+        Self(not_indexed)
     }
 
-    /// For programs.
+    /// The state as JSON.
     pub(super) fn json(self) -> Value {
-        self.0.map_or(Value::Null, |Missing { messages, parked }| json!({"messages": messages, "parked": parked}))
+        self.0.map_or(Value::Null, |NotIndexed { messages, parked }| json!({"messages": messages, "parked": parked}))
     }
 
-    /// What people should know, if there is something.
+    /// A note for people, if something is missing.
     pub(super) fn note(self) -> Option<String> {
         match self.0 {
-            None => Some("how far the index is behind is not known; with --stream an export is exact".to_owned()),
-            Some(Missing { messages: 0, parked: 0 }) => None,
-            Some(Missing { messages, parked }) => Some(format!(
-                "the index was not complete: about {messages} messages wait in the queues of audit, and {parked} streams stand still; \
+            None => Some("the lag of the index is not known; an export with --stream is exact".to_owned()),
+            Some(NotIndexed { messages: 0, parked: 0 }) => None,
+            Some(NotIndexed { messages, parked }) => Some(format!(
+                "the index is not complete: about {messages} messages wait in the queues of audit, and {parked} streams are parked; \
                  see `ledgerfold projection status audit`"
             )),
         }

@@ -1,8 +1,8 @@
-//! `ledgerfold audit verify`.
+//! `ledgerfold audit verify`: verifies hash chains.
 
-use super::{Asker, Question, failed};
-use crate::cli::Common;
-use crate::cli::failure::{Exit, Failure};
+use super::{ActorOption, AuditQuery, failed};
+use crate::cli::TargetOptions;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::named_stream;
 use crate::cli::output;
 use eventstore::{CorruptStream, StreamId, Streams, Verification, Witness};
@@ -10,9 +10,9 @@ use futures::{StreamExt, TryStreamExt};
 use handlers::audit::{Call, OpenTrail};
 use serde_json::json;
 
-/// How many streams are verified at once.
+/// Streams that are verified concurrently.
 const CONCURRENT_STREAMS: usize = 8;
-/// How many parts of the table are read at once to find the streams.
+/// Segments of the table that are scanned concurrently.
 const SEGMENTS: u32 = 4;
 
 #[derive(Debug, clap::Args)]
@@ -20,42 +20,42 @@ pub(in crate::cli) struct Verify {
     /// The stream.
     #[arg(required_unless_present = "all", conflicts_with = "all", value_parser = named_stream)]
     stream: Option<StreamId>,
-    /// Every stream there is.
+    /// All streams.
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    asker: Asker,
+    actor: ActorOption,
     #[command(flatten)]
-    common: Common,
+    options: TargetOptions,
 }
 
 impl Verify {
     pub(super) async fn run(&self) -> Result<Exit, Failure> {
-        let about = vec![
+        let arguments = vec![
             ("stream", self.stream.as_ref().map(StreamId::to_string)),
             ("all", self.all.then(|| true.to_string())),
         ];
-        let asker = self.asker.asker.as_ref();
-        let question = Question { common: &self.common, asker, call: Call::Verify, about };
-        // The record of this question is there before the walk, and so is one of the commits that are verified.
+        let actor = self.actor.actor.as_ref();
+        let query = AuditQuery { options: &self.options, actor, call: Call::Verify, arguments };
+        // The record of this query is written first, so it is verified, too.
         let walk = async |trail: OpenTrail| match &self.stream {
             Some(stream) => self.one(&trail, stream).await,
             None => self.every(&trail).await,
         };
-        question.ask(walk).await
+        query.run(walk).await
     }
 
     async fn one(&self, trail: &OpenTrail, stream: &StreamId) -> Result<Exit, Failure> {
         let walk = trail.verify(stream).await.map_err(failed)?;
-        match self.common.json {
+        match self.options.json {
             true => output::json(&report(&walk))?,
             false => output::line(&verdict(&walk))?,
         }
-        Ok(output::answer(walk.verified()))
+        Ok(output::yes_or_no(walk.verified()))
     }
 
     async fn every(&self, trail: &OpenTrail) -> Result<Exit, Failure> {
-        // Asked before the streams are walked: those grow meanwhile, and whoever follows them does so later.
+        // Read before the streams are verified: streams may grow meanwhile, and their consumers follow.
         let seen =
             trail.all_witnesses(|items| output::progress(&format!("{items} index entries and rows found"))).await;
         let seen = seen.map_err(failed)?;
@@ -78,7 +78,7 @@ impl Verify {
         }
         output::progress("");
         let verified = broken.is_empty() && foreign.is_empty();
-        if self.common.json {
+        if self.options.json {
             let broken: Vec<_> = broken.iter().map(report).collect();
             let foreign: Vec<_> = foreign.iter().map(foreign_report).collect();
             let streams =
@@ -89,18 +89,18 @@ impl Verify {
             foreign.iter().try_for_each(|item| output::line(&format!("UNEXPECTED item: {item}")))?;
             output::line(&conclusion(all, commits, broken.len(), foreign.len()))?;
         }
-        Ok(output::answer(verified))
+        Ok(output::yes_or_no(verified))
     }
 }
 
-/// The answer in one sentence.
+/// The result in one sentence.
 fn conclusion(streams: usize, commits: u64, broken: usize, unexpected: usize) -> String {
     if broken == 0 && unexpected == 0 {
-        return format!("All {streams} streams are as they were written, with {commits} commits.");
+        return format!("All {streams} streams are intact: {commits} commits.");
     }
     format!(
-        "The store is NOT as it was written: {broken} of {streams} streams are broken, {unexpected} items are \
-         unexpected, and {commits} commits are sound."
+        "The store is NOT intact: {broken} of {streams} streams are broken, {unexpected} items are unexpected, \
+         and {commits} commits are intact."
     )
 }
 
@@ -128,7 +128,7 @@ fn report(walk: &Verification) -> serde_json::Value {
 fn verdict(walk: &Verification) -> String {
     let Verification { stream, commits, broken_at, .. } = walk;
     match broken_at {
-        None => format!("{stream} is what was written: {commits} commits, head {} {}", walk.version(), walk.hash()),
+        None => format!("{stream} is intact: {commits} commits, head {} {}", walk.version(), walk.hash()),
         Some(broken) => format!("{stream} is BROKEN at version {}: {}", broken.version, broken.damage),
     }
 }

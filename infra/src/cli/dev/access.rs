@@ -1,6 +1,6 @@
-//! Who may use `dev`, and from where.
+//! Who may call the API of `dev`, and from where.
 
-use crate::cli::failure::{Failure, wrong_use};
+use crate::cli::exit::{Failure, wrong_use};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use clap::builder::NonEmptyStringValueParser;
@@ -13,47 +13,47 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
-/// Whose requests are answered.
+/// The options for address and tokens.
 #[derive(Debug, clap::Args)]
-pub(super) struct Access {
-    /// The address to listen on. Any but a loopback address needs --auth.
+pub(super) struct AccessOptions {
+    /// The address to listen on. Without --auth, only loopback is allowed.
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen: IpAddr,
-    /// Answer only requests with a token, signed (RS256 or ES256) by a key of this JSON Web Key Set. Without it, everybody is let in.
+    /// Require tokens that a key of this JSON Web Key Set signed (RS256 or ES256). Without it, requests need no token.
     #[arg(long, value_name = "JWKS_FILE", requires = "issuer", requires = "audience")]
     auth: Option<PathBuf>,
-    /// Who makes the tokens: their claim iss.
+    /// The issuer of the tokens: their claim iss.
     #[arg(long, value_name = "URL", requires = "auth", value_parser = NonEmptyStringValueParser::new())]
     issuer: Option<String>,
-    /// For whom they are made: their claim aud, or client_id where there is none.
+    /// The audience of the tokens: their claim aud, or client_id if they have none.
     #[arg(long, value_name = "AUDIENCE", requires = "auth", value_parser = NonEmptyStringValueParser::new())]
     audience: Option<String>,
 }
 
-/// Who asks or calls, as it is recorded.
+/// Parses the name of an actor.
 pub(in crate::cli) fn actor(text: &str) -> Result<Id, String> {
     let actor = Id::new(text).map_err(|error| error.to_string())?;
     if is_actor_of_system(&actor) { Err(ACTOR_OF_SYSTEM.to_owned()) } else { Ok(actor) }
 }
 
-/// Where it listens, and who checks tokens there.
-pub(super) struct Entrance {
+/// The listener of the API, and the check of its tokens.
+pub(super) struct ApiEntry {
     pub(super) listener: TcpListener,
     authorizer: Option<Arc<Authorizer>>,
 }
 
-impl Access {
-    /// Opens the entrance. Nothing else is open yet.
-    pub(super) async fn open(&self, port: u16) -> Result<Entrance, Failure> {
+impl AccessOptions {
+    /// Checks the options and opens the listener. Nothing else is open yet.
+    pub(super) async fn open(&self, port: u16) -> Result<ApiEntry, Failure> {
         let authorizer = self.authorizer()?;
         if authorizer.is_none() && !self.listen.is_loopback() {
             wrong_use::<()>(format!(
-                "--listen {}: whoever reaches this address could do everything; add --auth JWKS_FILE --issuer URL --audience \
-                 AUDIENCE to ask for tokens (`ledgerfold tokens --help` makes some), or listen on 127.0.0.1",
+                "--listen {}: every client that reaches this address could do everything. To require tokens, add --auth \
+                 JWKS_FILE --issuer URL --audience AUDIENCE (see `ledgerfold tokens --help`), or listen on 127.0.0.1",
                 self.listen
             ));
         }
-        Ok(Entrance { listener: self.listen(port).await?, authorizer })
+        Ok(ApiEntry { listener: self.listen(port).await?, authorizer })
     }
 
     fn authorizer(&self) -> Result<Option<Arc<Authorizer>>, Failure> {
@@ -66,31 +66,30 @@ impl Access {
 
     async fn listen(&self, port: u16) -> Result<TcpListener, Failure> {
         TcpListener::bind((self.listen, port)).await.map_err(|error| {
-            let what = format!("port {port} of {} cannot be had; choose another with --port, or --port 0", self.listen);
+            let what =
+                format!("port {port} of {} is not available; choose another one with --port, or --port 0", self.listen);
             Failure::new(what, error)
         })
     }
 
-    /// Who is let in, as a line of the greeting.
+    /// Who may call the API, as a line of the greeting.
     pub(super) fn greeting(&self) -> String {
         match (&self.issuer, &self.audience) {
             (Some(issuer), Some(audience)) => {
-                format!("  callers  only with a token of {issuer} for {audience}; its subject is the actor")
+                format!("  callers  need a token of {issuer} for {audience}; its subject is the actor")
             }
-            _ => {
-                "  actor    open to everybody here: every request is dev's; the header X-Actor names another".to_owned()
-            }
+            _ => "  actor    no tokens required; the actor is dev, or what the header X-Actor names".to_owned(),
         }
     }
 
-    /// What a request must bear, to be pasted into a shell.
+    /// The header that a request needs, to paste into a shell.
     pub(super) fn header(&self) -> &'static str {
         if self.auth.is_some() { r#" -H "Authorization: Bearer $TOKEN""# } else { "" }
     }
 }
 
-impl Entrance {
-    /// The API behind it, which no page of another origin reaches.
+impl ApiEntry {
+    /// The API, which refuses web pages of other origins.
     pub(super) fn router(&self, api: Api) -> Router {
         match &self.authorizer {
             None => without_foreign_pages(router(api), Hosts::Loopback),

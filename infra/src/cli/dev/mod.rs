@@ -1,53 +1,51 @@
-//! `ledgerfold dev`: the whole system on this machine.
+//! `ledgerfold dev`: runs the whole system on this machine.
 
 mod access;
 
 use super::app;
-use super::failure::{Exit, Failure};
+use super::exit::{Exit, Failure, stop_signal};
 use super::projection::worker;
 use super::wording;
 use super::{output, target};
 use crate::clients::{Clients, Endpoints, LOOPBACK_REGION};
-use crate::local::data_folder::DataDir;
+use crate::local::data_folder::DataFolder;
 use crate::local::data_folder::running::{Running, RunningFile};
 use crate::local::engines::access_key::AccessKey;
 use crate::local::event_source::mapping::StreamMapping;
 use crate::local::stack::Stack;
 use crate::resources::{self, Resources};
 pub(super) use access::actor;
-use access::{Access, Entrance};
+use access::{AccessOptions, ApiEntry};
 use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use eventstore::Id;
-use handlers::System as Parts;
 use handlers::delivery::QueueMapping;
 use handlers::http::Api;
 use handlers::http::server::{self, Limits};
 use handlers::telemetry::{Component, InvocationLayer};
-use handlers::{CommandQueue, Continuations, FanOut, Names, Operations, ProjectorHandler, Route};
+use handlers::{CommandQueue, Continuations, FanOut, Names, Operations, ProjectorHandler, Route, System};
 use projections::{Kind, Projector};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Batches of one queue that are handled at once.
+/// Concurrent batches per queue.
 const CONCURRENT_BATCHES: usize = 8;
-/// Segments of jobs that are worked on at once.
+/// Concurrent segments of jobs.
 const JOB_WORKERS: usize = 2;
-/// Stream records in a batch of fan-out.
+/// Stream records per batch of fan-out.
 const STREAM_BATCH: usize = 500;
-/// A failed message comes again after this: nobody waits a minute in front of a laptop.
+/// The pause before a failed message is retried: short, because a person is waiting.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// What the API bears. A connection takes a file handle here, and up to two for what it asks of the engines in this process: of
-/// these there are often no more than 1,024.
+/// The limits of the API. A connection needs up to three file handles, with those of its requests to the engines. Often
+/// a process may open only 1,024.
 const LIMITS: Limits = Limits { connections: 256, head: Duration::from_secs(30), drain: Duration::from_secs(10) };
-/// What a caller above the limit is told.
-const NO_ROOM: &str = r#"{"type":"https://ledgerfold.dev/problems/unavailable","title":"Too many connections","status":503,"detail":"as many connections are open as can be; close some, or come again"}"#;
+/// The answer above the limit of connections.
+const TOO_MANY_CONNECTIONS: &str = r#"{"type":"https://ledgerfold.dev/problems/unavailable","title":"Too many connections","status":503,"detail":"the limit of open connections is reached; close some, or retry later"}"#;
 
 /// Run the whole system on this machine until Ctrl-C.
 #[derive(Debug, clap::Args)]
@@ -55,44 +53,45 @@ const NO_ROOM: &str = r#"{"type":"https://ledgerfold.dev/problems/unavailable","
     after_help = "Examples:\n  ledgerfold dev\n  ledgerfold dev --port 0 --data ./shop --fresh\n  ledgerfold dev --without-processes\n  ledgerfold dev --auth .ledgerfold-tokens/jwks.json --issuer ledgerfold-tokens --audience ledgerfold\n  ledgerfold dev --break READ_MODEL=EVENT_TYPE"
 )]
 pub(super) struct Dev {
-    /// The port to listen on; 0 picks a free one.
+    /// The port; 0 picks a free one.
     #[arg(long, default_value_t = 8080, env = "LEDGERFOLD_PORT")]
     port: u16,
     #[command(flatten)]
-    access: Access,
-    /// The folder that keeps everything.
+    access: AccessOptions,
+    /// The data folder.
     #[arg(long, value_name = "DIR", default_value = wording::data_folder(), env = target::DATA_VARIABLE)]
     data: PathBuf,
-    /// Remove the folder's data first.
+    /// Remove the data in the folder first.
     #[arg(long)]
     fresh: bool,
-    /// Run no process: for trying commands by hand. What a process misses waits in its queue.
+    /// Do not run processes, to try commands by hand. Their messages wait in the queues.
     #[arg(long, env = "LEDGERFOLD_WITHOUT_PROCESSES")]
     without_processes: bool,
-    /// Let a read model fail at every event of a type, to see on purpose what happens then.
-    #[arg(long = "break", value_name = "PROJECTION=EVENT_TYPE", value_parser = defect)]
-    defect: Option<Defect>,
+    /// Make a read model fail at every event of a type, to see how streams are parked.
+    #[arg(long = "break", value_name = "PROJECTION=EVENT_TYPE", value_parser = event_fault)]
+    fault: Option<EventFault>,
 }
 
-/// A read model that fails on purpose.
+/// A fault to inject: a read model fails at every event of this type.
 #[derive(Debug, Clone)]
-struct Defect {
+struct EventFault {
     projection: &'static str,
     event_type: String,
 }
 
-/// A projection that folds, and a type that it knows.
-fn defect(text: &str) -> Result<Defect, String> {
+/// Parses a read model that folds events, and an event type that it knows.
+fn event_fault(text: &str) -> Result<EventFault, String> {
     let (name, event_type) = text.split_once('=').ok_or("a projection, '=' and an event type")?;
     let projection = app().consumer(name).filter(|projection| match projection.kind {
         Kind::SingleStream { .. } | Kind::MultiStream { .. } => true,
         Kind::CommitIndex | Kind::Process => false,
     });
-    let projection = projection.ok_or_else(|| format!("{name:?} is no projection that applies events one by one"))?;
+    let projection =
+        projection.ok_or_else(|| format!("{name:?} is not a projection that applies events one by one"))?;
     if !(projection.knows)(event_type) {
         return Err(format!("{name} does not know events of type {event_type:?}"));
     }
-    Ok(Defect { projection: projection.name, event_type: event_type.to_owned() })
+    Ok(EventFault { projection: projection.name, event_type: event_type.to_owned() })
 }
 
 impl Default for Dev {
@@ -102,7 +101,7 @@ impl Default for Dev {
     }
 }
 
-/// `dev` without its name, so that its defaults stand in one place.
+/// Parses the options of `dev` alone, for their defaults.
 #[derive(clap::Parser)]
 struct DevAlone {
     #[command(flatten)]
@@ -111,8 +110,8 @@ struct DevAlone {
 
 impl Dev {
     pub(super) async fn run(self) -> Result<Exit, Failure> {
-        let entrance = self.access.open(self.port).await?;
-        let data = if self.fresh { DataDir::open_fresh(&self.data) } else { DataDir::open(&self.data) };
+        let entry = self.access.open(self.port).await?;
+        let data = if self.fresh { DataFolder::open_fresh(&self.data) } else { DataFolder::open(&self.data) };
         let data = data.map_err(|error| Failure::from_error(&error))?;
         let stack = Stack::start(data).await.map_err(|error| Failure::from_error(&error))?.within_process();
         let names = Names::new(app().stored_name());
@@ -120,48 +119,48 @@ impl Dev {
         let resources = resources.map_err(|error| Failure::from_error(&error))?;
         let stop = CancellationToken::new();
         let mut mappings = start_fan_out(&stack, &resources, &stop).await?;
-        // One system for all parts: they share what is remembered of streams.
-        let parts = stack.clients.system(app(), &names);
-        let projector = self.projector(&parts);
-        let operations = parts.operations(projector.clone());
-        let system = System { stack: &stack, parts: &parts, projector: &projector, stop: &stop };
-        system.start_projectors(&resources, &mut mappings);
+        // One system for all components, so that they share the stream cache.
+        let system = stack.clients.system(app(), &names);
+        let projector = self.projector(&system);
+        let operations = system.operations(projector.clone());
+        let consumers = Consumers { stack: &stack, system: &system, projector: &projector, stop: &stop };
+        consumers.start_projectors(&resources, &mut mappings);
         if !self.without_processes {
-            system.start_processes(&resources, &mut mappings);
+            consumers.start_processes(&resources, &mut mappings);
         }
-        system.start_jobs(&operations, &resources, &mut mappings).await?;
-        system.start_command_worker(&resources, &mut mappings);
-        let api = api(&parts, projector.clone(), operations)?;
-        let api = api.with_command_queue(command_queue(&parts).await?);
-        let address = entrance.listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
-        let ended = ended()?;
-        let found = publish(&format!("http://{address}"), &stack)?;
+        consumers.start_jobs(&operations, &resources, &mut mappings).await?;
+        consumers.start_command_worker(&resources, &mut mappings);
+        let api = api(&system, projector.clone(), operations)?;
+        let api = api.with_command_queue(command_queue(&system).await?);
+        let address = entry.listener.local_addr().map_err(|error| Failure::new("the port is not known", error))?;
+        let stop_requested = stop_signal()?;
+        let running_file = publish(&format!("http://{address}"), &stack)?;
         self.greet(&format!("http://{address}"), &stack)?;
-        self.warn_of_defect()?;
+        self.warn_of_fault()?;
         let served = tokio::select! {
-            () = serve(entrance, api, ended) => Ok(()),
+            () = serve(entry, api, stop_requested) => Ok(()),
             failure = unexpected_end(&mut mappings) => Err(failure),
         };
-        drop(found);
+        drop(running_file);
         stop.cancel();
         finish(mappings).await;
         stack.stop().await;
         served.map(|()| Exit::Done)
     }
 
-    fn projector(&self, parts: &Parts) -> Projector {
-        let projector = parts.projector();
-        match &self.defect {
-            Some(Defect { projection, event_type }) => projector.with_fault(*projection, event_type),
+    fn projector(&self, system: &System) -> Projector {
+        let projector = system.projector();
+        match &self.fault {
+            Some(EventFault { projection, event_type }) => projector.with_fault(*projection, event_type),
             None => projector,
         }
     }
 
-    fn warn_of_defect(&self) -> Result<(), Failure> {
-        let Some(Defect { projection, event_type }) = &self.defect else { return Ok(()) };
+    fn warn_of_fault(&self) -> Result<(), Failure> {
+        let Some(EventFault { projection, event_type }) = &self.fault else { return Ok(()) };
         output::line(&wording::named(&format!(
-            "  BROKEN   {projection} FAILS at every {event_type}, as --break asks: its streams stand still until you start \
-             without it and run `ledgerfold projection resume {projection}`"
+            "  BROKEN   {projection} FAILS at every {event_type}, because of --break. Its streams are parked: start without \
+             --break, then run `ledgerfold projection resume {projection}`"
         )))
     }
 
@@ -178,7 +177,7 @@ impl Dev {
         });
         let call = call.unwrap_or_default();
         output::line(&format!(
-            r#"  data     {data}, kept until you run `{program} dev --fresh`
+            r#"  data     {data}; `{program} dev --fresh` removes it
 {callers}{call}
   API      {url}/openapi.json
   operate  export AWS_ENDPOINT_URL_DYNAMODB={dynamodb} AWS_ENDPOINT_URL_SQS={sqs} AWS_REGION={LOOPBACK_REGION} AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret}
@@ -187,49 +186,50 @@ impl Dev {
     }
 }
 
-/// Lets commands find the system, which is ready, through its folder.
+/// Writes the file by which commands find this system.
 fn publish(url: &str, stack: &Stack) -> Result<RunningFile, Failure> {
     let running = Running { process: std::process::id(), api: url.to_owned(), endpoints: stack.endpoints.clone() };
-    let written = running.write(&stack.data);
-    written.map_err(|error| Failure::new("the data folder does not take the file by which commands find this", error))
+    running
+        .write(&stack.data)
+        .map_err(|error| Failure::new("the file for other commands cannot be written to the data folder", error))
 }
 
-fn api(parts: &Parts, projector: Projector, operations: Operations) -> Result<Api, Failure> {
+fn api(system: &System, projector: Projector, operations: Operations) -> Result<Api, Failure> {
     let actor = Id::new("dev").map_err(|error| Failure::from_error(&error))?;
-    Ok(Api::new(parts.command_store(), projector, operations, actor).with_commands(parts.commands()))
+    Ok(Api::new(system.command_store(), projector, operations, actor).with_commands(system.commands()))
 }
 
-async fn command_queue(parts: &Parts) -> Result<CommandQueue, Failure> {
-    parts.command_queue().await.map_err(|error| Failure::from_error(&error))
+async fn command_queue(system: &System) -> Result<CommandQueue, Failure> {
+    system.command_queue().await.map_err(|error| Failure::from_error(&error))
 }
 
-/// Starts what Lambda would do for the table's stream: its records to fan-out.
+/// Starts the event source mapping of the events table's stream to fan-out.
 async fn start_fan_out(stack: &Stack, resources: &Resources, stop: &CancellationToken) -> Result<JoinSet<()>, Failure> {
     let mut mappings = JoinSet::new();
     let stream_arn = stream_arn(&stack.clients, &resources.events).await?;
     let fan_out = FanOut::new(stack.clients.sqs.clone(), resources.routes.clone());
     let mut mapping = StreamMapping::new(stream_arn, stack.data.checkpoint_file("fan-out"));
     mapping.batch_size = STREAM_BATCH;
-    let watch = InvocationLayer::within_program(Component::FanOut);
+    let layer = InvocationLayer::within_program(Component::FanOut);
     let handler = move |event| {
-        let (fan_out, watch) = (fan_out.clone(), watch.clone());
-        async move { watch.invoke(async { Ok::<_, Infallible>(fan_out.handle(event).await) }).await }
+        let (fan_out, layer) = (fan_out.clone(), layer.clone());
+        async move { layer.invoke(async { Ok::<_, Infallible>(fan_out.handle(event).await) }).await }
     };
     let mapping = mapping.woken_by(stack.dynamodb.changes());
     mappings.spawn(mapping.run(stack.clients.streams.clone(), handler, stop.clone()));
     Ok(mappings)
 }
 
-/// What each consumer's mapping needs.
-struct System<'a> {
+/// Starts the event source mappings of queues.
+struct Consumers<'a> {
     stack: &'a Stack,
-    parts: &'a Parts,
+    system: &'a System,
     projector: &'a Projector,
     stop: &'a CancellationToken,
 }
 
-impl System<'_> {
-    /// Starts what Lambda would do for the projections: each queue to its projector.
+impl Consumers<'_> {
+    /// Starts a mapping for each projection: from its queue to its projector.
     fn start_projectors(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
         for Route { consumer, queue_url } in &resources.routes {
@@ -239,34 +239,34 @@ impl System<'_> {
             let projector = ProjectorHandler::new(*projection, self.projector.clone())
                 .with_heartbeat()
                 .with_continuations(Continuations::new(clients.sqs.clone(), queue_url));
-            let watch = InvocationLayer::within_program(Component::Projector);
+            let layer = InvocationLayer::within_program(Component::Projector);
             let handler = move |event| {
-                let (projector, watch) = (projector.clone(), watch.clone());
-                async move { watch.invoke(async { Ok::<_, Infallible>(projector.handle(event).await) }).await }
+                let (projector, layer) = (projector.clone(), layer.clone());
+                async move { layer.invoke(async { Ok::<_, Infallible>(projector.handle(event).await) }).await }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
     }
 
-    /// The same for processes.
+    /// Starts a mapping for each process.
     fn start_processes(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
         let clients = &self.stack.clients;
         for Route { consumer, queue_url } in &resources.routes {
-            let Some(process) = self.parts.process(consumer.name, self.projector.clone()) else { continue };
+            let Some(process) = self.system.process(consumer.name, self.projector.clone()) else { continue };
             let continuations = Continuations::new(clients.sqs.clone(), queue_url);
             let process = process.with_heartbeat().with_continuations(continuations);
-            let watch = InvocationLayer::within_program(Component::ProcessManager);
+            let layer = InvocationLayer::within_program(Component::ProcessManager);
             let handler = move |event| {
-                let (process, watch) = (process.clone(), watch.clone());
-                async move { watch.invoke(async { Ok::<_, Infallible>(process.handle(event).await) }).await }
+                let (process, layer) = (process.clone(), layer.clone());
+                async move { layer.invoke(async { Ok::<_, Infallible>(process.handle(event).await) }).await }
             };
             mappings.spawn(mapping(queue_url).run(clients.sqs.clone(), handler, self.stop.clone()));
         }
     }
 
-    /// The same for commands that are answered later.
+    /// Starts the mapping for asynchronous commands.
     fn start_command_worker(&self, resources: &Resources, mappings: &mut JoinSet<()>) {
-        let worker = self.parts.command_worker();
+        let worker = self.system.command_worker();
         let handler = move |event| {
             let worker = worker.clone();
             async move { Ok::<_, Infallible>(worker.handle(event).await) }
@@ -275,7 +275,7 @@ impl System<'_> {
         mappings.spawn(mapping.run(self.stack.clients.sqs.clone(), handler, self.stop.clone()));
     }
 
-    /// The same for jobs; and calls for those that an earlier life left undone.
+    /// Starts the mapping for jobs, and resumes the jobs that an earlier run left unfinished.
     async fn start_jobs(
         &self,
         operations: &Operations,
@@ -284,7 +284,8 @@ impl System<'_> {
     ) -> Result<(), Failure> {
         for projection in app().consumers() {
             let resumed = operations.resume_unfinished(projection).await;
-            resumed.map_err(|error| Failure::new(format!("the job of {} cannot go on", projection.name), error))?;
+            resumed
+                .map_err(|error| Failure::new(format!("the job of {} cannot be resumed", projection.name), error))?;
         }
         let mapping = worker::mapping(&resources.rebuild_queue_url, JOB_WORKERS);
         let sqs = self.stack.clients.sqs.clone();
@@ -307,53 +308,40 @@ async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {
     arn.ok_or_else(|| Failure::new(format!("table {table} has no stream"), "start again with --fresh"))
 }
 
-/// Serves until it is asked to end, then answers what was asked.
-async fn serve(entrance: Entrance, api: Api, ended: impl Future<Output = ()>) {
-    let router = entrance.router(api).layer(axum::middleware::from_fn(watched));
+/// Serves until a stop signal, then answers open requests.
+async fn serve(entry: ApiEntry, api: Api, stop_requested: impl Future<Output = ()>) {
+    let router = entry.router(api).layer(axum::middleware::from_fn(as_component));
     let stop = CancellationToken::new();
-    let no_room = server::no_room("application/problem+json", NO_ROOM);
-    let serving = server::serve(entrance.listener, router, LIMITS, no_room, stop.clone());
-    let asked_to_end = async {
-        ended.await;
+    let refusal = server::no_room("application/problem+json", TOO_MANY_CONNECTIONS);
+    let serving = server::serve(entry.listener, router, LIMITS, refusal, stop.clone());
+    let stopping = async {
+        stop_requested.await;
         stop.cancel();
     };
-    tokio::join!(serving, asked_to_end);
+    tokio::join!(serving, stopping);
 }
 
-/// Each request as a call of the component that would have it on AWS.
-async fn watched(request: Request, next: Next) -> Result<Response, StatusCode> {
+/// Runs a request as an invocation of the component that handles it on AWS.
+async fn as_component(request: Request, next: Next) -> Result<Response, StatusCode> {
     let component = if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
-    let watch = InvocationLayer::within_program(component);
-    let answer = watch.invoke(async { Ok::<_, Infallible>(next.run(request).await) });
-    // A panic is an answer already: what fails here is none of the request's.
+    let layer = InvocationLayer::within_program(component);
+    let answer = layer.invoke(async { Ok::<_, Infallible>(next.run(request).await) });
+    // A panicking handler has its own answer, so this error has another cause.
     answer.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Ctrl-C, or the system's request to end. Both are listened for from this call on, so that whoever reads that the
-/// program is ready can end it in order.
-pub(super) fn ended() -> Result<impl Future<Output = ()>, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::new("signals cannot be received", error));
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// A mapping runs until it is told to stop. Without it the read models would stand still and nobody would know.
+/// Waits for a mapping to end before the program stops. That is a failure, because its consumer would stop unnoticed.
 async fn unexpected_end(mappings: &mut JoinSet<()>) -> Failure {
     match mappings.join_next().await {
-        Some(Err(error)) => Failure::new("an event source mapping died", error),
-        Some(Ok(())) | None => Failure::new("an event source mapping ended", "nobody had told it to"),
+        Some(Err(error)) => Failure::new("an event source mapping panicked", error),
+        Some(Ok(())) | None => Failure::new("an event source mapping ended", "it was not stopped"),
     }
 }
 
 async fn finish(mut mappings: JoinSet<()>) {
-    while let Some(ended) = mappings.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "an event source mapping did not end as it should");
+    while let Some(result) = mappings.join_next().await {
+        if let Err(error) = result {
+            tracing::error!(%error, "an event source mapping panicked");
         }
     }
 }

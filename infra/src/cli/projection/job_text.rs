@@ -1,11 +1,11 @@
-//! Jobs and their reports in words.
+//! Jobs and their reports as text.
 
 use projections::rebuild::{JobKind, JobStatus, Report, Status, Tally};
 
-/// How many characters the bar has.
+/// The width of the progress bar.
 const BAR: u64 = 20;
 
-/// A line of progress: what, how far, how fast, how long.
+/// The progress line: job, percentage, rate and time left.
 pub(super) fn progress(status: &Status, job: &JobStatus) -> String {
     let percent = percent(job);
     let full = percent * BAR / 100;
@@ -13,8 +13,8 @@ pub(super) fn progress(status: &Status, job: &JobStatus) -> String {
     format!("{}  pass {}  [{bar}] {percent} %  {}", title(status, job), job.pass, amounts(job))
 }
 
-/// The same in a sentence, without the bar.
-pub(super) fn standing(status: &Status, job: &JobStatus) -> String {
+/// The progress without the bar.
+pub(super) fn state(status: &Status, job: &JobStatus) -> String {
     let paused = if job.paused { ", paused" } else { "" };
     let (title, number, pass, percent) = (title(status, job), job.number, job.pass, percent(job));
     format!("{title} (job {number}{paused}), pass {pass}: {percent} %, {}", amounts(job))
@@ -30,7 +30,7 @@ fn title(status: &Status, job: &JobStatus) -> String {
     }
 }
 
-/// By items where the table says how many there are, else by segments.
+/// The share of items if their number is known, or else of segments.
 fn percent(job: &JobStatus) -> u64 {
     let (done, all) = match job.items_expected {
         Some(expected) => (job.tally.batches, expected),
@@ -54,11 +54,11 @@ fn amounts(job: &JobStatus) -> String {
     }
 }
 
-/// What a job came to, in lines.
-pub(super) fn lines(name: &str, report: &Report) -> Vec<String> {
+/// The lines of a report.
+pub(super) fn report_lines(name: &str, report: &Report) -> Vec<String> {
     let generation = report.generation.map(|number| format!(", generation {number}")).unwrap_or_default();
     let verdict = if report.complete { "complete" } else { "INCOMPLETE" };
-    let passes = format!("{} in {}", report.passes, took(report));
+    let passes = format!("{} in {}", report.passes, duration(report));
     let mut lines =
         vec![format!("{} of {name}{generation}: {verdict}", report.kind.word()), format!("  passes   {passes}")];
     if report.kind == JobKind::Remove {
@@ -70,7 +70,7 @@ pub(super) fn lines(name: &str, report: &Report) -> Vec<String> {
     let Tally { ahead, other_chain, ref strays, .. } = report.last_pass;
     let [commits, events, streams, present] = [commits, events, streams, present].map(grouped);
     lines
-        .push(format!("  met      {commits} commits, {events} events, {streams} streams; {present} streams are there"));
+        .push(format!("  read     {commits} commits, {events} events, {streams} streams; {present} streams have rows"));
     lines.push(format!("  behind   {} streams at first, {} at last", report.first_pass.behind, behind));
     lines.push(format!("  parked   {} streams", grouped(parked)));
     if damaged > 0 {
@@ -92,7 +92,7 @@ pub(super) fn lines(name: &str, report: &Report) -> Vec<String> {
     lines
 }
 
-fn took(report: &Report) -> String {
+fn duration(report: &Report) -> String {
     let ms = (report.ended_at - report.started_at).num_milliseconds().max(0);
     format!("{}.{} s", ms / 1000, ms % 1000 / 100)
 }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_tells_what_how_far_how_fast_and_how_long() {
+    fn the_progress_line_has_percentage_rate_and_time_left() {
         let line = progress(&status(), &job(JobKind::Rebuild));
         let bar = format!("[{}{}]", "█".repeat(12), "░".repeat(8));
         let expected =
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_number_of_items_it_goes_by_segments() {
+    fn without_a_number_of_items_segments_are_counted() {
         let line =
             progress(&status(), &JobStatus { items_expected: None, seconds_left: None, ..job(JobKind::Reconcile) });
         assert!(line.starts_with("reconcile orders  pass 0  [█████░"), "{line}");
@@ -184,19 +184,19 @@ mod tests {
     fn a_report_names_streams_that_differ_from_what_is_applied() {
         let named = "order-1 at version 3 in generation 1 is ahead of the stream, which is gone".to_owned();
         let tally = Tally { ahead: 1_001, other_chain: 2, strays: vec![named.clone()], ..Tally::default() };
-        let said = lines("orders", &report(tally));
+        let said = report_lines("orders", &report(tally));
         let place = said.iter().position(|line| line == "  STRAYS   1,001 streams ahead, 2 on another chain").unwrap();
         assert_eq!(said[place + 1].trim_start(), named);
-        assert!(!lines("orders", &report(Tally::default())).iter().any(|line| line.contains("STRAYS")));
+        assert!(!report_lines("orders", &report(Tally::default())).iter().any(|line| line.contains("STRAYS")));
     }
 
     #[test]
     fn a_report_says_which_items_are_damaged() {
         let damages = vec!["order-1 is damaged at version 2".to_owned(), "order-2 is damaged at version 3".to_owned()];
-        let said = lines("orders", &report(Tally { damaged: 1_002, damages, ..Tally::default() }));
+        let said = report_lines("orders", &report(Tally { damaged: 1_002, damages, ..Tally::default() }));
         let damaged = "  damaged  1,002 items: order-1 is damaged at version 2; order-2 is damaged at version 3";
         assert!(said.iter().any(|line| line == damaged), "{said:?}");
-        let said = lines("orders", &report(Tally::default()));
+        let said = report_lines("orders", &report(Tally::default()));
         assert!(!said.iter().any(|line| line.contains("damaged")), "{said:?}");
     }
 

@@ -1,13 +1,13 @@
-//! Answers for people.
+//! The output for people.
 
-use super::job_text::{grouped, lines, standing};
-use super::wait::{Ending, Outcome};
-use crate::cli::failure::Failure;
+use super::job_text::{grouped, report_lines, state};
+use super::wait::{JobEnd, JobOutcome};
+use crate::cli::exit::Failure;
 use crate::cli::output;
 use eventstore::time_text;
 use handlers::{Lag, ParkedStreams, Redriven, ResumedState, ResumedStream, Resumption, View};
 
-/// All projections, a row each.
+/// All projections, one row each.
 pub(super) fn list(views: &[View]) -> Result<(), Failure> {
     let rows: Vec<_> = views.iter().map(row).collect();
     output::rows(["NAME", "ACTIVE", "STANDBY", "JOB", "PARKED", "WAITING", "DEAD", "BEHIND"], &rows)
@@ -46,13 +46,13 @@ pub(super) fn status(View { status, lag }: &View) -> Result<(), Failure> {
         output::line(&format!("  active   generation {}", status.active))?;
     }
     if let Some(stored) = status.foreign_shape() {
-        output::line(&format!("  SHAPE    {stored} is stored, this program has {}: rebuild", status.shape))?;
+        output::line(&format!("  SHAPE    the rows are {stored}, this program writes {}: rebuild", status.shape))?;
     }
     if let Some(other) = status.other {
         output::line(&format!("  standby  generation {}, {}", other.number, other.state.word()))?;
     }
     if let Some(job) = &status.job {
-        output::line(&format!("  job      {}", standing(status, job)))?;
+        output::line(&format!("  job      {}", state(status, job)))?;
     }
     output::line(&format!("  parked   {} streams", grouped(status.parked)))?;
     let queue = lag.as_ref().map_or_else(unknown, |lag| {
@@ -62,19 +62,19 @@ pub(super) fn status(View { status, lag }: &View) -> Result<(), Failure> {
     output::line(&format!("  queue    {queue}"))?;
     if let Some(report) = &status.report {
         output::line("the last job:")?;
-        lines(status.name, report).iter().try_for_each(|line| output::line(line))?;
+        report_lines(status.name, report).iter().try_for_each(|line| output::line(line))?;
     }
     Ok(())
 }
 
-/// A job that was begun, and is not waited for.
+/// A job that was started.
 pub(super) fn begun(view: &View, job: Option<u64>, is_folder: bool) -> Result<(), Failure> {
     let status = &view.status;
     match &status.job {
-        Some(job) => output::line(&standing(status, job))?,
+        Some(job) => output::line(&state(status, job))?,
         None => match (job, &status.report) {
             (Some(job), Some(report)) if report.job == job => {
-                lines(status.name, report).iter().try_for_each(|line| output::line(line))?;
+                report_lines(status.name, report).iter().try_for_each(|line| output::line(line))?;
             }
             _ => output::line(&format!("{}: no job is running", status.name))?,
         },
@@ -88,13 +88,13 @@ fn no_worker(name: &str) -> Result<(), Failure> {
     ))
 }
 
-/// A job that was waited for.
-pub(super) fn ending(ending: &Ending) -> Result<(), Failure> {
-    let View { status, .. } = &ending.view;
+/// A job that has ended.
+pub(super) fn job_end(end: &JobEnd) -> Result<(), Failure> {
+    let View { status, .. } = &end.view;
     let name = status.name;
-    match ending.outcome {
-        Outcome::Ended => {
-            let report = ending.report().map(|report| lines(name, report)).unwrap_or_default();
+    match end.outcome {
+        JobOutcome::Ended => {
+            let report = end.report().map(|report| report_lines(name, report)).unwrap_or_default();
             report.iter().try_for_each(|line| output::line(line))?;
             if !status.read_model {
                 return Ok(());
@@ -102,19 +102,19 @@ pub(super) fn ending(ending: &Ending) -> Result<(), Failure> {
             let other = status.other.map(|other| format!(", generation {} is {}", other.number, other.state.word()));
             output::line(&format!("generation {} is active{}", status.active, other.unwrap_or_default()))
         }
-        Outcome::Paused => {
-            let job = status.job.as_ref().map(|job| standing(status, job)).unwrap_or_default();
+        JobOutcome::Paused => {
+            let job = status.job.as_ref().map(|job| state(status, job)).unwrap_or_default();
             output::line(&format!("{job}\nit is paused: `ledgerfold projection resume {name}` continues it"))
         }
-        Outcome::Gone => {
+        JobOutcome::Gone => {
             output::line(&format!("the job was cancelled or replaced: see `ledgerfold projection status {name}`"))
         }
     }
 }
 
-/// What was resumed.
+/// The resumed job and streams.
 pub(super) fn resumed(resumption: &Resumption, name: &str, no_worker_runs: bool) -> Result<(), Failure> {
-    resumption.streams.iter().try_for_each(|stream| output::line(&outcome(stream)))?;
+    resumption.streams.iter().try_for_each(|stream| output::line(&resumed_stream(stream)))?;
     match resumption.job {
         Some(job) => output::line(&format!("job {job} of {name} continues"))?,
         None if resumption.streams.is_empty() => output::line(&format!("nothing of {name} was parked or paused"))?,
@@ -123,12 +123,12 @@ pub(super) fn resumed(resumption: &Resumption, name: &str, no_worker_runs: bool)
     if no_worker_runs && resumption.job.is_some() { no_worker(name) } else { Ok(()) }
 }
 
-fn outcome(resumed: &ResumedStream) -> String {
+fn resumed_stream(resumed: &ResumedStream) -> String {
     let ResumedStream { stream, generation, version, state, reason } = resumed;
     let version = version.map(|version| format!(" at version {version}")).unwrap_or_default();
     match state {
         ResumedState::CaughtUp => format!("{stream} has caught up in generation {generation}"),
-        ResumedState::Announced => format!("{stream} was announced to its projector, which continues it"),
+        ResumedState::Announced => format!("{stream} was sent to its projector, which continues it"),
         ResumedState::Parked => {
             let reason = reason.as_deref().unwrap_or_default();
             format!("{stream} is STILL parked in generation {generation}{version}: {reason}")
@@ -136,7 +136,7 @@ fn outcome(resumed: &ResumedStream) -> String {
     }
 }
 
-/// What a redrive came to.
+/// The result of a redrive.
 pub(super) fn redriven(redriven: &Redriven) -> Result<(), Failure> {
     for stays in &redriven.stays {
         output::line(&format!("{} of group {:?} stays: {}", stays.message_id, stays.group, stays.reason))?;

@@ -1,10 +1,9 @@
-//! A copy of a data folder, also of one that a running program has open.
+//! Copies a data folder, even one that a running program has open.
 //!
-//! **Why nothing that was acknowledged before is missing.** While this holds the write lock of the queues, for less than
-//! a millisecond, it begins to read both databases. SQLite then shows each as it was, however long the copying takes. So
-//! both copies are of one instant: a message is in the copy of the queues, or its effects are in the copy of the tables.
-//! The checkpoints are read before that instant. They may be older than the tables, never newer: fan-out announces a few
-//! commits again, and passes over none.
+//! **Why no acknowledged write is missing.** The copy begins to read both databases while it holds the write lock of the
+//! queues, for less than a millisecond. SQLite then shows each database as of that instant, however long copying takes.
+//! So a message is in the copy of the queues, or its effects are in the copy of the tables. The checkpoints are read
+//! first. They may be older than the tables, never newer: fan-out sends a few notifications again and misses none.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,54 +15,54 @@ use rusqlite::{Connection, OpenFlags};
 use tokio_util::sync::CancellationToken;
 
 use super::manifest::{self, MANIFEST_FILE, Manifest, ManifestError};
-use super::{CHECKPOINT_EXTENSION, CHECKPOINTS_FOLDER, DYNAMODB_FILE, DataDir, SQS_FILE};
+use super::{CHECKPOINT_EXTENSION, CHECKPOINTS_FOLDER, DYNAMODB_FILE, DataFolder, SQS_FILE};
 
-/// Pages that are copied between two looks at whether to stop.
+/// Pages per step. Between steps, the copy can be cancelled.
 const STEP_PAGES: i32 = 512;
 
-/// What was copied.
+/// How much was copied.
 #[derive(Clone, Copy, Debug)]
-pub struct Copied {
+pub struct CopySize {
     /// The size of both databases, in bytes.
     pub bytes: u64,
     /// Messages in the queues.
     pub messages: u64,
 }
 
-/// Why a folder was not copied.
+/// Why the copy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    /// It was asked to stop.
-    #[error("stopped: nothing was kept")]
+    /// It was cancelled.
+    #[error("stopped: the partial copy is removed")]
     Stopped,
-    /// The program that has the folder open had not finished its start.
-    #[error("the program that has {} open is just starting: try again", folder.display())]
+    /// The program that has the folder open is still starting.
+    #[error("the program that has {} open is still starting: try again", folder.display())]
     Starting {
         /// The folder.
         folder: PathBuf,
     },
-    /// A copy does not read as it should.
-    #[error("the copy {} is damaged ({finding}): check the disk, and the folder that was copied", file.display())]
+    /// The integrity check of the copy failed.
+    #[error("the copy {} is damaged ({finding}): check the disk and the original folder", file.display())]
     Damaged {
         /// The copy.
         file: PathBuf,
         /// What SQLite found.
         finding: String,
     },
-    /// SQLite refused.
+    /// SQLite failed.
     #[error("{} cannot be copied", file.display())]
     Database {
         /// The file that was copied.
         file: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// The operating system refused.
+    /// A file operation failed.
     #[error("{} cannot be read or written", file.display())]
     File {
         /// The file or folder.
         file: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The manifest of the copy cannot be written.
@@ -71,48 +70,46 @@ pub enum CopyError {
     Manifest(#[from] ManifestError),
 }
 
-/// The folder that is copied.
+/// The folder to copy.
 #[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
-    /// A program has it open, and works on.
+pub enum BackupSource<'a> {
+    /// Another program has it open.
     InUse(&'a Path),
-    /// It is ours.
-    Owned(&'a DataDir),
+    /// This process has locked it.
+    Locked(&'a DataFolder),
 }
 
-impl Source<'_> {
-    /// Where it is.
+impl BackupSource<'_> {
+    /// Its path.
     #[must_use]
     pub fn folder(&self) -> &Path {
         match self {
             Self::InUse(folder) => folder,
-            Self::Owned(owned) => owned.folder(),
+            Self::Locked(locked) => locked.folder(),
         }
     }
 
     fn open(&self, file: &Path) -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(crate::local::engines::dynamodb::LOCK_WAIT)?;
-        // The log stays when this is closed: should the program that has the folder open be killed meanwhile, its next
-        // start looks for it.
-        let log_stays = matches!(self, Self::InUse(_));
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log_stays)?;
+        // Closing must not remove the WAL: if the other program is killed meanwhile, its next start expects it.
+        let keep_wal = matches!(self, Self::InUse(_));
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_wal)?;
         Ok(connection)
     }
 }
 
-/// Copies what the folder holds into an empty one that is ours. `progress` is told how many of how many bytes are done.
-///
-/// It blocks.
+/// Copies the folder into an empty one that this process has locked. It blocks. `progress` gets the
+/// copied and the total bytes.
 ///
 /// # Errors
-/// [`CopyError`]; the target then holds a part of the data.
+/// [`CopyError`]; the target is then incomplete.
 pub fn copy(
-    source: Source<'_>,
-    target: &DataDir,
+    source: BackupSource<'_>,
+    target: &DataFolder,
     stop: &CancellationToken,
     progress: impl Fn(u64, u64),
-) -> Result<Copied, CopyError> {
+) -> Result<CopySize, CopyError> {
     let checkpoints = read_checkpoints(source.folder())?;
     let (dynamodb, sqs) = at_one_instant(source)?;
     let total = dynamodb.bytes.saturating_add(sqs.bytes);
@@ -130,15 +127,15 @@ pub fn copy(
         manifest::write_mark(&file, mark).map_err(|source| CopyError::Database { file, source })?;
     }
     Manifest::of(mark).save(target.folder())?;
-    Ok(Copied { bytes: total, messages: sqs.messages()? })
+    Ok(CopySize { bytes: total, messages: sqs.messages()? })
 }
 
-/// Moves the files of a closed copy into a folder that is ours, in place of what it held. The manifest comes last: after
-/// a kill in between, the next start refuses the folder by the name of the file that is missing.
+/// Replaces the files of a folder by those of a closed copy. The manifest comes last: if the program is killed in
+/// between, the next start reports the missing file.
 ///
 /// # Errors
 /// [`CopyError`].
-pub fn move_into(copy: &Path, target: &DataDir) -> Result<(), CopyError> {
+pub fn move_into(copy: &Path, target: &DataFolder) -> Result<(), CopyError> {
     let failed = |file: &Path| {
         let file = file.to_owned();
         move |source| CopyError::File { file, source }
@@ -166,7 +163,7 @@ fn checkpoint_files(folder: &Path) -> Result<Vec<PathBuf>, CopyError> {
         Ok::<_, io::Error>(names)
     };
     match list() {
-        // Without checkpoints, fan-out announces again what the stream still holds.
+        // Without checkpoints, fan-out begins at the oldest stream record.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         listed => listed.map_err(|source| CopyError::File { file: checkpoints.clone(), source }),
     }
@@ -181,30 +178,31 @@ fn read_checkpoints(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, CopyError>
     checkpoint_files(folder)?.into_iter().map(read).collect()
 }
 
-/// A database as it was at one instant, however long it is read.
-struct Snapshot {
+/// A read transaction: the database as of one instant.
+struct DatabaseSnapshot {
     file: PathBuf,
     connection: Connection,
     bytes: u64,
     mark: Option<uuid::Uuid>,
 }
 
-/// Both databases, of tables and of queues. Nothing is written to the queues between the two.
-fn at_one_instant(source: Source<'_>) -> Result<(Snapshot, Snapshot), CopyError> {
+/// Begins to read both databases while the queues are locked for writes.
+fn at_one_instant(source: BackupSource<'_>) -> Result<(DatabaseSnapshot, DatabaseSnapshot), CopyError> {
     let (dynamodb_file, sqs_file) = (source.folder().join(DYNAMODB_FILE), source.folder().join(SQS_FILE));
     let failed = |source| CopyError::Database { file: sqs_file.clone(), source };
-    let gate = source.open(&sqs_file).map_err(failed)?;
-    gate.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-    let snapshots = (Snapshot::begin(source, dynamodb_file)?, Snapshot::begin(source, sqs_file.clone())?);
-    gate.execute_batch("ROLLBACK").map_err(failed)?;
+    let write_lock = source.open(&sqs_file).map_err(failed)?;
+    write_lock.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+    let snapshots =
+        (DatabaseSnapshot::begin(source, dynamodb_file)?, DatabaseSnapshot::begin(source, sqs_file.clone())?);
+    write_lock.execute_batch("ROLLBACK").map_err(failed)?;
     Ok(snapshots)
 }
 
-impl Snapshot {
-    fn begin(source: Source<'_>, file: PathBuf) -> Result<Self, CopyError> {
+impl DatabaseSnapshot {
+    fn begin(source: BackupSource<'_>, file: PathBuf) -> Result<Self, CopyError> {
         let begin = || {
             let connection = source.open(&file)?;
-            // Only the first read takes the snapshot.
+            // SQLite takes the snapshot at the first read.
             connection.execute_batch("BEGIN; SELECT COUNT(*) FROM sqlite_schema")?;
             let pages: u64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
             let page_size: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
@@ -215,7 +213,7 @@ impl Snapshot {
         Ok(Self { file, connection, bytes, mark })
     }
 
-    /// Copies the pages, and has SQLite check every one of the copy.
+    /// Copies all pages, then runs an integrity check on the copy.
     fn copy_to(&self, to: &Path, stop: &CancellationToken, progress: impl Fn(u64)) -> Result<(), CopyError> {
         let failed = |source| CopyError::Database { file: self.file.clone(), source };
         let mut copy = Connection::open(to).map_err(failed)?;

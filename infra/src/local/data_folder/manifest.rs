@@ -1,5 +1,5 @@
-//! What binds the files of a data folder together. Each start writes one new mark into both databases and into
-//! `ledgerfold.json`. So the next start notices a file that is missing, or that is of another folder or another start.
+//! Checks that the files of a data folder belong together. Each start writes a new mark into both databases and into
+//! `ledgerfold.json`, so the next start detects a file that is missing, or from another folder or start.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -16,43 +16,43 @@ pub(super) const MANIFEST_FILE: &str = "ledgerfold.json";
 const FORMAT: u32 = 1;
 const MARK_TABLE: &str = "ledgerfold_folder";
 
-/// Why the files of a data folder are not taken for one whole, and what to do.
+/// Why the files of a data folder do not belong together, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// A database is not there, or holds nothing, beside files that were used.
+    /// A database is missing or empty, although the folder was used.
     #[error(
         "{} is missing or empty, but this folder was used: {lost} would be lost; put the file back, or restore a backup \
-         with `ledgerfold restore`, or begin again without any data with --fresh",
+         with `ledgerfold restore`, or start without data with --fresh",
         file.display()
     )]
     Missing {
         /// The database file.
         file: PathBuf,
-        /// What it held.
+        /// What is lost without it.
         lost: &'static str,
     },
-    /// A database is of another folder, or of another start of the program.
+    /// A database is from another folder or another start.
     #[error(
-        "{} does not belong to the other files of its folder: it is of another folder, or was copied at another time; \
-         restore a backup with `ledgerfold restore`, or begin again without any data with --fresh",
+        "{} does not belong to the other files of its folder: it is from another folder, or was copied at another time; \
+         restore a backup with `ledgerfold restore`, or start without data with --fresh",
         file.display()
     )]
     Mixed {
         /// The database file.
         file: PathBuf,
     },
-    /// The program was killed, and SQLite's log, which then holds the last writes, is not there.
+    /// The program was killed, and SQLite's WAL with the last writes is missing.
     #[error(
-        "{} is missing: the program was killed, and its last writes are in that file only; put the file back, or restore \
-         a backup with `ledgerfold restore` (if another program has opened and closed the database since, nothing is lost: \
-         remove ledgerfold.json)",
+        "{} is missing: the program was killed, and only that file has its last writes; put the file back, or restore \
+         a backup with `ledgerfold restore` (nothing is lost if another program has opened and closed the database since: \
+         then remove ledgerfold.json)",
         file.display()
     )]
-    LogMissing {
-        /// The log.
+    WalMissing {
+        /// The WAL.
         file: PathBuf,
     },
-    /// The manifest is of a format that this program does not know.
+    /// The manifest has an unknown format.
     #[error("{} has format {format}, which this program does not know: use the program that wrote it", file.display())]
     UnknownFormat {
         /// The manifest.
@@ -60,20 +60,20 @@ pub enum ManifestError {
         /// Its format.
         format: u32,
     },
-    /// The operating system refused.
+    /// A file operation failed.
     #[error("{} cannot be read or written", file.display())]
     File {
         /// The manifest.
         file: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// SQLite refused.
+    /// SQLite failed.
     #[error("{} cannot be read or written", file.display())]
     Database {
         /// The database file.
         file: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
 }
@@ -82,24 +82,24 @@ pub enum ManifestError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     format: u32,
-    /// A database bears one of these. There are several only while a start writes the newest one.
+    /// The marks that a database may have: several only while a start writes a new one.
     marks: Vec<Uuid>,
-    /// Both databases have been made: from then on, neither may be missing.
+    /// Both databases were created: from then on, neither may be missing.
     begun: bool,
-    /// The databases are open. After a kill this stays, and SQLite's logs stay too.
+    /// The databases are open. After a kill this stays true, and SQLite's WAL files remain.
     open: bool,
 }
 
-/// What a database file is found to be.
+/// What was found of a database file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Store {
+enum DatabaseState {
     Missing,
-    /// Made before there were marks, or in a first start that did not come to its end.
+    /// From a version without marks, or from a first start that was interrupted.
     Unmarked,
     Marked(Uuid),
 }
 
-impl Store {
+impl DatabaseState {
     fn mark(self) -> Option<Uuid> {
         match self {
             Self::Marked(mark) => Some(mark),
@@ -108,90 +108,90 @@ impl Store {
     }
 }
 
-/// A database of the folder, and what is lost without it.
-struct Database {
+/// A database file, and what is lost without it.
+struct DatabaseFile {
     file: PathBuf,
     lost: &'static str,
 }
 
-fn databases(folder: &Path) -> [Database; 2] {
+fn databases(folder: &Path) -> [DatabaseFile; 2] {
     [
-        Database { file: folder.join(DYNAMODB_FILE), lost: "every event and every read model" },
-        Database { file: folder.join(SQS_FILE), lost: "every command and notification that still waits" },
+        DatabaseFile { file: folder.join(DYNAMODB_FILE), lost: "every event and every read model" },
+        DatabaseFile { file: folder.join(SQS_FILE), lost: "every command and notification that still waits" },
     ]
 }
 
 impl Default for Manifest {
-    /// Of a new folder.
+    /// The manifest of a new folder.
     fn default() -> Self {
         Self { format: FORMAT, marks: Vec::new(), begun: false, open: false }
     }
 }
 
 impl Manifest {
-    /// Of a folder whose databases bear this mark.
+    /// The manifest of a folder whose databases have this mark.
     pub(super) fn of(mark: Uuid) -> Self {
         Self { format: FORMAT, marks: vec![mark], begun: true, open: false }
     }
 
-    /// Checks that the folder's files are all there and belong together. Only its owner may do so: the logs of a killed
-    /// program are taken into the databases.
+    /// Checks that no file is missing and that all belong together. The folder must be locked, because SQLite
+    /// checkpoints the WAL files of a killed program.
     ///
-    /// A folder without a manifest is new, or was made before there was one, or the manifest was not copied along.
+    /// Without a manifest, the folder is new, of an old version, or a copy without it.
     ///
     /// # Errors
-    /// [`ManifestError`] names the first file that does not fit.
+    /// [`ManifestError`] names the first wrong file.
     pub(super) fn check(folder: &Path) -> Result<Self, ManifestError> {
-        let kept = Self::read(folder)?;
-        if let Some(open) = kept.as_ref().filter(|manifest| manifest.open) {
-            check_logs(folder)?;
-            // From here on, whoever closes a database last removes its log.
+        let manifest = Self::read(folder)?;
+        if let Some(open) = manifest.as_ref().filter(|manifest| manifest.open) {
+            check_wal_files(folder)?;
+            // From here on, closing a database may remove its WAL.
             Self { open: false, ..open.clone() }.save(folder)?;
         }
         let databases = databases(folder);
         let [dynamodb, sqs] = &databases;
-        let found = [find(&dynamodb.file)?, find(&sqs.file)?];
-        let marks: Vec<Uuid> = found.iter().filter_map(|store| store.mark()).collect();
-        let used = match &kept {
+        let found = [inspect(&dynamodb.file)?, inspect(&sqs.file)?];
+        let marks: Vec<Uuid> = found.iter().filter_map(|state| state.mark()).collect();
+        let used = match &manifest {
             Some(manifest) => manifest.begun,
-            None => found != [Store::Missing; 2] || has_checkpoints(folder),
+            None => found != [DatabaseState::Missing; 2] || has_checkpoints(folder),
         };
         let pairs = || databases.iter().zip(found);
-        if let Some((missing, _)) = pairs().find(|(_, store)| used && *store == Store::Missing) {
+        if let Some((missing, _)) = pairs().find(|(_, state)| used && *state == DatabaseState::Missing) {
             return Err(ManifestError::Missing { file: missing.file.clone(), lost: missing.lost });
         }
-        let belongs = |store: Store| match (&kept, store) {
-            (Some(manifest), Store::Marked(mark)) => manifest.marks.contains(&mark),
-            (Some(manifest), Store::Unmarked | Store::Missing) => !manifest.begun,
-            (None, store) => store.mark() == marks.first().copied(),
+        let belongs = |state: DatabaseState| match (&manifest, state) {
+            (Some(manifest), DatabaseState::Marked(mark)) => manifest.marks.contains(&mark),
+            (Some(manifest), DatabaseState::Unmarked | DatabaseState::Missing) => !manifest.begun,
+            (None, state) => state.mark() == marks.first().copied(),
         };
-        if let Some((mixed, _)) = pairs().find(|(_, store)| !belongs(*store)) {
+        if let Some((mixed, _)) = pairs().find(|(_, state)| !belongs(*state)) {
             return Err(ManifestError::Mixed { file: mixed.file.clone() });
         }
         Ok(Self { format: FORMAT, marks, begun: used, open: false })
     }
 
-    /// The same, of a folder that holds data or does not.
-    pub(super) fn begun(self, begun: bool) -> Self {
+    /// The same, with or without data.
+    pub(super) fn with_data(self, begun: bool) -> Self {
         Self { begun, ..self }
     }
 
-    /// Whether there is anything in the folder.
-    pub(super) fn is_begun(&self) -> bool {
+    /// Whether the folder has data.
+    pub(super) fn has_data(&self) -> bool {
         self.begun
     }
 
-    /// Says that the databases are about to be opened, and get a new mark. A start that ends before
-    /// [`bind`](Self::bind) leaves databases with the new mark or with the old one: both are right.
-    pub(super) fn begin(&mut self, folder: &Path) -> Result<(), ManifestError> {
+    /// Records a new mark before the databases are opened. If the start is interrupted before
+    /// [`mark_databases`](Self::mark_databases) ends, both the new and the old mark are valid.
+    pub(super) fn before_open(&mut self, folder: &Path) -> Result<(), ManifestError> {
         self.marks.insert(0, new_mark());
         self.save(folder)
     }
 
-    /// Writes the newest mark into both databases, which are open.
-    pub(super) fn bind(&mut self, folder: &Path) -> Result<(), ManifestError> {
+    /// Writes the newest mark into both open databases.
+    pub(super) fn mark_databases(&mut self, folder: &Path) -> Result<(), ManifestError> {
         self.marks.truncate(1);
-        for Database { file, .. } in databases(folder) {
+        for DatabaseFile { file, .. } in databases(folder) {
             for mark in &self.marks {
                 write_mark(&file, *mark).map_err(|source| ManifestError::Database { file: file.clone(), source })?;
             }
@@ -200,15 +200,15 @@ impl Manifest {
         self.save(folder)
     }
 
-    /// Says that the databases are about to be closed in order. It is said before: a log may be gone from then on.
-    pub(super) fn close(&mut self, folder: &Path) -> Result<(), ManifestError> {
+    /// Records a clean end before the databases are closed, because closing may remove a WAL.
+    pub(super) fn before_close(&mut self, folder: &Path) -> Result<(), ManifestError> {
         if !std::mem::take(&mut self.open) {
             return Ok(());
         }
         self.save(folder)
     }
 
-    /// An unreadable one (a power cut) counts as none: the databases' marks are compared all the same.
+    /// After a power cut the manifest may be unreadable. Then it counts as missing, and the marks are still compared.
     fn read(folder: &Path) -> Result<Option<Self>, ManifestError> {
         #[derive(Deserialize)]
         struct Format {
@@ -240,17 +240,17 @@ impl Manifest {
     }
 }
 
-fn check_logs(folder: &Path) -> Result<(), ManifestError> {
+fn check_wal_files(folder: &Path) -> Result<(), ManifestError> {
     for database in databases(folder) {
-        let log = log_of(&database.file);
-        if database.file.exists() && !log.exists() {
-            return Err(ManifestError::LogMissing { file: log });
+        let wal = wal_of(&database.file);
+        if database.file.exists() && !wal.exists() {
+            return Err(ManifestError::WalMissing { file: wal });
         }
     }
     Ok(())
 }
 
-fn log_of(database: &Path) -> PathBuf {
+fn wal_of(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push("-wal");
     name.into()
@@ -261,24 +261,24 @@ fn has_checkpoints(folder: &Path) -> bool {
     fs::read_dir(folder.join(CHECKPOINTS_FOLDER)).is_ok_and(|entries| entries.flatten().any(is_one))
 }
 
-fn find(file: &Path) -> Result<Store, ManifestError> {
+fn inspect(file: &Path) -> Result<DatabaseState, ManifestError> {
     if !file.exists() {
-        return Ok(Store::Missing);
+        return Ok(DatabaseState::Missing);
     }
-    let look = || {
+    let inspect = || {
         let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let tables = connection.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
         let mark = mark_of(&connection)?;
         Ok(match (tables, mark) {
-            (0, _) => Store::Missing,
-            (_, Some(mark)) => Store::Marked(mark),
-            (_, None) => Store::Unmarked,
+            (0, _) => DatabaseState::Missing,
+            (_, Some(mark)) => DatabaseState::Marked(mark),
+            (_, None) => DatabaseState::Unmarked,
         })
     };
-    look().map_err(|source| ManifestError::Database { file: file.to_owned(), source })
+    inspect().map_err(|source| ManifestError::Database { file: file.to_owned(), source })
 }
 
-/// The mark that a database bears.
+/// The mark of a database.
 pub(super) fn mark_of(connection: &Connection) -> rusqlite::Result<Option<Uuid>> {
     let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
     if connection.query_row(table, [MARK_TABLE], |_| Ok(())).optional()?.is_none() {
@@ -288,7 +288,7 @@ pub(super) fn mark_of(connection: &Connection) -> rusqlite::Result<Option<Uuid>>
     Ok(text.optional()?.and_then(|text| text.parse().ok()))
 }
 
-/// Writes a mark into a database, in place of the one before.
+/// Replaces the mark of a database.
 pub(super) fn write_mark(file: &Path, mark: Uuid) -> rusqlite::Result<()> {
     let mut connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(crate::local::engines::dynamodb::LOCK_WAIT)?;
@@ -299,7 +299,7 @@ pub(super) fn write_mark(file: &Path, mark: Uuid) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// A mark that no other start has.
+/// A unique mark.
 pub(super) fn new_mark() -> Uuid {
     Uuid::now_v7()
 }

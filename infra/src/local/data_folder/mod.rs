@@ -1,4 +1,10 @@
-//! The data folder: where the local stack keeps everything, owned by one process at a time.
+//! The data folder: both databases of the local stack, locked by one process at a time.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`backup`] | copies a folder, even while it is in use |
+//! | [`manifest`] | checks that the files belong together |
+//! | [`running`] | the file by which commands find a running `dev` |
 
 pub mod backup;
 pub mod manifest;
@@ -13,160 +19,159 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use manifest::{MANIFEST_FILE, Manifest, ManifestError};
 
-/// Its presence says that the folder is ours; the operating system's lock on it says who owns it now. The lock goes with
-/// the process, however it ends, so nothing has to be cleaned up after a kill.
+/// The file marks a folder as a data folder. The operating system locks it for one process, and releases the lock when
+/// that process ends in any way.
 const LOCK_FILE: &str = "ledgerfold.lock";
 pub(super) const DYNAMODB_FILE: &str = "dynamodb.db";
 pub(super) const SQS_FILE: &str = "sqs.db";
 pub(super) const CHECKPOINTS_FOLDER: &str = "checkpoints";
 pub(super) const CHECKPOINT_EXTENSION: &str = "json";
-/// The folder and its files are their owner's alone.
+/// Only the owner can read the folder and its files.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// What SQLite keeps beside a database file, and the lock of the queues.
+/// Suffixes of SQLite's files and of the lock of the queues.
 const SQLITE_SUFFIXES: [&str; 5] = ["", "-wal", "-shm", "-journal", "-lock"];
-/// What a file of SQLite begins with.
+/// The first bytes of a database file.
 const SQLITE_HEADER: &[u8] = b"SQLite format 3\0";
 
-/// An open data folder. It is released when this is dropped, or when the process ends in any way.
+/// A locked data folder. The lock ends with this value or with the process.
 #[derive(Debug)]
-pub struct DataDir {
+pub struct DataFolder {
     folder: PathBuf,
     lock: File,
     manifest: Manifest,
 }
 
-impl Drop for DataDir {
+impl Drop for DataFolder {
     fn drop(&mut self) {
-        self.close();
-        // Closing the file would do, but for a child process that is just being started and has not closed its copy yet.
+        self.before_close();
+        // Closing the file is not enough while a child process that is starting holds a copy of it.
         if let Err(error) = self.lock.unlock() {
-            tracing::debug!(%error, "the data folder's lock goes with the file");
+            tracing::debug!(%error, "the data folder is unlocked when its file is closed");
         }
     }
 }
 
 /// Why a data folder cannot be used, and what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum DataDirError {
-    /// Another process has it open.
+pub enum DataFolderError {
+    /// Another process has locked it.
     #[error("{} is in use by {owner}: stop it first, or choose another folder with --data", folder.display())]
     InUse {
-        /// The folder asked for.
+        /// The folder.
         folder: PathBuf,
         /// `process <id>` where known, otherwise `another process`.
         owner: String,
     },
-    /// The folder, or the disk, refuses to be written to.
+    /// The folder or the disk is read-only.
     #[error("{} cannot be written to: allow it, or choose a folder on a writable disk with --data", folder.display())]
     NotWritable {
-        /// The folder asked for.
+        /// The folder.
         folder: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// There is something of that name that is no folder.
+    /// The path is not a folder.
     #[error("{} is not a folder: choose another one with --data", folder.display())]
     NotAFolder {
-        /// The path asked for.
+        /// The path.
         folder: PathBuf,
     },
-    /// The folder holds other things, and nothing says that it was made here.
+    /// The folder has other files.
     #[error("{} holds files but is no data folder of ledgerfold: choose an empty or a new one with --data", folder.display())]
     NotOurs {
-        /// The folder asked for.
+        /// The folder.
         folder: PathBuf,
     },
-    /// A database file is not readable as one.
+    /// A database cannot be read.
     #[error("{} is damaged: restore it from a copy, or start again without its data with --fresh", file.display())]
     Damaged {
         /// The database file.
         file: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// A file is missing, or does not belong to the others.
+    /// A file is missing or does not belong to the others.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The database engine takes UTF-8 names only.
     #[error("{} is not UTF-8, which the database engine needs: choose another folder with --data", folder.display())]
     NotUtf8 {
-        /// The folder asked for.
+        /// The folder.
         folder: PathBuf,
     },
-    /// Anything else that the operating system refused.
+    /// Another error of the operating system.
     #[error("{} cannot be opened: check the disk, or choose another folder with --data", folder.display())]
     Unusable {
-        /// The folder asked for.
+        /// The folder.
         folder: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-impl DataDir {
-    /// Opens the folder, made first if need be, and takes it for this process.
+impl DataFolder {
+    /// Opens and locks the folder. A missing folder is created.
     ///
     /// # Errors
-    /// [`DataDirError`] when it is in use, not writable, no folder, not ours, or when a database in it is damaged,
-    /// missing beside the other one, or of another folder.
-    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, DataDirError> {
-        let mut dir = Self::take(folder.into())?;
+    /// [`DataFolderError`] when the folder cannot be used, or when a database is damaged, missing or of another folder.
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, DataFolderError> {
+        let mut dir = Self::lock(folder.into())?;
         dir.manifest = Manifest::check(&dir.folder).map_err(damage)?;
         check_database(&dir.dynamodb_file())?;
         check_database(&dir.sqs_file())?;
         Ok(dir)
     }
 
-    /// As [`open`](Self::open), after all data in it has been removed. Only the files that this program makes are
-    /// removed, and only once the folder is ours alone.
+    /// As [`open`](Self::open), but removes the data first. Only files that this program writes are removed, and only
+    /// after the folder is locked.
     ///
     /// # Errors
-    /// [`DataDirError`] when it is in use, not writable, no folder, or not ours.
-    pub fn open_fresh(folder: impl Into<PathBuf>) -> Result<Self, DataDirError> {
-        let dir = Self::take(folder.into())?;
+    /// [`DataFolderError`] when the folder cannot be used.
+    pub fn open_fresh(folder: impl Into<PathBuf>) -> Result<Self, DataFolderError> {
+        let dir = Self::lock(folder.into())?;
         dir.remove_data().map_err(|source| classify(&dir.folder, source))?;
         fs::create_dir_all(dir.checkpoints()).map_err(|source| classify(&dir.folder, source))?;
         Ok(dir)
     }
 
-    /// Takes the folder, made first if need be, for data that replaces what it holds: that may be damaged.
+    /// Locks the folder for data that replaces its own, which may be damaged. A missing folder is created.
     ///
     /// # Errors
-    /// [`DataDirError`] when it is in use, not writable, no folder, or not ours.
-    pub fn open_to_replace(folder: impl Into<PathBuf>) -> Result<Self, DataDirError> {
-        let mut dir = Self::take(folder.into())?;
-        let holds_data = [MANIFEST_FILE, DYNAMODB_FILE, SQS_FILE].iter().any(|name| dir.folder.join(name).exists());
-        dir.manifest = Manifest::default().begun(holds_data);
+    /// [`DataFolderError`] when the folder cannot be used.
+    pub fn open_to_replace(folder: impl Into<PathBuf>) -> Result<Self, DataFolderError> {
+        let mut dir = Self::lock(folder.into())?;
+        let has_data = [MANIFEST_FILE, DYNAMODB_FILE, SQS_FILE].iter().any(|name| dir.folder.join(name).exists());
+        dir.manifest = Manifest::default().with_data(has_data);
         Ok(dir)
     }
 
-    /// Where it is, as an absolute path.
+    /// Its absolute path.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Whether both databases have been made.
+    /// Whether both databases were created.
     #[must_use]
-    pub fn is_begun(&self) -> bool {
-        self.manifest.is_begun()
+    pub fn has_data(&self) -> bool {
+        self.manifest.has_data()
     }
 
-    /// Says that the databases are about to be opened.
-    pub(in crate::local) fn begin(&mut self) -> Result<(), ManifestError> {
-        self.manifest.begin(&self.folder)
+    /// Records that the databases are about to be opened.
+    pub(in crate::local) fn before_open(&mut self) -> Result<(), ManifestError> {
+        self.manifest.before_open(&self.folder)
     }
 
-    /// Binds the databases, which are open, to this folder and to this start.
-    pub(in crate::local) fn bind(&mut self) -> Result<(), ManifestError> {
-        self.manifest.bind(&self.folder)
+    /// Marks the open databases as belonging to this folder and this start.
+    pub(in crate::local) fn mark_databases(&mut self) -> Result<(), ManifestError> {
+        self.manifest.mark_databases(&self.folder)
     }
 
-    /// Says that the databases are about to be closed in order.
-    pub(in crate::local) fn close(&mut self) {
-        if let Err(error) = self.manifest.close(&self.folder) {
-            tracing::warn!(%error, "the data folder does not say that it was closed");
+    /// Records that the databases are about to be closed.
+    pub(in crate::local) fn before_close(&mut self) {
+        if let Err(error) = self.manifest.before_close(&self.folder) {
+            tracing::warn!(%error, "the data folder cannot record that it was closed");
         }
     }
 
@@ -182,21 +187,21 @@ impl DataDir {
         self.folder.join(SQS_FILE)
     }
 
-    /// The file in which the stream mapping of that name keeps how far it is.
+    /// The checkpoint file of a stream mapping.
     #[must_use]
     pub fn checkpoint_file(&self, mapping: &str) -> PathBuf {
         self.checkpoints().join(mapping).with_extension(CHECKPOINT_EXTENSION)
     }
 
-    /// Takes all rights on the folder and its files from others. An earlier version, or copying the folder, may have
-    /// left them; and the engines make files as the system's default says, within the folder that is closed by then.
-    pub(crate) fn keep_to_owner(&self) -> io::Result<()> {
+    /// Removes the permissions of others on the folder and its files. An earlier version or a copy may have left them,
+    /// and the engines create files with the default permissions.
+    pub(crate) fn restrict_to_owner(&self) -> io::Result<()> {
         for folder in [self.folder.clone(), self.checkpoints()] {
             fs::set_permissions(&folder, Permissions::from_mode(FOLDER_MODE))?;
             for entry in fs::read_dir(&folder)? {
                 let entry = entry?;
                 if entry.file_type()?.is_file() {
-                    absent_is_fine(fs::set_permissions(entry.path(), Permissions::from_mode(FILE_MODE)))?;
+                    ignore_missing(fs::set_permissions(entry.path(), Permissions::from_mode(FILE_MODE)))?;
                 }
             }
         }
@@ -207,47 +212,47 @@ impl DataDir {
         self.folder.join(CHECKPOINTS_FOLDER)
     }
 
-    fn take(folder: PathBuf) -> Result<Self, DataDirError> {
+    fn lock(folder: PathBuf) -> Result<Self, DataFolderError> {
         if folder.to_str().is_none() {
-            return Err(DataDirError::NotUtf8 { folder });
+            return Err(DataFolderError::NotUtf8 { folder });
         }
-        // SQLite takes a name that begins with `file:` for a URI; an absolute path never begins so.
+        // SQLite reads a name that begins with `file:` as a URI. An absolute path never does.
         let folder = std::path::absolute(&folder).map_err(|source| classify(&folder, source))?;
         if folder.exists() && !folder.is_dir() {
-            return Err(DataDirError::NotAFolder { folder });
+            return Err(DataFolderError::NotAFolder { folder });
         }
         let refused = |source| classify(&folder, source);
         make_folder(&folder).map_err(refused)?;
-        if !is_ours(&folder).map_err(refused)? {
-            return Err(DataDirError::NotOurs { folder });
+        if !is_data_folder(&folder).map_err(refused)? {
+            return Err(DataFolderError::NotOurs { folder });
         }
-        let lock = lock(&folder)?;
+        let lock = lock_file(&folder)?;
         make_folder(&folder.join(CHECKPOINTS_FOLDER)).map_err(refused)?;
         let dir = Self { folder, lock, manifest: Manifest::default() };
-        dir.keep_to_owner().map_err(|source| classify(&dir.folder, source))?;
+        dir.restrict_to_owner().map_err(|source| classify(&dir.folder, source))?;
         Ok(dir)
     }
 
     pub(super) fn remove_data(&self) -> io::Result<()> {
-        absent_is_fine(fs::remove_file(self.folder.join(MANIFEST_FILE)))?;
+        ignore_missing(fs::remove_file(self.folder.join(MANIFEST_FILE)))?;
         for database in [DYNAMODB_FILE, SQS_FILE] {
             for suffix in SQLITE_SUFFIXES {
-                absent_is_fine(fs::remove_file(self.folder.join(format!("{database}{suffix}"))))?;
+                ignore_missing(fs::remove_file(self.folder.join(format!("{database}{suffix}"))))?;
             }
         }
         for entry in fs::read_dir(self.checkpoints())? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == CHECKPOINT_EXTENSION) {
-                absent_is_fine(fs::remove_file(path))?;
+                ignore_missing(fs::remove_file(path))?;
             }
         }
         Ok(())
     }
 }
 
-/// An empty folder may become ours; one with files in it must already be. A copy may lack the lock or the manifest: both
-/// databases together say it too.
-fn is_ours(folder: &Path) -> io::Result<bool> {
+/// Whether the folder is empty, or has files of a data folder. A copy may lack the lock file or the manifest; both
+/// databases are enough, too.
+fn is_data_folder(folder: &Path) -> io::Result<bool> {
     let is_database = |name| has_header(&folder.join(name));
     Ok(folder.join(LOCK_FILE).exists()
         || folder.join(MANIFEST_FILE).exists()
@@ -260,8 +265,8 @@ fn has_header(file: &Path) -> bool {
     File::open(file).and_then(|mut file| file.read_exact(&mut header)).is_ok() && header == *SQLITE_HEADER
 }
 
-/// What SQLite says while the marks are read is told as it is of any other look into the file.
-fn damage(error: ManifestError) -> DataDirError {
+/// Reports errors of SQLite in the manifest like its other errors.
+fn damage(error: ManifestError) -> DataFolderError {
     if let ManifestError::Database { file, source } = error {
         return classify_sqlite(&file, source);
     }
@@ -272,7 +277,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
 }
 
-fn lock(folder: &Path) -> Result<File, DataDirError> {
+fn lock_file(folder: &Path) -> Result<File, DataFolderError> {
     let refused = |source| classify(folder, source);
     let mut file = OpenOptions::new()
         .read(true)
@@ -285,7 +290,7 @@ fn lock(folder: &Path) -> Result<File, DataDirError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(DataDirError::InUse { folder: folder.to_owned(), owner: owner(&mut file) });
+            return Err(DataFolderError::InUse { folder: folder.to_owned(), owner: owner(&mut file) });
         }
         Err(TryLockError::Error(source)) => return Err(refused(source)),
     }
@@ -299,11 +304,11 @@ fn owner(lock: &mut File) -> String {
     id.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"))
 }
 
-/// Reads the header and the schema, not the data: `PRAGMA quick_check` reads every page and would hold the start up for
-/// seconds on a file of a gigabyte. This finds what a broken disk, a bad copy or a stray write usually leaves: no SQLite
-/// header, a file cut short (SQLite compares the size with the header), an unreadable schema. Damage deeper in the file
-/// is met by the first call that reads that page, which fails; it never gives wrong data silently.
-fn check_database(file: &Path) -> Result<(), DataDirError> {
+/// Reads header and schema only. `PRAGMA quick_check` reads every page, which takes seconds for a gigabyte.
+///
+/// This finds the usual damage: a missing header, a truncated file (SQLite compares its size with the header), an
+/// unreadable schema. Damage in other pages fails the first call that reads them, and never returns wrong data.
+fn check_database(file: &Path) -> Result<(), DataFolderError> {
     if !file.exists() {
         return Ok(());
     }
@@ -314,30 +319,30 @@ fn check_database(file: &Path) -> Result<(), DataDirError> {
     schema.map_err(|source| classify_sqlite(file, source))
 }
 
-fn classify_sqlite(file: &Path, source: rusqlite::Error) -> DataDirError {
+fn classify_sqlite(file: &Path, source: rusqlite::Error) -> DataFolderError {
     let code = source.sqlite_error_code();
     let path = file.to_owned();
     if matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) {
-        return DataDirError::Damaged { file: path, source };
+        return DataFolderError::Damaged { file: path, source };
     }
     if matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)) {
-        return DataDirError::NotWritable { folder: path, source: io::Error::other(source) };
+        return DataFolderError::NotWritable { folder: path, source: io::Error::other(source) };
     }
-    DataDirError::Unusable { folder: path, source: io::Error::other(source) }
+    DataFolderError::Unusable { folder: path, source: io::Error::other(source) }
 }
 
-fn classify(folder: &Path, source: io::Error) -> DataDirError {
+fn classify(folder: &Path, source: io::Error) -> DataFolderError {
     let folder = folder.to_owned();
     if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
-        return DataDirError::NotWritable { folder, source };
+        return DataFolderError::NotWritable { folder, source };
     }
     if matches!(source.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) {
-        return DataDirError::NotAFolder { folder };
+        return DataFolderError::NotAFolder { folder };
     }
-    DataDirError::Unusable { folder, source }
+    DataFolderError::Unusable { folder, source }
 }
 
-fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
+fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

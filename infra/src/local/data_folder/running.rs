@@ -1,6 +1,6 @@
-//! How other programs find the system that runs over a data folder: a file in it, for its owner's eyes only.
+//! The file by which commands find the `dev` that runs in a data folder. Only the owner can read it.
 
-use super::DataDir;
+use super::DataFolder;
 use crate::clients::Endpoints;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
@@ -13,31 +13,31 @@ use std::time::Duration;
 const FILE: &str = "running.json";
 /// The file holds the access key.
 const OWNER_ONLY: u32 = 0o600;
-/// An engine on this machine takes a connection at once, or is gone.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+/// A local engine accepts a connection at once, or has ended.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
-    /// The id of its process.
+    /// Its process id.
     pub process: u32,
     /// Where its API listens.
     pub api: String,
-    /// Where its engines listen, and their key.
+    /// The addresses of its engines, and their access key.
     #[serde(flatten)]
     pub endpoints: Endpoints,
 }
 
-/// The file of a running system. It goes when this is dropped; a killed process leaves it.
+/// The file of a running system. Dropping this removes it; a killed process leaves it.
 #[derive(Debug)]
 pub struct RunningFile {
     path: PathBuf,
 }
 
-/// Why the file of a folder names no system that can be spoken to.
+/// Why the system that the file names cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunningError {
-    /// The process that wrote the file has ended without removing it.
+    /// The process was killed.
     #[error("{} names process {process}, which is gone: start `ledgerfold dev` again", file.display())]
     Gone {
         /// The file.
@@ -45,46 +45,46 @@ pub enum RunningError {
         /// The process.
         process: u32,
     },
-    /// The file cannot be read, or says something else.
+    /// The file cannot be read or parsed.
     #[error("{} cannot be read: remove it, and start `ledgerfold dev` again", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What was the matter.
+        /// Why.
         source: io::Error,
     },
 }
 
 impl Running {
-    /// Writes the file of the folder, whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
-    /// When the folder does not take it.
-    pub fn write(&self, data: &DataDir) -> io::Result<RunningFile> {
+    /// When it cannot be written.
+    pub fn write(&self, data: &DataFolder) -> io::Result<RunningFile> {
         let path = data.folder().join(FILE);
-        let beside = path.with_extension("json.new");
-        match fs::remove_file(&beside) {
+        let new = path.with_extension("json.new");
+        match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Err(_) | Ok(()) => {}
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&beside)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&new)?;
         serde_json::to_writer_pretty(&mut file, self)?;
         writeln!(file)?;
-        fs::rename(&beside, &path)?;
+        fs::rename(&new, &path)?;
         Ok(RunningFile { path })
     }
 
-    /// Whether one of its engines listens there.
+    /// Whether one of its engines has this address.
     #[must_use]
     pub fn listens_at(&self, endpoint: &str) -> bool {
         let endpoint = endpoint.trim_end_matches('/');
         [&self.endpoints.dynamodb, &self.endpoints.sqs].into_iter().any(|known| known == endpoint)
     }
 
-    /// The system that runs over the folder; nothing where none says so.
+    /// The system that runs in the folder, if its file exists.
     ///
     /// # Errors
-    /// [`RunningError`] when the file is there, and the system is not.
+    /// [`RunningError`] when the file exists and the system does not run.
     pub fn find(folder: &Path) -> Result<Option<Self>, RunningError> {
         let file = folder.join(FILE);
         let text = match fs::read(&file) {
@@ -96,7 +96,7 @@ impl Running {
         };
         let running: Self = serde_json::from_slice(&text)
             .map_err(|error| RunningError::Unreadable { file: file.clone(), source: error.into() })?;
-        if answers(&running.endpoints.dynamodb) && answers(&running.endpoints.sqs) {
+        if accepts(&running.endpoints.dynamodb) && accepts(&running.endpoints.sqs) {
             Ok(Some(running))
         } else {
             Err(RunningError::Gone { file, process: running.process })
@@ -104,10 +104,10 @@ impl Running {
     }
 }
 
-/// Whether something listens there.
-fn answers(endpoint: &str) -> bool {
+/// Whether the address accepts a connection.
+fn accepts(endpoint: &str) -> bool {
     let address = endpoint.strip_prefix("http://").and_then(|address| address.parse::<SocketAddr>().ok());
-    address.is_some_and(|address| TcpStream::connect_timeout(&address, ANSWERS_WITHIN).is_ok())
+    address.is_some_and(|address| TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_ok())
 }
 
 impl Drop for RunningFile {

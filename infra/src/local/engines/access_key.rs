@@ -1,4 +1,4 @@
-//! The access key of one start of the engines: a client that signs with it may speak to them.
+//! The access key of the engines, new at each start. Clients sign their requests with it.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 use std::fmt::{self, Debug, Formatter};
 use std::io;
 
-/// Random bytes of the id: enough that no two starts have the same one.
+/// Random bytes of the id: enough to be unique.
 const ID_BYTES: usize = 8;
-/// Random bytes of the secret, too many to guess.
+/// Random bytes of the secret: too many to guess.
 const SECRET_BYTES: usize = 32;
 
-/// An id and a secret, as AWS has them.
+/// An id and a secret, as in AWS.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessKey {
-    /// Its public half: it names the key in each request.
+    /// The public half. Each request names it.
     #[serde(rename = "access_key_id")]
     pub id: String,
-    /// Its secret half: it signs requests and is never sent.
+    /// The secret half. It signs requests and is never sent.
     #[serde(rename = "secret_access_key")]
     pub secret: String,
 }
 
 impl AccessKey {
-    /// A new key.
+    /// Generates a key.
     ///
     /// # Errors
     /// When the operating system gives no random bytes.
@@ -35,7 +35,7 @@ impl AccessKey {
     }
 }
 
-/// Without the secret: what is debugged lands in logs.
+/// Without the secret, because debug output may be logged.
 impl Debug for AccessKey {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()

@@ -1,5 +1,5 @@
-//! DynamoDB and DynamoDB Streams in this process: an embedded engine over one SQLite file, served over HTTP on loopback,
-//! so that everything else speaks to it as to AWS.
+//! DynamoDB and DynamoDB Streams in this process: an embedded engine over one SQLite file. It is
+//! served over HTTP on loopback, so all clients use it like AWS.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,89 +13,90 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::access_key::AccessKey;
-use super::in_process::Engine;
+use super::in_process::InProcessEngine;
 use super::request_auth;
 use super::stream_retention::{self, StreamTrim};
 
-/// What the names of the engine's threads begin with.
-pub(crate) const THREADS: &str = "dynamodb";
-/// The engine asks for a table's highest sequence number at every write, and for the records after a number at every
-/// read, from a table without any index: both would slow down with every record written.
+/// The prefix of the engine's thread names.
+pub const THREADS: &str = "dynamodb";
+/// Without these indexes, each write (for the highest sequence number) and each read (for the records after a number)
+/// scans all stream records.
 const STREAM_INDEXES: &str = "
     CREATE INDEX IF NOT EXISTS x_seq ON _stream_records(table_name, CAST(sequence_number AS INTEGER));
     CREATE INDEX IF NOT EXISTS x_shard ON _stream_records(table_name, shard_id, CAST(sequence_number AS INTEGER));";
-/// The engine's threads wait for one lock around SQLite: a few keep the network served meanwhile, more help nobody.
+/// The engine's threads share one lock around SQLite. A few serve the network meanwhile; more would not help.
 const MIN_THREADS: usize = 2;
 const MAX_THREADS: usize = 4;
 const LISTEN_BACKLOG: u32 = 1_024;
-/// Also the time that stream mappings have, after a start, to deliver what a laptop that slept over the weekend still
-/// holds: the first trim comes one period after the start.
+/// The first trim comes one period after the start. Until then, stream mappings can deliver old records, such as those
+/// of a laptop that slept over the weekend.
 const TRIM_PERIOD: Duration = Duration::from_secs(10 * 60);
 pub(in crate::local) const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// How late a change is noticed at most. One look costs microseconds, where an empty `GetRecords` costs a millisecond.
-const CHANGE_LOOK: Duration = Duration::from_millis(10);
+/// How often the engine looks for changes. It takes microseconds; an empty `GetRecords` takes a millisecond.
+const CHANGE_POLL: Duration = Duration::from_millis(10);
 
-/// A running engine. Dropping it stops it too, without waiting.
+/// A running engine. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct DynamoDb {
     endpoint: String,
-    engine: Engine,
+    engine: InProcessEngine,
     changes: watch::Receiver<i64>,
     stop: DropGuard,
     stopped: oneshot::Receiver<()>,
     thread: JoinHandle<()>,
 }
 
-/// Why the engine cannot start.
+/// Why DynamoDB cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The engine does not accept the file.
+pub enum DynamoDbStartError {
+    /// The engine cannot open the file.
     #[error("database {} cannot be opened", file.display())]
     Open {
         /// The database file.
         file: PathBuf,
-        /// What the engine said.
+        /// The error of the engine.
         source: dynoxide::DynoxideError,
     },
-    /// SQLite does not accept the file.
+    /// SQLite cannot open the file.
     #[error("database {} cannot be prepared", file.display())]
     Prepare {
         /// The database file.
         file: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// No address or no thread to be had.
+    /// No address or thread is available.
     #[error("engine for {} cannot listen on 127.0.0.1", file.display())]
     Listen {
         /// The database file.
         file: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
 impl DynamoDb {
-    /// Opens the database file (made if it is not there) and serves it on a free port of 127.0.0.1, for requests signed with the key.
+    /// Opens the database file, or creates it, and serves it on a free port of 127.0.0.1. Requests must be signed with
+    /// the key.
     ///
-    /// The engine does its SQLite work on the threads that serve it, so it gets a runtime of its own: nothing else waits
-    /// behind a write.
+    /// The engine uses SQLite on the threads that serve requests. It has its own runtime, so that other work does not
+    /// wait for writes.
     ///
     /// # Errors
-    /// [`StartError`] when the file or an address cannot be had.
-    pub async fn start(file: &Path, key: &AccessKey) -> Result<Self, StartError> {
+    /// [`DynamoDbStartError`] when the file cannot be opened or no address is free.
+    pub async fn start(file: &Path, key: &AccessKey) -> Result<Self, DynamoDbStartError> {
         let file = file.to_owned();
-        let listen_error = |source| StartError::Listen { file: file.clone(), source };
+        let listen_error = |source| DynamoDbStartError::Listen { file: file.clone(), source };
         let stop = CancellationToken::new();
-        let (tell_started, started) = oneshot::channel();
-        let (tell_stopped, stopped) = oneshot::channel();
-        let (tell_changes, changes) = watch::channel(0);
+        let (started_sender, started) = oneshot::channel();
+        let (stopped_sender, stopped) = oneshot::channel();
+        let (changes_sender, changes) = watch::channel(0);
         let thread = {
             let (file, key, stop) = (file.clone(), key.clone(), stop.clone());
             thread::Builder::new().name(THREADS.to_owned()).spawn(move || {
-                run(&file, &key, tell_started, tell_changes, &stop);
-                // Nobody may be waiting any more.
-                let _ = tell_stopped.send(());
+                run(&file, &key, started_sender, changes_sender, &stop);
+                // The receiver may be gone.
+                let _ = stopped_sender.send(());
             })
         };
         let thread = thread.map_err(listen_error)?;
@@ -104,28 +105,28 @@ impl DynamoDb {
         Ok(Self { endpoint: format!("http://{address}"), engine, changes, stop: stop.drop_guard(), stopped, thread })
     }
 
-    /// Where it listens, as `http://127.0.0.1:<port>`, for DynamoDB and its streams alike.
+    /// Its address, `http://127.0.0.1:<port>`, for DynamoDB and its streams.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The same, for clients of this process.
+    /// The engine for clients of this process.
     #[must_use]
-    pub fn engine(&self) -> &Engine {
+    pub fn engine(&self) -> &InProcessEngine {
         &self.engine
     }
 
-    /// A number that changes shortly after anything was written: who waits for stream records sleeps until then.
+    /// A number that changes shortly after each write. It wakes stream mappings.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<i64> {
         self.changes.clone()
     }
 
-    /// Stops: takes no new connection, answers what is being answered (for 5 seconds at most), closes the file.
+    /// Stops: accepts no more connections, answers open requests for at most 5 seconds, closes the file.
     pub async fn stop(self) {
         drop(self.stop);
-        // An error says that the thread is gone, which is what was asked for.
+        // An error means that the thread has ended already.
         let _ = self.stopped.await;
         if self.thread.join().is_err() {
             tracing::error!("the thread of the DynamoDB engine panicked");
@@ -133,12 +134,12 @@ impl DynamoDb {
     }
 }
 
-/// The whole life of the engine, on its own thread.
+/// Runs the engine on its own thread until `stop`.
 fn run(
     file: &Path,
     key: &AccessKey,
-    tell_started: oneshot::Sender<Result<(SocketAddr, Engine), StartError>>,
-    tell_changes: watch::Sender<i64>,
+    started_sender: oneshot::Sender<Result<(SocketAddr, InProcessEngine), DynamoDbStartError>>,
+    changes_sender: watch::Sender<i64>,
     stop: &CancellationToken,
 ) {
     let threads = thread::available_parallelism().map_or(MIN_THREADS, |cores| cores.get());
@@ -150,7 +151,7 @@ fn run(
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(source) => {
-            let _ = tell_started.send(Err(StartError::Listen { file: file.to_owned(), source }));
+            let _ = started_sender.send(Err(DynamoDbStartError::Listen { file: file.to_owned(), source }));
             return;
         }
     };
@@ -158,69 +159,70 @@ fn run(
         match open(file).and_then(|database| Ok((database, listen(file)?))) {
             Ok((database, (listener, address))) => {
                 let service = loopback_dynamodb::router(database);
-                let _ = tell_started.send(Ok((address, Engine::new(service.clone(), runtime.handle().clone()))));
-                let trimming = runtime.spawn(keep_trimmed(file.to_owned(), stop.clone()));
-                let watching = runtime.spawn(watch_for_changes(file.to_owned(), tell_changes));
+                let _ =
+                    started_sender.send(Ok((address, InProcessEngine::new(service.clone(), runtime.handle().clone()))));
+                let trimming = runtime.spawn(trim_periodically(file.to_owned(), stop.clone()));
+                let watching = runtime.spawn(watch_for_changes(file.to_owned(), changes_sender));
                 request_auth::serve(listener, service, key, stop.clone()).await;
                 trimming.abort();
                 watching.abort();
             }
             Err(error) => {
-                let _ = tell_started.send(Err(error));
+                let _ = started_sender.send(Err(error));
             }
         }
     });
-    // Ends what did not end by itself; with the last task the file is closed.
+    // Aborts tasks that are left. The last one closes the file.
     runtime.shutdown_timeout(Duration::from_secs(1));
 }
 
-fn open(file: &Path) -> Result<dynoxide::Database, StartError> {
-    let prepare = |source| StartError::Prepare { file: file.to_owned(), source };
-    let refuse = |source| StartError::Open { file: file.to_owned(), source };
+fn open(file: &Path) -> Result<dynoxide::Database, DynamoDbStartError> {
+    let prepare = |source| DynamoDbStartError::Prepare { file: file.to_owned(), source };
+    let refuse = |source| DynamoDbStartError::Open { file: file.to_owned(), source };
     let database = dynoxide::Database::new(&file.to_string_lossy()).map_err(refuse)?;
     let connection = Connection::open(file).map_err(prepare)?;
     connection.busy_timeout(LOCK_WAIT).map_err(prepare)?;
     connection.execute_batch(STREAM_INDEXES).map_err(prepare)?;
-    // The only way that the engine offers to `PRAGMA synchronous = NORMAL`: ten times the writes, and a commit still
-    // survives the process being killed. After a power cut the last moments may be missing, never half there.
+    // The engine offers no other way to `PRAGMA synchronous = NORMAL`, which allows ten times the writes. A commit still
+    // survives a kill of the process. A power cut may lose the last commits, but none in part.
     database.enable_bulk_loading().and_then(|()| database.disable_bulk_loading()).map_err(refuse)?;
     Ok(database)
 }
 
-fn listen(file: &Path) -> Result<(TcpListener, SocketAddr), StartError> {
+fn listen(file: &Path) -> Result<(TcpListener, SocketAddr), DynamoDbStartError> {
     let bind = || {
         let socket = TcpSocket::new_v4()?;
-        // Accepted connections inherit it from the listening socket. Without it the end of an answer of several packets
-        // may wait 40 ms for an acknowledgement of its beginning.
+        // Accepted connections inherit it. Without it, the last packet of an answer may wait 40 ms for an
+        // acknowledgement of the first.
         socket.set_nodelay(true)?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let listener = socket.listen(LISTEN_BACKLOG)?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
-    bind().map_err(|source| StartError::Listen { file: file.to_owned(), source })
+    bind().map_err(|source| DynamoDbStartError::Listen { file: file.to_owned(), source })
 }
 
-/// Looks for changes for as long as the engine runs. Should that fail, mappings still look by themselves, only less often.
-async fn watch_for_changes(file: PathBuf, tell_changes: watch::Sender<i64>) {
-    if let Err(error) = tell_of_changes(&file, &tell_changes).await {
-        tracing::warn!(%error, "changes of the database are not noticed at once any more");
+/// Looks for changes while the engine runs. If this fails, mappings still poll, but less often.
+async fn watch_for_changes(file: PathBuf, changes_sender: watch::Sender<i64>) {
+    if let Err(error) = publish_changes(&file, &changes_sender).await {
+        tracing::warn!(%error, "changes of the database are no longer noticed at once");
     }
 }
 
-async fn tell_of_changes(file: &Path, tell_changes: &watch::Sender<i64>) -> rusqlite::Result<()> {
+async fn publish_changes(file: &Path, changes_sender: &watch::Sender<i64>) -> rusqlite::Result<()> {
     let connection = Connection::open(file)?;
-    while !tell_changes.is_closed() {
-        // SQLite's own mark: it changes with every commit of another connection.
-        let seen = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        tell_changes.send_if_modified(|told| std::mem::replace(told, seen) != seen);
-        tokio::time::sleep(CHANGE_LOOK).await;
+    while !changes_sender.is_closed() {
+        // SQLite changes this number with every commit of another connection.
+        let current = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        changes_sender.send_if_modified(|last| std::mem::replace(last, current) != current);
+        tokio::time::sleep(CHANGE_POLL).await;
     }
     Ok(())
 }
 
-/// Trims for as long as the engine runs.
-async fn keep_trimmed(file: PathBuf, stop: CancellationToken) {
+/// Removes old stream records while the engine runs.
+async fn trim_periodically(file: PathBuf, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(TRIM_PERIOD)).await.is_some() {
         let oldest_kept = SystemTime::now() - stream_retention::RETENTION;
         let trimmed = match StreamTrim::open(&file) {

@@ -1,7 +1,7 @@
-//! SQS in this process: the crate `loopback-sqs` on threads of its own.
+//! SQS in this process: the crate `loopback-sqs` on its own threads.
 
 use super::access_key::AccessKey;
-use super::in_process::Engine;
+use super::in_process::InProcessEngine;
 use super::request_auth;
 use axum::Router;
 use loopback_sqs::{Config, OpenError, Server};
@@ -13,37 +13,37 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Its SQLite work is short and behind one lock: more threads would only wait for each other.
+/// One lock guards its short SQLite work, so more threads would only wait.
 const THREADS: usize = 2;
 
-/// A running SQS. Dropping it stops it too, without waiting.
+/// A running SQS. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct Sqs {
     endpoint: String,
-    engine: Engine,
+    engine: InProcessEngine,
     stop: DropGuard,
     thread: JoinHandle<io::Result<()>>,
 }
 
 /// Why SQS cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The file of queues cannot be used.
+pub enum SqsStartError {
+    /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// No address or no thread to be had.
+    /// No address or thread is available.
     #[error("the queues cannot be served on 127.0.0.1")]
     Listen(#[from] io::Error),
 }
 
 impl Sqs {
-    /// Opens the file of queues (made if it is not there) and serves it on a free port of 127.0.0.1, for
-    /// requests signed with the key.
+    /// Opens the database, or creates it, and serves it on a free port of 127.0.0.1. Requests must be signed with the
+    /// key.
     ///
     /// # Errors
-    /// [`StartError`].
-    pub fn start(file: &Path, key: &AccessKey) -> Result<Self, StartError> {
-        // Whoever received from these queues lived in the process that had the folder open before.
+    /// [`SqsStartError`].
+    pub fn start(file: &Path, key: &AccessKey) -> Result<Self, SqsStartError> {
+        // All receivers were in the process that last had the folder open, so their messages are visible again.
         let server = Server::open(file, Config { release_on_open: true, ..Config::default() })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -54,7 +54,7 @@ impl Sqs {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let service = server.router_at(address);
-        let engine = Engine::new(service.clone(), runtime.handle().clone());
+        let engine = InProcessEngine::new(service.clone(), runtime.handle().clone());
         let stop = CancellationToken::new();
         let (stopped, key) = (stop.clone(), key.clone());
         let thread = thread::Builder::new()
@@ -63,19 +63,19 @@ impl Sqs {
         Ok(Self { endpoint: format!("http://{address}"), engine, stop: stop.drop_guard(), thread })
     }
 
-    /// Where it listens, as `http://127.0.0.1:<port>`.
+    /// Its address, `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The same, for clients of this process.
+    /// The engine for clients of this process.
     #[must_use]
-    pub fn engine(&self) -> &Engine {
+    pub fn engine(&self) -> &InProcessEngine {
         &self.engine
     }
 
-    /// Stops: long polls return at once, requests are answered, the file is closed.
+    /// Stops: long polls return at once, open requests are answered, the file is closed.
     pub async fn stop(self) {
         let Self { stop, thread, .. } = self;
         drop(stop);

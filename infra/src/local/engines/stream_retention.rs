@@ -1,4 +1,4 @@
-//! The 24 hours of a stream: DynamoDB Streams drops records of that age, the embedded engine keeps them all.
+//! Removes stream records after 24 hours, as DynamoDB Streams does. The embedded engine removes none.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,30 +7,30 @@ use rusqlite::{Connection, params};
 
 /// How long a stream keeps its records.
 pub const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
-/// Rows a transaction: a writer waits for some milliseconds at most, even when the records are large.
+/// Rows per transaction: few enough that a writer waits only milliseconds, even for large records.
 const CHUNK_ROWS: i64 = 200;
-/// Between two chunks every waiting writer gets its turn.
+/// Waiting writers proceed in this pause.
 const CHUNK_PAUSE: Duration = Duration::from_millis(5);
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// Rows come in the order of their id, and so of their age. The chunk is looked at without the write lock.
+/// The order of ids is the order of age. This query needs no write lock.
 const NEXT_CHUNK: &str = "SELECT MAX(id), MIN(created_at), MAX(created_at) FROM
     (SELECT id, created_at FROM _stream_records WHERE id > ?1 ORDER BY id LIMIT ?2)";
-/// The newest record of every table stays, whatever its age: the engine numbers the next one after the highest that it
-/// finds. The comparison uses the index on table and number.
+/// The newest record of every table stays, because the engine derives the next sequence number from it. The comparison
+/// uses the index on table and number.
 const REMOVE_CHUNK: &str = "DELETE FROM _stream_records WHERE id > ?1 AND id <= ?2 AND created_at < ?3
     AND CAST(sequence_number AS INTEGER) < (SELECT MAX(CAST(newer.sequence_number AS INTEGER))
         FROM _stream_records AS newer WHERE newer.table_name = _stream_records.table_name)";
 
-/// Removes old stream records, beside a running engine, through a connection of its own.
+/// Removes old stream records through its own connection, while the engine runs.
 ///
-/// The file does not shrink; SQLite fills the space with new records.
+/// The file does not shrink; SQLite reuses the space.
 #[derive(Debug)]
 pub struct StreamTrim {
     connection: Connection,
 }
 
-/// Records looked at in one step.
+/// The records of one step.
 struct Chunk {
     last_id: i64,
     any_old: bool,
@@ -41,19 +41,19 @@ impl StreamTrim {
     /// Connects to the engine's database file.
     ///
     /// # Errors
-    /// What SQLite says when the file cannot be opened.
+    /// When SQLite cannot open the file.
     pub fn open(file: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(file)?;
         connection.busy_timeout(LOCK_WAIT)?;
-        // As the engine's own connection: a chunk that a power cut takes back is removed by the next run.
+        // As the engine does. If a power cut undoes a removal, the next run repeats it.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         Ok(Self { connection })
     }
 
-    /// Removes every record that is older than `oldest_kept`, except the newest of each table; the answer is how many.
+    /// Removes all records older than `oldest_kept`, except the newest of each table. Returns their number.
     ///
     /// # Errors
-    /// What SQLite says; what was removed until then stays removed.
+    /// When SQLite fails; earlier removals stay.
     pub async fn remove_before(&mut self, oldest_kept: SystemTime) -> rusqlite::Result<usize> {
         let horizon_s = unix_seconds(oldest_kept);
         let (mut removed, mut after_id) = (0, 0);

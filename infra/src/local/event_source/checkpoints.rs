@@ -1,4 +1,4 @@
-//! How far a stream mapping is, shard by shard, in one small file.
+//! Stores in one small file how far a stream mapping has handled each shard.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -9,16 +9,16 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-/// As all files of a data folder.
+/// As for all files of a data folder.
 const OWNER_ONLY: u32 = 0o600;
 
-/// Where a shard is.
+/// How far a shard was handled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Checkpoint {
-    /// Everything up to and including this sequence number has been handled.
+    /// Up to and including this sequence number.
     After(String),
-    /// The shard is closed and everything in it has been handled.
+    /// To its end: the shard is closed.
     Finished,
 }
 
@@ -30,9 +30,9 @@ struct Contents {
 
 /// The checkpoints of one stream mapping.
 ///
-/// Written only after the handler has answered, so a crash repeats a batch and never loses one. The file is replaced as
-/// a whole by a rename, so it is the old or the new one whenever the process is killed. It is not forced to the disk:
-/// after a power cut it may be older or empty, and then the records since are handled again.
+/// A checkpoint is written after the handler has answered, so a crash repeats a batch and never loses one. A rename
+/// replaces the file atomically. It is not synced to disk: after a power cut the file may be old or empty, and then the
+/// records since are handled again.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
     file: PathBuf,
@@ -40,23 +40,23 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Reads the file. Without one, with an unreadable one, or with that of another stream (the table was made anew),
-    /// every shard begins at its oldest record: handling twice is allowed, missing one is not.
+    /// Reads the file. If it is missing, unreadable or of another stream (a recreated table), every shard begins at its
+    /// oldest record. Handling a record twice is allowed, missing one is not.
     pub(crate) fn open(file: PathBuf, stream_arn: &str) -> Self {
-        let kept = match fs::read(&file) {
+        let stored = match fs::read(&file) {
             Ok(bytes) => serde_json::from_slice::<Contents>(&bytes)
                 .inspect_err(
-                    |error| tracing::warn!(file = %file.display(), %error, "unreadable checkpoints, starting over"),
+                    |error| tracing::warn!(file = %file.display(), %error, "unreadable checkpoints: beginning at the oldest records"),
                 )
                 .ok(),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    tracing::warn!(file = %file.display(), %error, "unreadable checkpoints, starting over");
+                    tracing::warn!(file = %file.display(), %error, "unreadable checkpoints: beginning at the oldest records");
                 }
                 None
             }
         };
-        let contents = kept
+        let contents = stored
             .filter(|contents| contents.stream_arn == stream_arn)
             .unwrap_or_else(|| Contents { stream_arn: stream_arn.to_owned(), shards: BTreeMap::new() });
         Self { file, contents: Mutex::new(contents) }
@@ -82,8 +82,8 @@ impl Checkpoints {
         });
     }
 
-    /// Drops the shards that the stream no longer has.
-    pub(crate) fn keep_only(&self, exists: impl Fn(&str) -> bool) {
+    /// Removes the shards that the stream no longer has.
+    pub(crate) fn retain(&self, exists: impl Fn(&str) -> bool) {
         let all_exist = {
             let contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
             contents.shards.keys().all(|shard| exists(shard))
@@ -93,12 +93,12 @@ impl Checkpoints {
         }
     }
 
-    /// Changes and saves. A checkpoint that could not be saved (a full disk) stops nothing: the next one that can be
-    /// covers it, and a crash in between repeats a few batches more.
+    /// Changes and saves. If saving fails, for example because the disk is full, the mapping goes on. The next saved
+    /// checkpoint covers this one; a crash in between repeats more batches.
     fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Checkpoint>)) {
         let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut contents.shards);
-        // A few hundred bytes into the page cache: quicker than handing the write to another thread.
+        // Writing a few hundred bytes takes less time than passing them to another thread.
         if let Err(error) = self.save(&contents) {
             tracing::error!(file = %self.file.display(), %error, "checkpoint not saved");
         }

@@ -1,5 +1,4 @@
-//! Lambda's event source mapping of a DynamoDB stream, on this machine: every shard in order, batch by batch, to one
-//! handler that reports which records it could not do.
+//! Lists the shards of a DynamoDB stream, as Lambda's event source mapping does, and starts a poller for each.
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
@@ -21,38 +20,37 @@ use super::checkpoints::Checkpoints;
 use super::shard_poller::ShardPoller;
 use handlers::delivery::Outage;
 
-/// The most records that Lambda puts into one batch.
+/// Lambda's limit of records per batch.
 pub const MAX_BATCH_SIZE: usize = 10_000;
 
-/// Without anyone to wake the mapping.
+/// The pause when nothing wakes the mapping.
 const IDLE_PAUSE: Duration = Duration::from_millis(25);
-/// For changes that were missed for whatever reason.
+/// The pause when changes wake the mapping, in case one is missed.
 const WOKEN_IDLE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How one stream is delivered to one handler.
+/// Delivers one stream to one handler.
 ///
-/// As on AWS: records of a shard in order; a failed record is tried again, with those after it, until it succeeds (the
-/// default of Lambda while the record is in the stream), and nothing later in its shard is delivered meanwhile; a batch
-/// may come again after a crash.
+/// As on AWS, the records of a shard are delivered in order. A failed record and those after it are retried until they
+/// succeed; later ones in the shard wait. After a crash a batch may be delivered again.
 #[derive(Clone, Debug)]
 pub struct StreamMapping {
     /// The stream.
     pub stream_arn: String,
-    /// The file that remembers how far each shard is; its folder must exist. See `DataDir::checkpoint_file`.
+    /// The file of checkpoints; its folder must exist. See `DataFolder::checkpoint_file`.
     pub checkpoint_file: PathBuf,
-    /// Records in a batch, at most; 1 to [`MAX_BATCH_SIZE`].
+    /// The most records per batch, 1 to [`MAX_BATCH_SIZE`].
     pub batch_size: usize,
-    /// How long one call of the handler may take.
+    /// The time limit of one invocation.
     pub timeout: Duration,
-    /// Between two looks into a shard that had no more than was read.
+    /// The pause after all records of a shard were read.
     pub idle_pause: Duration,
-    /// Ends that pause early when its number changes. See `DynamoDb::changes`.
+    /// A change of this number ends the pause early. See `DynamoDb::changes`.
     pub wake: Option<watch::Receiver<i64>>,
-    /// Before a failed batch is tried again; doubled each time.
+    /// The pause before the first retry of a batch; it doubles each time.
     pub first_retry: Duration,
-    /// The longest pause before a failed batch is tried again.
+    /// The longest pause before a retry.
     pub last_retry: Duration,
-    /// Between two looks for new shards.
+    /// The pause between two listings of shards.
     pub shard_refresh: Duration,
 }
 
@@ -73,17 +71,16 @@ impl StreamMapping {
         }
     }
 
-    /// Looks when something was written, instead of all the time: records come sooner, and an idle mapping costs next to
-    /// nothing.
+    /// Reads after changes instead of polling often: records are delivered sooner, and an idle mapping uses no CPU.
     #[must_use]
     pub fn woken_by(self, changes: watch::Receiver<i64>) -> Self {
         Self { wake: Some(changes), idle_pause: WOKEN_IDLE_PAUSE, ..self }
     }
 
-    /// Delivers until `stop`; the batch in flight is finished first.
+    /// Delivers until `stop`, and finishes the current batch.
     ///
-    /// A shard begins where its checkpoint says, otherwise at its oldest record. Failures, of the stream or of the
-    /// handler, are logged and tried again; they never end the mapping.
+    /// A shard begins at its checkpoint, or else at its oldest record. Failures of stream or handler are logged and
+    /// retried; they never end the mapping.
     pub async fn run<H, F, E>(mut self, streams: Client, handler: H, stop: CancellationToken)
     where
         H: Fn(Event) -> F + Send + Sync + 'static,
@@ -101,7 +98,7 @@ impl StreamMapping {
             let pause = match all_shards(&streams, &mapping.stream_arn).await {
                 Ok(shards) => {
                     outage.over();
-                    checkpoints.keep_only(|shard| shards.iter().any(|listed| listed.shard_id() == Some(shard)));
+                    checkpoints.retain(|shard| shards.iter().any(|listed| listed.shard_id() == Some(shard)));
                     for shard in startable(&shards, |shard| checkpoints.is_finished(shard), running.values()) {
                         let poller = ShardPoller {
                             shard: shard.clone(),
@@ -120,9 +117,9 @@ impl StreamMapping {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
-                // A shard that has ended may have children that can begin now.
-                Some(ended) = pollers.join_next_with_id() => {
-                    running.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
+                // The children of a finished shard may start now.
+                Some(finished) = pollers.join_next_with_id() => {
+                    running.remove(&finished.map_or_else(|error| error.id(), |(id, ())| id));
                 }
             }
         }
@@ -148,8 +145,8 @@ async fn all_shards(
     }
 }
 
-/// The shards to begin with now. A child waits for its parent, because a key's records go on in the child: it begins when
-/// the parent is finished, or so old that the stream has dropped it.
+/// The shards whose pollers can start. A child has later records of its parent's keys, so it waits until the parent is
+/// finished or no longer listed.
 fn startable<'a>(
     shards: &[Shard],
     is_finished: impl Fn(&str) -> bool,
@@ -172,7 +169,7 @@ mod tests {
     }
 
     fn check(finished: &[&str], running: &[&str], expected: &[&str]) {
-        // `orphan` has a parent that the stream dropped long ago.
+        // The parent of `orphan` is no longer listed.
         let shards = [shard("a", None), shard("a1", Some("a")), shard("a2", Some("a1")), shard("orphan", Some("gone"))];
         let running: Vec<String> = running.iter().map(|&shard| shard.to_owned()).collect();
         assert_eq!(startable(&shards, |shard| finished.contains(&shard), running.iter()), expected);

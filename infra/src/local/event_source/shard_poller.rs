@@ -1,4 +1,4 @@
-//! One shard of a stream, read from its checkpoint on and delivered in order.
+//! Reads the records of one shard from its checkpoint and delivers them in order.
 
 use std::error::Error;
 use std::future::Future;
@@ -24,7 +24,7 @@ use handlers::delivery::{Backoff, Outage, causes};
 /// The most that one `GetRecords` returns.
 const MAX_PAGE: usize = 1_000;
 
-/// The one who reads a shard, until it is finished or the mapping stops.
+/// Reads a shard until it is finished or the mapping stops.
 pub(crate) struct ShardPoller<H> {
     pub(crate) shard: String,
     pub(crate) mapping: Arc<StreamMapping>,
@@ -34,19 +34,19 @@ pub(crate) struct ShardPoller<H> {
     pub(crate) stop: CancellationToken,
 }
 
-/// What was read: some records, and where to go on. A closed shard that is read to its end has nowhere to go on.
-struct Page {
+/// Records, and the next iterator. There is none at the end of a closed shard.
+struct RecordPage {
     records: Vec<Record>,
-    next: Option<String>,
+    next_iterator: Option<String>,
 }
 
 /// Why nothing was read.
 #[derive(Debug, thiserror::Error)]
 enum ReadError {
-    /// The place is older than the stream keeps records: what was there is lost, go on with the oldest.
+    /// The stream has removed the records after the checkpoint. They are lost; continue with the oldest.
     #[error("records after the checkpoint are no longer in the stream")]
     Trimmed,
-    /// Iterators live for 15 minutes: take a new one.
+    /// Iterators expire after 15 minutes: get a new one.
     #[error("shard iterator has expired")]
     Expired,
     #[error("no shard iterator")]
@@ -61,17 +61,17 @@ where
     F: Future<Output = Result<DynamoDbEventResponse, E>>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// Reads and delivers. Whatever fails is tried again from the checkpoint.
+    /// Reads and delivers. After a failure, it retries from the checkpoint.
     pub(crate) async fn run(self) {
         let mut outage = Outage::of(&self.shard);
-        let mut place = None;
+        let mut iterator = None;
         let mut wake = self.mapping.wake.clone();
         while !self.stop.is_cancelled() {
-            // Before the read: what is written from now on ends the pause after it.
+            // Before the read, so that a write during the read ends the next pause.
             if let Some(wake) = &mut wake {
                 wake.mark_unchanged();
             }
-            match self.read(place.take()).await {
+            match self.read(iterator.take()).await {
                 Ok(page) => {
                     outage.over();
                     let all_read = page.records.len() < self.mapping.batch_size;
@@ -79,17 +79,17 @@ where
                     if self.stop.is_cancelled() {
                         return;
                     }
-                    let Some(next) = page.next else {
+                    let Some(next) = page.next_iterator else {
                         return self.checkpoints.set(&self.shard, Checkpoint::Finished);
                     };
-                    place = Some(next);
+                    iterator = Some(next);
                     if all_read {
-                        self.rest(&mut wake).await;
+                        self.wait_for_records(&mut wake).await;
                     }
                 }
                 Err(ReadError::Expired) => {}
                 Err(ReadError::Trimmed) => {
-                    tracing::error!(shard = self.shard, "{}: going on with the oldest ones", ReadError::Trimmed);
+                    tracing::error!(shard = self.shard, "{}: continuing with the oldest ones", ReadError::Trimmed);
                     self.checkpoints.forget(&self.shard);
                 }
                 Err(error) => self.pause(outage.failed(&error)).await,
@@ -97,29 +97,29 @@ where
         }
     }
 
-    /// Reads up to a batch from `place`, or from the checkpoint.
-    async fn read(&self, place: Option<String>) -> Result<Page, ReadError> {
-        let mut place = match place {
-            Some(place) => place,
-            None => match self.checkpointed_place().await? {
-                Some(place) => place,
-                None => return Ok(Page { records: Vec::new(), next: None }),
+    /// Reads up to one batch from the iterator, or from the checkpoint.
+    async fn read(&self, iterator: Option<String>) -> Result<RecordPage, ReadError> {
+        let mut iterator = match iterator {
+            Some(iterator) => iterator,
+            None => match self.iterator_at_checkpoint().await? {
+                Some(iterator) => iterator,
+                None => return Ok(RecordPage { records: Vec::new(), next_iterator: None }),
             },
         };
         let mut records = Vec::new();
         loop {
             let wanted = (self.mapping.batch_size - records.len()).min(MAX_PAGE);
-            let page = self.page(place, wanted).await?;
+            let page = self.page(iterator, wanted).await?;
             let full = page.records.len() == wanted;
             records.extend(page.records);
-            match page.next {
-                Some(next) if full && records.len() < self.mapping.batch_size => place = next,
-                next => return Ok(Page { records, next }),
+            match page.next_iterator {
+                Some(next) if full && records.len() < self.mapping.batch_size => iterator = next,
+                next_iterator => return Ok(RecordPage { records, next_iterator }),
             }
         }
     }
 
-    async fn checkpointed_place(&self) -> Result<Option<String>, ReadError> {
+    async fn iterator_at_checkpoint(&self) -> Result<Option<String>, ReadError> {
         let request = self.streams.get_shard_iterator().stream_arn(&self.mapping.stream_arn).shard_id(&self.shard);
         let request = match self.checkpoints.of(&self.shard) {
             Some(Checkpoint::After(sequence_number)) => {
@@ -139,10 +139,13 @@ where
         }
     }
 
-    async fn page(&self, place: String, limit: usize) -> Result<Page, ReadError> {
+    async fn page(&self, iterator: String, limit: usize) -> Result<RecordPage, ReadError> {
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-        match self.streams.get_records().shard_iterator(place).limit(limit).send().await {
-            Ok(answer) => Ok(Page { records: answer.records.unwrap_or_default(), next: answer.next_shard_iterator }),
+        match self.streams.get_records().shard_iterator(iterator).limit(limit).send().await {
+            Ok(answer) => Ok(RecordPage {
+                records: answer.records.unwrap_or_default(),
+                next_iterator: answer.next_shard_iterator,
+            }),
             Err(error) => Err(match error.as_service_error() {
                 Some(GetRecordsError::ExpiredIteratorException(_)) => ReadError::Expired,
                 Some(GetRecordsError::TrimmedDataAccessException(_)) => ReadError::Trimmed,
@@ -151,7 +154,7 @@ where
         }
     }
 
-    /// Delivers until all records are done or the mapping stops.
+    /// Delivers until all records are handled or the mapping stops.
     async fn deliver(&self, mut records: Vec<Record>) {
         let mut backoff = Backoff::new(self.mapping.first_retry, self.mapping.last_retry);
         while !records.is_empty() && !self.stop.is_cancelled() {
@@ -170,18 +173,18 @@ where
         }
     }
 
-    /// Calls the handler once; the answer is how many records from the first on are done.
+    /// Invokes the handler once. Returns how many of the first records are handled.
     async fn offer(&self, records: &[Record]) -> usize {
         let done = match self.invoke(records).await {
             Ok(response) => stream_event::done(records, &response),
             Err(error) => {
                 let error = causes(&error);
-                tracing::warn!(shard = self.shard, records = records.len(), error, "batch failed, trying again");
+                tracing::warn!(shard = self.shard, records = records.len(), error, "batch failed, retrying");
                 return 0;
             }
         };
         if let Some(failed) = records.get(done).and_then(stream_event::sequence_number) {
-            tracing::warn!(shard = self.shard, sequence_number = failed, "record failed, trying again from it");
+            tracing::warn!(shard = self.shard, sequence_number = failed, "record failed, retrying from it");
         }
         done
     }
@@ -192,15 +195,15 @@ where
         invocation::invoke(&*self.handler, event, self.mapping.timeout).await
     }
 
-    /// The pause of a shard that had nothing more when it was read.
-    async fn rest(&self, wake: &mut Option<watch::Receiver<i64>>) {
+    /// Pauses until something is written, or the idle pause is over.
+    async fn wait_for_records(&self, wake: &mut Option<watch::Receiver<i64>>) {
         let woken = async {
             let changed = match wake {
                 Some(wake) => wake.changed().await.is_ok(),
                 None => false,
             };
             if !changed {
-                // Nobody is there to wake it: the pause is as long as it is.
+                // Nothing wakes the mapping: only the idle pause ends.
                 std::future::pending::<()>().await;
             }
         };

@@ -1,5 +1,5 @@
-//! What Lambda sends for stream records. It is built as JSON and read back into the handler's type, so that a handler
-//! gets here exactly what it gets on AWS.
+//! The event that Lambda sends for stream records. It is built as JSON and then parsed into the handler's type, so that
+//! a handler receives exactly what it receives on AWS.
 
 use std::collections::HashMap;
 
@@ -14,13 +14,13 @@ const MAX_PAYLOAD_BYTES: i64 = 6 * 1024 * 1024;
 /// The event for these records.
 ///
 /// # Errors
-/// None for records that the SDK has read.
+/// None for records from the SDK.
 pub fn event(records: &[Record], stream_arn: &str) -> serde_json::Result<Event> {
     let records = records.iter().map(|record| record_json(record, stream_arn)).collect::<Result<Vec<_>, _>>()?;
     serde_json::from_value(json!({ "Records": records }))
 }
 
-/// How many records from the first on fit into one invocation: always one, even if it is too large alone.
+/// How many of the first records fit into one invocation: at least one, even if it is too large.
 pub(crate) fn fitting(records: &[Record]) -> usize {
     let mut bytes = 0_i64;
     let fitting = records.iter().take_while(|record| {
@@ -30,8 +30,8 @@ pub(crate) fn fitting(records: &[Record]) -> usize {
     fitting.count().max(1).min(records.len())
 }
 
-/// How many records from the first on the handler has done: those before the lowest failed one. None of them, if it
-/// names one that was not in the batch.
+/// How many of the first records are handled: all before the first failed one. None, if the response names a record
+/// that is not in the batch.
 pub(crate) fn done(records: &[Record], response: &DynamoDbEventResponse) -> usize {
     let position = |failed: &str| records.iter().position(|record| sequence_number(record) == Some(failed));
     let failures = response.batch_item_failures.iter();
@@ -39,7 +39,7 @@ pub(crate) fn done(records: &[Record], response: &DynamoDbEventResponse) -> usiz
     positions.min().unwrap_or(records.len())
 }
 
-/// The record's place in its shard.
+/// The record's sequence number in its shard.
 pub(crate) fn sequence_number(record: &Record) -> Option<&str> {
     record.dynamodb().and_then(StreamRecord::sequence_number)
 }

@@ -73,7 +73,7 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     super::super::receive(&system.dev, 3).await;
     let built = system.operate(["projection", "rebuild", "stock", "--wait"]).await.done();
     assert!(built.starts_with("rebuild of stock, generation 2: complete\n  passes   2 in "), "{built}");
-    assert!(built.contains("  met      3 commits, 3 events, 1 streams; 1 streams are there\n"), "{built}");
+    assert!(built.contains("  read     3 commits, 3 events, 1 streams; 1 streams have rows\n"), "{built}");
     assert!(built.ends_with("generation 1 is active, generation 2 is complete\n"), "{built}");
     let kept = "generation 2 is complete: drop it first";
     system.operate(["projection", "rebuild", "stock"]).await.was_refused(kept);

@@ -29,7 +29,7 @@ async fn on_a_stopped_folder_it_is_worked_on_while_somebody_waits() {
     let folder = data.path().to_str().unwrap();
     let built = run(["projection", "rebuild", "stock", "--segments", "8", "--wait", "--data", folder]).await.done();
     assert!(built.starts_with("rebuild of stock, generation 2: complete\n"), "{built}");
-    assert!(built.contains("  met      10 commits, 10 events, 5 streams; 5 streams are there\n"), "{built}");
+    assert!(built.contains("  read     10 commits, 10 events, 5 streams; 5 streams have rows\n"), "{built}");
     let reconciled = run(["projection", "reconcile", "stock", "--wait", "--data", folder, "--json"]).await;
     let report = &reconciled.json()["report"];
     // Nobody has been told of the events: the generation that is read lacks them all until this pass.
@@ -114,7 +114,7 @@ async fn ctrl_c_ends_the_waiting_and_not_the_job() {
         assert!(Command::new("kill").args(["-s", signal, &id]).status().await.unwrap().success());
         let (status, said, failure) = ended(child).await;
         assert_eq!((status, &*said), (3, ""), "{failure}");
-        let told = "ledgerfold: stopped waiting: the job goes on: `ledgerfold projection status stock` tells";
+        let told = "ledgerfold: stopped waiting: the job continues: `ledgerfold projection status stock` shows";
         assert!(failure.starts_with(told), "{failure}");
         assert_eq!(system.status("stock").await["job"]["paused"], json!(false));
         system.operate(["projection", "pause", "stock"]).await.done();

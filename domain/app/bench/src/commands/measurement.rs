@@ -1,16 +1,16 @@
-//! What a number of commands took: requests, units, bytes, CPU and time.
+//! Runs the commands of a scenario and measures requests, units, bytes, CPU and time.
 
-use crate::cli::failure::Failure;
-use crate::local::engines::dynamodb;
+use crate::figures::{rounded, short};
+use crate::thread_cpu::{ThreadRole, threads};
 use eventstore::Usage;
+use ledgerfold::cli::Failure;
 use serde_json::{Value, json};
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// The columns of [`Taken::as_row`].
+/// The columns of [`Measurement::as_row`].
 pub(super) const HEADING: [&str; 12] = [
     "OPERATION",
     "COMMANDS",
@@ -26,34 +26,34 @@ pub(super) const HEADING: [&str; 12] = [
     "P99 ms",
 ];
 
-/// An operation to measure.
+/// An operation to measure, and how often.
 #[derive(Debug, Clone)]
-pub(super) struct Heat {
-    /// Its name for programs.
+pub(super) struct Scenario {
+    /// Its name in JSON.
     pub(super) operation: &'static str,
-    /// Its name for people.
+    /// Its name in the table.
     pub(super) what: String,
     pub(super) commands: u32,
-    /// How many clients give the commands.
+    /// Concurrent clients that send the commands.
     pub(super) clients: u32,
 }
 
-/// What the commands of an operation took.
+/// What the commands of a scenario cost.
 #[derive(Debug)]
-pub(super) struct Taken {
-    heat: Heat,
+pub(super) struct Measurement {
+    scenario: Scenario,
     usage: Usage,
-    /// What each command took, the quickest first.
+    /// The duration of each command, in ascending order.
     times: Vec<Duration>,
     elapsed: Duration,
     cpu: Option<Duration>,
 }
 
-impl Taken {
-    /// Has the clients give the commands, each the next one as soon as it has done one. `command` gets the client's and
-    /// the command's number, both from 0.
-    pub(super) async fn by<F>(
-        heat: Heat,
+impl Measurement {
+    /// Runs all commands. Each client starts the next one when its last is done. `command` gets the
+    /// numbers of client and command, both from 0.
+    pub(super) async fn run<F>(
+        scenario: Scenario,
         command: impl Fn(u32, u32) -> F + Clone + Send + Sync + 'static,
     ) -> Result<Self, Failure>
     where
@@ -61,29 +61,29 @@ impl Taken {
     {
         let (next, mut clients) = (Arc::new(AtomicU32::new(0)), JoinSet::new());
         let (start, cpu_before) = (Instant::now(), client_cpu());
-        for client in 0..heat.clients {
-            clients.spawn(give(client, heat.commands, next.clone(), command.clone()));
+        for client in 0..scenario.clients {
+            clients.spawn(run_client(client, scenario.commands, next.clone(), command.clone()));
         }
         let (mut usage, mut times) = (Usage::default(), Vec::new());
-        while let Some(ended) = clients.join_next().await {
-            let (cost, took) = ended.map_err(|error| Failure::new("a client died", error))??;
-            usage += cost;
-            times.extend(took);
+        while let Some(result) = clients.join_next().await {
+            let (client_usage, client_times) = result.map_err(|error| Failure::new("a client panicked", error))??;
+            usage += client_usage;
+            times.extend(client_times);
         }
         let (elapsed, cpu_after) = (start.elapsed(), client_cpu());
         times.sort_unstable();
         let cpu = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before));
-        Ok(Self { heat, usage, times, elapsed, cpu })
+        Ok(Self { scenario, usage, times, elapsed, cpu })
     }
 
-    /// For programs: sums, and the figures of one command where its name says so.
+    /// Sums; averages where the name says so.
     pub(super) fn as_json(&self) -> Value {
         let Usage { requests, attempts, write_units, read_units, bytes_sent, bytes_received } = self.usage;
         json!({
-            "operation": self.heat.operation,
-            "what": self.heat.what,
-            "commands": self.heat.commands,
-            "clients": self.heat.clients,
+            "operation": self.scenario.operation,
+            "what": self.scenario.what,
+            "commands": self.scenario.commands,
+            "clients": self.scenario.clients,
             "requests": requests,
             "attempts": attempts,
             "write_units": write_units,
@@ -97,15 +97,15 @@ impl Taken {
         })
     }
 
-    /// For people: averages of one command.
+    /// Averages of one command, for [`HEADING`].
     pub(super) fn as_row(&self) -> [String; 12] {
         let Usage { requests, attempts, write_units, read_units, .. } = self.usage;
-        let commands = f64::from(self.heat.commands);
-        let average = |sum: f64| plain(sum / commands);
-        let bytes = |sum: u64| (sum / u64::from(self.heat.commands)).to_string();
+        let commands = f64::from(self.scenario.commands);
+        let average = |sum: f64| short(sum / commands, 2);
+        let bytes = |sum: u64| (sum / u64::from(self.scenario.commands)).to_string();
         [
-            self.heat.what.clone(),
-            self.heat.commands.to_string(),
+            self.scenario.what.clone(),
+            self.scenario.commands.to_string(),
             average(requests.into()),
             average(attempts.into()),
             average(write_units),
@@ -120,76 +120,59 @@ impl Taken {
     }
 
     fn cpu_us(&self) -> Option<f64> {
-        self.cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / f64::from(self.heat.commands))
+        self.cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / f64::from(self.scenario.commands))
     }
 
     fn commands_per_s(&self) -> f64 {
-        f64::from(self.heat.commands) / self.elapsed.as_secs_f64()
+        f64::from(self.scenario.commands) / self.elapsed.as_secs_f64()
     }
 
-    /// The time that so many of a hundred commands did not exceed.
+    /// The duration that this percentage of commands did not exceed.
     fn percentile_ms(&self, percent: usize) -> f64 {
         let last = (self.times.len() * percent).div_ceil(100).max(1) - 1;
         self.times.get(last).map_or(0.0, |time| time.as_secs_f64() * 1e3)
     }
 }
 
-/// One client: gives the next command until there is none left.
-async fn give<F: Future<Output = Result<(), Failure>>>(
+/// One client: runs the next command until none is left.
+async fn run_client<F: Future<Output = Result<(), Failure>>>(
     client: u32,
     commands: u32,
     next: Arc<AtomicU32>,
     command: impl Fn(u32, u32) -> F,
 ) -> Result<(Usage, Vec<Duration>), Failure> {
-    let (mut sum, mut times) = (Usage::default(), Vec::new());
+    let (mut usage, mut times) = (Usage::default(), Vec::new());
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         if number >= commands {
-            return Ok((sum, times));
+            return Ok((usage, times));
         }
         let start = Instant::now();
-        let (ended, usage) = Usage::of(command(client, number)).await;
-        ended?;
+        let (result, command_usage) = Usage::of(command(client, number)).await;
+        result?;
         times.push(start.elapsed());
-        sum += usage;
+        usage += command_usage;
     }
 }
 
-/// What this process has computed so far, without the threads of its engine; nothing where the system does not tell.
+/// The CPU time of this process without its engine's threads; none where it is not known.
 fn client_cpu() -> Option<Duration> {
-    let mut nanos = 0;
-    for thread in fs::read_dir("/proc/self/task").ok()? {
-        let thread = thread.ok()?.path();
-        // A thread may end while the others are read.
-        let Ok(name) = fs::read_to_string(thread.join("comm")) else { continue };
-        let Ok(spent) = fs::read_to_string(thread.join("schedstat")) else { continue };
-        if !name.starts_with(dynamodb::THREADS) {
-            nanos += spent.split_whitespace().next()?.parse::<u64>().ok()?;
-        }
-    }
-    Some(Duration::from_nanos(nanos)).filter(|cpu| !cpu.is_zero())
-}
-
-/// Two decimals at most.
-fn plain(number: f64) -> String {
-    let text = format!("{number:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn rounded(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
+    let ours = threads()?.into_iter().filter(|thread| thread.role != ThreadRole::Engine);
+    let cpu: Duration = ours.map(|thread| thread.cpu).sum();
+    Some(cpu).filter(|cpu| !cpu.is_zero())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Heat, Taken, plain};
+    use super::{Measurement, Scenario};
+    use crate::figures::short;
     use eventstore::Usage;
     use std::time::Duration;
 
     #[test]
     fn a_percentile_is_the_time_that_so_many_did_not_exceed() {
-        let taken = |times: &[u64]| Taken {
-            heat: Heat { operation: "x", what: "x".to_owned(), commands: 1, clients: 1 },
+        let measurement = |times: &[u64]| Measurement {
+            scenario: Scenario { operation: "x", what: "x".to_owned(), commands: 1, clients: 1 },
             usage: Usage::default(),
             times: times.iter().map(|ms| Duration::from_millis(*ms)).collect(),
             elapsed: Duration::from_secs(1),
@@ -199,13 +182,9 @@ mod tests {
         for (times, p50, p99) in
             [(&hundred[..], "50", "99"), (&[7], "7", "7"), (&[1, 2, 3], "2", "3"), (&[1, 2, 3, 4], "2", "4")]
         {
-            let taken = taken(times);
-            assert_eq!((plain(taken.percentile_ms(50)), plain(taken.percentile_ms(99))), (p50.into(), p99.into()));
+            let measurement = measurement(times);
+            let percentile = |percent| short(measurement.percentile_ms(percent), 2);
+            assert_eq!((percentile(50), percentile(99)), (p50.into(), p99.into()));
         }
-    }
-
-    #[test]
-    fn an_average_has_no_more_decimals_than_it_needs() {
-        assert_eq!([1.0, 0.5, 2.034, 0.0, 100.0].map(plain), ["1", "0.5", "2.03", "0", "100"]);
     }
 }

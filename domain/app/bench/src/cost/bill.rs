@@ -1,4 +1,4 @@
-//! What a rate of commands costs a month.
+//! The monthly bill for a rate of commands.
 
 use super::prices::{self, Price};
 use super::workload::{self as per_command, Consumer};
@@ -14,31 +14,31 @@ const GB: f64 = 1024.0 * 1024.0 * 1024.0;
 const WRITE_UNIT_BYTES: f64 = 1024.0;
 const READ_UNIT_BYTES: f64 = 4.0 * 1024.0;
 
-/// What is asked of the system.
+/// The load on the system.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
-    /// Commands of clients a second.
+    /// Client commands per second.
     pub(super) commands_per_s: f64,
-    /// Reads of clients a second.
+    /// Client reads per second.
     pub(super) reads_per_s: f64,
-    /// Bytes of an event.
+    /// Bytes per event.
     pub(super) event_bytes: f64,
-    /// Days that the store holds.
+    /// Days of events in the store.
     pub(super) history_days: f64,
 }
 
 /// A line of the bill.
 #[derive(Debug, Serialize)]
-pub(super) struct Line {
+pub(super) struct BillLine {
     #[serde(flatten)]
     pub(super) price: Price,
-    /// So many a month.
+    /// Units per month.
     pub(super) quantity: f64,
-    /// What they cost.
+    /// Their price.
     pub(super) usd_per_month: f64,
 }
 
-/// Units a second of one table.
+/// Units per second of one table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Units {
     pub(super) write: f64,
@@ -47,7 +47,7 @@ pub(super) struct Units {
 
 impl Load {
     /// The lines of the bill.
-    pub(super) fn bill(&self) -> Vec<Line> {
+    pub(super) fn bill(&self) -> Vec<BillLine> {
         let [metrics, alarms, dashboards] = per_command::WATCHED;
         let (invocations, units, stored_gb) = (self.invocations(), self.units(), self.stored_gb());
         let per_month = |per_s: f64| per_s * MONTH_S;
@@ -68,10 +68,10 @@ impl Load {
             (prices::CLIENTS, per_command::MACHINE_CLIENTS),
             (prices::TOKENS, per_command::MACHINE_CLIENTS * per_command::TOKENS_A_CLIENT),
         ];
-        lines.map(|(price, quantity)| Line { price, quantity, usd_per_month: price.of(quantity) }).into()
+        lines.map(|(price, quantity)| BillLine { price, quantity, usd_per_month: price.of(quantity) }).into()
     }
 
-    /// The tables, and their units a second.
+    /// The units per second of each table.
     pub(super) fn units(&self) -> [(&'static str, Units); 3] {
         let (write_item, read_item) = (self.commit_units(), (self.large_item_bytes() / READ_UNIT_BYTES).ceil());
         let (orders, audit) = (per_command::ORDERS, per_command::AUDIT);
@@ -89,7 +89,7 @@ impl Load {
         ]
     }
 
-    /// Bytes of a commit, and of an order's row.
+    /// Bytes of a commit or of an order's row.
     fn large_item_bytes(&self) -> f64 {
         self.event_bytes + per_command::ENVELOPE_BYTES
     }
@@ -99,17 +99,17 @@ impl Load {
         (self.large_item_bytes() / WRITE_UNIT_BYTES).ceil()
     }
 
-    /// Messages of a batch of that queue.
+    /// Messages per batch.
     fn batch(&self, consumer: &Consumer) -> f64 {
         filled(self.commands_per_s * consumer.messages, per_command::MAX_MESSAGES)
     }
 
-    /// Batches a second of that queue: sends, receives, deletions, invocations.
+    /// Batches per second. Each is one send, receive, deletion and invocation.
     pub(super) fn batches_per_s(&self, consumer: &Consumer) -> f64 {
         self.commands_per_s * consumer.messages / self.batch(consumer)
     }
 
-    /// The invocations of that consumer.
+    /// The consumer's invocations.
     pub(super) fn batches(&self, consumer: &Consumer) -> Invocations {
         let requests = consumer.shared_requests + self.batch(consumer) * consumer.requests;
         Invocations::of(self.batches_per_s(consumer), requests)
@@ -117,27 +117,26 @@ impl Load {
 
     fn queue_requests_per_s(&self) -> f64 {
         let requests = per_command::CONSUMERS.iter().map(|consumer| {
-            // What is sent and received counts by its size, what is deleted does not.
+            // Sends and receives count by size, deletions do not.
             let chunks = (self.batch(consumer) * self.large_item_bytes() / per_command::REQUEST_BYTES).ceil();
             self.batches_per_s(consumer) * (2.0 * chunks + 1.0)
         });
         requests.sum::<f64>() + per_command::POLLED_QUEUES * per_command::EMPTY_POLLS_PER_S
     }
 
-    /// Requests of clients a second.
+    /// Client requests per second.
     fn requests_per_s(&self) -> f64 {
         self.commands_per_s + self.reads_per_s
     }
 
-    /// Bytes that functions log a second: a line for each request, commit and message, and what
-    /// each invocation adds.
+    /// Logged bytes per second: a line per request, commit and message, and a share per invocation.
     fn logged_bytes_per_s(&self, invocations_per_s: f64) -> f64 {
         let messages: f64 = per_command::CONSUMERS.iter().map(|consumer| consumer.messages).sum();
         let lines = self.requests_per_s() + self.commands_per_s * (per_command::COMMITS + messages);
         lines * per_command::LINE_BYTES + invocations_per_s * per_command::INVOCATION_LOG_BYTES
     }
 
-    /// All invocations of functions.
+    /// The invocations of all functions.
     pub(super) fn invocations(&self) -> Invocations {
         let commits_per_s = self.commands_per_s * per_command::COMMITS;
         let fan_out = commits_per_s / filled(commits_per_s, per_command::MAX_RECORDS);
@@ -155,7 +154,7 @@ impl Load {
         })
     }
 
-    /// What the tables hold behind the days of the history.
+    /// Gigabytes in the tables at the end of the days.
     fn stored_gb(&self) -> f64 {
         let large = per_command::LARGE_ITEMS * self.large_item_bytes();
         let small = per_command::SMALL_ITEMS * per_command::SMALL_ITEM_BYTES;
@@ -165,22 +164,22 @@ impl Load {
     }
 }
 
-/// How often functions are invoked, and how many are at work at once.
+/// Invocations per second, and how many run concurrently.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Invocations {
     pub(super) per_s: f64,
-    /// Seconds of work a second.
+    /// Seconds of work per second.
     pub(super) busy: f64,
 }
 
 impl Invocations {
-    /// So many a second, each of which sends so many requests.
+    /// Invocations of so many requests each.
     pub(super) fn of(per_s: f64, requests: f64) -> Self {
         Self { per_s, busy: per_s * (per_command::INVOCATION_S + requests * per_command::REQUEST_S) }
     }
 }
 
-/// How many of what arrives at that rate travel together.
+/// How full a batch is at that rate of arrivals.
 fn filled(per_s: f64, most: f64) -> f64 {
     (per_s * per_command::BATCH_S).clamp(1.0, most)
 }

@@ -1,4 +1,4 @@
-//! The limits of AWS that a rate meets.
+//! The limits of AWS, and what a rate needs of each.
 
 use super::bill::Load;
 use super::workload::{CONSUMERS, SNAPSHOTS};
@@ -7,43 +7,43 @@ use serde::Serialize;
 /// A limit, and what the rate needs of it.
 #[derive(Debug, Serialize)]
 pub(super) struct Limit {
-    /// Of what.
+    /// What is limited.
     pub(super) what: String,
-    /// How much an account has by default in us-east-1, or the template sets.
+    /// The default of an account in us-east-1, or the template's setting.
     pub(super) limit: f64,
-    /// How much the rate needs.
+    /// What the rate needs.
     pub(super) needs: f64,
-    /// Whether that is no more.
+    /// Whether it is enough.
     pub(super) within: bool,
-    /// What to do beyond it.
+    /// What to do if it is not.
     pub(super) beyond: &'static str,
 }
 
-/// Units a second of an on-demand table by default, written or read.
+/// Units per second of an on-demand table, written or read.
 const TABLE_UNITS_PER_S: f64 = 40_000.0;
-/// The same of one that is new:
+/// Units per second of a new table:
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput.html>
 const NEW_TABLE_WRITES_PER_S: f64 = 4_000.0;
 const NEW_TABLE_READS_PER_S: f64 = 12_000.0;
-/// Write units a second of one partition: of all items of one key that are not split.
+/// Write units per second of one partition, such as all items of one key.
 const PARTITION_UNITS_PER_S: f64 = 1_000.0;
-/// Requests a second of a FIFO queue in high-throughput mode, for each kind of request.
+/// Requests per second and kind of a FIFO queue in high-throughput mode.
 const QUEUE_REQUESTS_PER_S: f64 = 70_000.0;
-/// Messages a second of one message group, sent one by one; ten times as many in batches.
+/// Messages per second of one message group, one per send. Batches allow ten times as many.
 const GROUP_MESSAGES_PER_S: f64 = 300.0;
-/// Functions at work at once.
+/// Concurrent invocations.
 const CONCURRENCY: f64 = 1_000.0;
-/// Requests a second of the API gateway.
+/// Requests per second of the API gateway.
 const API_REQUESTS_PER_S: f64 = 10_000.0;
 
 const ASK: &str = "ask AWS for a higher quota";
 const WARM: &str = "deploy with WarmWritesPerSecond, or let the load grow: to twice the last peak in 30 minutes";
 const GROW: &str = "let the load grow: to twice the last peak in 30 minutes";
 const SET: &str = "raise the mapping's MaximumConcurrency in infra/template.yaml";
-const SPREAD: &str = "orders must be for more books than one, or the stock of one be divided";
+const SPREAD: &str = "spread the orders over more books, or divide the stock of one book";
 const LIST: &str = "the table is throttled with its index until DynamoDB has split the day's list; or divide the list";
 
-/// The limits, each with what that load needs of it.
+/// All limits, with what the load needs.
 pub(super) fn limits(load: &Load) -> Vec<Limit> {
     let orders_per_s = load.commands_per_s;
     let first = [

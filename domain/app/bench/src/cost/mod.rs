@@ -1,13 +1,13 @@
-//! `ledgerfold cost`: what the system costs a month on AWS, from list prices.
+//! Estimates what the system costs a month on AWS, from list prices.
 
 mod bill;
 mod limits;
 mod prices;
 mod workload;
 
-use bill::{Line, Load, MONTH_S};
-use clap::{ArgMatches, Args, Command, FromArgMatches};
-use ledgerfold::cli::{Extra, Failure, output};
+use crate::figures::grouped;
+use bill::{BillLine, Load, MONTH_S};
+use ledgerfold::cli::{Failure, output};
 use limits::Limit;
 use serde::Serialize;
 use workload::Assumption;
@@ -17,49 +17,49 @@ const MAX_RATE: f64 = 1_000_000.0;
 
 const EXAMPLES: &str = "\
 Examples:
-  ledgerfold cost
-  ledgerfold cost --rate 50 --reads 500 --history 30
-  ledgerfold cost --rate 1 --rate 2000 --event-bytes 2000 --json
+  ledgerfold-bench cost
+  ledgerfold-bench cost --rate 50 --reads 500 --history 30
+  ledgerfold-bench cost --rate 1 --rate 2000 --event-bytes 2000 --json
 
-An estimate from list prices and counted requests, for a rate that holds all month. It asks nothing of AWS. What it assumes and what it
-leaves out is printed behind it.";
+It multiplies list prices by counted requests, for a constant rate. It sends no requests to AWS. Below
+the estimate it prints what it assumes and what it leaves out.";
 
-/// Estimate what the system costs a month on AWS, and which limits it meets.
+/// Estimate what the system costs a month on AWS, and which limits it reaches.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-struct Cost {
-    /// Commands of clients a second, all month, such as 0.01; 0 is an idle system. May be given several times.
+pub(crate) struct Cost {
+    /// Client commands per second, such as 0.01; 0 is an idle system. May be repeated.
     #[arg(long = "rate", value_name = "N", default_values_t = [1.0, 100.0, 10_000.0], value_parser = per_second)]
     rates: Vec<f64>,
-    /// Reads of clients a second; as many as commands if nothing is said.
+    /// Client reads per second; by default as many as commands.
     #[arg(long, value_name = "N", value_parser = per_second)]
     reads: Option<f64>,
-    /// Bytes of an event's data.
+    /// Bytes of data per event.
     #[arg(long, value_name = "BYTES", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=390_000))]
     event_bytes: u32,
-    /// Days of events that the store holds.
+    /// Days of events in the store.
     #[arg(long = "history", value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(0..=36_500))]
     history_days: u32,
-    /// Answer in JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// What one rate costs.
+/// The estimate for one rate.
 #[derive(Debug, Serialize)]
 struct Estimate {
     commands_per_s: f64,
     reads_per_s: f64,
     usd_per_month: f64,
-    /// None of an idle system.
+    /// None for an idle system.
     usd_per_million_commands: Option<f64>,
-    items: Vec<Line>,
+    items: Vec<BillLine>,
     limits: Vec<Limit>,
 }
 
-/// The whole answer.
+/// The estimates, and what they are based on.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct CostReport {
     region: &'static str,
     prices_written_down: &'static str,
     event_bytes: u32,
@@ -69,21 +69,9 @@ struct Answer {
     left_out: &'static [&'static str],
 }
 
-/// The command.
-pub const COMMAND: Extra = Extra {
-    command: || {
-        let what = "Estimate what the system costs a month on AWS, and which limits it meets";
-        Cost::augment_args(Command::new("cost")).about(what)
-    },
-    run: |matches: &ArgMatches| match Cost::from_arg_matches(matches) {
-        Ok(cost) => cost.run(),
-        Err(error) => error.exit(),
-    },
-};
-
 impl Cost {
-    fn run(&self) -> Result<(), Failure> {
-        let answer = Answer {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
+        let report = CostReport {
             region: prices::REGION,
             prices_written_down: prices::WRITTEN_DOWN,
             event_bytes: self.event_bytes,
@@ -92,7 +80,7 @@ impl Cost {
             assumptions: &workload::ASSUMPTIONS,
             left_out: &workload::LEFT_OUT,
         };
-        if self.json { output::json(&answer) } else { print(&answer) }
+        if self.json { output::json(&report) } else { print(&report) }
     }
 
     fn estimate(&self, rate: f64) -> Estimate {
@@ -115,22 +103,22 @@ impl Cost {
     }
 }
 
-/// A rate that the estimate holds for.
+/// Parses a rate.
 fn per_second(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().ok().filter(|rate| (0.0..=MAX_RATE).contains(rate));
     rate.ok_or_else(|| format!("a number from 0 to {MAX_RATE}"))
 }
 
-fn print(answer: &Answer) -> Result<(), Failure> {
+fn print(report: &CostReport) -> Result<(), Failure> {
     output::line(&format!(
         "US dollars a month in {}, list prices as written down on {}; events of {} bytes, {} days of them kept\n",
-        answer.region, answer.prices_written_down, answer.event_bytes, answer.history_days
+        report.region, report.prices_written_down, report.event_bytes, report.history_days
     ))?;
-    answer.estimates.iter().try_for_each(print_estimate)?;
+    report.estimates.iter().try_for_each(print_estimate)?;
     output::line("It assumes:")?;
-    answer.assumptions.iter().try_for_each(|Assumption { what, why }| output::line(&format!("  - {what} ({why})")))?;
+    report.assumptions.iter().try_for_each(|Assumption { what, why }| output::line(&format!("  - {what} ({why})")))?;
     output::line("It leaves out:")?;
-    answer.left_out.iter().try_for_each(|what| output::line(&format!("  - {what}")))
+    report.left_out.iter().try_for_each(|what| output::line(&format!("  - {what}")))
 }
 
 fn print_estimate(estimate: &Estimate) -> Result<(), Failure> {
@@ -153,7 +141,7 @@ fn print_estimate(estimate: &Estimate) -> Result<(), Failure> {
     output::line("")
 }
 
-fn row(Line { price, quantity, usd_per_month }: &Line) -> [String; 4] {
+fn row(BillLine { price, quantity, usd_per_month }: &BillLine) -> [String; 4] {
     let per = if price.per > 1.0 { " a million" } else { "" };
     [
         format!("  {}", price.item),
@@ -167,20 +155,7 @@ fn cents(amount: f64) -> String {
     grouped(&format!("{amount:.2}"))
 }
 
-/// Rounded up: a limit is not met by rounding.
+/// Rounded up, so that a value just above a limit does not look like the limit.
 fn whole(amount: f64) -> String {
     grouped(&format!("{:.0}", amount.ceil()))
-}
-
-/// A number with a comma between each three digits of its whole part.
-fn grouped(number: &str) -> String {
-    let (whole, rest) = number.split_at(number.find('.').unwrap_or(number.len()));
-    let mut grouped = String::new();
-    for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped + rest
 }

@@ -1,27 +1,26 @@
-//! What AWS asks, in one table: US East (N. Virginia), on demand, no free tier, the first price of each scale.
+//! List prices of AWS: US East (N. Virginia), on demand, no free tier, the first price of each scale.
 //!
-//! In US dollars, without tax. Written down by hand, as the pages named beside them were quoted in public that year: look there before
-//! you rely on one.
+//! In US dollars, without tax. They were copied by hand: check the named page before you rely on one.
 
 use serde::Serialize;
 
-/// When the prices were written down.
+/// When the prices were copied.
 pub(super) const WRITTEN_DOWN: &str = "2026-11-23";
-/// Where they hold.
+/// The region of the prices.
 pub(super) const REGION: &str = "us-east-1";
 
-/// The price of something that is counted.
+/// The price of one item of the bill.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Price {
     /// What is paid for.
     pub(super) item: &'static str,
     /// What is counted.
     pub(super) unit: &'static str,
-    /// The price of so many, in US dollars.
+    /// US dollars for `per` units.
     pub(super) usd: f64,
-    /// So many.
+    /// How many units the price is for.
     pub(super) per: f64,
-    /// The page that says so.
+    /// The page with the price.
     pub(super) source: &'static str,
 }
 
@@ -47,7 +46,7 @@ pub(super) const RECOVERY: Price =
     price("DynamoDB, point-in-time recovery", 0.20, 1.0, "GB", "aws.amazon.com/dynamodb/pricing/on-demand");
 pub(super) const QUEUES: Price = price("SQS, FIFO", 0.50, MILLION, "requests", "aws.amazon.com/sqs/pricing");
 pub(super) const LOGS: Price = price("CloudWatch, logs taken in", 0.50, 1.0, "GB", "aws.amazon.com/cloudwatch/pricing");
-/// Logs that a service delivers have the same first price.
+/// Delivered logs have the same first price.
 pub(super) const ACCESS_LOGS: Price =
     price("CloudWatch, access logs taken in", 0.50, 1.0, "GB", "aws.amazon.com/cloudwatch/pricing");
 pub(super) const METRICS: Price =
@@ -56,7 +55,7 @@ pub(super) const ALARMS: Price = price("CloudWatch, alarms", 0.10, 1.0, "alarms"
 pub(super) const DASHBOARDS: Price =
     price("CloudWatch, dashboards", 3.00, 1.0, "dashboards", "aws.amazon.com/cloudwatch/pricing");
 
-/// Clients that get tokens by their secret: 6 USD each a month, and 2.25 USD for a thousand tokens.
+/// Machine clients cost 6 USD each per month, and 2.25 USD per thousand tokens.
 pub(super) const CLIENTS: Price =
     price("Cognito, machine clients", 6.00, 1.0, "clients", "aws.amazon.com/cognito/pricing");
 pub(super) const TOKENS: Price =

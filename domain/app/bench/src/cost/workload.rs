@@ -1,11 +1,11 @@
-//! What the system does for one command of a client: an order of one line, which fulfilment confirms.
+//! The work for one client command: an order of one line, which fulfilment confirms.
 //!
-//! Three commits come of it: `OrderPlaced`, `StockReserved`, `OrderConfirmed`. Requests and units are those that the book's
-//! page on costs lists; the suite counts them at the wire. The rest is assumed, and said in the output.
+//! It results in three commits: `OrderPlaced`, `StockReserved`, `OrderConfirmed`. Requests and units are
+//! those of the book's page on costs, which tests count. Other numbers are assumptions; the output lists them.
 
 use serde::Serialize;
 
-/// What an answer rests on.
+/// An assumption of the estimate.
 #[derive(Debug, Serialize)]
 pub(super) struct Assumption {
     /// What is assumed.
@@ -14,42 +14,42 @@ pub(super) struct Assumption {
     pub(super) why: &'static str,
 }
 
-/// Commits of a client's command.
+/// Commits per client command.
 pub(super) const COMMITS: f64 = 3.0;
-/// Snapshots of the stock a reservation: one beside every tenth.
+/// Snapshots per reservation of stock.
 pub(super) const SNAPSHOTS: f64 = 0.1;
-/// Bytes of who, why, ids and hash beside an event, and of a row beside the data.
+/// Bytes of metadata and hash of a commit, or of a row beside its data.
 pub(super) const ENVELOPE_BYTES: f64 = 400.0;
-/// Bytes of an entry of the audit index, of a fence, of a row of fulfilment.
+/// Bytes of an audit index entry, of a position, of a row of fulfilment.
 pub(super) const SMALL_ITEM_BYTES: f64 = 300.0;
-/// Bytes that DynamoDB counts beside each item.
+/// Bytes that DynamoDB adds to each item.
 pub(super) const ITEM_OVERHEAD_BYTES: f64 = 100.0;
-/// Small items that a command leaves behind for good: three audit entries in three places, a fence of bestsellers, a fence and a row of
-/// fulfilment.
+/// Small items stored per command: three audit entries in three places, a position of bestsellers,
+/// a position and a row of fulfilment.
 pub(super) const SMALL_ITEMS: f64 = 12.0;
-/// Large items: three commits, and the order's row in the table and in its index.
+/// Large items per command: three commits, and the order's row in the table and in its index.
 pub(super) const LARGE_ITEMS: f64 = 5.0;
 
-/// A function that reads a queue.
+/// A consumer of events.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Consumer {
     /// Its name.
     pub(super) name: &'static str,
-    /// Messages for it, a command.
+    /// Messages per command.
     pub(super) messages: f64,
-    /// Requests to DynamoDB that the messages of a batch share.
+    /// Requests to DynamoDB per batch.
     pub(super) shared_requests: f64,
-    /// Requests to DynamoDB, a message.
+    /// Requests to DynamoDB per message.
     pub(super) requests: f64,
-    /// Batches that the template's mapping lets it work on at once.
+    /// Concurrent batches, as the template's mapping allows.
     pub(super) batches_at_once: f64,
-    /// Units written of its own table, a command.
+    /// Units written per command in its table.
     pub(super) write_units: f64,
-    /// Units read of its own table, a command.
+    /// Units read per command in its table.
     pub(super) read_units: f64,
 }
 
-/// A batch asks once which generations there are.
+/// Each batch reads the list of generations.
 pub(super) const ORDERS: Consumer = Consumer {
     name: "orders",
     messages: 2.0,
@@ -59,7 +59,7 @@ pub(super) const ORDERS: Consumer = Consumer {
     write_units: 2.0 * 2.0,
     read_units: 2.0 * 1.7,
 };
-/// A batch is one read and one transaction.
+/// Each batch is one read and one transaction.
 pub(super) const BESTSELLERS: Consumer = Consumer {
     name: "bestsellers",
     messages: 2.0,
@@ -87,7 +87,8 @@ pub(super) const AUDIT: Consumer = Consumer {
     write_units: 3.0 * 3.0,
     read_units: 3.0,
 };
-/// 14 requests and 9 and 6 units, less the two commands among them (2 and 1), which are written to the event table.
+/// 14 requests, 9 write and 6 read units. Its two commands (2 and 1 units) go to the events table and
+/// are not counted here.
 pub(super) const FULFILMENT: Consumer = Consumer {
     name: "fulfilment",
     messages: 3.0,
@@ -97,44 +98,42 @@ pub(super) const FULFILMENT: Consumer = Consumer {
     write_units: 7.0,
     read_units: 5.0,
 };
-/// What fulfilment's commands read of the event table.
+/// Units that fulfilment's commands read in the events table.
 pub(super) const COMMAND_READ_UNITS: f64 = 1.0;
 
 pub(super) const CONSUMERS: [Consumer; 5] = [ORDERS, BESTSELLERS, STOCK, AUDIT, FULFILMENT];
-/// Queues that are polled though they are empty: those of the consumers, of jobs and of asynchronous commands.
+/// Queues that are polled even when empty: of consumers, of jobs and of asynchronous commands.
 pub(super) const POLLED_QUEUES: f64 = 7.0;
-/// Requests a second by which Lambda polls an empty queue: five pollers, each for 20 s.
+/// Polls per second of an empty queue: Lambda has five pollers, each polls for 20 s.
 pub(super) const EMPTY_POLLS_PER_S: f64 = 5.0 / 20.0;
 
-/// What arrives in such a time travels in one batch.
+/// Messages that arrive within this time share a batch.
 pub(super) const BATCH_S: f64 = 0.1;
-/// Messages of a batch at most: SQS's limit for FIFO queues.
+/// The most messages per batch of a FIFO queue.
 pub(super) const MAX_MESSAGES: f64 = 10.0;
-/// Records of a fan-out's batch at most.
+/// The most records per batch of fan-out.
 pub(super) const MAX_RECORDS: f64 = 100.0;
-/// Bytes that SQS counts as a request.
+/// Bytes that SQS bills as one request.
 pub(super) const REQUEST_BYTES: f64 = 64.0 * 1024.0;
 
 /// A function's memory in GB.
 pub(super) const MEMORY_GB: f64 = 0.25;
-/// What an invocation takes beside its requests, in seconds.
+/// Seconds per invocation, without its requests.
 pub(super) const INVOCATION_S: f64 = 0.002;
-/// What a request to DynamoDB or SQS takes, in seconds; they are sent one behind the other.
+/// Seconds per request to DynamoDB or SQS. Requests are sequential.
 pub(super) const REQUEST_S: f64 = 0.005;
-/// Requests to DynamoDB of a read, and the units that it reads.
+/// Requests and units per client read.
 pub(super) const READ: f64 = 1.0;
-/// Bytes that an invocation logs beside its work: a line of metrics, and Lambda's START, END and
-/// REPORT.
+/// Bytes logged per invocation: a line of metrics, and Lambda's START, END and REPORT.
 pub(super) const INVOCATION_LOG_BYTES: f64 = 650.0;
-/// Bytes of the line that is logged for each request, commit and message.
+/// Bytes of a log line. Each request, commit and message has one.
 pub(super) const LINE_BYTES: f64 = 560.0;
 /// Bytes of a line of the gateway's access log.
 pub(super) const ACCESS_LOG_BYTES: f64 = 150.0;
 /// Metrics, alarms and dashboards of a stage.
 pub(super) const WATCHED: [f64; 3] = [40.0, 40.0, 1.0];
 
-/// Machine clients that the template makes, one a scope, and tokens of each a month: they last an
-/// hour.
+/// Machine clients of the template, one per scope, and monthly tokens per client, one per hour.
 pub(super) const MACHINE_CLIENTS: f64 = 4.0;
 pub(super) const TOKENS_A_CLIENT: f64 = 730.0;
 
@@ -145,7 +144,7 @@ pub(super) const ASSUMPTIONS: [Assumption; 11] = [
     },
     Assumption {
         what: "units: 1 a commit up to 1 KB; orders 2, bestsellers 4.6, audit 3, stock 1 an event; fulfilment 7 beside its 2 commands",
-        why: "the book's page on costs; the bestsellers' 4.6 are an average measured by `bench projections`",
+        why: "the book's page on costs; the bestsellers' 4.6 are an average measured by `ledgerfold-bench projections`",
     },
     Assumption { what: "reads: as many as commands, 1 request and 1 unit each", why: "--reads says otherwise" },
     Assumption {

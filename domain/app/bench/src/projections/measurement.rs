@@ -1,10 +1,11 @@
-//! What a measured piece of work took, for people and for programs.
+//! What a piece of work cost, as a table row and as JSON.
 
-use super::threads::Spent;
+use super::meter::Spent;
+use crate::figures::{rounded, short};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The columns of [`Taken::as_row`].
+/// The columns of [`Measurement::as_row`].
 pub(super) const HEADING: [&str; 14] = [
     "PROJECTION",
     "WORK",
@@ -22,78 +23,78 @@ pub(super) const HEADING: [&str; 14] = [
     "PEAK MB",
 ];
 
-/// What is measured.
+/// A piece of work to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
-    /// Every event as a message of its own.
+    /// Live, one message per delivery.
     OneByOne,
-    /// Ten messages at a time.
+    /// Live, ten messages per delivery.
     Batches,
-    /// A rebuild's first pass.
+    /// The first pass of a rebuild.
     Backfill,
-    /// Its other passes.
-    Proof,
-    /// Both.
+    /// Its other passes, which verify it.
+    Verification,
+    /// All passes.
     Rebuild,
 }
 
 impl Work {
-    fn word(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::OneByOne => "one_by_one",
             Self::Batches => "batches_of_10",
             Self::Backfill => "backfill",
-            Self::Proof => "proof",
+            Self::Verification => "proof",
             Self::Rebuild => "rebuild",
         }
     }
 }
 
-/// What a piece of work took.
+/// What a piece of work cost.
 #[derive(Debug, Clone)]
-pub(super) struct Taken {
+pub(super) struct Measurement {
     pub(super) projection: &'static str,
     pub(super) work: Work,
     pub(super) threads: u32,
-    /// Those that the projection follows.
+    /// Events that the projection follows.
     pub(super) events: u32,
     pub(super) spent: Spent,
     pub(super) times_live: TimesLive,
 }
 
-/// How many times as many events as live, one by one. None where that cannot be told.
+/// Speed relative to live events, one by one. None where it is not known.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TimesLive {
-    /// In the same time.
+    /// Events per second.
     by_time: Option<f64>,
-    /// With the same computing, of the engine and of those that project: much the same whatever else the machine does.
+    /// Events per CPU second of engine and projectors, which other load hardly changes.
     by_cpu: Option<f64>,
 }
 
-impl Taken {
+impl Measurement {
     fn events_per_s(&self) -> f64 {
         f64::from(self.events) / self.spent.elapsed.as_secs_f64()
     }
 
-    /// What an event has computed, in microseconds.
+    /// CPU time per event, in microseconds.
     fn cpu_us(&self) -> Option<f64> {
         Some(self.us(self.spent.engine_cpu? + self.spent.projector_cpu?))
     }
 
     /// Compares it with the same projection's live events, one by one.
-    pub(super) fn beside(self, live: &Self) -> Self {
+    pub(super) fn compared_with(self, live: &Self) -> Self {
         let times = |ours: f64, theirs: f64| (theirs > 0.0).then(|| ours / theirs);
         let by_time = times(self.events_per_s(), live.events_per_s());
         let by_cpu = live.cpu_us().zip(self.cpu_us()).and_then(|(live, ours)| times(live, ours));
         Self { times_live: TimesLive { by_time, by_cpu }, ..self }
     }
 
-    /// For programs: sums, and the figures of one event where their names say so.
+    /// Sums; averages where the name says so.
     pub(super) fn as_json(&self) -> Value {
         let Spent { elapsed, traffic, engine_cpu, projector_cpu, peak_bytes } = &self.spent;
         json!({
             "projection": self.projection,
-            "work": self.work.word(),
+            "work": self.work.name(),
             "threads": self.threads,
             "events": self.events,
             "elapsed_ms": rounded(elapsed.as_secs_f64() * 1e3),
@@ -111,15 +112,15 @@ impl Taken {
         })
     }
 
-    /// For people: averages of one event.
+    /// Averages of one event, for [`HEADING`].
     pub(super) fn as_row(&self) -> [String; 14] {
         let Spent { traffic, engine_cpu, projector_cpu, peak_bytes, .. } = &self.spent;
-        let average = |sum: f64| plain(sum / f64::from(self.events.max(1)));
+        let average = |sum: f64| short(sum / f64::from(self.events.max(1)), 3);
         let times = |times: Option<f64>| times.map_or_else(|| "-".to_owned(), |times| format!("{times:.1}"));
         let cpu = |cpu: &Option<Duration>| cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{:.0}", self.us(cpu)));
         [
             self.projection.to_owned(),
-            self.work.word().replace('_', " "),
+            self.work.name().replace('_', " "),
             self.threads.to_string(),
             self.events.to_string(),
             format!("{:.0}", self.events_per_s()),
@@ -135,28 +136,8 @@ impl Taken {
         ]
     }
 
-    /// Microseconds an event.
+    /// Microseconds per event.
     fn us(&self, sum: Duration) -> f64 {
         sum.as_secs_f64() * 1e6 / f64::from(self.events.max(1))
-    }
-}
-
-/// Three decimals at most.
-fn plain(number: f64) -> String {
-    let text = format!("{number:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn rounded(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain;
-
-    #[test]
-    fn an_average_has_no_more_decimals_than_it_needs() {
-        assert_eq!([1.0, 0.5, 2.0344, 0.0, 100.0].map(plain), ["1", "0.5", "2.034", "0", "100"]);
     }
 }

@@ -1,8 +1,8 @@
-//! Threads that project, and what they, the engine and the process as a whole have taken so far.
+//! Runs projectors on their own threads, and reads what they and the engine have used.
 
-use super::wire::{Traffic, Wire};
-use crate::cli::failure::Failure;
-use crate::local::engines::dynamodb;
+use super::traffic::{Traffic, TrafficCounter};
+use crate::thread_cpu::{self, PROJECTOR, ThreadRole};
+use ledgerfold::cli::Failure;
 use std::collections::HashMap;
 use std::fs;
 use std::thread;
@@ -10,10 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-/// The name of the threads that project: one as Lambda gives it to a function, with nothing else on it.
-const PROJECTOR: &str = "projector";
-
-/// Does the work on so many threads at once, each with a runtime of its own, until all are done or one has failed.
+/// Runs the work on each of the threads until all are done or one has failed. As in a function on
+/// AWS, each thread has its own runtime.
 pub(super) async fn on_threads<F>(
     count: usize,
     stop: &CancellationToken,
@@ -23,81 +21,73 @@ where
     F: Future<Output = Result<(), Failure>>,
 {
     let stop = stop.child_token();
-    let mut ends = Vec::new();
+    let mut results = Vec::new();
     for _ in 0..count {
-        let (tell, told) = oneshot::channel();
+        let (sender, result) = oneshot::channel();
         let (work, stop) = (work.clone(), stop.clone());
         let thread = thread::Builder::new().name(PROJECTOR.to_owned()).spawn(move || {
-            // Nobody waits any more after Ctrl-C.
-            let _ = tell.send(one_thread(&stop, work));
+            // After Ctrl-C the receiver is gone.
+            let _ = sender.send(one_thread(&stop, work));
         });
-        thread.map_err(|error| Failure::new("no thread can be started", error))?;
-        ends.push(told);
+        thread.map_err(|error| Failure::new("a thread cannot start", error))?;
+        results.push(result);
     }
     let mut first = Ok(());
-    for end in ends {
-        let end = end.await.map_err(|error| Failure::new("a thread died", error)).flatten();
-        first = first.and(end);
+    for result in results {
+        let result = result.await.map_err(|error| Failure::new("a thread panicked", error)).flatten();
+        first = first.and(result);
     }
     first
 }
 
-/// A thread's work. If it fails the others stop too.
+/// Runs the work of one thread. If it fails, the other threads stop.
 fn one_thread<F>(stop: &CancellationToken, work: impl FnOnce() -> F) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new("no runtime can be started", error))?;
+    let runtime = runtime.map_err(|error| Failure::new("the runtime cannot start", error))?;
     match runtime.block_on(stop.run_until_cancelled(work())) {
         Some(Ok(())) => Ok(()),
         Some(Err(failure)) => {
             stop.cancel();
             Err(failure)
         }
-        // Whoever stopped it says why.
+        // Another thread failed, or Ctrl-C: the failure is reported there.
         None => Ok(()),
     }
 }
 
-/// What has been taken until a moment.
+/// What was used up to a moment.
 #[derive(Debug, Clone)]
 pub(super) struct Reading {
     at: Instant,
     traffic: Traffic,
-    /// By thread: whose it is, and what it has computed.
-    threads: HashMap<String, (Owner, Duration)>,
+    /// CPU time by thread id.
+    threads: HashMap<String, (ThreadRole, Duration)>,
     peak_bytes: Option<u64>,
 }
 
-/// Whose thread it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    Engine,
-    Projector,
-    /// Ours too, but it only waits.
-    Rest,
-}
-
-/// What was taken between two readings.
+/// What was used between two readings.
 #[derive(Debug, Clone)]
 pub(super) struct Spent {
     pub(super) elapsed: Duration,
     pub(super) traffic: Traffic,
-    /// What the engine's threads have computed; none where the system does not tell.
+    /// CPU time of the engine's threads; none where it is not known.
     pub(super) engine_cpu: Option<Duration>,
-    /// The same of the threads that project.
+    /// CPU time of the projectors' threads.
     pub(super) projector_cpu: Option<Duration>,
-    /// The most memory that the whole process had, engine included, since [`forget_peak`].
+    /// Peak memory of the whole process since [`reset_peak`].
     pub(super) peak_bytes: Option<u64>,
 }
 
 impl Reading {
-    pub(super) fn now(wire: &Wire) -> Self {
+    pub(super) fn now(counter: &TrafficCounter) -> Self {
+        let threads = thread_cpu::threads().unwrap_or_default();
         Self {
             at: Instant::now(),
-            traffic: wire.traffic(),
-            threads: threads().unwrap_or_default(),
+            traffic: counter.traffic(),
+            threads: threads.into_iter().map(|thread| (thread.id, (thread.role, thread.cpu))).collect(),
             peak_bytes: peak_bytes(),
         }
     }
@@ -106,42 +96,23 @@ impl Reading {
         Spent {
             elapsed: self.at - before.at,
             traffic: self.traffic.since(&before.traffic),
-            engine_cpu: self.cpu_since(before, Owner::Engine),
-            projector_cpu: self.cpu_since(before, Owner::Projector),
+            engine_cpu: self.cpu_since(before, ThreadRole::Engine),
+            projector_cpu: self.cpu_since(before, ThreadRole::Projector),
             peak_bytes: self.peak_bytes,
         }
     }
 
-    fn cpu_since(&self, before: &Self, owner: Owner) -> Option<Duration> {
-        let ours = self.threads.iter().filter(|(_, (of, _))| *of == owner);
+    fn cpu_since(&self, before: &Self, role: ThreadRole) -> Option<Duration> {
+        let threads = self.threads.iter().filter(|(_, (of, _))| *of == role);
         let earlier = |thread| before.threads.get(thread).map_or(Duration::ZERO, |(_, cpu)| *cpu);
-        let cpu: Duration = ours.map(|(thread, (_, cpu))| cpu.saturating_sub(earlier(thread))).sum();
+        let cpu: Duration = threads.map(|(thread, (_, cpu))| cpu.saturating_sub(earlier(thread))).sum();
         Some(cpu).filter(|cpu| !cpu.is_zero())
     }
 }
 
-/// Each thread of this process with what it has computed; nothing where the system does not tell (it does on Linux).
-fn threads() -> Option<HashMap<String, (Owner, Duration)>> {
-    let mut threads = HashMap::new();
-    for thread in fs::read_dir("/proc/self/task").ok()? {
-        let thread = thread.ok()?;
-        // A thread may end while the others are read.
-        let Ok(name) = fs::read_to_string(thread.path().join("comm")) else { continue };
-        let Ok(spent) = fs::read_to_string(thread.path().join("schedstat")) else { continue };
-        let owner = match name.trim() {
-            PROJECTOR => Owner::Projector,
-            name if name.starts_with(dynamodb::THREADS) => Owner::Engine,
-            _ => Owner::Rest,
-        };
-        let nanos = spent.split_whitespace().next()?.parse().ok()?;
-        threads.insert(thread.file_name().to_string_lossy().into_owned(), (owner, Duration::from_nanos(nanos)));
-    }
-    Some(threads)
-}
-
-/// Lets the process's peak of memory begin anew, where the system can.
-pub(super) fn forget_peak() {
-    // Where it cannot, the peak is that of the whole run: more than it should be, never less.
+/// Resets the peak of memory.
+pub(super) fn reset_peak() {
+    // Where this fails, the peak is that of the whole run: too high, never too low.
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 

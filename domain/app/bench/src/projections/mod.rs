@@ -1,78 +1,83 @@
-//! `ledgerfold bench projections`: how fast read models follow live events, and how fast they are rebuilt.
+//! Measures how fast read models follow live events, and how fast they are rebuilt.
 
 mod history;
 mod live;
+mod measurement;
+mod meter;
 mod rebuild;
-mod taken;
-mod threads;
-mod wire;
+mod samples;
+mod traffic;
 
-use super::own_engine;
-use crate::cli::failure::{Exit, Failure};
-use crate::cli::{app, dev, output};
-use crate::clients::{Clients, Endpoints};
+use crate::{TemporaryEngine, failing, interrupted};
 use eventstore::{Batch, EventStore};
 use history::History;
+use ledgerfold::cli::{Failure, output, stop_signal};
+use ledgerfold::clients::{Clients, Endpoints};
+use measurement::{Measurement, TimesLive, Work};
+use meter::{Reading, reset_peak};
 use projections::audit_index::AuditIndex;
 use projections::{Projection, Projector, ReadModels};
 use serde_json::json;
-use taken::{Taken, TimesLive, Work};
-use threads::{Reading, forget_peak};
 use tokio_util::sync::CancellationToken;
-use wire::Wire;
+use traffic::TrafficCounter;
 
 const EXAMPLES: &str = "\
 Examples:
-  ledgerfold bench projections
-  ledgerfold bench projections --events 200000 --threads 1 --json
-  ledgerfold bench projections --projection READ_MODEL --events 5000
+  ledgerfold-bench projections
+  ledgerfold-bench projections --events 200000 --threads 1 --json
+  ledgerfold-bench projections --projection orders --events 5000
 
-It starts an engine for the run and removes it at the end, also after Ctrl-C. Half of the events are of short
-streams, half of long ones, as the app's samples say; what is written before is not measured. Live events are handed to the handler as its
-queue would, one commit a message; every rebuild has new tables.
+It starts a temporary engine and removes it at the end, even after Ctrl-C. Half of the events are in
+orders of three events, half in long streams of books. Writing them is not measured. Live events are
+delivered to the handler as its queue would, one commit per message. Every rebuild has new tables.
 
-Requests and units are those of the wire, units as the engine reports them. ENGINE and CLIENT are what the engine's threads and
-those that project have computed, where the system tells it (Linux): together they have the processors of this machine. BY CPU
-compares their sums: it says what remains of TIMES LIVE when the machine is busy with other things. OF IT SDK
-is the clock between the beginning of a request and its departure, and between its answer and its end; with many requests under
-way at once it has a little of the others in it. PEAK is that of the whole process, engine included, during the work.";
+REQUESTS and units are counted at the SDK client; the engine reports the units. ENGINE and CLIENT are
+the CPU times of the engine's and the projectors' threads (Linux only). BY CPU is TIMES LIVE computed
+from their sum, which other load on the machine hardly changes. OF IT SDK is the time that the SDK
+needs for a request and its answer; with many concurrent requests it includes some waiting. PEAK is
+the memory of the whole process, engine included.";
 
-/// The events table's name; the others have a number as well.
+/// The events table.
 const EVENTS: &str = "bench-events";
-/// The messages of a delivery, as SQS gives them at most to a FIFO queue.
-const DELIVERY: usize = 10;
+/// The most messages per delivery of a FIFO queue.
+const MAX_MESSAGES: usize = 10;
 
 /// Measure how fast read models follow live events, and how fast they are rebuilt.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Projections {
-    /// Events of the history.
+pub(crate) struct Projections {
+    /// Events in all.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(12..=10_000_000))]
     events: u32,
-    /// Long streams that share the other half of the events.
+    /// Long streams, which share half of the events.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=200))]
     streams: u32,
-    /// The first so many events are also delivered live.
+    /// How many of the events are also delivered live.
     #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     live: u32,
-    /// Workers of a rebuild, each on a thread of its own: one rebuild for each number.
+    /// Workers of a rebuild, one thread each. Each number is one rebuild.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 2], value_parser = clap::value_parser!(u32).range(1..=16))]
     threads: Vec<u32>,
-    /// Only these projections, instead of all.
+    /// Measure only this projection; may be repeated.
     #[arg(long = "projection", value_name = "NAME", value_parser = projection)]
     projections: Vec<Projection>,
-    /// Answer in JSON, for programs: sums where the table has averages.
+    /// Print JSON, with sums instead of averages.
     #[arg(long)]
     json: bool,
 }
 
 fn projection(name: &str) -> Result<Projection, String> {
-    let names = || app().read_models().map(|projection| projection.name).collect::<Vec<_>>().join(", ");
-    let known = app().read_models().find(|projection| projection.name == name);
-    known.copied().ok_or_else(|| format!("one of {}", names()))
+    let read_models = read_models();
+    let names: Vec<&str> = read_models.iter().map(|projection| projection.name).collect();
+    let found = read_models.iter().find(|projection| projection.name == name);
+    found.copied().ok_or_else(|| format!("one of {}", names.join(", ")))
 }
 
-/// The engine with its history.
+fn read_models() -> Vec<Projection> {
+    bookshop::app().read_models().copied().collect()
+}
+
+/// An engine with the written events.
 struct Bench<'a> {
     arguments: &'a Projections,
     endpoints: Endpoints,
@@ -81,96 +86,95 @@ struct Bench<'a> {
     stop: CancellationToken,
 }
 
-/// New tables for one measurement: the read models', and the audit index's.
+/// New, empty tables for one measurement.
 #[derive(Clone)]
 struct Tables {
     endpoints: Endpoints,
-    wire: Wire,
+    traffic: TrafficCounter,
     read_models: String,
     audit_index: String,
 }
 
 impl Projections {
-    pub(super) async fn run(self) -> Result<Exit, Failure> {
-        let (ended, stop) = (dev::ended()?, CancellationToken::new());
-        // Threads stop with what waits for them.
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let (stop_requested, stop) = (stop_signal()?, CancellationToken::new());
+        // Stops the threads.
         let guard = stop.clone().drop_guard();
-        let (engine, key, folder) = own_engine().await?;
-        let endpoints = Endpoints::of_one(engine.endpoint(), key);
+        let engine = TemporaryEngine::start().await?;
         let measured = tokio::select! {
-            measured = self.measure(endpoints, stop) => measured,
-            () = ended => Err(Failure::new("stopped before the end", "what it had made is removed")),
+            measured = self.measure(engine.endpoints.clone(), stop) => measured,
+            () = stop_requested => Err(interrupted()),
         };
         drop(guard);
         output::progress("");
         engine.stop().await;
-        drop(folder);
-        self.show(&measured?)?;
-        Ok(Exit::Done)
+        self.print(&measured?)
     }
 
-    async fn measure(&self, endpoints: Endpoints, stop: CancellationToken) -> Result<Vec<Taken>, Failure> {
+    async fn measure(&self, endpoints: Endpoints, stop: CancellationToken) -> Result<Vec<Measurement>, Failure> {
         let store = EventStore::new(Clients::loopback(&endpoints).dynamodb, EVENTS);
-        store.create_table().await.map_err(|fault| Failure::from_error(&fault))?;
-        let samples = app()
-            .samples()
-            .ok_or_else(|| Failure::new("this app has no histories to measure with", "App::sampled registers some"))?;
-        let history = History::of(store, samples, self.events, self.streams)?;
+        failing(store.create_table().await)?;
+        let history = History::of(store, self.events, self.streams)?;
         let sample = history.write(usize::try_from(self.live).unwrap_or(usize::MAX)).await?;
         let bench = Bench { arguments: self, endpoints, history, sample, stop };
-        let mut all = Vec::new();
-        let all_there_are = || app().read_models().copied().collect();
-        let chosen: Vec<Projection> =
-            if self.projections.is_empty() { all_there_are() } else { self.projections.clone() };
+        let chosen = if self.projections.is_empty() { read_models() } else { self.projections.clone() };
+        let mut measurements = Vec::new();
         for projection in chosen {
-            all.extend(bench.projection(projection).await?);
+            measurements.extend(bench.projection(projection).await?);
         }
-        Ok(all)
+        Ok(measurements)
     }
 
-    fn show(&self, measured: &[Taken]) -> Result<(), Failure> {
+    fn print(&self, measurements: &[Measurement]) -> Result<(), Failure> {
         if self.json {
-            let measured: Vec<_> = measured.iter().map(Taken::as_json).collect();
+            let measured: Vec<_> = measurements.iter().map(Measurement::as_json).collect();
             return output::json(&json!({"events": self.events, "streams": self.streams, "measured": measured}));
         }
-        output::line("One event costs, on average:")?;
-        let rows: Vec<_> = measured.iter().map(Taken::as_row).collect();
-        output::rows(taken::HEADING, &rows)
+        output::line("Average per event:")?;
+        let rows: Vec<_> = measurements.iter().map(Measurement::as_row).collect();
+        output::rows(measurement::HEADING, &rows)
     }
 }
 
 impl Bench<'_> {
-    async fn projection(&self, projection: Projection) -> Result<Vec<Taken>, Failure> {
+    async fn projection(&self, projection: Projection) -> Result<Vec<Measurement>, Failure> {
         let one_by_one = self.live(projection, Work::OneByOne, 1).await?;
-        let mut all = vec![one_by_one.clone(), self.live(projection, Work::Batches, DELIVERY).await?];
+        let mut measurements = vec![one_by_one.clone(), self.live(projection, Work::Batches, MAX_MESSAGES).await?];
         for workers in &self.arguments.threads {
-            all.extend(self.rebuild(projection, *workers).await?);
+            measurements.extend(self.rebuild(projection, *workers).await?);
         }
-        Ok(all.into_iter().map(|taken| taken.beside(&one_by_one)).collect())
+        Ok(measurements.into_iter().map(|measurement| measurement.compared_with(&one_by_one)).collect())
     }
 
-    async fn live(&self, projection: Projection, work: Work, at_once: usize) -> Result<Taken, Failure> {
-        output::progress(&format!("{}: live, {at_once} a delivery", projection.name));
-        let deliveries = live::deliveries(&projection, &self.sample, at_once)?;
+    async fn live(&self, projection: Projection, work: Work, messages: usize) -> Result<Measurement, Failure> {
+        output::progress(&format!("{}: live, {messages} messages per delivery", projection.name));
+        let deliveries = live::deliveries(&projection, &self.sample, messages)?;
         let events = deliveries.iter().map(|delivery| delivery.records.len()).sum::<usize>();
-        let tables = self.tables(projection, &format!("live-{at_once}")).await?;
-        // Once in a projection's life, and no part of what an event costs.
-        tables.projector().claim(&projection).await.map_err(|error| Failure::from_error(&error))?;
+        let tables = self.tables(projection, &format!("live-{messages}")).await?;
+        // Needed once per projection, so it is not part of an event's cost.
+        failing(tables.projector().claim(&projection).await)?;
         let before = tables.begin();
         let end = live::deliver(projection, deliveries, tables.projectors(), tables.readings(), &self.stop).await?;
-        let spent = end.ok_or_else(stopped)?.since(&before);
+        let spent = end.ok_or_else(interrupted)?.since(&before);
         let events = u32::try_from(events).unwrap_or(u32::MAX);
-        Ok(Taken { projection: projection.name, work, threads: 1, events, spent, times_live: TimesLive::default() })
+        Ok(Measurement {
+            projection: projection.name,
+            work,
+            threads: 1,
+            events,
+            spent,
+            times_live: TimesLive::default(),
+        })
     }
 
-    async fn rebuild(&self, projection: Projection, workers: u32) -> Result<Vec<Taken>, Failure> {
+    async fn rebuild(&self, projection: Projection, workers: u32) -> Result<Vec<Measurement>, Failure> {
         output::progress(&format!("{}: rebuild, {workers} threads", projection.name));
         let tables = self.tables(projection, &format!("rebuild-{workers}")).await?;
         let (before, threads) = (tables.begin(), usize::try_from(workers).unwrap_or(1));
-        let laps = rebuild::rebuild(projection, threads, tables.projectors(), tables.readings(), &self.stop).await?;
-        let rebuild::Laps { filled, proven } = laps.ok_or_else(stopped)?;
-        let events = self.proven(projection, &tables).await?;
-        let taken = |work, spent| Taken {
+        let phases = rebuild::rebuild(projection, threads, tables.projectors(), tables.readings(), &self.stop).await?;
+        let rebuild::Phases { backfilled, verified } = phases.ok_or_else(interrupted)?;
+        let events = self.verified_events(projection, &tables).await?;
+        let measurement = |work, spent| Measurement {
             projection: projection.name,
             work,
             threads: workers,
@@ -179,15 +183,15 @@ impl Bench<'_> {
             times_live: TimesLive::default(),
         };
         Ok(vec![
-            taken(Work::Backfill, filled.since(&before)),
-            taken(Work::Proof, proven.since(&filled)),
-            taken(Work::Rebuild, proven.since(&before)),
+            measurement(Work::Backfill, backfilled.since(&before)),
+            measurement(Work::Verification, verified.since(&backfilled)),
+            measurement(Work::Rebuild, verified.since(&before)),
         ])
     }
 
-    /// How many events the rebuild has met: all that the projection follows, and nothing was missing in the end.
-    async fn proven(&self, projection: Projection, tables: &Tables) -> Result<u32, Failure> {
-        let status = tables.projector().status(&projection).await.map_err(|error| Failure::from_error(&error))?;
+    /// The events that the rebuild applied. It must be complete, with every event that the projection follows.
+    async fn verified_events(&self, projection: Projection, tables: &Tables) -> Result<u32, Failure> {
+        let status = failing(tables.projector().status(&projection).await)?;
         let report = status.report.filter(|report| report.complete);
         let report = report.ok_or_else(|| Failure::new("a rebuild is not complete", projection.name))?;
         let events = u32::try_from(report.first_pass.events).unwrap_or(u32::MAX);
@@ -196,17 +200,17 @@ impl Bench<'_> {
         all.then_some(events).ok_or_else(|| Failure::new("a rebuild missed events", format!("{events} of {followed}")))
     }
 
-    /// Tables that nothing has been written to.
+    /// Creates new tables.
     async fn tables(&self, projection: Projection, work: &str) -> Result<Tables, Failure> {
         let tables = Tables {
             endpoints: self.endpoints.clone(),
-            wire: Wire::default(),
+            traffic: TrafficCounter::default(),
             read_models: format!("bench-{}-{work}-read-models", projection.name),
             audit_index: format!("bench-{}-{work}-audit-index", projection.name),
         };
         let (read_models, audit_index) = tables.open(&Clients::loopback(&self.endpoints));
-        read_models.create_table().await.map_err(|error| Failure::from_error(&error))?;
-        audit_index.create_table().await.map_err(|error| Failure::from_error(&error))?;
+        failing(read_models.create_table().await)?;
+        failing(audit_index.create_table().await)?;
         Ok(tables)
     }
 }
@@ -217,10 +221,10 @@ impl Tables {
         (ReadModels::new(client.clone(), &self.read_models), AuditIndex::new(client.clone(), &self.audit_index))
     }
 
-    /// A projector as a process of its own has it: with connections and memories of its own, over the wire that counts.
+    /// A projector with its own connections and caches, as in a separate process. Its traffic is counted.
     fn projector(&self) -> Projector {
         let mut clients = Clients::loopback(&self.endpoints);
-        clients.dynamodb = self.wire.client(&clients.dynamodb);
+        clients.dynamodb = self.traffic.intercept(&clients.dynamodb);
         let (read_models, audit_index) = self.open(&clients);
         Projector::new(EventStore::new(clients.dynamodb, EVENTS), read_models, audit_index)
     }
@@ -231,18 +235,13 @@ impl Tables {
     }
 
     fn readings(&self) -> impl Fn() -> Reading + Clone + Send + 'static {
-        let wire = self.wire.clone();
-        move || Reading::now(&wire)
+        let traffic = self.traffic.clone();
+        move || Reading::now(&traffic)
     }
 
-    /// From here on it is measured.
+    /// The reading at the beginning of a measurement.
     fn begin(&self) -> Reading {
-        forget_peak();
-        Reading::now(&self.wire)
+        reset_peak();
+        Reading::now(&self.traffic)
     }
-}
-
-/// Only who is told to stop comes to no end.
-fn stopped() -> Failure {
-    Failure::new("stopped before the end", "what it had made is removed")
 }

@@ -1,7 +1,8 @@
-//! A rebuild: workers who take calls from a queue until the report is there.
+//! A rebuild: workers take slices from a queue until the rebuild is verified.
 
-use super::threads::{Reading, on_threads};
-use crate::cli::failure::Failure;
+use super::meter::{Reading, on_threads};
+use crate::failing;
+use ledgerfold::cli::Failure;
 use projections::rebuild::{DEFAULT_SEGMENTS, RebuildError, Wake};
 use projections::{Projection, Projector};
 use std::collections::{HashSet, VecDeque};
@@ -10,122 +11,117 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// How long a worker stays with a slice: what a function on AWS does too.
+/// The time of one slice, as on AWS.
 const SLICE: Duration = Duration::from_secs(5);
 
-/// The readings of a rebuild.
+/// The readings at the end of each phase of a rebuild.
 #[derive(Debug, Clone)]
-pub(super) struct Laps {
-    /// When the backfill was done.
-    pub(super) filled: Reading,
-    /// When it was proven that nothing is missing.
-    pub(super) proven: Reading,
+pub(super) struct Phases {
+    pub(super) backfilled: Reading,
+    pub(super) verified: Reading,
 }
 
-/// What the queue of jobs does on AWS: a call comes once, and a segment is one worker's at a time.
+/// Stands for the queue of jobs: it delivers each call once, and a segment to one worker at a time.
 #[derive(Default)]
-struct Calls {
-    state: Mutex<State>,
+struct JobQueue {
+    state: Mutex<QueueState>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
-    open: VecDeque<Wake>,
-    known: HashSet<String>,
+struct QueueState {
+    waiting: VecDeque<Wake>,
+    seen: HashSet<String>,
     busy: HashSet<String>,
-    filled: Option<Reading>,
-    proven: Option<Reading>,
+    backfilled: Option<Reading>,
+    verified: Option<Reading>,
 }
 
-/// What there is to do for a worker.
+/// What a worker does next.
 enum Next {
     Call(Wake),
-    /// Nothing, until another worker has done what it has in hand.
+    /// Every waiting call is of a segment that another worker has.
     Wait,
-    Nothing,
+    Finish,
 }
 
-/// Builds the projection anew with so many workers, each with a projector of its own.
+/// Rebuilds the projection. Each worker has its own projector.
 pub(super) async fn rebuild(
     projection: Projection,
     workers: usize,
     projector: impl Fn() -> Projector + Clone + Send + 'static,
     read: impl Fn() -> Reading + Clone + Send + 'static,
     stop: &CancellationToken,
-) -> Result<Option<Laps>, Failure> {
-    let calls = Arc::new(Calls::default());
-    let of_workers = calls.clone();
-    calls.take_in(begin(projection, projector()).await?);
+) -> Result<Option<Phases>, Failure> {
+    let queue = Arc::new(JobQueue::default());
+    queue.add(failing(projector().rebuild(&projection, DEFAULT_SEGMENTS).await)?);
+    let shared = queue.clone();
     on_threads(workers, stop, move || {
-        let (calls, projector, read) = (of_workers.clone(), projector(), read.clone());
-        async move { work(&projection, &projector, &calls, &read).await.map_err(|error| Failure::from_error(&error)) }
+        let (queue, projector, read) = (shared.clone(), projector(), read.clone());
+        async move { failing(work(&projection, &projector, &queue, &read).await) }
     })
     .await?;
-    let mut state = calls.state();
-    Ok(state.filled.take().zip(state.proven.take()).map(|(filled, proven)| Laps { filled, proven }))
-}
-
-async fn begin(projection: Projection, projector: Projector) -> Result<Vec<Wake>, Failure> {
-    projector.rebuild(&projection, DEFAULT_SEGMENTS).await.map_err(|error| Failure::from_error(&error))
+    let mut state = queue.state();
+    let phases = state.backfilled.take().zip(state.verified.take());
+    Ok(phases.map(|(backfilled, verified)| Phases { backfilled, verified }))
 }
 
 async fn work(
     projection: &Projection,
     projector: &Projector,
-    calls: &Calls,
+    queue: &JobQueue,
     read: &impl Fn() -> Reading,
 ) -> Result<(), RebuildError> {
     loop {
-        let changed = calls.changed.notified();
-        match calls.next() {
+        let changed = queue.changed.notified();
+        match queue.next() {
             Next::Call(wake) => {
-                let then = projector.work(projection, &wake, SLICE, |_| std::future::ready(Ok(()))).await?;
-                calls.done(&wake, then, read);
+                let next = projector.work(projection, &wake, SLICE, |_| std::future::ready(Ok(()))).await?;
+                queue.done(&wake, next, read);
             }
             Next::Wait => changed.await,
-            Next::Nothing => return Ok(()),
+            Next::Finish => return Ok(()),
         }
     }
 }
 
-impl Calls {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl JobQueue {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_in(&self, calls: Vec<Wake>) {
+    fn add(&self, calls: Vec<Wake>) {
         let mut state = self.state();
         for call in calls {
-            if state.known.insert(call.deduplication_id()) {
-                state.open.push_back(call);
+            if state.seen.insert(call.deduplication_id()) {
+                state.waiting.push_back(call);
             }
         }
     }
 
     fn next(&self) -> Next {
         let mut state = self.state();
-        let free = state.open.iter().position(|call| !state.busy.contains(&call.group()));
-        match free.and_then(|at| state.open.remove(at)) {
+        let free = state.waiting.iter().position(|call| !state.busy.contains(&call.group()));
+        match free.and_then(|at| state.waiting.remove(at)) {
             Some(call) => {
                 state.busy.insert(call.group());
                 Next::Call(call)
             }
-            None if state.busy.is_empty() => Next::Nothing,
+            None if state.busy.is_empty() => Next::Finish,
             None => Next::Wait,
         }
     }
 
-    fn done(&self, call: &Wake, then: Vec<Wake>, read: &impl Fn() -> Reading) {
-        let goes_on = then.iter().any(|next| next.pass > 0);
-        self.take_in(then);
+    fn done(&self, call: &Wake, next: Vec<Wake>, read: &impl Fn() -> Reading) {
+        let verifies = next.iter().any(|next| next.pass > 0);
+        self.add(next);
         let mut state = self.state();
-        if goes_on && state.filled.is_none() {
-            state.filled = Some(read());
+        if verifies && state.backfilled.is_none() {
+            state.backfilled = Some(read());
         }
         state.busy.remove(&call.group());
-        if state.open.is_empty() && state.busy.is_empty() {
-            state.proven = Some(read());
+        if state.waiting.is_empty() && state.busy.is_empty() {
+            state.verified = Some(read());
         }
         drop(state);
         self.changed.notify_waiters();

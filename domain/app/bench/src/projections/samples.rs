@@ -1,41 +1,41 @@
-//! A history of the bookshop of any size: orders of three events, and books with long streams.
+//! Sample streams of the bookshop: orders with three events each, and books with many.
 
-use crate::events;
+use bookshop::events;
 use domain::order::{self, OrderDetails, OrderEvent};
 use domain::stock::{self, StockEvent};
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
 use eventstore::{NewEvent, StreamId};
-use handlers::app::{SampleError, Samples};
+use std::error::Error;
 use std::iter::zip;
 use uuid::Uuid;
 
-/// Titles that are ordered, two by two.
+/// Titles. Each order has two of them.
 const TITLES: u32 = 200;
-/// Customers who order.
 const CUSTOMERS: u32 = 1_000;
 
-/// What `bench projections` writes.
-pub(crate) const SAMPLES: Samples = Samples { short: order, long: book, long_event: movement };
+/// Why a sample is not valid.
+type SampleError = Box<dyn Error + Send + Sync>;
 
-/// Placed, confirmed, shipped.
-fn order(number: u32) -> Result<(StreamId, Vec<NewEvent>), SampleError> {
+/// An order: placed, confirmed, shipped. Each call creates another stream.
+pub(super) fn order(number: u32) -> Result<(StreamId, Vec<NewEvent>), SampleError> {
     let placed = OrderEvent::OrderPlaced(OrderDetails {
         customer_id: format!("customer-{}", number % CUSTOMERS).try_into()?,
         currency: "EUR".to_owned().try_into()?,
         lines: OrderLines::try_from(vec![line(number % TITLES)?, line((number + 1) % TITLES)?])?,
     });
     let shipped = OrderEvent::OrderShipped { tracking_code: format!("1Z{number:010}").try_into()? };
-    let told = [placed, OrderEvent::OrderConfirmed {}, shipped];
+    let events = [placed, OrderEvent::OrderConfirmed {}, shipped];
     let stream = StreamId::new(order::stream(OrderId::new(Uuid::now_v7())))?;
-    Ok((stream, told.iter().map(|event| events::ORDER.encode(event)).collect::<Result<_, _>>()?))
+    Ok((stream, events.iter().map(|event| events::ORDER.encode(event)).collect::<Result<_, _>>()?))
 }
 
-fn book(number: u32) -> Result<StreamId, SampleError> {
+/// The stream of a book, the same in each call.
+pub(super) fn book(number: u32) -> Result<StreamId, SampleError> {
     Ok(StreamId::new(stock::stream(&isbn(number)?))?)
 }
 
-/// Copies come in, and are spoken for by an order.
-fn movement(book: u32, number: u64) -> Result<NewEvent, SampleError> {
+/// An event of a book: copies are received, or reserved for an order.
+pub(super) fn movement(book: u32, number: u64) -> Result<NewEvent, SampleError> {
     let quantity = StockQuantity::new(u32::try_from(1 + number % 5)?)?;
     let order_id = OrderId::new(Uuid::from_u128(u128::from(book) << 64 | u128::from(number)));
     let event = match number % 2 {

@@ -1,6 +1,6 @@
-//! What crosses the wire between a projector and DynamoDB: requests, units, and how long each side had them.
+//! Counts the requests of a projector, their units, and the time that the SDK needs for them.
 //!
-//! The read models do not ask what their requests cost, so the question is put into each request on its way out.
+//! Read models do not request `ConsumedCapacity`, so an interceptor adds it to each request.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::{
@@ -19,35 +19,35 @@ use std::time::{Duration, Instant};
 
 const WRITES: [&str; 4] = ["PutItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"];
 const READS: [&str; 4] = ["GetItem", "BatchGetItem", "Query", "Scan"];
-const ASKED: &str = "\"ReturnConsumedCapacity\":";
-const ANSWERED: &str = "\"ConsumedCapacity\":";
+const RETURN_CONSUMED: &str = "\"ReturnConsumedCapacity\":";
+const CONSUMED: &str = "\"ConsumedCapacity\":";
 
-/// What crossed the wire so far.
+/// The requests so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Traffic {
-    /// Attempts that were answered, by operation.
+    /// Answered attempts, by operation.
     pub(super) requests: BTreeMap<String, u32>,
-    /// Of those, the ones that were not done. Their units are not reported, and so not counted.
+    /// How many of them failed. Their units are not reported, and so not counted.
     pub(super) refused: u32,
     pub(super) write_units: f64,
     pub(super) read_units: f64,
-    /// What the SDK took to build requests and to read answers, on the clock of their thread.
+    /// Time that the SDK needed to build requests and to parse answers.
     pub(super) sdk: Duration,
 }
 
-/// Counts the traffic of every client that it is put into.
+/// Counts the traffic of the clients that it intercepts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wire(Arc<Mutex<Traffic>>);
+pub(super) struct TrafficCounter(Arc<Mutex<Traffic>>);
 
-/// When the SDK got the request in hand: at its beginning, and again with the answer.
+/// When the SDK began to work on the request, or on its answer.
 #[derive(Debug)]
-struct InHand(Instant);
+struct SdkSince(Instant);
 
-/// What the request under way asks for.
+/// The operation of the current request.
 #[derive(Debug)]
 struct Operation(String);
 
-impl Storable for InHand {
+impl Storable for SdkSince {
     type Storer = StoreReplace<Self>;
 }
 
@@ -55,30 +55,30 @@ impl Storable for Operation {
     type Storer = StoreReplace<Self>;
 }
 
-impl Wire {
-    /// The client, over this wire.
-    pub(super) fn client(&self, client: &Client) -> Client {
+impl TrafficCounter {
+    /// The client, intercepted by this counter.
+    pub(super) fn intercept(&self, client: &Client) -> Client {
         Client::from_conf(client.config().to_builder().interceptor(self.clone()).build())
     }
 
     pub(super) fn traffic(&self) -> Traffic {
-        self.so_far().clone()
+        self.lock().clone()
     }
 
-    fn so_far(&self) -> MutexGuard<'_, Traffic> {
+    fn lock(&self) -> MutexGuard<'_, Traffic> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The SDK has let go of the request.
-    fn let_go(&self, config: &ConfigBag) {
-        if let Some(InHand(since)) = config.load::<InHand>() {
-            self.so_far().sdk += since.elapsed();
+    /// The SDK has sent the request, or returned its answer.
+    fn end_sdk_work(&self, config: &ConfigBag) {
+        if let Some(SdkSince(since)) = config.load::<SdkSince>() {
+            self.lock().sdk += since.elapsed();
         }
     }
 }
 
 impl Traffic {
-    /// What has come since.
+    /// The requests since an earlier moment.
     pub(super) fn since(&self, before: &Self) -> Self {
         let count = |operation: &String| before.requests.get(operation).copied().unwrap_or_default();
         let requests = self.requests.iter().map(|(operation, now)| (operation.clone(), now - count(operation)));
@@ -102,9 +102,9 @@ impl Traffic {
     }
 }
 
-impl Intercept for Wire {
+impl Intercept for TrafficCounter {
     fn name(&self) -> &'static str {
-        "Wire"
+        "TrafficCounter"
     }
 
     fn read_before_execution(
@@ -112,7 +112,7 @@ impl Intercept for Wire {
         _context: &BeforeSerializationInterceptorContextRef<'_>,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        config.interceptor_state().store_put(InHand(Instant::now()));
+        config.interceptor_state().store_put(SdkSince(Instant::now()));
         Ok(())
     }
 
@@ -125,12 +125,12 @@ impl Intercept for Wire {
         let request = context.request_mut();
         let operation = operation_of(request.headers().get("x-amz-target"));
         config.interceptor_state().store_put(Operation(operation.to_owned()));
-        let is_asked = WRITES.contains(&operation) || READS.contains(&operation);
+        let reports_units = WRITES.contains(&operation) || READS.contains(&operation);
         let body = std::str::from_utf8(request.body().bytes().unwrap_or_default())?;
-        let Some(fields) = body.strip_prefix('{').filter(|_| is_asked && !body.contains(ASKED)) else {
+        let Some(fields) = body.strip_prefix('{').filter(|_| reports_units && !body.contains(RETURN_CONSUMED)) else {
             return Ok(());
         };
-        let body = format!("{{{ASKED}\"TOTAL\",{fields}");
+        let body = format!("{{{RETURN_CONSUMED}\"TOTAL\",{fields}");
         request.headers_mut().insert("content-length", body.len().to_string());
         *request.body_mut() = SdkBody::from(body);
         Ok(())
@@ -142,7 +142,7 @@ impl Intercept for Wire {
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.let_go(config);
+        self.end_sdk_work(config);
         Ok(())
     }
 
@@ -152,11 +152,11 @@ impl Intercept for Wire {
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        config.interceptor_state().store_put(InHand(Instant::now()));
+        config.interceptor_state().store_put(SdkSince(Instant::now()));
         Ok(())
     }
 
-    /// By now the body has been read, whatever its status says.
+    /// The body is complete here, whatever its status.
     fn read_after_deserialization(
         &self,
         context: &AfterDeserializationInterceptorContextRef<'_>,
@@ -166,7 +166,7 @@ impl Intercept for Wire {
         let body = context.response().body().bytes().unwrap_or_default();
         let operation = config.load::<Operation>().map_or("", |Operation(name)| name);
         let done = context.response().status().is_success();
-        self.so_far().count(operation, done, std::str::from_utf8(body)?);
+        self.lock().count(operation, done, std::str::from_utf8(body)?);
         Ok(())
     }
 
@@ -176,7 +176,7 @@ impl Intercept for Wire {
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.let_go(config);
+        self.end_sdk_work(config);
         Ok(())
     }
 }
@@ -186,10 +186,10 @@ fn operation_of(target: Option<&str>) -> &str {
     target.and_then(|target| target.rsplit('.').next()).unwrap_or_default()
 }
 
-/// The units of an answer, of all tables together. Within data the name would have escaped quotes: it is only found where
-/// DynamoDB has put it.
+/// The units of an answer, summed over its tables. Inside stored data the name would have escaped
+/// quotes, so only DynamoDB's own member is found.
 fn units(body: &str) -> f64 {
-    let Some((_, consumed)) = body.rsplit_once(ANSWERED) else { return 0.0 };
+    let Some((_, consumed)) = body.rsplit_once(CONSUMED) else { return 0.0 };
     let of_table = |consumed: &Value| consumed.get("CapacityUnits").and_then(Value::as_f64).unwrap_or_default();
     match serde_json::Deserializer::from_str(consumed).into_iter::<Value>().next() {
         Some(Ok(Value::Array(tables))) => tables.iter().map(of_table).sum(),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_come_since_is_the_difference() {
+    fn traffic_since_a_moment_is_the_difference() {
         let mut before = Traffic::default();
         before.count("PutItem", true, r#"{"ConsumedCapacity":{"CapacityUnits":1}}"#);
         let mut now = before.clone();

@@ -1,11 +1,11 @@
-//! The door of an engine: who may speak to it.
+//! Checks the requests to an engine.
 //!
-//! The engines listen on loopback, where every program of the machine and every web page in its browser can reach them. So a
-//! request passes only
+//! The engines listen on loopback. Every program on the machine can reach it, and so can web pages in a browser. A
+//! request is accepted only
 //!
-//! - with a `Host` that names loopback, which a page that rebinds a name cannot send;
-//! - without an `Origin`, which no SDK sends and every page must; a preflight is a request with one;
-//! - signed with the access key of this start.
+//! - with a `Host` that names loopback, which a page cannot send after DNS rebinding;
+//! - without `Origin`, which browsers add, also to preflight requests, and SDKs do not;
+//! - if it is signed with the access key of this start.
 
 mod signature;
 
@@ -26,45 +26,45 @@ use tokio_util::sync::CancellationToken;
 
 /// The largest body that DynamoDB takes; SQS takes less.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// SDKs of this machine send a body at once.
-const BODY_COMES_WITHIN: Duration = Duration::from_secs(30);
+/// Local SDKs send a body at once.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
-/// What SDKs look at to tell an error of the JSON protocol that once was one of the query protocol.
+/// SDKs read the error code of the older query protocol from this header.
 const QUERY_ERROR: &str = "x-amzn-query-error";
 
-/// Who checks the requests to one engine.
-struct Doorkeeper {
+/// Checks the requests to one engine.
+struct RequestGuard {
     verifier: Verifier,
 }
 
-/// Why a request does not pass. Each is told as AWS tells it.
+/// Why a request is refused, answered as AWS does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// A web page sent it, or lets a browser ask whether it may.
+pub(crate) enum RequestRefusal {
+    /// A browser sent it, or its preflight.
     #[error("requests of web pages are refused: this engine serves programs of this machine only")]
     WebPage,
-    /// It was sent to another name.
+    /// Its `Host` is not loopback.
     #[error("the Host header must name a loopback address")]
     OtherHost,
-    /// It is unsigned, or signed in another way.
+    /// It is unsigned, or signed by another algorithm.
     #[error("the request {0}: sign it (Signature Version 4) with the access key that `ledgerfold dev` prints")]
     NotSigned(&'static str),
-    /// Another key signed it.
+    /// It is signed with another key.
     #[error(
         "the access key is not that of this start: export the line that `ledgerfold dev` printed last under \"operate\""
     )]
     UnknownKey,
-    /// The key's secret did not sign it, or it was changed since.
+    /// The secret is wrong, or the request was changed.
     #[error(
         "the signature does not match: the secret key is not the one that `ledgerfold dev` printed, or the request was changed"
     )]
     WrongSignature,
-    /// Its body is too large, or ended early.
-    #[error("the body has more than 16 MiB, or did not come whole within 30 seconds")]
+    /// Its body is too large or incomplete.
+    #[error("the body has more than 16 MiB, or was not complete within 30 seconds")]
     Body,
 }
 
-impl Refusal {
+impl RequestRefusal {
     fn code(self) -> &'static str {
         match self {
             Self::WebPage | Self::OtherHost => "AccessDeniedException",
@@ -75,7 +75,7 @@ impl Refusal {
         }
     }
 
-    /// AWS answers 400 to a signature that it does not know; what a browser sent is plainly forbidden.
+    /// AWS answers 400 to a wrong signature. A browser gets 403.
     fn status(self) -> StatusCode {
         match self {
             Self::WebPage | Self::OtherHost => StatusCode::FORBIDDEN,
@@ -85,7 +85,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for RequestRefusal {
     fn into_response(self) -> Response {
         let code = self.code();
         let body = json!({ "__type": format!("com.amazon.coral.service#{code}"), "message": self.to_string() });
@@ -99,7 +99,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Answers for an engine until `stop`, at its door. A client that holds a request half sent does not keep it from ending.
+/// Serves an engine until `stop`. A request that is only half sent does not delay the end.
 pub(crate) async fn serve(listener: TcpListener, service: Router, key: &AccessKey, stop: CancellationToken) {
     let service = guarded(service, key);
     let no_room = server::no_room(
@@ -109,40 +109,40 @@ pub(crate) async fn serve(listener: TcpListener, service: Router, key: &AccessKe
     server::serve(listener, service, Limits::default(), no_room, stop).await;
 }
 
-/// The service of an engine behind its door: it answers requests that are signed with the key.
+/// The service, for requests that are signed with the key.
 fn guarded(service: Router, key: &AccessKey) -> Router {
-    let doorkeeper = Doorkeeper { verifier: Verifier::new(key.clone()) };
-    service.layer(from_fn_with_state(Arc::new(doorkeeper), admit))
+    let guard = RequestGuard { verifier: Verifier::new(key.clone()) };
+    service.layer(from_fn_with_state(Arc::new(guard), admit))
 }
 
-async fn admit(State(doorkeeper): State<Arc<Doorkeeper>>, request: Request, next: Next) -> Response {
-    match doorkeeper.admit(request).await {
+async fn admit(State(guard): State<Arc<RequestGuard>>, request: Request, next: Next) -> Response {
+    match guard.check(request).await {
         Ok(request) => next.run(request).await,
         Err(refusal) => {
-            tracing::warn!(code = refusal.code(), "a request to an engine of this machine was refused: {refusal}");
+            tracing::warn!(code = refusal.code(), "request to a local engine refused: {refusal}");
             refusal.into_response()
         }
     }
 }
 
-impl Doorkeeper {
-    /// The request, if it may pass. What costs least is looked at first.
-    async fn admit(&self, request: Request) -> Result<Request, Refusal> {
+impl RequestGuard {
+    /// Returns an accepted request. The cheapest checks come first.
+    async fn check(&self, request: Request) -> Result<Request, RequestRefusal> {
         let (parts, body) = request.into_parts();
         if parts.headers.contains_key(header::ORIGIN) {
-            return Err(Refusal::WebPage);
+            return Err(RequestRefusal::WebPage);
         }
         if !names_loopback(&parts.headers) {
-            return Err(Refusal::OtherHost);
+            return Err(RequestRefusal::OtherHost);
         }
-        let body = tokio::time::timeout(BODY_COMES_WITHIN, to_bytes(body, MAX_BODY_BYTES)).await;
-        let body: Bytes = body.map_err(|_| Refusal::Body)?.map_err(|_| Refusal::Body)?;
+        let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await;
+        let body: Bytes = body.map_err(|_| RequestRefusal::Body)?.map_err(|_| RequestRefusal::Body)?;
         self.verifier.verify(&parts, &body)?;
         Ok(Request::from_parts(parts, Body::from(body)))
     }
 }
 
-/// Whether the one `Host` names loopback. The port does not matter: a page cannot choose it, and a tunnel may have another.
+/// Whether there is exactly one `Host`, and it names loopback. Any port is accepted, because a tunnel may have another.
 fn names_loopback(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) else { return false };

@@ -1,9 +1,9 @@
-//! AWS Signature Version 4 of requests to the engines, checked as AWS does.
+//! Verifies AWS Signature Version 4 as AWS does.
 //!
-//! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>. Not checked is the
-//! request's age: a key lives no longer than the engines that know it.
+//! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>. The
+//! request's age is not checked: a key is valid for one start of the engines only.
 
-use super::Refusal;
+use super::RequestRefusal;
 use crate::local::engines::access_key::AccessKey;
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use axum::http::request::Parts;
@@ -16,22 +16,22 @@ use std::time::SystemTime;
 use subtle::ConstantTimeEq;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// Headers that a signature must cover: where the request goes, when it was signed, and what it asks for.
+/// Headers that a signature must cover: destination, time of signing, and operation.
 const SIGNED: [&str; 3] = ["host", "x-amz-date", "x-amz-target"];
-/// Signing keys that are remembered: two services, streams among them, over midnight.
+/// Cached signing keys: enough for all services on two dates.
 const MAX_SIGNING_KEYS: usize = 8;
 
-/// Checks signatures made with one key.
+/// Verifies signatures of one access key.
 pub(super) struct Verifier {
     key: AccessKey,
-    /// Signing keys by the scope they are made for: they cost four hashes each.
+    /// Signing keys by scope. Each costs four hashes.
     signing_keys: Mutex<Vec<(String, Vec<u8>)>>,
 }
 
-/// What the header `Authorization` says.
+/// The parsed header `Authorization`.
 struct Authorization<'a> {
     key_id: &'a str,
-    /// Date, region, service and `aws4_request`, with slashes between.
+    /// Date, region, service and `aws4_request`, separated by slashes.
     scope: &'a str,
     signed_headers: &'a str,
     signature: &'a str,
@@ -42,37 +42,38 @@ impl Verifier {
         Self { key, signing_keys: Mutex::default() }
     }
 
-    /// Whether the request was signed with the key, whole: method, path, headers that the signature names, and body.
-    pub(super) fn verify(&self, request: &Parts, body: &[u8]) -> Result<(), Refusal> {
+    /// Verifies that the key signed method, path, the named headers and the body.
+    pub(super) fn verify(&self, request: &Parts, body: &[u8]) -> Result<(), RequestRefusal> {
         let text = single(&request.headers, header::AUTHORIZATION.as_str());
-        let text = text.ok_or(Refusal::NotSigned("has no Authorization header"))?;
-        let authorization =
-            Authorization::parse(text).ok_or(Refusal::NotSigned("has no signature of version 4 in Authorization"))?;
+        let text = text.ok_or(RequestRefusal::NotSigned("has no Authorization header"))?;
+        let authorization = Authorization::parse(text)
+            .ok_or(RequestRefusal::NotSigned("has no signature of version 4 in Authorization"))?;
         if !bool::from(authorization.key_id.as_bytes().ct_eq(self.key.id.as_bytes())) {
-            return Err(Refusal::UnknownKey);
+            return Err(RequestRefusal::UnknownKey);
         }
         if request.uri.query().is_some_and(|query| !query.is_empty()) {
-            return Err(Refusal::NotSigned("has a query, which no operation needs"));
+            return Err(RequestRefusal::NotSigned("has a query, which no operation needs"));
         }
-        let time = single(&request.headers, "x-amz-date").ok_or(Refusal::NotSigned("has no X-Amz-Date header"))?;
+        let time =
+            single(&request.headers, "x-amz-date").ok_or(RequestRefusal::NotSigned("has no X-Amz-Date header"))?;
         let canonical = canonical_request(request, authorization.signed_headers, body)?;
         let to_sign =
             format!("{ALGORITHM}\n{time}\n{}\n{}", authorization.scope, hex(&Sha256::digest(canonical.as_bytes())));
         let signing_key = self.signing_key(authorization.scope, time)?;
         let expected = calculate_signature(signing_key, to_sign.as_bytes());
         let matches = expected.as_bytes().ct_eq(authorization.signature.as_bytes());
-        if bool::from(matches) { Ok(()) } else { Err(Refusal::WrongSignature) }
+        if bool::from(matches) { Ok(()) } else { Err(RequestRefusal::WrongSignature) }
     }
 
-    /// The key for a scope; its date is the request's.
-    fn signing_key(&self, scope: &str, time: &str) -> Result<Vec<u8>, Refusal> {
-        let malformed = Refusal::NotSigned("has a malformed credential scope or X-Amz-Date");
+    /// The signing key of a scope. Its date must be the request's.
+    fn signing_key(&self, scope: &str, time: &str) -> Result<Vec<u8>, RequestRefusal> {
+        let malformed = RequestRefusal::NotSigned("has a malformed credential scope or X-Amz-Date");
         let [date, region, service, "aws4_request"] = scope.split('/').collect::<Vec<_>>()[..] else {
             return Err(malformed);
         };
         let signed_at = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").ok().filter(|_| time.starts_with(date));
         let Some(signed_at) = signed_at else { return Err(malformed) };
-        // A panic elsewhere leaves whole keys or none.
+        // After a panic elsewhere the list is still valid.
         let mut keys = self.signing_keys.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, key)) = keys.iter().find(|(known, _)| known == scope) {
             return Ok(key.clone());
@@ -99,22 +100,22 @@ impl<'a> Authorization<'a> {
     }
 }
 
-pub(super) fn canonical_request(request: &Parts, signed_headers: &str, body: &[u8]) -> Result<String, Refusal> {
+pub(super) fn canonical_request(request: &Parts, signed_headers: &str, body: &[u8]) -> Result<String, RequestRefusal> {
     let names: Vec<&str> = signed_headers.split(';').collect();
     if SIGNED.iter().any(|must| !names.contains(must)) {
-        return Err(Refusal::NotSigned("has a signature that leaves out Host, X-Amz-Date or X-Amz-Target"));
+        return Err(RequestRefusal::NotSigned("has a signature that leaves out Host, X-Amz-Date or X-Amz-Target"));
     }
     let mut canonical = format!("{}\n{}\n\n", request.method, canonical_path(request.uri.path()));
     for name in names {
-        let value = canonical_value(&request.headers, name).ok_or(Refusal::WrongSignature)?;
-        // Writing into a string cannot fail, here and below.
+        let value = canonical_value(&request.headers, name).ok_or(RequestRefusal::WrongSignature)?;
+        // Writing to a string cannot fail, here and below.
         let _ = writeln!(canonical, "{name}:{value}");
     }
     let _ = write!(canonical, "\n{signed_headers}\n{}", hex(&Sha256::digest(body)));
     Ok(canonical)
 }
 
-/// The path as sent, encoded once more: that is what every service but S3 signs.
+/// The path, encoded a second time, as all services but S3 require.
 fn canonical_path(path: &str) -> String {
     let mut canonical = String::with_capacity(path.len());
     for byte in path.bytes() {
@@ -127,7 +128,7 @@ fn canonical_path(path: &str) -> String {
     canonical
 }
 
-/// All values of a header, each with single spaces.
+/// All values of a header, with single spaces.
 fn canonical_value(headers: &HeaderMap, name: &str) -> Option<String> {
     let values = headers.get_all(name).iter().map(|value| {
         let text = value.to_str().ok()?;

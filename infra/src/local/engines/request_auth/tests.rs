@@ -6,7 +6,7 @@ use axum::routing::any;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
-/// An engine that answers every request that its door lets in with an empty object, and its key.
+/// An engine that answers accepted requests with an empty object, and its key.
 async fn engine() -> (SocketAddr, AccessKey) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let (address, key) = (listener.local_addr().unwrap(), AccessKey::generate().unwrap());
@@ -32,7 +32,7 @@ async fn only_the_key_of_this_start_signs_for_an_engine() {
     assert_eq!(lists_tables(address, other).await, Err("UnrecognizedClientException".to_owned()));
 }
 
-/// As AWS documents it, and independently of the SDK.
+/// The canonical form of AWS's documentation, computed without the SDK.
 #[test]
 fn paths_and_values_take_their_canonical_form() {
     let (mut parts, ()) = Request::builder().uri("/a%20b/c.fifo").body(()).unwrap().into_parts();
