@@ -1,4 +1,4 @@
-//! `ledgerfold-bench cost`: its figures beside the same computed by hand, and beside the book's.
+//! `ledgerfold-bench cost`: its figures equal those computed by hand, and those in the book.
 
 use super::run_bench;
 use serde_json::Value;
@@ -78,18 +78,18 @@ async fn a_large_event_costs_its_kilobytes() {
     let answer =
         run_bench(["cost", "--rate", "1", "--reads", "0", "--history", "0", "--event-bytes", "4000", "--json"]).await;
     let estimate = &answer.json()["estimates"][0];
-    // 4,400 bytes: five units a commit and an order's row in table and index, two units to read one consistently.
+    // 4,400 bytes: a commit and an order's row in table and index have five units each, a consistent read has two.
     same(item(estimate, "DynamoDB, writes").0, (15.1 + 2.0 * 2.0 * 5.0 + 9.2 + 1.0 + 7.0 + 9.0) * MONTH_S);
     same(item(estimate, "DynamoDB, reads").0, (2.0 + 3.4 * 2.0 + 4.6 + 2.0 + 5.0 + 3.0) * MONTH_S);
     same(item(estimate, "DynamoDB, storage").0, 0.0);
-    // At one a second nothing travels together: eleven messages, each of them less than 64 KB.
+    // At one command per second, batches have one message: eleven messages below 64 KB.
     same(item(estimate, "SQS, FIFO").0, (33.0 + 1.75) * MONTH_S);
     let huge = run_bench(["cost", "--rate", "1", "--event-bytes", "131000", "--json"]).await;
     // Three times 64 KB, sent and received, and a deletion.
     same(item(&huge.json()["estimates"][0], "SQS, FIFO").0, (11.0 * 7.0 + 1.75) * MONTH_S);
 }
 
-/// The limits that a rate is beyond.
+/// The limits that a rate exceeds.
 async fn beyond(rate: &str) -> Vec<String> {
     let answer = run_bench(["cost", "--rate", rate, "--json"]).await.json();
     let limits = answer["estimates"][0]["limits"].as_array().unwrap().clone();
@@ -155,7 +155,7 @@ async fn the_table_says_what_it_assumes_and_leaves_out() {
     }
 }
 
-/// What the book says of each rate is in its table: rate, dollars a month, dollars a million commands.
+/// The book's table has each rate: dollars per month, and dollars per million commands.
 #[tokio::test]
 async fn the_book_says_what_the_program_says() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/docs/src/reference/costs.md");

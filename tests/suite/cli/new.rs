@@ -1,5 +1,5 @@
-//! `ledgerfold new`: what it writes, and what it refuses. `.ci/starter` builds and tests what it
-//! makes.
+//! `ledgerfold new`: its files, and refusals. `.ci/starter` builds and tests a new
+//! app.
 
 use super::{Ended, ended, ledgerfold, run};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ async fn new(folder: &Path, more: &[&str]) -> Ended {
     ended(ledgerfold(arguments.into_iter().chain(more.iter().copied()))).await
 }
 
-/// Every file below a folder, by its path there.
+/// Every file below a folder, by relative path.
 fn files(folder: &Path) -> BTreeMap<String, String> {
     let (mut found, mut open) = (BTreeMap::new(), vec![folder.to_owned()]);
     while let Some(next) = open.pop() {
@@ -64,7 +64,7 @@ async fn it_makes_a_whole_app_of_that_name() {
     assert!(files["Cargo.toml"].contains(&handlers), "{}", files["Cargo.toml"]);
     assert_eq!(files["Cargo.lock"], fs::read_to_string(repository.join("Cargo.lock")).unwrap());
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o755);
-    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1, "nothing lies beside it");
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1, "no other file is left");
 }
 
 #[tokio::test]

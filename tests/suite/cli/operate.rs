@@ -1,4 +1,4 @@
-//! `ledgerfold tables` and `ledgerfold audit`, on a folder that nobody has open and on a running system.
+//! `ledgerfold tables` and `ledgerfold audit`, on a stopped folder and on a running system.
 
 use super::{Dev, Ended, ended, receive, run};
 use crate::api::seed::{Seed, append, clients, indexed, receive_at_once, store};
@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 const STREAM: &str = "stock-9780306406157";
 
-/// A running system, and the environment in which its operator works.
+/// A running system, and an operator's environment.
 pub(super) struct Running {
     pub(super) dev: Dev,
     pub(super) exports: Vec<(String, String)>,
@@ -38,7 +38,7 @@ impl Running {
         self.exports.iter().find(|(found, _)| *found == name).unwrap().1.clone()
     }
 
-    /// Makes more of what came in first, as nobody should.
+    /// Tampers with the first event.
     async fn tamper(&self) {
         let table = clients(&self.exports).dynamodb;
         let items = table.scan().table_name("ledgerfold-events").send().await.unwrap().items.unwrap();
@@ -92,7 +92,7 @@ async fn a_history_is_shown_for_people_and_for_programs() {
     let versions: Vec<&Value> = json["events"].as_array().unwrap().iter().map(|event| &event["version"]).collect();
     assert_eq!((versions, &json["next_from"]), (vec![&json!(3), &json!(4), &json!(5), &json!(6)], &json!(7)));
     let answer = reqwest::get(format!("{}/audit/streams/{STREAM}?from=3&limit=4", system.dev.url)).await.unwrap();
-    assert_eq!(json, answer.json::<Value>().await.unwrap(), "the API shows the same");
+    assert_eq!(json, answer.json::<Value>().await.unwrap(), "the API returns the same");
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn what_is_as_it_was_written_is_verified() {
     let one = system.operate(["audit", "verify", STREAM, "--json"]).await.json();
     assert_eq!((&one["verified"], &one["commits"], &one["broken_at"]), (&json!(true), &json!(3), &Value::Null));
     let all = system.operate(["audit", "verify", "--all"]).await.done();
-    // The stock, and the records of three questions: of the two before, and of this one.
+    // The stock, and the records of three queries, this one included.
     assert_eq!(all, "All 2 streams are intact: 6 commits.\n");
 }
 
@@ -129,7 +129,7 @@ async fn a_break_is_found_and_ends_with_1() {
     assert_eq!((answer.status().as_u16(), answer.json::<Value>().await.unwrap()), (200, one.json()));
 }
 
-/// Deletes items of the table of events, as nobody should.
+/// Tampers by deleting items of the events table.
 async fn delete(system: &Running, stream: &str, versions: impl Iterator<Item = u64>) {
     let table = clients(&system.exports).dynamodb;
     for version in versions {
@@ -171,7 +171,7 @@ async fn a_dropped_end_and_a_stream_that_is_gone_are_found() {
     ] {
         assert!(all.stdout.contains(&line), "no {line:?} in {all:?}");
     }
-    // One stream is compared with what read models have seen of it: that needs no walk through the index.
+    // One stream is compared with its read models, without reading the index.
     let one = system.operate(["audit", "verify", STREAM]).await;
     assert!(one.status == 1 && one.stdout.contains("has seen version 3"), "{one:?}");
 }
@@ -188,7 +188,7 @@ async fn an_item_that_is_none_of_ours_is_named_and_hides_no_stream() {
     }
     let told = system.operate(["audit", "verify", "--all"]).await;
     assert_eq!((told.status, told.stdout.matches("UNEXPECTED item: stream ").count()), (1, 3), "{told:?}");
-    // The one before the first version is in a stream's own partition, and so a break of that stream.
+    // An item before version 1 is in a stream's partition, and so makes that stream corrupt.
     assert!(told.stdout.contains(&format!("{STREAM} is BROKEN at version 0: ")), "{told:?}");
     assert!(
         told.stdout.contains("1 of 2 streams are broken, 3 items are unexpected, and 1 commits are intact."),

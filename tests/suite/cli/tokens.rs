@@ -10,7 +10,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// Makes keys in a folder; what the program says to start `dev` with.
+/// Creates keys in a folder. Returns the printed command for `dev`.
 async fn create(folder: &Path) -> Vec<String> {
     let line = run(["tokens", "create", "--dir", folder.to_str().unwrap()]).await.done();
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
@@ -37,7 +37,7 @@ async fn status(dev: &Dev, token: &str, path: &str) -> u16 {
 #[tokio::test]
 async fn keys_that_were_made_half_are_not_in_the_way_of_the_next() {
     let scratch = TempDir::new().unwrap();
-    // Where the key set should be written there is something else.
+    // The path of the key set is taken.
     let in_the_way = scratch.path().join("jwks.json");
     fs::create_dir(&in_the_way).unwrap();
     run(["tokens", "create", "--dir", scratch.path().to_str().unwrap()]).await.failed_saying("jwks.json");
@@ -46,13 +46,13 @@ async fn keys_that_were_made_half_are_not_in_the_way_of_the_next() {
 }
 
 #[tokio::test]
-async fn a_key_and_a_token_are_two_lines_and_the_first_command_can_be_pasted() {
+async fn the_printed_first_command_works_with_a_token() {
     let scratch = TempDir::new().unwrap();
     let keys = scratch.path().join("tokens");
     let options = create(&keys).await;
     let mut dev = Dev::start_command(&mut dev(&scratch.path().join("data"), &options)).await;
     let callers = dev.printed("callers").await;
-    assert_eq!(callers, "only with a token of ledgerfold-tokens for ledgerfold; its subject is the actor");
+    assert_eq!(callers, "need a token of ledgerfold-tokens for ledgerfold; its subject is the actor");
     let token = sign(&keys, &["--subject", "anna", "--scope", "write", "--scope", "read"]).await;
     assert_eq!(status(&dev, &token, "/bestsellers").await, 200);
     assert_eq!(status(&dev, &token, "/projections").await, 403);
@@ -111,7 +111,7 @@ async fn without_tokens_nobody_but_this_machine_is_let_in() {
             .is_wrong_use(&format!("--listen {address}: every client that reaches this address could do everything. To require tokens, add --auth"));
     }
     run(["dev", "--listen", "localhost"]).await.is_wrong_use("invalid IP address");
-    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "nothing was begun");
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "no file is created");
     let dev = Dev::start_command(&mut dev(data.path(), &["--listen".to_owned(), "127.0.0.2".to_owned()])).await;
     assert!(dev.url.starts_with("http://127.0.0.2:"), "{}", dev.url);
     assert_eq!(status(&dev, "any", "/bestsellers").await, 200);
@@ -159,7 +159,7 @@ async fn keys_that_check_nothing_are_told_before_anything_begins() {
         fs::write(&file, keys).unwrap();
         run(dev).await.failed_saying(reason);
     }
-    assert!(!Path::new(data).exists(), "nothing was begun");
+    assert!(!Path::new(data).exists(), "no file is created");
     run(["dev", "--auth", path]).await.is_wrong_use("--issuer");
     run(["dev", "--issuer", ISSUER]).await.is_wrong_use("--auth");
     run(["dev", "--auth", path, "--issuer", "", "--audience", "a"]).await.is_wrong_use("--issuer");

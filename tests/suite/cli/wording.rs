@@ -1,4 +1,4 @@
-//! Help, and wrong use.
+//! Help, and messages for wrong use.
 
 use super::run;
 
