@@ -1,5 +1,6 @@
 //! Killed at any moment under load, again and again: nothing that was acknowledged is lost, nothing is done twice.
 
+use crate::depth::full_or;
 use crate::program::Dev;
 use futures::future::join_all;
 use reqwest::{Client, StatusCode};
@@ -147,7 +148,7 @@ async fn eventually(http: &Client, url: &str, path: &str, read: fn(&Value) -> u6
 async fn twenty_kills_under_load_lose_no_acknowledged_command_and_double_none() {
     let data = tempfile::tempdir().unwrap();
     let mut memories: Vec<Memory> = (0..CLIENTS).map(|_| Memory::default()).collect();
-    for _ in 0..KILLS {
+    for _ in 0..full_or(KILLS, 2) {
         live_and_die(data.path(), &mut memories).await;
     }
     let dev = Dev::start(data.path()).await;

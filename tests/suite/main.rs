@@ -38,6 +38,7 @@ mod cli;
 mod command_queue;
 mod crash;
 mod data_folder;
+mod depth;
 mod documents;
 mod doors;
 mod engine;

@@ -2,6 +2,7 @@
 
 use super::seed::{Seed, append, clients, indexed};
 use super::{Shop, eventually, isbn, sent, text};
+use crate::depth::full_or;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -91,7 +92,7 @@ impl Past {
     async fn check(&self, query: &str, fits: impl Fn(&Value) -> bool) {
         let mut wanted: Vec<Value> = self.events.iter().filter(|event| fits(event)).cloned().collect();
         for order in ["asc", "desc"] {
-            for limit in [1, 5, 500] {
+            for limit in full_or(vec![1, 5, 500], vec![5, 500]) {
                 let found = self.search(&format!("to={END}&order={order}{query}"), limit).await;
                 assert_eq!(found, wanted, "{query} {order} by {limit}");
             }

@@ -66,7 +66,7 @@ async fn a_pass_over_all_streams_ends_though_every_second_worker_dies() {
 
 #[tokio::test]
 async fn a_job_whose_calls_all_died_goes_on_when_it_is_resumed() {
-    let mut line = Line::start().await;
+    let mut line = Line::with_few_receives().await;
     let streams = some_orders(&line, 3).await;
     line.run_until_quiet().await;
     line.world.operations().rebuild(&orders(), 2).await.unwrap();

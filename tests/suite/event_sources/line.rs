@@ -121,7 +121,9 @@ impl Line {
             line.add(projection.name, Function::Projector(handler), policy).await;
         }
         let operations = line.world.system_over(&line.wire, &line.outage).operations(line.projector());
-        line.add(REBUILD, Function::Rebuild(RebuildHandler::new(operations)), FifoPolicy::of(REBUILD)).await;
+        let rebuild = FifoPolicy::of(REBUILD);
+        let rebuild = FifoPolicy { max_receives: change(rebuild.clone()).max_receives, ..rebuild };
+        line.add(REBUILD, Function::Rebuild(RebuildHandler::new(operations)), rebuild).await;
         line
     }
 

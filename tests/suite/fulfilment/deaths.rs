@@ -1,6 +1,7 @@
 //! Runners that die between any two requests, and runners that do the same at once.
 
 use super::shop::{Line, Shop, deliver, new_book, order_stream, stock_stream};
+use crate::depth::full_or;
 use crate::projections::messages::{Message, messages_of};
 use crate::projections::wire::{Fault, Wire};
 use domain::order::OrderCommand;
@@ -46,7 +47,7 @@ fn faults(n: usize) -> [Fault; 3] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_rejected_once() {
     let (shop, mut struck) = (Shop::open().await, 0);
-    for n in 1..MAX_REQUESTS {
+    for n in (1..MAX_REQUESTS).step_by(full_or(1, 5)) {
         let before = struck;
         for fault in faults(n) {
             let (there, missing) = (new_book(), new_book());
@@ -60,7 +61,7 @@ async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_rej
             assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
         }
         if struck == before {
-            assert!(struck > 40, "only {struck} faults came to pass");
+            assert!(struck > full_or(40, 6), "only {struck} faults came to pass");
             return;
         }
     }
@@ -70,7 +71,7 @@ async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_rej
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_shipped_once() {
     let (shop, mut struck) = (Shop::open().await, 0);
-    for n in 1..MAX_REQUESTS {
+    for n in (1..MAX_REQUESTS).step_by(full_or(1, 5)) {
         let before = struck;
         for fault in faults(n) {
             let book = new_book();
@@ -89,7 +90,7 @@ async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_shi
             assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
         }
         if struck == before {
-            assert!(struck > 40, "only {struck} faults came to pass");
+            assert!(struck > full_or(40, 6), "only {struck} faults came to pass");
             return;
         }
     }

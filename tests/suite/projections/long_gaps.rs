@@ -4,6 +4,7 @@ use super::fold::ReadModel;
 use super::messages::{Message, event_of, told_again};
 use super::shop::{Stored, Writer, commit, confirmed, new_order, placed, received, stock_of, write};
 use super::world::World;
+use crate::depth::full_or;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use bookshop::fulfilment;
@@ -14,8 +15,6 @@ use projections::audit_index::{Entry, PROJECTION as AUDIT};
 use projections::{Consumer, Projection};
 use std::time::Duration;
 
-/// More commits than any call here has time for.
-const COMMITS: usize = 20_000;
 /// Commits in an item.
 const TOGETHER: usize = 100;
 
@@ -98,10 +97,11 @@ fn assert_in_steps(ended: &Ended, name: &str) {
 
 #[tokio::test]
 async fn a_gap_of_twenty_thousand_commits_ends_over_several_calls() {
+    let commits = full_or(20_000, 3_000);
     let world = World::start().await;
     let (long, neighbour) = (new_order(), new_order());
     let first = placed("c", [(1, 2)]).stored();
-    let last = long_stream(&world, &long, first, &confirmed().stored(), COMMITS).await;
+    let last = long_stream(&world, &long, first, &confirmed().stored(), commits).await;
     let other = write(&world.store, &neighbour, &[&placed("d", [(2, 1)])]).await;
     for projection in [orders(), bestsellers()] {
         for message in [Message::address_of(&last), Message::of(&other[0])] {
@@ -116,7 +116,7 @@ async fn a_gap_of_twenty_thousand_commits_ends_over_several_calls() {
         assert_in_steps(&ended, projection.name);
     }
     let model = ReadModel::of_rows(&world.rows().await, "");
-    assert_eq!(model.applied(orders().name, &long), Some(1 + u64::try_from(COMMITS).unwrap()));
+    assert_eq!(model.applied(orders().name, &long), Some(1 + u64::try_from(commits).unwrap()));
     world.assert_exact([&long, &neighbour]).await;
 }
 
