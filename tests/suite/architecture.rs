@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The crates that each crate may depend on, except in tests.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("ledgerfold-domain", &[]),
     ("ledgerfold-eventstore", &[]),
     ("loopback-dynamodb", &[]),
@@ -26,6 +26,17 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     (
         "ledgerfold-bookshop",
         &["ledgerfold-domain", "ledgerfold-eventstore", "ledgerfold-projections", "ledgerfold-handlers", "ledgerfold"],
+    ),
+    (
+        "ledgerfold-bench",
+        &[
+            "ledgerfold-domain",
+            "ledgerfold-bookshop",
+            "ledgerfold-eventstore",
+            "ledgerfold-projections",
+            "ledgerfold-handlers",
+            "ledgerfold",
+        ],
     ),
 ];
 

@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName
 use eventstore::EventStore;
 use handlers::{Names, Operations};
 use ledgerfold::clients::Clients;
-use ledgerfold::local::data_dir::DataDir;
+use ledgerfold::local::data_folder::DataFolder;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::resources;
 use projections::Projector;
@@ -28,7 +28,7 @@ impl Idle {
 
     /// Over a folder that has been worked on before.
     pub(crate) async fn over(folder: TempDir) -> Self {
-        let stack = Stack::start(DataDir::open(folder.path()).unwrap()).await.unwrap();
+        let stack = Stack::start(DataFolder::open(folder.path()).unwrap()).await.unwrap();
         let names = Names::new("ledgerfold");
         resources::create(&bookshop::app(), &stack.clients, &names).await.unwrap();
         Self { stack, names, folder, recorder: None }

@@ -1,4 +1,4 @@
-//! Orders and stock, as the machine knows them.
+//! The aggregates, registered with the machine.
 
 use crate::events;
 use domain::order::{self, Order, OrderCommand, OrderEvent, OrderRefusal};
@@ -37,7 +37,7 @@ pub const ORDER: Aggregate<Order, OrderCommand, OrderEvent, OrderRefusal> = Aggr
     ],
 };
 
-/// The copies of one book.
+/// The stock of one book.
 pub const STOCK: Aggregate<Stock, StockCommand, StockEvent, StockRefusal> = Aggregate {
     category: stock::CATEGORY,
     key: KeyFormat {

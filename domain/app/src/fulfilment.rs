@@ -1,4 +1,4 @@
-//! Fulfilment as a process: [`domain::fulfilment`] says what is asked, and when.
+//! Fulfilment as a process: connects the rules in [`domain::fulfilment`] to events and commands.
 
 mod older;
 
@@ -13,7 +13,7 @@ use handlers::process::{Ask, AskAnswer, EventOrigin, FollowedCategory, Input, In
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// An instance an order.
+/// The process, with one instance per order.
 pub(crate) fn process() -> Process {
     let sources = [
         FollowedCategory::of(order::CATEGORY, events::ORDER, ShopEvent::Order),
@@ -22,23 +22,23 @@ pub(crate) fn process() -> Process {
     Process::named("fulfilment", "fulfilment/1", sources, key, react).lifting(older::lift)
 }
 
-/// What fulfilment hears of.
+/// An event that fulfilment reacts to.
 #[derive(Debug)]
 enum ShopEvent {
     Order(OrderEvent),
     Stock(StockEvent),
 }
 
-/// What is kept of an order.
+/// The state of an instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
-    /// None until something is known.
+    /// None until the first event.
     fulfilment: Option<Fulfilment>,
-    /// By the version of the event in the order's stream: what its commands take over.
+    /// Correlation and trace that commands inherit, by version of the causing event in the order's stream.
     causes: BTreeMap<u64, Origin>,
 }
 
-/// The business process that an event belongs to.
+/// The correlation and trace of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Origin {
     correlation_id: Id,
@@ -46,7 +46,7 @@ struct Origin {
     trace_parent: Option<Id>,
 }
 
-/// The order that an event tells something new of: nothing is asked because an order is confirmed.
+/// The order that an event concerns. A confirmed order needs no more commands.
 fn key(told: &EventOrigin, event: &ShopEvent) -> InstanceKey {
     let order_id = match event {
         ShopEvent::Order(event) => {
@@ -61,7 +61,7 @@ fn key(told: &EventOrigin, event: &ShopEvent) -> InstanceKey {
     Ok(order_id.map(|order_id| order_id.to_string()))
 }
 
-/// What is known then, and what is asked because of it.
+/// The next state, and the commands to send.
 fn react(known: Known, heard: Input<'_, ShopEvent>) -> (Known, Vec<Ask>) {
     match heard {
         Input::Event(told, event) => match fact(told, event) {
@@ -88,7 +88,7 @@ fn fact(told: &EventOrigin, event: ShopEvent) -> Option<(OrderId, FulfilmentInpu
     }
 }
 
-/// The book that an ask was to reserve.
+/// The book of a refused reservation.
 fn refused_book(ask: &Ask) -> Option<Isbn> {
     let command = StockCommand::deserialize(&ask.command).ok()?;
     let reserves = matches!(command, StockCommand::ReserveStock { .. });
@@ -114,7 +114,7 @@ impl Known {
         self.fulfilment.as_ref().map(Fulfilment::order_id)
     }
 
-    /// The command, caused by the event of the order that the domain names. Cause, stream and name say all of it.
+    /// The ask for a command of the domain. Cause, stream and name identify it.
     fn ask(&self, issued: &IssuedCommand) -> Ask {
         let (name, stream) = (issued.name.as_str(), issued.command.stream());
         let asked = match &issued.command {
@@ -127,7 +127,7 @@ impl Known {
         }
     }
 
-    /// Always there: the domain names an event that it was told of.
+    /// The event that caused a command. It always exists, because the domain names only events that it has received.
     fn cause(&self, issued: &IssuedCommand) -> Option<EventOrigin> {
         let cause = &issued.cause;
         let Origin { correlation_id, trace_parent } = self.causes.get(&cause.version)?.clone();

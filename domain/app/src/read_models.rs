@@ -25,7 +25,7 @@ pub fn orders() -> Projection {
     *ORDERS
 }
 
-/// The copies of each book.
+/// The stock of each book.
 pub fn stock() -> Projection {
     static LEVELS: LazyLock<Projection> = LazyLock::new(|| {
         let fold = |row: Option<levels::StockRow>, event: &_, _: handlers::app::EventContext<'_>| {
@@ -36,7 +36,7 @@ pub fn stock() -> Projection {
     *LEVELS
 }
 
-/// What each book sold on each day.
+/// The sales of each book per day.
 pub fn bestsellers() -> Projection {
     static SALES: LazyLock<Projection> = LazyLock::new(|| {
         ReadModel::of_many(

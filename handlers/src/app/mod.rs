@@ -66,7 +66,6 @@ mod dispatch;
 mod identity;
 mod read_model;
 mod route;
-mod samples;
 pub(crate) mod schema;
 
 pub use across::{Across, DecidedForAll, DecidedForPair, Pair};
@@ -75,7 +74,6 @@ pub use command::Command;
 pub use dispatch::{CommandRefusal, Dispatcher};
 pub use read_model::{Addition, EventContext, FoldOfMany, ReadModel};
 pub use route::{Route, across, command, creation, list, row};
-pub use samples::{Sample, SampleError, Samples};
 
 pub(crate) use across::AcrossError;
 pub(crate) use aggregate::AnyAggregate;
@@ -107,7 +105,6 @@ pub struct App {
     across: Vec<Arc<Across>>,
     consumers: Vec<Projection>,
     processes: Vec<Process>,
-    samples: Option<Samples>,
     routes: Vec<Route>,
     extra: Vec<fn() -> OpenApiRouter<Projector>>,
     /// The first segments of its paths.
@@ -136,7 +133,6 @@ impl App {
             across: Vec::new(),
             consumers: vec![audit_index::PROJECTION],
             processes: Vec::new(),
-            samples: None,
             routes: Vec::new(),
             extra: Vec::new(),
             segments: BTreeSet::new(),
@@ -193,17 +189,6 @@ impl App {
     pub fn across(mut self, command: Across) -> Self {
         self.across.push(Arc::new(command));
         self
-    }
-
-    /// Adds sample histories. `bench projections` measures with them.
-    #[must_use]
-    pub fn sampled(self, samples: Samples) -> Self {
-        Self { samples: Some(samples), ..self }
-    }
-
-    /// Its sample histories.
-    pub fn samples(&self) -> Option<Samples> {
-        self.samples
     }
 
     /// Adds routes.

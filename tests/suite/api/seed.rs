@@ -5,7 +5,7 @@ use eventstore::{
 };
 use handlers::Names;
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use projections::audit_index::AuditSearch;
 use serde_json::json;
 use serde_json::value::RawValue;

@@ -12,7 +12,7 @@ use axum::http::Request;
 use futures::future::join_all;
 use handlers::{CommandQueue, CommandStatuses, Names, QueueLimits, System};
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use serde_json::{Value, json};
 use std::time::Instant;
 use tower::ServiceExt;

@@ -4,7 +4,7 @@ use super::{ISBN, System};
 use crate::api::seed::clients;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 

@@ -25,7 +25,7 @@ async fn commands_find_the_dev_that_runs_in_their_folder() {
     let folder = TempDir::new().unwrap();
     let dev = dev_in(folder.path()).await;
     let data = folder.path().join(".ledgerfold");
-    let bench = ["bench", "--endpoint", "http://127.0.0.1:1", "--commands", "1"];
+    let endpoint = ["projection", "list", "--endpoint", "http://127.0.0.1:1"];
     for arguments in [&["projection", "list"][..], &["audit", "verify", "--all"], &["tables", "create"]] {
         let (status, _, said) = beside(folder.path(), arguments, &[]).await;
         assert_eq!((status, &*said), (0, ""), "{arguments:?}");
@@ -43,13 +43,13 @@ async fn commands_find_the_dev_that_runs_in_their_folder() {
         ("AWS_SECRET_ACCESS_KEY", "x"),
     ];
     assert_eq!(beside(folder.path(), &["projection", "list"], &elsewhere).await.0, 3);
-    assert_eq!(beside(folder.path(), &bench, &[]).await.0, 3);
+    assert_eq!(beside(folder.path(), &endpoint, &[]).await.0, 3);
 
     assert_eq!(dev.interrupt().await, 0);
     assert!(!data.join("running.json").exists());
     let (status, _, said) = beside(folder.path(), &["projection", "list"], &[]).await;
     assert_eq!(status, 3);
-    assert!(said.starts_with("ledgerfold: no system is named: start `ledgerfold dev` in this folder"), "{said}");
+    assert!(said.starts_with("ledgerfold: no running instance found: start `ledgerfold dev` in this folder"), "{said}");
 }
 
 #[tokio::test]

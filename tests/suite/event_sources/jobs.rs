@@ -1,4 +1,4 @@
-//! The worker of jobs behind its queue: slices that are done twice, half or without anybody hearing of it.
+//! The worker of jobs on its queue: slices that run twice, end early, or whose answer is lost.
 
 use super::line::{Call, Fate, Line, REBUILD, WELL};
 use crate::projections::shop::{confirmed, new_order, placed, write};
@@ -7,7 +7,7 @@ use bookshop::orders;
 use eventstore::StreamId;
 use projections::GenerationState;
 
-/// Every second call of the worker dies at a request that moves on with each.
+/// Every second call of the worker dies, each at a later request.
 fn workers_die(line: &mut Line) {
     let mut calls = 0;
     line.fates(move |call: &Call| {
@@ -56,7 +56,7 @@ async fn a_pass_over_all_streams_ends_though_every_second_worker_dies() {
     let mut streams = some_orders(&line, 4).await;
     line.run_until_quiet().await;
     streams.extend(some_orders(&line, 4).await);
-    // Nobody is told of those.
+    // These cause no notifications.
     drop(line.world.new_records().await);
     workers_die(&mut line);
     line.reconcile(&orders()).await;
@@ -74,7 +74,10 @@ async fn a_job_whose_calls_all_died_goes_on_when_it_is_resumed() {
         if call.function == REBUILD { Fate { fault: Some(Fault::DiesBefore(1)), heard: false, ..WELL } } else { WELL }
     });
     line.run_until_quiet().await;
-    assert!(line.world.operations().view(&orders()).await.unwrap().status.job.is_some(), "its calls are dead letters");
+    assert!(
+        line.world.operations().view(&orders()).await.unwrap().status.job.is_some(),
+        "its messages are dead letters"
+    );
     line.fates(|_| WELL);
     line.world.operations().resume_unfinished(&orders()).await.unwrap();
     line.run_until_quiet().await;

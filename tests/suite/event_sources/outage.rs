@@ -1,4 +1,4 @@
-//! Tables and queues that do not answer, and requests that end a function with a panic.
+//! Injects faults: tables and queues that do not answer, and requests that panic.
 
 use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -6,14 +6,14 @@ use aws_sdk_dynamodb::error::BoxError;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-/// What requests meet that contain a word, such as a table's or a queue's name. Clones are the same outage.
+/// The faults of requests that contain a word, such as a table's name. Clones share the faults.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Outage(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     down: BTreeSet<String>,
-    /// Each a pair that a request must contain.
+    /// Pairs of words that a request must contain.
     panics: BTreeSet<(String, String)>,
 }
 
@@ -26,17 +26,17 @@ impl Outage {
         aws_sdk_sqs::Client::from_conf(client.config().to_builder().interceptor(self.clone()).build())
     }
 
-    /// From now on no request with that word gets through.
+    /// From now on, requests with this word get no answer.
     pub(super) fn begins(&self, word: &str) {
         self.0.lock().unwrap().down.insert(word.to_owned());
     }
 
-    /// From now on whoever sends a request with both words panics.
+    /// From now on, sending a request with both words panics.
     pub(super) fn panics_at(&self, one: &str, other: &str) {
         self.0.lock().unwrap().panics.insert((one.to_owned(), other.to_owned()));
     }
 
-    /// Everything is as it should be again.
+    /// Ends all faults.
     pub(super) fn ends(&self) {
         *self.0.lock().unwrap() = State::default();
     }
@@ -48,7 +48,7 @@ impl Outage {
             (state.down.iter().any(has), state.panics.iter().any(|(one, other)| has(one) && has(other)))
         };
         if panics {
-            // A panic of which nothing is printed.
+            // A panic without output.
             std::panic::resume_unwind(Box::new("on purpose"));
         }
         if down { Err("nobody answers".into()) } else { Ok(()) }

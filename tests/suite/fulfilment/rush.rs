@@ -11,7 +11,7 @@ use domain::{Isbn, OrderId};
 use futures::future::join_all;
 use handlers::FanOut;
 use handlers::delivery::QueueMapping;
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::convert::Infallible;

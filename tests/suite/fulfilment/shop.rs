@@ -12,7 +12,7 @@ use eventstore::{
 use eventstore::{NewCommit, NewEvent};
 use handlers::process::ProcessHandler;
 use handlers::{Names, System};
-use ledgerfold::local::data_dir::DataDir;
+use ledgerfold::local::data_folder::DataFolder;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::resources::{self, Resources};
 use projections::Projector;
@@ -46,7 +46,7 @@ impl Shop {
 
     /// The shop of a folder that nobody has open.
     pub(super) async fn over(folder: &Path, prefix: &str) -> Self {
-        let stack = Stack::start(DataDir::open(folder).unwrap()).await.unwrap();
+        let stack = Stack::start(DataFolder::open(folder).unwrap()).await.unwrap();
         let names = Names::new(prefix);
         let resources = resources::create(&bookshop::app(), &stack.clients, &names).await.unwrap();
         let store = stack.clients.system(&bookshop::app(), &names).event_store();

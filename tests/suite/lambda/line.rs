@@ -6,7 +6,7 @@ use super::{COMMAND_API, FAN_OUT, PROCESS_MANAGER, PROJECTOR, QUERY_API, REBUILD
 use crate::idle::Idle;
 use aws_lambda_events::event::sqs::SqsEvent;
 use handlers::delivery::QueueMapping;
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

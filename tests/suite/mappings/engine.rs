@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_dynamodbstreams::types::{Record, ShardIteratorType};
-use ledgerfold::local::access_key::AccessKey;
-use ledgerfold::local::dynamodb::DynamoDb;
-use ledgerfold::local::stream_trim::{RETENTION, StreamTrim};
+use ledgerfold::local::engines::access_key::AccessKey;
+use ledgerfold::local::engines::dynamodb::DynamoDb;
+use ledgerfold::local::engines::stream_retention::{RETENTION, StreamTrim};
 use rusqlite::Connection;
 
 use super::ends;

@@ -10,9 +10,9 @@ use aws_sdk_dynamodb::types::{
     StreamSpecification, StreamViewType,
 };
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
-use ledgerfold::local::dynamodb::DynamoDb;
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::engines::access_key::AccessKey;
+use ledgerfold::local::engines::dynamodb::DynamoDb;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use tempfile::TempDir;
 
 use super::Running;

@@ -2,7 +2,7 @@
 
 use handlers::delivery::QueueMapping;
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use serde_json::{Value, json};
 
 use super::queue_world::{all_done, bodies};

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::engines::access_key::AccessKey;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use serde_json::{Value, json};
 
 use super::scripted::{self, Scripted, error};

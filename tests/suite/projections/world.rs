@@ -11,9 +11,9 @@ use bookshop::{bestsellers, orders, stock};
 use eventstore::{EventStore, Item, StreamId};
 use handlers::{Names, ProjectorHandler, Route};
 use ledgerfold::clients::Clients;
-use ledgerfold::local::data_dir::DataDir;
+use ledgerfold::local::data_folder::DataFolder;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use ledgerfold::local::stack::Stack;
-use ledgerfold::local::stream_mapping::StreamMapping;
 use ledgerfold::resources::{self, Resources};
 use projections::audit_index::{self, AuditIndex};
 use projections::{Projection, Projector, ReadModels};
@@ -47,7 +47,7 @@ pub(super) struct Received {
 impl World {
     pub(super) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let stack = Stack::start(DataDir::open(folder.path()).unwrap()).await.unwrap();
+        let stack = Stack::start(DataFolder::open(folder.path()).unwrap()).await.unwrap();
         let names = Names::new("test");
         let resources = resources::create(&bookshop::app(), &stack.clients, &names).await.unwrap();
         let store = stack.clients.system(&bookshop::app(), &names).event_store();

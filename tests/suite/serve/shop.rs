@@ -5,7 +5,7 @@ use super::eventually;
 use super::process::Caller;
 use crate::api::isbn;
 use aws_sdk_sqs::types::QueueAttributeName;
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -13,8 +13,8 @@ use eventstore::{
     StreamId,
 };
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
-use ledgerfold::local::dynamodb::DynamoDb;
+use ledgerfold::local::engines::access_key::AccessKey;
+use ledgerfold::local::engines::dynamodb::DynamoDb;
 use std::sync::Mutex;
 use std::time::Duration;
 use tempfile::TempDir;

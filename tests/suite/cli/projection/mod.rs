@@ -1,11 +1,11 @@
-//! `ledgerfold projection`, on a system on which nobody works, on a stopped folder and on a running one.
+//! `ledgerfold projection`, on a system without workers, on a stopped folder and on a running system.
 //!
-//! | module | what it asks |
+//! | module | what it tests |
 //! |---|---|
-//! | [`steps`] | what may follow on what, and what is refused |
-//! | [`workers`] | who works on jobs, who waits for them, and what a kill does |
-//! | [`standstill`] | streams that stand still, and how they go on |
-//! | [`redrive`] | dead letters, and how far a projection is behind |
+//! | [`steps`] | the order of steps, and refusals |
+//! | [`workers`] | workers, waiting for jobs, kills |
+//! | [`standstill`] | parked streams, and resuming them |
+//! | [`redrive`] | dead letters and lag |
 
 mod redrive;
 mod standstill;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-/// Far above what any case needs, so that only a broken one meets it.
+/// Far more than any case needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Idle {
@@ -30,13 +30,13 @@ impl Idle {
         ended(command).await
     }
 
-    /// How a projection stands.
+    /// The status of a projection.
     async fn status(&self, projection: &str) -> Value {
         self.operate(["projection", "status", projection, "--json"]).await.json()
     }
 }
 
-/// A running system, and the environment in which its operator works.
+/// A running system, and an operator's environment.
 struct Running {
     dev: Dev,
     exports: Vec<(String, String)>,
@@ -47,7 +47,7 @@ impl Running {
         Self::of(Dev::start(data.path()).await).await
     }
 
-    /// With a projection that fails on purpose.
+    /// With an injected fault.
     async fn broken(data: &TempDir, defect: &str) -> Self {
         let folder = data.path().to_str().unwrap();
         let arguments = ["dev", "--port", "0", "--without-processes", "--data", folder, "--break", defect];
@@ -65,12 +65,12 @@ impl Running {
         ended(command).await
     }
 
-    /// What the API answers.
+    /// The API's answer.
     async fn get(&self, path: &str) -> Value {
         super::client().get(format!("{}{path}", self.dev.url)).send().await.unwrap().json().await.unwrap()
     }
 
-    /// Sends a command, or an operator's step; it must be done.
+    /// Sends a command or an operation, which must succeed.
     async fn post(&self, path: &str, body: Value) -> Value {
         let request = super::client().post(format!("{}{path}", self.dev.url)).json(&body);
         let answer = request.send().await.unwrap();
@@ -78,12 +78,12 @@ impl Running {
         answer.json().await.unwrap()
     }
 
-    /// Looks until the projection's status is so.
+    /// Polls until the projection's status matches.
     async fn until(&self, projection: &str, what: &str, so: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = self.get(&format!("/projections/{projection}")).await;
-            // A problem document is no status.
+            // A problem document has no status.
             if status["name"] == *projection && so(&status) {
                 return status;
             }

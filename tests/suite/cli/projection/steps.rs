@@ -1,4 +1,4 @@
-//! What may follow on what, and what is refused.
+//! The order of steps, and refusals.
 
 use super::super::run;
 use super::{Idle, Running};
@@ -42,7 +42,7 @@ async fn a_step_that_makes_no_sense_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_job_can_be_paused_resumed_and_given_up_before_anybody_works_on_it() {
+async fn a_job_can_be_paused_resumed_and_cancelled_before_it_runs() {
     let system = Idle::start().await;
     append_each(&system.store(), "stock-1", &[RECEIVED]).await;
     let begun = system.operate(["projection", "rebuild", "stock", "--segments", "3", "--json"]).await.json();
@@ -73,7 +73,7 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     super::super::receive(&system.dev, 3).await;
     let built = system.operate(["projection", "rebuild", "stock", "--wait"]).await.done();
     assert!(built.starts_with("rebuild of stock, generation 2: complete\n  passes   2 in "), "{built}");
-    assert!(built.contains("  met      3 commits, 3 events, 1 streams; 1 streams are there\n"), "{built}");
+    assert!(built.contains("  read     3 commits, 3 events, 1 streams; 1 streams have rows\n"), "{built}");
     assert!(built.ends_with("generation 1 is active, generation 2 is complete\n"), "{built}");
     let kept = "generation 2 is complete: drop it first";
     system.operate(["projection", "rebuild", "stock"]).await.was_refused(kept);
@@ -84,7 +84,7 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     assert_eq!((switched.status, &switched.json()["active"]), (0, &json!(2)));
     assert_eq!(switched.json()["other"], json!({"number": 1, "state": "previous"}));
     assert_eq!(switched.json()["report"]["kind"], json!("reconcile"));
-    assert_eq!(system.get("/stock/9780306406157").await["on_hand"], json!(15), "readers see the new one");
+    assert_eq!(system.get("/stock/9780306406157").await["on_hand"], json!(15), "the new generation is read");
     let nothing_new = "generation 1 is previous: there is nothing new to switch to";
     system.operate(["projection", "switch", "stock"]).await.was_refused(nothing_new);
 
@@ -98,11 +98,11 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     assert!(dropped.starts_with("removal of stock, generation 2: complete\n"), "{dropped}");
     assert!(dropped.ends_with("  removed  1 rows\ngeneration 1 is active\n"), "{dropped}");
     let again = system.operate(["projection", "rebuild", "stock", "--wait", "--json"]).await.json();
-    assert_eq!(again["other"], json!({"number": 3, "state": "complete"}), "no number is given twice");
+    assert_eq!(again["other"], json!({"number": 3, "state": "complete"}), "no number is used twice");
     let list = system.operate(["projection", "list", "--json"]).await.json();
     let names: Vec<_> = list["projections"].as_array().unwrap().iter().map(|view| view["name"].clone()).collect();
     assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "fulfilment"]);
-    assert_eq!(list["projections"][1], system.get("/projections/stock").await, "the API shows the same");
+    assert_eq!(list["projections"][1], system.get("/projections/stock").await, "the API returns the same");
 }
 
 #[tokio::test]

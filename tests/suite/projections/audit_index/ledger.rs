@@ -9,8 +9,8 @@ use eventstore::{
     Options, StreamId,
 };
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
-use ledgerfold::local::dynamodb::DynamoDb;
+use ledgerfold::local::engines::access_key::AccessKey;
+use ledgerfold::local::engines::dynamodb::DynamoDb;
 use projections::audit_index::{AuditIndex, AuditPage, AuditSearch, EntryMatch, IndexEntry};
 use projections::{ShortHash, TimeLimit};
 use serde_json::value::RawValue;
