@@ -1,7 +1,7 @@
 //! A subscription: start, renew, be paid or suspended.
 
 use eventstore::{EventCodec, Model, SnapshotCodec};
-use handlers::app::{Aggregate, Key};
+use handlers::app::{Aggregate, KeyFormat};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -83,7 +83,7 @@ fn decide(known: &Subscription, command: &SubscriptionCommand) -> Result<Vec<Sub
             Event::RenewalPaid { period: *asked, price_minor: *price_minor }
         }
         (Asked::Suspend { period: asked }, _) if is_due(asked) => Event::SubscriptionSuspended { period: *asked },
-        // A renewal that is answered already.
+        // The renewal was already answered.
         (Asked::ConfirmPayment { .. } | Asked::Suspend { .. }, _) => return Ok(Vec::new()),
         _ => return Err(SubscriptionRefusal(*phase)),
     };
@@ -95,7 +95,7 @@ pub(crate) const EVENTS: EventCodec<SubscriptionEvent> = EventCodec::new(&[]);
 pub(crate) const SUBSCRIPTION: Aggregate<Subscription, SubscriptionCommand, SubscriptionEvent, SubscriptionRefusal> =
     Aggregate {
         category: "subscription",
-        key: Key::ANY,
+        key: KeyFormat::ANY,
         model: Model {
             initial: Subscription::default,
             evolve,

@@ -1,4 +1,5 @@
-//! Killed at any moment under load, again and again: nothing that was acknowledged is lost, nothing is done twice.
+//! Kills the program again and again under load. No answered command is lost, and none is done
+//! twice.
 
 use crate::depth::full_or;
 use crate::program::Dev;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const KILLS: usize = 20;
 const CLIENTS: usize = 8;
-/// Few enough that clients meet on a stream, many enough that no stream grows long.
+/// Few enough that clients share streams, and enough that no stream gets long.
 const BOOKS: [&str; 8] = [
     "9780000000002",
     "9780000000019",
@@ -22,10 +23,11 @@ const BOOKS: [&str; 8] = [
     "9780000000064",
     "9780000000071",
 ];
-/// How long the read models may take to catch up at the end. Generous: what counts is that they do.
+/// The time that read models may take to catch up at the end. Generous, because only the result
+/// counts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A command with its key: sent again until it is answered.
+/// A command with its key. It is sent again until it is answered.
 #[derive(Debug, Clone)]
 struct Command {
     key: String,
@@ -33,14 +35,14 @@ struct Command {
     body: Value,
 }
 
-/// An answered command: where it stands, and the answer.
+/// An answered command: its stream, version and answer.
 #[derive(Debug, Clone)]
 struct Acknowledged {
     stream: String,
     version: u64,
 }
 
-/// A client's memory over all lives of the program.
+/// The commands of a client over all runs of the program.
 #[derive(Default)]
 struct Memory {
     unanswered: Option<Command>,
@@ -57,7 +59,7 @@ fn next_command(client: usize, number: usize) -> Command {
     Command { key, path: format!("/stock/{book}/receive"), body: json!({"quantity": 1}) }
 }
 
-/// Sends commands, each until it is answered, until the program is gone.
+/// Sends commands, each until it is answered, until the program is killed.
 async fn work(url: &str, client: usize, memory: &mut Memory, answers: &AtomicUsize) {
     let http = Client::new();
     loop {
@@ -76,7 +78,7 @@ async fn work(url: &str, client: usize, memory: &mut Memory, answers: &AtomicUsi
     }
 }
 
-/// The answer, or nothing if the program went away before it came. "Busy" says that the same is to be sent again.
+/// The answer; none if the program was killed before. After 503 the command is sent again.
 async fn send(http: &Client, url: &str, command: &Command) -> Option<Acknowledged> {
     for _ in 0..100 {
         let request = http.post(format!("{url}{}", command.path)).header("Idempotency-Key", &command.key);
@@ -94,7 +96,7 @@ async fn send(http: &Client, url: &str, command: &Command) -> Option<Acknowledge
     panic!("{command:?} is never answered but with busy");
 }
 
-/// One life of the program: killed after some answers, wherever it is then.
+/// One run of the program. It is killed after some answers, at any point.
 async fn live_and_die(data: &std::path::Path, memories: &mut [Memory]) {
     let dev = Dev::start(data).await;
     let (url, answers) = (dev.url.clone(), AtomicUsize::new(0));
@@ -109,7 +111,7 @@ async fn live_and_die(data: &std::path::Path, memories: &mut [Memory]) {
     tokio::join!(killer, join_all(clients));
 }
 
-/// Every event of a stream, page by page.
+/// All events of a stream, page by page.
 async fn history(http: &Client, url: &str, stream: &str) -> Vec<Value> {
     let (mut events, mut from) = (Vec::new(), Some(1));
     while let Some(start) = from {
@@ -131,7 +133,7 @@ async fn get(http: &Client, url: &str, path: &str) -> Value {
     http.get(format!("{url}{path}")).send().await.unwrap().json().await.unwrap()
 }
 
-/// Asks until the answer is the one that must come.
+/// Repeats the request until the expected answer comes.
 async fn eventually(http: &Client, url: &str, path: &str, read: fn(&Value) -> u64, expected: u64) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -166,7 +168,8 @@ async fn twenty_kills_under_load_lose_no_acknowledged_command_and_double_none() 
     assert_eq!(dev.interrupt().await, 0);
 }
 
-/// Every command's commit is there, once, where its answer said. The copies that each book's stock was given.
+/// Checks that every command has one commit, at the version in its answer. Returns the received
+/// copies of each book.
 async fn each_command_stands_once(
     http: &Client,
     url: &str,
@@ -193,7 +196,7 @@ async fn each_command_stands_once(
     copies
 }
 
-/// The read models come to what the streams say.
+/// Waits until the read models match the streams.
 async fn read_models_agree(
     http: &Client,
     url: &str,
@@ -209,7 +212,7 @@ async fn read_models_agree(
         let path = format!("/orders/{}", order.stream.trim_start_matches("order-"));
         eventually(http, url, &path, |order| order["version"].as_u64().unwrap_or(0), 1).await;
     }
-    // The test may run over midnight: then two days share the copies.
+    // If the test runs over midnight, two days share the copies.
     let sold = |answer: &Value| {
         let books = answer["books"].as_array().cloned().unwrap_or_default();
         books.iter().filter_map(|book| book["copies"].as_u64()).sum::<u64>()

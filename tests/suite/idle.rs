@@ -1,4 +1,4 @@
-//! A system on which nobody works: its engines, tables and queues, and no handler of anything.
+//! A system without handlers: engines, tables and queues only.
 #![cfg(test)]
 
 use crate::lambda::recorder::Recorder;

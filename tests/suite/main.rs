@@ -1,28 +1,28 @@
 //! The whole system from outside.
 //!
-//! | module | what it asks |
+//! | module | what it checks |
 //! |---|---|
-//! | [`api`] | does the running program answer over HTTP as the contract says, to good and to bad requests? |
-//! | [`architecture`] | do crates look one way, and is the domain pure? |
-//! | [`billing`] | does a second app have all that the first has, under its own names? |
-//! | [`cli`] | does the program start, stop, operate and fail as it says? |
-//! | [`command_queue`] | is a command that is answered later handled once, whoever dies and whatever fails? |
-//! | [`data_folder`] | is a folder that an older program wrote still read, verified and written to? |
-//! | [`documents`] | do links lead somewhere, do named files and tests exist, is the tutorial's code the code that runs? |
-//! | [`doors`] | is every way in guarded, and can no caller block the others? |
-//! | [`jobs`] | does the worker of jobs bear lost, doubled and unreadable calls? |
-//! | [`lambda`] | do the functions start, answer and fail as Lambda has them do? |
-//! | [`crash`] | is anything lost or doubled when the program is killed? |
-//! | [`fulfilment`] | does every order get its answer, and only its books, whatever queues and processes do? |
-//! | [`processes`] | does a process act on each answer once, though runners die or freeze? |
-//! | [`projections`] | are read models the pure fold of the store, whatever the queue does? |
-//! | [`serve`] | does the container answer, receive, stop and recover as it should, beside functions and other containers? |
-//! | [`shapes`] | can every event that was ever stored be read, and does no shape change under its number? |
-//! | [`sqs`] | does a queue engine do what AWS documents? The same cases for every engine |
-//! | [`mappings`] | are stream records and messages delivered as Lambda delivers them? |
-//! | [`telemetry`] | is each failure reported once, with its ids and its trace, and with nothing personal? |
-//! | [`template`] | is the deployed system the one that the program makes, and may nobody in it do what nobody should? |
-//! | [`store`] | does the event store keep its promises, whatever the wire and other writers do? The same cases for every engine |
+//! | [`api`] | the HTTP API, with valid and invalid requests |
+//! | [`architecture`] | dependencies of crates, and a pure domain |
+//! | [`billing`] | the second app, under its own names |
+//! | [`cli`] | the command line: start, stop, operation and failures |
+//! | [`command_queue`] | queued commands are handled once, under crashes and failures |
+//! | [`data_folder`] | data folders of older programs |
+//! | [`documents`] | links, named files and tests, and code in the documents |
+//! | [`doors`] | access to the local servers, and their limits |
+//! | [`jobs`] | the job queue, with lost, repeated and unreadable calls |
+//! | [`lambda`] | the functions on Lambda: start, answers and failures |
+//! | [`crash`] | kills under load lose and double nothing |
+//! | [`fulfilment`] | every order gets its verdict and only its books |
+//! | [`processes`] | a process acts on each answer once, under crashes and pauses |
+//! | [`projections`] | read models equal the fold of the store |
+//! | [`serve`] | the container, alone and with functions or other containers |
+//! | [`shapes`] | stored shapes can be read and do not change |
+//! | [`sqs`] | the contract of SQS, the same cases for every engine |
+//! | [`mappings`] | local event source mappings deliver as Lambda does |
+//! | [`telemetry`] | reports, logs and traces, without personal data |
+//! | [`template`] | the template matches the program, with least privilege |
+//! | [`store`] | the contract of the event store, the same cases for every engine |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

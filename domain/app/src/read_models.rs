@@ -28,7 +28,7 @@ pub fn orders() -> Projection {
 /// The stock of each book.
 pub fn stock() -> Projection {
     static LEVELS: LazyLock<Projection> = LazyLock::new(|| {
-        let fold = |row: Option<levels::StockRow>, event: &_, _: handlers::app::Told<'_>| {
+        let fold = |row: Option<levels::StockRow>, event: &_, _: handlers::app::EventContext<'_>| {
             Some(levels::fold(row.unwrap_or_default(), event))
         };
         ReadModel::of_stream("stock", "stock/1", &STOCK, fold, |_, _| None)

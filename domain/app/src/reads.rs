@@ -10,18 +10,17 @@ use domain::read_models::bestsellers::{self as sales, BestsellerRow};
 use domain::read_models::orders::{OrderRow, customer_list};
 use domain::read_models::stock::StockRow;
 use eventstore::time_text;
-use handlers::http::{Api, PageCursor, Params, Problem, Segment, Shared, cursor_text};
-use projections::{ListCursor, ListPage, Row, UnreadableRow};
+use handlers::http::{PageCursor, Params, PathParameter, Problem, cursor_text};
+use projections::{ListCursor, ListPage, Projector, Row, UnreadableRow};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::SystemTime;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// Routes with their own logic: a filtered list, and a list whose default day depends on the data.
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+pub(crate) fn routes() -> OpenApiRouter<Projector> {
     OpenApiRouter::new().routes(routes!(orders_of_customer)).routes(routes!(bestsellers_of_day))
 }
 
@@ -60,8 +59,8 @@ struct Day {
     params(("id" = String, Path, pattern = "^[A-Za-z0-9._:@-]{1,64}$", description = "The customer's id"), OrderFilter),
     responses((status = 200, description = "The orders; none for a customer who never ordered", body = OrdersPage)))]
 pub(crate) async fn orders_of_customer(
-    State(api): Shared,
-    Segment(id): Segment,
+    State(projector): State<Projector>,
+    PathParameter(id): PathParameter,
     params: Params,
 ) -> Result<Json<OrdersPage>, Problem> {
     let customer_id = CustomerId::try_from(id).map_err(|rule| Problem::invalid("id", rule.to_string()))?;
@@ -73,7 +72,7 @@ pub(crate) async fn orders_of_customer(
     let mut listed = Listed { cursor, orders: Vec::new(), wanted, status };
     for _ in 0..MAX_PAGES {
         let cursor = listed.cursor.as_ref();
-        let page = api.projector().list(&orders(), &list, limit, cursor).await?;
+        let page = projector.list(&orders(), &list, limit, cursor).await?;
         listed.take(page)?;
         if listed.cursor.is_none() || listed.orders.len() == wanted {
             break;
@@ -113,14 +112,17 @@ impl Listed {
 /// The best-selling books of a day.
 #[utoipa::path(get, path = "/bestsellers", tag = "reports", params(Day),
     responses((status = 200, description = "The books, most copies first", body = Bestsellers)))]
-pub(crate) async fn bestsellers_of_day(State(api): Shared, params: Params) -> Result<Json<Bestsellers>, Problem> {
+pub(crate) async fn bestsellers_of_day(
+    State(projector): State<Projector>,
+    params: Params,
+) -> Result<Json<Bestsellers>, Problem> {
     let params = params.only(&["day", "limit"])?;
     let day = match params.day("day")? {
         Some(day) => day,
-        None => newest_day(&api).await?,
+        None => newest_day(&projector).await?,
     };
     let list = sales::day_list(day);
-    let page = api.projector().list(&bestsellers(), &list, params.limit(20)?, None).await?;
+    let page = projector.list(&bestsellers(), &list, params.limit(20)?, None).await?;
     let book = |row: &Row| {
         let BestsellerRow { isbn, copies, revenue_minor } = row.read().map_err(unreadable)?;
         Ok(Bestseller { isbn, copies, revenue_minor })
@@ -130,9 +132,9 @@ pub(crate) async fn bestsellers_of_day(State(api): Shared, params: Params) -> Re
 }
 
 /// Today, or the day of the newest sale if it is later: the clock that recorded it may be ahead.
-async fn newest_day(api: &Api) -> Result<NaiveDate, Problem> {
+async fn newest_day(projector: &Projector) -> Result<NaiveDate, Problem> {
     let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
-    let newest = api.projector().heartbeat(&bestsellers()).newest().await?;
+    let newest = projector.heartbeat(&bestsellers()).newest().await?;
     Ok(newest.map_or(today, |newest| newest.date_naive().max(today)))
 }
 

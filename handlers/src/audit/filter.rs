@@ -98,7 +98,7 @@ mod specs {
     }
 
     #[test]
-    fn readings_are_left_out_unless_they_are_asked_for() {
+    fn records_of_queries_need_a_parameter_to_be_shown() {
         let id = |text: &str| Some(Id::new(text).unwrap());
         let none = Filter::default();
         assert_eq!(none.without(), Some("access"));

@@ -105,7 +105,7 @@ impl CommandMessage {
     fn read(app: &App, body: &str) -> Result<Self, UnreadableMessage> {
         let Received { round, stream, metadata, expected_version, id_made_here } = serde_json::from_str(body)?;
         let ReceivedCommand { command } = serde_json::from_str(body)?;
-        let command = app.read_command(&command)?;
+        let command = app.read_queued_command(&command)?;
         let category = command.category();
         if stream.category() != category {
             return Err(UnreadableMessage::Stream { category, stream });

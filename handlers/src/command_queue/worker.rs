@@ -3,7 +3,7 @@
 use super::message::{CommandMessage, Marker, QueueMessage, UnreadableMessage};
 use super::row::{Answer, Subject};
 use super::statuses::{CommandStatuses, CommandTableError, Noted};
-use crate::app::{App, CommandError, Dispatcher, is_final, is_from_the_future};
+use crate::app::{App, CommandError, Dispatcher, is_clock_skew, is_final};
 use crate::problem::Problem;
 use crate::telemetry::{self, Component, Metric, Panicked, TraceParent, TracedWork};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -181,7 +181,7 @@ impl CommandWorker {
         let answer = match self.commands.handle(message.request(), &message.command).await {
             Ok(handled) => Answer::Done { version: handled.version, recorded: handled.commit.is_some() },
             // Another worker's clock may be right, or this one's soon.
-            Err(error) if message.id_made_here && is_from_the_future(&error) => {
+            Err(error) if message.id_made_here && is_clock_skew(&error) => {
                 return Err(Unhandled::ClockBehind(error));
             }
             Err(error) if is_final(&error) => {

@@ -18,7 +18,7 @@ pub use target::{Target, TargetOptions, parse_endpoint};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use handlers::app::App;
-use handlers::telemetry::{self, Component, Place};
+use handlers::telemetry::{self, Component, Platform};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
@@ -133,7 +133,7 @@ pub fn main_with(app: App, extras: &[Extra]) -> ExitCode {
         Err(error) => return Failure::from_error(&error).report(),
     };
     APP.get_or_init(|| app);
-    let telemetry = telemetry::start(Component::Program, Place::Program);
+    let telemetry = telemetry::start(Component::Program, Platform::Program);
     // `get_matches` exits: with 2 after wrong use, with 0 after help and version.
     EXTRAS.get_or_init(|| extras.iter().map(|extra| extra.command).collect());
     let matches = command_line().get_matches();

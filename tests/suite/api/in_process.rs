@@ -16,7 +16,7 @@ pub(super) fn api(idle: &Idle, app: App) -> Router {
     router(Api::new(system.command_store(), projector.clone(), system.operations(projector), Id::new("dev").unwrap()))
 }
 
-/// Asks, under a key where one is given.
+/// Sends a request, with a key if there is one.
 pub(super) async fn ask(api: &Router, method: Method, path: &str, key: Option<&str>, body: &Value) -> (u16, Value) {
     let mut request = Request::builder().method(method).uri(path).header("Content-Type", "application/json");
     if let Some(key) = key {

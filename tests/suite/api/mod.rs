@@ -1,28 +1,28 @@
 //! The HTTP API of the running program.
 //!
-//! | module | what it asks |
+//! | module | what it tests |
 //! |---|---|
-//! | [`orders`], [`stock`] | what each command answers, and what each refuses |
-//! | [`idempotency`] | is a command sent twice done once? |
-//! | [`pairs`] | does a command over two aggregates happen in both or in none? |
-//! | [`clock`] | are ids that the API makes itself taken, though its clock is set back? |
-//! | [`preconditions`] | `If-Match`, and reads that are as fresh as asked |
-//! | [`bad_bodies`], [`bad_requests`] | is what breaks a rule told so, and nothing written? |
-//! | [`lists`], [`bestsellers`] | what many orders come to |
-//! | [`asynchronous`] | are commands answered later as they would have been at once? |
+//! | [`orders`], [`stock`] | each command, and its refusals |
+//! | [`idempotency`] | is a command sent twice handled once? |
+//! | [`pairs`] | is a command over two aggregates recorded in both or in neither? |
+//! | [`clock`] | are generated ids accepted even if the clock is set back? |
+//! | [`preconditions`] | `If-Match`, and `at_least` for fresh reads |
+//! | [`bad_bodies`], [`bad_requests`] | is an invalid request rejected with its rule, and nothing written? |
+//! | [`lists`], [`bestsellers`] | read models of many orders |
+//! | [`asynchronous`] | do asynchronous commands have the results of synchronous ones? |
 //! | [`audit`] | who did what, when and why, in a stream |
 //! | [`audit_search`], [`audit_trace`] | the same over all streams, and the tree of causes |
-//! | [`audit_states`] | a stream as it was, and what changed |
-//! | [`without_index`] | what can be asked where there is no audit index |
+//! | [`audit_states`] | a stream in the past, and differences |
+//! | [`without_index`] | audit queries without an audit index |
 //! | [`audit_export`] | events as files |
-//! | [`audit_walks`] | does a walk from page to page end, though each page is recorded? |
-//! | [`audit_access`] | is each reader recorded? |
-//! | [`auth`], [`tokens`] | who is let in, to what, and as whom it is recorded; which tokens are believed |
+//! | [`audit_walks`] | does paging end, although the query of each page is recorded? |
+//! | [`audit_access`] | is each query recorded? |
+//! | [`auth`], [`tokens`] | scopes and actors; which tokens are valid |
 //! | [`in_process`] | the API in this process |
 //! | [`issuer`] | an issuer of tokens |
-//! | [`projections`] | what operators see and do, and a job's progress as it happens |
-//! | [`bounded_steps`] | do `resume` and `redrive` end in time, and go on with the next call? |
-//! | [`seed`] | long streams at once |
+//! | [`projections`] | status and steps of projections, and progress of a job |
+//! | [`bounded_steps`] | do `resume` and `redrive` end in time, and continue with the next call? |
+//! | [`seed`] | writes long streams fast |
 //! | [`description`] | is the OpenAPI document true? |
 #![cfg(test)]
 
@@ -64,7 +64,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-/// Far above what any answer needs, so that only a broken program meets it.
+/// Far longer than any response takes.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -75,7 +75,7 @@ struct Shop {
     _data: TempDir,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone)]
 struct Answer {
     status: u16,
@@ -89,7 +89,7 @@ impl Shop {
         Self::of(Dev::start(data.path()).await, data)
     }
 
-    /// A client of a program that runs already.
+    /// A client of a running program.
     fn of(dev: Dev, data: TempDir) -> Self {
         let http = Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();
         Self { dev, http, _data: data }
@@ -99,7 +99,7 @@ impl Shop {
         format!("{}{path}", self.dev.url)
     }
 
-    /// A command, not yet sent.
+    /// A command that is not sent yet.
     fn post(&self, path: &str, body: &Value) -> RequestBuilder {
         self.http.post(self.url(path)).json(body)
     }
@@ -108,12 +108,12 @@ impl Shop {
         sent(self.http.get(self.url(path))).await
     }
 
-    /// Sends a command under a key.
+    /// Sends a command with a key.
     async fn command(&self, path: &str, key: &str, body: &Value) -> Answer {
         sent(self.post(path, body).header("Idempotency-Key", key)).await
     }
 
-    /// Places an order, and gives its path.
+    /// Places an order. Returns its path.
     async fn place(&self, key: &str, order: &Value) -> String {
         let placed = self.command("/orders", key, order).await;
         assert_eq!(placed.status, 201, "{placed:?}");
@@ -149,7 +149,7 @@ impl Answer {
         assert!(text(&self.body["instance"]).starts_with("urn:uuid:"), "{self:?}");
     }
 
-    /// Asserts that a field breaks a rule, of which a part is given.
+    /// Asserts that a field breaks that rule.
     #[track_caller]
     fn breaks(&self, field: &str, rule: &str) {
         self.is_problem(400, "invalid-request");
@@ -158,7 +158,7 @@ impl Answer {
         assert!(text(&error["rule"]).contains(rule), "{error} has not {rule:?}");
     }
 
-    /// Asserts that the domain refuses, in those words.
+    /// Asserts that the domain refused, with that reason.
     #[track_caller]
     fn is_refused(&self, reason: &str) {
         self.is_problem(422, "refused");
@@ -166,7 +166,7 @@ impl Answer {
     }
 }
 
-/// Sends a request and reads the whole answer; a body that is no JSON is shown as text.
+/// Sends a request and reads the whole response. A body that is not JSON is kept as text.
 async fn sent(request: RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -179,7 +179,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }
 
-/// A book of its own for each number: 978, nine digits, and their check digit.
+/// An ISBN for each number: 978, nine digits, and the check digit.
 pub(crate) fn isbn(number: u32) -> String {
     let digits = format!("978{number:09}");
     let sum: u32 =
@@ -200,7 +200,7 @@ fn order_stream(path: &str) -> String {
     path.replace("/orders/", "order-")
 }
 
-/// Looks until there is an answer.
+/// Polls until there is a value.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {

@@ -1,4 +1,4 @@
-//! Billing's API: all of it follows from what is registered.
+//! Billing's API. All of it follows from the registration.
 
 use super::{Answer, Bank};
 use crate::api::eventually;
@@ -46,7 +46,7 @@ async fn a_transfer_is_on_both_accounts_or_on_none() {
         (json!({"from": "a", "minor": 1}), "to: is required"),
         (json!({"from": "a", "to": "a", "minor": 1}), "two for account-a"),
         (json!({"from": "a", "to": "b c", "minor": 1}), "account: \"b c\""),
-        (json!({"from": "a", "to": "b", "minor": -1, "note": ""}), "note: is not known here"),
+        (json!({"from": "a", "to": "b", "minor": -1, "note": ""}), "note: is unknown"),
     ] {
         let answer = bank.post("/transfers", "bad", &body).await;
         let detail = answer.body["detail"].as_str().unwrap();
@@ -74,7 +74,7 @@ async fn a_command_can_be_answered_later() {
 }
 
 #[tokio::test]
-async fn a_body_of_another_command_is_told_field_by_field() {
+async fn a_wrong_body_is_reported_field_by_field() {
     let bank = Bank::open().await;
     let answer = bank.post("/accounts/a/open", "k", &json!({"minor": 7})).await;
     let fields: Vec<_> = answer.body["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
@@ -84,7 +84,7 @@ async fn a_body_of_another_command_is_told_field_by_field() {
 }
 
 #[tokio::test]
-async fn rows_are_as_they_were_and_changes_are_told() {
+async fn past_rows_and_differences_are_answered() {
     let bank = Bank::open().await;
     bank.account("a", 5).await;
     Bank::done(&bank.post("/accounts/a/withdraw", "w", &json!({"minor": 2, "reason": "cash"})).await);

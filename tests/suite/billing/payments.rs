@@ -20,21 +20,22 @@ async fn a_renewal_is_paid_and_counted() {
 }
 
 #[tokio::test]
-async fn what_was_refused_is_never_paid_later() {
+async fn a_refused_renewal_is_never_paid_later() {
     let bank = Bank::open().await;
     bank.account("a", 10).await;
     bank.subscription("s", "a").await;
     Bank::done(&bank.post("/subscriptions/s/renew", "renew", &json!({})).await);
     assert_eq!(bank.types("subscription-s", 3).await[2], "SubscriptionSuspended");
     Bank::done(&bank.post("/accounts/a/deposit", "top-up", &json!({"minor": 5000})).await);
-    // An operator's steps ask for nothing again. `processes` tells a stream from its beginning.
+    // Steps of an operator send no command again, although `reconcile` delivers streams from their
+    // beginning.
     let url = format!("{}/projections/payments/resume", bank.dev.url);
     let resumed = bank.sent(bank.http.post(url).json(&json!({"stream": "subscription-s"}))).await;
     Bank::done(&resumed);
     let url = format!("{}/projections/payments/reconcile", bank.dev.url);
     let reconciled = bank.sent(bank.http.post(url).json(&json!({}))).await;
     assert_eq!(reconciled.status, 202, "{reconciled:?}");
-    // A second subscription is paid behind it: by then the first would have been.
+    // A second subscription is paid after it. By then the first would have been paid, too.
     bank.subscription("t", "a").await;
     Bank::done(&bank.post("/subscriptions/t/renew", "renew", &json!({})).await);
     assert_eq!(bank.types("subscription-t", 3).await[2], "RenewalPaid");

@@ -140,21 +140,21 @@ async fn keys_that_check_nothing_are_told_before_anything_begins() {
         json!({"keys": [key]}).to_string()
     };
     for (keys, reason) in [
-        ("nonsense".to_owned(), "is no JSON Web Key Set: expected"),
-        (json!({"key": []}).to_string(), "is no JSON Web Key Set: missing field `keys`"),
-        (json!({"keys": []}).to_string(), "has no key that checks a token: it is empty"),
+        ("nonsense".to_owned(), "is not a JSON Web Key Set: expected"),
+        (json!({"key": []}).to_string(), "is not a JSON Web Key Set: missing field `keys`"),
+        (json!({"keys": []}).to_string(), "has no key that can verify tokens: it is empty"),
         (json!({"keys": [{"kty": "oct", "kid": "s", "k": "c2VjcmV0"}]}).to_string(), "\"s\" is neither RSA nor"),
         (but("kid", json!(null)), "a key has no id (kid)"),
         (but("use", json!("enc")), "\"ec-1\" is not for signatures (use)"),
-        (but("alg", json!("HS256")), "\"ec-1\" does not sign by ES256 (alg)"),
-        (but("crv", json!("P-384")), "neither RSA nor of the curve P-256"),
-        (but("x", json!("AAAA")), "\"ec-1\" is no point of its curve"),
+        (but("alg", json!("HS256")), "\"ec-1\" does not sign with ES256 (alg)"),
+        (but("crv", json!("P-384")), "neither RSA nor on the curve P-256"),
+        (but("x", json!("AAAA")), "\"ec-1\" is not a point of its curve"),
         (but("y", json!("!")), "\"ec-1\" is not base64url"),
         (
             json!({"keys": [{"kty": "RSA", "kid": "r", "n": "AQAB", "e": "AQAB"}]}).to_string(),
-            "has not 2,048 to 4,096 bits",
+            "does not have 2,048 to 4,096 bits",
         ),
-        (json!({"keys": [key, key]}).to_string(), "has two keys of the id (kid) \"ec-1\""),
+        (json!({"keys": [key, key]}).to_string(), "has two keys with the id (kid) \"ec-1\""),
     ] {
         fs::write(&file, keys).unwrap();
         run(dev).await.failed_saying(reason);

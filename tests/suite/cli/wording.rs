@@ -28,7 +28,7 @@ async fn every_command_explains_itself_with_an_example() {
         (vec!["audit", "at", "--help"], vec!["--version", "--time", "LEDGERFOLD_ACTOR", "operator:$USER"]),
         (vec!["audit", "diff", "--help"], vec!["--from", "--to", "--from-time", "--to-time"]),
         (vec!["audit", "export", "--help"], vec!["--format", "jsonl", "csv", "--output", "apostrophe", "--limit"]),
-        (vec!["audit", "verify", "--help"], vec!["--all", "--json", "Exit 1"]),
+        (vec!["audit", "verify", "--help"], vec!["--all", "--snapshots", "--json", "Exit 1"]),
         (vec!["projection", "--help"], vec!["list", "rebuild", "switch", "rollback", "drop", "resume", "redrive"]),
         (vec!["projection", "list", "--help"], vec!["--json", "--data"]),
         (vec!["projection", "status", "--help"], vec!["<NAME>", "orders, stock, bestsellers", "fulfilment"]),

@@ -119,7 +119,7 @@ async fn a_caller_is_told_of_a_table_that_hangs_and_what_to_do() {
         anna.post_for("/stock/9780306406157/receive", "k", &json!({"quantity": 5}), Duration::from_secs(3)).await;
     assert_eq!((unanswered.status, &unanswered.headers["retry-after"]), (503, &json!("1")), "{unanswered:?}");
     let problem = unanswered.json();
-    assert_eq!(problem["title"], "The answer took too long");
+    assert_eq!(problem["title"], "The request took too long");
     assert!(
         problem["detail"].as_str().unwrap().contains("the same Idempotency-Key") && problem["error_id"].is_string(),
         "{problem}"

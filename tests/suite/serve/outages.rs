@@ -5,7 +5,7 @@ use super::gate::Gate;
 use super::{Service, World};
 use serde_json::{Value, json};
 
-/// The environment of the program, with a gate before one of its engines.
+/// The environment of the program, with a proxy before one of its engines.
 async fn gated(world: &World, variable: &str) -> (Gate, Vec<(String, String)>) {
     let mut environment = world.environment();
     let (_, endpoint) = environment.iter_mut().find(|(name, _)| name == variable).unwrap();
@@ -15,7 +15,7 @@ async fn gated(world: &World, variable: &str) -> (Gate, Vec<(String, String)>) {
 }
 
 #[tokio::test]
-async fn an_outage_of_queues_is_told_once_and_made_up_for() {
+async fn an_outage_of_queues_is_reported_once_and_caught_up() {
     let world = World::start().await;
     world.return_messages_after(2).await;
     let _fan_out = world.fan_out().await;

@@ -1,4 +1,4 @@
-//! The process, what it writes, and callers of it.
+//! The process, its log, and its callers.
 
 use super::PROGRAM;
 use super::{PATIENCE, eventually};
@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 /// `serve`, running. Killed when dropped.
 pub(super) struct Service {
-    /// Where it answers, as `http://127.0.0.1:<port>`.
+    /// Its address, as `http://127.0.0.1:<port>`.
     pub(super) url: String,
     child: Child,
     lines: Arc<Mutex<Vec<Value>>>,
@@ -59,7 +59,7 @@ impl Service {
         self.lines.lock().unwrap().clone()
     }
 
-    /// Kills it as the system would: no time for last words.
+    /// Kills it at once (SIGKILL).
     pub(super) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
@@ -76,7 +76,7 @@ impl Service {
         status.code().expect("it was killed")
     }
 
-    /// Asks it to end, and asserts that it does so in order.
+    /// Stops it, and asserts a clean end.
     pub(super) async fn stop(mut self) {
         self.signal("TERM").await;
         assert_eq!(self.ended().await, 0, "{:?}", self.lines());
@@ -110,7 +110,7 @@ impl Caller {
         Self { token: token.to_owned(), ..self.clone() }
     }
 
-    /// A command under a key, not yet sent.
+    /// A command with a key, not sent yet.
     pub(super) fn command(&self, path: &str, key: &str, body: &Value) -> RequestBuilder {
         self.authorized(self.http.post(format!("{}{path}", self.url))).header("Idempotency-Key", key).json(body)
     }
@@ -125,14 +125,14 @@ impl Caller {
         answer(self.authorized(self.http.get(format!("{}{path}", self.url)))).await
     }
 
-    /// The body of a good answer.
+    /// The body of a 200.
     pub(super) async fn read(&self, path: &str) -> Value {
         let (status, body) = self.get(path).await;
         assert_eq!(status, 200, "{path}: {body}");
         body
     }
 
-    /// Asks until the answer is as wanted.
+    /// Polls until the response is as expected.
     pub(super) async fn until(&self, path: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
         eventually(path, || async {
             let (status, body) = self.get(path).await;

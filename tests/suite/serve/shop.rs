@@ -1,4 +1,4 @@
-//! Orders, and what they must come to.
+//! Orders, and their expected rows.
 
 use super::World;
 use super::eventually;
@@ -14,18 +14,18 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// All queues but those of dead letters.
 const QUEUES: [&str; 7] = ["orders", "stock", "bestsellers", "audit", "fulfilment", "commands", "rebuild"];
-/// The read models that a caller sees, each with a path to rows of it.
+/// The read models, each with a path to its rows.
 const READ_MODELS: [(&str, &str); 3] =
     [("orders", "/customers/c-1/orders?limit=500"), ("stock", ""), ("bestsellers", "/bestsellers?limit=500")];
 
-/// Fan-out, which the container leaves to Lambda. It ends when this is dropped.
+/// Fan-out, which runs on Lambda and not in the container. Dropping this ends it.
 pub(super) struct FanOutRuns {
     _running: JoinHandle<()>,
     _stop: DropGuard,
 }
 
 impl World {
-    /// Runs fan-out beside the program.
+    /// Runs fan-out next to the program.
     pub(super) async fn fan_out(&self) -> FanOutRuns {
         let (clients, stop) = (self.system.clients().clone(), CancellationToken::new());
         let fan_out = clients.system(&bookshop::app(), &self.system.names).fan_out().await.unwrap();
@@ -45,7 +45,7 @@ impl World {
         self.system.clients().sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap()
     }
 
-    /// Lets messages of a killed process come again soon.
+    /// Makes messages of a killed process visible soon.
     pub(super) async fn return_messages_after(&self, seconds: u32) {
         for queue in QUEUES {
             let request = self.system.clients().sqs.set_queue_attributes().queue_url(self.queue_url(queue).await);
@@ -65,7 +65,7 @@ impl World {
         counts.values().map(|count| count.parse::<usize>().unwrap()).sum()
     }
 
-    /// Waits until all queues are empty, and nothing is in a queue of dead letters.
+    /// Waits until all queues are empty, and asserts that there are no dead letters.
     pub(super) async fn idle(&self) {
         for queue in QUEUES {
             let what = format!("the queue {queue} is empty");
@@ -82,14 +82,14 @@ pub(super) fn order(book: u32) -> Value {
 }
 
 impl Caller {
-    /// Takes in copies of a book.
+    /// Receives copies of a book.
     pub(super) async fn receive(&self, book: u32, quantity: usize) {
         let path = format!("/stock/{}/receive", isbn(book));
         let (status, body) = self.post(&path, &format!("receive-{book}"), &json!({"quantity": quantity})).await;
         assert_eq!(status, 200, "{body}");
     }
 
-    /// Places orders of a book; their paths.
+    /// Places orders of a book. Returns their paths.
     pub(super) async fn place(&self, name: &str, book: u32, orders: usize) -> Vec<String> {
         let mut placed = Vec::new();
         for number in 0..orders {

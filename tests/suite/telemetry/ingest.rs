@@ -1,4 +1,4 @@
-//! Sentry's ingest, on this machine: takes envelopes and reads what is in them.
+//! A local server in place of Sentry's ingest. It parses envelopes.
 
 use axum::Router;
 use axum::extract::State;
@@ -11,19 +11,19 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// Far above what any report needs, so that only one that never comes meets it.
+/// Far longer than any report takes.
 const DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// An ingest, which ends when it is dropped.
 pub(super) struct Ingest {
-    /// The DSN that leads here.
+    /// The DSN of this server.
     pub(super) dsn: String,
     taken: Taken,
     server: JoinHandle<()>,
 }
 
-/// An item of an envelope: what it is, and its payload.
+/// An item of an envelope: its type and payload.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     kind: String,
@@ -48,12 +48,12 @@ impl Ingest {
         Self { dsn, taken, server }
     }
 
-    /// All that has come: events.
+    /// All events so far.
     pub(super) fn events(&self) -> Vec<Value> {
         self.of("event")
     }
 
-    /// All that has come: steps of sampled traces.
+    /// All sampled transactions so far.
     pub(super) fn transactions(&self) -> Vec<Value> {
         self.of("transaction")
     }
@@ -63,7 +63,7 @@ impl Ingest {
         taken.iter().filter(|item| item.kind == kind).map(|item| item.payload.clone()).collect()
     }
 
-    /// Waits for an event that fits.
+    /// Waits for a matching event.
     pub(super) async fn event(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + DEADLINE;
         loop {

@@ -1,4 +1,4 @@
-//! The running program reports to Sentry.
+//! Reports of the running program to Sentry.
 
 use super::ingest::{Ingest, chain};
 use super::{RELEASE, STAGE, reporting};
@@ -11,11 +11,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_secs(60);
-/// What no report may have.
+/// Texts that no report may contain.
 const CUSTOMER: &str = "customer-anna-meier";
 const REASON: &str = "because-of-her-illness";
 
-/// The program, which reports to an ingest.
+/// The program, with a local ingest.
 struct Shop {
     dev: Dev,
     http: Client,
@@ -38,7 +38,7 @@ impl Shop {
         request.header("Idempotency-Key", key).header("X-Correlation-Id", "process-1").send().await.unwrap()
     }
 
-    /// Places an order. Its path.
+    /// Places an order. Returns its path.
     async fn place(&self, key: &str) -> String {
         let lines = json!([{"isbn": "9780306406157", "quantity": 1, "unit_price_minor": 5}]);
         let order = json!({"customer_id": CUSTOMER, "currency": "EUR", "lines": lines});
@@ -47,7 +47,7 @@ impl Shop {
         placed.headers()["location"].to_str().unwrap().to_owned()
     }
 
-    /// Damages the first commit of a stream, behind the store's back.
+    /// Changes the first commit of a stream, past the store.
     async fn damage(&mut self, stream: &str) {
         let dynamodb = clients(&self.dev.exports().await).dynamodb;
         let update = dynamodb.update_item().table_name("ledgerfold-events");
@@ -68,7 +68,7 @@ fn stream(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_given_up_is_reported_once_in_the_trace_of_its_command() {
+async fn a_parked_stream_is_reported_once_in_its_trace() {
     let shop = Shop::open(&["--break", "orders=OrderCancelled", "--without-processes"], &[]).await;
     let path = shop.place("place-1").await;
     let cancelled = shop.post(&format!("{path}/cancel"), "cancel-1", &json!({"reason": REASON})).await;
@@ -83,7 +83,7 @@ async fn a_stream_that_is_given_up_is_reported_once_in_the_trace_of_its_command(
     assert_eq!(event["tags"], tags);
     assert_eq!((&event["release"], &event["environment"]), (&json!(RELEASE), &json!(STAGE)));
     assert_eq!(event["contexts"]["trace"]["trace_id"], trace_id(&cancelled));
-    // The program sends what it has before it ends: so nothing more was to come.
+    // The program sends all reports before it ends, so there are no others.
     let Shop { dev, ingest, .. } = shop;
     assert_eq!(dev.interrupt().await, 0);
     assert_eq!(ingest.events().len(), 1, "{:#?}", ingest.events());
@@ -93,7 +93,7 @@ async fn a_stream_that_is_given_up_is_reported_once_in_the_trace_of_its_command(
 }
 
 #[tokio::test]
-async fn a_5xx_is_reported_once_under_the_id_that_the_caller_was_told_and_a_refusal_never() {
+async fn a_5xx_is_reported_by_its_id_and_a_refusal_never() {
     let mut shop = Shop::open(&["--without-processes"], &[]).await;
     let (path, other) = (shop.place("place-1").await, shop.place("place-2").await);
     let ship = json!({"tracking_code": "1Z-999"});
@@ -113,7 +113,7 @@ async fn a_5xx_is_reported_once_under_the_id_that_the_caller_was_told_and_a_refu
     assert!(chain(&event)[0].contains("is damaged at version 1"), "{event:#}");
     let Shop { dev, ingest, .. } = shop;
     assert_eq!(dev.interrupt().await, 0);
-    // The change behind the store's back is another failure, which fan-out reports.
+    // Fan-out reports the changed commit as another failure.
     let (answers, others): (Vec<Value>, Vec<Value>) = ingest.events().into_iter().partition(is_answer);
     assert_eq!(answers.len(), 1, "{answers:#?}");
     let tampering: Vec<_> =
@@ -123,7 +123,7 @@ async fn a_5xx_is_reported_once_under_the_id_that_the_caller_was_told_and_a_refu
 }
 
 #[tokio::test]
-async fn where_traces_are_sampled_each_step_of_a_command_arrives_in_its_trace() {
+async fn sampled_steps_of_a_command_share_its_trace() {
     let shop = Shop::open(&[], &[("SENTRY_TRACES_SAMPLE_RATE", "1")]).await;
     let path = shop.place("place-1").await;
     let read = shop.http.get(format!("{}{path}?at_least=1", shop.dev.url)).send().await.unwrap();

@@ -15,7 +15,7 @@ mod projections;
 mod thread_cpu;
 
 use clap::Parser;
-use handlers::telemetry::{self, Component, Place};
+use handlers::telemetry::{self, Component, Platform};
 use ledgerfold::cli::{Exit, Failure};
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::engines::access_key::AccessKey;
@@ -64,7 +64,7 @@ pub fn main() -> ExitCode {
 
 impl Bench {
     fn run(self) -> Result<Exit, Failure> {
-        let _telemetry = failing(telemetry::start(Component::Program, Place::Program))?;
+        let _telemetry = failing(telemetry::start(Component::Program, Platform::Program))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new("the runtime cannot start", error))?;
         match self.subcommand {

@@ -56,7 +56,7 @@ async fn answer(router: Router, event: ApiGatewayV2httpRequest, left: Duration) 
     };
     match tokio::time::timeout(left, Box::pin(answered)).await {
         Ok(answer) => answer,
-        Err(_) => payload(Problem::too_slow(&TooSlow(left)).into_response()).await,
+        Err(_) => payload(Problem::timed_out(&TooSlow(left)).into_response()).await,
     }
 }
 
@@ -143,7 +143,7 @@ async fn payload(response: Response) -> ApiGatewayV2httpResponse {
 async fn whole(body: Body) -> Result<Bytes, Problem> {
     let (mut chunks, mut bytes) = (body.into_data_stream(), Vec::new());
     while let Some(chunk) = chunks.next().await {
-        bytes.extend_from_slice(&chunk.map_err(|error| Problem::broken_off(&error))?);
+        bytes.extend_from_slice(&chunk.map_err(|error| Problem::incomplete_answer(&error))?);
         if bytes.len() > MAX_ANSWER_BYTES {
             break;
         }

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::aws;
 use crate::aws::composition::System;
 use crate::http::Api;
-use crate::telemetry::{self, InvocationLayer, Place, StartError, Telemetry};
+use crate::telemetry::{self, InvocationLayer, Platform, Telemetry, TelemetryError};
 use projections::{Projection, Projector};
 use std::process::ExitCode;
 
@@ -42,7 +42,7 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
     serve: impl FnOnce(Start) -> F,
 ) -> ExitCode {
     let app = app.checked();
-    let telemetry = telemetry::start(component, Place::Lambda);
+    let telemetry = telemetry::start(component, Platform::Lambda);
     // One event at a time is in a function, so one thread is enough; the store needs no other.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
@@ -59,9 +59,13 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
     }
 }
 
-async fn start(app: App, component: Component, telemetry: &Result<Telemetry, StartError>) -> Result<Start, Failure> {
+async fn start(
+    app: App,
+    component: Component,
+    telemetry: &Result<Telemetry, TelemetryError>,
+) -> Result<Start, Failure> {
     let (settings, watch) = match (Settings::from_environment(&app, component), telemetry) {
-        (Ok(settings), Ok(telemetry)) => (settings, telemetry.watch().clone()),
+        (Ok(settings), Ok(telemetry)) => (settings, telemetry.invocations().clone()),
         (Ok(_), Err(wrong)) => return Err(BadSettings::none(component).and(wrong).into()),
         (Err(bad), Err(wrong)) => return Err(bad.and(wrong).into()),
         (Err(bad), Ok(_)) => return Err(bad.into()),
@@ -80,7 +84,7 @@ impl Start {
     pub fn api(&self, projector: Projector) -> Result<Api, Failure> {
         let (store, operations) = (self.system.command_store(), self.system.operations(projector.clone()));
         let api = Api::new(store, projector, operations, eventstore::Id::new("nobody")?);
-        Ok(api.for_callers().buffered())
+        Ok(api.require_tokens().buffered())
     }
 
     /// Reads something of the event table, so that the first call finds a connection, and a wrong table or region is told at

@@ -5,7 +5,7 @@ use super::readiness::Readiness;
 use super::settings::{Settings, Tokens};
 use crate::access::{Authorizer, IssuerKeys, authorize};
 use crate::aws::composition::System;
-use crate::http::{self, Api, Hosts, without_foreign_pages};
+use crate::http::{self, AllowedHosts, Api, refuse_foreign_origins};
 use crate::telemetry::{Component, InvocationLayer};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long one answer tells of a job's progress: no longer than a stop may wait for it.
-const LONGEST_PROGRESS: Duration = Duration::from_secs(10);
+const MAX_PROGRESS: Duration = Duration::from_secs(10);
 
 /// Requests that are being answered. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -68,7 +68,7 @@ pub(super) async fn router(
             let authorizer = Arc::new(Authorizer::of_issuer(Arc::clone(&keys), audience));
             let checked = http::router(api(system).await?).layer(from_fn_with_state(authorizer, authorize));
             let kept = AbortOnDropHandle::new(tokio::spawn(async move { keys.keep_current().await }));
-            (without_foreign_pages(checked, Hosts::Any), Some(kept))
+            (refuse_foreign_origins(checked, AllowedHosts::Any), Some(kept))
         }
     };
     let watched = Watched { watch: watch.clone(), open: open.clone() };
@@ -85,7 +85,7 @@ async fn api(system: &System) -> Result<Api, Failure> {
     let operations = system.operations(projector.clone());
     let api = Api::new(system.command_store(), projector, operations, eventstore::Id::new("nobody")?);
     let api = api.with_commands(system.commands()).with_command_queue(system.command_queue().await?);
-    Ok(api.for_callers().telling_progress_for(LONGEST_PROGRESS))
+    Ok(api.require_tokens().with_progress_limit(MAX_PROGRESS))
 }
 
 /// Each request as a call of the component that would have it on Lambda.

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::aws;
 use crate::aws::composition::System;
 use crate::http::server::{self, Limits};
-use crate::telemetry::{self, Component, InvocationLayer, Place, StartError, Telemetry};
+use crate::telemetry::{self, Component, InvocationLayer, Platform, Telemetry, TelemetryError};
 use consumers::Consumers;
 use readiness::Readiness;
 use settings::{Arguments, BadSettings, Settings};
@@ -59,7 +59,7 @@ enum Unexpected {
 pub fn main(app: App) -> ExitCode {
     let app = app.checked();
     let arguments = Arguments::parse();
-    let telemetry = telemetry::start(Component::Program, Place::Container);
+    let telemetry = telemetry::start(Component::Program, Platform::Container);
     let served = app.map_err(Failure::from).and_then(|app| serve(app, &arguments, &telemetry));
     match served {
         Ok(true) => ExitCode::SUCCESS,
@@ -78,9 +78,9 @@ pub fn main(app: App) -> ExitCode {
 }
 
 /// Whether all was finished when it stopped.
-fn serve(app: App, arguments: &Arguments, telemetry: &Result<Telemetry, StartError>) -> Result<bool, Failure> {
+fn serve(app: App, arguments: &Arguments, telemetry: &Result<Telemetry, TelemetryError>) -> Result<bool, Failure> {
     let (settings, watch) = match (arguments.settings(&app), telemetry) {
-        (Ok(settings), Ok(telemetry)) => (settings, telemetry.watch().clone()),
+        (Ok(settings), Ok(telemetry)) => (settings, telemetry.invocations().clone()),
         (Ok(_), Err(wrong)) => return Err(BadSettings::default().and(wrong).into()),
         (Err(bad), Err(wrong)) => return Err(bad.and(wrong).into()),
         (Err(bad), Ok(_)) => return Err(bad.into()),
@@ -126,7 +126,7 @@ async fn start(app: App, settings: Settings, watch: InvocationLayer) -> Result<S
     // The stop of the whole program ends it first, and tells what is open.
     let drain = settings.drain.saturating_mul(2);
     let limits = Limits { connections: CONNECTIONS, head: IDLE, drain };
-    let no_room = server::no_room("application/problem+json", NO_ROOM);
+    let no_room = server::overload_response("application/problem+json", NO_ROOM);
     parts.spawn(server::serve(listener, router, limits, no_room, accepting.clone()));
     tracing::info!(%address, queues, api = settings.api.is_some(), "serving");
     let linger = if settings.api.is_some() { settings.linger } else { Duration::ZERO };

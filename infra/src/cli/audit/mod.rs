@@ -14,6 +14,7 @@ mod filters;
 mod history;
 mod index_state;
 mod search;
+mod snapshots;
 mod trace;
 mod verify;
 
@@ -35,9 +36,11 @@ pub(super) enum Audit {
     )]
     History(history::History),
     /// Verify the hash chain of one stream or of all, and name the first corrupt commit. The head is compared with the
-    /// stream's snapshot and read models; with --all, also with the audit index. Exit 1 if a commit is corrupt or missing.
+    /// stream's snapshot and read models; with --all, also with the
+    /// audit index. With --snapshots, each snapshot is compared with the fold of its events. Exit 1 if a commit is
+    /// corrupt or missing, or a snapshot differs.
     #[command(
-        after_help = "Examples:\n  ledgerfold audit verify STREAM\n  ledgerfold audit verify --all --data .ledgerfold --json"
+        after_help = "Examples:\n  ledgerfold audit verify STREAM\n  ledgerfold audit verify --all --data .ledgerfold --json\n  ledgerfold audit verify --all --snapshots"
     )]
     Verify(verify::Verify),
     /// Find events by actor, type, command, correlation and time, in all streams or in one. Exit 1 if a commit is corrupt

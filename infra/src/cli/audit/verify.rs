@@ -1,12 +1,15 @@
 //! `ledgerfold audit verify`: verifies hash chains.
 
+use super::snapshots::{self, SnapshotReport};
 use super::{ActorOption, AuditQuery, failed};
 use crate::cli::TargetOptions;
+use crate::cli::app;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::named_stream;
 use crate::cli::output;
-use eventstore::{CorruptStream, StreamId, Streams, Verification, Witness};
+use eventstore::{CorruptStream, SnapshotVerification, StreamId, Streams, Verification, Witness};
 use futures::{StreamExt, TryStreamExt};
+use handlers::app::Dispatcher;
 use handlers::audit::{Call, OpenTrail};
 use serde_json::json;
 
@@ -23,6 +26,10 @@ pub(in crate::cli) struct Verify {
     /// All streams.
     #[arg(long)]
     all: bool,
+    /// Also compare snapshots with the fold of their events. Reads each stream with a snapshot a
+    /// second time.
+    #[arg(long)]
+    snapshots: bool,
     #[command(flatten)]
     actor: ActorOption,
     #[command(flatten)]
@@ -34,6 +41,7 @@ impl Verify {
         let arguments = vec![
             ("stream", self.stream.as_ref().map(StreamId::to_string)),
             ("all", self.all.then(|| true.to_string())),
+            ("snapshots", self.snapshots.then(|| true.to_string())),
         ];
         let actor = self.actor.actor.as_ref();
         let query = AuditQuery { options: &self.options, actor, call: Call::Verify, arguments };
@@ -47,11 +55,26 @@ impl Verify {
 
     async fn one(&self, trail: &OpenTrail, stream: &StreamId) -> Result<Exit, Failure> {
         let walk = trail.verify(stream).await.map_err(failed)?;
-        match self.options.json {
-            true => output::json(&report(&walk))?,
-            false => output::line(&verdict(&walk))?,
+        let snapshot = match self.dispatcher(trail) {
+            Some(dispatcher) => Some(snapshots::check(&dispatcher, &walk).await?),
+            None => None,
+        };
+        if self.options.json {
+            let mut report = report(&walk);
+            if let Some(found) = &snapshot {
+                report["snapshot"] = snapshots::to_json(found);
+            }
+            output::json(&report)?;
+        } else {
+            output::line(&verdict(&walk))?;
+            snapshot.iter().try_for_each(|found| output::line(&snapshots::verdict(found)))?;
         }
-        Ok(output::yes_or_no(walk.verified()))
+        Ok(output::yes_or_no(walk.verified() && !matches!(snapshot, Some(SnapshotVerification::Different { .. }))))
+    }
+
+    /// The aggregates that fold events, if snapshots are compared.
+    fn dispatcher(&self, trail: &OpenTrail) -> Option<Dispatcher> {
+        self.snapshots.then(|| Dispatcher::new(app(), trail.store()))
     }
 
     async fn every(&self, trail: &OpenTrail) -> Result<Exit, Failure> {
@@ -64,32 +87,43 @@ impl Verify {
             found.map_err(|error| Failure::new("the streams cannot be listed", error))?;
         names.extend(seen.keys().cloned());
         let all = names.len();
-        let walks = futures::stream::iter(&names).map(|stream| verify(trail, stream, seen.get(stream)));
+        let dispatcher = self.dispatcher(trail);
+        let walks =
+            futures::stream::iter(&names).map(|stream| verify(trail, stream, seen.get(stream), dispatcher.as_ref()));
         let (mut commits, mut done, mut broken) = (0, 0, Vec::new());
         let mut walks = walks.buffered(CONCURRENT_STREAMS);
-        while let Some(walk) = walks.try_next().await? {
+        let mut snapshots = dispatcher.as_ref().map(|_| SnapshotReport::default());
+        while let Some((walk, snapshot)) = walks.try_next().await? {
             (commits, done) = (commits + walk.commits, done + 1);
             if done % 100 == 0 || done == all {
                 output::progress(&format!("{done} of {all} streams verified"));
+            }
+            if let (Some(snapshots), Some(found)) = (&mut snapshots, snapshot) {
+                snapshots.add(&walk, found);
             }
             if !walk.verified() {
                 broken.push(walk);
             }
         }
         output::progress("");
+        // Of the chains. The exit status covers snapshots, too.
         let verified = broken.is_empty() && foreign.is_empty();
         if self.options.json {
             let broken: Vec<_> = broken.iter().map(report).collect();
             let foreign: Vec<_> = foreign.iter().map(foreign_report).collect();
-            let streams =
+            let mut streams =
                 json!({"streams": all, "commits": commits, "verified": verified, "broken": broken, "foreign": foreign});
+            if let Some(snapshots) = &snapshots {
+                streams["snapshots"] = snapshots.to_json();
+            }
             output::json(&streams)?;
         } else {
             broken.iter().try_for_each(|walk| output::line(&verdict(walk)))?;
             foreign.iter().try_for_each(|item| output::line(&format!("UNEXPECTED item: {item}")))?;
             output::line(&conclusion(all, commits, broken.len(), foreign.len()))?;
+            snapshots.iter().flat_map(SnapshotReport::lines).try_for_each(|line| output::line(&line))?;
         }
-        Ok(output::yes_or_no(verified))
+        Ok(output::yes_or_no(verified && snapshots.is_none_or(|snapshots| snapshots.verified())))
     }
 }
 
@@ -108,9 +142,20 @@ fn foreign_report(item: &CorruptStream) -> serde_json::Value {
     json!({"stream": item.stream, "version": item.version, "reason": item.damage.to_string()})
 }
 
-async fn verify(trail: &OpenTrail, stream: &StreamId, seen: Option<&Witness>) -> Result<Verification, Failure> {
+/// Verifies a stream, and its snapshot if there is a dispatcher.
+async fn verify(
+    trail: &OpenTrail,
+    stream: &StreamId,
+    seen: Option<&Witness>,
+    dispatcher: Option<&Dispatcher>,
+) -> Result<(Verification, Option<SnapshotVerification>), Failure> {
     let walk = trail.store().verify_against(stream, seen.map(std::slice::from_ref).unwrap_or_default()).await;
-    walk.map_err(|error| Failure::new(format!("{stream} cannot be read"), error))
+    let walk = walk.map_err(|error| Failure::new(format!("{stream} cannot be read"), error))?;
+    let snapshot = match dispatcher {
+        Some(dispatcher) => Some(snapshots::check(dispatcher, &walk).await?),
+        None => None,
+    };
+    Ok((walk, snapshot))
 }
 
 fn report(walk: &Verification) -> serde_json::Value {

@@ -7,7 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use eventstore::Id;
 use handlers::access::{ACTOR_OF_SYSTEM, is_actor_of_system};
 use handlers::access::{Authorizer, authorize};
-use handlers::http::{Api, Hosts, router, without_foreign_pages};
+use handlers::http::{AllowedHosts, Api, refuse_foreign_origins, router};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -92,10 +92,10 @@ impl ApiEntry {
     /// The API, which refuses web pages of other origins.
     pub(super) fn router(&self, api: Api) -> Router {
         match &self.authorizer {
-            None => without_foreign_pages(router(api), Hosts::Loopback),
+            None => refuse_foreign_origins(router(api), AllowedHosts::Loopback),
             Some(authorizer) => {
-                let checked = router(api.for_callers()).layer(from_fn_with_state(Arc::clone(authorizer), authorize));
-                without_foreign_pages(checked, Hosts::Any)
+                let checked = router(api.require_tokens()).layer(from_fn_with_state(Arc::clone(authorizer), authorize));
+                refuse_foreign_origins(checked, AllowedHosts::Any)
             }
         }
     }

@@ -312,7 +312,7 @@ async fn stream_arn(clients: &Clients, table: &str) -> Result<String, Failure> {
 async fn serve(entry: ApiEntry, api: Api, stop_requested: impl Future<Output = ()>) {
     let router = entry.router(api).layer(axum::middleware::from_fn(as_component));
     let stop = CancellationToken::new();
-    let refusal = server::no_room("application/problem+json", TOO_MANY_CONNECTIONS);
+    let refusal = server::overload_response("application/problem+json", TOO_MANY_CONNECTIONS);
     let serving = server::serve(entry.listener, router, LIMITS, refusal, stop.clone());
     let stopping = async {
         stop_requested.await;

@@ -112,5 +112,5 @@ async fn a_step_is_answered_even_if_the_queues_cannot_be_counted() {
     let begun = system.post("/projections/stock/rebuild", json!({})).await;
     assert_eq!((&begun["name"], &begun["lag"]), (&json!("stock"), &Value::Null));
     let asked = system.get("/projections/stock").await;
-    assert_eq!((&asked["status"], &asked["detail"]), (&json!(503), &json!("a queue gave no answer; ask again")));
+    assert_eq!((&asked["status"], &asked["detail"]), (&json!(503), &json!("a queue did not answer; try again")));
 }

@@ -102,7 +102,7 @@ impl IntoResponse for RequestRefusal {
 /// Serves an engine until `stop`. A request that is only half sent does not delay the end.
 pub(crate) async fn serve(listener: TcpListener, service: Router, key: &AccessKey, stop: CancellationToken) {
     let service = guarded(service, key);
-    let no_room = server::no_room(
+    let no_room = server::overload_response(
         CONTENT_TYPE,
         r#"{"__type":"com.amazon.coral.service#ServiceUnavailableException","message":"too many connections are open"}"#,
     );
