@@ -59,11 +59,8 @@ impl Verify {
             None => None,
         };
         if self.common.json {
-            let mut report = report(&walk);
-            if let Some(found) = &snapshot {
-                report["snapshot"] = snapshots::to_json(found);
-            }
-            table::json(&report)?;
+            let snapshot = snapshot.as_ref().map(snapshots::to_json);
+            table::json(&snapshots::with_member(report(&walk), "snapshot", snapshot))?;
         } else {
             table::line(&verdict(&walk))?;
             snapshot.iter().try_for_each(|found| table::line(&snapshots::verdict(found)))?;
@@ -109,12 +106,10 @@ impl Verify {
         if self.common.json {
             let broken: Vec<_> = broken.iter().map(report).collect();
             let foreign: Vec<_> = foreign.iter().map(foreign_report).collect();
-            let mut streams =
+            let streams =
                 json!({"streams": all, "commits": commits, "verified": verified, "broken": broken, "foreign": foreign});
-            if let Some(snapshots) = &snapshots {
-                streams["snapshots"] = snapshots.to_json();
-            }
-            table::json(&streams)?;
+            let report = snapshots.as_ref().map(SnapshotReport::to_json);
+            table::json(&snapshots::with_member(streams, "snapshots", report))?;
         } else {
             broken.iter().try_for_each(|walk| table::line(&verdict(walk)))?;
             foreign.iter().try_for_each(|item| table::line(&format!("UNEXPECTED item: {item}")))?;
