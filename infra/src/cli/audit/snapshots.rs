@@ -40,7 +40,9 @@ impl SnapshotReport {
     pub(super) fn to_json(&self) -> Value {
         let different = |(stream, found): &(String, SnapshotVerification)| {
             let mut report = to_json(found);
-            report["stream"] = json!(stream);
+            if let Some(fields) = report.as_object_mut() {
+                fields.insert("stream".to_owned(), json!(stream));
+            }
             report
         };
         let different: Vec<Value> = self.different.iter().map(different).collect();

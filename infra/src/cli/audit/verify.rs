@@ -61,8 +61,8 @@ impl Verify {
         };
         if self.options.json {
             let mut report = report(&walk);
-            if let Some(found) = &snapshot {
-                report["snapshot"] = snapshots::to_json(found);
+            if let Some((fields, found)) = report.as_object_mut().zip(snapshot.as_ref()) {
+                fields.insert("snapshot".to_owned(), snapshots::to_json(found));
             }
             output::json(&report)?;
         } else {
@@ -113,8 +113,8 @@ impl Verify {
             let foreign: Vec<_> = foreign.iter().map(foreign_report).collect();
             let mut streams =
                 json!({"streams": all, "commits": commits, "verified": verified, "broken": broken, "foreign": foreign});
-            if let Some(snapshots) = &snapshots {
-                streams["snapshots"] = snapshots.to_json();
+            if let Some((fields, snapshots)) = streams.as_object_mut().zip(snapshots.as_ref()) {
+                fields.insert("snapshots".to_owned(), snapshots.to_json());
             }
             output::json(&streams)?;
         } else {
