@@ -54,7 +54,7 @@ const FIELDS: [&str; 15] = [
     "write_units",
 ];
 /// The context in which the tracing layer puts an event's fields.
-const TRACING_FIELDS: &str = "Rust Tracing ReportFields";
+const TRACING_FIELDS: &str = "Rust Tracing Fields";
 
 /// The text is not a DSN.
 #[derive(Debug, thiserror::Error)]
