@@ -1,7 +1,7 @@
 //! Billing's API: all of it follows from what is registered.
 
 use super::{Answer, Bank};
-use crate::api::eventually;
+use crate::http::eventually;
 use serde_json::json;
 
 #[tokio::test]

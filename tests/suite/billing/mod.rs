@@ -11,8 +11,8 @@ mod cli;
 mod http;
 mod payments;
 
-use crate::api::eventually;
-use crate::program::{Dev, without_settings};
+use crate::harness::program::{Dev, without_settings};
+use crate::http::eventually;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -2,8 +2,8 @@
 
 use super::operate::Running;
 use super::{Ended, client, ended, receive, run};
-use crate::api::seed::{Seed, append, clients, store};
-use crate::program::{Dev, ledgerfold};
+use crate::harness::program::{Dev, ledgerfold};
+use crate::harness::seed::{Seed, append, clients, store};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use std::future::Future;

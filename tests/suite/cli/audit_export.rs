@@ -3,8 +3,8 @@
 use super::audit::{eventually, indexed};
 use super::operate::Running;
 use super::{DEADLINE, client, ended, receive};
-use crate::api::seed::{clients, receive_many};
-use crate::program::ledgerfold;
+use crate::harness::program::ledgerfold;
+use crate::harness::seed::{clients, receive_many};
 use serde_json::{Value, json};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

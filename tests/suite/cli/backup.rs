@@ -1,7 +1,7 @@
 //! `ledgerfold backup` and `restore`: whole under load, refused where data would be lost, nothing left half.
 
 use super::{DEADLINE, Dev, client, ended, receive, run};
-use crate::program::ledgerfold;
+use crate::harness::program::ledgerfold;
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

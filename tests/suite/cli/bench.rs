@@ -1,8 +1,8 @@
 //! `ledgerfold bench`: are its counts those of the budget, and does it leave nothing behind?
 
 use super::{DEADLINE, Dev, Ended, ended, run};
-use crate::api::seed::clients;
-use crate::program::ledgerfold;
+use crate::harness::program::ledgerfold;
+use crate::harness::seed::clients;
 use aws_sdk_dynamodb::Client;
 use serde_json::Value;
 use std::path::Path;

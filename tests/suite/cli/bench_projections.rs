@@ -2,7 +2,7 @@
 
 use super::bench::{interrupt, is_empty, until};
 use super::{Ended, ended, run};
-use crate::program::ledgerfold;
+use crate::harness::program::ledgerfold;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use std::path::Path;

@@ -33,7 +33,7 @@ mod stop;
 mod tokens;
 mod wording;
 
-use crate::program::{Dev, ledgerfold};
+use crate::harness::program::{Dev, ledgerfold};
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::time::Duration;

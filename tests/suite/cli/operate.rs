@@ -1,8 +1,8 @@
 //! `ledgerfold tables` and `ledgerfold audit`, on a folder that nobody has open and on a running system.
 
 use super::{Dev, Ended, ended, receive, run};
-use crate::api::seed::{Seed, append, clients, indexed, receive_at_once, store};
-use crate::program::ledgerfold;
+use crate::harness::program::ledgerfold;
+use crate::harness::seed::{Seed, append, clients, indexed, receive_at_once, store};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! `ledgerfold dev`: where it cannot run, and what it keeps.
 
 use super::{Dev, client, ended, receive, run};
-use crate::program::ledgerfold;
+use crate::harness::program::ledgerfold;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

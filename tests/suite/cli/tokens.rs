@@ -1,8 +1,8 @@
 //! `ledgerfold tokens`, and `dev` with and without `--auth`.
 
 use super::{Dev, client, ended, run};
-use crate::api::issuer::{AUDIENCE, ISSUER, Issuer};
-use crate::program::ledgerfold;
+use crate::harness::issuer::{AUDIENCE, ISSUER, Issuer};
+use crate::harness::program::ledgerfold;
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

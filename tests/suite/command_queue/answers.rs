@@ -1,8 +1,8 @@
 //! Which answer is noted, and which stays.
 
 use super::{BOOK, STREAM, TABLE, World, is_done_with, receive, reserve};
-use crate::projections::messages::Message;
-use crate::store::wire::{Act, Wire};
+use crate::harness::messages::Message;
+use crate::harness::wire::{Act, Wire};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{CommandMetadata, EventStore, Head, Id, NewCommit, NewEvent, StreamId};

@@ -1,7 +1,7 @@
 //! A worker whose clock is behind that of the API: an id that the API made is not the sender's fault.
 
 use super::{STREAM, World, answer, is_done_with, later, receive};
-use crate::projections::messages::Message;
+use crate::harness::messages::Message;
 use axum::body::Body;
 use axum::http::Request;
 use chrono::{TimeDelta, Utc};

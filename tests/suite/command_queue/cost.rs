@@ -1,7 +1,7 @@
 //! What a command costs that is answered later.
 
 use super::{World, api_of, get, is_done_with, later, post, receive, reserve};
-use crate::projections::wire::Wire;
+use crate::harness::fault_wire::Wire;
 
 /// The size of a row as DynamoDB documents it, from above.
 async fn row_bytes(world: &World, key: &str) -> usize {

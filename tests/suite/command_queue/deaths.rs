@@ -1,9 +1,9 @@
 //! Senders and workers that die between any two requests, or lose an answer.
 
 use super::{World, api_of, deliver, is_done_with, later};
-use crate::api::{DEADLINE, isbn};
-use crate::program::Dev;
-use crate::projections::wire::{Fault, Wire};
+use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::program::Dev;
+use crate::http::{DEADLINE, isbn};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
@@ -141,7 +141,7 @@ async fn a_program_that_is_killed_answers_every_command_that_it_has_taken() {
     let dev = Dev::start(data.path()).await;
     let get = |path: String| async { http.get(path).send().await.unwrap().json::<Value>().await.unwrap() };
     for key in &keys {
-        crate::api::eventually("every command is done", || async {
+        crate::http::eventually("every command is done", || async {
             let answer = get(format!("{}/commands/{key}", dev.url)).await;
             Some(()).filter(|()| answer["status"] == "done")
         })

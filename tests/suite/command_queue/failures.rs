@@ -1,10 +1,10 @@
 //! What becomes of commands that fail for a reason that may pass, and of messages that are no commands.
 
 use super::{QUEUE, STREAM, World, deliver, is_done_with, receive, reserve};
-use crate::api::eventually;
-use crate::projections::messages::{Message, ids};
-use crate::projections::wire::{Fault, Wire as Mortal};
-use crate::store::wire::{Act, Wire};
+use crate::harness::fault_wire::{Fault, Wire as Mortal};
+use crate::harness::messages::{Message, ids};
+use crate::harness::wire::{Act, Wire};
+use crate::http::eventually;
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::EventStore;
 use handlers::CommandWorker;

@@ -3,8 +3,8 @@
 use super::{
     Answer, QUEUE, STREAM, TABLE, World, answer, api_of, get, is_done_with, later, passes, post, receive, reserve,
 };
-use crate::api::eventually;
-use crate::projections::wire::{Fault, Wire};
+use crate::harness::fault_wire::{Fault, Wire};
+use crate::http::eventually;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use axum::body::Body;
@@ -125,7 +125,7 @@ async fn the_queue_is_counted_once_a_second_however_many_commands_come() {
 async fn a_message_that_would_be_too_large_is_told_so_before_anything_is_written() {
     let world = World::start().await;
     let lines: Vec<Value> =
-        (0..20).map(|book| json!({"isbn": crate::api::isbn(book), "quantity": 1, "unit_price_minor": 5})).collect();
+        (0..20).map(|book| json!({"isbn": crate::http::isbn(book), "quantity": 1, "unit_price_minor": 5})).collect();
     let order = json!({"customer_id": "c", "currency": "EUR", "lines": lines});
     let small = QueueLimits { message_bytes: 1_000, ..QueueLimits::default() };
     let api = world.api(Some(world.queue().await.with_limits(small)));
@@ -144,7 +144,7 @@ async fn a_message_that_would_be_too_large_is_told_so_before_anything_is_written
 async fn the_largest_order_is_a_fraction_of_what_a_message_may_have() {
     let world = World::start().await;
     let lines: Vec<Value> = (0..90)
-        .map(|book| json!({"isbn": crate::api::isbn(book), "quantity": 1_000, "unit_price_minor": 1_000_000_000}))
+        .map(|book| json!({"isbn": crate::http::isbn(book), "quantity": 1_000, "unit_price_minor": 1_000_000_000}))
         .collect();
     let order = json!({"customer_id": "c".repeat(64), "currency": "EUR", "lines": lines});
     world.later("/orders", &"k".repeat(128), &order).await;

@@ -21,9 +21,9 @@ mod limits;
 mod rounds;
 mod told;
 
-use crate::idle::Idle;
-use crate::projections::messages::{Message, event_of, told_again};
-use crate::projections::wire::Wire;
+use crate::harness::fault_wire::Wire;
+use crate::harness::idle::Idle;
+use crate::harness::messages::{Message, event_of, told_again};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use axum::Router;

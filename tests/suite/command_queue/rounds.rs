@@ -2,7 +2,7 @@
 
 use super::answers::{overtaken, refused};
 use super::{STREAM, TABLE, World, api_of, is_done_with, later, passes, receive, reserve};
-use crate::store::wire::{Act, Seen, Wire};
+use crate::harness::wire::{Act, Seen, Wire};
 use aws_sdk_dynamodb::Client;
 use axum::Router;
 use eventstore::EventStore;

@@ -1,9 +1,9 @@
 //! Is what is told of a command true, and is something told in the end?
 
 use super::{BOOK, QUEUE, STREAM, TABLE, World, api_of, deliver, get, is_done_with, passes, receive, reserve};
-use crate::projections::messages::Message;
-use crate::projections::wire::{Fault, Wire as Mortal};
-use crate::store::wire::{Act, Wire};
+use crate::harness::fault_wire::{Fault, Wire as Mortal};
+use crate::harness::messages::Message;
+use crate::harness::wire::{Act, Wire};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::EventStore;

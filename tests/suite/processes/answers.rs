@@ -1,9 +1,9 @@
 //! Answers are kept before they are acted on: a refusal stays, also for runners that die or were frozen.
 
 use super::subscriptions::{Office, PAYMENTS, PRICE, streams};
-use crate::fulfilment::shop::deliver;
-use crate::projections::messages::{Message, messages_of};
-use crate::projections::wire::{Fault, Wire};
+use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::messages::{Message, messages_of};
+use crate::processes::fulfilment::shop::deliver;
 use eventstore::StreamId;
 use handlers::process::SendCommand;
 use std::sync::Arc;

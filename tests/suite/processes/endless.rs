@@ -1,8 +1,8 @@
 //! A process that asks for something more after each answer.
 
 use super::subscriptions::{AccountCommand, Office, PAYMENTS, SUBSCRIPTION_EVENTS, SubscriptionEvent, streams};
-use crate::fulfilment::shop::deliver;
-use crate::projections::messages::{ids, messages_of};
+use crate::harness::messages::{ids, messages_of};
+use crate::processes::fulfilment::shop::deliver;
 use handlers::process::{Ask, Heard, Process, Source, ask};
 
 /// Pays one in, again and again.

@@ -1,7 +1,7 @@
 //! Accounts, subscriptions, and the process between them.
 
-use crate::fulfilment::shop::Shop;
-use crate::projections::wire::Wire;
+use crate::harness::fault_wire::Wire;
+use crate::processes::fulfilment::shop::Shop;
 use eventstore::{
     CommandHandler, CommandMetadata, CommandRequest, Commit, EventCodec, EventStore, Id, Model, Refusal, SnapshotCodec,
     StreamId,

@@ -1,10 +1,10 @@
 //! Many lines, many orders of the same book, and many projectors at once.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver, messages_of};
-use super::shop::{cancelled, new_order, placed, write};
-use super::wire::Wire;
-use super::world::World;
+use crate::harness::events::{cancelled, new_order, placed, write};
+use crate::harness::fault_wire::Wire;
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::projections_world::World;
 use bookshop::bestsellers;
 use eventstore::StreamId;
 use futures::future::join_all;

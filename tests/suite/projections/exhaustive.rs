@@ -8,10 +8,10 @@
 //! The losses are every sequence of at most three different messages, the empty one among them: 41; what is missing is found
 //! by a pass over all streams.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver, messages_of};
-use super::shop::{cancelled, confirmed, new_order, placed, write};
-use super::world::World;
+use crate::harness::events::{cancelled, confirmed, new_order, placed, write};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::projections_world::World;
 use bookshop::{bestsellers, orders};
 use eventstore::{Item, StreamId};
 use futures::StreamExt;

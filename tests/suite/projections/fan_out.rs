@@ -1,10 +1,10 @@
 //! Fan-out: from the records of the table's stream to the consumers' queues.
 
-use super::messages::body_of;
-use super::shop::{
+use crate::harness::events::{
     Stored, Writer, cancelled, commit, confirmed, new_order, placed, raw, received, reserved, shipped, stock_of, write,
 };
-use super::world::{Received, World};
+use crate::harness::messages::body_of;
+use crate::harness::projections_world::{Received, World};
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use eventstore::{Batch, Item, MAX_ITEM_BYTES, NewEvent};
 use handlers::FanOut;
@@ -118,9 +118,9 @@ async fn a_commit_of_390_kilobytes_is_announced_by_its_address_and_projected_fro
         let received = world.receive_all(consumer).await;
         assert_eq!(received, [told(&batch)]);
         assert_eq!(received[0].body.get("commits"), None);
-        let message = super::messages::Message::new(order.as_str(), &received[0].body.to_string());
+        let message = crate::harness::messages::Message::new(order.as_str(), &received[0].body.to_string());
         let handler = world.handler(world.projection(consumer));
-        assert!(super::messages::deliver(&handler, &[message]).await.is_empty());
+        assert!(crate::harness::messages::deliver(&handler, &[message]).await.is_empty());
     }
     world.assert_exact([&order]).await;
 }
@@ -151,9 +151,10 @@ async fn words_that_no_message_may_hold_are_announced_by_their_address() {
     assert_eq!(received[1].body.get("commits"), None);
     for consumer in ["orders", "bestsellers"] {
         let bodies = received.iter().map(|message| message.body.to_string());
-        let messages: Vec<_> = bodies.map(|body| super::messages::Message::new(order.as_str(), &body)).collect();
+        let messages: Vec<_> =
+            bodies.map(|body| crate::harness::messages::Message::new(order.as_str(), &body)).collect();
         let handler = world.handler(world.projection(consumer));
-        assert!(super::messages::deliver(&handler, &messages).await.is_empty());
+        assert!(crate::harness::messages::deliver(&handler, &messages).await.is_empty());
     }
     world.assert_exact([&order]).await;
 }

@@ -1,12 +1,12 @@
 //! What a delivery costs, counted at the wire, and what two projectors do to each other.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver, messages_of};
-use super::shop::{
+use crate::harness::events::{
     Stored, Writer, cancelled, confirmed, new_order, placed, received, reserved, shipped, stock_of, write,
 };
-use super::wire::{Fault, Wire};
-use super::world::{World, fresh};
+use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::projections_world::{World, fresh};
 use bookshop::{bestsellers, orders, stock};
 use eventstore::{Batch, StreamId};
 use futures::future::join_all;

@@ -1,9 +1,9 @@
 //! Records that are no new commit: changed and removed ones, caches, and items of another program.
 
-use super::capture::Log;
 use super::fan_out::{hand_over, told};
-use super::shop::{confirmed, new_order, placed, write};
-use super::world::{World, event_key};
+use crate::harness::events::{confirmed, new_order, placed, write};
+use crate::harness::log::Log;
+use crate::harness::projections_world::{World, event_key};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::MAX_VERSION;
 use serde_json::json;

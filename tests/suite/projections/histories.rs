@@ -2,12 +2,12 @@
 //!
 //! `LEDGERFOLD_TEST_SEED=<number>` repeats a run; a failed one tells its number.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver};
 use super::random_history::write_history;
 use super::read_models;
-use super::wire::{Fault, Wire};
-use super::world::World;
+use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver};
+use crate::harness::projections_world::World;
 use eventstore::Batch;
 use fastrand::Rng;
 use futures::future::join_all;

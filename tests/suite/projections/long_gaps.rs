@@ -1,9 +1,9 @@
 //! Gaps that take longer than a call has time: they end over several calls, count no receive, and hold up no neighbour.
 
-use super::fold::ReadModel;
-use super::messages::{Message, event_of, told_again};
-use super::shop::{Stored, Writer, commit, confirmed, new_order, placed, received, stock_of, write};
-use super::world::World;
+use crate::harness::events::{Stored, Writer, commit, confirmed, new_order, placed, received, stock_of, write};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, event_of, told_again};
+use crate::harness::projections_world::World;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use bookshop::fulfilment;

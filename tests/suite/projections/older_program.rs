@@ -1,9 +1,9 @@
 //! An older program meets an event of a newer one in the middle of a commit; the newer program goes on from there.
 
-use super::fold::ReadModel;
-use super::messages::{deliver, ids, messages_of};
-use super::shop::{Stored, Writer, cancelled, new_order, placed, received, stock_of};
-use super::world::World;
+use crate::harness::events::{Stored, Writer, cancelled, new_order, placed, received, stock_of};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{deliver, ids, messages_of};
+use crate::harness::projections_world::World;
 use bookshop::{bestsellers, orders, stock};
 use eventstore::NewEvent;
 use projections::{FoldError, Kind, MultiStreamDelta, Projection, RecordedEvent, RowData};

@@ -1,12 +1,12 @@
 //! Every order of delivery, with repetitions and losses, of the six messages of two streams.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver, messages_of};
-use super::shop::{
+use crate::harness::events::{
     Stored, Writer, cancelled, committed, confirmed, new_order, placed, received, rejected, reserved, shipped,
     stock_of, write,
 };
-use super::world::{World, fresh};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::projections_world::{World, fresh};
 use eventstore::{EventStore, Item, StreamId};
 use fastrand::Rng;
 use futures::StreamExt;

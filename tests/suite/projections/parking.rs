@@ -1,13 +1,13 @@
 //! Streams that cannot be applied are tried for a while, then parked: others go on, and nothing is lost.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver, ids, messages_of};
-use super::shop::{
+use crate::harness::events::{
     Stored, Writer, cancelled, confirmed, new_order, placed, raw, received, released, reserved, shipped, stock_of,
     write,
 };
-use super::wire::{Fault, Wire};
-use super::world::World;
+use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver, ids, messages_of};
+use crate::harness::projections_world::World;
 use bookshop::{bestsellers, orders, stock};
 use eventstore::{Batch, StreamId};
 use handlers::ProjectorHandler;
@@ -174,9 +174,9 @@ async fn a_projector_that_is_throttled_parks_nobody() {
         let error = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}"#;
         let put = seen.operation == "PutItem";
         std::future::ready(if put {
-            crate::store::wire::Act::Answer(400, error.into())
+            crate::harness::wire::Act::Answer(400, error.into())
         } else {
-            crate::store::wire::Act::Pass
+            crate::harness::wire::Act::Pass
         })
     });
     let handler = ProjectorHandler::new(*of, throttled);

@@ -1,9 +1,11 @@
 //! Events that a fold cannot apply, and messages that cannot be read: they hold up their own stream and nothing else.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver, ids, messages_of};
-use super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, raw, received, reserved, stock_of, write};
-use super::world::World;
+use crate::harness::events::{
+    Stored, Writer, cancelled, confirmed, new_order, placed, raw, received, reserved, stock_of, write,
+};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver, ids, messages_of};
+use crate::harness::projections_world::World;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bookshop::{bestsellers, orders, stock};
 use eventstore::{Batch, Commit, NewEvent, StreamId};
@@ -169,7 +171,7 @@ async fn an_unreadable_row_holds_up_only_the_streams_that_need_it() {
         first.extend(write(&world.store, &new_order(), &[&placed("c", [(book, 1)])]).await);
     }
     assert!(deliver(&handler, &messages_of(&first)).await.is_empty());
-    damage(&world, super::shop::isbn(1).as_str()).await;
+    damage(&world, crate::harness::events::isbn(1).as_str()).await;
     let mut messages = Vec::new();
     let mut streams = Vec::new();
     for book in [2, 1, 3] {

@@ -1,9 +1,9 @@
 //! Queues that do not take what fan-out sends: nothing is skipped, and nothing is delivered twice in the end.
 
 use super::fan_out::{hand_over, number, told};
-use super::shop::{Stored, Writer, confirmed, new_order, placed, received, stock_of, write};
-use super::wire::Wire;
-use super::world::{Received, World};
+use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, received, stock_of, write};
+use crate::harness::fault_wire::Wire;
+use crate::harness::projections_world::{Received, World};
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_sdk_sqs::types::QueueAttributeName;
 use eventstore::Batch;

@@ -1,10 +1,10 @@
 //! Recorded refusals are no facts: read models pass over them, their positions do not stop, and the audit index has them.
 
-use super::messages::{deliver, messages_of};
 use super::read_models;
 use super::rebuild::jobs::{assert_same, parked, projector, rebuild, rows};
-use super::shop::{Stored, commit, confirmed, new_order, placed, received, refuse, stock_of};
-use super::world::World;
+use crate::harness::events::{Stored, commit, confirmed, new_order, placed, received, refuse, stock_of};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::projections_world::World;
 use bookshop::{bestsellers, orders, stock};
 use domain::order::OrderStatus;
 use domain::read_models::orders::OrderRow;

@@ -1,10 +1,10 @@
 //! What fails is tried again and again, and reported once: errors are reports, tries are warnings.
 
-use super::capture::Log;
 use super::fan_out::number;
-use super::messages::{Message, deliver, ids};
-use super::shop::{confirmed, new_order, placed, write};
-use super::world::World;
+use crate::harness::events::{confirmed, new_order, placed, write};
+use crate::harness::log::Log;
+use crate::harness::messages::{Message, deliver, ids};
+use crate::harness::projections_world::World;
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_sdk_sqs::types::QueueAttributeName;
 use bookshop::orders;

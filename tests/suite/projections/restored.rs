@@ -1,10 +1,10 @@
 //! The table of events is restored to an earlier moment and goes on; read models keep what is no longer true. They are found,
 //! named and parked, and a rebuild mends them.
 
-use super::messages::{Message, deliver, ids, messages_of};
 use super::rebuild::jobs::{self, assert_exact, finish, projector, rebuild, reconcile};
-use super::shop::{Stored, cancelled, commit, confirmed, new_order, placed, rejected, shipped, write};
-use super::world::{World, event_key};
+use crate::harness::events::{Stored, cancelled, commit, confirmed, new_order, placed, rejected, shipped, write};
+use crate::harness::messages::{Message, deliver, ids, messages_of};
+use crate::harness::projections_world::{World, event_key};
 use bookshop::fulfilment;
 use bookshop::{bestsellers, orders};
 use eventstore::{Batch, Consistency, NewEvent, StreamId};

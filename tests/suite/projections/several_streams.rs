@@ -1,9 +1,9 @@
 //! A command over several streams, from its one transaction to the read models.
 
 use super::fan_out::hand_over;
-use super::messages::{Message, deliver};
-use super::shop::{Stored, confirmed, new_order, placed, received, reserved, stock_of};
-use super::world::World;
+use crate::harness::events::{Stored, confirmed, new_order, placed, received, reserved, stock_of};
+use crate::harness::messages::{Message, deliver};
+use crate::harness::projections_world::World;
 use crate::projections::read_models;
 use eventstore::{CommandMetadata, Fingerprint, Head, Id, NewEvent, Part};
 

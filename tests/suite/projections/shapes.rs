@@ -1,9 +1,9 @@
 //! Programs whose rows have different shapes run side by side: each writes generations of its own shape only.
 
-use super::messages::{Message, deliver, ids, messages_of};
 use super::rebuild::jobs::{self, Calls, NO_END, finish, projector, rebuild, reconcile, work};
-use super::shop::{Stored, Writer, confirmed, new_order, placed, shipped, write};
-use super::world::World;
+use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, shipped, write};
+use crate::harness::messages::{Message, deliver, ids, messages_of};
+use crate::harness::projections_world::World;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bookshop::orders;
 use eventstore::{Item, StreamId};

@@ -1,11 +1,11 @@
 //! Rules of operating that only show between two requests: each case stands between them.
 
-use super::messages::{Message, deliver, messages_of};
 use super::rebuild::ruled;
-use super::shop::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of, write};
-use super::wire::{Fault, Wire};
-use super::world::{World, event_key};
-use crate::store::wire::Act;
+use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of, write};
+use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::projections_world::{World, event_key};
+use crate::harness::wire::Act;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use bookshop::fulfilment;

@@ -1,11 +1,11 @@
 //! Rules of the projector that no engine on a laptop breaks by itself: seen, or broken, at the wire.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver, messages_of};
 use super::rebuild::jobs::{self, Calls, NO_END, finish, projector, ruled, work};
-use super::shop::{confirmed, new_order, placed, shipped, write};
-use super::world::World;
-use crate::store::wire::{Act, Exchange};
+use crate::harness::events::{confirmed, new_order, placed, shipped, write};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::projections_world::World;
+use crate::harness::wire::{Act, Exchange};
 use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
 use projections::{Projection, audit_index};
@@ -55,9 +55,10 @@ async fn late_is_also_what_the_active_generation_has_reached() {
     let (head, _) = world.store.head(&order, eventstore::Consistency::Strong).await.unwrap();
     // Recorded after the job was begun: what was recorded before is due whatever the active generation has reached.
     let after = std::time::SystemTime::from(begun + chrono::TimeDelta::milliseconds(1));
-    super::world::eventually("the clock goes on", async || std::time::SystemTime::now() > after).await;
-    let event = super::shop::Stored::stored(&confirmed());
-    let second = world.store.append(&head, vec![super::shop::commit(vec![event])]).await.unwrap().batch;
+    crate::harness::projections_world::eventually("the clock goes on", async || std::time::SystemTime::now() > after)
+        .await;
+    let event = crate::harness::events::Stored::stored(&confirmed());
+    let second = world.store.append(&head, vec![crate::harness::events::commit(vec![event])]).await.unwrap().batch;
     assert!(second.commits[0].recorded_at > begun);
     assert!(deliver(&world.handler(orders()), &[Message::of(&second)]).await.is_empty());
     let report = finish(&operator, &newer, proof).await;

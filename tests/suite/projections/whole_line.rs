@@ -1,7 +1,7 @@
 //! The whole line through the running program: commands in over HTTP, read models out.
 
-use super::world::eventually;
-use crate::program::Dev;
+use crate::harness::program::Dev;
+use crate::harness::projections_world::eventually;
 use futures::future::join_all;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! The engine under test, its tables, and the processes that use them.
 
-use super::wire::Wire;
 use super::{Refusal, TALLY, Tally, Told};
-use crate::engine::{EngineKind, named};
+use crate::harness::engine::{EngineKind, named};
+use crate::harness::wire::Wire;
 use crate::store::transaction::handle_all::{Moved, Overdrawn, PURSE};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;

@@ -1,5 +1,5 @@
 //! What the event store promises, checked with the real SDK client on whatever engine the environment names (see
-//! [`crate::engine`]): the embedded one, ministack or AWS. What no engine gives (a stale read, a lost answer, throttling)
+//! [`crate::harness::engine`]): the embedded one, ministack or AWS. What no engine gives (a stale read, a lost answer, throttling)
 //! is made at the wire, under the SDK and its retries.
 //!
 //! ministack's read capacity is wrong (it rounds an eventually consistent read down): read units are asserted elsewhere
@@ -41,9 +41,8 @@ mod snapshot;
 mod stream;
 mod tally;
 mod transaction;
-pub(crate) mod wire;
 
-use crate::engine::EngineKind;
+use crate::harness::engine::EngineKind;
 use engine::{Engine, Process, Table};
 use tally::{
     Answer, Refusal, TALLY, Tally, Told, close, count, id_made_at, metadata, new_commit, note, open, request, stream,

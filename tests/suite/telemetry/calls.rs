@@ -1,7 +1,7 @@
 //! Calls as on Lambda, in a process of their own that is gone right behind its last answer.
 
-use super::ingest::{Ingest, chain};
 use super::{RELEASE, STAGE, reporting};
+use crate::harness::sentry::{Ingest, chain};
 use serde_json::{Value, json};
 use std::process::Output;
 use std::time::Duration;

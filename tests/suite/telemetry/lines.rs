@@ -1,7 +1,7 @@
 //! The log of the running program, and settings that make no sense.
 
 use super::reporting;
-use crate::program::Dev;
+use crate::harness::program::Dev;
 use reqwest::Client;
 use serde_json::json;
 use std::process::Stdio;

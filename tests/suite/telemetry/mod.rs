@@ -2,18 +2,16 @@
 //!
 //! | module | what it asks |
 //! |---|---|
-//! | [`ingest`] | (Sentry's ingest on this machine) |
 //! | [`calls`] | one call as on Lambda: what is sent before it is frozen, its log and its metrics |
 //! | [`reports`] | the running program: one report a failure, its tags, its trace, and nothing personal |
 //! | [`lines`] | the log of the running program; a DSN that is none |
 #![cfg(test)]
 
 mod calls;
-mod ingest;
 mod lines;
 mod reports;
 
-use crate::program::ledgerfold;
+use crate::harness::program::ledgerfold;
 use tokio::process::Command;
 
 /// The stage and the release of all programs here.

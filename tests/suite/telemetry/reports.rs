@@ -1,9 +1,9 @@
 //! The running program reports to Sentry.
 
-use super::ingest::{Ingest, chain};
 use super::{RELEASE, STAGE, reporting};
-use crate::api::seed::clients;
-use crate::program::Dev;
+use crate::harness::program::Dev;
+use crate::harness::seed::clients;
+use crate::harness::sentry::{Ingest, chain};
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};

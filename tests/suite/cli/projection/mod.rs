@@ -13,8 +13,8 @@ mod steps;
 mod workers;
 
 use super::{Dev, Ended, ended};
-use crate::idle::Idle;
-use crate::program::ledgerfold;
+use crate::harness::idle::Idle;
+use crate::harness::program::ledgerfold;
 use serde_json::Value;
 use std::time::Duration;
 use tempfile::TempDir;

@@ -2,7 +2,7 @@
 
 use super::super::receive;
 use super::{Idle, Running};
-use crate::api::seed::append_each;
+use crate::harness::seed::append_each;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tempfile::TempDir;
@@ -106,7 +106,7 @@ async fn lag_is_told_in_messages_and_in_seconds() {
 async fn a_step_is_taken_and_answered_although_the_queues_cannot_be_counted() {
     let data = TempDir::new().unwrap();
     let system = Running::over(&data).await;
-    let sqs = crate::api::seed::clients(&system.exports).sqs;
+    let sqs = crate::harness::seed::clients(&system.exports).sqs;
     let url = sqs.get_queue_url().queue_name(DEAD).send().await.unwrap().queue_url.unwrap();
     sqs.delete_queue().queue_url(url).send().await.unwrap();
     let begun = system.post("/projections/stock/rebuild", json!({})).await;

@@ -2,7 +2,7 @@
 
 use super::workers::work_off;
 use super::{Idle, Running};
-use crate::api::seed::{append_each, clients};
+use crate::harness::seed::{append_each, clients};
 use bookshop::stock;
 use eventstore::EventStore;
 use serde_json::{Value, json};

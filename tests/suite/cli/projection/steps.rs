@@ -2,7 +2,7 @@
 
 use super::super::run;
 use super::{Idle, Running};
-use crate::api::seed::append_each;
+use crate::harness::seed::append_each;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -121,7 +121,7 @@ async fn of_two_rebuilds_at_once_one_is_refused() {
 #[tokio::test]
 async fn a_system_that_is_not_there_is_a_failure() {
     let system = Idle::start().await;
-    let mut missing = crate::program::ledgerfold(["projection", "list", "--prefix", "elsewhere"]);
+    let mut missing = crate::harness::program::ledgerfold(["projection", "list", "--prefix", "elsewhere"]);
     missing.envs(system.exports());
     super::ended(missing)
         .await

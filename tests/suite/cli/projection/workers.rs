@@ -2,8 +2,8 @@
 
 use super::super::{receive, run};
 use super::{Idle, Running};
-use crate::api::seed::append_each;
-use crate::program::ledgerfold;
+use crate::harness::program::ledgerfold;
+use crate::harness::seed::append_each;
 use serde_json::json;
 use std::process::Stdio;
 use std::time::Duration;

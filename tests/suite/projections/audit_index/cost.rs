@@ -1,7 +1,7 @@
 //! What entries and searches cost, counted at the wire and by the engine, and how they spread.
 
-use super::super::wire::Wire;
 use super::ledger::{AUDIT, Entered, Ledger, commit, id, stream};
+use crate::harness::fault_wire::Wire;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use chrono::TimeDelta;
 use eventstore::{Direction, Item};

@@ -1,7 +1,7 @@
 //! Whatever is lost, repeated, reordered or killed: with a stream's last commit, the stream is indexed whole.
 
-use super::super::wire::{Fault, Wire};
 use super::ledger::{Entered, Ledger, stream};
+use crate::harness::fault_wire::{Fault, Wire};
 use eventstore::{Damage, Direction, ReadError};
 use futures::future::join_all;
 use projections::TimeLimit;

@@ -1,7 +1,7 @@
 //! A store with a clock of its own, the audit index beside it, and what an index of that store has to say.
 
-use super::super::wire::Wire;
-use super::super::world::PATIENCE;
+use crate::harness::fault_wire::Wire;
+use crate::harness::projections_world::PATIENCE;
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{

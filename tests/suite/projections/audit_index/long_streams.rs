@@ -1,7 +1,7 @@
 //! Streams of more commits than a page.
 
-use super::super::wire::Wire;
 use super::ledger::{Entered, Ledger, commit, stream};
+use crate::harness::fault_wire::Wire;
 use chrono::TimeDelta;
 use projections::TimeLimit;
 use projections::audit_index::Entry;

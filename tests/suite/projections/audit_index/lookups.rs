@@ -1,7 +1,7 @@
 //! Whether a command is recorded, asked of the index alone.
 
-use super::super::wire::Wire;
 use super::ledger::{AUDIT, Entered, Ledger, commit, stream};
+use crate::harness::fault_wire::Wire;
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Hash, Id, IndexLookup, Mark};
 use projections::audit_index::{AuditIndex, Entry};

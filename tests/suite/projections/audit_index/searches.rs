@@ -1,7 +1,7 @@
 //! Every kind of search, compared with a plain filter over all commits.
 
-use super::super::wire::Wire;
 use super::ledger::{AUDIT, Entered, Ledger, all_pages, commit, expected, id, stream};
+use crate::harness::fault_wire::Wire;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{Direction, NewCommit, StreamId};

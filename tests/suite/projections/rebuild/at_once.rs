@@ -1,9 +1,9 @@
 //! Several operators at once: one of them wins, and the others are told why not they.
 
-use super::super::messages::{deliver, messages_of};
-use super::super::shop::{new_order, placed, write};
-use super::super::world::World;
 use super::jobs::{assert_exact, finish, projector};
+use crate::harness::events::{new_order, placed, write};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::projections_world::World;
 use bookshop::orders;
 use futures::future::join_all;
 use handlers::ProjectorHandler;

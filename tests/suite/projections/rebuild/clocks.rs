@@ -1,9 +1,9 @@
 //! A process manager's commits that another machine's clock dated ahead of the one that reconciles.
 
 use super::jobs::{finish, projector, reconcile};
+use crate::harness::events::{new_order, placed, write};
+use crate::harness::projections_world::World;
 use crate::projections::restored::followed;
-use crate::projections::shop::{new_order, placed, write};
-use crate::projections::world::World;
 use bookshop::fulfilment;
 use chrono::{TimeDelta, Utc};
 use eventstore::{Batch, EventStore, Options};

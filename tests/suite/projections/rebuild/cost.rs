@@ -1,10 +1,10 @@
 //! What generations cost, counted at the wire: requests and write units, the index of lists left out.
 
-use super::super::messages::{Message, deliver, messages_of};
-use super::super::shop::{Stored, Writer, confirmed, new_order, placed, write};
-use super::super::world::World;
 use super::jobs::{NO_END, finish, projector, rebuild, ruled, work};
-use crate::store::wire::{Exchange, Wire};
+use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, write};
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::projections_world::World;
+use crate::harness::wire::{Exchange, Wire};
 use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
 use serde_json::Value;

@@ -1,9 +1,9 @@
 //! Items in the event table that the store did not write: a rebuild goes on past them, and says so.
 
-use super::super::messages::{deliver, messages_of};
-use super::super::shop::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of};
-use super::super::world::{World, event_key};
 use super::jobs::{assert_exact, assert_same, parked, projector, rebuild, reconcile};
+use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::projections_world::{World, event_key};
 use aws_sdk_dynamodb::types::AttributeValue;
 use bookshop::{bestsellers, orders};
 use eventstore::{Item, StreamId};

@@ -1,9 +1,9 @@
 //! The smallest and the largest: nothing at all, and more segments than streams.
 
-use super::super::messages::{deliver, messages_of};
-use super::super::shop::{cancelled, confirmed, new_order, placed, write};
-use super::super::world::World;
 use super::jobs::{Calls, ONE_PAGE, assert_exact, assert_same, counted, finish, projector, rebuild, work};
+use crate::harness::events::{cancelled, confirmed, new_order, placed, write};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::projections_world::World;
 use crate::projections::read_models;
 use bookshop::{bestsellers, orders};
 use fastrand::Rng;
@@ -55,7 +55,8 @@ async fn more_segments_than_streams_in_any_order_and_every_call_twice_make_the_s
     let world = World::start().await;
     let projector = projector(&world);
     for number in 0..40 {
-        let events: [&dyn super::super::shop::Stored; 2] = [&placed("c", [(1, 1), (number % 7 + 2, 2)]), &confirmed()];
+        let events: [&dyn crate::harness::events::Stored; 2] =
+            [&placed("c", [(1, 1), (number % 7 + 2, 2)]), &confirmed()];
         let mut batches = write(&world.store, &new_order(), &events[..1 + usize::from(number % 2 == 0)]).await;
         if number % 5 == 0 {
             batches = write(&world.store, &new_order(), &[&placed("d", [(2, 1)]), &cancelled("late")]).await;

@@ -1,11 +1,11 @@
 //! Answers that no engine gives when asked: lost ones to the row of the generations, keys left over, removals left over.
 
-use super::super::messages::{deliver, messages_of};
-use super::super::shop::{confirmed, new_order, placed, write};
-use super::super::wire::{Fault, Wire};
-use super::super::world::World;
 use super::jobs::{assert_exact, assert_same, finish, items, parked, projector, projector_over, rebuild, ruled};
-use crate::store::wire::Act;
+use crate::harness::events::{confirmed, new_order, placed, write};
+use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::projections_world::World;
+use crate::harness::wire::Act;
 use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
 use projections::rebuild::{RebuildError, Wake};
@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 async fn shop(world: &World, projection: Projection, count: u32) {
     let handler = ProjectorHandler::new(projection, projector(world));
     for number in 0..count {
-        let events: [&dyn super::super::shop::Stored; 2] = [&placed("c", [(1, 1), (number % 3 + 2, 1)]), &confirmed()];
+        let events: [&dyn crate::harness::events::Stored; 2] =
+            [&placed("c", [(1, 1), (number % 3 + 2, 1)]), &confirmed()];
         let batches = write(&world.store, &new_order(), &events).await;
         assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
     }
@@ -103,7 +104,8 @@ async fn keys_that_dynamodb_leaves_over_are_asked_for_again() {
     let handler = ProjectorHandler::new(*of, short.clone());
     let mut messages = Vec::new();
     for number in 0..6 {
-        let events: [&dyn super::super::shop::Stored; 2] = [&placed("c", [(1, 1), (number % 3 + 2, 1)]), &confirmed()];
+        let events: [&dyn crate::harness::events::Stored; 2] =
+            [&placed("c", [(1, 1), (number % 3 + 2, 1)]), &confirmed()];
         messages.push(messages_of(&write(&world.store, &new_order(), &events).await));
     }
     for part in 0..2 {

@@ -1,9 +1,9 @@
 //! Jobs driven by hand: the queue of calls, and what stands in a generation when they are done.
 
-use super::super::fold::ReadModel;
-use super::super::wire::Wire;
-use super::super::world::World;
-use crate::store::wire::Wire as RuledWire;
+use crate::harness::fault_wire::Wire;
+use crate::harness::fold::ReadModel;
+use crate::harness::projections_world::World;
+use crate::harness::wire::Wire as RuledWire;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Item, Segment, StreamId};

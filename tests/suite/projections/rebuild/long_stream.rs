@@ -1,9 +1,9 @@
 //! A stream of thousands of events over several pages: slices, pauses, and workers that die within it.
 
-use super::super::shop::{Writer, raw, stock_of};
-use super::super::world::World;
 use super::jobs::{Calls, NO_END, ONE_PAGE, assert_exact, counted, finish, projector, ruled, work};
-use crate::store::wire::{Act, Wire};
+use crate::harness::events::{Writer, raw, stock_of};
+use crate::harness::projections_world::World;
+use crate::harness::wire::{Act, Wire};
 use bookshop::stock;
 use eventstore::{Segment, StreamId};
 use fastrand::Rng;

@@ -1,10 +1,10 @@
 //! In which order the generations are written: readers see the active one.
 
-use super::super::messages::{deliver, messages_of};
-use super::super::shop::{Stored, Writer, confirmed, new_order, placed, shipped};
-use super::super::world::World;
 use super::jobs::{assert_same, finish, projector, rebuild, ruled};
-use crate::store::wire::Wire;
+use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, shipped};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::projections_world::World;
+use crate::harness::wire::Wire;
 use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
 use projections::Projection;

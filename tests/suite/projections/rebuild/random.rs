@@ -4,11 +4,11 @@
 //! `LEDGERFOLD_TEST_SEED=<number>` repeats the draw; a failed case prints its number.
 
 use super::super::histories::seed;
-use super::super::messages::{Message, deliver};
-use super::super::wire::{Fault, Wire};
-use super::super::world::World;
 use super::jobs::{Calls, ONE_PAGE, assert_exact, finish, parked, projector, projector_over, reconcile, work};
 use super::traffic::Traffic;
+use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::messages::{Message, deliver};
+use crate::harness::projections_world::World;
 use bookshop::{bestsellers, orders, stock};
 use fastrand::Rng;
 use futures::future::join_all;

@@ -1,9 +1,9 @@
 //! What readers and live projectors see while generations come and go.
 
-use super::super::messages::{deliver, messages_of};
-use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, write};
-use super::super::world::World;
 use super::jobs::{assert_exact, assert_same, finish, projector, rebuild};
+use crate::harness::events::{Stored, Writer, cancelled, confirmed, new_order, placed, write};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::projections_world::World;
 use bookshop::{bestsellers, orders};
 use domain::read_models::orders::{OrderRow, customer_list};
 use eventstore::{Batch, StreamId};

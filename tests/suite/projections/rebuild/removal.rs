@@ -1,12 +1,12 @@
 //! What is given up goes away, and leaves nothing behind.
 
-use super::super::messages::{deliver, messages_of};
-use super::super::shop::{confirmed, new_order, placed, write};
-use super::super::world::World;
 use super::jobs::{
     Calls, NO_END, ONE_PAGE, assert_exact, finish, items, progress_rows, projector, rebuild, ruled, work,
 };
-use crate::store::wire::Act;
+use crate::harness::events::{confirmed, new_order, placed, write};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::projections_world::World;
+use crate::harness::wire::Act;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use bookshop::{bestsellers, orders};
 use eventstore::Item;

@@ -1,10 +1,10 @@
 //! Streams that stand still while a generation is built, and what makes it complete in the end.
 
-use super::super::messages::{Message, deliver, messages_of};
-use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, shipped, write};
-use super::super::world::World;
 use super::jobs::{assert_exact, assert_same, finish, parked, projector, rebuild, reconcile, ruled};
-use crate::store::wire::Act;
+use crate::harness::events::{Stored, Writer, cancelled, confirmed, new_order, placed, shipped, write};
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::projections_world::World;
+use crate::harness::wire::Act;
 use bookshop::{bestsellers, orders};
 use eventstore::Batch;
 use handlers::ProjectorHandler;

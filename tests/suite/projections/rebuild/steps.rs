@@ -1,9 +1,9 @@
 //! What may follow on what, through the table.
 
-use super::super::messages::{deliver, messages_of};
-use super::super::shop::{confirmed, new_order, placed, write};
-use super::super::world::World;
 use super::jobs::{assert_exact, finish, projector, rebuild, reconcile};
+use crate::harness::events::{confirmed, new_order, placed, write};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::projections_world::World;
 use bookshop::orders;
 use handlers::ProjectorHandler;
 use projections::rebuild::{JobKind, RebuildError};

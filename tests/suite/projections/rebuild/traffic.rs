@@ -1,6 +1,6 @@
 //! Writers of the shop: orders or stock that begin and go on, drawn by a seed.
 
-use super::super::shop::{
+use crate::harness::events::{
     Stored, Writer, cancelled, committed, confirmed, placed, received, rejected, released, reserved, shipped, stock_of,
 };
 use bookshop::stock;

@@ -1,13 +1,13 @@
 //! A rebuild while writers append and live projectors go on, with workers that die ten times.
 
 use super::super::histories::seed;
-use super::super::messages::{deliver, messages_of};
-use super::super::wire::{Fault, Wire};
-use super::super::world::{PATIENCE, World};
 use super::jobs::{
     Calls, ONE_PAGE, assert_exact, assert_same, counted, counts, finish, projector, projector_over, reconcile, work,
 };
 use super::traffic::Traffic;
+use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::projections_world::{PATIENCE, World};
 use bookshop::{bestsellers, orders, stock};
 use eventstore::Batch;
 use fastrand::Rng;

@@ -1,9 +1,9 @@
 //! Events of types that a projection does not know stop their stream; those that it ignores on purpose do not.
 
-use super::super::messages::{Message, deliver, ids, messages_of};
-use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, raw};
-use super::super::world::World;
 use super::jobs::{assert_same, finish, parked, projector, rebuild};
+use crate::harness::events::{Stored, Writer, cancelled, confirmed, new_order, placed, raw};
+use crate::harness::messages::{Message, deliver, ids, messages_of};
+use crate::harness::projections_world::World;
 use bookshop::{bestsellers, orders};
 use eventstore::{Batch, NewEvent, StreamId};
 use handlers::ProjectorHandler;

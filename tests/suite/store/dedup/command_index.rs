@@ -1,8 +1,8 @@
 //! Commands that a snapshot cannot rule out are looked up in an index, at a cost that does not depend on
 //! the length of the stream.
 
+use crate::harness::wire::Wire;
 use crate::store::engine::unsampled;
-use crate::store::wire::Wire;
 use crate::store::{Answer, Engine, EngineKind, Process, Table, id_made_at, metadata, note, stream};
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{

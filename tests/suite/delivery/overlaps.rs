@@ -1,0 +1,109 @@
+//! Functions of one queue at the same time: on the same messages, since a visibility timeout was over, or on many groups.
+
+use crate::harness::events::{confirmed, new_order, placed, shipped, write};
+use crate::harness::fault_wire::Wire;
+use crate::harness::pipeline::policy::{FifoPolicy, StreamPolicy};
+use crate::harness::pipeline::{Function, Line, Outcome};
+use aws_lambda_events::event::sqs::SqsEvent;
+use bookshop::{bestsellers, orders};
+use eventstore::StreamId;
+use futures::future::join_all;
+use handlers::ProjectorHandler;
+use projections::Projection;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+/// More than any function sends for one batch here.
+const MAX_REQUESTS: usize = 30;
+
+fn function(line: &Line, projection: Projection, wire: &Wire) -> Function {
+    let projector = line.world.system_over(wire, &line.outage).projector();
+    Function::Projector(ProjectorHandler::new(projection, projector))
+}
+
+/// A first function stops before its n-th request; when the messages come again, a second one handles them from beginning
+/// to end; then the first one goes on as if nothing had happened. Whether it had not been through by then.
+async fn handle_twice(line: &Line, projection: Projection, event: &SqsEvent, stops_before: usize) -> bool {
+    let (wire, other) = (Wire::default(), Wire::default());
+    let (slow, quick) = (function(line, projection, &wire), function(line, projection, &other));
+    let mut first = pin!(slow.call(event.clone()));
+    let stopped = poll_fn(|context| match first.as_mut().poll(context) {
+        Poll::Ready(response) => Poll::Ready(Some(response)),
+        Poll::Pending if wire.requests() >= stops_before => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    let was_through = stopped.await.is_some();
+    assert!(quick.call(event.clone()).await.batch_item_failures.is_empty());
+    if !was_through {
+        assert!(first.await.batch_item_failures.is_empty(), "who is late finds it done");
+    }
+    !was_through
+}
+
+#[tokio::test]
+async fn two_functions_on_the_same_messages_apply_them_once_wherever_the_first_one_hangs() {
+    let mut line = Line::start().await;
+    let mut streams: Vec<StreamId> = Vec::new();
+    for projection in [orders(), bestsellers()] {
+        let mut hung = 0;
+        for stops_before in 1..MAX_REQUESTS {
+            let order = new_order();
+            write(&line.world.store, &order, &[&placed("c", [(1, 2), (2, 1)]), &confirmed()]).await;
+            streams.push(order);
+            line.announce().await;
+            let clock = line.world.clock.clone();
+            let source = &mut line.consumer(projection.name).source;
+            let batch = source.next_batch(&clock).await.expect("the order is announced");
+            let event = batch.event.clone();
+            source.answer(batch, &Outcome::Failed).await;
+            let it_hung = handle_twice(&line, projection, &event, stops_before).await;
+            line.run_until_quiet().await;
+            line.world.assert_exact(&streams, &format!("{} {stops_before}", projection.name)).await;
+            hung += usize::from(it_hung);
+            if !it_hung {
+                break;
+            }
+        }
+        assert!((2..MAX_REQUESTS - 1).contains(&hung), "{}: {hung} places to hang at", projection.name);
+    }
+}
+
+#[tokio::test]
+async fn any_number_of_functions_at_once_makes_the_same_read_models() {
+    for max_concurrency in 1..=4 {
+        let change = |policy| FifoPolicy { batch_size: 2, max_concurrency, ..policy };
+        let mut line = Line::under(StreamPolicy::of_fan_out(), change).await;
+        let streams: Vec<StreamId> = (0..8).map(|_| new_order()).collect();
+        for stream in &streams {
+            write(&line.world.store, stream, &[&placed("c", [(1, 1), (2, 1)]), &confirmed(), &shipped()]).await;
+        }
+        line.announce().await;
+        for projection in [orders(), bestsellers()] {
+            assert_eq!(empty_at_once(&mut line, projection.name).await, max_concurrency);
+        }
+        line.world.assert_exact(&streams, &format!("{max_concurrency} at once")).await;
+    }
+}
+
+/// Handles what is in the queue with as many functions at once as may run, truly at once. How many those were at most.
+async fn empty_at_once(line: &mut Line, consumer: &str) -> usize {
+    let clock = line.world.clock.clone();
+    let consumer = line.consumer(consumer);
+    let mut at_once = 0;
+    loop {
+        let mut batches = Vec::new();
+        while let Some(batch) = consumer.source.next_batch(&clock).await {
+            batches.push(batch);
+        }
+        if batches.is_empty() {
+            return at_once;
+        }
+        at_once = at_once.max(batches.len());
+        let calls = batches.iter().map(|batch| consumer.function.call(batch.event.clone()));
+        let responses = join_all(calls).await;
+        for (batch, response) in batches.into_iter().zip(responses) {
+            consumer.source.answer(batch, &Outcome::Answered(response)).await;
+        }
+    }
+}

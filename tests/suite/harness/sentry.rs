@@ -1,0 +1,100 @@
+//! Sentry's ingest, on this machine: takes envelopes and reads what is in them.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// Far above what any report needs, so that only one that never comes meets it.
+const DEADLINE: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// An ingest, which ends when it is dropped.
+pub(crate) struct Ingest {
+    /// The DSN that leads here.
+    pub(crate) dsn: String,
+    taken: Taken,
+    server: JoinHandle<()>,
+}
+
+/// An item of an envelope: what it is, and its payload.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    kind: String,
+    pub(crate) payload: Value,
+}
+
+type Taken = Arc<Mutex<Vec<Item>>>;
+
+impl Drop for Ingest {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Ingest {
+    pub(crate) async fn open() -> Self {
+        let taken = Taken::default();
+        let router = Router::new().route("/api/1/envelope/", post(take)).with_state(taken.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dsn = format!("http://key@{}/1", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { dsn, taken, server }
+    }
+
+    /// All that has come: events.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.of("event")
+    }
+
+    /// All that has come: steps of sampled traces.
+    pub(crate) fn transactions(&self) -> Vec<Value> {
+        self.of("transaction")
+    }
+
+    fn of(&self, kind: &str) -> Vec<Value> {
+        let taken = self.taken.lock().unwrap();
+        taken.iter().filter(|item| item.kind == kind).map(|item| item.payload.clone()).collect()
+    }
+
+    /// Waits for an event that fits.
+    pub(crate) async fn event(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(event) = self.events().into_iter().find(|event| fits(event)) {
+                return event;
+            }
+            assert!(Instant::now() < deadline, "{what} did not come: {:#?}", self.events());
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+async fn take(State(taken): State<Taken>, headers: HeaderMap, body: String) -> StatusCode {
+    assert!(headers["x-sentry-auth"].to_str().unwrap().contains("sentry_key=key"), "{headers:?}");
+    taken.lock().unwrap().extend(items(&body));
+    StatusCode::OK
+}
+
+/// An envelope is lines of JSON: its header, then of each item a header and the payload.
+fn items(envelope: &str) -> Vec<Item> {
+    let mut lines = envelope.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let _header = lines.next().unwrap();
+    let mut items = Vec::new();
+    while let Some(header) = lines.next() {
+        items.push(Item { kind: header["type"].as_str().unwrap().to_owned(), payload: lines.next().unwrap() });
+    }
+    items
+}
+
+/// The values of an event's exceptions, the outermost first.
+pub(crate) fn chain(event: &Value) -> Vec<String> {
+    let exceptions = event["exception"]["values"].as_array().cloned().unwrap_or_default();
+    exceptions.iter().rev().map(|exception| exception["value"].as_str().unwrap_or_default().to_owned()).collect()
+}

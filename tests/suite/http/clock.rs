@@ -1,0 +1,70 @@
+//! An API whose clock is set back: the ids that it makes itself are nobody's fault.
+
+use crate::harness::idle::Idle;
+use crate::harness::in_process::ask;
+use axum::Router;
+use axum::http::Method;
+use chrono::{DateTime, TimeDelta, Utc};
+use eventstore::{EventStore, Id, Options};
+use handlers::http::{Api, router};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
+
+const RECEIVE: &str = "/stock/9780306406157/receive";
+const HISTORY: &str = "/audit/streams/stock-9780306406157";
+const MINUTES: i64 = 60_000;
+
+/// A clock that is ahead by so many milliseconds, which goes back by so many each time that it is asked.
+struct Clock {
+    ahead_ms: AtomicI64,
+    back_ms: AtomicI64,
+}
+
+impl Clock {
+    fn now(&self) -> DateTime<Utc> {
+        let ahead = self.ahead_ms.fetch_sub(self.back_ms.load(Ordering::Relaxed), Ordering::Relaxed);
+        DateTime::<Utc>::from(SystemTime::now()) + TimeDelta::milliseconds(ahead)
+    }
+}
+
+fn api(idle: &Idle) -> (Arc<Clock>, Router) {
+    let clock = Arc::new(Clock { ahead_ms: AtomicI64::new(60 * MINUTES), back_ms: AtomicI64::new(0) });
+    let hands = clock.clone();
+    let options = Options { clock: Arc::new(move || hands.now()), ..Options::default() };
+    let store = EventStore::with_options(idle.clients().dynamodb.clone(), idle.names.events(), options);
+    let projector = idle.clients().system(&bookshop::app(), &idle.names).projector();
+    let operations = idle.clients().system(&bookshop::app(), &idle.names).operations(projector.clone());
+    (clock, router(Api::new(store, projector, operations, Id::new("dev").unwrap())))
+}
+
+/// A copy, where a body is taken.
+fn one() -> Value {
+    json!({"quantity": 1})
+}
+
+#[tokio::test]
+async fn who_names_no_id_is_answered_after_the_clock_was_set_back() {
+    let idle = Idle::start().await;
+    let (clock, api) = api(&idle);
+    for ahead_ms in [60 * MINUTES, 0, -60 * MINUTES] {
+        clock.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        for (method, path) in [(Method::POST, RECEIVE), (Method::GET, HISTORY)] {
+            let (status, body) = ask(&api, method, path, None, &one()).await;
+            assert_eq!(status, 200, "{path}, {ahead_ms} ms ahead: {body}");
+        }
+    }
+    assert_eq!(ask(&api, Method::GET, HISTORY, None, &one()).await.1["events"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_meanwhile_is_not_the_callers_fault() {
+    let idle = Idle::start().await;
+    let (clock, api) = api(&idle);
+    clock.back_ms.store(10 * MINUTES, Ordering::Relaxed);
+    for (method, path) in [(Method::POST, RECEIVE), (Method::GET, HISTORY)] {
+        let (status, body) = ask(&api, method, path, None, &one()).await;
+        assert_eq!((status, body["type"].as_str().unwrap()), (503, "https://ledgerfold.dev/problems/unavailable"));
+    }
+}

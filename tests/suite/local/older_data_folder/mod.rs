@@ -1,0 +1,136 @@
+//! Is a data folder that an older program wrote still read, verified and written to?
+//!
+//! `of_<day>/` is a backup that the program of that day made; `make.sh` says what is in it: snapshots, compressed commits,
+//! commands that are answered later, a read model that was switched and one that was not, a parked stream, an order that
+//! fulfilment has not seen. A folder is never changed; a program that stores something new adds another.
+#![cfg(test)]
+
+use crate::harness::program::{Dev, ledgerfold};
+use reqwest::Client;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const SHIPPED: &str = "f0e36638-b276-5fed-84dc-638d2628838d";
+const CANCELLED: &str = "78933ac8-c6b3-51d3-a209-f84e049711b1";
+const REJECTED: &str = "adfc37f8-e71c-5064-be8f-6877d81bcb23";
+const PARKED: &str = "26f02534-221e-5a62-af8c-32f188c7f4da";
+const NOVEL: &str = "9780306406157";
+
+/// A copy of the folder, as its program left it.
+fn folder() -> TempDir {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("suite/local/older_data_folder/of_2026_11_30");
+    let folder = TempDir::new().unwrap();
+    for database in ["dynamodb.db", "sqs.db"] {
+        let packed = std::fs::read(kept.join(format!("{database}.zst"))).unwrap();
+        std::fs::write(folder.path().join(database), zstd::stream::decode_all(&*packed).unwrap()).unwrap();
+    }
+    std::fs::create_dir(folder.path().join("checkpoints")).unwrap();
+    std::fs::copy(kept.join("fan-out.json"), folder.path().join("checkpoints/fan-out.json")).unwrap();
+    std::fs::copy(kept.join("ledgerfold.json"), folder.path().join("ledgerfold.json")).unwrap();
+    folder
+}
+
+/// What the program answers in JSON about the folder.
+async fn told(folder: &TempDir, arguments: &[&str]) -> Value {
+    let data = ["--data", folder.path().to_str().unwrap(), "--json"];
+    let mut command = ledgerfold(arguments.iter().copied().chain(data));
+    let output = timeout(DEADLINE, command.output()).await.expect("it does not end").unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+async fn get(url: &str, path: &str) -> Value {
+    let answer = Client::new().get(format!("{url}{path}")).send().await.unwrap();
+    answer.error_for_status().unwrap().json().await.unwrap()
+}
+
+async fn becomes(url: &str, order: &str, status: &str) {
+    let look = async {
+        // A new order has no row at first.
+        while Client::new().get(format!("{url}/orders/{order}")).send().await.unwrap().json::<Value>().await.unwrap()["status"]
+            != status
+        {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(DEADLINE, look).await.unwrap_or_else(|_| panic!("{order} does not become {status}"));
+}
+
+/// Sends a command of ann's under that key. Its answer, and whether it was replayed.
+async fn send(url: &str, path: &str, key: &str, body: Value) -> (Value, bool) {
+    let request = Client::new().post(format!("{url}{path}")).header("X-Actor", "ann");
+    let answer = request.header("Idempotency-Key", key).json(&body).send().await.unwrap().error_for_status().unwrap();
+    let replayed = answer.headers().contains_key("idempotency-replayed");
+    (answer.json().await.unwrap(), replayed)
+}
+
+fn copies(quantity: u32) -> Value {
+    let lines = json!([{"isbn": NOVEL, "quantity": quantity, "unit_price_minor": 1999}]);
+    json!({"customer_id": "c-1", "currency": "EUR", "lines": lines})
+}
+
+#[tokio::test]
+async fn every_stream_of_an_older_folder_verifies() {
+    let folder = folder();
+    let verified = told(&folder, &["audit", "verify", "--all"]).await;
+    // The nine that were kept, and one of this reading, where it is of another day or actor.
+    let streams = verified["streams"].as_u64().unwrap();
+    assert!(verified["verified"] == true && (9..=10).contains(&streams), "{verified}");
+}
+
+#[tokio::test]
+async fn recorded_commands_of_an_older_folder_are_known_again() {
+    let folder = folder();
+    let dev = Dev::start(folder.path()).await;
+    let receive = format!("/stock/{NOVEL}/receive");
+    // The first is older than what the snapshot lists; the last came by the queue.
+    for (key, quantity, version) in [("delivery-1", 10, 1), ("delivery-120", 10, 120), ("later", 5, 125)] {
+        let (answer, replayed) = send(&dev.url, &receive, key, json!({"quantity": quantity})).await;
+        assert_eq!((&answer["version"], replayed), (&json!(version), true), "{key}: {answer}");
+    }
+    let (answer, replayed) = send(&dev.url, "/orders", "shipped", copies(2)).await;
+    assert_eq!((&answer["stream"], replayed), (&json!(format!("order-{SHIPPED}")), true));
+}
+
+#[tokio::test]
+async fn an_older_folder_goes_on() {
+    let folder = folder();
+    let dev = Dev::start_whole(folder.path()).await;
+    for (order, status) in [(SHIPPED, "shipped"), (CANCELLED, "cancelled"), (REJECTED, "rejected")] {
+        becomes(&dev.url, order, status).await;
+    }
+    let (placed, replayed) = send(&dev.url, "/orders", "new", copies(3)).await;
+    assert!(!replayed);
+    becomes(&dev.url, placed["stream"].as_str().unwrap().strip_prefix("order-").unwrap(), "confirmed").await;
+    // The order that fulfilment had not seen.
+    let (waiting, replayed) = send(&dev.url, "/orders", "waiting", copies(1)).await;
+    assert!(replayed);
+    becomes(&dev.url, waiting["stream"].as_str().unwrap().strip_prefix("order-").unwrap(), "confirmed").await;
+    // The parked stream is still listed, and goes on when it is told to.
+    let parked = get(&dev.url, "/projections/orders/parked").await;
+    assert_eq!(parked["streams"][0]["stream"], json!(format!("order-{PARKED}")), "{parked}");
+    told(&folder, &["projection", "resume", "orders"]).await;
+    becomes(&dev.url, PARKED, "cancelled").await;
+    // The read model that was switched has its older generation; the other is switched now, and one is rebuilt.
+    told(&folder, &["projection", "rollback", "stock"]).await;
+    told(&folder, &["projection", "switch", "bestsellers"]).await;
+    told(&folder, &["projection", "rebuild", "orders", "--wait"]).await;
+    told(&folder, &["projection", "switch", "orders"]).await;
+    becomes(&dev.url, SHIPPED, "shipped").await;
+    assert_eq!(dev.interrupt().await, 0);
+    let verified = told(&folder, &["audit", "verify", "--all"]).await;
+    assert_eq!(verified["verified"], true, "{verified}");
+}
+
+#[tokio::test]
+async fn the_past_of_an_older_folder_can_be_asked() {
+    let folder = folder();
+    let was = told(&folder, &["audit", "at", &format!("order-{SHIPPED}"), "--version", "1"]).await;
+    assert_eq!((&was["state"]["status"], &was["verified"]), (&json!("placed"), &json!(true)), "{was}");
+    let found = told(&folder, &["audit", "search", "--actor", "ann", "--type", "OrderCancelled"]).await;
+    assert_eq!(found["events"].as_array().unwrap().len(), 2, "{found}");
+}

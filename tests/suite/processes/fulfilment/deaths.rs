@@ -1,0 +1,184 @@
+//! Runners that die between any two requests, and runners that do the same at once.
+
+use super::shop::{Line, Shop, deliver, new_book, order_stream, stock_stream};
+use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::messages::{Message, messages_of};
+use domain::order::OrderCommand;
+use domain::{Isbn, OrderId};
+use futures::future::join_all;
+use handlers::process::ProcessHandler;
+
+/// More requests than any scenario makes.
+const MAX_REQUESTS: usize = 100;
+
+/// Delivers to a runner that dies; what comes back is another one's.
+async fn deliver_to_mortals(shop: &Shop, wire: &Wire, runner: &mut ProcessHandler, message: Message) {
+    if deliver(runner, std::slice::from_ref(&message)).await.is_empty() {
+        return;
+    }
+    assert!(!wire.is_armed(), "{message:?} came back, and nobody had died");
+    wire.arm(None);
+    *runner = shop.runner_over(wire);
+    assert!(deliver(runner, std::slice::from_ref(&message)).await.is_empty(), "{message:?} came back again");
+}
+
+/// Whether the fault came to pass before everything was done.
+async fn run(shop: &Shop, order_id: OrderId, books: &[Isbn], fault: Fault) -> bool {
+    let (wire, mut line) = (Wire::default(), Line::of(order_id, books));
+    wire.arm(Some(fault));
+    let mut runner = shop.runner_over(&wire);
+    loop {
+        let messages = line.news(shop).await;
+        if messages.is_empty() {
+            return !wire.is_armed();
+        }
+        for message in messages {
+            deliver_to_mortals(shop, &wire, &mut runner, message).await;
+        }
+    }
+}
+
+/// Every fault of the n-th request.
+fn faults(n: usize) -> [Fault; 3] {
+    [Fault::DiesBefore(n), Fault::DiesAfter(n), Fault::LosesAnswer(n)]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_rejected_once() {
+    let (shop, mut struck) = (Shop::open().await, 0);
+    for n in 1..MAX_REQUESTS {
+        let before = struck;
+        for fault in faults(n) {
+            let (there, missing) = (new_book(), new_book());
+            shop.receive(&there, 2).await;
+            let order_id = shop.place(&[(there.clone(), 2), (missing.clone(), 1)]).await;
+            let books = [there, missing];
+            struck += usize::from(run(&shop, order_id, &books, fault).await);
+            assert_eq!(shop.types(&order_stream(order_id)).await, ["OrderPlaced", "OrderRejected"], "{fault:?}");
+            let stock = shop.types(&stock_stream(&books[0])).await;
+            assert_eq!(stock, ["StockReceived", "StockReserved", "StockReleased"], "{fault:?}");
+            assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
+        }
+        if struck == before {
+            assert!(struck > 40, "only {struck} faults came to pass");
+            return;
+        }
+    }
+    panic!("it makes more requests than anybody thought");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_shipped_once() {
+    let (shop, mut struck) = (Shop::open().await, 0);
+    for n in 1..MAX_REQUESTS {
+        let before = struck;
+        for fault in faults(n) {
+            let book = new_book();
+            shop.receive(&book, 2).await;
+            let order_id = shop.place(&[(book.clone(), 2)]).await;
+            for command in [
+                OrderCommand::ConfirmOrder {},
+                OrderCommand::ShipOrder { tracking_code: "1Z".to_owned().try_into().unwrap() },
+            ] {
+                shop.ask(order_id, &command).await;
+            }
+            let books = [book];
+            struck += usize::from(run(&shop, order_id, &books, fault).await);
+            let stock = shop.types(&stock_stream(&books[0])).await;
+            assert_eq!(stock, ["StockReceived", "StockReserved", "StockCommitted"], "{fault:?}");
+            assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
+        }
+        if struck == before {
+            assert!(struck > 40, "only {struck} faults came to pass");
+            return;
+        }
+    }
+    panic!("it makes more requests than anybody thought");
+}
+
+/// Both runners get the same messages at the same time; what comes back comes again.
+async fn deliver_to_both(runners: &[ProcessHandler; 2], messages: &[Message]) {
+    let mut left = messages.to_vec();
+    for _ in 0..50 {
+        let (one, other) = tokio::join!(deliver(&runners[0], &left), deliver(&runners[1], &left));
+        left.retain(|message| one.contains(&message.id) || other.contains(&message.id));
+        if left.is_empty() {
+            return;
+        }
+    }
+    panic!("{left:?} are never done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_runners_that_do_the_same_at_once_do_it_once() {
+    let shop = Shop::open().await;
+    let runners = [shop.runner(), shop.runner()];
+    let (scarce, plenty) = (new_book(), new_book());
+    shop.receive(&scarce, 5).await;
+    shop.receive(&plenty, 100).await;
+    let (mut orders, mut lines) = (Vec::new(), Vec::new());
+    for _ in 0..10 {
+        let order_id = shop.place(&[(plenty.clone(), 1), (scarce.clone(), 1)]).await;
+        lines.push(Line::of(order_id, &[]));
+        orders.push(order_id);
+    }
+    // The stock of both books is in one of the lines, so that none of its messages comes twice.
+    lines.push(Line::of(orders[0], &[plenty.clone(), scarce.clone()]));
+    lines.remove(0);
+    loop {
+        let mut messages = Vec::new();
+        for line in &mut lines {
+            messages.extend(line.news(&shop).await);
+        }
+        if messages.is_empty() {
+            break;
+        }
+        for event in messages.chunks(10) {
+            deliver_to_both(&runners, event).await;
+        }
+    }
+    assert_eq!(shop.unsettled(&orders, &[plenty.clone(), scarce.clone()]).await, [""; 0]);
+    assert_eq!((shop.stock(&plenty).await.reserved(), shop.stock(&scarce).await.reserved()), (5, 5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runners_that_learn_different_things_of_one_order_at_once_know_all_of_it() {
+    let shop = Shop::open().await;
+    let runners = [shop.runner(), shop.runner(), shop.runner()];
+    for _ in 0..10 {
+        let books = [new_book(), new_book(), new_book()];
+        for book in &books {
+            shop.receive(book, 1).await;
+        }
+        let order_id = shop.place(&books.clone().map(|book| (book, 1))).await;
+        let placed = messages_of(&shop.batches(&order_stream(order_id)).await);
+        assert!(deliver(&runners[0], &placed).await.is_empty());
+        let learning = runners.iter().zip(&books).map(async |(runner, book)| {
+            let messages = messages_of(&shop.batches(&stock_stream(book)).await);
+            assert!(deliver(runner, &messages).await.is_empty());
+        });
+        join_all(learning).await;
+        assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0]);
+    }
+}
+
+/// Every reservation is heard of at once, by ten runners: most writes of the order's row are lost at first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_of_forty_lines_is_confirmed_in_one_delivery_a_book() {
+    let shop = Shop::open().await;
+    let books: Vec<Isbn> = (0..40).map(|_| new_book()).collect();
+    for book in &books {
+        shop.receive(book, 1).await;
+    }
+    let order_id = shop.place(&books.iter().map(|book| (book.clone(), 1)).collect::<Vec<_>>()).await;
+    let placed = messages_of(&shop.batches(&order_stream(order_id)).await);
+    assert!(deliver(&shop.runner(), &placed).await.is_empty());
+    let mut messages = Vec::new();
+    for book in &books {
+        messages.extend(messages_of(&shop.batches(&stock_stream(book)).await));
+    }
+    let runners: Vec<ProcessHandler> = (0..10).map(|_| shop.runner()).collect();
+    let learning = runners.iter().zip(messages.chunks(8)).map(|(runner, messages)| deliver(runner, messages));
+    assert_eq!(join_all(learning).await.concat(), [""; 0]);
+    assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0]);
+}

@@ -1,0 +1,212 @@
+//! Every order of delivery of what one order causes, with a repetition; and every loss that a later message makes good.
+
+use super::shop::{Line, Shop, deliver, new_book, order_stream};
+use crate::harness::messages::Message;
+use domain::order::{OrderCommand, OrderStatus};
+use domain::{Isbn, OrderId};
+use std::fmt::Debug;
+
+/// More steps than any way has.
+const MAX_STEPS: usize = 100;
+/// So many ways every scenario has at least: fewer, and something is not tried.
+const WAYS: usize = 10;
+/// More ways than any scenario has.
+const MAX_WAYS: usize = 5_000;
+
+/// Every sequence of choices, one after the other.
+#[derive(Debug, Default)]
+struct Choices {
+    /// What was chosen, of how many.
+    taken: Vec<(usize, usize)>,
+    next: usize,
+}
+
+impl Choices {
+    /// One of so many.
+    fn choose(&mut self, options: usize) -> usize {
+        if self.next == self.taken.len() {
+            self.taken.push((0, options));
+        }
+        let (chosen, known) = self.taken[self.next];
+        assert_eq!(known, options, "the same choices lead elsewhere");
+        self.next += 1;
+        chosen
+    }
+
+    /// Goes over to the next sequence, if there is one.
+    fn advance(&mut self) -> bool {
+        self.next = 0;
+        while let Some((chosen, options)) = self.taken.pop() {
+            if chosen + 1 < options {
+                self.taken.push((chosen + 1, options));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// An order and its books.
+struct Case {
+    order_id: OrderId,
+    books: Vec<Isbn>,
+}
+
+/// An order of so many copies of each book, of which so many are there.
+async fn case(shop: &Shop, copies: &[(u32, u32)]) -> Case {
+    let mut lines = Vec::new();
+    for (ordered, there) in copies {
+        let book = new_book();
+        if *there > 0 {
+            shop.receive(&book, *there).await;
+        }
+        lines.push((book, *ordered));
+    }
+    let order_id = shop.place(&lines).await;
+    Case { order_id, books: lines.into_iter().map(|(book, _)| book).collect() }
+}
+
+impl Case {
+    /// How it ended: the order's status, and copies on hand and reserved of each book.
+    async fn end(&self, shop: &Shop) -> (OrderStatus, Vec<(u32, u32)>) {
+        assert_eq!(shop.unsettled(&[self.order_id], &self.books).await, [""; 0]);
+        let mut figures = Vec::new();
+        for book in &self.books {
+            let stock = shop.stock(book).await;
+            figures.push((stock.on_hand(), stock.reserved()));
+        }
+        (shop.order(self.order_id).await.status().unwrap(), figures)
+    }
+}
+
+fn cancel() -> OrderCommand {
+    OrderCommand::CancelOrder { reason: "changed my mind".to_owned().try_into().unwrap() }
+}
+
+fn ship() -> OrderCommand {
+    OrderCommand::ShipOrder { tracking_code: "1Z".to_owned().try_into().unwrap() }
+}
+
+/// Delivers in the order that is chosen; so many messages come twice.
+async fn deliver_in_some_order(shop: &Shop, case: &Case, choices: &mut Choices, mut repeats: usize) {
+    let (runner, mut line) = (shop.runner(), Line::of(case.order_id, &case.books));
+    // That copies came in before is nothing that fulfilment has to hear of.
+    let (mut waiting, mut done) = (line.news(shop).await, Vec::<Message>::new());
+    waiting.retain(|message| message.group.starts_with("order-"));
+    for _ in 0..MAX_STEPS {
+        if waiting.is_empty() {
+            return;
+        }
+        let chosen = choices.choose(waiting.len() + if repeats > 0 { done.len() } else { 0 });
+        let message = match chosen.checked_sub(waiting.len()) {
+            None => waiting.remove(chosen),
+            Some(again) => {
+                repeats -= 1;
+                done[again].clone()
+            }
+        };
+        assert!(deliver(&runner, std::slice::from_ref(&message)).await.is_empty(), "{message:?} came back");
+        done.push(message);
+        // Nor is a recorded refusal.
+        let news = line.news(shop).await;
+        waiting.extend(news.into_iter().filter(|news| !news.body.as_ref().unwrap().contains("$Refused")));
+    }
+    panic!("it never comes to rest");
+}
+
+/// An order, what is done to it by hand before anybody hears of it, and how it must end.
+struct Scenario<'a> {
+    /// Copies ordered, and copies there, of each book.
+    copies: &'a [(u32, u32)],
+    by_hand: &'a [OrderCommand],
+    repeats: usize,
+    end: (OrderStatus, Vec<(u32, u32)>),
+}
+
+/// Tries every way and tells how many there are.
+async fn every_way(Scenario { copies, by_hand, repeats, end }: Scenario<'_>) -> usize {
+    let (shop, mut choices) = (Shop::open().await, Choices::default());
+    for ways in 1..MAX_WAYS {
+        let case = case(&shop, copies).await;
+        for command in by_hand {
+            shop.ask(case.order_id, command).await;
+        }
+        deliver_in_some_order(&shop, &case, &mut choices, repeats).await;
+        assert_eq!(case.end(&shop).await, end, "after {choices:?}");
+        if !choices.advance() {
+            return ways;
+        }
+    }
+    panic!("there are too many ways");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_is_confirmed_in_whatever_order_its_news_come() {
+    let (copies, end) = ([(2, 3), (1, 1)], (OrderStatus::Confirmed, vec![(3, 2), (1, 1)]));
+    let ways = every_way(Scenario { copies: &copies, by_hand: &[], repeats: 1, end }).await;
+    assert!(ways >= WAYS, "only {ways} ways");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_lacks_a_book_is_rejected_and_its_books_released_in_whatever_order_its_news_come() {
+    let (copies, end) = ([(2, 3), (1, 0)], (OrderStatus::Rejected, vec![(3, 0), (0, 0)]));
+    let ways = every_way(Scenario { copies: &copies, by_hand: &[], repeats: 2, end }).await;
+    assert!(ways >= WAYS, "only {ways} ways");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_order_keeps_no_book_in_whatever_order_its_news_come() {
+    let cancel = cancel();
+    let scenario = |copies, repeats, end| Scenario { copies, by_hand: std::slice::from_ref(&cancel), repeats, end };
+    let one = scenario(&[(2, 3)], 1, (OrderStatus::Cancelled, vec![(3, 0)]));
+    let two = scenario(&[(2, 3), (1, 1)], 0, (OrderStatus::Cancelled, vec![(3, 0), (1, 0)]));
+    let ways = every_way(one).await + every_way(two).await;
+    assert!(ways >= WAYS, "only {ways} ways");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shipped_order_takes_its_book_away_in_whatever_order_its_news_come() {
+    let by_hand = [OrderCommand::ConfirmOrder {}, ship()];
+    let end = (OrderStatus::Shipped, vec![(1, 0)]);
+    let ways = every_way(Scenario { copies: &[(2, 3)], by_hand: &by_hand, repeats: 0, end }).await;
+    assert!(ways >= WAYS, "only {ways} ways");
+}
+
+/// Delivers some of the messages and loses the others; then something happens in every stream.
+async fn lose_some(shop: &Shop, case: &Case, choices: &mut Choices) {
+    let (runner, mut line) = (shop.runner(), Line::of(case.order_id, &case.books));
+    for _ in 0..MAX_STEPS {
+        let messages = line.news(shop).await;
+        if messages.is_empty() {
+            break;
+        }
+        for message in messages.into_iter().filter(|_| choices.choose(2) == 0) {
+            assert!(deliver(&runner, &[message]).await.is_empty());
+        }
+    }
+    shop.ask(case.order_id, &cancel()).await;
+    line.run_dry(shop, &runner).await;
+    for book in &case.books {
+        shop.receive(book, 1).await;
+    }
+    line.run_dry(shop, &runner).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_lost_is_learned_when_a_later_message_of_the_stream_comes() {
+    let (shop, mut choices, mut ways) = (Shop::open().await, Choices::default(), 1);
+    loop {
+        let case = case(&shop, &[(2, 3), (1, 1)]).await;
+        lose_some(&shop, &case, &mut choices).await;
+        assert_eq!(case.end(&shop).await, (OrderStatus::Cancelled, vec![(4, 0), (2, 0)]), "after {choices:?}");
+        let types = shop.types(&order_stream(case.order_id)).await;
+        // A confirmation that comes too late is refused, and that is recorded.
+        let last = types.iter().rfind(|event_type| *event_type != "$Refused");
+        assert_eq!(last.unwrap(), "OrderCancelled", "{types:?}");
+        if !choices.advance() {
+            break;
+        }
+        ways += 1;
+    }
+    assert!(ways > 20, "only {ways} ways");
+}

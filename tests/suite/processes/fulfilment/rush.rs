@@ -1,0 +1,190 @@
+//! Many orders for too few copies: through fan-out, queue and several runners, and through a program that is killed.
+
+use super::client::{Client, order};
+use super::shop::{PATIENCE, Shop, new_book};
+use crate::harness::program::Dev;
+use bookshop::fulfilment;
+use domain::order::OrderStatus;
+use domain::{Isbn, OrderId};
+use futures::future::join_all;
+use handlers::FanOut;
+use handlers::delivery::QueueMapping;
+use ledgerfold::local::stream_mapping::StreamMapping;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+const ORDERS: usize = 200;
+const BOOKS: usize = 5;
+const COPIES: u32 = 30;
+const RUNNERS: usize = 3;
+
+/// Starts what carries news to so many runners, each of which remembers only its own.
+async fn start(shop: &Shop, folder: &TempDir, stop: &CancellationToken) -> JoinSet<()> {
+    let (clients, mut running) = (&shop.stack.clients, JoinSet::new());
+    let table = clients.dynamodb.describe_table().table_name(shop.names.events()).send().await;
+    let arn = table.unwrap().table.unwrap().latest_stream_arn.unwrap();
+    let routes = shop
+        .resources
+        .routes
+        .iter()
+        .filter(|route| route.consumer == fulfilment().consumer())
+        .cloned()
+        .collect::<Vec<_>>();
+    let queue = routes[0].queue_url.clone();
+    let fan_out = FanOut::new(clients.sqs.clone(), routes);
+    let mapping = StreamMapping::new(arn, folder.path().join("fan-out")).woken_by(shop.stack.dynamodb.changes());
+    let handler = move |event| {
+        let fan_out = fan_out.clone();
+        async move { Ok::<_, Infallible>(fan_out.handle(event).await) }
+    };
+    running.spawn(mapping.run(clients.streams.clone(), handler, stop.clone()));
+    for _ in 0..RUNNERS {
+        let (runner, mut mapping) = (shop.runner(), QueueMapping::new(&queue));
+        (mapping.concurrency, mapping.retry_after) = (3, Some(Duration::from_secs(1)));
+        let handler = move |event| {
+            let runner = runner.clone();
+            async move { Ok::<_, Infallible>(runner.handle(event).await) }
+        };
+        running.spawn(mapping.run(clients.sqs.clone(), handler, stop.clone()));
+    }
+    running
+}
+
+/// An order of one or two books, one or two copies of each.
+fn lines(books: &[Isbn], number: usize) -> Vec<(Isbn, u32)> {
+    let of = |place: usize| (books[place % BOOKS].clone(), if number.is_multiple_of(4) { 2 } else { 1 });
+    if number.is_multiple_of(3) { vec![of(number), of(number + 2)] } else { vec![of(number)] }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_orders_for_too_few_copies_are_all_answered_and_no_copy_is_given_away_twice() {
+    let (shop, folder, stop) = (Shop::open().await, TempDir::new().unwrap(), CancellationToken::new());
+    let books: Vec<Isbn> = (0..BOOKS).map(|_| new_book()).collect();
+    for book in &books {
+        shop.receive(book, COPIES).await;
+    }
+    let running = start(&shop, &folder, &stop).await;
+    let orders: Vec<OrderId> = join_all((0..ORDERS).map(|number| {
+        let (shop, lines) = (&shop, lines(&books, number));
+        async move { shop.place(&lines).await }
+    }))
+    .await;
+    shop.settles(&orders, &books).await;
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, running.join_all()).await.expect("the runners do not end");
+    let (mut confirmed, mut rejected) = (BTreeMap::<Isbn, u32>::new(), 0);
+    for order_id in &orders {
+        let order = shop.order(*order_id).await;
+        match order.status().unwrap() {
+            OrderStatus::Confirmed => {
+                for line in &order.details().unwrap().lines {
+                    *confirmed.entry(line.isbn.clone()).or_default() += line.quantity.get();
+                }
+            }
+            OrderStatus::Rejected => rejected += 1,
+            other @ (OrderStatus::Placed | OrderStatus::Cancelled | OrderStatus::Shipped) => {
+                panic!("nobody asked for {other}")
+            }
+        }
+    }
+    assert!(rejected > 0 && confirmed.len() == BOOKS, "{rejected} rejected, {confirmed:?} confirmed");
+    for book in &books {
+        let stock = shop.stock(book).await;
+        assert_eq!((stock.on_hand(), stock.reserved()), (COPIES, confirmed[book]));
+    }
+}
+
+const KILLS: usize = 5;
+const CLIENTS: usize = 4;
+
+/// A client of the program in all its lives.
+struct Shopper {
+    name: usize,
+    placed: Vec<String>,
+}
+
+impl Shopper {
+    /// Places the next order, with the same key until it is answered; false if the program goes away.
+    async fn place(&mut self, client: &Client, books: &[Isbn]) -> bool {
+        let number = self.placed.len();
+        let lines = lines(books, self.name + number);
+        let texts: Vec<(String, u32)> = lines.iter().map(|(isbn, copies)| (isbn.to_string(), *copies)).collect();
+        let texts: Vec<(&str, u32)> = texts.iter().map(|(isbn, copies)| (&**isbn, *copies)).collect();
+        let key = format!("client-{}-order-{number}", self.name);
+        let Some((status, answer)) = client.try_post("/orders", &key, &order(&texts)).await else { return false };
+        assert!(status.is_success(), "{answer}");
+        self.placed.push(answer["stream"].as_str().unwrap().trim_start_matches("order-").to_owned());
+        true
+    }
+
+    async fn shop(&mut self, client: &Client, books: &[Isbn], answers: &AtomicUsize) {
+        while self.place(client, books).await {
+            answers.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One life of the program: killed after some answers, wherever it is then.
+async fn live_and_die(data: &TempDir, shoppers: &mut [Shopper], books: &[Isbn]) {
+    let dev = Dev::start_whole(data.path()).await;
+    let (client, answers) = (Client::of(&dev.url), AtomicUsize::new(0));
+    for book in books {
+        client.receive(&book.to_string(), COPIES / 2).await;
+    }
+    let enough = fastrand::usize(10..40);
+    let killer = async {
+        while answers.load(Ordering::Relaxed) < enough {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        dev.kill().await;
+    };
+    let shopping = shoppers.iter_mut().map(|shopper| shopper.shop(&client, books, &answers));
+    tokio::join!(killer, join_all(shopping));
+}
+
+/// Waits until every order is decided. The copies of each book that confirmed ones have.
+async fn all_decided(client: &Client, placed: &[String]) -> BTreeMap<String, u32> {
+    let mut reserved = BTreeMap::<String, u32>::new();
+    for order_id in placed {
+        let decided = |order: &Value| order["status"].as_str().is_some_and(|status| status != "placed");
+        let order = client.eventually(&format!("/orders/{order_id}"), decided).await;
+        for line in order["lines"].as_array().unwrap().iter().filter(|_| order["status"] == "confirmed") {
+            let copies = u32::try_from(line["quantity"].as_u64().unwrap()).unwrap();
+            *reserved.entry(line["isbn"].as_str().unwrap().to_owned()).or_default() += copies;
+        }
+    }
+    reserved
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_is_killed_again_and_again_answers_every_order_in_the_end() {
+    let data = TempDir::new().unwrap();
+    let books: Vec<Isbn> = (0..BOOKS).map(|_| new_book()).collect();
+    let mut shoppers: Vec<Shopper> = (0..CLIENTS).map(|name| Shopper { name, placed: Vec::new() }).collect();
+    for _ in 0..KILLS {
+        live_and_die(&data, &mut shoppers, &books).await;
+    }
+    let dev = Dev::start_whole(data.path()).await;
+    let client = Client::of(&dev.url);
+    for shopper in &mut shoppers {
+        assert!(shopper.place(&client, &books).await, "nobody kills it now");
+    }
+    let placed: Vec<String> = shoppers.into_iter().flat_map(|shopper| shopper.placed).collect();
+    let reserved = all_decided(&client, &placed).await;
+    for book in &books {
+        let copies = reserved.get(&book.to_string()).copied().unwrap_or(0);
+        client.holds(&book.to_string(), COPIES / 2, copies).await;
+    }
+    assert_eq!(dev.interrupt().await, 0);
+    let orders: Vec<OrderId> = placed.into_iter().map(|id| OrderId::try_from(id).unwrap()).collect();
+    let shop = Shop::over(data.path(), "ledgerfold").await;
+    assert_eq!(shop.unsettled(&orders, &books).await, [""; 0]);
+    let confirmed = reserved.values().sum::<u32>();
+    assert!(confirmed > 0, "{} orders, and no copy for any", orders.len());
+}
