@@ -1,41 +1,24 @@
 //! `ledgerfold audit search`, `trace`, `at` and `diff`, and who is recorded as asking.
 
-use super::operate::Running;
 use super::{Ended, client, ended, receive, run};
-use crate::harness::program::{Dev, ledgerfold};
+use crate::harness::program::{Dev, Program, ledgerfold};
 use crate::harness::seed::{Seed, append, clients, store};
+use crate::harness::waiting::eventually;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use std::future::Future;
-use std::time::Duration;
 use tempfile::TempDir;
 
 const STREAM: &str = "stock-9780306406157";
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// What the API answers to the same question.
-async fn api(system: &Running, path: &str) -> Value {
+async fn api(system: &Program, path: &str) -> Value {
     let answer = client().get(format!("{}{path}", system.dev.url)).send().await.unwrap();
     assert_eq!(answer.status(), 200, "{path}");
     answer.json().await.unwrap()
 }
 
-/// Looks until there is an answer.
-pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
-    let looked = async {
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    };
-    let found = tokio::time::timeout(super::DEADLINE, looked).await;
-    found.unwrap_or_else(|_| panic!("did not happen: {what}"))
-}
-
 /// Waits until so many events of a type are in the index.
-pub(super) async fn indexed(system: &Running, event_type: &str, events: usize) {
+pub(super) async fn indexed(system: &Program, event_type: &str, events: usize) {
     eventually("everything is in the index", || async {
         let page = api(system, &format!("/audit/events?type={event_type}&limit=500")).await;
         (page["events"].as_array()?.len() == events).then_some(())
@@ -49,7 +32,7 @@ fn rows(table: &str) -> Vec<Vec<&str>> {
 
 #[tokio::test]
 async fn a_search_over_all_streams_is_shown_for_people_and_for_programs() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 5).await;
     indexed(&system, "StockReceived", 5).await;
     let arguments = ["audit", "search", "--actor", "dev", "--type", "StockReceived", "--limit", "2"];
@@ -77,7 +60,7 @@ fn versions(page: &Value) -> Vec<u64> {
 
 #[tokio::test]
 async fn a_commit_that_is_gone_is_named_and_is_a_negative_answer() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 3).await;
     indexed(&system, "StockReceived", 3).await;
     let delete = clients(&system.exports).dynamodb.delete_item().table_name("ledgerfold-events");
@@ -98,7 +81,7 @@ async fn a_commit_that_is_gone_is_named_and_is_a_negative_answer() {
 
 #[tokio::test]
 async fn a_trace_is_drawn_as_a_tree() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     let store = store(&system.exports);
     let seed = |command: &str, cause: Option<&str>, types: &[&'static str]| Seed {
         command: command.to_owned(),
@@ -185,7 +168,7 @@ async fn a_stream_is_shown_as_it_was_and_what_changed() {
 }
 
 /// The readings that are recorded: actor, call and parameters.
-async fn readings(system: &Running, events: usize) -> Vec<(String, String, Value)> {
+async fn readings(system: &Program, events: usize) -> Vec<(String, String, Value)> {
     let found = eventually("the readings are in the index", || async {
         let mut command = ledgerfold(["audit", "search", "--type", "AuditTrailRead", "--order", "asc", "--json"]);
         command.args(["--to", "2999-01-01T00:00:00Z", "--as", "observer"]).envs(system.exports.iter().cloned());
@@ -201,7 +184,7 @@ async fn readings(system: &Running, events: usize) -> Vec<(String, String, Value
 
 #[tokio::test]
 async fn whoever_asks_is_recorded() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 1).await;
     let as_user = async |user: Option<&str>, actor: Option<&str>, arguments: &[&str]| -> Ended {
         let mut command = ledgerfold(arguments.iter().copied());

@@ -1,6 +1,6 @@
 //! `ledgerfold backup` and `restore`: whole under load, refused where data would be lost, nothing left half.
 
-use super::{DEADLINE, Dev, client, ended, receive, run};
+use super::{Dev, PATIENCE, client, ended, receive, run};
 use crate::harness::program::ledgerfold;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ async fn reach(count: &AtomicUsize, at_least: usize) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(DEADLINE, reached).await.expect("no orders are placed");
+    timeout(PATIENCE, reached).await.expect("no orders are placed");
 }
 
 /// The statuses of the customer's orders, once there are so many and fulfilment has decided about each.
@@ -59,7 +59,7 @@ async fn decided_orders(url: &str, at_least: usize) -> Vec<Value> {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(DEADLINE * 2, look).await.expect("the read models do not catch up")
+    timeout(PATIENCE * 2, look).await.expect("the read models do not catch up")
 }
 
 /// A stopped folder of a few commits, and a database big enough that its copying takes a while.
@@ -181,10 +181,10 @@ async fn a_backup_that_is_ended_leaves_nothing_half() {
                 sleep(Duration::from_millis(1)).await;
             }
         };
-        timeout(DEADLINE, begun).await.expect("it does not begin");
+        timeout(PATIENCE, begun).await.expect("it does not begin");
         let id = backup.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-s", signal, &id]).status().await.unwrap().success());
-        let status = timeout(DEADLINE, backup.wait()).await.expect("it does not end").unwrap();
+        let status = timeout(PATIENCE, backup.wait()).await.expect("it does not end").unwrap();
         assert_ne!(status.code(), Some(0), "{signal}: it was done before it was asked");
         assert!(!copy.exists(), "{signal}");
         assert_eq!(partial.exists(), signal == "KILL", "{signal}");

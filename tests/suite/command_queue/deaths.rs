@@ -1,9 +1,10 @@
 //! Senders and workers that die between any two requests, or lose an answer.
 
-use super::{World, api_of, deliver, is_done_with, later};
-use crate::harness::fault_wire::{Fault, Wire};
+use super::{TestStack, api_of, deliver, is_done_with, later};
+use crate::harness::faults::{Fault, FaultInjector};
+use crate::harness::http::isbn;
 use crate::harness::program::Dev;
-use crate::http::{DEADLINE, isbn};
+use crate::harness::waiting::PATIENCE;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
@@ -37,21 +38,21 @@ async fn struck<F: Future<Output = bool>>(mut scenario: impl FnMut(usize, Fault)
 }
 
 /// A worker dies over a command to a book of its own; another one gets the message again. Whether the fault came to pass.
-async fn die_over(world: &World, case: usize, fault: Fault, command: &str, body: &Value, expected: &str) -> bool {
+async fn die_over(stack: &TestStack, case: usize, fault: Fault, command: &str, body: &Value, expected: &str) -> bool {
     let (book, key) = (book(case), format!("{command}-{case}"));
-    world.later(&format!("/stock/{book}/{command}"), &key, body).await;
-    let (message, wire) = (world.message().await, Wire::default());
-    let worker = world.system_over(&wire).command_worker();
+    stack.later(&format!("/stock/{book}/{command}"), &key, body).await;
+    let (message, wire) = (stack.message().await, FaultInjector::default());
+    let worker = stack.system_over(&wire).command_worker();
     wire.arm(Some(fault));
     if !is_done_with(&worker, &message, 1).await {
         assert!(!wire.is_armed(), "it came back, and nobody had died");
-        assert!(is_done_with(&world.worker(), &message, 2).await, "{fault:?}");
+        assert!(is_done_with(&stack.worker(), &message, 2).await, "{fault:?}");
     }
     let struck = !wire.is_armed();
     // It comes again all the same, from a queue that has lost the acknowledgement.
-    assert!(is_done_with(&world.worker(), &message, 3).await, "{fault:?}");
-    let events = world.types(&format!("stock-{book}")).await;
-    assert_eq!(world.status(&key).await, expected, "{fault:?}");
+    assert!(is_done_with(&stack.worker(), &message, 3).await, "{fault:?}");
+    let events = stack.types(&format!("stock-{book}")).await;
+    assert_eq!(stack.command_status(&key).await, expected, "{fault:?}");
     let recorded = if expected == "done" { vec!["StockReceived"] } else { Vec::new() };
     assert_eq!(events, recorded, "{fault:?}");
     struck
@@ -59,73 +60,73 @@ async fn die_over(world: &World, case: usize, fault: Fault, command: &str, body:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_dies_between_any_two_requests_leaves_a_command_that_is_done_once() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let body = json!({"quantity": 5});
-    let struck = struck(|case, fault| die_over(&world, case, fault, "receive", &body, "done")).await;
+    let struck = struck(|case, fault| die_over(&stack, case, fault, "receive", &body, "done")).await;
     // A look at the row, the commit, the answer; a fresh worker reads the stream before.
     assert!(struck >= 9, "only {struck} faults came to pass");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_dies_between_any_two_requests_leaves_a_command_that_is_refused() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let body = json!({"order_id": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "quantity": 5});
-    let struck = struck(|case, fault| die_over(&world, case, fault, "reserve", &body, "refused")).await;
+    let struck = struck(|case, fault| die_over(&stack, case, fault, "reserve", &body, "refused")).await;
     assert!(struck >= 9, "only {struck} faults came to pass");
 }
 
 /// An API dies over a command; its sender tries again elsewhere. Whether the fault came to pass.
-async fn die_sending(world: &World, case: usize, fault: Fault) -> bool {
-    let (book, key, wire) = (book(case), format!("k-{case}"), Wire::default());
+async fn die_sending(stack: &TestStack, case: usize, fault: Fault) -> bool {
+    let (book, key, wire) = (book(case), format!("k-{case}"), FaultInjector::default());
     let (path, body) = (format!("/stock/{book}/receive"), json!({"quantity": 5}));
-    let system = world.system_over(&wire);
+    let system = stack.system_over(&wire);
     let api = api_of(&system, Some(system.command_queue().await.unwrap()));
     wire.arm(Some(fault));
     let taken = later(&api, &path, &key, &body).await;
     let struck = !wire.is_armed();
     if taken.status != 202 {
         assert!(struck && taken.status == 503 && taken.headers.contains_key("retry-after"), "{taken:?}");
-        world.later(&path, &key, &body).await;
+        stack.later(&path, &key, &body).await;
     }
-    let messages = world.messages().await;
+    let messages = stack.queued_messages().await;
     assert!(!messages.is_empty(), "{fault:?}: it was taken, and nothing waits");
     for message in messages {
-        assert!(is_done_with(&world.worker(), &message, 1).await, "{fault:?}");
+        assert!(is_done_with(&stack.worker(), &message, 1).await, "{fault:?}");
     }
-    assert_eq!(world.types(&format!("stock-{book}")).await, ["StockReceived"], "{fault:?}");
-    assert_eq!(world.status(&key).await, "done", "{fault:?}");
+    assert_eq!(stack.types(&format!("stock-{book}")).await, ["StockReceived"], "{fault:?}");
+    assert_eq!(stack.command_status(&key).await, "done", "{fault:?}");
     struck
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_that_dies_between_any_two_requests_leaves_a_command_that_is_done_once() {
-    let world = World::start().await;
-    let struck = struck(|case, fault| die_sending(&world, case, fault)).await;
+    let stack = TestStack::start().await;
+    let struck = struck(|case, fault| die_sending(&stack, case, fault)).await;
     // The length of the queue, the row, the message.
     assert!(struck >= 9, "only {struck} faults came to pass");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_that_do_the_same_at_once_do_it_once() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let body = json!({"quantity": 5});
     for number in 0..10 {
-        world.later(&format!("/stock/{}/receive", book(number)), &format!("k-{number}"), &body).await;
+        stack.later(&format!("/stock/{}/receive", book(number)), &format!("k-{number}"), &body).await;
     }
-    let messages = world.messages().await;
-    let workers: Vec<_> = (0..4).map(|_| world.worker()).collect();
+    let messages = stack.queued_messages().await;
+    let workers: Vec<_> = (0..4).map(|_| stack.worker()).collect();
     let ended = futures::future::join_all(workers.iter().map(|worker| deliver(worker, &messages))).await;
     assert!(ended.iter().all(Vec::is_empty), "{ended:?}");
     for number in 0..10 {
-        assert_eq!(world.types(&format!("stock-{}", book(number))).await, ["StockReceived"]);
-        assert_eq!(world.status(&format!("k-{number}")).await, "done");
+        assert_eq!(stack.types(&format!("stock-{}", book(number))).await, ["StockReceived"]);
+        assert_eq!(stack.command_status(&format!("k-{number}")).await, "done");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_that_is_killed_answers_every_command_that_it_has_taken() {
     let (data, mut keys) = (TempDir::new().unwrap(), BTreeSet::new());
-    let http = reqwest::Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();
+    let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
     for life in 0..3 {
         let dev = Dev::start(data.path()).await;
         for number in 0..20 {
@@ -141,7 +142,7 @@ async fn a_program_that_is_killed_answers_every_command_that_it_has_taken() {
     let dev = Dev::start(data.path()).await;
     let get = |path: String| async { http.get(path).send().await.unwrap().json::<Value>().await.unwrap() };
     for key in &keys {
-        crate::http::eventually("every command is done", || async {
+        crate::harness::waiting::eventually("every command is done", || async {
             let answer = get(format!("{}/commands/{key}", dev.url)).await;
             Some(()).filter(|()| answer["status"] == "done")
         })

@@ -1,9 +1,10 @@
 //! The rules of a FIFO queue's mapping, each with a case that a mapping without it does not pass.
 
 use crate::harness::pipeline::Outcome;
+use crate::harness::pipeline::clock::Clock;
 use crate::harness::pipeline::fifo_source::{FifoBatch, FifoSource};
 use crate::harness::pipeline::policy::FifoPolicy;
-use crate::harness::pipeline::system::World;
+use crate::harness::stack::TestStack;
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use aws_sdk_sqs::types::Message;
 
@@ -19,28 +20,30 @@ const POLICY: FifoPolicy = FifoPolicy {
 };
 
 struct Queue {
-    world: World,
+    clock: Clock,
+    stack: TestStack,
     source: FifoSource,
 }
 
 impl Queue {
     async fn start(policy: FifoPolicy) -> Self {
-        let world = World::start().await;
-        let source = FifoSource::on(world.clients.sqs.clone(), &world.queue_url("orders"), policy).await;
-        Self { world, source }
+        let clock = Clock::new();
+        let stack = TestStack::with_queues_on(clock.of_queues()).await;
+        let source = FifoSource::on(stack.clients().sqs.clone(), &stack.route("orders").queue_url, policy).await;
+        Self { clock, stack, source }
     }
 
     /// Messages of a group, each with its text as body and deduplication id.
     async fn send(&mut self, group: &str, texts: &[&str]) {
         for text in texts {
-            let request = self.world.clients.sqs.send_message().queue_url(&self.source.url).message_body(*text);
+            let request = self.stack.clients().sqs.send_message().queue_url(&self.source.url).message_body(*text);
             request.message_group_id(group).message_deduplication_id(*text).send().await.unwrap();
         }
         self.source.stir();
     }
 
     async fn next(&mut self) -> Option<FifoBatch> {
-        self.source.next_batch(&self.world.clock).await
+        self.source.next_batch(&self.clock).await
     }
 
     /// The texts of the next batch, which stays with the function.
@@ -56,7 +59,7 @@ impl Queue {
 
     async fn dead_letters(&self) -> Vec<String> {
         let url = self.source.url.replace(".fifo", "-dead.fifo");
-        let request = self.world.clients.sqs.receive_message().queue_url(url).max_number_of_messages(10);
+        let request = self.stack.clients().sqs.receive_message().queue_url(url).max_number_of_messages(10);
         let messages = request.send().await.unwrap().messages.unwrap_or_default();
         messages.into_iter().filter_map(|message| message.body).collect()
     }
@@ -108,10 +111,10 @@ async fn only_reported_messages_come_again_after_the_visibility_timeout_and_in_t
     queue.answer(batch, &[&failed[0], &failed[1]]).await;
     queue.send("a", &["a4"]).await;
     assert!(queue.next().await.is_none(), "what is behind in the group waits as well");
-    assert_eq!(queue.source.wakes_at_ms(), Some(queue.world.clock.now_ms() + VISIBILITY_MS));
-    queue.world.clock.pass(VISIBILITY_MS - 1);
+    assert_eq!(queue.source.wakes_at_ms(), Some(queue.clock.now_ms() + VISIBILITY_MS));
+    queue.clock.pass(VISIBILITY_MS - 1);
     assert!(queue.next().await.is_none());
-    queue.world.clock.pass(1);
+    queue.clock.pass(1);
     let again = queue.next().await.unwrap();
     assert_eq!(texts(&again), ["a2", "a3", "a4"]);
     let count = |index: usize| again.event.records[index].attributes["ApproximateReceiveCount"].clone();
@@ -126,16 +129,16 @@ async fn an_answer_with_an_unknown_id_and_a_function_that_died_fail_the_whole_ba
     let batch = queue.next().await.unwrap();
     let known = id_of(&batch, "a1").to_owned();
     queue.answer(batch, &[&known, "unknown"]).await;
-    queue.world.clock.pass(VISIBILITY_MS);
+    queue.clock.pass(VISIBILITY_MS);
     let batch = queue.next().await.unwrap();
     assert_eq!(texts(&batch), ["a1", "b1"]);
     queue.source.answer(batch, &Outcome::Failed).await;
     assert!(queue.next().await.is_none(), "nobody gives them back before their time");
-    queue.world.clock.pass(VISIBILITY_MS);
+    queue.clock.pass(VISIBILITY_MS);
     let batch = queue.next().await.unwrap();
     assert_eq!(texts(&batch), ["a1", "b1"]);
     queue.answer(batch, &[""]).await;
-    queue.world.clock.pass(VISIBILITY_MS);
+    queue.clock.pass(VISIBILITY_MS);
     assert!(queue.next().await.is_none());
     assert_eq!(queue.dead_letters().await, ["a1", "b1"], "an empty id is unknown, too");
 }
@@ -149,7 +152,7 @@ async fn a_message_that_was_given_out_too_often_goes_to_the_dead_letters_and_its
         assert_eq!(texts(&batch)[0], "a1");
         let failed = id_of(&batch, "a1").to_owned();
         queue.answer(batch, &[&failed]).await;
-        queue.world.clock.pass(VISIBILITY_MS);
+        queue.clock.pass(VISIBILITY_MS);
     }
     queue.send("a", &["a3"]).await;
     assert_eq!(queue.next_texts().await, ["a3"]);
@@ -162,10 +165,10 @@ async fn a_second_message_with_a_known_deduplication_id_is_dropped_for_five_minu
     queue.send("a", &["a1"]).await;
     let batch = queue.next().await.unwrap();
     queue.answer(batch, &[]).await;
-    queue.world.clock.pass(FIVE_MINUTES_MS - 1);
+    queue.clock.pass(FIVE_MINUTES_MS - 1);
     queue.send("a", &["a1"]).await;
     assert!(queue.next().await.is_none(), "although the first one is deleted");
-    queue.world.clock.pass(1);
+    queue.clock.pass(1);
     queue.send("a", &["a1"]).await;
     assert_eq!(queue.next_texts().await, ["a1"]);
 }
@@ -188,11 +191,11 @@ async fn an_answer_that_comes_too_late_deletes_nothing() {
     let mut queue = Queue::start(POLICY).await;
     queue.send("a", &["a1"]).await;
     let slow = queue.next().await.unwrap();
-    queue.world.clock.pass(VISIBILITY_MS);
+    queue.clock.pass(VISIBILITY_MS);
     let second = queue.next().await.unwrap();
     assert_eq!(texts(&second), ["a1"]);
     queue.answer(slow, &[]).await;
     queue.source.answer(second, &Outcome::Failed).await;
-    queue.world.clock.pass(VISIBILITY_MS);
+    queue.clock.pass(VISIBILITY_MS);
     assert_eq!(queue.next_texts().await, ["a1"]);
 }

@@ -8,10 +8,10 @@ use crate::harness::events::{
     Stored, Writer, cancelled, committed, confirmed, new_order, placed, received, rejected, released, reserved,
     shipped, stock_of,
 };
-use crate::harness::fault_wire::Fault;
+use crate::harness::faults::Fault;
 use crate::harness::fold::ReadModel;
 use crate::harness::pipeline::policy::{FifoPolicy, StreamPolicy};
-use crate::harness::pipeline::{Call, Fate, Line, WELL};
+use crate::harness::pipeline::{Call, Fate, Pipeline, WELL};
 use crate::projections::histories::seed;
 use eventstore::{Consistency, NewEvent, StreamId};
 use fastrand::Rng;
@@ -28,9 +28,9 @@ struct Plan {
     events: VecDeque<NewEvent>,
 }
 
-/// A line under test, and what must be in its read models.
+/// A pipeline under test, and what must be in its read models.
 struct Trial {
-    line: Line,
+    pipeline: Pipeline,
     rng: Rng,
     told: String,
     expected: ReadModel,
@@ -43,27 +43,27 @@ struct Trial {
 impl Trial {
     async fn start(stream: StreamPolicy, change: impl Fn(FifoPolicy) -> FifoPolicy) -> Self {
         let seed = seed();
-        let line = Line::under(stream, change).await;
+        let pipeline = Pipeline::under(stream, change).await;
         let (rng, expected) = (Rng::with_seed(seed), ReadModel::default());
-        Self { line, rng, told: format!("LEDGERFOLD_TEST_SEED={seed}"), expected, commits: 0, books: 0, mended: 0 }
+        Self { pipeline, rng, told: format!("LEDGERFOLD_TEST_SEED={seed}"), expected, commits: 0, books: 0, mended: 0 }
     }
 
     /// A few streams, written in any order while time passes, functions die and engines are down; then everything is well.
     async fn history(&mut self, number: u32, fulfilled: bool) {
         let rng = self.rng.fork();
-        self.line.fates(fates(rng));
+        self.pipeline.fates(fates(rng));
         let streams = if fulfilled { self.sell().await } else { self.write().await };
-        self.line.outage.ends();
-        self.line.fates(|_| WELL);
-        self.line.run_until_quiet().await;
+        self.pipeline.wire.end_outages();
+        self.pipeline.fates(|_| WELL);
+        self.pipeline.run_until_quiet().await;
         self.mend().await;
         for stream in streams {
-            let loaded = self.line.world.store.load(&stream, Consistency::Strong).await.unwrap();
+            let loaded = self.pipeline.stack.store.load(&stream, Consistency::Strong).await.unwrap();
             self.commits += loaded.batches.iter().map(|batch| batch.commits.len()).sum::<usize>();
             let commits: Vec<_> = loaded.batches.into_iter().flat_map(|batch| batch.commits).collect();
             self.expected.add(&stream, &commits, u64::MAX);
         }
-        assert_eq!(self.line.world.read_models().await, self.expected, "{}, history {number}", self.told);
+        assert_eq!(self.pipeline.stack.read_models().await, self.expected, "{}, history {number}", self.told);
     }
 
     /// Writes streams of any events.
@@ -71,7 +71,7 @@ impl Trial {
         let mut streams: Vec<StreamId> = (0..self.rng.usize(1..=3)).map(|_| new_order()).collect();
         self.books += 1;
         streams.push(stock_of(self.books));
-        let store = self.line.world.store.clone();
+        let store = self.pipeline.stack.store.clone();
         let plan = |stream: &StreamId, rng: &mut Rng| {
             let events = if stream.category() == "order" { order_events(rng) } else { stock_events(rng) };
             Plan { writer: Writer::new(&store, stream), events }
@@ -96,13 +96,13 @@ impl Trial {
         for book in first..=self.books {
             streams.push(stock_of(book));
             let copies = received(self.rng.u32(1..=4)).stored();
-            Writer::new(&self.line.world.store, &streams[streams.len() - 1]).append(vec![copies]).await;
+            Writer::new(&self.pipeline.stack.store, &streams[streams.len() - 1]).append(vec![copies]).await;
         }
         for _ in 0..self.rng.u32(1..=3) {
             streams.push(new_order());
             let lines = [(first, self.rng.u32(1..=2)), (self.books, self.rng.u32(1..=2))];
             let event = placed("c", lines).stored();
-            Writer::new(&self.line.world.store, &streams[streams.len() - 1]).append(vec![event]).await;
+            Writer::new(&self.pipeline.stack.store, &streams[streams.len() - 1]).append(vec![event]).await;
             self.let_time_pass().await;
         }
         streams
@@ -111,13 +111,16 @@ impl Trial {
     async fn let_time_pass(&mut self) {
         match self.rng.u32(..12) {
             0 => self
-                .line
-                .outage
-                .begins(["-orders.fifo", "-audit.fifo", "-stock.fifo", "-fulfilment.fifo"][self.rng.usize(..4)]),
-            1 => self.line.outage.begins(["test-read-models", "test-audit-index"][self.rng.usize(..2)]),
-            2..=4 => self.line.outage.ends(),
-            5 => self.line.run_for(self.rng.u64(1..=40) * MINUTE_MS).await,
-            6 | 7 => self.line.run_for(self.rng.u64(..10_000)).await,
+                .pipeline
+                .wire
+                .begin_outage(["-orders.fifo", "-audit.fifo", "-stock.fifo", "-fulfilment.fifo"][self.rng.usize(..4)]),
+            1 => self
+                .pipeline
+                .wire
+                .begin_outage(["ledgerfold-read-models", "ledgerfold-audit-index"][self.rng.usize(..2)]),
+            2..=4 => self.pipeline.wire.end_outages(),
+            5 => self.pipeline.run_for(self.rng.u64(1..=40) * MINUTE_MS).await,
+            6 | 7 => self.pipeline.run_for(self.rng.u64(..10_000)).await,
             _ => {}
         }
     }
@@ -126,13 +129,13 @@ impl Trial {
     async fn mend(&mut self) {
         let mut mended = 0;
         for projection in everybody() {
-            mended += self.line.redrive(&projection).await;
+            mended += self.pipeline.redrive(&projection).await;
         }
-        let given_up = self.line.stream.take_given_up();
+        let given_up = self.pipeline.stream.take_given_up();
         if given_up > 0 {
             for projection in everybody() {
-                if self.line.has(projection.name) {
-                    self.line.reconcile(&projection).await;
+                if self.pipeline.has(projection.name) {
+                    self.pipeline.reconcile(&projection).await;
                 }
             }
         }
@@ -141,7 +144,7 @@ impl Trial {
 
     /// Every commit is in the audit index, once.
     async fn assert_indexed(&self) {
-        let projector = self.line.world.system().projector();
+        let projector = self.pipeline.stack.system().projector();
         let mut search = AuditSearch::all(eventstore::Direction::Forwards, 1_000);
         let mut found = 0;
         loop {
@@ -225,6 +228,6 @@ async fn with_a_parallel_shard_and_functions_that_outlive_their_visibility_they_
 #[tokio::test]
 async fn with_fulfilment_they_do_so_and_every_order_has_its_answer() {
     let mut trial = Trial::start(impatient(), |policy| policy).await;
-    trial.line = trial.line.with_fulfilment().await;
+    trial.pipeline = trial.pipeline.with_fulfilment().await;
     run(trial, true).await;
 }

@@ -2,8 +2,8 @@
 //! manager.
 #![cfg(test)]
 
-use crate::harness::idle::Idle;
 use crate::harness::seed::append_each;
+use crate::harness::stack::TestStack;
 use aws_lambda_events::event::sqs::SqsEvent;
 use bookshop::fulfilment;
 use bookshop::stock;
@@ -35,13 +35,13 @@ async fn failed(handler: &RebuildHandler, bodies: &[String]) -> Vec<String> {
 }
 
 /// Everything that waits to be done.
-async fn calls(system: &Idle) -> Vec<String> {
+async fn calls(system: &TestStack) -> Vec<String> {
     let messages = system.take_all(CALLS).await;
     messages.into_iter().map(|message| message.body.unwrap()).collect()
 }
 
 /// Hands on every call until there is none.
-async fn work_off(system: &Idle, handler: &RebuildHandler) {
+async fn work_off(system: &TestStack, handler: &RebuildHandler) {
     for _ in 0..1_000 {
         let calls = calls(system).await;
         if calls.is_empty() {
@@ -52,20 +52,20 @@ async fn work_off(system: &Idle, handler: &RebuildHandler) {
     panic!("the job does not end");
 }
 
-async fn with_books(books: usize) -> Idle {
-    let system = Idle::start().await;
+async fn with_books(books: usize) -> TestStack {
+    let system = TestStack::start().await;
     for book in 0..books {
-        append_each(&system.store(), &format!("stock-{book}"), &[RECEIVED, RECEIVED]).await;
+        append_each(&system.store, &format!("stock-{book}"), &[RECEIVED, RECEIVED]).await;
     }
     system
 }
 
 /// An operator whose queues do not answer.
-fn cut_off(system: &Idle) -> Operations {
+fn cut_off(system: &TestStack) -> Operations {
     let nowhere = Endpoints::of_one("http://127.0.0.1:1", AccessKey::generate().unwrap());
     Operations::new(
         bookshop::app(),
-        system.store(),
+        system.store.clone(),
         system.projector(),
         Clients::loopback(&nowhere).sqs,
         system.names.clone(),
@@ -124,7 +124,7 @@ async fn a_step_that_nobody_could_be_told_of_is_told_by_resume() {
 }
 
 /// What waits in the queue of fulfilment: stream and version, as the store is to be asked.
-async fn announced(system: &Idle) -> BTreeSet<(String, u64)> {
+async fn announced(system: &TestStack) -> BTreeSet<(String, u64)> {
     let messages = system.take_all("ledgerfold-fulfilment.fifo").await;
     let read = messages.iter().map(|message| {
         let body: Value = serde_json::from_str(message.body().unwrap()).unwrap();
@@ -179,7 +179,7 @@ async fn a_reconciliation_tells_a_process_manager_of_every_stream_that_is_behind
 
 #[tokio::test]
 async fn a_missing_queue_is_told_with_the_way_out() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let elsewhere = handlers::Names::new("elsewhere");
     let operations = system.clients().system(&bookshop::app(), &elsewhere).operations(system.projector());
     let error = operations.view(&stock()).await.unwrap_err().to_string();

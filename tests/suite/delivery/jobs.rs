@@ -1,16 +1,16 @@
 //! The worker of jobs behind its queue: slices that are done twice, half or without anybody hearing of it.
 
 use crate::harness::events::{confirmed, new_order, placed, write};
-use crate::harness::fault_wire::Fault;
-use crate::harness::pipeline::{Call, Fate, Line, REBUILD, WELL};
+use crate::harness::faults::Fault;
+use crate::harness::pipeline::{Call, Fate, Pipeline, REBUILD, WELL};
 use bookshop::orders;
 use eventstore::StreamId;
 use projections::GenerationState;
 
 /// Every second call of the worker dies at a request that moves on with each.
-fn workers_die(line: &mut Line) {
+fn workers_die(pipeline: &mut Pipeline) {
     let mut calls = 0;
-    line.fates(move |call: &Call| {
+    pipeline.fates(move |call: &Call| {
         calls += usize::from(call.function == REBUILD);
         if call.function != REBUILD || calls.is_multiple_of(2) {
             return WELL;
@@ -21,66 +21,69 @@ fn workers_die(line: &mut Line) {
     });
 }
 
-async fn some_orders(line: &Line, count: usize) -> Vec<StreamId> {
+async fn some_orders(pipeline: &Pipeline, count: usize) -> Vec<StreamId> {
     let streams: Vec<StreamId> = (0..count).map(|_| new_order()).collect();
     for stream in &streams {
-        write(&line.world.store, stream, &[&placed("c", [(1, 1)]), &confirmed()]).await;
+        write(&pipeline.stack.store, stream, &[&placed("c", [(1, 1)]), &confirmed()]).await;
     }
     streams
 }
 
 #[tokio::test]
 async fn a_rebuild_ends_complete_though_every_second_worker_dies() {
-    let mut line = Line::start().await;
-    let streams = some_orders(&line, 6).await;
-    line.run_until_quiet().await;
-    workers_die(&mut line);
-    line.world.operations().rebuild(&orders(), 4).await.unwrap();
-    line.run_until_quiet().await;
-    let calls = line.calls_of(REBUILD);
+    let mut pipeline = Pipeline::start().await;
+    let streams = some_orders(&pipeline, 6).await;
+    pipeline.run_until_quiet().await;
+    workers_die(&mut pipeline);
+    pipeline.stack.operations().rebuild(&orders(), 4).await.unwrap();
+    pipeline.run_until_quiet().await;
+    let calls = pipeline.calls_of(REBUILD);
     assert!(calls.iter().any(|call| call.receives > 1), "workers did die");
     assert!(calls.iter().all(|call| call.items.len() == 1), "a worker gets one call at a time");
-    let status = line.world.operations().view(&orders()).await.unwrap().status;
+    let status = pipeline.stack.operations().view(&orders()).await.unwrap().status;
     assert!(status.job.is_none() && status.report.unwrap().complete);
     assert_eq!(status.other.unwrap().state, GenerationState::Complete);
-    line.world.operations().switch(&orders(), false).await.unwrap();
-    line.run_until_quiet().await;
-    line.world.operations().drop_generation(&orders(), None).await.unwrap();
-    line.run_until_quiet().await;
-    line.world.assert_exact(&streams, "").await;
+    pipeline.stack.operations().switch(&orders(), false).await.unwrap();
+    pipeline.run_until_quiet().await;
+    pipeline.stack.operations().drop_generation(&orders(), None).await.unwrap();
+    pipeline.run_until_quiet().await;
+    pipeline.stack.assert_exact_after(&streams, "").await;
 }
 
 #[tokio::test]
 async fn a_pass_over_all_streams_ends_though_every_second_worker_dies() {
-    let mut line = Line::start().await;
-    let mut streams = some_orders(&line, 4).await;
-    line.run_until_quiet().await;
-    streams.extend(some_orders(&line, 4).await);
+    let mut pipeline = Pipeline::start().await;
+    let mut streams = some_orders(&pipeline, 4).await;
+    pipeline.run_until_quiet().await;
+    streams.extend(some_orders(&pipeline, 4).await);
     // Nobody is told of those.
-    drop(line.world.new_records().await);
-    workers_die(&mut line);
-    line.reconcile(&orders()).await;
-    line.reconcile(&bookshop::bestsellers()).await;
-    line.world.assert_exact(&streams, "").await;
+    drop(pipeline.new_records().await);
+    workers_die(&mut pipeline);
+    pipeline.reconcile(&orders()).await;
+    pipeline.reconcile(&bookshop::bestsellers()).await;
+    pipeline.stack.assert_exact_after(&streams, "").await;
 }
 
 #[tokio::test]
 async fn a_job_whose_calls_all_died_goes_on_when_it_is_resumed() {
-    let mut line = Line::start().await;
-    let streams = some_orders(&line, 3).await;
-    line.run_until_quiet().await;
-    line.world.operations().rebuild(&orders(), 2).await.unwrap();
-    line.fates(|call: &Call| {
+    let mut pipeline = Pipeline::start().await;
+    let streams = some_orders(&pipeline, 3).await;
+    pipeline.run_until_quiet().await;
+    pipeline.stack.operations().rebuild(&orders(), 2).await.unwrap();
+    pipeline.fates(|call: &Call| {
         if call.function == REBUILD { Fate { fault: Some(Fault::DiesBefore(1)), heard: false, ..WELL } } else { WELL }
     });
-    line.run_until_quiet().await;
-    assert!(line.world.operations().view(&orders()).await.unwrap().status.job.is_some(), "its calls are dead letters");
-    line.fates(|_| WELL);
-    line.world.operations().resume_unfinished(&orders()).await.unwrap();
-    line.run_until_quiet().await;
-    let status = line.world.operations().view(&orders()).await.unwrap().status;
+    pipeline.run_until_quiet().await;
+    assert!(
+        pipeline.stack.operations().view(&orders()).await.unwrap().status.job.is_some(),
+        "its calls are dead letters"
+    );
+    pipeline.fates(|_| WELL);
+    pipeline.stack.operations().resume_unfinished(&orders()).await.unwrap();
+    pipeline.run_until_quiet().await;
+    let status = pipeline.stack.operations().view(&orders()).await.unwrap().status;
     assert!(status.job.is_none() && status.report.unwrap().complete);
-    line.world.operations().drop_generation(&orders(), None).await.unwrap();
-    line.run_until_quiet().await;
-    line.world.assert_exact(&streams, "").await;
+    pipeline.stack.operations().drop_generation(&orders(), None).await.unwrap();
+    pipeline.run_until_quiet().await;
+    pipeline.stack.assert_exact_after(&streams, "").await;
 }

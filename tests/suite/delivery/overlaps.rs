@@ -1,9 +1,9 @@
 //! Functions of one queue at the same time: on the same messages, since a visibility timeout was over, or on many groups.
 
 use crate::harness::events::{confirmed, new_order, placed, shipped, write};
-use crate::harness::fault_wire::Wire;
+use crate::harness::faults::FaultInjector;
 use crate::harness::pipeline::policy::{FifoPolicy, StreamPolicy};
-use crate::harness::pipeline::{Function, Line, Outcome};
+use crate::harness::pipeline::{Function, Outcome, Pipeline};
 use aws_lambda_events::event::sqs::SqsEvent;
 use bookshop::{bestsellers, orders};
 use eventstore::StreamId;
@@ -17,16 +17,16 @@ use std::task::Poll;
 /// More than any function sends for one batch here.
 const MAX_REQUESTS: usize = 30;
 
-fn function(line: &Line, projection: Projection, wire: &Wire) -> Function {
-    let projector = line.world.system_over(wire, &line.outage).projector();
+fn function(pipeline: &Pipeline, projection: Projection, wire: &FaultInjector) -> Function {
+    let projector = pipeline.stack.projector_over(wire);
     Function::Projector(ProjectorHandler::new(projection, projector))
 }
 
 /// A first function stops before its n-th request; when the messages come again, a second one handles them from beginning
 /// to end; then the first one goes on as if nothing had happened. Whether it had not been through by then.
-async fn handle_twice(line: &Line, projection: Projection, event: &SqsEvent, stops_before: usize) -> bool {
-    let (wire, other) = (Wire::default(), Wire::default());
-    let (slow, quick) = (function(line, projection, &wire), function(line, projection, &other));
+async fn handle_twice(pipeline: &Pipeline, projection: Projection, event: &SqsEvent, stops_before: usize) -> bool {
+    let (wire, other) = (FaultInjector::default(), FaultInjector::default());
+    let (slow, quick) = (function(pipeline, projection, &wire), function(pipeline, projection, &other));
     let mut first = pin!(slow.call(event.clone()));
     let stopped = poll_fn(|context| match first.as_mut().poll(context) {
         Poll::Ready(response) => Poll::Ready(Some(response)),
@@ -43,23 +43,23 @@ async fn handle_twice(line: &Line, projection: Projection, event: &SqsEvent, sto
 
 #[tokio::test]
 async fn two_functions_on_the_same_messages_apply_them_once_wherever_the_first_one_hangs() {
-    let mut line = Line::start().await;
+    let mut pipeline = Pipeline::start().await;
     let mut streams: Vec<StreamId> = Vec::new();
     for projection in [orders(), bestsellers()] {
         let mut hung = 0;
         for stops_before in 1..MAX_REQUESTS {
             let order = new_order();
-            write(&line.world.store, &order, &[&placed("c", [(1, 2), (2, 1)]), &confirmed()]).await;
+            write(&pipeline.stack.store, &order, &[&placed("c", [(1, 2), (2, 1)]), &confirmed()]).await;
             streams.push(order);
-            line.announce().await;
-            let clock = line.world.clock.clone();
-            let source = &mut line.consumer(projection.name).source;
+            pipeline.announce().await;
+            let clock = pipeline.clock.clone();
+            let source = &mut pipeline.consumer(projection.name).source;
             let batch = source.next_batch(&clock).await.expect("the order is announced");
             let event = batch.event.clone();
             source.answer(batch, &Outcome::Failed).await;
-            let it_hung = handle_twice(&line, projection, &event, stops_before).await;
-            line.run_until_quiet().await;
-            line.world.assert_exact(&streams, &format!("{} {stops_before}", projection.name)).await;
+            let it_hung = handle_twice(&pipeline, projection, &event, stops_before).await;
+            pipeline.run_until_quiet().await;
+            pipeline.stack.assert_exact_after(&streams, &format!("{} {stops_before}", projection.name)).await;
             hung += usize::from(it_hung);
             if !it_hung {
                 break;
@@ -73,23 +73,23 @@ async fn two_functions_on_the_same_messages_apply_them_once_wherever_the_first_o
 async fn any_number_of_functions_at_once_makes_the_same_read_models() {
     for max_concurrency in 1..=4 {
         let change = |policy| FifoPolicy { batch_size: 2, max_concurrency, ..policy };
-        let mut line = Line::under(StreamPolicy::of_fan_out(), change).await;
+        let mut pipeline = Pipeline::under(StreamPolicy::of_fan_out(), change).await;
         let streams: Vec<StreamId> = (0..8).map(|_| new_order()).collect();
         for stream in &streams {
-            write(&line.world.store, stream, &[&placed("c", [(1, 1), (2, 1)]), &confirmed(), &shipped()]).await;
+            write(&pipeline.stack.store, stream, &[&placed("c", [(1, 1), (2, 1)]), &confirmed(), &shipped()]).await;
         }
-        line.announce().await;
+        pipeline.announce().await;
         for projection in [orders(), bestsellers()] {
-            assert_eq!(empty_at_once(&mut line, projection.name).await, max_concurrency);
+            assert_eq!(empty_at_once(&mut pipeline, projection.name).await, max_concurrency);
         }
-        line.world.assert_exact(&streams, &format!("{max_concurrency} at once")).await;
+        pipeline.stack.assert_exact_after(&streams, &format!("{max_concurrency} at once")).await;
     }
 }
 
 /// Handles what is in the queue with as many functions at once as may run, truly at once. How many those were at most.
-async fn empty_at_once(line: &mut Line, consumer: &str) -> usize {
-    let clock = line.world.clock.clone();
-    let consumer = line.consumer(consumer);
+async fn empty_at_once(pipeline: &mut Pipeline, consumer: &str) -> usize {
+    let clock = pipeline.clock.clone();
+    let consumer = pipeline.consumer(consumer);
     let mut at_once = 0;
     loop {
         let mut batches = Vec::new();

@@ -1,9 +1,8 @@
 //! The rules of a stream's mapping, each with a case that a mapping without it does not pass.
 
-use crate::harness::pipeline::MAX_PAYLOAD_BYTES;
-use crate::harness::pipeline::Outcome;
 use crate::harness::pipeline::policy::{Start, StreamPolicy};
 use crate::harness::pipeline::stream_source::{Discarded, RETENTION_MS, StreamBatch, StreamSource, number};
+use crate::harness::pipeline::{MAX_PAYLOAD_BYTES, Outcome};
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::streams::DynamoDbEventResponse;
 use serde_json::{Value, json};

@@ -4,6 +4,19 @@
 //! this machine test credentials do; for AWS, region and credentials are those of the environment.
 //! `LEDGERFOLD_TEST_ENGINE=ministack` tells which deviations to expect at that endpoint.
 
+use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::dynamodb::DynamoDb;
+use std::path::Path;
+
+/// An embedded engine over that file, and clients that have its key.
+pub(crate) async fn dynamodb(database: &Path) -> (DynamoDb, Clients) {
+    let key = AccessKey::generate().unwrap();
+    let engine = DynamoDb::start(database, &key).await.unwrap();
+    let clients = Clients::loopback(&Endpoints::of_one(engine.endpoint(), key));
+    (engine, clients)
+}
+
 /// Which deviations from AWS to expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EngineKind {

@@ -1,14 +1,14 @@
 //! The program under test, running as a process of its own.
 #![cfg(test)]
 
+use super::http::Client;
+use crate::harness::waiting::PATIENCE;
+use std::ops::Deref;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-
-/// How long it may take until it is ready, or gone. Generous: what counts is that it happens.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `ledgerfold dev`, running. Killed when dropped.
 pub(crate) struct Dev {
@@ -103,5 +103,50 @@ impl Dev {
         assert!(Command::new("kill").args(["-s", signal, &id]).status().await.unwrap().success());
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it does not end").unwrap();
         status.code().expect("it was killed")
+    }
+}
+
+/// `dev` over a folder, with its client and the environment of its operator. Killed when dropped.
+pub(crate) struct Program {
+    pub(crate) dev: Dev,
+    pub(crate) client: Client,
+    pub(crate) exports: Vec<(String, String)>,
+    pub(crate) data: TempDir,
+}
+
+impl Deref for Program {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Program {
+    /// Over a new folder. No process runs in it.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&["--without-processes"]).await
+    }
+
+    /// Over a new folder, with arguments of the case.
+    pub(crate) async fn start_with(arguments: &[&str]) -> Self {
+        Self::over(TempDir::new().unwrap(), arguments).await
+    }
+
+    pub(crate) async fn over(data: TempDir, arguments: &[&str]) -> Self {
+        let fixed = ["dev", "--port", "0", "--data", data.path().to_str().unwrap()];
+        Self::of(&mut ledgerfold(fixed.into_iter().chain(arguments.iter().copied())), data).await
+    }
+
+    /// A command that starts a `dev` over that folder.
+    pub(crate) async fn of(command: &mut Command, data: TempDir) -> Self {
+        let mut dev = Dev::start_command(command).await;
+        let exports = dev.exports().await;
+        Self { client: Client::of(&dev.url), dev, exports, data }
+    }
+
+    /// A variable of its operator.
+    pub(crate) fn variable(&self, name: &str) -> &str {
+        &self.exports.iter().find(|(found, _)| found == name).unwrap().1
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::local::Seen;
+use super::waiting::Seen;
 
 /// One call: the operation's name and its input.
 pub(crate) type Call = (String, Value);

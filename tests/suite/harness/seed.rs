@@ -1,5 +1,6 @@
 //! Long streams at once, as a data migration would bring them: through the store, behind the API's back.
 
+use crate::harness::waiting::eventually;
 use eventstore::{
     CommandMetadata, Consistency, Direction, EventStore, Fingerprint, Head, Id, NewCommit, NewEvent, StreamId,
 };
@@ -9,14 +10,9 @@ use ledgerfold::local::access_key::AccessKey;
 use projections::audit_index::AuditSearch;
 use serde_json::json;
 use serde_json::value::RawValue;
-use std::time::Duration;
 
 /// The events of a commit.
 pub(crate) const COMMIT_EVENTS: usize = 10;
-
-/// Far above what the index needs, on a busy machine as well.
-const DEADLINE: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Clients of a running system, by the variables that it prints.
 pub(crate) fn clients(exports: &[(String, String)]) -> Clients {
@@ -123,11 +119,9 @@ pub(crate) async fn indexed(exports: &[(String, String)], stream: &str, version:
     let commit = store(exports).read(&StreamId::new(stream).unwrap(), version, Direction::Backwards, 1).await.unwrap();
     let command = commit.commits[0].metadata.command_id.clone();
     let search = AuditSearch { command: Some(command), ..AuditSearch::all(Direction::Forwards, 100) };
-    let looking = async {
-        while !projector.audit_search(&search).await.unwrap().found.iter().any(|found| found.stream.as_str() == stream)
-        {
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
+    let is_there = async || {
+        let found = projector.audit_search(&search).await.unwrap().found;
+        found.iter().any(|found| found.stream.as_str() == stream).then_some(())
     };
-    tokio::time::timeout(DEADLINE, looking).await.expect("the index does not follow");
+    eventually("the index follows", is_there).await;
 }

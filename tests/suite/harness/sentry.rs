@@ -1,19 +1,14 @@
 //! Sentry's ingest, on this machine: takes envelopes and reads what is in them.
 
+use crate::harness::waiting::eventually;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
-
-/// Far above what any report needs, so that only one that never comes meets it.
-const DEADLINE: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// An ingest, which ends when it is dropped.
 pub(crate) struct Ingest {
@@ -65,14 +60,7 @@ impl Ingest {
 
     /// Waits for an event that fits.
     pub(crate) async fn event(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            if let Some(event) = self.events().into_iter().find(|event| fits(event)) {
-                return event;
-            }
-            assert!(Instant::now() < deadline, "{what} did not come: {:#?}", self.events());
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
+        eventually(what, async || self.events().into_iter().find(|event| fits(event))).await
     }
 }
 

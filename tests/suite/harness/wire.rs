@@ -2,6 +2,7 @@
 //!
 //! It stands where the SDK hands over a signed HTTP request, so every attempt is seen, the SDK's own retries included.
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_dynamodb::config::{HttpClient, RuntimeComponents, SharedHttpClient};
 use aws_sdk_dynamodb::error::ConnectorError;
@@ -83,6 +84,12 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn over(under: SharedHttpClient) -> Self {
         Self { under, books: Arc::default() }
+    }
+
+    /// The client over a new wire, and the wire.
+    pub(crate) fn under(client: &Client) -> (Client, Self) {
+        let wire = Self::over(client.config().http_client().unwrap());
+        (Client::from_conf(client.config().to_builder().http_client(wire.clone()).build()), wire)
     }
 
     /// From now on every request is treated as the rule says.

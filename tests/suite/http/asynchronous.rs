@@ -1,18 +1,18 @@
 //! Commands that are answered later: `Prefer: respond-async`, and what stands at `/commands/{command_id}`.
 
 use super::description::fits;
-use super::{Answer, Shop, eventually, isbn, line, order, order_stream, sent, text};
+use super::{Program, Response, eventually, isbn, line, order, order_stream, sent, text};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-impl Shop {
+impl Program {
     /// Sends a command under a key, to be answered later.
-    async fn later(&self, path: &str, key: &str, body: &Value) -> Answer {
+    async fn later(&self, path: &str, key: &str, body: &Value) -> Response {
         sent(self.post(path, body).header("Idempotency-Key", key).header("Prefer", "respond-async")).await
     }
 
     /// What became of a command, once something did.
-    async fn outcome(&self, location: &str) -> Answer {
+    async fn outcome(&self, location: &str) -> Response {
         eventually("the command is answered", || async {
             let answer = self.get(location).await;
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -25,7 +25,7 @@ impl Shop {
     }
 
     /// Sends a command to be answered later, and waits until it is.
-    async fn answered(&self, path: &str, key: &str, body: &Value) -> Answer {
+    async fn answered(&self, path: &str, key: &str, body: &Value) -> Response {
         let taken = self.later(path, key, body).await;
         assert_eq!(taken.status, 202, "{taken:?}");
         self.outcome(taken.header("location")).await
@@ -40,36 +40,36 @@ fn kind_of(problem: &Value) -> Value {
 }
 
 #[track_caller]
-fn is_refused_as(answer: &Answer, told_at_once: &Answer) {
+fn is_refused_as(answer: &Response, told_at_once: &Response) {
     assert_eq!((&answer.body["status"], &answer.body["result"]), (&json!("refused"), &Value::Null));
     assert_eq!(kind_of(&answer.body["problem"]), kind_of(&told_at_once.body));
 }
 
 #[tokio::test]
 async fn an_order_is_placed_later_and_its_answer_is_the_one_that_it_would_have_had_at_once() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let details = order("c", &[line(1, 1, 5)]);
-    let request = shop.post("/orders", &details).header("Idempotency-Key", "k").header("X-Correlation-Id", "p");
+    let request = program.post("/orders", &details).header("Idempotency-Key", "k").header("X-Correlation-Id", "p");
     let taken = sent(request.header("Prefer", "respond-async")).await;
     assert_eq!((taken.status, taken.header("location")), (202, "/commands/k"));
     assert_eq!(taken.header("preference-applied"), "respond-async");
     assert_eq!((taken.header("idempotency-key"), taken.header("x-correlation-id")), ("k", "p"));
-    let answer = shop.outcome("/commands/k").await;
+    let answer = program.outcome("/commands/k").await;
     assert_eq!((&answer.body["command_id"], &answer.body["status"]), (&json!("k"), &json!("done")));
     assert!(answer.body["problem"].is_null());
-    let at_once = shop.command("/orders", "k", &details).await;
+    let at_once = program.command("/orders", "k", &details).await;
     assert_eq!((at_once.status, at_once.header("idempotency-replayed")), (201, "true"));
     assert_eq!(answer.body["result"], at_once.body);
     assert_eq!(taken.body["stream"], at_once.body["stream"], "the sender knows the order before it is placed");
     assert_eq!(answer.body["result"]["correlation_id"], "p");
-    assert_eq!(shop.history(text(&taken.body["stream"])).await, ["1 OrderPlaced"]);
+    assert_eq!(program.history(text(&taken.body["stream"])).await, ["1 OrderPlaced"]);
 }
 
 #[tokio::test]
 async fn every_command_may_be_answered_later() {
-    let shop = Shop::open().await;
-    let path = shop.place("k", &order("c", &[line(1, 2, 5)])).await;
-    let other = shop.place("l", &order("c", &[line(1, 2, 5)])).await;
+    let program = Program::start().await;
+    let path = program.place("k", &order("c", &[line(1, 2, 5)])).await;
+    let other = program.place("l", &order("c", &[line(1, 2, 5)])).await;
     let id = path.rsplit('/').next().unwrap();
     let (stock, reservation) = (format!("/stock/{}", isbn(1)), json!({"order_id": id, "quantity": 2}));
     for (path, body, expected) in [
@@ -80,7 +80,7 @@ async fn every_command_may_be_answered_later() {
         (format!("{path}/ship"), json!({"tracking_code": "T"}), "OrderShipped"),
         (format!("{other}/reject"), json!({"reason": "r"}), "OrderRejected"),
     ] {
-        let answer = shop.answered(&path, expected, &body).await;
+        let answer = program.answered(&path, expected, &body).await;
         assert_eq!(answer.body["status"], "done", "{answer:?}");
         assert_eq!(answer.body["result"]["events"][0]["type"], expected);
     }
@@ -88,84 +88,84 @@ async fn every_command_may_be_answered_later() {
 
 #[tokio::test]
 async fn what_is_refused_later_is_the_problem_that_it_would_have_been_at_once() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let book = format!("/stock/{}", isbn(1));
     let too_many = json!({"order_id": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "quantity": 2});
-    let refused = shop.answered(&format!("{book}/reserve"), "r", &too_many).await;
-    is_refused_as(&refused, &shop.command(&format!("{book}/reserve"), "r", &too_many).await);
+    let refused = program.answered(&format!("{book}/reserve"), "r", &too_many).await;
+    is_refused_as(&refused, &program.command(&format!("{book}/reserve"), "r", &too_many).await);
     assert!(text(&refused.body["problem"]["type"]).ends_with("/refused"));
 
     let receive = |key: &str, quantity: u32| {
-        let request = shop.post(&format!("{book}/receive"), &json!({"quantity": quantity}));
+        let request = program.post(&format!("{book}/receive"), &json!({"quantity": quantity}));
         request.header("Idempotency-Key", key).header("If-Match", "\"7\"")
     };
     let taken = sent(receive("v", 1).header("Prefer", "respond-async")).await;
-    is_refused_as(&shop.outcome(taken.header("location")).await, &sent(receive("v", 1)).await);
+    is_refused_as(&program.outcome(taken.header("location")).await, &sent(receive("v", 1)).await);
 
-    shop.command(&format!("{book}/receive"), "u", &json!({"quantity": 1})).await;
-    let reused = shop.answered(&format!("{book}/receive"), "u", &json!({"quantity": 2})).await;
-    is_refused_as(&reused, &shop.command(&format!("{book}/receive"), "u", &json!({"quantity": 2})).await);
+    program.command(&format!("{book}/receive"), "u", &json!({"quantity": 1})).await;
+    let reused = program.answered(&format!("{book}/receive"), "u", &json!({"quantity": 2})).await;
+    is_refused_as(&reused, &program.command(&format!("{book}/receive"), "u", &json!({"quantity": 2})).await);
 
     let future = "7fffffff-ffff-7cc0-b4d0-3f1f5a3c9a10";
-    let refused = shop.answered(&format!("{book}/receive"), future, &json!({"quantity": 1})).await;
-    is_refused_as(&refused, &shop.command(&format!("{book}/receive"), future, &json!({"quantity": 1})).await);
-    assert_eq!(shop.history(&format!("stock-{}", isbn(1))).await, ["1 StockReceived"]);
+    let refused = program.answered(&format!("{book}/receive"), future, &json!({"quantity": 1})).await;
+    is_refused_as(&refused, &program.command(&format!("{book}/receive"), future, &json!({"quantity": 1})).await);
+    assert_eq!(program.history(&format!("stock-{}", isbn(1))).await, ["1 StockReceived"]);
 }
 
 #[tokio::test]
 async fn what_breaks_a_rule_is_told_at_once() {
-    let shop = Shop::open().await;
-    shop.later("/orders", "k", &json!({"customer_id": "c"})).await.breaks("currency", "is required");
-    assert_eq!(shop.get("/commands/k").await.status, 404);
+    let program = Program::start().await;
+    program.later("/orders", "k", &json!({"customer_id": "c"})).await.breaks("currency", "is required");
+    assert_eq!(program.get("/commands/k").await.status, 404);
     for key in [".", "..", "a/b", "a?b", "a#b", "100%"] {
-        let answer = shop.later(&format!("/stock/{}/receive", isbn(1)), key, &json!({"quantity": 1})).await;
+        let answer = program.later(&format!("/stock/{}/receive", isbn(1)), key, &json!({"quantity": 1})).await;
         answer.breaks("Idempotency-Key", "must not be . or ..");
     }
 }
 
 #[tokio::test]
 async fn a_command_sent_twice_to_be_answered_later_is_done_once() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let (path, body) = (format!("/stock/{}/receive", isbn(1)), json!({"quantity": 5}));
-    for taken in join_all((0..16).map(|_| shop.later(&path, "k", &body))).await {
+    for taken in join_all((0..16).map(|_| program.later(&path, "k", &body))).await {
         assert_eq!((taken.status, taken.header("location")), (202, "/commands/k"));
     }
-    let first = shop.outcome("/commands/k").await;
-    assert_eq!(shop.answered(&path, "k", &body).await.body, first.body);
+    let first = program.outcome("/commands/k").await;
+    assert_eq!(program.answered(&path, "k", &body).await.body, first.body);
     // What is sent last is handled last: by then all copies have been.
-    shop.answered(&path, "l", &body).await;
-    assert_eq!(shop.history(&format!("stock-{}", isbn(1))).await, ["1 StockReceived", "2 StockReceived"]);
+    program.answered(&path, "l", &body).await;
+    assert_eq!(program.history(&format!("stock-{}", isbn(1))).await, ["1 StockReceived", "2 StockReceived"]);
 }
 
 #[tokio::test]
 async fn a_key_stands_for_one_command_of_its_sender() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let (path, body) = (format!("/stock/{}/receive", isbn(1)), json!({"quantity": 5}));
-    let first = shop.answered(&path, "k", &body).await;
+    let first = program.answered(&path, "k", &body).await;
     let other_book = format!("/stock/{}/receive", isbn(2));
     for (path, body) in [(&path, json!({"quantity": 6})), (&other_book, body.clone())] {
-        let reused = shop.later(path, "k", &body).await;
+        let reused = program.later(path, "k", &body).await;
         reused.is_problem(422, "idempotency-key-reused");
         assert!(text(&reused.body["detail"]).contains(&format!("stock-{}", isbn(1))), "{reused:?}");
     }
-    assert_eq!(shop.get("/commands/k").await.body, first.body);
+    assert_eq!(program.get("/commands/k").await.body, first.body);
     // Where they are answered at once, it still stands for one command a stream.
-    assert_eq!(shop.command(&other_book, "k", &body).await.status, 200);
+    assert_eq!(program.command(&other_book, "k", &body).await.status, 200);
 }
 
 #[tokio::test]
 async fn nobody_is_told_of_anothers_command() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let (path, body) = (format!("/stock/{}/receive", isbn(1)), json!({"quantity": 5}));
-    shop.answered(&path, "k", &body).await;
-    let of = |actor: &'static str| sent(shop.http.get(shop.url("/commands/k")).header("X-Actor", actor));
+    program.answered(&path, "k", &body).await;
+    let of = |actor: &'static str| sent(program.http.get(program.url("/commands/k")).header("X-Actor", actor));
     of("eve").await.is_problem(404, "not-found");
     assert_eq!(of("dev").await.body["status"], "done");
-    shop.get("/commands/l").await.is_problem(404, "not-found");
-    shop.get("/commands/two%20words").await.breaks("command_id", "must be 1 to 128 visible ASCII characters");
-    shop.get("/commands/k?wait=1").await.breaks("wait", "is not known here");
+    program.get("/commands/l").await.is_problem(404, "not-found");
+    program.get("/commands/two%20words").await.breaks("command_id", "must be 1 to 128 visible ASCII characters");
+    program.get("/commands/k?wait=1").await.breaks("wait", "is not known here");
     // The same key of another sender is another command, which the stream then refuses.
-    let request = shop.post(&path, &body).header("Idempotency-Key", "k").header("X-Actor", "eve");
+    let request = program.post(&path, &body).header("Idempotency-Key", "k").header("X-Actor", "eve");
     assert_eq!(sent(request.header("Prefer", "respond-async")).await.status, 202);
     let refused = eventually("it is answered", || async {
         Some(of("eve").await).filter(|answer| answer.body["status"] != "pending")
@@ -176,50 +176,50 @@ async fn nobody_is_told_of_anothers_command() {
 
 #[tokio::test]
 async fn both_ways_may_be_mixed_under_one_key() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let (path, body) = (format!("/stock/{}/receive", isbn(1)), json!({"quantity": 5}));
-    let later = shop.answered(&path, "a", &body).await;
-    let at_once = shop.command(&path, "a", &body).await;
+    let later = program.answered(&path, "a", &body).await;
+    let at_once = program.command(&path, "a", &body).await;
     assert_eq!((at_once.header("idempotency-replayed"), &at_once.body), ("true", &later.body["result"]));
-    let at_once = shop.command(&path, "b", &body).await;
-    assert_eq!(shop.answered(&path, "b", &body).await.body["result"], at_once.body);
-    let (taken, at_once) = tokio::join!(shop.later(&path, "c", &body), shop.command(&path, "c", &body));
-    assert_eq!(shop.outcome(taken.header("location")).await.body["result"], at_once.body);
-    assert_eq!(shop.history(&format!("stock-{}", isbn(1))).await.len(), 3);
+    let at_once = program.command(&path, "b", &body).await;
+    assert_eq!(program.answered(&path, "b", &body).await.body["result"], at_once.body);
+    let (taken, at_once) = tokio::join!(program.later(&path, "c", &body), program.command(&path, "c", &body));
+    assert_eq!(program.outcome(taken.header("location")).await.body["result"], at_once.body);
+    assert_eq!(program.history(&format!("stock-{}", isbn(1))).await.len(), 3);
 }
 
 #[tokio::test]
 async fn a_refused_command_that_is_sent_again_is_decided_again() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let book = format!("/stock/{}", isbn(1));
     let reserve = json!({"order_id": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "quantity": 2});
-    assert_eq!(shop.answered(&format!("{book}/reserve"), "r", &reserve).await.body["status"], "refused");
-    shop.command(&format!("{book}/receive"), "s", &json!({"quantity": 2})).await;
-    assert_eq!(shop.get("/commands/r").await.body["status"], "refused", "not by itself");
-    let done = shop.answered(&format!("{book}/reserve"), "r", &reserve).await;
+    assert_eq!(program.answered(&format!("{book}/reserve"), "r", &reserve).await.body["status"], "refused");
+    program.command(&format!("{book}/receive"), "s", &json!({"quantity": 2})).await;
+    assert_eq!(program.get("/commands/r").await.body["status"], "refused", "not by itself");
+    let done = program.answered(&format!("{book}/reserve"), "r", &reserve).await;
     assert_eq!((&done.body["status"], &done.body["result"]["version"]), (&json!("done"), &json!(2)));
 }
 
 #[tokio::test]
 async fn a_command_that_finds_nothing_to_do_is_done_without_events() {
-    let shop = Shop::open().await;
-    let path = shop.place("k", &order("c", &[line(1, 1, 5)])).await;
-    shop.command(&format!("{path}/confirm"), "a", &json!({})).await;
-    let again = shop.answered(&format!("{path}/confirm"), "b", &json!({})).await;
-    let at_once = shop.command(&format!("{path}/confirm"), "b", &json!({})).await;
+    let program = Program::start().await;
+    let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
+    program.command(&format!("{path}/confirm"), "a", &json!({})).await;
+    let again = program.answered(&format!("{path}/confirm"), "b", &json!({})).await;
+    let at_once = program.command(&format!("{path}/confirm"), "b", &json!({})).await;
     assert_eq!((&again.body["result"], &again.body["result"]["events"]), (&at_once.body, &json!([])));
 }
 
 #[tokio::test]
 async fn a_hundred_commands_of_one_stream_keep_their_order() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let path = format!("/stock/{}/receive", isbn(1));
     for number in 1..=100 {
-        let taken = shop.later(&path, &format!("k-{number}"), &json!({"quantity": number})).await;
+        let taken = program.later(&path, &format!("k-{number}"), &json!({"quantity": number})).await;
         assert_eq!(taken.status, 202, "{taken:?}");
     }
     for number in 1..=100 {
-        let answer = shop.outcome(&format!("/commands/k-{number}")).await;
+        let answer = program.outcome(&format!("/commands/k-{number}")).await;
         assert_eq!(answer.body["result"]["version"], number, "{answer:?}");
         assert_eq!(answer.body["result"]["events"][0]["data"]["quantity"], number);
     }
@@ -227,37 +227,39 @@ async fn a_hundred_commands_of_one_stream_keep_their_order() {
 
 #[tokio::test]
 async fn whatever_a_command_may_hold_travels() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let reasons = ["\u{fffe}", "\u{ffff} \u{10ffff} \u{fdd0}", "\\ufffe \"quoted\" \\", "日本語 🦀"];
     for (number, reason) in reasons.iter().enumerate() {
-        let path = shop.place(&format!("k-{number}"), &order("c", &[line(1, 1, 5)])).await;
-        let answer = shop.answered(&format!("{path}/reject"), &format!("r-{number}"), &json!({"reason": reason})).await;
+        let path = program.place(&format!("k-{number}"), &order("c", &[line(1, 1, 5)])).await;
+        let answer =
+            program.answered(&format!("{path}/reject"), &format!("r-{number}"), &json!({"reason": reason})).await;
         assert_eq!(answer.body["result"]["events"][0]["data"]["reason"], *reason, "{answer:?}");
     }
 }
 
 #[tokio::test]
 async fn any_key_is_found_where_its_answer_is_said_to_be() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let path = format!("/stock/{}/receive", isbn(1));
     for key in ["{\"a\":1}", "!~@", &"k".repeat(128)] {
-        let answer = shop.answered(&path, key, &json!({"quantity": 1})).await;
+        let answer = program.answered(&path, key, &json!({"quantity": 1})).await;
         assert_eq!((&answer.body["command_id"], &answer.body["status"]), (&json!(key), &json!("done")));
     }
 }
 
 #[tokio::test]
 async fn who_and_why_are_kept_with_the_commit() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let request = shop.post(&format!("/stock/{}/receive", isbn(1)), &json!({"quantity": 1}));
+    let request = program.post(&format!("/stock/{}/receive", isbn(1)), &json!({"quantity": 1}));
     let request = request.header("Idempotency-Key", "k").header("X-Correlation-Id", "p").header("X-Actor", "ann");
     let taken = sent(request.header("traceparent", trace).header("Prefer", "respond-async")).await;
     assert_eq!((taken.status, taken.header("traceparent")), (202, trace));
     let stream = format!("/audit/streams/stock-{}", isbn(1));
-    let event =
-        eventually("it is recorded", || async { Some(shop.get(&stream).await).filter(|answer| answer.status == 200) })
-            .await;
+    let event = eventually("it is recorded", || async {
+        Some(program.get(&stream).await).filter(|answer| answer.status == 200)
+    })
+    .await;
     let event = &event.body["events"][0];
     assert_eq!(
         (&event["actor"], &event["command_id"], &event["correlation_id"]),
@@ -267,32 +269,32 @@ async fn who_and_why_are_kept_with_the_commit() {
 
 #[tokio::test]
 async fn other_preferences_change_nothing() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     for (number, preference) in
         ["wait=10", "return=minimal", "respond-async=later", "", "x=\"respond-async\""].iter().enumerate()
     {
         let request =
-            shop.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", format!("k-{number}"));
+            program.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", format!("k-{number}"));
         let placed = sent(request.header("Prefer", *preference)).await;
         assert_eq!((placed.status, placed.headers.get("preference-applied")), (201, None), "{preference}");
     }
-    let request = shop.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "l");
+    let request = program.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "l");
     assert_eq!(sent(request.header("Prefer", "wait=10, Respond-Async; x=y")).await.status, 202);
 }
 
 #[tokio::test]
 async fn every_answer_is_described() {
-    let shop = Shop::open().await;
-    let document = shop.get("/openapi.json").await.body;
-    let taken = shop.later("/orders", "k", &order("c", &[line(1, 1, 5)])).await;
+    let program = Program::start().await;
+    let document = program.get("/openapi.json").await.body;
+    let taken = program.later("/orders", "k", &order("c", &[line(1, 1, 5)])).await;
     fits(&document, "post /orders", &taken);
-    let done = shop.outcome("/commands/k").await;
+    let done = program.outcome("/commands/k").await;
     fits(&document, "get /commands/{command_id}", &done);
     let path = format!("/orders/{}", text(&taken.body["stream"]).strip_prefix("order-").unwrap());
     assert_eq!(order_stream(&path), text(&taken.body["stream"]));
-    let taken = shop.later(&format!("{path}/ship"), "s", &json!({"tracking_code": "T"})).await;
+    let taken = program.later(&format!("{path}/ship"), "s", &json!({"tracking_code": "T"})).await;
     fits(&document, "post /orders/{id}/ship", &taken);
-    let refused = shop.outcome("/commands/s").await;
+    let refused = program.outcome("/commands/s").await;
     assert_eq!(refused.body["status"], "refused");
     fits(&document, "get /commands/{command_id}", &refused);
     let paths = document["paths"].as_object().unwrap().values();

@@ -1,18 +1,18 @@
 //! Who did what, when and why; and is it still what was written.
 
-use super::{Shop, isbn, line, order, order_stream, sent, text};
+use super::{Program, isbn, line, order, order_stream, sent, text};
 use crate::harness::seed::{Seed, append, receive_at_once, store};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_history_tells_who_what_when_and_why_to_the_field() {
-    let shop = Shop::open().await;
-    let path = shop.place("k", &order("c", &[line(1, 1, 5)])).await;
+    let program = Program::start().await;
+    let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
     let stream = order_stream(&path);
-    let cancel = shop.post(&format!("{path}/cancel"), &json!({"reason": "r"})).header("Idempotency-Key", "c");
+    let cancel = program.post(&format!("{path}/cancel"), &json!({"reason": "r"})).header("Idempotency-Key", "c");
     sent(cancel.header("X-Actor", "eve").header("X-Correlation-Id", "p-7")).await;
-    let history = shop.get(&format!("/audit/streams/{stream}")).await;
+    let history = program.get(&format!("/audit/streams/{stream}")).await;
     assert_eq!(history.status, 200);
     let [placed, cancelled] = history.body["events"].as_array().unwrap().as_slice() else { panic!("{history:?}") };
     let event = |version, kind, actor, command, correlation, data| {
@@ -32,26 +32,26 @@ async fn a_history_tells_who_what_when_and_why_to_the_field() {
     assert_eq!((&head["version"], text(&head["hash"]).len()), (&json!(2), 64));
     let frame = json!({"stream": stream, "head": head, "next_from": null, "to": 2, "events": history.body["events"]});
     assert_eq!(history.body, frame);
-    let verified = shop.get(&format!("/audit/streams/{stream}/verify")).await.body;
+    let verified = program.get(&format!("/audit/streams/{stream}/verify")).await.body;
     let whole = json!({"stream": stream, "verified": true, "commits": 2, "head": head, "broken_at": null});
     assert_eq!(verified, whole);
 }
 
 #[tokio::test]
 async fn a_long_history_is_paged_from_any_version() {
-    let mut shop = Shop::open().await;
+    let program = Program::start().await;
     let stream = format!("stock-{}", isbn(7));
     // Commits of several events, and some of one: pages begin and end in the middle of a commit.
-    receive_at_once(&shop.dev.exports().await, &isbn(7), 230, 1).await;
+    receive_at_once(&program.exports, &isbn(7), 230, 1).await;
     for _ in 0..20 {
-        sent(shop.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}))).await;
+        sent(program.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}))).await;
     }
     let pages = |from: u64, limit: &'static str| {
-        let (shop, stream) = (&shop, &stream);
+        let (program, stream) = (&program, &stream);
         async move {
             let (mut sizes, mut versions, mut next) = (Vec::new(), Vec::new(), Some(from));
             while let Some(from) = next {
-                let page = shop.get(&format!("/audit/streams/{stream}?from={from}{limit}")).await.body;
+                let page = program.get(&format!("/audit/streams/{stream}?from={from}{limit}")).await.body;
                 assert_eq!(page["head"]["version"], 250);
                 let events = page["events"].as_array().unwrap();
                 sizes.push(events.len());
@@ -66,13 +66,13 @@ async fn a_long_history_is_paged_from_any_version() {
     assert_eq!(pages(77, "&limit=500").await, (vec![174], (77..=250).collect()));
     assert_eq!(pages(250, "&limit=1").await, (vec![1], vec![250]));
     assert_eq!(pages(251, "").await, (vec![0], vec![]));
-    assert_eq!(shop.get(&format!("/audit/streams/{stream}/verify")).await.body["commits"], 43);
+    assert_eq!(program.get(&format!("/audit/streams/{stream}/verify")).await.body["commits"], 43);
 }
 
 #[tokio::test]
 async fn a_page_of_large_events_ends_behind_four_megabytes() {
-    let mut shop = Shop::open().await;
-    let store = store(&shop.dev.exports().await);
+    let program = Program::start().await;
+    let store = store(&program.exports);
     // Some 200 KB each, of digits that do not compress to nothing.
     let mut random = fastrand::Rng::with_seed(7);
     for number in 0..30 {
@@ -81,14 +81,14 @@ async fn a_page_of_large_events_ends_behind_four_megabytes() {
         append(&store, "note-1", &[Seed { command: format!("c-{number}"), events, ..Seed::default() }]).await;
     }
     super::eventually("all are in the index", || async {
-        let newest = shop.get("/audit/events?type=Noted&limit=1").await.body;
+        let newest = program.get("/audit/events?type=Noted&limit=1").await.body;
         (newest["events"][0]["version"] == 30).then_some(())
     })
     .await;
     let sizes = async |path: &str, next: &str, parameter: &str| {
         let (mut sizes, mut versions, mut go_on) = (Vec::new(), Vec::new(), String::new());
         loop {
-            let page = shop.get(&format!("{path}{go_on}")).await.body;
+            let page = program.get(&format!("{path}{go_on}")).await.body;
             let events = page["events"].as_array().unwrap();
             sizes.push(events.len());
             versions.extend(events.iter().map(|event| event["version"].as_u64().unwrap()));
@@ -109,7 +109,7 @@ async fn a_page_of_large_events_ends_behind_four_megabytes() {
 
 #[tokio::test]
 async fn a_search_finds_by_each_filter_in_either_order() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let (book, mut times) = (isbn(7), Vec::new());
     let id = "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e";
     let commands = [
@@ -119,7 +119,7 @@ async fn a_search_finds_by_each_filter_in_either_order() {
         ("release", json!({"order_id": id, "quantity": 2}), "ann", "k-4", "q"),
     ];
     for (command, body, actor, key, process) in commands {
-        let request = shop.post(&format!("/stock/{book}/{command}"), &body).header("Idempotency-Key", key);
+        let request = program.post(&format!("/stock/{book}/{command}"), &body).header("Idempotency-Key", key);
         let done = sent(request.header("X-Actor", actor).header("X-Correlation-Id", process)).await;
         times.push(text(&done.body["events"][0]["recorded_at"]).to_owned());
         let last = times[times.len() - 1].clone();
@@ -152,19 +152,19 @@ async fn a_search_finds_by_each_filter_in_either_order() {
     ];
     for (filter, wanted) in cases {
         for limit in [1, 2, 500] {
-            let found = search(&shop, &format!("stream=stock-{book}{filter}&limit={limit}")).await;
+            let found = search(&program, &format!("stream=stock-{book}{filter}&limit={limit}")).await;
             assert_eq!(found.iter().map(|event| event["version"].clone()).collect::<Vec<_>>(), wanted, "{filter}");
             assert!(found.iter().all(|event| event["stream"] == format!("stock-{book}")));
         }
     }
-    shop.get("/audit/events?stream=stock-nothing").await.is_problem(404, "not-found");
+    program.get("/audit/events?stream=stock-nothing").await.is_problem(404, "not-found");
 }
 
 /// All events that a search finds, page by page.
-async fn search(shop: &Shop, query: &str) -> Vec<Value> {
+async fn search(program: &Program, query: &str) -> Vec<Value> {
     let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = shop.get(&format!("/audit/events?{query}&cursor={cursor}")).await;
+        let page = program.get(&format!("/audit/events?{query}&cursor={cursor}")).await;
         assert_eq!(page.status, 200, "{page:?}");
         found.extend(page.body["events"].as_array().unwrap().iter().cloned());
         match page.body["next_cursor"].as_str() {
@@ -176,19 +176,19 @@ async fn search(shop: &Shop, query: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn an_end_that_a_read_model_has_seen_must_be_there() {
-    let mut shop = Shop::open().await;
+    let program = Program::start().await;
     let path = format!("/stock/{}", isbn(7));
     for _ in 0..3 {
-        sent(shop.post(&format!("{path}/receive"), &json!({"quantity": 1}))).await;
+        sent(program.post(&format!("{path}/receive"), &json!({"quantity": 1}))).await;
     }
     super::eventually("the read model has seen all", || async {
-        (shop.get(&path).await.body["version"] == 3).then_some(())
+        (program.get(&path).await.body["version"] == 3).then_some(())
     })
     .await;
     let stream = format!("stock-{}", isbn(7));
     let verify = format!("/audit/streams/{stream}/verify");
-    assert_eq!(shop.get(&verify).await.body["verified"], true);
-    let table = crate::harness::seed::clients(&shop.dev.exports().await).dynamodb;
+    assert_eq!(program.get(&verify).await.body["verified"], true);
+    let table = crate::harness::seed::clients(&program.exports).dynamodb;
     // First the newest commit is taken away, then all others.
     for (gone, left) in [(3..=3, 2), (1..=2, 0)] {
         for version in gone {
@@ -199,7 +199,7 @@ async fn an_end_that_a_read_model_has_seen_must_be_there() {
             let delete = table.delete_item().table_name("ledgerfold-events").set_key(Some(key.into()));
             delete.send().await.unwrap();
         }
-        let answer = shop.get(&verify).await;
+        let answer = program.get(&verify).await;
         assert_eq!((answer.status, &answer.body["verified"]), (200, &json!(false)), "{answer:?}");
         assert_eq!((&answer.body["commits"], &answer.body["broken_at"]["version"]), (&json!(left), &json!(left + 1)));
         let reason = text(&answer.body["broken_at"]["reason"]);
@@ -212,16 +212,16 @@ async fn an_end_that_a_read_model_has_seen_must_be_there() {
 
 #[tokio::test]
 async fn a_stream_that_never_was_has_no_history() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     for path in ["/audit/streams/order-1", "/audit/streams/order-1/verify", "/audit/streams/order-a%2Fb"] {
-        shop.get(path).await.is_problem(404, "not-found");
+        program.get(path).await.is_problem(404, "not-found");
     }
 }
 
 #[tokio::test]
 async fn an_order_is_known_by_its_id_in_either_case() {
-    let shop = Shop::open().await;
-    let path = shop.place("k", &order("c", &[line(1, 1, 5)])).await;
+    let program = Program::start().await;
+    let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
     let id = path.trim_start_matches("/orders/").to_uppercase();
     let stream = order_stream(&path);
     assert_ne!(format!("order-{id}"), stream);
@@ -236,8 +236,8 @@ async fn an_order_is_known_by_its_id_in_either_case() {
     ] {
         // Fulfilment may append, and the audit index may catch up, between two answers.
         super::eventually(&format!("{call} answers as in lower case"), || async {
-            let answer = shop.get(&call).await;
-            let lower = shop.get(&call.replace(&id, &id.to_lowercase())).await;
+            let answer = program.get(&call).await;
+            let lower = program.get(&call.replace(&id, &id.to_lowercase())).await;
             assert_eq!((answer.status, lower.status), (200, 200), "{call}");
             (answer.body == lower.body).then_some(())
         })
@@ -245,13 +245,13 @@ async fn an_order_is_known_by_its_id_in_either_case() {
     }
     // The index follows the streams: it may lag behind what was read just now.
     let readings = super::eventually("the readings are found", || async {
-        let page = shop.get("/audit/events?type=AuditTrailRead&actor=dev&limit=500").await.body;
+        let page = program.get("/audit/events?type=AuditTrailRead&actor=dev&limit=500").await.body;
         Some(page["events"].as_array().unwrap().clone()).filter(|events| !events.is_empty())
     });
     for reading in readings.await {
         assert_eq!(reading["data"]["about"]["stream"], stream, "{reading}");
     }
-    let resumed = shop.post("/projections/orders/resume", &json!({"stream": format!("order-{id}")}));
+    let resumed = program.post("/projections/orders/resume", &json!({"stream": format!("order-{id}")}));
     let resumed = sent(resumed).await;
     assert_eq!(resumed.status, 200, "{resumed:?}");
 }

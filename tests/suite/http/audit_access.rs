@@ -1,6 +1,6 @@
 //! Whoever reads the audit trail is recorded.
 
-use super::{Shop, isbn, line, order, order_stream, sent, text};
+use super::{Program, isbn, line, order, order_stream, sent, text};
 use crate::harness::seed::{clients, store};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Days, Utc};
@@ -34,15 +34,15 @@ async fn recorded(exports: &[(String, String)], digest: &str) -> Vec<(String, Va
 }
 
 /// Asks as ann.
-async fn ask(shop: &Shop, path: &str, accept: &str) -> super::Answer {
-    sent(shop.http.get(shop.url(path)).header("X-Actor", "ann").header("Accept", accept)).await
+async fn ask(program: &Program, path: &str, accept: &str) -> super::Response {
+    sent(program.http.get(program.url(path)).header("X-Actor", "ann").header("Accept", accept)).await
 }
 
 #[tokio::test]
 async fn each_question_is_recorded_once_with_who_asked_and_what() {
-    let mut shop = Shop::open().await;
-    let exports = shop.dev.exports().await;
-    let placed = shop.post("/orders", &order("c", &[line(1, 1, 5)])).header("X-Correlation-Id", "p");
+    let program = Program::start().await;
+    let exports = program.exports.clone();
+    let placed = program.post("/orders", &order("c", &[line(1, 1, 5)])).header("X-Correlation-Id", "p");
     let stream = order_stream(sent(placed.header("Idempotency-Key", "k")).await.header("location"));
     let history = format!("/audit/streams/{stream}");
     let (json, lines) = ("application/json", "application/x-ndjson");
@@ -63,38 +63,38 @@ async fn each_question_is_recorded_once_with_who_asked_and_what() {
         (history.clone(), lines, "export", json!({"stream": stream, "format": "jsonl"})),
         ("/audit/events?actor=nobody".to_owned(), "text/csv", "export", json!({"actor": "nobody", "format": "csv"})),
     ] {
-        assert_eq!(ask(&shop, &path, accept).await.status, 200, "{path}");
+        assert_eq!(ask(&program, &path, accept).await.status, 200, "{path}");
         wanted.push((call.to_owned(), about));
         assert_eq!(recorded(&exports, ANN).await, wanted, "{path}");
     }
     // What was asked and is not there was asked all the same.
-    assert_eq!(ask(&shop, "/audit/trace/nothing", json).await.status, 404);
+    assert_eq!(ask(&program, "/audit/trace/nothing", json).await.status, 404);
     wanted.push(("trace".to_owned(), json!({"correlation": "nothing"})));
-    assert_eq!(ask(&shop, "/audit/streams/note-1", json).await.status, 404);
+    assert_eq!(ask(&program, "/audit/streams/note-1", json).await.status, 404);
     wanted.push(("history".to_owned(), json!({"stream": "note-1"})));
     // What breaks a rule was not asked.
     for path in ["/audit/events?order=up", "/audit/streams/x", "/audit/streams/note-1/at", "/audit/trace/a%20b"] {
-        assert_eq!(ask(&shop, path, json).await.status, 400, "{path}");
+        assert_eq!(ask(&program, path, json).await.status, 400, "{path}");
     }
     assert_eq!(recorded(&exports, ANN).await, wanted);
 }
 
 #[tokio::test]
 async fn readings_are_events_like_any_others() {
-    let shop = Shop::open().await;
-    shop.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 1})).await;
+    let program = Program::start().await;
+    program.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 1})).await;
     let path = format!("/audit/streams/stock-{}", isbn(7));
-    let asked = shop.http.get(shop.url(&path)).header("X-Actor", "ann").header("X-Correlation-Id", "inquiry");
+    let asked = program.http.get(program.url(&path)).header("X-Actor", "ann").header("X-Correlation-Id", "inquiry");
     assert_eq!(sent(asked).await.status, 200);
     let found = super::eventually("the reading is found", || async {
-        let page = shop.get("/audit/events?actor=ann&type=AuditTrailRead").await.body;
+        let page = program.get("/audit/events?actor=ann&type=AuditTrailRead").await.body;
         page["events"].as_array().unwrap().first().cloned()
     });
     let found = found.await;
     assert_eq!((&found["correlation_id"], &found["data"]["call"]), (&json!("inquiry"), &json!("history")));
     let stream = text(&found["stream"]);
     assert!(streams(ANN).iter().any(|name| name == stream), "{stream}");
-    let verified = shop.get(&format!("/audit/streams/{stream}/verify")).await.body;
+    let verified = program.get(&format!("/audit/streams/{stream}/verify")).await.body;
     assert_eq!((&verified["verified"], &verified["commits"]), (&json!(true), &json!(1)));
 }
 
@@ -107,12 +107,12 @@ fn questions(stream: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn what_cannot_be_recorded_is_not_answered() {
-    let mut shop = Shop::open().await;
-    let exports = shop.dev.exports().await;
+    let program = Program::start().await;
+    let exports = program.exports.clone();
     clients(&exports).dynamodb.delete_table().table_name("ledgerfold-events").send().await.unwrap();
     for path in questions(&format!("stock-{}", isbn(7))) {
         for accept in ["application/json", "text/csv"] {
-            let answer = ask(&shop, &path, accept).await;
+            let answer = ask(&program, &path, accept).await;
             answer.is_problem(500, "internal-error");
             assert!(text(&answer.body["detail"]).contains("cannot be recorded"), "{answer:?}");
         }
@@ -121,13 +121,13 @@ async fn what_cannot_be_recorded_is_not_answered() {
 
 #[tokio::test]
 async fn damaged_readings_keep_nobody_from_looking_for_the_damage() {
-    let mut shop = Shop::open().await;
-    let exports = shop.dev.exports().await;
+    let program = Program::start().await;
+    let exports = program.exports.clone();
     let stream = format!("stock-{}", isbn(7));
-    let receive = shop.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}));
+    let receive = program.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}));
     sent(receive.header("Idempotency-Key", "k")).await;
     super::eventually("the commit is found", || async {
-        (shop.get("/audit/trace/k").await.status == 200).then_some(())
+        (program.get("/audit/trace/k").await.status == 200).then_some(())
     })
     .await;
     // Somebody has put something strange into the stream where ann's readings belong.
@@ -138,13 +138,13 @@ async fn damaged_readings_keep_nobody_from_looking_for_the_damage() {
     }
     let questions = questions(&stream);
     for path in &questions {
-        assert_eq!(ask(&shop, path, "application/json").await.status, 200, "{path}");
+        assert_eq!(ask(&program, path, "application/json").await.status, 200, "{path}");
     }
-    let broken = ask(&shop, &format!("/audit/streams/{}/verify", streams(ANN)[0]), "application/json").await;
+    let broken = ask(&program, &format!("/audit/streams/{}/verify", streams(ANN)[0]), "application/json").await;
     assert_eq!((broken.status, &broken.body["verified"]), (200, &json!(false)));
     // Each is recorded all the same, in a stream of its own.
     let found = super::eventually("the readings are found", || async {
-        let page = shop.get("/audit/events?actor=ann&type=AuditTrailRead").await.body;
+        let page = program.get("/audit/events?actor=ann&type=AuditTrailRead").await.body;
         let events = page["events"].as_array().unwrap();
         (events.len() == questions.len() + 1).then(|| events.clone())
     });

@@ -1,6 +1,6 @@
 //! Events as files.
 
-use super::{Shop, isbn, sent};
+use super::{Program, isbn, sent};
 use crate::harness::seed::{clients, indexed, receive_many};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -21,10 +21,10 @@ const COLUMNS: [&str; 10] = [
 ];
 
 /// The events of a stream by its history, page by page, as they are shown among those of many streams.
-async fn history(shop: &Shop, stream: &str) -> Vec<Value> {
+async fn history(program: &Program, stream: &str) -> Vec<Value> {
     let (mut events, mut next) = (Vec::new(), Some(1));
     while let Some(from) = next {
-        let page = shop.get(&format!("/audit/streams/{stream}?limit=500&from={from}")).await.body;
+        let page = program.get(&format!("/audit/streams/{stream}?limit=500&from={from}")).await.body;
         events.extend(page["events"].as_array().unwrap().iter().cloned().map(|mut event| {
             event["stream"] = stream.into();
             event
@@ -34,23 +34,23 @@ async fn history(shop: &Shop, stream: &str) -> Vec<Value> {
     events
 }
 
-async fn file(shop: &Shop, path: &str, accept: &str) -> (String, String) {
-    let answer = shop.http.get(shop.url(path)).header("Accept", accept).send().await.unwrap();
+async fn file(program: &Program, path: &str, accept: &str) -> (String, String) {
+    let answer = program.http.get(program.url(path)).header("Accept", accept).send().await.unwrap();
     assert_eq!(answer.status(), 200, "{path}");
     let media = answer.headers()["content-type"].to_str().unwrap().to_owned();
     (media, answer.text().await.unwrap())
 }
 
-async fn lines(shop: &Shop, path: &str) -> Vec<Value> {
-    let (media, text) = file(shop, path, "application/x-ndjson").await;
+async fn lines(program: &Program, path: &str) -> Vec<Value> {
+    let (media, text) = file(program, path, "application/x-ndjson").await;
     assert_eq!(media, "application/x-ndjson");
     assert!(text.is_empty() || text.ends_with('\n'));
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The rows of a CSV file, read by another hand and shown as the API shows events.
-async fn rows(shop: &Shop, path: &str) -> Vec<Value> {
-    let (media, text) = file(shop, path, "text/csv").await;
+async fn rows(program: &Program, path: &str) -> Vec<Value> {
+    let (media, text) = file(program, path, "text/csv").await;
     assert_eq!(media, "text/csv; charset=utf-8");
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     assert_eq!(reader.headers().unwrap(), COLUMNS.as_slice());
@@ -68,54 +68,54 @@ async fn rows(shop: &Shop, path: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_file_holds_every_event_that_the_history_shows() {
-    let mut shop = Shop::open().await;
-    let exports = shop.dev.exports().await;
+    let program = Program::start().await;
+    let exports = program.exports.clone();
     receive_many(&exports, &isbn(7), EVENTS).await;
     let stream = format!("stock-{}", isbn(7));
-    let all = history(&shop, &stream).await;
+    let all = history(&program, &stream).await;
     assert_eq!(all.len(), EVENTS);
     let path = format!("/audit/streams/{stream}");
-    assert_eq!(lines(&shop, &path).await, all);
-    assert_eq!(rows(&shop, &path).await, all);
-    assert_eq!(lines(&shop, &format!("{path}?from=4995&limit=7")).await, all[4_994..5_001]);
-    assert_eq!(lines(&shop, &format!("{path}?from=5200")).await, all[5_199..]);
-    assert_eq!(lines(&shop, &format!("{path}?from=5201")).await, [Value::Null; 0]);
+    assert_eq!(lines(&program, &path).await, all);
+    assert_eq!(rows(&program, &path).await, all);
+    assert_eq!(lines(&program, &format!("{path}?from=4995&limit=7")).await, all[4_994..5_001]);
+    assert_eq!(lines(&program, &format!("{path}?from=5200")).await, all[5_199..]);
+    assert_eq!(lines(&program, &format!("{path}?from=5201")).await, [Value::Null; 0]);
     let one = format!("/audit/events?stream={stream}");
-    assert_eq!(lines(&shop, &format!("{one}&order=asc")).await, all);
+    assert_eq!(lines(&program, &format!("{one}&order=asc")).await, all);
     let newest: Vec<Value> = all.iter().rev().take(1_234).cloned().collect();
-    assert_eq!(rows(&shop, &format!("{one}&order=desc&limit=1234")).await, newest);
+    assert_eq!(rows(&program, &format!("{one}&order=desc&limit=1234")).await, newest);
     // Over the whole store: everything that is not a reading of it.
     indexed(&exports, &stream, 5_200).await;
-    assert_eq!(lines(&shop, "/audit/events?type=StockReceived&order=asc").await, all);
-    assert_eq!(rows(&shop, "/audit/events?type=StockReceived&order=asc").await, all);
-    assert_eq!(lines(&shop, "/audit/events?type=StockReceived&order=desc&limit=1234").await, newest);
-    assert_eq!(rows(&shop, "/audit/events?actor=nobody").await, [Value::Null; 0]);
+    assert_eq!(lines(&program, "/audit/events?type=StockReceived&order=asc").await, all);
+    assert_eq!(rows(&program, "/audit/events?type=StockReceived&order=asc").await, all);
+    assert_eq!(lines(&program, "/audit/events?type=StockReceived&order=desc&limit=1234").await, newest);
+    assert_eq!(rows(&program, "/audit/events?actor=nobody").await, [Value::Null; 0]);
 }
 
 #[tokio::test]
 async fn the_same_address_answers_in_one_order_in_every_form() {
-    let mut shop = Shop::open().await;
-    let exports = shop.dev.exports().await;
+    let program = Program::start().await;
+    let exports = program.exports.clone();
     receive_many(&exports, &isbn(7), 20).await;
     let stream = format!("stock-{}", isbn(7));
     indexed(&exports, &stream, 20).await;
-    let mut newest = history(&shop, &stream).await;
+    let mut newest = history(&program, &stream).await;
     newest.reverse();
     for path in [format!("/audit/events?stream={stream}"), "/audit/events?type=StockReceived".to_owned()] {
-        assert_eq!(*shop.get(&path).await.body["events"].as_array().unwrap(), newest, "{path}");
-        assert_eq!(lines(&shop, &path).await, newest, "{path}");
-        assert_eq!(rows(&shop, &path).await, newest, "{path}");
+        assert_eq!(*program.get(&path).await.body["events"].as_array().unwrap(), newest, "{path}");
+        assert_eq!(lines(&program, &path).await, newest, "{path}");
+        assert_eq!(rows(&program, &path).await, newest, "{path}");
     }
     newest.reverse();
     let path = format!("/audit/streams/{stream}");
-    assert_eq!(history(&shop, &stream).await, newest, "a history begins with its first event");
-    assert_eq!((lines(&shop, &path).await, rows(&shop, &path).await), (newest.clone(), newest));
+    assert_eq!(history(&program, &stream).await, newest, "a history begins with its first event");
+    assert_eq!((lines(&program, &path).await, rows(&program, &path).await), (newest.clone(), newest));
 }
 
 #[tokio::test]
 async fn a_file_that_breaks_off_is_no_whole_file() {
-    let mut shop = Shop::open().await;
-    let exports = shop.dev.exports().await;
+    let program = Program::start().await;
+    let exports = program.exports.clone();
     receive_many(&exports, &isbn(7), EVENTS).await;
     let stream = format!("stock-{}", isbn(7));
     let path = "/audit/events?type=StockReceived&order=asc";
@@ -127,7 +127,7 @@ async fn a_file_that_breaks_off_is_no_whole_file() {
     let update = update.update_expression("SET #format = :strange").expression_attribute_names("#format", "format");
     update.expression_attribute_values(":strange", AttributeValue::N("999".to_owned())).send().await.unwrap();
     for accept in ["application/x-ndjson", "text/csv"] {
-        let mut answer = shop.http.get(shop.url(path)).header("Accept", accept).send().await.unwrap();
+        let mut answer = program.http.get(program.url(path)).header("Accept", accept).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         let mut bytes = 0;
         let broken = loop {
@@ -141,14 +141,14 @@ async fn a_file_that_breaks_off_is_no_whole_file() {
     }
     // What fails at once is told as a problem.
     let path = format!("/audit/streams/{stream}?from=3500");
-    sent(shop.http.get(shop.url(&path)).header("Accept", "text/csv")).await.is_problem(500, "internal-error");
+    sent(program.http.get(program.url(&path)).header("Accept", "text/csv")).await.is_problem(500, "internal-error");
 }
 
 #[tokio::test]
 async fn a_file_of_what_is_not_there_or_breaks_a_rule_is_a_problem() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     for accept in ["application/x-ndjson", "text/csv"] {
-        let ask = |path: &str| sent(shop.http.get(shop.url(path)).header("Accept", accept));
+        let ask = |path: &str| sent(program.http.get(program.url(path)).header("Accept", accept));
         ask("/audit/streams/note-1").await.is_problem(404, "not-found");
         ask("/audit/events?stream=note-1").await.is_problem(404, "not-found");
         ask("/audit/events?limit=0").await.breaks("limit", "whole number from 1");

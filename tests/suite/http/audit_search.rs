@@ -1,6 +1,6 @@
 //! Events of all streams, found by who, what, why and when.
 
-use super::{Shop, eventually, isbn, sent, text};
+use super::{Program, eventually, isbn, sent, text};
 use crate::harness::seed::{Seed, append, clients, indexed};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -24,15 +24,15 @@ fn time(ms: i64) -> DateTime<Utc> {
 
 /// A past of many streams, actors, types, processes and days; several commits have the same time.
 struct Past {
-    shop: Shop,
+    program: Program,
     /// Every event, as the API shows it, the oldest first.
     events: Vec<Value>,
 }
 
 impl Past {
     async fn open() -> Self {
-        let mut shop = Shop::open().await;
-        let exports = shop.dev.exports().await;
+        let program = Program::start().await;
+        let exports = program.exports.clone();
         let now = Arc::new(AtomicI64::new(0));
         let clock: Clock = {
             let now = now.clone();
@@ -50,7 +50,7 @@ impl Past {
         }
         let mut events = Vec::new();
         for stream in (0..4).map(|number| format!("note-{number}")) {
-            let history = shop.get(&format!("/audit/streams/{stream}?limit=500")).await.body;
+            let history = program.get(&format!("/audit/streams/{stream}?limit=500")).await.body;
             events.extend(history["events"].as_array().unwrap().iter().cloned().map(|mut event| {
                 event["stream"] = stream.clone().into();
                 event
@@ -61,7 +61,7 @@ impl Past {
             (text(&event["recorded_at"]).to_owned(), text(&event["stream"]).to_owned(), event["version"].as_u64())
         };
         events.sort_by_key(place);
-        let past = Self { shop, events };
+        let past = Self { program, events };
         let all = past.events.len();
         eventually("everything is in the index", || async {
             (past.search(&format!("to={END}"), 500).await.len() == all).then_some(())
@@ -74,7 +74,7 @@ impl Past {
     async fn search(&self, query: &str, limit: usize) -> Vec<Value> {
         let (mut found, mut cursor) = (Vec::new(), String::new());
         loop {
-            let page = self.shop.get(&format!("/audit/events?{query}&limit={limit}&cursor={cursor}")).await;
+            let page = self.program.get(&format!("/audit/events?{query}&limit={limit}&cursor={cursor}")).await;
             assert_eq!(page.status, 200, "{page:?}");
             let events = page.body["events"].as_array().unwrap();
             assert!(events.len() <= limit);
@@ -152,13 +152,13 @@ async fn a_search_ends_before_its_second_time_and_begins_at_its_first() {
 
 #[tokio::test]
 async fn what_was_just_done_is_found_newest_first() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     for key in ["one", "two"] {
-        let request = shop.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}));
+        let request = program.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}));
         sent(request.header("Idempotency-Key", key).header("X-Actor", "ann")).await;
     }
     let found = eventually("both are found", || async {
-        let page = shop.get("/audit/events?actor=ann").await.body;
+        let page = program.get("/audit/events?actor=ann").await.body;
         Some(page).filter(|page| page["events"].as_array().unwrap().len() == 2)
     });
     let found = found.await;
@@ -168,21 +168,21 @@ async fn what_was_just_done_is_found_newest_first() {
     assert_eq!(commands, ["two", "one"]);
     let mut first = found["events"][1].clone();
     let stream = first.as_object_mut().unwrap().remove("stream").unwrap();
-    let history = shop.get(&format!("/audit/streams/{}", text(&stream))).await.body;
+    let history = program.get(&format!("/audit/streams/{}", text(&stream))).await.body;
     assert_eq!(first, history["events"][0], "every event is shown whole, as its stream has it");
 }
 
 #[tokio::test]
 async fn a_commit_that_is_gone_or_damaged_is_named_and_hides_no_other() {
-    let mut shop = Shop::open().await;
-    let exports = shop.dev.exports().await;
+    let program = Program::start().await;
+    let exports = program.exports.clone();
     let stream = format!("stock-{}", isbn(7));
     for _ in 0..6 {
-        let receive = shop.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}));
+        let receive = program.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}));
         sent(receive.header("X-Actor", "ann").header("X-Correlation-Id", "p")).await;
     }
     eventually("all are found", || async {
-        let page = shop.get("/audit/events?actor=ann").await.body;
+        let page = program.get("/audit/events?actor=ann").await.body;
         (page["events"].as_array()?.len() == 6).then_some(())
     })
     .await;
@@ -199,7 +199,7 @@ async fn a_commit_that_is_gone_or_damaged_is_named_and_hides_no_other() {
         let (mut shown, mut damaged, mut cursor) = (Vec::new(), Vec::new(), String::new());
         loop {
             let query = format!("actor=ann&type=StockReceived&order=asc&limit={limit}&cursor={cursor}");
-            let page = shop.get(&format!("/audit/events?{query}")).await.body;
+            let page = program.get(&format!("/audit/events?{query}")).await.body;
             shown.extend(page["events"].as_array().unwrap().iter().map(|event| event["version"].clone()));
             damaged.extend(page["damaged"].as_array().unwrap().iter().cloned());
             match page["next_cursor"].as_str() {
@@ -214,7 +214,7 @@ async fn a_commit_that_is_gone_or_damaged_is_named_and_hides_no_other() {
         assert!(text(&damaged[0]["reason"]).contains("there no more"), "{damaged:?}");
         assert!(text(&damaged[1]["reason"]).contains("missing"), "{damaged:?}");
     }
-    let trace = shop.get("/audit/trace/p").await.body;
+    let trace = program.get("/audit/trace/p").await.body;
     assert_eq!((&trace["commits"], trace["damaged"].as_array().unwrap().len()), (&json!(3), 3));
 }
 
@@ -246,8 +246,8 @@ async fn put(table: &Client, item: HashMap<String, AttributeValue>) {
 
 #[tokio::test]
 async fn a_commit_that_was_changed_is_named_to_whoever_looks_for_it() {
-    let mut shop = Shop::open().await;
-    let exports = shop.dev.exports().await;
+    let program = Program::start().await;
+    let exports = program.exports.clone();
     let seed = Seed {
         command: "the-command".to_owned(),
         actor: Some("the-actor".to_owned()),
@@ -274,24 +274,24 @@ async fn a_commit_that_was_changed_is_named_to_whoever_looks_for_it() {
     ] {
         let before = change_at(&table, "note-1", 1, word, "something-else").await;
         for query in queries {
-            let page = shop.get(&format!("/audit/events?{query}")).await.body;
+            let page = program.get(&format!("/audit/events?{query}")).await.body;
             let reason = format!("the commit is not the one that the audit index knows: another {name}");
             let named = json!([{"stream": "note-1", "version": 1, "reason": reason}]);
             assert_eq!((&page["events"], &page["damaged"]), (&json!([]), &named), "{word} by {query}");
-            let file = shop.http.get(shop.url(&format!("/audit/events?{query}"))).header("Accept", "text/csv");
+            let file = program.http.get(program.url(&format!("/audit/events?{query}"))).header("Accept", "text/csv");
             sent(file).await.is_problem(500, "internal-error");
         }
-        let trace = shop.get("/audit/trace/the-process").await.body;
+        let trace = program.get("/audit/trace/the-process").await.body;
         assert_eq!((&trace["commits"], &trace["damaged"][0]["stream"]), (&json!(0), &json!("note-1")));
         put(&table, before).await;
-        assert_eq!(shop.get("/audit/events?actor=the-actor").await.body["damaged"], json!([]));
+        assert_eq!(program.get("/audit/events?actor=the-actor").await.body["damaged"], json!([]));
     }
 }
 
 #[tokio::test]
 async fn changed_data_is_shown_nowhere() {
-    let mut shop = Shop::open().await;
-    let exports = shop.dev.exports().await;
+    let program = Program::start().await;
+    let exports = program.exports.clone();
     let store = crate::harness::seed::store(&exports);
     for number in 0..4 {
         let events = vec![("Noted", json!({"text": format!("note {number}")}))];
@@ -305,7 +305,7 @@ async fn changed_data_is_shown_nowhere() {
             let (mut shown, mut damaged, mut cursor) = (Vec::new(), Vec::new(), String::new());
             loop {
                 let query = format!("type=Noted&order={query}&limit={limit}&cursor={cursor}");
-                let page = shop.get(&format!("/audit/events?{query}")).await.body;
+                let page = program.get(&format!("/audit/events?{query}")).await.body;
                 shown.extend(page["events"].as_array().unwrap().iter().map(|event| event["version"].as_u64().unwrap()));
                 damaged.extend(page["damaged"].as_array().unwrap().iter().map(|commit| commit["version"].clone()));
                 match page["next_cursor"].as_str() {
@@ -323,18 +323,18 @@ async fn changed_data_is_shown_nowhere() {
             "/audit/events?stream=note-1".to_owned(),
             "/audit/events?stream=note-1&order=asc&actor=nobody".to_owned(),
         ] {
-            shop.get(&path).await.is_problem(500, "internal-error");
+            program.get(&path).await.is_problem(500, "internal-error");
         }
         put(&table, before).await;
     }
     for path in ["/audit/streams/note-1?from=2&limit=1", "/audit/events?stream=note-1&limit=1"] {
-        assert_eq!(shop.get(path).await.body["events"].as_array().unwrap().len(), 1, "{path}");
+        assert_eq!(program.get(path).await.body["events"].as_array().unwrap().len(), 1, "{path}");
     }
 }
 
 #[tokio::test]
 async fn bad_filters_are_told_by_field_and_rule() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let cursor = "must be one that an earlier answer to";
     let visible = "must be 1 to 128 visible ASCII characters";
     let cases = [
@@ -354,16 +354,16 @@ async fn bad_filters_are_told_by_field_and_rule() {
         ("stream=note-1&cursor=eyJhZnRlciI6IjIwMjYifQ".into(), "cursor", cursor),
     ];
     for (query, field, rule) in cases {
-        shop.get(&format!("/audit/events?{query}")).await.breaks(field, rule);
+        program.get(&format!("/audit/events?{query}")).await.breaks(field, rule);
     }
     for (from, to) in
         [("2026-11-22T10:00:00Z", "2026-11-22T10:00:00Z"), ("2026-11-22T10:00:00Z", "2026-11-22T10:00:00%2B01:00")]
     {
         for stream in ["", "&stream=note-1"] {
-            let answer = shop.get(&format!("/audit/events?from={from}&to={to}{stream}")).await;
+            let answer = program.get(&format!("/audit/events?from={from}&to={to}{stream}")).await;
             answer.breaks("from", "from must be before to");
             assert_eq!(answer.body["errors"][1], json!({"field": "to", "rule": "from must be before to"}));
         }
     }
-    assert_eq!(shop.get("/audit/events?cursor=eyJhZnRlciI6IjIwMjYifQ").await.status, 200);
+    assert_eq!(program.get("/audit/events?cursor=eyJhZnRlciI6IjIwMjYifQ").await.status, 200);
 }

@@ -1,6 +1,6 @@
 //! A stream as it was, and what changed between two of its versions or times.
 
-use super::{Shop, isbn, line, order, order_stream};
+use super::{Program, isbn, line, order, order_stream};
 use crate::harness::events::refuse;
 use crate::harness::seed::{Seed, append, clients};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,13 +16,13 @@ fn time(second: i64) -> String {
 }
 
 /// An order that was placed, confirmed and shipped, its second commit of two events.
-async fn shipped(shop: &mut Shop) -> &'static str {
+async fn shipped(program: &Program) -> &'static str {
     let now = Arc::new(AtomicI64::new(0));
     let clock: Clock = {
         let now = now.clone();
         Arc::new(move || time(now.load(Ordering::Relaxed)).parse().unwrap())
     };
-    let client = clients(&shop.dev.exports().await).dynamodb;
+    let client = clients(&program.exports).dynamodb;
     let store = EventStore::with_options(client, "ledgerfold-events", Options { clock, ..Options::default() });
     let placed = order("c", &[line(1, 2, 5), line(2, 1, 7)]);
     for (second, events) in [
@@ -50,8 +50,8 @@ fn row(status: &str, second: i64, more: &Value) -> Value {
 
 #[tokio::test]
 async fn the_state_as_of_each_version_and_time_is_what_a_reader_saw() {
-    let mut shop = Shop::open().await;
-    let stream = shipped(&mut shop).await;
+    let program = Program::start().await;
+    let stream = shipped(&program).await;
     let tracked = json!({"tracking_code": "T"});
     let rows = [
         (1, 0, row("placed", 0, &json!({}))),
@@ -60,14 +60,14 @@ async fn the_state_as_of_each_version_and_time_is_what_a_reader_saw() {
         (4, 2, row("cancelled", 2, &json!({"tracking_code": "T", "reason": "lost"}))),
     ];
     for (version, second, state) in &rows {
-        let at = shop.get(&format!("/audit/streams/{stream}/at?version={version}")).await;
+        let at = program.get(&format!("/audit/streams/{stream}/at?version={version}")).await;
         let hash = at.body["hash"].clone();
         assert_eq!(hash.as_str().unwrap().len(), 64);
         let wanted = json!({"stream": stream, "version": version, "recorded_at": time(*second), "read_model": "orders",
             "state": state, "verified": true, "hash": hash});
         assert_eq!((at.status, at.body), (200, wanted));
     }
-    let head = shop.get(&format!("/audit/streams/{stream}")).await.body["head"]["hash"].clone();
+    let head = program.get(&format!("/audit/streams/{stream}")).await.body["head"]["hash"].clone();
     for (when, version) in [
         ("2020-01-01T00:00:00Z", 1),
         ("2020-01-01T00:00:00.999Z", 1),
@@ -75,33 +75,34 @@ async fn the_state_as_of_each_version_and_time_is_what_a_reader_saw() {
         ("2020-01-01T00:00:02Z", 4),
         ("2999-01-01T00:00:00Z", 4),
     ] {
-        let at = shop.get(&format!("/audit/streams/{stream}/at?time={when}")).await.body;
-        let same = shop.get(&format!("/audit/streams/{stream}/at?version={version}")).await.body;
+        let at = program.get(&format!("/audit/streams/{stream}/at?time={when}")).await.body;
+        let same = program.get(&format!("/audit/streams/{stream}/at?version={version}")).await.body;
         assert_eq!((&at, at["hash"] == head), (&same, version == 4), "{when}");
     }
 }
 
 #[tokio::test]
 async fn the_newest_state_is_what_the_read_model_shows() {
-    let shop = Shop::open().await;
-    let path = shop.place("k", &order("c", &[line(1, 2, 5)])).await;
-    shop.command(&format!("{path}/cancel"), "c", &json!({"reason": "r"})).await;
-    let read = shop.get(&format!("{path}?at_least=2")).await.body;
+    let program = Program::start().await;
+    let path = program.place("k", &order("c", &[line(1, 2, 5)])).await;
+    program.command(&format!("{path}/cancel"), "c", &json!({"reason": "r"})).await;
+    let read = program.get(&format!("{path}?at_least=2")).await.body;
     let version = read["version"].as_u64().unwrap();
     let state =
-        shop.get(&format!("/audit/streams/{}/at?version={version}", order_stream(&path))).await.body["state"].clone();
+        program.get(&format!("/audit/streams/{}/at?version={version}", order_stream(&path))).await.body["state"]
+            .clone();
     for field in ["status", "customer_id", "currency", "lines", "reason", "tracking_code"] {
         assert_eq!(state[field], read[field], "{field}");
     }
-    shop.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 5})).await;
-    let stock = shop.get(&format!("/audit/streams/stock-{}/at?version=1", isbn(7))).await.body;
+    program.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 5})).await;
+    let stock = program.get(&format!("/audit/streams/stock-{}/at?version=1", isbn(7))).await.body;
     assert_eq!((&stock["read_model"], &stock["state"]), (&json!("stock"), &json!({"on_hand": 5, "reserved": 0})));
 }
 
 #[tokio::test]
 async fn a_difference_shows_the_fields_that_changed_and_the_events_that_changed_them() {
-    let mut shop = Shop::open().await;
-    let stream = shipped(&mut shop).await;
+    let program = Program::start().await;
+    let stream = shipped(&program).await;
     let change = |path: &str, before: Value, after: Value| json!({"path": path, "before": before, "after": after});
     let updated = |from: i64, to: i64| {
         let text = |second| json!(time(second).replace(".000", ""));
@@ -119,7 +120,7 @@ async fn a_difference_shows_the_fields_that_changed_and_the_events_that_changed_
     ];
     let within =
         vec![change("status", json!("confirmed"), json!("shipped")), change("tracking_code", json!(null), json!("T"))];
-    let events = shop.get(&format!("/audit/streams/{stream}")).await.body["events"].clone();
+    let events = program.get(&format!("/audit/streams/{stream}")).await.body["events"].clone();
     for (query, from, to, changes) in [
         ("from=1&to=3", 1, 3, &to_shipped),
         ("from=3", 3, 4, &to_cancelled),
@@ -127,12 +128,12 @@ async fn a_difference_shows_the_fields_that_changed_and_the_events_that_changed_
         ("from_time=2020-01-01T00:00:00Z&to_time=2020-01-01T00:00:01.5Z", 1, 3, &to_shipped),
         ("from_time=2020-01-01T00:00:01Z", 3, 4, &to_cancelled),
     ] {
-        let found = shop.get(&format!("/audit/streams/{stream}/diff?{query}")).await;
+        let found = program.get(&format!("/audit/streams/{stream}/diff?{query}")).await;
         assert_eq!((found.status, &found.body["changes"]), (200, &json!(changes)), "{query}");
         let between: Vec<Value> = events.as_array().unwrap()[from..to].to_vec();
         assert_eq!((&found.body["events"], &found.body["events_left_out"]), (&json!(between), &json!(0)));
         assert_eq!((&found.body["from"]["version"], &found.body["to"]["version"]), (&json!(from), &json!(to)));
-        let at = shop.get(&format!("/audit/streams/{stream}/at?version={to}")).await.body;
+        let at = program.get(&format!("/audit/streams/{stream}/at?version={to}")).await.body;
         let end = json!({"version": to, "recorded_at": at["recorded_at"], "hash": at["hash"]});
         assert_eq!((&found.body["to"], &found.body["verified"]), (&end, &json!(true)));
     }
@@ -142,7 +143,7 @@ async fn a_difference_shows_the_fields_that_changed_and_the_events_that_changed_
         "to_time=2020-01-01T00:00:00Z",
         "from_time=1990-01-01T00:00:00Z&to_time=2020-01-01T00:00:00.5Z",
     ] {
-        let whole = shop.get(&format!("/audit/streams/{stream}/diff?{query}")).await.body;
+        let whole = program.get(&format!("/audit/streams/{stream}/diff?{query}")).await.body;
         let nothing = json!({"version": 0, "recorded_at": null, "hash": null});
         assert_eq!((&whole["from"], &whole["to"]["version"]), (&nothing, &json!(1)), "{query}");
         let changes = whole["changes"].as_array().unwrap();
@@ -151,68 +152,69 @@ async fn a_difference_shows_the_fields_that_changed_and_the_events_that_changed_
         // Customer, currency, two lines of three fields, status, and two times.
         assert_eq!(changes.len(), 2 + 2 * 3 + 1 + 2, "{whole}");
     }
-    let nothing = shop.get(&format!("/audit/streams/{stream}/diff?from=4")).await.body;
+    let nothing = program.get(&format!("/audit/streams/{stream}/diff?from=4")).await.body;
     assert_eq!((&nothing["changes"], &nothing["events"]), (&json!([]), &json!([])));
 }
 
 #[tokio::test]
 async fn a_recorded_refusal_changes_no_state() {
-    let mut shop = Shop::open().await;
-    let store = crate::harness::seed::store(&shop.dev.exports().await);
-    let path = shop.place("k", &order("c", &[line(1, 2, 5)])).await;
+    let program = Program::start().await;
+    let store = crate::harness::seed::store(&program.exports);
+    let path = program.place("k", &order("c", &[line(1, 2, 5)])).await;
     let stream = order_stream(&path).parse().unwrap();
     let (head, _) = store.head(&stream, Consistency::Strong).await.unwrap();
     let version = refuse(&store, &stream).await.version;
     assert!(version > head.version());
-    let before = shop.get(&format!("/audit/streams/{stream}/at?version={}", version - 1)).await.body["state"].clone();
-    let at = shop.get(&format!("/audit/streams/{stream}/at?version={version}")).await.body;
+    let before =
+        program.get(&format!("/audit/streams/{stream}/at?version={}", version - 1)).await.body["state"].clone();
+    let at = program.get(&format!("/audit/streams/{stream}/at?version={version}")).await.body;
     assert_eq!((&at["state"], &at["verified"], &at["version"]), (&before, &json!(true), &json!(version)));
     let diff = format!("/audit/streams/{stream}/diff?from={}&to={version}", version - 1);
-    let diff = shop.get(&diff).await.body;
+    let diff = program.get(&diff).await.body;
     assert_eq!((&diff["changes"], &diff["to"]["version"]), (&json!([]), &json!(version)));
     let refusal = &diff["events"][0];
     assert_eq!(refusal["type"], "$Refused", "{refusal}");
     assert_eq!(refusal["data"], json!({"code": "impossible", "reason": "it cannot be"}), "{refusal}");
-    assert_eq!(shop.get(&format!("/audit/streams/{stream}/verify")).await.body["verified"], true);
+    assert_eq!(program.get(&format!("/audit/streams/{stream}/verify")).await.body["verified"], true);
 }
 
 #[tokio::test]
 async fn a_stream_of_refusals_alone_has_no_state_yet() {
-    let mut shop = Shop::open().await;
-    let store = crate::harness::seed::store(&shop.dev.exports().await);
+    let program = Program::start().await;
+    let store = crate::harness::seed::store(&program.exports);
     let stream = format!("stock-{}", isbn(7));
     assert_eq!(refuse(&store, &stream.parse().unwrap()).await.version, 1);
-    let document = shop.get("/openapi.json").await.body;
-    let at = shop.get(&format!("/audit/streams/{stream}/at?version=1")).await;
+    let document = program.get("/openapi.json").await.body;
+    let at = program.get(&format!("/audit/streams/{stream}/at?version=1")).await;
     super::description::fits(&document, "get /audit/streams/{stream}/at", &at);
     assert_eq!((at.status, &at.body["state"], &at.body["verified"]), (200, &json!(null), &json!(true)), "{at:?}");
-    let diff = shop.get(&format!("/audit/streams/{stream}/diff")).await;
+    let diff = program.get(&format!("/audit/streams/{stream}/diff")).await;
     super::description::fits(&document, "get /audit/streams/{stream}/diff", &diff);
-    shop.get(&format!("/stock/{}", isbn(7))).await.is_problem(404, "not-found");
-    let received = shop.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 2})).await;
+    program.get(&format!("/stock/{}", isbn(7))).await.is_problem(404, "not-found");
+    let received = program.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 2})).await;
     assert_eq!((received.status, &received.body["version"]), (200, &json!(2)), "{received:?}");
-    assert_eq!(shop.get(&format!("/stock/{}?at_least=2", isbn(7))).await.body["on_hand"], 2);
+    assert_eq!(program.get(&format!("/stock/{}?at_least=2", isbn(7))).await.body["on_hand"], 2);
 }
 
 #[tokio::test]
 async fn a_state_behind_an_unknown_type_is_not_told() {
-    let mut shop = Shop::open().await;
-    let exports = shop.dev.exports().await;
-    let path = shop.place("k", &order("c", &[line(1, 2, 5)])).await;
+    let program = Program::start().await;
+    let exports = program.exports.clone();
+    let path = program.place("k", &order("c", &[line(1, 2, 5)])).await;
     let stream = order_stream(&path);
     let seed = Seed { command: "w".to_owned(), events: vec![("OrderGiftWrapped", json!({}))], ..Seed::default() };
     append(&crate::harness::seed::store(&exports), &stream, &[seed]).await;
-    assert_eq!(shop.get(&format!("/audit/streams/{stream}/at?version=1")).await.body["version"], 1);
-    assert_eq!(shop.get(&format!("/audit/streams/{stream}/diff?to=1")).await.body["to"]["version"], 1);
+    assert_eq!(program.get(&format!("/audit/streams/{stream}/at?version=1")).await.body["version"], 1);
+    assert_eq!(program.get(&format!("/audit/streams/{stream}/diff?to=1")).await.body["to"]["version"], 1);
     for question in ["at?version=2", "diff?from=1", "diff"] {
-        shop.get(&format!("/audit/streams/{stream}/{question}")).await.is_problem(500, "internal-error");
+        program.get(&format!("/audit/streams/{stream}/{question}")).await.is_problem(500, "internal-error");
     }
 }
 
 #[tokio::test]
 async fn what_cannot_be_asked_of_the_past_is_told() {
-    let mut shop = Shop::open().await;
-    let stream = shipped(&mut shop).await;
+    let program = Program::start().await;
+    let stream = shipped(&program).await;
     let at = format!("/audit/streams/{stream}/at");
     let diff = format!("/audit/streams/{stream}/diff");
     for (query, fields, rule) in [
@@ -228,7 +230,7 @@ async fn what_cannot_be_asked_of_the_past_is_told() {
             "from must be before to",
         ),
     ] {
-        let answer = shop.get(&query).await;
+        let answer = program.get(&query).await;
         answer.breaks(fields[0], rule);
         assert_eq!(answer.body["errors"][1]["field"], fields[1]);
     }
@@ -241,10 +243,10 @@ async fn what_cannot_be_asked_of_the_past_is_told() {
         ("/audit/streams/x/at?version=1".to_owned(), "stream", "a stream"),
         ("/audit/streams/x/diff".to_owned(), "stream", "a stream"),
     ] {
-        shop.get(&query).await.breaks(field, rule);
+        program.get(&query).await.breaks(field, rule);
     }
     for query in [format!("{at}?version=5"), format!("{diff}?from=1&to=5"), format!("{diff}?from=5")] {
-        let answer = shop.get(&query).await;
+        let answer = program.get(&query).await;
         answer.is_problem(412, "version-mismatch");
         assert_eq!(answer.body["version"], 4);
     }
@@ -254,10 +256,10 @@ async fn what_cannot_be_asked_of_the_past_is_told() {
         "/audit/streams/order-1/at?version=1".to_owned(),
         "/audit/streams/order-1/diff".to_owned(),
     ] {
-        shop.get(&query).await.is_problem(404, "not-found");
+        program.get(&query).await.is_problem(404, "not-found");
     }
     for call in ["at?version=1", "diff"] {
-        let answer = shop.get(&format!("/audit/streams/note-1/{call}")).await;
+        let answer = program.get(&format!("/audit/streams/note-1/{call}")).await;
         answer.is_problem(404, "not-found");
         assert!(super::text(&answer.body["detail"]).contains("no read model"), "{answer:?}");
     }

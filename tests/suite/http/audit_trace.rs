@@ -1,6 +1,6 @@
 //! The tree of causes.
 
-use super::{Shop, eventually};
+use super::{Program, eventually};
 use crate::harness::seed::{Seed, append, indexed, store};
 use serde_json::{Value, json};
 
@@ -26,9 +26,9 @@ fn outline(commands: &Value) -> Value {
 }
 
 /// The trace, as soon as so many commits are in the index.
-async fn trace(shop: &Shop, correlation: &str, commits: usize) -> Value {
+async fn trace(program: &Program, correlation: &str, commits: usize) -> Value {
     eventually("the process is in the index", || async {
-        let trace = shop.get(&format!("/audit/trace/{correlation}")).await.body;
+        let trace = program.get(&format!("/audit/trace/{correlation}")).await.body;
         Some(trace).filter(|trace| trace["commits"] == commits)
     })
     .await
@@ -36,8 +36,8 @@ async fn trace(shop: &Shop, correlation: &str, commits: usize) -> Value {
 
 #[tokio::test]
 async fn commands_hang_below_the_events_that_caused_them() {
-    let mut shop = Shop::open().await;
-    let store = store(&shop.dev.exports().await);
+    let program = Program::start().await;
+    let store = store(&program.exports);
     append(&store, "bill-1", &[seed("start", None, &["Began", "Grew"])]).await;
     append(&store, "mail-1", &[seed("write", Some("bill-1:1"), &["Written"])]).await;
     append(&store, "mail-2", &[seed("copy", Some("bill-1:2"), &["Copied"])]).await;
@@ -45,7 +45,7 @@ async fn commands_hang_below_the_events_that_caused_them() {
     append(&store, "mail-3", &[seed("stray", Some("elsewhere-1:4"), &["Strayed"])]).await;
     let other = Seed { correlation: Some("p/2".to_owned()), ..seed("other", Some("bill-1:1"), &["Other"]) };
     append(&store, "mail-4", &[other]).await;
-    let found = trace(&shop, "p%2F1", 5).await;
+    let found = trace(&program, "p%2F1", 5).await;
     assert_eq!((&found["correlation_id"], &found["truncated"]), (&json!("p/1"), &json!(false)));
     let closed = json!([{"stream": "bill-1", "by": "mail-1:1", "events": [[3, "Closed", []]]}]);
     let written = json!([{"stream": "mail-1", "by": "bill-1:1", "events": [[1, "Written", closed]]}]);
@@ -58,32 +58,32 @@ async fn commands_hang_below_the_events_that_caused_them() {
     let root = &found["roots"][0];
     assert_eq!((&root["command_id"], &root["actor"], &root["version"]), (&json!("start"), &json!("ann"), &json!(1)));
     assert_eq!((&root["events"][0]["data"], &root["events"][0]["schema"]), (&json!({}), &json!(1)));
-    let other = trace(&shop, "p%2F2", 1).await;
+    let other = trace(&program, "p%2F2", 1).await;
     assert_eq!(outline(&other["roots"]), json!([{"stream": "mail-4", "by": "bill-1:1", "events": [[1, "Other", []]]}]));
 }
 
 #[tokio::test]
 async fn a_long_process_is_shown_up_to_a_thousand_commits() {
-    let mut shop = Shop::open().await;
-    let exports = shop.dev.exports().await;
+    let program = Program::start().await;
+    let exports = program.exports.clone();
     let store = store(&exports);
     let seeds: Vec<Seed> = (0..1_001).map(|number| seed(&format!("c-{number}"), None, &["Noted"])).collect();
     append(&store, "note-1", &seeds[..1_000]).await;
     indexed(&exports, "note-1", 1_000).await;
-    let whole = shop.get("/audit/trace/p%2F1").await.body;
+    let whole = program.get("/audit/trace/p%2F1").await.body;
     assert_eq!((&whole["commits"], &whole["truncated"]), (&json!(1_000), &json!(false)));
     assert_eq!(whole["roots"].as_array().unwrap().len(), 1_000);
     append(&store, "note-1", &seeds[1_000..]).await;
     indexed(&exports, "note-1", 1_001).await;
-    let part = shop.get("/audit/trace/p%2F1").await.body;
+    let part = program.get("/audit/trace/p%2F1").await.body;
     assert_eq!((&part["commits"], &part["truncated"]), (&json!(1_000), &json!(true)));
 }
 
 #[tokio::test]
 async fn what_nobody_has_recorded_has_no_trace() {
-    let shop = Shop::open().await;
-    shop.get("/audit/trace/nothing").await.is_problem(404, "not-found");
-    shop.get("/audit/trace/a%20b").await.breaks("correlation", "visible ASCII");
-    shop.get("/audit/trace/%FF").await.breaks("path", "UTF-8");
-    shop.get("/audit/trace/p?stream=note-1").await.breaks("stream", "is not known here");
+    let program = Program::start().await;
+    program.get("/audit/trace/nothing").await.is_problem(404, "not-found");
+    program.get("/audit/trace/a%20b").await.breaks("correlation", "visible ASCII");
+    program.get("/audit/trace/%FF").await.breaks("path", "UTF-8");
+    program.get("/audit/trace/p?stream=note-1").await.breaks("stream", "is not known here");
 }

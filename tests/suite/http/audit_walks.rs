@@ -1,6 +1,6 @@
 //! Walks from page to page: each page is recorded, and no walk meets its own readings for ever.
 
-use super::{Shop, eventually, isbn, sent, text};
+use super::{Program, eventually, isbn, sent, text};
 use crate::harness::seed::clients;
 use eventstore::Direction;
 use handlers::Names;
@@ -12,19 +12,19 @@ const MOST_PAGES: usize = 60;
 const RECEIPTS: usize = 5;
 
 struct Trail {
-    shop: Shop,
+    program: Program,
     exports: Vec<(String, String)>,
 }
 
 impl Trail {
     /// Some receipts, all of them in the index.
     async fn open() -> Self {
-        let mut shop = Shop::open().await;
-        let exports = shop.dev.exports().await;
+        let program = Program::start().await;
+        let exports = program.exports.clone();
         for _ in 0..RECEIPTS {
-            sent(shop.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}))).await;
+            sent(program.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}))).await;
         }
-        let trail = Self { shop, exports };
+        let trail = Self { program, exports };
         trail.indexed("StockReceived", RECEIPTS).await;
         trail
     }
@@ -44,7 +44,7 @@ impl Trail {
     async fn page(&self, asker: &str, query: &str, readings: &mut usize) -> Value {
         self.indexed("AuditTrailRead", *readings).await;
         *readings += 1;
-        let page = sent(self.shop.http.get(self.shop.url(query)).header("X-Actor", asker)).await;
+        let page = sent(self.program.http.get(self.program.url(query)).header("X-Actor", asker)).await;
         assert_eq!(page.status, 200, "{page:?}");
         page.body
     }
@@ -128,7 +128,7 @@ async fn readings_are_left_out_unless_they_are_asked_for() {
     }
     for (query, lines) in [("", RECEIPTS), ("?readings=true", RECEIPTS + readings)] {
         trail.indexed("AuditTrailRead", readings).await;
-        let file = trail.shop.http.get(trail.shop.url(&format!("/audit/events{query}")));
+        let file = trail.program.http.get(trail.program.url(&format!("/audit/events{query}")));
         let file = file.header("Accept", "application/x-ndjson").send().await.unwrap().text().await.unwrap();
         readings += 1;
         // The reading of the file itself may be in the index before the file begins.

@@ -1,42 +1,37 @@
 //! `dev --auth`: who is let in, to what, and as whom it is recorded.
 
-use super::{Answer, Shop, eventually, isbn, line, order, order_stream, sent, text};
+use super::{Program, Response, eventually, isbn, line, order, order_stream, sent, text};
 use crate::harness::issuer::{Issuer, Signer, but, claims, in_seconds};
-use crate::harness::program::{Dev, ledgerfold};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tempfile::TempDir;
 
 const SCOPES: [&str; 4] = ["ledgerfold/write", "ledgerfold/read", "ledgerfold/audit", "ledgerfold/operate"];
 
 /// The program with `--auth`.
-async fn guarded() -> Shop {
-    let (data, issuer) = (TempDir::new().unwrap(), Issuer::new());
-    let mut arguments = vec!["dev", "--port", "0", "--without-processes", "--data", data.path().to_str().unwrap()];
+async fn guarded() -> Program {
+    // It reads the keys of the issuer when it starts.
+    let issuer = Issuer::new();
     let options = issuer.options();
-    arguments.extend(options.iter().map(String::as_str));
-    let dev = Dev::start_command(&mut ledgerfold(arguments)).await;
-    // Its keys were read when it began.
-    drop(issuer);
-    Shop::of(dev, data)
+    let arguments: Vec<&str> = options.iter().map(String::as_str).chain(["--without-processes"]).collect();
+    Program::start_with(&arguments).await
 }
 
 fn token(subject: &str, scopes: &[&str]) -> String {
     Signer::ec().sign(&claims(subject, scopes))
 }
 
-impl Shop {
-    async fn get_as(&self, token: &str, path: &str) -> Answer {
-        sent(self.http.get(self.url(path)).bearer_auth(token)).await
+impl Program {
+    async fn get_as(&self, token: &str, path: &str) -> Response {
+        self.with_token(token).get(path).await
     }
 
     fn post_as(&self, token: &str, path: &str, body: &Value) -> RequestBuilder {
-        self.post(path, body).bearer_auth(token)
+        self.with_token(token).post(path, body)
     }
 }
 
-impl Answer {
+impl Response {
     /// Asserts that it asks for a token, and says what was wrong with the one that it got.
     #[track_caller]
     fn is_unauthorized(&self, rule: &str) {
@@ -76,19 +71,19 @@ fn wanted(method: &str, tag: &str) -> Option<&'static str> {
 
 #[tokio::test]
 async fn nobody_is_let_in_as_a_part_of_the_system() {
-    let shop = guarded().await;
+    let program = guarded().await;
     let path = format!("/stock/{}/receive", isbn(1));
     for name in ["fulfilment", "FULFILMENT"] {
-        let answer = sent(shop.post_as(&token(name, &SCOPES), &path, &json!({"quantity": 1}))).await;
+        let answer = sent(program.post_as(&token(name, &SCOPES), &path, &json!({"quantity": 1}))).await;
         answer.is_unauthorized("must not be the name of a part of the system");
     }
-    assert_eq!(sent(shop.post_as(&token("anna", &SCOPES), &path, &json!({"quantity": 1}))).await.status, 200);
+    assert_eq!(sent(program.post_as(&token("anna", &SCOPES), &path, &json!({"quantity": 1}))).await.status, 200);
 }
 
 #[tokio::test]
 async fn every_operation_needs_its_scope_and_says_so_in_the_document() {
-    let shop = guarded().await;
-    let document = shop.get("/openapi.json").await.body;
+    let program = guarded().await;
+    let document = program.get("/openapi.json").await.body;
     let scheme = &document["components"]["securitySchemes"]["token"];
     assert_eq!(
         (&scheme["type"], &scheme["scheme"], &scheme["bearerFormat"]),
@@ -101,7 +96,7 @@ async fn every_operation_needs_its_scope_and_says_so_in_the_document() {
             let scope = wanted(method, text(&operation["tags"][0]));
             let security = scope.map_or(json!([]), |scope| json!([{"token": [scope]}]));
             assert_eq!(operation["security"], security, "{call}");
-            asks_for(&shop, method, path, scope).await;
+            asks_for(&program, method, path, scope).await;
             seen.insert(scope);
         }
     }
@@ -109,11 +104,12 @@ async fn every_operation_needs_its_scope_and_says_so_in_the_document() {
 }
 
 /// Asserts what an operation answers without a token, with one of all other scopes, and with one of this scope only.
-async fn asks_for(shop: &Shop, method: &str, path: &str, scope: Option<&str>) {
+async fn asks_for(program: &Program, method: &str, path: &str, scope: Option<&str>) {
     let path = path.replace("{id}", "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e").replace("{isbn}", &isbn(7));
     let path = path.replace("{name}", "nothing").replace("{stream}", "order-1").replace("{correlation}", "nobody");
     let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-    let request = || shop.http.request(method.clone(), shop.url(&path)).header("Content-Type", "application/json");
+    let request =
+        || program.http.request(method.clone(), program.url(&path)).header("Content-Type", "application/json");
     let Some(scope) = scope else {
         assert_eq!(sent(request()).await.status, 200, "{path}");
         return;
@@ -129,7 +125,7 @@ async fn asks_for(shop: &Shop, method: &str, path: &str, scope: Option<&str>) {
 
 #[tokio::test]
 async fn what_is_no_valid_token_of_the_issuer_is_refused_with_its_reason() {
-    let shop = guarded().await;
+    let program = guarded().await;
     let anna = claims("anna", &["ledgerfold/read"]);
     for (token, rule) in [
         (Signer::ec().sign(&but("exp", in_seconds(-65))), "has expired"),
@@ -143,11 +139,11 @@ async fn what_is_no_valid_token_of_the_issuer_is_refused_with_its_reason() {
         ("nonsense".to_owned(), "not header, claims and signature"),
         (String::new(), "Authorization must be: Bearer <token>"),
     ] {
-        shop.get_as(&token, "/bestsellers").await.is_unauthorized(rule);
+        program.get_as(&token, "/bestsellers").await.is_unauthorized(rule);
     }
     let valid = Signer::rsa().sign(&anna);
-    assert_eq!(shop.get_as(&valid, "/bestsellers").await.status, 200);
-    let get = || shop.http.get(shop.url("/bestsellers"));
+    assert_eq!(program.get_as(&valid, "/bestsellers").await.status, 200);
+    let get = || program.http.get(program.url("/bestsellers"));
     assert_eq!(sent(get().header("Authorization", format!("bearer {valid}"))).await.status, 200);
     for other in [format!("Basic {valid}"), valid.clone(), "Bearer".to_owned()] {
         sent(get().header("Authorization", &other)).await.is_unauthorized("must be: Bearer <token>");
@@ -158,11 +154,11 @@ async fn what_is_no_valid_token_of_the_issuer_is_refused_with_its_reason() {
 
 #[tokio::test]
 async fn the_tokens_subject_is_the_actor_of_what_is_done_and_read() {
-    let shop = guarded().await;
+    let program = guarded().await;
     let (anna, ben) = (token("anna", &["ledgerfold/write"]), token("ben", &["ledgerfold/write", "ledgerfold/read"]));
     let eve = token("eve", &["ledgerfold/audit"]);
     let place = |token: &str| {
-        let request = shop.post_as(token, "/orders", &order("c", &[line(1, 1, 5)]));
+        let request = program.post_as(token, "/orders", &order("c", &[line(1, 1, 5)]));
         sent(request.header("Idempotency-Key", "k"))
     };
     let (annas, bens) = (place(&anna).await, place(&ben).await);
@@ -171,11 +167,11 @@ async fn the_tokens_subject_is_the_actor_of_what_is_done_and_read() {
     assert_eq!(place(&anna).await.header("idempotency-replayed"), "true");
     for (placed, actor) in [(&annas, "anna"), (&bens, "ben")] {
         let stream = order_stream(placed.header("location"));
-        let history = shop.get_as(&eve, &format!("/audit/streams/{stream}")).await;
+        let history = program.get_as(&eve, &format!("/audit/streams/{stream}")).await;
         assert_eq!(history.body["events"][0]["actor"], actor, "{history:?}");
     }
     let read = eventually("the readings are found", || async {
-        let found = shop.get_as(&eve, "/audit/events?type=AuditTrailRead&order=asc").await;
+        let found = program.get_as(&eve, "/audit/events?type=AuditTrailRead&order=asc").await;
         Some(found).filter(|found| found.body["events"].as_array().is_some_and(|events| events.len() >= 2))
     });
     for event in read.await.body["events"].as_array().unwrap() {
@@ -185,28 +181,28 @@ async fn the_tokens_subject_is_the_actor_of_what_is_done_and_read() {
 
 #[tokio::test]
 async fn nobody_names_an_actor_beside_a_token() {
-    let shop = guarded().await;
+    let program = guarded().await;
     let (anna, eve) = (token("anna", &["ledgerfold/write", "ledgerfold/read"]), token("eve", &["ledgerfold/audit"]));
-    let request = shop.post_as(&anna, "/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "k");
+    let request = program.post_as(&anna, "/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "k");
     sent(request.header("X-Actor", "ben")).await.breaks("X-Actor", "must not be sent with a token");
-    let request = shop.http.get(shop.url("/bestsellers")).bearer_auth(&anna).header("X-Actor", "anna");
+    let request = program.http.get(program.url("/bestsellers")).bearer_auth(&anna).header("X-Actor", "anna");
     sent(request).await.breaks("X-Actor", "its subject is the actor");
     let placed =
-        sent(shop.post_as(&anna, "/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "k")).await;
+        sent(program.post_as(&anna, "/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "k")).await;
     assert_eq!((placed.status, placed.headers.get("idempotency-replayed")), (201, None), "nothing had been placed");
-    let history = shop.get_as(&eve, &format!("/audit/streams/{}", order_stream(placed.header("location")))).await;
+    let history = program.get_as(&eve, &format!("/audit/streams/{}", order_stream(placed.header("location")))).await;
     assert_eq!(history.body["events"][0]["actor"], "anna");
 }
 
 #[tokio::test]
 async fn progress_and_exports_are_for_callers_with_the_scope() {
-    let shop = guarded().await;
+    let program = guarded().await;
     for (path, accept, kind, scope) in [
         ("/projections/orders/progress", "text/event-stream", "text/event-stream", "ledgerfold/operate"),
         ("/audit/events", "text/csv", "text/csv", "ledgerfold/audit"),
         ("/audit/events", "application/x-ndjson", "application/x-ndjson", "ledgerfold/audit"),
     ] {
-        let get = || shop.http.get(shop.url(path)).header("Accept", accept);
+        let get = || program.http.get(program.url(path)).header("Accept", accept);
         sent(get()).await.is_unauthorized("a token is needed");
         sent(get().bearer_auth(token("anna", &["ledgerfold/write", "ledgerfold/read"]))).await.lacks(scope);
         let answer = sent(get().bearer_auth(token("anna", &[scope]))).await;
@@ -217,17 +213,17 @@ async fn progress_and_exports_are_for_callers_with_the_scope() {
 
 #[tokio::test]
 async fn what_no_rule_names_is_hidden_from_those_without_a_token() {
-    let shop = guarded().await;
+    let program = guarded().await;
     for path in ["/", "/nothing", "/ordersx", "/healthz/", "/.git/config"] {
-        sent(shop.http.get(shop.url(path))).await.is_unauthorized("a token is needed");
-        shop.get_as("nonsense", path).await.is_unauthorized("not header, claims and signature");
-        shop.get_as(&token("anna", &[]), path).await.is_problem(404, "not-found");
+        sent(program.http.get(program.url(path))).await.is_unauthorized("a token is needed");
+        program.get_as("nonsense", path).await.is_unauthorized("not header, claims and signature");
+        program.get_as(&token("anna", &[]), path).await.is_problem(404, "not-found");
     }
-    let delete = || shop.http.delete(shop.url("/orders/1"));
+    let delete = || program.http.delete(program.url("/orders/1"));
     sent(delete().bearer_auth(token("anna", &["ledgerfold/read"]))).await.lacks("ledgerfold/write");
     sent(delete().bearer_auth(token("anna", &["ledgerfold/write"]))).await.is_problem(405, "method-not-allowed");
     // What is for everybody does not look at tokens, as the API gateway does not.
     for path in ["/healthz", "/openapi.json"] {
-        assert_eq!(shop.get_as("nonsense", path).await.status, 200, "{path}");
+        assert_eq!(program.get_as("nonsense", path).await.status, 200, "{path}");
     }
 }

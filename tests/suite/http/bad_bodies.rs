@@ -1,6 +1,6 @@
 //! Bodies that break a rule: each is told which, and none writes anything.
 
-use super::{Answer, Shop, isbn, line, order, order_stream, sent, text};
+use super::{Program, Response, isbn, line, order, order_stream, sent, text};
 use serde_json::{Value, json};
 
 /// Stands where a case puts its own text, which may be none that [`Value`] could hold.
@@ -13,8 +13,8 @@ const TEXT: &str = "must be a string, not";
 const COUNT: &str = "must be a whole number, not";
 const INEXACT: &str = "must not be beyond 2^53";
 
-async fn send_text(shop: &Shop, path: &str, key: &str, body: impl Into<reqwest::Body>) -> Answer {
-    let request = shop.http.post(shop.url(path)).header("Content-Type", "application/json");
+async fn send_text(program: &Program, path: &str, key: &str, body: impl Into<reqwest::Body>) -> Response {
+    let request = program.http.post(program.url(path)).header("Content-Type", "application/json");
     sent(request.header("Idempotency-Key", key).body(body)).await
 }
 
@@ -30,9 +30,9 @@ fn with(body: &Value, pointer: &str, text: &str) -> String {
     body.to_string().replace(&format!("\"{HOLE}\""), text)
 }
 
-async fn each_is_refused(shop: &Shop, path: &str, body: &Value, cases: &[Case<'_>]) {
+async fn each_is_refused(program: &Program, path: &str, body: &Value, cases: &[Case<'_>]) {
     for (pointer, text, field, rule) in cases {
-        let answer = send_text(shop, path, "bad", with(body, pointer, text)).await;
+        let answer = send_text(program, path, "bad", with(body, pointer, text)).await;
         assert_eq!(answer.status, 400, "{pointer} {text}");
         answer.breaks(field, rule);
     }
@@ -43,18 +43,18 @@ fn details() -> Value {
 }
 
 /// Under the key of all the bad ones nothing was placed: the order is new, and its only event is this one.
-async fn places_a_new_order(shop: &Shop) {
-    let placed = shop.command("/orders", "bad", &details()).await;
+async fn places_a_new_order(program: &Program) {
+    let placed = program.command("/orders", "bad", &details()).await;
     assert_eq!((placed.status, placed.headers.contains_key("idempotency-replayed")), (201, false));
-    assert_eq!(shop.history(&order_stream(placed.header("location"))).await, ["1 OrderPlaced"]);
-    let orders = shop.get("/customers/c-17/orders").await.body["orders"].as_array().unwrap().len();
+    assert_eq!(program.history(&order_stream(placed.header("location"))).await, ["1 OrderPlaced"]);
+    let orders = program.get("/customers/c-17/orders").await.body["orders"].as_array().unwrap().len();
     assert!(orders <= 1, "{orders} orders of the customer");
 }
 
 /// What one reader takes for the last of two members, and another for the first; and integers that lose their last digits.
 #[tokio::test]
 async fn what_could_be_read_in_two_ways_is_refused() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let once = "must be there only once";
     let path = format!("/stock/{}/receive", isbn(1));
     for (body, field, rule) in [
@@ -63,19 +63,19 @@ async fn what_could_be_read_in_two_ways_is_refused() {
         (r#"{"quantity":9007199254740993}"#, "quantity", INEXACT),
         (r#"{"quantity":1,"note":[-9007199254740993]}"#, "note[0]", INEXACT),
     ] {
-        let answer = send_text(&shop, &path, "bad", body).await;
+        let answer = send_text(&program, &path, "bad", body).await;
         assert_eq!(answer.status, 400, "{body}");
         answer.breaks(field, rule);
     }
     let whole = details().to_string();
     let twice = whole.replacen("{\"isbn\"", "{\"isbn\":\"\",\"isbn\"", 1);
-    send_text(&shop, "/orders", "bad", twice).await.breaks("lines[0].isbn", once);
-    places_a_new_order(&shop).await;
+    send_text(&program, "/orders", "bad", twice).await.breaks("lines[0].isbn", once);
+    places_a_new_order(&program).await;
 }
 
 #[tokio::test]
 async fn the_texts_of_an_order_keep_their_rules() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let (long, cut) = (format!("\"{}\"", "c".repeat(65)), format!("{}\\\"…", "c".repeat(64)));
     assert!(cut.ends_with('…'));
     let (customer, currency, book) = ("/customer_id", "/currency", "/lines/0/isbn");
@@ -112,13 +112,13 @@ async fn the_texts_of_an_order_keep_their_rules() {
         (book, "\"4006381333931\"", "lines[0].isbn", "978 or 979"),
         (book, "\"9780306406158\"", "lines[0].isbn", "check digit of isbn \"9780306406158\" must be 7"),
     ];
-    each_is_refused(&shop, "/orders", &details(), &cases).await;
-    places_a_new_order(&shop).await;
+    each_is_refused(&program, "/orders", &details(), &cases).await;
+    places_a_new_order(&program).await;
 }
 
 #[tokio::test]
 async fn the_numbers_of_an_order_keep_their_rules() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     for (name, range, outside) in [
         ("quantity", "from 1 to 1,000 copies", ["0", "-1", "1001", "9007199254740992"]),
         (
@@ -134,25 +134,25 @@ async fn the_numbers_of_an_order_keep_their_rules() {
         let cases = cases.chain(inexact.iter().map(|text| (&*pointer, *text, &*field, INEXACT)));
         let cases = cases.chain(outside.iter().map(|text| (&*pointer, *text, &*field, range)));
         let cases: Vec<_> = cases.chain([(&*pointer, "", &*field, "is required")]).collect();
-        each_is_refused(&shop, "/orders", &details(), &cases).await;
+        each_is_refused(&program, "/orders", &details(), &cases).await;
     }
-    places_a_new_order(&shop).await;
+    places_a_new_order(&program).await;
     let limits = order("c-18", &[line(1, 1000, 1_000_000_000), line(2, 1, 0)]);
-    let path = shop.place("limits", &limits).await;
-    let total = shop.get(&format!("{path}?at_least=1")).await.body["total_minor"].clone();
+    let path = program.place("limits", &limits).await;
+    let total = program.get(&format!("{path}?at_least=1")).await.body["total_minor"].clone();
     assert_eq!(total, 1_000_000_000_000_u64);
 }
 
 #[tokio::test]
 async fn all_faults_of_a_body_are_told_at_once() {
-    let shop = Shop::open().await;
-    let told = |answer: &Answer| -> Vec<(String, String)> {
+    let program = Program::start().await;
+    let told = |answer: &Response| -> Vec<(String, String)> {
         answer.is_problem(400, "invalid-request");
         let errors = answer.body["errors"].as_array().unwrap().iter();
         errors.map(|error| (text(&error["field"]).to_owned(), text(&error["rule"]).to_owned())).collect()
     };
     let line = json!({"isbn": "9780306406158", "quantity": 0, "price": 1});
-    let bad = shop.command("/orders", "bad", &json!({"currency": "eur", "lines": [line], "dry_run": true})).await;
+    let bad = program.command("/orders", "bad", &json!({"currency": "eur", "lines": [line], "dry_run": true})).await;
     let faults = [
         ("currency", "three upper-case letters"),
         ("customer_id", "is required"),
@@ -169,41 +169,41 @@ async fn all_faults_of_a_body_are_told_at_once() {
         assert!(text(&bad.body["detail"]).contains(&format!("{field}: {rule}")), "{}", bad.body["detail"]);
     }
     let reserve = format!("/stock/{}/reserve", isbn(1));
-    let bad = shop.command(&reserve, "bad", &json!({"order_id": 7, "quantity": null})).await;
+    let bad = program.command(&reserve, "bad", &json!({"order_id": 7, "quantity": null})).await;
     let fields: Vec<_> = told(&bad).into_iter().map(|(field, _)| field).collect();
     assert_eq!(fields, ["order_id", "quantity"]);
     let many = json!({"lines": vec![json!({}); 90]});
-    assert_eq!(told(&shop.command("/orders", "bad", &many).await).len(), 20, "20 at most");
-    places_a_new_order(&shop).await;
+    assert_eq!(told(&program.command("/orders", "bad", &many).await).len(), 20, "20 at most");
+    places_a_new_order(&program).await;
 }
 
 #[tokio::test]
 async fn a_number_without_a_fraction_is_whole_however_written() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let written =
         r#"{"customer_id":"c","currency":"EUR","lines":[{"isbn":"ISBN","quantity":2.0,"unit_price_minor":1e3}]}"#;
-    let post = shop.http.post(shop.url("/orders")).header("Content-Type", "application/json");
+    let post = program.http.post(program.url("/orders")).header("Content-Type", "application/json");
     let post = post.header("Idempotency-Key", "k").body(written.replace("ISBN", &isbn(1)));
     let placed = sent(post).await;
     assert_eq!(placed.status, 201, "{placed:?}");
-    let again = shop.command("/orders", "k", &order("c", &[line(1, 2, 1000)])).await;
+    let again = program.command("/orders", "k", &order("c", &[line(1, 2, 1000)])).await;
     assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"), "the same order");
     assert_eq!(again.body["events"][0]["data"]["lines"][0]["quantity"], 2);
 }
 
 #[tokio::test]
 async fn an_order_has_1_to_90_lines_each_of_another_book() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let lines = |count| (0..count).map(|book| line(book, 1, 5)).collect::<Vec<_>>();
     for count in [0, 91, 4_000] {
-        let answer = shop.command("/orders", "bad", &order("c-17", &lines(count))).await;
+        let answer = program.command("/orders", "bad", &order("c-17", &lines(count))).await;
         answer.breaks("lines", &format!("1 to 90 lines, not {count}"));
     }
-    let too_large = shop.command("/orders", "bad", &order("c-17", &lines(10_000))).await;
+    let too_large = program.command("/orders", "bad", &order("c-17", &lines(10_000))).await;
     too_large.is_problem(413, "commit-too-large");
     let mut twice = lines(90);
     twice[89] = line(0, 2, 6);
-    let answer = shop.command("/orders", "bad", &order("c-17", &twice)).await;
+    let answer = program.command("/orders", "bad", &order("c-17", &twice)).await;
     answer.breaks("lines", &format!("one line only, but {} is on two", isbn(0)));
     let cases: [Case<'_>; 7] = [
         ("/lines", "", "lines", "is required"),
@@ -214,16 +214,16 @@ async fn an_order_has_1_to_90_lines_each_of_another_book() {
         ("/lines/0", "7", "lines[0]", "must be an object, not"),
         ("/lines/1", "[\"9780306406157\",1,5]", "lines[1]", "must be an object, not"),
     ];
-    each_is_refused(&shop, "/orders", &details(), &cases).await;
-    places_a_new_order(&shop).await;
-    let path = shop.place("most", &order("c-18", &lines(90))).await;
-    assert_eq!(shop.get(&format!("{path}?at_least=1")).await.body["lines"].as_array().unwrap().len(), 90);
+    each_is_refused(&program, "/orders", &details(), &cases).await;
+    places_a_new_order(&program).await;
+    let path = program.place("most", &order("c-18", &lines(90))).await;
+    assert_eq!(program.get(&format!("{path}?at_least=1")).await.body["lines"].as_array().unwrap().len(), 90);
 }
 
 #[tokio::test]
 async fn reasons_and_tracking_codes_keep_their_rules() {
-    let shop = Shop::open().await;
-    let path = shop.place("k", &details()).await;
+    let program = Program::start().await;
+    let path = program.place("k", &details()).await;
     let long = format!("\"{}\"", "ä".repeat(501));
     let cases: [Case<'_>; 10] = [
         ("/reason", "", "reason", "is required"),
@@ -238,7 +238,7 @@ async fn reasons_and_tracking_codes_keep_their_rules() {
         ("/reason", "\"\\ud800\"", "reason", "hex escape"),
     ];
     for command in ["reject", "cancel"] {
-        each_is_refused(&shop, &format!("{path}/{command}"), &json!({"reason": "r"}), &cases).await;
+        each_is_refused(&program, &format!("{path}/{command}"), &json!({"reason": "r"}), &cases).await;
     }
     let long = format!("\"{}\"", "T".repeat(65));
     let cases: [Case<'_>; 7] = [
@@ -250,16 +250,16 @@ async fn reasons_and_tracking_codes_keep_their_rules() {
         ("/tracking_code", "\"T\\u007f\"", "tracking_code", "visible ascii"),
         ("/tracking_code", "\"Ü\"", "tracking_code", "visible ascii"),
     ];
-    each_is_refused(&shop, &format!("{path}/ship"), &json!({"tracking_code": "T"}), &cases).await;
-    assert_eq!(shop.history(&order_stream(&path)).await, ["1 OrderPlaced"]);
+    each_is_refused(&program, &format!("{path}/ship"), &json!({"tracking_code": "T"}), &cases).await;
+    assert_eq!(program.history(&order_stream(&path)).await, ["1 OrderPlaced"]);
     let longest = "Grüße 📚".chars().cycle().take(500).collect::<String>();
-    let cancelled = shop.command(&format!("{path}/cancel"), "c", &json!({"reason": longest})).await;
+    let cancelled = program.command(&format!("{path}/cancel"), "c", &json!({"reason": longest})).await;
     assert_eq!((cancelled.status, &cancelled.body["events"][0]["data"]["reason"]), (200, &json!(longest.trim())));
 }
 
 #[tokio::test]
 async fn movements_of_stock_keep_their_rules() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let path = format!("/stock/{}", isbn(7));
     let id = "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e";
     let range = "from 1 to 1,000,000 copies";
@@ -278,7 +278,7 @@ async fn movements_of_stock_keep_their_rules() {
         ("18446744073709551616", INEXACT),
     ];
     let counts = counts.map(|(text, rule)| ("/quantity", text, "quantity", rule));
-    each_is_refused(&shop, &format!("{path}/receive"), &json!({"quantity": 5}), &counts).await;
+    each_is_refused(&program, &format!("{path}/receive"), &json!({"quantity": 5}), &counts).await;
     let ids = [
         ("", "is required"),
         ("null", TEXT),
@@ -293,15 +293,15 @@ async fn movements_of_stock_keep_their_rules() {
     let ids = ids.map(|(text, rule)| ("/order_id", text, "order_id", rule));
     for command in ["reserve", "release", "commit"] {
         let body = json!({"order_id": id, "quantity": 5});
-        each_is_refused(&shop, &format!("{path}/{command}"), &body, &counts).await;
-        each_is_refused(&shop, &format!("{path}/{command}"), &body, &ids).await;
+        each_is_refused(&program, &format!("{path}/{command}"), &body, &counts).await;
+        each_is_refused(&program, &format!("{path}/{command}"), &body, &ids).await;
     }
-    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
+    assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
 }
 
 #[tokio::test]
 async fn what_is_no_json_object_is_told_so() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let stock = format!("/stock/{}/receive", isbn(7));
     let nested = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let deep = format!("{{\"quantity\":{nested}}}");
@@ -327,44 +327,44 @@ async fn what_is_no_json_object_is_told_so() {
         (b"{\"quantity\":5,}", "trailing comma"),
     ];
     for (body, rule) in cases {
-        let answer = send_text(&shop, &stock, "k", body.to_vec()).await;
+        let answer = send_text(&program, &stock, "k", body.to_vec()).await;
         answer.is_problem(400, "invalid-request");
         assert!(super::text(&answer.body["errors"][0]["rule"]).contains(rule), "{rule}: {answer:?}");
     }
     for body in
         [deep.as_bytes(), ignored.as_bytes(), objects.as_bytes(), b"{\"quantity\":5,\"\xff\":1}", b"\xff\xfe{\0}\0"]
     {
-        send_text(&shop, &stock, "k", body.to_vec()).await.is_problem(400, "invalid-request");
+        send_text(&program, &stock, "k", body.to_vec()).await.is_problem(400, "invalid-request");
     }
-    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
-    let path = shop.place("order", &details()).await;
+    assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
+    let path = program.place("order", &details()).await;
     for body in ["[]", "null", "{", "\"\""] {
-        let answer = send_text(&shop, &format!("{path}/confirm"), "k", body).await;
+        let answer = send_text(&program, &format!("{path}/confirm"), "k", body).await;
         answer.is_problem(400, "invalid-request");
     }
-    assert_eq!(shop.history(&order_stream(&path)).await, ["1 OrderPlaced"]);
+    assert_eq!(program.history(&order_stream(&path)).await, ["1 OrderPlaced"]);
 }
 
 #[tokio::test]
 async fn a_body_of_two_megabytes_is_too_large_however_often_it_comes() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let stock = format!("/stock/{}/receive", isbn(7));
     for _ in 0..20 {
-        let answer = send_text(&shop, &stock, "k", vec![b' '; 2 * 1024 * 1024]).await;
+        let answer = send_text(&program, &stock, "k", vec![b' '; 2 * 1024 * 1024]).await;
         answer.is_problem(413, "commit-too-large");
         assert_eq!(answer.body["detail"], "a request's body has at most 262144 bytes");
     }
     let mut padded = b"{\"quantity\":5}".to_vec();
     padded.resize(256 * 1024, b' ');
-    assert_eq!(send_text(&shop, &stock, "k", padded.clone()).await.status, 200);
+    assert_eq!(send_text(&program, &stock, "k", padded.clone()).await.status, 200);
     padded.push(b' ');
-    send_text(&shop, &stock, "l", padded).await.is_problem(413, "commit-too-large");
-    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, ["1 StockReceived"]);
+    send_text(&program, &stock, "l", padded).await.is_problem(413, "commit-too-large");
+    assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, ["1 StockReceived"]);
 }
 
 #[tokio::test]
 async fn each_unknown_field_of_a_command_is_named() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let stock = format!("/stock/{}/receive", isbn(7));
     let mut order = details();
     (order["note"], order["lines"][0]["color"]) = (json!("x"), json!({"deep": [1]}));
@@ -372,20 +372,20 @@ async fn each_unknown_field_of_a_command_is_named() {
         (stock.as_str(), json!({"quantity": 5, "note": "x"}), vec!["note"]),
         ("/orders", order, vec!["lines[0].color", "note"]),
     ] {
-        let answer = shop.command(path, "k", &body).await;
+        let answer = program.command(path, "k", &body).await;
         answer.is_problem(400, "invalid-request");
         let mut told: Vec<&str> =
             answer.body["errors"].as_array().unwrap().iter().map(|e| super::text(&e["field"])).collect();
         told.sort_unstable();
         assert_eq!(told, fields, "{answer:?}");
     }
-    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
+    assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
 }
 
 #[tokio::test]
 async fn what_is_no_json_is_told_by_line_and_column() {
-    let shop = Shop::open().await;
-    let answer = send_text(&shop, "/orders", "k", "{\n  \"lines\": [{\"isbn\": x}]\n}").await;
+    let program = Program::start().await;
+    let answer = send_text(&program, "/orders", "k", "{\n  \"lines\": [{\"isbn\": x}]\n}").await;
     answer.is_problem(400, "invalid-request");
     let error = &answer.body["errors"][0];
     assert_eq!(super::text(&error["field"]), "lines[0].isbn");
@@ -394,11 +394,11 @@ async fn what_is_no_json_is_told_by_line_and_column() {
 
 #[tokio::test]
 async fn a_command_takes_no_parameters_and_may_have_no_body() {
-    let shop = Shop::open().await;
-    let answer = send_text(&shop, "/orders?dry_run=true", "k", details().to_string()).await;
+    let program = Program::start().await;
+    let answer = send_text(&program, "/orders?dry_run=true", "k", details().to_string()).await;
     answer.is_problem(400, "invalid-request");
     assert_eq!(answer.body["errors"][0]["field"], "dry_run");
-    let path = shop.place("order", &details()).await;
-    assert_eq!(send_text(&shop, &format!("{path}/confirm"), "l", "").await.status, 200);
-    assert_eq!(shop.history(&order_stream(&path)).await, ["1 OrderPlaced", "2 OrderConfirmed"]);
+    let path = program.place("order", &details()).await;
+    assert_eq!(send_text(&program, &format!("{path}/confirm"), "l", "").await.status, 200);
+    assert_eq!(program.history(&order_stream(&path)).await, ["1 OrderPlaced", "2 OrderConfirmed"]);
 }

@@ -1,6 +1,6 @@
 //! Paths, methods, content types and parameters that break a rule.
 
-use super::{Shop, isbn, line, order, sent};
+use super::{Program, isbn, line, order, sent};
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn a_body_is_json_and_says_so() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let path = format!("/stock/{}/receive", isbn(7));
-    let post = || shop.http.post(shop.url(&path)).header("Idempotency-Key", "k").body("{\"quantity\":5}");
+    let post = || program.http.post(program.url(&path)).header("Idempotency-Key", "k").body("{\"quantity\":5}");
     sent(post()).await.is_problem(415, "unsupported-media-type");
     for wrong in [
         "",
@@ -25,7 +25,7 @@ async fn a_body_is_json_and_says_so() {
     let coded = sent(post().header("Content-Type", "application/json").header("Content-Encoding", "gzip")).await;
     coded.is_problem(415, "unsupported-media-type");
     assert_eq!(coded.header("accept-encoding"), "identity");
-    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
+    assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
     for right in [
         "application/json",
         "application/json; charset=utf-8",
@@ -38,7 +38,7 @@ async fn a_body_is_json_and_says_so() {
 
 #[tokio::test]
 async fn an_unknown_path_is_not_found() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let id = "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e";
     for path in [
         "/",
@@ -52,20 +52,20 @@ async fn an_unknown_path_is_not_found() {
         "/customers",
         "/audit/streams",
     ] {
-        for request in [shop.http.get(shop.url(path)), shop.post(path, &json!({}))] {
+        for request in [program.http.get(program.url(path)), program.post(path, &json!({}))] {
             sent(request).await.is_problem(404, "not-found");
         }
     }
     for path in
         [format!("/orders/{id}/return"), format!("/orders/{id}/confirm/now"), format!("/stock/{}/burn", isbn(7))]
     {
-        shop.command(&path, "k", &json!({})).await.is_problem(404, "not-found");
+        program.command(&path, "k", &json!({})).await.is_problem(404, "not-found");
     }
 }
 
 #[tokio::test]
 async fn an_unknown_method_is_told_which_are_known() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let id = "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e";
     let post = format!("/orders/{id}/confirm");
     let cases = [
@@ -81,7 +81,7 @@ async fn an_unknown_method_is_told_which_are_known() {
         ("/audit/events".to_owned(), Method::POST, "GET"),
     ];
     for (path, method, allowed) in cases {
-        let answer = sent(shop.http.request(method, shop.url(&path))).await;
+        let answer = sent(program.http.request(method, program.url(&path))).await;
         answer.is_problem(405, "method-not-allowed");
         assert!(answer.header("allow").split(',').any(|method| method.trim() == allowed), "{path}: {answer:?}");
     }
@@ -89,7 +89,7 @@ async fn an_unknown_method_is_told_which_are_known() {
 
 #[tokio::test]
 async fn ids_in_paths_keep_their_rules() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let long = "x".repeat(4_000);
     let orders = [
         "1",
@@ -103,8 +103,8 @@ async fn ids_in_paths_keep_their_rules() {
         &long,
     ];
     for id in orders {
-        shop.get(&format!("/orders/{id}")).await.breaks("id", "uuid");
-        shop.command(&format!("/orders/{id}/confirm"), "k", &json!({})).await.breaks("id", "uuid");
+        program.get(&format!("/orders/{id}")).await.breaks("id", "uuid");
+        program.command(&format!("/orders/{id}/confirm"), "k", &json!({})).await.breaks("id", "uuid");
     }
     for id in [
         "1",
@@ -117,42 +117,42 @@ async fn ids_in_paths_keep_their_rules() {
         "*",
         &long,
     ] {
-        shop.get(&format!("/stock/{id}")).await.breaks("isbn", "isbn");
-        shop.command(&format!("/stock/{id}/receive"), "k", &json!({"quantity": 5})).await.breaks("isbn", "isbn");
+        program.get(&format!("/stock/{id}")).await.breaks("isbn", "isbn");
+        program.command(&format!("/stock/{id}/receive"), "k", &json!({"quantity": 5})).await.breaks("isbn", "isbn");
     }
     for id in ["a%20b", "a%2Fb", "%25", "%C3%A9", &"c".repeat(65)] {
-        shop.get(&format!("/customers/{id}/orders")).await.breaks("id", "customer id");
+        program.get(&format!("/customers/{id}/orders")).await.breaks("id", "customer id");
     }
     for stream in ["x", "-", "order-", "Order-1", "order-a%20b", "order-%C3%A9", "%2e%2e%2f", &format!("order-{long}")]
     {
-        shop.get(&format!("/audit/streams/{stream}")).await.breaks("stream", "a stream");
-        shop.get(&format!("/audit/streams/{stream}/verify")).await.breaks("stream", "a stream");
+        program.get(&format!("/audit/streams/{stream}")).await.breaks("stream", "a stream");
+        program.get(&format!("/audit/streams/{stream}/verify")).await.breaks("stream", "a stream");
     }
     for path in
         ["/orders/%FF", "/stock/%FF", "/customers/%FF/orders", "/audit/streams/%FF", "/audit/streams/%FF/verify"]
     {
-        shop.get(path).await.breaks("path", "must be UTF-8");
+        program.get(path).await.breaks("path", "must be UTF-8");
     }
-    shop.command("/orders/%FF/confirm", "k", &json!({})).await.breaks("path", "must be UTF-8");
+    program.command("/orders/%FF/confirm", "k", &json!({})).await.breaks("path", "must be UTF-8");
     let upper = "6F0F7D6E-6B1C-4C6E-9A39-0F3B8F1C2D3E";
-    let placed = shop.place("k", &order("c", &[line(1, 1, 5)])).await.to_uppercase().replace("/ORDERS/", "/orders/");
-    assert_eq!(shop.get(&format!("{placed}?at_least=1")).await.status, 200);
-    shop.get(&format!("/orders/{upper}")).await.is_problem(404, "not-found");
+    let placed = program.place("k", &order("c", &[line(1, 1, 5)])).await.to_uppercase().replace("/ORDERS/", "/orders/");
+    assert_eq!(program.get(&format!("{placed}?at_least=1")).await.status, 200);
+    program.get(&format!("/orders/{upper}")).await.is_problem(404, "not-found");
 }
 
 /// Sends bytes as they are and gives the answer's first line, or nothing if the connection is closed without one.
-async fn raw(shop: &Shop, request: &str) -> String {
-    let mut connection = TcpStream::connect(shop.dev.url.strip_prefix("http://").unwrap()).await.unwrap();
+async fn raw(program: &Program, request: &str) -> String {
+    let mut connection = TcpStream::connect(program.dev.url.strip_prefix("http://").unwrap()).await.unwrap();
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    let read = tokio::time::timeout(super::DEADLINE, connection.read_to_end(&mut answer)).await.expect("no answer");
+    let read = tokio::time::timeout(super::PATIENCE, connection.read_to_end(&mut answer)).await.expect("no answer");
     read.unwrap();
     String::from_utf8(answer).unwrap().lines().next().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
 async fn what_no_client_library_would_send_is_answered_and_does_no_harm() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     for (target, status) in [
         ("/orders/..", "400"),
         ("/orders/../healthz", "404"),
@@ -165,29 +165,30 @@ async fn what_no_client_library_would_send_is_answered_and_does_no_harm() {
         ("/orders/a b", "400"),
         ("/\u{1}", "400"),
     ] {
-        let first = raw(&shop, &format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await;
+        let first =
+            raw(&program, &format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await;
         assert!(first.split(' ').nth(1).is_some_and(|found| found == status), "{target}: {first}");
     }
     let smuggled = "POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello";
-    assert!(raw(&shop, smuggled).await.starts_with("HTTP/1.1 400"));
+    assert!(raw(&program, smuggled).await.starts_with("HTTP/1.1 400"));
     let endless = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(1_000_000));
-    assert!(raw_or_closed(&shop, &endless).await);
-    assert_eq!(shop.get("/healthz").await.body, json!({"status": "ok"}));
+    assert!(raw_or_closed(&program, &endless).await);
+    assert_eq!(program.get("/healthz").await.body, json!({"status": "ok"}));
 }
 
 /// Whether a head that is too long is answered with 431, or the connection is closed on it.
-async fn raw_or_closed(shop: &Shop, request: &str) -> bool {
-    let mut connection = TcpStream::connect(shop.dev.url.strip_prefix("http://").unwrap()).await.unwrap();
+async fn raw_or_closed(program: &Program, request: &str) -> bool {
+    let mut connection = TcpStream::connect(program.dev.url.strip_prefix("http://").unwrap()).await.unwrap();
     let mut answer = Vec::new();
     let closed = connection.write_all(request.as_bytes()).await.is_err()
-        | tokio::time::timeout(super::DEADLINE, connection.read_to_end(&mut answer)).await.expect("no answer").is_err();
+        | tokio::time::timeout(super::PATIENCE, connection.read_to_end(&mut answer)).await.expect("no answer").is_err();
     closed || answer.starts_with(b"HTTP/1.1 431")
 }
 
 #[tokio::test]
 async fn parameters_are_known_given_once_and_keep_their_rules() {
-    let shop = Shop::open().await;
-    let path = shop.place("k", &order("c", &[line(1, 1, 5)])).await;
+    let program = Program::start().await;
+    let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
     let stream = path.replace("/orders/", "order-");
     let count = "whole number from 1 to 500";
     let (customer, events) = ("/customers/c/orders".to_owned(), format!("/audit/events?stream={stream}"));
@@ -195,12 +196,12 @@ async fn parameters_are_known_given_once_and_keep_their_rules() {
     let lists = [format!("{customer}?"), "/bestsellers?".to_owned(), format!("{history}?"), format!("{events}&")];
     for list in &lists {
         for wrong in ["0", "501", "abc", "-1", "1.0", "18446744073709551616", "+", "%FF"] {
-            shop.get(&format!("{list}limit={wrong}")).await.breaks("limit", count);
+            program.get(&format!("{list}limit={wrong}")).await.breaks("limit", count);
         }
-        assert_eq!(shop.get(&format!("{list}limit=500")).await.status, 200);
-        shop.get(&format!("{list}limit=1&limit=1")).await.breaks("limit", "once");
-        shop.get(&format!("{list}limt=1")).await.breaks("limt", "is not known here; known are");
-        shop.get(&format!("{list}%00=1")).await.breaks("\0", "is not known here");
+        assert_eq!(program.get(&format!("{list}limit=500")).await.status, 200);
+        program.get(&format!("{list}limit=1&limit=1")).await.breaks("limit", "once");
+        program.get(&format!("{list}limt=1")).await.breaks("limt", "is not known here; known are");
+        program.get(&format!("{list}%00=1")).await.breaks("\0", "is not known here");
     }
     let cursor = "must be one that an earlier answer to the same question gave";
     let of_such = "must be one that an earlier answer to such a question gave";
@@ -233,23 +234,23 @@ async fn parameters_are_known_given_once_and_keep_their_rules() {
         (format!("{events}&cursor=eyJ2ZXJzaW9uIjoxODQ0Njc0NDA3MzcwOTU1MTYxNX0"), "cursor", of_such),
     ];
     for (path, field, rule) in cases {
-        shop.get(&path).await.breaks(field, rule);
+        program.get(&path).await.breaks(field, rule);
     }
 }
 
 #[tokio::test]
 async fn a_cursor_of_another_list_leads_nowhere_else() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     for customer in ["ann", "bob"] {
         for number in 0..3 {
-            shop.place(&format!("{customer}-{number}"), &order(customer, &[line(1, 1, 5)])).await;
+            program.place(&format!("{customer}-{number}"), &order(customer, &[line(1, 1, 5)])).await;
         }
     }
     let page = super::eventually("the orders are listed", || async {
-        let page = shop.get("/customers/ann/orders?limit=2").await.body;
+        let page = program.get("/customers/ann/orders?limit=2").await.body;
         Some(page).filter(|page| page["next_cursor"].is_string() && page["orders"].as_array().unwrap().len() == 2)
     });
     let cursor = page.await["next_cursor"].as_str().unwrap().to_owned();
-    let answer = shop.get(&format!("/customers/bob/orders?limit=2&cursor={cursor}")).await;
+    let answer = program.get(&format!("/customers/bob/orders?limit=2&cursor={cursor}")).await;
     answer.breaks("cursor", "must be one that an earlier answer to the same question gave");
 }

@@ -1,9 +1,9 @@
 //! Steps of operators that may have much to do: a call ends in time, and says how the next one goes
 //! on.
 
-use crate::harness::idle::Idle;
 use crate::harness::in_process::ask;
 use crate::harness::seed::append_each;
+use crate::harness::stack::TestStack;
 use axum::Router;
 use axum::http::Method;
 use eventstore::{Id, StreamId};
@@ -18,7 +18,7 @@ const QUEUE: &str = "ledgerfold-stock.fifo";
 const STREAMS: usize = 60;
 
 /// The API, whose calls have no time: each looks at one page.
-fn hasty(idle: &Idle) -> Router {
+fn hasty(idle: &TestStack) -> Router {
     let system = idle.clients().system(&bookshop::app().checked().unwrap(), &idle.names);
     let projector = system.projector();
     let operations = system.operations(projector.clone()).with_step_time(Duration::ZERO);
@@ -37,7 +37,7 @@ struct Mended;
 
 #[tokio::test]
 async fn a_redrive_that_has_no_time_goes_on_with_the_next() {
-    let idle = Idle::start().await;
+    let idle = TestStack::start().await;
     for number in 0..25 {
         let body = json!({"stream": format!("stock-{number}"), "version": 1, "last_version": 1});
         idle.send(DEAD, &format!("stock-{number}"), &body.to_string()).await;
@@ -60,7 +60,7 @@ async fn a_redrive_that_has_no_time_goes_on_with_the_next() {
 
 #[tokio::test]
 async fn messages_that_stay_hold_up_no_redrive() {
-    let idle = Idle::start().await;
+    let idle = TestStack::start().await;
     for number in 0..12 {
         idle.send(DEAD, &format!("nowhere{number}"), "{").await;
     }
@@ -78,10 +78,10 @@ async fn messages_that_stay_hold_up_no_redrive() {
 
 #[tokio::test]
 async fn a_resumption_that_has_no_time_goes_on_with_its_cursor() {
-    let idle = Idle::start().await;
+    let idle = TestStack::start().await;
     let streams: Vec<StreamId> = (0..STREAMS).map(|number| StreamId::new(format!("stock-{number}")).unwrap()).collect();
     for stream in &streams {
-        append_each(&idle.store(), stream.as_str(), &[("StockReceived", 1, r#"{"quantity":5}"#)]).await;
+        append_each(&idle.store, stream.as_str(), &[("StockReceived", 1, r#"{"quantity":5}"#)]).await;
     }
     let api = hasty(&idle);
     for (projection, state) in [(bookshop::stock(), "caught_up"), (bookshop::fulfilment(), "announced")] {

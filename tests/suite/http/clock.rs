@@ -1,7 +1,7 @@
 //! An API whose clock is set back: the ids that it makes itself are nobody's fault.
 
-use crate::harness::idle::Idle;
 use crate::harness::in_process::ask;
+use crate::harness::stack::TestStack;
 use axum::Router;
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -29,13 +29,13 @@ impl Clock {
     }
 }
 
-fn api(idle: &Idle) -> (Arc<Clock>, Router) {
+fn api(idle: &TestStack) -> (Arc<Clock>, Router) {
     let clock = Arc::new(Clock { ahead_ms: AtomicI64::new(60 * MINUTES), back_ms: AtomicI64::new(0) });
     let hands = clock.clone();
     let options = Options { clock: Arc::new(move || hands.now()), ..Options::default() };
     let store = EventStore::with_options(idle.clients().dynamodb.clone(), idle.names.events(), options);
-    let projector = idle.clients().system(&bookshop::app(), &idle.names).projector();
-    let operations = idle.clients().system(&bookshop::app(), &idle.names).operations(projector.clone());
+    let projector = idle.system().projector();
+    let operations = idle.system().operations(projector.clone());
     (clock, router(Api::new(store, projector, operations, Id::new("dev").unwrap())))
 }
 
@@ -46,7 +46,7 @@ fn one() -> Value {
 
 #[tokio::test]
 async fn who_names_no_id_is_answered_after_the_clock_was_set_back() {
-    let idle = Idle::start().await;
+    let idle = TestStack::start().await;
     let (clock, api) = api(&idle);
     for ahead_ms in [60 * MINUTES, 0, -60 * MINUTES] {
         clock.ahead_ms.store(ahead_ms, Ordering::Relaxed);
@@ -60,7 +60,7 @@ async fn who_names_no_id_is_answered_after_the_clock_was_set_back() {
 
 #[tokio::test]
 async fn a_clock_that_goes_back_meanwhile_is_not_the_callers_fault() {
-    let idle = Idle::start().await;
+    let idle = TestStack::start().await;
     let (clock, api) = api(&idle);
     clock.back_ms.store(10 * MINUTES, Ordering::Relaxed);
     for (method, path) in [(Method::POST, RECEIVE), (Method::GET, HISTORY)] {

@@ -1,6 +1,6 @@
 //! The OpenAPI document, held against what the program answers.
 
-use super::{Answer, Shop, isbn, line, order, order_stream, sent};
+use super::{Program, Response, isbn, line, order, order_stream, sent};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -125,7 +125,7 @@ fn described(document: &Value) -> BTreeSet<String> {
 
 /// Asserts that an answer is as its call is described.
 #[track_caller]
-pub(super) fn fits(document: &Value, call: &str, answer: &Answer) {
+pub(super) fn fits(document: &Value, call: &str, answer: &Response) {
     let (method, path) = call.split_once(' ').unwrap();
     let responses = &document["paths"][path][method]["responses"];
     let status = answer.status.to_string();
@@ -142,8 +142,8 @@ pub(super) fn fits(document: &Value, call: &str, answer: &Answer) {
 
 #[tokio::test]
 async fn every_call_is_described_and_every_described_call_exists() {
-    let shop = Shop::open().await;
-    let document = shop.get("/openapi.json").await;
+    let program = Program::start().await;
+    let document = program.get("/openapi.json").await;
     assert_eq!((document.status, document.header("content-type")), (200, "application/json"));
     assert!(super::text(&document.body["openapi"]).starts_with("3.1."), "{}", document.body["openapi"]);
     let described = described(&document.body);
@@ -155,7 +155,7 @@ async fn every_call_is_described_and_every_described_call_exists() {
         let path =
             path.replace("{correlation}", "nobody").replace("{command_id}", "nobody").replace("{name}", "orders");
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-        let answer = sent(shop.http.request(method, shop.url(&path))).await;
+        let answer = sent(program.http.request(method, program.url(&path))).await;
         let nowhere = format!("there is nothing at {path}");
         assert!(answer.status != 405 && answer.body["detail"] != nowhere, "{call}: {answer:?}");
         fits(&document.body, &call, &answer);
@@ -164,53 +164,57 @@ async fn every_call_is_described_and_every_described_call_exists() {
 
 #[tokio::test]
 async fn answers_are_as_they_are_described() {
-    let shop = Shop::open().await;
-    let document = shop.get("/openapi.json").await.body;
-    let placed = shop.command("/orders", "k", &order("c", &[line(1, 1, 5), line(2, 1, 5)])).await;
+    let program = Program::start().await;
+    let document = program.get("/openapi.json").await.body;
+    let placed = program.command("/orders", "k", &order("c", &[line(1, 1, 5), line(2, 1, 5)])).await;
     fits(&document, "post /orders", &placed);
     let path = placed.header("location").to_owned();
     let stream = order_stream(&path);
     fits(
         &document,
         "post /orders/{id}/ship",
-        &shop.command(&format!("{path}/ship"), "s", &json!({"tracking_code": "T"})).await,
+        &program.command(&format!("{path}/ship"), "s", &json!({"tracking_code": "T"})).await,
     );
     fits(
         &document,
         "post /orders/{id}/cancel",
-        &shop.command(&format!("{path}/cancel"), "c", &json!({"reason": "r"})).await,
+        &program.command(&format!("{path}/cancel"), "c", &json!({"reason": "r"})).await,
     );
-    fits(&document, "get /orders/{id}", &shop.get(&format!("{path}?at_least=2")).await);
-    fits(&document, "get /orders/{id}", &shop.get(&format!("{path}?at_least=9")).await);
+    fits(&document, "get /orders/{id}", &program.get(&format!("{path}?at_least=2")).await);
+    fits(&document, "get /orders/{id}", &program.get(&format!("{path}?at_least=9")).await);
     let book = isbn(7);
     fits(
         &document,
         "post /stock/{isbn}/receive",
-        &shop.command(&format!("/stock/{book}/receive"), "k", &json!({"quantity": 1})).await,
+        &program.command(&format!("/stock/{book}/receive"), "k", &json!({"quantity": 1})).await,
     );
-    fits(&document, "get /stock/{isbn}", &shop.get(&format!("/stock/{book}?at_least=1")).await);
-    fits(&document, "get /audit/streams/{stream}", &shop.get(&format!("/audit/streams/{stream}")).await);
-    fits(&document, "get /audit/streams/{stream}/verify", &shop.get(&format!("/audit/streams/{stream}/verify")).await);
-    fits(&document, "get /audit/events", &shop.get(&format!("/audit/events?stream={stream}&limit=1")).await);
+    fits(&document, "get /stock/{isbn}", &program.get(&format!("/stock/{book}?at_least=1")).await);
+    fits(&document, "get /audit/streams/{stream}", &program.get(&format!("/audit/streams/{stream}")).await);
+    fits(
+        &document,
+        "get /audit/streams/{stream}/verify",
+        &program.get(&format!("/audit/streams/{stream}/verify")).await,
+    );
+    fits(&document, "get /audit/events", &program.get(&format!("/audit/events?stream={stream}&limit=1")).await);
     fits(
         &document,
         "get /audit/streams/{stream}/at",
-        &shop.get(&format!("/audit/streams/{stream}/at?version=1")).await,
+        &program.get(&format!("/audit/streams/{stream}/at?version=1")).await,
     );
-    fits(&document, "get /audit/streams/{stream}/diff", &shop.get(&format!("/audit/streams/{stream}/diff")).await);
+    fits(&document, "get /audit/streams/{stream}/diff", &program.get(&format!("/audit/streams/{stream}/diff")).await);
     let traced = super::eventually("the order has a trace", || async {
-        Some(shop.get("/audit/trace/k").await).filter(|trace| trace.status == 200)
+        Some(program.get("/audit/trace/k").await).filter(|trace| trace.status == 200)
     });
     fits(&document, "get /audit/trace/{correlation}", &traced.await);
-    fits(&document, "get /healthz", &shop.get("/healthz").await);
+    fits(&document, "get /healthz", &program.get("/healthz").await);
     let listed = super::eventually("the order is listed", || async {
-        let page = shop.get("/customers/c/orders?limit=1").await;
+        let page = program.get("/customers/c/orders?limit=1").await;
         Some(page).filter(|page| !page.body["orders"].as_array().unwrap().is_empty())
     });
     fits(&document, "get /customers/{id}/orders", &listed.await);
-    shop.place("l", &order("c", &[line(1, 1, 5)])).await;
+    program.place("l", &order("c", &[line(1, 1, 5)])).await;
     let sold = super::eventually("the book is counted", || async {
-        let page = shop.get("/bestsellers").await;
+        let page = program.get("/bestsellers").await;
         Some(page).filter(|page| !page.body["books"].as_array().unwrap().is_empty())
     });
     fits(&document, "get /bestsellers", &sold.await);
@@ -218,8 +222,8 @@ async fn answers_are_as_they_are_described() {
 
 #[tokio::test]
 async fn what_may_be_sent_is_described_as_it_is_taken() {
-    let shop = Shop::open().await;
-    let document = shop.get("/openapi.json").await.body;
+    let program = Program::start().await;
+    let document = program.get("/openapi.json").await.body;
     for body in ["OrderDetails", "OrderLine", "order.RejectOrder", "order.ConfirmOrder", "JobBody", "NothingMore"] {
         assert_eq!(document["components"]["schemas"][body]["additionalProperties"], false, "{body}");
     }

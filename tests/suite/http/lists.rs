@@ -1,21 +1,21 @@
 //! A customer's orders: newest first, in pages, by status.
 
-use super::{Shop, eventually, line, order, text};
+use super::{Program, eventually, line, order, text};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Places so many orders, a few at once, and waits until all are listed.
-async fn place_and_list(shop: &Shop, count: usize) -> BTreeSet<String> {
+async fn place_and_list(program: &Program, count: usize) -> BTreeSet<String> {
     let details = order("c", &[line(1, 1, 5)]);
     let places = stream::iter(0..count).map(|number| {
         let details = &details;
-        async move { shop.place(&format!("k-{number}"), details).await.replace("/orders/", "") }
+        async move { program.place(&format!("k-{number}"), details).await.replace("/orders/", "") }
     });
     let placed: BTreeSet<String> = places.buffer_unordered(8).collect().await;
     assert_eq!(placed.len(), count);
     eventually("all orders are listed", || async {
-        let page = shop.get("/customers/c/orders?limit=500").await.body;
+        let page = program.get("/customers/c/orders?limit=500").await.body;
         Some(()).filter(|()| orders(&page).len() == count)
     })
     .await;
@@ -28,18 +28,18 @@ fn orders(page: &Value) -> &[Value] {
 
 #[tokio::test]
 async fn pages_lose_and_repeat_nothing_while_new_orders_arrive() {
-    let shop = Shop::open().await;
-    let placed = place_and_list(&shop, 120).await;
+    let program = Program::start().await;
+    let placed = place_and_list(&program, 120).await;
     let (mut seen, mut times, mut cursor, mut sizes) = (Vec::new(), Vec::new(), None::<String>, Vec::new());
     loop {
         let from = cursor.map_or(String::new(), |cursor| format!("&cursor={cursor}"));
-        let page = shop.get(&format!("/customers/c/orders?limit=50{from}")).await.body;
+        let page = program.get(&format!("/customers/c/orders?limit=50{from}")).await.body;
         sizes.push(orders(&page).len());
         seen.extend(orders(&page).iter().map(|order| text(&order["order_id"]).to_owned()));
         times.extend(orders(&page).iter().map(|order| text(&order["placed_at"]).to_owned()));
-        let new = shop.place(&format!("new-{}", seen.len()), &order("c", &[line(1, 1, 5)])).await;
+        let new = program.place(&format!("new-{}", seen.len()), &order("c", &[line(1, 1, 5)])).await;
         eventually("the new order is listed", || async {
-            let newest = shop.get("/customers/c/orders?limit=1").await.body;
+            let newest = program.get("/customers/c/orders?limit=1").await.body;
             Some(()).filter(|()| text(&orders(&newest)[0]["order_id"]) == new.replace("/orders/", ""))
         })
         .await;
@@ -55,27 +55,27 @@ async fn pages_lose_and_repeat_nothing_while_new_orders_arrive() {
 
 #[tokio::test]
 async fn a_page_says_twenty_if_nothing_else_is_asked_for() {
-    let shop = Shop::open().await;
-    place_and_list(&shop, 21).await;
-    let page = shop.get("/customers/c/orders").await.body;
+    let program = Program::start().await;
+    place_and_list(&program, 21).await;
+    let page = program.get("/customers/c/orders").await.body;
     assert_eq!((orders(&page).len(), page["next_cursor"].is_string()), (20, true));
-    let nobody = shop.get("/customers/nobody/orders").await;
+    let nobody = program.get("/customers/nobody/orders").await;
     assert_eq!((nobody.status, nobody.body), (200, json!({"orders": [], "next_cursor": null})));
 }
 
 #[tokio::test]
 async fn orders_are_filtered_by_status_and_paged() {
-    let shop = Shop::open().await;
-    let placed = place_and_list(&shop, 30).await;
+    let program = Program::start().await;
+    let placed = place_and_list(&program, 30).await;
     let confirmed: BTreeSet<String> = placed.iter().step_by(3).cloned().collect();
     for order_id in &confirmed {
-        assert_eq!(shop.command(&format!("/orders/{order_id}/confirm"), "c", &json!({})).await.status, 200);
+        assert_eq!(program.command(&format!("/orders/{order_id}/confirm"), "c", &json!({})).await.status, 200);
     }
     for (status, wanted) in
         [("confirmed", confirmed.clone()), ("placed", &placed - &confirmed), ("shipped", BTreeSet::new())]
     {
         let found = eventually("the orders of the status are listed", || async {
-            let found = pages_of(&shop, status).await;
+            let found = pages_of(&program, status).await;
             Some(found).filter(|found| found.len() == wanted.len())
         });
         let found = found.await;
@@ -85,10 +85,10 @@ async fn orders_are_filtered_by_status_and_paged() {
 }
 
 /// All orders of a status, in pages of four.
-async fn pages_of(shop: &Shop, status: &str) -> Vec<Value> {
+async fn pages_of(program: &Program, status: &str) -> Vec<Value> {
     let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = shop.get(&format!("/customers/c/orders?limit=4&status={status}&cursor={cursor}")).await.body;
+        let page = program.get(&format!("/customers/c/orders?limit=4&status={status}&cursor={cursor}")).await.body;
         assert!(orders(&page).len() <= 4, "{page}");
         found.extend(orders(&page).iter().cloned());
         match page["next_cursor"].as_str() {

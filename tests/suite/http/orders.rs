@@ -1,6 +1,6 @@
 //! Commands to orders.
 
-use super::{Answer, Shop, line, order, order_stream, sent, text};
+use super::{Program, Response, line, order, order_stream, sent, text};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -8,9 +8,9 @@ const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[tokio::test]
 async fn a_placed_order_is_answered_to_the_field() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let details = order("c-17", &[line(1, 2, 1999), line(2, 1, 0)]);
-    let request = shop.post("/orders", &details).header("Idempotency-Key", "k-1");
+    let request = program.post("/orders", &details).header("Idempotency-Key", "k-1");
     let request = request.header("X-Correlation-Id", "process-7").header("traceparent", TRACE).header("X-Actor", "ann");
     let before = Utc::now_ms();
     let placed = sent(request).await;
@@ -28,7 +28,7 @@ async fn a_placed_order_is_answered_to_the_field() {
     let recorded_at = DateTime::parse_from_rfc3339(&recorded_at).unwrap().timestamp_millis();
     assert!((before..=Utc::now_ms()).contains(&recorded_at), "{recorded_at}");
 
-    let audited = shop.get(&format!("/audit/streams/{}", order_stream(path))).await.body["events"][0].clone();
+    let audited = program.get(&format!("/audit/streams/{}", order_stream(path))).await.body["events"][0].clone();
     assert_eq!((&audited["actor"], &audited["correlation_id"]), (&json!("ann"), &json!("process-7")));
 }
 
@@ -45,23 +45,23 @@ impl Milliseconds for Utc {
 
 #[tokio::test]
 async fn a_command_without_key_gets_one_and_is_its_own_process() {
-    let shop = Shop::open().await;
-    let [first, second] = [0, 1].map(|_| sent(shop.post("/orders", &order("c", &[line(1, 1, 5)]))));
+    let program = Program::start().await;
+    let [first, second] = [0, 1].map(|_| sent(program.post("/orders", &order("c", &[line(1, 1, 5)]))));
     let (first, second) = (first.await, second.await);
     let key = first.header("idempotency-key");
     assert_eq!(uuid::Uuid::parse_str(key).unwrap().get_version_num(), 7);
     assert_eq!((first.header("x-correlation-id"), first.body["command_id"].as_str()), (key, Some(key)));
     assert_ne!(trace_id(&first), trace_id(&second), "each begins a trace");
     assert_ne!(first.header("location"), second.header("location"));
-    let again = shop.command("/orders", key, &order("c", &[line(1, 1, 5)])).await;
+    let again = program.command("/orders", key, &order("c", &[line(1, 1, 5)])).await;
     assert_eq!((again.header("idempotency-replayed"), &again.body), ("true", &first.body));
 }
 
 #[tokio::test]
 async fn a_malformed_traceparent_is_ignored_as_the_standard_says() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     for wrong in ["00-xyz", "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", "no"] {
-        let request = shop.post("/stock/9780306406157/receive", &json!({"quantity": 1}));
+        let request = program.post("/stock/9780306406157/receive", &json!({"quantity": 1}));
         let answer = sent(request.header("traceparent", wrong)).await;
         assert_eq!(answer.status, 200, "{wrong}");
         assert!(!wrong.contains(&trace_id(&answer)), "{wrong}");
@@ -70,7 +70,7 @@ async fn a_malformed_traceparent_is_ignored_as_the_standard_says() {
 
 /// The id of the trace that the answer names, in the form of the W3C.
 #[track_caller]
-fn trace_id(answer: &Answer) -> String {
+fn trace_id(answer: &Response) -> String {
     let parts: Vec<&str> = answer.header("traceparent").split('-').collect();
     assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2], "{parts:?}");
     parts[1].to_owned()
@@ -78,40 +78,40 @@ fn trace_id(answer: &Answer) -> String {
 
 #[tokio::test]
 async fn an_order_goes_its_way_and_tells_each_step() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let steps =
         [("confirm", json!({}), "OrderConfirmed"), ("ship", json!({"tracking_code": "1Z-999"}), "OrderShipped")];
-    follow(&shop, "shipped", &steps).await;
-    follow(&shop, "rejected", &[("reject", json!({"reason": "Verlag schließt 📚"}), "OrderRejected")]).await;
-    follow(&shop, "cancelled", &[("cancel", json!({"reason": "changed my mind"}), "OrderCancelled")]).await;
+    follow(&program, "shipped", &steps).await;
+    follow(&program, "rejected", &[("reject", json!({"reason": "Verlag schließt 📚"}), "OrderRejected")]).await;
+    follow(&program, "cancelled", &[("cancel", json!({"reason": "changed my mind"}), "OrderCancelled")]).await;
 }
 
 /// Places an order and sends the commands; each is the next event, and done again under another key it is nothing.
-async fn follow(shop: &Shop, status: &str, steps: &[(&str, Value, &str)]) {
-    let path = shop.place(status, &order("c", &[line(1, 1, 5)])).await;
+async fn follow(program: &Program, status: &str, steps: &[(&str, Value, &str)]) {
+    let path = program.place(status, &order("c", &[line(1, 1, 5)])).await;
     for (version, (command, body, event)) in (2..).zip(steps) {
-        let done = shop.command(&format!("{path}/{command}"), &format!("{command}-1"), body).await;
+        let done = program.command(&format!("{path}/{command}"), &format!("{command}-1"), body).await;
         assert_eq!((done.status, done.header("etag")), (200, &*format!("\"{version}\"")), "{done:?}");
         assert_eq!(done.body["stream"], order_stream(&path));
         assert_eq!((&done.body["version"], &done.body["events"][0]["version"]), (&json!(version), &json!(version)));
         assert_eq!((&done.body["events"][0]["type"], &done.body["events"][0]["data"]), (&json!(event), body));
         assert_eq!(done.body["events"].as_array().unwrap().len(), 1);
-        let nothing = shop.command(&format!("{path}/{command}"), &format!("{command}-2"), body).await;
+        let nothing = program.command(&format!("{path}/{command}"), &format!("{command}-2"), body).await;
         assert_eq!((nothing.status, &nothing.body["events"]), (200, &json!([])), "{nothing:?}");
         assert_eq!((nothing.header("etag"), &nothing.body["version"]), (done.header("etag"), &json!(version)));
     }
-    let order = shop.get(&format!("{path}?at_least={}", steps.len() + 1)).await;
+    let order = program.get(&format!("{path}?at_least={}", steps.len() + 1)).await;
     assert_eq!(order.body["status"], status);
 }
 
 #[tokio::test]
 async fn an_order_is_shown_to_the_field() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let lines = [line(1, 2, 1999), line(2, 3, 1)];
-    let path = shop.place("k", &order("c-17", &lines)).await;
-    let placed_at = shop.get(&format!("{path}?at_least=1")).await.body["placed_at"].clone();
-    shop.command(&format!("{path}/cancel"), "c", &json!({"reason": "  too  dear "})).await;
-    let shown = shop.get(&format!("{path}?at_least=2")).await;
+    let path = program.place("k", &order("c-17", &lines)).await;
+    let placed_at = program.get(&format!("{path}?at_least=1")).await.body["placed_at"].clone();
+    program.command(&format!("{path}/cancel"), "c", &json!({"reason": "  too  dear "})).await;
+    let shown = program.get(&format!("{path}?at_least=2")).await;
     assert_eq!((shown.status, shown.header("etag")), (200, "\"2\""));
     let whole = json!({"order_id": path.replace("/orders/", ""), "version": 2, "status": "cancelled",
         "customer_id": "c-17", "currency": "EUR", "lines": lines, "total_minor": 4001, "reason": "too  dear",
@@ -122,11 +122,11 @@ async fn an_order_is_shown_to_the_field() {
 
 #[tokio::test]
 async fn a_shipped_order_shows_its_tracking_code() {
-    let shop = Shop::open().await;
-    let path = shop.place("k", &order("c", &[line(1, 1, 5)])).await;
-    shop.command(&format!("{path}/confirm"), "c", &json!({})).await;
-    shop.command(&format!("{path}/ship"), "s", &json!({"tracking_code": "T1"})).await;
-    let shown = shop.get(&format!("{path}?at_least=3")).await.body;
+    let program = Program::start().await;
+    let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
+    program.command(&format!("{path}/confirm"), "c", &json!({})).await;
+    program.command(&format!("{path}/ship"), "s", &json!({"tracking_code": "T1"})).await;
+    let shown = program.get(&format!("{path}?at_least=3")).await.body;
     assert_eq!((&shown["tracking_code"], &shown["reason"]), (&json!("T1"), &Value::Null));
 }
 
@@ -135,7 +135,7 @@ type Refusal<'a> = (&'a [(&'a str, &'a Value)], &'a str, &'a Value, &'a str);
 
 #[tokio::test]
 async fn what_an_order_cannot_do_is_refused_in_its_own_words() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let (confirm, reason) = (json!({}), json!({"reason": "r"}));
     let (ship, other) = (json!({"tracking_code": "T1"}), json!({"tracking_code": "T2"}));
     let cases: [Refusal<'_>; 9] = [
@@ -165,19 +165,19 @@ async fn what_an_order_cannot_do_is_refused_in_its_own_words() {
         ),
     ];
     for (number, (steps, command, body, reason)) in cases.into_iter().enumerate() {
-        let path = shop.place(&format!("order {number}").replace(' ', "-"), &order("c", &[line(1, 1, 5)])).await;
+        let path = program.place(&format!("order {number}").replace(' ', "-"), &order("c", &[line(1, 1, 5)])).await;
         for (step, body) in steps {
-            assert_eq!(shop.command(&format!("{path}/{step}"), step, body).await.status, 200);
+            assert_eq!(program.command(&format!("{path}/{step}"), step, body).await.status, 200);
         }
-        let refused = shop.command(&format!("{path}/{command}"), "refused", body).await;
+        let refused = program.command(&format!("{path}/{command}"), "refused", body).await;
         refused.is_refused(reason);
-        assert_eq!(shop.history(&order_stream(&path)).await.len(), steps.len() + 1, "{reason}");
+        assert_eq!(program.history(&order_stream(&path)).await.len(), steps.len() + 1, "{reason}");
     }
 }
 
 #[tokio::test]
 async fn nothing_is_done_to_an_order_that_nobody_placed() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let (id, reason) = (uuid::Uuid::new_v4(), json!({"reason": "r"}));
     for (command, body) in [
         ("confirm", json!({})),
@@ -185,20 +185,20 @@ async fn nothing_is_done_to_an_order_that_nobody_placed() {
         ("cancel", reason),
         ("ship", json!({"tracking_code": "T"})),
     ] {
-        shop.command(&format!("/orders/{id}/{command}"), "k", &body).await.is_refused("no such order");
+        program.command(&format!("/orders/{id}/{command}"), "k", &body).await.is_refused("no such order");
     }
-    shop.get(&format!("/orders/{id}")).await.is_problem(404, "not-found");
-    shop.get(&format!("/audit/streams/order-{id}")).await.is_problem(404, "not-found");
+    program.get(&format!("/orders/{id}")).await.is_problem(404, "not-found");
+    program.get(&format!("/audit/streams/order-{id}")).await.is_problem(404, "not-found");
 }
 
 #[tokio::test]
 async fn a_refused_command_is_decided_again_when_it_is_sent_again() {
-    let shop = Shop::open().await;
-    let path = shop.place("k", &order("c", &[line(1, 1, 5)])).await;
+    let program = Program::start().await;
+    let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
     let ship = format!("{path}/ship");
     let code = json!({"tracking_code": "T1"});
-    shop.command(&ship, "s", &code).await.is_problem(422, "refused");
-    shop.command(&format!("{path}/confirm"), "c", &json!({})).await;
-    let shipped = shop.command(&ship, "s", &code).await;
+    program.command(&ship, "s", &code).await.is_problem(422, "refused");
+    program.command(&format!("{path}/confirm"), "c", &json!({})).await;
+    let shipped = program.command(&ship, "s", &code).await;
     assert_eq!((shipped.status, shipped.headers.contains_key("idempotency-replayed")), (200, false));
 }

@@ -1,7 +1,7 @@
 //! A command over a pair of aggregates, registered with an app.
 
-use crate::harness::idle::Idle;
 use crate::harness::in_process;
+use crate::harness::stack::TestStack;
 use axum::Router;
 use axum::http::Method;
 use bookshop::{ORDER, STOCK};
@@ -33,7 +33,7 @@ fn hand_over(order: &Order, stock: &Stock, asked: &HandOver) -> DecidedForPair<O
 }
 
 /// The bookshop with that command.
-fn api(idle: &Idle) -> Router {
+fn api(idle: &TestStack) -> Router {
     let example = r#"{"order": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "isbn": "9780306406157", "quantity": 1, "tracking_code": "T"}"#;
     let keys = |asked: &HandOver| (asked.order.clone(), asked.isbn.clone());
     let pair = Across::pair("HandOver", (&ORDER, &STOCK), keys, hand_over, |_: &String| "cannot-hand-over", example);
@@ -46,7 +46,7 @@ async fn post(api: &Router, path: &str, key: &str, body: &Value) -> (u16, Value)
 
 #[tokio::test]
 async fn a_pair_of_aggregates_decides_together_or_not_at_all() {
-    let idle = Idle::start().await;
+    let idle = TestStack::start().await;
     let api = api(&idle);
     let line = json!({"isbn": BOOK, "quantity": 2, "unit_price_minor": 5});
     let order = json!({"customer_id": "c", "currency": "EUR", "lines": [line]});

@@ -1,42 +1,42 @@
 //! `If-Match` on commands, `at_least` on reads.
 
-use super::{Answer, Shop, isbn, line, order, order_stream, sent};
+use super::{Program, Response, isbn, line, order, order_stream, sent};
 use serde_json::json;
 
-async fn receive_if_match(shop: &Shop, key: &str, version: &str) -> Answer {
-    let request = shop.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}));
+async fn receive_if_match(program: &Program, key: &str, version: &str) -> Response {
+    let request = program.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}));
     sent(request.header("Idempotency-Key", key).header("If-Match", version)).await
 }
 
 #[tokio::test]
 async fn a_command_at_the_expected_version_is_done_and_another_is_not() {
-    let shop = Shop::open().await;
-    assert_eq!(receive_if_match(&shop, "k-1", "\"0\"").await.status, 200);
-    assert_eq!(receive_if_match(&shop, "k-2", "\"1\"").await.status, 200);
+    let program = Program::start().await;
+    assert_eq!(receive_if_match(&program, "k-1", "\"0\"").await.status, 200);
+    assert_eq!(receive_if_match(&program, "k-2", "\"1\"").await.status, 200);
     for wrong in ["\"0\"", "\"1\"", "\"3\"", "\"18446744073709551615\""] {
-        let mismatch = receive_if_match(&shop, "k-3", wrong).await;
+        let mismatch = receive_if_match(&program, "k-3", wrong).await;
         mismatch.is_problem(412, "version-mismatch");
         assert_eq!(mismatch.body["version"], 2);
     }
-    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await.len(), 2);
-    assert_eq!(receive_if_match(&shop, "k-3", "\"2\"").await.header("etag"), "\"3\"");
+    assert_eq!(program.history(&format!("stock-{}", isbn(7))).await.len(), 2);
+    assert_eq!(receive_if_match(&program, "k-3", "\"2\"").await.header("etag"), "\"3\"");
 }
 
 #[tokio::test]
 async fn a_retry_with_its_old_if_match_is_answered_as_the_first_time() {
-    let shop = Shop::open().await;
-    let first = receive_if_match(&shop, "k-1", "\"0\"").await;
-    receive_if_match(&shop, "k-2", "\"1\"").await;
-    let again = receive_if_match(&shop, "k-1", "\"0\"").await;
+    let program = Program::start().await;
+    let first = receive_if_match(&program, "k-1", "\"0\"").await;
+    receive_if_match(&program, "k-2", "\"1\"").await;
+    let again = receive_if_match(&program, "k-1", "\"0\"").await;
     assert_eq!((again.status, &again.body), (200, &first.body));
     assert_eq!(again.header("idempotency-replayed"), "true");
 }
 
 #[tokio::test]
 async fn an_order_can_be_expected_to_be_new_or_at_its_version() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let place = |version: &'static str| {
-        let request = shop.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "k");
+        let request = program.post("/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "k");
         sent(request.header("If-Match", version))
     };
     let mismatch = place("\"1\"").await;
@@ -45,15 +45,15 @@ async fn an_order_can_be_expected_to_be_new_or_at_its_version() {
     let placed = place("\"0\"").await;
     assert_eq!(placed.status, 201);
     let path = placed.header("location");
-    let confirm = shop.post(&format!("{path}/confirm"), &json!({})).header("If-Match", "\"2\"");
+    let confirm = program.post(&format!("{path}/confirm"), &json!({})).header("If-Match", "\"2\"");
     let mismatch = sent(confirm).await;
     mismatch.is_problem(412, "version-mismatch");
-    assert_eq!((&mismatch.body["version"], shop.history(&order_stream(path)).await.len()), (&json!(1), 1));
+    assert_eq!((&mismatch.body["version"], program.history(&order_stream(path)).await.len()), (&json!(1), 1));
 }
 
 #[tokio::test]
 async fn an_if_match_is_one_version_in_quotes() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     for wrong in [
         "",
         "0",
@@ -68,19 +68,19 @@ async fn an_if_match_is_one_version_in_quotes() {
         "\"1.0\"",
         "\"18446744073709551616\"",
     ] {
-        receive_if_match(&shop, "k", wrong).await.breaks("If-Match", "must be a version in quotes");
+        receive_if_match(&program, "k", wrong).await.breaks("If-Match", "must be a version in quotes");
     }
-    assert_eq!(shop.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
+    assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
 }
 
 #[tokio::test]
 async fn a_read_right_behind_its_command_has_seen_it() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     for (book, version) in (0..10).flat_map(|book| (1..=20).map(move |version| (book, version))) {
         let path = format!("/stock/{}", isbn(book));
-        let done = sent(shop.post(&format!("{path}/receive"), &json!({"quantity": 2}))).await;
+        let done = sent(program.post(&format!("{path}/receive"), &json!({"quantity": 2}))).await;
         assert_eq!(done.body["version"], version);
-        let levels = shop.get(&format!("{path}?at_least={version}")).await;
+        let levels = program.get(&format!("{path}?at_least={version}")).await;
         assert_eq!((levels.status, &levels.body["version"]), (200, &json!(version)), "{levels:?}");
         assert_eq!(levels.body["on_hand"], 2 * version);
     }
@@ -88,18 +88,18 @@ async fn a_read_right_behind_its_command_has_seen_it() {
 
 #[tokio::test]
 async fn what_has_not_happened_yet_cannot_be_read() {
-    let shop = Shop::open().await;
-    let path = shop.place("k", &order("c", &[line(1, 1, 5)])).await;
-    assert_eq!(shop.get(&format!("{path}?at_least=1")).await.status, 200);
-    assert_eq!(shop.get(&format!("{path}?at_least=1")).await.header("etag"), "\"1\"");
+    let program = Program::start().await;
+    let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
+    assert_eq!(program.get(&format!("{path}?at_least=1")).await.status, 200);
+    assert_eq!(program.get(&format!("{path}?at_least=1")).await.header("etag"), "\"1\"");
     for (path, head) in [(path, 1), (format!("/stock/{}", isbn(7)), 0)] {
         for at_least in ["2", "1000000"] {
-            let beyond = shop.get(&format!("{path}?at_least={at_least}")).await;
+            let beyond = program.get(&format!("{path}?at_least={at_least}")).await;
             beyond.is_problem(412, "version-mismatch");
             assert_eq!(beyond.body["version"], head);
         }
         for wrong in ["-1", "abc", "1.5", "1e3", "18446744073709551616", "%201", "0x1"] {
-            let answer = shop.get(&format!("{path}?at_least={wrong}")).await;
+            let answer = program.get(&format!("{path}?at_least={wrong}")).await;
             answer.breaks("at_least", "must be a whole number from 0 to");
         }
     }

@@ -1,14 +1,12 @@
 //! Operating projections over HTTP: steps, refusals, and a job's progress as it happens.
 
 use super::description::fits;
-use super::{Answer, Shop, eventually, line, order, text};
-use crate::harness::program::ledgerfold;
+use super::{Program, Response, eventually, line, order, text};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-impl Shop {
+impl Program {
     /// An operator's step.
-    async fn step(&self, path: &str, body: &Value) -> Answer {
+    async fn step(&self, path: &str, body: &Value) -> Response {
         super::sent(self.post(path, body)).await
     }
 
@@ -36,56 +34,56 @@ impl Shop {
 }
 
 /// So many orders of a book each.
-async fn place(shop: &Shop, orders: u32) {
+async fn place(program: &Program, orders: u32) {
     for number in 0..orders {
-        shop.place(&format!("o{number}"), &order("c", &[line(number, 1, 5)])).await;
+        program.place(&format!("o{number}"), &order("c", &[line(number, 1, 5)])).await;
     }
 }
 
 #[tokio::test]
 async fn a_generation_lives_from_its_rebuild_to_its_removal() {
-    let shop = Shop::open().await;
-    let document = shop.get("/openapi.json").await.body;
-    let path = shop.place("k", &order("c", &[line(1, 1, 5)])).await;
-    let begun = shop.step("/projections/orders/rebuild", &json!({"segments": 2.0})).await;
+    let program = Program::start().await;
+    let document = program.get("/openapi.json").await.body;
+    let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
+    let begun = program.step("/projections/orders/rebuild", &json!({"segments": 2.0})).await;
     assert_eq!((begun.status, &begun.body["job"]["segments"]), (202, &json!(2)));
     fits(&document, "post /projections/{name}/rebuild", &begun);
-    let built = shop.idle("orders").await;
+    let built = program.idle("orders").await;
     assert_eq!(built["other"], json!({"number": 2, "state": "complete"}));
     assert_eq!((&built["report"]["complete"], &built["report"]["last_pass"]["streams"]), (&json!(true), &json!(1)));
     let steps =
         [("switch", json!({}), 2), ("rollback", json!({}), 1), ("switch", json!({"accept_incomplete": true}), 2)];
     for (step, body, active) in steps {
-        let answer = shop.step(&format!("/projections/orders/{step}"), &body).await;
+        let answer = program.step(&format!("/projections/orders/{step}"), &body).await;
         assert_eq!((answer.status, &answer.body["active"]), (202, &json!(active)), "{answer:?}");
         fits(&document, &format!("post /projections/{{name}}/{step}"), &answer);
-        assert_eq!(shop.idle("orders").await["report"]["kind"], json!("reconcile"));
-        assert_eq!(shop.get(&path).await.body["version"], json!(1), "readers see generation {active}");
+        assert_eq!(program.idle("orders").await["report"]["kind"], json!("reconcile"));
+        assert_eq!(program.get(&path).await.body["version"], json!(1), "readers see generation {active}");
     }
-    let dropped = shop.step("/projections/orders/drop", &json!({"generation": 1})).await;
+    let dropped = program.step("/projections/orders/drop", &json!({"generation": 1})).await;
     assert_eq!((dropped.status, &dropped.body["other"]["state"]), (202, &json!("removing")));
     fits(&document, "post /projections/{name}/drop", &dropped);
-    let alone = shop.idle("orders").await;
+    let alone = program.idle("orders").await;
     assert_eq!(
         (&alone["other"], &alone["active"], &alone["report"]["first_pass"]["removed"]),
         (&Value::Null, &json!(2), &json!(1))
     );
-    let reconciled = shop.step("/projections/orders/reconcile", &json!({})).await;
+    let reconciled = program.step("/projections/orders/reconcile", &json!({})).await;
     assert_eq!((reconciled.status, &reconciled.body["job"]["segments"]), (202, &json!(4)));
     fits(&document, "post /projections/{name}/reconcile", &reconciled);
-    shop.idle("orders").await;
-    let all = shop.get("/projections").await;
+    program.idle("orders").await;
+    let all = program.get("/projections").await;
     fits(&document, "get /projections", &all);
     let names: Vec<&str> = all.body["projections"].as_array().unwrap().iter().map(|view| text(&view["name"])).collect();
     assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "fulfilment"]);
-    let one = shop.get("/projections/orders").await;
+    let one = program.get("/projections/orders").await;
     fits(&document, "get /projections/{name}", &one);
     assert_eq!(one.body, all.body["projections"][0]);
 }
 
 #[tokio::test]
 async fn what_makes_no_sense_as_things_stand_is_a_conflict() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     for (step, body, detail) in [
         ("orders/pause", json!({}), "nothing is under way"),
         ("orders/cancel", json!({}), "nothing is under way"),
@@ -95,51 +93,58 @@ async fn what_makes_no_sense_as_things_stand_is_a_conflict() {
         ("orders/drop", json!({"generation": 1}), "generation 1 is the active one: readers see it"),
         ("fulfilment/rebuild", json!({}), "fulfilment is no read model: what it has done is not done again"),
     ] {
-        let refused = shop.step(&format!("/projections/{step}"), &body).await;
+        let refused = program.step(&format!("/projections/{step}"), &body).await;
         refused.is_problem(409, "not-now");
         assert_eq!(refused.body["detail"], detail, "{step}");
     }
-    let resumed = shop.step("/projections/orders/resume", &json!({})).await;
+    let resumed = program.step("/projections/orders/resume", &json!({})).await;
     assert_eq!((resumed.status, resumed.body), (200, json!({"job": null, "streams": [], "next_cursor": null})));
-    let without_body =
-        super::sent(shop.http.post(shop.url("/projections/orders/resume")).header("Content-Type", "application/json"))
-            .await;
+    let without_body = super::sent(
+        program.http.post(program.url("/projections/orders/resume")).header("Content-Type", "application/json"),
+    )
+    .await;
     assert_eq!(
         (without_body.status, without_body.body),
         (200, json!({"job": null, "streams": [], "next_cursor": null}))
     );
-    let redriven = shop.step("/projections/orders/redrive", &json!({})).await;
+    let redriven = program.step("/projections/orders/redrive", &json!({})).await;
     assert_eq!((redriven.status, redriven.body), (200, json!({"sent": 0, "stays": [], "left": 0, "more": false})));
 }
 
 #[tokio::test]
 async fn what_breaks_a_rule_is_told_and_begins_nothing() {
-    let shop = Shop::open().await;
-    let before = shop.get("/projections/orders").await.body;
+    let program = Program::start().await;
+    let before = program.get("/projections/orders").await.body;
     for path in ["/projections/orderz", "/projections/orderz/parked", "/projections/orderz/progress"] {
-        let unknown = shop.get(path).await;
+        let unknown = program.get(path).await;
         unknown.is_problem(404, "not-found");
         assert!(text(&unknown.body["detail"]).ends_with("there are orders, stock, bestsellers, audit, fulfilment"));
     }
-    shop.step("/projections/orderz/rebuild", &json!({})).await.is_problem(404, "not-found");
+    program.step("/projections/orderz/rebuild", &json!({})).await.is_problem(404, "not-found");
     for segments in [json!(0), json!(65), json!(1.5), json!(-1), json!(4_294_967_297_u64)] {
-        let wrong = shop.step("/projections/orders/rebuild", &json!({ "segments": segments })).await;
+        let wrong = program.step("/projections/orders/rebuild", &json!({ "segments": segments })).await;
         wrong.breaks("segments", "must be a whole number from 1 to 64");
     }
-    shop.step("/projections/orders/reconcile", &json!({"segments": "4"}))
+    program
+        .step("/projections/orders/reconcile", &json!({"segments": "4"}))
         .await
         .breaks("segments", "must be a JSON number, not string");
-    shop.step("/projections/orders/resume", &json!({"stream": "nonsense"})).await.breaks("stream", "a stream name is");
-    shop.step("/projections/orders/drop", &json!({"generation": -1}))
+    program
+        .step("/projections/orders/resume", &json!({"stream": "nonsense"}))
+        .await
+        .breaks("stream", "a stream name is");
+    program
+        .step("/projections/orders/drop", &json!({"generation": -1}))
         .await
         .breaks("generation", "must be a whole number");
-    shop.get("/projections/orders/parked?limit=501").await.breaks("limit", "from 1 to 500");
-    shop.get("/projections/orders/parked?cursor=me").await.breaks("cursor", "gave as next_cursor");
-    shop.get("/projections/orders?verbose=1").await.breaks("verbose", "is not known here");
-    shop.get("/projections?verbose=1").await.breaks("verbose", "is not known here");
-    let of_another_type = shop.http.post(shop.url("/projections/orders/rebuild")).header("Content-Type", "text/plain");
+    program.get("/projections/orders/parked?limit=501").await.breaks("limit", "from 1 to 500");
+    program.get("/projections/orders/parked?cursor=me").await.breaks("cursor", "gave as next_cursor");
+    program.get("/projections/orders?verbose=1").await.breaks("verbose", "is not known here");
+    program.get("/projections?verbose=1").await.breaks("verbose", "is not known here");
+    let of_another_type =
+        program.http.post(program.url("/projections/orders/rebuild")).header("Content-Type", "text/plain");
     super::sent(of_another_type).await.is_problem(415, "unsupported-media-type");
-    let of_no_type = shop.http.post(shop.url("/projections/orders/rebuild")).body("{}");
+    let of_no_type = program.http.post(program.url("/projections/orders/rebuild")).body("{}");
     super::sent(of_no_type).await.is_problem(415, "unsupported-media-type");
     for (step, known) in [
         ("rebuild", "known are segments"),
@@ -154,18 +159,18 @@ async fn what_breaks_a_rule_is_told_and_begins_nothing() {
     ] {
         let path = format!("/projections/orders/{step}");
         let rule = format!("is not known here; {known}");
-        shop.step(&path, &json!({"segmets": 2})).await.breaks("segmets", &rule);
-        let asked = shop.step(&format!("{path}?segments=2"), &json!({})).await;
+        program.step(&path, &json!({"segmets": 2})).await.breaks("segmets", &rule);
+        let asked = program.step(&format!("{path}?segments=2"), &json!({})).await;
         asked.breaks("segments", "is not known here; nothing is");
     }
-    assert_eq!(shop.get("/projections/orders").await.body, before);
+    assert_eq!(program.get("/projections/orders").await.body, before);
 }
 
 #[tokio::test]
 async fn a_step_without_a_body_is_a_step_without_wishes() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let plain = |step: &str| {
-        let request = shop.http.post(shop.url(&format!("/projections/stock/{step}")));
+        let request = program.http.post(program.url(&format!("/projections/stock/{step}")));
         super::sent(request.header("Content-Type", "application/json"))
     };
     for (step, status) in [
@@ -179,15 +184,15 @@ async fn a_step_without_a_body_is_a_step_without_wishes() {
     ] {
         let answer = plain(step).await;
         assert_eq!(answer.status, status, "{step}: {answer:?}");
-        shop.idle("stock").await;
+        program.idle("stock").await;
     }
     for step in ["pause", "cancel"] {
         assert_eq!(plain(step).await.body["detail"], "nothing is under way", "{step}");
     }
-    let document = shop.get("/openapi.json").await.body;
+    let document = program.get("/openapi.json").await.body;
     let segments = &document["components"]["schemas"]["JobBody"]["properties"]["segments"];
     assert_eq!(segments["type"], "integer", "null is refused, and described so");
-    shop.step("/projections/stock/rebuild", &json!({"segments": null})).await.breaks("segments", "not null");
+    program.step("/projections/stock/rebuild", &json!({"segments": null})).await.breaks("segments", "not null");
     assert_eq!(document["components"]["schemas"]["JobBody"]["required"], Value::Null);
     let body = &document["paths"]["/projections/{name}/switch"]["post"]["requestBody"];
     assert_eq!(body["required"], json!(true), "without a body its type is not said");
@@ -195,10 +200,10 @@ async fn a_step_without_a_body_is_a_step_without_wishes() {
 
 #[tokio::test]
 async fn progress_is_told_as_it_happens_and_ends_with_the_report() {
-    let shop = Shop::open().await;
-    place(&shop, 20).await;
-    assert_eq!(shop.step("/projections/orders/rebuild", &json!({"segments": 64})).await.status, 202);
-    let events = shop.progress("orders").await;
+    let program = Program::start().await;
+    place(&program, 20).await;
+    assert_eq!(program.step("/projections/orders/rebuild", &json!({"segments": 64})).await.status, 202);
+    let events = program.progress("orders").await;
     let (last, told) = events.split_last().unwrap();
     assert!(told.len() > 1 && told.iter().all(|(name, _)| name == "progress"), "{events:?}");
     let during = &told[0].1["job"];
@@ -211,24 +216,24 @@ async fn progress_is_told_as_it_happens_and_ends_with_the_report() {
         (&json!(1), &json!(true), &json!(20))
     );
     // Afterwards there is nothing to wait for.
-    let again = shop.progress("orders").await;
+    let again = program.progress("orders").await;
     assert_eq!(again.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["progress", "done"]);
-    let never = shop.progress("bestsellers").await;
+    let never = program.progress("bestsellers").await;
     assert_eq!(never[1], ("done".to_owned(), Value::Null));
 }
 
 #[tokio::test]
 async fn a_watch_ends_with_its_job_although_another_has_begun() {
-    let shop = Shop::open().await;
-    place(&shop, 5).await;
+    let program = Program::start().await;
+    place(&program, 5).await;
     let begin = async || {
-        assert_eq!(shop.step("/projections/orders/reconcile", &json!({"segments": 64})).await.status, 202);
-        let paused = shop.step("/projections/orders/pause", &json!({})).await;
+        assert_eq!(program.step("/projections/orders/reconcile", &json!({"segments": 64})).await.status, 202);
+        let paused = program.step("/projections/orders/pause", &json!({})).await;
         assert_eq!(paused.status, 200, "{paused:?}");
         paused.body["job"]["number"].clone()
     };
     assert_eq!(begin().await, json!(1));
-    let watch = shop.http.get(shop.url("/projections/orders/progress")).send().await.unwrap();
+    let watch = program.http.get(program.url("/projections/orders/progress")).send().await.unwrap();
     let (watching, watched) = tokio::sync::oneshot::channel();
     let rest = async {
         let (mut watch, mut told, mut watching) = (watch, String::new(), Some(watching));
@@ -242,58 +247,55 @@ async fn a_watch_ends_with_its_job_although_another_has_begun() {
     };
     let others = async {
         watched.await.unwrap();
-        assert_eq!(shop.step("/projections/orders/cancel", &json!({})).await.status, 200);
+        assert_eq!(program.step("/projections/orders/cancel", &json!({})).await.status, 200);
         begin().await
     };
     let (told, second) = tokio::join!(rest, others);
     assert_eq!(second, json!(2));
     assert!(told.starts_with("event: progress\n") && told.contains("\nevent: done\n"), "{told}");
     assert!(!told.contains("\"number\":2,\"kind\""), "another job's progress is not told: {told}");
-    assert_eq!(shop.get("/projections/orders").await.body["job"]["number"], json!(2));
+    assert_eq!(program.get("/projections/orders").await.body["job"]["number"], json!(2));
 }
 
 #[tokio::test]
 async fn a_job_stands_still_while_it_is_paused_and_can_be_given_up() {
-    let shop = Shop::open().await;
-    let document = shop.get("/openapi.json").await.body;
-    place(&shop, 5).await;
-    shop.step("/projections/orders/rebuild", &json!({"segments": 64})).await;
-    let paused = shop.step("/projections/orders/pause", &json!({})).await;
+    let program = Program::start().await;
+    let document = program.get("/openapi.json").await.body;
+    place(&program, 5).await;
+    program.step("/projections/orders/rebuild", &json!({"segments": 64})).await;
+    let paused = program.step("/projections/orders/pause", &json!({})).await;
     assert_eq!((paused.status, &paused.body["job"]["paused"]), (200, &json!(true)), "{paused:?}");
     fits(&document, "post /projections/{name}/pause", &paused);
-    shop.step("/projections/orders/pause", &json!({})).await.is_problem(409, "not-now");
-    let busy = shop.step("/projections/orders/rebuild", &json!({})).await;
+    program.step("/projections/orders/pause", &json!({})).await.is_problem(409, "not-now");
+    let busy = program.step("/projections/orders/rebuild", &json!({})).await;
     assert_eq!(busy.body["detail"], "a rebuild is under way: wait for its end, or cancel it");
-    let resumed = shop.step("/projections/orders/resume", &json!({})).await;
+    let resumed = program.step("/projections/orders/resume", &json!({})).await;
     assert_eq!((resumed.status, &resumed.body), (200, &json!({"job": 1, "streams": [], "next_cursor": null})));
     fits(&document, "post /projections/{name}/resume", &resumed);
-    let built = shop.idle("orders").await;
+    let built = program.idle("orders").await;
     assert_eq!((&built["report"]["job"], &built["report"]["complete"]), (&json!(1), &json!(true)));
 
-    shop.step("/projections/stock/rebuild", &json!({"segments": 64})).await;
-    let cancelled = shop.step("/projections/stock/cancel", &json!({})).await;
+    program.step("/projections/stock/rebuild", &json!({"segments": 64})).await;
+    let cancelled = program.step("/projections/stock/cancel", &json!({})).await;
     assert_eq!((cancelled.status, &cancelled.body["other"]["state"]), (202, &json!("removing")), "{cancelled:?}");
     fits(&document, "post /projections/{name}/cancel", &cancelled);
-    let gone = shop.idle("stock").await;
+    let gone = program.idle("stock").await;
     assert_eq!((&gone["other"], &gone["report"]["kind"]), (&Value::Null, &json!("remove")));
-    shop.step("/projections/stock/reconcile", &json!({"segments": 64})).await;
-    let cancelled = shop.step("/projections/stock/cancel", &json!({})).await;
+    program.step("/projections/stock/reconcile", &json!({"segments": 64})).await;
+    let cancelled = program.step("/projections/stock/cancel", &json!({})).await;
     assert_eq!((cancelled.status, &cancelled.body["job"]), (200, &Value::Null), "nothing is to be removed");
 }
 
 #[tokio::test]
 async fn a_stream_that_stands_still_is_shown_with_the_reason_and_resumed_alone() {
-    let data = TempDir::new().unwrap();
-    let folder = data.path().to_str().unwrap();
-    let arguments = ["dev", "--port", "0", "--without-processes", "--data", folder, "--break", "orders=OrderCancelled"];
-    let shop = Shop::of(crate::harness::program::Dev::start_command(&mut ledgerfold(arguments)).await, data);
-    let document = shop.get("/openapi.json").await.body;
+    let program = Program::start_with(&["--without-processes", "--break", "orders=OrderCancelled"]).await;
+    let document = program.get("/openapi.json").await.body;
     let (bad, good) = (order("c", &[line(1, 1, 5)]), order("c", &[line(2, 1, 5)]));
-    let (bad, good) = (shop.place("bad", &bad).await, shop.place("good", &good).await);
-    shop.command(&format!("{bad}/cancel"), "x", &json!({"reason": "r"})).await;
-    shop.command(&format!("{good}/confirm"), "y", &json!({})).await;
+    let (bad, good) = (program.place("bad", &bad).await, program.place("good", &good).await);
+    program.command(&format!("{bad}/cancel"), "x", &json!({"reason": "r"})).await;
+    program.command(&format!("{good}/confirm"), "y", &json!({})).await;
     let parked = eventually("the stream is parked", || async {
-        let page = shop.get("/projections/orders/parked").await;
+        let page = program.get("/projections/orders/parked").await;
         Some(page).filter(|page| !page.body["streams"].as_array().unwrap().is_empty())
     })
     .await;
@@ -303,21 +305,21 @@ async fn a_stream_that_stands_still_is_shown_with_the_reason_and_resumed_alone()
     assert_eq!((&shown["stream"], &shown["version"], &shown["generation"]), (&json!(stream), &json!(2), &json!(1)));
     assert!(text(&shown["error"]).ends_with("broken on purpose for OrderCancelled"), "{shown}");
     eventually("the other order flows", || async {
-        let version = shop.get(&good).await.body["version"].clone();
+        let version = program.get(&good).await.body["version"].clone();
         Some(version).filter(|version| *version == json!(2))
     })
     .await;
-    assert_eq!(shop.get("/projections/orders").await.body["parked"], json!(1));
+    assert_eq!(program.get("/projections/orders").await.body["parked"], json!(1));
     let only = json!({ "stream": stream });
-    let resumed = shop.step("/projections/orders/resume", &only).await;
+    let resumed = program.step("/projections/orders/resume", &only).await;
     fits(&document, "post /projections/{name}/resume", &resumed);
     let outcome = &resumed.body["streams"][0];
     assert_eq!((&outcome["state"], &outcome["stream"]), (&json!("parked"), &json!(stream)));
     let other = json!({"stream": super::order_stream(&good)});
     assert_eq!(
-        shop.step("/projections/orders/resume", &other).await.body,
+        program.step("/projections/orders/resume", &other).await.body,
         json!({"job": null, "streams": [], "next_cursor": null})
     );
     // What one projection cannot do, the others do.
-    assert_eq!(shop.get("/projections/bestsellers/parked").await.body, json!({"streams": [], "next_cursor": null}));
+    assert_eq!(program.get("/projections/bestsellers/parked").await.body, json!({"streams": [], "next_cursor": null}));
 }

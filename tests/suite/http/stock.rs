@@ -1,6 +1,6 @@
 //! Commands to the stock of a book, and its levels.
 
-use super::{Shop, isbn};
+use super::{Program, isbn};
 use crate::harness::seed::receive_at_once;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn of(order_id: &str, quantity: u32) -> Value {
 
 #[tokio::test]
 async fn copies_come_in_are_set_aside_and_leave_and_the_levels_follow() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let book = isbn(7);
     let steps = [
         ("receive", json!({"quantity": 10}), "StockReceived", (10, 0, 10)),
@@ -23,7 +23,7 @@ async fn copies_come_in_are_set_aside_and_leave_and_the_levels_follow() {
         ("commit", of(BOB, 6), "StockCommitted", (4, 0, 4)),
     ];
     for (version, (command, body, event, (on_hand, reserved, available))) in (1..).zip(steps) {
-        let done = shop.command(&format!("/stock/{book}/{command}"), &format!("k-{version}"), &body).await;
+        let done = program.command(&format!("/stock/{book}/{command}"), &format!("k-{version}"), &body).await;
         assert_eq!((done.status, done.header("etag")), (200, &*format!("\"{version}\"")), "{done:?}");
         assert_eq!(done.header("idempotency-key"), format!("k-{version}"));
         let recorded_at = &done.body["events"][0]["recorded_at"];
@@ -31,7 +31,7 @@ async fn copies_come_in_are_set_aside_and_leave_and_the_levels_follow() {
         let whole = json!({"stream": format!("stock-{book}"), "version": version, "events": [event],
             "command_id": format!("k-{version}"), "correlation_id": format!("k-{version}")});
         assert_eq!(done.body, whole);
-        let levels = shop.get(&format!("/stock/{book}?at_least={version}")).await;
+        let levels = program.get(&format!("/stock/{book}?at_least={version}")).await;
         assert_eq!((levels.status, levels.header("etag")), (200, done.header("etag")));
         let whole = json!({"isbn": book, "version": version, "on_hand": on_hand, "reserved": reserved,
             "available": available});
@@ -41,13 +41,13 @@ async fn copies_come_in_are_set_aside_and_leave_and_the_levels_follow() {
 
 #[tokio::test]
 async fn to_reserve_or_release_twice_is_to_do_it_once() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let path = format!("/stock/{}", isbn(7));
-    shop.command(&format!("{path}/receive"), "r", &json!({"quantity": 10})).await;
+    program.command(&format!("{path}/receive"), "r", &json!({"quantity": 10})).await;
     for (command, version) in [("reserve", 2), ("release", 3)] {
         let path = format!("{path}/{command}");
-        assert_eq!(shop.command(&path, &format!("{command}-1"), &of(ANN, 4)).await.body["version"], version);
-        let again = shop.command(&path, &format!("{command}-2"), &of(ANN, 4)).await;
+        assert_eq!(program.command(&path, &format!("{command}-1"), &of(ANN, 4)).await.body["version"], version);
+        let again = program.command(&path, &format!("{command}-2"), &of(ANN, 4)).await;
         assert_eq!((again.status, &again.body["events"]), (200, &json!([])));
         assert_eq!((&again.body["version"], again.header("etag")), (&json!(version), &*format!("\"{version}\"")));
         assert!(!again.headers.contains_key("idempotency-replayed"));
@@ -56,10 +56,10 @@ async fn to_reserve_or_release_twice_is_to_do_it_once() {
 
 #[tokio::test]
 async fn what_the_copies_do_not_allow_is_refused_in_their_own_words() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let book = isbn(7);
-    shop.command(&format!("/stock/{book}/receive"), "r", &json!({"quantity": 10})).await;
-    shop.command(&format!("/stock/{book}/reserve"), "a", &of(ANN, 4)).await;
+    program.command(&format!("/stock/{book}/receive"), "r", &json!({"quantity": 10})).await;
+    program.command(&format!("/stock/{book}/reserve"), "a", &of(ANN, 4)).await;
     let other = format!("4 reserved for order {ANN}, not 5");
     let cases = [
         ("reserve", of(BOB, 7), "7 wanted, but only 6 available".to_owned()),
@@ -69,31 +69,32 @@ async fn what_the_copies_do_not_allow_is_refused_in_their_own_words() {
         ("commit", of(BOB, 1), format!("nothing is reserved for order {BOB}")),
     ];
     for (command, body, reason) in cases {
-        shop.command(&format!("/stock/{book}/{command}"), "refused", &body).await.is_refused(&reason);
+        program.command(&format!("/stock/{book}/{command}"), "refused", &body).await.is_refused(&reason);
     }
-    assert_eq!(shop.history(&format!("stock-{book}")).await, ["1 StockReceived", "2 StockReserved"]);
+    assert_eq!(program.history(&format!("stock-{book}")).await, ["1 StockReceived", "2 StockReserved"]);
 }
 
 #[tokio::test]
 async fn a_house_that_is_full_takes_no_more() {
-    let mut shop = Shop::open().await;
+    let program = Program::start().await;
     let book = isbn(7);
-    receive_at_once(&shop.dev.exports().await, &book, 1_000, 1_000_000).await;
-    let refused = shop.command(&format!("/stock/{book}/receive"), "k", &json!({"quantity": 1})).await;
+    receive_at_once(&program.exports, &book, 1_000, 1_000_000).await;
+    let refused = program.command(&format!("/stock/{book}/receive"), "k", &json!({"quantity": 1})).await;
     refused.is_refused("1000000000 on hand, and 1 more would be over the limit of 1,000,000,000");
-    let levels = shop.get(&format!("/stock/{book}?at_least=1000")).await;
+    let levels = program.get(&format!("/stock/{book}?at_least=1000")).await;
     assert_eq!((&levels.body["on_hand"], &levels.body["version"]), (&json!(1_000_000_000), &json!(1_000)));
 }
 
 #[tokio::test]
 async fn a_book_that_never_came_has_no_levels() {
-    let shop = Shop::open().await;
+    let program = Program::start().await;
     let book = isbn(8);
-    shop.get(&format!("/stock/{book}")).await.is_problem(404, "not-found");
-    shop.command(&format!("/stock/{book}/reserve"), "k", &of(ANN, 1))
+    program.get(&format!("/stock/{book}")).await.is_problem(404, "not-found");
+    program
+        .command(&format!("/stock/{book}/reserve"), "k", &of(ANN, 1))
         .await
         .is_refused("1 wanted, but only 0 available");
-    let nothing = shop.command(&format!("/stock/{book}/release"), "k", &of(ANN, 1)).await;
+    let nothing = program.command(&format!("/stock/{book}/release"), "k", &of(ANN, 1)).await;
     assert_eq!((nothing.status, &nothing.body["version"], nothing.header("etag")), (200, &json!(0), "\"0\""));
-    assert_eq!(shop.history(&format!("stock-{book}")).await, [""; 0]);
+    assert_eq!(program.history(&format!("stock-{book}")).await, [""; 0]);
 }

@@ -1,8 +1,8 @@
 //! An app without the audit index: all that is asked of one stream is answered.
 
-use crate::harness::idle::Idle;
 use crate::harness::in_process;
 use crate::harness::in_process::ask;
+use crate::harness::stack::TestStack;
 use axum::http::Method;
 use serde_json::json;
 
@@ -10,7 +10,7 @@ const STREAM: &str = "stock-9780306406157";
 
 #[tokio::test]
 async fn one_stream_is_audited_without_the_index() {
-    let idle = Idle::start().await;
+    let idle = TestStack::start().await;
     let api = in_process::api(&idle, bookshop::app().without_audit_index());
     let one = json!({"quantity": 1});
     let receive = || ask(&api, Method::POST, "/stock/9780306406157/receive", Some("k"), &one);

@@ -8,7 +8,7 @@ use crate::harness::scripted_server;
 
 #[tokio::test]
 async fn all_clients_keep_and_share_one_connection() {
-    let server = scripted::start(|operation, _, _| match operation {
+    let server = scripted_server::start(|operation, _, _| match operation {
         "ListTables" => (200, json!({ "TableNames": [] })),
         "ListStreams" => (200, json!({ "Streams": [] })),
         _ => (200, json!({})),
@@ -26,14 +26,14 @@ async fn all_clients_keep_and_share_one_connection() {
 
 #[tokio::test]
 async fn an_endpoint_on_this_machine_needs_no_account() {
-    let server = scripted::start(|_, _, _| (200, json!({ "TableNames": ["events"] }))).await;
+    let server = scripted_server::start(|_, _, _| (200, json!({ "TableNames": ["events"] }))).await;
     let clients = Clients::at(&server.endpoint).await;
     assert_eq!(clients.dynamodb.list_tables().send().await.unwrap().table_names(), ["events"]);
 }
 
 #[tokio::test]
 async fn a_passing_failure_of_an_engine_is_tried_again() {
-    let server = scripted::start(|_, _, before| match before {
+    let server = scripted_server::start(|_, _, before| match before {
         0 | 1 => (500, json!({ "__type": "InternalServerError" })),
         _ => (200, json!({ "TableNames": ["events"] })),
     })

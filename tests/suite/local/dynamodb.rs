@@ -9,7 +9,8 @@ use ledgerfold::local::stream_trim::{RETENTION, StreamTrim};
 use rusqlite::Connection;
 
 use super::ends;
-use super::stream_world::{World, create_table, put, start};
+use super::event_table::{EventTable, create_table, put};
+use crate::harness::engine::dynamodb;
 
 async fn stream_records(clients: &ledgerfold::clients::Clients, stream_arn: &str) -> Vec<Record> {
     let stream = clients.streams.describe_stream().stream_arn(stream_arn).send().await.unwrap();
@@ -41,13 +42,13 @@ fn age(database: &Connection, table: &str, records: usize) {
 
 #[tokio::test]
 async fn items_and_stream_survive_a_restart() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put(0..5).await;
     let before = last_sequence_number(&stream_records(&world.clients, &world.stream_arn).await);
     let database = world.database();
     world.engine.stop().await;
 
-    let (engine, clients) = start(&database).await;
+    let (engine, clients) = dynamodb(&database).await;
     put(&clients, "events", [5]).await;
     let records = stream_records(&clients, &world.stream_arn).await;
     assert_eq!(numbers(&records), [0, 1, 2, 3, 4, 5]);
@@ -57,7 +58,7 @@ async fn items_and_stream_survive_a_restart() {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_idle_connections() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put([0]).await;
     let asked = Instant::now();
     ends("engine", world.engine.stop()).await;
@@ -77,7 +78,7 @@ async fn a_file_that_is_no_database_is_refused() {
 /// The engine's own statements, which would otherwise read the whole table at every write and every read.
 #[tokio::test]
 async fn the_engine_s_stream_statements_use_the_indexes() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     let database = Connection::open(world.database()).unwrap();
     for (index, statement) in [
         (
@@ -104,7 +105,7 @@ async fn the_engine_s_stream_statements_use_the_indexes() {
 
 #[tokio::test]
 async fn old_stream_records_are_removed_and_the_rest_keeps_its_order() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     // Several chunks of the trimming job.
     world.put(0..500).await;
     let other_arn = create_table(&world.clients, "other").await;
@@ -133,7 +134,7 @@ async fn old_stream_records_are_removed_and_the_rest_keeps_its_order() {
 
 #[tokio::test]
 async fn trimming_goes_on_beside_writers() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put(0..600).await;
     age(&Connection::open(world.database()).unwrap(), "events", 600);
     let mut trim = StreamTrim::open(&world.database()).unwrap();

@@ -1,6 +1,6 @@
 //! Clients that reach the engines without a socket.
 
-use super::DEADLINE;
+use super::PATIENCE;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ledgerfold::local::data_dir::DataDir;
 use ledgerfold::local::stack::Stack;
@@ -46,7 +46,7 @@ async fn a_receive_that_is_given_up_takes_no_message() {
     let receive = || within.sqs.receive_message().queue_url(&queue).wait_time_seconds(10).send();
     assert!(timeout(Duration::from_millis(100), receive()).await.is_err(), "nothing was sent yet");
     within.sqs.send_message().queue_url(&queue).message_body("a").send().await.unwrap();
-    let received = timeout(DEADLINE, receive()).await.unwrap().unwrap();
+    let received = timeout(PATIENCE, receive()).await.unwrap().unwrap();
     assert_eq!(received.messages().len(), 1, "the receive that was given up has taken it");
     stack.stop().await;
 }

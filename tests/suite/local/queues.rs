@@ -10,13 +10,13 @@ use handlers::delivery::QueueMapping;
 use serde_json::json;
 use tokio::sync::{Barrier, Notify};
 
-use super::queue_world::{World, all_done, bodies, failed, mapping};
-use super::stream_world::Failure;
+use super::event_table::Failure;
+use super::local_queues::{LocalQueues, all_done, bodies, failed, mapping};
 use super::{Seen, ends};
 
 #[tokio::test]
 async fn messages_come_in_order_and_are_deleted() {
-    let world = World::new().await;
+    let world = LocalQueues::new().await;
     let queue = world.queue("orders", &[]).await;
     world.send(&queue, "order-1", &["1", "2", "3"]).await;
     let seen = Seen::nothing();
@@ -42,7 +42,7 @@ async fn messages_come_in_order_and_are_deleted() {
 
 #[tokio::test]
 async fn only_failed_messages_come_again() {
-    let world = World::new().await;
+    let world = LocalQueues::new().await;
     let queue = world.queue("orders", &[]).await;
     world.send(&queue, "order-1", &["1", "2", "3"]).await;
     let seen = Seen::nothing();
@@ -58,7 +58,7 @@ async fn only_failed_messages_come_again() {
 
 #[tokio::test]
 async fn without_a_retry_pause_failed_messages_wait_for_their_visibility_timeout() {
-    let world = World::new().await;
+    let world = LocalQueues::new().await;
     let queue = world.queue("orders", &[(QueueAttributeName::VisibilityTimeout, "2".to_owned())]).await;
     world.send(&queue, "order-1", &["1"]).await;
     let seen = Seen::nothing();
@@ -75,7 +75,7 @@ async fn without_a_retry_pause_failed_messages_wait_for_their_visibility_timeout
 
 /// Runs a handler whose first call answers so; the whole batch must come again.
 async fn whole_batch_comes_again(first: fn() -> Result<SqsBatchResponse, Failure>) {
-    let world = World::new().await;
+    let world = LocalQueues::new().await;
     let queue = world.queue("orders", &[]).await;
     world.send(&queue, "order-1", &["1", "2"]).await;
     let seen = Seen::nothing();
@@ -111,7 +111,7 @@ async fn an_unknown_failure_fails_the_whole_batch() {
 
 #[tokio::test]
 async fn a_handler_that_never_answers_fails_the_whole_batch() {
-    let world = World::new().await;
+    let world = LocalQueues::new().await;
     let queue = world.queue("orders", &[]).await;
     world.send(&queue, "order-1", &["1"]).await;
     let seen = Seen::nothing();
@@ -132,7 +132,7 @@ async fn a_handler_that_never_answers_fails_the_whole_batch() {
 
 #[tokio::test]
 async fn a_message_that_always_fails_goes_to_the_dead_letter_queue_and_others_flow() {
-    let world = World::new().await;
+    let world = LocalQueues::new().await;
     let dead = world.queue("dead", &[]).await;
     let arn = world.sqs.get_queue_attributes().queue_url(&dead).attribute_names(QueueAttributeName::QueueArn);
     let arn = arn.send().await.unwrap().attributes.unwrap()[&QueueAttributeName::QueueArn].clone();
@@ -157,7 +157,7 @@ async fn a_message_that_always_fails_goes_to_the_dead_letter_queue_and_others_fl
 
 #[tokio::test]
 async fn a_stop_finishes_and_deletes_the_batch_in_flight() {
-    let world = World::new().await;
+    let world = LocalQueues::new().await;
     let queue = world.queue("orders", &[]).await;
     world.send(&queue, "order-1", &["1"]).await;
     let (begun, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -182,7 +182,7 @@ async fn a_stop_finishes_and_deletes_the_batch_in_flight() {
 
 #[tokio::test]
 async fn no_more_batches_than_allowed_are_handled_at_the_same_time() {
-    let world = World::new().await;
+    let world = LocalQueues::new().await;
     let queue = world.queue("orders", &[]).await;
     let (now, most, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Seen::nothing());
     for group in ["a", "b", "c", "d", "e", "f"] {
@@ -211,7 +211,7 @@ async fn no_more_batches_than_allowed_are_handled_at_the_same_time() {
 
 #[tokio::test]
 async fn a_queue_that_is_not_there_yet_is_waited_for() {
-    let world = World::new().await;
+    let world = LocalQueues::new().await;
     let url = world.queue("orders", &[]).await;
     let missing = url.replace("orders", "later");
     let seen = Seen::nothing();

@@ -7,14 +7,14 @@ use aws_lambda_events::event::streams::DynamoDbEventResponse;
 use ledgerfold::local::stream_mapping::StreamMapping;
 
 use super::Seen;
-use super::stream_world::{Failure, World, all_done, failed, numbers, response};
+use super::event_table::{EventTable, Failure, all_done, failed, numbers, response};
 
 /// Runs a handler that answers the batch with that number (from 1) as told, on items 0 to 5 that are already there and
 /// then items 6 and 7; the batches that it saw, until items 6 and 7 came.
 async fn batches(
     answer: impl Fn(usize, &Event) -> Result<DynamoDbEventResponse, Failure> + Clone + Send + Sync + 'static,
 ) -> Vec<Vec<usize>> {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put(0..6).await;
     let seen = Seen::nothing();
     let writer = seen.clone();
@@ -68,7 +68,7 @@ async fn an_unknown_failure_repeats_the_whole_batch() {
 
 #[tokio::test]
 async fn a_handler_that_never_answers_is_a_failed_batch() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put(0..3).await;
     let seen = Seen::nothing();
     let writer = seen.clone();
@@ -87,7 +87,7 @@ async fn a_handler_that_never_answers_is_a_failed_batch() {
 
 #[tokio::test]
 async fn a_failing_batch_does_not_hold_a_stop_up() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put(0..3).await;
     let seen = Seen::nothing();
     let writer = seen.clone();
@@ -104,7 +104,7 @@ async fn a_failing_batch_does_not_hold_a_stop_up() {
 
 #[tokio::test]
 async fn a_restart_after_a_failure_begins_at_the_failed_record() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put(0..6).await;
     let endless = Duration::from_secs(3_600);
     // First nothing is done, then all before item 2.

@@ -7,11 +7,11 @@ use ledgerfold::local::stream_mapping::StreamMapping;
 use tokio::sync::Notify;
 
 use super::Seen;
-use super::stream_world::{World, all_done, numbers};
+use super::event_table::{EventTable, all_done, numbers};
 
 #[tokio::test]
 async fn records_come_in_order_in_batches_of_at_most_the_batch_size() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put(0..150).await;
     let seen = Seen::nothing();
     let writer = seen.clone();
@@ -33,7 +33,7 @@ async fn records_come_in_order_in_batches_of_at_most_the_batch_size() {
 
 #[tokio::test]
 async fn a_write_wakes_an_idle_mapping() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     let seen = Seen::nothing();
     let writer = seen.clone();
     // Without being woken it would not look again within the test's time.
@@ -52,7 +52,7 @@ async fn a_write_wakes_an_idle_mapping() {
 
 #[tokio::test]
 async fn a_large_batch_is_gathered_from_several_pages() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put(0..1_200).await;
     let seen = Seen::nothing();
     let writer = seen.clone();
@@ -66,7 +66,7 @@ async fn a_large_batch_is_gathered_from_several_pages() {
 
 #[tokio::test]
 async fn a_restart_goes_on_at_the_checkpoint() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put(0..20).await;
     for (run, expected) in [(0, (0..20).collect::<Vec<_>>()), (1, vec![20, 21, 22])] {
         let seen = Seen::nothing();
@@ -86,7 +86,7 @@ async fn a_restart_goes_on_at_the_checkpoint() {
 
 #[tokio::test]
 async fn a_crash_repeats_the_batch_in_flight_and_nothing_before_it() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put(0..10).await;
     let small = || StreamMapping { batch_size: 4, ..world.mapping() };
     let seen = Seen::nothing();
@@ -117,7 +117,7 @@ async fn a_crash_repeats_the_batch_in_flight_and_nothing_before_it() {
 
 #[tokio::test]
 async fn a_stop_finishes_the_batch_in_flight() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put(0..3).await;
     let (seen, begun, release) = (Seen::nothing(), Arc::new(Notify::new()), Arc::new(Notify::new()));
     let mapping = world.run(world.mapping(), {
@@ -152,7 +152,7 @@ async fn a_stop_finishes_the_batch_in_flight() {
 
 #[tokio::test]
 async fn damaged_checkpoints_mean_once_more_from_the_beginning() {
-    let world = World::new().await;
+    let world = EventTable::new().await;
     world.put(0..3).await;
     std::fs::write(world.mapping().checkpoint_file, "{\"stream_arn\":").unwrap();
     let seen = Seen::nothing();

@@ -5,7 +5,7 @@ use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
 use serde_json::{Value, json};
 
-use super::queue_world::{all_done, bodies};
+use super::local_queues::{all_done, bodies};
 use super::{Running, Seen, eventually};
 use crate::harness::scripted_server;
 use crate::harness::scripted_server::Scripted;
@@ -26,7 +26,7 @@ fn refused(entries: &[(&str, bool)]) -> (u16, Value) {
 }
 
 /// Runs a mapping against the server until `enough` calls; the answer is what its handler saw.
-async fn run_until(server: &Scripted, enough: impl Fn(&[scripted::Call]) -> bool) -> Vec<Vec<String>> {
+async fn run_until(server: &Scripted, enough: impl Fn(&[scripted_server::Call]) -> bool) -> Vec<Vec<String>> {
     let endpoints = Endpoints::of_one(&server.endpoint, AccessKey::generate().unwrap());
     let seen = Seen::nothing();
     let writer = seen.clone();
@@ -48,13 +48,13 @@ fn deleted(server: &Scripted) -> Vec<Vec<String>> {
     calls.map(|(_, input)| input["Entries"].as_array().unwrap().iter().map(handle).collect()).collect()
 }
 
-fn polls(calls: &[scripted::Call]) -> usize {
+fn polls(calls: &[scripted_server::Call]) -> usize {
     calls.iter().filter(|(operation, _)| operation == "ReceiveMessage").count()
 }
 
 #[tokio::test]
 async fn only_deletions_that_may_succeed_are_tried_again() {
-    let server = scripted::start(|operation, _, before| match (operation, before) {
+    let server = scripted_server::start(|operation, _, before| match (operation, before) {
         ("GetQueueAttributes", _) => attributes(),
         ("ReceiveMessage", 0) => messages(&["a", "b", "c"]),
         ("ReceiveMessage", _) => messages(&[]),
@@ -69,7 +69,7 @@ async fn only_deletions_that_may_succeed_are_tried_again() {
 
 #[tokio::test]
 async fn a_deletion_that_never_succeeds_is_given_up() {
-    let server = scripted::start(|operation, _, before| match (operation, before) {
+    let server = scripted_server::start(|operation, _, before| match (operation, before) {
         ("GetQueueAttributes", _) => attributes(),
         ("ReceiveMessage", 0) => messages(&["a"]),
         ("ReceiveMessage", _) => messages(&[]),
@@ -83,7 +83,7 @@ async fn a_deletion_that_never_succeeds_is_given_up() {
 #[tokio::test]
 async fn an_outage_of_the_queue_is_waited_out() {
     let down = || (400, json!({ "__type": "com.amazonaws.sqs#QueueDoesNotExist" }));
-    let server = scripted::start(move |operation, _, before| match (operation, before) {
+    let server = scripted_server::start(move |operation, _, before| match (operation, before) {
         ("GetQueueAttributes", 0) | ("ReceiveMessage", 0 | 1) => down(),
         ("GetQueueAttributes", _) => attributes(),
         ("ReceiveMessage", 2) => messages(&["a"]),

@@ -8,7 +8,7 @@ use ledgerfold::local::access_key::AccessKey;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use serde_json::{Value, json};
 
-use super::stream_world::{all_done, numbers};
+use super::event_table::{all_done, numbers};
 use super::{Running, Seen};
 use crate::harness::scripted_server;
 use crate::harness::scripted_server::{Scripted, error};
@@ -72,12 +72,12 @@ async fn a_shard_s_child_begins_after_it_and_a_finished_shard_is_not_read_again(
         },
     };
     let folder = tempfile::tempdir().unwrap();
-    let server = scripted::start(script).await;
+    let server = scripted_server::start(script).await;
     let (mapping, seen) = run(&server, folder.path());
     assert_eq!(seen.at_least(4).await, [1, 2, 3, 4]);
     mapping.stop().await;
 
-    let server = scripted::start(script).await;
+    let server = scripted_server::start(script).await;
     let (mapping, _) = run(&server, folder.path());
     let calls = server.calls.at_least(3).await;
     assert_eq!(calls[1].1["ShardId"], "child");
@@ -98,7 +98,7 @@ async fn an_expired_iterator_is_replaced_by_one_after_the_checkpoint() {
         },
     };
     let folder = tempfile::tempdir().unwrap();
-    let server = scripted::start(script).await;
+    let server = scripted_server::start(script).await;
     let (mapping, seen) = run(&server, folder.path());
     assert_eq!(seen.at_least(3).await, [1, 2, 3]);
     mapping.stop().await;
@@ -109,7 +109,7 @@ async fn after_trimming_the_oldest_records_that_are_left_come() {
     let folder = tempfile::tempdir().unwrap();
     let before = json!({ "stream_arn": "arn", "shards": { "s": { "after": sequence_number(1) } } });
     std::fs::write(folder.path().join("checkpoint.json"), before.to_string()).unwrap();
-    let server = scripted::start(|operation, input, _| match operation {
+    let server = scripted_server::start(|operation, input, _| match operation {
         "DescribeStream" => described(&[("s", None)]),
         "GetShardIterator" if input["ShardIteratorType"] == "AFTER_SEQUENCE_NUMBER" => {
             error("TrimmedDataAccessException")
@@ -128,7 +128,7 @@ async fn after_trimming_the_oldest_records_that_are_left_come() {
 
 #[tokio::test]
 async fn an_outage_of_the_stream_is_waited_out() {
-    let server = scripted::start(|operation, input, before| match operation {
+    let server = scripted_server::start(|operation, input, before| match operation {
         "DescribeStream" if before < 2 => error("ResourceNotFoundException"),
         "DescribeStream" => described(&[("s", None)]),
         "GetShardIterator" => iterator(input),

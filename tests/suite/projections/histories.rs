@@ -4,10 +4,10 @@
 
 use super::random_history::write_history;
 use super::read_models;
-use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::fold::ReadModel;
 use crate::harness::messages::{Message, deliver};
-use crate::harness::projections_world::World;
+use crate::harness::stack::TestStack;
 use eventstore::Batch;
 use fastrand::Rng;
 use futures::future::join_all;
@@ -43,9 +43,9 @@ fn fault(rng: &mut Rng) -> Option<Fault> {
 }
 
 /// One projector: takes its share of the queue in events of Lambda, dies again and again, and leaves what came back.
-async fn project(world: &World, projection: Projection, share: Vec<Message>, mut rng: Rng) -> Vec<Message> {
-    let wire = Wire::default();
-    let handler = world.handler_over(projection, &wire);
+async fn project(stack: &TestStack, projection: Projection, share: Vec<Message>, mut rng: Rng) -> Vec<Message> {
+    let wire = FaultInjector::default();
+    let handler = stack.handler_over(projection, &wire);
     let (mut rest, mut left) = (share.as_slice(), Vec::new());
     while !rest.is_empty() {
         let (event, behind) = rest.split_at(rng.usize(1..=10).min(rest.len()));
@@ -60,7 +60,7 @@ async fn project(world: &World, projection: Projection, share: Vec<Message>, mut
 }
 
 /// Two to four projectors at once, as long as something comes back.
-async fn project_together(world: &World, projection: Projection, mut queue: Vec<Message>, rng: &mut Rng) {
+async fn project_together(stack: &TestStack, projection: Projection, mut queue: Vec<Message>, rng: &mut Rng) {
     // What is still not done after so many receives is lost: the last messages will tell.
     for _ in 0..MAX_RECEIVES {
         let projectors = rng.usize(2..=4);
@@ -68,7 +68,7 @@ async fn project_together(world: &World, projection: Projection, mut queue: Vec<
         for message in queue {
             shares[rng.usize(..projectors)].push(message);
         }
-        let work = shares.into_iter().map(|share| project(world, projection, share, rng.fork()));
+        let work = shares.into_iter().map(|share| project(stack, projection, share, rng.fork()));
         queue = join_all(work).await.concat();
         if queue.is_empty() {
             return;
@@ -77,8 +77,8 @@ async fn project_together(world: &World, projection: Projection, mut queue: Vec<
 }
 
 /// One delivery of the last message of each stream, without any fault.
-async fn deliver_last(world: &World, projection: Projection, batches: &[&Batch]) {
-    let handler = world.handler(projection);
+async fn deliver_last(stack: &TestStack, projection: Projection, batches: &[&Batch]) {
+    let handler = stack.handler(projection);
     let messages: Vec<Message> = batches.iter().map(|batch| Message::of(batch)).collect();
     for event in messages.chunks(10) {
         assert!(deliver(&handler, event).await.is_empty());
@@ -90,25 +90,25 @@ async fn a_long_random_history_ends_in_the_pure_fold() {
     let seed = seed();
     let told = format!("LEDGERFOLD_TEST_SEED={seed}");
     let mut rng = Rng::with_seed(seed);
-    let world = World::start().await;
-    let history = write_history(&world.store, &mut rng).await;
+    let stack = TestStack::start().await;
+    let history = write_history(&stack.store, &mut rng).await;
     let mut batches: Vec<&Batch> = history.iter().flat_map(|(_, batches)| batches).collect();
     batches.sort_by_key(|batch| batch.commits[0].recorded_at);
     let lines = read_models().into_iter().map(|projection| {
         let concerned = |batch: &&&Batch| projection.follows.includes(&batch.stream);
         let concerned: Vec<&Batch> = batches.iter().filter(concerned).copied().collect();
         let (queue, mut rng) = (queue(&concerned, &mut rng), rng.fork());
-        let world = &world;
-        async move { project_together(world, projection, queue, &mut rng).await }
+        let stack = &stack;
+        async move { project_together(stack, projection, queue, &mut rng).await }
     });
     join_all(lines).await;
     for projection in read_models() {
         let last = history.iter().filter(|(stream, _)| projection.follows.includes(stream));
         let last: Vec<&Batch> = last.filter_map(|(_, batches)| batches.last()).collect();
-        deliver_last(&world, projection, &last).await;
+        deliver_last(&stack, projection, &last).await;
     }
     let streams = history.iter().map(|(stream, _)| stream);
-    let expected = ReadModel::of_streams(&world.store, streams).await;
+    let expected = ReadModel::of_streams(&stack.store, streams).await;
     assert!(expected.len() > 40, "{told}: the history is too short");
-    assert_eq!(ReadModel::of_rows(&world.rows().await, ""), expected, "{told}");
+    assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected, "{told}");
 }

@@ -43,8 +43,8 @@ mod tally;
 mod transaction;
 
 use crate::harness::engine::EngineKind;
+use crate::harness::wire::{Act, Seen, Spent};
 use engine::{Engine, Process, Table};
 use tally::{
     Answer, Refusal, TALLY, Tally, Told, close, count, id_made_at, metadata, new_commit, note, open, request, stream,
 };
-use wire::{Act, Seen, Spent};

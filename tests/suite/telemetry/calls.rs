@@ -2,18 +2,15 @@
 
 use super::{RELEASE, STAGE, reporting};
 use crate::harness::sentry::{Ingest, chain};
+use crate::harness::waiting::PATIENCE;
 use serde_json::{Value, json};
 use std::process::Output;
-use std::time::Duration;
 use tokio::net::TcpListener;
-
-/// Far above what two calls take, so that only one that never ends meets it.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Makes two calls, of which the first fails in that way. The lines that it writes, each a JSON object.
 async fn call(what: &str, dsn: &str) -> Vec<Value> {
     let mut command = reporting(["call", what], dsn);
-    let output = tokio::time::timeout(DEADLINE, command.output()).await.expect("it does not end").unwrap();
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it does not end").unwrap();
     let Output { status, stdout, stderr } = output;
     let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     assert!(status.success() && stderr.is_empty(), "{stdout}{stderr}");

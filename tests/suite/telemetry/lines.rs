@@ -2,15 +2,11 @@
 
 use super::reporting;
 use crate::harness::program::Dev;
+use crate::harness::waiting::{PATIENCE, eventually};
 use reqwest::Client;
 use serde_json::json;
 use std::process::Stdio;
-use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::Instant;
-
-const DEADLINE: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 #[tokio::test]
 async fn a_command_has_a_line_for_its_request_its_commit_and_each_message_all_in_one_trace() {
@@ -20,7 +16,7 @@ async fn a_command_has_a_line_for_its_request_its_commit_and_each_message_all_in
         reporting(["dev", "--port", "0", "--without-processes", "--data", data.path().to_str().unwrap()], "");
     command.env("RUST_LOG", "handlers=info").env("NO_COLOR", "1");
     let dev = Dev::start_command(command.stderr(Stdio::from(std::fs::File::create(&file).unwrap()))).await;
-    let http = Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();
+    let http = Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
     let request = http.post(format!("{}/stock/9780306406157/receive", dev.url)).header("Idempotency-Key", "receive-1");
     let answer = request.json(&json!({"quantity": 5})).send().await.unwrap();
     let trace = answer.headers()["traceparent"].to_str().unwrap().split('-').nth(1).unwrap().to_owned();
@@ -36,12 +32,8 @@ async fn a_command_has_a_line_for_its_request_its_commit_and_each_message_all_in
         &["message handled", "consumer=stock", "command_id=receive-1", "duration_ms=", "lag_ms=", "receives=1"],
         &["message handled", "consumer=audit", "outcome=done", "component=projector"],
     ];
-    let deadline = Instant::now() + DEADLINE;
     for what in wanted {
-        while of(what).is_none() {
-            assert!(Instant::now() < deadline, "{what:?}: {:#?}", std::fs::read_to_string(&file));
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
+        eventually(&format!("{what:?}"), async || of(what)).await;
     }
     let of_the_request: Vec<_> = lines().into_iter().filter(|line| line.contains("component=command-api")).collect();
     assert_eq!(of_the_request.len(), 1, "{of_the_request:#?}");
@@ -63,7 +55,7 @@ async fn a_dsn_that_is_none_and_a_rate_that_is_none_are_told_at_the_start() {
     ] {
         let mut command = reporting(["dev", "--port", "0"], dsn);
         command.env("SENTRY_TRACES_SAMPLE_RATE", rate);
-        let output = tokio::time::timeout(DEADLINE, command.output()).await.expect("it does not end").unwrap();
+        let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it does not end").unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), said.lines().count()), (Some(3), 1), "{said}");
         assert!(said.starts_with("ledgerfold: ") && said.contains(told), "{said}");

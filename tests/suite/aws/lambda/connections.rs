@@ -4,7 +4,7 @@
 use super::gateway::Caller;
 use super::runtime_api::Function;
 use super::{COMMAND_API, PROGRAM, PROJECTOR, QUERY_API, environment};
-use crate::harness::idle::Idle;
+use crate::harness::stack::TestStack;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,7 +53,7 @@ impl Counting {
 }
 
 /// A function that is ready, with what counts its connections to DynamoDB.
-async fn ready(system: &Idle, component: &str, own: &[(&str, &str)]) -> (Function, Counting) {
+async fn ready(system: &TestStack, component: &str, own: &[(&str, &str)]) -> (Function, Counting) {
     let mut environment = environment(system, component, own);
     let (_, endpoint) = environment.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL_DYNAMODB").unwrap();
     let counting = Counting::before(endpoint).await;
@@ -66,7 +66,7 @@ async fn ready(system: &Idle, component: &str, own: &[(&str, &str)]) -> (Functio
 
 #[tokio::test]
 async fn no_first_command_waits_for_a_connection() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let (function, counting) = ready(&system, COMMAND_API, &[]).await;
     let connections = counting.count();
     let anna = Caller { function: &function, subject: "anna", scope: "ledgerfold/write" };
@@ -76,7 +76,7 @@ async fn no_first_command_waits_for_a_connection() {
 
 #[tokio::test]
 async fn no_first_read_waits_for_a_connection() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let (function, counting) = ready(&system, QUERY_API, &[]).await;
     let connections = counting.count();
     let anna = Caller { function: &function, subject: "anna", scope: "ledgerfold/read" };
@@ -86,7 +86,7 @@ async fn no_first_read_waits_for_a_connection() {
 
 #[tokio::test]
 async fn no_first_message_waits_for_a_connection() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let (function, counting) = ready(&system, PROJECTOR, &[("LEDGERFOLD_PROJECTION", "stock")]).await;
     let connections = counting.count();
     let body = json!({"stream": "stock-9780306406157", "version": 1, "last_version": 1}).to_string();
@@ -99,7 +99,7 @@ async fn no_first_message_waits_for_a_connection() {
 
 #[tokio::test]
 async fn a_function_whose_table_hangs_says_so_in_its_own_time() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let (function, counting) = ready(&system, PROJECTOR, &[("LEDGERFOLD_PROJECTION", "stock")]).await;
     counting.hangs.send(true).unwrap();
     let body = json!({"stream": "stock-9780306406157", "version": 1, "last_version": 1}).to_string();
@@ -111,7 +111,7 @@ async fn a_function_whose_table_hangs_says_so_in_its_own_time() {
 
 #[tokio::test]
 async fn a_caller_is_told_of_a_table_that_hangs_and_what_to_do() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let (function, counting) = ready(&system, COMMAND_API, &[]).await;
     counting.hangs.send(true).unwrap();
     let anna = Caller { function: &function, subject: "anna", scope: "ledgerfold/write" };

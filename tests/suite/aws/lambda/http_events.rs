@@ -2,8 +2,8 @@
 
 use super::gateway::{Answer, Body, Caller, send};
 use super::{COMMAND_API, QUERY_API, function};
-use crate::harness::idle::Idle;
 use crate::harness::seed;
+use crate::harness::stack::TestStack;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
@@ -14,7 +14,7 @@ fn order() -> serde_json::Value {
 
 #[tokio::test]
 async fn a_command_is_answered_once_and_recorded_as_the_tokens_subjects() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let (commands, queries) = (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
     let anna = Caller { function: &commands, subject: "anna", scope: "ledgerfold/write" };
     let first = anna.post("/orders", "an-order", &order()).await;
@@ -32,7 +32,7 @@ async fn a_command_is_answered_once_and_recorded_as_the_tokens_subjects() {
 
 #[tokio::test]
 async fn nobody_comes_in_without_a_token_or_its_scope() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let (commands, queries) = (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
     let headers = json!({"content-type": "application/json", "x-actor": "anna"});
     let unknown = send(&commands, "POST", "/orders", headers.clone(), Body::Text(order().to_string()), None).await;
@@ -53,7 +53,7 @@ async fn nobody_comes_in_without_a_token_or_its_scope() {
 
 #[tokio::test]
 async fn what_the_gateway_decodes_is_read_as_it_was_meant() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let queries = function(&system, QUERY_API, &[]).await;
     let auditor = Caller { function: &queries, subject: "carl", scope: "ledgerfold/audit" };
     for path in ["/audit/streams/or der-ä%/verify", "/audit/streams/order-1?from=\"<>"] {
@@ -69,7 +69,7 @@ async fn what_the_gateway_decodes_is_read_as_it_was_meant() {
 /// decoded `?`.
 #[tokio::test]
 async fn an_id_is_what_the_gateways_route_says() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let queries = function(&system, QUERY_API, &[]).await;
     let auditor = Caller { function: &queries, subject: "carl", scope: "ledgerfold/audit" };
     // Nothing has the id, and the answer names it.
@@ -94,7 +94,7 @@ async fn an_id_is_what_the_gateways_route_says() {
 
 #[tokio::test]
 async fn a_body_in_base64_is_the_same_body() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let commands = function(&system, COMMAND_API, &[]).await;
     let anna = Caller { function: &commands, subject: "anna", scope: "ledgerfold/write" };
     let plain = anna.post("/orders", "an-order", &order()).await;
@@ -109,7 +109,7 @@ async fn a_body_in_base64_is_the_same_body() {
 /// The gateway buffers answers: how far a job has come is told once, and the caller asks again.
 #[tokio::test]
 async fn progress_is_told_once_an_answer() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let queries = function(&system, QUERY_API, &[]).await;
     let operator = Caller { function: &queries, subject: "olga", scope: "ledgerfold/operate" };
     let begun = operator.post("/projections/stock/rebuild", "k", &json!({"segments": 2})).await;
@@ -123,11 +123,11 @@ async fn progress_is_told_once_an_answer() {
 
 #[tokio::test]
 async fn an_answer_that_lambda_cannot_take_is_refused_with_what_to_do() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let queries = function(&system, QUERY_API, &[]).await;
     let auditor = Caller { function: &queries, subject: "carl", scope: "ledgerfold/audit" };
     let data = json!({"reason": "long ".repeat(200_000)}).to_string();
-    seed::append_each(&system.store(), "order-long", &[("OrderRejected", 1, data.as_str()); 5]).await;
+    seed::append_each(&system.store, "order-long", &[("OrderRejected", 1, data.as_str()); 5]).await;
     let lines = json!({"accept": "application/x-ndjson"});
     let answer = auditor.send("GET", "/audit/streams/order-long", lines.clone(), Body::None).await;
     assert_eq!(answer.status, 413, "{} bytes", answer.body.len());

@@ -1,9 +1,10 @@
 //! The whole line through the real functions: a command comes in at the gateway, and the mappings of this machine call the rest.
 
-use super::gateway::Caller;
+use super::gateway::{Answer, Caller};
 use super::runtime_api::Function;
 use super::{COMMAND_API, FAN_OUT, PROCESS_MANAGER, PROJECTOR, QUERY_API, REBUILD_WORKER, function};
-use crate::harness::idle::Idle;
+use crate::harness::stack::TestStack;
+use crate::harness::waiting::becomes;
 use aws_lambda_events::event::sqs::SqsEvent;
 use handlers::delivery::QueueMapping;
 use ledgerfold::local::stream_mapping::StreamMapping;
@@ -11,11 +12,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A call of a function by a mapping.
 async fn call<E: Serialize, A: DeserializeOwned>(function: Arc<Function>, event: E) -> Result<A, String> {
@@ -30,7 +29,7 @@ pub(crate) struct Mappings {
 }
 
 impl Mappings {
-    pub(crate) async fn start(system: &Idle) -> Self {
+    pub(crate) async fn start(system: &TestStack) -> Self {
         let mut mappings = Self { running: JoinSet::new(), stop: CancellationToken::new() };
         mappings.map_stream(system).await;
         for projection in ["orders", "stock", "bestsellers", "audit"] {
@@ -41,16 +40,14 @@ impl Mappings {
         mappings
     }
 
-    async fn map_stream(&mut self, system: &Idle) {
+    async fn map_stream(&mut self, system: &TestStack) {
         let fan_out = Arc::new(function(system, FAN_OUT, &[]).await);
-        let table = system.clients().dynamodb.describe_table().table_name(system.names.events()).send().await;
-        let arn = table.unwrap().table.unwrap().latest_stream_arn.unwrap();
-        let mapping = StreamMapping::new(arn, system.folder().join("checkpoint"));
+        let mapping = StreamMapping::new(system.stream_arn().await, system.folder().join("checkpoint"));
         let (streams, stop) = (system.clients().streams.clone(), self.stop.clone());
         self.running.spawn(mapping.run(streams, move |event| call(fan_out.clone(), event), stop));
     }
 
-    pub(super) async fn map_queue(&mut self, system: &Idle, queue: &str, program: &str, own: &[(&str, &str)]) {
+    pub(super) async fn map_queue(&mut self, system: &TestStack, queue: &str, program: &str, own: &[(&str, &str)]) {
         let function = Arc::new(function(system, program, own).await);
         let sqs = system.clients().sqs.clone();
         let url = sqs.get_queue_url().queue_name(format!("ledgerfold-{queue}.fifo")).send().await.unwrap();
@@ -70,21 +67,15 @@ impl Mappings {
 
 /// Asks until the answer is as wanted.
 pub(super) async fn until(caller: &Caller<'_>, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    let begun = Instant::now();
-    loop {
-        let answer = caller.get(path).await;
-        let body: Value = serde_json::from_str(&answer.body).unwrap();
-        if answer.status == 200 && wanted(&body) {
-            return body;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{path}: {answer:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let body = |answer: &Answer| serde_json::from_str::<Value>(&answer.body).unwrap();
+    let answer =
+        becomes(path, async || caller.get(path).await, |answer| answer.status == 200 && wanted(&body(answer))).await;
+    body(&answer)
 }
 
 #[tokio::test]
 async fn an_order_goes_through_all_functions_and_is_confirmed_audited_and_rebuilt() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let (commands, queries) = (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
     let mappings = Mappings::start(&system).await;
     let anna = Caller { function: &commands, subject: "anna", scope: "ledgerfold/write" };

@@ -4,8 +4,8 @@
 use super::gateway::Caller;
 use super::runtime_api::Function;
 use super::{COMMAND_API, FAN_OUT, PROCESS_MANAGER, PROJECTOR, function};
-use crate::harness::idle::Idle;
 use crate::harness::program::ledgerfold;
+use crate::harness::stack::TestStack;
 use aws_lambda_events::event::dynamodb::Event;
 use aws_lambda_events::streams::DynamoDbEventResponse;
 use ledgerfold::local::stream_mapping::StreamMapping;
@@ -61,7 +61,7 @@ impl Logged {
 }
 
 /// The changes of the event table, as Lambda's mapping would give them to fan-out.
-async fn changes(system: &Idle) -> Value {
+async fn changes(system: &TestStack) -> Value {
     let table = system.clients().dynamodb.describe_table().table_name(system.names.events()).send().await;
     let arn = table.unwrap().table.unwrap().latest_stream_arn.unwrap();
     let (seen, mut batches) = mpsc::unbounded_channel();
@@ -81,7 +81,7 @@ async fn changes(system: &Idle) -> Value {
 }
 
 /// All messages of a queue as one batch of it.
-async fn batch(system: &Idle, queue: &str) -> Value {
+async fn batch(system: &TestStack, queue: &str) -> Value {
     let messages = system.take_all(&format!("ledgerfold-{queue}.fifo")).await;
     let record = |message: aws_sdk_sqs::types::Message| {
         let attributes = message.attributes.unwrap();
@@ -95,7 +95,7 @@ async fn batch(system: &Idle, queue: &str) -> Value {
 }
 
 /// What each function logs of ten orders: `command-api`, `fan-out` and the consumers, by name.
-async fn logged(system: &Idle) -> BTreeMap<&'static str, Logged> {
+async fn logged(system: &TestStack) -> BTreeMap<&'static str, Logged> {
     let commands = function(system, COMMAND_API, &[]).await;
     for order in 0..ORDERS {
         let lines = json!([{"isbn": "9780306406157", "quantity": 2, "unit_price_minor": 995}]);
@@ -120,7 +120,7 @@ async fn logged(system: &Idle) -> BTreeMap<&'static str, Logged> {
 
 #[tokio::test]
 async fn a_call_and_a_message_log_what_cost_counts() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let logged = logged(&system).await;
     for (name, logged) in &logged {
         let calls = if *name == COMMAND_API { ORDERS } else { 1 };

@@ -14,7 +14,7 @@ mod start;
 pub(crate) use gateway::Caller;
 pub(crate) use line::Mappings;
 
-use crate::harness::idle::Idle;
+use crate::harness::stack::TestStack;
 use runtime_api::Function;
 
 /// The program of all functions.
@@ -44,13 +44,13 @@ fn answers_http(component: &str) -> bool {
 }
 
 /// Starts a function in that system, and waits until it asks for work.
-pub(crate) async fn function(system: &Idle, component: &str, more: &[(&str, &str)]) -> Function {
+pub(crate) async fn function(system: &TestStack, component: &str, more: &[(&str, &str)]) -> Function {
     let mut function = Function::start(PROGRAM, &environment(system, component, more)).await;
     function.ready().await;
     function
 }
 
-fn environment(system: &Idle, component: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
+fn environment(system: &TestStack, component: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
     let of_all = [("LEDGERFOLD_PREFIX", "ledgerfold"), ("LEDGERFOLD_COMPONENT", component)];
     let own = of_all.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let mut environment: Vec<_> = system.exports().into_iter().chain(own).collect();

@@ -1,13 +1,13 @@
 //! What queues and streams send, and what they never would.
 
 use super::{ALL, FAN_OUT, answers_http, function};
-use crate::harness::idle::Idle;
+use crate::harness::stack::TestStack;
 use serde_json::{Value, json};
 
 /// An error, so that nothing of it is acknowledged: whatever sent it keeps it.
 #[tokio::test]
 async fn an_event_that_no_trigger_sends_is_an_error_and_the_function_goes_on() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     for (program, own) in ALL {
         let function = function(&system, program, own).await;
         for event in
@@ -27,7 +27,7 @@ async fn an_event_that_no_trigger_sends_is_an_error_and_the_function_goes_on() {
 /// A message that cannot be read is the only one of its batch that comes again.
 #[tokio::test]
 async fn a_message_that_cannot_be_read_is_named_and_no_other() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     for (program, own) in ALL.into_iter().filter(|(program, _)| !answers_http(program) && *program != FAN_OUT) {
         let function = function(&system, program, own).await;
         let message = |id: &str, group: &str, body: &str| {

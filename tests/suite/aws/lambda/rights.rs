@@ -8,9 +8,9 @@ use super::line::{Mappings, until};
 use super::{COMMAND_API, COMMAND_WORKER, QUERY_API, function};
 use crate::aws::template::Template;
 use crate::aws::template::rights::{Grant, grants};
-use crate::harness::idle::Idle;
 use crate::harness::recorder::{Asked, Recorder};
 use crate::harness::seed::append_each;
+use crate::harness::stack::TestStack;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -111,7 +111,7 @@ pub(crate) fn allows(grant: &Grant<'_>, need: &Need) -> bool {
 }
 
 /// Everything that callers, operators and queues can make the functions do, once.
-async fn work(system: &Idle) {
+async fn work(system: &TestStack) {
     let (commands, queries) = (function(system, COMMAND_API, &[]).await, function(system, QUERY_API, &[]).await);
     let mut mappings = Mappings::start(system).await;
     mappings.map_queue(system, "commands", COMMAND_WORKER, &[]).await;
@@ -169,9 +169,9 @@ async fn operate(operator: &Caller<'_>, reader: &Caller<'_>, location: &str) {
 }
 
 /// An event that no consumer can read parks its stream; it is resumed, and parked again.
-async fn park_and_resume(system: &Idle, operator: &Caller<'_>) {
+async fn park_and_resume(system: &TestStack, operator: &Caller<'_>) {
     let stream = "order-6f0f7c1e-7a44-5c38-9c1b-0d8a4f1f2e11";
-    append_each(&system.store(), stream, &[("OrderEaten", 1, "{}")]).await;
+    append_each(&system.store, stream, &[("OrderEaten", 1, "{}")]).await;
     for name in ["orders", "fulfilment"] {
         let path = format!("/projections/{name}/parked");
         let parked = |view: &Value| view["streams"].as_array().is_some_and(|streams| !streams.is_empty());
@@ -185,7 +185,7 @@ async fn park_and_resume(system: &Idle, operator: &Caller<'_>) {
 #[tokio::test]
 async fn a_function_asks_for_nothing_that_its_role_does_not_allow() {
     let recorder = Arc::new(Recorder::default());
-    let system = Idle::start().await.recorded_by(recorder.clone());
+    let system = TestStack::start().await.recorded_by(recorder.clone());
     work(&system).await;
     let template = Template::read();
     let grants = grants(&template);

@@ -2,11 +2,11 @@
 
 use super::runtime_api::{Function, command};
 use super::{ALL, FAN_OUT, PROGRAM, PROJECTOR, QUERY_API, environment, function};
-use crate::harness::idle::Idle;
+use crate::harness::stack::TestStack;
 
 #[tokio::test]
 async fn every_function_starts_and_asks_for_work() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     for (component, own) in ALL {
         function(&system, component, own).await;
     }
@@ -31,7 +31,7 @@ async fn all_that_is_missing_is_told_at_once() {
 /// Lambda tries again with the next event; what it holds stays where it was.
 #[tokio::test]
 async fn a_function_does_not_start_where_its_tables_and_queues_are_not() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     for (component, own, missing) in [
         (QUERY_API, None, "elsewhere-events"),
         (PROJECTOR, Some(("LEDGERFOLD_PROJECTION", "stock")), "elsewhere-read-models"),

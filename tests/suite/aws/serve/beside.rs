@@ -3,7 +3,7 @@
 use super::World;
 use crate::aws::lambda;
 use crate::aws::lambda::Caller as FunctionCaller;
-use crate::http::isbn;
+use crate::harness::http::isbn;
 use serde_json::json;
 
 const BOOK: u32 = 1;
@@ -13,14 +13,14 @@ async fn the_container_goes_on_where_functions_stopped() {
     let world = World::start().await;
     world.return_messages_after(10).await;
     // Functions take the stock and the orders, and their mappings stop half way.
-    let commands = lambda::function(&world.system, lambda::COMMAND_API, &[]).await;
-    let mappings = lambda::Mappings::start(&world.system).await;
+    let commands = lambda::function(&world.stack, lambda::COMMAND_API, &[]).await;
+    let mappings = lambda::Mappings::start(&world.stack).await;
     let by_function = FunctionCaller { function: &commands, subject: "anna", scope: "ledgerfold/write" };
     let received = by_function.post(&format!("/stock/{}/receive", isbn(BOOK)), "in", &json!({"quantity": 50})).await;
     assert_eq!(received.status, 200, "{received:?}");
     let mut orders = Vec::new();
     for number in 0..5 {
-        let placed = by_function.post("/orders", &format!("first-{number}"), &super::shop::order(BOOK)).await;
+        let placed = by_function.post("/orders", &format!("first-{number}"), &super::shop::order_of(BOOK)).await;
         orders.push(placed.headers["location"].as_str().unwrap().to_owned());
     }
     mappings.stop().await;
@@ -28,12 +28,12 @@ async fn the_container_goes_on_where_functions_stopped() {
     let _fan_out = world.fan_out().await;
     let service = world.serve(&[]).await;
     let anna = world.caller(&service);
-    let again = anna.post("/orders", "first-0", &super::shop::order(BOOK)).await;
-    assert_eq!(again.1["stream"], orders[0].replacen("/orders/", "order-", 1), "{again:?}");
-    orders.extend(anna.place("second", BOOK, 5).await);
+    let again = anna.command("/orders", "first-0", &super::shop::order_of(BOOK)).await;
+    assert_eq!(again.body["stream"], orders[0].replacen("/orders/", "order-", 1), "{again:?}");
+    orders.extend(anna.place_many("second", BOOK, 5).await);
     anna.all_confirmed(&orders).await;
     world.idle().await;
-    let queries = lambda::function(&world.system, lambda::QUERY_API, &[]).await;
+    let queries = lambda::function(&world.stack, lambda::QUERY_API, &[]).await;
     let by_function = FunctionCaller { function: &queries, subject: "anna", scope: "ledgerfold/read" };
     let stock = format!("/stock/{}", isbn(BOOK));
     for path in [orders[0].as_str(), orders[9].as_str(), "/customers/c-1/orders", "/bestsellers", &stock] {
@@ -51,8 +51,8 @@ async fn two_processes_share_the_queues() {
     let _fan_out = world.fan_out().await;
     let services = [world.serve(&[]).await, world.serve(&[]).await];
     let callers = services.each_ref().map(|service| world.caller(service));
-    callers[0].receive(BOOK, 100).await;
-    let (one, two) = futures::join!(callers[0].place("one", BOOK, 15), callers[1].place("two", BOOK, 15));
+    callers[0].receive(&isbn(BOOK), 100).await;
+    let (one, two) = futures::join!(callers[0].place_many("one", BOOK, 15), callers[1].place_many("two", BOOK, 15));
     let orders = [one, two].concat();
     callers[1].all_confirmed(&orders).await;
     world.idle().await;

@@ -2,7 +2,7 @@
 
 use super::World;
 use super::eventually;
-use crate::http::isbn;
+use crate::harness::http::isbn;
 use std::time::Duration;
 
 const KILLS: usize = 5;
@@ -16,11 +16,11 @@ async fn kills_in_the_middle_of_batches_leave_read_models_right() {
     let _fan_out = world.fan_out().await;
     let api = world.serve(&["api"]).await;
     let anna = world.caller(&api);
-    anna.receive(BOOK, 1_000).await;
+    anna.receive(&isbn(BOOK), 1_000).await;
     let mut orders = Vec::new();
     for life in 0..KILLS {
         let consumers = world.serve(&["consumers"]).await;
-        orders.extend(anna.place(&format!("life-{life}"), BOOK, ORDERS_OF_A_LIFE).await);
+        orders.extend(anna.place_many(&format!("life-{life}"), BOOK, ORDERS_OF_A_LIFE).await);
         eventually("a batch is in hand", || async { (!consumers.said("message handled").is_empty()).then_some(()) })
             .await;
         tokio::time::sleep(Duration::from_millis(fastrand::u64(0..100))).await;

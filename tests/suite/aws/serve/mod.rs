@@ -23,41 +23,25 @@ mod start;
 mod stop;
 mod tokens;
 
-use crate::harness::idle::Idle;
-use issuer::Issuer;
-use process::{Caller, Service};
-use std::time::Duration;
-use tokio::time::Instant;
+use crate::harness::http::Client;
+use crate::harness::published_issuer::{AUDIENCE, Issuer};
+use crate::harness::stack::TestStack;
+use crate::harness::waiting::{PATIENCE, eventually};
+use process::Service;
 
 /// The program of functions and container.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bookshop-service-under-test");
 const ALL_SCOPES: [&str; 4] = ["ledgerfold/write", "ledgerfold/read", "ledgerfold/audit", "ledgerfold/operate"];
 
-/// How long anything may take. Far above what it needs on an idle machine: what counts is that it happens.
-const PATIENCE: Duration = Duration::from_secs(120);
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-
-/// Looks until there is an answer.
-async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "did not happen: {what}");
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-}
-
 /// Engines, tables and queues, and an issuer of tokens.
 struct World {
-    system: Idle,
+    stack: TestStack,
     issuer: Issuer,
 }
 
 impl World {
     async fn start() -> Self {
-        Self { system: Idle::start().await, issuer: Issuer::start().await }
+        Self { stack: TestStack::start().await, issuer: Issuer::start().await }
     }
 
     /// The environment of the program.
@@ -66,12 +50,12 @@ impl World {
             ("LEDGERFOLD_PREFIX", "ledgerfold"),
             ("LEDGERFOLD_LISTEN", "127.0.0.1:0"),
             ("LEDGERFOLD_TOKEN_ISSUER", &self.issuer.url),
-            ("LEDGERFOLD_TOKEN_AUDIENCE", issuer::AUDIENCE),
+            ("LEDGERFOLD_TOKEN_AUDIENCE", AUDIENCE),
             ("LEDGERFOLD_POLL", "1"),
             ("LEDGERFOLD_LINGER", "0"),
         ];
         let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        self.system.exports().into_iter().chain(own).collect()
+        self.stack.exports().into_iter().chain(own).collect()
     }
 
     /// Starts the program, and waits until it serves.
@@ -80,7 +64,7 @@ impl World {
     }
 
     /// A caller who may do everything.
-    fn caller(&self, service: &Service) -> Caller {
-        Caller::new(&service.url, self.issuer.token("anna", &ALL_SCOPES))
+    fn caller(&self, service: &Service) -> Client {
+        Client::of(&service.url).with_token(&self.issuer.token("anna", &ALL_SCOPES))
     }
 }

@@ -3,6 +3,7 @@
 use super::eventually;
 use super::{Service, World};
 use crate::harness::gate::Gate;
+use crate::harness::http::isbn;
 use serde_json::{Value, json};
 
 /// The environment of the program, with a gate before one of its engines.
@@ -24,11 +25,11 @@ async fn an_outage_of_queues_is_told_once_and_made_up_for() {
     let (gate, environment) = gated(&world, "AWS_ENDPOINT_URL_SQS").await;
     let tries = ("RUST_LOG".to_owned(), "info,handlers::delivery=debug".to_owned());
     let consumers = Service::start(&["consumers"], environment.into_iter().chain([tries]).collect()).await;
-    anna.receive(1, 100).await;
-    let mut orders = anna.place("before", 1, 3).await;
+    anna.receive(&isbn(1), 100).await;
+    let mut orders = anna.place_many("before", 1, 3).await;
     anna.all_confirmed(&orders).await;
     gate.close();
-    orders.extend(anna.place("meanwhile", 1, 5).await);
+    orders.extend(anna.place_many("meanwhile", 1, 5).await);
     let of_orders =
         |line: &Value| line["source"].as_str().is_some_and(|source| source.ends_with("ledgerfold-orders.fifo"));
     let told = |message: &str| consumers.said(message).into_iter().filter(of_orders).collect::<Vec<_>>();
@@ -49,14 +50,14 @@ async fn it_is_not_ready_while_its_tables_do_not_answer() {
     let world = World::start().await;
     let (gate, environment) = gated(&world, "AWS_ENDPOINT_URL_DYNAMODB").await;
     let service = Service::start(&[], environment).await;
-    let anybody = world.caller(&service).with("");
-    anybody.until("/readyz", |status, _| status == 200).await;
+    let anybody = world.caller(&service).without_token();
+    anybody.until("/readyz", |answer| answer.status == 200).await;
     gate.close();
-    let told = anybody.until("/readyz", |status, _| status == 503).await;
+    let told = anybody.until("/readyz", |answer| answer.status == 503).await;
     assert_eq!(told["type"], "https://ledgerfold.dev/problems/unavailable", "{told}");
     assert_eq!(told["detail"], "the table of events does not answer; the table of read models does not answer");
-    assert_eq!(anybody.get("/healthz").await.0, 200, "it runs all the same");
+    assert_eq!(anybody.get("/healthz").await.status, 200, "it runs all the same");
     gate.open();
-    anybody.until("/readyz", |status, body| status == 200 && body["status"] == "ready").await;
+    anybody.until("/readyz", |answer| answer.status == 200 && answer.body["status"] == "ready").await;
     service.stop().await;
 }

@@ -3,7 +3,6 @@
 use super::PROGRAM;
 use super::{PATIENCE, eventually};
 use crate::harness::program::without_settings;
-use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -89,66 +88,4 @@ pub(super) async fn run(arguments: &[&str], environment: Vec<(String, String)>) 
     let output = tokio::time::timeout(PATIENCE, output).await.expect("it does not end").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().expect("it was killed"), text(output.stdout), text(output.stderr))
-}
-
-/// A caller with a token.
-#[derive(Clone)]
-pub(super) struct Caller {
-    http: Client,
-    url: String,
-    token: String,
-}
-
-impl Caller {
-    pub(super) fn new(url: &str, token: String) -> Self {
-        let http = Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
-        Self { http, url: url.to_owned(), token }
-    }
-
-    /// The same without a token, or with another.
-    pub(super) fn with(&self, token: &str) -> Self {
-        Self { token: token.to_owned(), ..self.clone() }
-    }
-
-    /// A command under a key, not yet sent.
-    pub(super) fn command(&self, path: &str, key: &str, body: &Value) -> RequestBuilder {
-        self.authorized(self.http.post(format!("{}{path}", self.url))).header("Idempotency-Key", key).json(body)
-    }
-
-    /// Sends a command: status and body.
-    pub(super) async fn post(&self, path: &str, key: &str, body: &Value) -> (u16, Value) {
-        answer(self.command(path, key, body)).await
-    }
-
-    /// Status and body.
-    pub(super) async fn get(&self, path: &str) -> (u16, Value) {
-        answer(self.authorized(self.http.get(format!("{}{path}", self.url)))).await
-    }
-
-    /// The body of a good answer.
-    pub(super) async fn read(&self, path: &str) -> Value {
-        let (status, body) = self.get(path).await;
-        assert_eq!(status, 200, "{path}: {body}");
-        body
-    }
-
-    /// Asks until the answer is as wanted.
-    pub(super) async fn until(&self, path: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
-        eventually(path, || async {
-            let (status, body) = self.get(path).await;
-            wanted(status, &body).then_some(body)
-        })
-        .await
-    }
-
-    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
-        if self.token.is_empty() { request } else { request.bearer_auth(&self.token) }
-    }
-}
-
-async fn answer(request: RequestBuilder) -> (u16, Value) {
-    let response = request.send().await.unwrap();
-    let status = response.status().as_u16();
-    let text = response.text().await.unwrap();
-    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }

@@ -4,8 +4,8 @@ use super::{Service, World};
 use crate::aws::lambda::rights::{allows, needs};
 use crate::aws::template::Template;
 use crate::aws::template::rights::grants;
+use crate::harness::http::isbn;
 use crate::harness::recorder::Recorder;
-use crate::http::isbn;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,15 +32,15 @@ async fn the_container_asks_for_nothing_that_its_role_does_not_allow() {
     }
     let anna = world.caller(&services[0]);
     for service in &services {
-        world.caller(service).until("/readyz", |status, _| status == 200).await;
+        world.caller(service).until("/readyz", |answer| answer.status == 200).await;
     }
-    anna.receive(BOOK, 10).await;
-    let orders = anna.place("an-order", BOOK, 2).await;
+    anna.receive(&isbn(BOOK), 10).await;
+    let orders = anna.place_many("an-order", BOOK, 2).await;
     let receive = format!("/stock/{}/receive", isbn(BOOK));
-    let later = anna.command(&receive, "later", &json!({"quantity": 1})).header("Prefer", "respond-async");
+    let later = anna.keyed(&receive, "later", &json!({"quantity": 1})).header("Prefer", "respond-async");
     assert_eq!(later.send().await.unwrap().status(), 202);
     anna.all_confirmed(&orders).await;
-    anna.until("/commands/later?stream=stock", |status, _| status < 500).await;
+    anna.until("/commands/later?stream=stock", |answer| answer.status < 500).await;
     world.idle().await;
     anna.read_models_are_those_of_a_rebuild(BOOK).await;
     anna.read("/projections").await;

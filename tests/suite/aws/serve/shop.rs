@@ -2,12 +2,10 @@
 
 use super::World;
 use super::eventually;
-use super::process::Caller;
-use crate::http::isbn;
+use crate::harness::http::{Client, Response, isbn, line, order};
 use aws_sdk_sqs::types::QueueAttributeName;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::convert::Infallible;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -27,42 +25,27 @@ pub(super) struct FanOutRuns {
 impl World {
     /// Runs fan-out beside the program.
     pub(super) async fn fan_out(&self) -> FanOutRuns {
-        let (clients, stop) = (self.system.clients().clone(), CancellationToken::new());
-        let fan_out = clients.system(&bookshop::app(), &self.system.names).fan_out().await.unwrap();
-        let table = clients.dynamodb.describe_table().table_name(self.system.names.events()).send().await.unwrap();
-        let arn = table.table.unwrap().latest_stream_arn.unwrap();
-        let mapping = StreamMapping::new(arn, self.system.folder().join("fan-out"));
+        let (stack, stop) = (&self.stack, CancellationToken::new());
+        let fan_out = stack.system().fan_out().await.unwrap();
+        let mapping = StreamMapping::new(stack.stream_arn().await, stack.folder().join("fan-out"));
         let handler = move |event| {
             let fan_out = fan_out.clone();
             async move { Ok::<_, Infallible>(fan_out.handle(event).await) }
         };
-        let running = tokio::spawn(mapping.run(clients.streams.clone(), handler, stop.clone()));
+        let running = tokio::spawn(mapping.run(stack.clients().streams.clone(), handler, stop.clone()));
         FanOutRuns { _running: running, _stop: stop.drop_guard() }
-    }
-
-    async fn queue_url(&self, queue: &str) -> String {
-        let name = format!("ledgerfold-{queue}.fifo");
-        self.system.clients().sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap()
     }
 
     /// Lets messages of a killed process come again soon.
     pub(super) async fn return_messages_after(&self, seconds: u32) {
         for queue in QUEUES {
-            let request = self.system.clients().sqs.set_queue_attributes().queue_url(self.queue_url(queue).await);
-            let attributes = HashMap::from([(QueueAttributeName::VisibilityTimeout, seconds.to_string())]);
-            request.set_attributes(Some(attributes)).send().await.unwrap();
+            self.stack.set_queue(&name(queue), QueueAttributeName::VisibilityTimeout, seconds).await;
         }
     }
 
     /// How many messages a queue holds, visible or not.
     pub(super) async fn held(&self, queue: &str) -> usize {
-        let wanted = [
-            QueueAttributeName::ApproximateNumberOfMessages,
-            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-        ];
-        let request = self.system.clients().sqs.get_queue_attributes().queue_url(self.queue_url(queue).await);
-        let counts = request.set_attribute_names(Some(wanted.to_vec())).send().await.unwrap().attributes.unwrap();
-        counts.values().map(|count| count.parse::<usize>().unwrap()).sum()
+        self.stack.held(&name(queue)).await
     }
 
     /// Waits until all queues are empty, and nothing is in a queue of dead letters.
@@ -75,27 +58,21 @@ impl World {
     }
 }
 
-/// An order of one copy of a book.
-pub(super) fn order(book: u32) -> Value {
-    let lines = json!([{"isbn": isbn(book), "quantity": 1, "unit_price_minor": 995}]);
-    json!({"customer_id": "c-1", "currency": "EUR", "lines": lines})
+fn name(queue: &str) -> String {
+    format!("ledgerfold-{queue}.fifo")
 }
 
-impl Caller {
-    /// Takes in copies of a book.
-    pub(super) async fn receive(&self, book: u32, quantity: usize) {
-        let path = format!("/stock/{}/receive", isbn(book));
-        let (status, body) = self.post(&path, &format!("receive-{book}"), &json!({"quantity": quantity})).await;
-        assert_eq!(status, 200, "{body}");
-    }
+/// An order of one copy of a book.
+pub(super) fn order_of(book: u32) -> Value {
+    order("c-1", &[line(book, 1, 995)])
+}
 
+impl Client {
     /// Places orders of a book; their paths.
-    pub(super) async fn place(&self, name: &str, book: u32, orders: usize) -> Vec<String> {
+    pub(super) async fn place_many(&self, name: &str, book: u32, orders: usize) -> Vec<String> {
         let mut placed = Vec::new();
         for number in 0..orders {
-            let (status, body) = self.post("/orders", &format!("{name}-{number}"), &order(book)).await;
-            assert_eq!(status, 201, "{body}");
-            placed.push(body["stream"].as_str().unwrap().replacen("order-", "/orders/", 1));
+            placed.push(self.place(&format!("{name}-{number}"), &order_of(book)).await);
         }
         placed
     }
@@ -103,7 +80,7 @@ impl Caller {
     /// Waits until all orders are confirmed.
     pub(super) async fn all_confirmed(&self, orders: &[String]) {
         for path in orders {
-            self.until(path, |status, order| status == 200 && order["status"] == "confirmed").await;
+            self.until(path, |order| order.status == 200 && order.body["status"] == "confirmed").await;
         }
     }
 
@@ -114,13 +91,13 @@ impl Caller {
             let path = if path.is_empty() { &stock } else { path };
             let before = self.read(path).await;
             let step = |step| format!("/projections/{read_model}/{step}");
-            let (status, body) = self.post(&step("rebuild"), "a-rebuild", &json!({"segments": 2})).await;
-            assert_eq!(status, 202, "{body}");
-            let complete = |_, view: &Value| view["job"].is_null() && view["report"]["complete"] == true;
+            let answer = self.command(&step("rebuild"), "a-rebuild", &json!({"segments": 2})).await;
+            assert_eq!(answer.status, 202, "{answer:?}");
+            let complete = |view: &Response| view.body["job"].is_null() && view.body["report"]["complete"] == true;
             self.until(&format!("/projections/{read_model}"), complete).await;
-            let (status, body) = self.post(&step("switch"), "a-switch", &json!({})).await;
-            assert_eq!(status, 202, "{body}");
-            self.until(&format!("/projections/{read_model}"), |_, view| view["job"].is_null()).await;
+            let answer = self.command(&step("switch"), "a-switch", &json!({})).await;
+            assert_eq!(answer.status, 202, "{answer:?}");
+            self.until(&format!("/projections/{read_model}"), |view| view.body["job"].is_null()).await;
             assert_eq!(self.read(path).await, before, "{read_model}");
         }
     }

@@ -90,9 +90,9 @@ async fn consumers_need_no_issuer_and_answer_health_alone() {
     let environment = world.environment().into_iter().filter(|(name, _)| !name.contains("TOKEN")).collect();
     let service = Service::start(&["consumers", "--consumers", "orders,commands"], environment).await;
     assert_eq!(service.says("serving").await["queues"], "orders,commands");
-    let anybody = world.caller(&service).with("");
-    anybody.until("/readyz", |status, _| status == 200).await;
-    assert_eq!(anybody.get("/healthz").await.0, 200);
-    assert_eq!(anybody.get("/orders/1").await.0, 404);
+    let anybody = world.caller(&service).without_token();
+    anybody.until("/readyz", |answer| answer.status == 200).await;
+    assert_eq!(anybody.get("/healthz").await.status, 200);
+    assert_eq!(anybody.get("/orders/1").await.status, 404);
     service.stop().await;
 }

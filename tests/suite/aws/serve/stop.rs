@@ -2,9 +2,8 @@
 
 use super::World;
 use super::eventually;
-use super::process::Caller;
 use crate::harness::gate::Gate;
-use crate::http::isbn;
+use crate::harness::http::{Client, isbn};
 use futures::future::join_all;
 use handlers::NotificationMessage;
 use serde_json::json;
@@ -14,11 +13,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const CLIENTS: usize = 8;
 
 /// Sends commands, one after the other, until the program takes no more. Those that were answered.
-async fn work(caller: Caller, client: usize, answers: &AtomicUsize) -> BTreeSet<String> {
+async fn work(caller: Client, client: usize, answers: &AtomicUsize) -> BTreeSet<String> {
     let (mut answered, path) = (BTreeSet::new(), format!("/stock/{}/receive", isbn(1)));
     for number in 0.. {
         let key = format!("{client}-{number}");
-        let Ok(answer) = caller.command(&path, &key, &json!({"quantity": 1})).send().await else { break };
+        let Ok(answer) = caller.keyed(&path, &key, &json!({"quantity": 1})).send().await else { break };
         assert_eq!(answer.status(), 200);
         answered.insert(key);
         answers.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +51,7 @@ async fn a_stop_under_load_answers_every_accepted_command() {
     }
     assert_eq!(written.len(), answered.len());
     assert_eq!(written.into_iter().collect::<BTreeSet<_>>(), answered);
-    anna.until(&format!("/stock/{}", isbn(1)), |_, stock| stock["on_hand"] == answered.len()).await;
+    anna.until(&format!("/stock/{}", isbn(1)), |stock| stock.body["on_hand"] == answered.len()).await;
     world.idle().await;
     again.stop().await;
 }
@@ -62,11 +61,11 @@ async fn a_stop_tells_load_balancers_first() {
     let world = World::start().await;
     let mut service = world.serve(&["--linger", "30", "--drain", "31"]).await;
     let anna = world.caller(&service);
-    anna.with("").until("/readyz", |status, _| status == 200).await;
+    anna.without_token().until("/readyz", |answer| answer.status == 200).await;
     service.signal("TERM").await;
-    let told = anna.with("").until("/readyz", |status, _| status == 503).await;
+    let told = anna.without_token().until("/readyz", |answer| answer.status == 503).await;
     assert_eq!((&told["status"], &told["detail"]), (&json!(503), &json!("it is stopping")), "{told}");
-    anna.receive(1, 1).await;
+    anna.receive(&isbn(1), 1).await;
     // Another signal ends it at once.
     service.signal("INT").await;
     assert_eq!(service.ended().await, 1);
@@ -77,21 +76,21 @@ async fn a_stop_tells_load_balancers_first() {
 #[tokio::test]
 async fn a_stop_that_takes_too_long_tells_what_is_open() {
     let world = World::start().await;
-    let engine = world.system.exports()[0].1.clone();
+    let engine = world.stack.exports()[0].1.clone();
     let gate = Gate::before(&engine).await;
     let mut environment = world.environment();
     environment[0].1 = gate.endpoint.clone();
     let mut service = super::Service::start(&["--drain", "1"], environment).await;
     let anna = world.caller(&service);
-    anna.receive(1, 1).await;
+    anna.receive(&isbn(1), 1).await;
     gate.fall_silent();
     let stream = eventstore::StreamId::new("order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e").unwrap();
     let message = serde_json::to_string(&NotificationMessage::address(stream.clone(), 1)).unwrap();
-    world.system.send("ledgerfold-orders.fifo", stream.as_str(), &message).await;
+    world.stack.send("ledgerfold-orders.fifo", stream.as_str(), &message).await;
     let path = format!("/stock/{}/receive", isbn(1));
-    let request = tokio::spawn(anna.command(&path, "never", &json!({"quantity": 1})).send());
+    let request = tokio::spawn(anna.keyed(&path, "never", &json!({"quantity": 1})).send());
     eventually("the batch is in hand", || async {
-        (world.system.waiting("ledgerfold-orders.fifo").await == 0).then_some(())
+        (world.stack.waiting("ledgerfold-orders.fifo").await == 0).then_some(())
     })
     .await;
     service.signal("TERM").await;

@@ -1,16 +1,15 @@
 //! Who is let in, and which keys are believed when.
 
 use super::World;
-use super::process::Caller;
+use crate::harness::http::{Client, Response, isbn, sent};
 use crate::harness::issuer::Signer;
-use crate::http::isbn;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 const READ: &[&str] = &["ledgerfold/read"];
 
-async fn status(caller: &Caller, token: &str) -> (u16, Value) {
-    caller.with(token).get(&format!("/stock/{}", isbn(1))).await
+async fn status(caller: &Client, token: &str) -> Response {
+    caller.with_token(token).get(&format!("/stock/{}", isbn(1))).await
 }
 
 #[tokio::test]
@@ -19,22 +18,16 @@ async fn commands_and_reads_with_tokens_are_answered() {
     let service = world.serve(&["api"]).await;
     let anna = world.caller(&service);
     let path = format!("/stock/{}/receive", isbn(1));
-    let (status, body) = anna.post(&path, "k", &json!({"quantity": 5})).await;
+    let Response { status, body, .. } = anna.command(&path, "k", &json!({"quantity": 5})).await;
     assert_eq!((status, &body["version"]), (200, &json!(1)), "{body}");
     let stock = anna.read(&format!("/stock/{}?at_least=1", isbn(1))).await;
     assert_eq!(stock["available"], 5);
     let events = anna.read(&format!("/audit/streams/stock-{}", isbn(1))).await;
     assert_eq!(events["events"][0]["actor"], "anna", "{events}");
-    let (status, body) = anna
-        .command(&path, "later", &json!({"quantity": 1}))
-        .header("Prefer", "respond-async")
-        .send()
-        .await
-        .map(|answer| (answer.status().as_u16(), answer))
-        .unwrap();
-    assert_eq!(status, 202, "{:?}", body.text().await);
+    let later = sent(anna.keyed(&path, "later", &json!({"quantity": 1})).header("Prefer", "respond-async")).await;
+    assert_eq!(later.status, 202, "{later:?}");
     assert_eq!(world.held("commands").await, 1);
-    assert_eq!(anna.with("").get("/healthz").await.0, 200);
+    assert_eq!(anna.without_token().get("/healthz").await.status, 200);
     service.stop().await;
 }
 
@@ -58,12 +51,12 @@ async fn tokens_that_are_missing_foreign_or_expired_are_401() {
         (but("exp", json!(expired)), "has expired"),
         (but("sub", json!("fulfilment")), "must not be the name of a part of the system"),
     ] {
-        let (status, body) = status(&anna, &token).await;
+        let Response { status, body, .. } = status(&anna, &token).await;
         assert_eq!((status, &body["type"]), (401, &json!("https://ledgerfold.dev/problems/unauthorized")), "{rule}");
         assert!(body["detail"].as_str().unwrap().contains(rule), "{rule}: {body}");
     }
-    let reader = anna.with(&world.issuer.token("anna", READ));
-    let (status, body) = reader.post("/orders", "k", &json!({})).await;
+    let reader = anna.with_token(&world.issuer.token("anna", READ));
+    let Response { status, body, .. } = reader.command("/orders", "k", &json!({})).await;
     assert_eq!((status, &body["scope"]), (403, &json!("ledgerfold/write")), "{body}");
     service.stop().await;
 }
@@ -78,11 +71,11 @@ async fn a_new_key_is_fetched_once_however_many_ask() {
     world.issuer.publish(&[&new]);
     let token = new.sign(&world.issuer.claims("anna", READ));
     let answers = join_all((0..20).map(|_| status(&anna, &token))).await;
-    assert!(answers.iter().all(|(status, _)| *status == 404), "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.status == 404), "{answers:?}");
     assert_eq!(world.issuer.fetches(), 2);
     // The old key is no longer the issuer's, and the next unknown one is not looked for at once.
     let old = status(&anna, &world.issuer.token("anna", READ)).await;
-    assert!(old.0 == 401 && old.1["detail"].as_str().unwrap().contains("is none of the issuer's"), "{old:?}");
+    assert!(old.status == 401 && old.body["detail"].as_str().unwrap().contains("is none of the issuer's"), "{old:?}");
     assert_eq!(world.issuer.fetches(), 2);
     service.stop().await;
 }
@@ -95,8 +88,8 @@ async fn an_outage_of_the_issuer_keeps_its_keys() {
     world.issuer.set_down(true);
     let unknown = Signer::ec().named(Some("ec-2")).sign(&world.issuer.claims("anna", READ));
     for _ in 0..3 {
-        assert_eq!(status(&anna, &unknown).await.0, 401);
-        assert_eq!(status(&anna, &world.issuer.token("anna", READ)).await.0, 404);
+        assert_eq!(status(&anna, &unknown).await.status, 401);
+        assert_eq!(status(&anna, &world.issuer.token("anna", READ)).await.status, 404);
     }
     let told = service.said("the issuer's keys were not renewed; those that are there stay in use");
     assert_eq!((told.len(), &told[0]["level"]), (1, &json!("WARN")), "{told:?}");
@@ -108,6 +101,6 @@ async fn a_key_set_may_be_named_without_a_configuration() {
     let world = World::start().await;
     world.issuer.call_itself("https://somebody.example.org");
     let service = world.serve(&["api", "--key-set", &format!("{}/keys", world.issuer.url)]).await;
-    assert_eq!(status(&world.caller(&service), &world.issuer.token("anna", READ)).await.0, 404);
+    assert_eq!(status(&world.caller(&service), &world.issuer.token("anna", READ)).await.status, 404);
     service.stop().await;
 }

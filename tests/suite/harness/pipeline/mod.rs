@@ -11,33 +11,33 @@
 //! | [`stream_source`], [`fifo_source`] | the two kinds of mapping |
 //! | [`pattern`] | a mapping's filter |
 //! | [`policy`] | how the mappings are set |
-//! | [`outage`] | tables and queues that do not answer |
 //!
 //! Not modelled: child shards (the embedded stream has one shard), tumbling windows, the pace at which Lambda polls and adds
 //! functions, throttled invocations, and the length of its pauses.
 
 pub(crate) mod clock;
 pub(crate) mod fifo_source;
-pub(crate) mod outage;
 pub(crate) mod pattern;
 pub(crate) mod policy;
+pub(crate) mod records;
 pub(crate) mod stream_source;
-pub(crate) mod system;
 
+use self::clock::Clock;
 use self::fifo_source::{FifoBatch, FifoSource};
-use self::outage::Outage;
 use self::policy::{FifoPolicy, StreamPolicy};
+use self::records::Records;
 use self::stream_source::{StreamBatch, StreamSource, number};
-use self::system::World;
-use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::faults::{Fault, FaultInjector};
+use crate::harness::stack::TestStack;
 use crate::projections::read_models;
+use aws_lambda_events::event::dynamodb::EventRecord;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::streams::DynamoDbEventResponse;
 use aws_sdk_sqs::types::Message;
 use bookshop::fulfilment;
 use futures::FutureExt;
 use handlers::process::ProcessHandler;
-use handlers::{FanOut, ProjectorHandler, RebuildHandler};
+use handlers::{FanOut, ProjectorHandler, RebuildHandler, System};
 use projections::rebuild::Report;
 use projections::{Kind, Projection, Projector};
 use std::panic::AssertUnwindSafe;
@@ -117,19 +117,20 @@ enum Running {
 
 type Fates = Box<dyn FnMut(&Call) -> Fate>;
 
-pub(crate) struct Line {
-    pub(crate) world: World,
-    pub(crate) wire: Wire,
-    pub(crate) outage: Outage,
+pub(crate) struct Pipeline {
+    pub(crate) clock: Clock,
+    pub(crate) stack: TestStack,
+    pub(crate) wire: FaultInjector,
     pub(crate) stream: StreamSource,
     pub(crate) consumers: Vec<Consumer>,
     pub(crate) calls: Vec<Call>,
+    records: Records,
     fan_out: FanOut,
     fates: Fates,
     running: Vec<(u64, Running)>,
 }
 
-impl Line {
+impl Pipeline {
     /// With every projection and the worker of jobs, and mappings as they are deployed.
     pub(crate) async fn start() -> Self {
         Self::under(StreamPolicy::of_fan_out(), |policy| policy).await
@@ -143,25 +144,27 @@ impl Line {
 
     /// The same with a stream's mapping set so, and every queue's changed so.
     pub(crate) async fn under(stream: StreamPolicy, change: impl Fn(FifoPolicy) -> FifoPolicy) -> Self {
-        let (world, wire, outage) = (World::start().await, Wire::default(), Outage::default());
-        let fan_out = world.system_over(&wire, &outage).fan_out().await.unwrap();
+        let (clock, wire) = (Clock::new(), FaultInjector::default());
+        let stack = TestStack::with_queues_on(clock.of_queues()).await;
+        let fan_out = stack.system_over(&wire).fan_out().await.unwrap();
+        let records = Records::of(&stack).await;
         let stream = StreamSource::new("shard-1", stream);
         let (consumers, calls, running) = (Vec::new(), Vec::new(), Vec::new());
         let fates: Fates = Box::new(|_| WELL);
-        let mut line = Self { world, wire, outage, stream, consumers, calls, fan_out, fates, running };
+        let mut pipeline = Self { clock, stack, wire, stream, consumers, calls, records, fan_out, fates, running };
         for projection in read_models() {
-            let handler = ProjectorHandler::new(projection, line.projector());
+            let handler = ProjectorHandler::new(projection, pipeline.projector());
             let policy = change(FifoPolicy::of(projection.name));
-            line.add(projection.name, Function::Projector(handler), policy).await;
+            pipeline.add(projection.name, Function::Projector(handler), policy).await;
         }
-        let operations = line.world.system_over(&line.wire, &line.outage).operations(line.projector());
-        line.add(REBUILD, Function::Rebuild(RebuildHandler::new(operations)), FifoPolicy::of(REBUILD)).await;
-        line
+        let operations = pipeline.system().operations(pipeline.projector());
+        pipeline.add(REBUILD, Function::Rebuild(RebuildHandler::new(operations)), FifoPolicy::of(REBUILD)).await;
+        pipeline
     }
 
     /// And with what fulfils orders.
     pub(crate) async fn with_fulfilment(mut self) -> Self {
-        let handler = self.world.system_over(&self.wire, &self.outage).process("fulfilment", self.projector()).unwrap();
+        let handler = self.system().process("fulfilment", self.projector()).unwrap();
         let policy = FifoPolicy::of(fulfilment().name);
         self.add(fulfilment().name, Function::Fulfilment(handler), policy).await;
         self
@@ -169,21 +172,30 @@ impl Line {
 
     /// From now on another process fans out.
     pub(crate) async fn restart_fan_out(&mut self) {
-        self.fan_out = self.world.system_over(&self.wire, &self.outage).fan_out().await.unwrap();
+        self.fan_out = self.system().fan_out().await.unwrap();
     }
 
     async fn add(&mut self, name: &'static str, function: Function, policy: FifoPolicy) {
         let url = match name {
-            REBUILD => self.world.resources.rebuild_queue_url.clone(),
-            name => self.world.queue_url(name),
+            REBUILD => self.stack.resources.rebuild_queue_url.clone(),
+            name => self.stack.route(name).queue_url.clone(),
         };
-        let source = FifoSource::on(self.world.clients.sqs.clone(), &url, policy).await;
+        let source = FifoSource::on(self.stack.clients().sqs.clone(), &url, policy).await;
         self.consumers.push(Consumer { name, source, function });
     }
 
-    /// A projector that speaks over the line's wire.
+    fn system(&self) -> System {
+        self.stack.system_over(&self.wire)
+    }
+
+    /// The records that were not given out yet.
+    pub(crate) async fn new_records(&mut self) -> Vec<EventRecord> {
+        self.records.read_on(&self.stack).await
+    }
+
+    /// A projector that speaks over the pipeline's wire.
     pub(crate) fn projector(&self) -> Projector {
-        self.world.system_over(&self.wire, &self.outage).projector()
+        self.system().projector()
     }
 
     /// From now on another program is behind the projection's queue.
@@ -212,9 +224,9 @@ impl Line {
 
     /// Goes on for so long, or until nothing is left to do.
     pub(crate) async fn run_for(&mut self, ms: u64) {
-        let until_ms = self.world.clock.now_ms() + ms;
+        let until_ms = self.clock.now_ms() + ms;
         self.run_until(until_ms).await;
-        self.world.clock.pass_until(until_ms);
+        self.clock.pass_until(until_ms);
     }
 
     async fn run_until(&mut self, until_ms: u64) {
@@ -225,21 +237,21 @@ impl Line {
                 continue;
             }
             match self.wakes_at_ms().filter(|wakes_at_ms| *wakes_at_ms <= until_ms) {
-                Some(wakes_at_ms) => self.world.clock.pass_until(wakes_at_ms),
+                Some(wakes_at_ms) => self.clock.pass_until(wakes_at_ms),
                 None => return,
             }
         }
-        panic!("the line does not come to rest");
+        panic!("the pipeline does not come to rest");
     }
 
     async fn take_records(&mut self) {
-        let records = self.world.new_records().await;
-        self.stream.push(records, self.world.clock.now_ms());
+        let records = self.new_records().await;
+        self.stream.push(records, self.clock.now_ms());
     }
 
     /// Ends what is due. Whether there was something.
     async fn settle(&mut self) -> bool {
-        let now_ms = self.world.clock.now_ms();
+        let now_ms = self.clock.now_ms();
         let (due, running) = std::mem::take(&mut self.running).into_iter().partition(|(ends_ms, _)| *ends_ms <= now_ms);
         self.running = running;
         let due: Vec<(u64, Running)> = due;
@@ -258,12 +270,12 @@ impl Line {
     /// Begins what is due: with the stream, then one batch of each queue. Whether there was something.
     async fn begin(&mut self) -> bool {
         let mut some = false;
-        while let Some(batch) = self.stream.next_batch(self.world.clock.now_ms()) {
+        while let Some(batch) = self.stream.next_batch(self.clock.now_ms()) {
             self.call_fan_out(batch).await;
             some = true;
         }
         for index in 0..self.consumers.len() {
-            if let Some(batch) = self.consumers[index].source.next_batch(&self.world.clock).await {
+            if let Some(batch) = self.consumers[index].source.next_batch(&self.clock).await {
                 self.call(index, batch).await;
                 some = true;
             }
@@ -283,7 +295,7 @@ impl Line {
     /// Announces what was written, and leaves the queues alone.
     pub(crate) async fn announce(&mut self) {
         self.take_records().await;
-        let now_ms = self.world.clock.now_ms();
+        let now_ms = self.clock.now_ms();
         while let Some(batch) = self.stream.next_batch(now_ms) {
             let response = self.fan_out.handle(batch.event.clone()).await;
             self.stream.answer(&batch, &Outcome::Answered(response), now_ms);
@@ -313,7 +325,7 @@ impl Line {
 
     /// Notes the call and draws what becomes of it, and when.
     fn fate(&mut self, function: &'static str, items: Vec<String>, receives: u32, timeout_ms: u64) -> (Fate, u64) {
-        let call = Call { function, at_ms: self.world.clock.now_ms(), items, receives };
+        let call = Call { function, at_ms: self.clock.now_ms(), items, receives };
         let fate = (self.fates)(&call);
         self.wire.arm(fate.fault);
         let ends_ms = call.at_ms + fate.lasts_ms.min(timeout_ms);
@@ -334,17 +346,17 @@ impl Line {
     }
 
     async fn pass_over_all_streams(&mut self, projection: &Projection) {
-        self.world.operations().reconcile(projection, 2).await.unwrap();
+        self.stack.operations().reconcile(projection, 2).await.unwrap();
         self.run_until_quiet().await;
     }
 
     async fn report(&self, projection: &Projection) -> Report {
-        self.world.operations().view(projection).await.unwrap().status.report.unwrap()
+        self.stack.operations().view(projection).await.unwrap().status.report.unwrap()
     }
 
     /// Sends dead letters again, if there are any, and lets them be handled. How many there were.
     pub(crate) async fn redrive(&mut self, projection: &Projection) -> u64 {
-        let operations = self.world.operations();
+        let operations = self.stack.operations();
         if operations.view(projection).await.unwrap().lag.unwrap().dead_letters == 0 {
             return 0;
         }

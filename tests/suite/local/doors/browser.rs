@@ -1,6 +1,7 @@
 //! A page of another origin, in a real browser.
 
-use super::{ISBN, System};
+use super::{ISBN, Program};
+use crate::harness::http::Response;
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
@@ -47,8 +48,8 @@ async fn shown(script: String) -> String {
 /// What a page can try against an engine: with a preflight, and without one.
 #[tokio::test]
 async fn a_page_of_another_origin_does_not_delete_a_commit() {
-    let system = System::start().await;
-    system.receive().await;
+    let system = Program::start().await;
+    system.receive(ISBN, 5).await;
     let engine = system.variable("AWS_ENDPOINT_URL_DYNAMODB");
     let script = format!(
         "const signed = {{
@@ -67,13 +68,13 @@ async fn a_page_of_another_origin_does_not_delete_a_commit() {
     // The last may be sent, and its answer is closed to the page.
     assert_eq!(dom.matches("blocked").count(), 2, "{dom}");
     assert!(dom.contains("answered opaque 0"), "{dom}");
-    assert_eq!(system.events().await.len(), 1, "the commit is still there");
+    assert_eq!(system.events(&format!("stock-{ISBN}")).await.len(), 1, "the commit is still there");
 }
 
 /// A simple request needs no preflight: it is sent, and only its answer is closed to the page.
 #[tokio::test]
 async fn a_page_of_another_origin_takes_no_operators_step() {
-    let system = System::start().await;
+    let system = Program::start().await;
     let url = &system.dev.url;
     let script = format!(
         "for (const options of [
@@ -86,6 +87,6 @@ async fn a_page_of_another_origin_takes_no_operators_step() {
     );
     let dom = shown(script).await;
     assert_eq!(dom.matches("blocked").count(), 2, "{dom}");
-    let (status, orders) = system.get("/projections/orders").await;
+    let Response { status, body: orders, .. } = system.get("/projections/orders").await;
     assert_eq!((status, &orders["job"], &orders["report"]), (200, &serde_json::Value::Null, &serde_json::Value::Null));
 }

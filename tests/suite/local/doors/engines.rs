@@ -1,6 +1,6 @@
 //! The engines of a running program: SQS and DynamoDB over HTTP, without its key.
 
-use super::{ISBN, System};
+use super::{ISBN, Program};
 use crate::harness::seed::clients;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use ledgerfold::clients::{Clients, Endpoints};
@@ -29,8 +29,8 @@ fn unsigned(target: &'static str) -> HeaderMap {
 
 #[tokio::test]
 async fn a_message_without_the_key_records_nothing_as_another() {
-    let system = System::start().await;
-    system.receive().await;
+    let system = Program::start().await;
+    system.receive(ISBN, 5).await;
     let sqs = system.variable("AWS_ENDPOINT_URL_SQS");
     let queue = format!("{sqs}/000000000000/ledgerfold-commands.fifo");
     let message = json!({
@@ -60,12 +60,12 @@ async fn a_message_without_the_key_records_nothing_as_another() {
     let attributes = known.attributes.unwrap();
     let waiting = aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessages;
     assert_eq!(attributes[&waiting], "0", "nothing was taken");
-    assert_eq!(system.events().await.len(), 1);
+    assert_eq!(system.events(&format!("stock-{ISBN}")).await.len(), 1);
 }
 
 #[tokio::test]
 async fn no_web_page_is_answered_by_an_engine() {
-    let system = System::start().await;
+    let system = Program::start().await;
     for endpoint in ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS"].map(|name| system.variable(name)) {
         let preflight = system.http.request(reqwest::Method::OPTIONS, endpoint).header("origin", "http://evil.example");
         let preflight = preflight.header("access-control-request-method", "POST");
@@ -84,7 +84,7 @@ async fn no_web_page_is_answered_by_an_engine() {
 
 #[tokio::test]
 async fn each_start_has_a_key_of_its_own() {
-    let (one, other) = (System::start().await, System::start().await);
+    let (one, other) = (Program::start().await, Program::start().await);
     for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
         assert_ne!(one.variable(name), other.variable(name));
     }

@@ -1,6 +1,6 @@
 //! Commands beside a running `dev`, in its folder and without a word about where it is.
 
-use super::System;
+use super::{ISBN, Program};
 use crate::harness::program::{Dev, ledgerfold};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -88,8 +88,8 @@ async fn the_data_folder_and_its_files_are_their_owners_alone() {
 
 #[tokio::test]
 async fn files_that_come_while_it_runs_are_closed_as_well() {
-    let system = System::start().await;
-    system.receive().await;
+    let system = Program::start().await;
+    system.receive(ISBN, 5).await;
     let checkpoint = system.data.path().join("checkpoints/fan-out.json");
     while !checkpoint.exists() {
         tokio::task::yield_now().await;

@@ -1,6 +1,6 @@
 //! Slow and greedy clients.
 
-use super::{System, raw, rest};
+use super::{ISBN, Program, raw, rest};
 use axum::Router;
 use axum::routing::get;
 use handlers::http::server::{self, Limits};
@@ -77,17 +77,17 @@ async fn a_stop_waits_for_answers_and_not_for_idle_clients() {
 
 #[tokio::test]
 async fn a_body_that_stalls_is_answered() {
-    let system = System::start().await;
+    let system = Program::start().await;
     let head = "POST /stock/9780306406157/receive HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
         Content-Length: 15\r\n\r\n{\"quanti";
     let answer = raw(&system.dev.url, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("problems/slow-body"), "{answer}");
-    assert!(system.events().await.is_empty());
+    assert!(system.events(&format!("stock-{ISBN}")).await.is_empty());
 }
 
 #[tokio::test]
 async fn many_connections_to_a_running_program_are_bounded() {
-    let system = System::start().await;
+    let system = Program::start().await;
     let mut held = Vec::new();
     let told = loop {
         assert!(held.len() < 400, "there is no bound");
@@ -100,5 +100,5 @@ async fn many_connections_to_a_running_program_are_bounded() {
     };
     assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("problems/unavailable"), "{told}");
     drop(held);
-    system.receive().await;
+    system.receive(ISBN, 5).await;
 }

@@ -1,11 +1,11 @@
 //! The API of `dev`, called as pages call it.
 
-use super::{DEADLINE, System, raw};
+use super::{DEADLINE, Program, raw};
 use crate::harness::program::{Dev, ledgerfold};
 use reqwest::Method;
 use serde_json::Value;
 
-async fn answered(system: &System, method: Method, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+async fn answered(system: &Program, method: Method, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
     let mut request = system.http.request(method, format!("{}{path}", system.dev.url));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -17,7 +17,7 @@ async fn answered(system: &System, method: Method, path: &str, headers: &[(&str,
 
 #[tokio::test]
 async fn what_a_page_sends_is_refused_and_told_why() {
-    let system = System::start().await;
+    let system = Program::start().await;
     let own = system.dev.url.clone();
     for (headers, status, slug) in [
         (("origin", "http://evil.example"), 403, "foreign-page"),
@@ -40,7 +40,7 @@ async fn what_a_page_sends_is_refused_and_told_why() {
 
 #[tokio::test]
 async fn a_step_says_that_its_body_is_json() {
-    let system = System::start().await;
+    let system = Program::start().await;
     for step in ["rebuild", "pause", "resume", "cancel", "switch", "rollback", "drop", "reconcile", "redrive"] {
         let path = format!("/projections/orders/{step}");
         assert_eq!(answered(&system, Method::POST, &path, &[]).await.0, 415, "{step}");
@@ -51,7 +51,7 @@ async fn a_step_says_that_its_body_is_json() {
 
 #[tokio::test]
 async fn http_2_without_tls_and_requests_without_a_host_are_refused() {
-    let system = System::start().await;
+    let system = Program::start().await;
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let answer = raw(&system.dev.url, preface).await;
     assert!(!answer.as_bytes().starts_with(b"\0\0") && !answer.contains("HTTP/2"), "{answer:?}");

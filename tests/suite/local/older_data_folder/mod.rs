@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 use crate::harness::program::{Dev, ledgerfold};
+use crate::harness::waiting::PATIENCE;
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -13,7 +14,6 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-const DEADLINE: Duration = Duration::from_secs(30);
 const SHIPPED: &str = "f0e36638-b276-5fed-84dc-638d2628838d";
 const CANCELLED: &str = "78933ac8-c6b3-51d3-a209-f84e049711b1";
 const REJECTED: &str = "adfc37f8-e71c-5064-be8f-6877d81bcb23";
@@ -38,7 +38,7 @@ fn folder() -> TempDir {
 async fn told(folder: &TempDir, arguments: &[&str]) -> Value {
     let data = ["--data", folder.path().to_str().unwrap(), "--json"];
     let mut command = ledgerfold(arguments.iter().copied().chain(data));
-    let output = timeout(DEADLINE, command.output()).await.expect("it does not end").unwrap();
+    let output = timeout(PATIENCE, command.output()).await.expect("it does not end").unwrap();
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -57,7 +57,7 @@ async fn becomes(url: &str, order: &str, status: &str) {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(DEADLINE, look).await.unwrap_or_else(|_| panic!("{order} does not become {status}"));
+    timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("{order} does not become {status}"));
 }
 
 /// Sends a command of ann's under that key. Its answer, and whether it was replayed.

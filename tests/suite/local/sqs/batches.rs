@@ -5,7 +5,7 @@ use aws_sdk_sqs::types::{
     SendMessageBatchRequestEntry,
 };
 
-use super::{Engine, bodies, handle, sorted_bodies};
+use super::{QueueEngine, bodies, handle, sorted_bodies};
 
 cases!(
     ten_messages_are_sent_hidden_and_deleted_in_batches,
@@ -25,7 +25,7 @@ fn numbered(count: usize) -> Vec<SendMessageBatchRequestEntry> {
     (0..count).map(|n| entry(&n.to_string(), &n.to_string())).collect()
 }
 
-async fn ten_messages_are_sent_hidden_and_deleted_in_batches(engine: &Engine) {
+async fn ten_messages_are_sent_hidden_and_deleted_in_batches(engine: &QueueEngine) {
     let url = engine.queue().await;
     let sent = engine.client.send_message_batch().queue_url(&url).set_entries(Some(numbered(10))).send().await.unwrap();
     assert_eq!((sent.successful().len(), sent.failed().len()), (10, 0));
@@ -55,7 +55,7 @@ async fn ten_messages_are_sent_hidden_and_deleted_in_batches(engine: &Engine) {
     }
 }
 
-async fn an_empty_batch_is_refused(engine: &Engine) {
+async fn an_empty_batch_is_refused(engine: &QueueEngine) {
     let url = engine.queue().await;
     let sent = engine.client.send_message_batch().queue_url(&url).set_entries(Some(vec![])).send().await;
     assert!(sent.unwrap_err().into_service_error().is_empty_batch_request());
@@ -65,14 +65,14 @@ async fn an_empty_batch_is_refused(engine: &Engine) {
     assert!(request.send().await.unwrap_err().into_service_error().is_empty_batch_request());
 }
 
-async fn eleven_entries_are_too_many(engine: &Engine) {
+async fn eleven_entries_are_too_many(engine: &QueueEngine) {
     let url = engine.queue().await;
     let sent = engine.client.send_message_batch().queue_url(&url).set_entries(Some(numbered(11))).send().await;
     assert!(sent.unwrap_err().into_service_error().is_too_many_entries_in_batch_request());
     assert!(engine.receive(&url, 10).await.is_empty());
 }
 
-async fn ids_within_a_batch_are_distinct_and_well_formed(engine: &Engine) {
+async fn ids_within_a_batch_are_distinct_and_well_formed(engine: &QueueEngine) {
     let url = engine.queue().await;
     let send = |entries: Vec<_>| engine.client.send_message_batch().queue_url(&url).set_entries(Some(entries)).send();
     let repeated = send(vec![entry("a", "1"), entry("a", "2")]).await;
@@ -84,7 +84,7 @@ async fn ids_within_a_batch_are_distinct_and_well_formed(engine: &Engine) {
     send(vec![entry(&"i".repeat(80), "1")]).await.unwrap();
 }
 
-async fn a_wrong_entry_fails_alone(engine: &Engine) {
+async fn a_wrong_entry_fails_alone(engine: &QueueEngine) {
     let url = engine.queue().await;
     let request = engine.client.send_message_batch().queue_url(&url).entries(entry("good", "good"));
     let sent = request.entries(entry("bad", "\u{1}")).entries(entry("fine", "fine")).send().await.unwrap();
@@ -95,7 +95,7 @@ async fn a_wrong_entry_fails_alone(engine: &Engine) {
     assert_eq!(sorted_bodies(&engine.await_messages(&url, 2).await), ["fine", "good"]);
 }
 
-async fn a_wrong_receipt_handle_fails_alone(engine: &Engine) {
+async fn a_wrong_receipt_handle_fails_alone(engine: &QueueEngine) {
     let url = engine.queue().await;
     engine.send(&url, "a").await;
     let message = engine.receive(&url, 1).await.remove(0);
@@ -113,7 +113,7 @@ async fn a_wrong_receipt_handle_fails_alone(engine: &Engine) {
     assert_eq!((hidden.successful().len(), hidden.failed().len()), (0, 1));
 }
 
-async fn a_batch_keeps_the_order_of_a_group(engine: &Engine) {
+async fn a_batch_keeps_the_order_of_a_group(engine: &QueueEngine) {
     let url = engine.fifo().await;
     let in_group = |n: usize| {
         let entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_group_id("g");

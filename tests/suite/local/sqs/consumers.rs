@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, SendMessageBatchRequestEntry};
 use futures::future::join_all;
 
-use super::{Engine, handle};
+use super::{QueueEngine, handle};
 
 cases!(
     eight_consumers_get_each_message_of_a_standard_queue_once,
@@ -17,7 +17,7 @@ const CONSUMERS: usize = 8;
 const GROUPS: usize = 20;
 const MESSAGES_PER_GROUP: usize = 15;
 
-async fn eight_consumers_get_each_message_of_a_standard_queue_once(engine: &Engine) {
+async fn eight_consumers_get_each_message_of_a_standard_queue_once(engine: &QueueEngine) {
     let url = engine.queue().await;
     let total = 300;
     join_all((0..total).map(|n| async move { n.to_string() }).map(|body| async {
@@ -65,7 +65,7 @@ fn group(message: &Message) -> String {
     message.attributes().unwrap()[&MessageSystemAttributeName::MessageGroupId].clone()
 }
 
-async fn fill(engine: &Engine, url: &str, group: usize) {
+async fn fill(engine: &QueueEngine, url: &str, group: usize) {
     for first in (0..MESSAGES_PER_GROUP).step_by(5) {
         let entry = |n: usize| {
             let entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(n.to_string());
@@ -78,7 +78,7 @@ async fn fill(engine: &Engine, url: &str, group: usize) {
     }
 }
 
-async fn consume(engine: &Engine, url: &str, consumer: usize, ledger: &Mutex<Ledger>) {
+async fn consume(engine: &QueueEngine, url: &str, consumer: usize, ledger: &Mutex<Ledger>) {
     while ledger.lock().unwrap().count < GROUPS * MESSAGES_PER_GROUP {
         let most = i32::try_from(consumer % 4).unwrap() * 3 + 1;
         let messages = engine.receive_waiting(url, most, 1).await;
@@ -94,7 +94,7 @@ async fn consume(engine: &Engine, url: &str, consumer: usize, ledger: &Mutex<Led
     }
 }
 
-async fn eight_consumers_keep_the_order_of_twenty_groups_and_no_group_has_two_holders(engine: &Engine) {
+async fn eight_consumers_keep_the_order_of_twenty_groups_and_no_group_has_two_holders(engine: &QueueEngine) {
     let url = engine.fifo().await;
     let ledger = Mutex::new(Ledger::default());
     let filling = join_all((0..GROUPS).map(|group| fill(engine, &url, group)));

@@ -2,7 +2,7 @@
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 
-use super::{Engine, EngineKind, bodies, code};
+use super::{EngineKind, QueueEngine, bodies, code};
 
 cases!(
     the_third_receive_moves_a_message_that_may_be_received_twice,
@@ -14,7 +14,7 @@ cases!(
     the_sources_of_a_dead_letter_queue_are_listed,
 );
 
-async fn receive_and_show_again(engine: &Engine, url: &str) -> Vec<Message> {
+async fn receive_and_show_again(engine: &QueueEngine, url: &str) -> Vec<Message> {
     let received = engine.receive(url, 10).await;
     for message in received.iter().rev() {
         engine.hide(url, message, 0).await;
@@ -26,7 +26,7 @@ fn system(message: &Message, name: MessageSystemAttributeName) -> &str {
     &message.attributes().unwrap()[&name]
 }
 
-async fn the_third_receive_moves_a_message_that_may_be_received_twice(engine: &Engine) {
+async fn the_third_receive_moves_a_message_that_may_be_received_twice(engine: &QueueEngine) {
     let dead = engine.queue().await;
     let policy = engine.redrive_to(&dead, 2).await;
     let url = engine.queue_with(&[(QueueAttributeName::RedrivePolicy, &policy)]).await;
@@ -46,7 +46,7 @@ async fn the_third_receive_moves_a_message_that_may_be_received_twice(engine: &E
     engine.delete(&dead, &moved).await;
 }
 
-async fn the_count_may_be_given_as_text(engine: &Engine) {
+async fn the_count_may_be_given_as_text(engine: &QueueEngine) {
     let dead = engine.queue().await;
     let policy = format!(r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":"1"}}"#, engine.arn(&dead).await);
     let url = engine.queue_with(&[(QueueAttributeName::RedrivePolicy, &policy)]).await;
@@ -56,7 +56,7 @@ async fn the_count_may_be_given_as_text(engine: &Engine) {
     assert_eq!(engine.await_messages(&dead, 1).await.len(), 1);
 }
 
-async fn a_deleted_message_is_not_moved(engine: &Engine) {
+async fn a_deleted_message_is_not_moved(engine: &QueueEngine) {
     let dead = engine.queue().await;
     let policy = engine.redrive_to(&dead, 1).await;
     let url = engine.queue_with(&[(QueueAttributeName::RedrivePolicy, &policy)]).await;
@@ -67,7 +67,7 @@ async fn a_deleted_message_is_not_moved(engine: &Engine) {
     assert!(engine.receive(&dead, 10).await.is_empty());
 }
 
-async fn a_fifo_queue_moves_to_a_fifo_queue_and_goes_on_with_the_group(engine: &Engine) {
+async fn a_fifo_queue_moves_to_a_fifo_queue_and_goes_on_with_the_group(engine: &QueueEngine) {
     let dead = engine.fifo().await;
     let policy = engine.redrive_to(&dead, 1).await;
     let url = engine
@@ -90,7 +90,7 @@ async fn a_fifo_queue_moves_to_a_fifo_queue_and_goes_on_with_the_group(engine: &
     assert!(moved.iter().all(|message| system(message, MessageSystemAttributeName::MessageGroupId) == "g"));
 }
 
-async fn the_dead_letter_queue_must_exist_and_be_of_the_same_kind(engine: &Engine) {
+async fn the_dead_letter_queue_must_exist_and_be_of_the_same_kind(engine: &QueueEngine) {
     let url = engine.queue().await;
     let fifo = engine.redrive_to(&engine.fifo().await, 2).await;
     let absent = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:absent","maxReceiveCount":2}"#;
@@ -106,7 +106,7 @@ async fn the_dead_letter_queue_must_exist_and_be_of_the_same_kind(engine: &Engin
     }
 }
 
-async fn a_dead_letter_queue_may_refuse_sources(engine: &Engine) {
+async fn a_dead_letter_queue_may_refuse_sources(engine: &QueueEngine) {
     let (dead, friend, other) = (engine.queue().await, engine.queue().await, engine.queue().await);
     let arns = format!(r#"{{"redrivePermission":"byQueue","sourceQueueArns":["{}"]}}"#, engine.arn(&friend).await);
     engine.set(&dead, QueueAttributeName::RedriveAllowPolicy, &arns).await;
@@ -120,7 +120,7 @@ async fn a_dead_letter_queue_may_refuse_sources(engine: &Engine) {
     }
 }
 
-async fn the_sources_of_a_dead_letter_queue_are_listed(engine: &Engine) {
+async fn the_sources_of_a_dead_letter_queue_are_listed(engine: &QueueEngine) {
     let dead = engine.queue().await;
     let policy = engine.redrive_to(&dead, 2).await;
     let url = engine.queue_with(&[(QueueAttributeName::RedrivePolicy, &policy)]).await;

@@ -3,7 +3,7 @@
 use aws_sdk_sqs::operation::send_message::SendMessageOutput;
 use aws_sdk_sqs::types::QueueAttributeName;
 
-use super::{Engine, bodies, sorted_bodies};
+use super::{QueueEngine, bodies, sorted_bodies};
 
 cases!(
     a_message_sent_twice_is_one,
@@ -15,12 +15,12 @@ cases!(
     a_duplicate_within_a_batch_is_one,
 );
 
-async fn send(engine: &Engine, url: &str, group: &str, id: Option<&str>, body: &str) -> SendMessageOutput {
+async fn send(engine: &QueueEngine, url: &str, group: &str, id: Option<&str>, body: &str) -> SendMessageOutput {
     let request = engine.client.send_message().queue_url(url).message_group_id(group).message_body(body);
     request.set_message_deduplication_id(id.map(str::to_owned)).send().await.unwrap()
 }
 
-async fn a_message_sent_twice_is_one(engine: &Engine) {
+async fn a_message_sent_twice_is_one(engine: &QueueEngine) {
     let url = engine.fifo_with(&[]).await;
     let first = send(engine, &url, "g", Some("d"), "first").await;
     let second = send(engine, &url, "g", Some("d"), "second").await;
@@ -29,7 +29,7 @@ async fn a_message_sent_twice_is_one(engine: &Engine) {
     assert_eq!(bodies(&engine.receive(&url, 10).await), ["first"]);
 }
 
-async fn a_duplicate_is_recognised_after_the_first_was_deleted(engine: &Engine) {
+async fn a_duplicate_is_recognised_after_the_first_was_deleted(engine: &QueueEngine) {
     let url = engine.fifo_with(&[]).await;
     let first = send(engine, &url, "g", Some("d"), "a").await;
     let received = engine.receive(&url, 10).await;
@@ -38,7 +38,7 @@ async fn a_duplicate_is_recognised_after_the_first_was_deleted(engine: &Engine) 
     assert!(engine.receive(&url, 10).await.is_empty());
 }
 
-async fn content_is_compared_where_the_queue_says_so(engine: &Engine) {
+async fn content_is_compared_where_the_queue_says_so(engine: &QueueEngine) {
     let url = engine.fifo().await;
     let first = send(engine, &url, "g", None, "same").await;
     assert_eq!(send(engine, &url, "g", None, "same").await.message_id(), first.message_id());
@@ -46,21 +46,21 @@ async fn content_is_compared_where_the_queue_says_so(engine: &Engine) {
     assert_eq!(bodies(&engine.receive(&url, 10).await), ["same", "other"]);
 }
 
-async fn a_given_id_goes_before_the_content(engine: &Engine) {
+async fn a_given_id_goes_before_the_content(engine: &QueueEngine) {
     let url = engine.fifo().await;
     send(engine, &url, "g", Some("1"), "same").await;
     send(engine, &url, "g", Some("2"), "same").await;
     assert_eq!(engine.receive(&url, 10).await.len(), 2);
 }
 
-async fn duplicates_are_looked_for_in_the_whole_queue(engine: &Engine) {
+async fn duplicates_are_looked_for_in_the_whole_queue(engine: &QueueEngine) {
     let url = engine.fifo_with(&[]).await;
     send(engine, &url, "g", Some("d"), "a").await;
     send(engine, &url, "h", Some("d"), "b").await;
     assert_eq!(bodies(&engine.receive(&url, 10).await), ["a"]);
 }
 
-async fn or_in_the_group_only_where_the_queue_says_so(engine: &Engine) {
+async fn or_in_the_group_only_where_the_queue_says_so(engine: &QueueEngine) {
     let url = engine
         .fifo_with(&[
             (QueueAttributeName::DeduplicationScope, "messageGroup"),
@@ -73,7 +73,7 @@ async fn or_in_the_group_only_where_the_queue_says_so(engine: &Engine) {
     assert_eq!(sorted_bodies(&engine.await_messages(&url, 2).await), ["a", "b"]);
 }
 
-async fn a_duplicate_within_a_batch_is_one(engine: &Engine) {
+async fn a_duplicate_within_a_batch_is_one(engine: &QueueEngine) {
     let url = engine.fifo().await;
     let entry = |id: &str| {
         let entry = aws_sdk_sqs::types::SendMessageBatchRequestEntry::builder().id(id).message_group_id("g");

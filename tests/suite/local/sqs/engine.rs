@@ -21,7 +21,7 @@ use crate::harness::engine::named;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An SQS engine and a client for it.
-pub(super) struct Engine {
+pub(super) struct QueueEngine {
     pub(super) client: Client,
     pub(super) kind: EngineKind,
     embedded: Option<Embedded>,
@@ -33,7 +33,7 @@ struct Embedded {
     served: JoinHandle<std::io::Result<()>>,
 }
 
-impl Engine {
+impl QueueEngine {
     /// The engine that the environment names, or the embedded one on a new file.
     pub(super) async fn start() -> Self {
         match named() {

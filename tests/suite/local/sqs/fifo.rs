@@ -2,7 +2,7 @@
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 
-use super::{Engine, EngineKind, bodies, code, handle};
+use super::{EngineKind, QueueEngine, bodies, code, handle};
 
 cases!(
     messages_of_a_group_come_in_the_order_sent,
@@ -17,7 +17,7 @@ cases!(
     a_repeated_receive_attempt_gets_the_same_messages,
 );
 
-async fn send_all(engine: &Engine, url: &str, messages: &[(&str, &str)]) {
+async fn send_all(engine: &QueueEngine, url: &str, messages: &[(&str, &str)]) {
     for (group, body) in messages {
         engine.send_to_group(url, group, body).await;
     }
@@ -27,7 +27,7 @@ fn sequence(message: &Message) -> &str {
     &message.attributes().unwrap()[&MessageSystemAttributeName::SequenceNumber]
 }
 
-async fn messages_of_a_group_come_in_the_order_sent(engine: &Engine) {
+async fn messages_of_a_group_come_in_the_order_sent(engine: &QueueEngine) {
     let url = engine.fifo().await;
     send_all(engine, &url, &[("A", "a1"), ("B", "b1"), ("A", "a2"), ("B", "b2"), ("A", "a3")]).await;
     let received = engine.receive(&url, 10).await;
@@ -39,7 +39,7 @@ async fn messages_of_a_group_come_in_the_order_sent(engine: &Engine) {
     assert!(engine.receive(&url, 10).await.is_empty());
 }
 
-async fn a_group_is_blocked_while_one_of_its_messages_is_in_flight(engine: &Engine) {
+async fn a_group_is_blocked_while_one_of_its_messages_is_in_flight(engine: &QueueEngine) {
     let url = engine.fifo().await;
     send_all(engine, &url, &[("A", "a1"), ("A", "a2"), ("A", "a3"), ("B", "b1"), ("B", "b2")]).await;
     let first = engine.receive(&url, 1).await;
@@ -49,7 +49,7 @@ async fn a_group_is_blocked_while_one_of_its_messages_is_in_flight(engine: &Engi
     assert_eq!(bodies(&engine.await_messages(&url, 2).await), ["a2", "a3"]);
 }
 
-async fn a_group_stays_blocked_until_all_messages_in_flight_are_settled(engine: &Engine) {
+async fn a_group_stays_blocked_until_all_messages_in_flight_are_settled(engine: &QueueEngine) {
     let url = engine.fifo().await;
     send_all(engine, &url, &[("A", "a1"), ("A", "a2"), ("A", "a3"), ("A", "a4")]).await;
     let held = engine.receive(&url, 3).await;
@@ -62,7 +62,7 @@ async fn a_group_stays_blocked_until_all_messages_in_flight_are_settled(engine: 
     assert_eq!(bodies(&engine.await_messages(&url, 2).await), ["a2", "a4"]);
 }
 
-async fn a_group_goes_on_with_the_first_undeleted_message(engine: &Engine) {
+async fn a_group_goes_on_with_the_first_undeleted_message(engine: &QueueEngine) {
     let url = engine.fifo().await;
     send_all(engine, &url, &[("A", "a1"), ("A", "a2"), ("A", "a3")]).await;
     let held = engine.receive(&url, 2).await;
@@ -71,7 +71,7 @@ async fn a_group_goes_on_with_the_first_undeleted_message(engine: &Engine) {
     assert_eq!(bodies(&engine.await_messages(&url, 2).await), ["a1", "a3"]);
 }
 
-async fn after_a_timeout_the_order_is_as_before(engine: &Engine) {
+async fn after_a_timeout_the_order_is_as_before(engine: &QueueEngine) {
     let url = engine
         .fifo_with(&[
             (QueueAttributeName::ContentBasedDeduplication, "true"),
@@ -83,7 +83,7 @@ async fn after_a_timeout_the_order_is_as_before(engine: &Engine) {
     assert_eq!(bodies(&engine.await_messages(&url, 3).await), ["a1", "a2", "a3"]);
 }
 
-async fn sequence_numbers_have_20_digits_and_grow(engine: &Engine) {
+async fn sequence_numbers_have_20_digits_and_grow(engine: &QueueEngine) {
     let url = engine.fifo().await;
     let mut sent = Vec::new();
     for body in ["1", "2", "3"] {
@@ -96,7 +96,7 @@ async fn sequence_numbers_have_20_digits_and_grow(engine: &Engine) {
     assert_eq!(received.iter().map(sequence).collect::<Vec<_>>(), sent);
 }
 
-async fn a_fifo_message_needs_a_group_and_a_deduplication_id(engine: &Engine) {
+async fn a_fifo_message_needs_a_group_and_a_deduplication_id(engine: &QueueEngine) {
     let url = engine.fifo_with(&[]).await;
     let send = || engine.client.send_message().queue_url(&url).message_body("a");
     assert_eq!(code(send().message_deduplication_id("d").send().await), "MissingParameter");
@@ -117,13 +117,13 @@ async fn a_fifo_message_needs_a_group_and_a_deduplication_id(engine: &Engine) {
     }
 }
 
-async fn a_fifo_message_has_no_delay_of_its_own(engine: &Engine) {
+async fn a_fifo_message_has_no_delay_of_its_own(engine: &QueueEngine) {
     let url = engine.fifo().await;
     let request = engine.client.send_message().queue_url(&url).message_body("a").message_group_id("g");
     assert_eq!(code(request.delay_seconds(5).send().await), "InvalidParameterValue");
 }
 
-async fn an_expired_handle_deletes_nothing(engine: &Engine) {
+async fn an_expired_handle_deletes_nothing(engine: &QueueEngine) {
     let url = engine.fifo().await;
     engine.send_to_group(&url, "g", "a").await;
     let old = engine.receive(&url, 1).await.remove(0);
@@ -135,7 +135,7 @@ async fn an_expired_handle_deletes_nothing(engine: &Engine) {
     assert_eq!(bodies(&engine.await_messages(&url, 1).await), ["a"]);
 }
 
-async fn a_repeated_receive_attempt_gets_the_same_messages(engine: &Engine) {
+async fn a_repeated_receive_attempt_gets_the_same_messages(engine: &QueueEngine) {
     let url = engine.fifo().await;
     send_all(engine, &url, &[("A", "a1"), ("A", "a2")]).await;
     let receive = || engine.client.receive_message().queue_url(&url).receive_request_attempt_id("attempt-1");

@@ -2,7 +2,7 @@
 
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry};
 
-use super::{Engine, EngineKind, code};
+use super::{EngineKind, QueueEngine, code};
 
 cases!(
     a_message_of_one_mebibyte_is_the_largest,
@@ -21,7 +21,7 @@ fn text(value: &str) -> MessageAttributeValue {
     MessageAttributeValue::builder().data_type("String").string_value(value).build().unwrap()
 }
 
-async fn a_message_of_one_mebibyte_is_the_largest(engine: &Engine) {
+async fn a_message_of_one_mebibyte_is_the_largest(engine: &QueueEngine) {
     let url = engine.queue().await;
     engine.send(&url, &"x".repeat(MEBIBYTE)).await;
     let received = engine.receive(&url, 1).await;
@@ -32,7 +32,7 @@ async fn a_message_of_one_mebibyte_is_the_largest(engine: &Engine) {
     assert_eq!(code(wide), "InvalidParameterValue", "bytes count, not characters");
 }
 
-async fn attributes_count_towards_the_size(engine: &Engine) {
+async fn attributes_count_towards_the_size(engine: &QueueEngine) {
     let url = engine.queue().await;
     let send = |body: usize| {
         let request = engine.client.send_message().queue_url(&url).message_body("x".repeat(body));
@@ -47,14 +47,14 @@ async fn attributes_count_towards_the_size(engine: &Engine) {
     }
 }
 
-async fn a_queue_may_set_a_smaller_limit(engine: &Engine) {
+async fn a_queue_may_set_a_smaller_limit(engine: &QueueEngine) {
     let url = engine.queue_with(&[(QueueAttributeName::MaximumMessageSize, "1024")]).await;
     engine.send(&url, &"x".repeat(1_024)).await;
     let sent = engine.client.send_message().queue_url(&url).message_body("x".repeat(1_025)).send().await;
     assert_eq!(code(sent), "InvalidParameterValue");
 }
 
-async fn a_batch_holds_one_mebibyte_together(engine: &Engine) {
+async fn a_batch_holds_one_mebibyte_together(engine: &QueueEngine) {
     let url = engine.queue().await;
     let entry = |id: &str, size: usize| {
         SendMessageBatchRequestEntry::builder().id(id).message_body("x".repeat(size)).build().unwrap()
@@ -67,7 +67,7 @@ async fn a_batch_holds_one_mebibyte_together(engine: &Engine) {
     assert!(send(1).await.unwrap_err().into_service_error().is_batch_request_too_long());
 }
 
-async fn characters_outside_xml_are_refused(engine: &Engine) {
+async fn characters_outside_xml_are_refused(engine: &QueueEngine) {
     let url = engine.queue().await;
     let send = |body: String| engine.client.send_message().queue_url(&url).message_body(body).send();
     for c in ['\u{1}', '\u{8}', '\u{b}', '\u{1f}', '\u{fffe}', '\u{ffff}'] {
@@ -79,13 +79,13 @@ async fn characters_outside_xml_are_refused(engine: &Engine) {
     }
 }
 
-async fn an_empty_body_is_refused(engine: &Engine) {
+async fn an_empty_body_is_refused(engine: &QueueEngine) {
     let url = engine.queue().await;
     let sent = engine.client.send_message().queue_url(&url).message_body("").send().await;
     assert_eq!(code(sent), "MissingParameter");
 }
 
-async fn eleven_attributes_are_too_many(engine: &Engine) {
+async fn eleven_attributes_are_too_many(engine: &QueueEngine) {
     let url = engine.queue().await;
     let send = |count: usize| {
         let request = engine.client.send_message().queue_url(&url).message_body("a");
@@ -98,7 +98,7 @@ async fn eleven_attributes_are_too_many(engine: &Engine) {
     }
 }
 
-async fn delays_out_of_range_are_refused(engine: &Engine) {
+async fn delays_out_of_range_are_refused(engine: &QueueEngine) {
     let url = engine.queue().await;
     for seconds in [-1, 901] {
         let request = engine.client.send_message().queue_url(&url).message_body("a").delay_seconds(seconds);

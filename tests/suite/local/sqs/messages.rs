@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeValue,
 };
 
-use super::{Engine, EngineKind, code, handle};
+use super::{EngineKind, QueueEngine, code, handle};
 
 cases!(
     a_message_comes_as_it_was_sent,
@@ -37,7 +37,7 @@ fn system(message: &Message, name: MessageSystemAttributeName) -> Option<&str> {
     message.attributes()?.get(&name).map(String::as_str)
 }
 
-async fn a_message_comes_as_it_was_sent(engine: &Engine) {
+async fn a_message_comes_as_it_was_sent(engine: &QueueEngine) {
     let url = engine.queue().await;
     let body = "öl, 🦀, \"quotes\", \\ and\nlines\tand <tags>";
     let sent = engine.client.send_message().queue_url(&url).message_body(body).send().await.unwrap();
@@ -50,7 +50,7 @@ async fn a_message_comes_as_it_was_sent(engine: &Engine) {
     assert_eq!(sent.sequence_number(), None);
 }
 
-async fn attributes_of_every_type_come_back(engine: &Engine) {
+async fn attributes_of_every_type_come_back(engine: &QueueEngine) {
     let url = engine.queue().await;
     let request = engine.client.send_message().queue_url(&url).message_body("a");
     let request = request.message_attributes("timestamp", number("1493147359900"));
@@ -69,7 +69,7 @@ async fn attributes_of_every_type_come_back(engine: &Engine) {
     assert_eq!(attributes["num"], number("-12"));
 }
 
-async fn a_receiver_gets_only_the_attributes_it_names(engine: &Engine) {
+async fn a_receiver_gets_only_the_attributes_it_names(engine: &QueueEngine) {
     let url = engine.queue().await;
     for (pattern, expected) in [("trace.*", 2), ("other", 1), (".*", 3), ("All", 3), ("absent", 0)] {
         let request = engine.client.send_message().queue_url(&url).message_body("a");
@@ -83,7 +83,7 @@ async fn a_receiver_gets_only_the_attributes_it_names(engine: &Engine) {
     }
 }
 
-async fn system_attributes_tell_of_sending_and_receiving(engine: &Engine) {
+async fn system_attributes_tell_of_sending_and_receiving(engine: &QueueEngine) {
     let url = engine.queue().await;
     engine.send(&url, "a").await;
     let first = engine.receive(&url, 1).await.remove(0);
@@ -106,7 +106,7 @@ async fn system_attributes_tell_of_sending_and_receiving(engine: &Engine) {
 }
 
 #[allow(deprecated, reason = "consumers of the older parameter exist")]
-async fn the_older_parameter_for_system_attributes_still_works(engine: &Engine) {
+async fn the_older_parameter_for_system_attributes_still_works(engine: &QueueEngine) {
     let url = engine.queue().await;
     engine.send(&url, "a").await;
     let request = engine.client.receive_message().queue_url(&url);
@@ -118,7 +118,7 @@ async fn the_older_parameter_for_system_attributes_still_works(engine: &Engine) 
     assert!(plain.attributes().is_none_or(|attributes| attributes.is_empty()));
 }
 
-async fn a_trace_header_comes_back(engine: &Engine) {
+async fn a_trace_header_comes_back(engine: &QueueEngine) {
     let url = engine.queue().await;
     let header = MessageSystemAttributeValue::builder().data_type("String").string_value("Root=1-5759e988").build();
     let request = engine.client.send_message().queue_url(&url).message_body("a");
@@ -134,7 +134,7 @@ async fn a_trace_header_comes_back(engine: &Engine) {
     assert_eq!(system(&received, MessageSystemAttributeName::AwsTraceHeader), Some("Root=1-5759e988"));
 }
 
-async fn deleting_twice_succeeds(engine: &Engine) {
+async fn deleting_twice_succeeds(engine: &QueueEngine) {
     for url in [engine.queue().await, engine.fifo().await] {
         engine.send_to_group(&url, "g", "a").await;
         let message = engine.receive(&url, 1).await.remove(0);
@@ -149,7 +149,7 @@ async fn deleting_twice_succeeds(engine: &Engine) {
     }
 }
 
-async fn an_invented_receipt_handle_is_invalid(engine: &Engine) {
+async fn an_invented_receipt_handle_is_invalid(engine: &QueueEngine) {
     let url = engine.queue().await;
     for invented in ["garbage", "bm90IGEgaGFuZGxl"] {
         let deleted = engine.client.delete_message().queue_url(&url).receipt_handle(invented).send().await;
@@ -160,7 +160,7 @@ async fn an_invented_receipt_handle_is_invalid(engine: &Engine) {
     }
 }
 
-async fn a_handle_of_another_queue_is_invalid(engine: &Engine) {
+async fn a_handle_of_another_queue_is_invalid(engine: &QueueEngine) {
     let (url, other) = (engine.queue().await, engine.queue().await);
     engine.send(&url, "a").await;
     let message = engine.receive(&url, 1).await.remove(0);
@@ -170,7 +170,7 @@ async fn a_handle_of_another_queue_is_invalid(engine: &Engine) {
     assert_eq!(engine.await_messages(&url, 1).await.len(), 1);
 }
 
-async fn a_group_id_is_allowed_on_a_standard_queue(engine: &Engine) {
+async fn a_group_id_is_allowed_on_a_standard_queue(engine: &QueueEngine) {
     let url = engine.queue().await;
     engine.send_to_group(&url, "tenant-1", "a").await;
     engine.send_to_group(&url, "tenant-1", "a").await;

@@ -10,7 +10,7 @@ macro_rules! cases {
             $(
                 #[tokio::test]
                 async fn $case() {
-                    let engine = super::super::Engine::start().await;
+                    let engine = super::super::QueueEngine::start().await;
                     super::$case(&engine).await;
                     engine.stop().await;
                 }
@@ -34,4 +34,4 @@ mod tags;
 mod visibility;
 mod waiting;
 
-use engine::{Engine, EngineKind, bodies, code, handle, sorted_bodies};
+use engine::{EngineKind, QueueEngine, bodies, code, handle, sorted_bodies};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::{ListMessageMoveTasksResultEntry, QueueAttributeName};
 
-use super::{Engine, EngineKind, bodies, code, sorted_bodies};
+use super::{EngineKind, QueueEngine, bodies, code, sorted_bodies};
 
 cases!(
     a_move_task_takes_messages_back_to_their_source,
@@ -15,7 +15,7 @@ cases!(
 );
 
 /// Whether the engine has move tasks; if not, that it says so.
-async fn has_moves(engine: &Engine) -> bool {
+async fn has_moves(engine: &QueueEngine) -> bool {
     match engine.kind {
         EngineKind::Embedded | EngineKind::Other => true,
         EngineKind::Ministack => {
@@ -37,7 +37,7 @@ struct Pair {
 }
 
 /// A source and its dead-letter queue with these messages in it.
-async fn dead_letters(engine: &Engine, fifo: bool, letters: &[&str]) -> Pair {
+async fn dead_letters(engine: &QueueEngine, fifo: bool, letters: &[&str]) -> Pair {
     let (dead, source) =
         if fifo { (engine.fifo().await, engine.fifo().await) } else { (engine.queue().await, engine.queue().await) };
     let policy = engine.redrive_to(&dead, 1).await;
@@ -53,12 +53,12 @@ async fn dead_letters(engine: &Engine, fifo: bool, letters: &[&str]) -> Pair {
     Pair { source, dead, dead_arn }
 }
 
-async fn newest(engine: &Engine, arn: &str) -> ListMessageMoveTasksResultEntry {
+async fn newest(engine: &QueueEngine, arn: &str) -> ListMessageMoveTasksResultEntry {
     let tasks = engine.client.list_message_move_tasks().source_arn(arn).send().await.unwrap();
     tasks.results()[0].clone()
 }
 
-async fn completed(engine: &Engine, arn: &str) -> ListMessageMoveTasksResultEntry {
+async fn completed(engine: &QueueEngine, arn: &str) -> ListMessageMoveTasksResultEntry {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let task = newest(engine, arn).await;
@@ -70,7 +70,7 @@ async fn completed(engine: &Engine, arn: &str) -> ListMessageMoveTasksResultEntr
     }
 }
 
-async fn a_move_task_takes_messages_back_to_their_source(engine: &Engine) {
+async fn a_move_task_takes_messages_back_to_their_source(engine: &QueueEngine) {
     if !has_moves(engine).await {
         return;
     }
@@ -85,7 +85,7 @@ async fn a_move_task_takes_messages_back_to_their_source(engine: &Engine) {
     assert!(engine.receive(&dead, 10).await.is_empty());
 }
 
-async fn a_move_task_may_have_another_destination(engine: &Engine) {
+async fn a_move_task_may_have_another_destination(engine: &QueueEngine) {
     if !has_moves(engine).await {
         return;
     }
@@ -97,7 +97,7 @@ async fn a_move_task_may_have_another_destination(engine: &Engine) {
     assert!(engine.receive(&source, 10).await.is_empty());
 }
 
-async fn a_move_task_keeps_the_order_of_a_group(engine: &Engine) {
+async fn a_move_task_keeps_the_order_of_a_group(engine: &QueueEngine) {
     if !has_moves(engine).await {
         return;
     }
@@ -107,7 +107,7 @@ async fn a_move_task_keeps_the_order_of_a_group(engine: &Engine) {
     assert_eq!(bodies(&engine.await_messages(&source, 3).await), ["1", "2", "3"]);
 }
 
-async fn a_running_move_task_is_alone_and_can_be_cancelled(engine: &Engine) {
+async fn a_running_move_task_is_alone_and_can_be_cancelled(engine: &QueueEngine) {
     if !has_moves(engine).await {
         return;
     }
@@ -124,7 +124,7 @@ async fn a_running_move_task_is_alone_and_can_be_cancelled(engine: &Engine) {
     assert!(again.unwrap_err().into_service_error().is_resource_not_found_exception());
 }
 
-async fn a_move_task_needs_a_dead_letter_queue(engine: &Engine) {
+async fn a_move_task_needs_a_dead_letter_queue(engine: &QueueEngine) {
     if !has_moves(engine).await {
         return;
     }

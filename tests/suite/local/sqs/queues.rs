@@ -2,7 +2,7 @@
 
 use aws_sdk_sqs::types::QueueAttributeName::{self, *};
 
-use super::{Engine, EngineKind, code};
+use super::{EngineKind, QueueEngine, code};
 
 cases!(
     a_queue_made_twice_with_the_same_attributes_is_the_same_queue,
@@ -17,7 +17,7 @@ cases!(
     messages_are_counted_by_state,
 );
 
-async fn a_queue_made_twice_with_the_same_attributes_is_the_same_queue(engine: &Engine) {
+async fn a_queue_made_twice_with_the_same_attributes_is_the_same_queue(engine: &QueueEngine) {
     let name = engine.name("");
     let url = engine.create(&name, &[(VisibilityTimeout, "40")]).await;
     assert_eq!(engine.create(&name, &[(VisibilityTimeout, "40")]).await, url);
@@ -26,14 +26,14 @@ async fn a_queue_made_twice_with_the_same_attributes_is_the_same_queue(engine: &
     assert!(url.ends_with(&format!("/{name}")));
 }
 
-async fn a_queue_made_again_with_other_attributes_is_refused(engine: &Engine) {
+async fn a_queue_made_again_with_other_attributes_is_refused(engine: &QueueEngine) {
     let name = engine.name("");
     engine.create(&name, &[(VisibilityTimeout, "40")]).await;
     let again = engine.client.create_queue().queue_name(&name).attributes(VisibilityTimeout, "41").send().await;
     assert!(again.unwrap_err().into_service_error().is_queue_name_exists());
 }
 
-async fn names_of_queues_are_checked(engine: &Engine) {
+async fn names_of_queues_are_checked(engine: &QueueEngine) {
     let create = |name: String| engine.client.create_queue().queue_name(name);
     for name in ["a.b".to_owned(), "a b".to_owned(), "q".repeat(81), engine.name(".fifo")] {
         let made = create(name.clone()).send().await;
@@ -47,7 +47,7 @@ async fn names_of_queues_are_checked(engine: &Engine) {
     create(format!("{}-{}", engine.name(""), "q".repeat(58))).send().await.unwrap();
 }
 
-async fn an_unknown_queue_does_not_exist_for_any_call(engine: &Engine) {
+async fn an_unknown_queue_does_not_exist_for_any_call(engine: &QueueEngine) {
     let url = engine.queue().await;
     let url = format!("{}/{}", url.rsplit_once('/').unwrap().0, engine.name("-never-made"));
     let client = &engine.client;
@@ -68,7 +68,7 @@ async fn an_unknown_queue_does_not_exist_for_any_call(engine: &Engine) {
     assert!(tags.unwrap_err().into_service_error().is_queue_does_not_exist());
 }
 
-async fn queues_are_listed_by_prefix_in_pages(engine: &Engine) {
+async fn queues_are_listed_by_prefix_in_pages(engine: &QueueEngine) {
     let prefix = engine.name("-page");
     let mut urls = Vec::new();
     for n in 0..5 {
@@ -93,7 +93,7 @@ async fn queues_are_listed_by_prefix_in_pages(engine: &Engine) {
     assert_eq!((listed, pages), (urls, 3));
 }
 
-async fn a_queue_describes_itself(engine: &Engine) {
+async fn a_queue_describes_itself(engine: &QueueEngine) {
     let name = engine.name(".fifo");
     let url = engine.create(&name, &[(FifoQueue, "true"), (DelaySeconds, "3")]).await;
     let all = engine.client.get_queue_attributes().queue_url(&url).attribute_names(All).send().await.unwrap();
@@ -108,7 +108,7 @@ async fn a_queue_describes_itself(engine: &Engine) {
     assert_eq!(one.unwrap().attributes.unwrap().len(), 1);
 }
 
-async fn changed_attributes_are_kept_and_wrong_ones_refused(engine: &Engine) {
+async fn changed_attributes_are_kept_and_wrong_ones_refused(engine: &QueueEngine) {
     let url = engine.queue().await;
     engine.set(&url, VisibilityTimeout, "77").await;
     assert_eq!(engine.attribute(&url, VisibilityTimeout).await.as_deref(), Some("77"));
@@ -133,7 +133,7 @@ async fn changed_attributes_are_kept_and_wrong_ones_refused(engine: &Engine) {
     assert_eq!(engine.attribute(&url, VisibilityTimeout).await.as_deref(), Some("77"));
 }
 
-async fn a_deleted_queue_is_gone(engine: &Engine) {
+async fn a_deleted_queue_is_gone(engine: &QueueEngine) {
     let name = engine.name("");
     let url = engine.create(&name, &[]).await;
     engine.send(&url, "a").await;
@@ -149,7 +149,7 @@ async fn a_deleted_queue_is_gone(engine: &Engine) {
     }
 }
 
-async fn a_purged_queue_is_empty_and_not_purged_again_at_once(engine: &Engine) {
+async fn a_purged_queue_is_empty_and_not_purged_again_at_once(engine: &QueueEngine) {
     let url = engine.queue().await;
     engine.send(&url, "waiting").await;
     engine.send(&url, "in flight").await;
@@ -168,7 +168,7 @@ async fn a_purged_queue_is_empty_and_not_purged_again_at_once(engine: &Engine) {
     }
 }
 
-async fn messages_are_counted_by_state(engine: &Engine) {
+async fn messages_are_counted_by_state(engine: &QueueEngine) {
     let url = engine.queue().await;
     for body in ["a", "b", "c"] {
         engine.send(&url, body).await;

@@ -3,14 +3,14 @@
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use loopback_sqs::Config;
 
-use super::{Engine, EngineKind, bodies, sorted_bodies};
+use super::{EngineKind, QueueEngine, bodies, sorted_bodies};
 
 cases!(
     nothing_acknowledged_is_lost_when_the_process_is_killed,
     what_was_in_flight_in_a_killed_process_is_back_at_once_if_so_configured,
 );
 
-async fn nothing_acknowledged_is_lost_when_the_process_is_killed(engine: &Engine) {
+async fn nothing_acknowledged_is_lost_when_the_process_is_killed(engine: &QueueEngine) {
     let url = engine
         .fifo_with(&[
             (QueueAttributeName::ContentBasedDeduplication, "true"),
@@ -32,7 +32,7 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed(engine: &Engine
 }
 
 /// The restarted engine listens elsewhere; the old URL still names the queue.
-async fn engine_goes_on(restarted: &Engine, url: &str) {
+async fn engine_goes_on(restarted: &QueueEngine, url: &str) {
     assert!(restarted.receive(url, 10).await.is_empty(), "the group is still blocked");
     assert_eq!(bodies(&restarted.await_messages(url, 2).await), ["in flight", "waiting"]);
     restarted.send_to_group(url, "g", "waiting").await;
@@ -43,7 +43,7 @@ async fn engine_goes_on(restarted: &Engine, url: &str) {
 }
 
 /// AWS knows no such moment: only the engine in this process can be told.
-async fn what_was_in_flight_in_a_killed_process_is_back_at_once_if_so_configured(engine: &Engine) {
+async fn what_was_in_flight_in_a_killed_process_is_back_at_once_if_so_configured(engine: &QueueEngine) {
     let minutes = (QueueAttributeName::VisibilityTimeout, "600");
     let (standard, fifo) = (
         engine.queue_with(std::slice::from_ref(&minutes)).await,

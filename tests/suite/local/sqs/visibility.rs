@@ -2,7 +2,7 @@
 
 use aws_sdk_sqs::types::QueueAttributeName;
 
-use super::{Engine, EngineKind, bodies, code, handle};
+use super::{EngineKind, QueueEngine, bodies, code, handle};
 
 cases!(
     a_message_in_flight_is_hidden_and_comes_back,
@@ -15,7 +15,7 @@ cases!(
     timeouts_out_of_range_are_refused,
 );
 
-async fn a_message_in_flight_is_hidden_and_comes_back(engine: &Engine) {
+async fn a_message_in_flight_is_hidden_and_comes_back(engine: &QueueEngine) {
     let url = engine.queue_with(&[(QueueAttributeName::VisibilityTimeout, "3")]).await;
     engine.send(&url, "a").await;
     assert_eq!(engine.receive(&url, 10).await.len(), 1);
@@ -23,7 +23,7 @@ async fn a_message_in_flight_is_hidden_and_comes_back(engine: &Engine) {
     assert_eq!(bodies(&engine.await_messages(&url, 1).await), ["a"]);
 }
 
-async fn a_receive_may_choose_its_own_timeout(engine: &Engine) {
+async fn a_receive_may_choose_its_own_timeout(engine: &QueueEngine) {
     let url = engine.queue().await;
     engine.send(&url, "a").await;
     let request = engine.client.receive_message().queue_url(&url).visibility_timeout(1);
@@ -32,7 +32,7 @@ async fn a_receive_may_choose_its_own_timeout(engine: &Engine) {
     assert!(engine.receive(&url, 1).await.is_empty());
 }
 
-async fn a_timeout_of_zero_shows_the_message_at_once(engine: &Engine) {
+async fn a_timeout_of_zero_shows_the_message_at_once(engine: &QueueEngine) {
     let url = engine.queue().await;
     engine.send(&url, "a").await;
     let message = engine.receive(&url, 1).await.remove(0);
@@ -40,7 +40,7 @@ async fn a_timeout_of_zero_shows_the_message_at_once(engine: &Engine) {
     assert_eq!(engine.await_messages(&url, 1).await.len(), 1);
 }
 
-async fn a_message_hidden_longer_comes_later(engine: &Engine) {
+async fn a_message_hidden_longer_comes_later(engine: &QueueEngine) {
     let url = engine.queue_with(&[(QueueAttributeName::VisibilityTimeout, "1")]).await;
     engine.send(&url, "longer").await;
     let longer = engine.receive(&url, 1).await.remove(0);
@@ -53,7 +53,7 @@ async fn a_message_hidden_longer_comes_later(engine: &Engine) {
     assert_eq!(bodies(&engine.await_messages(&url, 1).await), ["longer"]);
 }
 
-async fn a_message_no_longer_in_flight_cannot_be_hidden(engine: &Engine) {
+async fn a_message_no_longer_in_flight_cannot_be_hidden(engine: &QueueEngine) {
     let url = engine.queue().await;
     engine.send(&url, "a").await;
     let message = engine.receive(&url, 1).await.remove(0);
@@ -68,7 +68,7 @@ async fn a_message_no_longer_in_flight_cannot_be_hidden(engine: &Engine) {
     }
 }
 
-async fn messages_come_back_in_the_order_in_which_their_timeouts_end(engine: &Engine) {
+async fn messages_come_back_in_the_order_in_which_their_timeouts_end(engine: &QueueEngine) {
     let url = engine.queue().await;
     for body in ["third", "first", "second"] {
         engine.send(&url, body).await;
@@ -91,7 +91,7 @@ async fn messages_come_back_in_the_order_in_which_their_timeouts_end(engine: &En
     assert_eq!(order, ["first", "second", "third"]);
 }
 
-async fn a_delayed_message_comes_after_its_delay(engine: &Engine) {
+async fn a_delayed_message_comes_after_its_delay(engine: &QueueEngine) {
     let url = engine.queue_with(&[(QueueAttributeName::DelaySeconds, "1")]).await;
     engine.send(&url, "delayed").await;
     let request = engine.client.send_message().queue_url(&url).message_body("not delayed").delay_seconds(0);
@@ -100,7 +100,7 @@ async fn a_delayed_message_comes_after_its_delay(engine: &Engine) {
     assert_eq!(bodies(&engine.await_messages(&url, 1).await), ["delayed"]);
 }
 
-async fn timeouts_out_of_range_are_refused(engine: &Engine) {
+async fn timeouts_out_of_range_are_refused(engine: &QueueEngine) {
     let url = engine.queue().await;
     engine.send(&url, "a").await;
     let message = engine.receive(&url, 1).await.remove(0);

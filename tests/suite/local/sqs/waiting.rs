@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::QueueAttributeName;
 
-use super::{Engine, EngineKind, bodies, code};
+use super::{EngineKind, QueueEngine, bodies, code};
 
 cases!(
     a_long_poll_is_woken_by_a_message,
@@ -19,7 +19,7 @@ cases!(
 /// Far less than the 20 s that the polls would wait.
 const SOON: Duration = Duration::from_secs(8);
 
-async fn a_long_poll_is_woken_by_a_message(engine: &Engine) {
+async fn a_long_poll_is_woken_by_a_message(engine: &QueueEngine) {
     for url in [engine.queue().await, engine.fifo().await] {
         let began = Instant::now();
         let waits = engine.receive_waiting(&url, 10, 20);
@@ -30,7 +30,7 @@ async fn a_long_poll_is_woken_by_a_message(engine: &Engine) {
     }
 }
 
-async fn a_long_poll_is_woken_when_a_timeout_or_a_delay_ends(engine: &Engine) {
+async fn a_long_poll_is_woken_when_a_timeout_or_a_delay_ends(engine: &QueueEngine) {
     let url = engine.queue_with(&[(QueueAttributeName::VisibilityTimeout, "1")]).await;
     let began = Instant::now();
     engine.send(&url, "timeout").await;
@@ -43,7 +43,7 @@ async fn a_long_poll_is_woken_when_a_timeout_or_a_delay_ends(engine: &Engine) {
     assert!(began.elapsed() < SOON);
 }
 
-async fn a_long_poll_is_woken_when_a_group_is_free_again(engine: &Engine) {
+async fn a_long_poll_is_woken_when_a_group_is_free_again(engine: &QueueEngine) {
     let url = engine.fifo().await;
     let began = Instant::now();
     engine.send_to_group(&url, "g", "1").await;
@@ -56,14 +56,14 @@ async fn a_long_poll_is_woken_when_a_group_is_free_again(engine: &Engine) {
     assert!(began.elapsed() < SOON);
 }
 
-async fn a_long_poll_of_an_empty_queue_ends_empty(engine: &Engine) {
+async fn a_long_poll_of_an_empty_queue_ends_empty(engine: &QueueEngine) {
     let url = engine.queue().await;
     let began = Instant::now();
     assert!(engine.receive_waiting(&url, 1, 1).await.is_empty());
     assert!(began.elapsed() >= Duration::from_millis(900) && began.elapsed() < SOON);
 }
 
-async fn the_queues_own_waiting_time_holds_without_another(engine: &Engine) {
+async fn the_queues_own_waiting_time_holds_without_another(engine: &QueueEngine) {
     let url = engine.queue_with(&[(QueueAttributeName::ReceiveMessageWaitTimeSeconds, "1")]).await;
     let began = Instant::now();
     let received = engine.client.receive_message().queue_url(&url).send().await.unwrap();
@@ -75,7 +75,7 @@ async fn the_queues_own_waiting_time_holds_without_another(engine: &Engine) {
     assert!(began.elapsed() < SOON, "a waiting time of 0 in the request goes before the queue's");
 }
 
-async fn waiting_times_and_counts_out_of_range_are_refused(engine: &Engine) {
+async fn waiting_times_and_counts_out_of_range_are_refused(engine: &QueueEngine) {
     let url = engine.queue().await;
     let receive = || engine.client.receive_message().queue_url(&url);
     for most in [0, 11] {
@@ -98,7 +98,7 @@ async fn waiting_times_and_counts_out_of_range_are_refused(engine: &Engine) {
     }
 }
 
-async fn several_long_polls_share_what_comes(engine: &Engine) {
+async fn several_long_polls_share_what_comes(engine: &QueueEngine) {
     let url = engine.queue().await;
     let began = Instant::now();
     let one = || engine.receive_waiting(&url, 1, 20);

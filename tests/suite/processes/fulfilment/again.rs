@@ -1,8 +1,9 @@
 //! Streams that are told again, refusals that are kept, and rows of before the runner.
 
-use super::shop::{Line, Shop, deliver, new_book, order_stream, stock_stream};
-use crate::harness::fault_wire::{Fault, Wire};
+use super::orders::{Line, deliver, new_book, order_stream, stock_stream};
+use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::messages::messages_of;
+use crate::harness::stack::TestStack;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bookshop::fulfilment;
 use domain::order::{OrderCommand, OrderStatus};
@@ -10,7 +11,7 @@ use domain::{Isbn, OrderId};
 use eventstore::StreamId;
 use serde_json::{Value, json};
 
-impl Shop {
+impl TestStack {
     /// Three orders: one is confirmed, one is rejected for a book that comes later, one is cancelled.
     async fn three_orders(&self) -> Vec<StreamId> {
         let (there, missing) = (new_book(), new_book());
@@ -43,9 +44,7 @@ impl Shop {
 
     /// What fulfilment keeps of an order.
     async fn kept(&self, order_id: OrderId) -> Value {
-        let key = AttributeValue::S(format!("fulfilment.1/state/{order_id}"));
-        let request = self.stack.clients.dynamodb.get_item().table_name(self.names.read_models()).key("row", key);
-        let item = request.send().await.unwrap().item.unwrap();
+        let item = self.row(&format!("fulfilment.1/state/{order_id}")).await.unwrap();
         serde_json::from_str(item["data"].as_s().unwrap()).unwrap()
     }
 
@@ -56,7 +55,7 @@ impl Shop {
             data["held"] = json!(true);
         }
         let key = AttributeValue::S(format!("fulfilment.1/state/{order_id}"));
-        let request = self.stack.clients.dynamodb.update_item().table_name(self.names.read_models()).key("row", key);
+        let request = self.clients().dynamodb.update_item().table_name(self.names.read_models()).key("row", key);
         let request = request.update_expression("SET #data = :data").expression_attribute_names("#data", "data");
         let data = AttributeValue::S(data.to_string());
         request.expression_attribute_values(":data", data).send().await.unwrap();
@@ -65,70 +64,70 @@ impl Shop {
 
 #[tokio::test]
 async fn streams_that_are_told_again_ask_for_nothing_new() {
-    let (shop, wire) = (Shop::open().await, Wire::default());
-    let streams = shop.three_orders().await;
-    let before = shop.lengths(&streams).await;
-    let runner = shop.runner_over(&wire);
+    let (stack, wire) = (TestStack::start().await, FaultInjector::default());
+    let streams = stack.three_orders().await;
+    let before = stack.lengths(&streams).await;
+    let runner = stack.runner_over(&wire);
     for stream in &streams {
-        shop.projector().rewind(fulfilment().consumer(), stream).await.unwrap();
-        for message in messages_of(&shop.batches(stream).await) {
+        stack.projector().rewind(fulfilment().consumer(), stream).await.unwrap();
+        for message in messages_of(&stack.batches(stream).await) {
             wire.take();
             assert!(deliver(&runner, &[message]).await.is_empty());
             let puts = wire.operations().into_iter().filter(|operation| operation == "PutItem").count();
             assert_eq!(puts, 1, "only the position moves");
         }
     }
-    assert_eq!(shop.lengths(&streams).await, before);
+    assert_eq!(stack.lengths(&streams).await, before);
 }
 
 /// A runner dies between the refusal and its note of it, and the copies come in before another one goes on.
 #[tokio::test]
 async fn a_reservation_that_was_refused_is_never_accepted_later() {
-    let (shop, wire) = (Shop::open().await, Wire::default());
+    let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let book = new_book();
-    let order_id = shop.place(&[(book.clone(), 2)]).await;
-    let placed = messages_of(&shop.batches(&order_stream(order_id)).await);
+    let order_id = stack.place(&[(book.clone(), 2)]).await;
+    let placed = messages_of(&stack.batches(&order_stream(order_id)).await);
     // Position and instance, the decision, stock, the refusal; then the answer.
     wire.arm(Some(Fault::DiesBefore(5)));
-    assert_eq!(deliver(&shop.runner_over(&wire), &placed).await.len(), 1);
+    assert_eq!(deliver(&stack.runner_over(&wire), &placed).await.len(), 1);
     assert!(!wire.is_armed());
-    assert_eq!(shop.types(&stock_stream(&book)).await, ["$Refused"]);
-    assert_eq!(shop.order(order_id).await.status(), Some(OrderStatus::Placed));
-    shop.receive(&book, 5).await;
-    assert!(deliver(&shop.runner(), &placed).await.is_empty());
-    assert_eq!(shop.order(order_id).await.status(), Some(OrderStatus::Rejected));
-    let refusal = shop.commits(&stock_stream(&book)).await.remove(0).refusal().unwrap();
+    assert_eq!(stack.types(&stock_stream(&book)).await, ["$Refused"]);
+    assert_eq!(stack.order(order_id).await.status(), Some(OrderStatus::Placed));
+    stack.receive(&book, 5).await;
+    assert!(deliver(&stack.runner(), &placed).await.is_empty());
+    assert_eq!(stack.order(order_id).await.status(), Some(OrderStatus::Rejected));
+    let refusal = stack.commits(&stock_stream(&book)).await.remove(0).refusal().unwrap();
     assert_eq!((&*refusal.code, &*refusal.reason), ("not-enough", "2 wanted, but only 0 available"));
-    Line::of(order_id, std::slice::from_ref(&book)).run_dry(&shop, &shop.runner()).await;
-    assert_eq!(shop.types(&stock_stream(&book)).await, ["$Refused", "StockReceived"]);
-    assert_eq!(shop.unsettled(&[order_id], &[book]).await, [""; 0]);
+    Line::of(order_id, std::slice::from_ref(&book)).run_dry(&stack, &stack.runner()).await;
+    assert_eq!(stack.types(&stock_stream(&book)).await, ["$Refused", "StockReceived"]);
+    assert_eq!(stack.unsettled(&[order_id], &[book]).await, [""; 0]);
 }
 
 #[tokio::test]
 async fn an_order_with_an_older_row_goes_on_and_asks_nothing_twice() {
-    let shop = Shop::open().await;
+    let stack = TestStack::start().await;
     for held in [false, true] {
         let books: [Isbn; 2] = [new_book(), new_book()];
         for book in &books {
-            shop.receive(book, 1).await;
+            stack.receive(book, 1).await;
         }
-        let order_id = shop.place(&books.clone().map(|book| (book, 1))).await;
-        let placed = messages_of(&shop.batches(&order_stream(order_id)).await);
-        assert!(deliver(&shop.runner(), &placed).await.is_empty());
-        shop.age(order_id, held).await;
-        assert_eq!(shop.kept(order_id).await["format"], Value::Null);
+        let order_id = stack.place(&books.clone().map(|book| (book, 1))).await;
+        let placed = messages_of(&stack.batches(&order_stream(order_id)).await);
+        assert!(deliver(&stack.runner(), &placed).await.is_empty());
+        stack.age(order_id, held).await;
+        assert_eq!(stack.kept(order_id).await["format"], Value::Null);
         let mut line = Line::of(order_id, &books);
-        line.run_dry(&shop, &shop.runner()).await;
-        assert_eq!(shop.types(&order_stream(order_id)).await, ["OrderPlaced", "OrderConfirmed"]);
+        line.run_dry(&stack, &stack.runner()).await;
+        assert_eq!(stack.types(&order_stream(order_id)).await, ["OrderPlaced", "OrderConfirmed"]);
         for book in &books {
-            assert_eq!(shop.types(&stock_stream(book)).await, ["StockReceived", "StockReserved"]);
+            assert_eq!(stack.types(&stock_stream(book)).await, ["StockReceived", "StockReserved"]);
         }
         // Told from its beginning, as a resumed stream is.
-        shop.age(order_id, held).await;
-        shop.projector().rewind(fulfilment().consumer(), &order_stream(order_id)).await.unwrap();
-        assert!(deliver(&shop.runner(), &placed).await.is_empty());
-        let kept = shop.kept(order_id).await;
+        stack.age(order_id, held).await;
+        stack.projector().rewind(fulfilment().consumer(), &order_stream(order_id)).await.unwrap();
+        assert!(deliver(&stack.runner(), &placed).await.is_empty());
+        let kept = stack.kept(order_id).await;
         assert_eq!((&kept["format"], &kept["open"], &kept["held"]), (&json!(1), &Value::Null, &Value::Null), "{kept}");
-        assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0]);
+        assert_eq!(stack.unsettled(&[order_id], &books).await, [""; 0]);
     }
 }

@@ -1,7 +1,8 @@
 //! What one order of one line costs fulfilment, counted at the wire.
 
-use super::shop::{Line, Shop, deliver, new_book, order_stream};
-use crate::harness::fault_wire::{Fault, Wire};
+use super::orders::{Line, deliver, new_book, order_stream};
+use crate::harness::faults::{Fault, FaultInjector};
+use crate::harness::stack::TestStack;
 use domain::order::OrderStatus;
 use eventstore::Usage;
 
@@ -20,13 +21,13 @@ const KILOBYTE: usize = 1024;
 
 #[tokio::test]
 async fn an_order_of_one_line_costs_fourteen_requests_until_it_is_confirmed() {
-    let (shop, wire) = (Shop::open().await, Wire::default());
+    let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let book = new_book();
-    shop.receive(&book, 1).await;
-    let order_id = shop.place(&[(book.clone(), 1)]).await;
-    let runner = shop.runner_over(&wire);
+    stack.receive(&book, 1).await;
+    let order_id = stack.place(&[(book.clone(), 1)]).await;
+    let runner = stack.runner_over(&wire);
     let mut line = Line::of(order_id, &[book]);
-    let mut messages = line.news(&shop).await;
+    let mut messages = line.news(&stack).await;
     // That the copy has come in costs its own two requests, however many orders it is for.
     assert!(deliver(&runner, &[messages.remove(0)]).await.is_empty());
     assert_eq!(wire.operations(), ["GetItem", "PutItem"]);
@@ -36,46 +37,46 @@ async fn an_order_of_one_line_costs_fourteen_requests_until_it_is_confirmed() {
         assert!(again.is_empty());
         commands += usage;
         requests.push(wire.operations());
-        messages.extend(line.news(&shop).await);
+        messages.extend(line.news(&stack).await);
     }
     assert_eq!(requests, REQUESTS);
     assert_eq!((commands.requests, commands.write_units, commands.read_units), (4, 2.0, 1.0));
-    assert_eq!(shop.order(order_id).await.status(), Some(OrderStatus::Confirmed));
-    assert_small_rows(&shop).await;
+    assert_eq!(stack.order(order_id).await.status(), Some(OrderStatus::Confirmed));
+    assert_small_rows(&stack).await;
     // As the program before the runner recorded it: an ask that is sent again after a deployment is the same command.
-    let confirmed = shop.commits(&order_stream(order_id)).await.pop().unwrap();
+    let confirmed = stack.commits(&order_stream(order_id)).await.pop().unwrap();
     assert_eq!(confirmed.metadata.fingerprint.to_string(), "zMyEQ6b6lBU0Gwe5NMzJrg");
 }
 
 /// The decision, with what it asks for, is the largest row: it is looked at behind a runner that dies before it asks.
 #[tokio::test]
 async fn a_decision_with_its_ask_is_one_write_unit() {
-    let (shop, wire) = (Shop::open().await, Wire::default());
+    let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let book = new_book();
-    shop.receive(&book, 1).await;
-    let order_id = shop.place(&[(book.clone(), 1)]).await;
-    let (runner, mut line) = (shop.runner_over(&wire), Line::of(order_id, &[book]));
-    let mut messages = line.news(&shop).await.split_off(1);
+    stack.receive(&book, 1).await;
+    let order_id = stack.place(&[(book.clone(), 1)]).await;
+    let (runner, mut line) = (stack.runner_over(&wire), Line::of(order_id, &[book]));
+    let mut messages = line.news(&stack).await.split_off(1);
     for _ in ["reserve", "confirm"] {
         wire.arm(Some(Fault::DiesBefore(3)));
         assert_eq!(deliver(&runner, &messages).await.len(), 1);
         assert!(!wire.is_armed());
-        assert_small_rows(&shop).await;
+        assert_small_rows(&stack).await;
         wire.arm(None);
         assert!(deliver(&runner, &messages).await.is_empty());
-        messages = line.news(&shop).await;
+        messages = line.news(&stack).await;
     }
-    assert_eq!(shop.order(order_id).await.status(), Some(OrderStatus::Confirmed));
+    assert_eq!(stack.order(order_id).await.status(), Some(OrderStatus::Confirmed));
 }
 
-async fn assert_small_rows(shop: &Shop) {
-    let bytes = kept_bytes(shop).await;
+async fn assert_small_rows(stack: &TestStack) {
+    let bytes = kept_bytes(stack).await;
     assert!(!bytes.is_empty() && bytes.iter().all(|bytes| *bytes < KILOBYTE), "rows of {bytes:?} bytes");
 }
 
 /// The sizes of the rows that fulfilment keeps: each write of one below a kilobyte is a unit.
-async fn kept_bytes(shop: &Shop) -> Vec<usize> {
-    let rows = shop.stack.clients.dynamodb.scan().table_name(shop.names.read_models()).send().await.unwrap().items;
+async fn kept_bytes(stack: &TestStack) -> Vec<usize> {
+    let rows = stack.clients().dynamodb.scan().table_name(stack.names.read_models()).send().await.unwrap().items;
     let bytes = |text: Option<&String>| text.unwrap().len();
     let size = |item: eventstore::Item| {
         "rowdataversion99".len() + bytes(item["row"].as_s().ok()) + bytes(item["data"].as_s().ok())
@@ -85,12 +86,12 @@ async fn kept_bytes(shop: &Shop) -> Vec<usize> {
 
 #[tokio::test]
 async fn news_that_are_handled_already_cost_one_look_at_the_fence() {
-    let (shop, wire) = (Shop::open().await, Wire::default());
+    let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let book = new_book();
-    shop.receive(&book, 1).await;
-    let order_id = shop.place(&[(book.clone(), 1)]).await;
-    let (runner, mut line) = (shop.runner_over(&wire), Line::of(order_id, &[book]));
-    let messages = line.news(&shop).await;
+    stack.receive(&book, 1).await;
+    let order_id = stack.place(&[(book.clone(), 1)]).await;
+    let (runner, mut line) = (stack.runner_over(&wire), Line::of(order_id, &[book]));
+    let messages = line.news(&stack).await;
     assert!(deliver(&runner, &messages).await.is_empty());
     wire.take();
     // Of a delivery no order learns; where one does, its row is read with the position.
@@ -102,14 +103,14 @@ async fn news_that_are_handled_already_cost_one_look_at_the_fence() {
 
 #[tokio::test]
 async fn a_batch_of_several_streams_looks_at_all_positions_at_once() {
-    let (shop, wire) = (Shop::open().await, Wire::default());
+    let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let books = [new_book(), new_book()];
     for book in &books {
-        shop.receive(book, 1).await;
+        stack.receive(book, 1).await;
     }
-    let order_id = shop.place(&books.clone().map(|book| (book, 1))).await;
-    let (runner, mut line) = (shop.runner_over(&wire), Line::of(order_id, &books));
-    let messages = line.news(&shop).await;
+    let order_id = stack.place(&books.clone().map(|book| (book, 1))).await;
+    let (runner, mut line) = (stack.runner_over(&wire), Line::of(order_id, &books));
+    let messages = line.news(&stack).await;
     assert!(deliver(&runner, &messages).await.is_empty());
     wire.take();
     assert!(deliver(&runner, &messages).await.is_empty());

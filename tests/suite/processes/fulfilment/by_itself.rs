@@ -1,14 +1,13 @@
 //! The running program: nobody confirms, rejects, releases or commits by hand.
 
-use super::client::Client;
-use super::shop::{PATIENCE, new_book};
+use super::orders::new_book;
+use crate::harness::http::{Client, Response};
 use crate::harness::program::Dev;
 use crate::harness::seed::clients;
+use crate::harness::waiting::becomes;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
-use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 struct Program {
     dev: Dev,
@@ -34,11 +33,11 @@ async fn an_order_is_confirmed_when_its_books_are_there_and_shipping_takes_them_
     let (one, other) = two_books();
     client.receive(&one, 3).await;
     client.receive(&other, 1).await;
-    let order_id = client.place("k", &[(&one, 2), (&other, 1)]).await;
+    let order_id = client.order("k", &[(&one, 2), (&other, 1)]).await;
     client.becomes(&order_id, "confirmed").await;
     client.holds(&one, 3, 2).await;
     client.holds(&other, 1, 1).await;
-    client.post(&format!("/orders/{order_id}/ship"), "s", &json!({"tracking_code": "1Z"})).await;
+    client.correlated(&format!("/orders/{order_id}/ship"), "s", &json!({"tracking_code": "1Z"})).await;
     client.holds(&one, 1, 0).await;
     client.holds(&other, 0, 0).await;
     assert_eq!(dev.interrupt().await, 0);
@@ -50,13 +49,13 @@ async fn an_order_that_lacks_a_book_is_rejected_by_its_name_and_the_others_are_f
     let (there, missing) = two_books();
     client.receive(&there, 3).await;
     client.receive(&missing, 1).await;
-    let order_id = client.place("k", &[(&there, 2), (&missing, 2)]).await;
+    let order_id = client.order("k", &[(&there, 2), (&missing, 2)]).await;
     let order = client.becomes(&order_id, "rejected").await;
     assert_eq!(order["reason"], format!("book {missing} is not available"));
     client.holds(&there, 3, 0).await;
     client.holds(&missing, 1, 0).await;
     let types: Vec<Value> =
-        client.history(&format!("stock-{there}")).await.into_iter().map(|event| event["type"].clone()).collect();
+        client.events(&format!("stock-{there}")).await.into_iter().map(|event| event["type"].clone()).collect();
     assert_eq!(types, ["StockReceived", "StockReserved", "StockReleased"]);
     assert_eq!(dev.interrupt().await, 0);
 }
@@ -66,9 +65,9 @@ async fn a_confirmed_order_that_is_cancelled_gives_its_books_back() {
     let Program { dev, client, data: _data } = Program::start().await;
     let (book, _) = two_books();
     client.receive(&book, 2).await;
-    let order_id = client.place("k", &[(&book, 2)]).await;
+    let order_id = client.order("k", &[(&book, 2)]).await;
     client.becomes(&order_id, "confirmed").await;
-    client.post(&format!("/orders/{order_id}/cancel"), "c", &json!({"reason": "changed my mind"})).await;
+    client.correlated(&format!("/orders/{order_id}/cancel"), "c", &json!({"reason": "changed my mind"})).await;
     client.holds(&book, 2, 0).await;
     assert_eq!(dev.interrupt().await, 0);
 }
@@ -80,11 +79,11 @@ async fn of_two_orders_for_the_last_copy_one_is_confirmed() {
         let (book, _) = two_books();
         client.receive(&book, 1).await;
         let (keys, lines) = ([format!("{book}-a"), format!("{book}-b")], [(&*book, 1)]);
-        let orders = tokio::join!(client.place(&keys[0], &lines), client.place(&keys[1], &lines));
+        let orders = tokio::join!(client.order(&keys[0], &lines), client.order(&keys[1], &lines));
         let mut ends = Vec::new();
         for order_id in [orders.0, orders.1] {
-            let decided = |order: &Value| order["status"].as_str().is_some_and(|status| status != "placed");
-            let order = client.eventually(&format!("/orders/{order_id}"), decided).await;
+            let decided = |order: &Response| order.body["status"].as_str().is_some_and(|status| status != "placed");
+            let order = client.until(&format!("/orders/{order_id}"), decided).await;
             ends.push(order["status"].as_str().unwrap().to_owned());
         }
         ends.sort();
@@ -106,13 +105,13 @@ async fn every_command_names_its_cause_and_belongs_to_the_process_of_its_cause()
     let (one, other) = two_books();
     client.receive(&one, 2).await;
     client.receive(&other, 2).await;
-    let bought = client.place("bought", &[(&one, 1)]).await;
-    let called_off = client.place("called-off", &[(&other, 1)]).await;
+    let bought = client.order("bought", &[(&one, 1)]).await;
+    let called_off = client.order("called-off", &[(&other, 1)]).await;
     for (order_id, path, body) in
         [(&bought, "ship", json!({"tracking_code": "1Z"})), (&called_off, "cancel", json!({"reason": "r"}))]
     {
         client.becomes(order_id, "confirmed").await;
-        client.post(&format!("/orders/{order_id}/{path}"), path, &body).await;
+        client.correlated(&format!("/orders/{order_id}/{path}"), path, &body).await;
     }
     client.holds(&one, 1, 0).await;
     client.holds(&other, 2, 0).await;
@@ -122,14 +121,14 @@ async fn every_command_names_its_cause_and_belongs_to_the_process_of_its_cause()
     ] {
         let (placed, ended) = (format!("order-{order_id}:1"), format!("order-{order_id}:3"));
         let (shopping, ending) = (format!("shopping-{key}"), format!("shopping-{}", end.1));
-        let history = client.history(&format!("order-{order_id}")).await;
+        let history = client.events(&format!("order-{order_id}")).await;
         let wanted = [
             ("OrderPlaced", "dev", None, &*shopping),
             ("OrderConfirmed", "fulfilment", Some(&*placed), &*shopping),
             (end.0, "dev", None, &*ending),
         ];
         assert_eq!(history.iter().map(why).collect::<Vec<_>>(), wanted);
-        let history = client.history(&format!("stock-{book}")).await;
+        let history = client.events(&format!("stock-{book}")).await;
         let wanted = [
             ("StockReserved", "fulfilment", Some(&*placed), &*shopping),
             (last, "fulfilment", Some(&*ended), &*ending),
@@ -142,17 +141,12 @@ async fn every_command_names_its_cause_and_belongs_to_the_process_of_its_cause()
 /// Waits until so many messages wait in fulfilment's queue, all at the same time.
 async fn wait_in_the_queue(sqs: &aws_sdk_sqs::Client, count: &str) {
     let queue = sqs.get_queue_url().queue_name("ledgerfold-fulfilment.fifo").send().await.unwrap().queue_url.unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let name = QueueAttributeName::ApproximateNumberOfMessages;
+    let name = QueueAttributeName::ApproximateNumberOfMessages;
+    let waiting = async || {
         let answer = sqs.get_queue_attributes().queue_url(&queue).attribute_names(name.clone()).send().await.unwrap();
-        let waiting = answer.attributes.unwrap().remove(&name).unwrap();
-        if waiting == count {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{waiting} messages wait, not {count}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        answer.attributes.unwrap().remove(&name).unwrap()
+    };
+    becomes("messages wait", waiting, |waiting| waiting == count).await;
 }
 
 #[tokio::test]
@@ -162,19 +156,19 @@ async fn without_fulfilment_nothing_happens_and_nothing_is_forgotten() {
     let (client, sqs) = (Client::of(&dev.url), clients(&dev.exports().await).sqs);
     let (book, _) = two_books();
     client.receive(&book, 1).await;
-    let order_id = client.place("k", &[(&book, 1)]).await;
+    let order_id = client.order("k", &[(&book, 1)]).await;
     wait_in_the_queue(&sqs, "2").await;
-    let other = client.place("another", &[(&book, 1)]).await;
+    let other = client.order("another", &[(&book, 1)]).await;
     // The news of before would have been taken by now.
     wait_in_the_queue(&sqs, "3").await;
     for order_id in [&order_id, &other] {
-        assert_eq!(client.history(&format!("order-{order_id}")).await.len(), 1);
+        assert_eq!(client.events(&format!("order-{order_id}")).await.len(), 1);
     }
     assert_eq!(dev.interrupt().await, 0);
     let dev = Dev::start_whole(data.path()).await;
     let client = Client::of(&dev.url);
     for order_id in [&order_id, &other] {
-        client.eventually(&format!("/orders/{order_id}"), |order| order["version"] == 2).await;
+        client.until(&format!("/orders/{order_id}"), |order| order.body["version"] == 2).await;
     }
     client.holds(&book, 1, 1).await;
     assert_eq!(dev.interrupt().await, 0);

@@ -1,95 +1,43 @@
-//! Somebody who speaks to the running program over HTTP.
+//! A shop's client over HTTP.
 
-use super::shop::PATIENCE;
-use reqwest::StatusCode;
+use crate::harness::http::{Client, Response, unless_busy};
 use serde_json::{Value, json};
-use std::time::Duration;
-use tokio::time::Instant;
 
-#[derive(Clone)]
-pub(super) struct Client {
-    http: reqwest::Client,
-    url: String,
-}
+pub(super) const TRACE_PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 impl Client {
-    pub(super) fn of(url: &str) -> Self {
-        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
-        Self { http, url: url.to_owned() }
+    /// Sends a command under a correlation of its key. None if the program ends meanwhile.
+    pub(super) async fn try_correlated(&self, path: &str, key: &str, body: &Value) -> Option<Response> {
+        let request = self.keyed(path, key, body).header("X-Correlation-Id", format!("shopping-{key}"));
+        unless_busy(request.header("traceparent", TRACE_PARENT)).await
     }
 
-    /// Sends a command until it is answered with something else than "busy"; nothing if the program goes away.
-    pub(super) async fn try_post(&self, path: &str, key: &str, body: &Value) -> Option<(StatusCode, Value)> {
-        for _ in 0..100 {
-            let request = self.http.post(format!("{}{path}", self.url)).header("Idempotency-Key", key);
-            let request = request.header("X-Correlation-Id", format!("shopping-{key}"));
-            let answer = request.header("traceparent", TRACE_PARENT).json(body).send().await.ok()?;
-            let status = answer.status();
-            let answer = answer.json().await.ok()?;
-            if status != StatusCode::SERVICE_UNAVAILABLE {
-                return Some((status, answer));
-            }
-        }
-        panic!("{path} is never answered but with busy");
+    pub(super) async fn correlated(&self, path: &str, key: &str, body: &Value) -> Value {
+        let answer = self.try_correlated(path, key, body).await.expect("the program ended");
+        assert!((200..300).contains(&answer.status), "{path}: {answer:?}");
+        answer.body
     }
 
-    pub(super) async fn post(&self, path: &str, key: &str, body: &Value) -> Value {
-        let (status, answer) = self.try_post(path, key, body).await.expect("the program went away");
-        assert!(status.is_success(), "{path}: {status} {answer}");
-        answer
-    }
-
-    pub(super) async fn get(&self, path: &str) -> Value {
-        self.http.get(format!("{}{path}", self.url)).send().await.unwrap().json().await.unwrap()
-    }
-
-    pub(super) async fn receive(&self, isbn: &str, copies: u32) {
-        self.post(&format!("/stock/{isbn}/receive"), &format!("delivery-of-{isbn}"), &json!({"quantity": copies}))
-            .await;
-    }
-
-    /// Places an order and tells its id.
-    pub(super) async fn place(&self, key: &str, lines: &[(&str, u32)]) -> String {
-        let answer = self.post("/orders", key, &order(lines)).await;
+    /// Places an order of these books, each with its copies. Its id.
+    pub(super) async fn order(&self, key: &str, lines: &[(&str, u32)]) -> String {
+        let answer = self.correlated("/orders", key, &order(lines)).await;
         answer["stream"].as_str().unwrap().trim_start_matches("order-").to_owned()
-    }
-
-    /// The events of a stream.
-    pub(super) async fn history(&self, stream: &str) -> Vec<Value> {
-        let page = self.get(&format!("/audit/streams/{stream}?limit=500")).await;
-        assert_eq!(page["next_from"], Value::Null, "{page}");
-        page["events"].as_array().unwrap_or_else(|| panic!("{page}")).clone()
-    }
-
-    /// Looks at a path until it is so; what it then says.
-    pub(super) async fn eventually(&self, path: &str, look: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let answer = self.get(path).await;
-            if look(&answer) {
-                return answer;
-            }
-            assert!(Instant::now() < deadline, "{path} still says {answer}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
     }
 
     /// Waits until the order has that status.
     pub(super) async fn becomes(&self, order_id: &str, status: &str) -> Value {
-        self.eventually(&format!("/orders/{order_id}"), |order| order["status"] == status).await
+        self.until(&format!("/orders/{order_id}"), |order| order.body["status"] == status).await
     }
 
     /// Waits until the book has those copies on hand and reserved.
     pub(super) async fn holds(&self, isbn: &str, on_hand: u32, reserved: u32) {
-        let look = |stock: &Value| (&stock["on_hand"], &stock["reserved"]) == (&json!(on_hand), &json!(reserved));
-        self.eventually(&format!("/stock/{isbn}"), look).await;
+        let (on_hand, reserved) = (json!(on_hand), json!(reserved));
+        let wanted = |stock: &Response| stock.body["on_hand"] == on_hand && stock.body["reserved"] == reserved;
+        self.until(&format!("/stock/{isbn}"), wanted).await;
     }
 }
 
-pub(super) const TRACE_PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-
 pub(super) fn order(lines: &[(&str, u32)]) -> Value {
-    let lines: Vec<Value> =
-        lines.iter().map(|(isbn, copies)| json!({"isbn": isbn, "quantity": copies, "unit_price_minor": 995})).collect();
-    json!({"customer_id": "c-17", "currency": "EUR", "lines": lines})
+    let line = |(isbn, copies): &(&str, u32)| json!({"isbn": isbn, "quantity": copies, "unit_price_minor": 995});
+    crate::harness::http::order("c-17", &lines.iter().map(line).collect::<Vec<_>>())
 }

@@ -1,8 +1,9 @@
 //! Runners that die between any two requests, and runners that do the same at once.
 
-use super::shop::{Line, Shop, deliver, new_book, order_stream, stock_stream};
-use crate::harness::fault_wire::{Fault, Wire};
+use super::orders::{Line, deliver, new_book, order_stream, stock_stream};
+use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::messages::{Message, messages_of};
+use crate::harness::stack::TestStack;
 use domain::order::OrderCommand;
 use domain::{Isbn, OrderId};
 use futures::future::join_all;
@@ -12,28 +13,28 @@ use handlers::process::ProcessHandler;
 const MAX_REQUESTS: usize = 100;
 
 /// Delivers to a runner that dies; what comes back is another one's.
-async fn deliver_to_mortals(shop: &Shop, wire: &Wire, runner: &mut ProcessHandler, message: Message) {
+async fn deliver_to_mortals(stack: &TestStack, wire: &FaultInjector, runner: &mut ProcessHandler, message: Message) {
     if deliver(runner, std::slice::from_ref(&message)).await.is_empty() {
         return;
     }
     assert!(!wire.is_armed(), "{message:?} came back, and nobody had died");
     wire.arm(None);
-    *runner = shop.runner_over(wire);
+    *runner = stack.runner_over(wire);
     assert!(deliver(runner, std::slice::from_ref(&message)).await.is_empty(), "{message:?} came back again");
 }
 
 /// Whether the fault came to pass before everything was done.
-async fn run(shop: &Shop, order_id: OrderId, books: &[Isbn], fault: Fault) -> bool {
-    let (wire, mut line) = (Wire::default(), Line::of(order_id, books));
+async fn run(stack: &TestStack, order_id: OrderId, books: &[Isbn], fault: Fault) -> bool {
+    let (wire, mut line) = (FaultInjector::default(), Line::of(order_id, books));
     wire.arm(Some(fault));
-    let mut runner = shop.runner_over(&wire);
+    let mut runner = stack.runner_over(&wire);
     loop {
-        let messages = line.news(shop).await;
+        let messages = line.news(stack).await;
         if messages.is_empty() {
             return !wire.is_armed();
         }
         for message in messages {
-            deliver_to_mortals(shop, &wire, &mut runner, message).await;
+            deliver_to_mortals(stack, &wire, &mut runner, message).await;
         }
     }
 }
@@ -45,19 +46,19 @@ fn faults(n: usize) -> [Fault; 3] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_rejected_once() {
-    let (shop, mut struck) = (Shop::open().await, 0);
+    let (stack, mut struck) = (TestStack::start().await, 0);
     for n in 1..MAX_REQUESTS {
         let before = struck;
         for fault in faults(n) {
             let (there, missing) = (new_book(), new_book());
-            shop.receive(&there, 2).await;
-            let order_id = shop.place(&[(there.clone(), 2), (missing.clone(), 1)]).await;
+            stack.receive(&there, 2).await;
+            let order_id = stack.place(&[(there.clone(), 2), (missing.clone(), 1)]).await;
             let books = [there, missing];
-            struck += usize::from(run(&shop, order_id, &books, fault).await);
-            assert_eq!(shop.types(&order_stream(order_id)).await, ["OrderPlaced", "OrderRejected"], "{fault:?}");
-            let stock = shop.types(&stock_stream(&books[0])).await;
+            struck += usize::from(run(&stack, order_id, &books, fault).await);
+            assert_eq!(stack.types(&order_stream(order_id)).await, ["OrderPlaced", "OrderRejected"], "{fault:?}");
+            let stock = stack.types(&stock_stream(&books[0])).await;
             assert_eq!(stock, ["StockReceived", "StockReserved", "StockReleased"], "{fault:?}");
-            assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
+            assert_eq!(stack.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
         }
         if struck == before {
             assert!(struck > 40, "only {struck} faults came to pass");
@@ -69,24 +70,24 @@ async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_rej
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_shipped_once() {
-    let (shop, mut struck) = (Shop::open().await, 0);
+    let (stack, mut struck) = (TestStack::start().await, 0);
     for n in 1..MAX_REQUESTS {
         let before = struck;
         for fault in faults(n) {
             let book = new_book();
-            shop.receive(&book, 2).await;
-            let order_id = shop.place(&[(book.clone(), 2)]).await;
+            stack.receive(&book, 2).await;
+            let order_id = stack.place(&[(book.clone(), 2)]).await;
             for command in [
                 OrderCommand::ConfirmOrder {},
                 OrderCommand::ShipOrder { tracking_code: "1Z".to_owned().try_into().unwrap() },
             ] {
-                shop.ask(order_id, &command).await;
+                stack.ask(order_id, &command).await;
             }
             let books = [book];
-            struck += usize::from(run(&shop, order_id, &books, fault).await);
-            let stock = shop.types(&stock_stream(&books[0])).await;
+            struck += usize::from(run(&stack, order_id, &books, fault).await);
+            let stock = stack.types(&stock_stream(&books[0])).await;
             assert_eq!(stock, ["StockReceived", "StockReserved", "StockCommitted"], "{fault:?}");
-            assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
+            assert_eq!(stack.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
         }
         if struck == before {
             assert!(struck > 40, "only {struck} faults came to pass");
@@ -111,14 +112,14 @@ async fn deliver_to_both(runners: &[ProcessHandler; 2], messages: &[Message]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_runners_that_do_the_same_at_once_do_it_once() {
-    let shop = Shop::open().await;
-    let runners = [shop.runner(), shop.runner()];
+    let stack = TestStack::start().await;
+    let runners = [stack.runner(), stack.runner()];
     let (scarce, plenty) = (new_book(), new_book());
-    shop.receive(&scarce, 5).await;
-    shop.receive(&plenty, 100).await;
+    stack.receive(&scarce, 5).await;
+    stack.receive(&plenty, 100).await;
     let (mut orders, mut lines) = (Vec::new(), Vec::new());
     for _ in 0..10 {
-        let order_id = shop.place(&[(plenty.clone(), 1), (scarce.clone(), 1)]).await;
+        let order_id = stack.place(&[(plenty.clone(), 1), (scarce.clone(), 1)]).await;
         lines.push(Line::of(order_id, &[]));
         orders.push(order_id);
     }
@@ -128,7 +129,7 @@ async fn two_runners_that_do_the_same_at_once_do_it_once() {
     loop {
         let mut messages = Vec::new();
         for line in &mut lines {
-            messages.extend(line.news(&shop).await);
+            messages.extend(line.news(&stack).await);
         }
         if messages.is_empty() {
             break;
@@ -137,48 +138,48 @@ async fn two_runners_that_do_the_same_at_once_do_it_once() {
             deliver_to_both(&runners, event).await;
         }
     }
-    assert_eq!(shop.unsettled(&orders, &[plenty.clone(), scarce.clone()]).await, [""; 0]);
-    assert_eq!((shop.stock(&plenty).await.reserved(), shop.stock(&scarce).await.reserved()), (5, 5));
+    assert_eq!(stack.unsettled(&orders, &[plenty.clone(), scarce.clone()]).await, [""; 0]);
+    assert_eq!((stack.stock(&plenty).await.reserved(), stack.stock(&scarce).await.reserved()), (5, 5));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runners_that_learn_different_things_of_one_order_at_once_know_all_of_it() {
-    let shop = Shop::open().await;
-    let runners = [shop.runner(), shop.runner(), shop.runner()];
+    let stack = TestStack::start().await;
+    let runners = [stack.runner(), stack.runner(), stack.runner()];
     for _ in 0..10 {
         let books = [new_book(), new_book(), new_book()];
         for book in &books {
-            shop.receive(book, 1).await;
+            stack.receive(book, 1).await;
         }
-        let order_id = shop.place(&books.clone().map(|book| (book, 1))).await;
-        let placed = messages_of(&shop.batches(&order_stream(order_id)).await);
+        let order_id = stack.place(&books.clone().map(|book| (book, 1))).await;
+        let placed = messages_of(&stack.batches(&order_stream(order_id)).await);
         assert!(deliver(&runners[0], &placed).await.is_empty());
         let learning = runners.iter().zip(&books).map(async |(runner, book)| {
-            let messages = messages_of(&shop.batches(&stock_stream(book)).await);
+            let messages = messages_of(&stack.batches(&stock_stream(book)).await);
             assert!(deliver(runner, &messages).await.is_empty());
         });
         join_all(learning).await;
-        assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0]);
+        assert_eq!(stack.unsettled(&[order_id], &books).await, [""; 0]);
     }
 }
 
 /// Every reservation is heard of at once, by ten runners: most writes of the order's row are lost at first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_of_forty_lines_is_confirmed_in_one_delivery_a_book() {
-    let shop = Shop::open().await;
+    let stack = TestStack::start().await;
     let books: Vec<Isbn> = (0..40).map(|_| new_book()).collect();
     for book in &books {
-        shop.receive(book, 1).await;
+        stack.receive(book, 1).await;
     }
-    let order_id = shop.place(&books.iter().map(|book| (book.clone(), 1)).collect::<Vec<_>>()).await;
-    let placed = messages_of(&shop.batches(&order_stream(order_id)).await);
-    assert!(deliver(&shop.runner(), &placed).await.is_empty());
+    let order_id = stack.place(&books.iter().map(|book| (book.clone(), 1)).collect::<Vec<_>>()).await;
+    let placed = messages_of(&stack.batches(&order_stream(order_id)).await);
+    assert!(deliver(&stack.runner(), &placed).await.is_empty());
     let mut messages = Vec::new();
     for book in &books {
-        messages.extend(messages_of(&shop.batches(&stock_stream(book)).await));
+        messages.extend(messages_of(&stack.batches(&stock_stream(book)).await));
     }
-    let runners: Vec<ProcessHandler> = (0..10).map(|_| shop.runner()).collect();
+    let runners: Vec<ProcessHandler> = (0..10).map(|_| stack.runner()).collect();
     let learning = runners.iter().zip(messages.chunks(8)).map(|(runner, messages)| deliver(runner, messages));
     assert_eq!(join_all(learning).await.concat(), [""; 0]);
-    assert_eq!(shop.unsettled(&[order_id], &books).await, [""; 0]);
+    assert_eq!(stack.unsettled(&[order_id], &books).await, [""; 0]);
 }

@@ -1,7 +1,8 @@
 //! Every order of delivery of what one order causes, with a repetition; and every loss that a later message makes good.
 
-use super::shop::{Line, Shop, deliver, new_book, order_stream};
+use super::orders::{Line, deliver, new_book, order_stream};
 use crate::harness::messages::Message;
+use crate::harness::stack::TestStack;
 use domain::order::{OrderCommand, OrderStatus};
 use domain::{Isbn, OrderId};
 use std::fmt::Debug;
@@ -53,29 +54,29 @@ struct Case {
 }
 
 /// An order of so many copies of each book, of which so many are there.
-async fn case(shop: &Shop, copies: &[(u32, u32)]) -> Case {
+async fn case(stack: &TestStack, copies: &[(u32, u32)]) -> Case {
     let mut lines = Vec::new();
     for (ordered, there) in copies {
         let book = new_book();
         if *there > 0 {
-            shop.receive(&book, *there).await;
+            stack.receive(&book, *there).await;
         }
         lines.push((book, *ordered));
     }
-    let order_id = shop.place(&lines).await;
+    let order_id = stack.place(&lines).await;
     Case { order_id, books: lines.into_iter().map(|(book, _)| book).collect() }
 }
 
 impl Case {
     /// How it ended: the order's status, and copies on hand and reserved of each book.
-    async fn end(&self, shop: &Shop) -> (OrderStatus, Vec<(u32, u32)>) {
-        assert_eq!(shop.unsettled(&[self.order_id], &self.books).await, [""; 0]);
+    async fn end(&self, stack: &TestStack) -> (OrderStatus, Vec<(u32, u32)>) {
+        assert_eq!(stack.unsettled(&[self.order_id], &self.books).await, [""; 0]);
         let mut figures = Vec::new();
         for book in &self.books {
-            let stock = shop.stock(book).await;
+            let stock = stack.stock(book).await;
             figures.push((stock.on_hand(), stock.reserved()));
         }
-        (shop.order(self.order_id).await.status().unwrap(), figures)
+        (stack.order(self.order_id).await.status().unwrap(), figures)
     }
 }
 
@@ -88,10 +89,10 @@ fn ship() -> OrderCommand {
 }
 
 /// Delivers in the order that is chosen; so many messages come twice.
-async fn deliver_in_some_order(shop: &Shop, case: &Case, choices: &mut Choices, mut repeats: usize) {
-    let (runner, mut line) = (shop.runner(), Line::of(case.order_id, &case.books));
+async fn deliver_in_some_order(stack: &TestStack, case: &Case, choices: &mut Choices, mut repeats: usize) {
+    let (runner, mut line) = (stack.runner(), Line::of(case.order_id, &case.books));
     // That copies came in before is nothing that fulfilment has to hear of.
-    let (mut waiting, mut done) = (line.news(shop).await, Vec::<Message>::new());
+    let (mut waiting, mut done) = (line.news(stack).await, Vec::<Message>::new());
     waiting.retain(|message| message.group.starts_with("order-"));
     for _ in 0..MAX_STEPS {
         if waiting.is_empty() {
@@ -108,7 +109,7 @@ async fn deliver_in_some_order(shop: &Shop, case: &Case, choices: &mut Choices, 
         assert!(deliver(&runner, std::slice::from_ref(&message)).await.is_empty(), "{message:?} came back");
         done.push(message);
         // Nor is a recorded refusal.
-        let news = line.news(shop).await;
+        let news = line.news(stack).await;
         waiting.extend(news.into_iter().filter(|news| !news.body.as_ref().unwrap().contains("$Refused")));
     }
     panic!("it never comes to rest");
@@ -125,14 +126,14 @@ struct Scenario<'a> {
 
 /// Tries every way and tells how many there are.
 async fn every_way(Scenario { copies, by_hand, repeats, end }: Scenario<'_>) -> usize {
-    let (shop, mut choices) = (Shop::open().await, Choices::default());
+    let (stack, mut choices) = (TestStack::start().await, Choices::default());
     for ways in 1..MAX_WAYS {
-        let case = case(&shop, copies).await;
+        let case = case(&stack, copies).await;
         for command in by_hand {
-            shop.ask(case.order_id, command).await;
+            stack.ask(case.order_id, command).await;
         }
-        deliver_in_some_order(&shop, &case, &mut choices, repeats).await;
-        assert_eq!(case.end(&shop).await, end, "after {choices:?}");
+        deliver_in_some_order(&stack, &case, &mut choices, repeats).await;
+        assert_eq!(case.end(&stack).await, end, "after {choices:?}");
         if !choices.advance() {
             return ways;
         }
@@ -173,10 +174,10 @@ async fn a_shipped_order_takes_its_book_away_in_whatever_order_its_news_come() {
 }
 
 /// Delivers some of the messages and loses the others; then something happens in every stream.
-async fn lose_some(shop: &Shop, case: &Case, choices: &mut Choices) {
-    let (runner, mut line) = (shop.runner(), Line::of(case.order_id, &case.books));
+async fn lose_some(stack: &TestStack, case: &Case, choices: &mut Choices) {
+    let (runner, mut line) = (stack.runner(), Line::of(case.order_id, &case.books));
     for _ in 0..MAX_STEPS {
-        let messages = line.news(shop).await;
+        let messages = line.news(stack).await;
         if messages.is_empty() {
             break;
         }
@@ -184,22 +185,22 @@ async fn lose_some(shop: &Shop, case: &Case, choices: &mut Choices) {
             assert!(deliver(&runner, &[message]).await.is_empty());
         }
     }
-    shop.ask(case.order_id, &cancel()).await;
-    line.run_dry(shop, &runner).await;
+    stack.ask(case.order_id, &cancel()).await;
+    line.run_dry(stack, &runner).await;
     for book in &case.books {
-        shop.receive(book, 1).await;
+        stack.receive(book, 1).await;
     }
-    line.run_dry(shop, &runner).await;
+    line.run_dry(stack, &runner).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_lost_is_learned_when_a_later_message_of_the_stream_comes() {
-    let (shop, mut choices, mut ways) = (Shop::open().await, Choices::default(), 1);
+    let (stack, mut choices, mut ways) = (TestStack::start().await, Choices::default(), 1);
     loop {
-        let case = case(&shop, &[(2, 3), (1, 1)]).await;
-        lose_some(&shop, &case, &mut choices).await;
-        assert_eq!(case.end(&shop).await, (OrderStatus::Cancelled, vec![(4, 0), (2, 0)]), "after {choices:?}");
-        let types = shop.types(&order_stream(case.order_id)).await;
+        let case = case(&stack, &[(2, 3), (1, 1)]).await;
+        lose_some(&stack, &case, &mut choices).await;
+        assert_eq!(case.end(&stack).await, (OrderStatus::Cancelled, vec![(4, 0), (2, 0)]), "after {choices:?}");
+        let types = stack.types(&order_stream(case.order_id)).await;
         // A confirmation that comes too late is refused, and that is recorded.
         let last = types.iter().rfind(|event_type| *event_type != "$Refused");
         assert_eq!(last.unwrap(), "OrderCancelled", "{types:?}");

@@ -10,7 +10,7 @@
 //! | [`again`] | is nothing new asked for when a stream is told again, and is a refusal kept? |
 //! | [`budget`] | what one order costs |
 //!
-//! [`shop`] has the engines, a clerk who does things by hand, and what must hold in the end.
+//! [`orders`] has the engines, a clerk who does things by hand, and what must hold in the end.
 #![cfg(test)]
 
 mod again;
@@ -19,6 +19,6 @@ mod by_itself;
 mod client;
 mod deaths;
 mod deliveries;
+pub(crate) mod orders;
 mod rush;
-pub(crate) mod shop;
 mod stops;

@@ -1,8 +1,11 @@
 //! Many orders for too few copies: through fan-out, queue and several runners, and through a program that is killed.
 
-use super::client::{Client, order};
-use super::shop::{PATIENCE, Shop, new_book};
+use super::client::order;
+use super::orders::new_book;
+use crate::harness::http::{Client, Response};
 use crate::harness::program::Dev;
+use crate::harness::stack::TestStack;
+use crate::harness::waiting::PATIENCE;
 use bookshop::fulfilment;
 use domain::order::OrderStatus;
 use domain::{Isbn, OrderId};
@@ -10,7 +13,6 @@ use futures::future::join_all;
 use handlers::FanOut;
 use handlers::delivery::QueueMapping;
 use ledgerfold::local::stream_mapping::StreamMapping;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,27 +27,20 @@ const COPIES: u32 = 30;
 const RUNNERS: usize = 3;
 
 /// Starts what carries news to so many runners, each of which remembers only its own.
-async fn start(shop: &Shop, folder: &TempDir, stop: &CancellationToken) -> JoinSet<()> {
-    let (clients, mut running) = (&shop.stack.clients, JoinSet::new());
-    let table = clients.dynamodb.describe_table().table_name(shop.names.events()).send().await;
-    let arn = table.unwrap().table.unwrap().latest_stream_arn.unwrap();
-    let routes = shop
-        .resources
-        .routes
-        .iter()
-        .filter(|route| route.consumer == fulfilment().consumer())
-        .cloned()
-        .collect::<Vec<_>>();
-    let queue = routes[0].queue_url.clone();
-    let fan_out = FanOut::new(clients.sqs.clone(), routes);
-    let mapping = StreamMapping::new(arn, folder.path().join("fan-out")).woken_by(shop.stack.dynamodb.changes());
+async fn start(stack: &TestStack, folder: &TempDir, stop: &CancellationToken) -> JoinSet<()> {
+    let (clients, mut running) = (stack.clients(), JoinSet::new());
+    let route = stack.route(fulfilment().name).clone();
+    let queue = route.queue_url.clone();
+    let fan_out = FanOut::new(clients.sqs.clone(), vec![route]);
+    let mapping = StreamMapping::new(stack.stream_arn().await, folder.path().join("fan-out"))
+        .woken_by(stack.engines.dynamodb.changes());
     let handler = move |event| {
         let fan_out = fan_out.clone();
         async move { Ok::<_, Infallible>(fan_out.handle(event).await) }
     };
     running.spawn(mapping.run(clients.streams.clone(), handler, stop.clone()));
     for _ in 0..RUNNERS {
-        let (runner, mut mapping) = (shop.runner(), QueueMapping::new(&queue));
+        let (runner, mut mapping) = (stack.runner(), QueueMapping::new(&queue));
         (mapping.concurrency, mapping.retry_after) = (3, Some(Duration::from_secs(1)));
         let handler = move |event| {
             let runner = runner.clone();
@@ -64,23 +59,23 @@ fn lines(books: &[Isbn], number: usize) -> Vec<(Isbn, u32)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_orders_for_too_few_copies_are_all_answered_and_no_copy_is_given_away_twice() {
-    let (shop, folder, stop) = (Shop::open().await, TempDir::new().unwrap(), CancellationToken::new());
+    let (stack, folder, stop) = (TestStack::start().await, TempDir::new().unwrap(), CancellationToken::new());
     let books: Vec<Isbn> = (0..BOOKS).map(|_| new_book()).collect();
     for book in &books {
-        shop.receive(book, COPIES).await;
+        stack.receive(book, COPIES).await;
     }
-    let running = start(&shop, &folder, &stop).await;
+    let running = start(&stack, &folder, &stop).await;
     let orders: Vec<OrderId> = join_all((0..ORDERS).map(|number| {
-        let (shop, lines) = (&shop, lines(&books, number));
-        async move { shop.place(&lines).await }
+        let (stack, lines) = (&stack, lines(&books, number));
+        async move { stack.place(&lines).await }
     }))
     .await;
-    shop.settles(&orders, &books).await;
+    stack.settles(&orders, &books).await;
     stop.cancel();
     tokio::time::timeout(PATIENCE, running.join_all()).await.expect("the runners do not end");
     let (mut confirmed, mut rejected) = (BTreeMap::<Isbn, u32>::new(), 0);
     for order_id in &orders {
-        let order = shop.order(*order_id).await;
+        let order = stack.order(*order_id).await;
         match order.status().unwrap() {
             OrderStatus::Confirmed => {
                 for line in &order.details().unwrap().lines {
@@ -95,7 +90,7 @@ async fn two_hundred_orders_for_too_few_copies_are_all_answered_and_no_copy_is_g
     }
     assert!(rejected > 0 && confirmed.len() == BOOKS, "{rejected} rejected, {confirmed:?} confirmed");
     for book in &books {
-        let stock = shop.stock(book).await;
+        let stock = stack.stock(book).await;
         assert_eq!((stock.on_hand(), stock.reserved()), (COPIES, confirmed[book]));
     }
 }
@@ -117,9 +112,9 @@ impl Shopper {
         let texts: Vec<(String, u32)> = lines.iter().map(|(isbn, copies)| (isbn.to_string(), *copies)).collect();
         let texts: Vec<(&str, u32)> = texts.iter().map(|(isbn, copies)| (&**isbn, *copies)).collect();
         let key = format!("client-{}-order-{number}", self.name);
-        let Some((status, answer)) = client.try_post("/orders", &key, &order(&texts)).await else { return false };
-        assert!(status.is_success(), "{answer}");
-        self.placed.push(answer["stream"].as_str().unwrap().trim_start_matches("order-").to_owned());
+        let Some(answer) = client.try_correlated("/orders", &key, &order(&texts)).await else { return false };
+        assert!((200..300).contains(&answer.status), "{answer:?}");
+        self.placed.push(answer.body["stream"].as_str().unwrap().trim_start_matches("order-").to_owned());
         true
     }
 
@@ -152,8 +147,8 @@ async fn live_and_die(data: &TempDir, shoppers: &mut [Shopper], books: &[Isbn]) 
 async fn all_decided(client: &Client, placed: &[String]) -> BTreeMap<String, u32> {
     let mut reserved = BTreeMap::<String, u32>::new();
     for order_id in placed {
-        let decided = |order: &Value| order["status"].as_str().is_some_and(|status| status != "placed");
-        let order = client.eventually(&format!("/orders/{order_id}"), decided).await;
+        let decided = |order: &Response| order.body["status"].as_str().is_some_and(|status| status != "placed");
+        let order = client.until(&format!("/orders/{order_id}"), decided).await;
         for line in order["lines"].as_array().unwrap().iter().filter(|_| order["status"] == "confirmed") {
             let copies = u32::try_from(line["quantity"].as_u64().unwrap()).unwrap();
             *reserved.entry(line["isbn"].as_str().unwrap().to_owned()).or_default() += copies;
@@ -183,8 +178,8 @@ async fn a_program_that_is_killed_again_and_again_answers_every_order_in_the_end
     }
     assert_eq!(dev.interrupt().await, 0);
     let orders: Vec<OrderId> = placed.into_iter().map(|id| OrderId::try_from(id).unwrap()).collect();
-    let shop = Shop::over(data.path(), "ledgerfold").await;
-    assert_eq!(shop.unsettled(&orders, &books).await, [""; 0]);
+    let stack = TestStack::over(data).await;
+    assert_eq!(stack.unsettled(&orders, &books).await, [""; 0]);
     let confirmed = reserved.values().sum::<u32>();
     assert!(confirmed > 0, "{} orders, and no copy for any", orders.len());
 }

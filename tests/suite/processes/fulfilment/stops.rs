@@ -1,16 +1,17 @@
 //! What stops a stream, where it stands then, and what goes on all the same.
 
-use super::shop::{Line, Shop, deliver, new_book, order_stream, stock_stream};
+use super::orders::{Line, deliver, new_book, order_stream, stock_stream};
 use crate::harness::events::{commit, raw};
 use crate::harness::messages::{Message, ids, messages_of};
+use crate::harness::stack::TestStack;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bookshop::fulfilment;
 use domain::order::OrderStatus;
 use domain::{Isbn, OrderId};
-use eventstore::{Consistency, Id, Item, NewCommit, NewEvent, StreamId};
+use eventstore::{Consistency, Id, NewCommit, NewEvent, StreamId};
 use uuid::Uuid;
 
-impl Shop {
+impl TestStack {
     /// Appends a commit of events that the shop does not know.
     async fn write(&self, stream: &StreamId, new: NewCommit) {
         let (head, _) = self.store.head(stream, Consistency::Strong).await.unwrap();
@@ -21,12 +22,6 @@ impl Shop {
     async fn handled(&self, stream: &StreamId) -> Option<u64> {
         let row = self.row(&format!("fulfilment.1/fence/{stream}")).await?;
         row["version"].as_n().unwrap().parse().ok()
-    }
-
-    async fn row(&self, key: &str) -> Option<Item> {
-        let key = AttributeValue::S(key.to_owned());
-        let request = self.stack.clients.dynamodb.get_item().table_name(self.names.read_models()).key("row", key);
-        request.consistent_read(true).send().await.unwrap().item
     }
 
     async fn messages(&self, stream: &StreamId) -> Vec<Message> {
@@ -59,148 +54,148 @@ fn newer() -> NewEvent {
 
 #[tokio::test]
 async fn an_event_of_a_newer_program_stops_its_stream_and_no_other() {
-    let (shop, unreadable) = (Shop::open().await, raw("OrderCancelled", 1, r#"{"reason":7}"#));
+    let (stack, unreadable) = (TestStack::start().await, raw("OrderCancelled", 1, r#"{"reason":7}"#));
     for event in [newer(), unreadable] {
-        let (stopped, its_book) = shop.ordinary_order().await;
-        let (other, book) = shop.ordinary_order().await;
+        let (stopped, its_book) = stack.ordinary_order().await;
+        let (other, book) = stack.ordinary_order().await;
         for event in [event, raw("OrderConfirmed", 1, "{}")] {
-            shop.write(&order_stream(stopped), commit(vec![event])).await;
+            stack.write(&order_stream(stopped), commit(vec![event])).await;
         }
-        let bad = shop.messages(&order_stream(stopped)).await;
-        let good = shop.messages(&order_stream(other)).await;
+        let bad = stack.messages(&order_stream(stopped)).await;
+        let good = stack.messages(&order_stream(other)).await;
         let event = [bad[0].clone(), good[0].clone(), bad[1].clone(), bad[2].clone()];
-        assert_eq!(deliver(&shop.runner(), &event).await, ids(&event[2..]));
-        assert_eq!(shop.handled(&order_stream(stopped)).await, Some(1));
+        assert_eq!(deliver(&stack.runner(), &event).await, ids(&event[2..]));
+        assert_eq!(stack.handled(&order_stream(stopped)).await, Some(1));
         for book in [&its_book, &book] {
-            assert_eq!(shop.stock(book).await.reserved(), 1, "what came before is done");
+            assert_eq!(stack.stock(book).await.reserved(), 1, "what came before is done");
         }
-        Line::of(other, std::slice::from_ref(&book)).run_dry(&shop, &shop.runner()).await;
-        assert_eq!(shop.unsettled(&[other], &[book]).await, [""; 0]);
+        Line::of(other, std::slice::from_ref(&book)).run_dry(&stack, &stack.runner()).await;
+        assert_eq!(stack.unsettled(&[other], &[book]).await, [""; 0]);
     }
 }
 
 #[tokio::test]
 async fn an_event_of_a_type_that_nobody_knows_stops_its_stream() {
-    let shop = Shop::open().await;
-    let (order_id, book) = shop.ordinary_order().await;
+    let stack = TestStack::start().await;
+    let (order_id, book) = stack.ordinary_order().await;
     // The order's own commands come first: to a stream with such an event nobody can give one.
-    Line::of(order_id, std::slice::from_ref(&book)).run_dry(&shop, &shop.runner()).await;
+    Line::of(order_id, std::slice::from_ref(&book)).run_dry(&stack, &stack.runner()).await;
     for stream in [order_stream(order_id), stock_stream(&book)] {
-        shop.write(&stream, commit(vec![raw("SomethingElse", 1, "{}"), raw("AndMore", 1, "7")])).await;
-        let messages = shop.messages(&stream).await;
-        assert_eq!(deliver(&shop.runner(), &messages[2..]).await, ids(&messages[2..]));
-        assert_eq!(shop.handled(&stream).await, Some(2));
+        stack.write(&stream, commit(vec![raw("SomethingElse", 1, "{}"), raw("AndMore", 1, "7")])).await;
+        let messages = stack.messages(&stream).await;
+        assert_eq!(deliver(&stack.runner(), &messages[2..]).await, ids(&messages[2..]));
+        assert_eq!(stack.handled(&stream).await, Some(2));
     }
 }
 
 /// Two orders for copies of one book; to the second, no command can be given any more.
 #[tokio::test]
 async fn a_command_that_cannot_be_given_leaves_the_fence_right_before_its_event() {
-    let shop = Shop::open().await;
+    let stack = TestStack::start().await;
     let book = new_book();
-    shop.receive(&book, 2).await;
-    let orders = [shop.place(&[(book.clone(), 1)]).await, shop.place(&[(book.clone(), 1)]).await];
-    let runner = shop.runner();
+    stack.receive(&book, 2).await;
+    let orders = [stack.place(&[(book.clone(), 1)]).await, stack.place(&[(book.clone(), 1)]).await];
+    let runner = stack.runner();
     for order_id in orders {
-        assert!(deliver(&runner, &shop.messages(&order_stream(order_id)).await).await.is_empty());
+        assert!(deliver(&runner, &stack.messages(&order_stream(order_id)).await).await.is_empty());
     }
-    shop.write(&order_stream(orders[1]), commit(vec![newer()])).await;
-    let messages = shop.messages(&stock_stream(&book)).await;
+    stack.write(&order_stream(orders[1]), commit(vec![newer()])).await;
+    let messages = stack.messages(&stock_stream(&book)).await;
     for _ in 0..2 {
         assert_eq!(deliver(&runner, &messages).await, ids(&messages[2..]));
-        assert_eq!(shop.handled(&stock_stream(&book)).await, Some(2));
+        assert_eq!(stack.handled(&stock_stream(&book)).await, Some(2));
     }
-    assert_eq!(shop.order(orders[0]).await.status(), Some(OrderStatus::Confirmed));
+    assert_eq!(stack.order(orders[0]).await.status(), Some(OrderStatus::Confirmed));
 }
 
 /// The book's messages as the queue gives them out for the fifth time: the other order of the book is told, and the one that
 /// cannot be is held, until somebody who knows its events resumes it.
 #[tokio::test]
 async fn at_the_fifth_receive_an_order_that_cannot_be_told_is_held_and_its_book_goes_on() {
-    let shop = Shop::open().await;
+    let stack = TestStack::start().await;
     let book = new_book();
-    shop.receive(&book, 2).await;
-    let orders = [shop.place(&[(book.clone(), 1)]).await, shop.place(&[(book.clone(), 1)]).await];
-    let runner = shop.runner();
+    stack.receive(&book, 2).await;
+    let orders = [stack.place(&[(book.clone(), 1)]).await, stack.place(&[(book.clone(), 1)]).await];
+    let runner = stack.runner();
     for order_id in orders {
-        assert!(deliver(&runner, &shop.messages(&order_stream(order_id)).await).await.is_empty());
+        assert!(deliver(&runner, &stack.messages(&order_stream(order_id)).await).await.is_empty());
     }
     let held = order_stream(orders[0]);
-    shop.write(&held, commit(vec![newer()])).await;
-    let mut messages = shop.messages(&stock_stream(&book)).await;
+    stack.write(&held, commit(vec![newer()])).await;
+    let mut messages = stack.messages(&stock_stream(&book)).await;
     assert_eq!(deliver(&runner, &messages).await, ids(&messages[1..]), "at first it is tried again");
     messages.iter_mut().for_each(|message| message.receives = 5);
     assert!(deliver(&runner, &messages).await.is_empty());
-    assert_eq!(shop.handled(&stock_stream(&book)).await, Some(3));
-    assert_eq!(shop.order(orders[1]).await.status(), Some(OrderStatus::Confirmed));
-    let parked = shop.projector().parked(&fulfilment(), 1, 10, None).await.unwrap().streams;
+    assert_eq!(stack.handled(&stock_stream(&book)).await, Some(3));
+    assert_eq!(stack.order(orders[1]).await.status(), Some(OrderStatus::Confirmed));
+    let parked = stack.projector().parked(&fulfilment(), 1, 10, None).await.unwrap().streams;
     assert_eq!(parked.iter().map(|parked| &parked.stream).collect::<Vec<_>>(), [&held]);
     // As if a program had come that knows the event: without it, the order can be told.
-    let key = crate::harness::projections_world::event_key(held.as_str(), 2);
-    let events = shop.names.events();
-    shop.stack.clients.dynamodb.delete_item().table_name(events).set_key(Some(key)).send().await.unwrap();
-    shop.projector().rewind(fulfilment().consumer(), &held).await.unwrap();
-    assert!(deliver(&shop.runner(), &shop.messages(&held).await).await.is_empty());
-    assert_eq!(shop.order(orders[0]).await.status(), Some(OrderStatus::Confirmed));
+    let key = crate::harness::stack::event_key(held.as_str(), 2);
+    let events = stack.names.events();
+    stack.clients().dynamodb.delete_item().table_name(events).set_key(Some(key)).send().await.unwrap();
+    stack.projector().rewind(fulfilment().consumer(), &held).await.unwrap();
+    assert!(deliver(&stack.runner(), &stack.messages(&held).await).await.is_empty());
+    assert_eq!(stack.order(orders[0]).await.status(), Some(OrderStatus::Confirmed));
 }
 
 /// An earlier release may have written the command in another way: its fingerprint is not asked for.
 #[tokio::test]
 async fn what_is_recorded_under_an_id_of_the_systems_is_done() {
-    let shop = Shop::open().await;
-    let (order_id, book) = shop.ordinary_order().await;
-    let runner = shop.runner();
-    assert!(deliver(&runner, &shop.messages(&order_stream(order_id)).await).await.is_empty());
+    let stack = TestStack::start().await;
+    let (order_id, book) = stack.ordinary_order().await;
+    let runner = stack.runner();
+    assert!(deliver(&runner, &stack.messages(&order_stream(order_id)).await).await.is_empty());
     let mut earlier = commit(vec![raw("OrderConfirmed", 1, "{}")]);
-    earlier.metadata.command_id = shop.id_of_confirmation(order_id).await;
-    shop.write(&order_stream(order_id), earlier).await;
-    assert!(deliver(&runner, &shop.messages(&stock_stream(&book)).await).await.is_empty());
-    assert_eq!(shop.types(&order_stream(order_id)).await, ["OrderPlaced", "OrderConfirmed"]);
-    let reserved = shop.commits(&stock_stream(&book)).await.remove(1).metadata;
-    let placed_at = shop.commits(&order_stream(order_id)).await[0].recorded_at;
+    earlier.metadata.command_id = stack.id_of_confirmation(order_id).await;
+    stack.write(&order_stream(order_id), earlier).await;
+    assert!(deliver(&runner, &stack.messages(&stock_stream(&book)).await).await.is_empty());
+    assert_eq!(stack.types(&order_stream(order_id)).await, ["OrderPlaced", "OrderConfirmed"]);
+    let reserved = stack.commits(&stock_stream(&book)).await.remove(1).metadata;
+    let placed_at = stack.commits(&order_stream(order_id)).await[0].recorded_at;
     assert!(reserved.command_id.as_str().starts_with("~process:"), "{reserved:?}");
     assert_eq!(reserved.command_id.time(), Some(placed_at));
 }
 
 #[tokio::test]
 async fn a_state_that_cannot_be_read_stops_its_order_only() {
-    let shop = Shop::open().await;
-    let ((stopped, its_book), (other, book)) = (shop.ordinary_order().await, shop.ordinary_order().await);
-    let runner = shop.runner();
+    let stack = TestStack::start().await;
+    let ((stopped, its_book), (other, book)) = (stack.ordinary_order().await, stack.ordinary_order().await);
+    let runner = stack.runner();
     for order_id in [stopped, other] {
-        assert!(deliver(&runner, &shop.messages(&order_stream(order_id)).await).await.is_empty());
+        assert!(deliver(&runner, &stack.messages(&order_stream(order_id)).await).await.is_empty());
     }
-    let mut row = shop.row(&format!("fulfilment.1/state/{stopped}")).await.unwrap();
+    let mut row = stack.row(&format!("fulfilment.1/state/{stopped}")).await.unwrap();
     row.insert("data".to_owned(), AttributeValue::S("{}".to_owned()));
-    let table = shop.names.read_models();
-    shop.stack.clients.dynamodb.put_item().table_name(table).set_item(Some(row)).send().await.unwrap();
-    let mut event = shop.messages(&stock_stream(&its_book)).await;
-    event.extend(shop.messages(&stock_stream(&book)).await);
+    let table = stack.names.read_models();
+    stack.clients().dynamodb.put_item().table_name(table).set_item(Some(row)).send().await.unwrap();
+    let mut event = stack.messages(&stock_stream(&its_book)).await;
+    event.extend(stack.messages(&stock_stream(&book)).await);
     assert_eq!(deliver(&runner, &event).await, ids(&event[1..2]));
-    assert_eq!(shop.order(stopped).await.status(), Some(OrderStatus::Placed));
-    assert_eq!(shop.order(other).await.status(), Some(OrderStatus::Confirmed));
+    assert_eq!(stack.order(stopped).await.status(), Some(OrderStatus::Placed));
+    assert_eq!(stack.order(other).await.status(), Some(OrderStatus::Confirmed));
 }
 
 #[tokio::test]
 async fn a_message_that_cannot_be_read_holds_up_its_group_only() {
-    let shop = Shop::open().await;
-    let ((order_id, _), (other, book)) = (shop.ordinary_order().await, shop.ordinary_order().await);
-    let (behind, good) = (shop.messages(&order_stream(order_id)).await, shop.messages(&order_stream(other)).await);
+    let stack = TestStack::start().await;
+    let ((order_id, _), (other, book)) = (stack.ordinary_order().await, stack.ordinary_order().await);
+    let (behind, good) = (stack.messages(&order_stream(order_id)).await, stack.messages(&order_stream(other)).await);
     let event = [Message::new(order_stream(order_id).as_str(), "no JSON"), behind[0].clone(), good[0].clone()];
-    assert_eq!(deliver(&shop.runner(), &event).await, ids(&event[..2]));
-    assert_eq!(shop.handled(&order_stream(order_id)).await, None);
-    assert_eq!(shop.stock(&book).await.reserved(), 1);
+    assert_eq!(deliver(&stack.runner(), &event).await, ids(&event[..2]));
+    assert_eq!(stack.handled(&order_stream(order_id)).await, None);
+    assert_eq!(stack.stock(&book).await.reserved(), 1);
 }
 
 #[tokio::test]
 async fn a_stream_that_is_none_of_the_shops_is_told() {
-    let shop = Shop::open().await;
+    let stack = TestStack::start().await;
     let (foreign, unfollowed) = (StreamId::new("order-of-mine").unwrap(), StreamId::new("purse-1").unwrap());
     for stream in [&foreign, &unfollowed] {
-        shop.write(stream, commit(vec![raw("OrderConfirmed", 1, "{}")])).await;
+        stack.write(stream, commit(vec![raw("OrderConfirmed", 1, "{}")])).await;
     }
-    let messages = shop.messages(&foreign).await;
-    assert_eq!(deliver(&shop.runner(), &messages).await, ids(&messages));
-    assert!(deliver(&shop.runner(), &shop.messages(&unfollowed).await).await.is_empty());
-    assert_eq!(shop.handled(&unfollowed).await, None);
+    let messages = stack.messages(&foreign).await;
+    assert_eq!(deliver(&stack.runner(), &messages).await, ids(&messages));
+    assert!(deliver(&stack.runner(), &stack.messages(&unfollowed).await).await.is_empty());
+    assert_eq!(stack.handled(&unfollowed).await, None);
 }

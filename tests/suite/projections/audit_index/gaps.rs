@@ -1,7 +1,7 @@
 //! Whatever is lost, repeated, reordered or killed: with a stream's last commit, the stream is indexed whole.
 
 use super::ledger::{Entered, Ledger, stream};
-use crate::harness::fault_wire::{Fault, Wire};
+use crate::harness::faults::{Fault, FaultInjector};
 use eventstore::{Damage, Direction, ReadError};
 use futures::future::join_all;
 use projections::TimeLimit;
@@ -40,7 +40,7 @@ async fn with_the_last_commit_of_each_stream_all_are_there_whatever_was_lost() {
 async fn repeated_and_reordered_commits_change_nothing() {
     let ledger = Ledger::start().await;
     let all = two_streams(&ledger).await;
-    let wire = Wire::default();
+    let wire = FaultInjector::default();
     let (store, warm) = ledger.process(&wire);
     ledger.enter(&warm, 1, &all).await;
     let before = ledger.dump().await;
@@ -103,7 +103,7 @@ async fn an_indexer_that_dies_between_any_two_requests_leaves_no_hole() {
     // A gap of three costs 11 requests: two looks of two each, the day, a read and five entries.
     for fault in (1..=12).flat_map(|n| [Fault::DiesBefore(n), Fault::DiesAfter(n), Fault::LosesAnswer(n)]) {
         generation += 1;
-        let wire = Wire::default();
+        let wire = FaultInjector::default();
         let (store, index) = ledger.process(&wire);
         wire.arm(Some(fault));
         for told in [&all[4..], &all[..1], &all[3..4]] {

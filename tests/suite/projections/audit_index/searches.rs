@@ -1,7 +1,7 @@
 //! Every kind of search, compared with a plain filter over all commits.
 
 use super::ledger::{AUDIT, Entered, Ledger, all_pages, commit, expected, id, stream};
-use crate::harness::fault_wire::Wire;
+use crate::harness::faults::FaultInjector;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{Direction, NewCommit, StreamId};
@@ -207,7 +207,7 @@ async fn nothing_lies_between_ends_that_are_the_wrong_way_round() {
 }
 
 /// All pages of a search over the wire: what they found, and how many they were.
-async fn pages_within_bounds(index: &AuditIndex, wire: &Wire, search: &AuditSearch) -> (Vec<Found>, usize) {
+async fn pages_within_bounds(index: &AuditIndex, wire: &FaultInjector, search: &AuditSearch) -> (Vec<Found>, usize) {
     let (mut search, mut found) = (search.clone(), Vec::new());
     for pages in 1..10 {
         let page = index.search(1, &search).await.unwrap();
@@ -232,7 +232,7 @@ async fn a_search_that_needs_many_requests_goes_on_in_the_next_page() {
         ledger.pass(TimeDelta::days(1));
     }
     ledger.enter(&ledger.index(), 1, &history).await;
-    let wire = Wire::default();
+    let wire = FaultInjector::default();
     let (_, index) = ledger.process(&wire);
     for direction in BOTH {
         let everything = AuditSearch::all(direction, 10);

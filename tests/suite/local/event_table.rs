@@ -1,16 +1,16 @@
 //! A table with a stream on the embedded engine, and a mapping that delivers it.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use crate::harness::engine::dynamodb;
 use aws_lambda_events::event::dynamodb::Event;
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     StreamSpecification, StreamViewType,
 };
-use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::clients::Clients;
 use ledgerfold::local::dynamodb::DynamoDb;
 use ledgerfold::local::stream_mapping::StreamMapping;
 use tempfile::TempDir;
@@ -19,17 +19,17 @@ use super::Running;
 
 pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-pub(super) struct World {
+pub(super) struct EventTable {
     pub(super) folder: TempDir,
     pub(super) engine: DynamoDb,
     pub(super) clients: Clients,
     pub(super) stream_arn: String,
 }
 
-impl World {
+impl EventTable {
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (engine, clients) = start(&folder.path().join("dynamodb.db")).await;
+        let (engine, clients) = dynamodb(&folder.path().join("dynamodb.db")).await;
         let stream_arn = create_table(&clients, "events").await;
         Self { folder, engine, clients, stream_arn }
     }
@@ -55,14 +55,6 @@ impl World {
     pub(super) async fn put(&self, numbers: impl IntoIterator<Item = usize>) {
         put(&self.clients, "events", numbers).await;
     }
-}
-
-/// An engine over that file, and clients that have its key.
-pub(super) async fn start(database: &Path) -> (DynamoDb, Clients) {
-    let key = AccessKey::generate().unwrap();
-    let engine = DynamoDb::start(database, &key).await.unwrap();
-    let clients = Clients::loopback(&Endpoints::of_one(engine.endpoint(), key));
-    (engine, clients)
 }
 
 /// The answer is the stream's ARN.

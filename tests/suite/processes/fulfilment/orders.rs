@@ -1,87 +1,34 @@
-//! A shop over the engines of a temporary folder: its clerk, its queue, and what must hold when all is done.
+//! Orders and stock: commands by hand, the queue of a process, and what must hold when all is done.
 
-use crate::harness::fault_wire::Wire;
+use crate::harness::faults::FaultInjector;
 use crate::harness::messages::{Message, event_of, messages_of, told_again};
+use crate::harness::stack::TestStack;
+use crate::harness::waiting::{PATIENCE, becomes};
 use bookshop::events;
 use domain::order::{self, Order, OrderCommand, OrderDetails, OrderEvent, OrderStatus};
 use domain::stock::{self, Stock, StockCommand, StockEvent};
 use domain::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, StockQuantity, UnitPriceMinor};
-use eventstore::{
-    AppendError, Batch, CommandMetadata, Commit, Consistency, EventCodec, EventStore, Fingerprint, Id, StreamId,
-};
+use eventstore::{AppendError, Batch, CommandMetadata, Commit, Consistency, EventCodec, Fingerprint, Id, StreamId};
 use eventstore::{NewCommit, NewEvent};
 use handlers::process::ProcessHandler;
-use handlers::{Names, System};
-use ledgerfold::local::data_dir::DataDir;
-use ledgerfold::local::stack::Stack;
-use ledgerfold::resources::{self, Resources};
-use projections::Projector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::path::Path;
-use std::time::Duration;
-use tempfile::TempDir;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Far above what any case needs, so that only a broken one meets it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// More deliveries than any case needs to come to rest.
 const MAX_DELIVERIES: usize = 200;
 
-pub(crate) struct Shop {
-    pub(crate) stack: Stack,
-    pub(crate) names: Names,
-    pub(super) resources: Resources,
-    pub(crate) store: EventStore,
-    _folder: Option<TempDir>,
-}
-
-impl Shop {
-    pub(crate) async fn open() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let shop = Self::over(folder.path(), "test").await;
-        Self { _folder: Some(folder), ..shop }
-    }
-
-    /// The shop of a folder that nobody has open.
-    pub(super) async fn over(folder: &Path, prefix: &str) -> Self {
-        let stack = Stack::start(DataDir::open(folder).unwrap()).await.unwrap();
-        let names = Names::new(prefix);
-        let resources = resources::create(&bookshop::app(), &stack.clients, &names).await.unwrap();
-        let store = stack.clients.system(&bookshop::app(), &names).event_store();
-        Self { stack, names, resources, store, _folder: None }
-    }
-
+impl TestStack {
     /// A runner that remembers nothing of others.
     pub(super) fn runner(&self) -> ProcessHandler {
-        self.stack.clients.system(&bookshop::app(), &self.names).process("fulfilment", self.projector()).unwrap()
+        self.system().process("fulfilment", self.projector()).unwrap()
     }
 
-    pub(crate) fn projector(&self) -> Projector {
-        self.stack.clients.system(&bookshop::app(), &self.names).projector()
-    }
-
-    /// A runner that speaks over a wire of its own.
-    pub(super) fn runner_over(&self, wire: &Wire) -> ProcessHandler {
-        let (client, sqs) = (wire.client(&self.stack.clients.dynamodb), self.stack.clients.sqs.clone());
-        let system = System::new(bookshop::app(), client, sqs, self.names.clone());
+    /// A runner whose requests go over that wire.
+    pub(super) fn runner_over(&self, wire: &FaultInjector) -> ProcessHandler {
+        let system = self.system_over(wire);
         system.process("fulfilment", system.projector()).unwrap()
-    }
-
-    /// Every batch of a stream.
-    pub(crate) async fn batches(&self, stream: &StreamId) -> Vec<Batch> {
-        self.store.load(stream, Consistency::Strong).await.unwrap().batches
-    }
-
-    pub(crate) async fn commits(&self, stream: &StreamId) -> Vec<Commit> {
-        self.batches(stream).await.into_iter().flat_map(|batch| batch.commits).collect()
-    }
-
-    /// The types of a stream's events.
-    pub(crate) async fn types(&self, stream: &StreamId) -> Vec<String> {
-        let commits = self.commits(stream).await;
-        commits.into_iter().flat_map(|commit| commit.events).map(|event| event.body.event_type).collect()
     }
 
     pub(super) async fn order(&self, order_id: OrderId) -> Order {
@@ -192,15 +139,7 @@ impl Shop {
 
     /// Waits until everything holds.
     pub(super) async fn settles(&self, orders: &[OrderId], books: &[Isbn]) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let wrong = self.unsettled(orders, books).await;
-            if wrong.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{wrong:#?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        becomes("everything holds", async || self.unsettled(orders, books).await, |wrong| wrong.is_empty()).await;
     }
 }
 
@@ -277,10 +216,10 @@ impl Line {
     }
 
     /// What has come since the last call, a message a batch.
-    pub(super) async fn news(&mut self, shop: &Shop) -> Vec<Message> {
+    pub(super) async fn news(&mut self, stack: &TestStack) -> Vec<Message> {
         let mut messages = Vec::new();
         for (stream, sent) in &mut self.streams {
-            let mut batches = shop.batches(stream).await;
+            let mut batches = stack.batches(stream).await;
             batches.retain(|batch| batch.version() > *sent);
             messages.extend(messages_of(&batches));
             *sent = batches.last().map_or(*sent, Batch::last_version);
@@ -289,9 +228,9 @@ impl Line {
     }
 
     /// Delivers, each message by itself, until nothing comes any more.
-    pub(super) async fn run_dry(&mut self, shop: &Shop, runner: &ProcessHandler) {
+    pub(super) async fn run_dry(&mut self, stack: &TestStack, runner: &ProcessHandler) {
         for _ in 0..MAX_DELIVERIES {
-            let messages = self.news(shop).await;
+            let messages = self.news(stack).await;
             if messages.is_empty() {
                 return;
             }

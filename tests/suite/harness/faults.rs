@@ -1,4 +1,5 @@
-//! What stands between one projector and DynamoDB: it counts requests, kills the projector, and loses answers.
+//! Between the clients of one process and the engines: counts requests, stops the process at one of them, loses answers.
+//! Tables and queues can be down.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::{
@@ -8,6 +9,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 /// What goes wrong, once.
@@ -35,13 +37,17 @@ struct State {
     answers: usize,
     fault: Option<Fault>,
     dead: bool,
+    /// Requests that contain one of these words, such as the name of a table or queue, fail.
+    down: BTreeSet<String>,
+    /// Requests that contain both words panic.
+    panics: BTreeSet<(String, String)>,
 }
 
 /// One projector's wire.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Wire(Arc<Mutex<State>>);
+pub(crate) struct FaultInjector(Arc<Mutex<State>>);
 
-impl Wire {
+impl FaultInjector {
     /// The client, over this wire.
     pub(crate) fn client(&self, client: &Client) -> Client {
         Client::from_conf(client.config().to_builder().interceptor(self.clone()).build())
@@ -61,6 +67,23 @@ impl Wire {
     /// Whether the fault has not come yet.
     pub(crate) fn is_armed(&self) -> bool {
         self.0.lock().unwrap().fault.is_some()
+    }
+
+    /// From now on requests with that word fail.
+    pub(crate) fn begin_outage(&self, word: &str) {
+        self.0.lock().unwrap().down.insert(word.to_owned());
+    }
+
+    /// From now on a request with both words panics.
+    pub(crate) fn panic_at(&self, one: &str, other: &str) {
+        self.0.lock().unwrap().panics.insert((one.to_owned(), other.to_owned()));
+    }
+
+    /// No request fails or panics for its words any more.
+    pub(crate) fn end_outages(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.down.clear();
+        state.panics.clear();
     }
 
     /// How many requests were begun since it was armed.
@@ -94,9 +117,9 @@ impl State {
     }
 }
 
-impl Intercept for Wire {
+impl Intercept for FaultInjector {
     fn name(&self) -> &'static str {
-        "Wire"
+        "FaultInjector"
     }
 
     fn modify_before_transmit(
@@ -105,8 +128,8 @@ impl Intercept for Wire {
         _components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let body = context.request().body().bytes().unwrap_or_default();
-        if String::from_utf8_lossy(body).contains("/generations\"") {
+        let body = String::from_utf8_lossy(context.request().body().bytes().unwrap_or_default()).into_owned();
+        if body.contains("/generations\"") {
             config.interceptor_state().store_put(Aside);
         }
         let mut state = self.0.lock().unwrap();
@@ -114,7 +137,13 @@ impl Intercept for Wire {
         if state.dead || state.fault == Some(Fault::DiesBefore(state.requests)) {
             return state.dies();
         }
-        Ok(())
+        let has = |word: &String| body.contains(word);
+        if state.panics.iter().any(|(one, other)| has(one) && has(other)) {
+            drop(state);
+            // Prints nothing.
+            std::panic::resume_unwind(Box::new("on purpose"));
+        }
+        if state.down.iter().any(has) { Err("does not answer".into()) } else { Ok(()) }
     }
 
     fn modify_before_deserialization(

@@ -4,31 +4,29 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
+use crate::harness::stack::serve_queues;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::types::QueueAttributeName;
 use handlers::delivery::QueueMapping;
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 
-use super::stream_world::Failure;
+use super::event_table::Failure;
 use super::{Running, eventually};
 
 /// An SQS of its own for each test; it ends with the test's runtime.
-pub(super) struct World {
+pub(super) struct LocalQueues {
     pub(super) sqs: aws_sdk_sqs::Client,
     _folder: TempDir,
 }
 
-impl World {
+impl LocalQueues {
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server =
             loopback_sqs::Server::open(&folder.path().join("sqs.db"), loopback_sqs::Config::default()).unwrap();
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(server.serve_with_shutdown(listener, std::future::pending()));
+        let endpoint = serve_queues(server).await;
         let sqs = Clients::loopback(&Endpoints::of_one(&endpoint, AccessKey::generate().unwrap())).sqs;
         Self { sqs, _folder: folder }
     }
