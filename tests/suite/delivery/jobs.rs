@@ -66,7 +66,7 @@ async fn a_pass_over_all_streams_ends_though_every_second_worker_dies() {
 
 #[tokio::test]
 async fn a_job_whose_calls_all_died_goes_on_when_it_is_resumed() {
-    let mut pipeline = Pipeline::start().await;
+    let mut pipeline = Pipeline::with_few_receives().await;
     let streams = some_orders(&pipeline, 3).await;
     pipeline.run_until_quiet().await;
     pipeline.stack.operations().rebuild(&orders(), 2).await.unwrap();

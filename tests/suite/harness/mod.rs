@@ -1,6 +1,7 @@
 //! What the cases share: engines, programs, clients, and what stands between them.
 #![cfg(test)]
 
+pub(crate) mod depth;
 pub(crate) mod engine;
 pub(crate) mod events;
 pub(crate) mod faults;

@@ -1,6 +1,7 @@
 //! Events of all streams, found by who, what, why and when.
 
 use super::{Program, eventually, isbn, sent, text};
+use crate::harness::depth::full_or;
 use crate::harness::seed::{Seed, append, clients, indexed};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -91,7 +92,7 @@ impl Past {
     async fn check(&self, query: &str, fits: impl Fn(&Value) -> bool) {
         let mut wanted: Vec<Value> = self.events.iter().filter(|event| fits(event)).cloned().collect();
         for order in ["asc", "desc"] {
-            for limit in [1, 5, 500] {
+            for limit in full_or(vec![1, 5, 500], vec![5, 500]) {
                 let found = self.search(&format!("to={END}&order={order}{query}"), limit).await;
                 assert_eq!(found, wanted, "{query} {order} by {limit}");
             }

@@ -1,5 +1,6 @@
 //! Gaps that take longer than a call has time: they end over several calls, count no receive, and hold up no neighbour.
 
+use crate::harness::depth::full_or;
 use crate::harness::events::{Stored, Writer, commit, confirmed, new_order, placed, received, stock_of, write};
 use crate::harness::fold::ReadModel;
 use crate::harness::messages::{Message, event_of, told_again};
@@ -14,8 +15,6 @@ use projections::audit_index::{Entry, PROJECTION as AUDIT};
 use projections::{Consumer, Projection};
 use std::time::Duration;
 
-/// More commits than any call here has time for.
-const COMMITS: usize = 20_000;
 /// Commits in an item.
 const TOGETHER: usize = 100;
 
@@ -98,10 +97,11 @@ fn assert_in_steps(ended: &Ended, name: &str) {
 
 #[tokio::test]
 async fn a_gap_of_twenty_thousand_commits_ends_over_several_calls() {
+    let commits = full_or(20_000, 3_000);
     let stack = TestStack::start().await;
     let (long, neighbour) = (new_order(), new_order());
     let first = placed("c", [(1, 2)]).stored();
-    let last = long_stream(&stack, &long, first, &confirmed().stored(), COMMITS).await;
+    let last = long_stream(&stack, &long, first, &confirmed().stored(), commits).await;
     let other = write(&stack.store, &neighbour, &[&placed("d", [(2, 1)])]).await;
     for projection in [orders(), bestsellers()] {
         for message in [Message::address_of(&last), Message::of(&other[0])] {
@@ -116,7 +116,7 @@ async fn a_gap_of_twenty_thousand_commits_ends_over_several_calls() {
         assert_in_steps(&ended, projection.name);
     }
     let model = ReadModel::of_rows(&stack.rows().await, "");
-    assert_eq!(model.applied(orders().name, &long), Some(1 + u64::try_from(COMMITS).unwrap()));
+    assert_eq!(model.applied(orders().name, &long), Some(1 + u64::try_from(commits).unwrap()));
     stack.assert_exact([&long, &neighbour]).await;
 }
 

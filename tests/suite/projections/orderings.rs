@@ -1,5 +1,6 @@
 //! Every order of delivery, with repetitions and losses, of the six messages of two streams.
 
+use crate::harness::depth::all_or;
 use crate::harness::events::{
     Stored, Writer, cancelled, committed, confirmed, new_order, placed, received, rejected, reserved, shipped,
     stock_of, write,
@@ -124,7 +125,8 @@ fn by_projection(rows: Vec<Item>) -> HashMap<String, Vec<Item>> {
 fn every_ordering(history: &History) -> Vec<Vec<Vec<Message>>> {
     let orders = permutations(history.messages.len());
     assert_eq!(orders.len(), 720);
-    orders.iter().enumerate().map(|(number, order)| deliveries(&history.messages, order, number)).collect()
+    let lines = orders.iter().enumerate().map(|(number, order)| deliveries(&history.messages, order, number));
+    all_or(lines.collect(), 40)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,7 +159,7 @@ fn every_loss(history: &History) -> Vec<Vec<Vec<Message>>> {
             lines.push(vec![order.iter().map(|index| history.messages[*index].clone()).collect()]);
         }
     }
-    lines
+    all_or(lines, 16)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! The whole line through the running program: commands in over HTTP, read models out.
 
+use crate::harness::depth::full_or;
 use crate::harness::http::Client;
 use crate::harness::program::Dev;
 use crate::harness::waiting::eventually;
@@ -140,8 +141,8 @@ async fn what_three_hundred_orders_say_is_what_every_read_model_says_in_the_end(
     let data = tempfile::tempdir().unwrap();
     let dev = Dev::start(data.path()).await;
     let client = Client::of(&dev.url);
-    let streams = shop_together(&client, 38).await;
-    assert!(streams.len() >= 300);
+    let streams = shop_together(&client, full_or(38, 5)).await;
+    assert!(streams.len() >= full_or(300, 40));
     let expected = Expected::of(&client, &streams).await;
     assert!(expected.orders.len() == streams.len() && expected.customers.len() == CLIENTS);
     expected.comes(&client).await;

@@ -2,6 +2,7 @@
 
 use super::World;
 use super::eventually;
+use crate::harness::depth::full_or;
 use crate::harness::http::isbn;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ async fn kills_in_the_middle_of_batches_leave_read_models_right() {
     let anna = world.caller(&api);
     anna.receive(&isbn(BOOK), 1_000).await;
     let mut orders = Vec::new();
-    for life in 0..KILLS {
+    for life in 0..full_or(KILLS, 2) {
         let consumers = world.serve(&["consumers"]).await;
         orders.extend(anna.place_many(&format!("life-{life}"), BOOK, ORDERS_OF_A_LIFE).await);
         eventually("a batch is in hand", || async { (!consumers.said("message handled").is_empty()).then_some(()) })

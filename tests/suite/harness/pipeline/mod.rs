@@ -158,7 +158,9 @@ impl Pipeline {
             pipeline.add(projection.name, Function::Projector(handler), policy).await;
         }
         let operations = pipeline.system().operations(pipeline.projector());
-        pipeline.add(REBUILD, Function::Rebuild(RebuildHandler::new(operations)), FifoPolicy::of(REBUILD)).await;
+        let rebuild = FifoPolicy::of(REBUILD);
+        let rebuild = FifoPolicy { max_receives: change(rebuild.clone()).max_receives, ..rebuild };
+        pipeline.add(REBUILD, Function::Rebuild(RebuildHandler::new(operations)), rebuild).await;
         pipeline
     }
 

@@ -1,6 +1,7 @@
 //! Runners that die between any two requests, and runners that do the same at once.
 
 use super::orders::{Line, deliver, new_book, order_stream, stock_stream};
+use crate::harness::depth::full_or;
 use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::messages::{Message, messages_of};
 use crate::harness::stack::TestStack;
@@ -47,7 +48,7 @@ fn faults(n: usize) -> [Fault; 3] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_rejected_once() {
     let (stack, mut struck) = (TestStack::start().await, 0);
-    for n in 1..MAX_REQUESTS {
+    for n in (1..MAX_REQUESTS).step_by(full_or(1, 5)) {
         let before = struck;
         for fault in faults(n) {
             let (there, missing) = (new_book(), new_book());
@@ -61,7 +62,7 @@ async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_rej
             assert_eq!(stack.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
         }
         if struck == before {
-            assert!(struck > 40, "only {struck} faults came to pass");
+            assert!(struck > full_or(40, 6), "only {struck} faults came to pass");
             return;
         }
     }
@@ -71,7 +72,7 @@ async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_rej
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_shipped_once() {
     let (stack, mut struck) = (TestStack::start().await, 0);
-    for n in 1..MAX_REQUESTS {
+    for n in (1..MAX_REQUESTS).step_by(full_or(1, 5)) {
         let before = struck;
         for fault in faults(n) {
             let book = new_book();
@@ -90,7 +91,7 @@ async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_shi
             assert_eq!(stack.unsettled(&[order_id], &books).await, [""; 0], "{fault:?}");
         }
         if struck == before {
-            assert!(struck > 40, "only {struck} faults came to pass");
+            assert!(struck > full_or(40, 6), "only {struck} faults came to pass");
             return;
         }
     }

@@ -1,6 +1,7 @@
 //! Every order of delivery of what one order causes, with a repetition; and every loss that a later message makes good.
 
 use super::orders::{Line, deliver, new_book, order_stream};
+use crate::harness::depth::full_or;
 use crate::harness::messages::Message;
 use crate::harness::stack::TestStack;
 use domain::order::{OrderCommand, OrderStatus};
@@ -134,7 +135,7 @@ async fn every_way(Scenario { copies, by_hand, repeats, end }: Scenario<'_>) -> 
         }
         deliver_in_some_order(&stack, &case, &mut choices, repeats).await;
         assert_eq!(case.end(&stack).await, end, "after {choices:?}");
-        if !choices.advance() {
+        if !choices.advance() || ways == full_or(MAX_WAYS, 30) {
             return ways;
         }
     }
@@ -204,7 +205,7 @@ async fn what_was_lost_is_learned_when_a_later_message_of_the_stream_comes() {
         // A confirmation that comes too late is refused, and that is recorded.
         let last = types.iter().rfind(|event_type| *event_type != "$Refused");
         assert_eq!(last.unwrap(), "OrderCancelled", "{types:?}");
-        if !choices.advance() {
+        if !choices.advance() || ways == full_or(MAX_WAYS, 24) {
             break;
         }
         ways += 1;

@@ -2,6 +2,7 @@
 
 use super::client::order;
 use super::orders::new_book;
+use crate::harness::depth::full_or;
 use crate::harness::http::{Client, Response};
 use crate::harness::program::Dev;
 use crate::harness::stack::TestStack;
@@ -21,9 +22,9 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-const ORDERS: usize = 200;
 const BOOKS: usize = 5;
-const COPIES: u32 = 30;
+/// Copies of a book that come in at the beginning of each life.
+const COPIES: u32 = 15;
 const RUNNERS: usize = 3;
 
 /// Starts what carries news to so many runners, each of which remembers only its own.
@@ -59,13 +60,14 @@ fn lines(books: &[Isbn], number: usize) -> Vec<(Isbn, u32)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_orders_for_too_few_copies_are_all_answered_and_no_copy_is_given_away_twice() {
+    let (orders, copies) = full_or((200, 30), (40, 6));
     let (stack, folder, stop) = (TestStack::start().await, TempDir::new().unwrap(), CancellationToken::new());
     let books: Vec<Isbn> = (0..BOOKS).map(|_| new_book()).collect();
     for book in &books {
-        stack.receive(book, COPIES).await;
+        stack.receive(book, copies).await;
     }
     let running = start(&stack, &folder, &stop).await;
-    let orders: Vec<OrderId> = join_all((0..ORDERS).map(|number| {
+    let orders: Vec<OrderId> = join_all((0..orders).map(|number| {
         let (stack, lines) = (&stack, lines(&books, number));
         async move { stack.place(&lines).await }
     }))
@@ -91,7 +93,7 @@ async fn two_hundred_orders_for_too_few_copies_are_all_answered_and_no_copy_is_g
     assert!(rejected > 0 && confirmed.len() == BOOKS, "{rejected} rejected, {confirmed:?} confirmed");
     for book in &books {
         let stock = stack.stock(book).await;
-        assert_eq!((stock.on_hand(), stock.reserved()), (COPIES, confirmed[book]));
+        assert_eq!((stock.on_hand(), stock.reserved()), (copies, confirmed[book]));
     }
 }
 
@@ -130,7 +132,7 @@ async fn live_and_die(data: &TempDir, shoppers: &mut [Shopper], books: &[Isbn]) 
     let dev = Dev::start_whole(data.path()).await;
     let (client, answers) = (Client::of(&dev.url), AtomicUsize::new(0));
     for book in books {
-        client.receive(&book.to_string(), COPIES / 2).await;
+        client.receive(&book.to_string(), COPIES).await;
     }
     let enough = fastrand::usize(10..40);
     let killer = async {
@@ -162,7 +164,7 @@ async fn a_program_that_is_killed_again_and_again_answers_every_order_in_the_end
     let data = TempDir::new().unwrap();
     let books: Vec<Isbn> = (0..BOOKS).map(|_| new_book()).collect();
     let mut shoppers: Vec<Shopper> = (0..CLIENTS).map(|name| Shopper { name, placed: Vec::new() }).collect();
-    for _ in 0..KILLS {
+    for _ in 0..full_or(KILLS, 2) {
         live_and_die(&data, &mut shoppers, &books).await;
     }
     let dev = Dev::start_whole(data.path()).await;
@@ -174,7 +176,7 @@ async fn a_program_that_is_killed_again_and_again_answers_every_order_in_the_end
     let reserved = all_decided(&client, &placed).await;
     for book in &books {
         let copies = reserved.get(&book.to_string()).copied().unwrap_or(0);
-        client.holds(&book.to_string(), COPIES / 2, copies).await;
+        client.holds(&book.to_string(), COPIES, copies).await;
     }
     assert_eq!(dev.interrupt().await, 0);
     let orders: Vec<OrderId> = placed.into_iter().map(|id| OrderId::try_from(id).unwrap()).collect();
