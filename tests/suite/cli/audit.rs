@@ -1,6 +1,7 @@
 //! `ledgerfold audit search`, `trace`, `at` and `diff`, and who is recorded as asking.
 
-use super::{Ended, client, ended, receive, run};
+use super::{Ended, ended, receive, run};
+use crate::harness::http::Client;
 use crate::harness::program::{Dev, Program, ledgerfold};
 use crate::harness::seed::{Seed, append, clients, store};
 use crate::harness::waiting::eventually;
@@ -10,17 +11,10 @@ use tempfile::TempDir;
 
 const STREAM: &str = "stock-9780306406157";
 
-/// What the API answers to the same question.
-async fn api(system: &Program, path: &str) -> Value {
-    let answer = client().get(format!("{}{path}", system.dev.url)).send().await.unwrap();
-    assert_eq!(answer.status(), 200, "{path}");
-    answer.json().await.unwrap()
-}
-
 /// Waits until so many events of a type are in the index.
 pub(super) async fn indexed(system: &Program, event_type: &str, events: usize) {
     eventually("everything is in the index", || async {
-        let page = api(system, &format!("/audit/events?type={event_type}&limit=500")).await;
+        let page = system.read(&format!("/audit/events?type={event_type}&limit=500")).await;
         (page["events"].as_array()?.len() == events).then_some(())
     })
     .await;
@@ -46,7 +40,7 @@ async fn a_search_over_all_streams_is_shown_for_people_and_for_programs() {
     command.envs(system.exports.iter().cloned()).args(["--json", "--cursor", cursor]);
     let json = ended(command).await.json();
     let path = format!("/audit/events?actor=dev&type=StockReceived&limit=2&cursor={cursor}");
-    assert_eq!(json, api(&system, &path).await);
+    assert_eq!(json, system.read(&path).await);
     assert_eq!(versions(&json), [3, 2]);
     let oldest = ["audit", "search", "--stream", STREAM, "--order", "asc", "--limit", "3", "--json"];
     assert_eq!(versions(&system.operate(oldest).await.json()), [1, 2, 3]);
@@ -96,11 +90,11 @@ async fn a_trace_is_drawn_as_a_tree() {
     append(&store, "mail-3", &[seed("stray", Some("x-1:4"), &["Strayed"])]).await;
     indexed(&system, "Strayed", 1).await;
     eventually("all are in the index", || async {
-        (api(&system, "/audit/trace/p").await["commits"] == 4).then_some(())
+        (system.read("/audit/trace/p").await["commits"] == 4).then_some(())
     })
     .await;
     let drawn = system.operate(["audit", "trace", "p"]).await.done();
-    let trace = api(&system, "/audit/trace/p").await;
+    let trace = system.read("/audit/trace/p").await;
     let time = |path: &str| trace.pointer(path).unwrap_or_else(|| panic!("no {path}")).as_str().unwrap().to_owned();
     let wanted = format!(
         "\
@@ -133,10 +127,9 @@ async fn a_stream_is_shown_as_it_was_and_what_changed() {
     let folder = data.path().to_str().unwrap();
     let dev = Dev::start(data.path()).await;
     receive(&dev, 3).await;
-    let at = client().get(format!("{}/audit/streams/{STREAM}/at?version=2", dev.url)).send().await.unwrap();
-    let at: Value = at.json().await.unwrap();
-    let diff = client().get(format!("{}/audit/streams/{STREAM}/diff?from=1&to=3", dev.url)).send().await.unwrap();
-    let diff: Value = diff.json().await.unwrap();
+    let client = Client::of(&dev.url);
+    let at = client.read(&format!("/audit/streams/{STREAM}/at?version=2")).await;
+    let diff = client.read(&format!("/audit/streams/{STREAM}/diff?from=1&to=3")).await;
     assert_eq!(dev.interrupt().await, 0);
     // The same on the stopped folder.
     let shown = run(["audit", "at", STREAM, "--version", "2", "--data", folder]).await.done();

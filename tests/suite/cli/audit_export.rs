@@ -1,10 +1,11 @@
 //! `ledgerfold audit export`: a file that is whole, or none.
 
 use super::audit::indexed;
-use super::{PATIENCE, client, ended, receive};
+use super::{PATIENCE, ended, receive};
 use crate::harness::program::{Program, ledgerfold};
 use crate::harness::seed::{clients, receive_many};
 use crate::harness::waiting::eventually;
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -41,7 +42,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 async fn api_lines(system: &Program) -> String {
-    let request = client().get(format!("{}/audit/streams/{STREAM}", system.dev.url));
+    let request = system.request(Method::GET, &format!("/audit/streams/{STREAM}"));
     let answer = request.header("Accept", "application/x-ndjson").send().await.unwrap();
     answer.text().await.unwrap()
 }

@@ -3,7 +3,6 @@
 use super::{BOOK, STREAM, TABLE, TestStack, is_done_with, receive, reserve};
 use crate::harness::messages::Message;
 use crate::harness::wire::{Act, Wire};
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{CommandMetadata, EventStore, Head, Id, NewCommit, NewEvent, StreamId};
 use handlers::{CommandStatuses, CommandWorker};
@@ -79,10 +78,8 @@ pub(super) fn overtaken<F: Future<Output = ()> + Send + 'static>(
     status: &'static str,
     meanwhile: impl Fn() -> F + Send + Sync + 'static,
 ) -> CommandStatuses {
-    let config = stack.clients().dynamodb.config();
-    let wire = Wire::over(config.http_client().unwrap());
+    let (client, wire) = Wire::under(&stack.clients().dynamodb);
     let meanwhile = Arc::new(meanwhile);
-    let client = Client::from_conf(config.to_builder().http_client(wire.clone()).build());
     wire.rule(move |seen| {
         let meanwhile = meanwhile.clone();
         async move {

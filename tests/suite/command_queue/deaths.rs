@@ -2,9 +2,8 @@
 
 use super::{TestStack, api_of, deliver, is_done_with, later};
 use crate::harness::faults::{Fault, FaultInjector};
-use crate::harness::http::isbn;
+use crate::harness::http::{Client, isbn, sent};
 use crate::harness::program::Dev;
-use crate::harness::waiting::PATIENCE;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
@@ -126,32 +125,26 @@ async fn workers_that_do_the_same_at_once_do_it_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_that_is_killed_answers_every_command_that_it_has_taken() {
     let (data, mut keys) = (TempDir::new().unwrap(), BTreeSet::new());
-    let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
     for life in 0..3 {
         let dev = Dev::start(data.path()).await;
+        let client = Client::of(&dev.url);
         for number in 0..20 {
             let key = format!("k-{life}-{number}");
-            let request = http.post(format!("{}/stock/{}/receive", dev.url, book(number % 3)));
-            let request = request.json(&json!({"quantity": 1})).header("Idempotency-Key", &key);
-            let taken = request.header("Prefer", "respond-async").send().await.unwrap();
-            assert_eq!(taken.status(), 202);
+            let request = client.keyed(&format!("/stock/{}/receive", book(number % 3)), &key, &json!({"quantity": 1}));
+            let taken = sent(request.header("Prefer", "respond-async")).await;
+            assert_eq!(taken.status, 202);
             keys.insert(key);
         }
         dev.kill().await;
     }
     let dev = Dev::start(data.path()).await;
-    let get = |path: String| async { http.get(path).send().await.unwrap().json::<Value>().await.unwrap() };
+    let client = Client::of(&dev.url);
     for key in &keys {
-        crate::harness::waiting::eventually("every command is done", || async {
-            let answer = get(format!("{}/commands/{key}", dev.url)).await;
-            Some(()).filter(|()| answer["status"] == "done")
-        })
-        .await;
+        client.until(&format!("/commands/{key}"), |answer| answer.body["status"] == "done").await;
     }
     let mut recorded = 0;
     for number in 0..3 {
-        let stock = get(format!("{}/audit/streams/stock-{}?limit=500", dev.url, book(number))).await;
-        recorded += stock["events"].as_array().unwrap().len();
+        recorded += client.events(&format!("stock-{}", book(number))).await.len();
     }
     assert_eq!(recorded, keys.len());
 }

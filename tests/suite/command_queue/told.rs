@@ -118,10 +118,9 @@ async fn nothing_but_waiting_is_told_while_the_store_is_down() {
     let stack = TestStack::start().await;
     let (path, body) = reserve(2);
     stack.later(&path, "r", &body).await;
-    let wire = Wire::over(stack.clients().dynamodb.config().http_client().unwrap());
+    let (client, wire) = Wire::under(&stack.clients().dynamodb);
     wire.rule(async |_| Act::Answer(500, r#"{"__type":"InternalServerError"}"#.to_owned()));
-    let config = stack.clients().dynamodb.config().to_builder().http_client(wire.clone());
-    let down = EventStore::new(Client::from_conf(config.build()), stack.names.events());
+    let down = EventStore::new(client, stack.names.events());
     let (system, default_actor) = (stack.system(), eventstore::Id::new("dev").unwrap());
     let operations = system.operations(system.projector());
     let api = Api::new(down, system.projector(), operations, default_actor);

@@ -54,12 +54,12 @@ impl Signer {
     }
 }
 
-/// The key set of the issuer, in a folder.
-pub(crate) struct Issuer {
+/// The key set of an issuer, as a file.
+pub(crate) struct KeySetFile {
     folder: TempDir,
 }
 
-impl Issuer {
+impl KeySetFile {
     /// With one key of each kind, and others that check no token.
     pub(crate) fn new() -> Self {
         let mut encryption = Signer::ec().published();

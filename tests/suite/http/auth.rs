@@ -1,7 +1,7 @@
 //! `dev --auth`: who is let in, to what, and as whom it is recorded.
 
 use super::{Program, Response, eventually, isbn, line, order, order_stream, sent, text};
-use crate::harness::issuer::{Issuer, Signer, but, claims, in_seconds};
+use crate::harness::issuer::{KeySetFile, Signer, but, claims, in_seconds};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ const SCOPES: [&str; 4] = ["ledgerfold/write", "ledgerfold/read", "ledgerfold/au
 /// The program with `--auth`.
 async fn guarded() -> Program {
     // It reads the keys of the issuer when it starts.
-    let issuer = Issuer::new();
+    let issuer = KeySetFile::new();
     let options = issuer.options();
     let arguments: Vec<&str> = options.iter().map(String::as_str).chain(["--without-processes"]).collect();
     Program::start_with(&arguments).await

@@ -1,6 +1,6 @@
 //! Which tokens are believed: each rule by itself, then over HTTP in [`super::auth`].
 
-use crate::harness::issuer::{AUDIENCE, EC_PUBLIC, ISSUER, Issuer, Signer, but, claims, in_seconds};
+use crate::harness::issuer::{AUDIENCE, EC_PUBLIC, ISSUER, KeySetFile, Signer, but, claims, in_seconds};
 use handlers::access::{Authorizer, MAX_TOKEN_BYTES};
 use handlers::access::{Caller, Scope, Unauthorized};
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::SystemTime;
 
 fn authorizer() -> Authorizer {
-    Authorizer::from_file(&Issuer::new().file(), ISSUER, AUDIENCE).unwrap()
+    Authorizer::from_file(&KeySetFile::new().file(), ISSUER, AUDIENCE).unwrap()
 }
 
 fn check(authorizer: &Authorizer, token: &str) -> Result<Caller, Unauthorized> {

@@ -1,9 +1,9 @@
 //! The log of the running program, and settings that make no sense.
 
 use super::reporting;
+use crate::harness::http::Client;
 use crate::harness::program::Dev;
 use crate::harness::waiting::{PATIENCE, eventually};
-use reqwest::Client;
 use serde_json::json;
 use std::process::Stdio;
 use tempfile::TempDir;
@@ -16,10 +16,9 @@ async fn a_command_has_a_line_for_its_request_its_commit_and_each_message_all_in
         reporting(["dev", "--port", "0", "--without-processes", "--data", data.path().to_str().unwrap()], "");
     command.env("RUST_LOG", "handlers=info").env("NO_COLOR", "1");
     let dev = Dev::start_command(command.stderr(Stdio::from(std::fs::File::create(&file).unwrap()))).await;
-    let http = Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
-    let request = http.post(format!("{}/stock/9780306406157/receive", dev.url)).header("Idempotency-Key", "receive-1");
-    let answer = request.json(&json!({"quantity": 5})).send().await.unwrap();
-    let trace = answer.headers()["traceparent"].to_str().unwrap().split('-').nth(1).unwrap().to_owned();
+    let receive = ("/stock/9780306406157/receive", json!({"quantity": 5}));
+    let answer = Client::of(&dev.url).command(receive.0, "receive-1", &receive.1).await;
+    let trace = answer.header("traceparent").split('-').nth(1).unwrap().to_owned();
     let lines = || -> Vec<String> {
         let text = std::fs::read_to_string(&file).unwrap();
         text.lines().filter(|line| line.contains(&trace)).map(str::to_owned).collect()

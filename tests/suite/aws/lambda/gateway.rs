@@ -20,40 +20,40 @@ pub(super) enum Body {
 
 /// What the gateway passes on.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct GatewayResponse {
     pub(crate) status: u64,
     pub(crate) headers: Value,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl GatewayResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 impl Caller<'_> {
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> GatewayResponse {
         self.send("GET", path, json!({}), Body::None).await
     }
 
-    pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> GatewayResponse {
         self.post_for(path, key, body, Duration::from_secs(28)).await
     }
 
     /// Sends a command to a function that has so much time.
-    pub(super) async fn post_for(&self, path: &str, key: &str, body: &Value, time: Duration) -> Answer {
+    pub(super) async fn post_for(&self, path: &str, key: &str, body: &Value, time: Duration) -> GatewayResponse {
         let headers = json!({"content-type": "application/json", "idempotency-key": key});
         let event = event("POST", path, headers, Body::Text(body.to_string()), Some(self.authorizer()));
         answer(self.function.invoke_for(&event, time).await.unwrap())
     }
 
-    pub(super) async fn send(&self, method: &str, path: &str, headers: Value, body: Body) -> Answer {
+    pub(super) async fn send(&self, method: &str, path: &str, headers: Value, body: Body) -> GatewayResponse {
         send(self.function, method, path, headers, body, Some(self.authorizer())).await
     }
 
     /// Reads by a route of the gateway, which gives path and parameters decoded.
-    pub(super) async fn get_by(&self, route_key: &str, path: &str, parameters: Value) -> Answer {
+    pub(super) async fn get_by(&self, route_key: &str, path: &str, parameters: Value) -> GatewayResponse {
         let mut event = event("GET", path, json!({}), Body::None, Some(self.authorizer()));
         event["rawPath"] = json!(path);
         event["rawQueryString"] = json!("");
@@ -77,7 +77,7 @@ pub(super) async fn send(
     headers: Value,
     body: Body,
     authorizer: Option<Value>,
-) -> Answer {
+) -> GatewayResponse {
     answer(function.invoke(&event(method, path_and_query, headers, body, authorizer)).await.unwrap())
 }
 
@@ -106,9 +106,9 @@ fn event(method: &str, path_and_query: &str, headers: Value, body: Body, authori
     event
 }
 
-fn answer(answer: Value) -> Answer {
+fn answer(answer: Value) -> GatewayResponse {
     assert_eq!(answer["isBase64Encoded"], false, "{answer}");
-    Answer {
+    GatewayResponse {
         status: answer["statusCode"].as_u64().unwrap(),
         headers: answer["headers"].clone(),
         body: answer["body"].as_str().unwrap_or_default().to_owned(),

@@ -1,6 +1,6 @@
 //! Requests that come through an API gateway.
 
-use super::gateway::{Answer, Body, Caller, send};
+use super::gateway::{Body, Caller, GatewayResponse, send};
 use super::{COMMAND_API, QUERY_API, function};
 use crate::harness::seed;
 use crate::harness::stack::TestStack;
@@ -73,7 +73,7 @@ async fn an_id_is_what_the_gateways_route_says() {
     let queries = function(&system, QUERY_API, &[]).await;
     let auditor = Caller { function: &queries, subject: "carl", scope: "ledgerfold/audit" };
     // Nothing has the id, and the answer names it.
-    let asked_for = |answer: &Answer| {
+    let asked_for = |answer: &GatewayResponse| {
         let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
         detail.rsplit(' ').next().unwrap().to_owned()
     };

@@ -1,6 +1,6 @@
 //! The whole line through the real functions: a command comes in at the gateway, and the mappings of this machine call the rest.
 
-use super::gateway::{Answer, Caller};
+use super::gateway::{Caller, GatewayResponse};
 use super::runtime_api::Function;
 use super::{COMMAND_API, FAN_OUT, PROCESS_MANAGER, PROJECTOR, QUERY_API, REBUILD_WORKER, function};
 use crate::harness::stack::TestStack;
@@ -67,7 +67,7 @@ impl Mappings {
 
 /// Asks until the answer is as wanted.
 pub(super) async fn until(caller: &Caller<'_>, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    let body = |answer: &Answer| serde_json::from_str::<Value>(&answer.body).unwrap();
+    let body = |answer: &GatewayResponse| serde_json::from_str::<Value>(&answer.body).unwrap();
     let answer =
         becomes(path, async || caller.get(path).await, |answer| answer.status == 200 && wanted(&body(answer))).await;
     body(&answer)

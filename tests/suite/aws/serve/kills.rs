@@ -1,6 +1,6 @@
 //! Killed in the middle of batches, again and again.
 
-use super::World;
+use super::Deployment;
 use super::eventually;
 use crate::harness::depth::full_or;
 use crate::harness::http::isbn;
@@ -12,24 +12,24 @@ const BOOK: u32 = 1;
 
 #[tokio::test]
 async fn kills_in_the_middle_of_batches_leave_read_models_right() {
-    let world = World::start().await;
-    world.return_messages_after(2).await;
-    let _fan_out = world.fan_out().await;
-    let api = world.serve(&["api"]).await;
-    let anna = world.caller(&api);
+    let deployment = Deployment::start().await;
+    deployment.return_messages_after(2).await;
+    let _fan_out = deployment.fan_out().await;
+    let api = deployment.serve(&["api"]).await;
+    let anna = deployment.caller(&api);
     anna.receive(&isbn(BOOK), 1_000).await;
     let mut orders = Vec::new();
     for life in 0..full_or(KILLS, 2) {
-        let consumers = world.serve(&["consumers"]).await;
+        let consumers = deployment.serve(&["consumers"]).await;
         orders.extend(anna.place_many(&format!("life-{life}"), BOOK, ORDERS_OF_A_LIFE).await);
         eventually("a batch is in hand", || async { (!consumers.said("message handled").is_empty()).then_some(()) })
             .await;
         tokio::time::sleep(Duration::from_millis(fastrand::u64(0..100))).await;
         consumers.kill().await;
     }
-    let consumers = world.serve(&["consumers"]).await;
+    let consumers = deployment.serve(&["consumers"]).await;
     anna.all_confirmed(&orders).await;
-    world.idle().await;
+    deployment.idle().await;
     let sold = anna.read("/bestsellers?limit=500").await;
     let copies: usize = sold["books"]
         .as_array()

@@ -34,12 +34,12 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_bookshop-service-under-test");
 const ALL_SCOPES: [&str; 4] = ["ledgerfold/write", "ledgerfold/read", "ledgerfold/audit", "ledgerfold/operate"];
 
 /// Engines, tables and queues, and an issuer of tokens.
-struct World {
+struct Deployment {
     stack: TestStack,
     issuer: Issuer,
 }
 
-impl World {
+impl Deployment {
     async fn start() -> Self {
         Self { stack: TestStack::start().await, issuer: Issuer::start().await }
     }

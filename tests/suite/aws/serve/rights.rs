@@ -1,6 +1,6 @@
 //! Each request of the container, held against the rights of the functions whose work it does. Its roles are made of them.
 
-use super::{Service, World};
+use super::{Deployment, Service};
 use crate::aws::lambda::rights::{allows, needs};
 use crate::aws::template::Template;
 use crate::aws::template::rights::grants;
@@ -19,20 +19,20 @@ const SERVED: [(&str, &[&str]); 2] = [
 
 #[tokio::test]
 async fn the_container_asks_for_nothing_that_its_role_does_not_allow() {
-    let (world, recorder) = (World::start().await, Arc::new(Recorder::default()));
-    world.return_messages_after(10).await;
-    let _fan_out = world.fan_out().await;
+    let (deployment, recorder) = (Deployment::start().await, Arc::new(Recorder::default()));
+    deployment.return_messages_after(10).await;
+    let _fan_out = deployment.fan_out().await;
     let mut services = Vec::new();
     for (what, _) in SERVED {
-        let mut environment = world.environment();
+        let mut environment = deployment.environment();
         // The recorder tells requests apart by it. The container does not read it.
         environment.push(("LEDGERFOLD_COMPONENT".to_owned(), what.to_owned()));
         recorder.stand_between(&mut environment);
         services.push(Service::start(&[what], environment).await);
     }
-    let anna = world.caller(&services[0]);
+    let anna = deployment.caller(&services[0]);
     for service in &services {
-        world.caller(service).until("/readyz", |answer| answer.status == 200).await;
+        deployment.caller(service).until("/readyz", |answer| answer.status == 200).await;
     }
     anna.receive(&isbn(BOOK), 10).await;
     let orders = anna.place_many("an-order", BOOK, 2).await;
@@ -41,7 +41,7 @@ async fn the_container_asks_for_nothing_that_its_role_does_not_allow() {
     assert_eq!(later.send().await.unwrap().status(), 202);
     anna.all_confirmed(&orders).await;
     anna.until("/commands/later?stream=stock", |answer| answer.status < 500).await;
-    world.idle().await;
+    deployment.idle().await;
     anna.read_models_are_those_of_a_rebuild(BOOK).await;
     anna.read("/projections").await;
     let template = Template::read();

@@ -1,6 +1,6 @@
 //! Orders, and what they must come to.
 
-use super::World;
+use super::Deployment;
 use super::eventually;
 use crate::harness::http::{Client, Response, isbn, line, order};
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -22,7 +22,7 @@ pub(super) struct FanOutRuns {
     _stop: DropGuard,
 }
 
-impl World {
+impl Deployment {
     /// Runs fan-out beside the program.
     pub(super) async fn fan_out(&self) -> FanOutRuns {
         let (stack, stop) = (&self.stack, CancellationToken::new());

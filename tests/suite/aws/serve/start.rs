@@ -1,6 +1,6 @@
 //! What keeps the program from starting, and whether all of it is told.
 
-use super::World;
+use super::Deployment;
 use super::process::{Service, run};
 use tokio::net::TcpListener;
 
@@ -48,49 +48,49 @@ async fn help_has_examples_and_says_what_is_not_served() {
 }
 
 /// Runs it until it gives up. What it says.
-async fn gives_up(world: &World, what: &[&str]) -> String {
-    let (status, stdout, stderr) = run(what, world.environment()).await;
+async fn gives_up(deployment: &Deployment, what: &[&str]) -> String {
+    let (status, stdout, stderr) = run(what, deployment.environment()).await;
     assert_eq!(status, 1, "{stdout}{stderr}");
     stdout
 }
 
 #[tokio::test]
 async fn it_does_not_start_without_the_keys_of_its_issuer() {
-    let world = World::start().await;
-    world.issuer.set_down(true);
-    let told = gives_up(&world, &["api"]).await;
+    let deployment = Deployment::start().await;
+    deployment.issuer.set_down(true);
+    let told = gives_up(&deployment, &["api"]).await;
     assert!(told.contains("the program cannot serve") && told.contains("answered with status 503"), "{told}");
     assert_eq!(told.matches("trying again").count(), 4, "{told}");
-    world.issuer.set_down(false);
-    world.issuer.call_itself("https://somebody.example.org");
-    let told = gives_up(&world, &["api"]).await;
+    deployment.issuer.set_down(false);
+    deployment.issuer.call_itself("https://somebody.example.org");
+    let told = gives_up(&deployment, &["api"]).await;
     assert!(told.contains("is the configuration of the issuer"), "{told}");
-    world.issuer.call_itself(&world.issuer.url);
-    world.issuer.publish(&[]);
-    let told = gives_up(&world, &["api"]).await;
+    deployment.issuer.call_itself(&deployment.issuer.url);
+    deployment.issuer.publish(&[]);
+    let told = gives_up(&deployment, &["api"]).await;
     assert!(told.contains("has no key that checks a token: it is empty"), "{told}");
 }
 
 #[tokio::test]
 async fn it_does_not_start_where_its_tables_and_queues_are_not() {
-    let world = World::start().await;
+    let deployment = Deployment::start().await;
     for what in ["api", "consumers"] {
-        let told = gives_up(&world, &[what, "--prefix", "elsewhere"]).await;
+        let told = gives_up(&deployment, &[what, "--prefix", "elsewhere"]).await;
         assert!(told.contains("elsewhere-"), "{told}");
     }
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let told = gives_up(&world, &["api", "--listen", &address]).await;
+    let told = gives_up(&deployment, &["api", "--listen", &address]).await;
     assert!(told.contains(&format!("{address} cannot be listened on")), "{told}");
 }
 
 #[tokio::test]
 async fn consumers_need_no_issuer_and_answer_health_alone() {
-    let world = World::start().await;
-    let environment = world.environment().into_iter().filter(|(name, _)| !name.contains("TOKEN")).collect();
+    let deployment = Deployment::start().await;
+    let environment = deployment.environment().into_iter().filter(|(name, _)| !name.contains("TOKEN")).collect();
     let service = Service::start(&["consumers", "--consumers", "orders,commands"], environment).await;
     assert_eq!(service.says("serving").await["queues"], "orders,commands");
-    let anybody = world.caller(&service).without_token();
+    let anybody = deployment.caller(&service).without_token();
     anybody.until("/readyz", |answer| answer.status == 200).await;
     assert_eq!(anybody.get("/healthz").await.status, 200);
     assert_eq!(anybody.get("/orders/1").await.status, 404);

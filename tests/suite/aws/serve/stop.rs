@@ -1,6 +1,6 @@
 //! Whether it ends in order, and at once when it must.
 
-use super::World;
+use super::Deployment;
 use super::eventually;
 use crate::harness::gate::Gate;
 use crate::harness::http::{Client, isbn};
@@ -27,10 +27,10 @@ async fn work(caller: Client, client: usize, answers: &AtomicUsize) -> BTreeSet<
 
 #[tokio::test]
 async fn a_stop_under_load_answers_every_accepted_command() {
-    let world = World::start().await;
-    let _fan_out = world.fan_out().await;
-    let mut service = world.serve(&[]).await;
-    let (anna, answers) = (world.caller(&service), AtomicUsize::new(0));
+    let deployment = Deployment::start().await;
+    let _fan_out = deployment.fan_out().await;
+    let mut service = deployment.serve(&[]).await;
+    let (anna, answers) = (deployment.caller(&service), AtomicUsize::new(0));
     let clients = join_all((0..CLIENTS).map(|client| work(anna.clone(), client, &answers)));
     let stop = async {
         eventually("load", || async { (answers.load(Ordering::Relaxed) > 50).then_some(()) }).await;
@@ -41,8 +41,8 @@ async fn a_stop_under_load_answers_every_accepted_command() {
     assert_eq!(service.said("stopped").len(), 1);
     let answered: BTreeSet<String> = answered.into_iter().flatten().collect();
     // What was written is what was answered, each once.
-    let again = world.serve(&[]).await;
-    let (anna, mut written, mut from) = (world.caller(&again), Vec::new(), Some(1));
+    let again = deployment.serve(&[]).await;
+    let (anna, mut written, mut from) = (deployment.caller(&again), Vec::new(), Some(1));
     while let Some(start) = from {
         let page = anna.read(&format!("/audit/streams/stock-{}?from={start}&limit=500", isbn(1))).await;
         let events = page["events"].as_array().unwrap();
@@ -52,15 +52,15 @@ async fn a_stop_under_load_answers_every_accepted_command() {
     assert_eq!(written.len(), answered.len());
     assert_eq!(written.into_iter().collect::<BTreeSet<_>>(), answered);
     anna.until(&format!("/stock/{}", isbn(1)), |stock| stock.body["on_hand"] == answered.len()).await;
-    world.idle().await;
+    deployment.idle().await;
     again.stop().await;
 }
 
 #[tokio::test]
 async fn a_stop_tells_load_balancers_first() {
-    let world = World::start().await;
-    let mut service = world.serve(&["--linger", "30", "--drain", "31"]).await;
-    let anna = world.caller(&service);
+    let deployment = Deployment::start().await;
+    let mut service = deployment.serve(&["--linger", "30", "--drain", "31"]).await;
+    let anna = deployment.caller(&service);
     anna.without_token().until("/readyz", |answer| answer.status == 200).await;
     service.signal("TERM").await;
     let told = anna.without_token().until("/readyz", |answer| answer.status == 503).await;
@@ -75,22 +75,22 @@ async fn a_stop_tells_load_balancers_first() {
 /// A program whose tables fall silent while a batch and a request are in hand.
 #[tokio::test]
 async fn a_stop_that_takes_too_long_tells_what_is_open() {
-    let world = World::start().await;
-    let engine = world.stack.exports()[0].1.clone();
+    let deployment = Deployment::start().await;
+    let engine = deployment.stack.exports()[0].1.clone();
     let gate = Gate::before(&engine).await;
-    let mut environment = world.environment();
+    let mut environment = deployment.environment();
     environment[0].1 = gate.endpoint.clone();
     let mut service = super::Service::start(&["--drain", "1"], environment).await;
-    let anna = world.caller(&service);
+    let anna = deployment.caller(&service);
     anna.receive(&isbn(1), 1).await;
     gate.fall_silent();
     let stream = eventstore::StreamId::new("order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e").unwrap();
     let message = serde_json::to_string(&NotificationMessage::address(stream.clone(), 1)).unwrap();
-    world.stack.send("ledgerfold-orders.fifo", stream.as_str(), &message).await;
+    deployment.stack.send("ledgerfold-orders.fifo", stream.as_str(), &message).await;
     let path = format!("/stock/{}/receive", isbn(1));
     let request = tokio::spawn(anna.keyed(&path, "never", &json!({"quantity": 1})).send());
     eventually("the batch is in hand", || async {
-        (world.stack.waiting("ledgerfold-orders.fifo").await == 0).then_some(())
+        (deployment.stack.waiting("ledgerfold-orders.fifo").await == 0).then_some(())
     })
     .await;
     service.signal("TERM").await;
@@ -103,5 +103,5 @@ async fn a_stop_that_takes_too_long_tells_what_is_open() {
     );
     assert_eq!(told[0]["requests"], 1, "{told:?}");
     assert!(request.await.unwrap().is_err());
-    assert_eq!(world.held("orders").await, 1, "the message is still there");
+    assert_eq!(deployment.held("orders").await, 1, "the message is still there");
 }

@@ -1,6 +1,6 @@
 //! Who is let in, and which keys are believed when.
 
-use super::World;
+use super::Deployment;
 use crate::harness::http::{Client, Response, isbn, sent};
 use crate::harness::issuer::Signer;
 use futures::future::join_all;
@@ -14,9 +14,9 @@ async fn status(caller: &Client, token: &str) -> Response {
 
 #[tokio::test]
 async fn commands_and_reads_with_tokens_are_answered() {
-    let world = World::start().await;
-    let service = world.serve(&["api"]).await;
-    let anna = world.caller(&service);
+    let deployment = Deployment::start().await;
+    let service = deployment.serve(&["api"]).await;
+    let anna = deployment.caller(&service);
     let path = format!("/stock/{}/receive", isbn(1));
     let Response { status, body, .. } = anna.command(&path, "k", &json!({"quantity": 5})).await;
     assert_eq!((status, &body["version"]), (200, &json!(1)), "{body}");
@@ -26,26 +26,26 @@ async fn commands_and_reads_with_tokens_are_answered() {
     assert_eq!(events["events"][0]["actor"], "anna", "{events}");
     let later = sent(anna.keyed(&path, "later", &json!({"quantity": 1})).header("Prefer", "respond-async")).await;
     assert_eq!(later.status, 202, "{later:?}");
-    assert_eq!(world.held("commands").await, 1);
+    assert_eq!(deployment.held("commands").await, 1);
     assert_eq!(anna.without_token().get("/healthz").await.status, 200);
     service.stop().await;
 }
 
 #[tokio::test]
 async fn tokens_that_are_missing_foreign_or_expired_are_401() {
-    let world = World::start().await;
-    let service = world.serve(&["api"]).await;
-    let anna = world.caller(&service);
+    let deployment = Deployment::start().await;
+    let service = deployment.serve(&["api"]).await;
+    let anna = deployment.caller(&service);
     let but = |name: &str, value: Value| {
-        let mut claims = world.issuer.claims("anna", READ);
+        let mut claims = deployment.issuer.claims("anna", READ);
         claims[name] = value;
         Signer::ec().sign(&claims)
     };
-    let expired = world.issuer.claims("anna", READ)["iat"].as_u64().unwrap() - 120;
+    let expired = deployment.issuer.claims("anna", READ)["iat"].as_u64().unwrap() - 120;
     for (token, rule) in [
         (String::new(), "a token is needed"),
         ("nonsense".to_owned(), "is not header, claims and signature"),
-        (Signer::stranger().sign(&world.issuer.claims("anna", READ)), "signature is not that of its issuer"),
+        (Signer::stranger().sign(&deployment.issuer.claims("anna", READ)), "signature is not that of its issuer"),
         (but("iss", json!("https://somebody.example.org")), "issuer (iss) must be"),
         (but("aud", json!("another shop")), "audience (aud, or else client_id) must be bookshop"),
         (but("exp", json!(expired)), "has expired"),
@@ -55,7 +55,7 @@ async fn tokens_that_are_missing_foreign_or_expired_are_401() {
         assert_eq!((status, &body["type"]), (401, &json!("https://ledgerfold.dev/problems/unauthorized")), "{rule}");
         assert!(body["detail"].as_str().unwrap().contains(rule), "{rule}: {body}");
     }
-    let reader = anna.with_token(&world.issuer.token("anna", READ));
+    let reader = anna.with_token(&deployment.issuer.token("anna", READ));
     let Response { status, body, .. } = reader.command("/orders", "k", &json!({})).await;
     assert_eq!((status, &body["scope"]), (403, &json!("ledgerfold/write")), "{body}");
     service.stop().await;
@@ -63,33 +63,33 @@ async fn tokens_that_are_missing_foreign_or_expired_are_401() {
 
 #[tokio::test]
 async fn a_new_key_is_fetched_once_however_many_ask() {
-    let world = World::start().await;
-    let service = world.serve(&["api"]).await;
-    let anna = world.caller(&service);
-    assert_eq!(world.issuer.fetches(), 1);
+    let deployment = Deployment::start().await;
+    let service = deployment.serve(&["api"]).await;
+    let anna = deployment.caller(&service);
+    assert_eq!(deployment.issuer.fetches(), 1);
     let new = Signer::ec().named(Some("ec-2"));
-    world.issuer.publish(&[&new]);
-    let token = new.sign(&world.issuer.claims("anna", READ));
+    deployment.issuer.publish(&[&new]);
+    let token = new.sign(&deployment.issuer.claims("anna", READ));
     let answers = join_all((0..20).map(|_| status(&anna, &token))).await;
     assert!(answers.iter().all(|answer| answer.status == 404), "{answers:?}");
-    assert_eq!(world.issuer.fetches(), 2);
+    assert_eq!(deployment.issuer.fetches(), 2);
     // The old key is no longer the issuer's, and the next unknown one is not looked for at once.
-    let old = status(&anna, &world.issuer.token("anna", READ)).await;
+    let old = status(&anna, &deployment.issuer.token("anna", READ)).await;
     assert!(old.status == 401 && old.body["detail"].as_str().unwrap().contains("is none of the issuer's"), "{old:?}");
-    assert_eq!(world.issuer.fetches(), 2);
+    assert_eq!(deployment.issuer.fetches(), 2);
     service.stop().await;
 }
 
 #[tokio::test]
 async fn an_outage_of_the_issuer_keeps_its_keys() {
-    let world = World::start().await;
-    let service = world.serve(&["api"]).await;
-    let anna = world.caller(&service);
-    world.issuer.set_down(true);
-    let unknown = Signer::ec().named(Some("ec-2")).sign(&world.issuer.claims("anna", READ));
+    let deployment = Deployment::start().await;
+    let service = deployment.serve(&["api"]).await;
+    let anna = deployment.caller(&service);
+    deployment.issuer.set_down(true);
+    let unknown = Signer::ec().named(Some("ec-2")).sign(&deployment.issuer.claims("anna", READ));
     for _ in 0..3 {
         assert_eq!(status(&anna, &unknown).await.status, 401);
-        assert_eq!(status(&anna, &world.issuer.token("anna", READ)).await.status, 404);
+        assert_eq!(status(&anna, &deployment.issuer.token("anna", READ)).await.status, 404);
     }
     let told = service.said("the issuer's keys were not renewed; those that are there stay in use");
     assert_eq!((told.len(), &told[0]["level"]), (1, &json!("WARN")), "{told:?}");
@@ -98,9 +98,9 @@ async fn an_outage_of_the_issuer_keeps_its_keys() {
 
 #[tokio::test]
 async fn a_key_set_may_be_named_without_a_configuration() {
-    let world = World::start().await;
-    world.issuer.call_itself("https://somebody.example.org");
-    let service = world.serve(&["api", "--key-set", &format!("{}/keys", world.issuer.url)]).await;
-    assert_eq!(status(&world.caller(&service), &world.issuer.token("anna", READ)).await.status, 404);
+    let deployment = Deployment::start().await;
+    deployment.issuer.call_itself("https://somebody.example.org");
+    let service = deployment.serve(&["api", "--key-set", &format!("{}/keys", deployment.issuer.url)]).await;
+    assert_eq!(status(&deployment.caller(&service), &deployment.issuer.token("anna", READ)).await.status, 404);
     service.stop().await;
 }

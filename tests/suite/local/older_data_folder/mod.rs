@@ -5,14 +5,13 @@
 //! fulfilment has not seen. A folder is never changed; a program that stores something new adds another.
 #![cfg(test)]
 
+use crate::harness::http::{Client, sent};
 use crate::harness::program::{Dev, ledgerfold};
 use crate::harness::waiting::PATIENCE;
-use reqwest::Client;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 const SHIPPED: &str = "f0e36638-b276-5fed-84dc-638d2628838d";
 const CANCELLED: &str = "78933ac8-c6b3-51d3-a209-f84e049711b1";
@@ -43,29 +42,16 @@ async fn told(folder: &TempDir, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-async fn get(url: &str, path: &str) -> Value {
-    let answer = Client::new().get(format!("{url}{path}")).send().await.unwrap();
-    answer.error_for_status().unwrap().json().await.unwrap()
-}
-
-async fn becomes(url: &str, order: &str, status: &str) {
-    let look = async {
-        // A new order has no row at first.
-        while Client::new().get(format!("{url}/orders/{order}")).send().await.unwrap().json::<Value>().await.unwrap()["status"]
-            != status
-        {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("{order} does not become {status}"));
+async fn becomes(client: &Client, order: &str, status: &str) {
+    // A new order has no row at first.
+    client.until(&format!("/orders/{order}"), |answer| answer.body["status"] == status).await;
 }
 
 /// Sends a command of ann's under that key. Its answer, and whether it was replayed.
-async fn send(url: &str, path: &str, key: &str, body: Value) -> (Value, bool) {
-    let request = Client::new().post(format!("{url}{path}")).header("X-Actor", "ann");
-    let answer = request.header("Idempotency-Key", key).json(&body).send().await.unwrap().error_for_status().unwrap();
-    let replayed = answer.headers().contains_key("idempotency-replayed");
-    (answer.json().await.unwrap(), replayed)
+async fn send(client: &Client, path: &str, key: &str, body: Value) -> (Value, bool) {
+    let answer = sent(client.keyed(path, key, &body).header("X-Actor", "ann")).await;
+    assert!((200..300).contains(&answer.status), "{answer:?}");
+    (answer.body.clone(), answer.is_replay())
 }
 
 fn copies(quantity: u32) -> Value {
@@ -86,13 +72,14 @@ async fn every_stream_of_an_older_folder_verifies() {
 async fn recorded_commands_of_an_older_folder_are_known_again() {
     let folder = folder();
     let dev = Dev::start(folder.path()).await;
+    let client = Client::of(&dev.url);
     let receive = format!("/stock/{NOVEL}/receive");
     // The first is older than what the snapshot lists; the last came by the queue.
     for (key, quantity, version) in [("delivery-1", 10, 1), ("delivery-120", 10, 120), ("later", 5, 125)] {
-        let (answer, replayed) = send(&dev.url, &receive, key, json!({"quantity": quantity})).await;
+        let (answer, replayed) = send(&client, &receive, key, json!({"quantity": quantity})).await;
         assert_eq!((&answer["version"], replayed), (&json!(version), true), "{key}: {answer}");
     }
-    let (answer, replayed) = send(&dev.url, "/orders", "shipped", copies(2)).await;
+    let (answer, replayed) = send(&client, "/orders", "shipped", copies(2)).await;
     assert_eq!((&answer["stream"], replayed), (&json!(format!("order-{SHIPPED}")), true));
 }
 
@@ -100,27 +87,28 @@ async fn recorded_commands_of_an_older_folder_are_known_again() {
 async fn an_older_folder_goes_on() {
     let folder = folder();
     let dev = Dev::start_whole(folder.path()).await;
+    let client = Client::of(&dev.url);
     for (order, status) in [(SHIPPED, "shipped"), (CANCELLED, "cancelled"), (REJECTED, "rejected")] {
-        becomes(&dev.url, order, status).await;
+        becomes(&client, order, status).await;
     }
-    let (placed, replayed) = send(&dev.url, "/orders", "new", copies(3)).await;
+    let (placed, replayed) = send(&client, "/orders", "new", copies(3)).await;
     assert!(!replayed);
-    becomes(&dev.url, placed["stream"].as_str().unwrap().strip_prefix("order-").unwrap(), "confirmed").await;
+    becomes(&client, placed["stream"].as_str().unwrap().strip_prefix("order-").unwrap(), "confirmed").await;
     // The order that fulfilment had not seen.
-    let (waiting, replayed) = send(&dev.url, "/orders", "waiting", copies(1)).await;
+    let (waiting, replayed) = send(&client, "/orders", "waiting", copies(1)).await;
     assert!(replayed);
-    becomes(&dev.url, waiting["stream"].as_str().unwrap().strip_prefix("order-").unwrap(), "confirmed").await;
+    becomes(&client, waiting["stream"].as_str().unwrap().strip_prefix("order-").unwrap(), "confirmed").await;
     // The parked stream is still listed, and goes on when it is told to.
-    let parked = get(&dev.url, "/projections/orders/parked").await;
+    let parked = client.read("/projections/orders/parked").await;
     assert_eq!(parked["streams"][0]["stream"], json!(format!("order-{PARKED}")), "{parked}");
     told(&folder, &["projection", "resume", "orders"]).await;
-    becomes(&dev.url, PARKED, "cancelled").await;
+    becomes(&client, PARKED, "cancelled").await;
     // The read model that was switched has its older generation; the other is switched now, and one is rebuilt.
     told(&folder, &["projection", "rollback", "stock"]).await;
     told(&folder, &["projection", "switch", "bestsellers"]).await;
     told(&folder, &["projection", "rebuild", "orders", "--wait"]).await;
     told(&folder, &["projection", "switch", "orders"]).await;
-    becomes(&dev.url, SHIPPED, "shipped").await;
+    becomes(&client, SHIPPED, "shipped").await;
     assert_eq!(dev.interrupt().await, 0);
     let verified = told(&folder, &["audit", "verify", "--all"]).await;
     assert_eq!(verified["verified"], true, "{verified}");
