@@ -1,11 +1,11 @@
-//! The number of a book.
+//! The ISBN of a book.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Given;
+use crate::QuotedInput;
 
 /// An ISBN-13: 13 digits that begin with 978 or 979 and end with their check digit (ISO 2108).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -16,18 +16,18 @@ pub struct Isbn(String);
 /// Why a text is no [`Isbn`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IsbnError {
-    /// Something else than 13 digits.
+    /// Not 13 digits.
     #[error("an isbn must be 13 digits without hyphens or spaces, not {0}")]
-    NotThirteenDigits(Given),
-    /// 13 digits that number something else than a book.
+    NotThirteenDigits(QuotedInput),
+    /// 13 digits of another article than a book.
     #[error("an isbn must begin with 978 or 979, not as {0} does")]
-    NotABook(Given),
-    /// The last digit does not follow from the others: most likely a digit is mistyped.
+    NotABook(QuotedInput),
+    /// The last digit is not the check digit of the others: probably a typing error.
     #[error("the check digit of isbn {given} must be {expected}")]
     WrongCheckDigit {
-        /// The text that was given.
-        given: Given,
-        /// The digit that the first twelve call for.
+        /// The input.
+        given: QuotedInput,
+        /// The check digit of the first twelve.
         expected: char,
     },
 }
@@ -44,20 +44,20 @@ impl TryFrom<String> for Isbn {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         if text.len() != 13 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(IsbnError::NotThirteenDigits(Given::new(&text)));
+            return Err(IsbnError::NotThirteenDigits(QuotedInput::new(&text)));
         }
         if !text.starts_with("978") && !text.starts_with("979") {
-            return Err(IsbnError::NotABook(Given::new(&text)));
+            return Err(IsbnError::NotABook(QuotedInput::new(&text)));
         }
         let expected = check_digit(&text);
         if !text.ends_with(expected) {
-            return Err(IsbnError::WrongCheckDigit { given: Given::new(&text), expected });
+            return Err(IsbnError::WrongCheckDigit { given: QuotedInput::new(&text), expected });
         }
         Ok(Self(text))
     }
 }
 
-/// The digit that makes the sum of all 13, every second one tripled, a multiple of ten.
+/// The digit that makes the sum of all 13 a multiple of ten. Every second one counts three times.
 pub(crate) fn check_digit(digits: &str) -> char {
     let values = digits.chars().filter_map(|digit| digit.to_digit(10));
     let sum: u32 = values.take(12).zip([1, 3].into_iter().cycle()).map(|(value, weight)| value * weight).sum();

@@ -1,4 +1,4 @@
-//! How many copies: of a book in an order, and of a book in stock.
+//! Numbers of copies: in an order, and in stock.
 
 use std::fmt;
 
@@ -17,18 +17,18 @@ pub struct OrderQuantity(u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an order quantity must be from 1 to 1,000 copies, not {given}")]
 pub struct OrderQuantityError {
-    /// The number that was given.
+    /// The input.
     pub given: i128,
 }
 
 impl OrderQuantity {
-    /// The most copies that one line may order.
+    /// The most copies of one order line.
     pub const MAX: u32 = 1_000;
 
-    /// A quantity of so many copies.
+    /// Checks the number of copies.
     ///
     /// # Errors
-    /// When it is not from 1 to 1,000.
+    /// If it is not from 1 to 1,000.
     pub fn new(copies: impl Into<i128>) -> Result<Self, OrderQuantityError> {
         let given = copies.into();
         within(given, Self::MAX).map(Self).ok_or(OrderQuantityError { given })
@@ -40,7 +40,7 @@ impl OrderQuantity {
     }
 }
 
-/// Copies of one book that move in or out of stock at once: 1 to 1,000,000.
+/// Copies of one book in one movement of stock: 1 to 1,000,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "WholeNumber")]
 #[schema(value_type = u32, minimum = 1, maximum = 1_000_000)]
@@ -50,18 +50,18 @@ pub struct StockQuantity(u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a stock quantity must be from 1 to 1,000,000 copies, not {given}")]
 pub struct StockQuantityError {
-    /// The number that was given.
+    /// The input.
     pub given: i128,
 }
 
 impl StockQuantity {
-    /// The most copies that one movement may name.
+    /// The most copies of one movement.
     pub const MAX: u32 = 1_000_000;
 
-    /// A quantity of so many copies.
+    /// Checks the number of copies.
     ///
     /// # Errors
-    /// When it is not from 1 to 1,000,000.
+    /// If it is not from 1 to 1,000,000.
     pub fn new(copies: impl Into<i128>) -> Result<Self, StockQuantityError> {
         let given = copies.into();
         within(given, Self::MAX).map(Self).ok_or(StockQuantityError { given })
@@ -94,7 +94,7 @@ impl TryFrom<WholeNumber> for StockQuantity {
     }
 }
 
-/// What may be ordered may be reserved: the limit of an order is the smaller one.
+/// Every order quantity can be reserved, because its limit is smaller.
 impl From<OrderQuantity> for StockQuantity {
     fn from(ordered: OrderQuantity) -> Self {
         Self(ordered.0)

@@ -1,4 +1,4 @@
-//! Plain values and random ones for the specs of this crate.
+//! Fixed and random values for the specs of this crate.
 
 use proptest::prelude::*;
 use serde::Serialize;
@@ -10,14 +10,14 @@ use crate::order::{OrderCommand, OrderDetails, OrderEvent};
 use crate::stock::{StockCommand, StockEvent};
 use crate::{Isbn, OrderId, OrderLine, OrderLines, OrderQuantity, Reason, StockQuantity, TrackingCode, UnitPriceMinor};
 
-/// Asserts that the JSON is a value of this type, and is written again as it was.
+/// Asserts that the JSON is a value of this type, and is serialised to the same JSON.
 pub(crate) fn accepted<T: DeserializeOwned + Serialize>(json: &str) {
     let json: serde_json::Value = serde_json::from_str(json).unwrap();
     let value: T = serde_json::from_value(json.clone()).unwrap();
     assert_eq!(serde_json::to_value(value).unwrap(), json);
 }
 
-/// Asserts that the JSON is no value of this type, and that this is why.
+/// Asserts that the JSON is no value of this type, and the error.
 pub(crate) fn refused<T: DeserializeOwned>(json: &str, why: &str) {
     let json: serde_json::Value = serde_json::from_str(json).unwrap();
     let error = serde_json::from_value::<T>(json.clone()).err().map(|error| error.to_string());

@@ -1,14 +1,14 @@
-//! A whole number as JSON brings it, before any rule has looked at it.
+//! A whole number from JSON, before it is checked.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
-/// Up to here a number with a fraction can have one: from here on not every integer has such a number.
+/// Above 2⁵³ an `f64` does not represent every integer.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Any JSON integer. It is 128 bits wide so that each of them fits and can be named in the refusal.
-/// As JSON Schema says, `1.0` is an integer; `1.5` and `"1"` are none.
+/// Any JSON integer. It has 128 bits, so that an error can quote every one.
+/// As in JSON Schema, `1.0` is an integer; `1.5` and `"1"` are not.
 pub(crate) struct WholeNumber(pub(crate) i128);
 
 impl<'de> Deserialize<'de> for WholeNumber {

@@ -1,22 +1,22 @@
 //! What can fail between the store and DynamoDB.
 
-use crate::metering::operation_event::Report;
+use crate::metering::operation_event::OperationReport;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
 use std::sync::Arc;
 
 /// The error of the SDK, shared by the commands of a group commit.
-pub type Source = Arc<dyn Error + Send + Sync>;
+pub type ErrorSource = Arc<dyn Error + Send + Sync>;
 
 /// A request to DynamoDB failed, after the retries of the SDK.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The table or account is over its limit: retry later.
     #[error("DynamoDB throttled the request")]
-    Throttled(#[source] Source),
+    Throttled(#[source] ErrorSource),
     /// No answer, or none about this request. A write may have been done; a retry is safe.
     #[error("DynamoDB gave no answer")]
-    Unavailable(#[source] Source),
+    Unavailable(#[source] ErrorSource),
     /// The table does not exist in this account and region.
     #[error("table {table:?} does not exist")]
     NoTable {
@@ -24,11 +24,11 @@ pub enum StoreError {
         table: String,
         /// DynamoDB's answer.
         #[source]
-        source: Source,
+        source: ErrorSource,
     },
     /// DynamoDB rejects the request: permissions, keys, or a defect here.
     #[error("DynamoDB refused the request")]
-    Rejected(#[source] Source),
+    Rejected(#[source] ErrorSource),
 }
 
 /// Classifies an error of the SDK by what the caller can do about it.
@@ -41,7 +41,7 @@ where
     let server_error = error.raw_response().is_some_and(|response| response.status().is_server_error());
     let no_answer = server_error
         || matches!(error, SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_));
-    let source: Source = Arc::new(error);
+    let source: ErrorSource = Arc::new(error);
     match code.as_deref() {
         Some(
             "ProvisionedThroughputExceededException"
@@ -57,7 +57,7 @@ where
     }
 }
 
-impl From<&StoreError> for Report {
+impl From<&StoreError> for OperationReport {
     fn from(fault: &StoreError) -> Self {
         Self::outcome(match fault {
             StoreError::Throttled(_) => "throttled",

@@ -26,7 +26,7 @@ pub struct Options {
     pub max_skew: TimeDelta,
     /// The clock for `recorded_at`.
     pub clock: Clock,
-    /// The index to query for commands that a snapshot cannot rule out. Without it their streams
+    /// The index to query for commands that a snapshot cannot exclude. Without it their streams
     /// are read back.
     pub command_index: Option<CommandIndex>,
 }

@@ -81,7 +81,7 @@ fn decide(account: &Account, command: &AccountCommand) -> Result<Vec<AccountEven
     }
 }
 
-/// Decided over both accounts: from, to.
+/// Decides on both accounts: from, to.
 pub(crate) fn transfer(accounts: &[&Account], transfer: &Transfer) -> Result<Vec<Vec<AccountEvent>>, AccountRefusal> {
     let [from, to] = accounts else { return Ok(Vec::new()) };
     let reason = format!("transfer to {}", transfer.to);

@@ -1,4 +1,4 @@
-//! Subscription billing: a second app on the machine, as a team would write it.
+//! Subscription billing: the second app, written as a team would write it.
 
 mod account;
 mod subscription;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use subscription::{SUBSCRIPTION, SubscriptionCommand, SubscriptionEvent};
 use utoipa::ToSchema;
 
-/// An account as it is read.
+/// The row of an account.
 #[derive(Default, Serialize, Deserialize, ToSchema)]
 struct AccountRow {
     owner: String,
@@ -35,14 +35,14 @@ fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: At<'_>) -> Opti
     })
 }
 
-/// What was paid is added to the month's row.
+/// Adds each payment to the row of its month.
 fn paid((): (), event: &SubscriptionEvent, at: At<'_>) -> ((), Vec<Addition<u64>>) {
     let paid = if let SubscriptionEvent::RenewalPaid { price_minor, .. } = event { Some(*price_minor) } else { None };
     let row = at.recorded_at.format("%Y-%m").to_string();
     ((), paid.map(|delta| Addition { row, delta }).into_iter().collect())
 }
 
-/// Pays what is due: a withdrawal, and what came of it told to the subscription.
+/// Pays a due renewal: withdraws, then sends the result to the subscription.
 #[derive(Default, Serialize, Deserialize)]
 struct Payment {
     subscription: Option<StreamId>,

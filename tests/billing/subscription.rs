@@ -83,7 +83,7 @@ fn decide(known: &Subscription, command: &SubscriptionCommand) -> Result<Vec<Sub
             Event::RenewalPaid { period: *asked, price_minor: *price_minor }
         }
         (Asked::Suspend { period: asked }, _) if is_due(asked) => Event::SubscriptionSuspended { period: *asked },
-        // A renewal that is answered already.
+        // The renewal was already answered.
         (Asked::ConfirmPayment { .. } | Asked::Suspend { .. }, _) => return Ok(Vec::new()),
         _ => return Err(SubscriptionRefusal(*phase)),
     };

@@ -1,20 +1,20 @@
 //! The whole system from outside.
 //!
-//! | module | what it asks |
+//! | module | what it checks |
 //! |---|---|
-//! | [`architecture`] | do crates depend in one direction, is the domain pure, does all exist that documents name? |
-//! | [`aws`] | do functions, container and template do what AWS asks of them, and no more than they may? |
-//! | [`billing`] | does a second app have all that the first has, under its own names? |
-//! | [`cli`] | does the program start, stop, operate and fail as it says? |
-//! | [`command_queue`] | is a command that is answered later handled once, whatever dies or fails? |
-//! | [`delivery`] | what do fan-out, consumers and workers make of every failure of their event sources? |
-//! | [`http`] | does the API answer as its contract says, to good and to bad requests? |
-//! | [`local`] | do the engines and mappings of one machine behave as AWS documents? Is the program safe to run, and to kill? |
-//! | [`processes`] | does every order get its answer, and does a process act on each answer once? |
-//! | [`projections`] | are read models the pure fold of the store, whatever the queue does? |
-//! | [`shapes`] | can every event that was ever stored be read, and does no shape change under its number? |
-//! | [`store`] | does the event store keep its promises, whatever the wire and other writers do? The same cases for every engine |
-//! | [`telemetry`] | is each failure reported once, with its ids and its trace, and with nothing personal? |
+//! | [`architecture`] | dependencies of crates, a pure domain; links, named files and tests in documents |
+//! | [`aws`] | the functions, the container, and the template with least privilege |
+//! | [`billing`] | the second app, under its own names |
+//! | [`cli`] | the command line: start, stop, operation and failures |
+//! | [`command_queue`] | queued commands are handled once, under crashes and failures |
+//! | [`delivery`] | fan-out, consumers and workers under failures of their event sources |
+//! | [`http`] | the HTTP API, with valid and invalid requests |
+//! | [`local`] | the engines, mappings and data folders of one machine; access, limits and kills |
+//! | [`processes`] | a process acts on each answer once; every order gets its verdict and only its books |
+//! | [`projections`] | read models equal the fold of the store |
+//! | [`shapes`] | stored shapes can be read and do not change |
+//! | [`store`] | the contract of the event store, the same cases for every engine |
+//! | [`telemetry`] | reports, logs and traces, without personal data |
 //!
 //! [`harness`] has what they share.
 #![allow(

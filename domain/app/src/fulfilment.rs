@@ -4,7 +4,7 @@ mod older;
 
 use crate::events;
 use chrono::{DateTime, Utc};
-use domain::fulfilment::{Fact, Fulfilment, FulfilmentCommand, IssuedCommand};
+use domain::fulfilment::{Fulfilment, FulfilmentCommand, FulfilmentInput, IssuedCommand};
 use domain::order::{self, OrderEvent};
 use domain::stock::{self, StockCommand, StockEvent};
 use domain::{Isbn, OrderId};
@@ -55,7 +55,7 @@ fn key(told: &Told, event: &ShopEvent) -> Key {
         }
         ShopEvent::Stock(event) => {
             let isbn = Isbn::try_from(told.stream.key().to_owned())?;
-            Fact::of_stock(&isbn, told.version, event).map(|(order_id, _)| order_id)
+            FulfilmentInput::of_stock(&isbn, told.version, event).map(|(order_id, _)| order_id)
         }
     };
     Ok(order_id.map(|order_id| order_id.to_string()))
@@ -69,22 +69,22 @@ fn react(known: Known, heard: Heard<'_, ShopEvent>) -> (Known, Vec<Ask>) {
             None => (known, Vec::new()),
         },
         Heard::Answer { ask, answer: Answer::Refused { .. } } => match (refused_book(ask), known.order_id()) {
-            (Some(isbn), Some(order_id)) => learn(known, order_id, &Fact::Refused { isbn }, None),
+            (Some(isbn), Some(order_id)) => learn(known, order_id, &FulfilmentInput::Refused { isbn }, None),
             (None, _) | (_, None) => (known, Vec::new()),
         },
         Heard::Answer { answer: Answer::Done, .. } => (known, Vec::new()),
     }
 }
 
-fn fact(told: &Told, event: ShopEvent) -> Option<(OrderId, Fact)> {
+fn fact(told: &Told, event: ShopEvent) -> Option<(OrderId, FulfilmentInput)> {
     let key = told.stream.key().to_owned();
     match event {
         ShopEvent::Order(event) => {
             let recorded_at_ms = u64::try_from(told.recorded_at.timestamp_millis()).unwrap_or_default();
-            let fact = Fact::of_order(told.version, recorded_at_ms, event)?;
+            let fact = FulfilmentInput::of_order(told.version, recorded_at_ms, event)?;
             Some((OrderId::try_from(key).ok()?, fact))
         }
-        ShopEvent::Stock(event) => Fact::of_stock(&Isbn::try_from(key).ok()?, told.version, &event),
+        ShopEvent::Stock(event) => FulfilmentInput::of_stock(&Isbn::try_from(key).ok()?, told.version, &event),
     }
 }
 
@@ -96,11 +96,11 @@ fn refused_book(ask: &Ask) -> Option<Isbn> {
     Isbn::try_from(stream.key().to_owned()).ok()
 }
 
-fn learn(known: Known, order_id: OrderId, fact: &Fact, told: Option<&Told>) -> (Known, Vec<Ask>) {
+fn learn(known: Known, order_id: OrderId, fact: &FulfilmentInput, told: Option<&Told>) -> (Known, Vec<Ask>) {
     let Known { fulfilment, mut causes } = known;
     let (fulfilment, commands) =
         domain::fulfilment::react(fulfilment.unwrap_or_else(|| Fulfilment::new(order_id)), fact);
-    if let (Fact::Order { version, .. }, Some(told)) = (fact, told) {
+    if let (FulfilmentInput::Order { version, .. }, Some(told)) = (fact, told) {
         let Told { correlation_id, trace_parent, .. } = told.clone();
         causes.entry(*version).or_insert(Origin { correlation_id, trace_parent });
     }

@@ -1,16 +1,16 @@
-//! The rules and laws of fulfilment.
+//! Rules and properties of fulfilment.
 
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{Fact, Fulfilment, FulfilmentCommand, IssuedCommand, decide, evolve, react};
+use super::{Fulfilment, FulfilmentCommand, FulfilmentInput, IssuedCommand, decide, evolve, react};
 use crate::order::{OrderCommand, OrderEvent};
 use crate::samples::{copies, details, details_of, isbn, line, order_id, reason, tracking_code};
 use crate::stock::{StockCommand, StockEvent};
 use crate::{OrderId, Reason};
 
-/// When the events of these specs were recorded, but for their versions.
+/// The time of the events, without their version.
 const TIME_MS: u64 = 1_790_000_000_000;
 
 /// The order of these specs: two copies of book 1, one of book 2.
@@ -18,59 +18,59 @@ fn order() -> OrderId {
     order_id(7)
 }
 
-fn folded(facts: &[Fact]) -> Fulfilment {
-    facts.iter().fold(Fulfilment::new(order()), evolve)
+fn folded(inputs: &[FulfilmentInput]) -> Fulfilment {
+    inputs.iter().fold(Fulfilment::new(order()), evolve)
 }
 
-/// Given these facts, when this one is learnt, then that is asked.
-fn check(given: &[Fact], when: Fact, then: &[FulfilmentCommand]) {
+/// Given these inputs, when this one comes, then these commands follow.
+fn check(given: &[FulfilmentInput], when: FulfilmentInput, then: &[FulfilmentCommand]) {
     let (_, issued) = react(folded(given), &when);
-    let asked: Vec<_> = issued.into_iter().map(|issued| issued.command).collect();
-    assert_eq!(asked, then, "given {given:?} when {when:?}");
+    let sent: Vec<_> = issued.into_iter().map(|issued| issued.command).collect();
+    assert_eq!(sent, then, "given {given:?} when {when:?}");
 }
 
-fn placed() -> Fact {
-    Fact::Order { version: 1, recorded_at_ms: TIME_MS + 1, event: OrderEvent::OrderPlaced(details()) }
+fn placed() -> FulfilmentInput {
+    FulfilmentInput::Order { version: 1, recorded_at_ms: TIME_MS + 1, event: OrderEvent::OrderPlaced(details()) }
 }
 
-fn confirmed() -> Fact {
-    Fact::Order { version: 2, recorded_at_ms: TIME_MS + 2, event: OrderEvent::OrderConfirmed {} }
+fn confirmed() -> FulfilmentInput {
+    FulfilmentInput::Order { version: 2, recorded_at_ms: TIME_MS + 2, event: OrderEvent::OrderConfirmed {} }
 }
 
-fn cancelled() -> Fact {
-    Fact::Order {
+fn cancelled() -> FulfilmentInput {
+    FulfilmentInput::Order {
         version: 3,
         recorded_at_ms: TIME_MS + 3,
         event: OrderEvent::OrderCancelled { reason: reason("changed my mind") },
     }
 }
 
-fn rejected() -> Fact {
-    Fact::Order {
+fn rejected() -> FulfilmentInput {
+    FulfilmentInput::Order {
         version: 3,
         recorded_at_ms: TIME_MS + 3,
         event: OrderEvent::OrderRejected { reason: reason("sold out") },
     }
 }
 
-fn shipped() -> Fact {
-    Fact::Order {
+fn shipped() -> FulfilmentInput {
+    FulfilmentInput::Order {
         version: 3,
         recorded_at_ms: TIME_MS + 3,
         event: OrderEvent::OrderShipped { tracking_code: tracking_code("1Z") },
     }
 }
 
-fn reserved(book: u32, quantity: u32) -> Fact {
+fn reserved(book: u32, quantity: u32) -> FulfilmentInput {
     reserved_at(book, quantity, 20)
 }
 
-fn reserved_at(book: u32, quantity: u32, version: u64) -> Fact {
-    Fact::Reserved { isbn: isbn(book), version, quantity: copies(quantity) }
+fn reserved_at(book: u32, quantity: u32, version: u64) -> FulfilmentInput {
+    FulfilmentInput::Reserved { isbn: isbn(book), version, quantity: copies(quantity) }
 }
 
-fn refused(book: u32) -> Fact {
-    Fact::Refused { isbn: isbn(book) }
+fn refused(book: u32) -> FulfilmentInput {
+    FulfilmentInput::Refused { isbn: isbn(book) }
 }
 
 fn reserve(book: u32, quantity: u32) -> FulfilmentCommand {
@@ -133,35 +133,35 @@ fn a_cancelled_order_releases_each_reservation() {
 #[test]
 fn a_reservation_that_comes_after_the_cancellation_is_released() {
     check(&[placed(), cancelled()], reserved(1, 2), &[release(1, 2)]);
-    // The order refuses this confirmation: it is cancelled, and has the last word.
+    // The cancelled order refuses this confirmation.
     check(&[placed(), cancelled(), reserved(1, 2)], reserved(2, 1), &[confirm(), release(2, 1)]);
     check(&[placed(), rejected()], reserved(1, 2), &[release(1, 2)]);
 }
 
 #[test]
-fn a_shipped_order_commits_each_reservation_and_asks_no_more() {
+fn a_shipped_order_commits_each_reservation_and_no_more() {
     let reserved_both = [placed(), reserved(1, 2), reserved(2, 1), confirmed()];
     check(&reserved_both, shipped(), &[commit(1, 2), commit(2, 1)]);
     let all = [&reserved_both[..], &[shipped()]].concat();
-    for fact in all.clone() {
-        check(&all, fact, &[]);
+    for input in all.clone() {
+        check(&all, input, &[]);
     }
     check(&all, refused(1), &[]);
 }
 
 #[test]
-fn a_verdict_stands() {
+fn a_verdict_does_not_change() {
     check(&[placed(), refused(1), reserved(2, 1)], reserved(1, 2), &[]);
     check(&[placed(), reserved(1, 2), reserved(2, 1)], refused(1), &[]);
 }
 
 #[test]
-fn a_refused_line_that_was_reserved_after_all_is_released() {
+fn a_line_that_was_reserved_after_a_refusal_is_released() {
     check(&[placed(), refused(1), reserved(2, 1), reserved(1, 2)], rejected(), &[release(1, 2), release(2, 1)]);
 }
 
 #[test]
-fn a_reservation_of_another_quantity_is_not_the_lines() {
+fn a_reservation_of_another_quantity_does_not_count() {
     check(&[placed(), reserved(2, 1)], reserved(1, 5), &[]);
     check(&[placed(), reserved(2, 1), reserved(1, 5)], refused(1), &[reject(1)]);
     check(&[placed(), reserved(2, 1), reserved(1, 5), refused(1)], rejected(), &[release(1, 5), release(2, 1)]);
@@ -178,13 +178,13 @@ fn a_reservation_that_was_made_again_is_released_again() {
 }
 
 #[test]
-fn only_a_reservation_is_a_fact_of_stock() {
+fn only_a_reservation_is_an_input_from_stock() {
     let (order_id, quantity) = (order(), copies(2));
-    let fact = |event: StockEvent| Fact::of_stock(&isbn(1), 20, &event);
-    assert_eq!(fact(StockEvent::StockReserved { order_id, quantity }), Some((order(), reserved(1, 2))));
-    assert_eq!(fact(StockEvent::StockReceived { quantity }), None);
-    assert_eq!(fact(StockEvent::StockReleased { order_id, quantity }), None);
-    assert_eq!(fact(StockEvent::StockCommitted { order_id, quantity }), None);
+    let input = |event: StockEvent| FulfilmentInput::of_stock(&isbn(1), 20, &event);
+    assert_eq!(input(StockEvent::StockReserved { order_id, quantity }), Some((order(), reserved(1, 2))));
+    assert_eq!(input(StockEvent::StockReceived { quantity }), None);
+    assert_eq!(input(StockEvent::StockReleased { order_id, quantity }), None);
+    assert_eq!(input(StockEvent::StockCommitted { order_id, quantity }), None);
 }
 
 #[test]
@@ -196,29 +196,32 @@ fn a_command_knows_its_stream_and_its_cause() {
     assert_eq!(confirm().stream(), format!("order-{}", order()));
 }
 
-/// Command ids are made of these.
+/// Command ids are derived from these.
 #[test]
-fn identities_of_commands_stay_what_they_are() {
-    let facts = [placed(), reserved(1, 2), refused(2), rejected()];
+fn identities_of_commands_never_change() {
+    let inputs = [placed(), reserved(1, 2), refused(2), rejected()];
     let expected = [
         format!("order-{0}:1 stock-{1} reserve 2", order(), isbn(1)),
         format!("order-{0}:1 stock-{1} reserve 1", order(), isbn(2)),
         format!("order-{0}:1 order-{0} reject {1}", order(), isbn(2)),
         format!("order-{0}:3 stock-{1} release 2 reserved at 20", order(), isbn(1)),
     ];
-    let identities: Vec<_> = decide(&folded(&facts)).iter().map(IssuedCommand::identity).collect();
+    let identities: Vec<_> = decide(&folded(&inputs)).iter().map(IssuedCommand::identity).collect();
     assert_eq!(identities, expected);
 }
 
-/// Facts that agree with each other: lines with one outcome each, and at most one end.
-fn facts() -> impl Strategy<Value = Vec<Fact>> {
+/// Consistent inputs: one outcome for each line, and at most one end.
+fn inputs() -> impl Strategy<Value = Vec<FulfilmentInput>> {
     let outcomes = prop::collection::vec(prop::option::weighted(0.9, prop::bool::weighted(0.8)), 1..5);
     let end = prop::option::of(prop::sample::select(vec![cancelled(), rejected(), shipped()]));
     (outcomes, end).prop_map(|(outcomes, end)| {
         let books = (1..).zip(outcomes.iter());
         let lines = books.clone().map(|(book, _)| line(book, book, 100)).collect();
-        let placed =
-            Fact::Order { version: 1, recorded_at_ms: TIME_MS + 1, event: OrderEvent::OrderPlaced(details_of(lines)) };
+        let placed = FulfilmentInput::Order {
+            version: 1,
+            recorded_at_ms: TIME_MS + 1,
+            event: OrderEvent::OrderPlaced(details_of(lines)),
+        };
         let outcome = |(book, reserves): (u32, &Option<bool>)| {
             reserves.map(|reserves| if reserves { reserved(book, book) } else { refused(book) })
         };
@@ -226,15 +229,15 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
     })
 }
 
-/// The facts, each once or twice, in any order.
-fn delivered() -> impl Strategy<Value = (Vec<Fact>, Vec<Fact>)> {
-    facts().prop_flat_map(|facts| {
-        let repeats = prop::sample::subsequence(facts.clone(), 0..=facts.len());
+/// The inputs, each once or twice, in any order.
+fn delivered() -> impl Strategy<Value = (Vec<FulfilmentInput>, Vec<FulfilmentInput>)> {
+    inputs().prop_flat_map(|inputs| {
+        let repeats = prop::sample::subsequence(inputs.clone(), 0..=inputs.len());
         let all = repeats.prop_map({
-            let facts = facts.clone();
-            move |repeats| [facts.clone(), repeats].concat()
+            let inputs = inputs.clone();
+            move |repeats| [inputs.clone(), repeats].concat()
         });
-        (Just(facts), all.prop_shuffle())
+        (Just(inputs), all.prop_shuffle())
     })
 }
 
@@ -248,61 +251,62 @@ fn is_order_command(issued: &IssuedCommand) -> bool {
 
 proptest! {
     #[test]
-    fn neither_order_nor_repetition_of_facts_changes_what_is_asked((facts, delivered) in delivered()) {
-        let mut known = Fulfilment::new(order());
-        let mut asked = Vec::new();
-        for fact in &delivered {
-            let (next, commands) = react(known, fact);
-            known = next;
-            asked.extend(commands);
+    fn order_and_repetition_of_inputs_change_no_command((inputs, delivered) in delivered()) {
+        let mut state = Fulfilment::new(order());
+        let mut sent = Vec::new();
+        for input in &delivered {
+            let (next, commands) = react(state, input);
+            state = next;
+            sent.extend(commands);
         }
-        prop_assert_eq!(&known, &folded(&facts));
-        prop_assert_eq!(ids(&asked), ids(&decide(&folded(&facts))));
-        prop_assert_eq!(ids(&asked).len(), asked.len(), "nothing is asked twice");
+        prop_assert_eq!(&state, &folded(&inputs));
+        prop_assert_eq!(ids(&sent), ids(&decide(&folded(&inputs))));
+        prop_assert_eq!(ids(&sent).len(), sent.len(), "no command is issued twice");
     }
 
     #[test]
-    fn who_dies_before_keeping_the_state_asks_the_same_again((_, delivered) in delivered()) {
-        let mut known = Fulfilment::new(order());
-        for fact in &delivered {
-            let (_, lost) = react(known.clone(), fact);
-            let (next, commands) = react(known, fact);
+    fn a_crash_before_the_state_is_stored_repeats_the_commands((_, delivered) in delivered()) {
+        let mut state = Fulfilment::new(order());
+        for input in &delivered {
+            let (_, lost) = react(state.clone(), input);
+            let (next, commands) = react(state, input);
             prop_assert_eq!(lost, commands);
-            known = next;
+            state = next;
         }
     }
 
     #[test]
-    fn no_fact_takes_a_command_back((_, delivered) in delivered()) {
-        let mut known = Fulfilment::new(order());
-        for fact in &delivered {
-            let before = ids(&decide(&known));
-            known = evolve(known, fact);
-            prop_assert!(before.is_subset(&ids(&decide(&known))));
+    fn no_input_withdraws_a_command((_, delivered) in delivered()) {
+        let mut state = Fulfilment::new(order());
+        for input in &delivered {
+            let before = ids(&decide(&state));
+            state = evolve(state, input);
+            prop_assert!(before.is_subset(&ids(&decide(&state))));
         }
     }
 
-    /// Facts of several deliveries contradict each other: a line is both refused and reserved, an order ends twice.
+    /// Inputs of two histories contradict each other: a line is refused and reserved, an order ends
+    /// twice.
     #[test]
     fn an_order_is_never_both_confirmed_and_rejected((_, some) in delivered(), (_, others) in delivered()) {
-        let mut known = Fulfilment::new(order());
+        let mut state = Fulfilment::new(order());
         let mut verdicts = BTreeSet::new();
-        for fact in some.iter().zip(&others).flat_map(|(one, other)| [one, other]) {
-            let (next, commands) = react(known, fact);
-            known = next;
+        for input in some.iter().zip(&others).flat_map(|(one, other)| [one, other]) {
+            let (next, commands) = react(state, input);
+            state = next;
             verdicts.extend(commands.iter().filter(|issued| is_order_command(issued)).map(IssuedCommand::identity));
         }
-        prop_assert!(verdicts.len() <= 1, "{:?}", decide(&known));
+        prop_assert!(verdicts.len() <= 1, "{:?}", decide(&state));
     }
 
     #[test]
-    fn what_is_kept_is_what_is_known((_, delivered) in delivered()) {
-        let known = folded(&delivered);
-        let kept = serde_json::to_string(&known).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Fulfilment>(&kept).unwrap(), known);
-        for fact in delivered {
-            let queued = serde_json::to_string(&fact).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Fact>(&queued).unwrap(), fact);
+    fn states_and_inputs_survive_serialisation((_, delivered) in delivered()) {
+        let state = folded(&delivered);
+        let stored = serde_json::to_string(&state).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Fulfilment>(&stored).unwrap(), state);
+        for input in delivered {
+            let queued = serde_json::to_string(&input).unwrap();
+            prop_assert_eq!(serde_json::from_str::<FulfilmentInput>(&queued).unwrap(), input);
         }
     }
 }

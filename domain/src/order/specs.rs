@@ -1,4 +1,4 @@
-//! The rules and laws of an order.
+//! Rules and properties of an order.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ fn folded(events: &[OrderEvent]) -> Order {
     events.iter().fold(Order::default(), evolve)
 }
 
-/// Given these events, when this is asked, then that follows.
+/// Given these events, when this command comes, then these events follow.
 fn check(given: &[OrderEvent], when: OrderCommand, then: Result<&[OrderEvent], OrderRefusal>) {
     assert_eq!(decide(&folded(given), &when), then.map(<[_]>::to_vec), "given {given:?} when {when:?}");
 }
@@ -55,7 +55,7 @@ fn ship(code: &str) -> OrderCommand {
     OrderCommand::ShipOrder { tracking_code: tracking_code(code) }
 }
 
-/// The events that lead to each situation of an order that exists.
+/// The events that lead to each status.
 fn histories() -> [(OrderStatus, Vec<OrderEvent>); 5] {
     [
         (OrderStatus::Placed, vec![placed()]),
@@ -67,7 +67,7 @@ fn histories() -> [(OrderStatus, Vec<OrderEvent>); 5] {
 }
 
 #[test]
-fn an_order_has_a_stream_of_its_own() {
+fn the_stream_is_named_by_the_order_id() {
     let order_id = OrderId::try_from("6f0f7c1e-7a44-5c38-9c1b-0d8a4f1f2e11".to_owned()).unwrap();
     assert_eq!(stream(order_id), "order-6f0f7c1e-7a44-5c38-9c1b-0d8a4f1f2e11");
 }
@@ -83,22 +83,22 @@ fn an_order_is_placed_once() {
 }
 
 #[test]
-fn nothing_can_be_asked_of_an_order_that_nobody_placed() {
+fn an_order_that_was_not_placed_refuses_all_other_commands() {
     for command in [confirm(), reject("sold out"), cancel("changed my mind"), ship("1Z")] {
         check(&[], command, Err(OrderRefusal::NoSuchOrder));
     }
 }
 
-/// Asked in each situation: it happens in some, is so already in one, and is refused in the others.
+/// Sends the command in each status: some accept it, one is the target status, others refuse it.
 fn check_all(
     when: &OrderCommand,
-    happens_when: &[OrderStatus],
+    accepted_in: &[OrderStatus],
     event: &OrderEvent,
     already: OrderStatus,
     refusal: fn(OrderStatus) -> OrderRefusal,
 ) {
     for (status, history) in histories() {
-        if happens_when.contains(&status) {
+        if accepted_in.contains(&status) {
             check(&history, when.clone(), Ok(std::slice::from_ref(event)));
         } else if status == already {
             check(&history, when.clone(), Ok(&[]));
@@ -110,26 +110,26 @@ fn check_all(
 
 #[test]
 fn only_a_placed_order_can_be_confirmed() {
-    let happens_when = [OrderStatus::Placed];
-    check_all(&confirm(), &happens_when, &confirmed(), OrderStatus::Confirmed, OrderRefusal::CannotConfirm);
+    let accepted_in = [OrderStatus::Placed];
+    check_all(&confirm(), &accepted_in, &confirmed(), OrderStatus::Confirmed, OrderRefusal::CannotConfirm);
 }
 
 #[test]
 fn only_a_placed_order_can_be_rejected() {
-    let (happens_when, event) = ([OrderStatus::Placed], rejected("too many"));
-    check_all(&reject("too many"), &happens_when, &event, OrderStatus::Rejected, OrderRefusal::CannotReject);
+    let (accepted_in, event) = ([OrderStatus::Placed], rejected("too many"));
+    check_all(&reject("too many"), &accepted_in, &event, OrderStatus::Rejected, OrderRefusal::CannotReject);
 }
 
 #[test]
 fn a_placed_or_confirmed_order_can_be_cancelled() {
-    let (happens_when, event) = ([OrderStatus::Placed, OrderStatus::Confirmed], cancelled("too late"));
-    check_all(&cancel("too late"), &happens_when, &event, OrderStatus::Cancelled, OrderRefusal::CannotCancel);
+    let (accepted_in, event) = ([OrderStatus::Placed, OrderStatus::Confirmed], cancelled("too late"));
+    check_all(&cancel("too late"), &accepted_in, &event, OrderStatus::Cancelled, OrderRefusal::CannotCancel);
 }
 
 #[test]
 fn only_a_confirmed_order_can_be_shipped() {
-    let happens_when = [OrderStatus::Confirmed];
-    check_all(&ship("1Z"), &happens_when, &shipped("1Z"), OrderStatus::Shipped, OrderRefusal::CannotShip);
+    let accepted_in = [OrderStatus::Confirmed];
+    check_all(&ship("1Z"), &accepted_in, &shipped("1Z"), OrderStatus::Shipped, OrderRefusal::CannotShip);
 }
 
 #[test]
@@ -139,8 +139,8 @@ fn a_shipped_order_keeps_its_tracking_code() {
 }
 
 #[test]
-fn refusals_speak_the_words_of_the_shop() {
-    let told = [
+fn refusals_have_a_text() {
+    let refusals = [
         (OrderRefusal::NoSuchOrder, "no such order"),
         (OrderRefusal::AlreadyPlaced, "the order is already placed, with other details"),
         (
@@ -158,13 +158,13 @@ fn refusals_speak_the_words_of_the_shop() {
         (OrderRefusal::CannotShip(OrderStatus::Placed), "the order is placed: only a confirmed order can be shipped"),
         (OrderRefusal::AlreadyShipped(tracking_code("1Z")), "the order is already shipped, with tracking code 1Z"),
     ];
-    for (refusal, text) in told {
+    for (refusal, text) in refusals {
         assert_eq!(refusal.to_string(), text);
     }
 }
 
 #[test]
-fn a_read_model_can_ask_for_every_figure() {
+fn accessors_return_the_data_of_each_status() {
     let order = folded(&[]);
     assert_eq!((order.status(), order.details(), order.reason(), order.tracking_code()), (None, None, None, None));
     for (status, history) in histories() {
@@ -179,7 +179,7 @@ fn a_read_model_can_ask_for_every_figure() {
 }
 
 #[test]
-fn an_event_that_cannot_follow_changes_nothing() {
+fn an_event_that_does_not_fit_changes_nothing() {
     for (status, history) in histories() {
         let allowed = |event: &OrderEvent| match status {
             OrderStatus::Placed => event.event_type() != "OrderPlaced" && event.event_type() != "OrderShipped",
@@ -210,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn a_command_twice_is_once(commands in prop::collection::vec(order_command(), 1..20)) {
+    fn every_command_is_idempotent(commands in prop::collection::vec(order_command(), 1..20)) {
         let mut order = Order::default();
         for command in commands {
             if let Ok(events) = decide(&order, &command) {
@@ -221,21 +221,21 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read(event in order_event()) {
+    fn an_event_survives_serialisation(event in order_event()) {
         let written = serde_json::to_string(&event).unwrap();
         prop_assert_eq!(serde_json::from_str::<OrderEvent>(&written).unwrap(), event);
     }
 
     #[test]
-    fn a_queued_command_is_the_command(command in order_command()) {
+    fn a_command_survives_serialisation(command in order_command()) {
         let queued = serde_json::to_string(&command).unwrap();
         prop_assert_eq!(serde_json::from_str::<OrderCommand>(&queued).unwrap(), command);
     }
 
     #[test]
-    fn a_snapshot_is_the_order(events in prop::collection::vec(order_event(), 0..10)) {
+    fn a_state_survives_serialisation(events in prop::collection::vec(order_event(), 0..10)) {
         let order = folded(&events);
-        let kept = serde_json::to_string(&order).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Order>(&kept).unwrap(), order);
+        let stored = serde_json::to_string(&order).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Order>(&stored).unwrap(), order);
     }
 }

@@ -1,7 +1,7 @@
-//! Bestsellers: copies and revenue of each book a day, over all orders.
+//! Bestsellers: copies and revenue of each book on each day, over all orders.
 //!
-//! An order counts on the day it was placed; if it is rejected or cancelled, it counts no more. What an order added is
-//! remembered beside its fence, so that it can be taken back without reading the order.
+//! An order counts on the day it was placed, until it is rejected or cancelled. Its contribution is
+//! stored with its position, so that it can be subtracted without reading the order.
 
 use crate::order::OrderEvent;
 use chrono::NaiveDate;
@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 pub struct BestsellerRow {
     /// The book.
     pub isbn: String,
-    /// Copies in orders that stand.
+    /// Copies in orders that are not rejected or cancelled.
     pub copies: i64,
-    /// What they cost, in minor units, by currency.
+    /// Their price in minor units, by currency.
     pub revenue_minor: BTreeMap<String, i64>,
 }
 
-/// What one line of an order adds to a row, or takes back.
+/// What one order line adds to a row or subtracts from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sale {
     day: NaiveDate,
@@ -30,35 +30,35 @@ pub struct Sale {
 }
 
 impl Sale {
-    fn taken_back(self) -> Self {
+    fn negated(self) -> Self {
         Self { copies: -self.copies, revenue_minor: -self.revenue_minor, ..self }
     }
 
-    /// The key of the row that it changes.
+    /// The key of its row.
     pub fn row(&self) -> String {
         format!("{}/{}", self.list(), self.isbn)
     }
 
-    /// The list in which that row is.
+    /// The list of that row.
     pub fn list(&self) -> String {
         day_list(self.day)
     }
 }
 
 impl BestsellerRow {
-    /// Its rank in the list of its day; none for a book that is not sold in the end.
+    /// Its rank in the list of its day; none without sold copies.
     pub fn rank(&self) -> Option<String> {
-        // Twelve digits keep the order of numbers in the order of texts: more copies than a day can sell.
+        // With twelve digits, texts sort as the numbers do. No day sells more copies.
         (self.copies > 0).then(|| format!("{:012}#{}", self.copies, self.isbn))
     }
 }
 
-/// The list of a day's books.
+/// The list of a day.
 pub fn day_list(day: NaiveDate) -> String {
     format!("day/{day}")
 }
 
-/// What the order counts for after the event, and what that changes.
+/// The contribution of the order after the event, and the change to the rows.
 pub fn fold(counted: Vec<Sale>, event: &OrderEvent, day: NaiveDate) -> (Vec<Sale>, Vec<Sale>) {
     match event {
         OrderEvent::OrderPlaced(details) => {
@@ -73,13 +73,13 @@ pub fn fold(counted: Vec<Sale>, event: &OrderEvent, day: NaiveDate) -> (Vec<Sale
             (sales.clone(), sales)
         }
         OrderEvent::OrderRejected { .. } | OrderEvent::OrderCancelled { .. } => {
-            (Vec::new(), counted.into_iter().map(Sale::taken_back).collect())
+            (Vec::new(), counted.into_iter().map(Sale::negated).collect())
         }
         OrderEvent::OrderConfirmed {} | OrderEvent::OrderShipped { .. } => (counted, Vec::new()),
     }
 }
 
-/// The row with what one line of an order adds or takes back.
+/// The row after a change.
 pub fn merge(row: Option<BestsellerRow>, sale: &Sale) -> BestsellerRow {
     let mut row = row.unwrap_or_else(|| BestsellerRow { isbn: sale.isbn.clone(), ..BestsellerRow::default() });
     row.copies += sale.copies;
@@ -138,7 +138,7 @@ mod specs {
     }
 
     #[test]
-    fn a_cancelled_or_rejected_order_is_taken_back_from_the_day_it_was_placed() {
+    fn a_cancelled_or_rejected_order_is_subtracted_from_its_day() {
         for event_type in ["OrderCancelled", "OrderRejected"] {
             let end = event(event_type, json!({"reason": "r"}));
             let rows = given(vec![vec![(placed(2), day(1)), (end, day(2))], vec![(placed(3), day(1))]]);
@@ -148,7 +148,7 @@ mod specs {
     }
 
     #[test]
-    fn a_book_that_nobody_bought_in_the_end_is_not_listed() {
+    fn a_book_without_sold_copies_is_not_listed() {
         let listed = |copies| book(copies).rank().is_some();
         assert_eq!((listed(1), listed(0)), (true, false));
     }

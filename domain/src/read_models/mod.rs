@@ -3,8 +3,8 @@
 //! | module | a row is |
 //! |---|---|
 //! | [`orders`] | an order, listed under its customer |
-//! | [`stock`] | the copies of a book |
-//! | [`bestsellers`] | what a book sold on a day |
+//! | [`stock`] | the stock of a book |
+//! | [`bestsellers`] | the sales of a book on a day |
 
 pub mod bestsellers;
 pub mod orders;

@@ -1,23 +1,23 @@
 //! Orders: by id, and the orders of a customer, newest first.
 //!
-//! One row an order serves both: it is listed under its customer, ranked by when it was placed.
+//! One row for each order serves both. The list of its customer ranks it by the time it was placed.
 
 use crate::order::{OrderDetails, OrderEvent, OrderStatus};
 use crate::{Reason, TrackingCode};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// An order as it is read.
+/// The row of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderRow {
-    /// Where the order is on its way.
+    /// The status.
     pub status: OrderStatus,
-    /// What was ordered.
+    /// The details.
     #[serde(flatten)]
     pub details: OrderDetails,
     /// Why it was rejected or cancelled, if it was.
     pub reason: Option<Reason>,
-    /// How the parcel is found, once it is shipped.
+    /// The carrier's code, once the order is shipped.
     pub tracking_code: Option<TrackingCode>,
     /// When it was placed.
     pub placed_at: DateTime<Utc>,
@@ -30,7 +30,7 @@ pub fn customer_list(customer_id: &str) -> String {
     format!("customer/{customer_id}")
 }
 
-/// The order after an event; none for an event of an order that was never placed.
+/// The row after an event; none if the order was never placed.
 pub fn fold(row: Option<OrderRow>, event: &OrderEvent, recorded_at: DateTime<Utc>) -> Option<OrderRow> {
     if let OrderEvent::OrderPlaced(details) = event {
         return Some(OrderRow {
@@ -113,7 +113,7 @@ mod specs {
     }
 
     #[test]
-    fn nothing_happens_to_an_order_that_was_never_placed() {
+    fn an_order_that_was_never_placed_has_no_row() {
         assert_eq!(fold(None, &event("OrderConfirmed", json!({})), at(0)), None);
     }
 }

@@ -1,25 +1,25 @@
-//! Stock levels: a row a book.
+//! Stock: one row for each book.
 
 use crate::stock::StockEvent;
 use serde::{Deserialize, Serialize};
 
-/// The copies of a book.
+/// The stock of a book.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockRow {
-    /// In the house.
+    /// Copies in the warehouse.
     pub on_hand: u64,
-    /// In the house and spoken for.
+    /// Copies of them that are reserved.
     pub reserved: u64,
 }
 
 impl StockRow {
-    /// What can still be reserved.
+    /// Copies that can be reserved.
     pub fn available(&self) -> u64 {
         self.on_hand.saturating_sub(self.reserved)
     }
 }
 
-/// The levels after an event.
+/// The row after an event.
 pub fn fold(row: StockRow, event: &StockEvent) -> StockRow {
     let StockRow { on_hand, reserved } = row;
     match event {

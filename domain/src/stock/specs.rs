@@ -1,4 +1,4 @@
-//! The rules and laws of stock.
+//! Rules and properties of stock.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ fn folded(events: &[StockEvent]) -> Stock {
     events.iter().fold(Stock::default(), evolve)
 }
 
-/// Given these events, when this is asked, then that follows.
+/// Given these events, when this command comes, then these events follow.
 fn check(given: &[StockEvent], when: StockCommand, then: Result<&[StockEvent], StockRefusal>) {
     assert_eq!(decide(&folded(given), &when), then.map(<[_]>::to_vec), "given {given:?} when {when:?}");
 }
@@ -55,14 +55,14 @@ fn other_quantity(order: u32, reserved: u32, named: u32) -> StockRefusal {
 }
 
 #[test]
-fn a_book_has_a_stream_of_its_own() {
+fn the_stream_is_named_by_the_isbn() {
     let book = "9780306406157".to_owned().try_into().unwrap();
     assert_eq!(stream(&book), "stock-9780306406157");
     assert_ne!(stream(&book), stream(&isbn(1)));
 }
 
 #[test]
-fn copies_come_in_until_the_house_is_full() {
+fn copies_are_received_up_to_the_limit() {
     check(&[], receive(50), Ok(&[received(50)]));
     check(&[received(50)], receive(50), Ok(&[received(50)]));
     let full = vec![received(1_000_000); 1_000];
@@ -73,7 +73,7 @@ fn copies_come_in_until_the_house_is_full() {
 }
 
 #[test]
-fn what_is_available_can_be_reserved_and_no_more() {
+fn only_available_copies_can_be_reserved() {
     check(&[received(3)], reserve(1, 3), Ok(&[reserved(1, 3)]));
     check(&[received(3)], reserve(1, 4), Err(StockRefusal::NotEnough { wanted: copies(4), available: 3 }));
     check(
@@ -93,20 +93,20 @@ fn an_order_reserves_once() {
 }
 
 #[test]
-fn a_release_names_what_is_reserved() {
+fn a_release_has_the_size_of_the_reservation() {
     check(&[received(9), reserved(1, 2)], release(1, 2), Ok(&[released(1, 2)]));
     check(&[received(9), reserved(1, 2)], release(1, 1), Err(other_quantity(1, 2, 1)));
 }
 
 #[test]
-fn a_release_of_nothing_is_nothing_to_do() {
+fn a_release_without_a_reservation_changes_nothing() {
     check(&[], release(1, 2), Ok(&[]));
     check(&[received(9), reserved(1, 2), released(1, 2)], release(1, 2), Ok(&[]));
     check(&[received(9), reserved(1, 2), committed(1, 2)], release(1, 2), Ok(&[]));
 }
 
 #[test]
-fn copies_leave_the_house_out_of_a_reservation_only() {
+fn only_reserved_copies_can_be_committed() {
     check(&[received(9), reserved(1, 2)], commit(1, 2), Ok(&[committed(1, 2)]));
     check(&[received(9), reserved(1, 2)], commit(1, 3), Err(other_quantity(1, 2, 3)));
     check(&[received(9)], commit(1, 2), Err(StockRefusal::NothingReserved(order_id(1))));
@@ -136,7 +136,7 @@ fn the_figures_follow_the_events() {
 }
 
 #[test]
-fn an_event_that_cannot_follow_changes_nothing() {
+fn an_event_that_does_not_fit_changes_nothing() {
     let stock = folded(&[received(9), reserved(1, 2)]);
     for event in [reserved(1, 2), reserved(2, 8), released(1, 1), released(2, 1), committed(1, 1), committed(2, 1)] {
         assert_eq!(evolve(stock.clone(), &event), stock, "{event:?}");
@@ -146,8 +146,8 @@ fn an_event_that_cannot_follow_changes_nothing() {
 }
 
 #[test]
-fn refusals_speak_the_words_of_the_shop() {
-    let told = [
+fn refusals_have_a_text() {
+    let refusals = [
         (
             StockRefusal::TooManyOnHand { on_hand: 999_999_999, received: copies(2) },
             "999999999 on hand, and 2 more would be over the limit of 1,000,000,000".to_owned(),
@@ -156,7 +156,7 @@ fn refusals_speak_the_words_of_the_shop() {
         (other_quantity(1, 2, 3), format!("2 reserved for order {}, not 3", order_id(1))),
         (StockRefusal::NothingReserved(order_id(1)), format!("nothing is reserved for order {}", order_id(1))),
     ];
-    for (refusal, text) in told {
+    for (refusal, text) in refusals {
         assert_eq!(refusal.to_string(), text);
     }
 }
@@ -171,12 +171,12 @@ proptest! {
     #[test]
     fn stock_is_never_negative(commands in prop::collection::vec(stock_command(), 0..60)) {
         let mut stock = Stock::default();
-        let (mut came, mut went) = (0_u32, 0_u32);
+        let (mut received, mut committed) = (0_u32, 0_u32);
         for command in commands {
             for event in decide(&stock, &command).unwrap_or_default() {
                 match event {
-                    StockEvent::StockReceived { quantity } => came += quantity.get(),
-                    StockEvent::StockCommitted { quantity, .. } => went += quantity.get(),
+                    StockEvent::StockReceived { quantity } => received += quantity.get(),
+                    StockEvent::StockCommitted { quantity, .. } => committed += quantity.get(),
                     StockEvent::StockReserved { .. } | StockEvent::StockReleased { .. } => {}
                 }
                 let next = evolve(stock.clone(), &event);
@@ -184,7 +184,7 @@ proptest! {
                 stock = next;
             }
             prop_assert!(sound(&stock), "{:?}", stock);
-            prop_assert_eq!(stock.on_hand(), came - went);
+            prop_assert_eq!(stock.on_hand(), received - committed);
         }
     }
 
@@ -195,7 +195,7 @@ proptest! {
     }
 
     #[test]
-    fn to_reserve_or_release_twice_is_once(commands in prop::collection::vec(stock_command(), 1..60)) {
+    fn reserve_and_release_are_idempotent(commands in prop::collection::vec(stock_command(), 1..60)) {
         let mut stock = Stock::default();
         for command in commands {
             let Ok(events) = decide(&stock, &command) else { continue };
@@ -213,21 +213,21 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read(event in stock_event()) {
+    fn an_event_survives_serialisation(event in stock_event()) {
         let written = serde_json::to_string(&event).unwrap();
         prop_assert_eq!(serde_json::from_str::<StockEvent>(&written).unwrap(), event);
     }
 
     #[test]
-    fn a_queued_command_is_the_command(command in stock_command()) {
+    fn a_command_survives_serialisation(command in stock_command()) {
         let queued = serde_json::to_string(&command).unwrap();
         prop_assert_eq!(serde_json::from_str::<StockCommand>(&queued).unwrap(), command);
     }
 
     #[test]
-    fn a_snapshot_is_the_stock(events in prop::collection::vec(stock_event(), 0..30)) {
+    fn a_state_survives_serialisation(events in prop::collection::vec(stock_event(), 0..30)) {
         let stock = folded(&events);
-        let kept = serde_json::to_string(&stock).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Stock>(&kept).unwrap(), stock);
+        let stored = serde_json::to_string(&stock).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Stock>(&stored).unwrap(), stock);
     }
 }

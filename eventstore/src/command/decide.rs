@@ -3,13 +3,13 @@
 use super::cached_stream::CachedStream;
 use super::request::{CommandResult, ExecuteError};
 use super::stream_loader::StreamLoader;
-use super::stream_queue::{Answer, QueueDrain, QueuedCommand};
+use super::stream_queue::{CommandAnswer, QueueDrain, QueuedCommand};
 use crate::{Appended, Commit, NewCommit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The commits to put in one group commit, and the outcome of each queued command.
 pub(crate) struct Decisions<S, E, R> {
-    outcomes: Vec<Outcome<R>>,
+    outcomes: Vec<CommandOutcome<R>>,
     pub(crate) commits: Vec<NewCommit>,
     /// The model's events of each commit. They stay here when `commits` is taken for the put. A
     /// recorded refusal has none.
@@ -22,7 +22,7 @@ pub(crate) struct Decisions<S, E, R> {
 }
 
 /// The outcome of one command.
-enum Outcome<R> {
+enum CommandOutcome<R> {
     /// The command writes the commit of this index.
     Write(usize),
     /// The command has the same id as the one that writes this commit.
@@ -30,8 +30,8 @@ enum Outcome<R> {
     /// A refusal, a version mismatch, a no-op or an unencodable event. True only if the cached head
     /// is the end of the stream.
     Tentative(Box<Result<CommandResult, ExecuteError<R>>>),
-    /// True whatever the end of the stream is.
-    Final(Answer<R>),
+    /// Holds for any end of the stream.
+    Final(CommandAnswer<R>),
 }
 
 impl<S: Clone, E, R> Decisions<S, E, R> {
@@ -51,14 +51,14 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
         loader: &StreamLoader<S, E>,
         cached: &CachedStream<S>,
         queued: &QueuedCommand<S, E, R>,
-    ) -> Outcome<R> {
+    ) -> CommandOutcome<R> {
         let metadata = &queued.request.metadata;
         if let Some(commit) = &queued.found {
             return queued.request.replay(commit.clone()).into();
         }
         let twin = self.commits.iter().position(|commit| commit.metadata.command_id == metadata.command_id);
         if let Some(index) = twin {
-            return Outcome::Duplicate(index);
+            return CommandOutcome::Duplicate(index);
         }
         let actual = self.version;
         if let Some(expected) = queued.request.expected_version.filter(|expected| *expected != actual) {
@@ -75,18 +75,18 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
             (Err(refusal), None) => Err(ExecuteError::Refused(refusal)),
         }));
         match decided {
-            Err(panic) => Outcome::Final(Answer::Panicked(panic)),
+            Err(panic) => CommandOutcome::Final(CommandAnswer::Panicked(panic)),
             Ok(Err(error)) => tentative(Err(error)),
             Ok(Ok((_, encoded))) if encoded.is_empty() => tentative(Ok(CommandResult::no_op(actual))),
             Ok(Ok((events, encoded))) => self.write(NewCommit { metadata: metadata.clone(), events: encoded }, events),
         }
     }
 
-    fn write(&mut self, commit: NewCommit, events: Vec<E>) -> Outcome<R> {
+    fn write(&mut self, commit: NewCommit, events: Vec<E>) -> CommandOutcome<R> {
         self.version += u64::try_from(commit.events.len()).unwrap_or(u64::MAX);
         self.commits.push(commit);
         self.events.push(events);
-        Outcome::Write(self.commits.len() - 1)
+        CommandOutcome::Write(self.commits.len() - 1)
     }
 
     /// Folds the events of all commits so far into the state.
@@ -101,7 +101,7 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
 
     /// Whether some outcomes depend on the cached head being the end of the stream.
     pub(crate) fn is_tentative(&self) -> bool {
-        self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Tentative(_)))
+        self.outcomes.iter().any(|outcome| matches!(outcome, CommandOutcome::Tentative(_)))
     }
 
     /// The index of the first command that writes.
@@ -115,20 +115,20 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
     }
 
     fn writer(&self, commit: usize) -> Option<usize> {
-        self.outcomes.iter().position(|outcome| matches!(outcome, Outcome::Write(index) if *index == commit))
+        self.outcomes.iter().position(|outcome| matches!(outcome, CommandOutcome::Write(index) if *index == commit))
     }
 
     /// The answers, after the commits were written or if there were none.
-    pub(crate) fn answers(&mut self, commands: &[QueuedCommand<S, E, R>], commits: &[Commit]) -> Vec<Answer<R>> {
+    pub(crate) fn answers(&mut self, commands: &[QueuedCommand<S, E, R>], commits: &[Commit]) -> Vec<CommandAnswer<R>> {
         let recorded = |index: usize| commits.get(index).cloned();
         let unwritten = || ExecuteError::Contention { attempts: 0 };
         let answers = self.outcomes.drain(..).zip(commands).map(|(outcome, queued)| match outcome {
-            Outcome::Final(answer) => answer,
-            Outcome::Tentative(result) => Answer::Given(result),
-            Outcome::Write(index) => {
-                Answer::Given(Box::new(recorded(index).map(CommandResult::recorded).ok_or_else(unwritten)))
+            CommandOutcome::Final(answer) => answer,
+            CommandOutcome::Tentative(result) => CommandAnswer::Result(result),
+            CommandOutcome::Write(index) => {
+                CommandAnswer::Result(Box::new(recorded(index).map(CommandResult::recorded).ok_or_else(unwritten)))
             }
-            Outcome::Duplicate(index) => Answer::Given(Box::new(
+            CommandOutcome::Duplicate(index) => CommandAnswer::Result(Box::new(
                 recorded(index).ok_or_else(unwritten).and_then(|commit| queued.request.replay(commit)),
             )),
         });
@@ -149,13 +149,13 @@ impl<S: Clone, E, R> Decisions<S, E, R> {
     }
 }
 
-fn tentative<R>(result: Result<CommandResult, ExecuteError<R>>) -> Outcome<R> {
-    Outcome::Tentative(Box::new(result))
+fn tentative<R>(result: Result<CommandResult, ExecuteError<R>>) -> CommandOutcome<R> {
+    CommandOutcome::Tentative(Box::new(result))
 }
 
-impl<R> From<Result<CommandResult, ExecuteError<R>>> for Outcome<R> {
+impl<R> From<Result<CommandResult, ExecuteError<R>>> for CommandOutcome<R> {
     fn from(result: Result<CommandResult, ExecuteError<R>>) -> Self {
-        Self::Final(Answer::Given(Box::new(result)))
+        Self::Final(CommandAnswer::Result(Box::new(result)))
     }
 }
 
@@ -163,27 +163,27 @@ impl<R> From<Result<CommandResult, ExecuteError<R>>> for Outcome<R> {
 mod tests {
     use super::*;
 
-    fn refused() -> Outcome<()> {
+    fn refused() -> CommandOutcome<()> {
         tentative(Err(ExecuteError::Refused(())))
     }
 
-    fn decisions(outcomes: Vec<Outcome<()>>, commits: usize) -> Decisions<(), (), ()> {
+    fn decisions(outcomes: Vec<CommandOutcome<()>>, commits: usize) -> Decisions<(), (), ()> {
         let events = vec![vec![()]; commits];
         Decisions { outcomes, commits: Vec::new(), events, state_ahead: None, folded: 0, version: 9 }
     }
 
-    /// Only a command that writes can be too large. The commands beside it are not rejected.
+    /// Only a command that writes can be too large. Other commands of the group are not rejected.
     #[test]
     fn the_first_writer_is_the_first_command_that_writes() {
-        let outcomes = vec![refused(), refused(), Outcome::Write(0), Outcome::Duplicate(0)];
+        let outcomes = vec![refused(), refused(), CommandOutcome::Write(0), CommandOutcome::Duplicate(0)];
         assert_eq!(decisions(outcomes, 1).first_writer(), Some(2));
         assert_eq!(decisions(vec![refused()], 0).first_writer(), None);
     }
 
     #[test]
     fn half_is_counted_in_commits_and_told_in_commands() {
-        let write = Outcome::Write;
-        let outcomes = vec![refused(), write(0), Outcome::Duplicate(0), write(1), refused(), write(2), write(3)];
+        let write = CommandOutcome::Write;
+        let outcomes = vec![refused(), write(0), CommandOutcome::Duplicate(0), write(1), refused(), write(2), write(3)];
         assert_eq!(decisions(outcomes, 4).half(), Some(5));
         assert_eq!(decisions(vec![refused(), write(0), write(1)], 2).half(), Some(2));
         assert_eq!(decisions(vec![write(0), refused()], 1).half(), None, "one commit has no half");

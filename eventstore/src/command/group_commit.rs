@@ -5,7 +5,7 @@ use super::cached_stream::CachedStream;
 use super::decide::Decisions;
 use super::request::ExecuteError;
 use super::stream_loader::StreamLoader;
-use super::stream_queue::{Answer, QueueDrain, QueuedCommand, StreamQueue};
+use super::stream_queue::{CommandAnswer, QueueDrain, QueuedCommand, StreamQueue};
 use crate::dedup::{FindCommit, Lookup};
 use crate::log::item::item_key;
 use crate::metering::meter::UsageScope;
@@ -189,7 +189,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
         self.reload(drain, Consistency::Strong).await
     }
 
-    /// Answers every command and applies what was written.
+    /// Answers every command and applies the written commits.
     fn complete<R>(
         &mut self,
         drain: &mut QueueDrain<'_, S, E, R>,
@@ -204,7 +204,7 @@ impl<S: Clone, E> GroupCommit<'_, S, E> {
         }
         let mut usage = self.scope.sum();
         for (queued, mut answer) in drain.commands.drain(..).zip(answers) {
-            if let Answer::Given(result) = &mut answer
+            if let CommandAnswer::Result(result) = &mut answer
                 && let Ok(handled) = result.as_mut()
             {
                 (handled.lost_races, handled.usage) = (self.lost_races, std::mem::take(&mut usage));
@@ -242,7 +242,7 @@ fn find_among(older: &[Item], lookup: &Lookup, command: &Id) -> Result<Option<Co
 /// Rejects one command; the others go on.
 fn complete_with_error<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, index: Option<usize>, error: ExecuteError<R>) {
     if let Some(index) = index {
-        drain.commands.remove(index).complete(Answer::Given(Box::new(Err(error))));
+        drain.commands.remove(index).complete(CommandAnswer::Result(Box::new(Err(error))));
     }
 }
 
@@ -257,7 +257,7 @@ fn fail_all<S, E, R>(drain: &mut QueueDrain<'_, S, E, R>, error: ExecuteError<R>
             None => error.as_ref().and_then(ExecuteError::to_shared).or_else(|| error.take()).map(Err),
         };
         match answer {
-            Some(answer) => queued.complete(Answer::Given(Box::new(answer))),
+            Some(answer) => queued.complete(CommandAnswer::Result(Box::new(answer))),
             None => left.push(queued),
         }
     }

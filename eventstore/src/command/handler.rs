@@ -5,7 +5,7 @@ use super::group_commit;
 use super::refusal::RefusalCodec;
 use super::request::{CommandRequest, CommandResult, ExecuteError};
 use super::stream_cache::StreamCache;
-use super::stream_queue::{Answer, Decide, QueuedCommand};
+use super::stream_queue::{CommandAnswer, Decide, QueuedCommand};
 use crate::{EventStore, HandlerOptions, Model};
 use std::fmt::Display;
 use std::panic::resume_unwind;
@@ -45,7 +45,7 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     /// in its own task, so **poll what you have started**: a future of `handle` that is not polled
     /// blocks the other commands of the stream in this process. A dropped future does not, but its
     /// command is withdrawn only if it was not started. Give the SDK's client an attempt time-out:
-    /// a put without one may block the stream for ever.
+    /// a put without one may block the stream.
     ///
     /// In [`Usage::of`](crate::Usage::of), the leader pays for all commands of a group commit.
     ///
@@ -61,7 +61,7 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     }
 
     /// Handles a command as [`handle`](Self::handle) does, and **records a refusal** too: as a
-    /// commit of one event under the command's id. A retry is refused for ever, even if the state
+    /// commit of one event under the command's id. Every retry is refused, even if the state
     /// would allow it by then. This is for callers that act on the refusal, such as processes.
     ///
     /// [`Commit::refusal`](crate::Commit::refusal) reads a recorded refusal from
@@ -113,10 +113,10 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
     }
 }
 
-fn received<R>(answer: Result<Answer<R>, RecvError>) -> Result<CommandResult, ExecuteError<R>> {
+fn received<R>(answer: Result<CommandAnswer<R>, RecvError>) -> Result<CommandResult, ExecuteError<R>> {
     match answer {
-        Ok(Answer::Given(result)) => *result,
-        Ok(Answer::Panicked(panic)) => resume_unwind(panic),
+        Ok(CommandAnswer::Result(result)) => *result,
+        Ok(CommandAnswer::Panicked(panic)) => resume_unwind(panic),
         // A command leaves the queue only with an answer; a retry would find out.
         Err(_) => Err(ExecuteError::Contention { attempts: 0 }),
     }

@@ -23,8 +23,6 @@ pub struct HandlerOptions {
     pub snapshot_after_batches: usize,
     /// or after this many bytes of batches, but not before they outweigh the last snapshot.
     pub snapshot_after_bytes: usize,
-    /// One in this many used snapshots is compared with the events; 0 compares none.
-    pub check_one_in: u32,
 }
 
 impl Default for HandlerOptions {
@@ -37,7 +35,6 @@ impl Default for HandlerOptions {
             filtered_ids: 1_638,
             snapshot_after_batches: 10,
             snapshot_after_bytes: 16 * 1024,
-            check_one_in: 1_000,
         }
     }
 }

@@ -11,7 +11,7 @@ const SCHEMA: u32 = 1;
 
 /// A recorded refusal: the model's answer to a command, stored in place of events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct RecordedRefusal {
     /// The stable code of the refusal, for programs.
     pub code: String,
     /// The text of the refusal, for people.
@@ -23,7 +23,7 @@ impl Commit {
     ///
     /// [`CommandHandler::handle_recording_refusals`](crate::CommandHandler::handle_recording_refusals)
     /// writes such commits.
-    pub fn refusal(&self) -> Option<Refusal> {
+    pub fn refusal(&self) -> Option<RecordedRefusal> {
         let [event] = self.events.as_slice() else { return None };
         let refused = event.body.event_type == REFUSED;
         refused.then(|| serde_json::from_str(event.body.data.get()).ok())?
@@ -38,7 +38,7 @@ pub(crate) struct RefusalCodec<R> {
 
 impl<R> RefusalCodec<R> {
     pub(crate) fn encode(&self, refusal: &R) -> Result<NewEvent, CodecError> {
-        let refusal = Refusal { code: (self.code)(refusal).to_owned(), reason: (self.reason)(refusal) };
+        let refusal = RecordedRefusal { code: (self.code)(refusal).to_owned(), reason: (self.reason)(refusal) };
         let data = to_raw_value(&refusal).map_err(|error| CodecError {
             event_type: REFUSED.to_owned(),
             schema: SCHEMA,
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_commit_tells_the_refusal_that_it_records() {
-        let told = Refusal { code: "too-little".into(), reason: "less than 5".into() };
+        let told = RecordedRefusal { code: "too-little".into(), reason: "less than 5".into() };
         assert_eq!(commit(vec![refused()]).refusal(), Some(told));
         assert_eq!(commit(vec![event("1")]).refusal(), None);
         assert_eq!(commit(vec![refused(), event("1")]).refusal(), None, "a refusal is alone in its commit");

@@ -31,7 +31,7 @@ pub struct CommandResult {
     pub replayed: bool,
     /// How often it lost a race and was decided again.
     pub lost_races: u32,
-    /// What it cost. The leader of a group commit bears the cost of all its commands.
+    /// Its cost. The leader of a group commit has the cost of all its commands.
     pub usage: Usage,
 }
 

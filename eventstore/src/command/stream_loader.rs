@@ -4,10 +4,9 @@ use super::cached_stream::CachedStream;
 use crate::dedup::CommandIds;
 use crate::log::item::{SNAPSHOT_NAME, SNAPSHOT_VERSION, is_batch, item_bytes, item_key};
 use crate::log::read::{Items, Query};
-use crate::metering::operation_event::Report;
-use crate::snapshot::codec::same_json;
+use crate::metering::operation_event::OperationReport;
 use crate::snapshot::debt::SnapshotDebt;
-use crate::snapshot::stored::{Body, Snapshot};
+use crate::snapshot::stored::{Snapshot, SnapshotBody};
 use crate::stream::hash_chain::follow;
 use crate::{
     Batch, Consistency, CorruptStream, Damage, Direction, EventStore, HandlerOptions, Head, Item, Model, ReadError,
@@ -15,14 +14,13 @@ use crate::{
 use crate::{StreamId, Unreadable};
 use serde_json::value::RawValue;
 
-/// Longer streams are not read to check a snapshot, because the command waits for that.
-const LONGEST_SAMPLED_STREAM: u64 = 20_000;
-
-/// Why a stream cannot be loaded.
+/// Why a stream cannot be loaded and folded.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StreamLoadError {
+pub enum StreamLoadError {
+    /// It cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// An event cannot be decoded.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
 }
@@ -82,10 +80,7 @@ impl<S: Clone, E> StreamLoader<S, E> {
         let tail = self.checked_tail(&base.head, consistency).await?;
         let Tail { snapshot, unusable, batches, bytes, older } = tail;
         let mut cached = match snapshot {
-            Some((snapshot, state)) => match self.sample_check(&snapshot).await {
-                Some(truth) => truth,
-                None => CachedStream::at(snapshot, state),
-            },
+            Some((snapshot, state)) => CachedStream::at(snapshot, state),
             None => base,
         };
         cached.snapshot_debt.replace |= unusable;
@@ -129,7 +124,7 @@ impl<S: Clone, E> StreamLoader<S, E> {
         let replace = cached.snapshot_debt.replace;
         cached.snapshot_debt =
             SnapshotDebt { snapshot_bytes: cached.snapshot_debt.snapshot_bytes, ..SnapshotDebt::default() };
-        let body = Body { state, ids };
+        let body = SnapshotBody { state, ids };
         Some((Snapshot { head: cached.head.clone(), shape: shape.clone(), body, bytes: 0 }, replace))
     }
 
@@ -203,49 +198,11 @@ impl<S: Clone, E> StreamLoader<S, E> {
     }
 
     /// The snapshot with its state, if its states have the shape of this program's.
-    fn usable(&self, stream: &StreamId, item: &Item) -> Option<(Snapshot, S)> {
+    pub(crate) fn usable(&self, stream: &StreamId, item: &Item) -> Option<(Snapshot, S)> {
         let codec = self.model.snapshot.as_ref()?;
         let snapshot = Snapshot::from_item(stream, item).filter(|it| Some(&it.shape) == self.shape.as_ref())?;
         let state = codec.read(snapshot.body.state.get())?;
         Some((snapshot, state))
-    }
-
-    /// Now and then folds the events in place of the snapshot, and reports a difference. A failed
-    /// check fails nothing.
-    async fn sample_check(&self, snapshot: &Snapshot) -> Option<CachedStream<S>> {
-        let (head, one_in) = (&snapshot.head, self.options.check_one_in);
-        if one_in == 0 || head.version > LONGEST_SAMPLED_STREAM || fastrand::u32(..one_in) > 0 {
-            return None;
-        }
-        let (mut truth, admits_all) = match self.fold_to(head, &snapshot.body.ids).await {
-            Ok(truth) => truth,
-            Err(error) => {
-                let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::warn!(stream = %head.stream, error, "the snapshot cannot be compared with the events");
-                return None;
-            }
-        };
-        let said = self.model.snapshot.as_ref().and_then(|codec| (codec.encode)(&truth.state).ok())?;
-        let same_state = same_json(&said, snapshot.body.state.get());
-        if truth.head == *head && same_state && admits_all {
-            return None;
-        }
-        let (stream, version, shape) = (&head.stream, head.version, &snapshot.shape);
-        tracing::error!(%stream, version, shape, "the snapshot differs from the fold of the events: it will be replaced");
-        truth.snapshot_debt.replace = true;
-        Some(truth)
-    }
-
-    /// Folds all events up to the head. Also returns whether the ids in the snapshot admit all
-    /// commands.
-    async fn fold_to(&self, head: &Head, ids: &CommandIds) -> Result<(CachedStream<S>, bool), StreamLoadError> {
-        let batches = self.store.load_tail(&Head::empty(&head.stream), Consistency::Strong).await?.batches;
-        let (mut truth, mut admits_all) = (self.empty(&head.stream), true);
-        for batch in batches.iter().filter(|batch| batch.last_version() <= head.version) {
-            admits_all &= batch.commits.iter().all(|commit| ids.may_have(&head.stream, commit));
-            self.apply(&mut truth, batch)?;
-        }
-        Ok((truth, admits_all))
     }
 }
 
@@ -267,13 +224,13 @@ impl<S> Tail<S> {
     }
 }
 
-impl<S> From<&StreamLoad<S>> for Report {
+impl<S> From<&StreamLoad<S>> for OperationReport {
     fn from(StreamLoad { cached, folded, .. }: &StreamLoad<S>) -> Self {
         Self::of(folded.iter().flat_map(|batch| &batch.commits)).at(&cached.head)
     }
 }
 
-impl From<&StreamLoadError> for Report {
+impl From<&StreamLoadError> for OperationReport {
     fn from(error: &StreamLoadError) -> Self {
         match error {
             StreamLoadError::Read(error) => error.into(),

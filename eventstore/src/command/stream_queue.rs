@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 pub(crate) type Decide<S, E, R> = Box<dyn Fn(&S) -> Result<Vec<E>, R> + Send + Sync>;
 
 /// The answer to the caller of a command.
-pub(crate) enum Answer<R> {
-    Given(Box<Result<CommandResult, ExecuteError<R>>>),
+pub(crate) enum CommandAnswer<R> {
+    Result(Box<Result<CommandResult, ExecuteError<R>>>),
     /// `decide` panicked; the panic is resumed at its own caller.
     Panicked(Box<dyn Any + Send>),
 }
@@ -25,7 +25,7 @@ pub(crate) struct QueuedCommand<S, E, R> {
     pub(crate) decide: Decide<S, E, R>,
     /// How to record a refusal, if it is recorded.
     pub(crate) refusals: Option<RefusalCodec<R>>,
-    answer: oneshot::Sender<Answer<R>>,
+    answer: oneshot::Sender<CommandAnswer<R>>,
     /// The commit of this command, if it was found.
     pub(crate) found: Option<Commit>,
     /// Every commit up to this version was compared with the command's id.
@@ -50,13 +50,13 @@ impl<S, E, R> QueuedCommand<S, E, R> {
         request: CommandRequest,
         decide: Decide<S, E, R>,
         refusals: Option<RefusalCodec<R>>,
-    ) -> (Self, oneshot::Receiver<Answer<R>>) {
+    ) -> (Self, oneshot::Receiver<CommandAnswer<R>>) {
         let (answer, answered) = oneshot::channel();
         (Self { request, decide, refusals, answer, found: None, compared_to: 0 }, answered)
     }
 
-    pub(crate) fn complete(self, answer: Answer<R>) {
-        // The caller may be gone.
+    pub(crate) fn complete(self, answer: CommandAnswer<R>) {
+        // The caller may have gone away.
         drop(self.answer.send(answer));
     }
 }

@@ -1,11 +1,11 @@
-//! A Bloom filter of fixed size. It never denies an id that it has, and seldom claims another.
+//! A Bloom filter of fixed size. It has no false negatives and few false positives.
 
 use crate::{Hash, Id};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The size of a filter in bytes.
 pub(crate) const BLOOM_BYTES: usize = 2 * 1024;
-/// With ten bits an id, a full filter claims one unknown id in 120.
+/// With ten bits an id, a full filter has a false positive for one unknown id in 120.
 pub(crate) const BLOOM_IDS: usize = BLOOM_BYTES * 8 / 10;
 const PROBES: u64 = 7;
 

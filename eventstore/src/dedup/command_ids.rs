@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 #[serde(deny_unknown_fields)]
 pub(crate) struct CommandIds {
     /// Oldest first, without a gap up to the head.
-    listed: VecDeque<Listed>,
+    listed: VecDeque<ListedId>,
     #[serde(default, skip_serializing_if = "Hidden::is_empty")]
     hidden: Hidden,
 }
@@ -36,7 +36,7 @@ pub(crate) struct IdLimits {
 /// A commit by its command: its id, the version of its first event, and `recorded_at` in
 /// milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Listed(Id, u64, i64);
+struct ListedId(Id, u64, i64);
 
 /// What is known of hidden commits. A new field needs a new snapshot format, because an older
 /// program must not miss it.
@@ -63,7 +63,7 @@ struct Filtered {
     bloom: Bloom,
 }
 
-/// What is known of a set of ids, none of them timely.
+/// The facts about a set of ids that are not timely.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bounds {
@@ -78,7 +78,7 @@ struct Bounds {
     /// The most that one of them was ahead of its commit's `recorded_at`.
     ahead_ms: i64,
     /// The newest of their commits.
-    newest: Listed,
+    newest: ListedId,
 }
 
 /// Where the commit of a command may be.
@@ -114,7 +114,7 @@ impl CommandIds {
     /// Adds the next commit.
     pub(crate) fn push(&mut self, commit: &Commit) {
         let (id, recorded_ms) = (commit.metadata.command_id.clone(), commit.recorded_at.timestamp_millis());
-        self.listed.push_back(Listed(id, commit.version, recorded_ms));
+        self.listed.push_back(ListedId(id, commit.version, recorded_ms));
     }
 
     /// Hides the commits over the limits.
@@ -148,7 +148,7 @@ impl CommandIds {
 
     /// Where the commit of the command may be.
     pub(crate) fn look_up(&self, stream: &StreamId, command: &Id) -> Lookup {
-        if let Some(Listed(_, version, _)) = self.listed.iter().rev().find(|listed| listed.0 == *command) {
+        if let Some(ListedId(_, version, _)) = self.listed.iter().rev().find(|listed| listed.0 == *command) {
             return Lookup::At(*version);
         }
         let time = time_ms(command);
@@ -177,7 +177,7 @@ impl Hidden {
         *self == Self::default()
     }
 
-    fn take(&mut self, commit: Listed, filter_ids: usize) {
+    fn take(&mut self, commit: ListedId, filter_ids: usize) {
         if let Some(time) = commit.timely_ms() {
             self.timely_ms = self.timely_ms.max(Some(time));
             return;
@@ -214,7 +214,7 @@ impl Filtered {
 }
 
 impl Bounds {
-    fn of(newest: Listed) -> Self {
+    fn of(newest: ListedId) -> Self {
         let (time, derived) = (time_ms(&newest.0), newest.0.is_of_system());
         Self {
             untimed: time.is_none(),
@@ -246,7 +246,7 @@ impl Bounds {
     }
 }
 
-impl Listed {
+impl ListedId {
     /// The time of a timely id. A derived id is never timely: it may come hours after its cause.
     fn timely_ms(&self) -> Option<i64> {
         time_ms(&self.0).filter(|time| !self.0.is_of_system() && *time <= self.2)
@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn listed_versions_rise_from_the_first() {
         let listed = |versions: &[u64]| CommandIds {
-            listed: versions.iter().map(|version| Listed(key("c"), *version, 0)).collect(),
+            listed: versions.iter().map(|version| ListedId(key("c"), *version, 0)).collect(),
             hidden: Hidden::default(),
         };
         assert!(listed(&[1, 2, 5]).is_valid_at(5));
@@ -384,7 +384,7 @@ mod tests {
             assert!(!listed(wrong).is_valid_at(5), "{wrong:?}");
         }
         let hiding = ids_of(&[key("a"), key("b")], FEW);
-        assert!(!CommandIds { listed: [Listed(key("c"), 0, 0)].into(), ..hiding }.is_valid_at(5));
+        assert!(!CommandIds { listed: [ListedId(key("c"), 0, 0)].into(), ..hiding }.is_valid_at(5));
     }
 
     #[test]
@@ -409,7 +409,7 @@ mod tests {
         };
         for number in 1..=10_000_000_u64 {
             let ms = RECORDED_MS + i64::try_from(number * 10 / 3).unwrap();
-            ids.listed.push_back(Listed(id_of(number, ms), number, ms));
+            ids.listed.push_back(ListedId(id_of(number, ms), number, ms));
             ids.trim(limits);
             if [10_000, 100_000, 1_000_000, 10_000_000].contains(&number) {
                 size_at.push(serde_json::to_string(&ids).unwrap().len());

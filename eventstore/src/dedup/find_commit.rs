@@ -4,7 +4,7 @@ use super::command_ids::Lookup;
 use super::index::{CommandIndex, IndexLookup, Mark};
 use crate::log::read::{Items, Query};
 use crate::metering::meter;
-use crate::metering::operation_event::Report;
+use crate::metering::operation_event::OperationReport;
 use crate::{Batch, Commit, Consistency, CorruptStream, Damage, Direction, EventStore, Id, ReadError, StreamId};
 
 /// The first page of a search: usually the command is recent, or an index knows the rest.
@@ -23,7 +23,7 @@ pub(crate) struct FindCommit<'a> {
 }
 
 /// A search backwards through a stream.
-struct Search<'a> {
+struct CommitSearch<'a> {
     command: &'a Id,
     /// The last version of the next batch. The first batch must only contain it.
     expected: u64,
@@ -35,7 +35,7 @@ struct Search<'a> {
 }
 
 /// The state of a search.
-enum Step {
+enum SearchStep {
     Found(Box<Commit>),
     /// No older commit can be of the command.
     Absent,
@@ -71,9 +71,9 @@ impl EventStore {
         let index = self.options.command_index.as_ref();
         if let (Some(index), Some(mark)) = (index, mark) {
             match self.query_index(index, Mark::clone(mark), find).await? {
-                Step::Found(commit) => return Ok(Some(*commit)),
-                Step::Absent => return Ok(None),
-                Step::Continue => {}
+                SearchStep::Found(commit) => return Ok(Some(*commit)),
+                SearchStep::Absent => return Ok(None),
+                SearchStep::Continue => {}
             }
         }
         self.read_back(find, from, not_before_ms, consistency, index).await
@@ -95,25 +95,25 @@ impl EventStore {
             Lookup::Maybe { .. } | Lookup::Absent if index.is_some() => vec![SECOND_PAGE, FIRST_PAGE],
             Lookup::Maybe { .. } | Lookup::Absent => Vec::from_iter(not_before_ms.map(|_| FIRST_PAGE)),
         };
-        let mut search = Search { command, expected: from, down_to, not_before_ms, oldest: None };
+        let mut search = CommitSearch { command, expected: from, down_to, not_before_ms, oldest: None };
         let mut query = Query { to: from, ..Query::whole(stream, Direction::Backwards, consistency) };
         let mut next = None;
         loop {
             query.limit = limits.pop();
             let page = self.query(&query, next).await?;
             match search.page(&page)? {
-                Step::Found(commit) => return Ok(Some(*commit)),
-                Step::Absent => return Ok(None),
-                Step::Continue => {}
+                SearchStep::Found(commit) => return Ok(Some(*commit)),
+                SearchStep::Absent => return Ok(None),
+                SearchStep::Continue => {}
             }
             if page.next.is_none() {
                 return if search.expected == 0 { Ok(None) } else { Err(search.gap(stream, 0).into()) };
             }
             if let (Some(index), Some(mark)) = (index, search.oldest.take()) {
                 match self.query_index(index, mark, find).await? {
-                    Step::Found(commit) => return Ok(Some(*commit)),
-                    Step::Absent => return Ok(None),
-                    Step::Continue => {}
+                    SearchStep::Found(commit) => return Ok(Some(*commit)),
+                    SearchStep::Absent => return Ok(None),
+                    SearchStep::Continue => {}
                 }
             }
             next = page.next;
@@ -121,22 +121,27 @@ impl EventStore {
     }
 
     /// Queries the index. What it finds is read from the stream, the only source of truth.
-    async fn query_index(&self, index: &CommandIndex, mark: Mark, find: &FindCommit<'_>) -> Result<Step, ReadError> {
+    async fn query_index(
+        &self,
+        index: &CommandIndex,
+        mark: Mark,
+        find: &FindCommit<'_>,
+    ) -> Result<SearchStep, ReadError> {
         let &FindCommit { stream, command, down_to, .. } = find;
         let answer = match index(mark, command.clone()).await {
             Ok(answer) => answer,
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = &*error;
                 tracing::warn!(%stream, error, "the command index did not answer: the stream is searched");
-                return Ok(Step::Continue);
+                return Ok(SearchStep::Continue);
             }
         };
         meter::record(answer.usage);
         match answer.lookup {
-            IndexLookup::NotIndexed => Ok(Step::Continue),
-            IndexLookup::Absent => Ok(Step::Absent),
+            IndexLookup::NotIndexed => Ok(SearchStep::Continue),
+            IndexLookup::Absent => Ok(SearchStep::Absent),
             // Those commits were compared, so the entry is wrong.
-            IndexLookup::At(version) if version <= down_to => Ok(Step::Continue),
+            IndexLookup::At(version) if version <= down_to => Ok(SearchStep::Continue),
             IndexLookup::At(version) => {
                 let covering = Query {
                     to: version,
@@ -147,10 +152,10 @@ impl EventStore {
                 let batch = items.first().map(Batch::from_item).transpose()?;
                 let ours = |commit: &Commit| commit.metadata.command_id == *command;
                 match batch.and_then(|batch| batch.commits.into_iter().find(ours)) {
-                    Some(commit) => Ok(Step::Found(Box::new(commit))),
+                    Some(commit) => Ok(SearchStep::Found(Box::new(commit))),
                     None => {
                         tracing::error!(%stream, version, "the command index names a commit that does not exist");
-                        Ok(Step::Continue)
+                        Ok(SearchStep::Continue)
                     }
                 }
             }
@@ -158,18 +163,18 @@ impl EventStore {
     }
 }
 
-impl Search<'_> {
-    fn page(&mut self, page: &Items) -> Result<Step, CorruptStream> {
+impl CommitSearch<'_> {
+    fn page(&mut self, page: &Items) -> Result<SearchStep, CorruptStream> {
         for item in &page.items {
             let step = self.step(Batch::from_item(item)?)?;
-            if !matches!(step, Step::Continue) {
+            if !matches!(step, SearchStep::Continue) {
                 return Ok(step);
             }
         }
-        Ok(Step::Continue)
+        Ok(SearchStep::Continue)
     }
 
-    fn step(&mut self, batch: Batch) -> Result<Step, CorruptStream> {
+    fn step(&mut self, batch: Batch) -> Result<SearchStep, CorruptStream> {
         let holds = (batch.version()..=batch.last_version()).contains(&self.expected);
         if !holds {
             return Err(self.gap(&batch.stream, batch.last_version()));
@@ -181,9 +186,9 @@ impl Search<'_> {
         self.oldest = batch.commits.first().map(|oldest| Mark::of(&batch.stream, oldest));
         let ours = |commit: &Commit| commit.metadata.command_id == *self.command;
         Ok(match batch.commits.into_iter().find(ours) {
-            Some(commit) => Step::Found(Box::new(commit)),
-            None if over => Step::Absent,
-            None => Step::Continue,
+            Some(commit) => SearchStep::Found(Box::new(commit)),
+            None if over => SearchStep::Absent,
+            None => SearchStep::Continue,
         })
     }
 
@@ -193,7 +198,7 @@ impl Search<'_> {
 }
 
 /// The commit that was searched for.
-impl From<&Option<Commit>> for Report {
+impl From<&Option<Commit>> for OperationReport {
     fn from(found: &Option<Commit>) -> Self {
         Self::of(found.iter())
     }

@@ -55,11 +55,11 @@ pub struct IndexAnswer {
 
 /// Looks up a command in an index: the commit of the command among those up to the mark.
 ///
-/// **[`IndexLookup::Absent`] must be true.** An absent command is recorded, so a wrong answer
-/// records it twice. The answer must rest on strongly consistent reads, in this order: the entry of
-/// the mark, the entries of the command, and that the index is not being removed. The index must
-/// enter the commits of a stream in order. Then the first read proves that all earlier commits were
-/// entered before the second read, and the third read that none was removed.
+/// **[`IndexLookup::Absent`] must be true.** The store then records the command, so after a wrong
+/// answer it is recorded twice. The answer must rest on strongly consistent reads, in this order:
+/// the entry of the mark, the entries of the command, and that the index is not being removed. The
+/// index must enter the commits of a stream in order. Then the first read proves that all earlier
+/// commits were entered before the second read, and the third read that none was removed.
 ///
 /// After an error the stream is searched instead.
 pub type CommandIndex = Arc<

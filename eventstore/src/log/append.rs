@@ -4,7 +4,7 @@ use super::item::{STREAM_ID, has_write_nonce, item_bytes};
 use super::read::Query;
 use crate::error::classify;
 use crate::metering::meter;
-use crate::metering::operation_event::Report;
+use crate::metering::operation_event::OperationReport;
 use crate::stream::commit::{OF_STORE, storable};
 use crate::{
     Batch, Commit, Consistency, CorruptStream, Direction, EventStore, Head, Id, Item, MAX_VERSION, NewCommit,
@@ -271,14 +271,14 @@ impl From<ChainError> for AppendError {
     }
 }
 
-impl From<&Appended> for Report {
+impl From<&Appended> for OperationReport {
     fn from(Appended { batch, head, repeated, .. }: &Appended) -> Self {
         let outcome = if *repeated { "repeated" } else { "ok" };
         Self { outcome, ..Self::of(batch.commits.iter()).at(head) }
     }
 }
 
-impl From<&AppendError> for Report {
+impl From<&AppendError> for OperationReport {
     fn from(error: &AppendError) -> Self {
         Self::outcome(match error {
             AppendError::Conflict { .. } => "conflict",

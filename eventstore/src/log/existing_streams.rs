@@ -3,7 +3,7 @@
 use super::item::{STREAM_ID, VERSION, item_key};
 use crate::error::classify;
 use crate::metering::meter;
-use crate::metering::operation_event::Report;
+use crate::metering::operation_event::OperationReport;
 use crate::{EventStore, Item, StoreError, StreamId, Usage};
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
@@ -67,7 +67,7 @@ fn first_key(stream: &StreamId) -> Item {
     ])
 }
 
-impl From<&ExistingStreams> for Report {
+impl From<&ExistingStreams> for OperationReport {
     fn from(_: &ExistingStreams) -> Self {
         Self::outcome("ok")
     }

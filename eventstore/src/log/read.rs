@@ -3,7 +3,7 @@
 use super::item::{STREAM_ID, VERSION, item_key};
 use crate::error::classify;
 use crate::metering::meter;
-use crate::metering::operation_event::Report;
+use crate::metering::operation_event::OperationReport;
 use crate::stream::hash_chain::follow;
 use crate::{Batch, Commit, CorruptStream, Damage, EventStore, Head, Item, MAX_VERSION, StoreError, StreamId, Usage};
 use aws_sdk_dynamodb::operation::query::QueryOutput;
@@ -29,7 +29,7 @@ pub enum Direction {
 
 /// A stream, or a part of it, complete and in order.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct LoadedStream {
     /// The head of the part that was read.
     pub head: Head,
     /// The batches, oldest first.
@@ -40,7 +40,7 @@ pub struct Loaded {
 
 /// A page of a stream.
 #[derive(Debug, Clone)]
-pub struct Page {
+pub struct StreamPage {
     /// Whole commits in the order of the read.
     pub commits: Vec<Commit>,
     /// The version at which the next page begins, if there may be one.
@@ -87,7 +87,7 @@ impl EventStore {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn load(&self, stream: &StreamId, consistency: Consistency) -> Result<Loaded, ReadError> {
+    pub async fn load(&self, stream: &StreamId, consistency: Consistency) -> Result<LoadedStream, ReadError> {
         self.load_after(&Head::empty(stream), consistency).await
     }
 
@@ -95,7 +95,7 @@ impl EventStore {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn load_after(&self, head: &Head, consistency: Consistency) -> Result<Loaded, ReadError> {
+    pub async fn load_after(&self, head: &Head, consistency: Consistency) -> Result<LoadedStream, ReadError> {
         self.reported("load", Some(&head.stream), self.load_tail(head, consistency)).await
     }
 
@@ -104,29 +104,29 @@ impl EventStore {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn load_next(&self, head: &Head) -> Result<Loaded, ReadError> {
+    pub async fn load_next(&self, head: &Head) -> Result<LoadedStream, ReadError> {
         self.reported("load_next", Some(&head.stream), self.load_page(head)).await
     }
 
-    async fn load_page(&self, head: &Head) -> Result<Loaded, ReadError> {
+    pub(crate) async fn load_page(&self, head: &Head) -> Result<LoadedStream, ReadError> {
         let behind =
             Query { from: head.version + 1, ..Query::whole(&head.stream, Direction::Forwards, Consistency::Strong) };
         let Items { items, usage, .. } = self.query(&behind, None).await?;
         let batches = items.iter().map(Batch::from_item).collect::<Result<Vec<_>, _>>()?;
-        Ok(Loaded { head: follow(head, &batches)?, batches, usage })
+        Ok(LoadedStream { head: follow(head, &batches)?, batches, usage })
     }
 
-    pub(crate) async fn load_tail(&self, head: &Head, consistency: Consistency) -> Result<Loaded, ReadError> {
+    pub(crate) async fn load_tail(&self, head: &Head, consistency: Consistency) -> Result<LoadedStream, ReadError> {
         let (batches, mut usage) = self.tail(head, consistency).await?;
         match follow(head, &batches) {
-            Ok(head) => return Ok(Loaded { head, batches, usage }),
+            Ok(head) => return Ok(LoadedStream { head, batches, usage }),
             Err(damaged) if consistency == Consistency::Strong => return Err(damaged.into()),
             Err(_) => {}
         }
         let (batches, again) = self.tail(head, Consistency::Strong).await?;
         usage += again;
         let head = follow(head, &batches)?;
-        Ok(Loaded { head, batches, usage })
+        Ok(LoadedStream { head, batches, usage })
     }
 
     /// Reads the head of the stream: 0 for an empty one.
@@ -157,7 +157,7 @@ impl EventStore {
         from: u64,
         direction: Direction,
         limit: u32,
-    ) -> Result<Page, ReadError> {
+    ) -> Result<StreamPage, ReadError> {
         self.reported("read", Some(stream), self.read_page(stream, from, direction, limit)).await
     }
 
@@ -167,7 +167,7 @@ impl EventStore {
         from: u64,
         direction: Direction,
         limit: u32,
-    ) -> Result<Page, ReadError> {
+    ) -> Result<StreamPage, ReadError> {
         let (from, limit) = (from.clamp(1, MAX_VERSION), limit.max(1));
         let (low, high, mut usage) = match direction {
             Direction::Forwards => {
@@ -346,7 +346,7 @@ fn in_range(batches: Vec<Batch>, from: u64, direction: Direction) -> Vec<Commit>
 }
 
 /// Takes commits until they have `limit` events, and finds where the next page begins.
-fn limit_events(commits: Vec<Commit>, direction: Direction, limit: u32, more_items: bool, usage: Usage) -> Page {
+fn limit_events(commits: Vec<Commit>, direction: Direction, limit: u32, more_items: bool, usage: Usage) -> StreamPage {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let all = commits.len();
     let mut events = 0;
@@ -363,28 +363,28 @@ fn limit_events(commits: Vec<Commit>, direction: Direction, limit: u32, more_ite
         Direction::Forwards => last.last_version() + 1,
         Direction::Backwards => last.version - 1,
     });
-    Page { commits, next: next.filter(|version| *version > 0), usage }
+    StreamPage { commits, next: next.filter(|version| *version > 0), usage }
 }
 
-impl From<&Loaded> for Report {
-    fn from(Loaded { head, batches, .. }: &Loaded) -> Self {
+impl From<&LoadedStream> for OperationReport {
+    fn from(LoadedStream { head, batches, .. }: &LoadedStream) -> Self {
         Self::of(batches.iter().flat_map(|batch| &batch.commits)).at(head)
     }
 }
 
-impl From<&(Head, Usage)> for Report {
+impl From<&(Head, Usage)> for OperationReport {
     fn from((head, _): &(Head, Usage)) -> Self {
         Self::outcome("ok").at(head)
     }
 }
 
-impl From<&Page> for Report {
-    fn from(page: &Page) -> Self {
+impl From<&StreamPage> for OperationReport {
+    fn from(page: &StreamPage) -> Self {
         Self::of(page.commits.iter())
     }
 }
 
-impl From<&ReadError> for Report {
+impl From<&ReadError> for OperationReport {
     fn from(error: &ReadError) -> Self {
         match error {
             ReadError::Corrupt(_) => Self::outcome("damaged"),

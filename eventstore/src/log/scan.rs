@@ -3,7 +3,7 @@
 use super::item::{SNAPSHOT_VERSION, STREAM_ID, VERSION, is_batch, item_key, key_of, number};
 use crate::error::classify;
 use crate::metering::meter;
-use crate::metering::operation_event::Report;
+use crate::metering::operation_event::OperationReport;
 use crate::{Batch, CorruptStream, EventStore, Item, StoreError, StreamId, Usage};
 use aws_sdk_dynamodb::operation::scan::ScanOutput;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
@@ -184,13 +184,13 @@ fn start_key(cursor: &ScanCursor) -> Item {
     ])
 }
 
-impl From<&ScanPage> for Report {
+impl From<&ScanPage> for OperationReport {
     fn from(page: &ScanPage) -> Self {
         Self::of(page.batches.iter().flat_map(|batch| &batch.commits))
     }
 }
 
-impl From<&Streams> for Report {
+impl From<&Streams> for OperationReport {
     fn from(_: &Streams) -> Self {
         Self::outcome("ok")
     }

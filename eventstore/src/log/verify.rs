@@ -2,7 +2,7 @@
 
 use super::item::{SNAPSHOT_NAME, SNAPSHOT_VERSION, VERSION, item_key, number, snapshot_seen};
 use super::read::Query;
-use crate::metering::operation_event::Report;
+use crate::metering::operation_event::OperationReport;
 use crate::{
     Batch, Commit, Consistency, CorruptStream, Damage, Direction, EventStore, Hash, Head, Item, StoreError, StreamId,
     Usage,
@@ -178,7 +178,7 @@ impl Verification {
     }
 }
 
-impl From<&Verification> for Report {
+impl From<&Verification> for OperationReport {
     fn from(walk: &Verification) -> Self {
         let outcome = if walk.verified() { "ok" } else { "broken" };
         Self { commits: Some(walk.commits), ..Self::outcome(outcome) }.at(&walk.head)

@@ -103,7 +103,7 @@ impl Intercept for Meter {
         Ok(())
     }
 
-    /// Here the body has been read, whatever the status.
+    /// The body has been read here, for every status.
     fn read_after_deserialization(
         &self,
         context: &AfterDeserializationInterceptorContextRef<'_>,

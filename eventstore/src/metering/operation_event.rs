@@ -11,7 +11,7 @@ use std::sync::Arc;
 const TARGET: &str = "eventstore";
 
 /// The outcome of an operation, from its answer or its error.
-pub(crate) struct Report {
+pub(crate) struct OperationReport {
     pub(crate) outcome: &'static str,
     /// The version at the end of the stream.
     pub(crate) version: Option<u64>,
@@ -25,7 +25,7 @@ struct Operation<'a> {
     table: &'a str,
     stream: Option<&'a StreamId>,
     scope: Arc<UsageScope>,
-    report: Report,
+    report: OperationReport,
 }
 
 impl EventStore {
@@ -37,17 +37,17 @@ impl EventStore {
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E>
     where
-        for<'a> Report: From<&'a T> + From<&'a E>,
+        for<'a> OperationReport: From<&'a T> + From<&'a E>,
     {
         if !tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
             return work.await;
         }
-        let (scope, report) = (UsageScope::nested(), Report::outcome("abandoned"));
+        let (scope, report) = (UsageScope::nested(), OperationReport::outcome("abandoned"));
         let mut operation = Operation { name, table: &self.table, stream, scope: scope.clone(), report };
         let ended = scope.run(work).await;
         operation.report = match &ended {
-            Ok(answer) => Report::from(answer),
-            Err(error) => Report::from(error),
+            Ok(answer) => OperationReport::from(answer),
+            Err(error) => OperationReport::from(error),
         };
         ended
     }
@@ -56,7 +56,7 @@ impl EventStore {
 impl Drop for Operation<'_> {
     fn drop(&mut self) {
         let Usage { requests, attempts, write_units, read_units, bytes_sent, bytes_received } = self.scope.sum();
-        let Report { outcome, version, commits, events } = self.report;
+        let OperationReport { outcome, version, commits, events } = self.report;
         tracing::debug!(
             target: TARGET,
             operation = self.name,
@@ -77,7 +77,7 @@ impl Drop for Operation<'_> {
     }
 }
 
-impl Report {
+impl OperationReport {
     pub(crate) fn outcome(outcome: &'static str) -> Self {
         Self { outcome, version: None, commits: None, events: None }
     }

@@ -108,7 +108,8 @@ fn untag<'de, E: Deserialize<'de>, D: IntoDeserializer<'de, serde_json::Error>>(
     event.map_err(|error| if knows::<E>(event_type) { error.into() } else { Untranslatable::UnknownType })
 }
 
-/// Whether the enum has a variant for the type. Serde gets the type alone and reports an unknown one.
+/// Whether the enum has a variant for the type. Serde gets the type alone and reports an unknown
+/// one.
 fn knows<'de, E: Deserialize<'de>>(event_type: &str) -> bool {
     let probe = MapDeserializer::new(std::iter::once(("type", event_type)));
     !matches!(E::deserialize(probe), Err(ProbeError::UnknownVariant))

@@ -2,7 +2,7 @@
 
 use crate::HandlerOptions;
 
-/// What was put since the last snapshot: what an uncached command has to read.
+/// The batches since the last snapshot, which an uncached command has to read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SnapshotDebt {
     pub(crate) batches: usize,

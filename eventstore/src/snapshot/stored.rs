@@ -27,13 +27,13 @@ pub(crate) struct Snapshot {
     pub(crate) head: Head,
     /// The shape of the state.
     pub(crate) shape: String,
-    pub(crate) body: Body,
+    pub(crate) body: SnapshotBody,
     /// The size of the item.
     pub(crate) bytes: usize,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Body {
+pub(crate) struct SnapshotBody {
     pub(crate) state: Box<RawValue>,
     pub(crate) ids: CommandIds,
 }
@@ -53,7 +53,7 @@ impl Snapshot {
         if number(item, FORMAT_NAME)? != FORMAT {
             return None;
         }
-        let body: Body = serde_json::from_str(&decompress(item, SNAPSHOT, SNAPSHOT_ZSTD).ok()?).ok()?;
+        let body: SnapshotBody = serde_json::from_str(&decompress(item, SNAPSHOT, SNAPSHOT_ZSTD).ok()?).ok()?;
         let usable = body.ids.is_valid_at(as_of);
         usable.then(|| Some(Self { head, shape: text(SHAPE)?.clone(), body, bytes: item_bytes(item) }))?
     }

@@ -5,7 +5,7 @@ use crate::error::classify;
 use crate::log::append::{kilobytes, put_units};
 use crate::log::item::{AS_OF, STREAM_ID, item_bytes};
 use crate::metering::meter;
-use crate::metering::operation_event::Report;
+use crate::metering::operation_event::OperationReport;
 use crate::{EventStore, StoreError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
@@ -90,13 +90,13 @@ pub(crate) enum SnapshotError {
 }
 
 /// The size of a written snapshot.
-impl From<&usize> for Report {
+impl From<&usize> for OperationReport {
     fn from(_: &usize) -> Self {
         Self::outcome("ok")
     }
 }
 
-impl From<&SnapshotError> for Report {
+impl From<&SnapshotError> for OperationReport {
     fn from(error: &SnapshotError) -> Self {
         match error {
             SnapshotError::NewerIsThere => Self::outcome("conflict"),

@@ -1,4 +1,4 @@
-//! Where a stream ends.
+//! The head of a stream.
 
 use super::hash_chain::genesis;
 use crate::{Batch, Commit, Hash, StreamId};

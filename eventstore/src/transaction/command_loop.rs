@@ -17,12 +17,12 @@ use futures::future::{try_join, try_join_all};
 const LOSSES_BEFORE_READ: u32 = 2;
 
 /// A list of events for each stream of both models, in order; no list at all is a no-op.
-pub(crate) struct Decision<E, F> {
+pub(crate) struct StreamDecision<E, F> {
     pub(crate) first: Vec<Vec<E>>,
     pub(crate) second: Vec<Vec<F>>,
 }
 
-impl<E, F> Decision<E, F> {
+impl<E, F> StreamDecision<E, F> {
     pub(crate) fn empty() -> Self {
         Self { first: Vec::new(), second: Vec::new() }
     }
@@ -63,9 +63,9 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         mut self,
         first: &StreamCache<S, E, R>,
         second: Option<&StreamCache<T, F, Q>>,
-        decide: impl Fn(&[&S], &[&T]) -> Result<Decision<E, F>, X>,
+        decide: impl Fn(&[&S], &[&T]) -> Result<StreamDecision<E, F>, X>,
     ) -> Result<MultiStreamResult, ExecuteAllError<X>> {
-        let empty = Decision::empty();
+        let empty = StreamDecision::empty();
         loop {
             self.look_up().await?;
             if self.is_recorded()? {
@@ -175,11 +175,11 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
         Ok(MultiStreamResult { parts: recorded.parts, replayed: true, lost_races, usage: Usage::default() })
     }
 
-    /// Appends the decision, and writes due snapshots beside it. The inner error may be a lost
+    /// Appends the decision, and writes due snapshots concurrently. The inner error may be a lost
     /// race.
     async fn append<X>(
         &mut self,
-        decision: &Decision<E, F>,
+        decision: &StreamDecision<E, F>,
     ) -> Result<Result<AppendedAll, AppendAllError>, ExecuteAllError<X>> {
         let (parts, unmoved) = self.parts(decision)?;
         let mut due = due_snapshots(&mut self.first, &decision.first);
@@ -195,7 +195,7 @@ impl<'a, S: Clone, E, T: Clone, F> MultiStreamCommand<'a, S, E, T, F> {
     }
 
     /// The parts to append, and the heads of the streams without events.
-    fn parts<X>(&self, decision: &Decision<E, F>) -> Result<(Vec<Part>, Vec<Head>), ExecuteAllError<X>> {
+    fn parts<X>(&self, decision: &StreamDecision<E, F>) -> Result<(Vec<Part>, Vec<Head>), ExecuteAllError<X>> {
         let decided = decision.first.len() + decision.second.len();
         let addressed = self.first.len() + self.second.len();
         if decided != 0 && decided != addressed {
@@ -266,7 +266,7 @@ fn due_snapshots<S: Clone, E>(streams: &mut [AddressedStream<'_, S, E>], decided
     written.filter_map(|(stream, _)| stream.take_due_snapshot()).collect()
 }
 
-/// Applies what was written.
+/// Applies the written commits.
 fn apply_written<S: Clone, E>(streams: &mut [AddressedStream<'_, S, E>], decided: &[Vec<E>], written: &[AppendedPart]) {
     for (stream, events) in streams.iter_mut().zip(decided) {
         if let Some(written) = written.iter().find(|written| written.head.stream == *stream.stream()) {

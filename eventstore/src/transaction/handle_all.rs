@@ -1,7 +1,7 @@
 //! Commands over several streams of one model, or over a pair of streams of two.
 
 use super::addressed_stream::AddressedStreams;
-use super::command_loop::{Decision, MultiStreamCommand};
+use super::command_loop::{MultiStreamCommand, StreamDecision};
 use super::parts::{AppendAllError, AppendedPart};
 use super::transact_items::check_streams;
 use crate::command::stream_cache::StreamCache;
@@ -139,7 +139,7 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
         decide: impl Fn(&[&S]) -> Result<Vec<Vec<E>>, R>,
     ) -> Result<MultiStreamResult, ExecuteAllError<R>> {
         check_streams(request.streams.iter())?;
-        let decide = |states: &[&S], _: &[&()]| Ok(Decision { first: decide(states)?, second: Vec::new() });
+        let decide = |states: &[&S], _: &[&()]| Ok(StreamDecision { first: decide(states)?, second: Vec::new() });
         let handle = async {
             let loaded = AddressedStreams::new(&self.cache, &request.streams).await?;
             let command =
@@ -179,9 +179,9 @@ impl<S: Clone, E, R> CommandHandler<S, E, R> {
             MultiStreamRequest { streams: streams.into(), metadata, expected_versions: expected_versions.into() };
         check_streams(request.streams.iter())?;
         let decide = |first: &[&S], second: &[&T]| {
-            let ([first], [second]) = (first, second) else { return Ok(Decision::empty()) };
+            let ([first], [second]) = (first, second) else { return Ok(StreamDecision::empty()) };
             let (first, second) = decide(first, second)?;
-            Ok(Decision { first: vec![first], second: vec![second] })
+            Ok(StreamDecision { first: vec![first], second: vec![second] })
         };
         let handle = async {
             let first = AddressedStreams::new(&self.cache, std::slice::from_ref(first));

@@ -1,7 +1,7 @@
 //! What one command appends to several streams, what it wrote, and why it failed.
 
 use crate::Usage;
-use crate::metering::operation_event::Report;
+use crate::metering::operation_event::OperationReport;
 use crate::stream::commit::OF_STORE;
 use crate::{
     Batch, ClockSkew, Commit, CorruptStream, Head, Id, MAX_VERSION, NewEvent, ReadError, StoreError, StreamId, TooLarge,
@@ -129,14 +129,14 @@ impl From<ReadError> for AppendAllError {
     }
 }
 
-impl From<&AppendedAll> for Report {
+impl From<&AppendedAll> for OperationReport {
     fn from(AppendedAll { parts, repeated, .. }: &AppendedAll) -> Self {
         let outcome = if *repeated { "repeated" } else { "ok" };
         Self { outcome, ..Self::of(parts.iter().map(|part| &part.commit)) }
     }
 }
 
-impl From<&AppendAllError> for Report {
+impl From<&AppendAllError> for OperationReport {
     fn from(error: &AppendAllError) -> Self {
         Self::outcome(match error {
             AppendAllError::Conflict { .. } => "conflict",

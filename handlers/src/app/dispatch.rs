@@ -9,7 +9,7 @@ use crate::telemetry::{self, command_metrics};
 use crate::telemetry::{Metric, count};
 use eventstore::{
     CommandHandler, CommandRequest, CommandResult, Commit, EventStore, ExecuteAllError, ExecuteError,
-    MultiStreamRequest,
+    MultiStreamRequest, SnapshotVerification, StreamId, StreamLoadError,
 };
 use futures::future::BoxFuture;
 use serde_json::Value;
@@ -73,6 +73,11 @@ pub(crate) trait Handle: Send + Sync {
     ) -> BoxFuture<'a, Result<CommandResult, CommandError>>;
     /// As a command that asks for nothing: what was recorded before is its answer.
     fn look_up(&self, request: CommandRequest) -> BoxFuture<'_, Result<CommandResult, CommandError>>;
+    /// Compares the stream's snapshot with its events.
+    fn verify_snapshot<'a>(
+        &'a self,
+        stream: &'a StreamId,
+    ) -> BoxFuture<'a, Result<SnapshotVerification, StreamLoadError>>;
     /// The [`CommandHandler`] itself, for commands over several streams.
     fn command_handler(&self) -> &dyn Any;
 }
@@ -126,6 +131,13 @@ where
 
     fn look_up(&self, request: CommandRequest) -> BoxFuture<'_, Result<CommandResult, CommandError>> {
         Box::pin(self.handler.handle(request, |_| Ok(Vec::new())))
+    }
+
+    fn verify_snapshot<'a>(
+        &'a self,
+        stream: &'a StreamId,
+    ) -> BoxFuture<'a, Result<SnapshotVerification, StreamLoadError>> {
+        Box::pin(self.handler.verify_snapshot(stream))
     }
 
     fn command_handler(&self) -> &dyn Any {
@@ -206,9 +218,21 @@ impl Dispatcher {
         };
         count(Metric::Refusals);
         let CommandRequest { stream, metadata, .. } = &request;
-        let eventstore::Refusal { code, reason } = refusal;
+        let eventstore::RecordedRefusal { code, reason } = refusal;
         tracing::debug!(%stream, command_id = %metadata.command_id, code, reason, "command refused");
         Ok(Answer::Refused { code, reason })
+    }
+
+    /// Compares the stream's snapshot with its events, folded by its aggregate. A stream of another
+    /// category has no snapshot.
+    ///
+    /// # Errors
+    /// [`StreamLoadError`].
+    pub async fn verify_snapshot(&self, stream: &StreamId) -> Result<SnapshotVerification, StreamLoadError> {
+        match self.handlers.get(stream.category()) {
+            Some(handler) => handler.verify_snapshot(stream).await,
+            None => Ok(SnapshotVerification::Absent),
+        }
     }
 
     /// What is recorded of a command at this moment: it is asked to do nothing, and what was recorded before is its answer.

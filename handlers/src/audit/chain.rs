@@ -1,7 +1,7 @@
 //! Commits that are read in a row must follow each other: a changed one would else be shown as it is, or left out by a filter.
 
 use super::{AuditError, OpenTrail};
-use eventstore::{Commit, CorruptStream, Damage, Direction, Head, Page, ReadError, StreamId};
+use eventstore::{Commit, CorruptStream, Damage, Direction, Head, ReadError, StreamId, StreamPage};
 
 /// The commits of a stream on their way into an answer.
 pub(super) struct Chain<'a> {
@@ -48,7 +48,12 @@ impl OpenTrail {
     ///
     /// # Errors
     /// [`AuditError`]; a commit that was changed is damage.
-    pub(super) async fn read_chained(&self, chain: &mut Chain<'_>, from: u64, limit: u32) -> Result<Page, AuditError> {
+    pub(super) async fn read_chained(
+        &self,
+        chain: &mut Chain<'_>,
+        from: u64,
+        limit: u32,
+    ) -> Result<StreamPage, AuditError> {
         let (stream, direction) = (chain.stream, chain.direction);
         let page = self.store.read(stream, from, direction, limit).await?;
         let first = page.commits.first().filter(|first| direction == Direction::Forwards && first.version > 1);

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ReturnValuesOnConditionCheckFailure,
     ScalarAttributeType, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
-use eventstore::{Item, Source};
+use eventstore::{ErrorSource, Item};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ pub struct CommandStatuses {
 pub enum CommandTableError {
     /// More was asked than the table may do.
     #[error("DynamoDB throttled the table of commands")]
-    Throttled(#[source] Source),
+    Throttled(#[source] ErrorSource),
     /// Anything else: no answer, no table, no rights.
     #[error("the table of commands {table:?} did not answer as it should")]
     Failed {
@@ -57,7 +57,7 @@ pub enum CommandTableError {
         table: String,
         /// DynamoDB's answer.
         #[source]
-        source: Source,
+        source: ErrorSource,
     },
     /// A row is not as it was written.
     #[error("a row of the table of commands {table:?} cannot be read")]
@@ -66,7 +66,7 @@ pub enum CommandTableError {
         table: String,
         /// What is wrong with it.
         #[source]
-        source: Source,
+        source: ErrorSource,
     },
 }
 

@@ -7,7 +7,7 @@ use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
 use aws_sdk_sqs::types::{
     Message, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry as Entry,
 };
-use eventstore::Source;
+use eventstore::ErrorSource;
 use std::sync::Arc;
 
 /// The most messages of a send or a receive (SQS's limit).
@@ -45,7 +45,7 @@ pub enum QueueError {
         queue: String,
         /// SQS's answer.
         #[source]
-        source: Source,
+        source: ErrorSource,
     },
     /// No answer, no rights, or a limit.
     #[error("queue {queue:?} did not answer as it should")]
@@ -54,7 +54,7 @@ pub enum QueueError {
         queue: String,
         /// SQS's answer.
         #[source]
-        source: Source,
+        source: ErrorSource,
     },
     /// It did not take some of the messages; the others it has.
     #[error("queue {queue:?} did not take {count} messages, the first for {code}")]
@@ -156,6 +156,6 @@ impl Outgoing {
     }
 }
 
-fn plain(text: &'static str) -> Source {
+fn plain(text: &'static str) -> ErrorSource {
     Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(text))
 }

@@ -1,6 +1,6 @@
 //! Mending a gap from the store: page by page, for a limited time, up to what cannot be read.
 
-use eventstore::{Direction, EventStore, Page, ReadError, StreamId};
+use eventstore::{Direction, EventStore, ReadError, StreamId, StreamPage};
 use std::time::{Duration, Instant};
 
 /// How long a gap may be mended. The page that was begun is done, and each call does one page at least: so every call comes
@@ -42,7 +42,7 @@ pub(crate) async fn sound_page(
     stream: &StreamId,
     from: u64,
     mut limit: u32,
-) -> Result<Page, ReadError> {
+) -> Result<StreamPage, ReadError> {
     loop {
         match store.read(stream, from, Direction::Forwards, limit).await {
             Err(ReadError::Corrupt(damaged)) if damaged.version > from && limit > 1 => {

@@ -114,7 +114,7 @@ pub enum RebuildError {
     },
     /// The queue did not take a message.
     #[error("the queue did not take the messages")]
-    Queue(#[source] eventstore::Source),
+    Queue(#[source] eventstore::ErrorSource),
     /// The event table did not answer.
     #[error(transparent)]
     Read(#[from] StoreError),

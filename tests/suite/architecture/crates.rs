@@ -1,11 +1,11 @@
-//! What the code may not become: read off the manifests and the sources.
+//! Rules of the architecture, checked on manifests and sources.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What each crate may use of the others, tests aside.
+/// The crates that each crate may depend on, except in tests.
 const MAY_USE: [(&str, &[&str]); 8] = [
     ("ledgerfold-domain", &[]),
     ("ledgerfold-eventstore", &[]),
@@ -29,7 +29,7 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     ),
 ];
 
-/// Names that say nothing of what is inside.
+/// Names that say nothing about the content.
 const EMPTY_NAMES: [&str; 10] =
     ["common", "core", "util", "utils", "types", "manager", "service", "helper", "helpers", "misc"];
 
@@ -52,7 +52,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap()
 }
 
-/// The names of what a package names as a dependency of its code.
+/// The direct dependencies of a package.
 fn dependencies(package: &Value) -> BTreeSet<&str> {
     let all = package["dependencies"].as_array().unwrap().iter();
     all.filter(|dependency| dependency["kind"].is_null()).map(|dependency| text(dependency, "name")).collect()
@@ -72,7 +72,8 @@ fn crates_look_one_way() {
     }
 }
 
-/// Everything that a crate links when it is built alone: in the workspace, features of others would be counted as its own.
+/// All crates that a crate links when it is built alone. A workspace build would add features of
+/// others.
 fn linked(name: &str) -> BTreeSet<String> {
     let tree = cargo(&["tree", "--package", name, "--edges", "normal", "--prefix", "none", "--locked", "--offline"]);
     tree.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
@@ -130,7 +131,7 @@ fn the_domain_has_no_io_no_async_no_clock_and_no_chance() {
     );
 }
 
-/// What a team replaces is `domain/`. All else is the machine, and knows no app.
+/// A team replaces `domain/`. The rest is the machine, which names no app.
 #[test]
 fn the_machine_knows_nothing_of_the_bookshop() {
     for folder in
@@ -180,7 +181,7 @@ fn every_name_says_what_is_inside() {
 
 #[test]
 fn no_test_is_left_out_and_nothing_is_left_to_do() {
-    // Written in two halves, so that this file does not find itself.
+    // In two halves, so that this file is not found.
     let words =
         [["#[ign", "ore"].concat(), ["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["unimplement", "ed!"].concat()];
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -189,7 +190,7 @@ fn no_test_is_left_out_and_nothing_is_left_to_do() {
     }
 }
 
-/// A test is named behind the file that holds it, in the same row.
+/// A test follows its file in the same row.
 #[test]
 fn every_test_that_the_table_of_peers_cases_names_is_in_its_file() {
     let document = std::fs::read_to_string(root().join("tests/peers-cases.md")).unwrap();

@@ -1,4 +1,5 @@
-//! What people read: links lead somewhere, named files and tests exist, and the tutorial shows the code that runs.
+//! Checks the documents: links have a target, named files and tests exist, and the tutorial shows
+//! the code of the app.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,7 @@ fn documents() -> Vec<String> {
     AT_THE_ROOT.map(str::to_owned).into_iter().chain(pages()).collect()
 }
 
-/// The lines of prose, with their numbers: blocks of code are left out.
+/// The lines of prose with their numbers, without blocks of code.
 fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut in_code = false;
     text.lines().enumerate().filter_map(move |(number, line)| {
@@ -65,7 +66,7 @@ fn links(text: &str) -> Vec<String> {
     inline.chain(included.map(|(target, _)| target.to_owned())).collect()
 }
 
-/// Links to other sites are not followed: there is no network.
+/// Links to other sites are not followed, because there is no network.
 #[test]
 fn every_link_leads_somewhere() {
     for document in documents() {
@@ -91,12 +92,12 @@ fn the_summary_lists_every_page_once() {
     }
 }
 
-/// These name files of an app by their names in it.
+/// These pages name files relative to an app.
 const OF_AN_APP: [&str; 2] = ["infra/docs/src/how-to/new-app.md", "infra/docs/src/tutorial/billing.md"];
 /// Paths that begin with these are paths of the repository.
 const CRATES: [&str; 6] = ["domain/", "eventstore/", "projections/", "handlers/", "infra/", "tests/"];
 
-/// A file's name stands alone where the row has named its folder. A test is named behind the file that holds it.
+/// A file may be named without its folder if the row has named the folder. A test follows its file.
 #[test]
 fn every_file_and_test_that_a_document_names_exists() {
     let mut tests = 0;
@@ -191,7 +192,7 @@ fn documents_are_short_and_narrow() {
     }
 }
 
-/// Tables, headings and code aside.
+/// Without tables, headings and code.
 #[test]
 fn sentences_have_at_most_forty_words() {
     for document in documents() {

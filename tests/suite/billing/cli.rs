@@ -10,7 +10,7 @@ async fn run<const N: usize>(arguments: [&str; N]) -> (i32, String, String) {
 }
 
 #[tokio::test]
-async fn it_calls_itself_and_its_parts_by_the_apps_names() {
+async fn the_program_and_its_parts_have_the_apps_names() {
     for arguments in
         [&["--help"][..], &["dev", "--help"], &["projection", "rebuild", "--help"], &["audit", "at", "--help"]]
     {

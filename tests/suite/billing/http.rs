@@ -1,4 +1,4 @@
-//! Billing's API: all of it follows from what is registered.
+//! Billing's API. All of it follows from the registration.
 
 use super::{is_done, open};
 use crate::harness::http::{Response, sent};
@@ -75,7 +75,7 @@ async fn a_command_can_be_answered_later() {
 }
 
 #[tokio::test]
-async fn a_body_of_another_command_is_told_field_by_field() {
+async fn a_wrong_body_is_reported_field_by_field() {
     let bank = open().await;
     let answer = bank.command("/accounts/a/open", "k", &json!({"minor": 7})).await;
     let fields: Vec<_> = answer.body["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
@@ -85,7 +85,7 @@ async fn a_body_of_another_command_is_told_field_by_field() {
 }
 
 #[tokio::test]
-async fn rows_are_as_they_were_and_changes_are_told() {
+async fn past_rows_and_differences_are_answered() {
     let bank = open().await;
     bank.account("a", 5).await;
     is_done(&bank.command("/accounts/a/withdraw", "w", &json!({"minor": 2, "reason": "cash"})).await);

@@ -1,10 +1,10 @@
-//! A second app on the machine, `tests/billing`: nothing of the bookshop is in it.
+//! The second app, `tests/billing`, without anything of the bookshop.
 //!
-//! | module | what it asks |
+//! | module | what it checks |
 //! |---|---|
 //! | [`http`] | commands at once and later, a transfer over two streams, rows, bad requests, the OpenAPI document |
-//! | [`payments`] | is a renewal paid once, and never after it was refused? |
-//! | [`cli`] | does the program call itself and its parts by the app's names, and operate them? |
+//! | [`payments`] | a renewal is paid once, and never after a refusal |
+//! | [`cli`] | names of the app, and operation by its program |
 #![cfg(test)]
 
 mod cli;

@@ -21,21 +21,22 @@ async fn a_renewal_is_paid_and_counted() {
 }
 
 #[tokio::test]
-async fn what_was_refused_is_never_paid_later() {
+async fn a_refused_renewal_is_never_paid_later() {
     let bank = open().await;
     bank.account("a", 10).await;
     bank.subscription("s", "a").await;
     is_done(&bank.command("/subscriptions/s/renew", "renew", &json!({})).await);
     assert_eq!(bank.types_of("subscription-s", 3).await[2], "SubscriptionSuspended");
     is_done(&bank.command("/accounts/a/deposit", "top-up", &json!({"minor": 5000})).await);
-    // An operator's steps ask for nothing again. `processes` tells a stream from its beginning.
+    // Steps of an operator send no command again, although `reconcile` delivers streams from their
+    // beginning.
     let url = bank.url("/projections/payments/resume");
     let resumed = sent(bank.http.post(url).json(&json!({"stream": "subscription-s"}))).await;
     is_done(&resumed);
     let url = bank.url("/projections/payments/reconcile");
     let reconciled = sent(bank.http.post(url).json(&json!({}))).await;
     assert_eq!(reconciled.status, 202, "{reconciled:?}");
-    // A second subscription is paid behind it: by then the first would have been.
+    // A second subscription is paid after it. By then the first would have been paid, too.
     bank.subscription("t", "a").await;
     is_done(&bank.command("/subscriptions/t/renew", "renew", &json!({})).await);
     assert_eq!(bank.types_of("subscription-t", 3).await[2], "RenewalPaid");

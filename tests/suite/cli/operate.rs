@@ -116,6 +116,45 @@ async fn a_break_is_found_and_ends_with_1() {
     assert_eq!((answer.status().as_u16(), answer.json::<Value>().await.unwrap()), (200, one.json()));
 }
 
+/// Changes the state in the stock's snapshot.
+async fn change_snapshot(system: &Program) {
+    let table = clients(&system.exports).dynamodb;
+    let (key, sort_key) = (AttributeValue::S(STREAM.to_owned()), AttributeValue::N((1_u64 << 53).to_string()));
+    let item = table.get_item().table_name("ledgerfold-events").key("stream_id", key).key("version", sort_key);
+    let mut item = item.send().await.unwrap().item.unwrap();
+    let stored = item["snapshot"].as_s().unwrap();
+    let changed = stored.replacen("\"on_hand\":50", "\"on_hand\":51", 1);
+    assert_ne!(&changed, stored);
+    item.insert("snapshot".to_owned(), AttributeValue::S(changed));
+    table.put_item().table_name("ledgerfold-events").set_item(Some(item)).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_changed_snapshot_is_found_on_request_only() {
+    let system = Program::start().await;
+    receive(&system.dev, 11).await;
+    let one = ["audit", "verify", STREAM, "--snapshots", "--json"];
+    let all = ["audit", "verify", "--all", "--snapshots", "--json"];
+    assert_eq!(system.operate(one).await.json()["snapshot"], json!({"result": "equal", "version": 10}));
+    let sound = system.operate(all).await;
+    assert_eq!((sound.status, &sound.json()["verified"]), (0, &json!(true)));
+    assert_eq!(sound.json()["snapshots"], json!({"equal": 1, "ignored": 0, "different": []}));
+    change_snapshot(&system).await;
+    let reason = "the state is not the fold of the events";
+    let found = system.operate(one).await;
+    assert_eq!((found.status, &found.json()["verified"]), (1, &json!(true)));
+    assert_eq!(found.json()["snapshot"], json!({"result": "different", "version": 10, "reason": reason}));
+    let found = system.operate(all).await;
+    let different = json!([{"stream": STREAM, "result": "different", "version": 10, "reason": reason}]);
+    assert_eq!((found.status, &found.json()["snapshots"]["different"]), (1, &different));
+    let found = system.operate(["audit", "verify", "--all", "--snapshots"]).await;
+    assert!(found.stdout.contains(&format!("{STREAM}: the snapshot at version 10 DIFFERS: {reason}\n")), "{found:?}");
+    assert!(
+        found.stdout.ends_with("0 equal the fold of the events, 1 differ, 0 have another shape and are ignored.\n")
+    );
+    assert_eq!(system.operate(["audit", "verify", "--all"]).await.status, 0);
+}
+
 /// Deletes items of the table of events, as nobody should.
 async fn delete(system: &Program, stream: &str, versions: impl Iterator<Item = u64>) {
     let table = clients(&system.exports).dynamodb;

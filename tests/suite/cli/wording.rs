@@ -45,7 +45,7 @@ async fn every_command_explains_itself_with_an_example() {
             vec!["bench", "projections", "--help"],
             vec!["--events", "--streams", "--live", "--threads", "--projection", "--json"],
         ),
-        (vec!["audit", "verify", "--help"], vec!["--all", "--json", "Exit 1"]),
+        (vec!["audit", "verify", "--help"], vec!["--all", "--snapshots", "--json", "Exit 1"]),
         (vec!["projection", "--help"], vec!["list", "rebuild", "switch", "rollback", "drop", "resume", "redrive"]),
         (vec!["projection", "list", "--help"], vec!["--json", "--data"]),
         (vec!["projection", "status", "--help"], vec!["<NAME>", "orders, stock, bestsellers", "fulfilment"]),

@@ -1,5 +1,5 @@
-//! The queue of jobs: calls that are lost, doubled, unreadable or cannot be passed on, and what operators do with a process
-//! manager.
+//! The job queue: lost, repeated, unreadable and failing calls, and the steps of operators on a
+//! process.
 #![cfg(test)]
 
 use crate::harness::seed::append_each;
@@ -17,30 +17,30 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const CALLS: &str = "ledgerfold-rebuild.fifo";
-/// So short that a slice is a page.
+/// Short enough that a slice is one page.
 const A_PAGE: Duration = Duration::ZERO;
 const RECEIVED: (&str, u32, &str) = ("StockReceived", 1, r#"{"quantity":5}"#);
 
-/// The calls as a function gets them, in that order.
+/// The calls as an event of a function, in this order.
 fn event(bodies: &[String]) -> SqsEvent {
     let record = |(index, body): (usize, &String)| json!({"messageId": index.to_string(), "body": body, "attributes": {}, "messageAttributes": {}});
     let records: Vec<Value> = bodies.iter().enumerate().map(record).collect();
     serde_json::from_value(json!({ "Records": records })).unwrap()
 }
 
-/// Which calls of the batch failed, by their places.
+/// The indexes of the failed calls of the batch.
 async fn failed(handler: &RebuildHandler, bodies: &[String]) -> Vec<String> {
     let answer = handler.handle(event(bodies)).await;
     answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
 }
 
-/// Everything that waits to be done.
+/// All waiting calls.
 async fn calls(system: &TestStack) -> Vec<String> {
     let messages = system.take_all(CALLS).await;
     messages.into_iter().map(|message| message.body.unwrap()).collect()
 }
 
-/// Hands on every call until there is none.
+/// Handles calls until none is left.
 async fn work_off(system: &TestStack, handler: &RebuildHandler) {
     for _ in 0..1_000 {
         let calls = calls(system).await;
@@ -78,7 +78,7 @@ async fn is_complete(operations: &Operations, projection: &Projection) -> bool {
 }
 
 #[tokio::test]
-async fn a_call_that_cannot_be_followed_fails_alone() {
+async fn an_unreadable_call_fails_alone() {
     let system = with_books(3).await;
     let handler = RebuildHandler::new(system.operations()).with_slice(A_PAGE);
     system.operations().rebuild(&stock(), 1).await.unwrap();
@@ -92,7 +92,7 @@ async fn a_call_that_cannot_be_followed_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_slice_whose_successors_could_not_be_called_is_done_once_and_calls_for_them_when_it_comes_again() {
+async fn a_slice_with_lost_successors_is_done_once_and_calls_again() {
     let system = with_books(3).await;
     let handler = RebuildHandler::new(system.operations()).with_slice(A_PAGE);
     let deaf = RebuildHandler::new(cut_off(&system)).with_slice(A_PAGE);
@@ -102,7 +102,7 @@ async fn a_slice_whose_successors_could_not_be_called_is_done_once_and_calls_for
     assert_eq!(failed(&deaf, &calls).await, ["0", "1"], "nobody could be called");
     let met = operations.view(&stock()).await.unwrap().status.job.unwrap();
     assert_eq!((met.pass, met.segments_done), (1, 0), "the backfill is done all the same");
-    // Both calls come again, and one of them a third time.
+    // Both calls are delivered again, one of them twice.
     assert_eq!(failed(&handler, &[calls.clone(), calls[..1].to_vec()].concat()).await, [""; 0]);
     assert_eq!(system.waiting(CALLS).await, 2, "a call for each segment of the next pass, and no more");
     work_off(&system, &handler).await;
@@ -111,7 +111,7 @@ async fn a_slice_whose_successors_could_not_be_called_is_done_once_and_calls_for
 }
 
 #[tokio::test]
-async fn a_step_that_nobody_could_be_told_of_is_told_by_resume() {
+async fn a_step_whose_notification_failed_is_notified_by_resume() {
     let system = with_books(1).await;
     let (deaf, operations) = (cut_off(&system), system.operations());
     let error = deaf.rebuild(&stock(), 2).await.unwrap_err();
@@ -123,7 +123,7 @@ async fn a_step_that_nobody_could_be_told_of_is_told_by_resume() {
     assert!(is_complete(&operations, &stock()).await);
 }
 
-/// What waits in the queue of fulfilment: stream and version, as the store is to be asked.
+/// The notifications in fulfilment's queue: stream and version.
 async fn announced(system: &TestStack) -> BTreeSet<(String, u64)> {
     let messages = system.take_all("ledgerfold-fulfilment.fifo").await;
     let read = messages.iter().map(|message| {
@@ -135,7 +135,7 @@ async fn announced(system: &TestStack) -> BTreeSet<(String, u64)> {
 }
 
 #[tokio::test]
-async fn a_parked_stream_of_a_process_manager_is_announced_to_it() {
+async fn a_process_is_notified_of_its_parked_stream() {
     let system = with_books(3).await;
     let operations = system.operations();
     for book in [1, 2] {
@@ -155,7 +155,7 @@ async fn a_parked_stream_of_a_process_manager_is_announced_to_it() {
 }
 
 #[tokio::test]
-async fn nobody_is_told_of_a_stream_that_is_gone() {
+async fn no_process_is_notified_of_a_missing_stream() {
     let system = with_books(1).await;
     let (operations, error) = (system.operations(), std::io::Error::other("the stream is gone"));
     let gone = StreamId::new("stock-gone").unwrap();
@@ -167,7 +167,7 @@ async fn nobody_is_told_of_a_stream_that_is_gone() {
 }
 
 #[tokio::test]
-async fn a_reconciliation_tells_a_process_manager_of_every_stream_that_is_behind() {
+async fn reconciling_notifies_a_process_of_every_stream_behind() {
     let system = with_books(2).await;
     let operations = system.operations();
     operations.reconcile(&fulfilment(), 1).await.unwrap();
@@ -178,7 +178,7 @@ async fn a_reconciliation_tells_a_process_manager_of_every_stream_that_is_behind
 }
 
 #[tokio::test]
-async fn a_missing_queue_is_told_with_the_way_out() {
+async fn a_missing_queue_is_named_with_the_remedy() {
     let system = TestStack::start().await;
     let elsewhere = handlers::Names::new("elsewhere");
     let operations = system.clients().system(&bookshop::app(), &elsewhere).operations(system.projector());

@@ -1,8 +1,9 @@
-//! Which engine the environment names: the contract suites run the same cases on each.
+//! The engine that the environment names. Contract suites run the same cases on each engine.
 //!
-//! `LEDGERFOLD_TEST_ENDPOINT` is the endpoint; without it, every case starts the embedded engine on a file of its own. On
-//! this machine test credentials do; for AWS, region and credentials are those of the environment.
-//! `LEDGERFOLD_TEST_ENGINE=ministack` tells which deviations to expect at that endpoint.
+//! `LEDGERFOLD_TEST_ENDPOINT` is the endpoint; without it, every case starts the embedded engine on
+//! a file of its own. On this machine test credentials do; for AWS, region and credentials are
+//! those of the environment. `LEDGERFOLD_TEST_ENGINE=ministack` tells which deviations to expect at
+//! that endpoint.
 
 use ledgerfold::clients::{Clients, Endpoints};
 use ledgerfold::local::access_key::AccessKey;
@@ -17,7 +18,7 @@ pub(crate) async fn dynamodb(database: &Path) -> (DynamoDb, Clients) {
     (engine, clients)
 }
 
-/// Which deviations from AWS to expect.
+/// The deviations from AWS to expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EngineKind {
     Embedded,
@@ -25,7 +26,7 @@ pub(crate) enum EngineKind {
     Other,
 }
 
-/// The endpoint that the environment names and what answers there; nothing for the embedded engine.
+/// The endpoint and the kind of its engine; none for the embedded engine.
 pub(crate) fn named() -> Option<(String, EngineKind)> {
     let endpoint = std::env::var("LEDGERFOLD_TEST_ENDPOINT").ok()?;
     let ministack = std::env::var("LEDGERFOLD_TEST_ENGINE").is_ok_and(|engine| engine == "ministack");

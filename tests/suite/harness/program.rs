@@ -1,4 +1,4 @@
-//! The program under test, running as a process of its own.
+//! The program under test, in its own process.
 #![cfg(test)]
 
 use super::http::Client;
@@ -18,12 +18,12 @@ pub(crate) struct Dev {
     stdout: Lines<BufReader<ChildStdout>>,
 }
 
-/// The program with arguments, not yet started.
+/// The program with arguments, not started yet.
 pub(crate) fn ledgerfold<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     without_settings(env!("CARGO_BIN_EXE_ledgerfold-under-test"), arguments)
 }
 
-/// A program with arguments, not yet started. The environment's AWS settings are not for it.
+/// A program with arguments, not started yet, without the AWS settings of the environment.
 pub(crate) fn without_settings<'a>(program: &str, arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -36,14 +36,15 @@ pub(crate) fn without_settings<'a>(program: &str, arguments: impl IntoIterator<I
 }
 
 impl Dev {
-    /// Starts it on a free port over the data folder, and waits until it says that it is ready. Nothing happens in it but
-    /// what it is told: fulfilment does not run.
+    /// Starts it on a free port over the data folder, and waits until it says that it is ready.
+    /// Nothing happens in it but what it is told: fulfilment does not run.
     pub(crate) async fn start(data: &Path) -> Self {
         let arguments = ["dev", "--port", "0", "--without-processes", "--data", data.to_str().unwrap()];
         Self::start_command(&mut ledgerfold(arguments)).await
     }
 
-    /// As [`Dev::start`], with all that belongs to the system: orders are confirmed and rejected by fulfilment.
+    /// As [`Dev::start`], with all that belongs to the system: orders are confirmed and rejected by
+    /// fulfilment.
     pub(crate) async fn start_whole(data: &Path) -> Self {
         Self::start_command(&mut ledgerfold(["dev", "--port", "0", "--data", data.to_str().unwrap()])).await
     }

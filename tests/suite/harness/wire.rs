@@ -1,6 +1,7 @@
 //! The wire under the SDK: counts what passes, and does to it what no engine does when asked.
 //!
-//! It stands where the SDK hands over a signed HTTP request, so every attempt is seen, the SDK's own retries included.
+//! It stands where the SDK hands over a signed HTTP request, so every attempt is seen, the SDK's
+//! own retries included.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
@@ -160,7 +161,8 @@ impl Wire {
             (books.rule.clone(), nth)
         };
         match rule {
-            // In a task of its own: what a rule has other processes do meanwhile is not this one's cost.
+            // In a task of its own: what a rule has other processes do meanwhile is not this one's
+            // cost.
             Some(rule) => {
                 let seen = Seen { operation: operation.to_owned(), nth, body: json(body) };
                 tokio::spawn(rule(seen)).await.unwrap()
@@ -235,8 +237,9 @@ impl Exchange {
         self.answer["__type"].as_str().and_then(|name| name.rsplit('#').next())
     }
 
-    /// Capacity units: those of the answer, or what DynamoDB charges for a put that its condition refused, for which no
-    /// answer tells them: the larger one of the item that was there and the one that was put, in whole KB.
+    /// Capacity units: those of the answer, or what DynamoDB charges for a put that its condition
+    /// refused, for which no answer tells them: the larger one of the item that was there and the
+    /// one that was put, in whole KB.
     fn units(&self) -> f64 {
         if self.error() == Some("ConditionalCheckFailedException") {
             let larger = item_bytes(&self.request["Item"]).max(item_bytes(&self.answer["Item"]));
@@ -245,8 +248,9 @@ impl Exchange {
         self.answer["ConsumedCapacity"]["CapacityUnits"].as_f64().unwrap_or_default()
     }
 
-    /// Write and read units: those of the answer, or for a canceled transaction, whose answer tells none, what it would have
-    /// cost: 2 for each KB of the larger one of the item that was there and the one that was put.
+    /// Write and read units: those of the answer, or for a canceled transaction, whose answer tells
+    /// none, what it would have cost: 2 for each KB of the larger one of the item that was there
+    /// and the one that was put.
     fn transaction_units(&self) -> (f64, f64) {
         if self.error() == Some("TransactionCanceledException") {
             let actions = list(&self.request["TransactItems"]).iter();

@@ -1,4 +1,5 @@
-//! Killed at any moment under load, again and again: nothing that was acknowledged is lost, nothing is done twice.
+//! Kills the program again and again under load. No answered command is lost, and none is done
+//! twice.
 
 use crate::harness::depth::full_or;
 use crate::harness::http::{Client, unless_busy};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 const KILLS: usize = 20;
 const CLIENTS: usize = 8;
-/// Few enough that clients meet on a stream, many enough that no stream grows long.
+/// Few enough that clients share streams, and enough that no stream gets long.
 const BOOKS: [&str; 8] = [
     "9780000000002",
     "9780000000019",
@@ -24,7 +25,7 @@ const BOOKS: [&str; 8] = [
     "9780000000071",
 ];
 
-/// A command with its key: sent again until it is answered.
+/// A command with its key. It is sent again until it is answered.
 #[derive(Debug, Clone)]
 struct Command {
     key: String,
@@ -32,14 +33,14 @@ struct Command {
     body: Value,
 }
 
-/// An answered command: where it stands, and the answer.
+/// An answered command: its stream, version and answer.
 #[derive(Debug, Clone)]
 struct Acknowledged {
     stream: String,
     version: u64,
 }
 
-/// A client's memory over all lives of the program.
+/// The commands of a client over all runs of the program.
 #[derive(Default)]
 struct Memory {
     unanswered: Option<Command>,
@@ -56,7 +57,7 @@ fn next_command(client: usize, number: usize) -> Command {
     Command { key, path: format!("/stock/{book}/receive"), body: json!({"quantity": 1}) }
 }
 
-/// Sends commands, each until it is answered, until the program is gone.
+/// Sends commands, each until it is answered, until the program is killed.
 async fn work(http: &Client, client: usize, memory: &mut Memory, answers: &AtomicUsize) {
     loop {
         let number = memory.acknowledged.len();
@@ -74,7 +75,7 @@ async fn work(http: &Client, client: usize, memory: &mut Memory, answers: &Atomi
     }
 }
 
-/// The answer, or nothing if the program ended before it came.
+/// The answer; none if the program was killed before. After 503 the command is sent again.
 async fn send(client: &Client, command: &Command) -> Option<Acknowledged> {
     let answer = unless_busy(client.keyed(&command.path, &command.key, &command.body)).await?;
     assert!((200..300).contains(&answer.status), "{command:?} was answered with {answer:?}");
@@ -82,7 +83,7 @@ async fn send(client: &Client, command: &Command) -> Option<Acknowledged> {
     Some(Acknowledged { stream, version })
 }
 
-/// One life of the program: killed after some answers, wherever it is then.
+/// One run of the program. It is killed after some answers, at any point.
 async fn live_and_die(data: &std::path::Path, memories: &mut [Memory]) {
     let dev = Dev::start(data).await;
     let (http, answers) = (Client::of(&dev.url), AtomicUsize::new(0));
@@ -97,7 +98,7 @@ async fn live_and_die(data: &std::path::Path, memories: &mut [Memory]) {
     tokio::join!(killer, join_all(clients));
 }
 
-/// Asks until the answer is the one that must come.
+/// Repeats the request until the expected answer comes.
 async fn eventually(client: &Client, path: &str, read: fn(&Value) -> u64, expected: u64) {
     client.until(path, |answer| read(&answer.body) == expected).await;
 }
@@ -124,7 +125,8 @@ async fn twenty_kills_under_load_lose_no_acknowledged_command_and_double_none() 
     assert_eq!(dev.interrupt().await, 0);
 }
 
-/// Every command's commit is there, once, where its answer said. The copies that each book's stock was given.
+/// Checks that every command has one commit, at the version in its answer. Returns the received
+/// copies of each book.
 async fn each_command_stands_once(client: &Client, acknowledged: &[(Command, Acknowledged)]) -> BTreeMap<String, u64> {
     let streams: BTreeSet<&str> = acknowledged.iter().map(|(_, answer)| answer.stream.as_str()).collect();
     let (mut found, mut copies) = (BTreeMap::<(String, String), Vec<u64>>::new(), BTreeMap::new());
@@ -147,7 +149,7 @@ async fn each_command_stands_once(client: &Client, acknowledged: &[(Command, Ack
     copies
 }
 
-/// The read models come to what the streams say.
+/// Waits until the read models match the streams.
 async fn read_models_agree(client: &Client, acknowledged: &[(Command, Acknowledged)], copies: &BTreeMap<String, u64>) {
     let orders: Vec<&Acknowledged> = acknowledged.iter().filter(|(c, _)| c.path == "/orders").map(|(_, a)| a).collect();
     assert!(!orders.is_empty() && copies.len() == BOOKS.len(), "the load was too small");
@@ -158,7 +160,7 @@ async fn read_models_agree(client: &Client, acknowledged: &[(Command, Acknowledg
         let path = format!("/orders/{}", order.stream.trim_start_matches("order-"));
         eventually(client, &path, |order| order["version"].as_u64().unwrap_or(0), 1).await;
     }
-    // The test may run over midnight: then two days share the copies.
+    // If the test runs over midnight, two days share the copies.
     let sold = |answer: &Value| {
         let books = answer["books"].as_array().cloned().unwrap_or_default();
         books.iter().filter_map(|book| book["copies"].as_u64()).sum::<u64>()

@@ -4,8 +4,8 @@ use crate::harness::faults::FaultInjector;
 use crate::harness::stack::TestStack;
 
 use eventstore::{
-    CommandHandler, CommandMetadata, CommandRequest, Commit, EventCodec, EventStore, Id, Model, Refusal, SnapshotCodec,
-    StreamId,
+    CommandHandler, CommandMetadata, CommandRequest, Commit, EventCodec, EventStore, Id, Model, RecordedRefusal,
+    SnapshotCodec, StreamId,
 };
 use handlers::System;
 use handlers::process::{Answer, Ask, AskError, Heard, Process, ProcessHandler, SendCommand, Source, ask};
@@ -134,7 +134,7 @@ async fn handle<S: Clone, E>(
     let handled = handler.handle_recording_refusals(request, decide, |Refused(code)| code).await;
     let handled = handled.map_err(|error| AskError { passes: true, source: error.to_string().into() })?;
     let refusal = handled.commit.as_ref().and_then(Commit::refusal);
-    Ok(refusal.map_or(Answer::Done, |Refusal { code, reason }| Answer::Refused { code, reason }))
+    Ok(refusal.map_or(Answer::Done, |RecordedRefusal { code, reason }| Answer::Refused { code, reason }))
 }
 
 fn read<C: DeserializeOwned>(command: serde_json::Value) -> C {

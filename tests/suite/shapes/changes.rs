@@ -1,4 +1,5 @@
-//! The check of shapes is tried: a small kind of stream changes in every way, and each change must be found.
+//! Tests the check of shapes: the events of a small app change in every way, and each change must
+//! be found.
 
 use super::check::faults;
 use super::golden::Kept;
@@ -7,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Fields that stand among those of an event.
+/// Fields that are flattened into an event.
 #[derive(Serialize, Deserialize)]
 struct More {
     more: u32,
@@ -17,7 +18,7 @@ fn none<T>(value: &Option<T>) -> bool {
     value.is_none()
 }
 
-/// A program: the events that it stores, the parts and the sizes in them.
+/// A program: its events, their parts and the sizes in them.
 macro_rules! programs {
     ($($program:ident: { $($event:tt)* } { $($part:tt)* } { $($size:tt)* })*) => {
         $(mod $program {
@@ -136,19 +137,19 @@ programs! {
 const FULL: &str = r#"{"type":"Put","schema":1,"data":{"name":"n","parts":[{"count":1}],"note":5,"size":"Small"}}"#;
 const BARE: &str = r#"{"type":"Put","schema":1,"data":{"name":"n","parts":[{"count":1}],"size":{"Large":{"by":2}}}}"#;
 
-/// Golden files, each of one event, all of them locked.
+/// Golden files with one event each, all in the lock.
 fn kept(files: &[(&str, &str)]) -> Kept {
     let files = files.iter().map(|(name, text)| (format!("{name}.json"), format!("{text}\n"))).collect();
     let kept = Kept { files, ..Kept::default() };
     Kept { lock: kept.digests(), ..kept }
 }
 
-/// What the first program has stored.
+/// The golden files of the first program.
 fn stored() -> Kept {
     kept(&[("Put.v1", FULL), ("Put.v1.bare", BARE)])
 }
 
-/// A program that changed nothing else finds this in what the first one stored.
+/// The faults that a changed program finds in the golden files of the first one.
 #[track_caller]
 fn found<E: Serialize + DeserializeOwned>(what: &str) {
     let faults = faults(&EventCodec::<E>::new(&[]), &stored());
@@ -161,7 +162,7 @@ fn a_program_that_changed_nothing_has_no_fault() {
 }
 
 #[test]
-fn a_field_more_is_found() {
+fn an_added_field_is_found() {
     found::<with_a_field_more::Told>("cannot be read any more");
     found::<with_a_defaulted_field_more::Told>("is written otherwise today");
     found::<with_an_optional_field_more::Told>("Put.data: field 5; what is stored in the shape Put.v1 stays");
@@ -171,7 +172,7 @@ fn a_field_more_is_found() {
 }
 
 #[test]
-fn a_field_less_or_renamed_is_found() {
+fn a_removed_or_renamed_field_is_found() {
     found::<with_a_field_less::Told>("is written otherwise today");
     found::<with_a_field_renamed::Told>("missing field `title`");
     found::<with_an_optional_field_renamed::Told>("is written otherwise today");
@@ -193,25 +194,25 @@ fn what_becomes_optional_or_required_is_found() {
 }
 
 #[test]
-fn an_event_more_or_renamed_is_found() {
+fn an_added_or_renamed_event_is_found() {
     found::<with_an_event_more::Told>("Taken.v1 is written and has no golden file");
     found::<with_an_event_renamed::Told>("the type is not known here");
 }
 
 #[test]
-fn a_shape_that_cannot_be_seen_through_is_found() {
+fn an_opaque_shape_is_found() {
     found::<with_fields_that_hide::Told>("Put has no outline");
 }
 
 #[test]
-fn a_shape_of_which_no_file_shows_everything_is_found() {
+fn a_shape_without_a_complete_file_is_found() {
     let faults = faults(&EventCodec::<first::Told>::new(&[]), &kept(&[("Put.v1", FULL)]));
     let missing = ["Put.data.size: variant Large", "Put.data.note: left out"];
     assert!(missing.iter().all(|missing| faults.iter().any(|fault| fault.contains(missing))), "{faults:#?}");
 }
 
 #[test]
-fn a_golden_file_changed_added_or_taken_away_is_found() {
+fn a_golden_file_changed_added_or_removed_is_found() {
     type Change = fn(&mut Kept);
     let changes: [(Change, &str); 4] = [
         (|kept| *kept.files.get_mut("Put.v1.json").unwrap() = FULL.replace('5', "6") + "\n", "changed or added"),
@@ -228,7 +229,7 @@ fn a_golden_file_changed_added_or_taken_away_is_found() {
 }
 
 #[test]
-fn a_golden_file_that_is_not_what_its_name_says_is_found() {
+fn a_golden_file_with_a_wrong_name_is_found() {
     let loose = FULL.replace(":", ": ");
     for (name, text) in [("Put.v2", FULL), ("Taken.v1", FULL), ("Put.v1", loose.as_str()), ("Put.v1", "{}")] {
         let faults = faults(&EventCodec::<first::Told>::new(&[]), &kept(&[(name, text)]));
@@ -236,7 +237,8 @@ fn a_golden_file_that_is_not_what_its_name_says_is_found() {
     }
 }
 
-/// As a program that gives each event `more`, and says that it was 7 before, evolves the first one.
+/// The golden files of a program that adds `more` to each event, with an upcaster that sets it to
+/// 7.
 const EVOLVED: EventCodec<with_a_field_more::Told> = EventCodec::new(&[FROM_1]);
 const FROM_1: Upcaster = Upcaster { event_type: "Put", schema: 1, becomes: "Put", lift: more_of_old };
 const FULL_2: &str =
@@ -254,7 +256,7 @@ fn evolved() -> Kept {
 }
 
 #[test]
-fn a_change_with_a_new_schema_version_an_upcaster_and_golden_files_has_no_fault() {
+fn a_complete_change_of_a_schema_has_no_fault() {
     assert_eq!(faults(&EVOLVED, &evolved()), [""; 0]);
 }
 
@@ -266,7 +268,7 @@ fn a_new_schema_version_without_its_golden_files_is_found() {
 }
 
 #[test]
-fn an_upcaster_that_makes_something_else_than_it_did_is_found() {
+fn a_changed_result_of_an_upcaster_is_found() {
     const OTHERWISE: Upcaster = Upcaster { lift: |data| more_of_old(data).map(eight), ..FROM_1 };
     fn eight(mut data: Value) -> Value {
         data["more"] = json!(8);
@@ -278,7 +280,7 @@ fn an_upcaster_that_makes_something_else_than_it_did_is_found() {
 }
 
 #[test]
-fn an_upcaster_without_a_golden_file_or_without_a_turn_is_found() {
+fn an_upcaster_without_a_golden_file_or_unused_is_found() {
     let codec: EventCodec<with_a_field_more::Told> = EventCodec::new(&[FROM_1, FROM_1]);
     let new = kept(&[("Put.v2", FULL_2), ("Put.v2.bare", BARE_2)]);
     let faults = faults(&codec, &new);

@@ -1,5 +1,5 @@
-//! The check of a kind of stream: can everything that was ever stored be read, and is nothing stored in a new shape under
-//! an old number?
+//! The check of a category: every stored shape can be read, and a new shape has a new schema
+//! version.
 
 use super::golden::{Kept, event_of, shape, text_of};
 use super::outline::Outline;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
-/// What to do when a shape has changed.
+/// What to do after a change of a shape.
 pub(super) fn steps(event_type: &str, schema: u32) -> String {
     let next = schema + 1;
     format!(
@@ -22,7 +22,7 @@ pub(super) fn steps(event_type: &str, schema: u32) -> String {
     )
 }
 
-/// All that is wrong, in words that say what to do.
+/// All faults, each with what to do.
 pub(super) fn faults<E: Serialize + DeserializeOwned>(codec: &EventCodec<E>, kept: &Kept) -> Vec<String> {
     let mut check = Check { codec, kept, newest: BTreeMap::new(), faults: locked(kept) };
     for (name, text) in &kept.files {
@@ -36,14 +36,14 @@ pub(super) fn faults<E: Serialize + DeserializeOwned>(codec: &EventCodec<E>, kep
     check.faults
 }
 
-/// Whether a stored shape was changed, dropped or forgotten.
+/// Finds changed, removed and unlocked golden files.
 fn locked(kept: &Kept) -> Vec<String> {
     let digests = kept.digests();
     let shapes: BTreeSet<&String> = digests.keys().chain(kept.lock.keys()).collect();
     let compared = shapes.into_iter().map(|shape| (shape, digests.get(shape), kept.lock.get(shape)));
     let faults =
         compared.filter(|(_, digest, line)| digest != line).map(|(shape, digest, line)| match (digest, line) {
-            (None, _) => format!("{shape} has no golden file any more, but is stored for ever: restore it"),
+            (None, _) => format!("{shape} has no golden file any more, but stored events may have it: restore it"),
             (Some(digest), None) => {
                 format!(
                     "once the golden files of {shape} are right, add to domain/golden/shapes.lock: {shape} {digest}"
@@ -69,7 +69,8 @@ struct Check<'a, E> {
 }
 
 impl<E: Serialize + DeserializeOwned> Check<'_, E> {
-    /// Loads a golden file: of the newest shape, it is written again as it was; of an older, it has become one that is kept.
+    /// Loads a golden file: of the newest shape, it is written again as it was; of an older, it has
+    /// become one that is kept.
     fn file(&mut self, name: &str, text: &str) -> Result<(), String> {
         let stored = event_of(name, text)?;
         let (event_type, schema) = (&stored.event_type, stored.schema);
@@ -91,7 +92,8 @@ impl<E: Serialize + DeserializeOwned> Check<'_, E> {
         Err(format!("{name} is written otherwise today:\n{today}{}", steps(event_type, schema)))
     }
 
-    /// Each step of the list has what it lifts from among the golden files, and is the only one to do so.
+    /// Each step of the list has what it lifts from among the golden files, and is the only one to
+    /// do so.
     fn upcasters(&mut self) {
         let mut steps = BTreeSet::new();
         for upcaster in self.codec.upcasters() {
@@ -126,7 +128,8 @@ impl<E: Serialize + DeserializeOwned> Check<'_, E> {
         }
     }
 
-    /// What the code may leave out, or write as null, is left out or null in a golden file of the shape.
+    /// What the code may leave out, or write as null, is left out or null in a golden file of the
+    /// shape.
     fn absences(&mut self) {
         for (event_type, events) in self.newest.clone() {
             let mut keys = Keys::new();
@@ -162,7 +165,7 @@ impl<E: Serialize + DeserializeOwned> Check<'_, E> {
     }
 }
 
-/// The keys that objects have at a place of the data, all samples together.
+/// The keys of objects at each place of the data, over all samples.
 type Keys = BTreeMap<String, BTreeSet<String>>;
 
 fn keys_of(data: &Value, place: &str, keys: &mut Keys) {
@@ -176,7 +179,7 @@ fn keys_of(data: &Value, place: &str, keys: &mut Keys) {
     }
 }
 
-/// Places of the data where nothing is.
+/// Places of the data that are null.
 type Absences = BTreeSet<(String, &'static str)>;
 
 fn absences(data: &Value, place: &str, keys: &Keys) -> Absences {
@@ -192,7 +195,7 @@ fn absences(data: &Value, place: &str, keys: &Keys) -> Absences {
     }
 }
 
-/// The data with one field less, or one that is null, for each field.
+/// For each field: the data without it, and with null.
 fn lessened(data: &Value) -> Vec<Value> {
     let mut all = Vec::new();
     for place in places(data, "") {
@@ -209,7 +212,7 @@ fn lessened(data: &Value) -> Vec<Value> {
     all
 }
 
-/// The JSON pointers of everything in the data.
+/// The JSON pointers of all values in the data.
 fn places(data: &Value, place: &str) -> Vec<String> {
     let inner: Vec<(String, &Value)> = match data {
         Value::Array(values) => (0..).zip(values).map(|(index, value)| (format!("{place}/{index}"), value)).collect(),
@@ -224,7 +227,7 @@ fn tagged(event: &NewEvent) -> Value {
     json!({ "type": event.event_type, "data": data })
 }
 
-/// An error with all that caused it.
+/// An error with its causes.
 fn chain(error: &dyn Error) -> String {
     let errors = std::iter::successors(Some(error), |error: &&dyn Error| (*error).source());
     errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")

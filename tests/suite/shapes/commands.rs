@@ -1,4 +1,4 @@
-//! Commands as queues carry them: `domain/golden-commands/` has one of each that a program ever sent.
+//! Queued commands: `domain/golden-commands/` has one of each shape that was ever sent.
 
 use bookshop::{ORDER, STOCK};
 use domain::order::OrderCommand;
@@ -19,14 +19,14 @@ fn kept() -> BTreeMap<String, String> {
     files.map(file).collect()
 }
 
-/// What the program of today writes of what is kept.
+/// What the current program writes for a golden file.
 fn written<C: Serialize + DeserializeOwned>(category: &str, text: &str) -> String {
     let kept: BTreeMap<String, C> = serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     assert_eq!(kept.keys().collect::<Vec<_>>(), [category]);
     serde_json::to_string(&kept).unwrap() + "\n"
 }
 
-/// A command that waits in a queue is older than the program that takes it.
+/// A queued command may be older than the program that handles it.
 #[test]
 fn each_command_is_read_and_written_as_it_was_first_sent() {
     for (name, text) in kept() {
@@ -39,7 +39,7 @@ fn each_command_is_read_and_written_as_it_was_first_sent() {
 }
 
 #[test]
-fn each_command_of_today_is_kept() {
+fn each_current_command_has_a_golden_file() {
     let name = |example: &&str| serde_json::from_str::<Value>(example).unwrap()["type"].as_str().unwrap().to_owned();
     let of = |category: &str, examples: &[&str]| -> Vec<String> {
         examples.iter().map(|example| format!("{category}.{}", name(example))).collect()

@@ -1,10 +1,10 @@
-//! Golden files: an event as it lies in the store, `{"type": …, "schema": …, "data": …}` on one line.
+//! Golden files: a stored event, `{"type": …, "schema": …, "data": …}` on one line.
 
 use eventstore::{Hash, NewEvent};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What is kept of the shapes that were ever stored.
+/// The golden files and the lock of all stored shapes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kept {
     /// The golden files' text, by name.
@@ -40,7 +40,7 @@ impl Kept {
     }
 }
 
-/// One line a shape; what begins with `#` is said to people.
+/// One line for each shape. Lines that begin with `#` are comments.
 fn lock(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     let mut lock = BTreeMap::new();
@@ -51,7 +51,7 @@ fn lock(text: &str) -> BTreeMap<String, String> {
     lock
 }
 
-/// The shape that the file `OrderPlaced.v1.json` or `OrderPlaced.v1.gift.json` shows: `OrderPlaced.v1`.
+/// The shape of the file `OrderPlaced.v1.json` or `OrderPlaced.v1.gift.json`: `OrderPlaced.v1`.
 fn shape_of(name: &str) -> String {
     name.splitn(3, '.').take(2).collect::<Vec<_>>().join(".")
 }
@@ -61,12 +61,12 @@ pub(super) fn shape(event_type: &str, schema: u32) -> String {
     format!("{event_type}.v{schema}")
 }
 
-/// An event as a golden file has it.
+/// An event in a golden file.
 pub(super) fn text_of(event: &NewEvent) -> String {
     serde_json::to_string(event).unwrap() + "\n"
 }
 
-/// The event of a golden file, if the file is what its name says.
+/// The event of a golden file, if the file's name is right.
 pub(super) fn event_of(name: &str, text: &str) -> Result<NewEvent, String> {
     let event: NewEvent = serde_json::from_str(text).map_err(|error| format!("{name} is no stored event: {error}"))?;
     if text_of(&event) != text {

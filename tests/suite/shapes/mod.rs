@@ -1,6 +1,8 @@
-//! Every shape in which the bookshop ever stored an event can be read, and none changes under its number.
+//! Every stored shape of an event of the bookshop can be read, and none changes under its schema
+//! version.
 //!
-//! `domain/golden/` has a file for each; [`check`] compares them with the code, [`changes`] tries the check itself. [`commands`] asks the same of commands.
+//! `domain/golden/` has a file for each; [`check`] compares them with the code, [`changes`] tries
+//! the check itself. [`commands`] asks the same of commands.
 
 mod changes;
 mod check;
@@ -26,7 +28,7 @@ fn bookshop() -> Kept {
     Kept::read(&Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("domain/golden"))
 }
 
-/// What is kept of the events of that list of types, past types among them.
+/// The golden files of these event types, including past types.
 fn kept_of<E>(codec: &EventCodec<E>, today: &[&str]) -> Kept {
     let past = codec.upcasters().iter().map(|upcaster| upcaster.event_type);
     let types: BTreeSet<&str> = today.iter().copied().chain(past).collect();
@@ -58,13 +60,13 @@ fn every_stored_shape_can_be_read_and_none_has_changed() {
 }
 
 #[test]
-fn every_golden_file_is_of_orders_of_stock_or_of_access() {
+fn every_golden_file_is_of_orders_stock_or_access() {
     let (parts, all) = ([orders(), stock(), access()], bookshop());
     assert_eq!(parts.iter().map(|kept| kept.files.len()).sum::<usize>(), all.files.len());
     assert_eq!(parts.iter().map(|kept| kept.lock.len()).sum::<usize>(), all.lock.len());
 }
 
-/// Each event is stored under the name that it tells.
+/// Each event is stored under the name that `event_type` returns.
 fn tells_its_type<E: Serialize + DeserializeOwned>(codec: &EventCodec<E>, kept: Kept, told: fn(&E) -> &'static str) {
     for (name, text) in kept.files {
         let event = codec.decode(&event_of(&name, &text).unwrap()).unwrap();
@@ -73,13 +75,13 @@ fn tells_its_type<E: Serialize + DeserializeOwned>(codec: &EventCodec<E>, kept: 
 }
 
 #[test]
-fn every_event_type_is_stored_under_the_name_that_it_tells() {
+fn every_event_type_is_stored_under_its_name() {
     tells_its_type(&events::ORDER, orders(), OrderEvent::event_type);
     tells_its_type(&events::STOCK, stock(), StockEvent::event_type);
     tells_its_type(&readings::EVENTS, access(), AccessEvent::event_type);
 }
 
-/// Each event reads the same when its data have a field more.
+/// Each event reads the same with an additional field.
 fn ignores_more<E: DeserializeOwned + PartialEq + Debug>(codec: &EventCodec<E>, kept: Kept) {
     for (name, text) in kept.files {
         let stored = event_of(&name, &text).unwrap();

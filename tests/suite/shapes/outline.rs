@@ -1,8 +1,8 @@
-//! What the code of an event can read, compared with what samples show: a deserializer that looks at how serde asks.
-//!
-//! A derived `Deserialize` knows each field by its number too. So the fields that a sample lacks are found by asking for
-//! one number after the other behind the sample's own keys: a field that was read already is refused as doubled, one that
-//! was not is read, and behind the last one numbers are ignored.
+//! Compares the fields that the code of an event reads with those in samples. It is a deserializer
+//! that records the requests of serde.
+//! A derived `Deserialize` also accepts the number of a field as its key. So after the sample's own
+//! keys, this tries one number after the other. A field of the sample is refused as a duplicate, a
+//! field that the sample lacks is read, and numbers above the last field are ignored.
 
 use serde::de::value::{Error, StrDeserializer, U64Deserializer};
 use serde::de::{
@@ -14,13 +14,13 @@ use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// No struct has so many fields: something takes any key.
+/// No struct has this many fields, so the type accepts any key.
 const MOST_FIELDS: u64 = 200;
 
-/// Parts of the code's shapes, each with its place.
+/// Parts of the shapes in the code, each with its place.
 type Parts = BTreeSet<(String, String)>;
 
-/// What the code can read, and what of it was shown.
+/// The fields in the code, and those in samples.
 #[derive(Debug, Default)]
 pub(super) struct Outline {
     /// The event types that the code knows.
@@ -34,7 +34,7 @@ pub(super) struct Outline {
     answer: Cell<Answer>,
 }
 
-/// What became of a field that was asked for by number.
+/// The result of trying a field by its number.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     /// Neither its key nor its value was refused or read: it had been read before.
@@ -108,7 +108,8 @@ fn field(number: u64) -> String {
     format!("field {}", number + 1)
 }
 
-/// A value of the sample. `place` is where it stands in the code's shape, `spot` where in this sample.
+/// A value of the sample. `place` is its place in the code's shape, `spot` its place in this
+/// sample.
 #[derive(Clone)]
 struct Traced<'a> {
     outline: &'a Outline,
@@ -150,7 +151,7 @@ impl<'de> Deserializer<'de> for Traced<'_> {
             }
             Value::Object(fields) => {
                 let mut keys: Vec<&str> = fields.keys().map(String::as_str).collect();
-                // A tag that comes late would have serde put the rest into a buffer.
+                // The tag comes first, because serde buffers the values before it.
                 keys.sort_by_key(|key| *key != "type");
                 visitor.visit_map(Fields { object: &self, fields, keys, value: Next::None, end: false })
             }
@@ -247,7 +248,7 @@ impl<'de> VariantAccess<'de> for Traced<'_> {
     }
 }
 
-/// The keys of an object, and behind them the number of the field that is asked for.
+/// The keys of an object, and then the number of the tried field.
 struct Fields<'a> {
     object: &'a Traced<'a>,
     fields: &'a Map<String, Value>,
@@ -285,7 +286,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
         }
         self.end = true;
         let Some(number) = self.asked() else {
-            // Whether this is a struct, the visitor tells by how it asks for a key that cannot be its own.
+            // How the visitor requests an unknown key shows whether this is a struct.
             let of_struct = Cell::new(false);
             let _ = seed.deserialize(Key { key: "\0", of_struct: &of_struct });
             match of_struct.get() {
@@ -316,7 +317,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     }
 }
 
-/// A key, and whether it was asked for as the name of a field.
+/// A key, and whether it was requested as the name of a field.
 struct Key<'a> {
     key: &'a str,
     of_struct: &'a Cell<bool>,
@@ -352,7 +353,8 @@ impl<'de> Deserializer<'de> for Key<'_> {
     }
 }
 
-/// The value of a field that is asked for by number: read when the sample does not have it, ignored when nobody has.
+/// The value of a field that is tried by number: read if the sample lacks it, ignored if no such
+/// field exists.
 struct Asked<'a> {
     outline: &'a Outline,
     place: &'a str,

@@ -9,7 +9,8 @@ use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use eventstore::{
-    Appended, CommandHandler, Consistency, EventStore, HandlerOptions, Head, Item, Loaded, NewCommit, Options, StreamId,
+    Appended, CommandHandler, Consistency, EventStore, HandlerOptions, Head, Item, LoadedStream, NewCommit, Options,
+    StreamId,
 };
 use ledgerfold::clients::Clients;
 use ledgerfold::local::dynamodb::DynamoDb;
@@ -27,7 +28,8 @@ pub(super) struct Engine {
     tables: Mutex<Vec<String>>,
 }
 
-/// A table of events of its own: the embedded engine remembers stream records of deleted tables, so no name comes twice.
+/// A table of events of its own: the embedded engine remembers stream records of deleted tables, so
+/// no name comes twice.
 pub(super) struct Table {
     pub(super) name: String,
     /// A client without metering, for reading and changing items directly.
@@ -104,12 +106,12 @@ impl Table {
     }
 
     pub(super) fn process_with(&self, options: Options) -> Process {
-        self.process_that_remembers(options, HandlerOptions { cached_streams: 0, ..unsampled() })
+        self.process_that_remembers(options, HandlerOptions { cached_streams: 0, ..HandlerOptions::default() })
     }
 
     /// A process that keeps what it knows of streams.
     pub(super) fn warm_process(&self) -> Process {
-        self.process_that_remembers(Options::default(), unsampled())
+        self.process_that_remembers(Options::default(), HandlerOptions::default())
     }
 
     pub(super) fn process_that_remembers(&self, options: Options, memory: HandlerOptions) -> Process {
@@ -123,8 +125,8 @@ impl Table {
     pub(super) fn wired(&self) -> (Client, Wire) {
         let config = self.client.config();
         let wire = Wire::over(config.http_client().unwrap());
-        // The SDK counts how often clients of one region try again, and stops when it is too often: a process has a count
-        // of its own.
+        // The SDK counts how often clients of one region try again, and stops when it is too often:
+        // a process has a count of its own.
         let retries = RetryPartition::new(format!("process-{:016x}", fastrand::u64(..)));
         let config = config.to_builder().http_client(wire.clone()).retry_partition(retries);
         (Client::from_conf(config.build()), wire)
@@ -166,11 +168,6 @@ impl Table {
     }
 }
 
-/// The default, but that no snapshot is checked by chance: requests are counted.
-pub(super) fn unsampled() -> HandlerOptions {
-    HandlerOptions { check_one_in: 0, ..HandlerOptions::default() }
-}
-
 impl Process {
     /// Appends to the stream, wherever it ends.
     pub(super) async fn put_behind(&self, stream: &StreamId, commits: Vec<NewCommit>) -> Appended {
@@ -182,7 +179,7 @@ impl Process {
         self.store.append(head, commits).await.unwrap()
     }
 
-    pub(super) async fn load(&self, stream: &StreamId) -> Loaded {
+    pub(super) async fn load(&self, stream: &StreamId) -> LoadedStream {
         self.store.load(stream, Consistency::Strong).await.unwrap()
     }
 }

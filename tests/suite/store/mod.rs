@@ -1,9 +1,8 @@
-//! What the event store promises, checked with the real SDK client on whatever engine the environment names (see
-//! [`crate::harness::engine`]): the embedded one, ministack or AWS. What no engine gives (a stale read, a lost answer, throttling)
-//! is made at the wire, under the SDK and its retries.
-//!
-//! ministack's read capacity is wrong (it rounds an eventually consistent read down): read units are asserted elsewhere
-//! only, write units and requests everywhere.
+//! The contract of the event store, checked with the real SDK client on the engine that the
+//! environment names (see [`crate::harness::engine`]): the embedded one, ministack or AWS. The wire below
+//! the SDK adds what no engine here does: stale reads, lost answers, throttling.
+//! ministack reports wrong read units: it rounds an eventually consistent read down. So read units
+//! are asserted on other engines only; write units and requests on all.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -19,7 +19,7 @@ pub(super) enum Told {
     Closed { total: u64 },
 }
 
-/// A tally as it stands.
+/// The state of a tally.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
     pub(super) open: bool,
@@ -40,10 +40,10 @@ pub(super) enum Refusal {
 /// The result of a command on a tally.
 pub(super) type Answer = Result<CommandResult, ExecuteError<Refusal>>;
 
-/// How they are stored.
+/// The codec of the events.
 const TOLD: EventCodec<Told> = EventCodec::new(&[]);
 
-/// How the store knows tallies.
+/// The model of a tally.
 pub(super) const TALLY: Model<Tally, Told> =
     Model { initial: Tally::default, evolve, encode, decode, snapshot: Some(SnapshotCodec::json("tally/1")) };
 
@@ -65,12 +65,12 @@ fn decode(event: &NewEvent) -> Result<Told, CodecError> {
     TOLD.decode(event)
 }
 
-/// Starts a tally: refused where there is one.
+/// Opens a tally; refused if it is open.
 pub(super) fn open(tally: &Tally) -> Result<Vec<Told>, Refusal> {
     if tally.events > 0 { Err(Refusal::OpenAlready) } else { Ok(vec![Told::Opened { by: "tester".into() }]) }
 }
 
-/// Counts on: nothing to do for 0, refused once it is closed.
+/// Adds a number; a no-op for 0, refused after it is closed.
 pub(super) fn count(number: u64) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal> + Send + Sync + 'static {
     move |tally| match number {
         _ if tally.closed => Err(Refusal::Closed),
@@ -79,7 +79,7 @@ pub(super) fn count(number: u64) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal
     }
 }
 
-/// Closes: nothing to do where it is closed.
+/// Closes a tally; a no-op if it is closed.
 pub(super) fn close(tally: &Tally) -> Result<Vec<Told>, Refusal> {
     if tally.closed { Ok(vec![]) } else { Ok(vec![Told::Closed { total: tally.total }]) }
 }
@@ -88,7 +88,7 @@ pub(super) fn stream(key: &str) -> StreamId {
     StreamId::new(format!("tally-{key}")).unwrap()
 }
 
-/// An envelope whose fingerprint is that of `asked`.
+/// Metadata with the fingerprint of `asked`.
 pub(super) fn metadata(command: impl Into<String>, asked: &str) -> CommandMetadata {
     CommandMetadata {
         command_id: Id::new(command).unwrap(),
@@ -100,13 +100,13 @@ pub(super) fn metadata(command: impl Into<String>, asked: &str) -> CommandMetada
     }
 }
 
-/// A command for the stream that asks for `asked`.
+/// A command for the stream, with the fingerprint of `asked`.
 pub(super) fn request(stream: &StreamId, command: impl Into<String>, asked: &str) -> CommandRequest {
     let metadata = metadata(command, asked);
     CommandRequest { stream: stream.clone(), metadata, expected_version: None, creates: false }
 }
 
-/// A UUIDv7 that was made at the time.
+/// A UUIDv7 of this time.
 pub(super) fn id_made_at(time: DateTime<Utc>) -> Id {
     let millis = u64::try_from(time.timestamp_millis()).unwrap();
     let mut chance = [0; 10];
@@ -114,7 +114,7 @@ pub(super) fn id_made_at(time: DateTime<Utc>) -> Id {
     uuid::Builder::from_unix_timestamp_millis(millis, &chance).into_uuid().into()
 }
 
-/// An event whose data is the text.
+/// An event with the text as data.
 pub(super) fn note(text: &str) -> NewEvent {
     let data = RawValue::from_string(serde_json::json!({ "text": text }).to_string()).unwrap();
     NewEvent { event_type: "Noted".into(), schema: 1, data }

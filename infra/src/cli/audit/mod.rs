@@ -6,6 +6,7 @@ mod history;
 mod index;
 mod output;
 mod search;
+mod snapshots;
 mod states;
 mod trace;
 mod verify;
@@ -28,9 +29,10 @@ pub(super) enum Audit {
     )]
     History(history::History),
     /// Walk the hash chain of a stream, or of all, and name the first commit that does not fit. The end is compared with the
-    /// stream's snapshot and read models, with --all also with the audit index. Exit 1 if something does not fit or is gone.
+    /// stream's snapshot and read models, with --all also with the audit index. With --snapshots, each snapshot is compared with
+    /// the fold of its events. Exit 1 if something does not fit or is gone.
     #[command(
-        after_help = "Examples:\n  ledgerfold audit verify STREAM\n  ledgerfold audit verify --all --data .ledgerfold --json"
+        after_help = "Examples:\n  ledgerfold audit verify STREAM\n  ledgerfold audit verify --all --data .ledgerfold --json\n  ledgerfold audit verify --all --snapshots"
     )]
     Verify(verify::Verify),
     /// Find events by actor, type, command, correlation and time, in all streams or in one. Exit 1 if a commit is damaged or gone.

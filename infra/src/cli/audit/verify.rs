@@ -1,12 +1,14 @@
 //! `ledgerfold audit verify`.
 
+use super::snapshots::{self, SnapshotReport};
 use super::{Asker, Question, failed};
-use crate::cli::Common;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::named_stream;
 use crate::cli::table;
-use eventstore::{CorruptStream, StreamId, Streams, Verification, Witness};
+use crate::cli::{Common, app};
+use eventstore::{CorruptStream, SnapshotVerification, StreamId, Streams, Verification, Witness};
 use futures::{StreamExt, TryStreamExt};
+use handlers::app::Dispatcher;
 use handlers::audit::{Call, OpenTrail};
 use serde_json::json;
 
@@ -23,6 +25,10 @@ pub(in crate::cli) struct Verify {
     /// Every stream there is.
     #[arg(long)]
     all: bool,
+    /// Also compare snapshots with the fold of their events. Reads each stream with a snapshot a
+    /// second time.
+    #[arg(long)]
+    snapshots: bool,
     #[command(flatten)]
     asker: Asker,
     #[command(flatten)]
@@ -34,6 +40,7 @@ impl Verify {
         let about = vec![
             ("stream", self.stream.as_ref().map(StreamId::to_string)),
             ("all", self.all.then(|| true.to_string())),
+            ("snapshots", self.snapshots.then(|| true.to_string())),
         ];
         let asker = self.asker.asker.as_ref();
         let question = Question { common: &self.common, asker, call: Call::Verify, about };
@@ -47,11 +54,26 @@ impl Verify {
 
     async fn one(&self, trail: &OpenTrail, stream: &StreamId) -> Result<Exit, Failure> {
         let walk = trail.verify(stream).await.map_err(failed)?;
-        match self.common.json {
-            true => table::json(&report(&walk))?,
-            false => table::line(&verdict(&walk))?,
+        let snapshot = match self.dispatcher(trail) {
+            Some(dispatcher) => Some(snapshots::check(&dispatcher, &walk).await?),
+            None => None,
+        };
+        if self.common.json {
+            let mut report = report(&walk);
+            if let Some(found) = &snapshot {
+                report["snapshot"] = snapshots::to_json(found);
+            }
+            table::json(&report)?;
+        } else {
+            table::line(&verdict(&walk))?;
+            snapshot.iter().try_for_each(|found| table::line(&snapshots::verdict(found)))?;
         }
-        Ok(table::answer(walk.verified()))
+        Ok(table::answer(walk.verified() && !matches!(snapshot, Some(SnapshotVerification::Different { .. }))))
+    }
+
+    /// The aggregates that fold events, if snapshots are compared.
+    fn dispatcher(&self, trail: &OpenTrail) -> Option<Dispatcher> {
+        self.snapshots.then(|| Dispatcher::new(app(), trail.store()))
     }
 
     async fn every(&self, trail: &OpenTrail) -> Result<Exit, Failure> {
@@ -63,32 +85,43 @@ impl Verify {
             found.map_err(|error| Failure::new("the streams cannot be listed", error))?;
         names.extend(seen.keys().cloned());
         let all = names.len();
-        let walks = futures::stream::iter(&names).map(|stream| verify(trail, stream, seen.get(stream)));
+        let dispatcher = self.dispatcher(trail);
+        let walks =
+            futures::stream::iter(&names).map(|stream| verify(trail, stream, seen.get(stream), dispatcher.as_ref()));
         let (mut commits, mut done, mut broken) = (0, 0, Vec::new());
         let mut walks = walks.buffered(CONCURRENT_STREAMS);
-        while let Some(walk) = walks.try_next().await? {
+        let mut snapshots = dispatcher.as_ref().map(|_| SnapshotReport::default());
+        while let Some((walk, snapshot)) = walks.try_next().await? {
             (commits, done) = (commits + walk.commits, done + 1);
             if done % 100 == 0 || done == all {
                 table::progress(&format!("{done} of {all} streams verified"));
+            }
+            if let (Some(snapshots), Some(found)) = (&mut snapshots, snapshot) {
+                snapshots.add(&walk, found);
             }
             if !walk.verified() {
                 broken.push(walk);
             }
         }
         table::progress("");
+        // Of the chains. The exit status covers snapshots, too.
         let verified = broken.is_empty() && foreign.is_empty();
         if self.common.json {
             let broken: Vec<_> = broken.iter().map(report).collect();
             let foreign: Vec<_> = foreign.iter().map(foreign_report).collect();
-            let streams =
+            let mut streams =
                 json!({"streams": all, "commits": commits, "verified": verified, "broken": broken, "foreign": foreign});
+            if let Some(snapshots) = &snapshots {
+                streams["snapshots"] = snapshots.to_json();
+            }
             table::json(&streams)?;
         } else {
             broken.iter().try_for_each(|walk| table::line(&verdict(walk)))?;
             foreign.iter().try_for_each(|item| table::line(&format!("UNEXPECTED item: {item}")))?;
             table::line(&conclusion(all, commits, broken.len(), foreign.len()))?;
+            snapshots.iter().flat_map(SnapshotReport::lines).try_for_each(|line| table::line(&line))?;
         }
-        Ok(table::answer(verified))
+        Ok(table::answer(verified && snapshots.is_none_or(|snapshots| snapshots.verified())))
     }
 }
 
@@ -107,9 +140,20 @@ fn foreign_report(item: &CorruptStream) -> serde_json::Value {
     json!({"stream": item.stream, "version": item.version, "reason": item.damage.to_string()})
 }
 
-async fn verify(trail: &OpenTrail, stream: &StreamId, seen: Option<&Witness>) -> Result<Verification, Failure> {
+/// Verifies a stream, and its snapshot if there is a dispatcher.
+async fn verify(
+    trail: &OpenTrail,
+    stream: &StreamId,
+    seen: Option<&Witness>,
+    dispatcher: Option<&Dispatcher>,
+) -> Result<(Verification, Option<SnapshotVerification>), Failure> {
     let walk = trail.store().verify_against(stream, seen.map(std::slice::from_ref).unwrap_or_default()).await;
-    walk.map_err(|error| Failure::new(format!("{stream} cannot be read"), error))
+    let walk = walk.map_err(|error| Failure::new(format!("{stream} cannot be read"), error))?;
+    let snapshot = match dispatcher {
+        Some(dispatcher) => Some(snapshots::check(dispatcher, &walk).await?),
+        None => None,
+    };
+    Ok((walk, snapshot))
 }
 
 fn report(walk: &Verification) -> serde_json::Value {

@@ -240,7 +240,7 @@ impl Course {
     }
 
     fn notes(&self, process: Process) -> Notes {
-        let options = HandlerOptions { check_one_in: 0, ..HandlerOptions::default() };
+        let options = HandlerOptions::default();
         let cached_streams = match process {
             Process::Warm => options.cached_streams,
             Process::Cold => 0,

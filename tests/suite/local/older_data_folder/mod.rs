@@ -1,8 +1,8 @@
-//! Is a data folder that an older program wrote still read, verified and written to?
-//!
-//! `of_<day>/` is a backup that the program of that day made; `make.sh` says what is in it: snapshots, compressed commits,
-//! commands that are answered later, a read model that was switched and one that was not, a parked stream, an order that
-//! fulfilment has not seen. A folder is never changed; a program that stores something new adds another.
+//! Data folders of older programs are still read, verified and written to.
+//! `of_<day>/` is a backup by the program of that day. `make.sh` made it. It has snapshots,
+//! compressed commits, queued commands, a read model that was switched and one that was not, a
+//! parked stream, and an order that fulfilment has not handled. A folder is never changed. A
+//! program with a new stored shape adds another one.
 #![cfg(test)]
 
 use crate::harness::http::{Client, sent};
@@ -19,7 +19,7 @@ const REJECTED: &str = "adfc37f8-e71c-5064-be8f-6877d81bcb23";
 const PARKED: &str = "26f02534-221e-5a62-af8c-32f188c7f4da";
 const NOVEL: &str = "9780306406157";
 
-/// A copy of the folder, as its program left it.
+/// A fresh copy of the folder.
 fn folder() -> TempDir {
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("suite/local/older_data_folder/of_2026_11_30");
     let folder = TempDir::new().unwrap();
@@ -33,7 +33,7 @@ fn folder() -> TempDir {
     folder
 }
 
-/// What the program answers in JSON about the folder.
+/// The program's JSON answer about the folder.
 async fn told(folder: &TempDir, arguments: &[&str]) -> Value {
     let data = ["--data", folder.path().to_str().unwrap(), "--json"];
     let mut command = ledgerfold(arguments.iter().copied().chain(data));
@@ -47,7 +47,7 @@ async fn becomes(client: &Client, order: &str, status: &str) {
     client.until(&format!("/orders/{order}"), |answer| answer.body["status"] == status).await;
 }
 
-/// Sends a command of ann's under that key. Its answer, and whether it was replayed.
+/// Sends a command as ann with this key. Returns the answer, and whether it is a replay.
 async fn send(client: &Client, path: &str, key: &str, body: Value) -> (Value, bool) {
     let answer = sent(client.keyed(path, key, &body).header("X-Actor", "ann")).await;
     assert!((200..300).contains(&answer.status), "{answer:?}");
@@ -63,18 +63,18 @@ fn copies(quantity: u32) -> Value {
 async fn every_stream_of_an_older_folder_verifies() {
     let folder = folder();
     let verified = told(&folder, &["audit", "verify", "--all"]).await;
-    // The nine that were kept, and one of this reading, where it is of another day or actor.
+    // The nine in the folder, and the record of this reading if its day or actor differs.
     let streams = verified["streams"].as_u64().unwrap();
     assert!(verified["verified"] == true && (9..=10).contains(&streams), "{verified}");
 }
 
 #[tokio::test]
-async fn recorded_commands_of_an_older_folder_are_known_again() {
+async fn recorded_commands_of_an_older_folder_are_replayed() {
     let folder = folder();
     let dev = Dev::start(folder.path()).await;
     let client = Client::of(&dev.url);
     let receive = format!("/stock/{NOVEL}/receive");
-    // The first is older than what the snapshot lists; the last came by the queue.
+    // The first is older than the listed ids of the snapshot. The last was queued.
     for (key, quantity, version) in [("delivery-1", 10, 1), ("delivery-120", 10, 120), ("later", 5, 125)] {
         let (answer, replayed) = send(&client, &receive, key, json!({"quantity": quantity})).await;
         assert_eq!((&answer["version"], replayed), (&json!(version), true), "{key}: {answer}");
@@ -84,7 +84,7 @@ async fn recorded_commands_of_an_older_folder_are_known_again() {
 }
 
 #[tokio::test]
-async fn an_older_folder_goes_on() {
+async fn an_older_folder_is_written_to() {
     let folder = folder();
     let dev = Dev::start_whole(folder.path()).await;
     let client = Client::of(&dev.url);
@@ -94,16 +94,17 @@ async fn an_older_folder_goes_on() {
     let (placed, replayed) = send(&client, "/orders", "new", copies(3)).await;
     assert!(!replayed);
     becomes(&client, placed["stream"].as_str().unwrap().strip_prefix("order-").unwrap(), "confirmed").await;
-    // The order that fulfilment had not seen.
+    // The order that fulfilment had not handled.
     let (waiting, replayed) = send(&client, "/orders", "waiting", copies(1)).await;
     assert!(replayed);
     becomes(&client, waiting["stream"].as_str().unwrap().strip_prefix("order-").unwrap(), "confirmed").await;
-    // The parked stream is still listed, and goes on when it is told to.
+    // The parked stream is still listed, and `resume` applies it.
     let parked = client.read("/projections/orders/parked").await;
     assert_eq!(parked["streams"][0]["stream"], json!(format!("order-{PARKED}")), "{parked}");
     told(&folder, &["projection", "resume", "orders"]).await;
     becomes(&client, PARKED, "cancelled").await;
-    // The read model that was switched has its older generation; the other is switched now, and one is rebuilt.
+    // The switched read model still has its older generation. The other one is switched now, and
+    // one is rebuilt.
     told(&folder, &["projection", "rollback", "stock"]).await;
     told(&folder, &["projection", "switch", "bestsellers"]).await;
     told(&folder, &["projection", "rebuild", "orders", "--wait"]).await;
@@ -115,7 +116,7 @@ async fn an_older_folder_goes_on() {
 }
 
 #[tokio::test]
-async fn the_past_of_an_older_folder_can_be_asked() {
+async fn the_audit_trail_of_an_older_folder_is_readable() {
     let folder = folder();
     let was = told(&folder, &["audit", "at", &format!("order-{SHIPPED}"), "--version", "1"]).await;
     assert_eq!((&was["state"]["status"], &was["verified"]), (&json!("placed"), &json!(true)), "{was}");

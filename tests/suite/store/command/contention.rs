@@ -79,7 +79,7 @@ async fn two_processes_at_once_lose_nothing(engine: &Engine) {
     });
     let mut versions: Vec<u64> = join_all(writers).await.concat();
     versions.sort_unstable();
-    assert_eq!(versions, (1..=400).collect::<Vec<_>>(), "each command has a version of its own, and none is left out");
+    assert_eq!(versions, (1..=400).collect::<Vec<_>>(), "each command has its own version, and no version is missing");
     let loaded = processes[0].store.load(&stream, Consistency::Strong).await.unwrap();
     assert_eq!(loaded.head.version(), 400);
     assert_eq!(processes[0].tally(&stream).await.total, 400);

@@ -5,8 +5,8 @@ use eventstore::{CommandRequest, ExecuteError, StreamId};
 
 cases!(
     a_retry_with_an_old_expected_version_is_still_a_retry,
-    a_version_that_is_right_is_written_behind,
-    a_version_that_is_wrong_is_told_and_nothing_is_written,
+    a_matching_version_is_written,
+    a_wrong_version_is_refused_and_nothing_is_written,
     of_two_that_expect_the_same_version_one_wins,
 );
 
@@ -21,7 +21,7 @@ async fn at_version_2(process: &Process) -> StreamId {
     stream
 }
 
-async fn a_version_that_is_right_is_written_behind(engine: &Engine) {
+async fn a_matching_version_is_written(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
     for version in 0..3 {
@@ -32,7 +32,7 @@ async fn a_version_that_is_right_is_written_behind(engine: &Engine) {
     assert_eq!(process.execute(&creating, 1).await.unwrap().version, 1);
 }
 
-async fn a_version_that_is_wrong_is_told_and_nothing_is_written(engine: &Engine) {
+async fn a_wrong_version_is_refused_and_nothing_is_written(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = at_version_2(&process).await;
     process.wire.take();
@@ -58,7 +58,7 @@ async fn a_retry_with_an_old_expected_version_is_still_a_retry(engine: &Engine) 
     assert_eq!(again.commit.unwrap().hash, first.commit.unwrap().hash);
 }
 
-/// The second one reads version 2, but when its put arrives, the first one's is there.
+/// The second command reads version 2, but the first one's put arrives before its own.
 async fn of_two_that_expect_the_same_version_one_wins(engine: &Engine) {
     let table = engine.table().await;
     let (slow, stream) = (table.process(), at_version_2(&table.process()).await);

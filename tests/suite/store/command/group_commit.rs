@@ -10,20 +10,20 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 cases!(
-    a_caller_that_goes_away_takes_nobody_with_it,
-    a_fault_is_told_to_all_that_waited,
-    a_search_that_meets_damage_fails_its_own_command_only,
-    a_panic_is_its_own_callers,
-    a_race_is_lost_by_all_and_mended_for_all,
+    a_cancelled_caller_cancels_no_other,
+    a_store_error_is_returned_to_all_queued_commands,
+    a_search_that_finds_corruption_fails_its_own_command_only,
+    a_panic_reaches_its_own_caller_only,
+    a_lost_race_is_resolved_for_all_queued_commands,
     one_command_sent_twice_is_written_once,
-    refusals_among_those_that_wait_are_right,
-    sixty_four_that_wait_are_a_few_puts,
-    the_one_that_leads_may_go_away_at_any_moment,
-    too_much_for_one_item_is_split,
-    too_much_for_any_item_is_refused_and_the_others_go_on,
+    refusals_of_queued_commands_are_right,
+    sixty_four_queued_commands_are_a_few_puts,
+    the_leader_may_go_away_at_any_moment,
+    a_group_too_large_for_one_item_is_split,
+    a_command_too_large_for_any_item_fails_alone,
 );
 
-/// A process in which the first put waits until it is let go: what comes meanwhile has to queue up.
+/// A process whose first put waits for a permit. Commands that come meanwhile are queued.
 pub(in crate::store) async fn held_up(table: &Table, stream: &StreamId) -> (Process, Arc<Semaphore>) {
     let (process, gate) = (table.warm_process(), Arc::new(Semaphore::new(0)));
     process.open(stream, "opening").await.unwrap();
@@ -41,12 +41,12 @@ pub(in crate::store) async fn held_up(table: &Table, stream: &StreamId) -> (Proc
     (process, gate)
 }
 
-/// How many commits each put of the stream wrote.
+/// The number of commits in each put of the stream.
 pub(in crate::store) async fn commits(process: &Process, stream: &StreamId) -> Vec<usize> {
     process.load(stream).await.batches.iter().map(|batch| batch.commits.len()).collect()
 }
 
-async fn sixty_four_that_wait_are_a_few_puts(engine: &Engine) {
+async fn sixty_four_queued_commands_are_a_few_puts(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let process = table.warm_process();
@@ -60,7 +60,7 @@ async fn sixty_four_that_wait_are_a_few_puts(engine: &Engine) {
     let wire = process.wire.spent();
     assert!(wire.requests <= 8, "{} requests for 64 commands", wire.requests);
     let told: Vec<u32> = handled.iter().map(|one| one.usage.requests).collect();
-    assert_eq!(told.iter().sum::<u32>(), wire.requests, "what it cost is told once");
+    assert_eq!(told.iter().sum::<u32>(), wire.requests, "only one answer has the cost");
     let mut versions: Vec<u64> = handled.iter().map(|one| one.version).collect();
     versions.sort_unstable();
     assert_eq!(versions, (2..=65).collect::<Vec<_>>());
@@ -75,7 +75,7 @@ async fn sixty_four_that_wait_are_a_few_puts(engine: &Engine) {
     assert!(process.store.verify(&stream).await.unwrap().verified());
 }
 
-async fn refusals_among_those_that_wait_are_right(engine: &Engine) {
+async fn refusals_of_queued_commands_are_right(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;
@@ -122,7 +122,7 @@ async fn one_command_sent_twice_is_written_once(engine: &Engine) {
     assert_eq!(process.tally(&stream).await.total, 3);
 }
 
-async fn a_race_is_lost_by_all_and_mended_for_all(engine: &Engine) {
+async fn a_lost_race_is_resolved_for_all_queued_commands(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let process = table.warm_process();
@@ -132,7 +132,7 @@ async fn a_race_is_lost_by_all_and_mended_for_all(engine: &Engine) {
         let (quick, aim) = (quick.clone(), aim.clone());
         async move {
             if seen.operation == "PutItem" && seen.nth < 3 {
-                // One of those that wait is handled elsewhere, by the same id.
+                // Another process handles one of the queued commands, with the same id.
                 quick.count(&aim, &format!("c{}", seen.nth), 1).await.unwrap();
             }
             Act::Pass
@@ -146,7 +146,7 @@ async fn a_race_is_lost_by_all_and_mended_for_all(engine: &Engine) {
     assert_eq!((tally.total, tally.events), (20, 21));
 }
 
-async fn a_fault_is_told_to_all_that_waited(engine: &Engine) {
+async fn a_store_error_is_returned_to_all_queued_commands(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let process = table.warm_process();
@@ -167,8 +167,8 @@ async fn a_fault_is_told_to_all_that_waited(engine: &Engine) {
     assert_eq!(process.tally(&stream).await.total, 20);
 }
 
-/// What one command looks for lies in a part of the stream that is damaged, which no other command needs.
-async fn a_search_that_meets_damage_fails_its_own_command_only(engine: &Engine) {
+/// Only one command has to search the part of the stream that is corrupt.
+async fn a_search_that_finds_corruption_fails_its_own_command_only(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     for number in 0..60 {
@@ -188,8 +188,8 @@ async fn a_search_that_meets_damage_fails_its_own_command_only(engine: &Engine) 
     assert_eq!((one.unwrap().version, other.unwrap().version), (61, 62));
 }
 
-/// The caller that leads is gone while its put is under way, the others still get their answers.
-async fn a_caller_that_goes_away_takes_nobody_with_it(engine: &Engine) {
+/// The leader's caller goes away during its put. The other commands still get their answers.
+async fn a_cancelled_caller_cancels_no_other(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;
@@ -197,7 +197,7 @@ async fn a_caller_that_goes_away_takes_nobody_with_it(engine: &Engine) {
     let ids: Vec<String> = (0..10).map(|number| format!("c{number}")).collect();
     let others = ids.iter().map(|id| process.count(&stream, id, 1).boxed());
     let mut all: Vec<_> = std::iter::once(leads.boxed()).chain(others).collect();
-    // Everyone has begun: one waits for its put, the others for it.
+    // All commands have started: one waits for its put, the others wait in the queue.
     for waiting in &mut all {
         assert!(waiting.now_or_never().is_none());
     }
@@ -211,7 +211,7 @@ async fn a_caller_that_goes_away_takes_nobody_with_it(engine: &Engine) {
     assert_eq!((tally.total, tally.events), (11, 12), "replayed: {}", again.replayed);
 }
 
-async fn the_one_that_leads_may_go_away_at_any_moment(engine: &Engine) {
+async fn the_leader_may_go_away_at_any_moment(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let process = table.warm_process();
@@ -220,7 +220,7 @@ async fn the_one_that_leads_may_go_away_at_any_moment(engine: &Engine) {
     let mut waiting: Vec<_> = ids.iter().map(|id| process.count(&stream, id, 1).boxed()).collect();
     let mut answered = 0;
     while !waiting.is_empty() {
-        // Whoever answers first is done; after that, the oldest of those that wait goes away.
+        // After the first answer, the caller of the oldest waiting command goes away.
         let (answer, _, mut left) = select_all(waiting).await;
         answered += u64::from(answer.is_ok());
         if !left.is_empty() {
@@ -236,7 +236,7 @@ async fn the_one_that_leads_may_go_away_at_any_moment(engine: &Engine) {
     assert_eq!((tally.total, tally.events), (60, 61));
 }
 
-async fn a_panic_is_its_own_callers(engine: &Engine) {
+async fn a_panic_reaches_its_own_caller_only(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;
@@ -258,11 +258,11 @@ fn note_of(chars: usize) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal> + Send
     move |_| Ok(vec![Told::Noted { text: text.clone() }])
 }
 
-async fn too_much_for_one_item_is_split(engine: &Engine) {
+async fn a_group_too_large_for_one_item_is_split(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;
-    // Noise of letters and digits packs to three quarters: four of these do not fit into 400 KB.
+    // Random letters and digits compress to three quarters, so four of these exceed 400 KB.
     let notes =
         (0..8).map(|number| process.tallies.handle(request(&stream, format!("n{number}"), "note"), note_of(150_000)));
     let (first, notes, ()) =
@@ -276,7 +276,7 @@ async fn too_much_for_one_item_is_split(engine: &Engine) {
     assert!(process.store.verify(&stream).await.unwrap().verified());
 }
 
-async fn too_much_for_any_item_is_refused_and_the_others_go_on(engine: &Engine) {
+async fn a_command_too_large_for_any_item_fails_alone(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let process = table.process_that_remembers(Options::default(), eventstore::HandlerOptions::default());

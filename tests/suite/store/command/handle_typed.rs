@@ -6,19 +6,19 @@ use eventstore::{CommandRequest, ExecuteError, TypedCommandResult};
 use std::sync::Arc;
 
 cases!(
-    a_command_gives_its_events_and_the_state_behind_it,
-    a_replay_gives_its_events_and_no_state,
-    commands_that_are_written_together_have_each_their_own_state,
+    a_command_returns_its_events_and_the_next_state,
+    a_replay_returns_its_events_and_no_state,
+    each_command_of_a_group_has_its_own_state,
     the_state_is_that_of_the_decision_that_was_written,
 );
 
-/// The numbers that were counted, and the total of the state.
+/// The counted numbers, and the total of the state.
 fn counted(typed: &TypedCommandResult<Tally, Told>) -> (Vec<u64>, Option<u64>) {
     let number = |told: &Told| if let Told::Counted { number } = told { Some(*number) } else { None };
     (typed.events.iter().filter_map(number).collect(), typed.state.as_ref().map(|tally| tally.total))
 }
 
-async fn a_command_gives_its_events_and_the_state_behind_it(engine: &Engine) {
+async fn a_command_returns_its_events_and_the_next_state(engine: &Engine) {
     let table = engine.table().await;
     let (process, stream) = (table.warm_process(), stream("s"));
     let begin = CommandRequest { creates: true, ..request(&stream, "opening", "open") };
@@ -36,7 +36,7 @@ async fn a_command_gives_its_events_and_the_state_behind_it(engine: &Engine) {
     assert!(matches!(refused, Err(ExecuteError::Refused(Refusal::Closed))), "{refused:?}");
 }
 
-async fn a_replay_gives_its_events_and_no_state(engine: &Engine) {
+async fn a_replay_returns_its_events_and_no_state(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     table.process().count(&stream, "c", 5).await.unwrap();
@@ -55,7 +55,7 @@ async fn a_replay_gives_its_events_and_no_state(engine: &Engine) {
     assert!(again.result.commit.unwrap().refusal().is_some());
 }
 
-async fn commands_that_are_written_together_have_each_their_own_state(engine: &Engine) {
+async fn each_command_of_a_group_has_its_own_state(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;

@@ -8,21 +8,21 @@ use crate::store::{
     Act, Answer, Engine, Process, Refusal, TALLY, Tally, Told, count, metadata, note, open, request, stream,
 };
 use eventstore::{
-    AppendAllError, AppendError, CommandHandler, CommandRequest, ExecuteAllError, ExecuteError, HandlerOptions, Head,
-    Model, NewCommit, NewEvent, Options, Part, StreamId, Untranslatable,
+    AppendAllError, AppendError, CommandHandler, CommandRequest, ExecuteAllError, ExecuteError, Head, Model, NewCommit,
+    NewEvent, Part, SnapshotVerification, StreamId, Untranslatable,
 };
 use std::sync::Arc;
 
 cases!(
     a_command_that_is_decided_twice_has_one_answer,
     a_lost_race_decides_again_whether_to_refuse,
-    a_recorded_refusal_is_one_put_and_told_again_for_ever,
-    a_refusal_among_commands_that_wait_is_written_with_them,
+    a_recorded_refusal_is_one_put_and_the_answer_of_every_retry,
+    a_refusal_is_written_with_its_group,
     a_refusal_may_begin_a_stream,
-    commands_over_several_streams_pass_over_refusals,
+    commands_over_several_streams_skip_refusals,
     no_event_of_a_model_has_a_type_of_the_store,
     only_refusals_are_recorded_in_place_of_events,
-    states_and_snapshots_pass_over_refusals,
+    states_and_snapshots_skip_refusals,
 );
 
 fn code(refusal: &Refusal) -> &'static str {
@@ -32,7 +32,7 @@ fn code(refusal: &Refusal) -> &'static str {
     }
 }
 
-/// Counts on where there is so much already; else it is refused.
+/// Adds 1 if the total is at least this; otherwise it is refused.
 fn count_from(least: u64) -> impl Fn(&Tally) -> Result<Vec<Told>, Refusal> + Send + Sync + 'static {
     move |tally| if tally.total < least { Err(Refusal::Closed) } else { Ok(vec![Told::Counted { number: 1 }]) }
 }
@@ -44,7 +44,7 @@ impl Process {
     }
 }
 
-/// The code of the refusal that an answer brought, its version, and whether it is the recorded one.
+/// The refusal's code in an answer, its version, and whether it is a replay.
 fn told(answer: &Answer) -> (Option<String>, u64, bool) {
     let handled = answer.as_ref().unwrap();
     let refusal = handled.commit.as_ref().and_then(eventstore::Commit::refusal);
@@ -55,7 +55,7 @@ fn refused(version: u64, replayed: bool) -> (Option<String>, u64, bool) {
     (Some("closed".to_owned()), version, replayed)
 }
 
-async fn a_recorded_refusal_is_one_put_and_told_again_for_ever(engine: &Engine) {
+async fn a_recorded_refusal_is_one_put_and_the_answer_of_every_retry(engine: &Engine) {
     let table = engine.table().await;
     let (process, stream) = (table.warm_process(), stream("s"));
     process.count(&stream, "first", 1).await.unwrap();
@@ -67,7 +67,8 @@ async fn a_recorded_refusal_is_one_put_and_told_again_for_ever(engine: &Engine) 
     let commit = handled.commit.unwrap();
     assert_eq!(commit.refusal().unwrap().reason, "the tally is closed");
     assert_eq!((commit.events.len(), commit.events[0].body.event_type.as_str()), (1, "$Refused"));
-    // The state would allow it by now: the recorded answer stays, with a model that records refusals or without.
+    // The state now allows the command. The recorded refusal is still the answer, with or without
+    // recording of refusals.
     process.count(&stream, "more", 9).await.unwrap();
     for process in [&process, &table.process()] {
         assert_eq!(told(&process.count_from_5(&stream, "c").await), refused(2, true));
@@ -93,23 +94,23 @@ async fn only_refusals_are_recorded_in_place_of_events(engine: &Engine) {
     assert_eq!(process.load(&stream).await.head.version(), 1);
 }
 
-async fn states_and_snapshots_pass_over_refusals(engine: &Engine) {
+async fn states_and_snapshots_skip_refusals(engine: &Engine) {
     let table = engine.table().await;
     let (process, stream) = (table.warm_process(), stream("s"));
     process.open(&stream, "opening").await.unwrap();
     for number in 0..12 {
-        // Warm and cold by turns: what was cached, and what is read.
+        // Cached and uncached streams in turn.
         let cold = table.process();
         let process = if number % 2 == 0 { &process } else { &cold };
         assert_eq!(told(&process.count_from_5(&stream, &format!("c{number}")).await), refused(number + 2, false));
     }
     assert!(as_of(&table, &stream).await > 0, "refusals are counted for snapshots as any commit");
     process.count(&stream, "more", 5).await.unwrap();
-    // Every snapshot is compared with what the events say.
-    let memory = HandlerOptions { cached_streams: 0, check_one_in: 1, ..HandlerOptions::default() };
-    let checked = table.process_that_remembers(Options::default(), memory);
-    assert_eq!(told(&checked.count_from_5(&stream, "allowed").await), (None, 15, false));
-    assert_eq!(told(&checked.count_from_5(&stream, "c0").await), refused(2, true));
+    let cold = table.process();
+    assert_eq!(told(&cold.count_from_5(&stream, "allowed").await), (None, 15, false));
+    assert_eq!(told(&cold.count_from_5(&stream, "c0").await), refused(2, true));
+    let snapshot = cold.tallies.verify_snapshot(&stream).await.unwrap();
+    assert!(matches!(snapshot, SnapshotVerification::Equal { .. }), "{snapshot:?}");
     let tally = process.tally(&stream).await;
     assert_eq!((tally.total, tally.events), (6, 3));
     assert!(process.store.verify(&stream).await.unwrap().verified());
@@ -125,7 +126,8 @@ async fn a_refusal_may_begin_a_stream(engine: &Engine) {
     let unborn = CommandRequest { expected_version: Some(0), ..request(&stream, "unborn", "count 1") };
     let mismatch = process.execute(&unborn, 1).await;
     assert!(matches!(mismatch, Err(ExecuteError::VersionMismatch { expected: 0, actual: 1 })), "{mismatch:?}");
-    // A command that can only start the stream guesses that there is none, loses to the refusal, and starts it.
+    // A creating command assumes an empty stream, loses the race to the refusal, and then creates
+    // it.
     let opened = table.process().open(&stream, "opening").await.unwrap();
     assert_eq!((opened.version, opened.lost_races), (2, 1));
     let again = table.process().open(&stream, "again").await;
@@ -153,16 +155,16 @@ async fn a_lost_race_decides_again_whether_to_refuse(engine: &Engine) {
     let table = engine.table().await;
     let (process, mended) = (table.process(), stream("mended"));
     count_before_put(&process, table.process(), &mended, 5);
-    assert_eq!(told(&process.count_from_5(&mended, "c").await), (None, 2, false), "what it met allows it");
+    assert_eq!(told(&process.count_from_5(&mended, "c").await), (None, 2, false), "the winner allows it");
     let (process, spoilt) = (table.process(), stream("spoilt"));
     count_before_put(&process, table.process(), &spoilt, 1);
     let while_empty = |tally: &Tally| if tally.total > 0 { Err(Refusal::Closed) } else { open(tally) };
     let handled = process.tallies.handle_recording_refusals(request(&spoilt, "c", "open"), while_empty, code).await;
-    assert_eq!(told(&handled), refused(2, false), "what it met forbids it");
+    assert_eq!(told(&handled), refused(2, false), "the winner forbids it");
     assert_eq!(handled.unwrap().lost_races, 1);
 }
 
-/// A process is frozen before the put of what it has decided. Meanwhile its twin decides otherwise.
+/// A process is frozen after it decided and before its put. Meanwhile its twin decides otherwise.
 async fn a_command_that_is_decided_twice_has_one_answer(engine: &Engine) {
     let table = engine.table().await;
     let (frozen, stream) = (table.process(), stream("s"));
@@ -181,10 +183,10 @@ async fn a_command_that_is_decided_twice_has_one_answer(engine: &Engine) {
         }
     });
     assert_eq!(told(&frozen.count_from_5(&stream, "c").await), refused(2, true));
-    assert_eq!(frozen.tally(&stream).await.total, 5, "the accepted one was not written behind the refusal");
+    assert_eq!(frozen.tally(&stream).await.total, 5, "the accepted command was not written");
 }
 
-async fn a_refusal_among_commands_that_wait_is_written_with_them(engine: &Engine) {
+async fn a_refusal_is_written_with_its_group(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     let (process, gate) = held_up(&table, &stream).await;
@@ -199,14 +201,14 @@ async fn a_refusal_among_commands_that_wait_is_written_with_them(engine: &Engine
     );
     assert_eq!((first.unwrap().version, second.unwrap().version), (2, 3));
     assert_eq!((told(&refusal), told(&twin)), (refused(4, false), refused(4, true)));
-    assert_eq!(third.unwrap().version, 5, "decided behind the refusal, on the state before it");
+    assert_eq!(third.unwrap().version, 5, "decided after the refusal, on the unchanged state");
     assert_eq!(process.wire.operations(), ["PutItem", "PutItem"]);
     assert_eq!(commits(&process, &stream).await, [1, 1, 3]);
     assert_eq!(told(&process.count_from_5(&stream, "next").await), (None, 6, false), "1 + 2 + 3 are enough");
     assert_eq!(table.process().tally(&stream).await.total, 7);
 }
 
-async fn commands_over_several_streams_pass_over_refusals(engine: &Engine) {
+async fn commands_over_several_streams_skip_refusals(engine: &Engine) {
     let table = engine.table().await;
     let (process, other) = (table.warm_process(), table.process());
     let both = ["a", "b"].map(stream);

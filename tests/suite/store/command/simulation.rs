@@ -1,6 +1,6 @@
-//! Several writers on a few streams, everything against them: stale reads, lost answers, skewed clocks, callers that die,
-//! commands sent again and again, an audit index that lags, fails, is rebuilt and removed. Chance is seeded, though the
-//! engine's own timing is not.
+//! Several writers on a few streams, with faults: stale reads, lost answers, skewed clocks,
+//! cancelled callers, repeated commands, and an audit index that lags, fails, is rebuilt and
+//! removed. The random numbers are seeded; the timing of the engine is not.
 
 use crate::store::command::stale_reads::without_newest;
 use crate::store::{Act, Answer, Engine, Process, Seen, Table, id_made_at, stream};
@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
-    CommandIndex, Commit, Consistency, ExecuteError, HandlerOptions, Hash, IndexLookup, Options, Segment, StoreError,
-    StreamId,
+    CommandIndex, Commit, Consistency, ExecuteError, HandlerOptions, Hash, IndexLookup, Options, Segment,
+    SnapshotVerification, StoreError, StreamId,
 };
 use fastrand::Rng;
 use futures::future::join_all;
@@ -28,12 +28,12 @@ cases!(every_command_is_handled_once_and_answered_alike);
 const SEED: u64 = 20_261_122;
 const WRITERS: usize = 4;
 const COMMANDS_PER_WRITER: usize = 125;
-/// So many streams are busy at a time, and after so many commands of each writer come new ones.
+/// The number of streams in use at a time, and the commands of each writer until new ones follow.
 const BUSY_STREAMS: usize = 3;
 const COMMANDS_PER_PHASE: usize = 25;
 const STREAMS: usize = BUSY_STREAMS * COMMANDS_PER_WRITER / COMMANDS_PER_PHASE;
 
-/// A command that somebody sent, and the first answer that came.
+/// A sent command, and its first answer.
 #[derive(Clone)]
 struct Sent {
     stream: StreamId,
@@ -42,7 +42,7 @@ struct Sent {
     answer: Option<(u64, Hash)>,
 }
 
-/// What happened, so that a simulation in which nothing does is no proof.
+/// Counts events, so that a simulation without faults does not pass.
 #[derive(Debug, Default)]
 struct Happened {
     handled: usize,
@@ -53,7 +53,7 @@ struct Happened {
     contention: usize,
 }
 
-/// What the writers know together.
+/// The shared knowledge of the writers.
 #[derive(Default)]
 struct Journal {
     sent: Vec<Sent>,
@@ -73,7 +73,7 @@ async fn every_command_is_handled_once_and_answered_alike(engine: &Engine) {
     });
     join_all(writers).await;
     eprintln!("simulation: the index answered {:?}", index.answers.lock().unwrap());
-    assert!(index.answers.lock().unwrap().iter().all(|answers| *answers > 10), "the index was asked too little");
+    assert!(index.answers.lock().unwrap().iter().all(|answers| *answers > 10), "too few queries of the index");
     let Journal { mut sent, happened } = journal.into_inner().unwrap();
     eprintln!("simulation: {happened:?}");
     let Happened { replayed, races_lost, died, without_answer, .. } = happened;
@@ -103,19 +103,26 @@ async fn check_stream(process: &Process, stream: &StreamId, sent: &[Sent]) {
         commits.iter().map(|c| (c.metadata.command_id.as_str(), (c.last_version(), c.hash))).collect();
     assert_eq!(places.len(), commits.len(), "a command was applied twice");
     let own: Vec<&Sent> = sent.iter().filter(|command| command.stream == *stream).collect();
-    assert_eq!(own.len(), commits.len(), "the stream has a commit that nobody sent");
+    assert_eq!(own.len(), commits.len(), "the stream has a commit that was not sent");
     for command in &own {
-        assert_eq!(places.get(command.id.as_str()), command.answer.as_ref(), "{} is not where it was said", command.id);
+        assert_eq!(
+            places.get(command.id.as_str()),
+            command.answer.as_ref(),
+            "{} is not at the version in its answer",
+            command.id
+        );
     }
     let total: u64 = own.iter().map(|command| command.number).sum();
     assert_eq!(process.tally(stream).await.total, total);
     assert!(commits.is_sorted_by_key(|commit| commit.recorded_at), "time ran backwards");
     let walk = process.store.verify(stream).await.unwrap();
     assert!(walk.verified(), "{:?}", walk.broken_at);
+    let snapshot = process.tallies.verify_snapshot(stream).await.unwrap();
+    assert!(matches!(snapshot, SnapshotVerification::Equal { .. }), "{snapshot:?}");
     assert_eq!(walk.hash(), process.store.head(stream, Consistency::Strong).await.unwrap().0.hash());
 }
 
-/// The audit index that all writers ask, and fill now and then.
+/// The audit index that all writers query, and sometimes fill.
 struct Index {
     process: Process,
     audit: AuditIndex,
@@ -201,7 +208,8 @@ struct Writer<'a> {
     process: Process,
     index: &'a Index,
     chance: Rng,
-    /// Milliseconds that its clock is ahead: less than half the skew that is allowed, on either side.
+    /// Milliseconds that its clock is ahead: less than half the skew that is allowed, on either
+    /// side.
     skew_ms: i64,
     streams: &'a [StreamId],
     journal: &'a Mutex<Journal>,
@@ -217,7 +225,7 @@ impl<'a> Writer<'a> {
     ) -> Self {
         let skew_ms = chance.i64(-140_000..140_000);
         let clock = Arc::new(move || now_with(skew_ms));
-        // Little is remembered, so that the rules for what is not remembered are what counts.
+        // Small caches, so that most lookups need the rules for ids that are not listed.
         let memory = HandlerOptions {
             cached_streams: [0, 2][chance.usize(..2)],
             commands_per_put: 4,
@@ -225,7 +233,6 @@ impl<'a> Writer<'a> {
             snapshot_ids: 3,
             filtered_ids: 2,
             snapshot_after_batches: 4,
-            check_one_in: 4,
             ..HandlerOptions::default()
         };
         let command_index = Some(index.as_asked(chance.fork()));
@@ -247,7 +254,7 @@ impl<'a> Writer<'a> {
                 self.index.enter(self.index.generation.load(Ordering::SeqCst), stream).await;
             }
             let index = if self.chance.u8(..4) > 0 { self.invent(phase) } else { self.remember(phase) };
-            // Now and then once more, and beside it another one for the same stream: at the same time.
+            // Sometimes sent twice, and another command for the same stream at the same time.
             let again = (0..self.chance.usize(1..3)).map(|_| index).collect::<Vec<_>>();
             let others = (0..self.chance.usize(..4)).map(|_| self.invent(phase)).collect::<Vec<_>>();
             let sends = again.into_iter().chain(others).map(|index| (index, self.life())).collect::<Vec<_>>();
@@ -255,7 +262,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A new command. Its id is a UUIDv7 of its own clock, a derived one, or a key without a time.
+    /// A new command. Its id is a UUIDv7 of the writer's clock, a derived one, or a key without a
+    /// time.
     fn invent(&mut self, phase: usize) -> usize {
         let made = id_made_at(now_with(self.skew_ms));
         let id = match self.chance.u8(..4) {
@@ -311,7 +319,7 @@ fn now_with(skew_ms: i64) -> DateTime<Utc> {
     DateTime::<Utc>::from(SystemTime::now()) + TimeDelta::milliseconds(skew_ms)
 }
 
-/// What the wire does to a request: often enough thrice in a row that the SDK's retries do not always help.
+/// The fault of a request. Often three in a row, so that the SDK's retries do not always succeed.
 fn treat(seen: &Seen, chance: &mut Rng) -> Act {
     match (seen.operation.as_str(), chance.u8(..10)) {
         ("Query", 0..5) => without_newest(&seen.body, chance.usize(1..5)),
@@ -322,7 +330,7 @@ fn treat(seen: &Seen, chance: &mut Rng) -> Act {
     }
 }
 
-/// Drops the future when it has been polled so often: its caller is gone, whatever was under way.
+/// Drops the future after this many polls, as a caller that goes away.
 async fn dies_after<T>(polls: u32, future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
     let mut left = polls;

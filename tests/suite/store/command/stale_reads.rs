@@ -1,5 +1,5 @@
-//! Eventually consistent reads that lack the newest commits. The engines here never give one, so the wire
-//! removes them.
+//! Eventually consistent reads that lack the newest commits. The engines here have none, so the
+//! wire removes commits from their answers.
 
 use crate::store::{Act, Engine, Process, Refusal, Table, Tally, close, request, stream};
 use eventstore::{CommandRequest, ExecuteError, StreamId};
@@ -8,13 +8,13 @@ use serde_json::Value;
 cases!(
     a_refusal_is_final_on_a_consistent_read_only,
     a_retry_whose_commit_is_not_seen_is_still_a_retry,
-    a_stale_read_only_loses_a_race,
+    a_stale_read_costs_a_lost_race_only,
     a_version_mismatch_is_final_on_a_consistent_read_only,
-    nothing_to_do_is_final_on_a_consistent_read_only,
-    what_a_stale_read_would_refuse_is_done,
+    a_no_op_is_final_on_a_consistent_read_only,
+    a_command_that_a_stale_read_would_refuse_is_done,
 );
 
-/// Takes the newest `count` items from the answer of a query that may be stale.
+/// Removes the newest `count` items from the answer of an eventually consistent query.
 pub(in crate::store) fn without_newest(request: &Value, count: usize) -> Act {
     if request["ConsistentRead"] == Value::Bool(true) || count == 0 {
         return Act::Pass;
@@ -50,13 +50,13 @@ async fn three_counts(table: &Table) -> StreamId {
     stream
 }
 
-/// The reads of a process since it began: whether each was consistent.
+/// For each read of the process: whether it was consistent.
 fn reads(process: &Process) -> Vec<bool> {
     let queries = process.wire.take().into_iter().filter(|exchange| exchange.operation == "Query");
     queries.map(|query| query.request["ConsistentRead"] == Value::Bool(true)).collect()
 }
 
-async fn a_stale_read_only_loses_a_race(engine: &Engine) {
+async fn a_stale_read_costs_a_lost_race_only(engine: &Engine) {
     let table = engine.table().await;
     let stream = three_counts(&table).await;
     for (count, lost_races) in [(0, 0), (1, 1), (2, 2), (3, 2), (4, 2)] {
@@ -83,7 +83,7 @@ async fn a_refusal_is_final_on_a_consistent_read_only(engine: &Engine) {
     assert_eq!(table.process().load(&stream).await.head.version(), 5);
 }
 
-async fn what_a_stale_read_would_refuse_is_done(engine: &Engine) {
+async fn a_command_that_a_stale_read_would_refuse_is_done(engine: &Engine) {
     let table = engine.table().await;
     let stream = three_counts(&table).await;
     let process = behind_by(&table, usize::MAX);
@@ -93,7 +93,7 @@ async fn what_a_stale_read_would_refuse_is_done(engine: &Engine) {
     assert_eq!(reads(&process), [false, true]);
 }
 
-async fn nothing_to_do_is_final_on_a_consistent_read_only(engine: &Engine) {
+async fn a_no_op_is_final_on_a_consistent_read_only(engine: &Engine) {
     let table = engine.table().await;
     let stream = three_counts(&table).await;
     let process = behind_by(&table, 1);
@@ -116,7 +116,7 @@ async fn a_version_mismatch_is_final_on_a_consistent_read_only(engine: &Engine) 
     let handled = process.execute(&expecting("right", 4), 1).await.unwrap();
     assert_eq!((handled.version, handled.lost_races), (5, 0));
     assert_eq!(reads(&process), [false, true]);
-    // Right by what is stale, wrong by what is there.
+    // It matches the stale version, but not the current one.
     let refused = process.execute(&expecting("wrong", 3), 1).await;
     assert!(matches!(refused, Err(ExecuteError::VersionMismatch { expected: 3, actual: 5 })), "{refused:?}");
     assert_eq!(process.load(&stream).await.head.version(), 5);

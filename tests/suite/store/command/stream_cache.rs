@@ -1,25 +1,25 @@
-//! A stale cache never makes a command wrong. (What a command costs there: `metering/budget.rs`.)
+//! A stale cache never makes an answer wrong. (Costs: `metering/budget.rs`.)
 
 use crate::store::{Engine, Refusal, Tally, Told, count, request, stream};
 use eventstore::{CommandRequest, ExecuteError, HandlerOptions, Options};
 
 cases!(
-    a_command_behind_another_process_is_put_behind_its_commits,
-    a_refusal_on_what_is_remembered_is_decided_again,
-    a_version_that_was_right_a_moment_ago_is_refused,
-    what_is_remembered_is_bounded,
-    what_is_too_large_by_what_is_remembered_is_decided_again,
-    what_was_created_is_remembered,
+    a_command_on_a_stale_cache_is_put_after_newer_commits,
+    a_refusal_on_a_cached_state_is_decided_again,
+    an_outdated_expected_version_is_refused,
+    the_cache_is_bounded,
+    a_command_too_large_on_a_cached_state_is_decided_again,
+    a_created_stream_is_cached,
 );
 
-async fn what_was_created_is_remembered(engine: &Engine) {
+async fn a_created_stream_is_cached(engine: &Engine) {
     let process = engine.table().await.warm_process();
     process.open(&stream("s"), "opening").await.unwrap();
     process.count(&stream("s"), "next", 1).await.unwrap();
     assert_eq!(process.wire.operations(), ["PutItem", "PutItem"]);
 }
 
-async fn a_command_behind_another_process_is_put_behind_its_commits(engine: &Engine) {
+async fn a_command_on_a_stale_cache_is_put_after_newer_commits(engine: &Engine) {
     let table = engine.table().await;
     let (stream, process) = (stream("s"), table.warm_process());
     process.open(&stream, "opening").await.unwrap();
@@ -27,26 +27,26 @@ async fn a_command_behind_another_process_is_put_behind_its_commits(engine: &Eng
     process.wire.take();
     let handled = process.count(&stream, "here", 1).await.unwrap();
     assert_eq!((handled.version, handled.lost_races), (3, 1));
-    assert_eq!(process.wire.operations(), ["PutItem", "PutItem"], "the refused put brought what was missing");
-    // The other process has handled it: here it is still a retry.
+    assert_eq!(process.wire.operations(), ["PutItem", "PutItem"], "the refused put returned the missing commit");
+    // The other process handled it, so this is a retry.
     let there = table.process().count(&stream, "there", 2).await.unwrap();
     let again = process.count(&stream, "there", 2).await.unwrap();
     assert_eq!((again.replayed, again.version), (true, there.version));
     assert_eq!(process.tally(&stream).await.total, 8);
 }
 
-async fn a_refusal_on_what_is_remembered_is_decided_again(engine: &Engine) {
+async fn a_refusal_on_a_cached_state_is_decided_again(engine: &Engine) {
     let table = engine.table().await;
     let (stream, process) = (stream("s"), table.warm_process());
     process.open(&stream, "opening").await.unwrap();
-    // By what is remembered there is nothing to do; by what is there, the tally is closed.
+    // On the cached state it is a no-op; on the current one, the tally is closed.
     table.process().close(&stream, "closing").await.unwrap();
     process.wire.take();
     let refused = process.count(&stream, "late", 0).await;
     assert!(matches!(refused, Err(ExecuteError::Refused(Refusal::Closed))), "{refused:?}");
     let reads = process.wire.take();
     assert_eq!((reads.len(), &reads[0].request["ConsistentRead"]), (1, &true.into()));
-    // And the other way: what is remembered says no, what is there says yes.
+    // The other way round: the cached state refuses, and the current one accepts.
     let unless_closed =
         |tally: &Tally| if tally.closed { count(1)(&Tally::default()) } else { Err(Refusal::OpenAlready) };
     let other = crate::store::stream("t");
@@ -56,7 +56,7 @@ async fn a_refusal_on_what_is_remembered_is_decided_again(engine: &Engine) {
     assert_eq!(handled.version, 3);
 }
 
-async fn a_version_that_was_right_a_moment_ago_is_refused(engine: &Engine) {
+async fn an_outdated_expected_version_is_refused(engine: &Engine) {
     let table = engine.table().await;
     let (stream, process) = (stream("s"), table.warm_process());
     process.open(&stream, "opening").await.unwrap();
@@ -66,10 +66,10 @@ async fn a_version_that_was_right_a_moment_ago_is_refused(engine: &Engine) {
     assert!(matches!(refused, Err(ExecuteError::VersionMismatch { expected: 1, actual: 2 })), "{refused:?}");
     table.process().count(&stream, "elsewhere-again", 5).await.unwrap();
     let handled = process.execute(&expecting(3), 1).await.unwrap();
-    assert_eq!(handled.version, 4, "right by what is there, though not by what was remembered");
+    assert_eq!(handled.version, 4, "right on the current state, though not on the cached one");
 }
 
-async fn what_is_too_large_by_what_is_remembered_is_decided_again(engine: &Engine) {
+async fn a_command_too_large_on_a_cached_state_is_decided_again(engine: &Engine) {
     let table = engine.table().await;
     let (stream, process) = (stream("s"), table.warm_process());
     process.open(&stream, "opening").await.unwrap();
@@ -83,9 +83,9 @@ async fn what_is_too_large_by_what_is_remembered_is_decided_again(engine: &Engin
     assert_eq!(handled.version, 3);
 }
 
-async fn what_is_remembered_is_bounded(engine: &Engine) {
+async fn the_cache_is_bounded(engine: &Engine) {
     let table = engine.table().await;
-    let memory = HandlerOptions { cached_streams: 2, check_one_in: 0, ..HandlerOptions::default() };
+    let memory = HandlerOptions { cached_streams: 2, ..HandlerOptions::default() };
     let process = table.process_that_remembers(Options::default(), memory);
     for key in ["a", "b", "c"] {
         process.open(&stream(key), "opening").await.unwrap();

@@ -13,17 +13,17 @@ cases!(
     a_recorded_append_to_several_streams_is_known_again,
     a_recorded_command_is_known_again,
     a_recorded_command_over_several_streams_is_known_again,
-    what_is_new_is_refused_and_nothing_is_written,
+    a_new_id_is_refused_and_nothing_is_written,
 );
 
-/// A process whose clock is so many minutes ahead.
+/// A process whose clock is this many minutes ahead.
 fn process(table: &Table, minutes: i64, cached_streams: usize) -> Process {
     let clock = Arc::new(move || DateTime::<Utc>::from(SystemTime::now()) + TimeDelta::minutes(minutes));
-    let memory = HandlerOptions { cached_streams, check_one_in: 0, ..HandlerOptions::default() };
+    let memory = HandlerOptions { cached_streams, ..HandlerOptions::default() };
     table.process_that_remembers(Options { clock, ..Options::default() }, memory)
 }
 
-/// An id that was made by a clock an hour ahead.
+/// An id from a clock that is an hour ahead.
 fn id() -> String {
     id_made_at(DateTime::<Utc>::from(SystemTime::now()) + TimeDelta::minutes(60)).to_string()
 }
@@ -32,14 +32,14 @@ async fn a_recorded_command_is_known_again(engine: &Engine) {
     let table = engine.table().await;
     let (opening, counting) = (id(), id());
     let (fast, warm, cold) = (process(&table, 60, 0), process(&table, 0, 10), process(&table, 0, 0));
-    // This one knows the stream from before.
+    // This process has the stream cached.
     warm.open(&stream("s"), "first").await.unwrap();
     fast.open(&stream("t"), &opening).await.unwrap();
     fast.count(&stream("s"), &counting, 3).await.unwrap();
     for process in [&warm, &cold] {
         let again = process.count(&stream("s"), &counting, 3).await.unwrap();
         assert_eq!((again.replayed, again.version), (true, 2));
-        // A command that creates reads nothing first.
+        // A creating command does not read first.
         let again = process.open(&stream("t"), &opening).await.unwrap();
         assert_eq!((again.replayed, again.version), (true, 1));
         let reused = process.count(&stream("s"), &counting, 4).await;
@@ -53,7 +53,7 @@ async fn a_recorded_append_is_known_again(engine: &Engine) {
     let first = fast.append(&Head::empty(&stream("s")), vec![new_commit(&id, &["x"])]).await;
     let again = right.append(&Head::empty(&stream("s")), vec![new_commit(&id, &["x"])]).await;
     assert_eq!((again.repeated, again.head.hash()), (true, first.head.hash()));
-    // Another commit is there: the writer has to look at it.
+    // Another commit exists, so the writer has to compare it.
     let other = vec![new_commit(&self::id(), &["x"])];
     let lost = right.store.append(&Head::empty(&stream("s")), other).await;
     assert!(matches!(lost, Err(AppendError::Conflict { .. })), "{lost:?}");
@@ -90,7 +90,7 @@ async fn a_recorded_command_over_several_streams_is_known_again(engine: &Engine)
     assert_eq!(cold.versions(&both).await, [3, 3]);
 }
 
-async fn what_is_new_is_refused_and_nothing_is_written(engine: &Engine) {
+async fn a_new_id_is_refused_and_nothing_is_written(engine: &Engine) {
     let table = engine.table().await;
     let right = process(&table, 0, 10);
     for round in 0..2 {

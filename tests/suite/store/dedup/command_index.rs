@@ -1,9 +1,8 @@
-//! Commands that a snapshot cannot rule out are looked up in an index, at a cost that does not depend on
-//! the length of the stream.
+//! The index finds commands that the snapshot cannot decide. The cost does not depend on the length
+//! of the stream.
 
 use crate::harness::depth::full_or;
 use crate::harness::wire::Wire;
-use crate::store::engine::unsampled;
 use crate::store::{Answer, Engine, EngineKind, Process, Table, id_made_at, metadata, note, stream};
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
@@ -19,8 +18,8 @@ cases!(
     a_command_of_the_ids_own_millisecond_is_found,
     a_late_command_costs_four_requests_at_most,
     an_index_that_fails_or_lags_is_not_needed,
-    an_index_that_is_wrong_about_a_commit_is_not_believed,
-    whether_a_command_is_recorded_costs_a_read_or_two,
+    a_wrong_index_entry_is_not_believed,
+    a_lookup_in_the_index_costs_a_read_or_two,
 );
 
 fn now() -> DateTime<Utc> {
@@ -61,11 +60,12 @@ impl Indexed {
     /// A process that has just started, and asks the index.
     fn process(&self) -> Process {
         let command_index = Some(self.projector().command_index());
-        let memory = HandlerOptions { cached_streams: 0, filtered_ids: 64, ..unsampled() };
+        let memory = HandlerOptions { cached_streams: 0, filtered_ids: 64, ..HandlerOptions::default() };
         self.table.process_that_remembers(Options { command_index, ..Options::default() }, memory)
     }
 
-    /// Appends so many commands two hours ago: what callers choose, UUIDv7, and those that the system derives.
+    /// Appends so many commands two hours ago: what callers choose, UUIDv7, and those that the
+    /// system derives.
     async fn write(&self, commits: usize) {
         let chance = fastrand::u32(..);
         let written = now() - TimeDelta::minutes(120);
@@ -89,14 +89,15 @@ impl Indexed {
         self.index.index(&self.writer.store, 1, &self.stream, &commits, TimeLimit::NONE).await.unwrap();
     }
 
-    /// A new process handles the command; how many requests and read units it took, those of the index included.
+    /// A new process handles the command; how many requests and read units it took, those of the
+    /// index included.
     async fn count(&self, command: &str) -> (Answer, u32, f64) {
         let process = self.process();
         self.wire.take();
         let answer = process.count(&self.stream, command, 1).await;
         let (store, index) = (process.wire.spent(), self.wire.take().len());
         let index = u32::try_from(index).unwrap();
-        // Each of the index's reads is a strong one of at most 4 KB.
+        // Each read of the index is consistent and has at most 4 KB.
         (answer, store.requests + index, store.read_units + f64::from(index))
     }
 }
@@ -108,7 +109,7 @@ fn clock_at(minutes: i64) -> Options {
 async fn a_late_command_costs_four_requests_at_most(engine: &Engine) {
     let indexed = Indexed::new(engine).await;
     indexed.write(600).await;
-    // Its snapshot makes the next ones cheap.
+    // Its snapshot makes the next commands cheap.
     indexed.count(&fresh()).await.0.unwrap();
     indexed.enter().await;
     let (_, requests, read_units) = indexed.count(&fresh()).await;
@@ -148,18 +149,18 @@ async fn an_index_that_fails_or_lags_is_not_needed(engine: &Engine) {
             indexed.wire.no_rule();
         }
         indexed.enter().await;
-        // More commits than are listed follow those in the index.
+        // The index lags by more commits than are listed.
         indexed.write(150).await;
     }
 }
 
-/// The stream alone says what is recorded.
-async fn an_index_that_is_wrong_about_a_commit_is_not_believed(engine: &Engine) {
+/// Without the index, the stream is searched.
+async fn a_wrong_index_entry_is_not_believed(engine: &Engine) {
     let indexed = Indexed::new(engine).await;
     indexed.write(400).await;
     let command_index: eventstore::CommandIndex =
         Arc::new(|_, _| Box::pin(async { Ok(IndexAnswer { lookup: IndexLookup::At(7), usage: Usage::default() }) }));
-    let memory = HandlerOptions { cached_streams: 0, filtered_ids: 64, ..unsampled() };
+    let memory = HandlerOptions { cached_streams: 0, filtered_ids: 64, ..HandlerOptions::default() };
     let options = Options { command_index: Some(command_index), ..Options::default() };
     let process = indexed.table.process_that_remembers(options, memory);
     let recorded = indexed.writer.load(&indexed.stream).await.batches[5].commits[2].metadata.command_id.to_string();
@@ -169,7 +170,7 @@ async fn an_index_that_is_wrong_about_a_commit_is_not_believed(engine: &Engine) 
     assert!(!process.count(&indexed.stream, "new", 1).await.unwrap().replayed);
 }
 
-/// A search that goes by the id's time must not stop before the commits of that very millisecond.
+/// A search by the id's time must include all commits of that millisecond.
 async fn a_command_of_the_ids_own_millisecond_is_found(engine: &Engine) {
     let table = engine.table().await;
     let time = DateTime::from_timestamp_millis(1_790_000_000_000).unwrap();
@@ -182,14 +183,14 @@ async fn a_command_of_the_ids_own_millisecond_is_found(engine: &Engine) {
                 remembered_ids: 1,
                 snapshot_ids: 1,
                 snapshot_after_batches: 2,
-                ..unsampled()
+                ..HandlerOptions::default()
             },
         )
     };
     let id = id_made_at(time);
     at(-5).open(&stream("s"), "opening").await.unwrap();
     let first = at(0).count(&stream("s"), id.as_str(), 7).await.unwrap();
-    // Others of the same millisecond, each an item of its own, and later ones.
+    // Other commits of the same millisecond, one per item, and later ones.
     for ms in [0, 0, 0, 1, 2, 3, 4, 5] {
         at(ms).count(&stream("s"), id_made_at(time + TimeDelta::milliseconds(ms)).as_str(), 1).await.unwrap();
     }
@@ -199,8 +200,8 @@ async fn a_command_of_the_ids_own_millisecond_is_found(engine: &Engine) {
     assert_eq!(process.wire.operations(), ["Query", "Query"], "it lies behind what the snapshot lists");
 }
 
-/// The snapshot says where to look.
-async fn whether_a_command_is_recorded_costs_a_read_or_two(engine: &Engine) {
+/// The snapshot limits the search.
+async fn a_lookup_in_the_index_costs_a_read_or_two(engine: &Engine) {
     let table = engine.table().await;
     let (process, stream) = (table.warm_process(), stream("s"));
     for number in 0..40 {
@@ -214,8 +215,8 @@ async fn whether_a_command_is_recorded_costs_a_read_or_two(engine: &Engine) {
     }
 }
 
-/// As many commands under a client's own keys as 100,000 orders of one book make, thrice. The index is asked in memory: what
-/// the store itself reads is what is counted.
+/// As many client keys as 100,000 orders of one book have, three times. The index is in memory, so
+/// only the reads of the store are counted.
 #[tokio::test]
 async fn at_300_000_commits_a_command_costs_what_it_costs_at_300() {
     let engine = Engine::start().await;
@@ -234,7 +235,7 @@ async fn at_300_000_commits_a_command_costs_what_it_costs_at_300() {
     });
     let process = |cached_streams| {
         let options = Options { command_index: Some(Arc::clone(&command_index)), ..Options::default() };
-        table.process_that_remembers(options, HandlerOptions { cached_streams, ..unsampled() })
+        table.process_that_remembers(options, HandlerOptions { cached_streams, ..HandlerOptions::default() })
     };
     let (mut head, mut snapshot_bytes, mut costs) = (eventstore::Head::empty(&stream), Vec::new(), Vec::new());
     let mut chance = fastrand::Rng::with_seed(1);
@@ -251,7 +252,7 @@ async fn at_300_000_commits_a_command_costs_what_it_costs_at_300() {
             known.lock().unwrap().extend(entered);
             head = appended.head;
         }
-        // Brings a snapshot, and a few commands that follow it.
+        // Writes a snapshot, and a few commands after it.
         for number in 0..12 {
             process(0).count(&stream, &format!("snapshot-{until}-{number}"), 1).await.unwrap();
         }
@@ -280,7 +281,8 @@ async fn at_300_000_commits_a_command_costs_what_it_costs_at_300() {
             snapshot_bytes.last().unwrap()
         );
     }
-    // The stream's end in two pages, a put, a snapshot now and then, and a page where a filter claims a stranger.
+    // The end of the stream in two pages, a put, sometimes a snapshot, and a page for a false
+    // positive of a filter.
     assert!(costs.iter().all(|requests| *requests <= 5), "{costs:?}");
     assert!(snapshot_bytes.iter().all(|bytes| *bytes < 7_000), "{snapshot_bytes:?}");
     assert!(snapshot_bytes[3].abs_diff(snapshot_bytes[1]) < 300, "{snapshot_bytes:?}");

@@ -1,4 +1,4 @@
-//! A command is handled once, for ever: the rules that find its commit, and attempts to break them.
+//! A command is recorded at most once: the rules that find its commit, and attempts to break them.
 
 use crate::harness::depth::full_or;
 use crate::store::{Answer, Engine, Process, Table, id_made_at, metadata, note, stream};
@@ -16,35 +16,35 @@ cases!(
     a_new_command_on_a_long_stream_reads_nothing_further_back,
     an_id_from_a_fast_clock_is_known_where_the_clock_is_slow,
     an_id_from_a_fast_clock_makes_no_other_command_search,
-    an_id_that_waited_a_moment_is_looked_for_as_far_back_as_that,
+    a_slightly_older_id_is_searched_that_far_back_only,
     an_id_that_is_older_than_all_others_is_known,
     sixty_four_retries_on_a_long_stream_are_one_command,
-    what_is_not_found_further_back_is_done_once,
+    a_command_that_a_search_does_not_find_is_done_once,
 );
 
 fn now() -> DateTime<Utc> {
     SystemTime::now().into()
 }
 
-/// An id of every kind, made about `minutes` ago if it has a time.
+/// An id of each kind, made about `minutes` ago if it has a time.
 fn ids(minutes: i64) -> [String; 3] {
     let chance = fastrand::u64(..);
     let made = now() - TimeDelta::minutes(minutes);
     [id_made_at(made).to_string(), Uuid::new_v4().to_string(), format!("delivery-{chance:x}")]
 }
 
-/// A process whose clock is ahead, and which keeps what it knows if `remembers`.
+/// A process whose clock is ahead. It caches streams if `remembers`.
 fn process_with_clock(table: &Table, ahead: TimeDelta, remembers: bool) -> Process {
     let clock = Arc::new(move || now() + ahead);
     let cached_streams = if remembers { 10 } else { 0 };
     table.process_that_remembers(
         Options { clock, ..Options::default() },
-        HandlerOptions { cached_streams, check_one_in: 0, ..HandlerOptions::default() },
+        HandlerOptions { cached_streams, ..HandlerOptions::default() },
     )
 }
 
-/// So many commits of other commands, with ids of all kinds, in batches; now and then a command, so that snapshots are
-/// written by the way.
+/// Appends commits with ids of all kinds in batches, and sometimes a command, which writes
+/// snapshots.
 async fn others(table: &Table, stream: &StreamId, commits: usize) {
     let process = table.warm_process();
     let mut left = commits;
@@ -78,7 +78,7 @@ async fn known_after(engine: &Engine, commits: usize) {
         firsts.push((id, handled.version));
     }
     others(&table, &stream, commits).await;
-    // A command brings a snapshot, from which the others then start.
+    // A command writes a snapshot; the other commands start from it.
     table.process().count(&stream, "the-last", 1).await.unwrap();
     let end = table.process().load(&stream).await.head.version();
     for (id, version) in firsts {
@@ -107,8 +107,8 @@ async fn a_command_is_known_after_ten_thousand_others(engine: &Engine) {
     known_after(engine, full_or(10_000, 1_000)).await;
 }
 
-/// The id was made by a clock that is ahead, and recorded where the clock is right. Where it is slow, the id is too far ahead to
-/// be recorded; but it was.
+/// The id is from a fast clock, and a right clock recorded it. On a slow clock the id is too far
+/// ahead to be recorded, but it already is.
 async fn an_id_from_a_fast_clock_is_known_where_the_clock_is_slow(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
@@ -122,13 +122,13 @@ async fn an_id_from_a_fast_clock_is_known_where_the_clock_is_slow(engine: &Engin
         let process = process_with_clock(&table, TimeDelta::minutes(minutes), remembers);
         is_replay_of(first.version, &process.count(&stream, &id, 3).await, &format!("clock at {minutes} minutes"));
     }
-    is_replay_of(first.version, &goes_on.count(&stream, &id, 3).await, "the process that went on");
+    is_replay_of(first.version, &goes_on.count(&stream, &id, 3).await, "the process that continued");
     let slow = process_with_clock(&table, TimeDelta::minutes(-10), false);
     let new = slow.count(&stream, id_made_at(now()).as_str(), 3).await;
     assert!(matches!(new, Err(ExecuteError::ClockSkew(_))), "{new:?}");
 }
 
-/// One client's fast clock costs the others nothing.
+/// The fast clock of one client does not cost others anything.
 async fn an_id_from_a_fast_clock_makes_no_other_command_search(engine: &Engine) {
     let table = engine.table().await;
     let (stream, process) = (stream("s"), table.warm_process());
@@ -144,8 +144,8 @@ async fn an_id_from_a_fast_clock_makes_no_other_command_search(engine: &Engine) 
     assert_eq!((queries(&process), queries(&cold)), (0, 1));
 }
 
-/// An id that is a little older than what others have recorded meanwhile is looked for among just those.
-async fn an_id_that_waited_a_moment_is_looked_for_as_far_back_as_that(engine: &Engine) {
+/// An id a little older than recent commits is searched among those commits only.
+async fn a_slightly_older_id_is_searched_that_far_back_only(engine: &Engine) {
     let table = engine.table().await;
     let (stream, process) = (stream("s"), table.process());
     others(&table, &stream, 2_000).await;
@@ -160,7 +160,7 @@ async fn an_id_that_waited_a_moment_is_looked_for_as_far_back_as_that(engine: &E
     assert!(!process.count(&stream, &waited, 1).await.unwrap().replayed);
     let reads = process.wire.take().into_iter().filter(|exchange| exchange.operation == "Query");
     let items: u64 = reads.map(|read| read.answer["Count"].as_u64().unwrap()).sum();
-    // Without a look further back it would be the snapshot and twelve batches.
+    // Without a longer search it would be the snapshot and twelve batches.
     assert!((14..150).contains(&items), "{items} items of a stream of more than 2,000 commits were read");
 }
 
@@ -174,8 +174,8 @@ async fn an_id_that_is_older_than_all_others_is_known(engine: &Engine) {
     is_replay_of(first.version, &table.process().count(&stream, &old, 3).await, "a year old");
 }
 
-/// A command that was not recorded is searched for, then handled, and found by a retry.
-async fn what_is_not_found_further_back_is_done_once(engine: &Engine) {
+/// A new command is searched for, then handled, and found by a retry.
+async fn a_command_that_a_search_does_not_find_is_done_once(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     table.process().open(&stream, "opening").await.unwrap();
@@ -190,7 +190,8 @@ async fn what_is_not_found_further_back_is_done_once(engine: &Engine) {
     }
 }
 
-/// But for the few ids that a filter claims wrongly: one in 1,000 at this length, of which more than three in 60 do not happen.
+/// Except for false positives of a filter: one in 1,000 at this length. More than three in 60 do
+/// not happen.
 async fn a_new_command_on_a_long_stream_reads_nothing_further_back(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
@@ -200,7 +201,8 @@ async fn a_new_command_on_a_long_stream_reads_nothing_further_back(engine: &Engi
     let mut further = Vec::new();
     for id in (0..20).flat_map(|_| ids(-1)) {
         process.count(&stream, &id, 1).await.unwrap();
-        // The stream's end may take two pages; whatever begins elsewhere looks further back.
+        // The end of the stream may take two pages. A query that starts elsewhere is a longer
+        // search.
         let reads = process.wire.take().into_iter().filter(|exchange| exchange.operation == "Query");
         let end = serde_json::json!((eventstore::MAX_VERSION + 1).to_string());
         let mut begins = reads.map(|read| read.request["ExpressionAttributeValues"][":to"]["N"].clone());

@@ -15,11 +15,11 @@ cases!(
     a_retry_that_loses_to_its_own_commit_is_a_retry,
     an_id_is_known_to_its_own_stream_only,
     an_id_of_the_systems_may_be_ahead_of_the_clock,
-    nothing_to_do_is_an_answer_that_records_nothing,
+    a_no_op_records_nothing,
     sixty_four_at_once_are_one_command,
     the_same_command_in_the_same_millisecond_is_still_a_retry,
-    the_same_id_for_something_else_is_refused,
-    the_same_id_for_something_else_is_refused_when_racing,
+    the_same_id_for_another_command_is_refused,
+    the_same_id_for_another_command_is_refused_when_racing,
     what_is_recorded_under_an_id_of_the_systems_is_done,
 );
 
@@ -57,7 +57,7 @@ async fn a_command_can_be_retried_after_a_hundred_others(engine: &Engine) {
             assert_eq!(again.version, first.version);
             assert_eq!(again.commit.unwrap().hash, first.commit.as_ref().unwrap().hash);
         }
-        // The older one is found where the list of ids says, the opening by the put that it refuses.
+        // The list of ids locates the older one. The refused put finds the opening.
         let reads = if until == 1 { 1 } else { 2 };
         assert_eq!(process.wire.operations().len(), 1 + reads);
     }
@@ -83,7 +83,7 @@ async fn a_retried_command_is_found_within_a_batch_of_several(engine: &Engine) {
     assert_eq!(process.load(&stream).await.head.version(), 6);
 }
 
-async fn the_same_id_for_something_else_is_refused(engine: &Engine) {
+async fn the_same_id_for_another_command_is_refused(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
     process.open(&stream, "opening").await.unwrap();
@@ -95,7 +95,7 @@ async fn the_same_id_for_something_else_is_refused(engine: &Engine) {
     assert_eq!(process.load(&stream).await.head.version(), 2);
 }
 
-async fn the_same_id_for_something_else_is_refused_when_racing(engine: &Engine) {
+async fn the_same_id_for_another_command_is_refused_when_racing(engine: &Engine) {
     let table = engine.table().await;
     let process = table.process();
     let stream = stream("s");
@@ -108,7 +108,7 @@ async fn the_same_id_for_something_else_is_refused_when_racing(engine: &Engine) 
     assert_eq!(process.load(&stream).await.head.version(), 2);
 }
 
-/// A release may write the command in another way, and its fingerprint with it.
+/// A new release may serialise the command differently, so its fingerprint differs.
 async fn what_is_recorded_under_an_id_of_the_systems_is_done(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
@@ -125,7 +125,7 @@ async fn what_is_recorded_under_an_id_of_the_systems_is_done(engine: &Engine) {
     assert_eq!(table.process().load(&stream).await.head.version(), 1);
 }
 
-/// Its time is that of its cause, which another machine has recorded.
+/// The time in the id is the cause's, recorded by another machine.
 async fn an_id_of_the_systems_may_be_ahead_of_the_clock(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
@@ -158,7 +158,7 @@ async fn a_refused_command_may_be_tried_again(engine: &Engine) {
     assert_eq!((again.commit.is_none(), again.version), (true, 1), "the refusal left no trace of its id");
 }
 
-async fn nothing_to_do_is_an_answer_that_records_nothing(engine: &Engine) {
+async fn a_no_op_records_nothing(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
     for version in 0..2 {
@@ -170,7 +170,8 @@ async fn nothing_to_do_is_an_answer_that_records_nothing(engine: &Engine) {
     }
 }
 
-/// One attempt only, and the commit that it loses to is its own: the answer is there, no further attempt is needed.
+/// With one attempt, it loses the race to its own commit. That is the answer, without another
+/// attempt.
 async fn a_retry_that_loses_to_its_own_commit_is_a_retry(engine: &Engine) {
     let table = engine.table().await;
     let process = table.process_with(Options { max_attempts: 1, ..Options::default() });
@@ -200,7 +201,7 @@ async fn a_command_from_the_future_is_not_written(engine: &Engine) {
     assert!(matches!(refused, Err(AppendError::ClockSkew(_))), "{refused:?}");
 }
 
-/// Both write the very same bytes: which of them was first is known by what each put alone.
+/// Both write the same bytes. The write nonce shows which put won.
 async fn the_same_command_in_the_same_millisecond_is_still_a_retry(engine: &Engine) {
     let table = engine.table().await;
     let now = chrono::DateTime::from_timestamp_millis(1_790_000_000_000).unwrap();

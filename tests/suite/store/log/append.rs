@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 cases!(
     a_commit_of_several_events_takes_a_version_for_each,
-    a_put_that_meets_its_own_commit_has_succeeded,
-    a_repeat_by_a_later_clock_is_told_of_its_own_commit,
+    a_put_refused_by_its_own_commit_has_succeeded,
+    a_repeat_at_a_later_time_gets_its_own_commit,
     a_uuid_beyond_the_skew_is_refused_and_one_within_is_taken,
     an_empty_batch_or_commit_is_refused_before_any_request,
-    commits_are_contiguous_and_each_is_behind_the_one_before,
+    commits_are_contiguous_and_in_order,
     several_commits_of_one_batch_are_one_item,
     the_first_commit_is_at_version_1,
-    the_loser_of_a_race_is_told_who_won_without_a_read,
+    the_loser_of_a_race_gets_the_winner_without_a_read,
     time_never_runs_backwards_in_a_stream,
-    what_the_envelope_says_comes_back,
+    all_command_metadata_is_read_back,
 );
 
 /// A clock that a case sets, in milliseconds since 1970.
@@ -51,7 +51,7 @@ async fn a_commit_of_several_events_takes_a_version_for_each(engine: &Engine) {
     assert_eq!((next.batch.version(), next.head.version()), (4, 4));
 }
 
-async fn commits_are_contiguous_and_each_is_behind_the_one_before(engine: &Engine) {
+async fn commits_are_contiguous_and_in_order(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
     let mut head = Head::empty(&stream);
@@ -84,7 +84,7 @@ async fn several_commits_of_one_batch_are_one_item(engine: &Engine) {
     assert_eq!(process.load(&stream).await.head, appended.head);
 }
 
-async fn what_the_envelope_says_comes_back(engine: &Engine) {
+async fn all_command_metadata_is_read_back(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
     let mut whole = metadata("a", "asked");
@@ -94,7 +94,7 @@ async fn what_the_envelope_says_comes_back(engine: &Engine) {
     assert_eq!(process.load(&stream).await.batches[0].commits[0].metadata, whole);
 }
 
-async fn the_loser_of_a_race_is_told_who_won_without_a_read(engine: &Engine) {
+async fn the_loser_of_a_race_gets_the_winner_without_a_read(engine: &Engine) {
     let table = engine.table().await;
     let (quick, slow) = (table.process(), table.process());
     let stream = stream("s");
@@ -109,7 +109,7 @@ async fn the_loser_of_a_race_is_told_who_won_without_a_read(engine: &Engine) {
     assert_eq!(slow.load(&stream).await.head, won.head);
 }
 
-async fn a_put_that_meets_its_own_commit_has_succeeded(engine: &Engine) {
+async fn a_put_refused_by_its_own_commit_has_succeeded(engine: &Engine) {
     let (_, options) = settable_clock();
     let process = engine.table().await.process_with(options);
     let head = Head::empty(&stream("s"));
@@ -119,8 +119,8 @@ async fn a_put_that_meets_its_own_commit_has_succeeded(engine: &Engine) {
     assert_eq!(process.load(head.stream()).await.batches.len(), 1);
 }
 
-/// Its time and therefore its hash differ, so the store returns the stored commit with the id.
-async fn a_repeat_by_a_later_clock_is_told_of_its_own_commit(engine: &Engine) {
+/// Its time, and so its hash, differ. The store returns the stored commit with that id.
+async fn a_repeat_at_a_later_time_gets_its_own_commit(engine: &Engine) {
     let (clock, options) = settable_clock();
     let process = engine.table().await.process_with(options);
     let head = Head::empty(&stream("s"));

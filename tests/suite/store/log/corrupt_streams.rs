@@ -1,4 +1,4 @@
-//! Whatever corrupts a stream is reported with its place, and never causes a panic.
+//! Every corruption of a stream is reported with its version, and none causes a panic.
 
 use crate::store::log::tampering::{Victim, bytes, number, replace, set, text};
 use crate::store::{Engine, new_commit};
@@ -9,21 +9,21 @@ use eventstore::{
 };
 
 cases!(
-    a_batch_in_the_place_of_another_shows,
-    a_batch_put_in_between_shows,
-    a_batch_taken_away_shows,
-    a_broken_batch_at_the_end_is_not_written_behind,
-    a_broken_winner_of_a_race_is_damage,
-    a_changed_commit_shows,
-    a_dropped_end_cannot_show,
+    a_moved_batch_is_found,
+    an_inserted_batch_is_found,
+    a_removed_batch_is_found,
+    nothing_is_written_after_a_broken_batch,
+    a_broken_winner_of_a_race_is_corruption,
+    a_changed_commit_is_found,
+    a_removed_end_is_not_found_without_a_witness,
     a_missing_beginning_does_not_say_that_a_command_is_new,
-    an_item_that_is_no_batch_shows,
-    any_changed_character_shows,
+    an_item_that_is_no_batch_is_found,
+    any_changed_character_is_found,
     sort_keys_beyond_the_largest_version_are_no_events,
-    whoever_has_seen_the_end_shows_that_it_is_gone,
+    a_witness_of_the_end_shows_that_it_is_gone,
 );
 
-/// The version at which it must be named, and what; the commits before that still fit, up to the version in `fits`.
+/// The expected version and damage. The commits up to version `fits` are sound.
 struct Expected {
     version: u64,
     damage: Damage,
@@ -34,7 +34,7 @@ fn at(version: u64, damage: Damage, fits: u64) -> Expected {
     Expected { version, damage, fits }
 }
 
-/// `verify`, `load` and `execute` must name the same place, and nothing may be written.
+/// `verify`, `load` and `execute` must report the same version, and nothing may be written.
 async fn shows(victim: &Victim, what: &str, expected: Expected) {
     let Victim { table, process, stream } = victim;
     let Expected { version, damage, fits } = expected;
@@ -58,7 +58,7 @@ async fn shows(victim: &Victim, what: &str, expected: Expected) {
     assert!(names.contains(stream), "{what}: the names of streams do not depend on what is in them");
 }
 
-async fn a_changed_commit_shows(engine: &Engine) {
+async fn a_changed_commit_is_found(engine: &Engine) {
     let mut victim = Victim::new(engine).await;
     let changes = [
         (4, "data", replace("four", "fife"), at(4, Damage::Chain, 3)),
@@ -80,13 +80,13 @@ async fn a_changed_commit_shows(engine: &Engine) {
     }
 }
 
-/// A scan reads batches in no order. It checks each item, and leaves the hash chain to `verify`.
+/// A scan reads batches in any order. It checks items, but no hash chain.
 async fn scan_does_not_follow_chains(victim: &Victim) {
     let page = victim.process.store.scan(Segment { index: 0, total: 1 }, None).await.unwrap();
     assert!(page.batches.iter().filter(|batch| batch.stream == victim.stream).count() >= 5);
 }
 
-async fn a_batch_taken_away_shows(engine: &Engine) {
+async fn a_removed_batch_is_found(engine: &Engine) {
     let mut victim = Victim::new(engine).await;
     for (version, found) in [(1, 2), (2, 4), (4, 5), (5, 7), (7, 8)] {
         victim = victim.another(&format!("without-{version}")).await;
@@ -96,16 +96,16 @@ async fn a_batch_taken_away_shows(engine: &Engine) {
     }
 }
 
-async fn a_dropped_end_cannot_show(engine: &Engine) {
+async fn a_removed_end_is_not_found_without_a_witness(engine: &Engine) {
     let victim = Victim::new(engine).await;
     victim.table.delete(&victim.stream, 8).await;
     let walk = victim.process.store.verify(&victim.stream).await.unwrap();
-    assert!(walk.verified(), "nothing follows the end that could tell of it: seals do");
+    assert!(walk.verified(), "only a later commit or a witness shows the end");
     assert_eq!((walk.version(), walk.commits), (7, 6));
     assert_eq!(victim.process.load(&victim.stream).await.head.hash(), walk.hash());
 }
 
-/// The item with the keys of another place.
+/// The item with the keys of another version.
 fn moved(mut item: Item, to: &Victim, version: u64, last: u64) -> Item {
     item.insert("stream_id".into(), text(to.stream.as_str()));
     item.insert("version".into(), number(version));
@@ -113,7 +113,7 @@ fn moved(mut item: Item, to: &Victim, version: u64, last: u64) -> Item {
     item
 }
 
-async fn a_batch_in_the_place_of_another_shows(engine: &Engine) {
+async fn a_moved_batch_is_found(engine: &Engine) {
     let victim = Victim::new(engine).await;
     let (first, fourth) = (victim.item(1).await, victim.item(4).await);
     victim.table.put(moved(fourth.clone(), &victim, 1, 1)).await;
@@ -129,7 +129,7 @@ async fn a_batch_in_the_place_of_another_shows(engine: &Engine) {
     shows(&victim, "an own batch once more, at the end", at(8, Damage::Chain, 7)).await;
 }
 
-async fn a_batch_put_in_between_shows(engine: &Engine) {
+async fn an_inserted_batch_is_found(engine: &Engine) {
     let victim = Victim::new(engine).await;
     let foreign = victim.item(1).await;
     let victim = victim.another("overlapped").await;
@@ -140,7 +140,7 @@ async fn a_batch_put_in_between_shows(engine: &Engine) {
     shows(&victim, "a foreign batch at the end", at(10, Damage::Chain, 9)).await;
 }
 
-async fn an_item_that_is_no_batch_shows(engine: &Engine) {
+async fn an_item_that_is_no_batch_is_found(engine: &Engine) {
     let mut victim = Victim::new(engine).await;
     let packed = victim.item(7).await["commits_zstd"].as_b().unwrap().clone().into_inner();
     let foreign_zstd = zstd_of_nothing();
@@ -179,12 +179,13 @@ async fn an_item_that_is_no_batch_shows(engine: &Engine) {
         let damaged = CorruptStream { stream: victim.stream.to_string(), version, damage };
         let page = victim.process.store.scan(Segment { index: 0, total: 1 }, None).await.unwrap();
         assert_eq!(page.damaged, [damaged], "{what}");
-        assert!(page.batches.iter().any(|batch| batch.stream == victim.stream), "{what}: the others are met");
+        assert!(page.batches.iter().any(|batch| batch.stream == victim.stream), "{what}: the others are found");
         victim.table.delete(&victim.stream, version).await;
     }
 }
 
-/// A frame of zstd that holds no byte (RFC 8878: magic number, header, one empty raw block that is the last).
+/// A frame of zstd that holds no byte (RFC 8878: magic number, header, one empty raw block that is
+/// the last).
 fn zstd_of_nothing() -> [u8; 9] {
     [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0x00, 0x00]
 }
@@ -206,7 +207,7 @@ async fn sort_keys_beyond_the_largest_version_are_no_events(engine: &Engine) {
     assert_eq!(victim.process.count(&victim.stream, "onwards", 1).await.unwrap().version, 10);
 }
 
-async fn whoever_has_seen_the_end_shows_that_it_is_gone(engine: &Engine) {
+async fn a_witness_of_the_end_shows_that_it_is_gone(engine: &Engine) {
     let victim = Victim::new(engine).await;
     let Victim { table, process, stream } = &victim;
     let whole = process.load(stream).await;
@@ -233,7 +234,7 @@ async fn whoever_has_seen_the_end_shows_that_it_is_gone(engine: &Engine) {
     let other = Damage::OtherSeen { by: "who saw 9".into() };
     assert_eq!(broken(&[seen(9, &commits[0], 16)]).await, Some((9, other)));
     table.delete(stream, 8).await;
-    assert_eq!(broken(&[seen(7, &commits[5], 16)]).await, None, "nobody has seen what is gone");
+    assert_eq!(broken(&[seen(7, &commits[5], 16)]).await, None, "no witness has seen the removed end");
     let end = |seen| Damage::End { seen, by: format!("who saw {seen}") };
     assert_eq!(broken(&honest).await, Some((8, end(9))));
     for version in [1, 2, 4, 5, 7] {
@@ -243,7 +244,7 @@ async fn whoever_has_seen_the_end_shows_that_it_is_gone(engine: &Engine) {
     assert_eq!(broken(&[]).await, None);
 }
 
-async fn a_broken_batch_at_the_end_is_not_written_behind(engine: &Engine) {
+async fn nothing_is_written_after_a_broken_batch(engine: &Engine) {
     let victim = Victim::new(engine).await;
     victim.change(8, set("format", Some(number(7)))).await;
     shows(&victim, "the last batch", at(8, Damage::Format("7".into()), 7)).await;
@@ -251,8 +252,8 @@ async fn a_broken_batch_at_the_end_is_not_written_behind(engine: &Engine) {
     assert!(matches!(&head, Err(ReadError::Corrupt(damaged)) if damaged.version == 8), "{head:?}");
 }
 
-/// What stands where the put would go is no batch: it is not taken for a lost race, and not for success.
-async fn a_broken_winner_of_a_race_is_damage(engine: &Engine) {
+/// The item at the put's version is no batch. That is neither a lost race nor a success.
+async fn a_broken_winner_of_a_race_is_corruption(engine: &Engine) {
     let victim = Victim::new(engine).await;
     victim.change(1, set("format", Some(number(7)))).await;
     let damaged = CorruptStream { stream: victim.stream.to_string(), version: 1, damage: Damage::Format("7".into()) };
@@ -266,16 +267,16 @@ async fn a_broken_winner_of_a_race_is_damage(engine: &Engine) {
     }
 }
 
-async fn any_changed_character_shows(engine: &Engine) {
+async fn any_changed_character_is_found(engine: &Engine) {
     let seed = 20_261_122;
-    eprintln!("any_changed_character_shows: seed {seed}");
+    eprintln!("any_changed_character_is_found: seed {seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
     let victim = Victim::new(engine).await;
     for _ in 0..60 {
         let version = [1, 2, 4, 5, 8][chance.usize(..5)];
         let original = victim.item(version).await;
         let json = original["commits"].as_s().unwrap().clone();
-        // Letters and digits only: white space between tokens is no part of what was written.
+        // Letters and digits only, because the hash does not cover white space between tokens.
         let places: Vec<usize> =
             json.char_indices().filter(|(_, c)| matches!(c, 'a'..='y' | '0'..='8')).map(|(i, _)| i).collect();
         let place = places[chance.usize(..places.len())];
@@ -291,7 +292,7 @@ async fn any_changed_character_shows(engine: &Engine) {
     assert!(victim.process.store.verify(&victim.stream).await.unwrap().verified());
 }
 
-/// A search must reach the first commit: what is missing may be the command's own.
+/// A search must reach the first commit, because a missing one may be the command's own.
 async fn a_missing_beginning_does_not_say_that_a_command_is_new(engine: &Engine) {
     let Victim { table, process, stream } = Victim::new(engine).await;
     let unknown = Id::new("never-sent").unwrap();

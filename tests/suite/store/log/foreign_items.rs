@@ -12,7 +12,7 @@ cases!(
     a_frame_that_needs_too_much_memory_is_not_decompressed,
     a_key_between_two_versions_is_damage,
     a_key_outside_all_versions_is_named_by_a_scan,
-    what_unfolds_without_end_is_unfolded_to_the_limit_only,
+    decompression_stops_at_the_limit,
 );
 
 fn foreign(victim: &Victim, version: &str) -> Item {
@@ -30,7 +30,7 @@ fn key_damage(victim: &Victim, version: u64) -> CorruptStream {
 
 async fn scanned(process: &Process) -> CorruptStream {
     let page = process.store.scan(Segment { index: 0, total: 1 }, None).await.unwrap();
-    assert_eq!((page.batches.len() > 4, page.damaged.len()), (true, 1), "the others are met: {page:?}");
+    assert_eq!((page.batches.len() > 4, page.damaged.len()), (true, 1), "the others are found: {page:?}");
     page.damaged[0].clone()
 }
 
@@ -54,7 +54,7 @@ async fn a_key_between_two_versions_is_damage(engine: &Engine) {
     assert_eq!(process.store.streams(1, |_| ()).await.unwrap().foreign, [expected]);
 }
 
-/// They are outside the range of any stream, so they cannot stop one. Only a scan finds them.
+/// They are outside the key range of events, so no stream stops at them. Only a scan finds them.
 async fn a_key_outside_all_versions_is_named_by_a_scan(engine: &Engine) {
     let mut victim = Victim::new(engine).await;
     for (index, version) in ["0", "-1", "-0.5", "0.5", "100000000000000000000"].into_iter().enumerate() {
@@ -89,18 +89,18 @@ fn window(exponent: u8) -> u8 {
     exponent << 3
 }
 
-/// 128 KB of spaces in four bytes: a block that says one byte, and how often it is repeated.
+/// 128 KB of spaces in four bytes: a block with one byte and a count.
 fn spaces(last: bool) -> [u8; 4] {
     let head: u32 = u32::from(last) | 1 << 1 | (128 * 1024) << 3;
     let [low, middle, high, _] = head.to_le_bytes();
     [low, middle, high, b' ']
 }
 
-async fn what_unfolds_without_end_is_unfolded_to_the_limit_only(engine: &Engine) {
+async fn decompression_stops_at_the_limit(engine: &Engine) {
     let victim = Victim::new(engine).await;
     let mut blocks = spaces(false).repeat(90_000);
     blocks.extend(spaces(true));
-    // 360 KB that unfold to more than 11 GB.
+    // 360 KB that decompress to more than 11 GB.
     let bomb = frame(window(10), &blocks);
     victim.change(7, set("commits_zstd", Some(bytes(&bomb)))).await;
     let json = format!("EOF while parsing a value at line 1 column {MAX_BATCH_BYTES}");
@@ -110,7 +110,7 @@ async fn what_unfolds_without_end_is_unfolded_to_the_limit_only(engine: &Engine)
     assert_eq!(victim.process.store.verify(&victim.stream).await.unwrap().broken_at, Some(expected));
 }
 
-/// What unfolds to two characters, but asks for 128 MB to do it in.
+/// Decompresses to two characters, but declares a window of 128 MB.
 async fn a_frame_that_needs_too_much_memory_is_not_decompressed(engine: &Engine) {
     let victim = Victim::new(engine).await;
     let raw_block = [0x01 | 2 << 3, 0, 0, b'[', b']'];

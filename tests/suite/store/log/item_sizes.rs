@@ -1,4 +1,4 @@
-//! What fits into an item. What does not is refused before any request.
+//! The limits of an item. Larger ones are refused before any request.
 
 use crate::store::{Engine, Process, metadata, new_commit, note, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -14,12 +14,12 @@ cases!(
     a_commit_of_the_most_events_is_taken_and_one_more_is_not,
     a_stream_at_the_largest_version_is_full_before_any_request,
     json_of_the_limit_is_taken_and_a_character_more_is_not,
-    noise_up_to_the_limit_goes_in_and_comes_back_to_the_byte,
+    noise_up_to_the_limit_is_read_back_to_the_byte,
     three_megabytes_that_compress_fit,
-    what_unfolds_beyond_the_limit_is_refused_before_any_request,
+    json_beyond_the_limit_is_refused_before_any_request,
 );
 
-/// Text that hardly compresses: 6 bits of chance a character, so that an item takes about 3/4 of it.
+/// Text that hardly compresses: 6 random bits per character, so an item takes about 3/4 of it.
 fn noise(chars: usize) -> String {
     let mut chance = fastrand::Rng::with_seed(7);
     std::iter::repeat_with(|| chance.alphanumeric()).take(chars).collect()
@@ -33,7 +33,7 @@ async fn put_text(process: &Process, head: &Head, text: &str) -> Result<Appended
     }
 }
 
-async fn noise_up_to_the_limit_goes_in_and_comes_back_to_the_byte(engine: &Engine) {
+async fn noise_up_to_the_limit_is_read_back_to_the_byte(engine: &Engine) {
     let process = engine.table().await.process();
     let head = Head::empty(&stream("noise"));
     let noise = noise(560_000);
@@ -69,7 +69,7 @@ async fn three_megabytes_that_compress_fit(engine: &Engine) {
     assert!(process.store.verify(head.stream()).await.unwrap().verified());
 }
 
-async fn what_unfolds_beyond_the_limit_is_refused_before_any_request(engine: &Engine) {
+async fn json_beyond_the_limit_is_refused_before_any_request(engine: &Engine) {
     let process = engine.table().await.process();
     let head = Head::empty(&stream("endless"));
     let told = put_text(&process, &head, &"a".repeat(MAX_BATCH_BYTES)).await.unwrap_err();
@@ -80,7 +80,7 @@ async fn what_unfolds_beyond_the_limit_is_refused_before_any_request(engine: &En
     assert_eq!(process.load(head.stream()).await.head.version(), 1, "what goes in can be unfolded again");
 }
 
-/// No stream gets there: the item is moved to the end by hand, to where only the last event's place is.
+/// No test can write that far. The item is moved by hand, so that only the last version is free.
 async fn a_stream_at_the_largest_version_is_full_before_any_request(engine: &Engine) {
     let table = engine.table().await;
     let process = table.process();
@@ -101,7 +101,7 @@ async fn a_stream_at_the_largest_version_is_full_before_any_request(engine: &Eng
     assert_eq!(process.wire.operations(), ["PutItem"]);
 }
 
-/// What is read goes to the limit and no further, so that its last byte must not be lost.
+/// Reading stops at the limit, and must not lose the last byte.
 async fn json_of_the_limit_is_taken_and_a_character_more_is_not(engine: &Engine) {
     let process = engine.table().await.process();
     let head = Head::empty(&stream("exact"));
@@ -115,7 +115,7 @@ async fn json_of_the_limit_is_taken_and_a_character_more_is_not(engine: &Engine)
     assert!(read.batches[0].commits[0].events[0].body.data.get() == note(&"a".repeat(most)).data.get());
 }
 
-/// The shortest events, all alike.
+/// The shortest events, all equal.
 fn short_events(count: usize) -> Vec<NewCommit> {
     let data = RawValue::from_string("0".into()).unwrap();
     let event = NewEvent { event_type: "T".into(), schema: 1, data };

@@ -2,13 +2,13 @@
 
 use crate::store::{Engine, Process, Table, new_commit, request, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
-use eventstore::{Batch, Consistency, Direction, Head, MAX_VERSION, NewCommit, Page, StreamId};
+use eventstore::{Batch, Consistency, Direction, Head, MAX_VERSION, NewCommit, StreamId, StreamPage};
 
 cases!(
     a_stream_of_100_000_events_is_read_verified_and_appended,
     every_page_of_100_000_events_begins_where_requested,
     the_end_of_a_full_stream_can_be_read,
-    versions_beyond_4_billion_are_read_and_written_behind,
+    versions_beyond_4_billion_are_read_and_appended,
 );
 
 const BATCHES: u64 = 50;
@@ -17,7 +17,7 @@ const EVENTS_A_COMMIT: u64 = 100;
 const EVENTS_A_BATCH: u64 = COMMITS_A_BATCH * EVENTS_A_COMMIT;
 const EVENTS: u64 = BATCHES * EVENTS_A_BATCH;
 
-/// A commit of notes that hardly compress, known as `c` and the version of its first event.
+/// A commit of notes that hardly compress. Its id is `c` and the version of its first event.
 fn commit(first: u64, chance: &mut fastrand::Rng) -> NewCommit {
     let mut text = || std::iter::repeat_with(|| chance.alphanumeric()).take(40).collect::<String>();
     let texts: Vec<String> = (0..EVENTS_A_COMMIT).map(|_| text()).collect();
@@ -25,7 +25,7 @@ fn commit(first: u64, chance: &mut fastrand::Rng) -> NewCommit {
     new_commit(&format!("c{first}"), &texts)
 }
 
-/// A stream of 100,000 events in 1,000 commits in 50 items, which come to more than 3 MB.
+/// A stream of 100,000 events in 1,000 commits in 50 items of more than 3 MB together.
 async fn long_stream(table: &Table) -> Head {
     let process = table.process();
     let mut chance = fastrand::Rng::with_seed(100_000);
@@ -66,16 +66,16 @@ async fn a_stream_of_100_000_events_is_read_verified_and_appended(engine: &Engin
     }
 }
 
-/// The version of the first event of the commit that holds the version.
+/// The first version of the commit with this version.
 fn commit_of(version: u64) -> u64 {
     (version - 1) / EVENTS_A_COMMIT * EVENTS_A_COMMIT + 1
 }
 
-fn firsts(page: &Page) -> Vec<u64> {
+fn firsts(page: &StreamPage) -> Vec<u64> {
     page.commits.iter().map(|commit| commit.version).collect()
 }
 
-async fn page(process: &Process, stream: &StreamId, from: u64, direction: Direction, limit: u32) -> Page {
+async fn page(process: &Process, stream: &StreamId, from: u64, direction: Direction, limit: u32) -> StreamPage {
     process.store.read(stream, from, direction, limit).await.unwrap()
 }
 
@@ -124,19 +124,19 @@ async fn the_end_of_a_full_stream_can_be_read(engine: &Engine) {
     assert_eq!(head.version(), MAX_VERSION);
     for consistency in [Consistency::Strong, Consistency::Eventual] {
         let behind = process.store.load_after(&head, consistency).await.unwrap();
-        assert_eq!((behind.batches.len(), &behind.head), (0, &head), "behind the last version there is nothing");
+        assert_eq!((behind.batches.len(), &behind.head), (0, &head), "nothing follows the last version");
     }
     for from in [MAX_VERSION, u64::MAX] {
         let last = page(&process, &full, from, Direction::Forwards, 10).await;
         assert_eq!((firsts(&last), last.next), (vec![MAX_VERSION], None), "from {from}");
-        // A page of one: what lies further back is not there, which is damage.
+        // A page of one item. The items before it are missing, which is corruption.
         let last = page(&process, &full, from, Direction::Backwards, 1).await;
         assert_eq!((firsts(&last), last.next), (vec![MAX_VERSION], Some(MAX_VERSION - 1)), "back from {from}");
     }
 }
 
-/// Where versions of 32 bits would have run over, signed or not.
-async fn versions_beyond_4_billion_are_read_and_written_behind(engine: &Engine) {
+/// Where versions of 32 bits would overflow, signed or unsigned.
+async fn versions_beyond_4_billion_are_read_and_appended(engine: &Engine) {
     let table = engine.table().await;
     let process = table.process();
     for version in [i32::MAX.unsigned_abs().into(), u32::MAX.into()] {

@@ -1,17 +1,17 @@
-//! The write is done, but its answer is lost.
+//! The write succeeds, but its answer is lost.
 
 use crate::store::{Act, Engine, Process, new_commit, stream};
 use eventstore::{AppendError, ExecuteError, Head, StoreError};
 use std::time::Duration;
 
 cases!(
-    a_lost_answer_is_mended_by_the_sdk_and_nothing_is_doubled,
-    a_server_error_after_the_write_is_mended_alike,
-    a_missing_answer_times_out_and_nothing_is_doubled,
+    a_lost_answer_is_repaired_by_the_sdk_without_duplicates,
+    a_server_error_after_the_write_is_repaired_too,
+    a_missing_answer_times_out_without_duplicates,
     an_append_whose_answer_is_lost_has_succeeded,
-    the_caller_may_send_again_what_had_no_answer,
-    the_caller_may_send_again_what_timed_out,
-    while_the_answer_was_lost_another_put_behind_it,
+    a_command_without_an_answer_may_be_sent_again,
+    a_command_that_timed_out_may_be_sent_again,
+    another_put_after_the_lost_answer_changes_nothing,
 );
 
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ enum Loss {
     Silence,
 }
 
-/// The first `times` puts are done, and their answers lost.
+/// The first `times` puts succeed, and their answers are lost.
 fn lose_answers(process: &Process, times: usize, loss: Loss) {
     process.wire.rule(move |seen| {
         let lost = seen.operation == "PutItem" && seen.nth < times;
@@ -51,11 +51,11 @@ async fn one_put_repeated(engine: &Engine, loss: Loss) {
     assert!(process.store.verify(&stream).await.unwrap().verified());
 }
 
-async fn a_lost_answer_is_mended_by_the_sdk_and_nothing_is_doubled(engine: &Engine) {
+async fn a_lost_answer_is_repaired_by_the_sdk_without_duplicates(engine: &Engine) {
     one_put_repeated(engine, Loss::Connection).await;
 }
 
-async fn a_server_error_after_the_write_is_mended_alike(engine: &Engine) {
+async fn a_server_error_after_the_write_is_repaired_too(engine: &Engine) {
     one_put_repeated(engine, Loss::ServerError).await;
 }
 
@@ -70,7 +70,7 @@ async fn an_append_whose_answer_is_lost_has_succeeded(engine: &Engine) {
     assert_eq!(next.head.version(), 3);
 }
 
-async fn the_caller_may_send_again_what_had_no_answer(engine: &Engine) {
+async fn a_command_without_an_answer_may_be_sent_again(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
     lose_answers(&process, usize::MAX, Loss::Connection);
@@ -89,7 +89,7 @@ async fn the_caller_may_send_again_what_had_no_answer(engine: &Engine) {
 /// How long a case waits for an answer that never comes.
 const WAIT: Duration = Duration::from_secs(1);
 
-async fn a_missing_answer_times_out_and_nothing_is_doubled(engine: &Engine) {
+async fn a_missing_answer_times_out_without_duplicates(engine: &Engine) {
     let process = engine.table().await.impatient_process(WAIT);
     let stream = stream("s");
     process.open(&stream, "opening").await.unwrap();
@@ -104,7 +104,7 @@ async fn a_missing_answer_times_out_and_nothing_is_doubled(engine: &Engine) {
     assert_eq!((tally.total, tally.events), (5, 2));
 }
 
-async fn the_caller_may_send_again_what_timed_out(engine: &Engine) {
+async fn a_command_that_timed_out_may_be_sent_again(engine: &Engine) {
     let table = engine.table().await;
     let process = table.impatient_process(WAIT);
     let (opened, appended) = (stream("s"), stream("t"));
@@ -129,7 +129,7 @@ async fn the_caller_may_send_again_what_timed_out(engine: &Engine) {
 }
 
 /// The stream grows between the write and its retry, and the retry still finds its own commit.
-async fn while_the_answer_was_lost_another_put_behind_it(engine: &Engine) {
+async fn another_put_after_the_lost_answer_changes_nothing(engine: &Engine) {
     let table = engine.table().await;
     let (process, other) = (table.process(), std::sync::Arc::new(table.process()));
     let stream = stream("s");

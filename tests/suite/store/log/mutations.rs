@@ -1,8 +1,7 @@
-//! Items changed by chance: what is read is what was written, or a typed error that names the stream; never a panic, and
-//! never something else.
-//!
-//! The stream is written once; then the wire answers every query with its items as a case has changed them, whatever no
-//! engine would do to them.
+//! Random changes of items. A read returns what was written or a typed error with the stream. It
+//! never panics and never returns other data.
+//! The stream is written once. Then the wire answers each query with the changed items, also with
+//! changes that no engine makes.
 
 use crate::store::log::tampering::Victim;
 use crate::store::{Act, Engine};
@@ -16,7 +15,7 @@ use std::cell::Cell;
 const CASES: u32 = 400;
 const NAMES: [&str; 7] = ["stream_id", "version", "last", "format", "put", "commits", "commits_zstd"];
 
-/// What happens to the items of the stream.
+/// A change of the stream's items.
 #[derive(Debug, Clone)]
 enum Mutation {
     /// An attribute is gone.
@@ -154,7 +153,7 @@ fn unbase64(text: &str) -> Vec<u8> {
     aws_smithy_types::base64::decode(text).unwrap()
 }
 
-/// The stream that a case spoils, and what it was.
+/// The stream under test, and its original content.
 struct Spoiled {
     victim: Victim,
     /// As the engine answers them, oldest first.
@@ -182,7 +181,7 @@ fn items_changed_by_chance_are_what_was_written_or_damage() {
     assert!(identical > CASES / 20 && damaged > CASES / 3, "{identical} identical, {damaged} damaged");
 }
 
-/// The commits as they are stored, each with the version of its first event.
+/// The stored commits, each with its first version.
 fn commits(batches: &[Batch]) -> Vec<(u64, String)> {
     let stored =
         |commits: &[_]| Batch { stream: crate::store::stream("any"), commits: commits.to_vec() }.commits_json();
@@ -244,7 +243,7 @@ impl Spoiled {
         Ok(())
     }
 
-    /// It must be damage, at a place of this stream where the keys tell which place that is.
+    /// It must be corruption of this stream, with a version if the keys are readable.
     fn named(&self, error: ReadError, keys_kept: bool) -> TestCaseResult {
         let damaged: CorruptStream = match error {
             ReadError::Corrupt(damaged) => damaged,

@@ -1,5 +1,5 @@
-//! DynamoDB fails within a long operation, or for good: the answer is all or nothing, and attempts are
-//! limited.
+//! DynamoDB fails during a long operation, or permanently. The answer is all or nothing, and
+//! attempts are limited.
 
 use crate::store::log::store_errors::{answer_all, error, faults};
 use crate::store::{Act, Engine, Process, Table, new_commit, stream};
@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 cases!(
     a_long_read_whose_page_is_throttled_for_good_fails_whole,
     a_long_read_whose_page_is_throttled_for_a_moment_is_whole,
-    a_table_that_cannot_be_made_is_told_and_tried_three_times,
+    a_table_that_cannot_be_created_is_tried_three_times,
     a_transaction_that_always_loses_ends_as_contention,
     no_operation_is_tried_more_than_three_times,
-    what_is_refused_for_good_is_tried_once,
+    a_permanent_error_is_tried_once,
 );
 
-/// How often each kind of request passed since it was last asked.
+/// The number of requests of each kind since the last call.
 fn counts(process: &Process) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for operation in process.wire.operations() {
@@ -26,8 +26,8 @@ fn counts(process: &Process) -> BTreeMap<String, usize> {
     counts
 }
 
-/// One put, five reads of a stream and two scans, of which the second works on two segments at once and ends with the
-/// first that fails.
+/// One put, five reads of a stream and two scans. The second scan reads two segments concurrently
+/// and ends at the first failure.
 async fn requests_of_all_operations(process: &Process) -> (usize, usize, usize) {
     process.wire.take();
     faults(&process.store).await;
@@ -45,7 +45,7 @@ async fn no_operation_is_tried_more_than_three_times(engine: &Engine) {
         (503, String::new()),
     ];
     for (status, body) in passing {
-        // The SDK gives up earlier in a process that has tried again too often, hence a new one each time.
+        // A new process each time, because the SDK limits retries per process.
         let process = table.process();
         answer_all(&process, status, &body);
         let (puts, queries, scans) = requests_of_all_operations(&process).await;
@@ -54,7 +54,7 @@ async fn no_operation_is_tried_more_than_three_times(engine: &Engine) {
     }
 }
 
-async fn what_is_refused_for_good_is_tried_once(engine: &Engine) {
+async fn a_permanent_error_is_tried_once(engine: &Engine) {
     let process = engine.table().await.process();
     for kind in ["ValidationException", "AccessDeniedException", "ResourceNotFoundException"] {
         answer_all(&process, 400, &error(kind));
@@ -64,7 +64,7 @@ async fn what_is_refused_for_good_is_tried_once(engine: &Engine) {
     }
 }
 
-/// No put gets through: a loss each time, and none of them writes anything.
+/// Every put loses its race, and none writes anything.
 async fn a_transaction_that_always_loses_ends_as_contention(engine: &Engine) {
     let table = engine.table().await;
     for max_attempts in [1, 4] {
@@ -83,7 +83,7 @@ async fn a_transaction_that_always_loses_ends_as_contention(engine: &Engine) {
     }
 }
 
-async fn a_table_that_cannot_be_made_is_told_and_tried_three_times(engine: &Engine) {
+async fn a_table_that_cannot_be_created_is_tried_three_times(engine: &Engine) {
     for (status, kind, tries) in
         [(400, "ThrottlingException", 3), (500, "InternalServerError", 3), (400, "AccessDeniedException", 1)]
     {
@@ -125,7 +125,7 @@ async fn long_stream(table: &Table) -> Head {
     head
 }
 
-/// The ways to read much, each to its end; what comes back is the number of commits and the version of the last one.
+/// The long reads. Each returns the number of commits and the last version.
 #[derive(Clone, Copy, Debug)]
 enum LongRead {
     Load(Consistency),
@@ -193,7 +193,7 @@ async fn scan(store: &EventStore) -> Result<u64, ReadError> {
     }
 }
 
-/// From the request with this number on, as many are throttled.
+/// Throttles this many requests, from the request with this number on.
 fn throttle(process: &Process, from: usize, times: usize) {
     process.wire.rule(move |seen| {
         let throttled = (from..from.saturating_add(times)).contains(&seen.nth);

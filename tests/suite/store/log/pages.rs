@@ -1,7 +1,7 @@
 //! Reading a stream in pages, forwards and backwards, from any version.
 
 use crate::store::{Act, Engine, Process, new_commit, stream};
-use eventstore::{CorruptStream, Damage, Direction, Head, Page, ReadError, StreamId};
+use eventstore::{CorruptStream, Damage, Direction, Head, ReadError, StreamId, StreamPage};
 use std::sync::Arc;
 
 cases!(
@@ -14,7 +14,7 @@ cases!(
     a_page_has_as_many_events_as_asked_for_and_its_commits_whole,
     a_read_can_begin_in_the_middle_of_a_batch_and_of_a_commit,
     an_empty_stream_is_an_empty_last_page,
-    an_item_that_ends_with_the_page_is_not_met_twice,
+    an_item_at_the_end_of_a_page_is_not_read_twice,
     beyond_the_end_there_is_nothing,
     items_near_the_largest_are_read_one_by_one_across_pages,
     pages_put_together_are_the_stream,
@@ -35,8 +35,8 @@ async fn ten_events(process: &Process, stream: &StreamId) {
     }
 }
 
-/// The commits' first versions, and the place of the next page.
-fn place(page: &Page) -> (Vec<u64>, Option<u64>) {
+/// The commits' first versions, and the start of the next page.
+fn place(page: &StreamPage) -> (Vec<u64>, Option<u64>) {
     (page.commits.iter().map(|commit| commit.version).collect(), page.next)
 }
 
@@ -156,8 +156,8 @@ async fn a_page_ends_after_1_megabyte(engine: &Engine) {
     assert_eq!(walk(&process, Direction::Backwards, 1_000).await, (1..=8).rev().collect::<Vec<_>>());
 }
 
-/// Pages as long as the stream, or a part of it: DynamoDB cannot know then that nothing follows.
-async fn an_item_that_ends_with_the_page_is_not_met_twice(engine: &Engine) {
+/// The limit equals the number of items left, so DynamoDB does not know that nothing follows.
+async fn an_item_at_the_end_of_a_page_is_not_read_twice(engine: &Engine) {
     let process = engine.table().await.process();
     let mut head = Head::empty(&stream("s"));
     for version in 1..=12 {
@@ -169,7 +169,7 @@ async fn an_item_that_ends_with_the_page_is_not_met_twice(engine: &Engine) {
     }
 }
 
-/// Two items of 390 KB are less than 1 MB and three are more: wherever a page ends, it ends between two of them.
+/// Two items of 390 KB are less than 1 MB and three are more. A page ends between two items.
 async fn items_near_the_largest_are_read_one_by_one_across_pages(engine: &Engine) {
     let process = engine.table().await.process();
     let mut head = Head::empty(&stream("s"));
@@ -207,7 +207,7 @@ async fn a_hole_within_a_page_is_damage(engine: &Engine) {
     }
 }
 
-/// Nobody who follows `next` may step over it.
+/// Following `next` must not skip the gap.
 async fn a_hole_at_the_edge_of_a_page_is_damage(engine: &Engine) {
     let table = engine.table().await;
     let process = table.process();
@@ -232,7 +232,7 @@ async fn a_missing_first_batch_is_damage_in_every_direction(engine: &Engine) {
     let process = table.process();
     ten_events(&process, &stream("s")).await;
     table.delete(&stream("s"), 1).await;
-    // The last reads end exactly with the first batch that is left, or before it.
+    // The last reads end exactly at the first remaining batch, or before it.
     for (from, limit) in [(10, 100), (10, 9), (4, 3), (1, 1)] {
         let mut next = Some(from);
         let damaged = loop {
@@ -249,7 +249,8 @@ async fn a_missing_first_batch_is_damage_in_every_direction(engine: &Engine) {
     assert_eq!(damaged, hole(1, 2));
 }
 
-/// A read backwards from beyond the end looks twice; between those looks the end may pass that place.
+/// A backward read from beyond the end makes two requests. The stream may grow past that version
+/// between them.
 async fn a_stream_that_grows_during_a_read_is_no_damage(engine: &Engine) {
     let table = engine.table().await;
     let (process, other) = (table.process(), Arc::new(table.process()));

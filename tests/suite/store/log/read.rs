@@ -1,7 +1,7 @@
 //! Reading a whole stream, and its head.
 
 use crate::store::{Act, Engine, Table, new_commit, stream};
-use eventstore::{Batch, Consistency, Head, Loaded, NewCommit, ReadError};
+use eventstore::{Batch, Consistency, Head, LoadedStream, NewCommit, ReadError};
 use serde_json::Value;
 
 cases!(
@@ -9,7 +9,7 @@ cases!(
     a_stream_of_several_megabytes_is_loaded_whole,
     another_stream_with_a_longer_name_is_not_read,
     the_empty_stream_has_head_0,
-    what_stands_behind_a_head_is_loaded,
+    commits_after_a_head_are_loaded,
 );
 
 fn versions(batches: &[Batch]) -> Vec<u64> {
@@ -27,7 +27,7 @@ async fn the_empty_stream_has_head_0(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("nothing");
     for consistency in [Consistency::Eventual, Consistency::Strong] {
-        let Loaded { head, batches, usage } = process.store.load(&stream, consistency).await.unwrap();
+        let LoadedStream { head, batches, usage } = process.store.load(&stream, consistency).await.unwrap();
         assert_eq!(head, Head::empty(&stream));
         assert!(batches.is_empty());
         assert_eq!(usage.requests, 1);
@@ -61,7 +61,7 @@ async fn a_stream_of_several_megabytes_is_loaded_whole(engine: &Engine) {
     assert_eq!((verified.commits, verified.version(), verified.hash()), (10, head.version(), head.hash()));
 }
 
-async fn what_stands_behind_a_head_is_loaded(engine: &Engine) {
+async fn commits_after_a_head_are_loaded(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");
     let first = process.append(&Head::empty(&stream), vec![new_commit("a", &["1", "2"])]).await.head;

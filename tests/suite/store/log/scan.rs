@@ -10,14 +10,14 @@ use std::sync::Mutex;
 cases!(
     a_page_may_end_at_a_cache_item,
     an_empty_table_is_an_empty_last_page,
-    every_batch_is_met_once_in_any_number_of_segments,
+    every_batch_is_read_once_in_any_number_of_segments,
     the_cursor_can_be_handed_to_another_worker,
 );
 
 /// How often each batch was read.
 type Met = BTreeMap<(StreamId, u64), usize>;
 
-/// Reads a segment page by page; every cursor goes through text, and every page to a process that knows nothing of others.
+/// Reads a segment page by page. Each cursor is serialised, and each page is read by a new process.
 async fn read_segment(table: &Table, segment: Segment, met: &mut Met) -> usize {
     let (mut cursor, mut pages): (Option<ScanCursor>, usize) = (None, 0);
     loop {
@@ -50,8 +50,8 @@ fn named(mut item: Item, stream: &StreamId) -> Item {
     item
 }
 
-/// `count` streams of one small batch, and one of three batches of which one has two commits. The small ones are copies
-/// of one batch: a scan does not follow chains.
+/// `count` streams of one small batch, and one of three batches, one with two commits. The small
+/// ones are copies of one batch, because a scan does not check chains.
 async fn streams(table: &Table, count: usize) -> BTreeSet<(StreamId, u64)> {
     let process = table.process();
     let mut written = BTreeSet::from([begin(&process, stream("0")).await]);
@@ -72,19 +72,19 @@ async fn streams(table: &Table, count: usize) -> BTreeSet<(StreamId, u64)> {
     written
 }
 
-async fn every_batch_is_met_once_in_any_number_of_segments(engine: &Engine) {
+async fn every_batch_is_read_once_in_any_number_of_segments(engine: &Engine) {
     let table = engine.table().await;
     let process = table.process();
     let written = streams(&table, 5_000).await;
     for total in [1, 4, 16] {
         let (met, _) = read_all(&table, total).await;
-        assert!(met.values().all(|times| *times == 1), "a batch was met twice in {total} segments");
-        assert!(met.keys().eq(written.iter()), "{} of {} batches met", met.len(), written.len());
+        assert!(met.values().all(|times| *times == 1), "a batch was read twice in {total} segments");
+        assert!(met.keys().eq(written.iter()), "{} of {} batches read", met.len(), written.len());
         let counts = Mutex::new(Vec::new());
         let names = process.store.streams(total, |seen| counts.lock().unwrap().push(seen)).await.unwrap().names;
         assert!(names.iter().eq(written.iter().map(|(name, _)| name).collect::<BTreeSet<_>>()));
         let counts = counts.into_inner().unwrap();
-        assert_eq!(counts.iter().max(), Some(&written.len()), "told at each page how many were seen so far");
+        assert_eq!(counts.iter().max(), Some(&written.len()), "reported at each page");
         assert!(counts.len() >= usize::try_from(total).unwrap());
     }
 }
@@ -112,14 +112,15 @@ async fn an_empty_table_is_an_empty_last_page(engine: &Engine) {
     assert!(table.process().store.streams(0, |_| ()).await.unwrap().names.is_empty());
 }
 
-/// Sort keys beyond the largest version are no events. They are read over, also where a page ends with one.
+/// Sort keys above the largest version are no events. A scan skips them, also at the end of a page.
 async fn a_page_may_end_at_a_cache_item(engine: &Engine) {
     let table = engine.table().await;
     let process = table.process();
     let mut written = BTreeSet::new();
     for index in 0..10 {
         let stream = stream(&format!("{index}"));
-        // Two for each stream, so that a page ends with one of them whether or not it takes the item that is too much.
+        // Two for each stream, so that a page ends with one of them, with or without the item that
+        // exceeds the limit.
         for above in 1..=2 {
             let cache = [
                 ("stream_id", AttributeValue::S(stream.to_string())),

@@ -1,4 +1,4 @@
-//! DynamoDB fails: the error says what the caller can do about it.
+//! DynamoDB fails. The error says what the caller can do.
 
 use crate::store::{Act, Engine, Process, count, new_commit, request, stream};
 use aws_sdk_dynamodb::Client;
@@ -8,17 +8,17 @@ use eventstore::{
 };
 
 cases!(
-    a_fault_that_passes_is_not_noticed,
-    a_server_error_without_a_word_is_no_answer,
+    a_short_failure_is_retried,
+    a_server_error_without_a_body_is_no_answer,
     a_server_that_cannot_be_reached_is_no_answer,
-    a_table_that_is_not_there_is_named,
-    a_transaction_under_way_is_a_conflict_that_passes,
-    throttling_is_told_as_such,
-    what_dynamodb_refuses_for_good_is_told_as_such,
+    a_missing_table_is_named,
+    a_running_transaction_is_a_temporary_conflict,
+    throttling_has_its_own_error,
+    a_permanent_refusal_of_dynamodb_has_its_own_error,
 );
 
 pub(in crate::store) fn error(kind: &str) -> String {
-    serde_json::json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{kind}"), "message": "told at the wire" })
+    serde_json::json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{kind}"), "message": "injected at the wire" })
         .to_string()
 }
 
@@ -28,7 +28,7 @@ pub(in crate::store) fn answer_all(process: &Process, status: u16, body: &str) {
     process.wire.rule(move |_| std::future::ready(Act::Answer(status, body.clone())));
 }
 
-/// The fault of every operation.
+/// The error of each operation.
 pub(in crate::store) async fn faults(store: &EventStore) -> Vec<StoreError> {
     let (stream, segment) = (stream("s"), Segment { index: 0, total: 1 });
     let of_read = |error| match error {
@@ -56,7 +56,7 @@ pub(in crate::store) async fn faults(store: &EventStore) -> Vec<StoreError> {
     ]
 }
 
-async fn throttling_is_told_as_such(engine: &Engine) {
+async fn throttling_has_its_own_error(engine: &Engine) {
     let process = engine.table().await.process();
     for kind in ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"] {
         answer_all(&process, 400, &error(kind));
@@ -70,7 +70,7 @@ async fn throttling_is_told_as_such(engine: &Engine) {
     assert_eq!(process.load(&stream("s")).await.head.version(), 0);
 }
 
-async fn what_dynamodb_refuses_for_good_is_told_as_such(engine: &Engine) {
+async fn a_permanent_refusal_of_dynamodb_has_its_own_error(engine: &Engine) {
     let process = engine.table().await.process();
     for kind in ["AccessDeniedException", "ValidationException", "UnrecognizedClientException"] {
         answer_all(&process, 400, &error(kind));
@@ -80,7 +80,7 @@ async fn what_dynamodb_refuses_for_good_is_told_as_such(engine: &Engine) {
     }
 }
 
-async fn a_server_error_without_a_word_is_no_answer(engine: &Engine) {
+async fn a_server_error_without_a_body_is_no_answer(engine: &Engine) {
     let process = engine.table().await.process();
     for (status, body) in [(500, error("InternalServerError")), (503, String::new()), (502, "<html></html>".into())] {
         answer_all(&process, status, &body);
@@ -92,7 +92,7 @@ async fn a_server_error_without_a_word_is_no_answer(engine: &Engine) {
 
 async fn a_server_that_cannot_be_reached_is_no_answer(engine: &Engine) {
     let table = engine.no_table();
-    // A port that was free a moment ago, so no server listens there.
+    // A free port, so no server listens there.
     let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     assert!(!engine.endpoint().ends_with(&format!(":{port}")));
     let config = table.client.config().to_builder().endpoint_url(format!("http://127.0.0.1:{port}"));
@@ -102,15 +102,15 @@ async fn a_server_that_cannot_be_reached_is_no_answer(engine: &Engine) {
     }
 }
 
-async fn a_table_that_is_not_there_is_named(engine: &Engine) {
+async fn a_missing_table_is_named(engine: &Engine) {
     let process = engine.no_table().process();
     for fault in faults(&process.store).await {
         assert!(matches!(&fault, StoreError::NoTable { table, .. } if table == process.store.table()), "{fault:?}");
     }
 }
 
-/// The SDK tries again: three attempts, of which the last one passes.
-async fn a_fault_that_passes_is_not_noticed(engine: &Engine) {
+/// The SDK retries: the third attempt succeeds.
+async fn a_short_failure_is_retried(engine: &Engine) {
     let process = engine.table().await.process();
     for (kind, status) in [("ThrottlingException", 400), ("InternalServerError", 500)] {
         process.wire.rule(move |seen| {
@@ -123,8 +123,8 @@ async fn a_fault_that_passes_is_not_noticed(engine: &Engine) {
     }
 }
 
-/// No engine here gives this answer. It costs an attempt, no more.
-async fn a_transaction_under_way_is_a_conflict_that_passes(engine: &Engine) {
+/// No engine here gives this answer. It costs one attempt.
+async fn a_running_transaction_is_a_temporary_conflict(engine: &Engine) {
     let process = engine.table().await.process();
     process.wire.rule(|seen| {
         let busy = seen.operation == "PutItem" && seen.nth < 1;

@@ -1,11 +1,12 @@
-//! A stream of six batches, and the ways in which somebody with access to the table can change it.
+//! A stream of six batches, and the changes that access to the table allows.
 
 use crate::store::{Engine, Process, Table, new_commit, stream};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{Head, Item, StreamId};
 
-/// A stream of nine events in eight commits in six batches: 1 | 2, 3 | 4 | 5-6 | 7 (large, so compressed) | 8, 9.
+/// A stream of nine events in eight commits in six batches: 1 | 2, 3 | 4 | 5-6 | 7 (large, so
+/// compressed) | 8, 9.
 pub(in crate::store) struct Victim {
     pub(in crate::store) table: Table,
     pub(in crate::store) process: Process,
@@ -73,7 +74,7 @@ pub(in crate::store) fn bytes(bytes: &[u8]) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
 }
 
-/// Replaces text within the readable commits of an item; it must be there, once.
+/// Replaces text in the uncompressed commits of an item. It must occur exactly once.
 pub(in crate::store) fn replace(from: &'static str, to: &'static str) -> impl FnOnce(&mut Item) {
     move |item| {
         let json = item["commits"].as_s().unwrap();
@@ -83,7 +84,7 @@ pub(in crate::store) fn replace(from: &'static str, to: &'static str) -> impl Fn
     }
 }
 
-/// Sets an attribute of an item, or takes it away.
+/// Sets or removes an attribute of an item.
 pub(in crate::store) fn set(name: &'static str, value: Option<AttributeValue>) -> impl FnOnce(&mut Item) {
     move |item| {
         match value {

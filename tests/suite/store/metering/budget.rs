@@ -1,5 +1,5 @@
-//! What each operation may cost, counted at the wire and in the raw answers, and whether the store
-//! reports the same.
+//! The budget of each operation. Costs are counted at the wire and in the raw answers, and compared
+//! with the store's own report.
 
 use crate::store::{Act, Engine, EngineKind, Process, Spent, TALLY, Told, request, stream};
 use eventstore::{CommandResult, Consistency, Head, NewCommit, Usage};
@@ -16,7 +16,7 @@ cases!(
     a_snapshot_costs_a_put_in_ten_commands,
     a_warm_command_costs_a_put,
     creating_costs_one_put,
-    nothing_to_do_costs_two_reads,
+    a_no_op_costs_two_reads,
     one_lost_race_costs_two_puts_and_no_read,
     several_events_in_one_command_cost_their_kilobytes,
 );
@@ -41,7 +41,7 @@ pub(in crate::store) fn spent(requests: u32, write_units: f64, read_units: f64) 
     Spent { requests, write_units, read_units, ..Spent::default() }
 }
 
-/// A process that has just started, on a stream that was opened by another one.
+/// A new process, on a stream that another one opened.
 async fn after_opening(engine: &Engine) -> (Process, Process) {
     let table = engine.table().await;
     let earlier = table.process();
@@ -126,7 +126,7 @@ async fn a_retry_of_a_recorded_command_costs_one_read(engine: &Engine) {
 
 async fn one_lost_race_costs_two_puts_and_no_read(engine: &Engine) {
     let (quick, process) = after_opening(engine).await;
-    // A creating command reads nothing, so that all it costs is the race: the opening won it.
+    // A creating command reads nothing. It only pays for the race, which the opening won.
     let opening_too = eventstore::CommandRequest { creates: true, ..request(&stream("s"), "slow", "count 1") };
     let handled: CommandResult = process.execute(&opening_too, 1).await.unwrap();
     within(engine, "one lost race", process.wire.spent(), handled.usage, spent(2, 2.0, 0.0));
@@ -151,7 +151,7 @@ async fn a_lost_race_of_a_cold_command_costs_one_more_put(engine: &Engine) {
     assert_eq!((handled.lost_races, handled.version), (1, 3));
 }
 
-async fn nothing_to_do_costs_two_reads(engine: &Engine) {
+async fn a_no_op_costs_two_reads(engine: &Engine) {
     let (_, process) = after_opening(engine).await;
     let handled = process.count(&stream("s"), "idle", 0).await.unwrap();
     within(engine, "nothing to do", process.wire.spent(), handled.usage, spent(2, 0.0, 1.5));

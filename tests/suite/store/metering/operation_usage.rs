@@ -1,4 +1,4 @@
-//! What operations cost, failed ones included: as a value, and as a tracing event.
+//! The cost of operations, also of failed ones: as a value, and as a tracing event.
 
 use crate::store::{Act, Engine, Process, count, new_commit, request, stream};
 use eventstore::{AppendError, Consistency, Direction, ExecuteError, Head, ReadError, Segment, StoreError, Usage};
@@ -14,15 +14,15 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 cases!(
     a_failed_operation_has_a_cost_too,
     a_lost_answer_costs_an_attempt,
-    an_abandoned_operation_tells_what_it_has_sent,
+    an_abandoned_operation_reports_its_attempts,
     every_operation_writes_one_event,
-    many_at_once_do_not_mix_their_books,
+    concurrent_operations_do_not_mix_their_usage,
     the_events_of_a_command_sum_up_to_its_cost,
-    what_fails_says_how,
-    work_within_work_is_counted_in_both,
+    a_failed_operation_reports_its_outcome,
+    nested_scopes_both_count,
 );
 
-/// The events of the store since it was made, as objects.
+/// The tracing events of the store, as objects.
 #[derive(Clone, Default)]
 struct Events(Arc<Mutex<Vec<Map<String, Value>>>>);
 
@@ -109,7 +109,7 @@ fn sum(usages: impl IntoIterator<Item = Usage>) -> Usage {
     })
 }
 
-/// The first `times` requests of the kind are done, and their answers lost.
+/// The first `times` requests of this kind succeed, and their answers are lost.
 fn lose_answers(process: &Process, operation: &'static str, times: usize) {
     process.wire.rule(move |seen| {
         let lost = seen.operation == operation && seen.nth < times;
@@ -201,7 +201,7 @@ async fn a_failed_operation_has_a_cost_too(engine: &Engine) {
         "outcome": "throttled", "message": "store operation"});
     assert_eq!(story(event), told);
 
-    // A page that was read before the one that failed was paid for too.
+    // The page before the failed one is counted, too.
     process.wire.no_rule();
     process.append(&head, vec![new_commit("b", &["x"])]).await;
     events.take();
@@ -213,7 +213,7 @@ async fn a_failed_operation_has_a_cost_too(engine: &Engine) {
     assert_eq!((cost(&event), &event["outcome"]), (usage, &json!("unavailable")));
 }
 
-async fn what_fails_says_how(engine: &Engine) {
+async fn a_failed_operation_reports_its_outcome(engine: &Engine) {
     let process = engine.table().await.process();
     let (name, head) = (stream("s"), Head::empty(&stream("s")));
     process.append(&head, vec![new_commit("a", &["x"])]).await;
@@ -256,7 +256,7 @@ async fn the_events_of_a_command_sum_up_to_its_cost(engine: &Engine) {
     assert_eq!((usage.requests, sum(events.take().iter().map(cost))), (2, usage));
 }
 
-async fn many_at_once_do_not_mix_their_books(engine: &Engine) {
+async fn concurrent_operations_do_not_mix_their_usage(engine: &Engine) {
     let process = engine.table().await.process();
     let appends = (1..=16).map(|number| {
         let (store, name) = (&process.store, stream(&format!("s{number}")));
@@ -275,7 +275,7 @@ async fn many_at_once_do_not_mix_their_books(engine: &Engine) {
     assert_eq!(all, sum(usages));
 }
 
-async fn work_within_work_is_counted_in_both(engine: &Engine) {
+async fn nested_scopes_both_count(engine: &Engine) {
     let process = engine.table().await.process();
     let name = stream("s");
     let head = || process.store.head(&name, Consistency::Strong);
@@ -284,7 +284,7 @@ async fn work_within_work_is_counted_in_both(engine: &Engine) {
     assert_eq!(inner.requests, 1);
 }
 
-async fn an_abandoned_operation_tells_what_it_has_sent(engine: &Engine) {
+async fn an_abandoned_operation_reports_its_attempts(engine: &Engine) {
     let process = engine.table().await.process();
     let (events, _guard) = Events::listen();
     process.wire.rule(|_| std::future::pending());

@@ -1,19 +1,19 @@
-//! Commanded and its event store: expected versions of streams that are there and are not, streams side by side, and a
-//! table in which nothing is ever changed.
+//! Commanded and its event store: expected versions of existing and missing streams, independent
+//! streams, and a table without updates.
 
 use super::{Engine, expecting, new_commit, stream};
 use eventstore::{Consistency, Direction, ExecuteError, Head, MAX_VERSION, Segment};
 use futures::future::join_all;
 
 cases!(
-    commits_of_several_streams_in_turn_do_not_meet,
+    interleaved_streams_are_independent,
     no_request_of_the_store_can_change_or_remove_an_item,
-    on_a_stream_that_is_not_there_only_version_0_is_right,
-    what_expects_no_version_goes_behind_whatever_is_there,
-    writers_of_different_streams_at_once_do_not_meet,
+    a_missing_stream_has_version_0_only,
+    a_command_without_an_expected_version_is_appended,
+    concurrent_writers_of_different_streams_do_not_conflict,
 );
 
-async fn on_a_stream_that_is_not_there_only_version_0_is_right(engine: &Engine) {
+async fn a_missing_stream_has_version_0_only(engine: &Engine) {
     let process = engine.table().await.process();
     for expected in [1, 2, u64::MAX] {
         let refused = process.execute(&expecting(&stream("s"), "a", Some(expected)), 1).await;
@@ -24,7 +24,7 @@ async fn on_a_stream_that_is_not_there_only_version_0_is_right(engine: &Engine) 
     assert_eq!(process.execute(&expecting(&stream("s"), "a", Some(0)), 1).await.unwrap().version, 1);
 }
 
-async fn what_expects_no_version_goes_behind_whatever_is_there(engine: &Engine) {
+async fn a_command_without_an_expected_version_is_appended(engine: &Engine) {
     let table = engine.table().await;
     let processes = [table.process(), table.process()];
     for version in 1..=10 {
@@ -35,7 +35,7 @@ async fn what_expects_no_version_goes_behind_whatever_is_there(engine: &Engine) 
     assert_eq!(table.process().tally(&stream("s")).await.total, 10);
 }
 
-async fn commits_of_several_streams_in_turn_do_not_meet(engine: &Engine) {
+async fn interleaved_streams_are_independent(engine: &Engine) {
     let process = engine.table().await.process();
     let names = ["a", "b", "a-b", "ab"].map(stream);
     for round in 0..3 {
@@ -52,7 +52,7 @@ async fn commits_of_several_streams_in_turn_do_not_meet(engine: &Engine) {
     }
 }
 
-async fn writers_of_different_streams_at_once_do_not_meet(engine: &Engine) {
+async fn concurrent_writers_of_different_streams_do_not_conflict(engine: &Engine) {
     let process = engine.table().await.process();
     let streams: Vec<_> = (0..24).map(|index| stream(&format!("s{index}"))).collect();
     for round in 1..=2 {
@@ -64,8 +64,8 @@ async fn writers_of_different_streams_at_once_do_not_meet(engine: &Engine) {
     }
 }
 
-/// Where others have the database refuse an update, nothing here sends one: a put of events has a condition, and the only
-/// one without lies above all versions.
+/// Other stores let the database refuse updates. This one sends none: a put of events has a
+/// condition, and the only put without one is above all versions.
 async fn no_request_of_the_store_can_change_or_remove_an_item(engine: &Engine) {
     let process = engine.table().await.process();
     let stream = stream("s");

@@ -1,12 +1,13 @@
-//! event-store-adapter's contract, and Axon's: of writers at the same place exactly one gets in, and all see it.
+//! The contract of event-store-adapter and Axon: of concurrent writers at one version exactly one
+//! succeeds, and all see it.
 
 use super::{Engine, Table, new_commit, stream};
 use eventstore::{AppendError, Consistency, Head};
 use futures::future::join_all;
 
-cases!(a_new_process_sees_every_commit_of_another, of_many_writers_behind_the_same_head_exactly_one_gets_in,);
+cases!(a_new_process_sees_every_commit_of_another, of_many_writers_at_one_head_exactly_one_succeeds,);
 
-/// Sixteen processes put behind the head at once; gives the new end.
+/// Sixteen processes put after the head concurrently; returns the new end.
 async fn race(table: &Table, head: &Head) -> Head {
     let processes: Vec<_> = std::iter::repeat_with(|| table.process()).take(16).collect();
     let writers = processes.iter().enumerate().map(|(index, process)| {
@@ -24,7 +25,7 @@ async fn race(table: &Table, head: &Head) -> Head {
     won.head.clone()
 }
 
-async fn of_many_writers_behind_the_same_head_exactly_one_gets_in(engine: &Engine) {
+async fn of_many_writers_at_one_head_exactly_one_succeeds(engine: &Engine) {
     let table = engine.table().await;
     let mut head = Head::empty(&stream("s"));
     for round in 1..=5 {

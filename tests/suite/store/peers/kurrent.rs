@@ -1,20 +1,20 @@
-//! KurrentDB: what was written is sent again, whole or in part, at every version that its sender may expect.
-//!
-//! There, the answer depends on the expected version: at the current one the same event is written twice. Here an id is
-//! known for ever, and its recorded result is the answer at any version.
+//! KurrentDB: events are sent again, all or some of them, at every version that the sender may
+//! expect.
+//! In KurrentDB the answer depends on the expected version: at the current one the same event is
+//! written twice. Here the recorded result is the answer at any version.
 
 use super::{Answer, Engine, Process, Table, expecting, frozen_clock, new_commit, stream, ticking_clock};
 use eventstore::{AppendError, CommandRequest, Consistency, ExecuteError, Head, StreamId};
 
 cases!(
-    a_batch_sent_again_meets_itself_whole,
-    a_batch_that_overlaps_one_that_is_there_is_refused_whole,
+    a_batch_sent_again_is_a_replay,
+    an_overlapping_batch_is_refused_whole,
     a_command_of_a_batch_sent_again_alone_is_known,
     a_command_sent_again_is_known_whatever_version_it_expects,
     a_new_command_at_a_past_or_future_version_is_refused,
 );
 
-/// A stream that was counted to the number, each command expecting the version before it.
+/// A stream that was counted to the number. Each command expects the version before it.
 async fn counted_to(table: &Table, number: u64) -> StreamId {
     let (process, stream) = (table.process(), stream(&format!("to-{number}")));
     for version in 0..number {
@@ -24,7 +24,7 @@ async fn counted_to(table: &Table, number: u64) -> StreamId {
     stream
 }
 
-/// As another process would send it, which remembers nothing.
+/// Sends it from another process without a cache.
 async fn sent(table: &Table, request: &CommandRequest) -> Answer {
     table.process().execute(request, 1).await
 }
@@ -64,13 +64,13 @@ async fn a_new_command_at_a_past_or_future_version_is_refused(engine: &Engine) {
     assert_eq!(sent(&table, &expecting(&stream, "newer", None)).await.unwrap().version, 8);
 }
 
-/// Two commits in one batch, in a table of its own.
+/// Two commits in one batch, in a new table.
 async fn two_at_once(process: &Process) -> Head {
     let head = Head::empty(&stream("batch"));
     process.append(&head, vec![new_commit("a", &["1"]), new_commit("b", &["2"])]).await.head
 }
 
-async fn a_batch_sent_again_meets_itself_whole(engine: &Engine) {
+async fn a_batch_sent_again_is_a_replay(engine: &Engine) {
     let batch = || vec![new_commit("a", &["1"]), new_commit("b", &["2"])];
     for clock in [frozen_clock(), ticking_clock()] {
         let process = engine.table().await.process_with(clock);
@@ -81,7 +81,7 @@ async fn a_batch_sent_again_meets_itself_whole(engine: &Engine) {
     }
 }
 
-async fn a_batch_that_overlaps_one_that_is_there_is_refused_whole(engine: &Engine) {
+async fn an_overlapping_batch_is_refused_whole(engine: &Engine) {
     let process = engine.table().await.process_with(frozen_clock());
     let end = two_at_once(&process).await;
     let (a, b, x) = (new_commit("a", &["1"]), new_commit("b", &["2"]), new_commit("x", &["3"]));

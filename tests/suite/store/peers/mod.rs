@@ -1,5 +1,5 @@
-//! What the suites of other event stores ask, asked of this one: the cases that no other test here holds already.
-//! `tests/peers-cases.md` has them all, with the test that holds each or the reason why there is none.
+//! Test cases from the suites of other event stores, as far as no other test here covers them.
+//! `tests/peers-cases.md` lists them all, each with its test or the reason why there is none.
 
 mod commanded;
 mod event_store_adapter;
@@ -11,19 +11,19 @@ use eventstore::{CommandRequest, Options, StreamId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// A command that counts 1 and expects the stream at the version, where it expects one.
+/// A command that counts 1, with an optional expected version.
 fn expecting(stream: &StreamId, command: &str, expected_version: Option<u64>) -> CommandRequest {
     CommandRequest { expected_version, ..request(stream, command, "count 1") }
 }
 
-/// A clock that goes on by a millisecond each time it is asked.
+/// A clock that advances by a millisecond at each call.
 fn ticking_clock() -> Options {
     let now = AtomicI64::new(1_790_000_000_000);
     let clock = Arc::new(move || chrono::DateTime::from_timestamp_millis(now.fetch_add(1, Ordering::Relaxed)).unwrap());
     Options { clock, ..Options::default() }
 }
 
-/// A clock that stands still.
+/// A clock that does not advance.
 fn frozen_clock() -> Options {
     let now = chrono::DateTime::from_timestamp_millis(1_790_000_000_000).unwrap();
     Options { clock: Arc::new(move || now), ..Options::default() }

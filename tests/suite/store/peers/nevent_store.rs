@@ -1,15 +1,16 @@
-//! NEventStore: what is read is what was appended, an old head writes over nothing, and tables are worlds of their own.
+//! NEventStore: a read returns what was appended, an old head overwrites nothing, and tables are
+//! independent.
 
 use super::{Engine, new_commit, stream};
 use eventstore::{AppendError, Batch, Commit, Head};
 
 cases!(
-    an_old_head_cannot_write_over_what_stands_behind_it,
+    an_old_head_overwrites_nothing,
     the_same_stream_in_another_table_is_another_one,
-    what_was_appended_is_what_is_read,
+    a_read_returns_what_was_appended,
 );
 
-async fn what_was_appended_is_what_is_read(engine: &Engine) {
+async fn a_read_returns_what_was_appended(engine: &Engine) {
     let process = engine.table().await.process();
     let mut head = Head::empty(&stream("s"));
     let mut appended: Vec<Batch> = Vec::new();
@@ -31,7 +32,7 @@ async fn what_was_appended_is_what_is_read(engine: &Engine) {
     assert_eq!(json(&read), json(&appended));
 }
 
-async fn an_old_head_cannot_write_over_what_stands_behind_it(engine: &Engine) {
+async fn an_old_head_overwrites_nothing(engine: &Engine) {
     let process = engine.table().await.process();
     let mut heads = vec![Head::empty(&stream("s"))];
     for texts in [vec!["1"], vec!["2", "3"], vec!["4"]] {

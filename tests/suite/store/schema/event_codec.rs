@@ -11,7 +11,7 @@ cases!(
     an_unknown_event_in_the_batch_that_won_stops_the_command,
 );
 
-/// Puts the event into a stream and returns the error of a command there; nothing may be written.
+/// Puts the event into a stream, and returns the error of a command on it. Nothing may be written.
 async fn stumble(engine: &Engine, event: NewEvent) -> CodecError {
     let process = engine.table().await.process();
     let stream = stream("s");

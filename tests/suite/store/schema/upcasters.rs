@@ -1,4 +1,4 @@
-//! Three programs that follow each other store the same tally in three shapes; each reads what came before it.
+//! Three releases of a program store the same tally in three shapes. Each reads the older shapes.
 //!
 //! | program | an addition is stored as |
 //! |---|---|
@@ -14,16 +14,16 @@ use eventstore::{
 use serde_json::value::RawValue;
 
 cases!(
-    events_of_older_programs_are_read_and_commanded_on,
+    events_of_older_programs_are_read_and_appended_to,
     a_stream_that_every_program_wrote_to_is_read_as_one,
-    what_is_stored_is_left_as_it_is,
-    an_older_program_stops_at_what_a_newer_one_stored,
+    stored_events_are_not_changed,
+    an_older_program_stops_at_a_newer_event,
     an_older_program_that_loses_a_race_to_a_newer_one_stops,
     a_gap_a_failing_upcaster_and_a_schema_0_stop_the_command,
     an_event_of_a_renamed_type_is_not_written,
 );
 
-/// A tally as each of the programs knows it. A limit bounds additions.
+/// The tally in each program. A limit bounds additions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Tally {
     by: String,
@@ -33,7 +33,7 @@ struct Tally {
 
 const MOST_PIECES: u64 = 100;
 
-/// The program that counted.
+/// The first release: it counts.
 mod first {
     use super::*;
     use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ mod first {
     }
 }
 
-/// The program that adds.
+/// The second release: it adds.
 mod second {
     use super::*;
     use serde::{Deserialize, Serialize};
@@ -112,7 +112,7 @@ mod second {
     }
 }
 
-/// The program that knows dozens and places.
+/// The third release: with units and places.
 mod third {
     use super::*;
     use serde::{Deserialize, Serialize};
@@ -172,7 +172,7 @@ mod third {
     }
 }
 
-/// A program's command on what it has read: the event, unless the tally is over its limit with it.
+/// A command of a release: the event, unless it exceeds the limit of the tally.
 async fn tell<E: Clone + Send + Sync + 'static>(
     process: &Process,
     model: &Model<Tally, E>,
@@ -188,13 +188,13 @@ async fn tell<E: Clone + Send + Sync + 'static>(
     CommandHandler::new(process.store.clone(), model).handle(request.clone(), decide).await
 }
 
-/// The tally as a program reads it.
+/// The tally that a release reads.
 async fn read<E>(process: &Process, model: &Model<Tally, E>, stream: &StreamId) -> Result<Tally, CodecError> {
     let events = stored(process, stream).await;
     events.iter().try_fold((model.initial)(), |tally, event| Ok((model.evolve)(tally, &(model.decode)(event)?)))
 }
 
-/// The events as they are stored.
+/// The stored events.
 async fn stored(process: &Process, stream: &StreamId) -> Vec<NewEvent> {
     let commits = process.load(stream).await.batches.into_iter().flat_map(|batch| batch.commits);
     commits.flat_map(|commit| commit.events).map(|event| event.body).collect()
@@ -214,14 +214,14 @@ fn ask(stream: &StreamId, command: &str) -> CommandRequest {
     request(stream, command, command)
 }
 
-async fn events_of_older_programs_are_read_and_commanded_on(engine: &Engine) {
+async fn events_of_older_programs_are_read_and_appended_to(engine: &Engine) {
     let table = engine.table().await;
     let (old, new, stream) = (table.process(), table.process(), stream("s"));
     tell(&old, &first::TALLY, &ask(&stream, "a"), first::opened()).await.unwrap();
     tell(&old, &first::TALLY, &ask(&stream, "b"), first::more(70)).await.unwrap();
 
     let refused = tell(&new, &third::TALLY, &ask(&stream, "c"), third::dozens(3)).await;
-    assert!(matches!(refused, Err(ExecuteError::Refused(Refusal::Closed))), "it knows of the 70: {refused:?}");
+    assert!(matches!(refused, Err(ExecuteError::Refused(Refusal::Closed))), "it has folded the 70: {refused:?}");
     tell(&new, &third::TALLY, &ask(&stream, "d"), third::dozens(2)).await.unwrap();
 
     let tally = Tally { by: "Ada".into(), place: "the old house".into(), pieces: 94 };
@@ -247,7 +247,7 @@ async fn a_stream_that_every_program_wrote_to_is_read_as_one(engine: &Engine) {
     assert_eq!(read(&programs[2], &third::TALLY, &stream).await.unwrap(), tally);
 }
 
-async fn what_is_stored_is_left_as_it_is(engine: &Engine) {
+async fn stored_events_are_not_changed(engine: &Engine) {
     let table = engine.table().await;
     let (process, stream) = (table.process(), stream("s"));
     tell(&process, &first::TALLY, &ask(&stream, "a"), first::opened()).await.unwrap();
@@ -260,14 +260,14 @@ async fn what_is_stored_is_left_as_it_is(engine: &Engine) {
     assert!(process.store.verify(&stream).await.unwrap().verified());
 }
 
-/// The command stopped because the event is newer than what the program knows.
+/// The command failed because the event is newer than the program.
 fn stopped(answer: Answer, event_type: &str, schema: u32, known: u32) {
     let Err(ExecuteError::Unreadable(Unreadable { source: error, .. })) = answer else { panic!("{answer:?}") };
     assert_eq!((error.event_type.as_str(), error.schema), (event_type, schema));
     assert!(matches!(error.source, Untranslatable::Newer { newest } if newest == known), "{error:?}");
 }
 
-async fn an_older_program_stops_at_what_a_newer_one_stored(engine: &Engine) {
+async fn an_older_program_stops_at_a_newer_event(engine: &Engine) {
     let table = engine.table().await;
     let (process, old) = (table.process(), table.process());
     let (by_second, by_third) = (stream("2"), stream("3"));
@@ -291,7 +291,7 @@ async fn an_older_program_that_loses_a_race_to_a_newer_one_stops(engine: &Engine
     tell(&new, &third::TALLY, &ask(&stream, "a"), third::opened()).await.unwrap();
     let create = CommandRequest { creates: true, ..ask(&stream, "b") };
     stopped(tell(&old, &first::TALLY, &create, first::opened()).await, "Opened", 2, 1);
-    assert_eq!(old.wire.operations(), ["PutItem"], "it met the newer event in the batch that won");
+    assert_eq!(old.wire.operations(), ["PutItem"], "the batch that won has the newer event");
     assert_eq!(stored(&new, &stream).await.len(), 1);
 }
 

@@ -2,25 +2,26 @@
 
 use crate::store::log::tampering::{bytes, number, set, text};
 use crate::store::snapshot::snapshots::{as_of, count_on, snapshot, with_snapshot};
-use crate::store::{Engine, Process, Refusal, TALLY, Table, Tally, Told, count, new_commit, request, stream};
+use crate::store::{Engine, Process, Refusal, TALLY, Tally, Told, count, new_commit, request, stream};
 use eventstore::{
-    CommandHandler, CorruptStream, Damage, ExecuteError, HandlerOptions, Item, Model, Options, SnapshotCodec,
+    CommandHandler, CorruptStream, Damage, ExecuteError, Item, Model, SnapshotCodec, SnapshotDifference,
+    SnapshotVerification,
 };
 use serde::{Deserialize, Serialize};
 
 cases!(
-    a_damaged_snapshot_is_passed_over_and_replaced,
+    a_damaged_snapshot_is_ignored_and_replaced,
     a_snapshot_ahead_of_its_commits_shows_that_the_end_is_gone,
     a_snapshot_of_another_chain_is_replaced,
-    a_snapshot_of_another_shape_is_passed_over_and_replaced,
-    a_snapshot_that_lies_is_found_out_by_a_sample,
+    a_snapshot_of_another_shape_is_ignored_and_replaced,
     a_snapshot_within_a_batch_or_of_another_time_is_replaced,
+    verification_finds_a_snapshot_that_differs,
 );
 
 type Spoil = Box<dyn FnOnce(&mut Item)>;
 
-/// Every way in which the item can be spoiled: the command goes on, on all commits, and writes a good one in its place.
-async fn a_damaged_snapshot_is_passed_over_and_replaced(engine: &Engine) {
+/// After each change of the item, the next command folds all commits and writes a new snapshot.
+async fn a_damaged_snapshot_is_ignored_and_replaced(engine: &Engine) {
     let table = engine.table().await;
     let spoilt: Vec<(&str, Spoil)> = vec![
         ("no format", Box::new(set("format", None))),
@@ -69,7 +70,7 @@ async fn a_damaged_snapshot_is_passed_over_and_replaced(engine: &Engine) {
     }
 }
 
-/// Writes one thing for another in a snapshot that is readable text.
+/// Replaces text in an uncompressed snapshot.
 fn swap(from: &'static str, to: &'static str) -> impl Fn(&mut Item) {
     move |item| {
         let json = item["snapshot"].as_s().unwrap().replacen(from, to, 1);
@@ -77,7 +78,7 @@ fn swap(from: &'static str, to: &'static str) -> impl Fn(&mut Item) {
     }
 }
 
-/// A tally as a later program has it.
+/// The tally of a later release.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct LaterTally {
     #[serde(default)]
@@ -102,53 +103,58 @@ fn later(process: &Process, shape: &'static str) -> CommandHandler<LaterTally, T
     CommandHandler::new(process.store.clone(), model)
 }
 
-/// A change of the name or of the fields makes another shape, so a forgotten name does no harm.
-async fn a_snapshot_of_another_shape_is_passed_over_and_replaced(engine: &Engine) {
+/// A change of the name or of the fields makes another shape.
+async fn a_snapshot_of_another_shape_is_ignored_and_replaced(engine: &Engine) {
     let table = engine.table().await;
     for shape in ["tally/2", "tally/1"] {
         let stream = with_snapshot(&table, shape.split_once('/').unwrap().1).await;
         let process = table.process();
         let check = |tally: &LaterTally| {
-            assert_eq!((tally.commands, tally.total), (11, 11), "folded from the events, whatever the snapshot says");
+            assert_eq!((tally.commands, tally.total), (11, 11), "folded from the events, not from the snapshot");
             Ok(vec![Told::Counted { number: 1 }])
         };
         later(&process, shape).handle(request(&stream, "later", "later"), check).await.unwrap();
         let item = snapshot(&table, &stream).await.unwrap();
         assert!(item["shape"].as_s().unwrap().starts_with(shape));
         assert!(item["snapshot"].as_s().unwrap().contains("commands"), "replaced");
-        // The earlier program goes on, on all commits.
+        // The earlier release folds all commits again.
         let handled = table.process().count(&stream, "earlier", 1).await.unwrap();
         assert_eq!((handled.version, table.process().tally(&stream).await.total), (13, 13));
     }
 }
 
-fn sampling(table: &Table, check_one_in: u32) -> Process {
-    let memory = HandlerOptions { cached_streams: 0, check_one_in, ..HandlerOptions::default() };
-    table.process_that_remembers(Options::default(), memory)
-}
-
-async fn a_snapshot_that_lies_is_found_out_by_a_sample(engine: &Engine) {
+async fn verification_finds_a_snapshot_that_differs(engine: &Engine) {
     let table = engine.table().await;
-    let stream = with_snapshot(&table, "s").await;
-    let mut item = snapshot(&table, &stream).await.unwrap();
-    swap(r#""total":10"#, r#""total":99"#)(&mut item);
-    table.put(item).await;
-    let told = |expected: u64| {
-        move |tally: &Tally| {
-            assert_eq!(tally.total, expected);
-            count(0)(tally)
-        }
-    };
-    let believing = sampling(&table, 0);
-    believing.tallies.handle(request(&stream, "a", "a"), told(100)).await.unwrap();
-    let checking = sampling(&table, 1);
-    checking.tallies.handle(request(&stream, "a", "a"), told(11)).await.unwrap();
-    checking.count(&stream, "b", 1).await.unwrap();
-    believing.tallies.handle(request(&stream, "c", "c"), told(12)).await.unwrap();
-    assert_eq!(as_of(&table, &stream).await, 11, "replaced by what the events say");
+    let tallies = table.process().tallies;
+    let fresh = stream("fresh");
+    assert_eq!(tallies.verify_snapshot(&fresh).await.unwrap(), SnapshotVerification::Absent);
+    let version = 10;
+    let changes: [(&str, Spoil, SnapshotVerification); 6] = [
+        ("nothing", Box::new(|_| ()), SnapshotVerification::Equal { version }),
+        ("shape", Box::new(set("shape", Some(text("tally/0")))), SnapshotVerification::Ignored),
+        ("state", Box::new(swap(r#""total":10"#, r#""total":99"#)), different(version, SnapshotDifference::State)),
+        (
+            "ids",
+            Box::new(swap(r#"["first-3",4,"#, r#"["other-3",4,"#)),
+            different(version, SnapshotDifference::CommandIds),
+        ),
+        ("hash", Box::new(set("hash", Some(text(&"0".repeat(64))))), different(version, SnapshotDifference::Commit)),
+        ("version", Box::new(set("as_of", Some(number(12)))), different(12, SnapshotDifference::Commit)),
+    ];
+    for (changed, change, expected) in changes {
+        let stream = with_snapshot(&table, changed).await;
+        let mut item = snapshot(&table, &stream).await.unwrap();
+        change(&mut item);
+        table.put(item).await;
+        assert_eq!(tallies.verify_snapshot(&stream).await.unwrap(), expected, "{changed}");
+    }
 }
 
-/// Somebody took the newest commits away. The chain cannot show that; the snapshot has seen them.
+fn different(version: u64, difference: SnapshotDifference) -> SnapshotVerification {
+    SnapshotVerification::Different { version, difference }
+}
+
+/// The newest commits were deleted. The chain does not show that, but the snapshot has seen them.
 async fn a_snapshot_ahead_of_its_commits_shows_that_the_end_is_gone(engine: &Engine) {
     let table = engine.table().await;
     let stream = with_snapshot(&table, "s").await;
@@ -181,7 +187,7 @@ async fn a_snapshot_of_another_chain_is_replaced(engine: &Engine) {
         let mut item = snapshot(&table, &other).await.unwrap();
         item.insert("stream_id".into(), text(stream.as_str()));
         if !behind {
-            // Of the very last commit: no later one follows, or fails to follow, from it.
+            // At the last commit: no later one can contradict it.
             let head = table.process().load(&stream).await.head.version();
             item.insert("as_of".into(), number(head));
         }
@@ -197,7 +203,7 @@ async fn a_snapshot_of_another_chain_is_replaced(engine: &Engine) {
     }
 }
 
-/// The hash is that of the last commit, and nothing follows: version and time must be that commit's, too.
+/// The hash is the last commit's. So version and time must be its own, too.
 async fn a_snapshot_within_a_batch_or_of_another_time_is_replaced(engine: &Engine) {
     let table = engine.table().await;
     for (key, spoil) in [

@@ -1,4 +1,4 @@
-//! What snapshots save, and that no command depends on them. (Wrong snapshots: `bad_snapshots.rs`.)
+//! Snapshots save reads, and no command depends on them. (Wrong snapshots: `bad_snapshots.rs`.)
 
 use crate::store::{Act, Engine, EngineKind, Refusal, Seen, TALLY, Table, Told, new_commit, request, stream};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 cases!(
     a_large_state_is_written_seldom,
     a_lost_or_refused_snapshot_fails_no_command,
-    a_slow_snapshot_holds_no_command_up,
+    a_slow_snapshot_delays_no_command,
     a_snapshot_comes_with_every_tenth_command,
     a_snapshot_is_no_event,
     an_older_snapshot_does_not_replace_a_newer_one,
@@ -38,7 +38,7 @@ fn is_snapshot(seen: &Seen) -> bool {
     seen.operation == "PutItem" && is_of_snapshot(&seen.body)
 }
 
-/// Counts on, in a process that has just started each time.
+/// Counts, in a new process each time.
 pub(in crate::store) async fn count_on(table: &Table, stream: &StreamId, name: &str, commands: u64) {
     for number in 0..commands {
         table.process().count(stream, &format!("{name}-{number}"), 1).await.unwrap();
@@ -137,8 +137,8 @@ async fn a_lost_or_refused_snapshot_fails_no_command(engine: &Engine) {
     assert_eq!(process.tally(&stream).await.total, 60);
 }
 
-/// The put of the snapshot never ends: the command has its answer all the same.
-async fn a_slow_snapshot_holds_no_command_up(engine: &Engine) {
+/// The put of the snapshot never ends. The command is still answered.
+async fn a_slow_snapshot_delays_no_command(engine: &Engine) {
     let table = engine.table().await;
     let (stream, process) = (stream("s"), table.warm_process());
     process.wire.rule(|seen| async move {
@@ -157,7 +157,7 @@ async fn an_older_snapshot_does_not_replace_a_newer_one(engine: &Engine) {
     let table = engine.table().await;
     let stream = stream("s");
     count_on(&table, &stream, "first", 10).await;
-    // One process is about to write its snapshot of version 10 when others have written those of 11 and on.
+    // One process delays its snapshot of version 10 until others have written newer ones.
     let (slow, quick) = (table.process(), Arc::new(table.process()));
     let (aim, gate) = (stream.clone(), Arc::new(Semaphore::new(0)));
     slow.wire.rule(move |seen| {
@@ -169,7 +169,7 @@ async fn an_older_snapshot_does_not_replace_a_newer_one(engine: &Engine) {
                 }
                 gate.add_permits(1);
             } else if seen.operation == "PutItem" {
-                // The command's own put is not quicker: its end would be that of the snapshot.
+                // The command's put waits, because its end would end the put of the snapshot.
                 gate.acquire().await.unwrap().forget();
                 gate.add_permits(1);
             }
@@ -181,7 +181,7 @@ async fn an_older_snapshot_does_not_replace_a_newer_one(engine: &Engine) {
     assert_eq!(slow.tally(&stream).await.total, 36);
 }
 
-/// A state of some 30 KB: its snapshot waits until as many bytes of commits follow.
+/// A state of some 30 KB. Its next snapshot waits for as many bytes of commits.
 async fn a_large_state_is_written_seldom(engine: &Engine) {
     let model = Model {
         initial: Vec::new,

@@ -5,10 +5,10 @@ use eventstore::{Head, Id, InvalidId, InvalidStreamId, MAX_ID_CHARS, MAX_STREAM_
 use serde_json::value::RawValue;
 
 cases!(
-    any_json_comes_back_to_the_byte,
-    any_text_comes_back_to_the_byte,
-    ids_of_any_visible_characters_come_back,
-    names_up_to_the_longest_are_streams_of_their_own,
+    any_json_is_read_back_to_the_byte,
+    any_text_is_read_back_to_the_byte,
+    ids_of_any_visible_characters_are_read_back,
+    names_up_to_the_longest_are_distinct_streams,
     the_type_of_an_event_may_be_any_text,
 );
 
@@ -17,7 +17,7 @@ fn visible() -> String {
     ('!'..='~').collect()
 }
 
-async fn names_up_to_the_longest_are_streams_of_their_own(engine: &Engine) {
+async fn names_up_to_the_longest_are_distinct_streams(engine: &Engine) {
     let process = engine.table().await.process();
     let longest = format!("a-{}", "k".repeat(MAX_STREAM_CHARS - 2));
     let one_less = longest[..MAX_STREAM_CHARS - 1].to_owned();
@@ -63,7 +63,7 @@ fn what_is_no_name_is_refused_by_the_rule_that_it_breaks() {
     }
 }
 
-async fn ids_of_any_visible_characters_come_back(engine: &Engine) {
+async fn ids_of_any_visible_characters_are_read_back(engine: &Engine) {
     let process = engine.table().await.process();
     let id = |text: String| Id::new(text).unwrap();
     let whole = eventstore::CommandMetadata {
@@ -82,7 +82,7 @@ async fn ids_of_any_visible_characters_come_back(engine: &Engine) {
     }
 }
 
-async fn any_text_comes_back_to_the_byte(engine: &Engine) {
+async fn any_text_is_read_back_to_the_byte(engine: &Engine) {
     let process = engine.table().await.process();
     let texts = [
         "",
@@ -102,7 +102,7 @@ async fn any_text_comes_back_to_the_byte(engine: &Engine) {
     }
 }
 
-async fn any_json_comes_back_to_the_byte(engine: &Engine) {
+async fn any_json_is_read_back_to_the_byte(engine: &Engine) {
     let process = engine.table().await.process();
     let deep = format!("{}0{}", "[".repeat(1_000), "]".repeat(1_000));
     let kept = [
@@ -130,7 +130,7 @@ async fn any_json_comes_back_to_the_byte(engine: &Engine) {
     assert!(read.eq(kept));
 }
 
-/// The store does not know what happened: a type may be long, foreign or empty, and takes its room in the item.
+/// Event types are opaque to the store: a type may be long, unknown or empty.
 async fn the_type_of_an_event_may_be_any_text(engine: &Engine) {
     let process = engine.table().await.process();
     let types = [String::new(), "T".repeat(100_000), "Größe.Geändert/v2 🦀".into(), "line\nbreak".into()];

@@ -1,4 +1,4 @@
-//! Appending to several streams: one request, all or nothing. What cannot be written is refused before.
+//! Appends to several streams: one request, all or nothing. Invalid input is refused before it.
 
 use crate::store::metering::budget::{spent, within};
 use crate::store::{Engine, EngineKind, Process, Spent, Table, id_made_at, metadata, new_commit, note, stream};
@@ -15,14 +15,14 @@ cases!(
     a_hundred_streams_are_one_request_and_one_more_is_none,
     a_part_that_does_not_fit_is_named_before_any_request,
     a_stream_at_the_largest_version_is_named_before_any_request,
-    a_stream_that_was_only_looked_at_must_stand_still,
+    a_stream_that_was_only_read_must_not_change,
     all_parts_together_must_fit_into_a_transaction,
     both_refused_are_both_named,
     it_costs_two_units_a_kilobyte_and_stream_and_one_request,
     of_an_append_and_an_append_all_at_once_one_is_written,
     one_refused_among_many_leaves_all_unwritten_and_is_named,
     two_streams_are_written_by_one_request,
-    what_no_transaction_can_be_is_refused_before_any_request,
+    an_impossible_transaction_is_refused_before_any_request,
 );
 
 pub(in crate::store) fn streams(count: usize) -> Vec<StreamId> {
@@ -33,7 +33,7 @@ pub(in crate::store) fn part(head: &Head, text: &str) -> Part {
     Part { head: head.clone(), events: vec![note(text)] }
 }
 
-/// A part with one note for each stream, which is taken for empty.
+/// A part with one note for each stream, at the head of an empty stream.
 pub(in crate::store) fn first_parts(streams: &[StreamId]) -> Vec<Part> {
     streams.iter().map(|stream| part(&Head::empty(stream), "x")).collect()
 }
@@ -57,7 +57,7 @@ impl Process {
     }
 }
 
-/// The refusal's batches, which cost one transaction.
+/// The batches in the refusal. They cost one transaction.
 pub(in crate::store) fn winners(answer: Result<AppendedAll, AppendAllError>) -> Vec<Batch> {
     match answer {
         Err(AppendAllError::Conflict { winners, usage }) if usage.requests == 1 => winners,
@@ -113,7 +113,7 @@ async fn a_hundred_streams_are_one_request_and_one_more_is_none(engine: &Engine)
     assert_eq!(found.names.len(), 100);
 }
 
-async fn what_no_transaction_can_be_is_refused_before_any_request(engine: &Engine) {
+async fn an_impossible_transaction_is_refused_before_any_request(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(3);
     let none = process.append_all("c", vec![]).await;
@@ -141,7 +141,7 @@ async fn what_no_transaction_can_be_is_refused_before_any_request(engine: &Engin
     assert_eq!(process.versions(&all).await, [0, 0, 0]);
 }
 
-/// Text that hardly compresses: 6 bits of chance a character, so that an item takes about 3/4 of it.
+/// Text that hardly compresses: 6 random bits per character, so an item takes about 3/4 of it.
 fn noise(chars: usize) -> String {
     let mut chance = fastrand::Rng::with_seed(chars.try_into().unwrap());
     std::iter::repeat_with(|| chance.alphanumeric()).take(chars).collect()
@@ -181,7 +181,7 @@ async fn all_parts_together_must_fit_into_a_transaction(engine: &Engine) {
     }
 }
 
-/// No stream gets there: the item is moved to the end by hand, where only the last event's place is.
+/// No test can write that far. The item is moved by hand, so that only the last version is free.
 async fn a_stream_at_the_largest_version_is_named_before_any_request(engine: &Engine) {
     let table = engine.table().await;
     let process = table.process();
@@ -230,7 +230,7 @@ async fn both_refused_are_both_named(engine: &Engine) {
     assert_eq!(process.versions(&all).await, [1, 1]);
 }
 
-async fn a_stream_that_was_only_looked_at_must_stand_still(engine: &Engine) {
+async fn a_stream_that_was_only_read_must_not_change(engine: &Engine) {
     let table = engine.table().await;
     let process = table.process();
     let all = streams(3);
@@ -270,7 +270,7 @@ async fn it_costs_two_units_a_kilobyte_and_stream_and_one_request(engine: &Engin
     let unmoved = [Head::empty(&stream("looked-at"))];
     let next = vec![part(&large.parts[0].head, "x")];
     let checked = process.store.append_all(&metadata("next", "next"), next, &unmoved).await.unwrap();
-    within(engine, "1 stream, and 1 that stood still", process.wire.spent(), checked.usage, spent(1, 4.0, 0.0));
+    within(engine, "1 stream, and 1 without events", process.wire.spent(), checked.usage, spent(1, 4.0, 0.0));
     let again = process.append_all("small", first_parts(&all[..3])).await.unwrap();
     let Spent { requests, write_units, read_units, .. } = process.wire.spent();
     assert_eq!((requests, write_units, read_units.to_bits()), (1, 6.0, 0), "a repeat costs what it did");
@@ -294,7 +294,7 @@ async fn of_an_append_and_an_append_all_at_once_one_is_written(engine: &Engine) 
                 assert_eq!(winner.hash(), Some(won.parts[1].commit.hash));
                 assert_eq!(many.versions(&[shared, other]).await, [1, 1]);
             }
-            // AWS refuses the one that arrives while the other is prepared, and may refuse both.
+            // AWS refuses a transaction that arrives during another one, and may refuse both.
             (Err(AppendError::TransactionConflict), Ok(_)) => {
                 assert_eq!(many.versions(&[shared, other]).await, [1, 1]);
             }

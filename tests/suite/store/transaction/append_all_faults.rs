@@ -1,4 +1,5 @@
-//! A transaction whose answer is lost, or that DynamoDB cancels for reasons that no engine here has.
+//! A transaction whose answer is lost, or that DynamoDB cancels for reasons that no engine here
+//! gives.
 
 use crate::store::transaction::append_all::{first_parts, part, streams, winners};
 use crate::store::transaction::append_all_retries::assert_same;
@@ -8,34 +9,35 @@ use serde_json::{Value, json};
 
 cases!(
     a_batch_that_was_tampered_with_is_named,
-    a_lost_answer_is_mended_by_the_sdk_and_nothing_is_doubled,
+    a_lost_answer_is_repaired_by_the_sdk_without_duplicates,
     a_lost_answer_is_resolved_after_dynamodb_forgot_it,
-    a_server_error_after_the_write_is_mended_alike,
-    a_transaction_that_is_still_being_done_may_succeed,
-    another_transaction_under_way_is_named_and_passes,
+    a_server_error_after_the_write_is_repaired_too,
+    a_transaction_in_progress_may_succeed,
+    a_conflicting_transaction_is_named_and_retried,
     no_two_calls_are_one_transaction_to_dynamodb,
-    reasons_that_nobody_knows_are_refusals_for_good,
-    the_caller_may_send_again_what_had_no_answer,
-    throttling_within_the_reasons_is_told_as_such,
-    what_stands_there_says_more_than_who_else_is_writing,
-    whole_requests_that_fail_are_faults,
+    unknown_reasons_are_permanent_refusals,
+    a_command_without_an_answer_may_be_sent_again,
+    throttling_among_the_reasons_has_its_own_error,
+    an_existing_item_says_more_than_a_conflict,
+    a_failed_request_is_a_store_error,
 );
 
 fn error(kind: &str) -> String {
-    json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{kind}"), "message": "told at the wire" }).to_string()
+    json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{kind}"), "message": "injected at the wire" })
+        .to_string()
 }
 
 /// The answer of a canceled transaction with these reasons.
 fn canceled(reasons: &[Value]) -> String {
     let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
-    json!({ "__type": kind, "Message": "told at the wire", "CancellationReasons": reasons }).to_string()
+    json!({ "__type": kind, "Message": "injected at the wire", "CancellationReasons": reasons }).to_string()
 }
 
 pub(in crate::store) fn canceled_by(codes: &[&str]) -> String {
-    canceled(&codes.iter().map(|code| json!({ "Code": code, "Message": "told at the wire" })).collect::<Vec<_>>())
+    canceled(&codes.iter().map(|code| json!({ "Code": code, "Message": "injected at the wire" })).collect::<Vec<_>>())
 }
 
-/// Treats the first transaction so, and lets everything else pass.
+/// Applies the fault to the first transaction only.
 fn first(process: &Process, act: impl Fn() -> Act + Send + Sync + 'static) {
     process.wire.rule(move |seen| {
         let is_first = seen.operation == "TransactWriteItems" && seen.nth == 0;
@@ -64,11 +66,11 @@ async fn mended(engine: &Engine, act: impl Fn() -> Act + Send + Sync + 'static) 
     }
 }
 
-async fn a_lost_answer_is_mended_by_the_sdk_and_nothing_is_doubled(engine: &Engine) {
+async fn a_lost_answer_is_repaired_by_the_sdk_without_duplicates(engine: &Engine) {
     mended(engine, || Act::LoseAnswer).await;
 }
 
-async fn a_server_error_after_the_write_is_mended_alike(engine: &Engine) {
+async fn a_server_error_after_the_write_is_repaired_too(engine: &Engine) {
     mended(engine, || Act::AnswerInstead(500, String::new())).await;
 }
 
@@ -94,7 +96,7 @@ async fn a_lost_answer_is_resolved_after_dynamodb_forgot_it(engine: &Engine) {
     assert_same(&written, &again);
 }
 
-async fn the_caller_may_send_again_what_had_no_answer(engine: &Engine) {
+async fn a_command_without_an_answer_may_be_sent_again(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(2);
     process.wire.rule(|_| std::future::ready(Act::LoseAnswer));
@@ -108,7 +110,8 @@ async fn the_caller_may_send_again_what_had_no_answer(engine: &Engine) {
     assert_eq!(process.versions(&all).await, [1, 1]);
 }
 
-/// The same command with the same heads, and yet other bytes: with the same token it would be a mismatch.
+/// The same command with the same heads, but other bytes. With the same token it would be a
+/// mismatch.
 async fn no_two_calls_are_one_transaction_to_dynamodb(engine: &Engine) {
     let process = engine.table().await.process();
     for _ in 0..3 {
@@ -121,7 +124,7 @@ async fn no_two_calls_are_one_transaction_to_dynamodb(engine: &Engine) {
     assert_eq!(tokens.len(), 3);
 }
 
-async fn another_transaction_under_way_is_named_and_passes(engine: &Engine) {
+async fn a_conflicting_transaction_is_named_and_retried(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(3);
     let busy = told(&process, canceled_by(&["None", "TransactionConflict", "ThrottlingError"])).await;
@@ -132,7 +135,7 @@ async fn another_transaction_under_way_is_named_and_passes(engine: &Engine) {
     assert!(!process.append_all("c", first_parts(&all)).await.unwrap().repeated);
 }
 
-async fn throttling_within_the_reasons_is_told_as_such(engine: &Engine) {
+async fn throttling_among_the_reasons_has_its_own_error(engine: &Engine) {
     let process = engine.table().await.process();
     for code in ["ThrottlingError", "ProvisionedThroughputExceeded"] {
         let refused = told(&process, canceled_by(&["None", "None", code])).await;
@@ -143,7 +146,7 @@ async fn throttling_within_the_reasons_is_told_as_such(engine: &Engine) {
     assert_eq!(process.versions(&streams(3)).await, [0, 0, 0]);
 }
 
-async fn reasons_that_nobody_knows_are_refusals_for_good(engine: &Engine) {
+async fn unknown_reasons_are_permanent_refusals(engine: &Engine) {
     let process = engine.table().await.process();
     let unknown = [
         canceled_by(&["None", "ValidationError", "None"]),
@@ -159,7 +162,7 @@ async fn reasons_that_nobody_knows_are_refusals_for_good(engine: &Engine) {
     }
 }
 
-async fn what_stands_there_says_more_than_who_else_is_writing(engine: &Engine) {
+async fn an_existing_item_says_more_than_a_conflict(engine: &Engine) {
     let table = engine.table().await;
     let (quick, process) = (table.process(), table.process());
     let all = streams(3);
@@ -174,17 +177,17 @@ async fn what_stands_there_says_more_than_who_else_is_writing(engine: &Engine) {
     assert_eq!(winners(changed)[0].stream, all[2]);
 }
 
-async fn a_transaction_that_is_still_being_done_may_succeed(engine: &Engine) {
+async fn a_transaction_in_progress_may_succeed(engine: &Engine) {
     let process = engine.table().await.process();
     let in_progress = told(&process, error("TransactionInProgressException")).await;
     assert!(matches!(in_progress, Err(AppendAllError::Store(StoreError::Unavailable(_)))), "{in_progress:?}");
     first(&process, || Act::AnswerInstead(400, error("TransactionInProgressException")));
     let written = process.append_all("c", first_parts(&streams(3))).await.unwrap();
-    assert!(!written.repeated, "the SDK asks again, with the same token");
+    assert!(!written.repeated, "the SDK retries with the same token");
     assert_eq!(process.versions(&streams(3)).await, [1, 1, 1]);
 }
 
-async fn whole_requests_that_fail_are_faults(engine: &Engine) {
+async fn a_failed_request_is_a_store_error(engine: &Engine) {
     let process = engine.table().await.process();
     for kind in ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"] {
         let refused = told(&process, error(kind)).await;

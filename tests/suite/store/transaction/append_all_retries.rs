@@ -1,5 +1,5 @@
-//! Retries of a command over several streams: with the same, newer and older heads, later, and with another
-//! fingerprint.
+//! Retries of a command over several streams: with the same, newer and older heads, later, and with
+//! another fingerprint.
 
 use crate::store::transaction::append_all::{first_parts, part, streams, winners};
 use crate::store::{Engine, Process, Table, metadata, new_commit, note, stream};
@@ -15,10 +15,10 @@ cases!(
     a_repeat_gets_the_recorded_result_in_one_request,
     a_repeat_of_the_same_bytes_is_still_a_repeat,
     a_repeat_that_writes_elsewhere_gets_what_was_written,
-    a_stream_that_stood_still_has_no_part_in_the_recorded_result,
+    a_stream_without_events_has_no_part_in_the_recorded_result,
     fifteen_minutes_later_it_is_still_the_same_command,
     sixty_four_at_once_are_one_command,
-    the_same_id_for_something_else_is_refused,
+    the_same_id_for_another_command_is_refused,
     the_same_id_on_one_of_the_streams_alone_is_another_command,
     the_same_id_over_other_streams_is_another_command,
 );
@@ -31,7 +31,7 @@ fn with_clock(table: &Table) -> (Arc<AtomicI64>, Process) {
     (now, table.process_with(Options { clock, ..Options::default() }))
 }
 
-/// Both answers tell the same commits.
+/// Both answers have the same commits.
 pub(in crate::store) fn assert_same(first: &AppendedAll, again: &AppendedAll) {
     let commits = |all: &AppendedAll| -> Vec<_> {
         all.parts.iter().map(|part| (part.head.clone(), part.commit.hash, part.commit.version)).collect()
@@ -39,7 +39,7 @@ pub(in crate::store) fn assert_same(first: &AppendedAll, again: &AppendedAll) {
     assert_eq!(commits(first), commits(again));
 }
 
-/// One commit more in each stream, whatever it is.
+/// Appends another commit to each stream.
 async fn go_on(process: &Process, streams: &[StreamId]) {
     for stream in streams {
         process.put_behind(stream, vec![new_commit("another", &["y"])]).await;
@@ -110,7 +110,7 @@ async fn a_retry_with_newer_and_older_heads_finds_its_commits(engine: &Engine) {
     assert_eq!(process.versions(&all).await, [106, 1, 2, 1]);
 }
 
-/// What it decides the second time may be something else: recorded is recorded.
+/// The second decision may differ. The recorded one is the answer.
 async fn a_repeat_that_writes_elsewhere_gets_what_was_written(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(3);
@@ -126,7 +126,7 @@ async fn a_repeat_that_writes_elsewhere_gets_what_was_written(engine: &Engine) {
     assert_eq!(process.versions(&all).await, [1, 1, 0]);
 }
 
-async fn a_stream_that_stood_still_has_no_part_in_the_recorded_result(engine: &Engine) {
+async fn a_stream_without_events_has_no_part_in_the_recorded_result(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(3);
     let unmoved = [Head::empty(&all[2])];
@@ -158,7 +158,7 @@ fn assert_reused(answer: &Result<AppendedAll, AppendAllError>) {
     assert!(matches!(answer, Err(AppendAllError::CommandIdReused(id)) if id.as_str() == "c"), "{answer:?}");
 }
 
-async fn the_same_id_for_something_else_is_refused(engine: &Engine) {
+async fn the_same_id_for_another_command_is_refused(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(2);
     process.append_all("c", first_parts(&all)).await.unwrap();
@@ -166,7 +166,7 @@ async fn the_same_id_for_something_else_is_refused(engine: &Engine) {
     assert_eq!(process.versions(&all).await, [1, 1]);
 }
 
-/// Its fingerprint may say nothing of the streams: that it covers them is the store's own work.
+/// The store adds the streams to the fingerprint, so the caller's need not cover them.
 async fn the_same_id_over_other_streams_is_another_command(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(3);
@@ -180,7 +180,7 @@ async fn the_same_id_over_other_streams_is_another_command(engine: &Engine) {
     assert!(process.append_all("c", turned).await.unwrap().repeated, "the order says nothing");
 }
 
-/// Not "all were written", which one commit of a command over all would prove.
+/// One commit must not be taken as proof that all streams were written.
 async fn the_same_id_on_one_of_the_streams_alone_is_another_command(engine: &Engine) {
     let process = engine.table().await.process();
     let all = streams(2);

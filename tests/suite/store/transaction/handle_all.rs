@@ -1,4 +1,4 @@
-//! The command loop over several streams: decided on all, written to all, handled once.
+//! The command loop over several streams: it decides on all, writes to all, and records once.
 
 use crate::store::metering::budget::{spent, within};
 use crate::store::transaction::append_all_faults::canceled_by;
@@ -11,39 +11,39 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 cases!(
-    a_command_is_found_though_everything_was_read_anew,
+    a_command_is_found_after_everything_is_read_again,
     a_command_that_always_loses_ends_as_contention,
     a_decision_for_more_or_fewer_streams_is_refused,
     a_lost_answer_of_the_whole_command_is_resolved_by_a_retry,
-    a_lost_race_is_mended_from_what_won,
-    a_purse_that_was_only_looked_at_cannot_move_unseen,
+    a_lost_race_is_resolved_with_the_winner,
+    a_change_of_a_purse_that_was_only_read_is_noticed,
     a_refusal_is_true_of_all_streams_at_one_moment,
     a_retry_finds_a_command_that_wrote_to_some_streams_only,
-    a_stream_that_went_on_is_told_with_its_version,
+    a_version_mismatch_names_stream_and_version,
     a_transfer_costs_its_reads_and_one_transaction,
     a_transfer_between_long_purses_costs_no_more,
-    a_transfer_between_known_purses_is_one_request,
-    nothing_to_do_is_an_answer_that_records_nothing,
+    a_transfer_between_cached_purses_is_one_request,
+    a_no_op_records_nothing,
     a_reused_id_is_refused_before_it_is_decided,
-    transactions_under_way_pass,
-    what_no_transaction_can_be_is_refused_before_any_request,
+    running_transactions_are_retried,
+    an_impossible_transaction_is_refused_before_any_request,
 );
 
-/// What happened to a purse.
+/// The events of a purse.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub(in crate::store) enum Moved {
     By { pence: i64 },
 }
 
-/// A transfer asks for more than there is.
+/// The purse has less than the transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there is less in the purse")]
 pub(in crate::store) struct Overdrawn;
 
 pub(in crate::store) type Answer = Result<MultiStreamResult, ExecuteAllError<Overdrawn>>;
 
-/// How the store knows purses: the state is what is in them, in pence.
+/// The model of a purse: the state is its pence.
 pub(in crate::store) const PURSE: Model<i64, Moved> = Model {
     initial: || 0,
     evolve,
@@ -61,7 +61,7 @@ pub(in crate::store) fn request_all(streams: &[StreamId], command: &str, asked: 
     MultiStreamRequest::new(streams.to_vec(), metadata(command, asked))
 }
 
-/// From the first purse to the second one; nothing to do for 0, refused if it is not there.
+/// Moves pence from the first purse to the second; a no-op for 0, refused if there are too few.
 pub(in crate::store) fn transfer(pence: i64) -> impl Fn(&[&i64]) -> Result<Vec<Vec<Moved>>, Overdrawn> {
     move |purses| match pence {
         _ if *purses[0] < pence => Err(Overdrawn),
@@ -92,7 +92,7 @@ impl Process {
     }
 }
 
-/// A process on purses that another one has filled with 100 pence each.
+/// A process, and purses that another one filled with 100 pence each.
 async fn purses<const N: usize>(engine: &Engine) -> (Process, Arc<Process>, [StreamId; N]) {
     let table = engine.table().await;
     let (process, other) = (table.process(), Arc::new(table.process()));
@@ -101,7 +101,7 @@ async fn purses<const N: usize>(engine: &Engine) -> (Process, Arc<Process>, [Str
     (process, other, purses)
 }
 
-/// Before the `nth` transaction of the process, another one does something.
+/// Runs `other` before the `nth` transaction of the process.
 pub(in crate::store) fn before_transaction<F>(
     process: &Process,
     nth: usize,
@@ -132,7 +132,7 @@ async fn a_transfer_costs_its_reads_and_one_transaction(engine: &Engine) {
     assert!(other.store.verify(&both[0]).await.unwrap().verified());
 }
 
-async fn a_stream_that_went_on_is_told_with_its_version(engine: &Engine) {
+async fn a_version_mismatch_names_stream_and_version(engine: &Engine) {
     let (process, other, both) = purses::<2>(engine).await;
     let request = |command: &str, versions| {
         let request = request_all(&both, command, "transfer 30");
@@ -141,9 +141,9 @@ async fn a_stream_that_went_on_is_told_with_its_version(engine: &Engine) {
     let handle = async |request| process.purses.handle_all(&request, transfer(30)).await;
     let expected = vec![Some(1), Some(1)];
     assert!(!handle(request("t", expected.clone())).await.unwrap().replayed);
-    // The command is known, though the streams went on: what is recorded is its answer.
+    // The streams have grown since. The recorded result is still the answer.
     assert!(handle(request("t", expected.clone())).await.unwrap().replayed);
-    // Another process saw the first purse only, which went on meanwhile.
+    // Another process has only the first purse cached, which has grown since.
     other.transfer(&both, "others", 1).await.unwrap();
     let refused = handle(request("late", vec![None, Some(2)])).await.unwrap_err();
     let told = format!("stream {} is at version 3, not at 2", both[1]);
@@ -155,7 +155,7 @@ async fn a_stream_that_went_on_is_told_with_its_version(engine: &Engine) {
     assert_eq!(poor.to_string(), "refused: there is less in the purse");
 }
 
-async fn a_transfer_between_known_purses_is_one_request(engine: &Engine) {
+async fn a_transfer_between_cached_purses_is_one_request(engine: &Engine) {
     let table = engine.table().await;
     let (process, other) = (table.warm_process(), table.process());
     let both = ["a", "b"].map(stream);
@@ -168,13 +168,13 @@ async fn a_transfer_between_known_purses_is_one_request(engine: &Engine) {
     }
     let again = process.transfer(&both, "t0", 1).await.unwrap();
     assert!(again.replayed && again.usage.write_units == 0.0, "{again:?}");
-    // A commit of another process makes it lose one race only.
+    // A commit of another process costs one lost race.
     other.transfer(&both, "elsewhere", 10).await.unwrap();
     assert_eq!(process.transfer(&both, "last", 1).await.unwrap().lost_races, 1);
     assert_eq!((process.pence(&both[0]).await, process.pence(&both[1]).await), (83, 117));
 }
 
-/// Snapshots serve commands over several streams like all others.
+/// Commands over several streams use snapshots, too.
 async fn a_transfer_between_long_purses_costs_no_more(engine: &Engine) {
     let (process, other, both) = purses::<2>(engine).await;
     process.transfer(&both, "early", 1).await.unwrap();
@@ -188,16 +188,17 @@ async fn a_transfer_between_long_purses_costs_no_more(engine: &Engine) {
             process.put_behind(purse, (0..50).map(commit).collect()).await;
         }
     }
-    // This one reads everything, and brings the snapshots.
+    // This command reads everything, and writes the snapshots.
     other.transfer(&both, "snapshots", 1).await.unwrap();
     process.wire.take();
-    // Without an index, only an id with a time is ruled out on such a stream.
+    // Without an index, only an id with a time is known to be new on such a stream.
     let id = crate::store::id_made_at(std::time::SystemTime::now().into()).to_string();
     let handled = process.transfer(&both, &id, 30).await.unwrap();
     let Spent { requests, write_units, read_units, .. } = process.wire.spent();
     assert_eq!((requests, handled.usage.requests), (3, 3));
     eprintln!("over 2 streams of 10,000 events, cold: {write_units} write units, {read_units} read units");
-    // The page of a snapshot has eleven of the older items as well, which are large here: whole streams are 100 times that.
+    // The page of a snapshot also has eleven older items, which are large here. The streams are 100
+    // times that.
     assert!(engine.kind == EngineKind::Ministack || (write_units <= 4.0 && read_units <= 8.0));
     for command in ["early", "snapshots", id.as_str()] {
         let pence = if command == id { 30 } else { 1 };
@@ -206,7 +207,7 @@ async fn a_transfer_between_long_purses_costs_no_more(engine: &Engine) {
     assert_eq!(process.versions(&both).await, [10_004, 10_004]);
 }
 
-async fn a_command_is_found_though_everything_was_read_anew(engine: &Engine) {
+async fn a_command_is_found_after_everything_is_read_again(engine: &Engine) {
     let (process, other, [a, b]) = purses::<2>(engine).await;
     let both = [a, b];
     let first = process.transfer(&both, "t", 30).await.unwrap();
@@ -222,7 +223,7 @@ async fn a_command_is_found_though_everything_was_read_anew(engine: &Engine) {
     assert_eq!((other.pence(&both[0]).await, other.pence(&both[1]).await), (65, 135));
 }
 
-/// The second time it is found by reading, and what stood still has no part; also by one who reads too little.
+/// The retry is found by reading, also after a stale read. Streams without events have no part.
 async fn a_retry_finds_a_command_that_wrote_to_some_streams_only(engine: &Engine) {
     let (process, other, purses) = purses::<3>(engine).await;
     let request = request_all(&purses, "t", "share");
@@ -232,7 +233,7 @@ async fn a_retry_finds_a_command_that_wrote_to_some_streams_only(engine: &Engine
     assert_eq!(first.parts.len(), 1);
     let again = other.purses.handle_all(&request, last_only).await.unwrap();
     assert_eq!((again.replayed, again.parts.len()), (true, 1));
-    // As if an eventually consistent read of the first purse had missed the commit.
+    // As if an eventually consistent read of the first purse lacked the commit.
     process.wire.rule(|seen| {
         let stale = seen.operation == "Query" && seen.body["ConsistentRead"] != true;
         std::future::ready(match stale {
@@ -251,7 +252,7 @@ async fn a_retry_finds_a_command_that_wrote_to_some_streams_only(engine: &Engine
     assert_eq!(process.versions(&purses).await, [2, 1, 1]);
 }
 
-async fn a_lost_race_is_mended_from_what_won(engine: &Engine) {
+async fn a_lost_race_is_resolved_with_the_winner(engine: &Engine) {
     let (process, other, [a, b, c]) = purses::<3>(engine).await;
     let (ours, theirs) = ([a.clone(), b.clone()], [b.clone(), c]);
     before_transaction(&process, 0, {
@@ -267,7 +268,7 @@ async fn a_lost_race_is_mended_from_what_won(engine: &Engine) {
     assert_eq!((process.pence(&a).await, process.pence(&b).await), (70, 80));
 }
 
-/// It was true when it was decided, and no longer when it would be answered.
+/// It was true at the decision, but not at the answer.
 async fn a_refusal_is_true_of_all_streams_at_one_moment(engine: &Engine) {
     let (process, other, [a, b]) = purses::<2>(engine).await;
     let (there, back) = ([a.clone(), b.clone()], [b.clone(), a.clone()]);
@@ -289,11 +290,11 @@ async fn a_refusal_is_true_of_all_streams_at_one_moment(engine: &Engine) {
     assert_eq!((process.pence(&a).await, process.pence(&b).await), (30, 170));
 }
 
-/// Each of two decisions would be wrong after the other: one sees the other.
-async fn a_purse_that_was_only_looked_at_cannot_move_unseen(engine: &Engine) {
+/// Each of two decisions invalidates the other, so one must see the other.
+async fn a_change_of_a_purse_that_was_only_read_is_noticed(engine: &Engine) {
     let (process, other, [a, b]) = purses::<2>(engine).await;
     let both = [a, b];
-    // Out of the one purse only, as long as both together keep 100.
+    // Takes from one purse, as long as both together have at least 100.
     let spend = |which: usize| {
         move |purses: &[&i64]| {
             let mut decided = vec![vec![], vec![]];
@@ -314,7 +315,7 @@ async fn a_purse_that_was_only_looked_at_cannot_move_unseen(engine: &Engine) {
     assert_eq!((other.pence(&both[0]).await, other.pence(&both[1]).await), (100, 0));
 }
 
-async fn nothing_to_do_is_an_answer_that_records_nothing(engine: &Engine) {
+async fn a_no_op_records_nothing(engine: &Engine) {
     let (process, other, both) = purses::<2>(engine).await;
     let handled = process.transfer(&both, "idle", 0).await.unwrap();
     within(engine, "nothing to do over 2 streams", process.wire.spent(), handled.usage, spent(3, 4.0, 1.0));
@@ -352,7 +353,7 @@ async fn a_decision_for_more_or_fewer_streams_is_refused(engine: &Engine) {
     assert_eq!(process.versions(&both).await, [1, 1]);
 }
 
-async fn what_no_transaction_can_be_is_refused_before_any_request(engine: &Engine) {
+async fn an_impossible_transaction_is_refused_before_any_request(engine: &Engine) {
     let process = engine.table().await.process();
     let all = crate::store::transaction::append_all::streams(101);
     let none = process.transfer(&[], "t", 1).await;
@@ -377,8 +378,8 @@ async fn a_lost_answer_of_the_whole_command_is_resolved_by_a_retry(engine: &Engi
     assert_eq!((other.pence(&both[0]).await, other.pence(&both[1]).await), (70, 130));
 }
 
-/// No engine here gives this answer. It costs an attempt, no more.
-async fn transactions_under_way_pass(engine: &Engine) {
+/// No engine here gives this answer. It costs one attempt.
+async fn running_transactions_are_retried(engine: &Engine) {
     let (process, _, both) = purses::<2>(engine).await;
     process.wire.rule(|seen| {
         let busy = seen.operation == "TransactWriteItems" && seen.nth < 3;

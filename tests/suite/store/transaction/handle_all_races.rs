@@ -1,4 +1,4 @@
-//! Concurrent commands over overlapping streams: each has one outcome, and sums stay the same.
+//! Concurrent commands over overlapping streams: each has one outcome, and the sum does not change.
 
 use crate::store::transaction::handle_all::{Answer, Overdrawn};
 use crate::store::{Engine, Process, stream};
@@ -30,7 +30,7 @@ async fn one_command_from_sixty_four_tasks_is_one_transfer(engine: &Engine) {
     assert_eq!(processes[0].versions(&both).await, [2, 2]);
 }
 
-/// 32 transfers between 5 purses in both directions, each sent twice at once, some for more than there is.
+/// 32 transfers between 5 purses in both directions, each sent twice concurrently, some too large.
 async fn sixty_four_transfers_at_once_keep_the_sum(engine: &Engine) {
     let table = engine.table().await;
     let processes = processes(&table);
@@ -64,7 +64,7 @@ async fn sixty_four_transfers_at_once_keep_the_sum(engine: &Engine) {
     assert_eq!(commits, written, "each in its two purses once, and no other");
 }
 
-/// Handled once, or refused; a refusal records nothing, so that only one of two may have been.
+/// Handled once, or refused. A refusal records nothing, so one of two copies may be refused.
 fn assert_one_outcome(number: usize, pair: &[Answer]) {
     let refused = |answer: &Answer| matches!(answer, Err(ExecuteAllError::Refused(Overdrawn)));
     match pair {

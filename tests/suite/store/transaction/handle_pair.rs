@@ -1,4 +1,5 @@
-//! A command over a tally and a purse, streams of two models: decided on both, written to both, once.
+//! A command over a tally and a purse, streams of two models: decides on both, writes to both,
+//! once.
 
 use crate::store::metering::budget::{spent, within};
 use crate::store::snapshot::snapshots::as_of;
@@ -12,23 +13,23 @@ use std::sync::Arc;
 
 cases!(
     a_decision_for_one_of_the_two_checks_the_other,
-    a_lost_answer_of_a_pair_is_mended_by_sending_it_again,
+    a_lost_answer_of_a_pair_is_repaired_by_a_retry,
     a_pair_costs_its_reads_and_one_transaction,
     a_pair_that_is_sent_again_is_known,
-    a_race_lost_on_either_stream_is_mended,
+    a_race_lost_on_either_stream_is_resolved,
     a_refusal_is_true_of_both_at_one_moment,
-    a_stream_of_a_pair_that_went_on_is_told_with_its_version,
-    nothing_to_do_on_a_pair_records_nothing,
+    a_version_mismatch_of_a_pair_names_its_stream,
+    a_no_op_on_a_pair_records_nothing,
     one_pair_from_sixty_four_tasks_is_written_once,
     pairs_and_single_commands_at_once_keep_the_sum,
     snapshots_of_both_kinds_are_written_beside_pairs,
-    what_no_pair_can_be_is_refused_before_any_request,
+    an_impossible_pair_is_refused_before_any_request,
 );
 
 type Answer = Result<MultiStreamResult, ExecuteAllError<Overdrawn>>;
 type Decided = Result<(Vec<Told>, Vec<Moved>), Overdrawn>;
 
-/// Counts what is paid out of the purse; nothing to do for 0, refused if it is not there.
+/// Pays from the purse and counts it; a no-op for 0, refused if there is too little.
 fn pay(pence: u32) -> impl Fn(&Tally, &i64) -> Decided {
     move |_, purse| match i64::from(pence) {
         pence if *purse < pence => Err(Overdrawn),
@@ -58,14 +59,14 @@ impl Process {
     }
 }
 
-/// A tally that is not open yet and a purse of 100 pence.
+/// A tally that is not open yet, and a purse of 100 pence.
 async fn pair(table: &Table) -> [StreamId; 2] {
     let pair = [stream("tally"), stream("purse")];
     table.process().fill(&pair[1..], 100).await;
     pair
 }
 
-/// A process that remembers nothing, another one, and a pair.
+/// An uncached process, a cached one, and a pair.
 async fn two(engine: &Engine) -> (Process, Arc<Process>, [StreamId; 2]) {
     let table = engine.table().await;
     let pair = pair(&table).await;
@@ -87,7 +88,7 @@ async fn a_pair_costs_its_reads_and_one_transaction(engine: &Engine) {
         let warm = process.pay(&pair, &format!("warm-{number}"), 1).await.unwrap();
         within(engine, "command over 2 kinds, warm", process.wire.spent(), warm.usage, spent(1, 4.0, 0.0));
     }
-    // What the pair left in the caches serves the commands for each of the streams, and the other way round.
+    // Commands for one stream use the streams that the pair cached, and the other way round.
     assert_eq!(process.count(&pair[0], "alone", 1).await.unwrap().usage.requests, 1);
     assert_eq!(process.pay(&pair, "last", 1).await.unwrap().usage.requests, 1);
     assert_eq!(process.both(&pair).await, (35, 66));
@@ -119,7 +120,7 @@ async fn a_pair_that_is_sent_again_is_known(engine: &Engine) {
 
 async fn a_decision_for_one_of_the_two_checks_the_other(engine: &Engine) {
     let (process, other, pair) = two(engine).await;
-    // Counts as long as the purse is full.
+    // Counts only while the purse is full.
     let count = |_: &Tally, purse: &i64| {
         if *purse < 100 { Err(Overdrawn) } else { Ok((vec![Told::Counted { number: 1 }], vec![])) }
     };
@@ -139,7 +140,7 @@ async fn a_decision_for_one_of_the_two_checks_the_other(engine: &Engine) {
     assert_eq!(process.versions(&pair).await, [2, 2]);
 }
 
-async fn a_race_lost_on_either_stream_is_mended(engine: &Engine) {
+async fn a_race_lost_on_either_stream_is_resolved(engine: &Engine) {
     for lost in [0, 1] {
         let (process, other, pair) = two(engine).await;
         before_transaction(&process, 0, {
@@ -177,7 +178,7 @@ async fn a_refusal_is_true_of_both_at_one_moment(engine: &Engine) {
     assert_eq!(process.both(&pair).await, (150, 30));
 }
 
-async fn a_stream_of_a_pair_that_went_on_is_told_with_its_version(engine: &Engine) {
+async fn a_version_mismatch_of_a_pair_names_its_stream(engine: &Engine) {
     let (process, _, pair) = two(engine).await;
     let asked = PairRequest { expected_versions: [Some(0), Some(1)], ..request(&pair, "c", "pay 30") };
     let handle = async |asked: &PairRequest| process.tallies.handle_pair(&process.purses, asked, pay(30)).await;
@@ -191,14 +192,14 @@ async fn a_stream_of_a_pair_that_went_on_is_told_with_its_version(engine: &Engin
     assert_eq!(process.versions(&pair).await, [1, 2]);
 }
 
-async fn nothing_to_do_on_a_pair_records_nothing(engine: &Engine) {
+async fn a_no_op_on_a_pair_records_nothing(engine: &Engine) {
     let (process, _, pair) = two(engine).await;
     let idle = process.pay(&pair, "c", 0).await.unwrap();
     assert_eq!((idle.parts.len(), idle.replayed), (0, false));
     assert_eq!(process.versions(&pair).await, [0, 1]);
 }
 
-async fn a_lost_answer_of_a_pair_is_mended_by_sending_it_again(engine: &Engine) {
+async fn a_lost_answer_of_a_pair_is_repaired_by_a_retry(engine: &Engine) {
     let (process, other, pair) = two(engine).await;
     process.wire.rule(|seen| {
         let write = seen.operation == "TransactWriteItems";
@@ -211,7 +212,7 @@ async fn a_lost_answer_of_a_pair_is_mended_by_sending_it_again(engine: &Engine) 
     assert_eq!(other.both(&pair).await, (30, 70));
 }
 
-async fn what_no_pair_can_be_is_refused_before_any_request(engine: &Engine) {
+async fn an_impossible_pair_is_refused_before_any_request(engine: &Engine) {
     let (process, _, [tally, purse]) = two(engine).await;
     let twice = process.pay(&[tally.clone(), tally.clone()], "c", 1).await;
     assert!(matches!(twice, Err(ExecuteAllError::Append(AppendAllError::StreamTwice(_)))), "{twice:?}");
@@ -234,7 +235,7 @@ async fn snapshots_of_both_kinds_are_written_beside_pairs(engine: &Engine) {
         process.pay(&pair, &format!("c{number}"), 1).await.unwrap();
     }
     assert!(as_of(&table, &pair[0]).await >= 10 && as_of(&table, &pair[1]).await >= 10);
-    // From the snapshots on: an id of the twelve, and a new one.
+    // After the snapshots: an id of the twelve, and a new one.
     assert!(table.process().pay(&pair, "c0", 1).await.unwrap().replayed);
     assert!(!table.process().pay(&pair, "new", 1).await.unwrap().replayed);
     assert_eq!(process.both(&pair).await, (13, 87));
@@ -257,7 +258,7 @@ async fn one_pair_from_sixty_four_tasks_is_written_once(engine: &Engine) {
     assert_eq!(processes[0].both(&pair).await, (5, 95));
 }
 
-/// Whatever is paid is counted, though others count and move at the same time.
+/// Every payment is counted, while others count and move concurrently.
 async fn pairs_and_single_commands_at_once_keep_the_sum(engine: &Engine) {
     let table = engine.table().await;
     let (pair, processes) = (pair(&table).await, patient(&table));

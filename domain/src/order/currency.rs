@@ -1,4 +1,4 @@
-//! The money of an order.
+//! The currency of an order.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::Given;
+use crate::QuotedInput;
 
 /// The alphabetic code of a currency (ISO 4217), such as `EUR`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,17 +17,17 @@ pub struct Currency(String);
 /// Why a text is no [`Currency`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CurrencyError {
-    /// Something else than three letters from A to Z.
+    /// Not three letters from A to Z.
     #[error("a currency must be three upper-case letters, not {0}")]
-    NotThreeLetters(Given),
-    /// Three letters that name no currency.
+    NotThreeLetters(QuotedInput),
+    /// Not the code of a currency.
     #[error("a currency must be an active code of ISO 4217 that has minor units, not {0}")]
-    Unknown(Given),
+    Unknown(QuotedInput),
 }
 
-/// The active codes of ISO 4217, list one, as of February 2026, in alphabetic order. Left out are those without minor
-/// units (metals, units of account, XTS, XXX), because prices are in minor units. A code that ISO withdraws later stays
-/// here: the orders that were placed in it must load for ever.
+/// The active codes of ISO 4217, list one, as of February 2026, in alphabetic order. Codes without
+/// minor units (metals, units of account, XTS, XXX) are omitted, because prices are in minor units.
+/// A code that ISO withdraws stays here: its orders must still load.
 #[rustfmt::skip]
 const ACTIVE_CODES: [&str; 165] = [
     "AED", "AFN", "ALL", "AMD", "AOA", "ARS", "AUD", "AWG", "AZN", "BAM", "BBD", "BDT", "BHD", "BIF", "BMD", "BND",
@@ -68,11 +68,11 @@ impl TryFrom<String> for Currency {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         if text.len() != 3 || !text.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Err(CurrencyError::NotThreeLetters(Given::new(&text)));
+            return Err(CurrencyError::NotThreeLetters(QuotedInput::new(&text)));
         }
         match ACTIVE_CODES.binary_search(&text.as_str()) {
             Ok(_) => Ok(Self(text)),
-            Err(_) => Err(CurrencyError::Unknown(Given::new(&text))),
+            Err(_) => Err(CurrencyError::Unknown(QuotedInput::new(&text))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One customer's order, from placing to shipping.
+//! The aggregate of an order, from placing to shipping.
 //!
 //! ```text
 //! Absent ── place ──▶ Placed ── confirm ──▶ Confirmed ── ship ──▶ Shipped
@@ -26,14 +26,14 @@ pub fn stream(order_id: OrderId) -> String {
 
 // --------------------------------------------------------------------- events
 
-/// What was ordered, and by whom: the data of `OrderPlaced`, and the body of the command that asks for it.
+/// Customer, currency and lines: the data of `OrderPlaced` and of `PlaceOrder`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderDetails {
-    /// Who orders.
+    /// The customer.
     pub customer_id: CustomerId,
-    /// The currency of every price.
+    /// The currency of all prices.
     pub currency: Currency,
-    /// What is ordered.
+    /// The ordered books.
     pub lines: OrderLines,
 }
 
@@ -44,42 +44,42 @@ impl OrderDetails {
     }
 }
 
-/// What has happened to an order.
+/// The events of an order.
 ///
-/// **This is the storage format.** What is written here is read for ever. Any other shape (a field added, renamed or
-/// dropped, another JSON type) is a new schema version: a line in `domain/app/src/events.rs`, which lifts what is
-/// stored, and golden files in `golden/`, where every shape that was ever stored is kept. A value's rule may be widened
+/// **This is the storage format**, and stored events stay. Every change of a shape (a field added,
+/// renamed or dropped, another JSON type) needs a new schema version: an upcaster in
+/// `domain/app/src/events.rs`, and golden files in `golden/`. The rule of a value may be widened,
 /// but never narrowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub enum OrderEvent {
-    /// The customer has ordered.
+    /// The customer placed the order.
     OrderPlaced(OrderDetails),
-    /// The shop will deliver: every book is reserved.
+    /// The shop will deliver: all books are reserved.
     OrderConfirmed {},
     /// The shop will not deliver.
     OrderRejected {
         /// Why not.
         reason: Reason,
     },
-    /// The order was called off before it was shipped.
+    /// The order was cancelled before it was shipped.
     OrderCancelled {
         /// Why.
         reason: Reason,
     },
-    /// The parcel has left the house.
+    /// The parcel left the warehouse.
     OrderShipped {
-        /// How the parcel is found.
+        /// The carrier's code.
         tracking_code: TrackingCode,
     },
 }
 
 impl OrderEvent {
-    /// Every type of event in an order's stream.
+    /// All types of events.
     pub const TYPES: [&'static str; 5] =
         ["OrderPlaced", "OrderConfirmed", "OrderRejected", "OrderCancelled", "OrderShipped"];
 
-    /// The event's type, as it is stored.
+    /// The stored name of the type.
     pub fn event_type(&self) -> &'static str {
         match self {
             Self::OrderPlaced(_) => "OrderPlaced",
@@ -93,41 +93,41 @@ impl OrderEvent {
 
 // ---------------------------------------------------------------------- state
 
-/// The situation of an order. It serialises, so that it can be kept as a snapshot.
+/// The state of an order. It can be serialised for snapshots.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Order {
-    /// Nobody has placed it yet.
+    /// Not placed yet.
     #[default]
     Absent,
-    /// The customer waits for the shop's word.
+    /// Placed; neither confirmed nor rejected yet.
     Placed(OrderDetails),
     /// The shop will deliver.
     Confirmed(OrderDetails),
     /// The shop will not deliver.
     Rejected {
-        /// What was ordered.
+        /// The details.
         details: OrderDetails,
-        /// Why it will not come.
+        /// Why not.
         reason: Reason,
     },
-    /// The order was called off.
+    /// The order is cancelled.
     Cancelled {
-        /// What was ordered.
+        /// The details.
         details: OrderDetails,
-        /// Why it was called off.
+        /// Why.
         reason: Reason,
     },
     /// The parcel is on its way.
     Shipped {
-        /// What was ordered.
+        /// The details.
         details: OrderDetails,
-        /// How the parcel is found.
+        /// The carrier's code.
         tracking_code: TrackingCode,
     },
 }
 
 impl Order {
-    /// The name of the situation; none before the order is placed.
+    /// The status; none before the order is placed.
     pub fn status(&self) -> Option<OrderStatus> {
         match self {
             Self::Absent => None,
@@ -139,7 +139,7 @@ impl Order {
         }
     }
 
-    /// What was ordered; nothing before the order is placed.
+    /// The details; none before the order is placed.
     pub fn details(&self) -> Option<&OrderDetails> {
         match self {
             Self::Absent => None,
@@ -159,7 +159,7 @@ impl Order {
         }
     }
 
-    /// How the parcel is found, once it was shipped.
+    /// The carrier's code, once the order is shipped.
     pub fn tracking_code(&self) -> Option<&TrackingCode> {
         match self {
             Self::Shipped { tracking_code, .. } => Some(tracking_code),
@@ -170,24 +170,24 @@ impl Order {
     }
 }
 
-/// The name of an order's situation, as read models and refusals tell it.
+/// The status of an order in read models and refusals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OrderStatus {
-    /// The customer waits for the shop's word.
+    /// Placed; neither confirmed nor rejected yet.
     Placed,
     /// The shop will deliver.
     Confirmed,
     /// The shop will not deliver.
     Rejected,
-    /// The order was called off.
+    /// The order is cancelled.
     Cancelled,
     /// The parcel is on its way.
     Shipped,
 }
 
 impl OrderStatus {
-    /// The status in lower case, as it is in JSON.
+    /// The status as in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Placed => "placed",
@@ -207,7 +207,7 @@ impl fmt::Display for OrderStatus {
 
 // --------------------------------------------------------------------- evolve
 
-/// The order after an event. An event that cannot follow on the situation leaves it as it is.
+/// The order after an event. An event that does not fit the state changes nothing.
 pub fn evolve(order: Order, event: &OrderEvent) -> Order {
     match (order, event) {
         (Order::Absent, OrderEvent::OrderPlaced(details)) => Order::Placed(details.clone()),
@@ -221,46 +221,46 @@ pub fn evolve(order: Order, event: &OrderEvent) -> Order {
         (Order::Confirmed(details), OrderEvent::OrderShipped { tracking_code }) => {
             Order::Shipped { details, tracking_code: tracking_code.clone() }
         }
-        (unmoved, _) => unmoved,
+        (unchanged, _) => unchanged,
     }
 }
 
 // ------------------------------------------------------------------- commands
 
-/// What can be asked of an order. It serialises as the events do, so that a queue can carry it.
+/// The commands of an order. They can be serialised for the command queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum OrderCommand {
-    /// Begin the order.
+    /// Place the order.
     PlaceOrder(OrderDetails),
-    /// Promise to deliver.
+    /// Confirm that the shop will deliver.
     ConfirmOrder {},
-    /// Decline to deliver.
+    /// Reject the order.
     RejectOrder {
         /// Why.
         reason: Reason,
     },
-    /// Call the order off.
+    /// Cancel the order.
     CancelOrder {
         /// Why.
         reason: Reason,
     },
-    /// Tell that the parcel has left the house.
+    /// Record that the parcel left the warehouse.
     ShipOrder {
-        /// How the parcel is found.
+        /// The carrier's code.
         tracking_code: TrackingCode,
     },
 }
 
 // ------------------------------------------------------------------- refusals
 
-/// Why an order does not do what it was asked. Clients are shown the text.
+/// Why an order refuses a command. Clients see the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OrderRefusal {
-    /// The command is for an order that nobody has placed.
+    /// The order was not placed yet.
     #[error("no such order")]
     NoSuchOrder,
-    /// The order exists, and something else was ordered.
+    /// The order exists, with other details.
     #[error("the order is already placed, with other details")]
     AlreadyPlaced,
     /// Only a placed order can be confirmed.
@@ -275,13 +275,13 @@ pub enum OrderRefusal {
     /// Only a confirmed order can be shipped.
     #[error("the order is {0}: only a confirmed order can be shipped")]
     CannotShip(OrderStatus),
-    /// The parcel is on its way under another code.
+    /// The order is shipped with another code.
     #[error("the order is already shipped, with tracking code {0}")]
     AlreadyShipped(TrackingCode),
 }
 
 impl OrderRefusal {
-    /// The refusal's word for programs. It never changes.
+    /// The stable code of the refusal, for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoSuchOrder => "no-such-order",
@@ -297,13 +297,12 @@ impl OrderRefusal {
 
 // --------------------------------------------------------------------- decide
 
-/// The events that follow from a command; none when what it asks for is already so.
+/// The events that follow from a command; none if it changes nothing.
 ///
-/// Every command may be given twice: the second time there is nothing to do. A reason is told once: rejecting or
-/// cancelling again with another reason changes nothing.
+/// Every command is idempotent. To reject or cancel again with another reason changes nothing.
 ///
 /// # Errors
-/// When the order's situation does not allow it.
+/// [`OrderRefusal`], if the state does not allow the command.
 pub fn decide(order: &Order, command: &OrderCommand) -> Result<Vec<OrderEvent>, OrderRefusal> {
     match command {
         OrderCommand::PlaceOrder(details) => place(order, details),
@@ -362,6 +361,3 @@ fn ship(order: &Order, tracking_code: &TrackingCode) -> Result<Vec<OrderEvent>, 
 fn existing(order: &Order) -> Result<OrderStatus, OrderRefusal> {
     order.status().ok_or(OrderRefusal::NoSuchOrder)
 }
-
-#[cfg(test)]
-mod specs;

@@ -1,14 +1,14 @@
-//! Why an order came to nothing.
+//! Why an order was rejected or cancelled.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Given, Isbn};
+use crate::{Isbn, QuotedInput};
 
-/// Why an order was rejected or cancelled, in words: 1 to 500 characters of any script, without control characters.
-/// White space around the words is dropped.
+/// Why an order was rejected or cancelled: 1 to 500 characters of any script, without control
+/// characters. White space at both ends is removed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
 #[schema(
@@ -21,33 +21,33 @@ pub struct Reason(String);
 /// Why a text is no [`Reason`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReasonError {
-    /// Empty, or nothing but white space.
+    /// Empty, or only white space.
     #[error("a reason must have at least one character that is not white space, unlike {0}")]
-    Blank(Given),
+    Blank(QuotedInput),
     /// Longer than 500 characters.
     #[error("a reason must have at most 500 characters, not {given_chars}")]
     TooLong {
-        /// How many characters were given.
+        /// The length of the input.
         given_chars: usize,
     },
     /// A line break, tab or another control character.
     #[error("a reason must have no control characters such as {}", .control.escape_default())]
     ControlCharacter {
-        /// The first of them.
+        /// The first one.
         control: char,
     },
 }
 
 impl Reason {
-    /// The most characters of a reason.
+    /// The most characters.
     pub const MAX_CHARS: usize = 500;
 
-    /// Why fulfilment rejects an order: this book of it cannot be had.
+    /// The reason of fulfilment: this book is not available.
     pub(crate) fn book_not_available(isbn: &Isbn) -> Self {
         Self(format!("book {isbn} is not available"))
     }
 
-    /// The words.
+    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -59,7 +59,7 @@ impl TryFrom<String> for Reason {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let words = text.trim();
         if words.is_empty() {
-            return Err(ReasonError::Blank(Given::new(&text)));
+            return Err(ReasonError::Blank(QuotedInput::new(&text)));
         }
         let given_chars = words.chars().count();
         if given_chars > Self::MAX_CHARS {

@@ -1,11 +1,11 @@
-//! How a parcel is found.
+//! The tracking code of a parcel.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Given;
+use crate::QuotedInput;
 
 /// The carrier's code of a parcel: 1 to 64 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -18,14 +18,14 @@ pub struct TrackingCode(String);
 pub enum TrackingCodeError {
     /// Empty, or longer than 64 characters.
     #[error("a tracking code must have 1 to 64 characters, not {0}")]
-    WrongLength(Given),
+    WrongLength(QuotedInput),
     /// A space, a control character, or one outside ASCII.
     #[error("a tracking code may only have visible ascii characters, but is {0}")]
-    WrongCharacter(Given),
+    WrongCharacter(QuotedInput),
 }
 
 impl TrackingCode {
-    /// The most characters of a tracking code.
+    /// The most characters.
     pub const MAX_CHARS: usize = 64;
 
     /// The code as text.
@@ -39,10 +39,10 @@ impl TryFrom<String> for TrackingCode {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         if !(1..=Self::MAX_CHARS).contains(&text.chars().count()) {
-            return Err(TrackingCodeError::WrongLength(Given::new(&text)));
+            return Err(TrackingCodeError::WrongLength(QuotedInput::new(&text)));
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(TrackingCodeError::WrongCharacter(Given::new(&text)));
+            return Err(TrackingCodeError::WrongCharacter(QuotedInput::new(&text)));
         }
         Ok(Self(text))
     }

@@ -1,4 +1,4 @@
-//! What is ordered: one line a book.
+//! The lines of an order: one for each book.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use crate::{Isbn, OrderQuantity, UnitPriceMinor};
 /// One book of an order. Part of the storage format of `OrderPlaced`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderLine {
-    /// Which book.
+    /// The book.
     pub isbn: Isbn,
-    /// How many copies of it.
+    /// The number of copies.
     pub quantity: OrderQuantity,
-    /// What one copy costs, in minor units of the order's currency.
+    /// The price of one copy, in minor units of the order's currency.
     pub unit_price_minor: UnitPriceMinor,
 }
 
@@ -25,22 +25,22 @@ impl OrderLine {
     }
 }
 
-/// The lines of an order, as they were given: 1 to 90, each of another book.
+/// The lines of an order: 1 to 90, each for another book.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Vec<OrderLine>")]
 #[schema(value_type = Vec<OrderLine>, min_items = 1, max_items = 90)]
 pub struct OrderLines(Vec<OrderLine>);
 
-/// Why lines make no [`OrderLines`].
+/// Why lines are no [`OrderLines`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OrderLinesError {
     /// None, or more than 90.
     #[error("an order must have 1 to 90 lines, not {given}")]
     WrongCount {
-        /// How many were given.
+        /// The number of lines.
         given: usize,
     },
-    /// Two lines of one book.
+    /// Two lines for one book.
     #[error("an order must name a book on one line only, but {isbn} is on two")]
     SameBookTwice {
         /// The book.
@@ -49,21 +49,21 @@ pub enum OrderLinesError {
 }
 
 impl OrderLines {
-    /// The most lines of an order. A read model over many orders changes a row a line, all in one transaction, and a
-    /// transaction of the store has room for 100 writes.
+    /// The most lines of an order. A multi-stream read model changes a row for each line in one
+    /// transaction, and a transaction has at most 100 writes.
     pub const MAX: usize = 90;
 
-    /// The lines, in the order in which they were given.
+    /// The lines, in their order.
     pub fn as_slice(&self) -> &[OrderLine] {
         &self.0
     }
 
-    /// One line after the other.
+    /// Iterates over the lines.
     pub fn iter(&self) -> std::slice::Iter<'_, OrderLine> {
         self.0.iter()
     }
 
-    /// The price of all lines in minor units: at most 9 · 10¹³, so it is exact in JavaScript too.
+    /// The price of all lines in minor units: at most 9 · 10¹³, so it is exact in JavaScript.
     pub fn total_minor(&self) -> u64 {
         self.iter().map(OrderLine::total_minor).sum()
     }

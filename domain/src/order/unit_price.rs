@@ -1,4 +1,4 @@
-//! What one copy costs.
+//! The price of one copy.
 
 use std::fmt;
 
@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 
 use crate::whole_number::WholeNumber;
 
-/// The price of one copy in minor units of the order's currency (cents for EUR): 0 to 1,000,000,000.
+/// The price of one copy in minor units of the order's currency (cents for EUR): 0 to
+/// 1,000,000,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "WholeNumber")]
 #[schema(value_type = u32, minimum = 0, maximum = 1_000_000_000)]
@@ -17,7 +18,7 @@ pub struct UnitPriceMinor(u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a unit price must be from 0 to 1,000,000,000 minor units, not {given}")]
 pub struct UnitPriceMinorError {
-    /// The number that was given.
+    /// The input.
     pub given: i128,
 }
 
@@ -25,10 +26,10 @@ impl UnitPriceMinor {
     /// The highest price of one copy, in minor units.
     pub const MAX: u32 = 1_000_000_000;
 
-    /// A price of so many minor units.
+    /// Checks the price.
     ///
     /// # Errors
-    /// When it is not from 0 to 1,000,000,000.
+    /// If it is not from 0 to 1,000,000,000.
     pub fn new(minor_units: impl Into<i128>) -> Result<Self, UnitPriceMinorError> {
         let given = minor_units.into();
         let price = u32::try_from(given).ok().filter(|price| *price <= Self::MAX);

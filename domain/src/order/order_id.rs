@@ -1,4 +1,4 @@
-//! The name of an order.
+//! The id of an order.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::Given;
+use crate::QuotedInput;
 
-/// The id of an order: a UUID, written in lower case with hyphens. Either case is read.
+/// The id of an order: a UUID, written in lower case with hyphens. Upper case is read, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
 #[schema(value_type = Uuid)]
@@ -18,12 +18,12 @@ pub struct OrderId(Uuid);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an order id must be a uuid in its form of 36 characters with hyphens, not {given}")]
 pub struct OrderIdError {
-    /// The text that was given.
-    pub given: Given,
+    /// The input.
+    pub given: QuotedInput,
 }
 
 impl OrderId {
-    /// The order of this UUID; every UUID may name an order.
+    /// The id with this UUID. Every UUID is valid.
     pub const fn new(uuid: Uuid) -> Self {
         Self(uuid)
     }
@@ -40,7 +40,7 @@ impl TryFrom<String> for OrderId {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let hyphenated = text.len() == uuid::fmt::Hyphenated::LENGTH;
         let uuid = if hyphenated { Uuid::try_parse(&text).ok() } else { None };
-        uuid.map(Self).ok_or_else(|| OrderIdError { given: Given::new(&text) })
+        uuid.map(Self).ok_or_else(|| OrderIdError { given: QuotedInput::new(&text) })
     }
 }
 

@@ -1,13 +1,13 @@
-//! Who orders.
+//! The id of a customer.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Given;
+use crate::QuotedInput;
 
-/// The shop's name for a customer: 1 to 64 characters out of `A-Z a-z 0-9 . _ : @ -`.
+/// The id of a customer: 1 to 64 characters out of `A-Z a-z 0-9 . _ : @ -`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
 #[schema(value_type = String, pattern = "^[A-Za-z0-9._:@-]{1,64}$")]
@@ -18,14 +18,14 @@ pub struct CustomerId(String);
 pub enum CustomerIdError {
     /// Empty, or longer than 64 characters.
     #[error("a customer id must have 1 to 64 characters, not {0}")]
-    WrongLength(Given),
+    WrongLength(QuotedInput),
     /// A character that is not allowed.
     #[error("a customer id may only have the characters A-Z a-z 0-9 . _ : @ - but is {0}")]
-    WrongCharacter(Given),
+    WrongCharacter(QuotedInput),
 }
 
 impl CustomerId {
-    /// The most characters of a customer id.
+    /// The most characters.
     pub const MAX_CHARS: usize = 64;
 
     /// The id as text.
@@ -39,10 +39,10 @@ impl TryFrom<String> for CustomerId {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         if !(1..=Self::MAX_CHARS).contains(&text.chars().count()) {
-            return Err(CustomerIdError::WrongLength(Given::new(&text)));
+            return Err(CustomerIdError::WrongLength(QuotedInput::new(&text)));
         }
         if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:@-".contains(&byte)) {
-            return Err(CustomerIdError::WrongCharacter(Given::new(&text)));
+            return Err(CustomerIdError::WrongCharacter(QuotedInput::new(&text)));
         }
         Ok(Self(text))
     }

@@ -1,12 +1,12 @@
-//! The copies of one book: how many are in the house, and how many of them are spoken for.
+//! The stock of one book: the copies on hand, and how many of them are reserved.
 //!
-//! A reservation stays open until it is released (the copies are free again) or committed (they have left the house).
+//! A reservation is open until it is released (the copies are available again) or committed (the
+//! copies left the warehouse).
 //!
-//! **A `ReserveStock` that comes after the `ReleaseStock` of the same order reserves again.** Stock knows open
-//! reservations only; to remember closed ones would let its state grow with every order it has ever served. It does no
-//! harm: the event store handles a command id once, so an order's own reservation cannot come back; and whatever is
-//! reserved for an order that is over is a fact that fulfilment answers with a release of its own (see
-//! [`crate::fulfilment`]).
+//! **A `ReserveStock` after the `ReleaseStock` of the same order reserves again.** The state has
+//! open reservations only, because closed ones would let it grow with every order. This is safe:
+//! the event store handles a command id once, so a retry does not reserve again. A new reservation
+//! for an order that ended is released by [`crate::fulfilment`].
 
 use std::collections::BTreeMap;
 
@@ -27,48 +27,48 @@ pub fn stream(isbn: &Isbn) -> String {
 
 // --------------------------------------------------------------------- events
 
-/// What has happened to the copies of a book.
+/// The events of a book's stock.
 ///
-/// **This is the storage format.** What is written here is read for ever. Any other shape (a field added, renamed or
-/// dropped, another JSON type) is a new schema version: a line in `domain/app/src/events.rs`, which lifts what is
-/// stored, and golden files in `golden/`, where every shape that was ever stored is kept. A value's rule may be widened
+/// **This is the storage format**, and stored events stay. Every change of a shape (a field added,
+/// renamed or dropped, another JSON type) needs a new schema version: an upcaster in
+/// `domain/app/src/events.rs`, and golden files in `golden/`. The rule of a value may be widened,
 /// but never narrowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub enum StockEvent {
-    /// Copies came into the house.
+    /// Copies arrived in the warehouse.
     StockReceived {
-        /// How many.
+        /// The number of copies.
         quantity: StockQuantity,
     },
-    /// Copies were set aside for an order.
+    /// Copies were reserved for an order.
     StockReserved {
-        /// For which order.
+        /// The order.
         order_id: OrderId,
-        /// How many.
+        /// The number of copies.
         quantity: StockQuantity,
     },
-    /// Copies that were set aside are free again.
+    /// Reserved copies are available again.
     StockReleased {
-        /// For which order they had been reserved.
+        /// The order.
         order_id: OrderId,
-        /// How many.
+        /// The number of copies.
         quantity: StockQuantity,
     },
-    /// Copies that were set aside have left the house.
+    /// Reserved copies left the warehouse.
     StockCommitted {
-        /// With which order.
+        /// The order.
         order_id: OrderId,
-        /// How many.
+        /// The number of copies.
         quantity: StockQuantity,
     },
 }
 
 impl StockEvent {
-    /// Every type of event in the stream of a book's stock.
+    /// All types of events.
     pub const TYPES: [&'static str; 4] = ["StockReceived", "StockReserved", "StockReleased", "StockCommitted"];
 
-    /// The event's type, as it is stored.
+    /// The stored name of the type.
     pub fn event_type(&self) -> &'static str {
         match self {
             Self::StockReceived { .. } => "StockReceived",
@@ -81,13 +81,13 @@ impl StockEvent {
 
 // ---------------------------------------------------------------------- state
 
-/// The copies of a book that may be in the house at once.
+/// The most copies of a book that may be on hand.
 pub const MAX_ON_HAND: u32 = 1_000_000_000;
 
-/// The figures of one book. It serialises, so that it can be kept as a snapshot.
+/// The stock of one book. It can be serialised for snapshots.
 ///
-/// `reserved ≤ on_hand ≤ MAX_ON_HAND`, and `reserved` is the sum of the open reservations; it is kept beside them so
-/// that a fold over a long stream need not add them up at every event.
+/// `reserved ≤ on_hand ≤ MAX_ON_HAND`. `reserved` is the sum of the open reservations. It is
+/// stored, so that a fold does not add them up at every event.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Stock {
     on_hand: u32,
@@ -96,32 +96,32 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// The copies in the house.
+    /// The copies in the warehouse.
     pub fn on_hand(&self) -> u32 {
         self.on_hand
     }
 
-    /// The copies in the house that are spoken for.
+    /// The copies of them that are reserved.
     pub fn reserved(&self) -> u32 {
         self.reserved
     }
 
-    /// The copies that can still be reserved.
+    /// The copies that can be reserved.
     pub fn available(&self) -> u32 {
         self.on_hand.saturating_sub(self.reserved)
     }
 
-    /// What is reserved for an order.
+    /// The open reservation of an order.
     pub fn reservation(&self, order_id: OrderId) -> Option<StockQuantity> {
         self.open.get(&order_id).copied()
     }
 
-    /// Every open reservation, by order.
+    /// All open reservations, by order.
     pub fn reservations(&self) -> impl Iterator<Item = (OrderId, StockQuantity)> {
         self.open.iter().map(|(order_id, quantity)| (*order_id, *quantity))
     }
 
-    /// The copies in the house once these have come in, unless there is no room for them.
+    /// The copies on hand after these arrive; none if that exceeds the limit.
     fn on_hand_with(&self, quantity: StockQuantity) -> Option<u32> {
         self.on_hand.checked_add(quantity.get()).filter(|on_hand| *on_hand <= MAX_ON_HAND)
     }
@@ -139,7 +139,7 @@ impl Stock {
 
 // --------------------------------------------------------------------- evolve
 
-/// The stock after an event. An event that cannot follow on the figures leaves them as they are.
+/// The stock after an event. An event that does not fit the state changes nothing.
 pub fn evolve(mut stock: Stock, event: &StockEvent) -> Stock {
     match *event {
         StockEvent::StockReceived { quantity } => {
@@ -167,76 +167,76 @@ pub fn evolve(mut stock: Stock, event: &StockEvent) -> Stock {
 
 // ------------------------------------------------------------------- commands
 
-/// What can be asked of the stock of a book. It serialises as the events do, so that a queue can carry it.
+/// The commands of a book's stock. They can be serialised for the command queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum StockCommand {
-    /// Take copies into the house.
+    /// Receive copies.
     ReceiveStock {
-        /// How many.
+        /// The number of copies.
         quantity: StockQuantity,
     },
-    /// Set copies aside for an order.
+    /// Reserve copies for an order.
     ReserveStock {
-        /// For which order.
+        /// The order.
         order_id: OrderId,
-        /// How many.
+        /// The number of copies.
         quantity: StockQuantity,
     },
-    /// Make the copies of an order free again.
+    /// Make the reserved copies of an order available again.
     ReleaseStock {
-        /// For which order they are reserved.
+        /// The order.
         order_id: OrderId,
-        /// How many are reserved.
+        /// The size of its reservation.
         quantity: StockQuantity,
     },
-    /// Tell that the copies of an order have left the house.
+    /// Record that the reserved copies of an order left the warehouse.
     CommitStock {
-        /// For which order they are reserved.
+        /// The order.
         order_id: OrderId,
-        /// How many are reserved.
+        /// The size of its reservation.
         quantity: StockQuantity,
     },
 }
 
 // ------------------------------------------------------------------- refusals
 
-/// Why stock does not do what it was asked. Clients are shown the text.
+/// Why stock refuses a command. Clients see the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StockRefusal {
-    /// The house is full.
+    /// More copies than may be on hand.
     #[error("{on_hand} on hand, and {received} more would be over the limit of 1,000,000,000")]
     TooManyOnHand {
-        /// The copies in the house.
+        /// The copies on hand.
         on_hand: u32,
-        /// The copies that were to come in.
+        /// The copies to receive.
         received: StockQuantity,
     },
-    /// More copies are wanted than can be had.
+    /// Fewer copies are available than wanted.
     #[error("{wanted} wanted, but only {available} available")]
     NotEnough {
-        /// The copies that were to be set aside.
+        /// The copies to reserve.
         wanted: StockQuantity,
-        /// The copies that can still be reserved.
+        /// The copies that can be reserved.
         available: u32,
     },
-    /// The order has a reservation, of another size.
+    /// The order has a reservation of another size.
     #[error("{reserved} reserved for order {order_id}, not {named}")]
     OtherQuantityReserved {
-        /// Which order.
+        /// The order.
         order_id: OrderId,
-        /// What is reserved for it.
+        /// The size of its reservation.
         reserved: StockQuantity,
-        /// What the command names.
+        /// The size in the command.
         named: StockQuantity,
     },
-    /// Copies can only leave the house out of a reservation.
+    /// The order has no reservation to commit.
     #[error("nothing is reserved for order {0}")]
     NothingReserved(OrderId),
 }
 
 impl StockRefusal {
-    /// The refusal's word for programs. It never changes.
+    /// The stable code of the refusal, for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::TooManyOnHand { .. } => "too-many-on-hand",
@@ -249,13 +249,13 @@ impl StockRefusal {
 
 // --------------------------------------------------------------------- decide
 
-/// The events that follow from a command; none when what it asks for is already so.
+/// The events that follow from a command; none if it changes nothing.
 ///
-/// To reserve or release twice is to do it once. Receiving twice is receiving twice; committing twice is refused, since
-/// copies cannot leave the house again. (The same command, sent again with its id, is the event store's business.)
+/// To reserve or release is idempotent. To receive again adds copies again. To commit again is
+/// refused. (The event store handles retries with the same command id.)
 ///
 /// # Errors
-/// When the figures do not allow it.
+/// [`StockRefusal`], if the state does not allow the command.
 pub fn decide(stock: &Stock, command: &StockCommand) -> Result<Vec<StockEvent>, StockRefusal> {
     match *command {
         StockCommand::ReceiveStock { quantity } => receive(stock, quantity),
@@ -295,13 +295,10 @@ fn commit(stock: &Stock, order_id: OrderId, quantity: StockQuantity) -> Result<V
     }
 }
 
-/// The order's open reservation, which must be of the size that the command names.
+/// The order's open reservation. It must have the size in the command.
 fn matching(stock: &Stock, order_id: OrderId, named: StockQuantity) -> Result<Option<StockQuantity>, StockRefusal> {
     match stock.reservation(order_id) {
         Some(reserved) if reserved != named => Err(StockRefusal::OtherQuantityReserved { order_id, reserved, named }),
         reservation => Ok(reservation),
     }
 }
-
-#[cfg(test)]
-mod specs;
