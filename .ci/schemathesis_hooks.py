@@ -4,7 +4,7 @@ import os
 
 import schemathesis
 
-# An order that is there: no answer has the id of one by a name that schemathesis would look for.
+# An existing order. No answer has an order id under a name that schemathesis recognises.
 PLACED = os.environ["PLACED_ORDER"]
 
 
@@ -32,13 +32,13 @@ def bend_query(query, path):
         query.pop("from_time", None)
         query.pop("to_time", None)
     if path.endswith("/diff") and not {"to", "to_time"} & set(query):
-        # Without an end it is the stream's end, which the first version may be behind.
+        # By default the range ends at the head, which may be before the first version.
         query.pop("from", None)
     if path.endswith("/at"):
         query.pop("time" if "version" in query else "version", None)
         if not query:
             query["version"] = 1
-    # On a page there are 500 events at most; any number is for files.
+    # A page has at most 500 events; larger limits are for files.
     if path.startswith("/audit") and int(query.get("limit", 1)) > 500:
         query["limit"] = 500
 
@@ -49,12 +49,12 @@ def before_call(context, case, kwargs):
         return
     if case.path == "/orders/{id}":
         case.path_parameters["id"] = PLACED
-    # The address of a later answer has the key in it, and not every key can stand there.
+    # The key becomes part of the status address, where not every character is valid.
     if set("/?#%") & set((case.headers or {}).get("Idempotency-Key", "")):
         case.headers.pop("Prefer", None)
     if "isbn" in case.path_parameters:
         case.path_parameters["isbn"] = with_check_digit(case.path_parameters["isbn"])
-    # A text in quotes is taken for JSON where a case is completed, and loses them.
+    # schemathesis reads a quoted text as JSON and removes the quotes.
     version = (case.headers or {}).get("If-Match", '"')
     if not version.startswith('"'):
         case.headers["If-Match"] = f'"{version}"'

@@ -1,7 +1,7 @@
 //! One call of a handler as on Lambda, which fails as it is told to.
 
 use eventstore::{CommandMetadata, Fingerprint, Id, StreamId};
-use handlers::telemetry::{self, CallFailed, Component, Metric, Place, TraceParent, TracedWork};
+use handlers::telemetry::{self, CallFailed, Component, Metric, Platform, TraceParent, TracedWork};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -28,10 +28,10 @@ pub(super) fn main(what: &str) -> ExitCode {
 }
 
 fn run(what: &str) -> Result<std::convert::Infallible, Failure> {
-    let telemetry = telemetry::start(Component::Projector, Place::Lambda)?;
+    let telemetry = telemetry::start(Component::Projector, Platform::Lambda)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for (request_id, what) in [("call-1", what), ("call-2", "nothing")] {
-        let answer = runtime.block_on(telemetry.watch().invoke_as(request_id, work(what)));
+        let answer = runtime.block_on(telemetry.invocations().invoke_as(request_id, work(what)));
         let said = match answer {
             Ok(()) => "done",
             Err(CallFailed::Error(_)) => "error",

@@ -18,7 +18,7 @@
 mod runtime_api;
 
 use handlers::{Names, NotificationMessage};
-use ledgerfold::local::data_dir::DataDir;
+use ledgerfold::local::data_folder::DataFolder;
 use ledgerfold::local::stack::Stack;
 use ledgerfold::resources;
 use runtime_api::Function;
@@ -40,7 +40,7 @@ type Case = (&'static str, &'static str, fn(usize) -> Value);
 async fn main() {
     let program = std::env::args().nth(1).expect("the program: target/deploy/bookshop-service");
     let data = tempfile::tempdir().unwrap();
-    let stack = Stack::start(DataDir::open(data.path()).unwrap()).await.unwrap();
+    let stack = Stack::start(DataFolder::open(data.path()).unwrap()).await.unwrap();
     resources::create(&bookshop::app(), &stack.clients, &Names::new("ledgerfold")).await.unwrap();
     // The worker's commands are what projectors and fulfilment are told of.
     let cases: [Case; 7] = [

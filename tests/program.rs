@@ -7,6 +7,6 @@ mod call;
 fn main() -> std::process::ExitCode {
     match std::env::args().skip_while(|argument| argument != "call").nth(1) {
         Some(what) => call::main(&what),
-        None => ledgerfold::main_with(bookshop::app(), &[bookshop::cost::COMMAND, ledgerfold::starter::COMMAND]),
+        None => ledgerfold::main_with(bookshop::app(), &[ledgerfold::starter::COMMAND]),
     }
 }

@@ -42,7 +42,9 @@ pub use delivery::projector::ProjectorHandler;
 pub use delivery::queue::QueueError;
 pub use delivery::rebuild::{Jobs, RebuildHandler};
 pub use operations::redrive::{Redriven, Stays};
-pub use operations::resume::{ForeignCursor, ParkedCursor, ParkedStreams, ResumedState, ResumedStream, Resumption};
+pub use operations::resume::{
+    InvalidParkedCursor, ParkedCursor, ParkedStreams, ResumedState, ResumedStream, Resumption,
+};
 pub use operations::{Lag, OperateError, Operations, View};
 
 /// The example of the README is a test.

@@ -1,9 +1,9 @@
-//! SDK clients for DynamoDB, its streams and SQS: the one seam between this code and the engine it speaks to.
+//! SDK clients for DynamoDB, its streams and SQS. Their endpoints are the only difference between AWS and local engines.
 
 use std::time::Duration;
 
-use crate::local::access_key::AccessKey;
-use crate::local::in_process::Engine;
+use crate::local::engines::access_key::AccessKey;
+use crate::local::engines::in_process::InProcessEngine;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;
@@ -12,27 +12,27 @@ use handlers::aws::{environment, retries, timeouts};
 use handlers::{Names, System};
 use serde::{Deserialize, Serialize};
 
-/// The SDK's first pause of up to a second is meant for a service far away; an engine on this machine needs less.
+/// The SDK's first backoff of up to a second suits a remote service; a local engine needs less.
 const LOOPBACK_FIRST_RETRY: Duration = Duration::from_millis(20);
-/// The engines on loopback take any region; this one is what examples and other emulators use.
+/// Local engines accept any region. Examples and other emulators use this one.
 pub(crate) const LOOPBACK_REGION: &str = "us-east-1";
 
-/// Where the engines of one machine listen, as `http://127.0.0.1:<port>`, and with which key requests are signed.
+/// The addresses of local engines, `http://127.0.0.1:<port>`, and the key that signs requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
     /// DynamoDB and its streams.
     pub dynamodb: String,
     /// SQS.
     pub sqs: String,
-    /// The key.
+    /// The access key.
     #[serde(flatten)]
     pub key: AccessKey,
 }
 
-/// The three clients. They share one connection pool: keep them, and clone them freely.
+/// The three clients. They share one connection pool and are cheap to clone.
 ///
-/// The SDK's connector sets `TCP_NODELAY`, keeps idle connections for 90 seconds and as many as are needed, and caches
-/// its pool by time-outs, which is why all three have the same ones.
+/// The SDK's connector sets `TCP_NODELAY` and keeps idle connections for 90 seconds. It has one pool per set of
+/// time-outs, so all three clients have the same ones.
 #[derive(Clone, Debug)]
 pub struct Clients {
     /// Tables and items.
@@ -44,7 +44,7 @@ pub struct Clients {
 }
 
 impl Endpoints {
-    /// One address for both.
+    /// One address for all services.
     #[must_use]
     pub fn of_one(endpoint: &str, key: AccessKey) -> Self {
         Self { dynamodb: endpoint.to_owned(), sqs: endpoint.to_owned(), key }
@@ -52,8 +52,7 @@ impl Endpoints {
 }
 
 impl Clients {
-    /// Clients for AWS, or whatever the environment's own configuration names (`AWS_PROFILE`, `AWS_REGION`,
-    /// `AWS_ENDPOINT_URL` and the rest).
+    /// Clients of the AWS environment (`AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL` and others).
     pub async fn from_environment() -> Self {
         let config = environment().load().await;
         Self {
@@ -63,10 +62,10 @@ impl Clients {
         }
     }
 
-    /// Clients for one address that serves everything, as `--endpoint` names it.
+    /// Clients for one address that serves everything, such as that of `--endpoint`.
     ///
-    /// An emulator on this machine asks for no account. Without any credentials in the environment the SDK would search
-    /// for a cloud machine's identity for seconds and then fail, so test credentials are used there.
+    /// A local emulator needs no account. Without credentials in the environment the SDK would look for those of a cloud
+    /// machine for seconds and then fail, so test credentials are used.
     pub async fn at(endpoint: &str) -> Self {
         let key = AccessKey { id: "test".to_owned(), secret: "test".to_owned() };
         let endpoints = Endpoints::of_one(endpoint, key);
@@ -80,8 +79,7 @@ impl Clients {
         Self::with_endpoints(&config, &endpoints)
     }
 
-    /// Clients for the engines of this machine: plain HTTP (no certificates to load at start), their
-    /// key, nothing taken from the environment.
+    /// Clients for local engines: plain HTTP, their access key, nothing from the environment.
     #[must_use]
     pub fn loopback(endpoints: &Endpoints) -> Self {
         let credentials = Credentials::new(&endpoints.key.id, &endpoints.key.secret, None, None, "loopback");
@@ -96,9 +94,9 @@ impl Clients {
         Self::with_endpoints(&config, endpoints)
     }
 
-    /// The same clients, sending to engines of this process without a socket.
+    /// The same clients, for engines in this process, without a socket.
     #[must_use]
-    pub fn in_process(&self, dynamodb: &Engine, sqs: &Engine) -> Self {
+    pub fn in_process(&self, dynamodb: &InProcessEngine, sqs: &InProcessEngine) -> Self {
         let streams = self.streams.config().to_builder().http_client(dynamodb.http_client()).build();
         let tables = self.dynamodb.config().to_builder().http_client(dynamodb.http_client()).build();
         let queues = self.sqs.config().to_builder().http_client(sqs.http_client()).build();
@@ -109,14 +107,14 @@ impl Clients {
         }
     }
 
-    /// The system of an app under those names, on these clients.
+    /// The system of an app with these clients and names.
     #[must_use]
     pub fn system(&self, app: &App, names: &Names) -> System {
         System::new(app.clone(), self.dynamodb.clone(), self.sqs.clone(), names.clone())
     }
 
-    /// Set on each client, because an endpoint of the whole configuration yields to `AWS_ENDPOINT_URL_<SERVICE>`, and
-    /// what was named on the command line must win.
+    /// The command line takes precedence over `AWS_ENDPOINT_URL_<SERVICE>`. Only an endpoint of each client does that;
+    /// one of the whole configuration does not.
     fn with_endpoints(config: &SdkConfig, endpoints: &Endpoints) -> Self {
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(config).endpoint_url(&endpoints.dynamodb).build();
         let streams = aws_sdk_dynamodbstreams::config::Builder::from(config).endpoint_url(&endpoints.dynamodb).build();

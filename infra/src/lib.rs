@@ -1,13 +1,13 @@
-//! How Ledgerfold runs: the local stack, and the operator's command line.
+//! Runs and operates an app: the local stack, the command line and the template for AWS.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`cli`] | the program `ledgerfold` and its commands |
-//! | [`clients`] | SDK clients, for AWS and for one machine |
-//! | [`resources`] | the tables and queues |
-//! | [`template`] | the template of what AWS needs |
-//! | [`local`] | what a laptop lacks of AWS: engines and event source mappings |
-//! | [`starter`] | `ledgerfold new`: an app to begin with |
+//! | [`cli`] | the program and its commands |
+//! | [`clients`] | SDK clients, for AWS and for local engines |
+//! | [`local`] | local engines, event source mappings and the data folder |
+//! | [`resources`] | creates tables and queues |
+//! | [`starter`] | `ledgerfold new`: creates a new app |
+//! | [`template`] | renders the template for AWS |
 
 pub mod cli;
 pub mod clients;

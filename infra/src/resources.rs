@@ -1,4 +1,4 @@
-//! The tables and queues that Ledgerfold lives on.
+//! Creates the tables and queues of a system.
 
 use crate::clients::Clients;
 use aws_sdk_sqs::operation::create_queue::CreateQueueError;
@@ -9,16 +9,16 @@ use handlers::{CommandTableError, CommandWorker, Names, Route};
 use projections::{Projection, TableError};
 use std::collections::HashMap;
 
-/// How long a message is one handler's alone, in seconds: more than any batch takes, so that none is handled twice at once.
+/// The visibility timeout in seconds: longer than any batch, so that no message is handled twice concurrently.
 const VISIBILITY_S: u32 = 60;
-/// How often a message is received before it goes to the dead-letter queue: SQS's most. A receive also counts when the table
-/// fails, when the program fails, and when a call is throttled, and a dead letter waits for an operator. What can never be
-/// applied is parked long before.
+/// The maximum receive count before the dead-letter queue: SQS's limit. Receives also count when the table or the
+/// program fails or a call is throttled, and a dead letter waits for an operator. An event that can never be applied
+/// is parked long before.
 pub(crate) const MAX_RECEIVES: u32 = 1_000;
-/// How long a queue keeps what a dead component missed, in seconds: SQS's longest, 14 days.
+/// The message retention in seconds: SQS's limit of 14 days.
 const RETENTION_S: u32 = 14 * 24 * 60 * 60;
 
-/// Everything that was made, or was there.
+/// The names of all tables and the addresses of all queues.
 #[derive(Debug, Clone)]
 pub struct Resources {
     /// The table of events.
@@ -27,46 +27,46 @@ pub struct Resources {
     pub read_models: String,
     /// The table of the audit index.
     pub audit_index: String,
-    /// The table of commands that are answered later.
+    /// The table of asynchronous commands.
     pub commands: String,
     /// A queue for each read model and each process.
     pub routes: Vec<Route>,
-    /// Where the queue of jobs is.
+    /// The queue of jobs.
     pub rebuild_queue_url: String,
-    /// Where the queue of commands is that are answered later.
+    /// The queue of asynchronous commands.
     pub command_queue_url: String,
 }
 
-/// Why the tables and queues could not be made.
+/// Why the tables and queues cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ResourceError {
     /// The table of events.
-    #[error("the table of events cannot be made")]
+    #[error("the table of events cannot be created")]
     Events(#[source] StoreError),
     /// The table of read models.
-    #[error("the table of read models cannot be made")]
+    #[error("the table of read models cannot be created")]
     ReadModels(#[source] TableError),
     /// The table of the audit index.
-    #[error("the table of the audit index cannot be made")]
+    #[error("the table of the audit index cannot be created")]
     AuditIndex(#[source] TableError),
-    /// The table of commands that are answered later.
-    #[error("the table of commands cannot be made")]
+    /// The table of asynchronous commands.
+    #[error("the table of commands cannot be created")]
     Commands(#[source] CommandTableError),
     /// A queue.
-    #[error("queue {queue:?} cannot be made")]
+    #[error("queue {queue:?} cannot be created")]
     Queue {
         /// The queue's name.
         queue: String,
-        /// SQS's answer.
+        /// The error of SQS.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// Makes what is not there yet, and waits until it can be used. Safe to repeat.
+/// Creates missing tables and queues, and waits until they are usable. Safe to repeat.
 ///
 /// # Errors
-/// [`ResourceError`]; what was made until then stays.
+/// [`ResourceError`]; what was created before stays.
 pub async fn create(app: &App, clients: &Clients, names: &Names) -> Result<Resources, ResourceError> {
     let system = clients.system(app, names);
     system.event_store().create_table().await.map_err(ResourceError::Events)?;
@@ -87,7 +87,7 @@ pub async fn create(app: &App, clients: &Clients, names: &Names) -> Result<Resou
     Ok(Resources { events, read_models, audit_index, commands, routes, rebuild_queue_url, command_queue_url })
 }
 
-/// Makes a queue and its dead-letter queue.
+/// Creates a queue and its dead-letter queue.
 async fn create_queues(clients: &Clients, name: &str, dead: &str, receives: u32) -> Result<String, ResourceError> {
     let dead_url = create_queue(clients, dead, fifo()).await?;
     let attributes = clients.sqs.get_queue_attributes().queue_url(&dead_url);
@@ -101,7 +101,7 @@ async fn create_queues(clients: &Clients, name: &str, dead: &str, receives: u32)
     create_queue(clients, name, attributes).await
 }
 
-/// FIFO in high-throughput mode: the limits count per group, which is the stream.
+/// FIFO in high-throughput mode: limits are per message group, which is the stream.
 fn fifo() -> HashMap<QueueAttributeName, String> {
     let attributes = [
         (QueueAttributeName::FifoQueue, "true".to_owned()),
@@ -122,22 +122,22 @@ async fn create_queue(
     let url = match request.send().await {
         Ok(answer) => answer.queue_url,
         Err(error) if error.as_service_error().is_some_and(CreateQueueError::is_queue_name_exists) => {
-            Some(adapt_queue(clients, name, attributes).await.map_err(failed)?)
+            Some(update_queue(clients, name, attributes).await.map_err(failed)?)
         }
         Err(error) => return Err(failed(error.into())),
     };
     url.ok_or_else(|| failed("the answer has no queue URL".into()))
 }
 
-/// Gives a queue that an older program made the attributes of today.
-async fn adapt_queue(
+/// Updates the attributes of a queue from an older version.
+async fn update_queue(
     clients: &Clients,
     name: &str,
     mut attributes: HashMap<QueueAttributeName, String>,
 ) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let url =
         clients.sqs.get_queue_url().queue_name(name).send().await?.queue_url.ok_or("the answer has no queue URL")?;
-    // Whether it is FIFO is decided once.
+    // This attribute cannot be changed.
     attributes.remove(&QueueAttributeName::FifoQueue);
     clients.sqs.set_queue_attributes().queue_url(&url).set_attributes(Some(attributes)).send().await?;
     Ok(url)

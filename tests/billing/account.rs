@@ -1,7 +1,7 @@
 //! An account: open, deposit, withdraw, close; never negative.
 
 use eventstore::{EventCodec, Model, SnapshotCodec};
-use handlers::app::{Aggregate, Key};
+use handlers::app::{Aggregate, KeyFormat};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -93,7 +93,7 @@ pub(crate) const EVENTS: EventCodec<AccountEvent> = EventCodec::new(&[]);
 
 pub(crate) const ACCOUNT: Aggregate<Account, AccountCommand, AccountEvent, AccountRefusal> = Aggregate {
     category: "account",
-    key: Key::ANY,
+    key: KeyFormat::ANY,
     model: Model {
         initial: Account::default,
         evolve,

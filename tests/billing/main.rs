@@ -5,8 +5,8 @@ mod subscription;
 
 use account::{ACCOUNT, Account, AccountEvent, Transfer};
 use eventstore::StreamId;
-use handlers::app::{Across, Addition, App, ReadModel, Told as At, across, command, list, row};
-use handlers::process::{Answer, Ask, Heard, Key, Process, Source, Told, ask};
+use handlers::app::{Across, Addition, App, EventContext, ReadModel, across, command, list, row};
+use handlers::process::{Ask, AskAnswer, EventOrigin, FollowedCategory, Input, InstanceKey, Process, ask};
 use projections::{Listing, Projection, Row};
 use serde::{Deserialize, Serialize};
 use std::convert::identity;
@@ -22,7 +22,7 @@ struct AccountRow {
     open: bool,
 }
 
-fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: At<'_>) -> Option<AccountRow> {
+fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: EventContext<'_>) -> Option<AccountRow> {
     let row = row.unwrap_or_default();
     let balance_minor = row.balance_minor;
     Some(match event {
@@ -36,7 +36,7 @@ fn account_row(row: Option<AccountRow>, event: &AccountEvent, _: At<'_>) -> Opti
 }
 
 /// Adds each payment to the row of its month.
-fn paid((): (), event: &SubscriptionEvent, at: At<'_>) -> ((), Vec<Addition<u64>>) {
+fn paid((): (), event: &SubscriptionEvent, at: EventContext<'_>) -> ((), Vec<Addition<u64>>) {
     let paid = if let SubscriptionEvent::RenewalPaid { price_minor, .. } = event { Some(*price_minor) } else { None };
     let row = at.recorded_at.format("%Y-%m").to_string();
     ((), paid.map(|delta| Addition { row, delta }).into_iter().collect())
@@ -49,27 +49,27 @@ struct Payment {
     period: u32,
 }
 
-fn pay(known: Payment, heard: Heard<'_, SubscriptionEvent>) -> (Payment, Vec<Ask>) {
+fn pay(known: Payment, heard: Input<'_, SubscriptionEvent>) -> (Payment, Vec<Ask>) {
     match heard {
-        Heard::Event(told, SubscriptionEvent::RenewalDue { period, account, price_minor }) => {
+        Input::Event(told, SubscriptionEvent::RenewalDue { period, account, price_minor }) => {
             let reason = format!("{} period {period}", told.stream);
             let withdraw = account::AccountCommand::Withdraw { minor: price_minor, reason };
             let ask = ask("withdraw", format!("account-{account}"), &withdraw);
             (Payment { subscription: Some(told.stream.clone()), period }, vec![ask])
         }
-        Heard::Answer { ask: asked, answer } if asked.name == "withdraw" => {
+        Input::Answer { ask: asked, answer } if asked.name == "withdraw" => {
             let told = match answer {
-                Answer::Done => SubscriptionCommand::ConfirmPayment { period: known.period },
-                Answer::Refused { .. } => SubscriptionCommand::Suspend { period: known.period },
+                AskAnswer::Done => SubscriptionCommand::ConfirmPayment { period: known.period },
+                AskAnswer::Refused { .. } => SubscriptionCommand::Suspend { period: known.period },
             };
             let asks = known.subscription.iter().map(|stream| ask("tell", stream.to_string(), &told)).collect();
             (known, asks)
         }
-        Heard::Event(..) | Heard::Answer { .. } => (known, Vec::new()),
+        Input::Event(..) | Input::Answer { .. } => (known, Vec::new()),
     }
 }
 
-fn key(told: &Told, _: &SubscriptionEvent) -> Key {
+fn key(told: &EventOrigin, _: &SubscriptionEvent) -> InstanceKey {
     Ok(Some(told.stream.key().to_owned()))
 }
 
@@ -87,7 +87,7 @@ fn revenue() -> Projection {
 pub(crate) fn app() -> App {
     let accounts_of = |transfer: &Transfer| vec![transfer.from.clone(), transfer.to.clone()];
     let example = r#"{"from": "a-17", "to": "b-4", "minor": 200}"#;
-    let heard = Source::of(SUBSCRIPTION.category, SUBSCRIPTION.events, identity);
+    let heard = FollowedCategory::of(SUBSCRIPTION.category, SUBSCRIPTION.events, identity);
     App::new("billing")
         .described("Accounts and subscriptions.")
         .aggregate(ACCOUNT)

@@ -1,7 +1,7 @@
 //! A subscription: start, renew, be paid or suspended.
 
 use eventstore::{EventCodec, Model, SnapshotCodec};
-use handlers::app::{Aggregate, Key};
+use handlers::app::{Aggregate, KeyFormat};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -95,7 +95,7 @@ pub(crate) const EVENTS: EventCodec<SubscriptionEvent> = EventCodec::new(&[]);
 pub(crate) const SUBSCRIPTION: Aggregate<Subscription, SubscriptionCommand, SubscriptionEvent, SubscriptionRefusal> =
     Aggregate {
         category: "subscription",
-        key: Key::ANY,
+        key: KeyFormat::ANY,
         model: Model {
             initial: Subscription::default,
             evolve,

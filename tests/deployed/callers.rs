@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Which callers are accepted.
 
 use crate::issuer::{ALL, token, token_with};
 use crate::stack::{Stack, status};

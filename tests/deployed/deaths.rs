@@ -1,10 +1,10 @@
-//! Functions that die in the middle of a request.
+//! Functions that are killed during a request.
 
 use crate::stack::{Answer, PREFIX, Stack, eventually, order};
 use std::time::Duration;
 use tokio::process::Command;
 
-/// How often a function is killed at some moment of a request.
+/// How often a function is killed.
 const ROUNDS: u64 = 12;
 
 /// The processes of a function.
@@ -20,11 +20,11 @@ fn processes(function: &str) -> Vec<String> {
 }
 
 async fn signal(signal: &str, ids: &[String]) {
-    // One that has ended meanwhile is no failure.
+    // A process may have ended meanwhile.
     Command::new("kill").args(["-s", signal]).args(ids).status().await.unwrap();
 }
 
-/// Tries again until there is an answer to keep, as a client does.
+/// Retries until there is a final answer, as a client does.
 async fn retried(stack: &Stack, key: &str, isbn: &str) -> Answer {
     eventually("the retry is answered", || async {
         stack.command("/orders", key, &order(isbn)).await.filter(|answer| answer.status < 500)
@@ -32,7 +32,7 @@ async fn retried(stack: &Stack, key: &str, isbn: &str) -> Answer {
     .await
 }
 
-/// Asserts that the key means one order, placed once.
+/// Asserts that the key belongs to one order, placed once.
 async fn placed_once(stack: &Stack, answer: &Answer) {
     assert_eq!(answer.status, 201, "{answer:?}");
     let id = answer.location.as_ref().unwrap().rsplit('/').next().unwrap();
@@ -46,9 +46,9 @@ async fn placed_once(stack: &Stack, answer: &Answer) {
 async fn a_retry_across_a_killed_function_is_one_order() {
     let stack = Stack::alone("deaths-dora").await;
     let isbn = stack.book(1_000).await;
-    // Certainly in the middle: it stands still when the request comes, and never gets to answer.
+    // Stopped before the request arrives, so it is certainly killed during the request.
     let ids = processes("command-api");
-    assert!(!ids.is_empty(), "the book was received by a function");
+    assert!(!ids.is_empty(), "a function received the book");
     signal("STOP", &ids).await;
     let kill = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -56,7 +56,7 @@ async fn a_retry_across_a_killed_function_is_one_order() {
     };
     let body = order(&isbn);
     let (answer, ()) = tokio::join!(stack.command("/orders", "stopped", &body), kill);
-    assert!(answer.as_ref().is_none_or(|answer| answer.status >= 500), "it is not answered: {answer:?}");
+    assert!(answer.as_ref().is_none_or(|answer| answer.status >= 500), "it must not be answered: {answer:?}");
     let answer = retried(&stack, "stopped", &isbn).await;
     placed_once(&stack, &answer).await;
     let orders = stack.get("/audit/events?actor=deaths-dora&type=OrderPlaced").await.body;
@@ -80,5 +80,5 @@ async fn at_whatever_moment_a_function_dies_its_order_is_placed_once() {
         let answer = retried(&stack, &key, &isbn).await;
         placed_once(&stack, &answer).await;
     }
-    assert!(died > 0, "none of {ROUNDS} was killed in the middle: the moments do not fit");
+    assert!(died > 0, "none of {ROUNDS} was killed during a request: adjust the moments");
 }

@@ -1,4 +1,4 @@
-//! The issuer whose tokens the deployed system takes: it publishes its keys on loopback for as long as the tests run.
+//! The issuer whose tokens the deployed system accepts. It publishes its keys on loopback while the tests run.
 
 use crate::jwt::{Key, now_s};
 use serde_json::{Value, json};
@@ -6,29 +6,29 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::LazyLock;
 
-/// For whom its tokens are, as `.ci/deployed` deploys it.
+/// The audience of its tokens, as `.ci/deployed` deploys it.
 const AUDIENCE: &str = "bookshop";
 const KEY_ID: &str = "rsa-1";
-/// For these cases only.
+/// A key for these cases only.
 const KEY: &str = include_str!("../suite/api/keys/rsa.pem");
 
-/// The scopes there are.
+/// All scopes.
 pub(crate) const ALL: [&str; 4] = ["ledgerfold/write", "ledgerfold/read", "ledgerfold/audit", "ledgerfold/operate"];
 
-/// Its address, once it answers there.
+/// Its address, once it serves.
 static ISSUER: LazyLock<String> = LazyLock::new(|| {
     let issuer = crate::stack::environment("LEDGERFOLD_DEPLOYED_ISSUER");
     let listener = TcpListener::bind(issuer.trim_start_matches("http://")).unwrap();
     std::thread::spawn(move || {
         for connection in listener.incoming().map_while(Result::ok) {
-            // Who hangs up early asks again.
+            // A client that disconnects early sends the request again.
             answer(connection).unwrap_or_default();
         }
     });
     issuer
 });
 
-/// Its keys, or that there is nothing else here.
+/// Its keys, or 404.
 fn answer(mut connection: TcpStream) -> std::io::Result<()> {
     let mut lines = BufReader::new(connection.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
@@ -45,15 +45,15 @@ fn answer(mut connection: TcpStream) -> std::io::Result<()> {
     write!(connection, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
 }
 
-/// Those of the second app.
+/// The scopes of the second app.
 pub(crate) const ALL_OF_BILLING: [&str; 4] = ["billing/write", "billing/read", "billing/audit", "billing/operate"];
 
-/// A token for the subject with those scopes, valid for a while.
+/// A token for the subject with these scopes.
 pub(crate) fn token(subject: &str, scopes: &[&str]) -> String {
     token_with(subject, scopes, &json!({}))
 }
 
-/// The same with other claims.
+/// The same with changed claims.
 pub(crate) fn token_with(subject: &str, scopes: &[&str], other: &Value) -> String {
     let now_s = now_s();
     let mut claims = json!({"iss": *ISSUER, "aud": AUDIENCE, "sub": subject, "scope": scopes.join(" "),

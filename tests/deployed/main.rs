@@ -1,7 +1,7 @@
-//! The deployed system: the template and the functions themselves, on the stack that `.ci/deployed` starts.
+//! The deployed system: template and functions on the stack that `.ci/deployed` starts.
 //!
-//! Nothing here knows how they are made: requests go to the API, and what is broken on purpose is broken from outside. It fails
-//! where there is no stack.
+//! The cases know only the API, and inject faults from outside. They fail
+//! without a stack.
 #![cfg(test)]
 #![allow(
     clippy::unwrap_used,

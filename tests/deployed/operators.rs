@@ -1,9 +1,9 @@
-//! What operators do with a deployed system.
+//! Operations on a deployed system.
 
 use crate::stack::{Stack, eventually};
 use serde_json::{Value, json};
 
-/// Looks until nothing is being worked on.
+/// Waits until no job is running.
 async fn idle(stack: &Stack, projection: &str) -> Value {
     eventually(&format!("the job of {projection} ends"), || async {
         let status = stack.get(&format!("/projections/{projection}")).await.body;
@@ -26,7 +26,7 @@ async fn a_projection_is_rebuilt_and_switched_under_its_readers() {
         (&json!({"number": 2, "state": "complete"}), &json!(true)),
         "{built}"
     );
-    // What comes in now goes to both.
+    // New events go to both generations.
     assert_eq!(stack.post(&format!("{path}/receive"), &json!({"quantity": 1})).await.status, 200);
     let switched = stack.post("/projections/stock/switch", &json!({})).await;
     assert_eq!((switched.status, &switched.body["active"]), (202, &json!(2)), "{switched:?}");

@@ -1,4 +1,4 @@
-//! An order's way through all functions.
+//! An order passes through all functions.
 
 use crate::stack::{Stack, eventually, order};
 use serde_json::{Value, json};

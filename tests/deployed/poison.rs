@@ -1,4 +1,4 @@
-//! What can never be applied, and what can never be read.
+//! Events that cannot be applied, and messages that cannot be read.
 
 use crate::stack::{PREFIX, Stack, eventually};
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -6,7 +6,7 @@ use eventstore::{CommandMetadata, Consistency, EventStore, Fingerprint, Id, NewC
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// Lets messages that failed come again at once instead of a minute later.
+/// Failed messages are retried at once instead of after a minute.
 async fn hurry(stack: &Stack, queue: &str) -> String {
     let url = stack.queue(queue).await;
     let request = stack.clients.sqs.set_queue_attributes().queue_url(&url);
@@ -14,7 +14,7 @@ async fn hurry(stack: &Stack, queue: &str) -> String {
     url
 }
 
-/// Makes a dead letter of a message after ten receives: a thousand would take hours.
+/// Ten receives make a dead letter; a thousand would take hours.
 async fn fewer_receives(stack: &Stack, url: &str) {
     let policy = stack.clients.sqs.get_queue_attributes().queue_url(url);
     let policy = policy.attribute_names(QueueAttributeName::RedrivePolicy).send().await.unwrap().attributes.unwrap();
@@ -24,7 +24,7 @@ async fn fewer_receives(stack: &Stack, url: &str) {
     request.attributes(QueueAttributeName::RedrivePolicy, policy.to_string()).send().await.unwrap();
 }
 
-/// Writes an event in a shape that no program knows yet behind what is in the stream.
+/// Appends an event with a shape that no program knows yet.
 async fn write_unknown(stack: &Stack, stream: &str) {
     let store = EventStore::new(stack.clients.dynamodb.clone(), format!("{PREFIX}-events"));
     let (head, _) = store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_stream_that_cannot_be_applied_is_parked_and_holds_up_nobody() {
     let other = stack.place("healthy", &isbn).await;
     stack.until(&other, "confirmed").await;
     let read: Value = stack.get(&path).await.body;
-    assert_eq!((&read["status"], &read["version"]), (&json!("confirmed"), &json!(2)), "what was applied is read");
+    assert_eq!((&read["status"], &read["version"]), (&json!("confirmed"), &json!(2)), "applied events can be read");
 }
 
 #[tokio::test]

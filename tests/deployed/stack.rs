@@ -1,39 +1,39 @@
-//! The stack as its clients and operators see it.
+//! The stack, as clients and operators use it.
 
 use crate::issuer::{ALL, ALL_OF_BILLING, token};
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::future::Future;
 use std::time::{Duration, Instant};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// How long anything may take. Generous: what counts is that it happens.
+/// The time limit of each wait: generous, because speed does not matter.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How the names of its tables, queues and functions begin.
+/// The prefix of its tables, queues and functions.
 pub(crate) const PREFIX: &str = "ledgerfold-local";
 
-/// What `.ci/deployed` must have set.
+/// A variable that `.ci/deployed` sets.
 pub(crate) fn environment(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: `.ci/deployed` deploys the system and runs these tests"))
 }
 
-/// Functions die only while nobody else uses them.
+/// Functions are killed only while no other case uses them.
 static TURNS: RwLock<()> = RwLock::const_new(());
 
-/// The deployed system, and somebody who may do everything.
+/// The deployed system, and a caller with all scopes.
 pub(crate) struct Stack {
     http: reqwest::Client,
     api: String,
     token: String,
-    /// Behind its API: for what is broken on purpose.
+    /// Access to its tables and queues, to inject faults.
     pub(crate) clients: Clients,
     _turn: Turn,
 }
 
-/// With others, or alone.
+/// Shared or exclusive use.
 enum Turn {
     Shared { _guard: RwLockReadGuard<'static, ()> },
     Alone { _guard: RwLockWriteGuard<'static, ()> },
@@ -44,23 +44,23 @@ enum Turn {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) location: Option<String>,
-    /// Whether it is the answer to an earlier try.
+    /// Whether it is a replay.
     pub(crate) replayed: bool,
     pub(crate) body: Value,
 }
 
 impl Stack {
-    /// The deployed system, called by that subject.
+    /// The deployed system, called by this subject.
     pub(crate) async fn of(subject: &str) -> Self {
         Self::in_turn(subject, Turn::Shared { _guard: TURNS.read().await })
     }
 
-    /// The same while nobody else calls it.
+    /// The same, for exclusive use.
     pub(crate) async fn alone(subject: &str) -> Self {
         Self::in_turn(subject, Turn::Alone { _guard: TURNS.write().await })
     }
 
-    /// The second app, called by that subject.
+    /// The second app, called by this subject.
     pub(crate) async fn of_billing(subject: &str) -> Self {
         let turn = Turn::Shared { _guard: TURNS.read().await };
         let (api, token) = (environment("LEDGERFOLD_DEPLOYED_BILLING"), token(subject, &ALL_OF_BILLING));
@@ -86,24 +86,24 @@ impl Stack {
         sent(self.request(Method::GET, path).bearer_auth(&self.token)).await.unwrap()
     }
 
-    /// A command, or an operator's step.
+    /// Sends a command or an operation.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         sent(self.request(Method::POST, path).bearer_auth(&self.token).json(body)).await.unwrap()
     }
 
-    /// A command that may be sent again. None: no answer came.
+    /// Sends a command with a key. None if there is no answer.
     pub(crate) async fn command(&self, path: &str, key: &str, body: &Value) -> Option<Answer> {
         let request = self.request(Method::POST, path).bearer_auth(&self.token).header("Idempotency-Key", key);
         sent(request.json(body)).await
     }
 
-    /// A command that is answered later.
+    /// Sends an asynchronous command.
     pub(crate) async fn later(&self, path: &str, key: &str, body: &Value) -> Answer {
         let request = self.request(Method::POST, path).bearer_auth(&self.token).header("Idempotency-Key", key);
         sent(request.header("Prefer", "respond-async").json(body)).await.unwrap()
     }
 
-    /// So many copies of a book that nobody else has.
+    /// Receives copies of a book that no other case uses.
     pub(crate) async fn book(&self, copies: u32) -> String {
         let isbn = isbn();
         let received = self.post(&format!("/stock/{isbn}/receive"), &json!({"quantity": copies})).await;
@@ -111,14 +111,14 @@ impl Stack {
         isbn
     }
 
-    /// Places an order of one copy. Its path.
+    /// Places an order of one copy. Returns its path.
     pub(crate) async fn place(&self, key: &str, isbn: &str) -> String {
         let placed = self.command("/orders", key, &order(isbn)).await.unwrap();
         assert_eq!(placed.status, 201, "{placed:?}");
         placed.location.unwrap()
     }
 
-    /// Waits until the order is in that situation. What it is then.
+    /// Waits until the order has this status. Returns the order.
     pub(crate) async fn until(&self, path: &str, status: &str) -> Value {
         eventually(&format!("{path} is {status}"), || async {
             let order = self.get(path).await.body;
@@ -127,7 +127,7 @@ impl Stack {
         .await
     }
 
-    /// Where a queue is.
+    /// The URL of a queue.
     pub(crate) async fn queue(&self, name: &str) -> String {
         let answer = self.clients.sqs.get_queue_url().queue_name(format!("{PREFIX}-{name}.fifo")).send().await;
         answer.unwrap().queue_url.unwrap()
@@ -143,12 +143,12 @@ async fn sent(request: RequestBuilder) -> Option<Answer> {
     Some(Answer { status, location, replayed, body: serde_json::from_str(&body).unwrap_or(Value::String(body)) })
 }
 
-/// Sends a request that has its token, or none.
+/// Sends a request as it is.
 pub(crate) async fn status(request: RequestBuilder) -> u16 {
     sent(request).await.unwrap().status
 }
 
-/// Asks until there is an answer.
+/// Polls until there is an answer.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl Fn() -> F) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -165,7 +165,7 @@ pub(crate) fn order(isbn: &str) -> Value {
     json!({"customer_id": "c-17", "currency": "EUR", "lines": [{"isbn": isbn, "quantity": 1, "unit_price_minor": 1999}]})
 }
 
-/// A book's number by chance, with the digit that checks it.
+/// A random ISBN with its check digit.
 fn isbn() -> String {
     let digits = format!("978{:09}", fastrand::u32(0..1_000_000_000));
     let sum: u32 =

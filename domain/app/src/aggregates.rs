@@ -1,16 +1,16 @@
-//! Orders and stock, as the machine knows them.
+//! The aggregates, registered with the machine.
 
 use crate::events;
 use domain::order::{self, Order, OrderCommand, OrderEvent, OrderRefusal};
 use domain::stock::{self, Stock, StockCommand, StockEvent, StockRefusal};
 use domain::{Isbn, OrderId};
 use eventstore::{Model, SnapshotCodec};
-use handlers::app::{Aggregate, Key};
+use handlers::app::{Aggregate, KeyFormat};
 
 /// One customer's order.
 pub const ORDER: Aggregate<Order, OrderCommand, OrderEvent, OrderRefusal> = Aggregate {
     category: order::CATEGORY,
-    key: Key {
+    key: KeyFormat {
         description: "The order's id: a UUID, in either case",
         example: "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e",
         pattern: "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
@@ -37,10 +37,10 @@ pub const ORDER: Aggregate<Order, OrderCommand, OrderEvent, OrderRefusal> = Aggr
     ],
 };
 
-/// The copies of one book.
+/// The stock of one book.
 pub const STOCK: Aggregate<Stock, StockCommand, StockEvent, StockRefusal> = Aggregate {
     category: stock::CATEGORY,
-    key: Key {
+    key: KeyFormat {
         description: "The book's ISBN-13, digits only",
         example: "9780306406157",
         pattern: "^97[89][0-9]{10}$",

@@ -1,8 +1,8 @@
-//! The bookshop's events as they are stored: where the domain's enums meet the store, for all who write or read them.
+//! The codecs of the bookshop's events. All code that stores or reads events uses them.
 //!
-//! An event whose shape changes gets a line here: from the schema version that was the newest so far, as a pure function
-//! of the JSON. The codec then writes the next version and lifts what older programs stored. `domain/golden/` holds every
-//! shape that was ever stored; the tests of `tests/suite/shapes` say what is missing.
+//! When the shape of an event changes, add an upcaster here: a pure function from the JSON of the newest schema version.
+//! The codec then writes the next version, and lifts stored events. `domain/golden/` has an example of every shape that
+//! was ever stored. The tests in `tests/suite/shapes` report what is missing.
 //!
 //! ```
 //! use eventstore::Upcaster;
@@ -25,8 +25,8 @@ use domain::order::OrderEvent;
 use domain::stock::StockEvent;
 use eventstore::EventCodec;
 
-/// What happens to orders.
+/// The events of orders.
 pub const ORDER: EventCodec<OrderEvent> = EventCodec::new(&[]);
 
-/// What happens to the copies of a book.
+/// The events of a book's stock.
 pub const STOCK: EventCodec<StockEvent> = EventCodec::new(&[]);

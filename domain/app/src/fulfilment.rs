@@ -1,4 +1,4 @@
-//! Fulfilment as a process: [`domain::fulfilment`] says what is asked, and when.
+//! Fulfilment as a process: connects the rules in [`domain::fulfilment`] to events and commands.
 
 mod older;
 
@@ -9,36 +9,36 @@ use domain::order::{self, OrderEvent};
 use domain::stock::{self, StockCommand, StockEvent};
 use domain::{Isbn, OrderId};
 use eventstore::{Id, StreamId};
-use handlers::process::{Answer, Ask, Heard, Key, Process, Source, Told, ask};
+use handlers::process::{Ask, AskAnswer, EventOrigin, FollowedCategory, Input, InstanceKey, Process, ask};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// An instance an order.
+/// The process, with one instance per order.
 pub(crate) fn process() -> Process {
     let sources = [
-        Source::of(order::CATEGORY, events::ORDER, ShopEvent::Order),
-        Source::of(stock::CATEGORY, events::STOCK, ShopEvent::Stock),
+        FollowedCategory::of(order::CATEGORY, events::ORDER, ShopEvent::Order),
+        FollowedCategory::of(stock::CATEGORY, events::STOCK, ShopEvent::Stock),
     ];
     Process::named("fulfilment", "fulfilment/1", sources, key, react).lifting(older::lift)
 }
 
-/// What fulfilment hears of.
+/// An event that fulfilment reacts to.
 #[derive(Debug)]
 enum ShopEvent {
     Order(OrderEvent),
     Stock(StockEvent),
 }
 
-/// What is kept of an order.
+/// The state of an instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
-    /// None until something is known.
+    /// None until the first event.
     fulfilment: Option<Fulfilment>,
-    /// By the version of the event in the order's stream: what its commands take over.
+    /// Correlation and trace that commands inherit, by version of the causing event in the order's stream.
     causes: BTreeMap<u64, Origin>,
 }
 
-/// The business process that an event belongs to.
+/// The correlation and trace of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Origin {
     correlation_id: Id,
@@ -46,8 +46,8 @@ struct Origin {
     trace_parent: Option<Id>,
 }
 
-/// The order that an event tells something new of: nothing is asked because an order is confirmed.
-fn key(told: &Told, event: &ShopEvent) -> Key {
+/// The order that an event concerns. A confirmed order needs no more commands.
+fn key(told: &EventOrigin, event: &ShopEvent) -> InstanceKey {
     let order_id = match event {
         ShopEvent::Order(event) => {
             let order_id = OrderId::try_from(told.stream.key().to_owned())?;
@@ -61,22 +61,22 @@ fn key(told: &Told, event: &ShopEvent) -> Key {
     Ok(order_id.map(|order_id| order_id.to_string()))
 }
 
-/// What is known then, and what is asked because of it.
-fn react(known: Known, heard: Heard<'_, ShopEvent>) -> (Known, Vec<Ask>) {
+/// The next state, and the commands to send.
+fn react(known: Known, heard: Input<'_, ShopEvent>) -> (Known, Vec<Ask>) {
     match heard {
-        Heard::Event(told, event) => match fact(told, event) {
+        Input::Event(told, event) => match fact(told, event) {
             Some((order_id, fact)) => learn(known, order_id, &fact, Some(told)),
             None => (known, Vec::new()),
         },
-        Heard::Answer { ask, answer: Answer::Refused { .. } } => match (refused_book(ask), known.order_id()) {
+        Input::Answer { ask, answer: AskAnswer::Refused { .. } } => match (refused_book(ask), known.order_id()) {
             (Some(isbn), Some(order_id)) => learn(known, order_id, &FulfilmentInput::Refused { isbn }, None),
             (None, _) | (_, None) => (known, Vec::new()),
         },
-        Heard::Answer { answer: Answer::Done, .. } => (known, Vec::new()),
+        Input::Answer { answer: AskAnswer::Done, .. } => (known, Vec::new()),
     }
 }
 
-fn fact(told: &Told, event: ShopEvent) -> Option<(OrderId, FulfilmentInput)> {
+fn fact(told: &EventOrigin, event: ShopEvent) -> Option<(OrderId, FulfilmentInput)> {
     let key = told.stream.key().to_owned();
     match event {
         ShopEvent::Order(event) => {
@@ -88,7 +88,7 @@ fn fact(told: &Told, event: ShopEvent) -> Option<(OrderId, FulfilmentInput)> {
     }
 }
 
-/// The book that an ask was to reserve.
+/// The book of a refused reservation.
 fn refused_book(ask: &Ask) -> Option<Isbn> {
     let command = StockCommand::deserialize(&ask.command).ok()?;
     let reserves = matches!(command, StockCommand::ReserveStock { .. });
@@ -96,12 +96,12 @@ fn refused_book(ask: &Ask) -> Option<Isbn> {
     Isbn::try_from(stream.key().to_owned()).ok()
 }
 
-fn learn(known: Known, order_id: OrderId, fact: &FulfilmentInput, told: Option<&Told>) -> (Known, Vec<Ask>) {
+fn learn(known: Known, order_id: OrderId, fact: &FulfilmentInput, told: Option<&EventOrigin>) -> (Known, Vec<Ask>) {
     let Known { fulfilment, mut causes } = known;
     let (fulfilment, commands) =
         domain::fulfilment::react(fulfilment.unwrap_or_else(|| Fulfilment::new(order_id)), fact);
     if let (FulfilmentInput::Order { version, .. }, Some(told)) = (fact, told) {
-        let Told { correlation_id, trace_parent, .. } = told.clone();
+        let EventOrigin { correlation_id, trace_parent, .. } = told.clone();
         causes.entry(*version).or_insert(Origin { correlation_id, trace_parent });
     }
     let known = Known { fulfilment: Some(fulfilment), causes };
@@ -114,7 +114,7 @@ impl Known {
         self.fulfilment.as_ref().map(Fulfilment::order_id)
     }
 
-    /// The command, caused by the event of the order that the domain names. Cause, stream and name say all of it.
+    /// The ask for a command of the domain. Cause, stream and name identify it.
     fn ask(&self, issued: &IssuedCommand) -> Ask {
         let (name, stream) = (issued.name.as_str(), issued.command.stream());
         let asked = match &issued.command {
@@ -127,13 +127,13 @@ impl Known {
         }
     }
 
-    /// Always there: the domain names an event that it was told of.
-    fn cause(&self, issued: &IssuedCommand) -> Option<Told> {
+    /// The event that caused a command. It always exists, because the domain names only events that it has received.
+    fn cause(&self, issued: &IssuedCommand) -> Option<EventOrigin> {
         let cause = &issued.cause;
         let Origin { correlation_id, trace_parent } = self.causes.get(&cause.version)?.clone();
         let recorded_at = DateTime::<Utc>::from_timestamp_millis(i64::try_from(cause.recorded_at_ms).ok()?)?;
         let stream = StreamId::new(cause.stream.as_str()).ok()?;
-        Some(Told { stream, version: cause.version, recorded_at, correlation_id, trace_parent })
+        Some(EventOrigin { stream, version: cause.version, recorded_at, correlation_id, trace_parent })
     }
 }
 

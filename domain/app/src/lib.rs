@@ -1,20 +1,17 @@
 //! The bookshop as an app: its aggregates, read models, process and routes.
 //!
-//! What they do is in `domain`, which is pure. Here it meets the machine.
+//! Their rules are in `domain`, which is pure. Here they are registered with the machine.
 
 mod aggregates;
-#[cfg(feature = "cli")]
-pub mod cost;
 pub mod events;
 mod fulfilment;
 mod read_models;
 mod reads;
-mod samples;
 
 pub use aggregates::{ORDER, STOCK};
 pub use read_models::{bestsellers, orders, stock};
 
-/// Whom fulfilment hears of, and how it is called.
+/// The projection of the fulfilment process.
 pub fn fulfilment() -> Projection {
     fulfilment::process().projection()
 }
@@ -23,7 +20,7 @@ use handlers::app::{App, command, creation, row};
 use projections::Projection;
 use uuid::Uuid;
 
-/// Order ids are made in this namespace, of caller and key.
+/// The namespace of order ids, which derive from caller and idempotency key.
 const ORDER_IDS: Uuid = Uuid::from_u128(0x9a3d_6d6c_52a1_4f0e_8f5a_2b1e_7c40_d5f1);
 
 /// The bookshop.
@@ -52,7 +49,6 @@ pub fn app() -> App {
             row("/stock/{isbn}", "stock", reads::stock_view),
         ])
         .merge(reads::routes)
-        .sampled(samples::SAMPLES)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! The program `ledgerfold`: the bookshop on one machine, and its operator's commands.
+//! The program `ledgerfold`: runs the bookshop on one machine, and operates it.
 
 use mimalloc::MiMalloc;
 
-/// API, engines and projections share one process: allocation is an eighth of its CPU with the system's allocator.
+/// With the system's allocator, allocation takes an eighth of the CPU of API, engines and projections.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    ledgerfold::main_with(bookshop::app(), &[bookshop::cost::COMMAND, ledgerfold::starter::COMMAND])
+    ledgerfold::main_with(bookshop::app(), &[ledgerfold::starter::COMMAND])
 }

@@ -25,10 +25,10 @@ pub fn orders() -> Projection {
     *ORDERS
 }
 
-/// The copies of each book.
+/// The stock of each book.
 pub fn stock() -> Projection {
     static LEVELS: LazyLock<Projection> = LazyLock::new(|| {
-        let fold = |row: Option<levels::StockRow>, event: &_, _: handlers::app::Told<'_>| {
+        let fold = |row: Option<levels::StockRow>, event: &_, _: handlers::app::EventContext<'_>| {
             Some(levels::fold(row.unwrap_or_default(), event))
         };
         ReadModel::of_stream("stock", "stock/1", &STOCK, fold, |_, _| None)
@@ -36,7 +36,7 @@ pub fn stock() -> Projection {
     *LEVELS
 }
 
-/// What each book sold on each day.
+/// The sales of each book per day.
 pub fn bestsellers() -> Projection {
     static SALES: LazyLock<Projection> = LazyLock::new(|| {
         ReadModel::of_many(

@@ -1,4 +1,4 @@
-//! Reads of the read models.
+//! HTTP reads of the read models.
 
 use crate::{bestsellers, orders};
 use axum::Json;
@@ -10,22 +10,21 @@ use domain::read_models::bestsellers::{self as sales, BestsellerRow};
 use domain::read_models::orders::{OrderRow, customer_list};
 use domain::read_models::stock::StockRow;
 use eventstore::time_text;
-use handlers::http::{Api, PageCursor, Params, Problem, Segment, Shared, cursor_text};
-use projections::{ListCursor, ListPage, Row, UnreadableRow};
+use handlers::http::{PageCursor, Params, PathParameter, Problem, cursor_text};
+use projections::{ListCursor, ListPage, Projector, Row, UnreadableRow};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::SystemTime;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What no table of routes can say: a list that is filtered, and one whose day follows from the data.
-pub(crate) fn routes() -> OpenApiRouter<Arc<Api>> {
+/// Routes with their own logic: a filtered list, and a list whose default day depends on the data.
+pub(crate) fn routes() -> OpenApiRouter<Projector> {
     OpenApiRouter::new().routes(routes!(orders_of_customer)).routes(routes!(bestsellers_of_day))
 }
 
-/// The most pages of a list that one request looks through for orders of a status.
+/// The most pages that one request reads to find orders of a status.
 const MAX_PAGES: u32 = 10;
 
 /// Which orders.
@@ -33,13 +32,13 @@ const MAX_PAGES: u32 = 10;
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes parameters")]
 struct OrderFilter {
-    /// Only those with this status.
+    /// Only orders with this status.
     #[param(pattern = "^(placed|confirmed|rejected|cancelled|shipped)$")]
     status: Option<String>,
-    /// How many at most.
+    /// The most orders in the answer.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
-    /// Where an earlier page ended.
+    /// Continues an earlier page.
     cursor: Option<String>,
 }
 
@@ -48,9 +47,9 @@ struct OrderFilter {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes parameters")]
 struct Day {
-    /// The day, UTC. If none is given it is today, or the day of the newest sale, where the clock that dated that is further.
+    /// The day, UTC. By default today, or the day of the newest sale if the clock that recorded it is ahead.
     day: Option<NaiveDate>,
-    /// How many books at most.
+    /// The most books in the answer.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
 }
@@ -60,8 +59,8 @@ struct Day {
     params(("id" = String, Path, pattern = "^[A-Za-z0-9._:@-]{1,64}$", description = "The customer's id"), OrderFilter),
     responses((status = 200, description = "The orders; none for a customer who never ordered", body = OrdersPage)))]
 pub(crate) async fn orders_of_customer(
-    State(api): Shared,
-    Segment(id): Segment,
+    State(projector): State<Projector>,
+    PathParameter(id): PathParameter,
     params: Params,
 ) -> Result<Json<OrdersPage>, Problem> {
     let customer_id = CustomerId::try_from(id).map_err(|rule| Problem::invalid("id", rule.to_string()))?;
@@ -73,7 +72,7 @@ pub(crate) async fn orders_of_customer(
     let mut listed = Listed { cursor, orders: Vec::new(), wanted, status };
     for _ in 0..MAX_PAGES {
         let cursor = listed.cursor.as_ref();
-        let page = api.projector().list(&orders(), &list, limit, cursor).await?;
+        let page = projector.list(&orders(), &list, limit, cursor).await?;
         listed.take(page)?;
         if listed.cursor.is_none() || listed.orders.len() == wanted {
             break;
@@ -83,7 +82,7 @@ pub(crate) async fn orders_of_customer(
     Ok(Json(OrdersPage { orders: listed.orders, next_cursor }))
 }
 
-/// Orders that were found so far, and where the list goes on.
+/// The orders found so far, and the cursor of the list.
 struct Listed {
     cursor: Option<ListCursor>,
     orders: Vec<OrderView>,
@@ -92,7 +91,7 @@ struct Listed {
 }
 
 impl Listed {
-    /// Takes the orders of the status from a page, until there are as many as wanted.
+    /// Adds the orders of a page that have the status, up to the limit.
     fn take(&mut self, page: ListPage) -> Result<(), Problem> {
         let rows = page.rows.len();
         for (index, row) in page.rows.iter().enumerate() {
@@ -113,14 +112,17 @@ impl Listed {
 /// The best-selling books of a day.
 #[utoipa::path(get, path = "/bestsellers", tag = "reports", params(Day),
     responses((status = 200, description = "The books, most copies first", body = Bestsellers)))]
-pub(crate) async fn bestsellers_of_day(State(api): Shared, params: Params) -> Result<Json<Bestsellers>, Problem> {
+pub(crate) async fn bestsellers_of_day(
+    State(projector): State<Projector>,
+    params: Params,
+) -> Result<Json<Bestsellers>, Problem> {
     let params = params.only(&["day", "limit"])?;
     let day = match params.day("day")? {
         Some(day) => day,
-        None => newest_day(&api).await?,
+        None => newest_day(&projector).await?,
     };
     let list = sales::day_list(day);
-    let page = api.projector().list(&bestsellers(), &list, params.limit(20)?, None).await?;
+    let page = projector.list(&bestsellers(), &list, params.limit(20)?, None).await?;
     let book = |row: &Row| {
         let BestsellerRow { isbn, copies, revenue_minor } = row.read().map_err(unreadable)?;
         Ok(Bestseller { isbn, copies, revenue_minor })
@@ -129,10 +131,10 @@ pub(crate) async fn bestsellers_of_day(State(api): Shared, params: Params) -> Re
     Ok(Json(Bestsellers { day: day.to_string(), books }))
 }
 
-/// The day of the newest sales, which the clocks of those date who recorded them; today at the earliest, where there were none.
-async fn newest_day(api: &Api) -> Result<NaiveDate, Problem> {
+/// Today, or the day of the newest sale if it is later: the clock that recorded it may be ahead.
+async fn newest_day(projector: &Projector) -> Result<NaiveDate, Problem> {
     let today = DateTime::<Utc>::from(SystemTime::now()).date_naive();
-    let newest = api.projector().heartbeat(&bestsellers()).newest().await?;
+    let newest = projector.heartbeat(&bestsellers()).newest().await?;
     Ok(newest.map_or(today, |newest| newest.date_naive().max(today)))
 }
 
@@ -144,7 +146,7 @@ fn status(params: &Params) -> Result<Option<OrderStatus>, Problem> {
     params.text("status").map(parse).transpose()
 }
 
-/// The order as it is shown.
+/// The order in answers.
 pub(crate) fn order_view(row: &Row) -> Result<OrderView, UnreadableRow> {
     let order: OrderRow = row.read()?;
     let order_id = row.key.split_once("/order-").map_or("", |(_, order_id)| order_id);
@@ -163,7 +165,7 @@ pub(crate) fn order_view(row: &Row) -> Result<OrderView, UnreadableRow> {
     })
 }
 
-/// The stock of a book as it is shown.
+/// The stock of a book in answers.
 pub(crate) fn stock_view(row: &Row) -> Result<StockView, UnreadableRow> {
     let levels: StockRow = row.read()?;
     let isbn = row.key.split_once("/stock-").map_or("", |(_, isbn)| isbn);
@@ -185,9 +187,9 @@ fn unreadable(error: UnreadableRow) -> Problem {
 pub(crate) struct OrderView {
     /// Its id.
     pub(crate) order_id: String,
-    /// The version of its stream that is shown.
+    /// The version of its stream.
     pub(crate) version: u64,
-    /// Where it is on its way.
+    /// Its status.
     #[schema(value_type = String, pattern = "^(placed|confirmed|rejected|cancelled|shipped)$")]
     pub(crate) status: OrderStatus,
     /// Who ordered.
@@ -200,7 +202,7 @@ pub(crate) struct OrderView {
     pub(crate) total_minor: u64,
     /// Why it was rejected or cancelled.
     pub(crate) reason: Option<String>,
-    /// How the parcel is found.
+    /// The tracking code of the parcel.
     pub(crate) tracking_code: Option<String>,
     /// When it was placed, RFC 3339.
     pub(crate) placed_at: String,
@@ -213,7 +215,7 @@ pub(crate) struct OrderView {
 pub(crate) struct OrdersPage {
     /// The orders, newest first.
     pub(crate) orders: Vec<OrderView>,
-    /// Where to go on. There may be one on a page with fewer orders than asked for, even with none.
+    /// The cursor of the next page. A page with fewer orders than requested, even with none, may have one.
     pub(crate) next_cursor: Option<String>,
 }
 
@@ -222,13 +224,13 @@ pub(crate) struct OrdersPage {
 pub(crate) struct StockView {
     /// The book.
     pub(crate) isbn: String,
-    /// The version of its stream that is shown.
+    /// The version of its stream.
     pub(crate) version: u64,
-    /// In the house.
+    /// Copies in the warehouse.
     pub(crate) on_hand: u64,
-    /// In the house and spoken for.
+    /// Copies reserved for orders.
     pub(crate) reserved: u64,
-    /// What can still be reserved.
+    /// Copies that can still be reserved.
     pub(crate) available: u64,
 }
 
@@ -246,7 +248,7 @@ pub(crate) struct Bestsellers {
 pub(crate) struct Bestseller {
     /// The book.
     pub(crate) isbn: String,
-    /// Copies in orders that stand.
+    /// Copies in orders that were not rejected or cancelled.
     pub(crate) copies: i64,
     /// What they cost, in minor units, by currency.
     pub(crate) revenue_minor: BTreeMap<String, i64>,

@@ -1,4 +1,4 @@
-//! Who calls: the one whose token was checked, before a request comes here.
+//! The caller of a request, and its scopes.
 
 use crate::access::system_actors::{ACTOR_OF_SYSTEM, is_actor_of_system};
 use crate::app::identity;
@@ -9,17 +9,17 @@ use std::collections::BTreeSet;
 /// What a caller may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Send commands, and ask what became of them.
+    /// Send commands, and read their status.
     Write,
     /// Read read models.
     Read,
-    /// Ask who did what, when and why.
+    /// Query the audit trail.
     Audit,
     /// Operate projections.
     Operate,
 }
 
-/// Who calls, and what they may do. Whoever checks the token puts it among the extensions of the request.
+/// Who sends a request, and what it may do. The authorizer puts it among the request's extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The token's subject.
@@ -28,27 +28,27 @@ pub struct Caller {
     pub scopes: BTreeSet<Scope>,
 }
 
-/// The claims of a token name nobody who could be recorded.
+/// The claims of a token name no caller that can be recorded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCaller {
-    /// There is no `sub`, or it is no text.
+    /// There is no `sub`, or it is not text.
     #[error("the token has no subject: the claim sub, which is recorded as the actor")]
     NoSubject,
     /// The subject is the name of a part of the system.
     #[error("the token's subject (sub), which is recorded as the actor, {ACTOR_OF_SYSTEM}")]
     OfSystem,
-    /// The subject is no id.
+    /// The subject is not an id.
     #[error("the token's subject (sub), which is recorded as the actor, does not fit")]
     Subject(#[source] InvalidId),
 }
 
-/// A request without a token, or with one that is not valid: the answer to it (401).
+/// A request without a valid token (401).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unauthorized {
-    /// Nothing says who calls.
+    /// There is no token.
     #[error("a token is needed: Authorization: Bearer <token>")]
     Missing,
-    /// What says it is not to be believed, for this reason.
+    /// The token is not valid, for this reason.
     #[error("{0}")]
     InvalidToken(String),
 }
@@ -57,7 +57,7 @@ impl Scope {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Write, Self::Read, Self::Audit, Self::Operate];
 
-    /// What the scope is called in a token: the app's name and a word.
+    /// The name of the scope in a token: the app's name and a word.
     pub fn name(self) -> &'static str {
         let [write, read, audit, operate] = &identity().scopes;
         match self {
@@ -68,13 +68,13 @@ impl Scope {
         }
     }
 
-    /// What the scope is for, in a clause.
+    /// The purpose of the scope, as a clause.
     pub fn purpose(self) -> &'static str {
         match self {
-            Self::Write => "send commands, and ask what became of them",
-            Self::Read => "see read models",
-            Self::Audit => "ask who did what, when and why; each question is recorded",
-            Self::Operate => "see how projections stand, rebuild and resume them",
+            Self::Write => "send commands and read their status",
+            Self::Read => "read read models",
+            Self::Audit => "query who did what, when and why; each query is recorded",
+            Self::Operate => "read the status of projections, rebuild and resume them",
         }
     }
 
@@ -84,10 +84,11 @@ impl Scope {
 }
 
 impl Caller {
-    /// The caller whom the claims of a checked token name: `sub` is the actor. The scopes are those that the API gateway lists as
-    /// `granted` and those of the claim `scope`, or else `scp`: a list, or text with spaces between. Others are passed over.
+    /// The caller that the claims of a checked token name. `sub` is the actor. Scopes are those
+    /// that the API gateway lists as `granted`, and those of the claim `scope`, or else `scp`: a
+    /// list, or text with spaces. Unknown scopes are ignored.
     ///
-    /// The API gateway hands all claims over as text, a list as `[a b]`.
+    /// The API gateway passes all claims as text, a list as `[a b]`.
     ///
     /// # Errors
     /// [`InvalidCaller`]: the token has no subject, or one that cannot be recorded.
@@ -104,7 +105,7 @@ impl Caller {
 }
 
 impl Unauthorized {
-    /// What the answer's `WWW-Authenticate` says (RFC 6750, section 3).
+    /// The value of the header `WWW-Authenticate` (RFC 6750, section 3).
     pub(crate) fn challenge(&self) -> String {
         let realm = &identity().name;
         match self {
@@ -114,7 +115,7 @@ impl Unauthorized {
     }
 }
 
-/// The names of a claim that lists some.
+/// The names in a claim.
 fn names(claim: &Value) -> Vec<&str> {
     match claim {
         Value::String(text) => text.trim_start_matches('[').trim_end_matches(']').split_whitespace().collect(),
@@ -134,7 +135,7 @@ mod specs {
     }
 
     #[test]
-    fn scopes_come_from_wherever_an_issuer_or_the_gateway_puts_them() {
+    fn scopes_come_from_claims_and_from_the_gateway() {
         let both = BTreeSet::from([Scope::Write, Scope::Read]);
         for (claims, granted) in [
             (json!({"scope": "ledgerfold/read openid ledgerfold/write"}), vec![]),
@@ -152,7 +153,7 @@ mod specs {
     }
 
     #[test]
-    fn what_only_looks_like_a_scope_grants_nothing() {
+    fn similar_scopes_grant_nothing() {
         for scope in
             ["ledgerfold", "write", "LEDGERFOLD/WRITE", "ledgerfold/write2", "ledgerfold/", "", "ledgerfold/read,x"]
         {
@@ -164,7 +165,7 @@ mod specs {
     }
 
     #[test]
-    fn a_subject_that_cannot_be_recorded_is_no_caller() {
+    fn a_subject_that_cannot_be_recorded_is_rejected() {
         for claims in [json!({}), json!({"sub": 7}), json!({"sub": null})] {
             assert_eq!(caller(claims, &[]), Err(InvalidCaller::NoSubject));
         }

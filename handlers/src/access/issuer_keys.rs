@@ -1,11 +1,11 @@
-//! The keys of an issuer's address: fetched at the start, kept, renewed.
+//! The keys of an issuer, cached and renewed.
 //!
-//! | renewed | how often |
+//! | renewed | when |
 //! |---|---|
-//! | in the background | each hour, or when the answer's `max-age` is over, within 5 minutes and 24 hours |
-//! | for a token with an unknown key | once in 30 seconds, however many ask |
+//! | in the background | each hour, or after the response's `max-age`, between 5 minutes and 24 hours |
+//! | for a token with an unknown key | at most once in 30 seconds |
 //!
-//! The keys stay as they are while the issuer does not answer.
+//! If the issuer does not answer, the cached keys stay in use.
 
 use super::key_address::{FetchError, Fetched, KeyAddress};
 use super::key_set::KeySet;
@@ -14,13 +14,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// Requests at the start, the first included.
+/// How many requests are sent at the start.
 const FIRST_TRIES: u32 = 5;
-/// The pause after the first of them; it doubles.
+/// The pause after the first of them. It doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// Between two renewals, where the answer does not say it.
+/// Between two renewals, if the response does not say.
 const RENEWAL: Duration = Duration::from_secs(60 * 60);
-/// Bounds of what the answer says; after a failure the next try comes after the lower one.
+/// Bounds of `max-age`. After a failure, the next request comes after the shortest time.
 const SHORTEST_RENEWAL: Duration = Duration::from_secs(5 * 60);
 const LONGEST_RENEWAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Between two requests for unknown keys.
@@ -45,7 +45,7 @@ struct Fetching {
 }
 
 impl IssuerKeys {
-    /// Fetches the keys: a few times, if the issuer does not answer.
+    /// Fetches the keys. If the issuer does not answer, it tries a few times.
     ///
     /// # Errors
     /// [`FetchError`] of the last try.
@@ -58,7 +58,7 @@ impl IssuerKeys {
                 Err(error) if tries == FIRST_TRIES => return Err(error),
                 Err(error) => {
                     let error: &(dyn std::error::Error + Send + Sync) = &error;
-                    tracing::warn!(error, "the issuer's keys were not fetched, trying again");
+                    tracing::warn!(error, "could not fetch the issuer's keys, trying again");
                 }
             }
             tries += 1;
@@ -68,17 +68,17 @@ impl IssuerKeys {
         Ok(Self { address, current: RwLock::new(Arc::new(keys)), fetching })
     }
 
-    /// Whose they are: the claim `iss`.
+    /// The issuer: the claim `iss`.
     pub(super) fn issuer(&self) -> &str {
         self.address.issuer()
     }
 
-    /// The latest ones.
+    /// The latest keys.
     pub(super) fn current(&self) -> Arc<KeySet> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Renews the keys when it is time. It never ends.
+    /// Renews the keys in time, forever.
     pub async fn keep_current(&self) {
         loop {
             let pause = self.fetching.lock().await.next;
@@ -87,13 +87,13 @@ impl IssuerKeys {
         }
     }
 
-    /// Fetches the keys if that one is not among them, and none was looked for in the last half minute.
+    /// Fetches the keys if they lack this one, but not twice within 30 seconds.
     pub(super) async fn renew_for(&self, kid: &str) {
         if self.current().get(kid).is_some() {
             return;
         }
         let mut fetching = self.fetching.lock().await;
-        // Another request may have fetched it while this one waited.
+        // Another request may have fetched it meanwhile.
         let recently = fetching.for_unknown.is_some_and(|at| at.elapsed() < UNKNOWN_KEY_PAUSE);
         if recently || self.current().get(kid).is_some() {
             return;
@@ -107,15 +107,15 @@ impl IssuerKeys {
             Ok(Fetched { keys, max_age }) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
                 fetching.next = renewal(max_age);
-                tracing::info!(after_failure = fetching.failed, "the issuer's keys were renewed");
+                tracing::info!(after_failure = fetching.failed, "renewed the issuer's keys");
                 fetching.failed = false;
             }
             Err(error) => {
                 let error: &(dyn std::error::Error + Send + Sync) = &error;
                 if fetching.failed {
-                    tracing::debug!(error, "the issuer's keys were not renewed again");
+                    tracing::debug!(error, "could not renew the issuer's keys again");
                 } else {
-                    tracing::warn!(error, "the issuer's keys were not renewed; those that are there stay in use");
+                    tracing::warn!(error, "could not renew the issuer's keys; the cached ones stay in use");
                 }
                 (fetching.failed, fetching.next) = (true, SHORTEST_RENEWAL);
             }
@@ -127,7 +127,7 @@ fn renewal(max_age: Option<Duration>) -> Duration {
     max_age.unwrap_or(RENEWAL).clamp(SHORTEST_RENEWAL, LONGEST_RENEWAL)
 }
 
-/// A request on a blocking thread.
+/// One request, on a blocking thread.
 async fn request(address: &KeyAddress) -> Result<Fetched, FetchError> {
     let address = address.clone();
     tokio::task::spawn_blocking(move || address.fetch()).await.map_err(FetchError::Ended)?

@@ -1,6 +1,7 @@
-//! The cryptography of tokens, by ring: RS256 and ES256 are checked, ES256 signs.
+//! Cryptography of tokens with ring: it verifies RS256 and ES256, and signs ES256.
 //!
-//! `jsonwebtoken` knows two providers, and this is a third. TLS links ring already.
+//! `jsonwebtoken` has two providers of its own. This one spares their dependencies, since TLS links
+//! ring anyway.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -16,17 +17,19 @@ use ring::signature::{
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: signer,
     verifier_factory: verifier,
-    // For making public keys out of private ones, which is not done through it.
+    // Only for deriving public keys from private ones, which nothing here does.
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes ring the provider of this process. Call it before tokens are checked or signed; a second call changes nothing.
+/// Makes ring the provider of this process. Call it before tokens are verified or signed. Further
+/// calls change nothing.
 pub fn install() {
-    // An error says that a provider is there already: this one.
+    // An error says that this provider is installed already.
     PROVIDER.install_default().unwrap_or_default();
 }
 
-/// Whether the bytes are an uncompressed point of the curve P-256. ring checks that when it agrees on a key.
+/// Whether the bytes are an uncompressed point of the curve P-256. ring checks that in a key
+/// agreement.
 pub(super) fn is_point_of_p256(bytes: &[u8]) -> bool {
     let ours = EphemeralPrivateKey::generate(&agreement::ECDH_P256, &SystemRandom::new());
     let theirs = agreement::UnparsedPublicKey::new(&agreement::ECDH_P256, bytes);

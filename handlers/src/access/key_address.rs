@@ -1,4 +1,4 @@
-//! Where an issuer publishes its keys, and one request for them.
+//! The address of an issuer's keys, and the request for them.
 
 use super::key_set::{KeySet, KeysError};
 use crate::aws::https;
@@ -9,19 +9,20 @@ use std::time::Duration;
 
 /// How long a request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest answer, in bytes. A key set of ten keys has about 8 KB.
+/// The longest response, in bytes. A set of ten keys has about 8 KB.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
-/// Where an issuer says where its keys are. <https://openid.net/specs/openid-connect-discovery-1_0.html>
+/// The path of an issuer's configuration, which names the address of its keys.
+/// <https://openid.net/specs/openid-connect-discovery-1_0.html>
 const CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
 
-/// An issuer, and where its key set is.
+/// An issuer, and the address of its key set.
 #[derive(Debug, Clone)]
 pub struct KeyAddress {
     issuer: String,
     key_set: Option<String>,
 }
 
-/// An address that keys are not fetched from.
+/// An address that keys must not come from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} must be an address such as https://login.example.org; http is for this machine only")]
 pub struct InvalidAddress(String);
@@ -29,16 +30,16 @@ pub struct InvalidAddress(String);
 /// Why keys were not fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// No answer, or none that is complete within the limits of time and size.
-    #[error("{url} did not answer as it should")]
+    /// No complete response within the limits of time and size.
+    #[error("{url} did not answer")]
     Request {
         /// The address.
         url: String,
-        /// What was the matter.
+        /// The cause.
         #[source]
         source: Box<ureq::Error>,
     },
-    /// An answer without content.
+    /// A response with another status than 200.
     #[error("{url} answered with status {status}")]
     Status {
         /// The address.
@@ -46,35 +47,35 @@ pub enum FetchError {
         /// Its status.
         status: StatusCode,
     },
-    /// The issuer's configuration is not one.
-    #[error("{url} is no OpenID configuration")]
+    /// The response is not a configuration.
+    #[error("{url} is not an OpenID configuration")]
     NoConfiguration {
         /// The address.
         url: String,
-        /// Where it differs.
+        /// The cause.
         #[source]
         source: serde_json::Error,
     },
-    /// The configuration is another issuer's.
+    /// It is the configuration of another issuer.
     #[error("{url} is the configuration of the issuer {found:?}")]
     OtherIssuer {
         /// The address.
         url: String,
-        /// What it says.
+        /// That issuer.
         found: String,
     },
-    /// The configuration names an address that keys are not fetched from.
-    #[error("the issuer's configuration has no address of keys (jwks_uri)")]
+    /// The configuration names an address that keys must not come from.
+    #[error("the issuer's configuration has no valid address of keys (jwks_uri)")]
     Address(#[from] InvalidAddress),
-    /// The thread of the request ended over it.
+    /// The thread of the request ended.
     #[error("the request for keys ended early")]
     Ended(#[source] tokio::task::JoinError),
-    /// The answer has no keys.
+    /// The response has no usable keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
 }
 
-/// Keys, and how long the issuer says that they may be kept.
+/// Keys, and how long the issuer says they may be cached.
 pub(super) struct Fetched {
     pub(super) keys: KeySet,
     pub(super) max_age: Option<Duration>,
@@ -87,10 +88,10 @@ struct Configuration {
 }
 
 impl KeyAddress {
-    /// The key set at that address; without one, at the address that the issuer's configuration names.
+    /// The key set at that address. Without one, the issuer's configuration names the address.
     ///
     /// # Errors
-    /// [`InvalidAddress`]: one that is needed is not HTTPS, and not on this machine.
+    /// [`InvalidAddress`]: the address is neither HTTPS nor on this machine.
     pub fn new(issuer: &str, key_set: Option<&str>) -> Result<Self, InvalidAddress> {
         is_safe(key_set.unwrap_or(issuer))?;
         Ok(Self { issuer: issuer.to_owned(), key_set: key_set.map(str::to_owned) })
@@ -100,7 +101,7 @@ impl KeyAddress {
         &self.issuer
     }
 
-    /// Fetches the keys. It blocks.
+    /// Fetches the keys, and blocks.
     pub(super) fn fetch(&self) -> Result<Fetched, FetchError> {
         let url = match &self.key_set {
             Some(url) => url.clone(),
@@ -124,7 +125,7 @@ impl KeyAddress {
     }
 }
 
-/// Keys decide who is let in: only TLS says whose they are, or that they come from this machine.
+/// Forged keys would admit forged tokens, so keys come over TLS or from this machine.
 fn is_safe(url: &str) -> Result<(), InvalidAddress> {
     let uri = url.parse::<Uri>().ok();
     let safe = uri.is_some_and(|uri| match (uri.scheme_str(), uri.host()) {
@@ -191,7 +192,7 @@ mod specs {
     }
 
     #[test]
-    fn how_long_keys_may_be_kept_is_read_from_the_answer() {
+    fn max_age_is_read_from_the_response() {
         for (value, seconds) in [
             ("max-age=600", Some(600)),
             ("public, Max-Age = 15, must-revalidate", Some(15)),

@@ -1,4 +1,4 @@
-//! The public keys of an issuer of tokens: a JSON Web Key Set.
+//! The public keys of an issuer: a JSON Web Key Set.
 
 use super::jwt_crypto;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
@@ -7,16 +7,16 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
-/// Bytes of an RSA modulus: of 2,048 to 4,096 bits.
+/// The length of an RSA modulus: 2,048 to 4,096 bits.
 const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
 
-/// The keys of a set that can have signed a token, by `kid`.
+/// The keys of a set that can verify tokens, by `kid`.
 #[derive(Debug)]
-pub(super) struct KeySet(HashMap<String, Key>);
+pub(super) struct KeySet(HashMap<String, VerificationKey>);
 
-/// A key, and the one algorithm by which it signs.
+/// A key, and the only algorithm it is used with.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct VerificationKey {
     pub(super) algorithm: Algorithm,
     pub(super) key: DecodingKey,
 }
@@ -24,34 +24,34 @@ pub(super) struct Key {
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// The file.
+    /// The file cannot be read.
     #[error("the keys in {} cannot be read", file.display())]
     Unreadable {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// What is in it.
-    #[error("{place} is no JSON Web Key Set")]
+    /// It is not a key set.
+    #[error("{place} is not a JSON Web Key Set")]
     NoKeySet {
         /// The file or address.
         place: String,
-        /// Where it differs.
+        /// The cause.
         #[source]
         source: serde_json::Error,
     },
-    /// Nothing in it checks a token.
-    #[error("{place} has no key that checks a token: {reasons}")]
+    /// No key in it can verify tokens.
+    #[error("{place} has no key that can verify tokens: {reasons}")]
     NoKey {
         /// The file or address.
         place: String,
-        /// What is wrong with each.
+        /// The reason for each key.
         reasons: String,
     },
-    /// It is not clear which of two keys is meant.
-    #[error("{place} has two keys of the id (kid) {kid:?}")]
+    /// Two keys have the same id.
+    #[error("{place} has two keys with the id (kid) {kid:?}")]
     Twice {
         /// The file or address.
         place: String,
@@ -68,7 +68,8 @@ impl KeySet {
         Self::from_json(&json, &file.display().to_string())
     }
 
-    /// The keys of a set that was found at that place. Those for other purposes and of other kinds are passed over, if one is left.
+    /// The keys of a set. Unusable keys are skipped if there is a usable one. `place` is its file
+    /// or address.
     pub(super) fn from_json(json: &[u8], place: &str) -> Result<Self, KeysError> {
         jwt_crypto::install();
         let place = || place.to_owned();
@@ -92,37 +93,38 @@ impl KeySet {
     }
 
     /// The key of that id.
-    pub(super) fn get(&self, kid: &str) -> Option<&Key> {
+    pub(super) fn get(&self, kid: &str) -> Option<&VerificationKey> {
         self.0.get(kid)
     }
 }
 
-/// A key with its id, or why it checks no token.
-fn usable(jwk: &Jwk) -> Result<(String, Key), String> {
+/// A key with its id, or why it cannot verify tokens.
+fn usable(jwk: &Jwk) -> Result<(String, VerificationKey), String> {
     let kid = jwk.common.key_id.clone().ok_or("a key has no id (kid)")?;
     let unfit = |rule: &str| format!("{kid:?} {rule}");
     if jwk.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
         return Err(unfit("is not for signatures (use)"));
     }
-    let algorithm = algorithm(&jwk.algorithm).ok_or_else(|| unfit("is neither RSA nor of the curve P-256"))?;
-    if jwk.common.key_algorithm.is_some_and(|said| said != algorithm.into()) {
-        return Err(unfit(&format!("does not sign by {algorithm:?} (alg)")));
+    let algorithm = algorithm(&jwk.algorithm).ok_or_else(|| unfit("is neither RSA nor on the curve P-256"))?;
+    if jwk.common.key_algorithm.is_some_and(|named| named != algorithm.into()) {
+        return Err(unfit(&format!("does not sign with {algorithm:?} (alg)")));
     }
     let key = DecodingKey::from_jwk(jwk).map_err(|_| unfit("is not base64url"))?;
     match key.kind() {
         DecodingKeyKind::RsaModulusExponent { n, .. } if !RSA_MODULUS_BYTES.contains(&n.len()) => {
-            Err(unfit("has not 2,048 to 4,096 bits"))
+            Err(unfit("does not have 2,048 to 4,096 bits"))
         }
         DecodingKeyKind::SecretOrDer(point) if !jwt_crypto::is_point_of_p256(point) => {
-            Err(unfit("is no point of its curve"))
+            Err(unfit("is not a point of its curve"))
         }
         DecodingKeyKind::RsaModulusExponent { .. } | DecodingKeyKind::SecretOrDer(_) => {
-            Ok((kid, Key { algorithm, key }))
+            Ok((kid, VerificationKey { algorithm, key }))
         }
     }
 }
 
-/// The one algorithm by which keys of that kind sign tokens here. A secret is none: who knows the public keys could sign by it.
+/// The only algorithm that keys of this kind are used with. Symmetric keys have none: anyone who
+/// knows the published key could sign with it.
 fn algorithm(parameters: &AlgorithmParameters) -> Option<Algorithm> {
     if let AlgorithmParameters::RSA(_) = parameters {
         return Some(Algorithm::RS256);

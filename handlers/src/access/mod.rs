@@ -1,12 +1,13 @@
-//! Tokens: who made them, and whom they name.
+//! Callers and their scopes.
 //!
-//! | module | what it is |
+//! | module | what it has |
 //! |---|---|
-//! | `authorizer` | checks the token of each request, as the JWT authorizer of the API gateway does |
-//! | [`IssuerKeys`] | the keys of an issuer's address: fetched, kept, renewed |
-//! | `key_set` | the public keys of an issuer |
-//! | [`KeyAddress`] | where an issuer publishes its keys, and one request for them |
-//! | `jwt_crypto` | the cryptography of tokens, by ring |
+//! | `authorizer` | checks the token of each request, as the API gateway's JWT authorizer does |
+//! | `scopes` | the scope that each path needs |
+//! | `caller`, `system_actors` | the caller that a token names, and names that no caller may have |
+//! | [`IssuerKeys`] | the keys of an issuer, cached and renewed |
+//! | [`KeyAddress`] | the address of these keys, and the request for them |
+//! | `key_set`, `jwt_crypto` | the keys that verify tokens, and the cryptography |
 
 mod authorizer;
 pub(crate) mod caller;
@@ -23,5 +24,5 @@ pub use issuer_keys::IssuerKeys;
 pub use jwt_crypto::install as install_crypto;
 pub use key_address::{FetchError, InvalidAddress, KeyAddress};
 pub use key_set::KeysError;
-pub use scopes::{Requirement, is_for_everybody, required_scope};
+pub use scopes::{Requirement, is_public, required_scope};
 pub use system_actors::{ACTOR_OF_SYSTEM, is_actor_of_system};

@@ -1,26 +1,27 @@
-//! Which scope a request needs.
+//! The scope that a request needs.
 
 use super::caller::Scope;
 use crate::app::App;
 use axum::http::Method;
 
-/// What a request must bring.
+/// What a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requirement {
-    /// Nothing: it is for everybody.
+    /// Nothing: the path is public.
     Nothing,
     /// A token that grants this scope.
     Scope(Scope),
-    /// No rule names the path: 404 with a token, 401 without one.
+    /// No rule has the path: 404 with a token, 401 without one.
     Unlisted,
 }
 
-/// Whether the path is for everybody, with or without a token.
-pub fn is_for_everybody(path: &str) -> bool {
+/// Whether the path is public.
+pub fn is_public(path: &str) -> bool {
     matches!(path, "/healthz" | "/openapi.json")
 }
 
-/// What a request needs, by its method and path. Nothing else says so: the OpenAPI document, the router and the template follow.
+/// What a request needs, by its method and path. This is the only rule: OpenAPI document, router
+/// and template follow it.
 pub fn required_scope(app: &App, method: &Method, path: &str) -> Requirement {
     let reads = *method == Method::GET || *method == Method::HEAD;
     match path.split('/').collect::<Vec<_>>().as_slice() {
@@ -28,7 +29,9 @@ pub fn required_scope(app: &App, method: &Method, path: &str) -> Requirement {
         ["", "commands", ..] => Requirement::Scope(Scope::Write),
         ["", "audit", ..] => Requirement::Scope(Scope::Audit),
         ["", "projections", ..] => Requirement::Scope(Scope::Operate),
-        ["", first, ..] if app.serves(first) => Requirement::Scope(if reads { Scope::Read } else { Scope::Write }),
+        ["", first, ..] if app.has_paths_under(first) => {
+            Requirement::Scope(if reads { Scope::Read } else { Scope::Write })
+        }
         _ => Requirement::Unlisted,
     }
 }

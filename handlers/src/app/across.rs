@@ -1,10 +1,10 @@
-//! Commands over several streams: all that one decides is recorded, or nothing.
+//! Commands over several streams: all their events are recorded, or none.
 
 use super::aggregate::typed;
-use super::command::{CommandValue, Misread, read_data};
-use super::dispatch::{Handle, Refusal};
-use super::route::Described;
-use super::{Aggregate, Key};
+use super::command::{CommandValue, JsonError, read_data};
+use super::dispatch::{CommandRefusal, ErasedHandler};
+use super::route::SchemaWithRefs;
+use super::{Aggregate, KeyFormat};
 use crate::telemetry::command_metrics;
 use eventstore::{
     CommandHandler, Commit, ExecuteAllError, MultiStreamRequest, MultiStreamResult, PairRequest, StreamId,
@@ -16,52 +16,53 @@ use std::fmt::Display;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// A command over several streams, which a team registers. Its types are erased.
+/// A command over several streams, with its types erased.
 pub struct Across {
     pub(crate) name: &'static str,
     pub(crate) example: &'static str,
     /// The categories of its streams.
     pub(crate) categories: Vec<&'static str>,
-    pub(crate) read: fn(&[u8], &mut Vec<String>) -> Result<CommandValue, Misread>,
-    pub(crate) schema: fn() -> (String, Described),
-    /// The streams that it addresses, in the order in which it decides on them.
+    pub(crate) read: fn(&[u8], &mut Vec<String>) -> Result<CommandValue, JsonError>,
+    pub(crate) schema: fn() -> (String, SchemaWithRefs),
+    /// The streams that it addresses, in the order in which `decide` gets their states.
     pub(crate) streams: Box<StreamsOf>,
-    /// What handles it, with the handlers of the app's aggregates; nothing where one of those is missing.
+    /// Makes its handler from the handlers of the aggregates. None if one of those is missing.
     pub(crate) handler: Box<HandlerFrom>,
 }
 
 /// Names the streams of a command.
 type StreamsOf = dyn Fn(&CommandValue) -> Result<Vec<StreamId>, WrongKey> + Send + Sync;
-/// Finds what handles a command.
+/// Makes a command's handler.
 type HandlerFrom = dyn Fn(&Handlers) -> Option<HandleAcross> + Send + Sync;
 
-/// Events for each of a command's streams, in their order; or why not.
+/// Events for each stream, in the order of the streams; or the rejection.
 pub type DecidedForAll<E, R> = Result<Vec<Vec<E>>, R>;
-/// Events for the first stream of a pair, and for the second; or why not.
+/// Events for the first and for the second stream of a pair; or the rejection.
 pub type DecidedForPair<E, F, R> = Result<(Vec<E>, Vec<F>), R>;
 /// Two aggregates.
 pub type Pair<'a, S1, A1, E1, R1, S2, A2, E2, R2> = (&'a Aggregate<S1, A1, E1, R1>, &'a Aggregate<S2, A2, E2, R2>);
 
-/// What was recorded for a command over several streams: a commit for each stream that has events of it.
+/// The result of a command over several streams: a commit for each stream that got events.
 pub(crate) struct HandledAcross {
     pub(crate) commits: Vec<(StreamId, Commit)>,
     pub(crate) replayed: bool,
 }
 
-/// Why it was not handled.
-pub(crate) type AcrossError = ExecuteAllError<Refusal>;
-/// Why a command names no streams: the field, and the rule that it breaks.
+/// Why a command over several streams was not handled.
+pub(crate) type AcrossError = ExecuteAllError<CommandRefusal>;
+/// A key that names no stream: the field, and the rule that it breaks.
 pub(crate) type WrongKey = (String, String);
 /// The handlers of aggregates, by category.
-pub(crate) type Handlers = BTreeMap<&'static str, Arc<dyn Handle>>;
+pub(crate) type Handlers = BTreeMap<&'static str, Arc<dyn ErasedHandler>>;
 /// Handles one command over several streams.
 pub(crate) type HandleAcross = Arc<
     dyn Fn(MultiStreamRequest, CommandValue) -> BoxFuture<'static, Result<HandledAcross, AcrossError>> + Send + Sync,
 >;
 
 impl Across {
-    /// A command over streams of one aggregate. `keys` are theirs, each once; `decide` gives a list of events for each, in
-    /// their order, or no list at all when there is nothing to do. `example` is the command as JSON, with all its fields.
+    /// A command over streams of one aggregate. `keys` returns their keys, each once. `decide`
+    /// returns a list of events per stream, in the order of the keys, or no lists if there is
+    /// nothing to do. `example` is the command as JSON, with all fields.
     pub fn of<S, A, C, E, R>(
         name: &'static str,
         of: &Aggregate<S, A, E, R>,
@@ -83,7 +84,7 @@ impl Across {
                 let handler = handler.clone();
                 async move {
                     let decide =
-                        |states: &[&S]| decide(states, &command).map_err(|refusal| Refusal::of(&refusal, code));
+                        |states: &[&S]| decide(states, &command).map_err(|refusal| CommandRefusal::of(&refusal, code));
                     handler.handle_all(&request, decide).await
                 }
             }))
@@ -91,8 +92,9 @@ impl Across {
         Self::erased(name, vec![category], streams, handler, example)
     }
 
-    /// A command over a pair of streams, one of each aggregate. `keys` are theirs; `decide` gives the events for each, or
-    /// none. `code` is the stable word of its refusals.
+    /// A command over two streams, one of each aggregate. `keys` returns their keys. `decide`
+    /// returns the events for each; both lists may be empty. `code` is the stable code of a
+    /// rejection.
     pub fn pair<S1, A1, E1, R1, S2, A2, E2, R2, C, R>(
         name: &'static str,
         (first, second): Pair<'_, S1, A1, E1, R1, S2, A2, E2, R2>,
@@ -126,7 +128,8 @@ impl Across {
                         ExecuteAllError::Misshapen { decided: 2, addressed: streams.len() }
                     })?;
                     let request = PairRequest::new([of_first, of_second], metadata);
-                    let decide = |a: &S1, b: &S2| decide(a, b, &command).map_err(|refusal| Refusal::of(&refusal, code));
+                    let decide =
+                        |a: &S1, b: &S2| decide(a, b, &command).map_err(|refusal| CommandRefusal::of(&refusal, code));
                     first.handle_pair(&second, &request, decide).await
                 }
             }))
@@ -160,19 +163,22 @@ impl Across {
     }
 }
 
-/// The stream of that key, as its aggregate writes it.
-fn stream(category: &str, key: Key, text: &str) -> Result<StreamId, WrongKey> {
+/// The stream of that key, after its aggregate has parsed the key.
+fn stream(category: &str, key: KeyFormat, text: &str) -> Result<StreamId, WrongKey> {
     let wrong = |rule: String| (category.to_owned(), format!("{text:?}: {rule}"));
     let key = (key.parse)(text).map_err(wrong)?;
     StreamId::new(format!("{category}-{key}")).map_err(|rule| wrong(rule.to_string()))
 }
 
-/// The handler of that category's aggregate, which shares what it remembers of streams.
-fn handler_of<S: 'static, E: 'static>(handlers: &Handlers, category: &str) -> Option<CommandHandler<S, E, Refusal>> {
+/// The handler of that category's aggregate. Clones share its stream cache.
+fn handler_of<S: 'static, E: 'static>(
+    handlers: &Handlers,
+    category: &str,
+) -> Option<CommandHandler<S, E, CommandRefusal>> {
     handlers.get(category)?.command_handler().downcast_ref().cloned()
 }
 
-/// Handles commands of a type, and counts what comes of them.
+/// Handles commands of one type, and counts failures.
 fn handling<C, H, F>(handle: H) -> HandleAcross
 where
     C: Send + Sync + 'static,
@@ -182,7 +188,7 @@ where
     Arc::new(move |request, command| {
         let handled = command.downcast::<C>().ok().map(|command| handle(request, command));
         Box::pin(async move {
-            // A command of another type is a defect: it comes to nothing.
+            // A command of another type is a defect. It does nothing.
             let Some(handled) = handled else { return Ok(HandledAcross { commits: Vec::new(), replayed: false }) };
             let handled = handled.await.inspect_err(command_metrics::count_failed_across)?;
             let commits = handled.parts.into_iter().map(|part| (part.head.stream().clone(), part.commit)).collect();

@@ -1,7 +1,7 @@
-//! Aggregates: kinds of streams, and the commands that they take.
+//! Aggregates, and the commands that they take.
 
-use super::command::{CommandValue, Misread, read_command};
-use super::dispatch::{Handle, Refusal, Typed};
+use super::command::{CommandValue, JsonError, read_command};
+use super::dispatch::{AggregateHandler, CommandRefusal, ErasedHandler};
 use eventstore::{CommandHandler, EventCodec, EventStore, Model};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,43 +13,43 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-/// A kind of stream, as plain functions over its state `S`, commands `C`, events `E` and refusals `R`. Commands and events
-/// are enums with `#[serde(tag = "type", content = "data")]`.
+/// A kind of stream: plain functions over state `S`, commands `C`, events `E` and rejections `R`.
+/// Commands and events are enums with `#[serde(tag = "type", content = "data")]`.
 pub struct Aggregate<S, C, E, R> {
-    /// The category of its streams: what stands before the first `-` in their names.
+    /// The category of its streams: the part of their names before the first `-`.
     pub category: &'static str,
-    /// The rest of their names.
-    pub key: Key,
-    /// How its state comes from events, and how both are stored.
+    /// How the keys of its streams are written: the part of their names after the category.
+    pub key: KeyFormat,
+    /// How events make the state, and how both are stored.
     pub model: Model<S, E>,
-    /// How its events are stored; the model stores them so.
+    /// The codec of its events. The model uses the same one.
     pub events: EventCodec<E>,
-    /// The events that follow from a command; none when there is nothing to do.
+    /// The events that follow from a command. None if there is nothing to do.
     pub decide: fn(&S, &C) -> Result<Vec<E>, R>,
-    /// Whether the command can only begin a stream: then the stream is not read first.
+    /// Whether the command can only begin a stream. The store then does not read the stream first.
     pub creates: fn(&C) -> bool,
-    /// A refusal's stable word for programs, beside its text for people.
+    /// A stable code for a rejection. Its `Display` is the text for people.
     pub code: fn(&R) -> &'static str,
-    /// An example of each command, with all its fields, as JSON: `{"type", "data"}`. They name the commands and stand in the
-    /// API's description.
+    /// An example of each command as JSON, `{"type", "data"}`, with all fields. The API's
+    /// description shows them, and they list the commands.
     pub examples: &'static [&'static str],
 }
 
-/// The keys of an aggregate's streams, as callers give them in paths.
+/// How callers write the keys of an aggregate's streams in paths.
 #[derive(Debug, Clone, Copy)]
-pub struct Key {
-    /// What it is, for the API's description.
+pub struct KeyFormat {
+    /// What a key is. For the API's description.
     pub description: &'static str,
-    /// The regular expression of what is taken, for the API's description.
+    /// A regular expression for keys. For the API's description.
     pub pattern: &'static str,
-    /// One of them.
+    /// An example of a key.
     pub example: &'static str,
-    /// The key as streams have it, or the rule that the text breaks.
+    /// Returns the key as stream names have it, or the rule that the text breaks.
     pub parse: fn(&str) -> Result<String, String>,
 }
 
-impl Key {
-    /// Whatever a stream's name can have.
+impl KeyFormat {
+    /// Accepts all that a stream's name may contain.
     pub const ANY: Self = Self {
         description: "The id",
         pattern: "^[A-Za-z0-9._:@-]{1,128}$",
@@ -58,9 +58,9 @@ impl Key {
     };
 }
 
-/// An example that cannot be read has no name, which a check tells.
+/// One that cannot be read gets an empty name; [`App::checked`](super::App::checked) reports it.
 #[derive(Default, Deserialize)]
-struct Example {
+struct CommandExample {
     #[serde(rename = "type")]
     name: String,
     #[serde(default)]
@@ -70,18 +70,19 @@ struct Example {
 /// An aggregate whose types are erased.
 pub(crate) trait AnyAggregate: Send + Sync {
     fn category(&self) -> &'static str;
-    fn key(&self) -> Key;
+    fn key(&self) -> KeyFormat;
     /// An example of each command: its name and its data.
     fn examples(&self) -> Vec<(String, Value)>;
     /// The commands' schema, and what it refers to.
     fn schema(&self) -> (RefOr<Schema>, Vec<(String, RefOr<Schema>)>);
-    /// A command from the JSON of its data. Fields that it does not have are named.
-    fn read(&self, name: &str, data: &[u8], unknown: &mut Vec<String>) -> Result<CommandValue, Misread>;
-    /// The command as a queue carries it: `{"type", "data"}`.
+    /// Reads a command from the JSON of its data. Adds the fields that it does not have to
+    /// `unknown`.
+    fn read(&self, name: &str, data: &[u8], unknown: &mut Vec<String>) -> Result<CommandValue, JsonError>;
+    /// The command as the command queue stores it: `{"type", "data"}`.
     fn write(&self, command: &CommandValue) -> serde_json::Result<Box<RawValue>>;
     fn creates(&self, command: &CommandValue) -> bool;
-    /// What handles its commands, over that store.
-    fn handler(&self, store: EventStore) -> Arc<dyn Handle>;
+    /// The handler of its commands, over that store.
+    fn handler(&self, store: EventStore) -> Arc<dyn ErasedHandler>;
 }
 
 impl<S, C, E, R> AnyAggregate for Aggregate<S, C, E, R>
@@ -95,13 +96,13 @@ where
         self.category
     }
 
-    fn key(&self) -> Key {
+    fn key(&self) -> KeyFormat {
         self.key
     }
 
     fn examples(&self) -> Vec<(String, Value)> {
         let tagged = |json: &&str| {
-            let Example { name, data } = serde_json::from_str(json).unwrap_or_default();
+            let CommandExample { name, data } = serde_json::from_str(json).unwrap_or_default();
             (name, data.into())
         };
         self.examples.iter().map(tagged).collect()
@@ -113,7 +114,7 @@ where
         (C::schema(), named)
     }
 
-    fn read(&self, name: &str, data: &[u8], unknown: &mut Vec<String>) -> Result<CommandValue, Misread> {
+    fn read(&self, name: &str, data: &[u8], unknown: &mut Vec<String>) -> Result<CommandValue, JsonError> {
         read_command::<C>(name, data, unknown).map(|command| -> CommandValue { Arc::new(command) })
     }
 
@@ -125,13 +126,13 @@ where
         command.downcast_ref::<C>().is_some_and(self.creates)
     }
 
-    fn handler(&self, store: EventStore) -> Arc<dyn Handle> {
-        let handler: CommandHandler<S, E, Refusal> = CommandHandler::new(store, self.model.clone());
-        Arc::new(Typed { handler, decide: self.decide, code: self.code })
+    fn handler(&self, store: EventStore) -> Arc<dyn ErasedHandler> {
+        let handler: CommandHandler<S, E, CommandRefusal> = CommandHandler::new(store, self.model.clone());
+        Arc::new(AggregateHandler { handler, decide: self.decide, code: self.code })
     }
 }
 
-/// The command in its own type. One of another aggregate is a defect: it comes to nothing.
+/// The command in its own type. A command of another aggregate is a defect, and gives none.
 pub(super) fn typed<C: Any>(command: &CommandValue) -> Option<&C> {
     command.downcast_ref()
 }

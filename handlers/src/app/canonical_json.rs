@@ -1,25 +1,25 @@
-//! JSON in the one form that it has by RFC 8785, whoever wrote it: what fingerprints are made of.
+//! Canonical JSON (RFC 8785), which fingerprints are made of.
 //!
-//! That form merges what is not the same to everybody: of two members of one name it keeps one, and integers beyond 2^53 lose
-//! their last digits. Such JSON is refused.
+//! The canonical form can lose differences: it has one of two members with the same name, and
+//! integers beyond 2^53 lose their last digits. Such JSON is rejected.
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// The largest integer up to which all are exact in every JSON reader.
+/// The largest integer up to which every JSON reader is exact.
 const MAX_INTEGER: u64 = 1 << 53;
-/// The same as a number with a fraction: from here on there are only integers.
+/// The same as a float. Beyond it there are only integers.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
-const TWICE: &str = "must be there only once in its object";
+const DUPLICATE: &str = "must be in its object only once";
 const INEXACT: &str = "must not be beyond 2^53, where integers are not exact in JSON";
 
 /// A JSON text in its canonical form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CanonicalJson(String);
 
-/// Any JSON, but for what would be merged.
+/// Any JSON whose canonical form loses nothing.
 #[derive(Debug)]
 pub(crate) struct ExactJson(pub(crate) Value);
 
@@ -39,13 +39,13 @@ impl CanonicalJson {
 
 impl<'de> Deserialize<'de> for ExactJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Exact).map(Self)
+        deserializer.deserialize_any(ExactVisitor).map(Self)
     }
 }
 
-struct Exact;
+struct ExactVisitor;
 
-impl<'de> Visitor<'de> for Exact {
+impl<'de> Visitor<'de> for ExactVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,8 +93,8 @@ impl<'de> Visitor<'de> for Exact {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if object.contains_key(&name) {
-                // Refused while the member's value is read, so that the error names the member.
-                members.next_value_seed(Twice)?;
+                // Rejected while the member's value is read, so that the error names the member.
+                members.next_value_seed(DuplicateMember)?;
             }
             let ExactJson(value) = members.next_value()?;
             object.insert(name, value);
@@ -103,14 +103,14 @@ impl<'de> Visitor<'de> for Exact {
     }
 }
 
-/// Refuses a value.
-struct Twice;
+/// Rejects a value.
+struct DuplicateMember;
 
-impl<'de> DeserializeSeed<'de> for Twice {
+impl<'de> DeserializeSeed<'de> for DuplicateMember {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, _: D) -> Result<(), D::Error> {
-        Err(D::Error::custom(TWICE))
+        Err(D::Error::custom(DUPLICATE))
     }
 }
 
@@ -150,9 +150,9 @@ mod specs {
             (error.path().to_string(), error.inner().to_string())
         };
         for (json, path, rule) in [
-            (r#"{"a":1,"a":1}"#, "a", TWICE),
-            (r#"{"a":1,"\u0061":2}"#, "a", TWICE),
-            (r#"{"a":[{"b":{"c":1,"d":2,"c":{}}}]}"#, "a[0].b.c", TWICE),
+            (r#"{"a":1,"a":1}"#, "a", DUPLICATE),
+            (r#"{"a":1,"\u0061":2}"#, "a", DUPLICATE),
+            (r#"{"a":[{"b":{"c":1,"d":2,"c":{}}}]}"#, "a[0].b.c", DUPLICATE),
             (r#"{"n":9007199254740993}"#, "n", INEXACT),
             (r#"{"n":-9007199254740993}"#, "n", INEXACT),
             (r#"{"n":18446744073709551616}"#, "n", INEXACT),

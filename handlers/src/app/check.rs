@@ -1,4 +1,4 @@
-//! What registrations must be, so that a wrong one fails at start.
+//! Checks an app's registrations at start.
 
 use super::{AnyAggregate, App, CommandRoute, Target, schema};
 use crate::aws::names::Names;
@@ -6,65 +6,69 @@ use eventstore::StreamId;
 use projections::{Follows, Kind, Projection};
 use std::collections::BTreeSet;
 
-/// The most characters of a name that is part of a queue's name.
+/// The most characters of a projection's name: it is part of a queue's name.
 const MAX_NAME: usize = 30;
 /// Queues that every system has.
 const QUEUES_OF_SYSTEM: [&str; 2] = ["commands", "rebuild"];
-/// What the name of a dead-letter queue ends with.
+/// The end of a dead-letter queue's name.
 const DEAD: &str = "-dead";
-/// The category of readings of the audit trail.
+/// The category of the streams that record reads of the audit trail.
 const ACCESS: &str = "access";
 /// The first segments of the paths that every system has.
 const PATHS_OF_SYSTEM: [&str; 6] = ["audit", "commands", "healthz", "openapi.json", "projections", "readyz"];
 
 impl App {
     /// A sentence for each mistake.
-    pub(super) fn wrong(&self) -> Vec<String> {
-        let parts = [self.wrong_consumers(), self.wrong_aggregates(), self.wrong_across(), self.wrong_routes()];
+    pub(super) fn mistakes(&self) -> Vec<String> {
+        let parts = [self.check_consumers(), self.check_aggregates(), self.check_across(), self.check_routes()];
         let name = self.stored_name;
         let wrong_name = name.parse::<Names>().err().map(|rule| format!("the app's name {name:?} must be {rule}"));
         wrong_name.into_iter().chain(parts.concat()).collect()
     }
 
-    fn wrong_consumers(&self) -> Vec<String> {
-        let (mut names, mut wrong) = (BTreeSet::new(), Vec::new());
+    fn check_consumers(&self) -> Vec<String> {
+        let (mut names, mut mistakes) = (BTreeSet::new(), Vec::new());
         for projection in &self.consumers {
             let name = projection.name;
             if !is_queue_name(name) {
-                wrong.push(format!("the name {name:?} must be 1 to {MAX_NAME} lower-case letters, digits and '-'"));
+                mistakes.push(format!("the name {name:?} must be 1 to {MAX_NAME} lower-case letters, digits and '-'"));
             }
             if QUEUES_OF_SYSTEM.contains(&name) || name.ends_with(DEAD) {
-                wrong.push(format!("the name {name:?} is that of a queue that every system has"));
+                mistakes.push(format!("the name {name:?} is the name of a queue that every system has"));
             }
             if !names.insert(name) {
-                wrong.push(format!("the name {name:?} is registered twice"));
+                mistakes.push(format!("the name {name:?} is registered twice"));
             }
             if let Follows::Categories(categories) = projection.follows {
                 let unknown = categories.iter().filter(|category| self.aggregate_of(category).is_none());
-                wrong.extend(unknown.map(|category| {
-                    format!("{name:?} follows streams of category {category:?}, and there is no such aggregate")
-                }));
+                mistakes.extend(
+                    unknown.map(|category| {
+                        format!("{name:?} follows category {category:?}, and there is no such aggregate")
+                    }),
+                );
             }
         }
-        wrong
+        mistakes
     }
 
-    fn wrong_aggregates(&self) -> Vec<String> {
-        let (mut categories, mut wrong) = (BTreeSet::new(), Vec::new());
+    fn check_aggregates(&self) -> Vec<String> {
+        let (mut categories, mut mistakes) = (BTreeSet::new(), Vec::new());
         for aggregate in &self.aggregates {
             let category = aggregate.category();
             if StreamId::new(format!("{category}-1")).map(|stream| stream.category() != category).unwrap_or(true) {
-                wrong.push(format!("the category {category:?} must be lower-case letters, digits and '_'"));
+                mistakes.push(format!("the category {category:?} must be lower-case letters, digits and '_'"));
             }
             if category == ACCESS {
-                wrong.push(format!("the category {category:?} is that of readings of the audit trail"));
+                mistakes.push(format!(
+                    "the category {category:?} is the system's own: it records reads of the audit trail"
+                ));
             }
             if !categories.insert(category) {
-                wrong.push(format!("the category {category:?} is registered twice"));
+                mistakes.push(format!("the category {category:?} is registered twice"));
             }
             let examples = aggregate.examples();
             let described = commands_of(aggregate.as_ref());
-            wrong.extend(
+            mistakes.extend(
                 described
                     .iter()
                     .filter(|name| !examples.iter().any(|(known, _)| known == *name))
@@ -73,73 +77,72 @@ impl App {
             for (name, example) in examples {
                 let json = serde_json::to_vec(&example).unwrap_or_default();
                 if let Err((_, error)) = aggregate.read(&name, &json, &mut Vec::new()) {
-                    wrong.push(format!("the example of command {name} of {category:?} cannot be read: {error}"));
+                    mistakes.push(format!("the example of command {name} of {category:?} cannot be read: {error}"));
                 }
                 if !described.contains(&name) {
-                    wrong.push(format!("the command {name} of {category:?} has no schema"));
+                    mistakes.push(format!("the command {name} of {category:?} has no schema"));
                 }
             }
         }
-        wrong
+        mistakes
     }
 
-    fn wrong_routes(&self) -> Vec<String> {
-        let (mut paths, mut wrong) = (BTreeSet::new(), Vec::new());
+    fn check_routes(&self) -> Vec<String> {
+        let (mut paths, mut mistakes) = (BTreeSet::new(), Vec::new());
         for route in &self.routes {
             let path = route.path;
             let method = match &route.to {
                 Target::Command(to) => {
                     let CommandRoute { category, command, creates } = to;
                     match self.aggregate_of(category) {
-                        None => {
-                            wrong.push(format!("{path} leads to category {category:?}, and there is no such aggregate"))
-                        }
+                        None => mistakes
+                            .push(format!("{path} leads to category {category:?}, and there is no such aggregate")),
                         Some(aggregate) if !aggregate.examples().iter().any(|(name, _)| name == command) => {
-                            wrong.push(format!(
+                            mistakes.push(format!(
                                 "{path} leads to command {command}, and {category:?} has no such command"
                             ));
                         }
                         Some(_) => {}
                     }
                     if creates.is_none() && route.parameter().is_none() {
-                        wrong.push(format!("{path} leads to a stream, and has no {{key}}"));
+                        mistakes.push(format!("{path} leads to a stream, and has no {{key}}"));
                     }
                     "POST"
                 }
                 Target::Across(name) => {
                     if !self.commands_across().iter().any(|command| command.name == *name) {
-                        wrong.push(format!(
+                        mistakes.push(format!(
                             "{path} leads to {name:?}, and there is no such command over several streams"
                         ));
                     }
                     if route.parameter().is_some() {
-                        wrong.push(format!("{path} has a {{key}}, and its command names its streams in its body"));
+                        mistakes.push(format!("{path} has a {{key}}, and its command names its streams in its body"));
                     }
                     "POST"
                 }
                 Target::Row(to) => {
-                    wrong.extend(self.wrong_rows(path, to.read_model));
+                    mistakes.extend(self.check_rows(path, to.read_model));
                     if route.parameter().is_none() {
-                        wrong.push(format!("{path} leads to a row, and has no {{key}}"));
+                        mistakes.push(format!("{path} leads to a row, and has no {{key}}"));
                     }
                     "GET"
                 }
                 Target::List(to) => {
-                    wrong.extend(self.wrong_rows(path, to.row.read_model));
+                    mistakes.extend(self.check_rows(path, to.row.read_model));
                     if route.parameter().is_some() != to.list.contains("{}") {
-                        wrong.push(format!("{path} and the list {:?} must both have a key, or neither", to.list));
+                        mistakes.push(format!("{path} and the list {:?} must both have a key, or neither", to.list));
                     }
                     "GET"
                 }
             };
             if !is_path(path) {
-                wrong.push(format!("the path {path:?} must be '/' and segments, of which one may be a {{key}}"));
+                mistakes.push(format!("the path {path:?} must be '/' and segments, one of them a {{key}} at most"));
             }
             if let Some(first) = path.split('/').nth(1).filter(|first| PATHS_OF_SYSTEM.contains(first)) {
-                wrong.push(format!("the path {path:?} begins as the system's own do: /{first}"));
+                mistakes.push(format!("the path {path:?} begins with /{first}, as paths of the system do"));
             }
             if !paths.insert((method, template(path))) {
-                wrong.push(format!("the path {path:?} is registered twice for {method}"));
+                mistakes.push(format!("the path {path:?} is registered twice for {method}"));
             }
         }
         for router in self.extra_routes() {
@@ -147,44 +150,45 @@ impl App {
                 let methods = [("GET", item.get.is_some()), ("POST", item.post.is_some())];
                 for (method, _) in methods.iter().filter(|(_, serves)| *serves) {
                     if !paths.insert((method, template(path))) {
-                        wrong.push(format!("the path {path:?} is registered twice for {method}"));
+                        mistakes.push(format!("the path {path:?} is registered twice for {method}"));
                     }
                 }
             }
         }
-        wrong
+        mistakes
     }
 
-    fn wrong_rows(&self, path: &str, read_model: &str) -> Option<String> {
+    fn check_rows(&self, path: &str, read_model: &str) -> Option<String> {
         let has_rows = |known: &Projection| matches!(known.kind, Kind::SingleStream { .. } | Kind::MultiStream { .. });
         let unknown = !self.consumer(read_model).is_some_and(has_rows);
         unknown.then(|| format!("{path} leads to {read_model:?}, and there is no such read model"))
     }
 
-    fn wrong_across(&self) -> Vec<String> {
-        let (mut names, mut wrong) = (BTreeSet::new(), Vec::new());
+    fn check_across(&self) -> Vec<String> {
+        let (mut names, mut mistakes) = (BTreeSet::new(), Vec::new());
         for command in self.commands_across() {
             let name = command.name;
             if !names.insert(name) {
-                wrong.push(format!("the command {name:?} over several streams is registered twice"));
+                mistakes.push(format!("the command {name:?} over several streams is registered twice"));
             }
             for category in command.categories.iter().filter(|category| self.aggregate_of(category).is_none()) {
-                wrong.push(format!("{name:?} is for streams of category {category:?}, and there is no such aggregate"));
+                mistakes
+                    .push(format!("{name:?} is for streams of category {category:?}, and there is no such aggregate"));
             }
             if let Err((_, error)) = (command.read)(command.example.as_bytes(), &mut Vec::new()) {
-                wrong.push(format!("the example of {name:?} cannot be read: {error}"));
+                mistakes.push(format!("the example of {name:?} cannot be read: {error}"));
             }
         }
-        wrong
+        mistakes
     }
 }
 
-/// The names of the commands that the aggregate's schema has.
+/// The names of the commands in the aggregate's schema.
 fn commands_of(aggregate: &dyn AnyAggregate) -> Vec<String> {
-    schema::variants(&aggregate.schema().0).into_iter().map(|variant| variant.name).collect()
+    schema::command_schemas(&aggregate.schema().0).into_iter().map(|variant| variant.name).collect()
 }
 
-/// The path without the name of its changing part: two names are one path.
+/// The path without the name of its parameter: paths that differ only there are one path.
 fn template(path: &str) -> String {
     match (path.find('{'), path.find('}')) {
         (Some(from), Some(to)) if from < to => {
@@ -210,7 +214,7 @@ fn is_queue_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Aggregate, Key, command, list, row};
+    use super::super::{Aggregate, KeyFormat, command, list, row};
     use super::*;
     use crate::process::Process;
     use eventstore::{EventCodec, Model, SnapshotCodec};
@@ -220,14 +224,17 @@ mod tests {
 
     #[derive(Serialize, Deserialize, ToSchema)]
     #[serde(tag = "type", content = "data")]
-    enum Asked {
+    enum AccountCommand {
         Open { owner: String },
         Close {},
     }
 
-    const CODEC: EventCodec<Asked> = EventCodec::new(&[]);
+    const CODEC: EventCodec<AccountCommand> = EventCodec::new(&[]);
 
-    fn account(category: &'static str, examples: &'static [&'static str]) -> Aggregate<u8, Asked, Asked, &'static str> {
+    fn account(
+        category: &'static str,
+        examples: &'static [&'static str],
+    ) -> Aggregate<u8, AccountCommand, AccountCommand, &'static str> {
         let model = Model {
             initial: u8::default,
             evolve: |state, _| state,
@@ -236,8 +243,8 @@ mod tests {
             snapshot: Some(SnapshotCodec::json("account/1")),
         };
         let (decide, creates, code) =
-            (|_: &u8, _: &Asked| Ok(Vec::new()), |_: &Asked| false, |code: &&'static str| *code);
-        Aggregate { category, key: Key::ANY, model, events: CODEC, decide, creates, code, examples }
+            (|_: &u8, _: &AccountCommand| Ok(Vec::new()), |_: &AccountCommand| false, |code: &&'static str| *code);
+        Aggregate { category, key: KeyFormat::ANY, model, events: CODEC, decide, creates, code, examples }
     }
 
     const EXAMPLES: [&str; 2] = [r#"{"type": "Open", "data": {"owner": "a"}}"#, r#"{"type": "Close", "data": {}}"#];
@@ -251,72 +258,81 @@ mod tests {
     }
 
     #[track_caller]
-    fn is_told(app: App, parts: &[&str]) {
-        let told = app.wrong();
+    fn assert_mistakes(app: App, parts: &[&str]) {
+        let mistakes = app.mistakes();
         for part in parts {
-            assert!(told.iter().any(|sentence| sentence.contains(part)), "not {part:?}: {told:?}");
+            assert!(mistakes.iter().any(|mistake| mistake.contains(part)), "not {part:?}: {mistakes:?}");
         }
-        assert_eq!(told.len(), parts.len(), "{told:?}");
+        assert_eq!(mistakes.len(), parts.len(), "{mistakes:?}");
     }
 
     #[test]
     fn an_app_without_contradictions_runs() {
         let app = App::new("bank").aggregate(account("account", &EXAMPLES)).read_model(named("all"));
         let app = app.routes([command("/accounts/{id}/open", "account", "Open")]);
-        assert_eq!(app.wrong(), [""; 0]);
+        assert_eq!(app.mistakes(), [""; 0]);
     }
 
     #[test]
-    fn all_wrong_names_are_told_in_one_message() {
+    fn all_wrong_names_are_reported_at_once() {
         let app = App::new("shop").read_model(named("sales")).read_model(named("sales"));
         let app = app.process(process("Send Mail")).process(process("rebuild")).read_model(named("sales-dead"));
-        is_told(
+        assert_mistakes(
             app,
             &[
                 "\"sales\" is registered twice",
                 "\"Send Mail\" must be 1 to 30 lower-case letters",
-                "\"rebuild\" is that of a queue",
-                "\"sales-dead\" is that of a queue",
+                "\"rebuild\" is the name of a queue",
+                "\"sales-dead\" is the name of a queue",
             ],
         );
     }
 
     #[test]
-    fn wrong_aggregates_are_told() {
+    fn wrong_aggregates_are_reported() {
         let app = App::new("bank").aggregate(account("account", &EXAMPLES)).aggregate(account("account", &EXAMPLES));
-        is_told(app, &["category \"account\" is registered twice"]);
-        is_told(App::new("bank").aggregate(account("access", &EXAMPLES)), &["that of readings of the audit trail"]);
-        is_told(App::new("bank").aggregate(account("A-b", &EXAMPLES)), &["must be lower-case letters"]);
+        assert_mistakes(app, &["category \"account\" is registered twice"]);
+        assert_mistakes(
+            App::new("bank").aggregate(account("access", &EXAMPLES)),
+            &["it records reads of the audit trail"],
+        );
+        assert_mistakes(App::new("bank").aggregate(account("A-b", &EXAMPLES)), &["must be lower-case letters"]);
         let examples = &[EXAMPLES[0], r#"{"type": "Burn", "data": {}}"#];
         let parts =
             ["the command Close of", "the example of command Burn", "the command Burn of \"account\" has no schema"];
-        is_told(App::new("bank").aggregate(account("account", examples)), &parts);
+        assert_mistakes(App::new("bank").aggregate(account("account", examples)), &parts);
     }
 
     #[test]
-    fn an_app_that_cannot_name_its_tables_is_told() {
-        is_told(App::new("my bank"), &["the app's name \"my bank\" must be 1 to 40 letters"]);
-        is_told(App::new("my bank").named("bank").read_model(named("Bank")), &["\"Bank\" must be 1 to 30"]);
+    fn a_name_that_no_table_can_have_is_reported() {
+        assert_mistakes(App::new("my bank"), &["the app's name \"my bank\" must be 1 to 40 letters"]);
+        assert_mistakes(App::new("my bank").named("bank").read_model(named("Bank")), &["\"Bank\" must be 1 to 30"]);
     }
 
     #[test]
-    fn a_fold_of_an_unknown_category_is_told() {
+    fn a_read_model_of_an_unknown_category_is_reported() {
         let fold = Projection { follows: Follows::Categories(&["purse"]), ..named("purses") };
-        is_told(App::new("bank").read_model(fold), &["\"purses\" follows streams of category \"purse\""]);
+        assert_mistakes(App::new("bank").read_model(fold), &["\"purses\" follows category \"purse\""]);
     }
 
     #[test]
-    fn routes_to_what_is_not_there_are_told() {
+    fn routes_to_missing_targets_are_reported() {
         let app = || App::new("bank").aggregate(account("account", &EXAMPLES));
         let view = |_: &projections::Row| Ok(String::new());
-        is_told(app().routes([command("/a/{id}", "purse", "Open")]), &["category \"purse\", and there is no such"]);
-        is_told(app().routes([command("/a/{id}", "account", "Burn")]), &["leads to command Burn"]);
-        is_told(app().routes([row("/a/{id}", "accounts", view)]), &["no such read model"]);
-        is_told(app().routes([list("/a", "accounts", "all", view)]), &["no such read model"]);
-        is_told(app().routes([command("/a", "account", "Open")]), &["leads to a stream, and has no {key}"]);
-        is_told(app().routes([command("a/{id}/{b}", "account", "Open")]), &["must be '/' and segments"]);
-        is_told(app().routes([command("/audit/{id}", "account", "Open")]), &["begins as the system's own do: /audit"]);
+        assert_mistakes(
+            app().routes([command("/a/{id}", "purse", "Open")]),
+            &["category \"purse\", and there is no such"],
+        );
+        assert_mistakes(app().routes([command("/a/{id}", "account", "Burn")]), &["leads to command Burn"]);
+        assert_mistakes(app().routes([row("/a/{id}", "accounts", view)]), &["no such read model"]);
+        assert_mistakes(app().routes([list("/a", "accounts", "all", view)]), &["no such read model"]);
+        assert_mistakes(app().routes([command("/a", "account", "Open")]), &["leads to a stream, and has no {key}"]);
+        assert_mistakes(app().routes([command("a/{id}/{b}", "account", "Open")]), &["must be '/' and segments"]);
+        assert_mistakes(
+            app().routes([command("/audit/{id}", "account", "Open")]),
+            &["begins with /audit, as paths of the system do"],
+        );
         let twice = [command("/a/{id}", "account", "Open"), command("/a/{name}", "account", "Close")];
-        is_told(app().routes(twice), &["\"/a/{name}\" is registered twice for POST"]);
+        assert_mistakes(app().routes(twice), &["\"/a/{name}\" is registered twice for POST"]);
     }
 }

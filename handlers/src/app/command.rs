@@ -1,26 +1,28 @@
-//! A command of any aggregate: its category, its name and its data.
+//! A command of any aggregate: category, name and data.
 
+use super::App;
 use super::aggregate::AnyAggregate;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, IntoDeserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// A command in the type of its aggregate.
+/// A command in its aggregate's type.
 pub(crate) type CommandValue = Arc<dyn Any + Send + Sync>;
 
-/// Where in the data an error is, and which.
-pub(crate) type Misread = (String, serde_json::Error);
+/// The path of an error in JSON, and the error.
+pub(crate) type JsonError = (String, serde_json::Error);
 
-/// A command that was read, of an aggregate of the app.
+/// A command of one of the app's aggregates.
 ///
-/// Messages of the command queue carry it as `{category: {"type", "data"}}`: of what it holds, fields may be added, none
-/// renamed or dropped.
+/// The command queue stores it as `{category: {"type", "data"}}`. Fields may be added to its data,
+/// but none renamed or removed.
 #[derive(Clone)]
 pub struct Command {
     aggregate: Arc<dyn AnyAggregate>,
@@ -29,13 +31,14 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command from the JSON of its data. Fields that it does not have are named in `unknown`.
+    /// Reads a command from the JSON of its data. Adds the fields that it does not have to
+    /// `unknown`.
     pub(crate) fn read(
         aggregate: &Arc<dyn AnyAggregate>,
         name: &str,
         data: &[u8],
         unknown: &mut Vec<String>,
-    ) -> Result<Self, Misread> {
+    ) -> Result<Self, JsonError> {
         let value = aggregate.read(name, data, unknown)?;
         Ok(Self { aggregate: Arc::clone(aggregate), name: name.to_owned(), value })
     }
@@ -45,7 +48,7 @@ impl Command {
         self.aggregate.category()
     }
 
-    /// What it is called. Its fingerprint covers the name: to change it makes retries of older commands unknown.
+    /// Its name. The fingerprint covers it: after a change, retries of older commands do not match.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -75,13 +78,43 @@ impl Serialize for Command {
     }
 }
 
-/// A command as a queue carries it, within its category.
+/// A stored command cannot be read: from the command queue, or from a process.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnreadableCommand {
+    #[error("this app has no aggregate of category {0:?}")]
+    Category(String),
+    #[error("the command is missing")]
+    Missing,
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// A command as the command queue stores it, within its category.
 #[derive(Deserialize)]
-pub(super) struct Tagged {
+struct Tagged {
     #[serde(rename = "type")]
-    pub(super) name: String,
+    name: String,
     #[serde(default)]
-    pub(super) data: Option<Box<RawValue>>,
+    data: Option<Box<RawValue>>,
+}
+
+impl App {
+    /// A process's command to a stream of that category: `{"type", "data"}`.
+    pub(crate) fn read_process_command(&self, category: &str, json: &Value) -> Result<Command, UnreadableCommand> {
+        let aggregate = self.aggregate_of(category).ok_or_else(|| UnreadableCommand::Category(category.to_owned()))?;
+        let name = json.get("type").and_then(Value::as_str).ok_or(UnreadableCommand::Missing)?;
+        let data = serde_json::to_vec(json.get("data").unwrap_or(&Value::Object(Map::new())))?;
+        Command::read(aggregate, name, &data, &mut Vec::new()).map_err(|(_, error)| error.into())
+    }
+
+    /// A command from the command queue: `{category: {"type", "data"}}`.
+    pub(crate) fn read_queued_command(&self, json: &RawValue) -> Result<Command, UnreadableCommand> {
+        let mut of_category: BTreeMap<String, Tagged> = serde_json::from_str(json.get())?;
+        let (category, Tagged { name, data }) = of_category.pop_first().ok_or(UnreadableCommand::Missing)?;
+        let aggregate = self.aggregate_of(&category).ok_or(UnreadableCommand::Category(category))?;
+        let data = data.as_deref().map_or("{}", RawValue::get);
+        Command::read(aggregate, &name, data.as_bytes(), &mut Vec::new()).map_err(|(_, error)| error.into())
+    }
 }
 
 /// The variant of that name with these data.
@@ -89,19 +122,19 @@ pub(super) fn read_command<C: DeserializeOwned>(
     name: &str,
     data: &[u8],
     unknown: &mut Vec<String>,
-) -> Result<C, Misread> {
+) -> Result<C, JsonError> {
     let whole = data;
     let mut json = serde_json::Deserializer::from_slice(data);
     let mut track = serde_path_to_error::Track::new();
     let mut note = |path: serde_ignored::Path<'_>| unknown.push(path_of(&path));
-    let watched = serde_ignored::Deserializer::new(&mut json, &mut note);
-    let data = serde_path_to_error::Deserializer::new(watched, &mut track);
-    let read = C::deserialize(MapAccessDeserializer::new(Variant { name: Some(name), data: Some(data) }));
+    let tracked = serde_ignored::Deserializer::new(&mut json, &mut note);
+    let data = serde_path_to_error::Deserializer::new(tracked, &mut track);
+    let read = C::deserialize(MapAccessDeserializer::new(TypeAndData { name: Some(name), data: Some(data) }));
     let command = match read {
         Ok(command) => command,
         Err(error) => {
             let Ok(command) = C::deserialize(alone(name)) else { return Err((place(&track.path()), error)) };
-            // A command that is its name alone takes an object without fields.
+            // A unit variant takes an object without fields.
             let fields: BTreeMap<String, IgnoredAny> = read_data(whole, &mut Vec::new())?;
             unknown.extend(fields.into_keys());
             return Ok(command);
@@ -111,27 +144,27 @@ pub(super) fn read_command<C: DeserializeOwned>(
     Ok(command)
 }
 
-/// The variant of that name, which has no data.
+/// The unit variant of that name.
 fn alone(name: &str) -> MapDeserializer<'_, std::iter::Once<(&'static str, &str)>, serde_json::Error> {
     MapDeserializer::new(std::iter::once(("type", name)))
 }
 
-/// A value that is all of the text, with the paths of the fields that its type does not have.
-pub(crate) fn read_data<T: DeserializeOwned>(data: &[u8], unknown: &mut Vec<String>) -> Result<T, Misread> {
+/// A value that is all of the text. Adds the fields that its type does not have to `unknown`.
+pub(crate) fn read_data<T: DeserializeOwned>(data: &[u8], unknown: &mut Vec<String>) -> Result<T, JsonError> {
     let mut json = serde_json::Deserializer::from_slice(data);
     let mut note = |path: serde_ignored::Path<'_>| unknown.push(path_of(&path));
-    let watched = serde_ignored::Deserializer::new(&mut json, &mut note);
-    let value = serde_path_to_error::deserialize(watched).map_err(|error| (place(error.path()), error.into_inner()))?;
+    let tracked = serde_ignored::Deserializer::new(&mut json, &mut note);
+    let value = serde_path_to_error::deserialize(tracked).map_err(|error| (place(error.path()), error.into_inner()))?;
     json.end().map_err(|error| (String::new(), error))?;
     Ok(value)
 }
 
-/// Where an error is; nothing for the whole text.
+/// The path of an error; empty for the whole text.
 fn place(path: &serde_path_to_error::Path) -> String {
     Some(path.to_string()).filter(|path| path != ".").unwrap_or_default()
 }
 
-/// A path as errors tell it: `lines[0].item`.
+/// A path as errors name it: `lines[0].item`.
 fn path_of(path: &serde_ignored::Path<'_>) -> String {
     use serde_ignored::Path as P;
     match path {
@@ -145,13 +178,13 @@ fn path_of(path: &serde_ignored::Path<'_>) -> String {
     }
 }
 
-/// `{"type": …, "data": …}`, of which the data are still to be parsed: the text is read once, right into the command.
-struct Variant<'a, D> {
+/// `{"type": …, "data": …}` around data that are not parsed yet, so that the text is parsed once.
+struct TypeAndData<'a, D> {
     name: Option<&'a str>,
     data: Option<D>,
 }
 
-impl<'de, D: Deserializer<'de, Error = serde_json::Error>> MapAccess<'de> for Variant<'_, D> {
+impl<'de, D: Deserializer<'de, Error = serde_json::Error>> MapAccess<'de> for TypeAndData<'_, D> {
     type Error = serde_json::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> serde_json::Result<Option<K::Value>> {
@@ -170,7 +203,7 @@ impl<'de, D: Deserializer<'de, Error = serde_json::Error>> MapAccess<'de> for Va
                 Some(data) => seed.deserialize(data),
                 None => Err(serde_json::Error::custom("the data were read already")),
             },
-            (None, false) => Err(serde_json::Error::custom("a value was asked for without its key")),
+            (None, false) => Err(serde_json::Error::custom("the value was requested before its key")),
         }
     }
 }
@@ -181,13 +214,13 @@ mod tests {
 
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(tag = "type", content = "data")]
-    enum Asked {
+    enum AccountCommand {
         Open { owner: String, note: Option<String> },
         Close {},
         Ping,
     }
 
-    fn read(name: &str, data: &str) -> Result<(Asked, Vec<String>), String> {
+    fn read(name: &str, data: &str) -> Result<(AccountCommand, Vec<String>), String> {
         let mut unknown = Vec::new();
         let read = read_command(name, data.as_bytes(), &mut unknown);
         read.map(|command| (command, unknown)).map_err(|(path, error)| format!("{path}: {error}"))
@@ -195,13 +228,13 @@ mod tests {
 
     #[test]
     fn a_command_is_read_by_its_name_and_its_data() {
-        let open = Asked::Open { owner: "a".into(), note: None };
+        let open = AccountCommand::Open { owner: "a".into(), note: None };
         assert_eq!(read("Open", r#"{"owner": "a"}"#), Ok((open, vec![])));
-        assert_eq!(read("Close", "{}"), Ok((Asked::Close {}, vec![])));
-        assert_eq!(read("Close", r#"{"why": 1}"#), Ok((Asked::Close {}, vec!["why".into()])));
-        assert_eq!(read("Ping", " {} "), Ok((Asked::Ping, vec![])), "a command without data");
-        assert_eq!(read("Ping", r#"{"why": 1}"#), Ok((Asked::Ping, vec!["why".into()])));
-        for (name, data, told) in [
+        assert_eq!(read("Close", "{}"), Ok((AccountCommand::Close {}, vec![])));
+        assert_eq!(read("Close", r#"{"why": 1}"#), Ok((AccountCommand::Close {}, vec!["why".into()])));
+        assert_eq!(read("Ping", " {} "), Ok((AccountCommand::Ping, vec![])), "a command without data");
+        assert_eq!(read("Ping", r#"{"why": 1}"#), Ok((AccountCommand::Ping, vec!["why".into()])));
+        for (name, data, expected) in [
             ("Open", r#"{"owner": 7}"#, "owner: invalid type"),
             ("Open", "{}", ": missing field `owner`"),
             ("Ping", "7", ": invalid type"),
@@ -209,7 +242,7 @@ mod tests {
             ("Open", "{", "EOF while parsing"),
         ] {
             let error = read(name, data).unwrap_err();
-            assert!(error.contains(told), "{name} {data}: {error}");
+            assert!(error.contains(expected), "{name} {data}: {error}");
         }
     }
 }

@@ -1,19 +1,20 @@
-//! What identifies a command: its id, and the fingerprint of what was sent.
+//! Ids and fingerprints of commands.
 
 use super::canonical_json::CanonicalJson;
 use eventstore::{EventStore, Fingerprint, Id};
 use uuid::{NoContext, Timestamp, Uuid};
 
-/// The fingerprint of a command: who asks for what. The same id from another actor is another command, not a retry.
+/// The fingerprint of a command. It covers the actor: the same id from another actor is another
+/// command, not a retry.
 ///
-/// It covers what the client sent, and no type of this program: a field that is left out is not the same as one that is sent
-/// with its default, and a release that adds such a field knows the retries of commands that came before it.
+/// It covers what the client sent, not the parsed command: a missing field differs from one that is
+/// sent with its default. So a release can add a field and still match retries of earlier commands.
 pub(crate) fn fingerprint(name: &str, actor: &Id, sent: &CanonicalJson) -> Fingerprint {
     Fingerprint::of(&[b"ledgerfold/command/1", name.as_bytes(), actor.as_str().as_bytes(), sent.as_bytes()])
 }
 
-/// An id for a command that came without one. By the clock that the store checks ids with: it is never ahead of it, also when that
-/// clock was set back.
+/// An id for a command without one. It uses the store's clock, which checks ids: the id is not
+/// ahead of it even if the clock was set back.
 pub(crate) fn new_id(store: &EventStore) -> Id {
     let now = store.now();
     let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
@@ -30,7 +31,7 @@ mod tests {
         fingerprint(name, &Id::new(actor).unwrap(), &CanonicalJson::of(&value).unwrap()).to_string()
     }
 
-    /// They are stored with commits. A release that changes one refuses the retries of all commands before it.
+    /// Commits store fingerprints. A release that changes them rejects retries of all earlier commands.
     #[test]
     fn fingerprints_stay_what_they_are() {
         let order =

@@ -1,10 +1,11 @@
-//! Commands to the aggregates that handle them: over HTTP at once, from the command queue later, and from processes.
+//! Sends commands to the aggregates that handle them: from HTTP, from the command queue and from
+//! processes.
 
 use super::across::{AcrossError, HandleAcross, HandledAcross};
 use super::aggregate::typed;
 use super::command::{Command, CommandValue};
 use super::{AnyAggregate, App};
-use crate::process::{Answer, AskError, SendCommand};
+use crate::process::{AskAnswer, AskError, SendCommand};
 use crate::telemetry::{self, command_metrics};
 use crate::telemetry::{Metric, count};
 use eventstore::{
@@ -19,36 +20,36 @@ use std::convert::Infallible;
 use std::fmt::{self, Display};
 use std::sync::Arc;
 
-/// Why a command is refused.
+/// Why a command is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Refusal {
-    /// A stable word for programs.
+pub struct CommandRefusal {
+    /// A stable code, for programs.
     pub code: &'static str,
-    /// The same for people.
+    /// The reason, for people.
     pub reason: String,
 }
 
-impl Refusal {
-    /// A refusal in an aggregate's own type, told in words.
+impl CommandRefusal {
+    /// A rejection in an aggregate's own type, as code and text.
     pub(super) fn of<R: Display>(refusal: &R, code: fn(&R) -> &'static str) -> Self {
         Self { code: code(refusal), reason: refusal.to_string() }
     }
 }
 
-impl From<Infallible> for Refusal {
+impl From<Infallible> for CommandRefusal {
     fn from(never: Infallible) -> Self {
         match never {}
     }
 }
 
 /// Why a command was not handled.
-pub(crate) type CommandError = ExecuteError<Refusal>;
+pub(crate) type CommandError = ExecuteError<CommandRefusal>;
 
-/// Handles the commands of an app, each once. Clones share what they remember of streams.
+/// Handles the commands of an app, each at most once. Clones share the stream caches.
 #[derive(Clone)]
 pub struct Dispatcher {
-    handlers: Arc<BTreeMap<&'static str, Arc<dyn Handle>>>,
+    handlers: Arc<BTreeMap<&'static str, Arc<dyn ErasedHandler>>>,
     across: Arc<BTreeMap<&'static str, HandleAcross>>,
 }
 
@@ -58,20 +59,20 @@ impl fmt::Debug for Dispatcher {
     }
 }
 
-/// What handles the commands of one aggregate.
-pub(crate) trait Handle: Send + Sync {
+/// The handler of one aggregate's commands, with its types erased.
+pub(crate) trait ErasedHandler: Send + Sync {
     fn handle<'a>(
         &'a self,
         request: CommandRequest,
         command: &Command,
     ) -> BoxFuture<'a, Result<CommandResult, CommandError>>;
-    /// As [`Handle::handle`], but a refusal is recorded in the stream.
+    /// As [`ErasedHandler::handle`], but a rejection is recorded in the stream.
     fn handle_recording<'a>(
         &'a self,
         request: CommandRequest,
         command: &Command,
     ) -> BoxFuture<'a, Result<CommandResult, CommandError>>;
-    /// As a command that asks for nothing: what was recorded before is its answer.
+    /// Finds the recorded result of a command, and decides nothing if there is none.
     fn look_up(&self, request: CommandRequest) -> BoxFuture<'_, Result<CommandResult, CommandError>>;
     /// Compares the stream's snapshot with its events.
     fn verify_snapshot<'a>(
@@ -82,31 +83,31 @@ pub(crate) trait Handle: Send + Sync {
     fn command_handler(&self) -> &dyn Any;
 }
 
-/// The handler of an aggregate whose types are known.
-pub(super) struct Typed<S, C, E, R> {
-    pub(super) handler: CommandHandler<S, E, Refusal>,
+/// The handler of one aggregate, with its types.
+pub(super) struct AggregateHandler<S, C, E, R> {
+    pub(super) handler: CommandHandler<S, E, CommandRefusal>,
     pub(super) decide: fn(&S, &C) -> Result<Vec<E>, R>,
     pub(super) code: fn(&R) -> &'static str,
 }
 
-impl<S, C, E, R> Typed<S, C, E, R>
+impl<S, C, E, R> AggregateHandler<S, C, E, R>
 where
     C: Send + Sync + 'static,
     R: Display + 'static,
     S: 'static,
     E: 'static,
 {
-    /// What the aggregate decides on a command.
-    fn rule(&self, command: &Command) -> impl Fn(&S) -> Result<Vec<E>, Refusal> + Send + Sync + 'static {
+    /// `decide` of the aggregate, applied to this command.
+    fn decide_fn(&self, command: &Command) -> impl Fn(&S) -> Result<Vec<E>, CommandRefusal> + Send + Sync + 'static {
         let (value, decide, code) = (Arc::clone(command.value()), self.decide, self.code);
         move |state| match typed::<C>(&value) {
-            Some(command) => decide(state, command).map_err(|refusal| Refusal::of(&refusal, code)),
+            Some(command) => decide(state, command).map_err(|refusal| CommandRefusal::of(&refusal, code)),
             None => Ok(Vec::new()),
         }
     }
 }
 
-impl<S, C, E, R> Handle for Typed<S, C, E, R>
+impl<S, C, E, R> ErasedHandler for AggregateHandler<S, C, E, R>
 where
     S: Clone + Send + Sync + 'static,
     C: Send + Sync + 'static,
@@ -118,7 +119,7 @@ where
         request: CommandRequest,
         command: &Command,
     ) -> BoxFuture<'a, Result<CommandResult, CommandError>> {
-        Box::pin(self.handler.handle(request, self.rule(command)))
+        Box::pin(self.handler.handle(request, self.decide_fn(command)))
     }
 
     fn handle_recording<'a>(
@@ -126,7 +127,7 @@ where
         request: CommandRequest,
         command: &Command,
     ) -> BoxFuture<'a, Result<CommandResult, CommandError>> {
-        Box::pin(self.handler.handle_recording_refusals(request, self.rule(command), |refusal| refusal.code))
+        Box::pin(self.handler.handle_recording_refusals(request, self.decide_fn(command), |refusal| refusal.code))
     }
 
     fn look_up(&self, request: CommandRequest) -> BoxFuture<'_, Result<CommandResult, CommandError>> {
@@ -158,7 +159,7 @@ impl Dispatcher {
     /// Handles a command over several streams.
     ///
     /// # Errors
-    /// [`AcrossError`], not logged yet.
+    /// [`AcrossError`]. It is not logged yet.
     pub(crate) async fn handle_across(
         &self,
         name: &str,
@@ -167,18 +168,18 @@ impl Dispatcher {
     ) -> Result<HandledAcross, AcrossError> {
         let Some(handler) = self.across.get(name) else {
             let reason = format!("this app has no command {name} over several streams");
-            return Err(ExecuteAllError::Refused(Refusal { code: "unknown-command", reason }));
+            return Err(ExecuteAllError::Refused(CommandRefusal { code: "unknown-command", reason }));
         };
         let handled = handler(request, command).await?;
         command_metrics::count_handled(handled.replayed);
-        telemetry::came_to(handled.replayed, 0);
+        telemetry::record_outcome(handled.replayed, 0);
         Ok(handled)
     }
 
     /// Handles a command.
     ///
     /// # Errors
-    /// [`CommandError`], not logged yet: its caller knows whether it is tried again.
+    /// [`CommandError`]. It is not logged yet: only the caller knows whether it tries again.
     pub(crate) async fn handle(
         &self,
         request: CommandRequest,
@@ -188,11 +189,11 @@ impl Dispatcher {
         let handled = handler.handle(request.clone(), command).await.inspect_err(command_metrics::count_failed)?;
         command_metrics::log(&request, &handled);
         telemetry::annotate(&request.stream, Some(handled.version), &request.metadata);
-        telemetry::came_to(handled.replayed, handled.lost_races);
+        telemetry::record_outcome(handled.replayed, handled.lost_races);
         Ok(handled)
     }
 
-    /// What hands a process's commands to their aggregates. Their refusals are recorded.
+    /// Sends the commands of processes to their aggregates. Their rejections are recorded.
     pub(crate) fn sender(self, app: &App) -> SendCommand {
         let app = app.clone();
         Arc::new(move |request, command| {
@@ -201,11 +202,12 @@ impl Dispatcher {
         })
     }
 
-    async fn ask(&self, app: &App, request: CommandRequest, command: &Value) -> Result<Answer, AskError> {
-        let lasts = |source| AskError { passes: false, source };
-        let command = app.read_asked(request.stream.category(), command).map_err(|error| lasts(error.into()))?;
+    async fn ask(&self, app: &App, request: CommandRequest, command: &Value) -> Result<AskAnswer, AskError> {
+        let permanent = |source| AskError { passes: false, source };
+        let command =
+            app.read_process_command(request.stream.category(), command).map_err(|error| permanent(error.into()))?;
         let Some(handler) = self.handlers.get(command.category()) else {
-            return Err(lasts(unknown(command.category()).into()));
+            return Err(permanent(unknown(command.category()).into()));
         };
         let handled = handler.handle_recording(request.clone(), &command).await;
         let handled = handled.inspect_err(command_metrics::count_failed).map_err(|error| {
@@ -214,13 +216,13 @@ impl Dispatcher {
         })?;
         let Some(refusal) = handled.commit.as_ref().and_then(Commit::refusal) else {
             command_metrics::log(&request, &handled);
-            return Ok(Answer::Done);
+            return Ok(AskAnswer::Done);
         };
         count(Metric::Refusals);
         let CommandRequest { stream, metadata, .. } = &request;
         let eventstore::RecordedRefusal { code, reason } = refusal;
         tracing::debug!(%stream, command_id = %metadata.command_id, code, reason, "command refused");
-        Ok(Answer::Refused { code, reason })
+        Ok(AskAnswer::Refused { code, reason })
     }
 
     /// Compares the stream's snapshot with its events, folded by its aggregate. A stream of another
@@ -235,10 +237,10 @@ impl Dispatcher {
         }
     }
 
-    /// What is recorded of a command at this moment: it is asked to do nothing, and what was recorded before is its answer.
+    /// The recorded commit of a command, if there is one.
     ///
     /// # Errors
-    /// [`CommandError`], not logged yet: it is not known whether something is recorded.
+    /// [`CommandError`]. It is not logged yet, and a commit may exist.
     pub(crate) async fn recorded(&self, request: CommandRequest) -> Result<Option<Commit>, CommandError> {
         let category = request.stream.category();
         let Some(handler) = self.handlers.get(category) else { return Err(unknown(category)) };
@@ -251,15 +253,15 @@ impl Dispatcher {
     }
 }
 
-/// A command that was read is of an aggregate of the app, but a stream may be of another category.
+/// The aggregate of a command is always known, but a stream may be of another category.
 fn unknown(category: &str) -> CommandError {
-    ExecuteError::Refused(Refusal {
+    ExecuteError::Refused(CommandRefusal {
         code: "unknown-category",
         reason: format!("this app has no aggregate for streams of category {category:?}"),
     })
 }
 
-/// Whether the error is the command's own, and will be the same whenever the command is handled again: no fault, and no load.
+/// Whether the command's own content causes the error, so that each retry fails alike.
 pub(crate) fn is_final(error: &CommandError) -> bool {
     match error {
         ExecuteError::Refused(_)
@@ -276,12 +278,12 @@ pub(crate) fn is_final(error: &CommandError) -> bool {
     }
 }
 
-/// Whether the stream cannot be read as it is, which lasts until its operators mend it.
+/// Whether the stream cannot be read until operators repair it.
 pub(crate) fn is_unreadable(error: &CommandError) -> bool {
     matches!(error, ExecuteError::Corrupt(_) | ExecuteError::Unreadable(_))
 }
 
-/// Whether the command is refused because its id is ahead of the store's clock.
-pub(crate) fn is_from_the_future(error: &CommandError) -> bool {
+/// Whether the command is rejected because its id is ahead of the store's clock.
+pub(crate) fn is_clock_skew(error: &CommandError) -> bool {
     matches!(error, ExecuteError::ClockSkew(_))
 }

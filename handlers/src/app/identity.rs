@@ -1,27 +1,27 @@
-//! What the app of this process is called. A process runs one app, and names of scopes, problems and metrics are needed where no
-//! app is at hand.
+//! Names of the app that this process runs. Scopes, problems and metrics need them where no app is
+//! at hand.
 
 use super::App;
 use eventstore::Id;
 use std::sync::OnceLock;
 
-/// Names that follow from the app's.
+/// Names that follow from the app's name.
 pub(crate) struct Identity {
-    /// As tables and queues begin, and as the program is called.
+    /// The beginning of the names of tables and queues, and the program's name.
     pub(crate) name: String,
-    /// Where the types of problems are described: a slug follows.
+    /// The address of problem types. A slug follows it.
     pub(crate) problems: String,
     /// The namespace of metrics, and the title of the API.
     pub(crate) title: String,
     /// The scopes write, read, audit and operate.
     pub(crate) scopes: [String; 4],
-    /// The processes, which give commands.
+    /// The names of processes. They are actors of commands.
     processes: Vec<&'static str>,
 }
 
 static IDENTITY: OnceLock<Identity> = OnceLock::new();
 
-/// The name where no app was checked.
+/// The name before an app is checked.
 const UNNAMED: &str = "ledgerfold";
 
 impl Identity {
@@ -36,7 +36,7 @@ impl Identity {
         }
     }
 
-    /// Whether the actor is a process, in whatever case its name is written.
+    /// Whether the actor is a process. Case is ignored.
     pub(crate) fn is_process(&self, actor: &Id) -> bool {
         self.processes.iter().any(|name| name.eq_ignore_ascii_case(actor.as_str()))
     }
@@ -47,8 +47,8 @@ pub(crate) fn identity() -> &'static Identity {
     IDENTITY.get_or_init(|| Identity::of(UNNAMED, Some("https://ledgerfold.dev/problems/"), Vec::new()))
 }
 
-/// Lets the process have the identity of the app, unless it has one.
-pub(super) fn take(app: &App) {
+/// Sets the identity of this process, unless it has one.
+pub(super) fn set(app: &App) {
     IDENTITY.get_or_init(|| Identity::of(app.stored_name, app.problems, app.processes().collect()));
 }
 

@@ -1,15 +1,15 @@
-//! What a team registers: one value, from which the whole system follows.
+//! What a team registers: one value, [`App`]. Tables, queues, routes and functions follow from it.
 //!
 //! ```
 //! use eventstore::{EventCodec, Model, SnapshotCodec};
-//! use handlers::app::{Aggregate, App, Key, ReadModel, command, row};
+//! use handlers::app::{Aggregate, App, KeyFormat, ReadModel, command, row};
 //! use projections::Row;
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 //! #[serde(tag = "type", content = "data")]
-//! enum Ask {
-//!     /// Count so many more.
+//! enum Command {
+//!     /// Add to the sum.
 //!     Count { more: u32 },
 //! }
 //!
@@ -21,10 +21,10 @@
 //!
 //! const EVENTS: EventCodec<Event> = EventCodec::new(&[]);
 //!
-//! /// A refusal is anything that can be shown; this one is its own code.
-//! const COUNTER: Aggregate<u64, Ask, Event, &str> = Aggregate {
+//! /// A rejection is any type with `Display`. Here it is a text, which is its own code.
+//! const COUNTER: Aggregate<u64, Command, Event, &str> = Aggregate {
 //!     category: "counter",
-//!     key: Key::ANY,
+//!     key: KeyFormat::ANY,
 //!     model: Model {
 //!         initial: u64::default,
 //!         evolve: |sum, Event::Counted { more }| sum + u64::from(*more),
@@ -33,7 +33,7 @@
 //!         snapshot: Some(SnapshotCodec::json("counter/1")),
 //!     },
 //!     events: EVENTS,
-//!     decide: |sum, Ask::Count { more }| match sum + u64::from(*more) {
+//!     decide: |sum, Command::Count { more }| match sum + u64::from(*more) {
 //!         0..=100 => Ok(vec![Event::Counted { more: *more }]),
 //!         _ => Err("full"),
 //!     },
@@ -66,41 +66,35 @@ mod dispatch;
 mod identity;
 mod read_model;
 mod route;
-mod samples;
 pub(crate) mod schema;
 
 pub use across::{Across, DecidedForAll, DecidedForPair, Pair};
-pub use aggregate::{Aggregate, Key};
+pub use aggregate::{Aggregate, KeyFormat};
 pub use command::Command;
-pub use dispatch::{Dispatcher, Refusal};
-pub use read_model::{Addition, FoldOfMany, ReadModel, Told};
+pub use dispatch::{CommandRefusal, Dispatcher};
+pub use read_model::{Addition, EventContext, FoldOfMany, ReadModel};
 pub use route::{Route, across, command, creation, list, row};
-pub use samples::{Sample, SampleError, Samples};
 
 pub(crate) use across::AcrossError;
 pub(crate) use aggregate::AnyAggregate;
-pub(crate) use command::{CommandValue, Misread, read_data};
-pub(crate) use dispatch::{CommandError, is_final, is_from_the_future, is_unreadable};
+pub(crate) use command::{CommandValue, JsonError, UnreadableCommand, read_data};
+pub(crate) use dispatch::{CommandError, is_clock_skew, is_final, is_unreadable};
 pub(crate) use identity::identity;
 pub(crate) use route::{CommandRoute, ListRoute, RowRoute, Target};
 
-use crate::http::Api;
 use crate::process::Process;
-use command::Tagged;
 use eventstore::{InvalidStreamId, StreamId};
-use projections::{Projection, audit_index};
+use projections::{Projection, Projector, audit_index};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
-/// Aggregates, read models, processes and routes of one system, and how it is called. The audit index is part of every app.
-/// Cheap to clone.
+/// The aggregates, read models, processes and routes of one system, and its names. Every app starts
+/// with the audit index. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     name: &'static str,
@@ -111,36 +105,24 @@ pub struct App {
     across: Vec<Arc<Across>>,
     consumers: Vec<Projection>,
     processes: Vec<Process>,
-    samples: Option<Samples>,
     routes: Vec<Route>,
-    extra: Vec<fn() -> OpenApiRouter<Arc<Api>>>,
+    extra: Vec<fn() -> OpenApiRouter<Projector>>,
     /// The first segments of its paths.
     segments: BTreeSet<String>,
 }
 
-/// Registrations that contradict each other, all of them.
+/// Registrations that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the app {app} cannot run: {}", .wrong.join("; "))]
-pub struct BadApp {
+#[error("the app {app} cannot run: {}", .mistakes.join("; "))]
+pub struct InvalidApp {
     /// The app's name.
     pub app: &'static str,
     /// A sentence for each mistake.
-    pub wrong: Vec<String>,
-}
-
-/// A command that a queue carries cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum UnreadableCommand {
-    #[error("it is for streams of category {0:?}, and this app has no such aggregate")]
-    Category(String),
-    #[error("it has no command")]
-    Nothing,
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
+    pub mistakes: Vec<String>,
 }
 
 impl App {
-    /// An app in which nothing is registered.
+    /// An app with the audit index and nothing else.
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -151,33 +133,33 @@ impl App {
             across: Vec::new(),
             consumers: vec![audit_index::PROJECTION],
             processes: Vec::new(),
-            samples: None,
             routes: Vec::new(),
             extra: Vec::new(),
             segments: BTreeSet::new(),
         }
     }
 
-    /// The same, and what it stores, and its program, have that name: tables and queues begin with it.
+    /// Sets the name that its tables and queues begin with, and that its program has. Without it,
+    /// that is the app's name.
     #[must_use]
     pub fn named(self, stored_name: &'static str) -> Self {
         Self { stored_name, ..self }
     }
 
-    /// The same, and the types of its problems are described there: a slug follows the address.
+    /// Sets the address at which the types of its problems are described. A slug follows it.
     #[must_use]
     pub fn problems_at(self, address: &'static str) -> Self {
         Self { problems: Some(address), ..self }
     }
 
-    /// The same, and its API's description begins with that text.
+    /// Sets the text that the API's description begins with.
     #[must_use]
     pub fn described(self, description: &'static str) -> Self {
         Self { description, ..self }
     }
 
-    /// The same without the audit index: streams have their history, and nothing is searched over all of them. Commands that
-    /// are too old for a snapshot are looked for in their stream.
+    /// Leaves out the audit index. Audit queries then read one stream each. The store finds ids of
+    /// commands older than its snapshot by reading the stream.
     #[must_use]
     pub fn without_audit_index(mut self) -> Self {
         self.consumers.retain(|known| known.name != audit_index::PROJECTION.name);
@@ -189,7 +171,7 @@ impl App {
         self.consumer(audit_index::PROJECTION.name).is_some()
     }
 
-    /// The same with an aggregate.
+    /// Adds an aggregate.
     #[must_use]
     pub fn aggregate<S, C, E, R>(mut self, aggregate: Aggregate<S, C, E, R>) -> Self
     where
@@ -202,25 +184,14 @@ impl App {
         self
     }
 
-    /// The same with a command over several streams.
+    /// Adds a command over several streams.
     #[must_use]
     pub fn across(mut self, command: Across) -> Self {
         self.across.push(Arc::new(command));
         self
     }
 
-    /// The same with sample histories, which `bench projections` measures with.
-    #[must_use]
-    pub fn sampled(self, samples: Samples) -> Self {
-        Self { samples: Some(samples), ..self }
-    }
-
-    /// Its sample histories.
-    pub fn samples(&self) -> Option<Samples> {
-        self.samples
-    }
-
-    /// The same with routes.
+    /// Adds routes.
     #[must_use]
     pub fn routes(mut self, routes: impl IntoIterator<Item = Route>) -> Self {
         for route in routes {
@@ -230,25 +201,26 @@ impl App {
         self
     }
 
-    /// The same with a router for what no [`Route`] can say.
+    /// Adds a router, for what no [`Route`] can express. Its handlers take `State<Projector>`,
+    /// which reads rows and lists.
     #[must_use]
-    pub fn merge(mut self, router: fn() -> OpenApiRouter<Arc<Api>>) -> Self {
+    pub fn merge(mut self, router: fn() -> OpenApiRouter<Projector>) -> Self {
         self.segments.extend(router().get_openapi().paths.paths.keys().filter_map(|path| first_segment(path)));
         self.extra.push(router);
         self
     }
 
-    /// The same with a read model.
+    /// Adds a read model.
     #[must_use]
     pub fn read_model(mut self, projection: Projection) -> Self {
-        // The audit index stays behind the read models, processes come last: so lists show them.
-        let is_behind = |known: &Projection| known.name == audit_index::PROJECTION.name || !known.is_read_model();
-        let place = self.consumers.iter().position(is_behind).unwrap_or(self.consumers.len());
+        // Lists show read models first, then the audit index, then processes.
+        let is_later = |known: &Projection| known.name == audit_index::PROJECTION.name || !known.is_read_model();
+        let place = self.consumers.iter().position(is_later).unwrap_or(self.consumers.len());
         self.consumers.insert(place, projection);
         self
     }
 
-    /// The same with a process.
+    /// Adds a process.
     #[must_use]
     pub fn process(mut self, process: Process) -> Self {
         self.consumers.push(process.projection());
@@ -256,28 +228,28 @@ impl App {
         self
     }
 
-    /// How the app is called.
+    /// The app's name.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// What the names of its tables and queues begin with, and how its program is called.
+    /// What the names of its tables and queues begin with. Its program has this name, too.
     pub fn stored_name(&self) -> &'static str {
         self.stored_name
     }
 
-    /// What it is, in a sentence.
+    /// What the app is, in a sentence.
     pub fn description(&self) -> &'static str {
         self.description
     }
 
-    /// The name of a stream of each aggregate, as an example.
+    /// An example of a stream's name for each aggregate.
     pub fn example_streams(&self) -> Vec<String> {
         let name = |aggregate: &Arc<dyn AnyAggregate>| format!("{}-{}", aggregate.category(), aggregate.key().example);
         self.aggregates.iter().map(name).collect()
     }
 
-    /// The path and the body of a command to try first: one that begins a stream, or else the first.
+    /// Path and body of a command to try first: a command that creates a stream, or else any.
     pub fn example_call(&self) -> Option<(String, String)> {
         let commands = || {
             self.routes.iter().filter_map(|route| match &route.to {
@@ -305,23 +277,24 @@ impl App {
         self.aggregates.iter().find(|aggregate| aggregate.category() == category)
     }
 
-    pub(crate) fn table_of_routes(&self) -> &[Route] {
+    pub(crate) fn registered_routes(&self) -> &[Route] {
         &self.routes
     }
 
     /// Whether paths of the app begin with that segment.
-    pub(crate) fn serves(&self, segment: &str) -> bool {
+    pub(crate) fn has_paths_under(&self, segment: &str) -> bool {
         self.segments.contains(segment)
     }
 
-    pub(crate) fn extra_routes(&self) -> impl Iterator<Item = OpenApiRouter<Arc<Api>>> {
+    pub(crate) fn extra_routes(&self) -> impl Iterator<Item = OpenApiRouter<Projector>> {
         self.extra.iter().map(|router| router())
     }
 
-    /// The stream of that name, as callers write it: its aggregate may know several ways to write one key.
+    /// The stream of that name, as a caller writes it. The aggregate may accept several forms of
+    /// one key.
     ///
     /// # Errors
-    /// [`InvalidStreamId`] says which rule the text breaks.
+    /// [`InvalidStreamId`], with the rule that the text breaks.
     pub fn stream(&self, text: &str) -> Result<StreamId, InvalidStreamId> {
         let stream = StreamId::new(text)?;
         let aggregate = self.aggregate_of(stream.category());
@@ -331,29 +304,12 @@ impl App {
         }
     }
 
-    /// A command to a stream of that category, as a process asks for it: `{"type", "data"}`.
-    pub(crate) fn read_asked(&self, category: &str, json: &Value) -> Result<Command, UnreadableCommand> {
-        let aggregate = self.aggregate_of(category).ok_or_else(|| UnreadableCommand::Category(category.to_owned()))?;
-        let name = json.get("type").and_then(Value::as_str).ok_or(UnreadableCommand::Nothing)?;
-        let data = serde_json::to_vec(json.get("data").unwrap_or(&Value::Object(Map::new())))?;
-        Command::read(aggregate, name, &data, &mut Vec::new()).map_err(|(_, error)| error.into())
-    }
-
-    /// A command as a queue carries it: `{category: {"type", "data"}}`.
-    pub(crate) fn read_command(&self, json: &RawValue) -> Result<Command, UnreadableCommand> {
-        let mut of_category: BTreeMap<String, Tagged> = serde_json::from_str(json.get())?;
-        let (category, Tagged { name, data }) = of_category.pop_first().ok_or(UnreadableCommand::Nothing)?;
-        let aggregate = self.aggregate_of(&category).ok_or(UnreadableCommand::Category(category))?;
-        let data = data.as_deref().map_or("{}", RawValue::get);
-        Command::read(aggregate, &name, data.as_bytes(), &mut Vec::new()).map_err(|(_, error)| error.into())
-    }
-
-    /// Everything that has a queue and can be operated: read models, the audit index, processes.
+    /// All projections: read models, the audit index and processes. Each has a queue.
     pub fn consumers(&self) -> &[Projection] {
         &self.consumers
     }
 
-    /// The one of that name.
+    /// The projection of that name.
     pub fn consumer(&self, name: &str) -> Option<&Projection> {
         self.consumers.iter().find(|projection| projection.name == name)
     }
@@ -373,16 +329,17 @@ impl App {
         self.consumers.iter().filter(|projection| projection.is_read_model())
     }
 
-    /// Checks the registrations. From then on, the names of this process's scopes, problems and metrics are the app's.
+    /// Checks all registrations. After that, this process names scopes, problems and metrics after
+    /// the app.
     ///
     /// # Errors
-    /// [`BadApp`], with every mistake.
-    pub fn checked(self) -> Result<Self, BadApp> {
-        let wrong = self.wrong();
-        if !wrong.is_empty() {
-            return Err(BadApp { app: self.name, wrong });
+    /// [`InvalidApp`], with all mistakes.
+    pub fn checked(self) -> Result<Self, InvalidApp> {
+        let mistakes = self.mistakes();
+        if !mistakes.is_empty() {
+            return Err(InvalidApp { app: self.name, mistakes });
         }
-        identity::take(&self);
+        identity::set(&self);
         Ok(self)
     }
 }

@@ -8,16 +8,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Where an event stands, as folds are told of it.
+/// Stream and time of an event, for folds.
 #[derive(Debug, Clone, Copy)]
-pub struct Told<'a> {
+pub struct EventContext<'a> {
     /// The stream.
     pub stream: &'a StreamId,
-    /// When its commit was taken.
+    /// When its commit was recorded.
     pub recorded_at: DateTime<Utc>,
 }
 
-/// A row of many streams, and what is added to it.
+/// A contribution to a row of a multi-stream read model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addition<D> {
     /// The row's key within the read model.
@@ -26,41 +26,42 @@ pub struct Addition<D> {
     pub delta: D,
 }
 
-/// What is remembered of a stream after an event, and what the event adds to which rows.
-pub type FoldOfMany<Memory, E, Delta> = fn(Memory, &E, Told<'_>) -> (Memory, Vec<Addition<Delta>>);
+/// Returns the new memory of a stream after an event, and what the event adds to which rows.
+pub type FoldOfMany<Memory, E, Delta> = fn(Memory, &E, EventContext<'_>) -> (Memory, Vec<Addition<Delta>>);
 
-/// Builds read models. Each is made once, at start: its functions live as long as the program.
+/// Builds read models. Their functions are leaked: each read model is built once, at start.
 pub struct ReadModel;
 
 impl ReadModel {
-    /// A row a stream. `fold` is the row after an event; none for an event that cannot begin a stream. `listed` puts the row
-    /// into a list. `shape` is the name of what rows and folds mean, as `orders/1`: another number is another read model,
-    /// which is rebuilt.
+    /// A single-stream read model. `fold` returns the row after an event, or none for an event that
+    /// cannot begin a stream. `listed` puts the row into a list. `shape` names the meaning of rows
+    /// and folds, as `orders/1`. A new number requires a rebuild.
     pub fn of_stream<S, C, E, R, Row>(
         name: &'static str,
         shape: &'static str,
         of: &Aggregate<S, C, E, R>,
-        fold: fn(Option<Row>, &E, Told<'_>) -> Option<Row>,
-        listed: fn(&Row, Told<'_>) -> Option<Listing>,
+        fold: fn(Option<Row>, &E, EventContext<'_>) -> Option<Row>,
+        listed: fn(&Row, EventContext<'_>) -> Option<Listing>,
     ) -> Projection
     where
         E: DeserializeOwned + 'static,
         Row: Serialize + DeserializeOwned + 'static,
     {
         let events = of.events;
-        let typed = move |row: Option<&Value>, fact: &RecordedEvent<'_>| {
+        let typed = move |row: Option<&Value>, recorded: &RecordedEvent<'_>| {
             let row = row.cloned().map(serde_json::from_value).transpose()?;
-            let told = Told { stream: fact.stream, recorded_at: fact.recorded_at };
-            let row = fold(row, &events.decode(fact.event)?, told);
-            let row = row.ok_or_else(|| FoldError::Beginning(fact.event.event_type.clone()))?;
-            Ok(RowData { listing: listed(&row, told), data: serde_json::to_value(row)? })
+            let context = EventContext { stream: recorded.stream, recorded_at: recorded.recorded_at };
+            let row = fold(row, &events.decode(recorded.event)?, context);
+            let row = row.ok_or_else(|| FoldError::Beginning(recorded.event.event_type.clone()))?;
+            Ok(RowData { listing: listed(&row, context), data: serde_json::to_value(row)? })
         };
         let kind = Kind::SingleStream { fold: Box::leak(Box::new(typed)) };
         projection(name, shape, of.category, events, kind)
     }
 
-    /// Rows that come from many streams. `fold` gives what is remembered of the stream (to take it back later), and what is
-    /// added to which rows; `merge` is a row with that added; `listed` puts it into a list.
+    /// A multi-stream read model. `fold` returns the memory of a stream, with which contributions
+    /// can be taken back later, and what is added to which rows. `merge` adds to a row. `listed`
+    /// puts the row into a list.
     pub fn of_many<S, C, E, R, Memory, Delta, Row>(
         name: &'static str,
         shape: &'static str,
@@ -76,10 +77,10 @@ impl ReadModel {
         Row: Serialize + DeserializeOwned + 'static,
     {
         let events = of.events;
-        let typed = move |memory: Option<&Value>, fact: &RecordedEvent<'_>| {
+        let typed = move |memory: Option<&Value>, recorded: &RecordedEvent<'_>| {
             let memory = memory.cloned().map(serde_json::from_value).transpose()?.unwrap_or_default();
-            let told = Told { stream: fact.stream, recorded_at: fact.recorded_at };
-            let (memory, added) = fold(memory, &events.decode(fact.event)?, told);
+            let context = EventContext { stream: recorded.stream, recorded_at: recorded.recorded_at };
+            let (memory, added) = fold(memory, &events.decode(recorded.event)?, context);
             let change =
                 |added: Addition<Delta>| Ok(Change { row: added.row, delta: serde_json::to_value(added.delta)? });
             let changes = added.into_iter().map(change).collect::<Result<_, serde_json::Error>>()?;

@@ -1,4 +1,4 @@
-//! What is reached where over HTTP.
+//! Routes of an app: paths, and what they lead to.
 
 use eventstore::Id;
 use projections::{Row, UnreadableRow};
@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 use uuid::Uuid;
 
-/// A path of the API and what it leads to. A path has one changing part at most, the key: `/accounts/{id}/close`.
+/// A path of the API and its target. A path has one parameter at most, the key:
+/// `/accounts/{id}/close`.
 #[derive(Clone, Debug)]
 pub struct Route {
     pub(crate) path: &'static str,
@@ -35,11 +36,11 @@ pub(crate) struct CommandRoute {
     pub(crate) creates: Option<Creates>,
 }
 
-/// A command whose stream's key follows from who sends it under which key.
+/// How a command that creates a stream gets its key: from actor and `Idempotency-Key`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Creates {
     namespace: Uuid,
-    /// Where the new thing is read, with `{}` for its key.
+    /// The path at which the created row is read, with `{}` for its key.
     location: &'static str,
 }
 
@@ -47,22 +48,22 @@ pub(crate) struct Creates {
 #[derive(Clone)]
 pub(crate) struct RowRoute {
     pub(crate) read_model: &'static str,
-    pub(crate) view: Arc<View>,
-    pub(crate) schema: fn() -> Described,
+    pub(crate) view: Arc<RowView>,
+    pub(crate) schema: fn() -> SchemaWithRefs,
 }
 
 /// A list of a read model's rows.
 #[derive(Clone, Debug)]
 pub(crate) struct ListRoute {
-    /// What the list is called, with `{}` for the key in the path.
+    /// The name of the list, with `{}` for the key in the path.
     pub(crate) list: &'static str,
     pub(crate) row: RowRoute,
 }
 
-/// A schema, and those that it refers to.
-pub(crate) type Described = (RefOr<Schema>, Vec<(String, RefOr<Schema>)>);
-/// A row as it is shown.
-pub(crate) type View = dyn Fn(&Row) -> Result<Box<RawValue>, UnreadableRow> + Send + Sync;
+/// A schema, and the schemas that it refers to.
+pub(crate) type SchemaWithRefs = (RefOr<Schema>, Vec<(String, RefOr<Schema>)>);
+/// Turns a row into its JSON.
+pub(crate) type RowView = dyn Fn(&Row) -> Result<Box<RawValue>, UnreadableRow> + Send + Sync;
 
 impl fmt::Debug for RowRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,13 +71,14 @@ impl fmt::Debug for RowRoute {
     }
 }
 
-/// `POST` of a command of that name, to the stream whose key is in the path.
+/// `POST` of that command, to the stream whose key is in the path.
 pub fn command(path: &'static str, category: &'static str, command: &'static str) -> Route {
     Route { path, to: Target::Command(CommandRoute { category, command, creates: None }) }
 }
 
-/// `POST` of a command that begins a stream. Its key is a UUID in that namespace of who sends the command under which
-/// `Idempotency-Key`, so a retry begins the same stream. `location` is where it is read, as `/orders/{}`.
+/// `POST` of a command that begins a stream. The key is a UUID in that namespace, made of actor and
+/// `Idempotency-Key`; a retry thus addresses the same stream. `location` is the path at which its
+/// row is read, as `/orders/{}`.
 pub fn creation(
     path: &'static str,
     category: &'static str,
@@ -93,8 +95,8 @@ pub fn across(path: &'static str, name: &'static str) -> Route {
     Route { path, to: Target::Across(name) }
 }
 
-/// `GET` of a row as `view` shows it: of the stream whose key is in the path, or, where rows come from many streams, of the
-/// row whose key is in the path.
+/// `GET` of a row in the form of `view`. The key in the path is that of a stream, or of a row if
+/// the read model is multi-stream.
 pub fn row<V: Serialize + ToSchema + 'static>(
     path: &'static str,
     read_model: &'static str,
@@ -103,8 +105,9 @@ pub fn row<V: Serialize + ToSchema + 'static>(
     Route { path, to: Target::Row(RowRoute::of(read_model, view)) }
 }
 
-/// `GET` of a list, page by page, each row as `view` shows it. `list` is what the rows' [`Listing`](projections::Listing) calls
-/// it, with `{}` for the key in the path, where it has one: `owner/{}`.
+/// `GET` of a list, page by page, each row in the form of `view`. `list` is the name in the rows'
+/// [`Listing`](projections::Listing), with `{}` for the key in the path, if there is one:
+/// `owner/{}`.
 pub fn list<V: Serialize + ToSchema + 'static>(
     path: &'static str,
     read_model: &'static str,
@@ -134,20 +137,20 @@ impl RowRoute {
 }
 
 impl Creates {
-    /// The key of what a sender begins under that `Idempotency-Key`. Two senders never have the same one.
+    /// The key of the stream that this actor creates under that `Idempotency-Key`.
     pub(crate) fn key(&self, actor: &Id, key: &Id) -> String {
-        // Ids have no line breaks, so that no two pairs make the same name.
+        // Ids have no line breaks, so two pairs never make the same name.
         Uuid::new_v5(&self.namespace, format!("{actor}\n{key}").as_bytes()).to_string()
     }
 
-    /// Where the new thing is read.
+    /// The path at which the created row is read.
     pub(crate) fn location(&self, key: &str) -> String {
         self.location.replace("{}", key)
     }
 }
 
 impl Route {
-    /// The changing part of its path: what stands in braces.
+    /// The name of the path's parameter.
     pub(crate) fn parameter(&self) -> Option<&'static str> {
         let (_, rest) = self.path.split_once('{')?;
         rest.split_once('}').map(|(name, _)| name)

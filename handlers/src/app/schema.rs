@@ -1,18 +1,18 @@
-//! The schema of each command, out of that of its enum.
+//! The schemas of an aggregate's commands, taken from the schema of their enum.
 
 use utoipa::openapi::{RefOr, Schema};
 
 /// A command of an enum.
 #[derive(Clone)]
-pub(crate) struct Variant {
+pub(crate) struct CommandSchema {
     pub(crate) name: String,
     pub(crate) description: Option<String>,
-    /// The schema of its data; none where it has none.
+    /// The schema of its data; none for a unit variant.
     pub(crate) data: Option<RefOr<Schema>>,
 }
 
 /// The variants of an enum with `#[serde(tag = "type", content = "data")]`.
-pub(crate) fn variants(schema: &RefOr<Schema>) -> Vec<Variant> {
+pub(crate) fn command_schemas(schema: &RefOr<Schema>) -> Vec<CommandSchema> {
     if let RefOr::T(Schema::OneOf(one_of)) = schema {
         return one_of.items.iter().filter_map(variant).collect();
     }
@@ -20,9 +20,9 @@ pub(crate) fn variants(schema: &RefOr<Schema>) -> Vec<Variant> {
     variant(schema).into_iter().collect()
 }
 
-fn variant(schema: &RefOr<Schema>) -> Option<Variant> {
+fn variant(schema: &RefOr<Schema>) -> Option<CommandSchema> {
     let RefOr::T(Schema::Object(object)) = schema else { return None };
     let RefOr::T(Schema::Object(tag)) = object.properties.get("type")? else { return None };
     let name = tag.enum_values.as_ref()?.first()?.as_str()?.to_owned();
-    Some(Variant { name, description: object.description.clone(), data: object.properties.get("data").cloned() })
+    Some(CommandSchema { name, description: object.description.clone(), data: object.properties.get("data").cloned() })
 }

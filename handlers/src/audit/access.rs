@@ -1,4 +1,4 @@
-//! Who has read the audit trail: each reading is recorded, in a stream for each actor and day.
+//! Readings of the audit trail: each is recorded, in one stream per actor and day.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -11,27 +11,27 @@ use serde::{Deserialize, Serialize};
 /// The category of the streams of readings.
 pub const CATEGORY: &str = "access";
 
-/// The stream of one actor's readings of one day: `access-{YYYY-MM-DD}.{digest}`. The digest stands for the actor, whose
-/// name may have characters and lengths that a stream's name has not.
+/// The stream of one actor's readings of one day: `access-{YYYY-MM-DD}.{digest}`. It has the
+/// actor's digest, because an actor's name may be no valid part of a stream's name.
 pub fn stream(day: &str, actor_digest: &str) -> String {
     format!("{CATEGORY}-{day}.{actor_digest}")
 }
 
 // --------------------------------------------------------------------- events
 
-/// What was read of the audit trail.
+/// A reading of the audit trail.
 ///
-/// **This is the storage format.** What is written here is read for ever. Any other shape (a field added, renamed or
-/// dropped, another JSON type) is a new schema version: a line in [`EVENTS`], which lifts what is
-/// stored, and golden files in `domain/golden/`, where every shape that was ever stored is kept.
+/// **This is the storage format**, and old events must stay readable. Any change of shape (a field
+/// added, renamed or dropped, another JSON type) is a new schema version. It needs an upcaster in
+/// [`EVENTS`] and golden files in `domain/golden/`, which has every shape that was ever stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
 pub enum AccessEvent {
-    /// Somebody asked the audit trail.
+    /// The audit trail was read.
     AuditTrailRead {
-        /// The question's kind, such as `history` or `export`.
+        /// The kind of query, such as `history` or `export`.
         call: String,
-        /// The question's parameters, as they were given.
+        /// The parameters of the query, as they were given.
         about: BTreeMap<String, String>,
     },
 }
@@ -50,14 +50,14 @@ impl AccessEvent {
 
 // ---------------------------------------------------------------------- state
 
-/// What decisions need to know of earlier readings: nothing. It serialises, so that it can be kept as a snapshot.
+/// Empty, because no decision depends on earlier readings. Serialized as the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AccessLog {}
 
-/// How they are stored.
+/// The codec of the events.
 pub const EVENTS: EventCodec<AccessEvent> = EventCodec::new(&[]);
 
-/// Readings of the audit trail, as the store's command loop knows them.
+/// The model of readings for the store's command handler.
 pub(crate) const ACCESS: Model<AccessLog, AccessEvent> = Model {
     initial: AccessLog::default,
     evolve,
@@ -75,12 +75,12 @@ pub fn evolve(log: AccessLog, _: &AccessEvent) -> AccessLog {
 
 // ------------------------------------------------------------------- commands
 
-/// Somebody reads the audit trail.
+/// Records a reading.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadAuditTrail {
-    /// The question's kind.
+    /// The kind of query.
     pub call: String,
-    /// The question's parameters, as they were given.
+    /// The parameters of the query, as they were given.
     pub about: BTreeMap<String, String>,
 }
 
@@ -100,7 +100,7 @@ mod specs {
     use super::*;
 
     #[test]
-    fn every_reading_is_recorded_with_what_it_was_about() {
+    fn every_reading_is_recorded_with_its_parameters() {
         let about = BTreeMap::from([("stream".to_owned(), "order-1".to_owned())]);
         let read = ReadAuditTrail { call: "history".to_owned(), about: about.clone() };
         let recorded = AccessEvent::AuditTrailRead { call: "history".to_owned(), about };

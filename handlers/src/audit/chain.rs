@@ -1,13 +1,14 @@
-//! Commits that are read in a row must follow each other: a changed one would else be shown as it is, or left out by a filter.
+//! Checks that consecutive commits follow each other. Else a changed commit would be shown, or a
+//! filter would hide it.
 
 use super::{AuditError, OpenTrail};
 use eventstore::{Commit, CorruptStream, Damage, Direction, Head, ReadError, StreamId, StreamPage};
 
-/// The commits of a stream on their way into an answer.
+/// The commits of a stream, in the order of reading.
 pub(super) struct Chain<'a> {
     stream: &'a StreamId,
     direction: Direction,
-    /// The commit that was read last.
+    /// The last commit that was read.
     last: Option<Commit>,
 }
 
@@ -43,8 +44,9 @@ pub(super) fn follows(stream: &StreamId, commit: &Commit, before: Option<&Commit
 }
 
 impl OpenTrail {
-    /// Reads the next page of the stream, and checks each commit by the one before it. For that, the commit before a first page
-    /// that goes forwards is read, too, and the one before each page that goes backwards.
+    /// Reads the next page of the stream, and checks each commit by the one before it. For that,
+    /// the commit before a first page that goes forwards is read, too, and the one before each page
+    /// that goes backwards.
     ///
     /// # Errors
     /// [`AuditError`]; a commit that was changed is damage.
@@ -69,7 +71,8 @@ impl OpenTrail {
         Ok(page)
     }
 
-    /// The commit that ends before that version. Where it is damaged or gone, what comes behind it can be read all the same.
+    /// The commit that ends before that version. If it is corrupt or missing, later ones can be
+    /// read all the same.
     async fn before(&self, stream: &StreamId, version: u64) -> Result<Option<Commit>, AuditError> {
         let page = match self.store.read(stream, version - 1, Direction::Backwards, 1).await {
             Err(ReadError::Corrupt(_)) => return Ok(None),

@@ -1,4 +1,4 @@
-//! Where a search goes on.
+//! The cursor of a search.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,45 +8,46 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// The most characters of a cursor's text: two places, a stream and a version have less than two thirds as many.
+/// The most characters of a cursor's text: two places, a stream and a version have less than two
+/// thirds as many.
 const MAX_CURSOR_CHARS: usize = 1_024;
 
-/// Where a search goes on. As text it is opaque, and safe in a URL. It is a place, and does not know its question: another
-/// search of the same kind (in one stream, or over all) would begin at that place.
+/// Where a search continues. As text it is opaque, and safe in a URL. It is only a place: another
+/// search of the same kind (in one stream, or over all) may begin there, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor(pub(super) Place);
+pub struct Cursor(pub(super) SearchPlace);
 
 /// The text is no [`Cursor`], or one of the other kind of search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be one that an earlier answer to such a question gave as next_cursor")]
-pub struct ForeignCursor;
+pub struct InvalidCursor;
 
 /// A place among the events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-pub(super) enum Place {
+pub(super) enum SearchPlace {
     /// At the event of that version, in the stream that is searched.
     Stream {
         /// From 1.
         version: u64,
-        /// The last version of the walk: where the stream ended at its first page.
+        /// The last version of the search: the end of the stream at its first page.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         end: Option<u64>,
     },
-    /// Behind a place among all commits.
+    /// After a place among all commits.
     Index {
         /// That place.
         after: AuditCursor,
-        /// The commit of which a part was shown.
+        /// The commit that was shown in part.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cut: Option<Cut>,
-        /// The last place of the walk: the newest commit of the index at its first page.
+        /// The last place of the search: the newest commit of the index at its first page.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         end: Option<AuditCursor>,
     },
 }
 
-/// A commit of which a part was shown.
+/// A commit that was shown in part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cut {
@@ -57,13 +58,13 @@ pub(super) struct Cut {
 }
 
 impl Cursor {
-    /// At that version of the stream that is searched, on a walk that ends at another.
+    /// At that version of the searched stream; the search ends at `end`.
     pub(super) fn in_stream(version: u64, end: Option<u64>) -> Self {
-        Self(Place::Stream { version, end })
+        Self(SearchPlace::Stream { version, end })
     }
 }
 
-impl Place {
+impl SearchPlace {
     fn is_possible(&self) -> bool {
         let fits = |version: &u64| (1..=MAX_VERSION).contains(version);
         match self {
@@ -74,13 +75,13 @@ impl Place {
 }
 
 impl FromStr for Cursor {
-    type Err = ForeignCursor;
+    type Err = InvalidCursor;
 
-    fn from_str(text: &str) -> Result<Self, ForeignCursor> {
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
         let bytes =
             Some(text).filter(|text| text.len() <= MAX_CURSOR_CHARS).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
-        let place: Option<Place> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        place.filter(Place::is_possible).map(Self).ok_or(ForeignCursor)
+        let place: Option<SearchPlace> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        place.filter(SearchPlace::is_possible).map(Self).ok_or(InvalidCursor)
     }
 }
 
@@ -105,10 +106,10 @@ mod tests {
         let after = AuditCursor::of("2026-11-22T10:00:00Z".parse().unwrap(), &stream, 7);
         let cut = Some(Cut { stream, version: 9 });
         let places = [
-            Place::Stream { version: 7, end: None },
-            Place::Stream { version: 7, end: Some(9) },
-            Place::Index { after: after.clone(), cut: None, end: None },
-            Place::Index { after: after.clone(), cut, end: Some(after) },
+            SearchPlace::Stream { version: 7, end: None },
+            SearchPlace::Stream { version: 7, end: Some(9) },
+            SearchPlace::Index { after: after.clone(), cut: None, end: None },
+            SearchPlace::Index { after: after.clone(), cut, end: Some(after) },
         ];
         for cursor in places.map(Cursor) {
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_answer_gave_is_foreign() {
+    fn a_text_that_no_answer_gave_is_invalid() {
         let long = format!("{{\"version\":1{}}}", " ".repeat(MAX_CURSOR_CHARS));
         for json in [
             "",
@@ -133,9 +134,9 @@ mod tests {
             "{\"after\":\"a\",\"cut\":{\"stream\":\"x-1\",\"version\":0}}",
             &long,
         ] {
-            assert_eq!(text(json).parse::<Cursor>(), Err(ForeignCursor), "{json}");
+            assert_eq!(text(json).parse::<Cursor>(), Err(InvalidCursor), "{json}");
         }
-        assert_eq!("{\"version\":1}".parse::<Cursor>(), Err(ForeignCursor));
-        assert_eq!(text("{\"version\":1}").parse(), Ok(Cursor(Place::Stream { version: 1, end: None })));
+        assert_eq!("{\"version\":1}".parse::<Cursor>(), Err(InvalidCursor));
+        assert_eq!(text("{\"version\":1}").parse(), Ok(Cursor(SearchPlace::Stream { version: 1, end: None })));
     }
 }

@@ -1,4 +1,4 @@
-//! What changed between two states of a stream, field by field, and the events that changed it.
+//! The difference between two states of a stream, field by field, and the events between them.
 
 use super::replay::{Proof, Replayed};
 use super::schema::AuditedEvent;
@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// From where to where.
+/// A span between two moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     from: Moment,
@@ -19,7 +19,7 @@ pub struct Span {
 /// The ends of a span do not fit together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnfitSpan {
-    /// It would end before it begins, or where it begins.
+    /// It would end before its beginning, or there.
     #[error("from must be before to")]
     Backwards,
     /// One end is a version, the other a time.
@@ -27,7 +27,7 @@ pub enum UnfitSpan {
     Mixed,
 }
 
-/// What changed between two states of a stream.
+/// The difference between two states of a stream.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Difference {
     /// The stream.
@@ -35,26 +35,26 @@ pub struct Difference {
     /// The read model whose rows are compared.
     #[schema(example = "orders")]
     pub read_model: String,
-    /// The state before: version 0 is nothing.
+    /// The state before; version 0 is the empty stream.
     pub from: End,
     /// The state after.
     pub to: End,
-    /// That the stream's chain was walked from the first commit to the last, and every commit fits.
+    /// Always true: the hash chain was verified from the first commit to the last.
     pub verified: bool,
     /// The fields that differ.
-    pub changes: Vec<Change>,
-    /// The events between the two, the oldest first: at most 500, and none behind 4 MB of their data.
+    pub changes: Vec<ChangedField>,
+    /// The events between the two, the oldest first: at most 500, or 4 MB of data.
     #[serde(serialize_with = "audited")]
     #[schema(value_type = Vec<AuditedEvent>)]
     pub events: Vec<Occurrence>,
-    /// How many events behind those are not shown.
+    /// The number of later events, which are not shown.
     pub events_left_out: u64,
 }
 
 /// One of two states.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct End {
-    /// The version of the last event that is in it; 0 where nothing is.
+    /// The version of its last event; 0 for the empty stream.
     pub version: u64,
     /// When that event was recorded, RFC 3339.
     pub recorded_at: Option<String>,
@@ -64,13 +64,13 @@ pub struct End {
 
 /// A field that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Change {
-    /// Where it is, such as `status` or `lines[0].quantity`.
+pub struct ChangedField {
+    /// Its path, such as `status` or `lines[0].quantity`.
     pub path: String,
-    /// What it was; null where it was not there.
+    /// The value before; null if missing.
     #[schema(value_type = Option<Value>)]
     pub before: Value,
-    /// What it is; null where it is no longer there.
+    /// The value after; null if missing.
     #[schema(value_type = Option<Value>)]
     pub after: Value,
 }
@@ -98,7 +98,8 @@ impl Span {
 }
 
 impl OpenTrail {
-    /// What changed in the stream's row over the span. Before the stream begins there is nothing: version 0.
+    /// The difference of the stream's row over the span. Before the stream begins it is empty:
+    /// version 0.
     ///
     /// # Errors
     /// [`AuditError`].

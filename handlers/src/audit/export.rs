@@ -1,4 +1,4 @@
-//! Events as a file, page by page: memory holds one page, however long the file becomes.
+//! Exports events as a file, page by page: only one page is in memory.
 
 use super::{AuditError, Format, FoundPage, OpenTrail, Search};
 use eventstore::StreamId;
@@ -10,18 +10,18 @@ const PAGE_EVENTS: u64 = 500;
 pub struct Export {
     trail: OpenTrail,
     search: Search,
-    source: Source,
+    source: ExportSource,
     format: Format,
-    /// How many events may still come.
+    /// How many more events are allowed.
     left: u64,
-    /// Whether something may still come.
+    /// Whether there may be more events.
     open: bool,
-    /// What stands before the first event, until it is given.
+    /// The heading, until it is returned.
     heading: Vec<u8>,
 }
 
 /// Where the events come from.
-enum Source {
+enum ExportSource {
     /// A stream up to its end at the start of the export.
     Stream { stream: StreamId, head: u64 },
     /// The whole store.
@@ -38,10 +38,11 @@ pub struct Chunk {
 }
 
 impl OpenTrail {
-    /// Begins an export of at most `limit` events that fit the search. Of a stream it holds exactly what was recorded before
-    /// it began. Over the whole store it holds of that what the index has by then: commits that wait in the queue of the
-    /// projection `audit`, or stand still there, are missing. It ends with the newest commit of the index, whatever the
-    /// clocks say: so it ends, though others write on.
+    /// Begins an export of at most `limit` events of the search. An export of a stream has exactly
+    /// the events that were recorded before it began. An export of the whole store has those that
+    /// the index has then. Commits that wait in the queue of projection `audit`, or are parked
+    /// there, are missing. It ends with the index's newest commit of that time, so it ends even if
+    /// others keep writing.
     ///
     /// # Errors
     /// [`AuditError`].
@@ -49,12 +50,12 @@ impl OpenTrail {
         let (source, search) = match search.stream().cloned() {
             Some(stream) => {
                 let head = self.existing(&stream).await?.version();
-                (Source::Stream { stream, head }, search)
+                (ExportSource::Stream { stream, head }, search)
             }
             None => {
                 self.has_index()?;
                 let end = self.end_of(&search).await?;
-                (Source::Index, search.until(end))
+                (ExportSource::Index, search.until(end))
             }
         };
         let (trail, left) = (self.clone(), limit.unwrap_or(u64::MAX));
@@ -63,8 +64,8 @@ impl OpenTrail {
 }
 
 impl Export {
-    /// The next part of the file; none at its end. A part may be empty where a page was looked through and nothing in it fits:
-    /// so whoever waits sees that it goes on. After an error the file stays incomplete.
+    /// The next part of the file; none at its end. A part is empty if no event of a page matches;
+    /// it shows progress. After an error the file is incomplete.
     ///
     /// # Errors
     /// [`AuditError`].
@@ -78,12 +79,12 @@ impl Export {
         Ok(Some(Chunk { bytes, events: u64::try_from(events.len()).unwrap_or(u64::MAX) }))
     }
 
-    /// The next events. A page may be empty though more come.
+    /// The next events. An empty page may have a next one.
     async fn page(&mut self) -> Result<Vec<super::Occurrence>, AuditError> {
         let limit = usize::try_from(self.left.min(PAGE_EVENTS)).unwrap_or(usize::MAX);
         let page = match &self.source {
-            Source::Stream { stream, head } => self.trail.search_stream(&self.search, stream, *head, limit).await,
-            Source::Index => self.trail.search_index(&self.search, limit).await,
+            ExportSource::Stream { stream, head } => self.trail.search_stream(&self.search, stream, *head, limit).await,
+            ExportSource::Index => self.trail.search_index(&self.search, limit).await,
         };
         let FoundPage { events, damaged, next } = page?;
         if let Some(damaged) = damaged.into_iter().next() {

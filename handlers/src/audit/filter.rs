@@ -1,4 +1,4 @@
-//! Which events are meant: by actor, type, command, correlation and time.
+//! Filters events by actor, type, command, correlation and time.
 
 use super::access::{self, AccessEvent};
 use chrono::{DateTime, Utc};
@@ -7,22 +7,22 @@ use eventstore::{Commit, Event, Id};
 /// Which events are meant: those that fit everything that is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Who gave the command.
+    /// The actor.
     pub actor: Option<Id>,
-    /// What happened; names of types are visible ASCII, as ids are.
+    /// The event type; like ids, types are visible ASCII.
     pub event_type: Option<Id>,
-    /// The command's id.
+    /// The command id.
     pub command: Option<Id>,
-    /// The business process.
+    /// The correlation id.
     pub correlation: Option<Id>,
-    /// When it was recorded.
+    /// The period of the recording.
     pub period: Period,
-    /// Whether the readings of the audit trail are meant, too, in a search over all streams. They always are where their
-    /// type or command is named.
+    /// Whether a search over all streams includes readings of the audit trail. It always does if
+    /// their type or a command is given.
     pub readings: bool,
 }
 
-/// From a time on, and before another; open where nothing is given.
+/// From a time on, and before another; open if none is given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Period {
     from: Option<DateTime<Utc>>,
@@ -38,7 +38,7 @@ impl Period {
     /// From a time on, it included, and before another.
     ///
     /// # Errors
-    /// [`BackwardPeriod`] where no time lies between them.
+    /// [`BackwardPeriod`] if no time is between them.
     pub fn new(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Self, BackwardPeriod> {
         let backwards = from.zip(to).is_some_and(|(from, to)| from >= to);
         if backwards { Err(BackwardPeriod) } else { Ok(Self { from, to }) }
@@ -49,7 +49,7 @@ impl Period {
         self.from
     }
 
-    /// The first time behind it.
+    /// The first time after it.
     pub fn to(&self) -> Option<DateTime<Utc>> {
         self.to
     }
@@ -67,7 +67,7 @@ impl Filter {
         (!self.readings && !named).then_some(access::CATEGORY)
     }
 
-    /// Whether the event of the commit is meant.
+    /// Whether the event of the commit matches.
     pub(super) fn fits(&self, commit: &Commit, event: &Event) -> bool {
         let metadata = &commit.metadata;
         let is = |wanted: &Option<Id>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted.as_str() == found);
@@ -98,7 +98,7 @@ mod specs {
     }
 
     #[test]
-    fn readings_are_left_out_unless_they_are_asked_for() {
+    fn records_of_queries_need_a_parameter_to_be_shown() {
         let id = |text: &str| Some(Id::new(text).unwrap());
         let none = Filter::default();
         assert_eq!(none.without(), Some("access"));

@@ -18,16 +18,17 @@ const COLUMNS: [&str; 10] = [
     "data",
 ];
 
-/// How events are written into a file.
+/// The format of an exported file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// JSON lines: one event a line, as the API shows it among those of many streams.
+    /// JSON lines: one event per line, as the API shows it in a search over all streams.
     JsonLines,
     /// CSV (RFC 4180) with a header row; the data are JSON text in the last column.
     ///
-    /// A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` (or with a tab or line end) for a formula. So an
-    /// apostrophe is put before the text of such a cell, and of one that begins with an apostrophe itself: to have the
-    /// text back, take one leading apostrophe away from every cell that has one.
+    /// A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` (or with a tab or line end)
+    /// for a formula. So an apostrophe is put before the text of such a cell, and of one that
+    /// begins with an apostrophe itself: to have the text back, take one leading apostrophe away
+    /// from every cell that has one.
     Csv,
 }
 
@@ -78,7 +79,8 @@ impl Format {
 fn json_lines(events: &[Occurrence]) -> Result<Vec<u8>, std::io::Error> {
     let mut lines = Vec::new();
     for event in events {
-        // Data are kept to the byte, and may have line ends: within JSON these only stand between tokens.
+        // Data are kept to the byte, and may have line ends: within JSON these only stand between
+        // tokens.
         let line = serde_json::to_vec(event)?.into_iter();
         lines.extend(line.map(|byte| if byte == b'\n' || byte == b'\r' { b' ' } else { byte }));
         lines.push(b'\n');

@@ -1,10 +1,10 @@
-//! The commits behind what the index found, read from their streams: the index only finds.
+//! Reads the commits of index entries from their streams, and compares both.
 
 use super::OpenTrail;
 use super::chain::follows;
 use eventstore::{Commit, CorruptStream, Damage, Direction, EventStore, ReadError, StoreError, StreamId};
 use futures::{StreamExt, TryStreamExt};
-use projections::audit_index::Found;
+use projections::audit_index::IndexEntry;
 use serde::Serialize;
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ const CONCURRENT_READS: usize = 10;
 /// The most events of a part.
 const PART_EVENTS: u64 = 500;
 
-/// A commit that the index knows, and that its stream does not have as it was written.
+/// A commit in the index that is missing or changed in its stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, thiserror::Error)]
 #[error("stream {stream} is damaged at version {version}: {reason}")]
 pub struct DamagedCommit {
@@ -26,20 +26,20 @@ pub struct DamagedCommit {
     pub reason: String,
 }
 
-/// A commit as it stands in its stream, or what is wrong with it.
+/// A commit of a stream, or what is wrong with it.
 type Gathered = Result<(StreamId, Commit), DamagedCommit>;
 
 /// The commits of a part by stream and first version, each or what is wrong with it.
-type Read = HashMap<(StreamId, u64), Result<Linked, String>>;
+type ReadPart = HashMap<(StreamId, u64), Result<Linked, String>>;
 
-/// A commit, and what is wrong with its place in the chain.
+/// A commit, and why it does not follow the one before, if so.
 #[derive(Debug)]
 struct Linked {
     commit: Commit,
     broken: Option<String>,
 }
 
-/// A part of a stream: commits that follow each other.
+/// A part of a stream: consecutive commits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
     stream: StreamId,
@@ -50,17 +50,17 @@ struct Part {
 }
 
 impl OpenTrail {
-    /// The commits that were found, in the same order, each or what is wrong with it.
+    /// The commits of the entries, in the same order; for each, perhaps what is wrong with it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(super) async fn gather(&self, found: &[Found]) -> Result<Vec<Gathered>, StoreError> {
+    pub(super) async fn gather(&self, found: &[IndexEntry]) -> Result<Vec<Gathered>, StoreError> {
         let store = &self.store;
-        // What the futures hold is their own: borrowed parts would keep them from going from thread to thread.
+        // The futures own their parts: with borrowed parts they would not be `Send`.
         let reads = parts(found).into_iter().map(|part| read(store.clone(), part));
         let reads = futures::stream::iter(reads).buffer_unordered(CONCURRENT_READS);
-        let read: Vec<Read> = reads.try_collect().await?;
-        let mut commits: Read = read.into_iter().flatten().collect();
+        let read: Vec<ReadPart> = reads.try_collect().await?;
+        let mut commits: ReadPart = read.into_iter().flatten().collect();
         let in_order = found.iter().map(|found| {
             let (stream, version) = (found.stream.clone(), found.version);
             let commit = commits.remove(&(stream.clone(), version)).unwrap_or_else(|| Err(gone()));
@@ -75,10 +75,10 @@ impl OpenTrail {
     }
 }
 
-/// The commit, if it is the one that was entered: it may have been changed, or another one may stand in its place. What the
-/// entry does not tell, the chain does.
-fn same(found: &Found, Linked { commit, broken }: Linked) -> Result<Commit, String> {
-    let differences = found.differences(&Found::of(&found.stream, &commit));
+/// The commit, if it is the one of the entry: it may have been changed or replaced. Fields that the entry
+/// does not have are checked by the hash chain.
+fn same(found: &IndexEntry, Linked { commit, broken }: Linked) -> Result<Commit, String> {
+    let differences = found.differences(&IndexEntry::of(&found.stream, &commit));
     match differences.as_slice() {
         [] => broken.map_or(Ok(commit), Err),
         names => Err(format!("the commit is not the one that the audit index knows: another {}", names.join(", "))),
@@ -89,8 +89,8 @@ fn gone() -> String {
     "the commit is there no more".to_owned()
 }
 
-/// What was found, as few parts: commits of a stream that follow each other are read together.
-fn parts(found: &[Found]) -> Vec<Part> {
+/// The entries as few parts: consecutive commits of a stream are read together.
+fn parts(found: &[IndexEntry]) -> Vec<Part> {
     let mut spans: Vec<_> = found.iter().map(|found| (&found.stream, found.version, found.last_version)).collect();
     spans.sort();
     let mut parts: Vec<Part> = Vec::new();
@@ -106,8 +106,8 @@ fn parts(found: &[Found]) -> Vec<Part> {
     parts
 }
 
-/// Where something in the part is damaged, its commits are read one by one: the others are shown all the same.
-async fn read(store: EventStore, part: Part) -> Result<Read, StoreError> {
+/// If an item of the part is corrupt, its commits are read one by one, so that the others are shown.
+async fn read(store: EventStore, part: Part) -> Result<ReadPart, StoreError> {
     match read_together(&store, &part).await {
         Err(ReadError::Corrupt(_)) => read_each(&store, &part).await,
         Err(ReadError::Store(fault)) => Err(fault),
@@ -115,9 +115,9 @@ async fn read(store: EventStore, part: Part) -> Result<Read, StoreError> {
     }
 }
 
-/// Reads backwards: then the commit with the last event is met by one request, wherever it begins. One commit more is read,
-/// the one before the part: each commit is checked by the one before it.
-async fn read_together(store: &EventStore, part: &Part) -> Result<Read, ReadError> {
+/// Reads backwards: so one request finds the commit with the last event, wherever it begins. Also reads the
+/// commit before the part, because each commit is checked by the one before.
+async fn read_together(store: &EventStore, part: &Part) -> Result<ReadPart, ReadError> {
     let Part { stream, first, last, .. } = part;
     let (mut read, mut next) = (Vec::new(), Some(*last));
     let before = first.saturating_sub(1).max(1);
@@ -135,14 +135,14 @@ async fn read_together(store: &EventStore, part: &Part) -> Result<Read, ReadErro
     Ok(commits)
 }
 
-/// The commit, and whether it follows the one before it. Where that is not there, nothing can be said.
+/// The commit, and whether it follows the one before; without that one this is unknown.
 fn linked(stream: &StreamId, commit: Commit, before: Option<&Commit>) -> Linked {
     let before = before.filter(|before| before.last_version() + 1 == commit.version);
     let broken = match before {
         None if commit.version > 1 => None,
         before => follows(stream, &commit, before).err(),
     };
-    Linked { commit, broken: broken.map(|damaged| damaged.damage.to_string()) }
+    Linked { commit, broken: broken.map(|corrupt| corrupt.damage.to_string()) }
 }
 
 /// The commit before that version, if it can be read.
@@ -157,7 +157,7 @@ async fn before(store: &EventStore, part: &Part, version: u64) -> Result<Option<
     }
 }
 
-async fn read_each(store: &EventStore, part: &Part) -> Result<Read, StoreError> {
+async fn read_each(store: &EventStore, part: &Part) -> Result<ReadPart, StoreError> {
     let mut commits = HashMap::new();
     for (first, last) in &part.commits {
         let commit = match store.read(&part.stream, *last, Direction::Backwards, 1).await {
@@ -166,7 +166,7 @@ async fn read_each(store: &EventStore, part: &Part) -> Result<Read, StoreError> 
                 None => Err(gone()),
             },
             Err(ReadError::Corrupt(CorruptStream { damage: Damage::Hole { .. }, .. })) => Err(gone()),
-            Err(ReadError::Corrupt(damaged)) => Err(damaged.damage.to_string()),
+            Err(ReadError::Corrupt(corrupt)) => Err(corrupt.damage.to_string()),
             Err(ReadError::Store(fault)) => return Err(fault),
         };
         commits.insert((part.stream.clone(), *first), commit);

@@ -1,4 +1,4 @@
-//! What happened in a stream, event by event.
+//! The events of a stream.
 
 use super::chain::Chain;
 use super::occurrence::MAX_DATA_BYTES;
@@ -7,7 +7,7 @@ use super::{AuditError, Occurrence, OpenTrail};
 use eventstore::{Consistency, Direction, Head, StreamId};
 use serde::{Serialize, Serializer};
 
-/// The most pages of a stream that one answer looks through.
+/// The most pages of a stream that are read for one answer.
 const MAX_PAGES: u32 = 1_000;
 /// The most events that are read at once.
 const PAGE_EVENTS: usize = 1_000;
@@ -15,20 +15,20 @@ const PAGE_EVENTS: usize = 1_000;
 /// A page of a stream's history. It serialises as the API shows it.
 #[derive(Debug, Clone)]
 pub struct HistoryPage {
-    /// The stream's end when it was asked.
+    /// The stream's end at the time of the request.
     pub head: Head,
     /// The events, oldest first.
     pub events: Vec<Occurrence>,
     /// The version at which the next page begins, if there is one.
     pub next_from: Option<u64>,
-    /// The last version of the history: what was asked for, or the stream's end.
+    /// The last version of the history: the requested one, or the stream's end.
     pub to: u64,
 }
 
 impl OpenTrail {
-    /// At most `limit` events of the stream from that version up to another, or to its end, none behind 4 MB of data. Each
-    /// page tells the last version: whoever asks for the next one up to that comes to an end, even in the stream of the own
-    /// readings, which each page makes longer.
+    /// At most `limit` events of the stream from that version up to another, or to its end; a page
+    /// ends after 4 MB of data. Each page has the last version of the history. Use it for the next
+    /// page, so that paging ends: each page of the reader's own readings records one more.
     ///
     /// # Errors
     /// [`AuditError`].
@@ -49,8 +49,8 @@ impl OpenTrail {
             let page = self.read_chained(&mut chain, start, missing).await?;
             let read = page.commits.into_iter();
             let read = read.flat_map(|commit| Occurrence::of_commit(stream, commit, Direction::Forwards));
-            // The store reads whole commits. What was appended since the head was read is not shown: the answer is the
-            // history up to its head.
+            // The store reads whole commits. Commits that were appended after the head was read are
+            // left out.
             for found in read.filter(|found| (from..=to).contains(&found.event.version)) {
                 if bytes < MAX_DATA_BYTES {
                     bytes += found.data_bytes();
@@ -65,7 +65,7 @@ impl OpenTrail {
         Ok(HistoryPage { head, events, next_from, to })
     }
 
-    /// The end of a stream that is there.
+    /// The end of an existing stream.
     pub(super) async fn existing(&self, stream: &StreamId) -> Result<Head, AuditError> {
         let (head, _) = self.store.head(stream, Consistency::Strong).await?;
         if head.version() == 0 { Err(AuditError::NoStream(stream.clone())) } else { Ok(head) }

@@ -1,16 +1,16 @@
-//! The questions that the audit trail answers, for the API and the command line alike.
+//! The queries of the audit trail, for the API and the command line.
 //!
-//! | module | what it answers |
+//! | module | what it does |
 //! |---|---|
-//! | `reading.rs` | who reads what: recorded before anything is answered |
-//! | `history.rs` | what happened in a stream, event by event |
-//! | `search.rs` | events of a stream, or of the whole store, by who, what, why and when |
-//! | `chain.rs` | commits that are read in a row, checked by the one before each |
-//! | `export.rs` | the same as a file, in bounded memory |
-//! | `verify.rs` | whether streams are still what was written |
+//! | `reading.rs` | records who reads what, before any answer |
+//! | `history.rs` | the events of a stream |
+//! | `search.rs` | events of a stream, or of the whole store, by actor, type, command, correlation and time |
+//! | `chain.rs` | checks each commit by the one before |
+//! | `export.rs` | a search as a file, in bounded memory |
+//! | `verify.rs` | verifies streams: hash chains and ends |
 //! | `trace.rs` | the tree of causes of a correlation id |
-//! | `replay.rs` | the state of a stream as of a version or a time, as its read model showed it |
-//! | `difference.rs` | what changed between two of those, field by field |
+//! | `replay.rs` | the state of a stream as of a version or a time, by its read model's fold |
+//! | `difference.rs` | the difference between two such states, field by field |
 
 pub mod access;
 mod chain;
@@ -31,8 +31,8 @@ mod tree;
 mod values;
 mod verify;
 
-pub use cursor::{Cursor, ForeignCursor};
-pub use difference::{Change, Difference, End, Span, UnfitSpan};
+pub use cursor::{Cursor, InvalidCursor};
+pub use difference::{ChangedField, Difference, End, Span, UnfitSpan};
 pub use export::{Chunk, Export};
 pub use filter::{BackwardPeriod, Filter, Period};
 pub use format::Format;
@@ -48,7 +48,7 @@ use chrono::{DateTime, Utc};
 use eventstore::{Id, ReadError, StoreError, StreamId, time_text};
 use projections::{FoldError, TableError};
 
-/// Why a question to the audit trail has no answer.
+/// Why a query of the audit trail failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// Nothing was ever appended to the stream.
@@ -100,10 +100,10 @@ pub enum AuditError {
     /// An event cannot be written as a line.
     #[error("an event cannot be written as a line")]
     Format(#[source] std::io::Error),
-    /// The index did not answer.
+    /// The index failed.
     #[error(transparent)]
     Index(#[from] TableError),
-    /// The store did not answer, or a stream is not what was written.
+    /// The store failed, or a stream is corrupt.
     #[error(transparent)]
     Read(#[from] ReadError),
 }

@@ -5,7 +5,7 @@ use eventstore::{Commit, Direction, Event, StreamId};
 use serde::{Serialize, Serializer};
 use std::sync::Arc;
 
-/// No answer goes on behind so many bytes of events' data.
+/// An answer ends after that many bytes of events' data.
 pub(super) const MAX_DATA_BYTES: usize = 4 * 1024 * 1024;
 
 /// An event as it stands in its stream, with who, when and why. It serialises as the API shows it.

@@ -1,4 +1,4 @@
-//! Who reads what. Nothing of the audit trail is read before the reading is recorded.
+//! Records readings: the audit trail is read only after the reading is recorded.
 
 use super::AuditError;
 use super::access::{self, ACCESS, AccessEvent, AccessLog, ReadAuditTrail};
@@ -18,8 +18,8 @@ use std::convert::Infallible;
 /// Bytes of an actor's SHA-256 that name the stream of its readings.
 const DIGEST_BYTES: usize = 8;
 
-/// The audit trail of a store. It answers nothing itself: [`AuditTrail::open`] records who reads what, and gives what
-/// answers. Cheap to clone.
+/// The audit trail of a store. [`AuditTrail::open`] records who reads what, and returns the
+/// [`OpenTrail`] for queries. Cheap to clone.
 #[derive(Clone)]
 pub struct AuditTrail {
     app: App,
@@ -28,7 +28,7 @@ pub struct AuditTrail {
     access: CommandHandler<AccessLog, AccessEvent, Infallible>,
 }
 
-/// The audit trail, opened by a reading that is recorded.
+/// The audit trail after a reading was recorded.
 #[derive(Clone)]
 pub struct OpenTrail {
     pub(super) app: App,
@@ -36,23 +36,23 @@ pub struct OpenTrail {
     pub(super) projector: Projector,
 }
 
-/// Who reads, and for which business process.
+/// The reader, with the context of the request.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    /// Who.
+    /// The actor.
     pub actor: Id,
-    /// The business process; that of the reading alone if there is none.
+    /// The correlation id; a new one if there is none.
     pub correlation_id: Option<Id>,
-    /// The W3C `traceparent` of the request, where it had one.
+    /// The W3C `traceparent` of the request, if it has one.
     pub trace_parent: Option<Id>,
 }
 
-/// The kinds of questions.
+/// The kinds of queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
-    /// What happened in a stream.
+    /// The events of a stream.
     History,
-    /// Whether it is still what was written.
+    /// Verifies a stream.
     Verify,
     /// Events by actor, type, command, correlation and time.
     Search,
@@ -60,20 +60,20 @@ pub enum Call {
     Trace,
     /// The state as of a version or a time.
     At,
-    /// What changed between two states.
+    /// The difference between two states.
     Diff,
     /// Events as a file.
     Export,
 }
 
-/// The reading cannot be recorded: then nothing is answered.
+/// The reading could not be recorded, so the query is not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRecorded {
-    /// The store did not take the record.
-    #[error("that the audit trail is read cannot be recorded, and what is not recorded is not answered")]
+    /// The store failed.
+    #[error("the reading of the audit trail cannot be recorded, so the query is not answered")]
     Store(#[from] ExecuteError<Infallible>),
-    /// The question cannot be written, which is a defect.
-    #[error("the question is no JSON")]
+    /// The query cannot be serialized, which is a defect.
+    #[error("the query is no JSON")]
     Json(#[from] serde_json::Error),
     /// Today has no stream: its year has more digits than fit.
     #[error("the stream of today's readings has no name")]
@@ -96,18 +96,19 @@ impl Call {
 }
 
 impl AuditTrail {
-    /// The audit trail of the store. The projector knows the index in which commits of all streams are found.
+    /// The audit trail of the store. The projector knows the index in which commits of all streams
+    /// are found.
     pub fn new(app: App, store: EventStore, projector: Projector) -> Self {
         let access = CommandHandler::new(store.clone(), ACCESS);
         Self { app, store, projector, access }
     }
 
-    /// Records that the reader asks that, in the stream of the reader's readings of today (UTC), and opens the trail.
-    /// `about` are the question's parameters as they were given; they must have been checked, so that only questions are
-    /// recorded that can be answered.
+    /// Records the reading in the stream of the reader's readings of today (UTC), and opens the
+    /// trail. `about` are the parameters of the query as they were given. Check them before, so
+    /// that only valid queries are recorded.
     ///
-    /// Where somebody has damaged that stream, the reading has a stream of its own: damage must not keep those out who look
-    /// for it.
+    /// If that stream is corrupt, the reading is recorded in a new stream: tampering must not lock
+    /// out those who look for it.
     ///
     /// # Errors
     /// [`NotRecorded`].
@@ -122,7 +123,7 @@ impl AuditTrail {
         match self.record(request.clone(), &command).await {
             Err(error @ (ExecuteError::Corrupt(_) | ExecuteError::Unreadable(_))) => {
                 let apart = apart(&request)?;
-                tell_damaged(&request.stream, &error);
+                log_corrupt(&request.stream, &error);
                 self.record(CommandRequest { stream: apart, ..request }, &command).await?;
             }
             recorded => recorded?,
@@ -142,13 +143,13 @@ impl OpenTrail {
         if self.app.has_audit_index() { Ok(()) } else { Err(AuditError::NoIndex) }
     }
 
-    /// The store, for whoever verifies its streams.
+    /// The store, for verifying its streams.
     pub fn store(&self) -> &EventStore {
         &self.store
     }
 }
 
-/// A reading is a command of its own: asked again, it is recorded again.
+/// Each reading has a new command id: a repeated query is recorded again.
 fn request(
     reader: &Reader,
     command: &ReadAuditTrail,
@@ -168,14 +169,15 @@ fn request(
     Ok(CommandRequest { stream, metadata, expected_version: None, creates: false })
 }
 
-/// Where a reading is recorded whose stream is damaged. Its id was not known before, so nobody can have damaged this one.
+/// The stream of a reading whose usual stream is corrupt. Its name has the new command id, so it
+/// cannot have been tampered with before.
 fn apart(request: &CommandRequest) -> Result<StreamId, InvalidStreamId> {
     StreamId::new(format!("{}.{}", request.stream, request.metadata.command_id))
 }
 
-fn tell_damaged(stream: &StreamId, error: &ExecuteError<Infallible>) {
+fn log_corrupt(stream: &StreamId, error: &ExecuteError<Infallible>) {
     let error: &dyn std::error::Error = error;
-    tracing::error!(%stream, error, "a stream of readings is damaged: the reading is recorded apart");
+    tracing::error!(%stream, error, "a stream of readings is corrupt: the reading is recorded in another one");
 }
 
 fn asked(ReadAuditTrail { call, about }: &ReadAuditTrail) -> serde_json::Result<CanonicalJson> {

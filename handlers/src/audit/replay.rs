@@ -1,4 +1,4 @@
-//! The state of a stream as of a version or a time: the row that its read model showed then.
+//! The state of a stream as of a version or a time: the row of its read model at that point.
 
 use super::occurrence::MAX_DATA_BYTES;
 use super::{AuditError, DamagedCommit, Occurrence, OpenTrail};
@@ -11,15 +11,15 @@ use serde_json::Value;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// The most events that are kept of those between two moments.
+/// The most events between two moments that are shown.
 const MAX_EVENTS: usize = 500;
 
 /// A place in a stream's past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// Behind the event of that version.
+    /// After the event of that version.
     Version(u64),
-    /// Behind the last commit that was taken at that time or earlier.
+    /// After the last commit of that time or earlier.
     Time(DateTime<Utc>),
 }
 
@@ -28,18 +28,18 @@ pub enum Moment {
 pub struct StateAt {
     /// The stream.
     pub stream: String,
-    /// The version of the last event that is in it.
+    /// The version of its last event.
     pub version: u64,
     /// When that event was recorded, RFC 3339.
     pub recorded_at: String,
     /// The read model whose row it is.
     #[schema(example = "orders")]
     pub read_model: String,
-    /// The row, as the read model has it; null where the stream has nothing but recorded refusals yet.
+    /// The row, as the read model has it; null if the stream has only recorded refusals.
     #[schema(value_type = Option<Object>)]
     pub state: Value,
-    /// That the stream's chain was walked from the first commit to the last, and every commit fits: an answer that could
-    /// not say so is none.
+    /// Always true: the hash chain was verified from the first commit to the last. Otherwise the
+    /// query fails.
     pub verified: bool,
     /// The chain hash of the commit with that event.
     pub hash: String,
@@ -63,8 +63,9 @@ impl OpenTrail {
         })
     }
 
-    /// The stream walked from its first commit to its last, page by page, with its states at two moments; the second is the
-    /// stream's end if none is given. In memory are a page, two rows, and the events between the two that are shown.
+    /// Reads the stream from its first commit to its last, page by page; returns its states at two
+    /// moments. The second moment is the stream's end by default. In memory are a page, two rows,
+    /// and the shown events between them.
     pub(super) async fn replay(
         &self,
         stream: &StreamId,
@@ -77,14 +78,14 @@ impl OpenTrail {
         for moment in [Some(from), to].into_iter().flatten() {
             is_within(moment, &end)?;
         }
-        let mut walk = Walk::new(stream, follower, from, to.unwrap_or(Moment::Version(end.version())));
+        let mut walk = ReplayRun::new(stream, follower, from, to.unwrap_or(Moment::Version(end.version())));
         let mut head = Head::empty(stream);
         while head.version() < end.version() {
             let next = self.store.load_next(&head).await?;
             if next.batches.is_empty() {
                 return Err(gone(&head).into());
             }
-            // What was appended since the end was read is not looked at.
+            // Commits that were appended after the end was read are left out.
             let commits = next.batches.into_iter().flat_map(|batch| batch.commits);
             commits.filter(|commit| commit.version <= end.version()).try_for_each(|commit| walk.step(commit))?;
             head = next.head;
@@ -93,7 +94,7 @@ impl OpenTrail {
     }
 }
 
-/// What was the stream's end a moment ago was taken away.
+/// The stream is shorter than its end a moment ago: commits were removed.
 fn gone(head: &Head) -> DamagedCommit {
     let reason = "what follows is there no more".to_owned();
     DamagedCommit { stream: head.stream().to_string(), version: head.version() + 1, reason }
@@ -155,15 +156,15 @@ impl Moment {
     }
 }
 
-/// A stream on its way through the fold of its read model.
-struct Walk<'a> {
+/// Folds a stream by its read model, page by page.
+struct ReplayRun<'a> {
     stream: &'a StreamId,
     projection: Projection,
     fold: Fold,
     from: Moment,
     to: Moment,
     begins: Option<DateTime<Utc>>,
-    /// The row behind what was walked, up to the second moment.
+    /// The row after the folded commits, up to the second moment.
     row: Option<Value>,
     /// The row at the first moment, once it is passed.
     before: Option<Value>,
@@ -173,7 +174,7 @@ struct Walk<'a> {
     bytes: usize,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> ReplayRun<'a> {
     fn new(stream: &'a StreamId, (projection, fold): (Projection, Fold), from: Moment, to: Moment) -> Self {
         let (begins, row, before, reached_from, reached_to) = (None, None, None, None, None);
         let (events, bytes) = (Vec::new(), 0);
@@ -200,15 +201,15 @@ impl<'a> Walk<'a> {
 
     fn keep(&mut self, commit: &Arc<Commit>, event: &Event) {
         if self.events.len() < MAX_EVENTS && self.bytes < MAX_DATA_BYTES {
-            let kept = Occurrence { stream: self.stream.clone(), commit: commit.clone(), event: event.clone() };
-            self.bytes += kept.data_bytes();
-            self.events.push(kept);
+            let shown = Occurrence { stream: self.stream.clone(), commit: commit.clone(), event: event.clone() };
+            self.bytes += shown.data_bytes();
+            self.events.push(shown);
         }
     }
 
     fn apply(&mut self, commit: &Commit, event: &Event) -> Result<(), AuditError> {
-        let fact = RecordedEvent { stream: self.stream, recorded_at: commit.recorded_at, event: &event.body };
-        let folded = self.projection.apply(&fact, |fact| (self.fold)(self.row.as_ref(), fact));
+        let recorded = RecordedEvent { stream: self.stream, recorded_at: commit.recorded_at, event: &event.body };
+        let folded = self.projection.apply(&recorded, |recorded| (self.fold)(self.row.as_ref(), recorded));
         let failed = |source| AuditError::Fold { stream: self.stream.clone(), version: event.version, source };
         if let Some(folded) = folded.map_err(failed)? {
             self.row = Some(folded.data);

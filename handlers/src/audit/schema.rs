@@ -1,4 +1,4 @@
-//! Answers about the past as JSON, as the OpenAPI document describes them.
+//! Answers of the audit trail as JSON, as the OpenAPI document describes them.
 
 use super::DamagedCommit;
 use eventstore::{Commit, Event, time_text};
@@ -17,7 +17,8 @@ pub(crate) struct History {
     pub(crate) events: Vec<AuditedEvent>,
     /// The version at which the next page begins.
     pub(crate) next_from: Option<u64>,
-    /// The last version of this history. Asked for with the next page, it lets the walk end though the stream grows.
+    /// The last version of this history. Send it with the next page, so that paging ends although
+    /// the stream grows.
     pub(crate) to: u64,
 }
 
@@ -30,27 +31,27 @@ pub(crate) struct StreamHead {
     pub(crate) hash: String,
 }
 
-/// An event with who, when and why.
+/// An event with its actor, time and cause.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AuditedEvent {
     /// Its place in the stream.
     version: u64,
-    /// What happened.
+    /// The event type.
     #[serde(rename = "type")]
     event_type: String,
-    /// The version of the shape of `data`.
+    /// The schema version of `data`.
     schema: u32,
     /// When it was recorded, RFC 3339.
     recorded_at: String,
-    /// Who gave the command.
+    /// The actor of the command.
     actor: String,
     /// The command's id.
     command_id: String,
-    /// The business process that the command belongs to.
+    /// The correlation id.
     correlation_id: String,
-    /// What caused the command.
+    /// The causation id.
     causation_id: Option<String>,
-    /// The facts.
+    /// The event's data.
     #[schema(value_type = Object)]
     data: Box<RawValue>,
 }
@@ -75,12 +76,12 @@ impl AuditedEvent {
 /// A page of found events.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct FoundEvents {
-    /// The events, in the order that was asked for.
+    /// The events, in the requested order.
     pub(crate) events: Vec<FoundEvent>,
-    /// The commits that would have been shown, and are not in their streams as they were written. Empty where `stream` was
-    /// given: that stream is only read as far as it is whole.
+    /// Matching commits that are missing or changed in their streams. Empty if `stream` is given:
+    /// that stream is read only up to a corrupt item.
     pub(crate) damaged: Vec<DamagedCommit>,
-    /// Where to go on. There may be one on a page with fewer events than asked for, even with none.
+    /// The next page. A short or empty page may have a next one.
     pub(crate) next_cursor: Option<String>,
 }
 
@@ -94,12 +95,13 @@ pub(crate) struct FoundEvent {
     pub(crate) event: AuditedEvent,
 }
 
-/// Whether a stream is still what was written, as far as its chain and those who have seen its end can tell.
+/// The result of verifying a stream: its hash chain, and its end by the witnesses.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct VerifyAnswer {
     /// The stream.
     pub(crate) stream: String,
-    /// Whether every commit fits, and the stream reaches what its snapshot and its read models have seen.
+    /// Whether every commit fits, and the stream reaches the versions of its snapshot and its read
+    /// models.
     pub(crate) verified: bool,
     /// The commits that fit, from the first.
     pub(crate) commits: u64,
@@ -114,6 +116,6 @@ pub(crate) struct VerifyAnswer {
 pub(crate) struct BrokenAt {
     /// The version.
     pub(crate) version: u64,
-    /// What is wrong there.
+    /// Why it does not fit.
     pub(crate) reason: String,
 }

@@ -1,15 +1,16 @@
-//! Events by actor, type, command, correlation and time: of one stream, or over the whole store by its index.
+//! Events by actor, type, command, correlation and time: of one stream, or over the whole store by
+//! its index.
 
 use super::chain::Chain;
-use super::cursor::{Cut, Place};
+use super::cursor::{Cut, SearchPlace};
 use super::occurrence::MAX_DATA_BYTES;
 use super::schema::FoundEvents;
-use super::{AuditError, Cursor, DamagedCommit, Filter, ForeignCursor, Occurrence, OpenTrail};
+use super::{AuditError, Cursor, DamagedCommit, Filter, InvalidCursor, Occurrence, OpenTrail};
 use eventstore::{Commit, Direction, StreamId};
-use projections::audit_index::{AuditCursor, AuditPage, AuditSearch, Found};
+use projections::audit_index::{AuditCursor, AuditPage, AuditSearch, IndexEntry};
 use serde::{Serialize, Serializer};
 
-/// The most pages, of a stream or of the index, that one answer looks through.
+/// The most pages, of a stream or of the index, that are read for one answer.
 const MAX_PAGES: u32 = 10;
 /// The events of a stream that are read at once.
 const PAGE_EVENTS: u32 = 500;
@@ -23,18 +24,18 @@ pub struct Search {
     filter: Filter,
     direction: Direction,
     cursor: Option<Cursor>,
-    /// The last place of a walk that has no cursor yet.
+    /// The last place of a search without a cursor.
     end: Option<AuditCursor>,
 }
 
 /// A page of the events that were found. It serialises as the API shows it.
 #[derive(Debug, Clone)]
 pub struct FoundPage {
-    /// The events, in the order that was asked for.
+    /// The events, in the requested order.
     pub events: Vec<Occurrence>,
-    /// The commits that would have been shown, and are not in their streams as they were written.
+    /// Matching commits that are missing or changed in their streams.
     pub damaged: Vec<DamagedCommit>,
-    /// Where to go on. There may be one on a page with fewer events than asked for, even with none.
+    /// The next page. A short or empty page may have a next one.
     pub next: Option<Cursor>,
 }
 
@@ -42,19 +43,19 @@ impl Search {
     /// A search in one stream, or over the whole store, from the cursor on.
     ///
     /// # Errors
-    /// [`ForeignCursor`] where the cursor is one of the other kind of search.
+    /// [`InvalidCursor`] if the cursor is of the other kind of search.
     pub fn new(
         stream: Option<StreamId>,
         filter: Filter,
         direction: Direction,
         cursor: Option<Cursor>,
-    ) -> Result<Self, ForeignCursor> {
+    ) -> Result<Self, InvalidCursor> {
         let fits = match &cursor {
             None => true,
-            Some(Cursor(Place::Stream { .. })) => stream.is_some(),
-            Some(Cursor(Place::Index { .. })) => stream.is_none(),
+            Some(Cursor(SearchPlace::Stream { .. })) => stream.is_some(),
+            Some(Cursor(SearchPlace::Index { .. })) => stream.is_none(),
         };
-        if fits { Ok(Self { stream, filter, direction, cursor, end: None }) } else { Err(ForeignCursor) }
+        if fits { Ok(Self { stream, filter, direction, cursor, end: None }) } else { Err(InvalidCursor) }
     }
 
     /// The events of a stream from that version on, the oldest first.
@@ -73,13 +74,13 @@ impl Search {
         Self { end, ..self }
     }
 
-    /// Goes on where a page ended.
+    /// Continues after a page.
     pub(super) fn go_on(&mut self, next: Option<Cursor>) {
         self.cursor = next;
     }
 }
 
-/// The events of a page: it ends with its last event, or behind 4 MB of data.
+/// The events of a page: it ends at the limit, or after 4 MB of data.
 struct Collected {
     events: Vec<Occurrence>,
     limit: usize,
@@ -102,14 +103,15 @@ impl Collected {
 }
 
 impl OpenTrail {
-    /// At most `limit` events that fit, none behind 4 MB of data, and where to go on.
+    /// At most `limit` matching events, up to 4 MB of data, and the next page.
     ///
-    /// A stream is read itself: that is exact. Over the whole store the index finds commits, moments after they were taken as a
-    /// rule, and none that wait in its queue or stand still; what they say is read from their streams. Readings of the audit
-    /// trail are left out of all streams unless they are asked for.
+    /// A search in one stream reads the stream, and is exact. A search over the whole store finds
+    /// commits by the index, usually moments after they were recorded. Commits that wait in its
+    /// queue, or are parked, are missing. Events are read from their streams. Readings of the audit
+    /// trail are left out unless requested.
     ///
-    /// A walk from page to page ends: the first page fixes its end, where the stream or the index ends then, and the cursor
-    /// bears it. Each page is recorded, and whoever walks forwards would else meet the readings of the own pages for ever.
+    /// Paging ends: the first page fixes the end, and the cursor carries it. Otherwise a search
+    /// would find the readings of its own pages, one more with each page.
     ///
     /// # Errors
     /// [`AuditError`].
@@ -145,7 +147,7 @@ impl OpenTrail {
             let page = self.read_chained(&mut chain, start, PAGE_EVENTS).await?;
             for found in page.commits.into_iter().flat_map(|commit| search.fitting(stream, commit)) {
                 let version = found.event.version;
-                // Pages consist of whole commits: what lies before the start was on an earlier page.
+                // A page has whole commits: events before the start were on an earlier page.
                 if version > head || search.is_before(version, start) {
                     continue;
                 }
@@ -169,7 +171,7 @@ impl OpenTrail {
         for _ in 0..MAX_PAGES {
             let wanted = limit.saturating_sub(events.events.len()).clamp(1, PAGE_COMMITS);
             let AuditPage { found, next } = self.find(&search.of_commits(after, end.cloned(), wanted)).await?;
-            // The index gave up before its page was full: what it may do for one call is done.
+            // The index reached its limit of requests before the page was full.
             let spent = next.is_some() && found.len() < wanted;
             let commits = self.gather(&found).await?;
             for (entry, gathered) in found.iter().zip(commits) {
@@ -202,17 +204,18 @@ impl OpenTrail {
         Ok(FoundPage { events: events.events, damaged, next })
     }
 
-    /// The cursor behind a page. That of a first page fixes the end of the walk.
+    /// The cursor after a page. That of a first page fixes the end of the search.
     async fn behind(&self, search: &Search, after: AuditCursor, cut: Option<Cut>) -> Result<Cursor, AuditError> {
         let end = match search.end().cloned() {
             Some(end) => Some(end),
-            // What the page has shown lies before the end, however late an index tells of it.
+            // A secondary index may be late: the end must not be before the shown events.
             None => self.end_of(search).await?.map(|end| end.later(after.clone())),
         };
-        Ok(Cursor(Place::Index { after, cut, end }))
+        Ok(Cursor(SearchPlace::Index { after, cut, end }))
     }
 
-    /// The place at which a walk ends that begins now. Backwards it ends at the oldest commit: nothing new comes there.
+    /// The place at which a search ends that begins now. Backwards it ends at the oldest commit
+    /// anyway.
     pub(super) async fn end_of(&self, search: &Search) -> Result<Option<AuditCursor>, AuditError> {
         match search.direction {
             Direction::Forwards => {
@@ -223,9 +226,9 @@ impl OpenTrail {
         }
     }
 
-    /// Asks the index.
+    /// Queries the index.
     pub(super) async fn find(&self, search: &AuditSearch) -> Result<AuditPage, AuditError> {
-        // Boxed, because futures within futures have a limit to their depth.
+        // Boxed: the nested futures exceed the compiler's recursion limit.
         Ok(Box::pin(self.projector.audit_search(search)).await?)
     }
 }
@@ -234,33 +237,33 @@ impl Search {
     /// Where a stream is read from.
     fn first_version(&self, head: u64) -> u64 {
         match (&self.cursor, self.direction) {
-            (Some(Cursor(Place::Stream { version, .. })), _) => *version,
-            (None | Some(Cursor(Place::Index { .. })), Direction::Forwards) => 1,
-            (None | Some(Cursor(Place::Index { .. })), Direction::Backwards) => head,
+            (Some(Cursor(SearchPlace::Stream { version, .. })), _) => *version,
+            (None | Some(Cursor(SearchPlace::Index { .. })), Direction::Forwards) => 1,
+            (None | Some(Cursor(SearchPlace::Index { .. })), Direction::Backwards) => head,
         }
     }
 
-    /// The last version of a walk along a stream that was begun before.
+    /// The last version of a search in a stream, by its cursor.
     fn last_version(&self) -> Option<u64> {
         match &self.cursor {
-            Some(Cursor(Place::Stream { end, .. })) => *end,
-            None | Some(Cursor(Place::Index { .. })) => None,
+            Some(Cursor(SearchPlace::Stream { end, .. })) => *end,
+            None | Some(Cursor(SearchPlace::Index { .. })) => None,
         }
     }
 
-    /// Where the index is asked from, and the commit of which a part was shown.
+    /// Where the index query begins, and the commit that was shown in part.
     fn place(&self) -> (Option<AuditCursor>, Option<&Cut>) {
         match &self.cursor {
-            Some(Cursor(Place::Index { after, cut, .. })) => (Some(after.clone()), cut.as_ref()),
-            None | Some(Cursor(Place::Stream { .. })) => (None, None),
+            Some(Cursor(SearchPlace::Index { after, cut, .. })) => (Some(after.clone()), cut.as_ref()),
+            None | Some(Cursor(SearchPlace::Stream { .. })) => (None, None),
         }
     }
 
-    /// The last place of the walk, if it is fixed.
+    /// The last place of the search, if it is fixed.
     fn end(&self) -> Option<&AuditCursor> {
         match &self.cursor {
-            Some(Cursor(Place::Index { end: Some(end), .. })) => Some(end),
-            None | Some(Cursor(Place::Index { end: None, .. } | Place::Stream { .. })) => self.end.as_ref(),
+            Some(Cursor(SearchPlace::Index { end: Some(end), .. })) => Some(end),
+            None | Some(Cursor(SearchPlace::Index { end: None, .. } | SearchPlace::Stream { .. })) => self.end.as_ref(),
         }
     }
 
@@ -301,8 +304,9 @@ impl Search {
         cut.filter(holds_cut).is_none_or(|cut| self.is_before(cut.version, found.event.version))
     }
 
-    /// Where the page behind these events begins: with the commit of the entry, of which they may have a part.
-    fn cut_before(&self, entry: &Found, events: &[Occurrence]) -> (AuditCursor, Option<Cut>) {
+    /// Where the page behind these events begins: with the commit of the entry, of which they may
+    /// have a part.
+    fn cut_before(&self, entry: &IndexEntry, events: &[Occurrence]) -> (AuditCursor, Option<Cut>) {
         let is_of_entry = |last: &&Occurrence| last.stream == entry.stream && last.commit.version == entry.version;
         let last = events.last().filter(is_of_entry);
         let cut = last.map(|last| Cut { stream: last.stream.clone(), version: last.event.version });

@@ -2,37 +2,37 @@
 
 use super::{AuditError, DamagedCommit, OpenTrail, tree};
 use eventstore::{Commit, Direction, Id, StreamId};
-use projections::audit_index::{AuditSearch, Found};
+use projections::audit_index::{AuditSearch, IndexEntry};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// The most commits of a trace.
 const MAX_COMMITS: usize = 1_000;
-/// No more commits are read behind so many bytes of data.
+/// Reading ends after that many bytes of data.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The most commits that are read at once.
 const PAGE_COMMITS: usize = 100;
-/// The most pages of the index that are asked for.
+/// The most pages of the index that are read.
 const MAX_PAGES: u32 = 10;
 
-/// Everything that has a correlation id, as a tree of causes.
+/// All commits with a correlation id, as a tree of causes.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Trace {
-    /// The correlation id: the business process.
+    /// The correlation id.
     pub correlation_id: String,
-    /// How many commands are shown.
+    /// The number of shown commands.
     pub commits: u64,
     /// Whether there are more, later ones.
     pub truncated: bool,
-    /// The commits that are not in their streams as they were written, and are not shown.
+    /// Commits that are missing or changed in their streams; they are not shown.
     pub damaged: Vec<DamagedCommit>,
-    /// The commands that nothing here has caused, the oldest first. A chain of causes of more than 20 commands goes on as a
-    /// root of its own, which tells its cause.
+    /// The commands without a cause in this trace, the oldest first. A chain of more than 20
+    /// commands continues as another root, which names its cause.
     pub roots: Vec<TracedCommand>,
 }
 
-/// A command with what came of it.
+/// A command with its effects.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct TracedCommand {
     /// The stream that it addressed.
@@ -41,11 +41,11 @@ pub struct TracedCommand {
     pub version: u64,
     /// The command's id.
     pub command_id: String,
-    /// Who gave it.
+    /// The actor.
     pub actor: String,
     /// When it was recorded, RFC 3339.
     pub recorded_at: String,
-    /// What caused it, such as `order-6f0f…:1`: the event's stream and version.
+    /// Its cause, such as `order-6f0f…:1`: the event's stream and version.
     pub caused_by: Option<String>,
     /// Its events.
     pub events: Vec<TracedEvent>,
@@ -56,12 +56,12 @@ pub struct TracedCommand {
 pub struct TracedEvent {
     /// Its place in the stream.
     pub version: u64,
-    /// What happened.
+    /// The event type.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// The version of the shape of `data`.
+    /// The schema version of `data`.
     pub schema: u32,
-    /// The facts.
+    /// The event's data.
     #[schema(value_type = Object)]
     pub data: Box<RawValue>,
     /// The commands that it caused, the oldest first.
@@ -70,10 +70,10 @@ pub struct TracedEvent {
 }
 
 impl OpenTrail {
-    /// The tree of causes of everything with that correlation id: at most 1,000 commits, the oldest of them.
+    /// The tree of causes of a correlation id: at most its 1,000 oldest commits.
     ///
     /// # Errors
-    /// [`AuditError`]; [`AuditError::NoCorrelation`] where nothing has it.
+    /// [`AuditError`]; [`AuditError::NoCorrelation`] if no commit has it.
     pub async fn trace(&self, correlation: &Id) -> Result<Trace, AuditError> {
         self.has_index()?;
         let (mut found, more) = self.correlated(correlation).await?;
@@ -115,8 +115,9 @@ impl OpenTrail {
         Ok(first.metadata.correlation_id)
     }
 
-    /// What the index knows of the correlation id, the oldest first, and whether there is more than a trace shows.
-    async fn correlated(&self, correlation: &Id) -> Result<(Vec<Found>, bool), AuditError> {
+    /// The entries of the correlation id, the oldest first, and whether there are more than a trace
+    /// shows.
+    async fn correlated(&self, correlation: &Id) -> Result<(Vec<IndexEntry>, bool), AuditError> {
         let mut found = Vec::new();
         let mut search = AuditSearch {
             correlation: Some(correlation.clone()),

@@ -1,15 +1,17 @@
-//! Growing the tree of causes: pure.
+//! Builds the tree of causes: pure.
 
 use super::trace::{TracedCommand, TracedEvent};
 use eventstore::{Commit, Event, StreamId, time_text};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-/// Commands below each other. Each is four levels of JSON, and common readers of JSON go 128 levels deep.
+/// The most nested commands. Each has four levels of JSON, and common JSON parsers allow 128
+/// levels.
 const MAX_DEPTH: usize = 20;
 
-/// The commands as trees, in the order in which they are given: the oldest first. Each is shown once. One hangs below the
-/// event that its causation id names as `{stream}:{version}`; where that event is not there, it is a root. A chain that is
-/// too deep goes on as another root, and so does a circle of causes, which nothing honest writes.
+/// The commands as trees, in the given order: the oldest first. Each is shown once, below the event
+/// that its causation id names as `{stream}:{version}`; without that event it is a root. A chain
+/// that is too deep continues as another root, and so does a cycle of causes, which only a forged
+/// causation id makes.
 pub(super) fn grow(commits: &[(StreamId, Commit)]) -> Vec<TracedCommand> {
     let mut growth = Growth { commits, caused: HashMap::new(), placed: BTreeSet::new(), too_deep: VecDeque::new() };
     let events: BTreeSet<(&str, u64)> = commits.iter().flat_map(|(stream, commit)| keys(stream, commit)).collect();
@@ -50,7 +52,7 @@ struct Growth<'a> {
 }
 
 impl<'a> Growth<'a> {
-    /// The command with what came of it, unless it has a place already.
+    /// The command with its effects, unless it is in the tree already.
     fn command(&mut self, index: usize, depth: usize) -> Option<TracedCommand> {
         let (stream, commit) = self.commits.get(index)?;
         if !self.placed.insert(index) {
@@ -137,7 +139,7 @@ mod specs {
     }
 
     #[test]
-    fn what_nothing_here_has_caused_is_a_root() {
+    fn a_command_without_a_cause_in_the_trace_is_a_root() {
         let commits = [
             commit("a-1", 1, 1, Some("elsewhere-1:1")),
             commit("a-1", 2, 1, Some("a-1:9")),
@@ -162,8 +164,9 @@ mod specs {
     }
 
     #[test]
-    fn a_long_chain_goes_on_as_another_root_and_nothing_is_lost() {
-        // The streams' names are in the order of the chain or against it: causes count, not the order of equal times.
+    fn a_long_chain_continues_as_another_root() {
+        // The streams' names are in the order of the chain or against it: causes count, not the
+        // order of equal times.
         for name in [|n: usize| format!("a-{n:04}"), |n: usize| format!("a-{:04}", 9_999 - n)] {
             let cause = |n: usize| n.checked_sub(1).map(|before| format!("{}:1", name(before)));
             let mut commits: Vec<_> = (0..1_000).map(|n| commit(&name(n), 1, 1, cause(n).as_deref())).collect();

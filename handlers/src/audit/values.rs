@@ -1,32 +1,32 @@
-//! What differs between two JSON values, place by place.
+//! The differences between two JSON values.
 
-use super::difference::Change;
+use super::difference::ChangedField;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// The places where the values differ, in order. What is null and what is not there count as the same.
-pub(super) fn changes(before: &Value, after: &Value) -> Vec<Change> {
+/// The paths at which the values differ, in order. Null and missing are the same.
+pub(super) fn changes(before: &Value, after: &Value) -> Vec<ChangedField> {
     let mut found = Vec::new();
     compare(String::new(), before, after, &mut found);
     found
 }
 
-fn compare(path: String, before: &Value, after: &Value, found: &mut Vec<Change>) {
+fn compare(path: String, before: &Value, after: &Value, found: &mut Vec<ChangedField>) {
     let (no_fields, no_items) = (Map::new(), Vec::new());
     match (before, after) {
         (before, after) if before == after => {}
         (Value::Object(before), Value::Object(after)) => compare_fields(&path, before, after, found),
-        // What came or went is shown by its parts; something empty has none, and is shown itself.
+        // An added or removed value is shown by its parts; an empty one is shown itself.
         (Value::Object(before), Value::Null) if !before.is_empty() => compare_fields(&path, before, &no_fields, found),
         (Value::Null, Value::Object(after)) if !after.is_empty() => compare_fields(&path, &no_fields, after, found),
         (Value::Array(before), Value::Array(after)) => compare_items(&path, before, after, found),
         (Value::Array(before), Value::Null) if !before.is_empty() => compare_items(&path, before, &no_items, found),
         (Value::Null, Value::Array(after)) if !after.is_empty() => compare_items(&path, &no_items, after, found),
-        (before, after) => found.push(Change { path, before: before.clone(), after: after.clone() }),
+        (before, after) => found.push(ChangedField { path, before: before.clone(), after: after.clone() }),
     }
 }
 
-fn compare_fields(path: &str, before: &Map<String, Value>, after: &Map<String, Value>, found: &mut Vec<Change>) {
+fn compare_fields(path: &str, before: &Map<String, Value>, after: &Map<String, Value>, found: &mut Vec<ChangedField>) {
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for name in names {
         let (before, after) = (before.get(name).unwrap_or(&Value::Null), after.get(name).unwrap_or(&Value::Null));
@@ -34,14 +34,15 @@ fn compare_fields(path: &str, before: &Map<String, Value>, after: &Map<String, V
     }
 }
 
-fn compare_items(path: &str, before: &[Value], after: &[Value], found: &mut Vec<Change>) {
+fn compare_items(path: &str, before: &[Value], after: &[Value], found: &mut Vec<ChangedField>) {
     for index in 0..before.len().max(after.len()) {
         let (before, after) = (before.get(index).unwrap_or(&Value::Null), after.get(index).unwrap_or(&Value::Null));
         compare(format!("{path}[{index}]"), before, after, found);
     }
 }
 
-/// `status`, `lines[0].item`; a name with other characters stands in brackets and quotes, so that no two paths are the same.
+/// A path such as `status` or `lines[0].item`. A name with other characters is quoted in brackets,
+/// so that paths are unique.
 fn field(path: &str, name: &str) -> String {
     let plain =
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
@@ -64,7 +65,7 @@ mod specs {
     }
 
     #[test]
-    fn what_is_the_same_is_no_change() {
+    fn equal_values_have_no_difference() {
         check(json!({"a": [1, {"b": null}]}), json!({"a": [1, {}]}), &[]);
         check(json!({"a": null}), json!({}), &[]);
         check(json!({"a": 1}), json!({"a": 1}), &[]);
@@ -79,7 +80,7 @@ mod specs {
     }
 
     #[test]
-    fn what_came_or_went_is_shown_by_its_parts() {
+    fn added_and_removed_values_are_shown_by_their_parts() {
         let whole = json!({"lines": [{"item": "1"}, {"item": "2"}], "none": [], "more": {}});
         let came = [
             ("lines[0].item", json!(null), json!("1")),

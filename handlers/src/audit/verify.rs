@@ -1,15 +1,16 @@
-//! Whether streams are still what was written: their chains, and their ends by who has seen them.
+//! Verifies streams: their hash chains, and their ends by the witnesses.
 
 use super::{AuditError, OpenTrail};
 use eventstore::{StreamId, Verification};
 use projections::Witnesses;
 
 impl OpenTrail {
-    /// Walks the stream's chain from the first commit to the last, and compares its end with its snapshot and with what read
-    /// models and processes have seen of it. A stream that is gone is broken where somebody has seen it.
+    /// Walks the stream's chain from the first commit to the last. Compares its end with its
+    /// snapshot, and with the positions of read models and processes. A missing stream is broken if
+    /// there is a witness.
     ///
     /// # Errors
-    /// [`AuditError`]; [`AuditError::NoStream`] where nobody has seen it.
+    /// [`AuditError`]; [`AuditError::NoStream`] without a stream and a witness.
     pub async fn verify(&self, stream: &StreamId) -> Result<Verification, AuditError> {
         let witnesses = self.projector.witnesses(stream, self.app.consumers()).await?;
         let walk = self.store.verify_against(stream, &witnesses).await?;
@@ -17,8 +18,8 @@ impl OpenTrail {
         if nothing { Err(AuditError::NoStream(stream.clone())) } else { Ok(walk) }
     }
 
-    /// Who has seen most of each stream: the audit index, read models and processes. `on_page` is told how many items were
-    /// seen so far.
+    /// The witness of each stream with the highest version: from the audit index, read models and
+    /// processes. `on_page` gets the number of items so far.
     ///
     /// # Errors
     /// [`AuditError`].

@@ -1,4 +1,4 @@
-//! One system: what its clients and names come to.
+//! The composition of one system from its clients and names.
 
 use crate::app::{App, Dispatcher};
 use crate::audit::AuditTrail;
@@ -33,7 +33,7 @@ impl System {
         Self { app, dynamodb, sqs, names, commands: Arc::default() }
     }
 
-    /// What it is made of.
+    /// Its app.
     pub fn app(&self) -> &App {
         &self.app
     }
@@ -48,14 +48,14 @@ impl System {
         EventStore::new(self.dynamodb.clone(), self.names.events())
     }
 
-    /// Its event store, which asks the audit index for commands that are too old for a snapshot.
+    /// Its event store, which finds commands in the audit index that are too old for a snapshot.
     pub fn command_store(&self) -> EventStore {
         let command_index = self.app.has_audit_index().then(|| self.projector().command_index());
         let options = Options { command_index, ..Options::default() };
         EventStore::with_options(self.dynamodb.clone(), self.names.events(), options)
     }
 
-    /// What handles its commands. All parts of one system share what is remembered of streams.
+    /// The dispatcher of its commands. All parts of one system share the stream cache.
     pub fn commands(&self) -> Dispatcher {
         self.commands.get_or_init(|| Dispatcher::new(&self.app, &self.command_store())).clone()
     }
@@ -75,7 +75,7 @@ impl System {
         Projector::new(self.event_store(), self.read_models(), self.audit_index())
     }
 
-    /// An operator's hands on it, with that projector.
+    /// Its operations, with that projector.
     pub fn operations(&self, projector: Projector) -> Operations {
         Operations::new(self.app.clone(), self.event_store(), projector, self.sqs.clone(), self.names.clone())
     }
@@ -109,19 +109,21 @@ impl System {
         Ok(CommandQueue::of(self.command_statuses(), queue))
     }
 
-    /// What handles those commands.
+    /// The worker of those commands.
     pub fn command_worker(&self) -> CommandWorker {
         CommandWorker::of(self.app.clone(), self.commands(), self.command_statuses())
     }
 
-    /// What runs the process of that name, with that projector; nothing where the app has none.
+    /// The handler of the process of that name, with that projector; none if the app has no such
+    /// process.
     pub fn process(&self, name: &str, projector: Projector) -> Option<ProcessHandler> {
         let process = self.app.process_named(name)?.clone();
         let send = self.commands().sender(&self.app);
         Some(ProcessHandler::new(process, send, self.read_models(), projector))
     }
 
-    /// What lets the projection's streams go on in another call, through its queue, which is looked for.
+    /// What lets the projection's streams go on in another call, through its queue, which is looked
+    /// for.
     ///
     /// # Errors
     /// [`QueueError`]: it is not there, or SQS does not answer.

@@ -4,10 +4,11 @@ use super::{lambda, serve};
 use crate::app::App;
 use std::process::ExitCode;
 
-/// Set where Lambda's runtime is.
+/// Set by Lambda's runtime.
 const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 
-/// Runs an app on AWS: with Lambda's runtime as the function that `LEDGERFOLD_COMPONENT` names, without it as a container.
+/// Runs an app on AWS: with Lambda's runtime as the function that `LEDGERFOLD_COMPONENT` names,
+/// without it as a container.
 pub fn main(app: App) -> ExitCode {
     match std::env::var_os(RUNTIME_API) {
         Some(_) => lambda::main(app),

@@ -1,9 +1,9 @@
-//! HTTPS of what does not go through the AWS clients: reports, and the keys of an issuer.
+//! HTTPS for requests without an AWS client: error reports, and the keys of an issuer.
 
 use std::sync::Arc;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
-/// TLS as the AWS clients have it: by ring, and trusting whom the system trusts.
+/// TLS as the AWS clients use it: by ring, with the system's certificates.
 pub(crate) fn tls() -> TlsConfig {
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty() {

@@ -1,4 +1,5 @@
-//! One system on AWS: its clients, its names, its parts; as functions ([`lambda`]) and as a container ([`serve`]).
+//! One system on AWS: its clients, its names, its parts; as functions ([`lambda`]) and as a
+//! container ([`serve`]).
 
 mod clients;
 pub(crate) mod composition;

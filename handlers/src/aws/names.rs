@@ -1,4 +1,4 @@
-//! What the tables and queues are called.
+//! The names of tables and queues.
 
 use projections::Consumer;
 use std::str::FromStr;
@@ -9,8 +9,8 @@ pub struct Names {
     prefix: String,
 }
 
-/// A prefix that is too long or has other characters than every kind of name allows; queues have the strictest: 80 characters
-/// with what is added, letters, digits, `-` and `_`.
+/// A prefix that is too long or has other characters than every kind of name allows; queues have
+/// the strictest: 80 characters with what is added, letters, digits, `-` and `_`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("1 to 40 letters, digits, '-' and '_'")]
 pub struct InvalidPrefix;
@@ -26,7 +26,7 @@ impl FromStr for Names {
 }
 
 impl Names {
-    /// Names that begin with the prefix.
+    /// The names with that prefix.
     pub fn new(prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into() }
     }
@@ -71,7 +71,7 @@ impl Names {
         format!("{}-{}-dead.fifo", self.prefix, consumer.name)
     }
 
-    /// The queue of jobs: calls to go on with rebuilds.
+    /// The queue of jobs: tasks of rebuilds.
     pub fn rebuild_queue(&self) -> String {
         format!("{}-rebuild.fifo", self.prefix)
     }

@@ -1,8 +1,10 @@
-//! How long the command queue is: asked once a second at most, however many commands come. And whose commands wait.
+//! The limits of the command queue: its length, counted at most once a second, and each actor's
+//! share.
 //!
-//! The queue does not say whose messages it holds. So a process remembers the actors of those that it let in, in their order:
-//! when the queue is counted, no more of them can wait than it holds, and the newest are those that do. It knows nothing of
-//! what other processes let in; the bound on the whole queue holds for all of them.
+//! SQS does not report whose messages wait. So a process remembers the actors of the commands that
+//! it admitted, in order. When the queue has fewer messages, the oldest are gone and only the
+//! newest can wait. It does not know the commands of other processes; the limit of the whole queue
+//! covers them.
 
 use super::{QueueLimits, SendError};
 use crate::delivery::queue::{Queue, QueueError};
@@ -11,31 +13,31 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// How long a count, or the failure to count, is gone by.
-const KEEPS: Duration = Duration::from_secs(1);
+/// How long a count, or a failure to count, is used.
+const COUNT_MAX_AGE: Duration = Duration::from_secs(1);
 
-/// The length of a queue, and how long it may become.
+/// The length of a queue, and its limits.
 pub(super) struct Length {
     queue: Queue,
     limit: u64,
     share: u64,
-    /// Held while the queue is being counted: whoever comes meanwhile waits for that count.
-    seen: Mutex<Seen>,
+    /// Locked during a count: other senders wait for its result.
+    seen: Mutex<QueueState>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct QueueState {
     count: Option<Count>,
     waiting: Waiting,
 }
 
 struct Count {
     at: Instant,
-    /// What was counted, and what this process has let in since.
+    /// The counted messages, and those that this process admitted since.
     messages: Result<u64, QueueError>,
 }
 
-/// The actors of the commands that were let in here and may wait, oldest first.
+/// The actors of admitted commands that may wait, oldest first.
 #[derive(Default)]
 struct Waiting {
     actors: VecDeque<Id>,
@@ -48,11 +50,12 @@ impl Length {
         Self { queue, limit, share, seen: Mutex::default() }
     }
 
-    /// Lets one more command in, if the queue is not too long, and not too much of it is its actor's. A marker has no actor.
+    /// Admits a command within the limits of the queue and of its actor's share. A marker has no
+    /// actor.
     pub(super) async fn admit(&self, actor: Option<&Id>) -> Result<(), SendError> {
         let mut seen = self.seen.lock().await;
-        let Seen { count, waiting } = &mut *seen;
-        let count = match count.take().filter(|count| count.at.elapsed() < KEEPS) {
+        let QueueState { count, waiting } = &mut *seen;
+        let count = match count.take().filter(|count| count.at.elapsed() < COUNT_MAX_AGE) {
             Some(known) => count.insert(known),
             None => {
                 let messages = self.queue.count().await;

@@ -6,14 +6,16 @@ use axum::http::StatusCode;
 use uuid::Uuid;
 
 impl Problem {
-    /// The command queue did not accept a command. Its row may exist, and waits for the same command.
+    /// The command queue did not accept a command. Its row may exist, and waits for the same
+    /// command.
     fn not_taken(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         let detail = "the command queue gave no answer; send it again with the same Idempotency-Key";
         let title = "The command queue is not available";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail).logged(error)
     }
 
-    /// The worker crashed during a command's final attempt. Recorded before that attempt; its result replaces it.
+    /// The worker crashed during a command's final attempt. Recorded before that attempt; its
+    /// result replaces it.
     pub(crate) fn worker_ended() -> Self {
         let error_id = Uuid::now_v7().to_string();
         // Not reported here: the attempt may succeed, and a failure is reported.

@@ -1,16 +1,17 @@
-//! A row of the table of commands: what became of one.
+//! The status row of a command.
 
 use chrono::{DateTime, Utc};
 use eventstore::{CommandMetadata, CommandRequest, Fingerprint, Id, StreamId, time_text};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
-/// How long a row is kept behind its last change, in seconds: 30 days. Longer than its message can lie in the queue and then in the
-/// dead-letter queue, 14 days each, so that no message outlives its row, and decides again what was answered.
-const KEPT_FOR_S: i64 = 30 * 24 * 60 * 60;
+/// How long a row is stored after its last change, in seconds: 30 days. Longer than a message can
+/// be in the queue and then in the dead-letter queue, 14 days each. So no message outlives its row,
+/// and no answered command is evaluated again.
+const RETENTION_S: i64 = 30 * 24 * 60 * 60;
 
-/// A row that waits longer than this, in seconds, is looked after by a marker behind its messages. It is only a hint: where clocks
-/// differ, a marker is sent too early or a minute late, and what it says is true all the same.
+/// After this time, in seconds, a marker is sent for a pending row. If clocks differ, it is sent a
+/// little early or late, which is harmless.
 const WAITS_LONG_S: u64 = 60;
 
 /// The name of the hash key.
@@ -18,7 +19,7 @@ pub(super) const KEY: &str = "command";
 /// The name of the attribute by which DynamoDB removes rows: seconds since 1970.
 pub(super) const EXPIRES: &str = "expires_at_s";
 
-/// Which command a row is about. Markers carry it: fields may be added, none renamed or dropped.
+/// The command of a row. Markers carry it: fields may be added, none renamed or dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Subject {
     #[serde(rename = "command")]
@@ -30,42 +31,43 @@ pub(super) struct Subject {
 
 /// A round of answers to a command. Rows and messages carry it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Round {
-    /// Which one, from 1.
+pub(super) struct AnswerRound {
+    /// Its number, from 1.
     #[serde(rename = "round")]
     pub(super) number: u64,
-    /// The id of the send that began it; empty in what an older program wrote.
+    /// The id of the send that began it; empty if an older program wrote it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) begun_by: String,
 }
 
-/// What is known of a command that is answered later. This is the storage format: fields may be added, none renamed or dropped.
+/// The status of a command that is answered later. This is the storage format: fields may be added,
+/// none renamed or dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StatusRow {
     pub(super) command: String,
     pub(crate) stream: StreamId,
     pub(super) fingerprint: Fingerprint,
     pub(crate) correlation_id: Id,
-    /// Which round of answers it is in.
+    /// The current round of answers.
     #[serde(flatten)]
-    pub(super) round: Round,
+    pub(super) round: AnswerRound,
     #[serde(flatten)]
-    pub(crate) answer: Answer,
+    pub(crate) answer: CommandProgress,
     changed_at: String,
     expires_at_s: i64,
 }
 
-/// What became of a command in a round.
+/// How far a command is in a round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
-pub(crate) enum Answer {
+pub(crate) enum CommandProgress {
     /// It waits, or is being handled.
     Pending,
-    /// It was handled: the stream's version behind it, and whether it recorded events.
+    /// It was handled: the stream's version after it, and whether it recorded events.
     Done { version: u64, recorded: bool },
-    /// It was answered with a problem that is final.
+    /// It was answered with a final problem.
     Refused { problem: String },
-    /// It was given up with a problem that may pass; operators find its message in the dead-letter queue.
+    /// It failed with a problem that may pass; its message is in the dead-letter queue.
     Failed { problem: String },
 }
 
@@ -79,13 +81,14 @@ impl Subject {
         }
     }
 
-    /// A command id means something for its sender only. Ids have no line breaks, so that no two pairs make the same key.
+    /// Command ids are unique for each sender. Ids have no line breaks, so two pairs never make the
+    /// same key.
     pub(super) fn key_of(actor: &Id, command_id: &Id) -> String {
         format!("{actor}\n{command_id}")
     }
 
     /// Its row in that round.
-    pub(super) fn row(&self, round: &Round, answer: Answer) -> StatusRow {
+    pub(super) fn row(&self, round: &AnswerRound, answer: CommandProgress) -> StatusRow {
         let now = now();
         StatusRow {
             command: self.key.clone(),
@@ -95,25 +98,25 @@ impl Subject {
             round: round.clone(),
             answer,
             changed_at: time_text(now),
-            expires_at_s: now.timestamp().saturating_add(KEPT_FOR_S),
+            expires_at_s: now.timestamp().saturating_add(RETENTION_S),
         }
     }
 }
 
-impl Round {
+impl AnswerRound {
     /// The first one.
     pub(super) fn first(begun_by: &str) -> Self {
         Self { number: 1, begun_by: begun_by.to_owned() }
     }
 
-    /// The one behind it.
+    /// The next one.
     pub(super) fn next(&self, begun_by: &str) -> Self {
         Self { number: self.number.saturating_add(1), begun_by: begun_by.to_owned() }
     }
 }
 
 impl StatusRow {
-    /// Which command it is about.
+    /// Its command.
     pub(super) fn subject(&self) -> Subject {
         Subject {
             key: self.command.clone(),
@@ -123,7 +126,7 @@ impl StatusRow {
         }
     }
 
-    /// The command as the event store knows it, without what it decides.
+    /// The request by which the event store finds the command.
     pub(crate) fn request(&self, actor: Id, command_id: Id) -> CommandRequest {
         let (fingerprint, correlation_id) = (self.fingerprint, self.correlation_id.clone());
         let (causation_id, trace_parent) = (None, None);
@@ -131,28 +134,28 @@ impl StatusRow {
         CommandRequest { stream: self.stream.clone(), metadata, expected_version: None, creates: false }
     }
 
-    /// Whether it waits, and was not written just now.
+    /// Whether it is pending, and was written more than a minute ago.
     pub(super) fn waits_long(&self) -> bool {
-        let written_at_s = self.expires_at_s.saturating_sub(KEPT_FOR_S);
-        self.answer == Answer::Pending && now().timestamp().abs_diff(written_at_s) > WAITS_LONG_S
+        let written_at_s = self.expires_at_s.saturating_sub(RETENTION_S);
+        self.answer == CommandProgress::Pending && now().timestamp().abs_diff(written_at_s) > WAITS_LONG_S
     }
 
     pub(super) fn is_about(&self, subject: &Subject) -> bool {
         self.command == subject.key && self.stream == subject.stream && self.fingerprint == subject.fingerprint
     }
 
-    /// Whether its time is over. DynamoDB removes it up to two days later.
+    /// Whether it has expired. DynamoDB removes it up to two days later.
     pub(super) fn is_over(&self) -> bool {
         self.expires_at_s < now().timestamp()
     }
 
-    /// Whether a message of that round has nothing more to bring about.
-    pub(super) fn settles(&self, subject: &Subject, round: &Round) -> bool {
+    /// Whether a message of that round has nothing left to do.
+    pub(super) fn settles(&self, subject: &Subject, round: &AnswerRound) -> bool {
         self.is_about(subject)
             && match self.answer {
-                Answer::Done { .. } => true,
-                Answer::Refused { .. } => self.round.number >= round.number,
-                Answer::Pending | Answer::Failed { .. } => self.round.number > round.number,
+                CommandProgress::Done { .. } => true,
+                CommandProgress::Refused { .. } => self.round.number >= round.number,
+                CommandProgress::Pending | CommandProgress::Failed { .. } => self.round.number > round.number,
             }
     }
 }

@@ -1,7 +1,7 @@
-//! The table of commands that are answered later: a row a command, changed under conditions only.
+//! The table of commands that are answered later: one row each, changed only by conditional puts.
 
 use super::SendError;
-use super::row::{Answer, EXPIRES, KEY, Round, StatusRow, Subject, now};
+use super::row::{AnswerRound, CommandProgress, EXPIRES, KEY, StatusRow, Subject, now};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -18,53 +18,53 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How often a row is looked at that others change at the same time.
+/// How often a row is tried after conflicts.
 const MAX_ATTEMPTS: u32 = 5;
-/// How often a new table is looked at, a second apart.
-const MAX_LOOKS: u32 = 60;
+/// How often the status of a new table is read, once a second.
+const MAX_STATUS_READS: u32 = 60;
 
-/// Nothing is there, or nothing that counts any more.
+/// There is no row, or it has expired.
 const IS_FREE: &str = "attribute_not_exists(#command) OR #expires < :now";
-/// The round that was met is still answered: somebody may begin the next one.
+/// The stored round is still the answered one, so the next one may begin.
 const IS_ANSWERED: &str =
     "#stream = :stream AND #fingerprint = :fingerprint AND #round = :round AND #status IN (:refused, :failed)";
-/// What is done stays so.
+/// `done` is never overwritten.
 const MAY_BE_DONE: &str =
     "attribute_not_exists(#command) OR (#stream = :stream AND #fingerprint = :fingerprint AND #status <> :done)";
-/// That round still waits for its answer.
+/// The round is still pending.
 const STILL_WAITS: &str =
     "#stream = :stream AND #fingerprint = :fingerprint AND #round = :round AND #status = :pending";
-/// A refusal or failure is that of its own round only.
+/// A refusal or failure applies only to its own round.
 const MAY_BE_ANSWERED: &str = "attribute_not_exists(#command) OR (#stream = :stream AND #fingerprint = :fingerprint AND #round = :round AND #status IN (:pending, :failed))";
 
-/// The table of what became of commands. Cheap to clone.
+/// The table of statuses. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct CommandStatuses {
     client: Client,
     table: String,
 }
 
-/// Why the table of commands did not answer.
+/// Why a request to the table of commands failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommandTableError {
-    /// More was asked than the table may do.
+    /// DynamoDB throttled the request.
     #[error("DynamoDB throttled the table of commands")]
     Throttled(#[source] ErrorSource),
-    /// Anything else: no answer, no table, no rights.
-    #[error("the table of commands {table:?} did not answer as it should")]
+    /// Any other failure: no answer, no table, no rights.
+    #[error("a request to the table of commands {table:?} failed")]
     Failed {
         /// The table's name.
         table: String,
-        /// DynamoDB's answer.
+        /// The SDK's error.
         #[source]
         source: ErrorSource,
     },
-    /// A row is not as it was written.
+    /// A row is unreadable.
     #[error("a row of the table of commands {table:?} cannot be read")]
     Unreadable {
         /// The table's name.
         table: String,
-        /// What is wrong with it.
+        /// Why.
         #[source]
         source: ErrorSource,
     },
@@ -73,51 +73,51 @@ pub enum CommandTableError {
 /// One send of a command.
 #[derive(Debug)]
 pub(super) struct SendOnce {
-    /// No other send has it, be it of the same command.
+    /// Unique, also among sends of the same command.
     pub(super) id: String,
-    /// When it came, by this process's own clock.
+    /// When it came, by this process's clock.
     came_at: Instant,
-    /// What is seen so soon after it came was there before it.
-    looks_within: Duration,
+    /// A row that is read within this time is proven to be older than the send.
+    proof_time: Duration,
 }
 
-/// How a command stands before it is sent to the queue.
+/// Whether a command needs a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Begun {
-    /// It waits for the answer of that round.
-    Waits { round: Round },
-    /// It was done before, or answered since this send came: no message is needed.
+    /// It is pending in that round.
+    Waits { round: AnswerRound },
+    /// It is done, or was answered since this send came: no message is needed.
     Answered,
 }
 
-/// Whether an answer was noted.
+/// Whether a status was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Noted {
     /// It was.
     Written,
     /// The command is done, was answered in this round, or is in a later one.
     KnownBefore,
-    /// The row is about another command by now: this one's time is over.
-    OfAnother,
+    /// The row expired, and belongs to another command now.
+    OtherCommand,
 }
 
-/// What became of a write.
+/// The result of a conditional put.
 enum Put {
     Written,
-    /// The condition does not hold of what is there.
-    Met(Option<Box<StatusRow>>),
+    /// The condition failed; the stored row, if there is one.
+    Refused(Option<Box<StatusRow>>),
 }
 
 impl SendOnce {
     /// A send that comes now.
-    pub(super) fn now(looks_within: Duration) -> Self {
-        Self { id: Uuid::now_v7().simple().to_string(), came_at: Instant::now(), looks_within }
+    pub(super) fn now(proof_time: Duration) -> Self {
+        Self { id: Uuid::now_v7().simple().to_string(), came_at: Instant::now(), proof_time }
     }
 }
 
 impl CommandStatuses {
-    /// The table of that name, which [`CommandStatuses::create_table`] or your own template makes: hash key `command`, text; time
-    /// to live by `expires_at_s`.
+    /// The table of that name, which [`CommandStatuses::create_table`] or your own template makes:
+    /// hash key `command`, text; time to live by `expires_at_s`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
     }
@@ -127,68 +127,71 @@ impl CommandStatuses {
         &self.table
     }
 
-    /// Notes that a command waits, unless it does already or is answered.
+    /// Stores `pending`, unless the command is pending or answered.
     ///
-    /// A round that was refused is followed by the next one only if it was refused before this send came: whoever was told so
-    /// relies on it until they send again. The proof is the first request. It is made once, soon after the send came, so what it
-    /// meets was there before. What a later request meets may have been answered since.
+    /// After a refusal the next round begins only if the refusal is older than this send: a caller
+    /// that got it relies on it until it sends again. The first request proves that. It is sent
+    /// once, soon after the send came, so the row that it returns is older. Later requests prove
+    /// nothing: the row may have been answered since.
     pub(super) async fn begin(&self, subject: &Subject, send: &SendOnce) -> Result<Begun, SendError> {
-        let (mut round, mut condition, mut met_number) = (Round::first(&send.id), IS_FREE, 0);
-        let first = subject.row(&round, Answer::Pending);
-        let (mut put, in_time) = match self.put_once(&first, condition, met_number).await {
-            Ok(put) => (put, send.came_at.elapsed() <= send.looks_within),
-            Err(_) => (self.put(&first, condition, met_number).await?, false),
+        let (mut round, mut condition, mut stored_number) = (AnswerRound::first(&send.id), IS_FREE, 0);
+        let first = subject.row(&round, CommandProgress::Pending);
+        let (mut put, in_time) = match self.put_once(&first, condition, stored_number).await {
+            Ok(put) => (put, send.came_at.elapsed() <= send.proof_time),
+            Err(_) => (self.put(&first, condition, stored_number).await?, false),
         };
         for attempt in 1..=MAX_ATTEMPTS {
-            let met = match put {
+            let stored = match put {
                 Put::Written => return Ok(Begun::Waits { round }),
-                Put::Met(met) => met,
+                Put::Refused(stored) => stored,
             };
-            match met {
+            match stored {
                 // It was removed a moment ago.
-                None => (round, condition) = (Round::first(&send.id), IS_FREE),
-                Some(met) if !met.is_about(subject) => return Err(SendError::Reused { stream: met.stream }),
-                Some(met) => match met.answer {
-                    Answer::Pending => return Ok(Begun::Waits { round: met.round }),
-                    Answer::Done { .. } => return Ok(Begun::Answered),
-                    Answer::Refused { .. } | Answer::Failed { .. } if attempt > 1 || met.round.begun_by == send.id => {
+                None => (round, condition) = (AnswerRound::first(&send.id), IS_FREE),
+                Some(stored) if !stored.is_about(subject) => return Err(SendError::Reused { stream: stored.stream }),
+                Some(stored) => match stored.answer {
+                    CommandProgress::Pending => return Ok(Begun::Waits { round: stored.round }),
+                    CommandProgress::Done { .. } => return Ok(Begun::Answered),
+                    CommandProgress::Refused { .. } | CommandProgress::Failed { .. }
+                        if attempt > 1 || stored.round.begun_by == send.id =>
+                    {
                         return Ok(Begun::Answered);
                     }
-                    Answer::Refused { .. } if !in_time => return Err(SendError::Unsure),
-                    Answer::Refused { .. } | Answer::Failed { .. } => {
-                        (condition, met_number) = (IS_ANSWERED, met.round.number);
-                        round = met.round.next(&send.id);
+                    CommandProgress::Refused { .. } if !in_time => return Err(SendError::Unsure),
+                    CommandProgress::Refused { .. } | CommandProgress::Failed { .. } => {
+                        (condition, stored_number) = (IS_ANSWERED, stored.round.number);
+                        round = stored.round.next(&send.id);
                     }
                 },
             }
-            put = self.put(&subject.row(&round, Answer::Pending), condition, met_number).await?;
+            put = self.put(&subject.row(&round, CommandProgress::Pending), condition, stored_number).await?;
         }
         Err(SendError::Contention { attempts: MAX_ATTEMPTS })
     }
 
-    /// Notes that a round which still waits is given up. Nothing is noted of any other.
+    /// Marks a round failed, if it is still pending.
     pub(super) async fn give_up(
         &self,
         subject: &Subject,
-        round: &Round,
+        round: &AnswerRound,
         problem: String,
     ) -> Result<(), CommandTableError> {
-        let row = subject.row(round, Answer::Failed { problem });
+        let row = subject.row(round, CommandProgress::Failed { problem });
         self.put(&row, STILL_WAITS, round.number).await.map(drop)
     }
 
-    /// Notes what became of a command in a round, unless something more lasting is known.
+    /// Stores the status of a command in a round, unless the row has a stronger one.
     pub(super) async fn answer(
         &self,
         subject: &Subject,
-        round: &Round,
-        answer: Answer,
+        round: &AnswerRound,
+        answer: CommandProgress,
     ) -> Result<Noted, CommandTableError> {
-        let condition = if matches!(answer, Answer::Done { .. }) { MAY_BE_DONE } else { MAY_BE_ANSWERED };
+        let condition = if matches!(answer, CommandProgress::Done { .. }) { MAY_BE_DONE } else { MAY_BE_ANSWERED };
         Ok(match self.put(&subject.row(round, answer), condition, round.number).await? {
             Put::Written => Noted::Written,
-            Put::Met(met) if met.as_ref().is_some_and(|row| row.is_about(subject)) => Noted::KnownBefore,
-            Put::Met(_) => Noted::OfAnother,
+            Put::Refused(stored) if stored.as_ref().is_some_and(|row| row.is_about(subject)) => Noted::KnownBefore,
+            Put::Refused(_) => Noted::OtherCommand,
         })
     }
 
@@ -199,18 +202,18 @@ impl CommandStatuses {
         answer.item.map(|item| self.row(item)).transpose()
     }
 
-    /// The same, if its time is not over.
+    /// The same, if it has not expired.
     pub(super) async fn find_fresh(&self, key: &str) -> Result<Option<StatusRow>, CommandTableError> {
         Ok(self.find(key).await?.filter(|row| !row.is_over()))
     }
 
-    async fn put(&self, row: &StatusRow, condition: &str, met_round: u64) -> Result<Put, CommandTableError> {
-        self.put_as(Builder::default(), row, condition, met_round).await
+    async fn put(&self, row: &StatusRow, condition: &str, stored_round: u64) -> Result<Put, CommandTableError> {
+        self.put_as(Builder::default(), row, condition, stored_round).await
     }
 
-    /// The same, and the SDK does not send it a second time.
-    async fn put_once(&self, row: &StatusRow, condition: &str, met_round: u64) -> Result<Put, CommandTableError> {
-        self.put_as(Builder::default().retry_config(RetryConfig::disabled()), row, condition, met_round).await
+    /// The same, without a retry by the SDK.
+    async fn put_once(&self, row: &StatusRow, condition: &str, stored_round: u64) -> Result<Put, CommandTableError> {
+        self.put_as(Builder::default().retry_config(RetryConfig::disabled()), row, condition, stored_round).await
     }
 
     async fn put_as(
@@ -218,10 +221,10 @@ impl CommandStatuses {
         config: Builder,
         row: &StatusRow,
         condition: &str,
-        met_round: u64,
+        stored_round: u64,
     ) -> Result<Put, CommandTableError> {
         let item: Item = serde_dynamo::to_item(row).map_err(|error| self.unreadable(error))?;
-        let (names, values) = placeholders(row, condition, met_round);
+        let (names, values) = placeholders(row, condition, stored_round);
         let request = self.client.put_item().table_name(&self.table).set_item(Some(item));
         let request = request
             .condition_expression(condition)
@@ -231,8 +234,8 @@ impl CommandStatuses {
         match request.customize().config_override(config).send().await {
             Ok(_) => Ok(Put::Written),
             Err(error) => match refused(&error) {
-                Some(item) if item.is_empty() => Ok(Put::Met(None)),
-                Some(item) => Ok(Put::Met(Some(Box::new(self.row(item)?)))),
+                Some(item) if item.is_empty() => Ok(Put::Refused(None)),
+                Some(item) => Ok(Put::Refused(Some(Box::new(self.row(item)?)))),
                 None => Err(self.failed(error)),
             },
         }
@@ -255,14 +258,14 @@ impl CommandStatuses {
             error.code(),
             Some("ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded")
         );
-        if throttled { CommandTableError::Throttled(Arc::new(error)) } else { self.impossible(error) }
+        if throttled { CommandTableError::Throttled(Arc::new(error)) } else { self.failed_by(error) }
     }
 
-    fn impossible(&self, error: impl std::error::Error + Send + Sync + 'static) -> CommandTableError {
+    fn failed_by(&self, error: impl std::error::Error + Send + Sync + 'static) -> CommandTableError {
         CommandTableError::Failed { table: self.table.clone(), source: Arc::new(error) }
     }
 
-    /// Makes the table and waits until it can be used. Does nothing where it is there.
+    /// Creates the table, and waits until it can be used. Does nothing if it exists.
     ///
     /// # Errors
     /// [`CommandTableError`].
@@ -271,8 +274,8 @@ impl CommandStatuses {
         let attribute =
             AttributeDefinition::builder().attribute_name(KEY).attribute_type(ScalarAttributeType::S).build();
         let request = self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
-        let request = request.key_schema(key.map_err(|error| self.impossible(error))?);
-        match request.attribute_definitions(attribute.map_err(|error| self.impossible(error))?).send().await {
+        let request = request.key_schema(key.map_err(|error| self.failed_by(error))?);
+        match request.attribute_definitions(attribute.map_err(|error| self.failed_by(error))?).send().await {
             Ok(_) => {}
             Err(error) if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => {}
             Err(error) => return Err(self.failed(error)),
@@ -282,7 +285,7 @@ impl CommandStatuses {
     }
 
     async fn wait_until_active(&self) -> Result<(), CommandTableError> {
-        for _ in 0..MAX_LOOKS {
+        for _ in 0..MAX_STATUS_READS {
             let answer = self.client.describe_table().table_name(&self.table).send().await;
             let table = answer.map_err(|error| self.failed(error))?.table;
             if table.and_then(|table| table.table_status) == Some(TableStatus::Active) {
@@ -294,7 +297,7 @@ impl CommandStatuses {
         Err(CommandTableError::Failed { table: self.table.clone(), source: late.into() })
     }
 
-    /// DynamoDB refuses to be told twice.
+    /// Enables the time to live, if it is not enabled: DynamoDB rejects a second request.
     async fn let_rows_expire(&self) -> Result<(), CommandTableError> {
         let answer = self.client.describe_time_to_live().table_name(&self.table).send().await;
         let known = answer.map_err(|error| self.failed(error))?.time_to_live_description;
@@ -303,13 +306,13 @@ impl CommandStatuses {
             return Ok(());
         }
         let wanted = TimeToLiveSpecification::builder().attribute_name(EXPIRES).enabled(true).build();
-        let wanted = wanted.map_err(|error| self.impossible(error))?;
+        let wanted = wanted.map_err(|error| self.failed_by(error))?;
         let request = self.client.update_time_to_live().table_name(&self.table).time_to_live_specification(wanted);
         request.send().await.map(drop).map_err(|error| self.failed(error))
     }
 }
 
-/// The item that a condition refused to overwrite; empty where nothing was there.
+/// The item that failed the condition; empty if there was none.
 fn refused<R>(error: &SdkError<PutItemError, R>) -> Option<Item> {
     match error.as_service_error() {
         Some(PutItemError::ConditionalCheckFailedException(refused)) => Some(refused.item.clone().unwrap_or_default()),
@@ -317,11 +320,11 @@ fn refused<R>(error: &SdkError<PutItemError, R>) -> Option<Item> {
     }
 }
 
-/// What a condition speaks of. DynamoDB refuses names and values that none of it uses.
+/// The names and values of a condition. DynamoDB rejects unused ones.
 fn placeholders(
     row: &StatusRow,
     condition: &str,
-    met_round: u64,
+    stored_round: u64,
 ) -> (HashMap<String, String>, HashMap<String, AttributeValue>) {
     let names = [
         ("#command", KEY),
@@ -335,7 +338,7 @@ fn placeholders(
         (":now", AttributeValue::N(now().timestamp().to_string())),
         (":stream", text(row.stream.as_str())),
         (":fingerprint", text(&row.fingerprint.to_string())),
-        (":round", AttributeValue::N(met_round.to_string())),
+        (":round", AttributeValue::N(stored_round.to_string())),
         (":pending", text("pending")),
         (":done", text("done")),
         (":refused", text("refused")),

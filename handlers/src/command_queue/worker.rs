@@ -1,9 +1,9 @@
-//! The worker: from the command queue to the event store, and the answer to the table of commands.
+//! The worker: handles commands of the queue, and stores their status.
 
 use super::message::{CommandMessage, Marker, QueueMessage, UnreadableMessage};
-use super::row::{Answer, Subject};
+use super::row::{CommandProgress, Subject};
 use super::statuses::{CommandStatuses, CommandTableError, Noted};
-use crate::app::{App, CommandError, Dispatcher, is_final, is_from_the_future};
+use crate::app::{App, CommandError, Dispatcher, is_clock_skew, is_final};
 use crate::problem::Problem;
 use crate::telemetry::{self, Component, Metric, Panicked, TraceParent, TracedWork};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -11,7 +11,7 @@ use eventstore::EventStore;
 use futures::StreamExt;
 use std::time::SystemTime;
 
-/// How many groups of a batch are worked off at once: as many as a batch can have.
+/// How many groups of a batch are handled at once: as many as a batch can have.
 const CONCURRENT_GROUPS: usize = 10;
 
 /// Handles the messages of the command queue. Any number of them may run at once.
@@ -22,14 +22,14 @@ pub struct CommandWorker {
     statuses: CommandStatuses,
 }
 
-/// Why a message is not done with. It comes again.
+/// Why a message was not handled. It is redelivered.
 #[derive(Debug, thiserror::Error)]
 enum Unhandled {
-    #[error("a message is no command")]
+    #[error("a message of the command queue cannot be read")]
     Unreadable(#[from] UnreadableMessage),
-    #[error("a command has no answer")]
+    #[error("a command failed")]
     Command(#[from] CommandError),
-    #[error("the clock here is behind the one that made a command's id")]
+    #[error("this clock is behind the one that made a command's id")]
     ClockBehind(#[source] CommandError),
     #[error("the handling of a command panicked")]
     Panicked(#[from] Panicked),
@@ -37,17 +37,19 @@ enum Unhandled {
     GivenUp(Problem),
     #[error(transparent)]
     Statuses(#[from] CommandTableError),
-    #[error("a command's answer is no JSON")]
+    #[error("a command's status is no JSON")]
     Json(#[from] serde_json::Error),
 }
 
 impl CommandWorker {
-    /// From which receive of its message on a command is given up if it fails: its sender is told.
+    /// At this receive of its message a command is tried for the last time; a failure is its status
+    /// then.
     pub const MAX_RECEIVES: u32 = 5;
-    /// The queue's `maxReceiveCount`. More than the worker's tries, because a throttled call is a receive too, without a try.
+    /// The queue's `maxReceiveCount`. More than the tries, because a throttled call counts as a
+    /// receive.
     pub const QUEUE_RECEIVES: u32 = 10;
 
-    /// A worker for the app's commands on that store, which notes answers in that table.
+    /// A worker for the app's commands on that store, which stores statuses in that table.
     pub fn new(app: App, store: &EventStore, statuses: CommandStatuses) -> Self {
         Self::of(app.clone(), Dispatcher::new(&app, store), statuses)
     }
@@ -56,12 +58,13 @@ impl CommandWorker {
         Self { app, commands, statuses }
     }
 
-    /// Handles a batch of messages: those of a group one after the other, groups at once. The answer names those that are to come
-    /// again: each failed one and, as FIFO order demands, every later one of its group. One that is given up holds up nobody any
-    /// more: those behind it were received as often as it was, and would be lost with it without ever having been tried.
+    /// Handles a batch of messages: groups at once, the messages of a group in order. The answer
+    /// has the messages to redeliver: each failed one and every later one of its group, because of
+    /// FIFO order. After a final failure the later ones are tried at once: they were received as
+    /// often, and would become dead letters without a try.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         self.record_failure_up_front(&event.records).await;
-        let work = groups(event.records).into_iter().map(|group| self.work_off(group));
+        let work = groups(event.records).into_iter().map(|group| self.handle_group(group));
         let unhandled: Vec<Vec<String>> =
             futures::stream::iter(work).buffer_unordered(CONCURRENT_GROUPS).collect().await;
         let mut response = SqsBatchResponse::default();
@@ -69,33 +72,33 @@ impl CommandWorker {
         response
     }
 
-    /// Notes the failure of what is tried for the last time, before anything is tried: who is killed over one of a batch tells
-    /// nobody of the others.
+    /// Stores a failure for each command that gets its last try, before any is tried: a worker that
+    /// dies during one command cannot store the status of the others.
     async fn record_failure_up_front(&self, messages: &[SqsMessage]) {
         let last = messages.iter().filter(|message| receives(message) >= Self::MAX_RECEIVES);
         for message in last {
             let Ok(QueueMessage::Command(command)) = QueueMessage::read(&self.app, message.body.as_deref()) else {
                 continue;
             };
-            if let Err(error) = self.note_beforehand(&command).await {
+            if let Err(error) = self.record_failure(&command).await {
                 let error: &(dyn std::error::Error + Send + Sync) = &error;
-                tracing::warn!(error, "that a command may fail was not noted beforehand");
+                tracing::warn!(error, "the status of a last try was not stored before it");
             }
         }
     }
 
-    async fn note_beforehand(&self, message: &CommandMessage) -> Result<(), Unhandled> {
+    async fn record_failure(&self, message: &CommandMessage) -> Result<(), Unhandled> {
         let subject = message.subject();
         let known = self.statuses.find(&subject.key).await?;
         if !known.is_some_and(|row| row.settles(&subject, &message.round)) {
             let problem = serde_json::to_string(&Problem::worker_ended())?;
-            self.statuses.answer(&subject, &message.round, Answer::Failed { problem }).await?;
+            self.statuses.answer(&subject, &message.round, CommandProgress::Failed { problem }).await?;
         }
         Ok(())
     }
 
-    /// The ids of the messages that are to come again.
-    async fn work_off(&self, group: Vec<SqsMessage>) -> Vec<String> {
+    /// Returns the ids of the messages to redeliver.
+    async fn handle_group(&self, group: Vec<SqsMessage>) -> Vec<String> {
         let (mut unhandled, mut blocked) = (Vec::new(), false);
         for message in &group {
             telemetry::count(Metric::Messages);
@@ -103,7 +106,7 @@ impl CommandWorker {
             if blocked {
                 unhandled.push(id(message));
                 telemetry::count(Metric::Unhandled);
-            } else if !self.follow(message, is_last_try).await {
+            } else if !self.handle_message(message, is_last_try).await {
                 unhandled.push(id(message));
                 telemetry::count(Metric::Unhandled);
                 blocked = !is_last_try;
@@ -112,18 +115,18 @@ impl CommandWorker {
         unhandled
     }
 
-    /// Whether the message is done with. In the trace of the request that brought the command.
-    async fn follow(&self, message: &SqsMessage, is_last_try: bool) -> bool {
+    /// Whether the message is done. Runs in the trace of the command's request.
+    async fn handle_message(&self, message: &SqsMessage, is_last_try: bool) -> bool {
         let read = QueueMessage::read(&self.app, message.body.as_deref());
         let trace = match &read {
             Ok(QueueMessage::Command(command)) => TraceParent::of(command.metadata.trace_parent.as_ref()),
             Ok(QueueMessage::Marker(_)) | Err(_) => None,
         };
         let (name, kind, begun) = (Component::CommandWorker.name(), "queue.process", SystemTime::now());
-        TracedWork { name, kind, trace, begun }.run(self.follow_read(read, message, is_last_try)).await
+        TracedWork { name, kind, trace, begun }.run(self.handle_read(read, message, is_last_try)).await
     }
 
-    async fn follow_read(
+    async fn handle_read(
         &self,
         read: Result<QueueMessage, UnreadableMessage>,
         message: &SqsMessage,
@@ -131,7 +134,7 @@ impl CommandWorker {
     ) -> bool {
         let followed = match read {
             Ok(QueueMessage::Marker(marker)) => match self.pass(&marker).await {
-                // No dead letter is made of it: whoever asks for the command again sends another.
+                // It is no dead letter: the next read of the status sends another.
                 Err(error) if is_last_try => {
                     tracing::warn!(%error, "a marker is given up");
                     Ok(())
@@ -159,18 +162,18 @@ impl CommandWorker {
         false
     }
 
-    /// Everything in front of the marker is gone: a round that still waits has no message left.
+    /// All messages before the marker are gone: a round that is still pending has none left.
     async fn pass(&self, marker: &Marker) -> Result<(), Unhandled> {
         let problem = serde_json::to_string(&Problem::message_lost())?;
         Ok(self.statuses.give_up(&marker.behind, &marker.round, problem).await?)
     }
 
-    /// A panic over one command is none of the others' of its batch.
+    /// A panic during one command does not affect the others of its batch.
     async fn answer_or_panic(&self, message: &CommandMessage) -> Result<(), Unhandled> {
         telemetry::caught(self.answer(message)).await?
     }
 
-    /// Handles a command, unless it was answered before, and notes its answer.
+    /// Handles a command, unless it was answered before, and stores its status.
     async fn answer(&self, message: &CommandMessage) -> Result<(), Unhandled> {
         let subject = message.subject();
         telemetry::annotate(&message.stream, message.expected_version, &message.metadata);
@@ -179,22 +182,23 @@ impl CommandWorker {
             return Ok(());
         }
         let answer = match self.commands.handle(message.request(), &message.command).await {
-            Ok(handled) => Answer::Done { version: handled.version, recorded: handled.commit.is_some() },
-            // Another worker's clock may be right, or this one's soon.
-            Err(error) if message.id_made_here && is_from_the_future(&error) => {
+            Ok(handled) => CommandProgress::Done { version: handled.version, recorded: handled.commit.is_some() },
+            // Another worker's clock may be ahead of the id, or this one's soon.
+            Err(error) if message.id_made_here && is_clock_skew(&error) => {
                 return Err(Unhandled::ClockBehind(error));
             }
             Err(error) if is_final(&error) => {
-                Answer::Refused { problem: serde_json::to_string(&Problem::from(error))? }
+                CommandProgress::Refused { problem: serde_json::to_string(&Problem::from(error))? }
             }
             Err(error) => return Err(error.into()),
         };
-        self.note(message, &subject, answer).await
+        self.store_status(message, &subject, answer).await
     }
 
-    /// Tells the sender that the command is given up. Done with only where somebody else has answered it meanwhile.
+    /// Stores the failure of the last try. The message is done only if another worker has answered
+    /// it meanwhile.
     async fn give_up(&self, message: &CommandMessage, unhandled: Unhandled) -> Result<(), Unhandled> {
-        // Here it is reported: until now it was tried again.
+        // Reported only now: earlier tries were repeated.
         let problem = match unhandled {
             Unhandled::Command(error) => Problem::from(error).with_error_id(),
             Unhandled::ClockBehind(_) => Problem::clock_behind(),
@@ -205,18 +209,24 @@ impl CommandWorker {
             }
         };
         let (subject, text) = (message.subject(), serde_json::to_string(&problem)?);
-        match self.statuses.answer(&subject, &message.round, Answer::Failed { problem: text }).await? {
+        match self.statuses.answer(&subject, &message.round, CommandProgress::Failed { problem: text }).await? {
             Noted::KnownBefore => Ok(()),
-            Noted::Written | Noted::OfAnother => Err(Unhandled::GivenUp(problem)),
+            Noted::Written | Noted::OtherCommand => Err(Unhandled::GivenUp(problem)),
         }
     }
 
-    /// Notes an answer. Where something more lasting is known, or the next round has begun, the message is done with all the same.
-    async fn note(&self, message: &CommandMessage, subject: &Subject, answer: Answer) -> Result<(), Unhandled> {
+    /// Stores a status. The message is done, too, if a stronger one is stored or the next round has
+    /// begun.
+    async fn store_status(
+        &self,
+        message: &CommandMessage,
+        subject: &Subject,
+        answer: CommandProgress,
+    ) -> Result<(), Unhandled> {
         let noted = self.statuses.answer(subject, &message.round, answer).await?;
         if noted != Noted::Written {
             let (stream, command_id) = (&message.stream, &message.metadata.command_id);
-            tracing::info!(%stream, %command_id, round = message.round.number, ?noted, "an answer was not noted");
+            tracing::info!(%stream, %command_id, round = message.round.number, ?noted, "a status was not stored");
         }
         Ok(())
     }

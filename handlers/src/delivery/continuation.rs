@@ -1,40 +1,42 @@
-//! Work on a stream that goes on in another call, because the time of this one is over.
+//! Continues a stream in another call, when the time of this one is over.
 //!
-//! The message would come again by itself, but each receive counts: after twenty it is a dead letter, and at the fifth an event
-//! that fails for another reason would be parked without patience. So the stream is announced anew, in its own group of the
-//! consumer's own queue, and the message is done with. A message is only a wake-up call: one that stands before the new one
-//! goes on with the same gap, and one that finds nothing to do is done at once.
+//! SQS would redeliver the message, but receives are counted: after twenty it is a dead letter, and
+//! at the fifth an event that fails for another reason is parked at once. So a new notification of
+//! the stream is sent to the consumer's queue, and this message is done. A message is only a
+//! wake-up call: one before the new message continues the same gap, and one without work is done at
+//! once.
 //!
-//! The new message's deduplication id is made of the last message of the stream in the batch. Who dies before the batch is
-//! acknowledged gets the same batch again: what he had sent stands behind it in the group, so it is either not in the batch,
-//! and is not sent twice; or it is the batch's last message, and a new one is sent.
+//! The deduplication id of the new message comes from the stream's last message in the batch. After
+//! a crash before the batch is acknowledged, the batch is redelivered. The new message follows it
+//! in the group. If it is not in the batch, it is not sent again; if it is the batch's last
+//! message, another one is sent.
 
 use crate::delivery::notification::NotificationMessage;
 use crate::delivery::queue::{Outgoing, Queue, QueueError};
 use aws_sdk_sqs::Client;
 use eventstore::StreamId;
 
-/// Where a consumer's streams are announced anew.
+/// Sends notifications that continue a consumer's streams.
 #[derive(Debug, Clone)]
 pub struct Continuations {
     queue: Queue,
 }
 
-/// A stream whose work goes on.
+/// A stream with work left.
 pub(crate) struct Unfinished {
     pub(crate) stream: StreamId,
-    /// The version that it is announced at.
+    /// The version to notify.
     pub(crate) version: u64,
     /// The last message of the stream in the batch.
     pub(crate) message_id: String,
 }
 
-/// A stream could not be announced anew: its messages come again.
+/// The notification could not be sent: the messages of the stream are redelivered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContinuationError {
-    #[error("the announcement is no JSON")]
+    #[error("the notification is no JSON")]
     Json(#[from] serde_json::Error),
-    #[error("the queue did not take the announcement")]
+    #[error("the queue did not accept the notification")]
     Queue(#[from] QueueError),
 }
 
@@ -48,7 +50,7 @@ impl Continuations {
         Self { queue }
     }
 
-    /// Announces the stream anew.
+    /// Sends the notification.
     pub(crate) async fn send(&self, unfinished: &Unfinished) -> Result<(), ContinuationError> {
         let Unfinished { stream, version, message_id } = unfinished;
         let body = serde_json::to_string(&NotificationMessage::address(stream.clone(), *version))?;

@@ -1,10 +1,10 @@
 //! Fan-out: from the table's stream to one FIFO queue for each consumer.
 //!
-//! Lambda reads a shard for all consumers together, and repeats a failed record before any later one. So
-//! one failing queue holds up all others, for at most a minute. After that the shard goes on if other
-//! queues accept messages, and an error reports what the consumer misses. A stream's next message catches
-//! it up; `projection reconcile` catches up all others. If every queue fails, the record is repeated until
-//! it is 20 hours old.
+//! Lambda reads a shard for all consumers together, and repeats a failed record before any later
+//! one. So one failing queue holds up all others, for at most a minute. After that the shard goes
+//! on if other queues accept messages, and an error reports what the consumer misses. A stream's
+//! next message catches it up; `projection reconcile` catches up all others. If every queue fails,
+//! the record is repeated until it is 20 hours old.
 
 use crate::delivery::notification::NotificationMessage;
 use crate::telemetry::{self, Metric, TraceParent, TracedWork, since_ms};
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The most messages of a send (SQS's limit).
 const MAX_ENTRIES: usize = 10;
-/// How long a queue that fails may hold up the others.
+/// How long a failing queue may delay the others.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The time for one send. If it was accepted all the same, the queue drops the repeated one.
 const SEND_TIME: Duration = Duration::from_secs(3);
@@ -57,14 +57,14 @@ struct QueueState {
     /// Whether it was reported that the consumer misses commits.
     gave_up: bool,
     /// The records that the queue accepted in a call that is repeated because of another queue.
-    taken: BTreeSet<String>,
+    accepted: BTreeSet<String>,
 }
 
 /// The result of a call for one queue.
 #[derive(Default)]
-struct Announced {
+struct SendReport {
     /// The sequence numbers of the records that the queue has.
-    taken: BTreeSet<String>,
+    accepted: BTreeSet<String>,
     /// The records that it has not, as far as they were tried.
     failed: Vec<usize>,
 }
@@ -73,7 +73,7 @@ struct Announced {
 struct AppendedBatch {
     record: usize,
     sequence_number: String,
-    announcement: NotificationMessage,
+    notification: NotificationMessage,
     /// The metadata of its first commit, if it can be read.
     metadata: Option<CommandMetadata>,
 }
@@ -85,25 +85,25 @@ impl FanOut {
         Self { sqs, queues: queues.collect(), patience: PATIENCE }
     }
 
-    /// The same, but a queue that fails holds up the others for that long, and not for a minute.
+    /// The same, but a failing queue delays the others for that long instead of a minute.
     #[must_use]
     pub fn patient_for(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
 
-    /// Handles a batch of stream records. The answer has the first record that some queue did not accept:
-    /// Lambda repeats the batch from there. This process does not send accepted records twice; queues and
-    /// positions drop other duplicates.
+    /// Handles a batch of stream records. The answer has the first record that some queue did not
+    /// accept: Lambda repeats the batch from there. This process does not send accepted records
+    /// twice; queues and positions drop other duplicates.
     pub async fn handle(&self, event: Event) -> DynamoDbEventResponse {
         let begun = SystemTime::now();
-        let news: Vec<AppendedBatch> = event.records.iter().enumerate().filter_map(news_of).collect();
-        let announced = join_all(self.queues.iter().map(|queue| self.announce(queue, &news))).await;
-        let first_failed = self.first_failed(&announced, &news);
-        for (queue, announced) in self.queues.iter().zip(announced) {
-            queue.remember(announced, first_failed.is_some());
+        let appended: Vec<AppendedBatch> = event.records.iter().enumerate().filter_map(appended_batch_of).collect();
+        let report = join_all(self.queues.iter().map(|queue| self.notify(queue, &appended))).await;
+        let first_failed = self.first_failed(&report, &appended);
+        for (queue, report) in self.queues.iter().zip(report) {
+            queue.store_accepted(report, first_failed.is_some());
         }
-        for news in &news {
-            news.tell(begun, first_failed.is_none_or(|failed| news.record < failed)).await;
+        for appended in &appended {
+            appended.log(begun, first_failed.is_none_or(|failed| appended.record < failed)).await;
         }
         let failed = first_failed.and_then(|index| event.records.get(index)).map(|record| {
             let mut failure = DynamoDbBatchItemFailure::default();
@@ -116,13 +116,13 @@ impl FanOut {
     }
 
     /// The record from which the batch is repeated.
-    fn first_failed(&self, announced: &[Announced], news: &[AppendedBatch]) -> Option<usize> {
-        let others_flow = announced.iter().any(|announced| announced.failed.is_empty() && !announced.taken.is_empty());
+    fn first_failed(&self, report: &[SendReport], appended: &[AppendedBatch]) -> Option<usize> {
+        let others_flow = report.iter().any(|report| report.failed.is_empty() && !report.accepted.is_empty());
         let mut first = None;
-        for (queue, Announced { failed, .. }) in self.queues.iter().zip(announced) {
+        for (queue, SendReport { failed, .. }) in self.queues.iter().zip(report) {
             let Some(record) = failed.iter().min().copied() else { continue };
             if others_flow && queue.fails_for() >= self.patience {
-                queue.give_up(news, record);
+                queue.give_up(appended, record);
             } else {
                 first = Some(first.map_or(record, |first: usize| first.min(record)));
             }
@@ -130,78 +130,84 @@ impl FanOut {
         first
     }
 
-    /// Sends what concerns the route, in order, but for what its queue has already. A message that is refused holds up what is
-    /// behind it only as long as it is waited for; a queue that does not answer is asked once.
-    async fn announce(&self, queue: &ConsumerQueue, news: &[AppendedBatch]) -> Announced {
+    /// Sends the route's notifications in order, without those that its queue has already. A
+    /// rejected message delays later ones only while patience lasts. A queue that does not answer
+    /// gets one request.
+    async fn notify(&self, queue: &ConsumerQueue, appended: &[AppendedBatch]) -> SendReport {
         let follows = &queue.route.consumer.follows;
-        let concerned = news.iter().filter(|news| follows.includes(&news.announcement.stream));
-        let taken = queue.taken();
+        let concerned = appended.iter().filter(|appended| follows.includes(&appended.notification.stream));
+        let accepted = queue.accepted();
         let (sent, open): (Vec<&AppendedBatch>, Vec<&AppendedBatch>) =
-            concerned.partition(|news| taken.contains(&news.sequence_number));
-        let mut announced = Announced { taken: numbers(&sent).collect(), failed: Vec::new() };
+            concerned.partition(|appended| accepted.contains(&appended.sequence_number));
+        let mut report = SendReport { accepted: numbers(&sent).collect(), failed: Vec::new() };
         let waits = queue.fails_for() < self.patience;
         for entries in open.chunks(MAX_ENTRIES) {
             match self.send(queue, entries).await {
-                Sent::All => announced.taken.extend(numbers(entries)),
-                Sent::None => {
-                    announced.failed.extend(entries.iter().map(|news| news.record));
+                SendResult::All => report.accepted.extend(numbers(entries)),
+                SendResult::None => {
+                    report.failed.extend(entries.iter().map(|appended| appended.record));
                     break;
                 }
-                Sent::Without(failed) => {
+                SendResult::Without(failed) => {
                     let (refused, had): (Vec<&AppendedBatch>, Vec<&AppendedBatch>) =
-                        entries.iter().partition(|news| failed.contains(&news.record));
-                    announced.taken.extend(numbers(&had));
-                    announced.failed.extend(refused.iter().map(|news| news.record));
+                        entries.iter().partition(|appended| failed.contains(&appended.record));
+                    report.accepted.extend(numbers(&had));
+                    report.failed.extend(refused.iter().map(|appended| appended.record));
                     if waits {
                         break;
                     }
                 }
             }
         }
-        if announced.failed.is_empty() && !open.is_empty() {
+        if report.failed.is_empty() && !open.is_empty() {
             queue.works();
         }
-        announced
+        report
     }
 
-    async fn send(&self, queue: &ConsumerQueue, news: &[&AppendedBatch]) -> Sent {
-        let entries = match news.iter().enumerate().map(|(id, news)| entry(id, news)).collect::<Result<Vec<_>, _>>() {
+    async fn send(&self, queue: &ConsumerQueue, appended: &[&AppendedBatch]) -> SendResult {
+        let entries = match appended
+            .iter()
+            .enumerate()
+            .map(|(id, appended)| entry(id, appended))
+            .collect::<Result<Vec<_>, _>>()
+        {
             Ok(entries) => entries,
             Err(error) => {
                 queue.failed(&error);
-                return Sent::None;
+                return SendResult::None;
             }
         };
         let request = self.sqs.send_message_batch().queue_url(&queue.route.queue_url).set_entries(Some(entries));
         match tokio::time::timeout(SEND_TIME, request.send()).await {
             Ok(Ok(answer)) => {
-                let Some(failure) = answer.failed().first() else { return Sent::All };
+                let Some(failure) = answer.failed().first() else { return SendResult::All };
                 queue.failed(&NotTaken::from(failure));
-                let failed = answer.failed().iter().filter_map(|one| news.get(one.id().parse::<usize>().ok()?));
-                Sent::Without(failed.map(|news| news.record).collect())
+                let failed = answer.failed().iter().filter_map(|one| appended.get(one.id().parse::<usize>().ok()?));
+                SendResult::Without(failed.map(|appended| appended.record).collect())
             }
             Ok(Err(error)) => {
                 queue.failed(&error);
-                Sent::None
+                SendResult::None
             }
             Err(elapsed) => {
                 queue.failed(&elapsed);
-                Sent::None
+                SendResult::None
             }
         }
     }
 }
 
-/// What a queue took of a send.
-enum Sent {
+/// Which notifications a queue accepted.
+enum SendResult {
     All,
     /// All but these records.
     Without(Vec<usize>),
     None,
 }
 
-fn numbers<'a>(news: &'a [&AppendedBatch]) -> impl Iterator<Item = String> + use<'a> {
-    news.iter().map(|news| news.sequence_number.clone())
+fn numbers<'a>(appended: &'a [&AppendedBatch]) -> impl Iterator<Item = String> + use<'a> {
+    appended.iter().map(|appended| appended.sequence_number.clone())
 }
 
 impl ConsumerQueue {
@@ -224,54 +230,54 @@ impl ConsumerQueue {
         }
     }
 
-    /// The queue takes messages, or takes them again.
+    /// The queue accepts messages.
     fn works(&self) {
         let mut state = self.state();
         (state.failing_since, state.gave_up) = (None, false);
     }
 
-    /// For how long no call has gone well.
+    /// How long the queue has been failing.
     fn fails_for(&self) -> Duration {
         self.state().failing_since.map(|since| since.elapsed()).unwrap_or_default()
     }
 
-    fn taken(&self) -> BTreeSet<String> {
-        self.state().taken.clone()
+    fn accepted(&self) -> BTreeSet<String> {
+        self.state().accepted.clone()
     }
 
-    /// Notes what the queue has, where the batch comes again.
-    fn remember(&self, announced: Announced, again: bool) {
-        let mut taken = if again { announced.taken } else { BTreeSet::new() };
-        // One without a number would stand for all such.
-        taken.remove("");
-        self.state().taken = taken;
+    /// Stores what the queue has accepted, if the batch is repeated.
+    fn store_accepted(&self, report: SendReport, again: bool) {
+        let mut accepted = if again { report.accepted } else { BTreeSet::new() };
+        // Records without a sequence number cannot be distinguished.
+        accepted.remove("");
+        self.state().accepted = accepted;
     }
 
-    /// The consumer is not told of records that others are told of. That is reported once for each outage.
-    fn give_up(&self, news: &[AppendedBatch], first: usize) {
+    /// Skips records for this consumer, which others get. Reported once for each outage.
+    fn give_up(&self, appended: &[AppendedBatch], first: usize) {
         telemetry::count(Metric::Unhandled);
         let consumer = self.route.consumer.name;
-        let untold = news.iter().find(|news| news.record == first).map(|news| &news.announcement);
+        let untold = appended.iter().find(|appended| appended.record == first).map(|appended| &appended.notification);
         let (stream, version) = (untold.map(|untold| untold.stream.as_str()), untold.map(|untold| untold.version));
         let known = std::mem::replace(&mut self.state().gave_up, true);
         if known {
-            tracing::warn!(consumer, stream, version, "the consumer is still not told of commits");
+            tracing::warn!(consumer, stream, version, "the consumer still misses notifications");
         } else {
             tracing::error!(
                 consumer,
                 stream,
                 version,
-                "the consumer is not told of commits from this one on, because its queue does not take them: mend the queue, \
-                 then run `projection reconcile {consumer}`"
+                "the consumer misses notifications from this commit on, because its queue does not accept them: \
+                 repair the queue, then run `projection reconcile {consumer}`"
             );
         }
     }
 }
 
 impl AppendedBatch {
-    /// The line of a batch, in the trace of its first commit.
-    async fn tell(&self, begun: SystemTime, sent: bool) {
-        let NotificationMessage { stream, version, .. } = &self.announcement;
+    /// Logs a batch, in the trace of its first commit.
+    async fn log(&self, begun: SystemTime, sent: bool) {
+        let NotificationMessage { stream, version, .. } = &self.notification;
         let trace = self.metadata.as_ref().and_then(|metadata| TraceParent::of(metadata.trace_parent.as_ref()));
         let queue = async {
             if let Some(metadata) = &self.metadata {
@@ -302,12 +308,12 @@ impl From<&BatchResultErrorEntry> for NotTaken {
 /// The SDK refuses a message that lacks a field.
 type Incomplete = aws_sdk_sqs::error::BuildError;
 
-fn entry(id: usize, news: &AppendedBatch) -> Result<SendMessageBatchRequestEntry, Unsendable> {
+fn entry(id: usize, appended: &AppendedBatch) -> Result<SendMessageBatchRequestEntry, Unsendable> {
     let built = SendMessageBatchRequestEntry::builder()
         .id(id.to_string())
-        .message_body(serde_json::to_string(&news.announcement)?)
-        .message_group_id(news.announcement.stream.as_str())
-        .message_deduplication_id(news.announcement.deduplication_id())
+        .message_body(serde_json::to_string(&appended.notification)?)
+        .message_group_id(appended.notification.stream.as_str())
+        .message_deduplication_id(appended.notification.deduplication_id())
         .build()?;
     Ok(built)
 }
@@ -315,14 +321,15 @@ fn entry(id: usize, news: &AppendedBatch) -> Result<SendMessageBatchRequestEntry
 /// A message cannot be written: a defect, since every batch of the store can.
 #[derive(Debug, thiserror::Error)]
 enum Unsendable {
-    #[error("the announcement is no JSON")]
+    #[error("the notification is no JSON")]
     Json(#[from] serde_json::Error),
     #[error("the message lacks a field")]
     Incomplete(#[from] Incomplete),
 }
 
-/// What a record tells. The table is append-only: a changed or removed batch is tampering, and reported instead.
-fn news_of((record, change): (usize, &EventRecord)) -> Option<AppendedBatch> {
+/// The batch of a record. The table is append-only: a changed or removed item is tampering, and is
+/// reported.
+fn appended_batch_of((record, change): (usize, &EventRecord)) -> Option<AppendedBatch> {
     let sequence_number = change.change.sequence_number.clone().unwrap_or_default();
     let item: Item = match change.event_name.as_str() {
         "INSERT" => change.change.new_image.clone().into(),
@@ -340,19 +347,19 @@ fn news_of((record, change): (usize, &EventRecord)) -> Option<AppendedBatch> {
     }
     match Batch::from_item(&item) {
         Ok(batch) => {
-            // What cannot travel by value goes by its address.
+            // A batch that does not fit into a message is notified by its version only.
             let address = || NotificationMessage::address(batch.stream.clone(), batch.version());
-            let announcement = NotificationMessage::of(&batch).unwrap_or_else(|_| address());
+            let notification = NotificationMessage::of(&batch).unwrap_or_else(|_| address());
             let metadata = batch.commits.into_iter().next().map(|commit| commit.metadata);
-            Some(AppendedBatch { record, sequence_number, announcement, metadata })
+            Some(AppendedBatch { record, sequence_number, notification, metadata })
         }
-        Err(damaged) => {
+        Err(corrupt) => {
             telemetry::count(Metric::Tampering);
-            let error: &(dyn std::error::Error + Send + Sync) = &damaged;
-            tracing::error!(stream = damaged.stream, version = damaged.version, error, "a foreign item was inserted");
-            let stream = StreamId::new(damaged.stream).ok()?;
-            let announcement = (damaged.version > 0).then(|| NotificationMessage::address(stream, damaged.version))?;
-            Some(AppendedBatch { record, sequence_number, announcement, metadata: None })
+            let error: &(dyn std::error::Error + Send + Sync) = &corrupt;
+            tracing::error!(stream = corrupt.stream, version = corrupt.version, error, "a foreign item was inserted");
+            let stream = StreamId::new(corrupt.stream).ok()?;
+            let notification = (corrupt.version > 0).then(|| NotificationMessage::address(stream, corrupt.version))?;
+            Some(AppendedBatch { record, sequence_number, notification, metadata: None })
         }
     }
 }

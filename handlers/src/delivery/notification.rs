@@ -5,8 +5,8 @@ use projections::Notification;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The most bytes of commits in a message: ten messages fit into one send (1 MiB). Consumers read larger
-/// commits from the store.
+/// The most bytes of commits in a message: ten messages fit into one send (1 MiB). Consumers read
+/// larger commits from the store.
 const MAX_CARRIED_BYTES: usize = 96 * 1024;
 
 /// The characters that SQS refuses in a message, and that JSON does not escape: U+FFFE and U+FFFF.
@@ -69,7 +69,7 @@ impl NotificationMessage {
 mod tests {
     use super::*;
 
-    fn news(rest: &str) -> Result<Notification, CorruptStream> {
+    fn read(rest: &str) -> Result<Notification, CorruptStream> {
         let json = format!(r#"{{"stream":"order-1","version":1,"last_version":2{rest}}}"#);
         serde_json::from_str::<NotificationMessage>(&json).unwrap().notification()
     }
@@ -77,9 +77,9 @@ mod tests {
     #[test]
     fn commits_of_another_format_are_left_to_the_store() {
         for rest in ["", r#","commits":[{}]"#, r#","format":1,"commits":[{}]"#, r#","format":3,"commits":[{}]"#] {
-            let Notification { version, batch, .. } = news(rest).unwrap();
+            let Notification { version, batch, .. } = read(rest).unwrap();
             assert!(version == 2 && batch.is_none(), "{rest}");
         }
-        assert!(news(r#","format":2,"commits":[{}]"#).is_err());
+        assert!(read(r#","format":2,"commits":[{}]"#).is_err());
     }
 }

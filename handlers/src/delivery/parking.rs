@@ -5,7 +5,8 @@ use eventstore::StreamId;
 use projections::{Projection, Projector};
 use std::error::Error;
 
-/// The receive at which a failing stream is parked. Not the first: a newer program may be under deployment.
+/// The receive at which a failing stream is parked. Not the first: a newer program may be under
+/// deployment.
 pub(crate) const PARKED_AT_RECEIVE: u32 = 5;
 
 /// Decides whether a stream that failed is parked.
@@ -24,12 +25,12 @@ pub(crate) struct ParkingDecision<'a> {
 }
 
 impl ParkingDecision<'_> {
-    /// Whether the stream is parked, now or before: its messages are then done. Reported once: when it is
-    /// parked, or at the receive that would park it.
+    /// Whether the stream is parked, now or before: its messages are then done. Reported once: when
+    /// it is parked, or at the receive that would park it.
     pub(crate) async fn is_parked(&self, projector: &Projector) -> bool {
         let Self { projection, stream, error, receives, .. } = *self;
         let Some(generation) = self.generation.filter(|_| self.permanent) else {
-            self.log(error, "a stream could not be brought up to its news");
+            self.log(error, "a stream could not be brought up to its notified version");
             return false;
         };
         let known = projector.is_parked(projection, generation, stream, self.version).await;

@@ -2,7 +2,7 @@
 
 use crate::delivery::continuation::Continuations;
 use crate::delivery::parking::ParkingDecision;
-use crate::delivery::sqs_batch::{Outcome, SqsBatch, WITHOUT_DEADLINE, limit};
+use crate::delivery::sqs_batch::{MessageOutcome, SqsBatch, WITHOUT_DEADLINE, limit};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use eventstore::StreamId;
 use projections::{Failed, Heartbeat, Notification, ProjectError, Projection, Projector};
@@ -37,19 +37,20 @@ impl ProjectorHandler {
         Self { continuations: Some(continuations), ..self }
     }
 
-    /// Handles a batch of messages as [`handle_within`](Self::handle_within), in about eight seconds.
+    /// Handles a batch of messages as [`handle_within`](Self::handle_within), in about eight
+    /// seconds.
     pub async fn handle(&self, event: SqsEvent) -> SqsBatchResponse {
         self.handle_within(event, WITHOUT_DEADLINE).await
     }
 
-    /// Handles a batch of messages in the time that is left. The answer has the messages to redeliver: each
-    /// failed one and every later one of its group, because of FIFO order.
+    /// Handles a batch of messages in the time that is left. The answer has the messages to
+    /// redeliver: each failed one and every later one of its group, because of FIFO order.
     pub async fn handle_within(&self, event: SqsEvent, left: Duration) -> SqsBatchResponse {
         let messages = SqsBatch::read(self.projection.name, &event.records);
         let mut failures: BTreeMap<StreamId, Vec<ProjectError>> = BTreeMap::new();
         let failed = self.projector.project(&self.projection, messages.notifications(), limit(left)).await;
         if let Some(heartbeat) = &self.heartbeat {
-            messages.note(heartbeat, |stream| failed.iter().any(|failed| failed.stream == *stream)).await;
+            messages.write_heartbeat(heartbeat, |stream| failed.iter().any(|failed| failed.stream == *stream)).await;
         }
         for Failed { stream, generation, error } in failed {
             if error.is_out_of_time() {
@@ -70,25 +71,25 @@ impl ProjectorHandler {
                 failures.entry(stream).or_default().push(error);
             }
         }
-        let continued = self.go_on(&messages, &failures).await;
+        let continued = self.continue_later(&messages, &failures).await;
         let outcome = |notification: &Notification| match failures.get(&notification.stream) {
             Some(errors) if errors.iter().any(|error| concerns(error, notification)) => {
-                if continued.contains(&notification.stream) { Outcome::GoesOn } else { Outcome::Again }
+                if continued.contains(&notification.stream) { MessageOutcome::GoesOn } else { MessageOutcome::Again }
             }
-            _ => Outcome::Done,
+            _ => MessageOutcome::Done,
         };
         messages.answer(outcome).await
     }
 
     /// Continues in another call the streams that only ran out of time.
-    async fn go_on(
+    async fn continue_later(
         &self,
         messages: &SqsBatch<'_>,
         failures: &BTreeMap<StreamId, Vec<ProjectError>>,
     ) -> BTreeSet<StreamId> {
         let mut continued = BTreeSet::new();
         for (stream, _) in failures.iter().filter(|(_, errors)| errors.iter().all(ProjectError::is_out_of_time)) {
-            if messages.go_on(stream, self.continuations.as_ref()).await {
+            if messages.continue_later(stream, self.continuations.as_ref()).await {
                 continued.insert(stream.clone());
             }
         }
@@ -102,7 +103,7 @@ fn concerns(error: &ProjectError, notification: &Notification) -> bool {
         ProjectError::Fold { version, .. } => notification.version >= *version,
         ProjectError::Missing { found, .. } => notification.version > *found,
         ProjectError::OutOfTime { reached } => notification.version > *reached,
-        ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Stray { .. } => true,
+        ProjectError::Read(_) | ProjectError::Table(_) | ProjectError::Diverged { .. } => true,
         ProjectError::OtherShape(_) | ProjectError::Contention => true,
     }
 }

@@ -1,4 +1,4 @@
-//! A FIFO queue as its operators use it: sent to, taken from, counted.
+//! A FIFO queue: send, receive, count.
 
 use crate::app::identity;
 use aws_sdk_sqs::Client;
@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 /// The most messages of a send or a receive (SQS's limit).
 const MAX_ENTRIES: usize = 10;
-/// How long a receive waits for a message, in seconds: without it SQS may answer "nothing" although there is something.
+/// The wait time of a receive, in seconds. Without it SQS may return nothing although messages
+/// wait.
 const WAIT_S: i32 = 1;
-/// How long a message that was taken is nobody else's, in seconds: longer than what is done with ten of them.
+/// The visibility timeout of received messages, in seconds: more than ten of them need.
 const TAKEN_S: i32 = 60;
 
 /// A FIFO queue.
@@ -31,11 +32,12 @@ pub(crate) struct Outgoing {
     pub(crate) body: String,
     /// Handled in order within the group.
     pub(crate) group: String,
-    /// The queue drops a second message of the group with it for five minutes; 128 characters at most.
+    /// The queue drops a second message of the group with it for five minutes; 128 characters at
+    /// most.
     pub(crate) deduplication_id: String,
 }
 
-/// Why a queue did not do what it was asked.
+/// Why a request to a queue failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueueError {
     /// There is none.
@@ -48,7 +50,7 @@ pub enum QueueError {
         source: ErrorSource,
     },
     /// No answer, no rights, or a limit.
-    #[error("queue {queue:?} did not answer as it should")]
+    #[error("a request to queue {queue:?} failed")]
     Failed {
         /// Its name or address.
         queue: String,
@@ -56,7 +58,7 @@ pub enum QueueError {
         #[source]
         source: ErrorSource,
     },
-    /// It did not take some of the messages; the others it has.
+    /// It rejected some of the messages, and accepted the others.
     #[error("queue {queue:?} did not take {count} messages, the first for {code}")]
     Refused {
         /// Its address.

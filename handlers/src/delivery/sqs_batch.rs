@@ -16,19 +16,19 @@ pub(crate) const WITHOUT_DEADLINE: Duration = Duration::from_secs(8);
 pub(crate) struct SqsBatch<'a> {
     consumer: &'static str,
     begun: SystemTime,
-    read: Vec<Read<'a>>,
+    read: Vec<ReadMessage<'a>>,
     unhandled: BTreeSet<String>,
 }
 
 /// A message that can be read.
-struct Read<'a> {
+struct ReadMessage<'a> {
     message: &'a SqsMessage,
     notification: Notification,
 }
 
 /// The outcome of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum MessageOutcome {
     /// Its commits are applied, or the stream is parked.
     Done,
     /// The time ran out: another message continues the stream.
@@ -37,7 +37,7 @@ pub(crate) enum Outcome {
     Again,
 }
 
-impl Outcome {
+impl MessageOutcome {
     fn word(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -57,24 +57,25 @@ pub(crate) fn limit(left: Duration) -> TimeLimit {
 enum Unreadable {
     #[error("it has no body")]
     Empty,
-    #[error("it is no announcement")]
+    #[error("it is no notification")]
     Json(#[from] serde_json::Error),
     #[error("its commits are not those of the store")]
     Commits(#[from] CorruptStream),
-    #[error("it comes behind one of its group that cannot be read")]
+    #[error("it follows an unreadable message of its group")]
     Behind,
 }
 
 impl<'a> SqsBatch<'a> {
-    /// Reads the messages to a consumer. Unreadable ones are logged, and reported at their first receive.
+    /// Reads the messages to a consumer. Unreadable ones are logged, and reported at their first
+    /// receive.
     pub(crate) fn read(consumer: &'static str, messages: &'a [SqsMessage]) -> Self {
         let begun = SystemTime::now();
         let (mut read, mut unhandled, mut blocked) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for message in messages {
             let group = message.attributes.get("MessageGroupId").cloned().unwrap_or_default();
-            let readable = if blocked.contains(&group) { Err(Unreadable::Behind) } else { news(message) };
+            let readable = if blocked.contains(&group) { Err(Unreadable::Behind) } else { notification_of(message) };
             match readable {
-                Ok(notification) => read.push(Read { message, notification }),
+                Ok(notification) => read.push(ReadMessage { message, notification }),
                 Err(error) => {
                     log_unreadable(consumer, message, &group, &error);
                     blocked.insert(group);
@@ -105,11 +106,11 @@ impl<'a> SqsBatch<'a> {
     ) -> T {
         let of_stream = self.read.iter().filter(|read| read.notification.stream == *stream);
         let commits: Vec<&Commit> = of_stream.flat_map(|read| commits(&read.notification)).collect();
-        let bearing = version.and_then(|version| commits.iter().find(|commit| bears(commit, version)));
-        let trace = bearing.or(commits.first()).and_then(|commit| trace(commit));
+        let commit = version.and_then(|version| commits.iter().find(|commit| contains(commit, version)));
+        let trace = commit.or(commits.first()).and_then(|commit| trace(commit));
         let work = Box::pin(work);
         let work = async {
-            if let Some(commit) = bearing {
+            if let Some(commit) = commit {
                 telemetry::annotate(stream, version, &commit.metadata);
             }
             work.await
@@ -121,45 +122,45 @@ impl<'a> SqsBatch<'a> {
         TracedWork { name: self.consumer, kind: "queue.process", trace, begun: self.begun }
     }
 
-    /// Continues the stream in another call. False if that call cannot be requested: the messages are then
-    /// redelivered.
-    pub(crate) async fn go_on(&self, stream: &StreamId, continuations: Option<&Continuations>) -> bool {
+    /// Continues the stream in another call. False if that call cannot be requested: the messages
+    /// are then redelivered.
+    pub(crate) async fn continue_later(&self, stream: &StreamId, continuations: Option<&Continuations>) -> bool {
         let of_stream = || self.read.iter().filter(|read| read.notification.stream == *stream);
         let Some((continuations, last)) = continuations.zip(of_stream().next_back()) else { return false };
         let version = of_stream().map(|read| read.notification.version).max().unwrap_or(last.notification.version);
         let unfinished = Unfinished { stream: stream.clone(), version, message_id: id(last.message) };
         match continuations.send(&unfinished).await {
             Ok(()) => {
-                tracing::info!(consumer = self.consumer, %stream, version, "a stream goes on in another call");
+                tracing::info!(consumer = self.consumer, %stream, version, "a stream continues in another call");
                 true
             }
             Err(error) => {
                 let error: &(dyn std::error::Error + Send + Sync) = &error;
-                tracing::warn!(consumer = self.consumer, %stream, version, error, "a stream cannot be told to go on");
+                tracing::warn!(consumer = self.consumer, %stream, version, error, "the continuation of a stream could not be sent");
                 false
             }
         }
     }
 
     /// Writes the heartbeat: when the newest handled commit was recorded.
-    pub(crate) async fn note(&self, pulse: &Heartbeat, failed: impl Fn(&StreamId) -> bool) {
+    pub(crate) async fn write_heartbeat(&self, heartbeat: &Heartbeat, failed: impl Fn(&StreamId) -> bool) {
         let done = self.read.iter().map(|read| &read.notification).filter(|notification| !failed(&notification.stream));
         let commits = done.flat_map(commits);
         let Some(newest) = commits.map(|commit| commit.recorded_at).max() else { return };
-        if let Err(error) = pulse.note(newest).await {
+        if let Err(error) = heartbeat.note(newest).await {
             let error: &(dyn std::error::Error + Send + Sync) = &error;
-            tracing::warn!(error, "how far a consumer has come was not noted");
+            tracing::warn!(error, "the heartbeat was not written");
         }
     }
 
-    /// The answer: the messages to redeliver. These are each failed one and every later one of its group,
-    /// because of FIFO order; never the whole batch for one message.
-    pub(crate) async fn answer(self, outcome: impl Fn(&Notification) -> Outcome) -> SqsBatchResponse {
+    /// The answer: the messages to redeliver. These are each failed one and every later one of its
+    /// group, because of FIFO order; never the whole batch for one message.
+    pub(crate) async fn answer(self, outcome: impl Fn(&Notification) -> MessageOutcome) -> SqsBatchResponse {
         for read in &self.read {
             let trace = commits(&read.notification).next().and_then(trace);
             self.work(trace).run(self.log(read, outcome(&read.notification))).await;
         }
-        let failed = self.read.iter().filter(|read| outcome(&read.notification) == Outcome::Again);
+        let failed = self.read.iter().filter(|read| outcome(&read.notification) == MessageOutcome::Again);
         let failed = failed.map(|read| id(read.message));
         let again: BTreeSet<String> = self.unhandled.iter().cloned().chain(failed).collect();
         let mut response = SqsBatchResponse::default();
@@ -171,14 +172,14 @@ impl<'a> SqsBatch<'a> {
     }
 
     /// Logs a message, and measures how old its newest event is.
-    async fn log(&self, read: &Read<'_>, outcome: Outcome) {
+    async fn log(&self, read: &ReadMessage<'_>, outcome: MessageOutcome) {
         telemetry::count(Metric::Messages);
         let newest = commits(&read.notification).last();
         if let Some(commit) = newest {
             telemetry::annotate(&read.notification.stream, Some(read.notification.version), &commit.metadata);
         }
         let lag_ms = newest.map(|commit| since_ms(commit.recorded_at.into()));
-        if let Some(lag_ms) = lag_ms.filter(|_| outcome == Outcome::Done) {
+        if let Some(lag_ms) = lag_ms.filter(|_| outcome == MessageOutcome::Done) {
             telemetry::highest(Metric::LagMs, f64::from(lag_ms));
         }
         tracing::info!(
@@ -200,7 +201,7 @@ fn commits(notification: &Notification) -> impl Iterator<Item = &Commit> {
     notification.batch.iter().flat_map(|batch| &batch.commits)
 }
 
-fn bears(commit: &Commit, version: u64) -> bool {
+fn contains(commit: &Commit, version: u64) -> bool {
     (commit.version..=commit.last_version()).contains(&version)
 }
 
@@ -213,7 +214,7 @@ pub(crate) fn receives(message: &SqsMessage) -> u32 {
     message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
 }
 
-/// Logs an unreadable message; reports it once. Messages behind it are no failures.
+/// Logs an unreadable message; reports it once. Later messages of its group are only logged.
 fn log_unreadable(consumer: &str, message: &SqsMessage, group: &str, error: &Unreadable) {
     let (message_id, receives) = (id(message), receives(message));
     let new = receives == 1 && !matches!(error, Unreadable::Behind);
@@ -225,9 +226,9 @@ fn log_unreadable(consumer: &str, message: &SqsMessage, group: &str, error: &Unr
     }
 }
 
-fn news(message: &SqsMessage) -> Result<Notification, Unreadable> {
-    let announcement: NotificationMessage = serde_json::from_str(message.body.as_deref().ok_or(Unreadable::Empty)?)?;
-    Ok(announcement.notification()?)
+fn notification_of(message: &SqsMessage) -> Result<Notification, Unreadable> {
+    let message: NotificationMessage = serde_json::from_str(message.body.as_deref().ok_or(Unreadable::Empty)?)?;
+    Ok(message.notification()?)
 }
 
 fn id(message: &SqsMessage) -> String {

@@ -1,4 +1,4 @@
-//! Lets a request through, or answers why not: looked at before anything else of it is.
+//! Checks the caller and the scope of each request, before anything else.
 
 use super::extract::id;
 use crate::access::caller::{Caller, Scope, Unauthorized};
@@ -17,30 +17,31 @@ use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ObjectBuilder, OpenApi, Required};
 
-/// What the scheme of tokens is called in the OpenAPI document.
+/// The name of the security scheme in the OpenAPI document.
 const SCHEME: &str = "token";
-/// The header by which a request names its actor where no tokens are checked.
+/// The header that names the actor if no tokens are checked.
 const ACTOR: &str = "X-Actor";
 
-/// Whose requests are answered.
+/// Whether requests need a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Everybody's, as this actor unless `X-Actor` names another: on one's own machine.
+    /// All requests are served. The actor is this one, unless `X-Actor` names another. For local
+    /// use.
     Open(Id),
-    /// Those of a [`Caller`], which whoever checked the token has put among the request's extensions.
+    /// A request needs a [`Caller`] among its extensions. The authorizer puts it there.
     Callers,
 }
 
-/// Who may ask what of an app.
+/// The app whose routes need scopes, and whether tokens are checked.
 #[derive(Clone)]
-pub(super) struct Doors {
+pub(super) struct AccessPolicy {
     pub(super) app: App,
     pub(super) access: Access,
 }
 
-/// Lets a request through to its handler, with its [`Caller`] among its extensions, or answers why not.
-pub(super) async fn check(State(doors): State<Arc<Doors>>, mut request: Request, next: Next) -> Response {
-    match admitted(&doors, &request) {
+/// Passes an allowed request to its handler, with its [`Caller`] among its extensions.
+pub(super) async fn check(State(policy): State<Arc<AccessPolicy>>, mut request: Request, next: Next) -> Response {
+    match caller_of(&policy, &request) {
         Err(problem) => return problem.into_response(),
         Ok(None) => {}
         Ok(Some(caller)) => {
@@ -50,8 +51,8 @@ pub(super) async fn check(State(doors): State<Arc<Doors>>, mut request: Request,
     next.run(request).await
 }
 
-/// Who calls, where that matters.
-fn admitted(Doors { app, access }: &Doors, request: &Request) -> Result<Option<Caller>, Problem> {
+/// The caller of a request; none if it needs none.
+fn caller_of(AccessPolicy { app, access }: &AccessPolicy, request: &Request) -> Result<Option<Caller>, Problem> {
     match (required_scope(app, request.method(), request.uri().path()), access) {
         (Requirement::Nothing, _) | (Requirement::Unlisted, Access::Open(_)) => Ok(None),
         (Requirement::Scope(_), Access::Open(default)) => {
@@ -76,9 +77,9 @@ fn verified_for(scope: Scope, request: &Request) -> Result<Caller, Problem> {
     if !caller.scopes.contains(&scope) {
         return Err(Problem::forbidden(scope));
     }
-    // Whoever sends it believes that it counts.
+    // The client would believe that the header has an effect.
     if request.headers().contains_key(ACTOR) {
-        return Err(Problem::invalid(ACTOR, "must not be sent with a token: its subject is the actor"));
+        return Err(Problem::invalid(ACTOR, "must not be sent with a token, whose subject is the actor"));
     }
     Ok(caller)
 }
@@ -89,7 +90,7 @@ impl IntoResponse for Unauthorized {
     }
 }
 
-/// Says in the OpenAPI document what each operation needs. Where no tokens are checked none is needed, and a header names the
+/// Adds to the OpenAPI document what each operation needs. Without tokens, a header names the
 /// actor.
 pub(super) fn describe(document: &mut OpenApi, app: &App, access: &Access) {
     let components = document.components.get_or_insert_default();
@@ -119,19 +120,19 @@ pub(super) fn describe(document: &mut OpenApi, app: &App, access: &Access) {
 fn actor_header() -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!-~]{1,128}$"));
     let header = ParameterBuilder::new().name(ACTOR).parameter_in(ParameterIn::Header).required(Required::False);
-    header.description(Some("Who sends it; `dev` if nothing is said.")).schema(Some(schema)).build()
+    header.description(Some("The actor; `dev` by default.")).schema(Some(schema)).build()
 }
 
 fn tokens() -> Http {
     let scopes = Scope::ALL.map(|scope| format!("`{}`: {}", scope.name(), scope.purpose())).join("; ");
     let description = format!(
-        "A JWT whose subject is recorded as the actor; each operation names the scope that it needs ({scopes}). \
-         `dev` without `--auth` asks for none."
+        "A JWT. Its subject is recorded as the actor. Each operation names the scope that it needs ({scopes}). \
+         `dev` without `--auth` needs no token."
     );
     Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(description)).build()
 }
 
-/// The calls of a path.
+/// The operations of a path.
 pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let read = [(Method::GET, &mut item.get), (Method::HEAD, &mut item.head), (Method::OPTIONS, &mut item.options)];
     let write = [(Method::POST, &mut item.post), (Method::PUT, &mut item.put), (Method::PATCH, &mut item.patch)];

@@ -1,11 +1,11 @@
-//! What all commands share: from request to store to answer.
+//! Commands over HTTP: from request to store to response.
 
-use super::extract::Sender;
-use super::schema::{AcrossAnswer, CommandAnswer, RecordedEvent, TakenCommand};
+use super::extract::CommandHeaders;
+use super::schema::{AcceptedCommand, AcrossAnswer, CommandAnswer, RecordedEvent};
 use super::{Api, async_status};
 use crate::app::canonical_json::CanonicalJson;
 use crate::app::command_id::fingerprint;
-use crate::app::{Command, CommandValue, is_from_the_future};
+use crate::app::{Command, CommandValue, is_clock_skew};
 use crate::problem::Problem;
 use crate::telemetry;
 use axum::Json;
@@ -22,60 +22,61 @@ const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Handles the command and tells what was recorded; or takes it, to be answered later, where its sender prefers that.
+/// Handles a command and returns what was recorded. With `Prefer: respond-async`, puts it into the
+/// command queue.
 ///
-/// `sent` is the request's body: what tells the command from another one under the same key.
+/// `sent` is the body, for the fingerprint.
 pub(crate) async fn send(
     api: &Api,
-    sender: Sender,
+    headers: CommandHeaders,
     stream: StreamId,
     command: Command,
     sent: &CanonicalJson,
-) -> Result<Answer, Problem> {
-    let (metadata, creates) = (metadata(&sender, command.name(), sent), command.creates());
-    let request = CommandRequest { stream, metadata, expected_version: sender.expected_version, creates };
+) -> Result<CommandResponse, Problem> {
+    let (metadata, creates) = (metadata(&headers, command.name(), sent), command.creates());
+    let request = CommandRequest { stream, metadata, expected_version: headers.expected_version, creates };
     telemetry::annotate(&request.stream, request.expected_version, &request.metadata);
-    match api.command_queue.as_ref().filter(|_| sender.prefers_async) {
+    match api.command_queue.as_ref().filter(|_| headers.prefers_async) {
         Some(queue) => {
-            async_status::is_addressable(&request.metadata.command_id)?;
-            queue.send(request.clone(), command, !sender.has_key).await?;
-            Ok(Answer::Taken(request))
+            async_status::check_addressable(&request.metadata.command_id)?;
+            queue.send(request.clone(), command, !headers.has_key).await?;
+            Ok(CommandResponse::Accepted(request))
         }
         None => match api.commands.handle(request.clone(), &command).await {
-            Ok(handled) => Ok(Answer::Handled(request, Box::new(handled))),
-            Err(error) if is_from_the_future(&error) && !sender.has_key => Err(Problem::clock_set_back()),
+            Ok(handled) => Ok(CommandResponse::Handled(request, Box::new(handled))),
+            Err(error) if is_clock_skew(&error) && !headers.has_key => Err(Problem::clock_set_back()),
             Err(error) => Err(error.into()),
         },
     }
 }
 
-fn metadata(sender: &Sender, command: &str, sent: &CanonicalJson) -> CommandMetadata {
+fn metadata(headers: &CommandHeaders, command: &str, sent: &CanonicalJson) -> CommandMetadata {
     CommandMetadata {
-        command_id: sender.key.clone(),
-        fingerprint: fingerprint(command, &sender.actor, sent),
-        correlation_id: sender.correlation_id.clone(),
+        command_id: headers.key.clone(),
+        fingerprint: fingerprint(command, &headers.actor, sent),
+        correlation_id: headers.correlation_id.clone(),
         causation_id: None,
-        actor: sender.actor.clone(),
-        trace_parent: sender.trace_parent.clone(),
+        actor: headers.actor.clone(),
+        trace_parent: headers.trace_parent.clone(),
     }
 }
 
-/// Handles a command over several streams, and tells what was recorded.
-pub(crate) async fn send_across(
+/// Handles a command over several streams and returns what was recorded.
+pub(crate) async fn handle_across_streams(
     api: &Api,
-    sender: Sender,
+    headers: CommandHeaders,
     name: &str,
     streams: Vec<StreamId>,
     command: CommandValue,
     sent: &CanonicalJson,
 ) -> Result<Response, Problem> {
-    if sender.expected_version.is_some() {
+    if headers.expected_version.is_some() {
         return Err(Problem::invalid("If-Match", "must not be sent: the command addresses several streams"));
     }
-    let metadata = metadata(&sender, name, sent);
+    let metadata = metadata(&headers, name, sent);
     let request = MultiStreamRequest::new(streams, metadata.clone());
     let handled = match api.commands.handle_across(name, request, command).await {
-        Err(ExecuteAllError::Append(AppendAllError::ClockSkew(_))) if !sender.has_key => {
+        Err(ExecuteAllError::Append(AppendAllError::ClockSkew(_))) if !headers.has_key => {
             return Err(Problem::clock_set_back());
         }
         handled => handled?,
@@ -93,16 +94,16 @@ pub(crate) async fn send_across(
     Ok((headers, Json(body)).into_response())
 }
 
-/// What the sender of a command is told.
-pub(crate) enum Answer {
-    /// It was handled: 200, or 201 and an address.
+/// The response to a command.
+pub(crate) enum CommandResponse {
+    /// It was handled: 200, or 201 with an address.
     Handled(CommandRequest, Box<CommandResult>),
-    /// It was taken, and is answered later: 202.
-    Taken(CommandRequest),
+    /// It is in the command queue: 202.
+    Accepted(CommandRequest),
 }
 
-impl Answer {
-    /// 201 with the address of what the command created, where it was handled.
+impl CommandResponse {
+    /// 201 with the address of what the command created, if it was handled.
     pub(crate) fn created(self, location: &str) -> Response {
         let is_handled = matches!(self, Self::Handled(..));
         let mut response = self.into_response();
@@ -114,17 +115,17 @@ impl Answer {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for CommandResponse {
     fn into_response(self) -> Response {
         match self {
             Self::Handled(request, handled) => handled_response(&request, &handled),
-            Self::Taken(request) => taken_response(&request),
+            Self::Accepted(request) => accepted_response(&request),
         }
     }
 }
 
 fn handled_response(request: &CommandRequest, handled: &CommandResult) -> Response {
-    // A replay tells what was recorded, whatever the retry said of correlation and trace.
+    // A replay returns the recorded correlation and trace, even if the retry sent others.
     let metadata = handled.commit.as_ref().map_or(&request.metadata, |commit| &commit.metadata);
     let mut headers = ids(metadata);
     insert(&mut headers, header::ETAG, &format!("\"{}\"", handled.version));
@@ -143,12 +144,12 @@ fn handled_response(request: &CommandRequest, handled: &CommandResult) -> Respon
     (headers, Json(body)).into_response()
 }
 
-fn taken_response(request: &CommandRequest) -> Response {
+fn accepted_response(request: &CommandRequest) -> Response {
     let CommandRequest { stream, metadata, .. } = request;
     let mut headers = ids(metadata);
     insert(&mut headers, header::LOCATION, &async_status::location(&metadata.command_id));
     insert(&mut headers, PREFERENCE_APPLIED, "respond-async");
-    let body = TakenCommand {
+    let body = AcceptedCommand {
         stream: stream.to_string(),
         command_id: metadata.command_id.to_string(),
         correlation_id: metadata.correlation_id.to_string(),
@@ -156,7 +157,7 @@ fn taken_response(request: &CommandRequest) -> Response {
     (StatusCode::ACCEPTED, headers, Json(body)).into_response()
 }
 
-/// The headers that say which command is spoken of, and which process it belongs to.
+/// The headers with the ids of command, correlation and trace.
 fn ids(metadata: &CommandMetadata) -> HeaderMap {
     let mut headers = HeaderMap::new();
     insert(&mut headers, IDEMPOTENCY_KEY, metadata.command_id.as_str());
@@ -168,7 +169,7 @@ fn ids(metadata: &CommandMetadata) -> HeaderMap {
 }
 
 impl CommandAnswer {
-    /// What a commit says.
+    /// The body for a commit.
     pub(crate) fn recorded(stream: &StreamId, commit: &Commit) -> Self {
         let events = commit.events.iter().map(|event| RecordedEvent {
             version: event.version,
@@ -181,7 +182,7 @@ impl CommandAnswer {
         Self { events, ..Self::nothing_to_do(stream, version, &metadata.command_id, &metadata.correlation_id) }
     }
 
-    /// What there is to say where nothing was to be done.
+    /// The body for a no-op command.
     pub(crate) fn nothing_to_do(stream: &StreamId, version: u64, command_id: &Id, correlation_id: &Id) -> Self {
         Self {
             stream: stream.to_string(),
@@ -193,7 +194,7 @@ impl CommandAnswer {
     }
 }
 
-/// Ids are visible ASCII, so that each is a header value.
+/// Ids are visible ASCII, so each can be a header's value.
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

@@ -1,4 +1,4 @@
-//! What the OpenAPI document says beyond what stands beside each call: its failures, bodies and parameters.
+//! Completes the OpenAPI document: failures, bodies and parameters of all operations.
 
 use super::access::{self, Access, operations};
 use crate::app::App;
@@ -12,36 +12,38 @@ use utoipa::openapi::schema::{AdditionalProperties, Object, SchemaType, Type};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Required, Response, Schema};
 
-/// A failure: its status, what it tells, and which calls can be answered so.
-type Failure = (u16, &'static str, fn(&Call<'_>) -> bool);
+/// A failure: its status, its description, and which operations can fail so.
+type Failure = (u16, &'static str, fn(&DescribedOperation<'_>) -> bool);
 
 /// One operation of the document.
-struct Call<'a> {
+struct DescribedOperation<'a> {
     method: &'a Method,
     path: &'a str,
-    /// What its parameters are called.
+    /// The names of its parameters.
     parameters: Vec<String>,
 }
 
-/// Every failure that a caller may be told. A server in front may tell others.
+/// All failures that the API answers with. A proxy may add others.
 const FAILURES: [Failure; 14] = [
-    (400, "The request breaks a rule: `errors` names each field and its rule.", |call| !is_open(call.path)),
-    (401, "The request has no valid token.", |call| !is_open(call.path)),
+    (400, "The request breaks a rule: `errors` names each field and its rule.", |operation| !is_health(operation.path)),
+    (401, "The request has no valid token.", |operation| !is_health(operation.path)),
     (403, "The token does not grant the scope; or a web page of another origin sent the request.", |_| true),
-    (404, "There is no such thing.", names_something),
-    (408, "The body came too slowly.", |call| *call.method == Method::POST),
-    (409, "The step cannot be taken as things stand.", |call| *call.method == Method::POST && is_step(call.path)),
+    (404, "It does not exist.", names_something),
+    (408, "The body arrived too slowly.", |operation| *operation.method == Method::POST),
+    (409, "The state of the projection does not allow this step.", |operation| {
+        *operation.method == Method::POST && is_step(operation.path)
+    }),
     (412, "The stream is at another version.", names_a_version),
-    (413, "The body or the answer is too large.", |call| !is_open(call.path)),
-    (415, "The body is not JSON, or it is encoded.", |call| *call.method == Method::POST),
-    (421, "The `Host` is not served: without tokens it must be a name of loopback.", |_| true),
-    (422, "The command is refused, or its Idempotency-Key belongs to another command.", is_command),
-    (429, "Too many requests. `Retry-After` says when to come again.", |call| !is_open(call.path)),
-    (500, "Something needs the operators: tell them the `error_id`.", |_| true),
-    (503, "Not known to be done: send it again with the same Idempotency-Key after `Retry-After`.", |_| true),
+    (413, "The body or the response is too large.", |operation| !is_health(operation.path)),
+    (415, "The body is not JSON, or it has a Content-Encoding.", |operation| *operation.method == Method::POST),
+    (421, "The `Host` is not served. Without tokens it must be a loopback name.", |_| true),
+    (422, "The command is refused, or its Idempotency-Key was used for another command.", is_command),
+    (429, "Too many requests. `Retry-After` says when to try again.", |operation| !is_health(operation.path)),
+    (500, "An operator must fix this. Report the `error_id`.", |_| true),
+    (503, "The outcome is unknown. Send it again with the same Idempotency-Key after `Retry-After`.", |_| true),
 ];
 
-fn is_open(path: &str) -> bool {
+fn is_health(path: &str) -> bool {
     path == "/healthz"
 }
 
@@ -49,29 +51,29 @@ fn is_step(path: &str) -> bool {
     path.starts_with("/projections")
 }
 
-fn is_command(call: &Call<'_>) -> bool {
-    *call.method == Method::POST && !is_step(call.path)
+fn is_command(operation: &DescribedOperation<'_>) -> bool {
+    *operation.method == Method::POST && !is_step(operation.path)
 }
 
-/// Whether what a question names may not be there. A list that has nothing in it is empty.
-fn names_something(call: &Call<'_>) -> bool {
-    let is_audit = call.path.starts_with("/audit");
-    let is_list = !is_audit && !is_step(call.path) && call.has("cursor");
-    !is_command(call) && !is_list && (call.path.contains('{') || is_audit)
+/// Whether a read can miss its target. A list without rows is empty, not missing.
+fn names_something(operation: &DescribedOperation<'_>) -> bool {
+    let is_audit = operation.path.starts_with("/audit");
+    let is_list = !is_audit && !is_step(operation.path) && operation.has("cursor");
+    !is_command(operation) && !is_list && (operation.path.contains('{') || is_audit)
 }
 
-/// Whether the call takes `If-Match`, `at_least` or a version.
-fn names_a_version(call: &Call<'_>) -> bool {
-    is_command(call) || call.path.starts_with("/audit/streams") || call.has("at_least")
+/// Whether the operation takes `If-Match`, `at_least` or a version.
+fn names_a_version(operation: &DescribedOperation<'_>) -> bool {
+    is_command(operation) || operation.path.starts_with("/audit/streams") || operation.has("at_least")
 }
 
-impl Call<'_> {
+impl DescribedOperation<'_> {
     fn has(&self, parameter: &str) -> bool {
         self.parameters.iter().any(|name| name == parameter)
     }
 }
 
-/// Completes the document of an app's API with that access.
+/// Completes the document of an app's API.
 pub(super) fn complete(document: &mut OpenApi, app: &App, access: &Access) {
     let components = document.components.get_or_insert_default();
     for (status, text, _) in FAILURES {
@@ -95,7 +97,7 @@ pub(super) fn complete(document: &mut OpenApi, app: &App, access: &Access) {
             }
         }
     }
-    // What stands in a body is closed as well.
+    // Objects within a body take no unknown fields either.
     let mut index = 0;
     while let Some(name) = closed.get(index).cloned() {
         if let Some(RefOr::T(schema)) = components.schemas.get_mut(&name) {
@@ -114,7 +116,7 @@ pub(super) fn complete(document: &mut OpenApi, app: &App, access: &Access) {
     access::describe(document, app, access);
 }
 
-/// Each group of operations is declared: those of the app after the machine's own.
+/// Declares the tags of all operations: the machine's first, then the app's.
 fn declare_tags(document: &mut OpenApi) {
     let mut tags = document.tags.take().unwrap_or_default();
     for item in document.paths.paths.values_mut() {
@@ -136,14 +138,14 @@ fn name_failures(operation: &mut Operation, method: &Method, path: &str) {
         RefOr::T(parameter) => Some(parameter.name.clone()),
         RefOr::Ref(_) => None,
     });
-    let call = Call { method, path, parameters: parameters.collect() };
-    for (status, ..) in FAILURES.iter().filter(|(_, _, can_be)| can_be(&call)) {
+    let described = DescribedOperation { method, path, parameters: parameters.collect() };
+    for (status, ..) in FAILURES.iter().filter(|(_, _, can_be)| can_be(&described)) {
         let response = Ref::from_response_name(format!("Problem{status}"));
         operation.responses.responses.insert(status.to_string(), response.into());
     }
 }
 
-/// A parameter is given or left out, and never null. Projections are known by name.
+/// A parameter may be left out, but is never null. Names of projections are listed.
 fn describe_parameter(parameter: &mut Parameter, app: &App, path: &str) {
     let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema else { return };
     never_null(object);

@@ -1,4 +1,4 @@
-//! What the API of an app answers, for those who must know it without asking: the template's routes.
+//! The endpoints of an app's API as data. The template for AWS makes its routes of them.
 
 use super::access::operations;
 use super::{base_routes, routes};
@@ -6,9 +6,8 @@ use crate::access::{Requirement, required_scope};
 use crate::app::App;
 use crate::telemetry::Component;
 use axum::http::Method;
-use utoipa_axum::router::OpenApiRouter;
 
-/// The path of the API's own description, which does not describe itself.
+/// The path of the OpenAPI document, which does not describe itself.
 const DESCRIPTION: &str = "/openapi.json";
 
 /// A method of a path.
@@ -18,16 +17,16 @@ pub struct Endpoint {
     pub method: Method,
     /// The path with its parameters, as `/orders/{id}`.
     pub path: String,
-    /// What a request must bring.
+    /// What a request needs.
     pub requirement: Requirement,
-    /// The function that answers it: [`Component::CommandApi`] or [`Component::QueryApi`].
+    /// The function that serves it: [`Component::CommandApi`] or [`Component::QueryApi`].
     pub component: Component,
 }
 
-/// Every method of every path, in the order of the description.
+/// Every method of every path, in the order of the OpenAPI document.
 pub fn endpoints(app: &App) -> Vec<Endpoint> {
-    let router = app.extra_routes().fold(routes::add(base_routes(), app), OpenApiRouter::merge);
-    let mut document = router.into_openapi();
+    let mut document = routes::add(base_routes(), app).into_openapi();
+    app.extra_routes().for_each(|extra| document.merge(extra.into_openapi()));
     let mut found = Vec::new();
     for (path, item) in &mut document.paths.paths {
         found.extend(operations(item).map(|(method, _)| endpoint(app, method, path)));
@@ -39,7 +38,7 @@ pub fn endpoints(app: &App) -> Vec<Endpoint> {
 fn endpoint(app: &App, method: Method, path: &str) -> Endpoint {
     let requirement = required_scope(app, &method, path);
     let reads = method == Method::GET || method == Method::HEAD;
-    // What became of a command is asked of those who take commands; an operator's steps change no stream.
+    // The command API also serves the status of commands. Steps of operators write no stream.
     let is_command = path.starts_with("/commands/") || !reads && !path.starts_with("/projections/");
     let component = if is_command { Component::CommandApi } else { Component::QueryApi };
     Endpoint { method, path: path.to_owned(), requirement, component }

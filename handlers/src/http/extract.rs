@@ -1,15 +1,15 @@
-//! What commands take from a request: the body, and the headers that say who, why and once. Readers of the audit trail say who
-//! as well.
+//! Parts of a request that handlers take: the body, the path's parameter, and the headers of
+//! commands and audit queries.
 
 use super::Api;
-use super::faults;
+use super::field_errors;
 use super::params::Params;
 use super::prefer::prefers;
 use crate::access::caller::Caller;
 use crate::access::caller::Unauthorized;
 use crate::app::canonical_json::{CanonicalJson, ExactJson};
 use crate::app::command_id;
-use crate::app::{Misread, read_data};
+use crate::app::{JsonError, read_data};
 use crate::audit::Reader;
 use crate::problem::Problem;
 use crate::telemetry::TraceParent;
@@ -23,22 +23,22 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most bytes of a request's body.
+/// The largest body, in bytes.
 const MAX_BODY_BYTES: usize = 256 * 1024;
-/// How long a body may take: the largest comes in this time at 26 KB a second.
-const BODY_COMES_WITHIN: Duration = Duration::from_secs(10);
-/// What is read of a body that is too large before the connection is closed on it.
+/// How long a body may take. The largest needs 26 KB a second.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of a body that is too large is read before the connection is closed.
 const MAX_DRAINED_BYTES: usize = 16 * 1024 * 1024;
-/// A rule repeats at most this many characters of what a caller sent.
+/// How many characters of the client's text an error repeats at most.
 const SHOWN_CHARS: usize = 64;
 
-/// A body that is read by a type alone.
-pub(crate) trait Example {
-    /// One with all its fields.
+/// A body that serde reads, with an example.
+pub(crate) trait BodyExample {
+    /// An example with all fields.
     fn example() -> Value;
 }
 
-/// The body of a command as it came: no body at all stands for `{}`; a command takes no parameters.
+/// The body of a command, unparsed. No body stands for `{}`. A command takes no query parameters.
 pub(super) async fn command_body(request: Request) -> Result<Vec<u8>, Problem> {
     let (mut parts, body) = request.into_parts();
     Params::from_request_parts(&mut parts, &()).await?.only(&[])?;
@@ -54,11 +54,12 @@ pub(super) async fn command_body(request: Request) -> Result<Vec<u8>, Problem> {
     Ok(if bytes.trim_ascii().is_empty() { b"{}".to_vec() } else { bytes })
 }
 
-/// The body of an operator's step, which takes no parameters: an empty body stands for `{}`. Its type must be said all the
-/// same: without one, any web page could make a browser send the step.
+/// The body of an operator's step, which takes no query parameters. An empty body stands for `{}`,
+/// but its Content-Type is required: without it, a foreign web page could make a browser send the
+/// step.
 pub(crate) struct StepBody<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Example> FromRequest<S> for StepBody<T> {
+impl<S: Send + Sync, T: DeserializeOwned + BodyExample> FromRequest<S> for StepBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -73,12 +74,12 @@ impl<S: Send + Sync, T: DeserializeOwned + Example> FromRequest<S> for StepBody<
     }
 }
 
-/// A body of blanks, or none, stands for an object without fields.
+/// No body, or one of whitespace, stands for an object without fields.
 fn or_empty_object(bytes: &[u8]) -> &[u8] {
     if bytes.trim_ascii().is_empty() { b"{}" } else { bytes }
 }
 
-/// Refuses a body that is compressed: it would be told to be no JSON.
+/// Rejects an encoded body. Otherwise the error would be that it is not JSON.
 fn is_plain(headers: &HeaderMap) -> Result<(), Problem> {
     let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
     if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -88,18 +89,18 @@ fn is_plain(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Reads a body, if it comes in time.
+/// Reads a body within the time limit.
 async fn read_to_end(body: axum::body::Body) -> Result<Vec<u8>, Problem> {
-    let read = tokio::time::timeout(BODY_COMES_WITHIN, read(body)).await;
-    read.unwrap_or_else(|_| Err(Problem::slow_body(BODY_COMES_WITHIN.as_secs())))
+    let read = tokio::time::timeout(BODY_TIMEOUT, read(body)).await;
+    read.unwrap_or_else(|_| Err(Problem::slow_body(BODY_TIMEOUT.as_secs())))
 }
 
-/// Reads a body. One that is too large is read on for a while and thrown away: many clients send all of it before they
-/// look for an answer, and would find the connection closed instead.
+/// Reads a body. A body that is too large is read on and discarded, up to a limit: many clients
+/// send all of it before they read a response.
 async fn read(body: axum::body::Body) -> Result<Vec<u8>, Problem> {
     let (mut chunks, mut bytes, mut received) = (body.into_data_stream(), Vec::new(), 0_usize);
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Problem::invalid("", "the body could not be read to its end"))?;
+        let chunk = chunk.map_err(|_| Problem::invalid("", "the body ended early"))?;
         received = received.saturating_add(chunk.len());
         if received <= MAX_BODY_BYTES {
             bytes.extend_from_slice(&chunk);
@@ -108,7 +109,7 @@ async fn read(body: axum::body::Body) -> Result<Vec<u8>, Problem> {
         }
     }
     if received > MAX_BODY_BYTES {
-        return Err(Problem::too_large(format!("a request's body has at most {MAX_BODY_BYTES} bytes")));
+        return Err(Problem::too_large(format!("a body has at most {MAX_BODY_BYTES} bytes")));
     }
     Ok(bytes)
 }
@@ -119,31 +120,33 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-/// Reads a value from bytes, and names the fields that it does not have.
-pub(super) type Read<'a, T> = &'a dyn Fn(&[u8], &mut Vec<String>) -> Result<T, Misread>;
+/// Reads a value from bytes, and collects the names of unknown fields.
+pub(super) type ReadBody<'a, T> = &'a dyn Fn(&[u8], &mut Vec<String>) -> Result<T, JsonError>;
 
-/// A body, checked by its type's own rules, and all that was sent in it.
-pub(super) fn parse<T>(bytes: &[u8], read: Read<'_, T>, example: &Value) -> Result<(T, CanonicalJson), Problem> {
+/// Reads a body by its type's own rules. Returns the value, and all that was sent, in canonical
+/// form.
+pub(super) fn parse<T>(bytes: &[u8], read: ReadBody<'_, T>, example: &Value) -> Result<(T, CanonicalJson), Problem> {
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::invalid("", "must be an object, not an array"));
     }
-    // What could be read in two ways is told first. What is no JSON is told by the type, which knows what it expects.
+    // Ambiguous JSON is reported first. Other errors come from the type, which knows what it
+    // expects.
     let exact = match whole::<ExactJson>(bytes) {
         Err((path, error)) if error.is_data() => return Err(broken_rule(&path, &error)),
         exact => exact,
     };
     let mut unknown = Vec::new();
     let value = read(bytes, &mut unknown).map_err(|(path, error)| broken_rule(&path, &error));
-    // What the type passes over is to be JSON as well.
+    // The parts that the type ignores must be JSON, too.
     let body = match exact {
         Ok(ExactJson(body)) => body,
         Err((_, error)) => return Err(value.err().unwrap_or_else(|| broken_rule("", &error))),
     };
     let array = array_for_object(&body);
     if value.is_err() || array.is_some() || !unknown.is_empty() {
-        let faults = faults::of(&body, example, &|body| attempt(body, read));
-        if !faults.is_empty() {
-            return Err(Problem::invalid_fields(faults));
+        let errors = field_errors::of(&body, example, &|body| check(body, read));
+        if !errors.is_empty() {
+            return Err(Problem::invalid_fields(errors));
         }
     }
     let value = value?;
@@ -151,14 +154,14 @@ pub(super) fn parse<T>(bytes: &[u8], read: Read<'_, T>, example: &Value) -> Resu
         return Err(Problem::invalid(path, "must be an object, not an array"));
     }
     if let Some(path) = unknown.pop() {
-        return Err(Problem::invalid(path, "is not known here"));
+        return Err(Problem::invalid(path, "is unknown"));
     }
     let sent = CanonicalJson::of(&body).map_err(|error| broken_rule("", &error))?;
     Ok((value, sent))
 }
 
-/// The rule that a body breaks, if any, and the fields that are not known.
-fn attempt<T>(body: &Value, read: Read<'_, T>) -> (Option<String>, Vec<String>) {
+/// The rule that a body breaks, if any, and its unknown fields.
+fn check<T>(body: &Value, read: ReadBody<'_, T>) -> (Option<String>, Vec<String>) {
     let mut unknown = Vec::new();
     let bytes = serde_json::to_vec(body).unwrap_or_default();
     let error = read(&bytes, &mut unknown).err();
@@ -170,17 +173,17 @@ fn attempt<T>(body: &Value, read: Read<'_, T>) -> (Option<String>, Vec<String>) 
 }
 
 #[cfg(test)]
-pub(super) fn tried<T: DeserializeOwned>(body: &Value) -> (Option<String>, Vec<String>) {
-    attempt(body, &read_data::<T>)
+pub(super) fn check_as<T: DeserializeOwned>(body: &Value) -> (Option<String>, Vec<String>) {
+    check(body, &read_data::<T>)
 }
 
-/// A value that is all of the text; or where in the text an error is, and which.
-fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Misread> {
+/// A value that is all of the text.
+fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
     read_data(bytes, &mut Vec::new())
 }
 
-/// Where in a body an array stands for an object: serde takes the fields of a struct in their order too, but nobody is
-/// told to send them so. The items of every array in a body are objects.
+/// The path of an array in place of an object. Serde would read it as a struct's fields in order,
+/// which the API does not promise. The items of every array in a body are objects.
 fn array_for_object(body: &Value) -> Option<String> {
     body.as_object()?.iter().find_map(|(name, field)| {
         let index = field.as_array()?.iter().position(Value::is_array)?;
@@ -188,13 +191,13 @@ fn array_for_object(body: &Value) -> Option<String> {
     })
 }
 
-/// Tells field and rule. A missing field is reported by serde at what it is missing from.
+/// The field and the rule. Serde reports a missing field at its parent.
 fn broken_rule(path: &str, error: &serde_json::Error) -> Problem {
     let message = error.to_string();
-    // What is no JSON is told by line and column; a path whose end could not be read (`?`) names no field.
+    // A syntax error has line and column. A path with an unreadable end (`?`) names no field.
     if !error.is_data() {
         let field: String = path.chars().take(SHOWN_CHARS).filter(|_| !path.contains('?')).collect();
-        return Problem::invalid(field, format!("is no JSON: {message}"));
+        return Problem::invalid(field, format!("is not JSON: {message}"));
     }
     let rule = message.rsplit_once(" at line ").map_or(&*message, |(rule, _)| rule);
     let missing = rule.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
@@ -205,11 +208,11 @@ fn broken_rule(path: &str, error: &serde_json::Error) -> Problem {
     }
 }
 
-/// serde speaks of structs, maps and sequences, and repeats what was given however long it is.
+/// Puts serde's structs, maps and sequences into terms of JSON, and shortens what it quotes.
 fn in_words_of_json(rule: &str) -> String {
     let types = rule.strip_prefix("invalid type: ").and_then(|types| types.rsplit_once(", expected "));
-    let Some((given, wanted)) = types else { return rule.to_owned() };
-    let wanted = match wanted {
+    let Some((given, expected)) = types else { return rule.to_owned() };
+    let expected = match expected {
         "a sequence" => "an array",
         structure if structure.starts_with("struct ") => "an object",
         other => other,
@@ -219,45 +222,45 @@ fn in_words_of_json(rule: &str) -> String {
         "map" => "an object".to_owned(),
         other => other.chars().take(SHOWN_CHARS).collect(),
     };
-    format!("must be {wanted}, not {given}")
+    format!("must be {expected}, not {given}")
 }
 
-/// The changing part of a path.
-pub struct Segment(pub String);
+/// The parameter of a path.
+pub struct PathParameter(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Segment {
+impl<S: Send + Sync> FromRequestParts<S> for PathParameter {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let segment = Path::<String>::from_request_parts(parts, state).await;
-        segment.map(|Path(text)| Self(text)).map_err(|_| Problem::invalid("path", "must be UTF-8 once it is decoded"))
+        segment.map(|Path(text)| Self(text)).map_err(|_| Problem::invalid("path", "must be UTF-8 after decoding"))
     }
 }
 
-/// Who sends a command, why, and under which key.
-pub(crate) struct Sender {
+/// The headers of a command, and its caller.
+pub(crate) struct CommandHeaders {
     pub(crate) key: Id,
-    /// Whether the sender gave the key, and it was not made here.
+    /// Whether the client sent the key. Otherwise it was generated here.
     pub(crate) has_key: bool,
     pub(crate) actor: Id,
     pub(crate) correlation_id: Id,
     pub(crate) trace_parent: Option<Id>,
     pub(crate) expected_version: Option<u64>,
-    /// Whether an answer later will do (`Prefer: respond-async`).
+    /// Whether `Prefer: respond-async` was sent.
     pub(crate) prefers_async: bool,
 }
 
-impl FromRequestParts<Arc<Api>> for Sender {
+impl FromRequestParts<Arc<Api>> for CommandHeaders {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         let headers = &parts.headers;
         let given = id(headers, "Idempotency-Key")?;
         if given.as_ref().is_some_and(Id::is_of_system) {
-            return Err(Problem::invalid("Idempotency-Key", "must not begin with ~, as the system's own ids do"));
+            return Err(Problem::invalid("Idempotency-Key", "must not begin with ~: such ids are the system's"));
         }
         let has_key = given.is_some();
-        // Without a key the caller has no retry safety, but the command needs an id all the same.
+        // A command needs an id, even if the client did not send a key.
         let key = given.unwrap_or_else(|| command_id::new_id(&api.store));
         Ok(Self {
             has_key,
@@ -271,10 +274,10 @@ impl FromRequestParts<Arc<Api>> for Sender {
     }
 }
 
-/// Who reads the audit trail.
-pub(crate) struct By(pub(crate) Reader);
+/// The caller of an audit query.
+pub(crate) struct AuditReader(pub(crate) Reader);
 
-impl<S: Send + Sync> FromRequestParts<S> for By {
+impl<S: Send + Sync> FromRequestParts<S> for AuditReader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -287,7 +290,7 @@ impl<S: Send + Sync> FromRequestParts<S> for By {
     }
 }
 
-/// The caller, who was let through.
+/// The caller whom [`check`](super::access::check) put among the extensions.
 fn actor(parts: &Parts) -> Result<Id, Problem> {
     let caller = parts.extensions.get::<Caller>().ok_or_else(|| Problem::unauthorized(&Unauthorized::Missing))?;
     Ok(caller.actor.clone())
@@ -303,15 +306,15 @@ pub(super) fn id(headers: &HeaderMap, name: &'static str) -> Result<Option<Id>, 
 fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a header::HeaderValue>, Problem> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
-    if values.next().is_some() { Err(Problem::invalid(name, "must be given once at most")) } else { Ok(first) }
+    if values.next().is_some() { Err(Problem::invalid(name, "must be sent at most once")) } else { Ok(first) }
 }
 
-/// One that is malformed is to be ignored, says the standard.
+/// The standard says to ignore a malformed one.
 fn is_trace_parent(id: &Id) -> bool {
     TraceParent::parse(id.as_str()).is_some()
 }
 
-/// `If-Match: "3"`: the version at which the caller knows the stream.
+/// `If-Match: "3"`: the stream's expected version.
 fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = single(headers, "If-Match")? else { return Ok(None) };
     let quoted = value.to_str().ok().and_then(|text| text.strip_prefix('"')?.strip_suffix('"'));

@@ -1,4 +1,4 @@
-//! The HTTP API: one [`Router`] for the laptop and for Lambda.
+//! The HTTP API: one [`Router`] for all platforms.
 
 mod access;
 mod async_status;
@@ -7,8 +7,8 @@ mod commands;
 mod description;
 mod endpoints;
 mod extract;
-mod faults;
-mod pages;
+mod field_errors;
+mod foreign_origins;
 mod params;
 mod prefer;
 mod progress;
@@ -22,8 +22,8 @@ mod trace_layer;
 
 pub use crate::problem::Problem;
 pub use endpoints::{Endpoint, endpoints};
-pub use extract::Segment;
-pub use pages::{Hosts, without_foreign_pages};
+pub use extract::PathParameter;
+pub use foreign_origins::{AllowedHosts, refuse_foreign_origins};
 pub use params::{PageCursor, Params, cursor_text};
 
 use crate::app::Dispatcher;
@@ -31,7 +31,7 @@ use crate::audit::AuditTrail;
 use crate::command_queue::CommandQueue;
 use crate::operations::Operations;
 use ::projections::Projector;
-use access::{Access, Doors};
+use access::{Access, AccessPolicy};
 use axum::Json;
 use axum::Router;
 use axum::http::Uri;
@@ -45,7 +45,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What the API works on.
+/// What the API's handlers need.
 #[derive(Clone)]
 pub struct Api {
     store: EventStore,
@@ -55,63 +55,58 @@ pub struct Api {
     operations: Operations,
     audit: AuditTrail,
     access: Access,
-    /// How long one answer tells of progress; then the caller asks again, as browsers do by themselves.
+    /// How long one response reports progress. Then clients connect again, as browsers do.
     progress: Duration,
-    /// Room for those who are told of progress.
+    /// Limits the responses that report progress.
     watchers: Arc<Semaphore>,
 }
 
-/// Answers that tell of progress at once: each looks at the tables every second.
+/// The most responses that report progress at once. Each reads the tables every second.
 const MAX_WATCHERS: usize = 64;
-/// How long one answer tells of progress, where answers flow.
-const LONGEST_PROGRESS: Duration = Duration::from_secs(60 * 60);
+/// How long one response reports progress, if responses are streamed.
+const MAX_PROGRESS: Duration = Duration::from_secs(60 * 60);
 
-/// What handlers of a route work on.
-pub type Shared = axum::extract::State<Arc<Api>>;
+/// The state of the API's handlers.
+pub(crate) type ApiState = axum::extract::State<Arc<Api>>;
 
 impl Api {
-    /// An API on that store, with a projector to its read models and an operator's hands. It is open to everybody: a request
-    /// without `X-Actor` is the default actor's.
+    /// An API over that store. It needs no tokens: a request without `X-Actor` has the default
+    /// actor.
     pub fn new(store: EventStore, projector: Projector, operations: Operations, default_actor: Id) -> Self {
         let commands = Dispatcher::new(operations.app(), &store);
         let audit = AuditTrail::new(operations.app().clone(), store.clone(), projector.clone());
         let access = Access::Open(default_actor);
-        let (progress, watchers) = (LONGEST_PROGRESS, Arc::new(Semaphore::new(MAX_WATCHERS)));
+        let (progress, watchers) = (MAX_PROGRESS, Arc::new(Semaphore::new(MAX_WATCHERS)));
         Self { store, commands, command_queue: None, projector, operations, audit, access, progress, watchers }
     }
 
-    /// The projector to its read models.
-    pub fn projector(&self) -> &Projector {
-        &self.projector
-    }
-
-    /// The same with a dispatcher that others use as well: they share what is remembered of streams.
+    /// Uses this dispatcher, to share its stream caches.
     #[must_use]
     pub fn with_commands(self, commands: Dispatcher) -> Self {
         Self { commands, ..self }
     }
 
-    /// The same, and it takes commands to be answered later (`Prefer: respond-async`), which it otherwise answers at once.
+    /// Accepts `Prefer: respond-async`, with this command queue. Without one, all commands are
+    /// answered at once.
     #[must_use]
     pub fn with_command_queue(self, queue: CommandQueue) -> Self {
         Self { command_queue: Some(queue), ..self }
     }
 
-    /// The same for callers only. Each request must have a [`Caller`](crate::access::Caller) among
-    /// its extensions, with the scope that [`required_scope`](crate::access::required_scope) names.
+    /// Requires a [`Caller`](crate::access::Caller) among the extensions of each request, with the
+    /// scope that [`required_scope`](crate::access::required_scope) names.
     #[must_use]
-    pub fn for_callers(self) -> Self {
+    pub fn require_tokens(self) -> Self {
         Self { access: Access::Callers, ..self }
     }
 
-    /// The same, and one answer tells no longer of progress; its caller asks again.
+    /// Limits how long one response reports progress.
     #[must_use]
-    pub fn telling_progress_for(self, progress: Duration) -> Self {
+    pub fn with_progress_limit(self, progress: Duration) -> Self {
         Self { progress, ..self }
     }
 
-    /// The same where answers are passed on when they are whole, as an API gateway does: how far a job has come is told once an
-    /// answer.
+    /// For an API gateway that buffers responses. A response reports progress once.
     #[must_use]
     pub fn buffered(self) -> Self {
         Self { progress: Duration::ZERO, ..self }
@@ -126,17 +121,17 @@ impl Api {
         license(name = "MIT OR Apache-2.0")
     ),
     servers((url = "/", description = "Where this document is served")),
-    components(schemas(Problem, crate::problem::FieldError, schema::TakenCommand)),
+    components(schemas(Problem, crate::problem::FieldError, schema::AcceptedCommand)),
     tags(
-        (name = "commands", description = "What became of commands that are answered later"),
-        (name = "audit", description = "Who did what, when and why; and is it still what was written"),
-        (name = "projections", description = "Read models and other consumers: how they stand, and what operators do with them"),
-        (name = "operation", description = "For those who run it")
+        (name = "commands", description = "The status of asynchronous commands"),
+        (name = "audit", description = "Who did what, when and why, and whether it is still as written"),
+        (name = "projections", description = "Read models and other projections: their status, and steps of operators"),
+        (name = "operation", description = "Health")
     )
 )]
 struct Description;
 
-/// Health alone, for a process without the API.
+/// Only the health check, for a process without the API.
 pub(crate) fn health_alone() -> Router {
     let router = Router::new().route("/healthz", get(health));
     router.fallback(unknown_path).method_not_allowed_fallback(unknown_method)
@@ -145,18 +140,19 @@ pub(crate) fn health_alone() -> Router {
 /// The API as a router.
 pub fn router(api: Api) -> Router {
     let app = api.operations.app();
-    let router = app.extra_routes().fold(routes::add(base_routes(), app), OpenApiRouter::merge);
+    let extra = app.extra_routes().map(|extra| extra.with_state(api.projector.clone()));
+    let router = extra.fold(routes::add(base_routes(), app), OpenApiRouter::merge);
     let (router, mut description) = router.split_for_parts();
     description::complete(&mut description, app, &api.access);
     let description = Arc::new(description);
-    let doors = Arc::new(Doors { app: app.clone(), access: api.access.clone() });
+    let policy = Arc::new(AccessPolicy { app: app.clone(), access: api.access.clone() });
     router
         .route("/openapi.json", get(move || std::future::ready(Json(description.as_ref().clone()))))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(Arc::new(api))
-        .layer(from_fn_with_state(doors, access::check))
-        .layer(from_fn(trace_layer::watch))
+        .layer(from_fn_with_state(policy, access::check))
+        .layer(from_fn(trace_layer::trace))
 }
 
 /// The routes of every app.
@@ -185,15 +181,15 @@ fn base_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(health))
 }
 
-/// Whether the API answers.
+/// Whether the API responds.
 #[utoipa::path(get, path = "/healthz", tag = "operation",
-    responses((status = 200, description = "It answers", body = schema::Health)))]
+    responses((status = 200, description = "It responds", body = schema::Health)))]
 async fn health() -> Json<schema::Health> {
     Json(schema::Health { status: "ok" })
 }
 
 async fn unknown_path(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is nothing at {}", uri.path()))
+    Problem::not_found(format!("there is no path {}", uri.path()))
 }
 
 async fn unknown_method(uri: Uri) -> Problem {

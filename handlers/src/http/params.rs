@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// The most characters of a number: those of 2^53.
+/// The most characters of a number: as many as 2^53 has.
 const MAX_NUMBER_CHARS: usize = 16;
-/// The most characters of a time: nanoseconds and an offset.
+/// The most characters of a time: with nanoseconds and an offset.
 const MAX_TIME_CHARS: usize = 35;
 
-/// The parameters of a request: each at most once, none empty but the first cursor, and only such as the call knows.
+/// The query parameters of a request. Each is sent at most once, and none is empty but the first
+/// cursor.
 pub struct Params(BTreeMap<String, String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
@@ -26,15 +27,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
         let Query(pairs) = pairs.map_err(|rejection| Problem::invalid("query", rejection.body_text()))?;
         let mut params = BTreeMap::new();
         for (name, value) in pairs {
-            // Who walks from page to page begins with a cursor that is empty.
+            // Clients that page may begin with an empty cursor.
             if value.is_empty() && name == "cursor" {
                 continue;
             }
             if value.is_empty() {
-                return Err(Problem::invalid(name, "must not be empty: leave it out instead"));
+                return Err(Problem::invalid(name, "must not be empty; leave it out instead"));
             }
             if params.insert(name.clone(), value).is_some() {
-                return Err(Problem::invalid(name, "must be given once at most"));
+                return Err(Problem::invalid(name, "must be sent at most once"));
             }
         }
         Ok(Self(params))
@@ -42,24 +43,27 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
-    /// Refuses parameters that the call does not know: a filter with a typing error would silently filter nothing.
+    /// Rejects unknown parameters. A misspelt filter would otherwise filter nothing.
     pub fn only(self, known: &[&str]) -> Result<Self, Problem> {
         match self.0.keys().find(|name| !known.contains(&name.as_str())) {
             Some(unknown) => {
-                let rule =
-                    if known.is_empty() { "nothing is".to_owned() } else { format!("known are {}", known.join(", ")) };
-                Err(Problem::invalid(unknown.clone(), format!("is not known here; {rule}")))
+                let rule = if known.is_empty() {
+                    "no parameter is known".to_owned()
+                } else {
+                    format!("known: {}", known.join(", "))
+                };
+                Err(Problem::invalid(unknown.clone(), format!("is unknown; {rule}")))
             }
             None => Ok(self),
         }
     }
 
-    /// The text of a parameter. It is never empty.
+    /// The text of a parameter, which is never empty.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// A parameter of a type that has its own rule.
+    /// A parameter whose type has its own rule.
     pub fn parsed<T>(&self, name: &str) -> Result<Option<T>, Problem>
     where
         T: FromStr<Err: std::fmt::Display>,
@@ -74,7 +78,7 @@ impl Params {
         self.text(name).map(parse).transpose()
     }
 
-    /// All that were given, with those of the path.
+    /// All parameters, with those of the path.
     pub fn given<const N: usize>(&self, path: [(&str, &str); N]) -> BTreeMap<String, String> {
         let query = self.0.iter().map(|(name, value)| (name.clone(), value.clone()));
         query.chain(path.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
@@ -92,7 +96,7 @@ impl Params {
         self.text(name).map(parse).transpose()
     }
 
-    /// How many results are wanted at most: 1 to 500.
+    /// The most results that the client wants: 1 to 500.
     pub fn limit(&self, default: u32) -> Result<u32, Problem> {
         let limit = self.number("limit", 1..=500)?;
         Ok(limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(default))
@@ -114,7 +118,7 @@ impl Params {
         self.text(name).map(parse).transpose()
     }
 
-    /// A cursor that an earlier answer gave.
+    /// The cursor of an earlier response.
     pub fn cursor<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, Problem> {
         let parse = |text: &str| {
             let cursor = decode(text).and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -124,12 +128,13 @@ impl Params {
     }
 }
 
-/// A time. A `+` that was not encoded in the URL arrives as a blank: before an offset nothing else can be meant.
+/// A time. A `+` that is not encoded in a URL arrives as a space, so a space before an offset is
+/// read as `+`.
 fn time(text: &str) -> Option<DateTime<Utc>> {
     let text = Some(text).filter(|text| text.len() <= MAX_TIME_CHARS)?;
     let offset = text.rsplit_once(' ').filter(|(local, _)| local.contains(':'));
-    let mended = offset.map(|(local, offset)| format!("{local}+{offset}"));
-    let time = DateTime::parse_from_rfc3339(mended.as_deref().unwrap_or(text)).ok()?;
+    let repaired = offset.map(|(local, offset)| format!("{local}+{offset}"));
+    let time = DateTime::parse_from_rfc3339(repaired.as_deref().unwrap_or(text)).ok()?;
     Some(time.with_timezone(&Utc))
 }
 
@@ -138,7 +143,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// Where a page of a list ended. It names its list, because DynamoDB takes no key of another one.
+/// Where a page of a list ended. It names its list, because DynamoDB rejects keys of other lists.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PageCursor {
     list: String,
@@ -146,22 +151,22 @@ pub struct PageCursor {
 }
 
 impl PageCursor {
-    /// The place in that list.
+    /// A position in that list.
     pub fn new(list: String, behind: ListCursor) -> Self {
         Self { list, behind }
     }
 
-    /// The place, if it is one of that list.
+    /// The position, if it is in that list.
     ///
     /// # Errors
-    /// A problem, for a cursor of another list.
+    /// A problem, if the cursor belongs to another list.
     pub fn of(self, list: &str) -> Result<ListCursor, Problem> {
         let fits = self.list == list && self.behind.fits();
         if fits { Ok(self.behind) } else { Err(Problem::foreign_cursor()) }
     }
 }
 
-/// A cursor as it is given to the caller: opaque, safe in a URL.
+/// A cursor as clients get it: opaque, and safe in a URL.
 pub fn cursor_text(cursor: &impl serde::Serialize) -> Option<String> {
     use base64::Engine;
     let json = serde_json::to_vec(cursor).ok()?;
@@ -185,7 +190,7 @@ mod specs {
     }
 
     #[test]
-    fn no_value_is_longer_than_the_longest_that_means_something() {
+    fn values_beyond_the_longest_meaningful_one_are_refused() {
         let given = |value: String| Params(BTreeMap::from([("n".to_owned(), value)]));
         assert!(matches!(given("0000000000000007".to_owned()).number("n", 1..=9), Ok(Some(7))));
         for number in [format!("{}7", "0".repeat(16)), "+7".to_owned()] {

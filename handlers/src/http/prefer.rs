@@ -1,25 +1,25 @@
-//! The header `Prefer` (RFC 7240): what a caller would like, and may not get.
+//! The header `Prefer` (RFC 7240), whose preferences a server may ignore.
 
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// Whether a preference without a value is among those of the request. What is not known, or no preference at all, is passed
-/// over, as the standard demands.
+/// Whether the request has that preference, without a value. As the standard requires, unknown
+/// preferences and malformed ones are ignored.
 pub(crate) fn prefers(headers: &HeaderMap, preference: &str) -> bool {
     let lists = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| split(list, ',')).any(|element| is(element, preference))
 }
 
-/// `token [= value] *(; parameter)`: an empty value is none.
+/// `token [= value] *(; parameter)`. An empty value counts as none.
 fn is(element: &str, preference: &str) -> bool {
     let token = split(element, ';').into_iter().next().unwrap_or_default();
     let (name, value) = token.split_once('=').unwrap_or((token, ""));
     name.trim().eq_ignore_ascii_case(preference) && matches!(value.trim(), "" | "\"\"")
 }
 
-/// The parts between separators that stand outside of quoted strings.
+/// Splits at separators outside of quoted strings.
 fn split(text: &str, separator: char) -> Vec<&str> {
     let (mut quoted, mut escaped) = (false, false);
     let parts = text.split(move |c: char| {
@@ -63,7 +63,7 @@ mod specs {
     }
 
     #[test]
-    fn what_only_looks_like_it_is_passed_over() {
+    fn similar_preferences_are_ignored() {
         let others: [&[&[u8]]; 9] = [
             &[],
             &[b""],

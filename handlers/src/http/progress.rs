@@ -1,7 +1,7 @@
-//! A job's progress as server-sent events.
+//! The progress of a job as server-sent events.
 
-use super::Shared;
-use super::extract::Segment;
+use super::ApiState;
+use super::extract::PathParameter;
 use super::params::Params;
 use super::projections::known;
 use crate::operations::{Lag, OperateError, Operations, View};
@@ -16,103 +16,106 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// How often it is looked how far the job has come.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long what the queues said is told on: counting them is a request each.
-const LAG_KEEPS: Duration = Duration::from_secs(5);
-/// How far the projection's job has come, once a second while that changes: events `progress` with what
-/// `GET /projections/{name}` answers (`lag` is counted every five seconds), and at the end of the job, or at once if there is
-/// none, `done` with the last report: its number says whether it is this job's, which may have been given up. An event `problem`
-/// tells why no more can be told.
+/// How often the job's status is read.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a lag is reported again: each count costs a request.
+const LAG_MAX_AGE: Duration = Duration::from_secs(5);
+
+/// The progress of the projection's job, at most once a second.
+///
+/// Events `progress` have the body of `GET /projections/{name}`; `lag` is counted every five
+/// seconds. At the end of the job, or at once if there is none, an event `done` has the last
+/// report. Its number shows whether the report is this job's: a cancelled job has none. An event
+/// `problem` says why progress cannot be read any more.
 #[utoipa::path(get, path = "/projections/{name}/progress", tag = "projections",
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 200, description = "Events, for an hour at most", content_type = "text/event-stream", body = String)))]
+    responses((status = 200, description = "Events, for at most an hour", content_type = "text/event-stream", body = String)))]
 pub(crate) async fn progress(
-    State(api): Shared,
-    Segment(name): Segment,
+    State(api): ApiState,
+    PathParameter(name): PathParameter,
     params: Params,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     params.only(&[])?;
     let (operations, projection) = (api.operations.clone(), known(&api, &name)?);
-    let place = Arc::clone(&api.watchers).try_acquire_owned().map_err(|_| Problem::too_many_watchers())?;
-    let watch = Watch {
+    let permit = Arc::clone(&api.watchers).try_acquire_owned().map_err(|_| Problem::too_many_watchers())?;
+    let stream = ProgressStream {
         operations,
         projection,
         until: Instant::now() + api.progress,
         job: None,
         lag: None,
-        told: None,
+        sent: None,
         last: None,
-        _place: place,
+        _permit: permit,
     };
-    let events = futures::stream::unfold(watch, |watch| async {
-        let (event, watch) = watch.next().await?;
-        Some((Ok(event), watch))
+    let events = futures::stream::unfold(stream, |stream| async {
+        let (event, stream) = stream.next().await?;
+        Some((Ok(event), stream))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-/// Somebody who looks on.
-struct Watch {
+/// What one response has reported.
+struct ProgressStream {
     operations: Operations,
     projection: Projection,
     until: Instant,
-    /// The job's number, once it has been seen.
+    /// The job's number, after it was read first.
     job: Option<u64>,
-    /// How far the projection is behind, and when that was counted.
+    /// The lag, and when it was counted.
     lag: Option<(Instant, Lag)>,
-    /// What was told last.
-    told: Option<String>,
-    /// What is told when all has been told.
-    last: Option<Last>,
-    /// Released when the answer ends.
-    _place: OwnedSemaphorePermit,
+    /// The last event's data.
+    sent: Option<String>,
+    /// The final event, once it is known.
+    last: Option<FinalEvent>,
+    /// Released at the end of the response.
+    _permit: OwnedSemaphorePermit,
 }
 
-enum Last {
+enum FinalEvent {
     /// The event to end with.
     Event(Event),
     /// It has been sent.
     Sent,
 }
 
-impl Watch {
-    /// The next thing to tell; nothing at the end.
+impl ProgressStream {
+    /// The next event; none at the end.
     async fn next(mut self) -> Option<(Event, Self)> {
         match self.last.take() {
-            Some(Last::Event(event)) => return Some((event, self.ended())),
-            Some(Last::Sent) => return None,
+            Some(FinalEvent::Event(event)) => return Some((event, self.ended())),
+            Some(FinalEvent::Sent) => return None,
             None => {}
         }
         loop {
-            if self.told.is_some() {
+            if self.sent.is_some() {
                 if Instant::now() >= self.until {
                     return None;
                 }
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
-            let view = match self.look().await {
+            let view = match self.read_view().await {
                 Ok(view) => view,
                 Err(error) => return Some((event("problem", &Problem::from(error)), self.ended())),
             };
             let done = || event("done", &view.status.report);
             match view.status.job.as_ref().map(|job| job.number) {
-                None => self.last = Some(Last::Event(done())),
-                // The one that was watched has ended between two looks, and another has begun.
+                None => self.last = Some(FinalEvent::Event(done())),
+                // The job ended between two reads, and another one began.
                 Some(number) if number != *self.job.get_or_insert(number) => return Some((done(), self.ended())),
                 Some(_) => {}
             }
-            let told = serde_json::to_string(&view).unwrap_or_default();
-            if self.last.is_some() || self.told.as_ref() != Some(&told) {
-                self.told = Some(told.clone());
-                return Some((Event::default().event("progress").data(told), self));
+            let data = serde_json::to_string(&view).unwrap_or_default();
+            if self.last.is_some() || self.sent.as_ref() != Some(&data) {
+                self.sent = Some(data.clone());
+                return Some((Event::default().event("progress").data(data), self));
             }
         }
     }
 
-    async fn look(&mut self) -> Result<View, OperateError> {
+    async fn read_view(&mut self) -> Result<View, OperateError> {
         let status = self.operations.status(&self.projection).await?;
-        let counted = self.lag.filter(|(at, _)| at.elapsed() < LAG_KEEPS && status.job.is_some());
+        let counted = self.lag.filter(|(at, _)| at.elapsed() < LAG_MAX_AGE && status.job.is_some());
         let (at, lag) = match counted {
             Some(counted) => counted,
             None => (Instant::now(), self.operations.lag(&self.projection).await?),
@@ -122,7 +125,7 @@ impl Watch {
     }
 
     fn ended(self) -> Self {
-        Self { last: Some(Last::Sent), ..self }
+        Self { last: Some(FinalEvent::Sent), ..self }
     }
 }
 

@@ -1,6 +1,7 @@
-//! What operators send and get as JSON. Answers are written by the types of the engine; those named `…View` describe them.
+//! JSON of the operations on projections. The engine's own types write the responses; types named
+//! `…View` describe them.
 
-use super::extract::Example;
+use super::extract::BodyExample;
 use chrono::{DateTime, Utc};
 use eventstore::StreamId;
 use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
@@ -9,17 +10,17 @@ use serde_json::{Number, Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// How a job is cut.
+/// How a job is divided.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"segments": 4}))]
 pub(crate) struct JobBody {
-    /// Into how many segments, which workers share; 4 if nothing is said.
+    /// How many segments workers share; 4 by default.
     #[serde(default)]
     #[schema(value_type = u32, required = false, default = 4, minimum = 1, maximum = 64)]
     pub(crate) segments: Segments,
 }
 
-/// Into how many segments a job is cut.
+/// The number of segments of a job.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(try_from = "serde_json::Number")]
 pub(crate) struct Segments(pub(crate) u32);
@@ -39,7 +40,7 @@ impl TryFrom<Number> for Segments {
     }
 }
 
-/// A whole number. As JSON Schema says, `4.0` is one.
+/// A whole number. JSON Schema counts `4.0` as one.
 fn whole(number: &Number) -> Option<u32> {
     let fits = |number: &f64| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number);
     let from_fraction = || number.as_f64().filter(fits).and_then(|number| format!("{number:.0}").parse().ok());
@@ -59,75 +60,75 @@ impl TryFrom<Number> for GenerationNumber {
     }
 }
 
-/// What is set going again.
+/// What to resume.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({}))]
 pub(crate) struct ResumeBody {
-    /// Only this stream; without it the job and every parked stream.
+    /// Only this stream. Without it, the job and all parked streams.
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100)]
     pub(crate) stream: Option<StreamId>,
-    /// Where an earlier call ended: its `next_cursor`. The job is not looked at again. An empty
-    /// one begins.
+    /// The `next_cursor` of an earlier response, to continue with parked streams only. An empty
+    /// cursor begins.
     #[serde(default)]
     pub(crate) cursor: Option<String>,
 }
 
-/// Whether to switch to what is not complete.
+/// Whether to switch to an incomplete generation.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"accept_incomplete": false}))]
 pub(crate) struct SwitchBody {
-    /// Also to a generation in which streams stand still.
+    /// Accept a generation in which streams are parked.
     #[serde(default)]
     pub(crate) accept_incomplete: bool,
 }
 
-/// What is given up.
+/// Which generation to drop.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"generation": 2}))]
 pub(crate) struct DropBody {
-    /// The generation's number; without it the one that is not read.
+    /// The generation's number. Without it, the standby generation.
     #[serde(default)]
     #[schema(value_type = Option<u32>, minimum = 0, maximum = 4_294_967_295_u32)]
     pub(crate) generation: Option<GenerationNumber>,
 }
 
-/// A step that says all by its name.
+/// The body of a step without options.
 #[derive(Deserialize, ToSchema)]
-#[schema(example = json!({}))]
-pub(crate) struct NothingMore {}
+#[schema(as = NothingMore, example = json!({}))]
+pub(crate) struct EmptyBody {}
 
-impl Example for JobBody {
+impl BodyExample for JobBody {
     fn example() -> Value {
         json!({"segments": 8})
     }
 }
 
-impl Example for ResumeBody {
+impl BodyExample for ResumeBody {
     fn example() -> Value {
         json!({"stream": "order-1"})
     }
 }
 
-impl Example for SwitchBody {
+impl BodyExample for SwitchBody {
     fn example() -> Value {
         json!({"accept_incomplete": false})
     }
 }
 
-impl Example for DropBody {
+impl BodyExample for DropBody {
     fn example() -> Value {
         json!({"generation": 2})
     }
 }
 
-impl Example for NothingMore {
+impl BodyExample for EmptyBody {
     fn example() -> Value {
         json!({})
     }
 }
 
-/// Every projection.
+/// All projections.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct ProjectionsView {
@@ -135,76 +136,77 @@ pub(crate) struct ProjectionsView {
     projections: Vec<ProjectionView>,
 }
 
-/// How a projection stands.
+/// The status of a projection.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct ProjectionView {
     /// Its name.
     name: String,
-    /// Whether it has rows that can be made anew.
+    /// Whether it is a read model, which can be rebuilt.
     read_model: bool,
-    /// The generation that is read.
+    /// The active generation: the one that is read.
     active: u32,
-    /// The generation beside it.
+    /// The standby generation.
     other: Option<OtherView>,
-    /// What is being worked on.
+    /// The job under way.
     job: Option<JobView>,
-    /// What the last job came to.
+    /// The result of the last job.
     report: Option<ReportView>,
-    /// The shape of the rows that this program writes, as `orders/1`.
+    /// The shape of rows that this program writes, as `orders/1`.
     shape: String,
-    /// The shape of the generation that is read; null while nobody has written it. Where it is not the program's, this program
-    /// leaves that generation to others: it falls behind until a rebuild is switched to.
+    /// The shape of the active generation; null if nothing has been written to it. If it is not
+    /// this program's shape, this program does not write to it: it falls behind until a rebuilt
+    /// generation becomes active.
     active_shape: Option<String>,
-    /// The shape of the generation beside it.
+    /// The shape of the standby generation.
     other_shape: Option<String>,
-    /// How many streams stand still, in all generations; 500 at most are counted in each.
+    /// How many streams are parked, in all generations. At most 500 are counted in each.
     parked: u64,
-    /// How far it is behind; null where a step was taken and its queues did not tell.
+    /// How far it is behind; null if a step was taken but its queues could not be counted.
     lag: Option<LagView>,
 }
 
-/// A generation that is not read.
+/// The standby generation.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct OtherView {
     /// Its number.
     number: u32,
-    /// What it is good for.
+    /// Its state.
     #[schema(pattern = "^(building|complete|incomplete|previous|removing)$")]
     state: String,
 }
 
-/// How far a job has come.
+/// A job and its progress.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct JobView {
     /// Its number.
     number: u64,
-    /// What is done.
+    /// What it does.
     #[schema(pattern = "^(rebuild|reconcile|remove)$")]
     kind: String,
-    /// Which time the streams are gone through, from 0.
+    /// The number of the pass over all streams, from 0.
     pass: u32,
-    /// Whether it stands still because somebody wanted it to.
+    /// Whether an operator paused it.
     paused: bool,
     /// When it began.
     started_at: DateTime<Utc>,
-    /// Into how many segments it is cut.
+    /// The number of its segments.
     segments: u32,
-    /// How many of them are done in this pass.
+    /// How many segments are done in this pass.
     segments_done: u32,
-    /// What was met in this pass.
+    /// Counts of this pass.
     tally: TallyView,
-    /// How many items the table has, about; null where that is not known.
+    /// About how many items the table has; null if unknown.
     items_expected: Option<u64>,
-    /// Items a second, in this pass.
+    /// Items per second, in this pass.
     items_per_second: f64,
-    /// How long this pass will take from now, in seconds; null where that cannot be told.
+    /// How long this pass will still take, in seconds; null if unknown.
     seconds_left: Option<u64>,
 }
 
-/// What was met.
+/// Counts of a pass.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct TallyView {
@@ -216,11 +218,11 @@ pub(crate) struct TallyView {
     events: u64,
     /// Streams whose first commit was read.
     streams: u64,
-    /// Of those, how many have something in the generation that is filled or checked.
+    /// How many of those have rows in the generation that is filled or checked.
     present: u64,
-    /// Streams that were behind, and should not have been.
+    /// Streams that were unexpectedly behind.
     behind: u64,
-    /// Streams that stand still because of an event that cannot be applied.
+    /// Streams that are parked, since an event cannot be applied.
     parked: u64,
     /// Rows removed.
     removed: u64,
@@ -228,38 +230,38 @@ pub(crate) struct TallyView {
     ignored: BTreeMap<String, u64>,
     /// Items of the event table that cannot be read.
     damaged: u64,
-    /// What is wrong with some of them, 10 at most.
+    /// Why, for at most 10 of them.
     damages: Vec<String>,
-    /// Streams of which more is applied than there is, as after the table of events was restored.
+    /// Streams whose rows are ahead of the stream, as after the event table was restored.
     ahead: u64,
-    /// Streams of which other commits are applied than those that are there.
+    /// Streams whose rows come from other commits than the stream has.
     other_chain: u64,
-    /// Some of both, 10 at most.
+    /// At most 10 of both.
     strays: Vec<String>,
 }
 
-/// What a job came to.
+/// The result of a job.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct ReportView {
     /// The job's number.
     job: u64,
-    /// What was done.
+    /// What it did.
     #[schema(pattern = "^(rebuild|reconcile|remove)$")]
     kind: String,
-    /// The generation that was filled or removed; null for a pass over all of them.
+    /// The generation that was filled or removed; null for a pass over all generations.
     generation: Option<u32>,
-    /// Whether every stream has reached its end in every generation that was gone through.
+    /// Whether each stream was applied up to its end, in each generation of the job.
     complete: bool,
     /// When it began.
     started_at: DateTime<Utc>,
     /// When it ended.
     ended_at: DateTime<Utc>,
-    /// How often the streams were gone through.
+    /// The number of passes over all streams.
     passes: u32,
-    /// What the backfill met, of a rebuild; else what the first pass met.
+    /// Counts of the first pass; for a rebuild, the backfill.
     first_pass: TallyView,
-    /// What the last pass met.
+    /// Counts of the last pass.
     last_pass: TallyView,
 }
 
@@ -267,53 +269,54 @@ pub(crate) struct ReportView {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct LagView {
-    /// Messages in its queue, waiting or in flight, about: at least so many commits are not applied yet.
+    /// About how many messages its queue has, with those in flight. At least as many commits are not
+    /// applied yet.
     messages: u64,
-    /// Messages in its dead-letter queue, about.
+    /// About how many messages its dead-letter queue has.
     dead_letters: u64,
-    /// How long ago the newest event that is known to be applied had been recorded, in seconds; 0 when the queue is empty.
+    /// The age of the newest event that is known to be applied, in seconds; 0 if the queue is empty.
     seconds: Option<u64>,
 }
 
-/// A page of the streams that stand still.
+/// A page of parked streams.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct ParkedView {
     /// The streams.
     streams: Vec<ParkedStreamView>,
-    /// Where to go on. There may be one on a page with fewer streams than asked for, even with none.
+    /// The cursor of the next page. A page with few streams or none may have one, too.
     next_cursor: Option<String>,
 }
 
-/// A stream that stands still.
+/// A parked stream.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct ParkedStreamView {
     /// The stream.
     stream: String,
-    /// The generation in which it stands still.
+    /// The generation in which it is parked.
     generation: u32,
-    /// The version of the event that cannot be applied, where that is known.
+    /// The version of the event that cannot be applied, if known.
     version: Option<u64>,
-    /// Why not.
+    /// Why it cannot be applied.
     error: String,
     /// When it was parked.
     parked_at: DateTime<Utc>,
 }
 
-/// What was set going again.
+/// What was resumed.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct ResumptionView {
-    /// The job that goes on, if one was under way.
+    /// The job that was resumed, if there is one.
     job: Option<u64>,
-    /// The streams that stood still, each in its generation.
+    /// The parked streams of this call, each in its generation.
     streams: Vec<ResumedStreamView>,
-    /// Where the next call goes on; nothing when all were looked at.
+    /// The cursor for the next call; null after the last parked stream.
     next_cursor: Option<String>,
 }
 
-/// What became of a stream that stood still.
+/// The result for a parked stream.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct ResumedStreamView {
@@ -321,26 +324,26 @@ pub(crate) struct ResumedStreamView {
     stream: String,
     /// The generation.
     generation: u32,
-    /// The version at which it stood still, where that is known.
+    /// The version at which it was parked, if known.
     version: Option<u64>,
-    /// What became of it; a process manager is told of its streams and goes on with them by itself.
+    /// `caught_up`, still `parked`, or `announced`: a process gets a notification and resumes it later.
     #[schema(pattern = "^(caught_up|parked|announced)$")]
     state: String,
-    /// Why it still stands still.
+    /// Why it is still parked.
     reason: Option<String>,
 }
 
-/// What a redrive came to.
+/// The result of a redrive.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes an answer")]
 pub(crate) struct RedrivenView {
-    /// How many messages were sent again.
+    /// How many messages were moved to the queue.
     sent: u64,
-    /// Those that stay, with the reason.
+    /// The messages that stay, with the reason.
     stays: Vec<StaysView>,
-    /// How many are in the dead-letter queue afterwards, about.
+    /// About how many messages the dead-letter queue has afterwards.
     left: u64,
-    /// Whether the time of the call was up before all were looked at.
+    /// Whether the call ran out of time before the last message.
     more: bool,
 }
 
@@ -350,7 +353,7 @@ pub(crate) struct RedrivenView {
 pub(crate) struct StaysView {
     /// The message's id.
     message_id: String,
-    /// Its group.
+    /// Its message group.
     group: String,
     /// Why it stays.
     reason: String,

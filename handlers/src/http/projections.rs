@@ -1,15 +1,15 @@
-//! How projections stand, and what operators do with them.
+//! The status of projections, and the steps of operators.
 
-use super::extract::{Segment, StepBody};
+use super::extract::{PathParameter, StepBody};
 use super::params::Params;
 use super::projection_schema::{
-    DropBody, JobBody, NothingMore, ParkedView, ProjectionView, ProjectionsView, RedrivenView, ResumeBody,
+    DropBody, EmptyBody, JobBody, ParkedView, ProjectionView, ProjectionsView, RedrivenView, ResumeBody,
     ResumptionView, SwitchBody,
 };
-use super::{Api, Shared};
+use super::{Api, ApiState};
 use crate::operations::View;
 use crate::operations::redrive::Redriven;
-use crate::operations::resume::{ForeignCursor, ParkedStreams, Resumption};
+use crate::operations::resume::{InvalidParkedCursor, ParkedStreams, Resumption};
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
@@ -19,19 +19,19 @@ use projections::Projection;
 use serde::Serialize;
 use utoipa::IntoParams;
 
-/// A step's answer: how the projection stands then. Accepted where a job works on.
+/// The response to a step: the status of the projection after it. 202 if a job works on it.
 type Step = Result<(StatusCode, Json<View>), Problem>;
 
-/// All of them.
+/// The status of all projections.
 #[derive(Serialize)]
 pub(crate) struct Views {
     projections: Vec<View>,
 }
 
-/// Every projection, and how it stands.
+/// The status of all projections.
 #[utoipa::path(get, path = "/projections", tag = "projections",
     responses((status = 200, description = "The projections", body = ProjectionsView)))]
-pub(crate) async fn list(State(api): Shared, params: Params) -> Result<Json<Views>, Problem> {
+pub(crate) async fn list(State(api): ApiState, params: Params) -> Result<Json<Views>, Problem> {
     params.only(&[])?;
     let mut projections = Vec::new();
     for projection in api.operations.app().consumers() {
@@ -40,34 +40,38 @@ pub(crate) async fn list(State(api): Shared, params: Params) -> Result<Json<View
     Ok(Json(Views { projections }))
 }
 
-/// How a projection stands.
+/// The status of a projection.
 #[utoipa::path(get, path = "/projections/{name}", tag = "projections",
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 200, description = "How it stands", body = ProjectionView)))]
-pub(crate) async fn status(State(api): Shared, Segment(name): Segment, params: Params) -> Result<Json<View>, Problem> {
+    responses((status = 200, description = "Its status", body = ProjectionView)))]
+pub(crate) async fn status(
+    State(api): ApiState,
+    PathParameter(name): PathParameter,
+    params: Params,
+) -> Result<Json<View>, Problem> {
     params.only(&[])?;
     Ok(Json(api.operations.view(&known(&api, &name)?).await?))
 }
 
-/// Which of the streams that stand still.
+/// Which page of the parked streams.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes parameters")]
-struct Page {
-    /// How many at most; 100 if nothing is said.
+struct PageParameters {
+    /// The most streams on the page; 100 by default.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
-    /// Where an earlier page ended.
+    /// The `next_cursor` of an earlier page.
     cursor: Option<String>,
 }
 
-/// The streams that stand still, because of an event that cannot be applied.
+/// The parked streams, which have an event that cannot be applied.
 #[utoipa::path(get, path = "/projections/{name}/parked", tag = "projections",
-    params(("name" = String, Path, description = "The projection's name"), Page),
-    responses((status = 200, description = "A page of them", body = ParkedView)))]
+    params(("name" = String, Path, description = "The projection's name"), PageParameters),
+    responses((status = 200, description = "A page of parked streams", body = ParkedView)))]
 pub(crate) async fn parked(
-    State(api): Shared,
-    Segment(name): Segment,
+    State(api): ApiState,
+    PathParameter(name): PathParameter,
     params: Params,
 ) -> Result<Json<ParkedStreams>, Problem> {
     let projection = known(&api, &name)?;
@@ -76,138 +80,152 @@ pub(crate) async fn parked(
     Ok(Json(api.operations.parked(&projection, limit, cursor.as_ref()).await?))
 }
 
-/// Makes the read model anew, beside the one that is read.
+/// Rebuilds the read model into the standby generation. The active one stays in use.
 #[utoipa::path(post, path = "/projections/{name}/rebuild", tag = "projections", request_body = JobBody,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 202, description = "The job has begun", body = ProjectionView)))]
-pub(crate) async fn rebuild(State(api): Shared, Segment(name): Segment, StepBody(body): StepBody<JobBody>) -> Step {
+pub(crate) async fn rebuild(
+    State(api): ApiState,
+    PathParameter(name): PathParameter,
+    StepBody(body): StepBody<JobBody>,
+) -> Step {
     let projection = known(&api, &name)?;
     let job = api.operations.rebuild(&projection, body.segments.0).await?;
-    stands(&api, &projection, job).await
+    step_response(&api, &projection, job).await
 }
 
-/// Goes through all streams and catches up those that are behind.
+/// Compares all streams with the projection and catches up those that are behind.
 #[utoipa::path(post, path = "/projections/{name}/reconcile", tag = "projections", request_body = JobBody,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 202, description = "The job has begun", body = ProjectionView)))]
-pub(crate) async fn reconcile(State(api): Shared, Segment(name): Segment, StepBody(body): StepBody<JobBody>) -> Step {
+pub(crate) async fn reconcile(
+    State(api): ApiState,
+    PathParameter(name): PathParameter,
+    StepBody(body): StepBody<JobBody>,
+) -> Step {
     let projection = known(&api, &name)?;
     let job = api.operations.reconcile(&projection, body.segments.0).await?;
-    stands(&api, &projection, job).await
+    step_response(&api, &projection, job).await
 }
 
-/// Lets the job stand still, until it is resumed.
-#[utoipa::path(post, path = "/projections/{name}/pause", tag = "projections", request_body = NothingMore,
+/// Pauses the job until it is resumed.
+#[utoipa::path(post, path = "/projections/{name}/pause", tag = "projections", request_body = EmptyBody,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 200, description = "It is paused", body = ProjectionView)))]
 pub(crate) async fn pause(
-    State(api): Shared,
-    Segment(name): Segment,
-    StepBody(NothingMore {}): StepBody<NothingMore>,
+    State(api): ApiState,
+    PathParameter(name): PathParameter,
+    StepBody(EmptyBody {}): StepBody<EmptyBody>,
 ) -> Result<Json<View>, Problem> {
     let projection = known(&api, &name)?;
     api.operations.pause(&projection).await?;
     Ok(Json(api.operations.view_behind_step(&projection).await?))
 }
 
-/// Resumes the job, and every parked stream. A call works for 20
-/// seconds at most; while its answer has a `next_cursor`, send that with the next one. It is safe
-/// to repeat.
+/// Resumes the job and all parked streams.
+///
+/// A call works for at most 20 seconds. If the response has a `next_cursor`, send it with the next
+/// call. It is safe to repeat.
 #[utoipa::path(post, path = "/projections/{name}/resume", tag = "projections", request_body = ResumeBody,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 200, description = "What was resumed, and what stays parked", body = ResumptionView)))]
 pub(crate) async fn resume(
-    State(api): Shared,
-    Segment(name): Segment,
+    State(api): ApiState,
+    PathParameter(name): PathParameter,
     StepBody(body): StepBody<ResumeBody>,
 ) -> Result<Json<Resumption>, Problem> {
     let projection = known(&api, &name)?;
     let named = |stream: StreamId| api.operations.app().stream(stream.as_str());
     let stream = body.stream.map(named).transpose().map_err(|rule| Problem::invalid("stream", rule.to_string()))?;
     let cursor = body.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(str::parse).transpose();
-    let cursor = cursor.map_err(|rule: ForeignCursor| Problem::invalid("cursor", rule.to_string()))?;
+    let cursor = cursor.map_err(|rule: InvalidParkedCursor| Problem::invalid("cursor", rule.to_string()))?;
     Ok(Json(api.operations.resume(&projection, stream.as_ref(), cursor.as_ref()).await?))
 }
 
-/// Gives the job up. What a rebuild had written is removed.
-#[utoipa::path(post, path = "/projections/{name}/cancel", tag = "projections", request_body = NothingMore,
+/// Cancels the job. The rows that a rebuild has written are removed.
+#[utoipa::path(post, path = "/projections/{name}/cancel", tag = "projections", request_body = EmptyBody,
     params(("name" = String, Path, description = "The projection's name")),
     responses(
-        (status = 200, description = "It is given up", body = ProjectionView),
-        (status = 202, description = "It is given up; what it had written is being removed", body = ProjectionView),
-        ))]
+        (status = 200, description = "It is cancelled", body = ProjectionView),
+        (status = 202, description = "It is cancelled, and its rows are being removed", body = ProjectionView),
+    ))]
 pub(crate) async fn cancel(
-    State(api): Shared,
-    Segment(name): Segment,
-    StepBody(NothingMore {}): StepBody<NothingMore>,
+    State(api): ApiState,
+    PathParameter(name): PathParameter,
+    StepBody(EmptyBody {}): StepBody<EmptyBody>,
 ) -> Step {
     let projection = known(&api, &name)?;
     let job = api.operations.cancel(&projection).await?;
-    stands(&api, &projection, job).await
+    step_response(&api, &projection, job).await
 }
 
-/// Lets readers see the generation that was built.
+/// Makes the standby generation active.
 #[utoipa::path(post, path = "/projections/{name}/switch", tag = "projections", request_body = SwitchBody,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 202, description = "Readers follow within a second; a last look has begun", body = ProjectionView)))]
-pub(crate) async fn switch(State(api): Shared, Segment(name): Segment, StepBody(body): StepBody<SwitchBody>) -> Step {
+    responses((status = 202, description = "Reads follow within a second; a final check has begun", body = ProjectionView)))]
+pub(crate) async fn switch(
+    State(api): ApiState,
+    PathParameter(name): PathParameter,
+    StepBody(body): StepBody<SwitchBody>,
+) -> Step {
     let projection = known(&api, &name)?;
     let job = api.operations.switch(&projection, body.accept_incomplete).await?;
-    stands(&api, &projection, job).await
+    step_response(&api, &projection, job).await
 }
 
-/// Lets readers see again what they saw before a switch.
-#[utoipa::path(post, path = "/projections/{name}/rollback", tag = "projections", request_body = NothingMore,
+/// Undoes the last switch.
+#[utoipa::path(post, path = "/projections/{name}/rollback", tag = "projections", request_body = EmptyBody,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 202, description = "Readers follow within a second; a last look has begun", body = ProjectionView)))]
+    responses((status = 202, description = "Reads follow within a second; a final check has begun", body = ProjectionView)))]
 pub(crate) async fn rollback(
-    State(api): Shared,
-    Segment(name): Segment,
-    StepBody(NothingMore {}): StepBody<NothingMore>,
+    State(api): ApiState,
+    PathParameter(name): PathParameter,
+    StepBody(EmptyBody {}): StepBody<EmptyBody>,
 ) -> Step {
     let projection = known(&api, &name)?;
     let job = api.operations.rollback(&projection).await?;
-    stands(&api, &projection, job).await
+    step_response(&api, &projection, job).await
 }
 
-/// Gives the generation up that is not read, and removes its rows.
+/// Drops the standby generation and removes its rows.
 #[utoipa::path(post, path = "/projections/{name}/drop", tag = "projections", request_body = DropBody,
     params(("name" = String, Path, description = "The projection's name")),
     responses((status = 202, description = "Its rows are being removed", body = ProjectionView)))]
 pub(crate) async fn drop_generation(
-    State(api): Shared,
-    Segment(name): Segment,
+    State(api): ApiState,
+    PathParameter(name): PathParameter,
     StepBody(body): StepBody<DropBody>,
 ) -> Step {
     let projection = known(&api, &name)?;
     let job = api.operations.drop_generation(&projection, body.generation.map(|generation| generation.0)).await?;
-    stands(&api, &projection, job).await
+    step_response(&api, &projection, job).await
 }
 
-/// Sends what lies in the dead-letter queue to the projection's queue again. A call works for 20
-/// seconds at most; while its answer says that there is `more`, and something was sent, call again.
-/// It is safe to repeat.
-#[utoipa::path(post, path = "/projections/{name}/redrive", tag = "projections", request_body = NothingMore,
+/// Moves the messages of the dead-letter queue back to the queue.
+///
+/// A call works for at most 20 seconds. Repeat it while the response has `more` and something was
+/// sent. It is safe to repeat.
+#[utoipa::path(post, path = "/projections/{name}/redrive", tag = "projections", request_body = EmptyBody,
     params(("name" = String, Path, description = "The projection's name")),
-    responses((status = 200, description = "How many were sent, and which stay", body = RedrivenView)))]
+    responses((status = 200, description = "How many messages were moved, and which stay", body = RedrivenView)))]
 pub(crate) async fn redrive(
-    State(api): Shared,
-    Segment(name): Segment,
-    StepBody(NothingMore {}): StepBody<NothingMore>,
+    State(api): ApiState,
+    PathParameter(name): PathParameter,
+    StepBody(EmptyBody {}): StepBody<EmptyBody>,
 ) -> Result<Json<Redriven>, Problem> {
     Ok(Json(api.operations.redrive(&known(&api, &name)?).await?))
 }
 
-/// The projection of that name, or the names that there are.
+/// The projection of that name. Otherwise the problem lists all names.
 pub(crate) fn known(api: &Api, name: &str) -> Result<Projection, Problem> {
     let app = api.operations.app();
     app.consumer(name).copied().ok_or_else(|| {
         let names: Vec<&str> = app.consumers().iter().map(|projection| projection.name).collect();
-        Problem::not_found(format!("there is no projection of that name; there are {}", names.join(", ")))
+        Problem::not_found(format!("there is no projection of that name; known: {}", names.join(", ")))
     })
 }
 
-async fn stands(api: &Api, projection: &Projection, job: Option<u64>) -> Step {
+async fn step_response(api: &Api, projection: &Projection, job: Option<u64>) -> Step {
     let status = if job.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok((status, Json(api.operations.view_behind_step(projection).await?)))
 }

@@ -1,11 +1,11 @@
-//! The routes of an app: each path of its table, served and described.
+//! Serves the routes that an app registers, and describes them in the OpenAPI document.
 
-use super::commands::{self, Answer};
-use super::extract::{Segment, Sender, command_body, parse};
-use super::schema::{AcrossOutcome, CommandHeaders, CommandOutcome, CommandTaken};
-use super::{Api, Shared, rows};
-use crate::app::schema::{Variant, variants};
-use crate::app::{Across, AnyAggregate, App, Command, CommandRoute, Key, Route, Target, identity};
+use super::commands::{self, CommandResponse};
+use super::extract::{CommandHeaders, PathParameter, command_body, parse};
+use super::schema::{AcrossOutcome, CommandAccepted, CommandHeaderParameters, CommandOutcome};
+use super::{Api, ApiState, rows};
+use crate::app::schema::{CommandSchema, command_schemas};
+use crate::app::{Across, AnyAggregate, App, Command, CommandRoute, KeyFormat, Route, Target, identity};
 use crate::problem::Problem;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
@@ -22,13 +22,13 @@ use utoipa::openapi::{Content, ObjectBuilder, OpenApi, Ref, RefOr, Required, Sch
 use utoipa::{IntoParams, IntoResponses};
 use utoipa_axum::router::OpenApiRouter;
 
-/// Serves the app's table of routes, and describes them.
+/// Adds the app's routes and their descriptions.
 pub(super) fn add(mut router: OpenApiRouter<Arc<Api>>, app: &App) -> OpenApiRouter<Arc<Api>> {
     let info = &mut router.get_openapi_mut().info;
     info.title.clone_from(&identity().title);
     info.description =
         Some([app.description(), info.description.as_deref().unwrap_or_default()].join(" ").trim().to_owned());
-    for route in app.table_of_routes() {
+    for route in app.registered_routes() {
         router = match &route.to {
             Target::Command(to) => match app.aggregate_of(to.category) {
                 Some(aggregate) => add_command(router, route, to, aggregate),
@@ -51,10 +51,10 @@ pub(super) fn add(mut router: OpenApiRouter<Arc<Api>>, app: &App) -> OpenApiRout
     router
 }
 
-/// The changing part of a path, where it has one.
-pub(super) struct MaybeSegment(pub(super) Option<String>);
+/// The parameter of a path, if the path has one.
+pub(super) struct OptionalPathParameter(pub(super) Option<String>);
 
-impl FromRequestParts<Arc<Api>> for MaybeSegment {
+impl FromRequestParts<Arc<Api>> for OptionalPathParameter {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
@@ -63,15 +63,15 @@ impl FromRequestParts<Arc<Api>> for MaybeSegment {
         if !has_one {
             return Ok(Self(None));
         }
-        Segment::from_request_parts(parts, api).await.map(|Segment(text)| Self(Some(text)))
+        PathParameter::from_request_parts(parts, api).await.map(|PathParameter(text)| Self(Some(text)))
     }
 }
 
-/// A command of a route, as it is served.
-struct Served {
+/// What the handler of a command's route needs.
+struct ServedCommand {
     aggregate: Arc<dyn AnyAggregate>,
     route: CommandRoute,
-    /// What the changing part of the path is called.
+    /// The name of the path's parameter.
     parameter: &'static str,
     example: Value,
 }
@@ -84,7 +84,7 @@ fn add_command(
 ) -> OpenApiRouter<Arc<Api>> {
     let examples = aggregate.examples();
     let example = examples.into_iter().find(|(name, _)| name == to.command).map(|(_, example)| example);
-    let served = Arc::new(Served {
+    let served = Arc::new(ServedCommand {
         aggregate: Arc::clone(aggregate),
         route: to.clone(),
         parameter: route.parameter().unwrap_or_default(),
@@ -92,49 +92,52 @@ fn add_command(
     });
     let mut router = router;
     describe_command(router.get_openapi_mut(), route.path, &served);
-    let handler = move |State(api): Shared, MaybeSegment(key): MaybeSegment, sender: Sender, request: Request<Body>| async move {
+    let handler = move |State(api): ApiState,
+                        OptionalPathParameter(key): OptionalPathParameter,
+                        headers: CommandHeaders,
+                        request: Request<Body>| async move {
         let body = command_body(request).await?;
-        take(&api, &served, key, sender, &body).await
+        respond(&api, &served, key, headers, &body).await
     };
     router.route(route.path, post(handler))
 }
 
-/// Reads a command and handles it, or takes it to be handled later.
-async fn take(
+/// Parses a command, finds its stream, and handles it or puts it into the command queue.
+async fn respond(
     api: &Api,
-    served: &Served,
+    served: &ServedCommand,
     key: Option<String>,
-    sender: Sender,
+    headers: CommandHeaders,
     body: &[u8],
 ) -> Result<Response, Problem> {
-    let Served { aggregate, route, parameter, example } = served;
+    let ServedCommand { aggregate, route, parameter, example } = served;
     let read = |data: &[u8], unknown: &mut Vec<String>| Command::read(aggregate, route.command, data, unknown);
     let (command, sent) = parse(body, &read, example)?;
     let key = match (key, route.creates) {
         (Some(text), _) => key_of(aggregate.key(), parameter, &text)?,
-        (None, Some(creates)) => creates.key(&sender.actor, &sender.key),
+        (None, Some(creates)) => creates.key(&headers.actor, &headers.key),
         (None, None) => return Err(Problem::not_found("the path names no stream")),
     };
     let stream = stream(aggregate.category(), parameter, &key)?;
-    let answer = commands::send(api, sender, stream, command, &sent).await?;
+    let answer = commands::send(api, headers, stream, command, &sent).await?;
     Ok(match route.creates {
         Some(creates) => answer.created(&creates.location(&key)),
-        None => Answer::into_response(answer),
+        None => CommandResponse::into_response(answer),
     })
 }
 
-/// A command over several streams: its body names them. It is answered at once, whatever its sender prefers.
+/// A command over several streams, which its body names. It is always answered at once.
 fn add_across(router: OpenApiRouter<Arc<Api>>, path: &'static str, command: &Arc<Across>) -> OpenApiRouter<Arc<Api>> {
     let mut router = router;
     describe_across(router.get_openapi_mut(), path, command);
     let command = Arc::clone(command);
-    let handler = move |State(api): Shared, sender: Sender, request: Request<Body>| async move {
+    let handler = move |State(api): ApiState, headers: CommandHeaders, request: Request<Body>| async move {
         let body = command_body(request).await?;
         let example = example_of(&command);
         let read = |data: &[u8], unknown: &mut Vec<String>| (command.read)(data, unknown);
         let (value, sent) = parse(&body, &read, &example)?;
         let streams = (command.streams)(&value).map_err(|(field, rule)| Problem::invalid(field, rule))?;
-        commands::send_across(&api, sender, command.name, streams, value, &sent).await
+        commands::handle_across_streams(&api, headers, command.name, streams, value, &sent).await
     };
     router.route(path, post(handler))
 }
@@ -143,8 +146,8 @@ fn example_of(command: &Across) -> Value {
     serde_json::from_str(command.example).unwrap_or_default()
 }
 
-/// The key as streams have it.
-pub(super) fn key_of(key: Key, parameter: &str, text: &str) -> Result<String, Problem> {
+/// The key as stream names have it.
+pub(super) fn key_of(key: KeyFormat, parameter: &str, text: &str) -> Result<String, Problem> {
     (key.parse)(text).map_err(|rule| Problem::invalid(parameter, rule))
 }
 
@@ -154,11 +157,11 @@ pub(super) fn stream(category: &str, parameter: &str, key: &str) -> Result<Strea
 
 // ------------------------------------------------------------ descriptions
 
-fn describe_command(document: &mut OpenApi, path: &'static str, served: &Served) {
-    let Served { aggregate, route, parameter, example } = served;
+fn describe_command(document: &mut OpenApi, path: &'static str, served: &ServedCommand) {
+    let ServedCommand { aggregate, route, parameter, example } = served;
     let (schema, named) = aggregate.schema();
-    let variant = variants(&schema).into_iter().find(|variant| variant.name == route.command);
-    let Some(Variant { name, description, data }) = variant else { return };
+    let variant = command_schemas(&schema).into_iter().find(|variant| variant.name == route.command);
+    let Some(CommandSchema { name, description, data }) = variant else { return };
     let components = document.components.get_or_insert_default();
     components.schemas.extend(named);
     let name = format!("{}.{name}", aggregate.category());
@@ -182,7 +185,7 @@ fn describe_command(document: &mut OpenApi, path: &'static str, served: &Served)
         Some(_) => ("201".to_owned(), response),
         None => (status, response),
     });
-    operation.responses.responses.extend(done.chain(CommandTaken::responses()));
+    operation.responses.responses.extend(done.chain(CommandAccepted::responses()));
     insert(document, path, HttpMethod::Post, operation);
 }
 
@@ -194,7 +197,7 @@ fn describe_across(document: &mut OpenApi, path: &'static str, command: &Across)
     let (schema, _) = body_schema(components, &name, Some(schema), &example);
     let content = Content::builder().schema(Some(schema)).example(Some(example)).build();
     let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build();
-    let summary = format!("{name} over several streams: all of it is recorded, or nothing.");
+    let summary = format!("{name}, over several streams: all events are recorded, or none.");
     let operation = OperationBuilder::new().tag(tag(path)).operation_id(Some(name)).summary(Some(summary));
     let mut operation = with_headers(operation).request_body(Some(body)).build();
     operation.responses.responses.extend(AcrossOutcome::responses());
@@ -202,11 +205,11 @@ fn describe_across(document: &mut OpenApi, path: &'static str, command: &Across)
 }
 
 fn with_headers(operation: OperationBuilder) -> OperationBuilder {
-    let headers = CommandHeaders::into_params(|| Some(ParameterIn::Header));
+    let headers = CommandHeaderParameters::into_params(|| Some(ParameterIn::Header));
     headers.into_iter().fold(operation, OperationBuilder::parameter)
 }
 
-/// The schema of a command's body, which takes no other fields; and whether a body must be sent.
+/// The schema of a command's body, and whether a body is required.
 fn body_schema(
     components: &mut Components,
     name: &str,
@@ -229,7 +232,7 @@ pub(super) fn tag(path: &'static str) -> &'static str {
     path.split('/').nth(1).unwrap_or_default()
 }
 
-pub(super) fn key_parameter(name: &str, key: Key) -> Parameter {
+pub(super) fn key_parameter(name: &str, key: KeyFormat) -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(key.pattern));
     let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
     parameter.description(Some(key.description)).example(Some(key.example.into())).schema(Some(schema)).build()

@@ -1,4 +1,4 @@
-//! What goes in and out as JSON, as the OpenAPI document describes it.
+//! JSON of commands and their responses, as the OpenAPI document describes it.
 
 use crate::problem::Problem;
 use serde::Serialize;
@@ -9,18 +9,20 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes headers")]
-pub(crate) struct CommandHeaders {
-    /// The command's id: 1 to 128 visible ASCII characters, a UUIDv7 at best, and none that begins with `~`. Without it there is
-    /// no retry safety. With `respond-async` it is not `.` or `..`, and has none of `/`, `?`, `#` and `%`.
+pub(crate) struct CommandHeaderParameters {
+    /// The command's id: 1 to 128 visible ASCII characters, best a UUIDv7. It must not begin with
+    /// `~`. Without it, a retry is a second command. With `respond-async` it must not be `.` or
+    /// `..`, nor contain `/`, `?`, `#` or `%`.
     #[param(rename = "Idempotency-Key", pattern = "^[!-}][!-~]{0,127}$")]
     key: Option<String>,
-    /// The version at which the caller knows the stream, in quotes; elsewhere, nothing is written.
+    /// The expected version of the stream, in quotes. At another version nothing is written.
     #[param(rename = "If-Match", pattern = "^\"[0-9]{1,19}\"$")]
     version: Option<String>,
-    /// The business process that the command belongs to; the command's id if nothing is said.
+    /// The business process that the command belongs to; by default, the command's id.
     #[param(rename = "X-Correlation-Id", pattern = "^[!-~]{1,128}$")]
     correlation_id: Option<String>,
-    /// `respond-async`: the answer may come later (RFC 7240). Other preferences are passed over.
+    /// `respond-async`: the command may be answered later (RFC 7240). Other preferences are
+    /// ignored.
     #[param(rename = "Prefer", example = "respond-async")]
     preferences: Option<String>,
 }
@@ -43,45 +45,47 @@ pub(crate) enum AcrossOutcome {
     Done(AcrossAnswer),
 }
 
-/// A command was taken, to be answered later.
+/// A command was accepted and will be handled later.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes an answer")]
-pub(crate) enum CommandTaken {
-    /// Taken, because `Prefer: respond-async` was asked for (`Preference-Applied` says so): what becomes of it stands at `Location`.
+pub(crate) enum CommandAccepted {
+    /// Accepted, because of `Prefer: respond-async`, as `Preference-Applied` says. `Location` has
+    /// its status.
     #[response(status = 202)]
-    Taken(TakenCommand),
+    Accepted(AcceptedCommand),
 }
 
-/// What a command recorded.
+/// The result of a command.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CommandAnswer {
     /// The stream that it addressed.
     #[schema(example = "order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e")]
     pub(crate) stream: String,
-    /// The stream's version behind the command.
+    /// The stream's version after the command.
     pub(crate) version: u64,
     /// The command's id: its Idempotency-Key.
     pub(crate) command_id: String,
     /// The business process that it belongs to.
     pub(crate) correlation_id: String,
-    /// What happened; nothing when there was nothing to do.
+    /// The events; none if there was nothing to do.
     pub(crate) events: Vec<RecordedEvent>,
 }
 
-/// What a command over several streams recorded.
+/// The result of a command over several streams.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AcrossAnswer {
     /// The command's id: its Idempotency-Key.
     pub(crate) command_id: String,
     /// The business process that it belongs to.
     pub(crate) correlation_id: String,
-    /// What happened in each stream that has an event of it; nothing when there was nothing to do.
+    /// The result for each stream that got events; none if there was nothing to do.
     pub(crate) streams: Vec<CommandAnswer>,
 }
 
-/// A command that is answered later.
+/// A command that is handled later.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct TakenCommand {
+#[schema(as = TakenCommand)]
+pub(crate) struct AcceptedCommand {
     /// The stream that it addresses.
     #[schema(example = "order-6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e")]
     pub(crate) stream: String,
@@ -91,39 +95,39 @@ pub(crate) struct TakenCommand {
     pub(crate) correlation_id: String,
 }
 
-/// What became of a command that is answered later.
+/// The status of an asynchronous command.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CommandStatus {
     /// The command's id: its Idempotency-Key.
     pub(crate) command_id: String,
-    /// `pending`: it waits, or is being handled. `done`: see `result`. `refused`: the request's own problem, which is final until
-    /// it is sent again. `failed`: given up for a problem that may pass; send it again, or tell the operators. Whatever is not
-    /// `pending` was asked of the store at this moment.
+    /// `pending`: it waits, or is being handled. `done`: see `result`. `refused`: its own content is
+    /// the problem. `failed`: it was given up because of a problem that may pass; send it again, or
+    /// report it to the operators. Every status but `pending` was checked in the store just now.
     #[schema(pattern = "^(pending|done|refused|failed)$")]
     pub(crate) status: &'static str,
-    /// What it would have been answered at once, where it is done.
+    /// The result, if it is done.
     pub(crate) result: Option<CommandAnswer>,
-    /// The problem that it would have been answered at once, where it is refused or failed.
+    /// The problem, if it is refused or failed.
     #[schema(value_type = Option<Problem>)]
     pub(crate) problem: Option<Box<RawValue>>,
 }
 
-/// An event as a command's answer shows it.
+/// An event.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RecordedEvent {
-    /// Its place in the stream.
+    /// Its version in the stream.
     pub(crate) version: u64,
-    /// What happened.
+    /// Its type.
     #[serde(rename = "type")]
     pub(crate) event_type: String,
     /// When it was recorded, RFC 3339.
     pub(crate) recorded_at: String,
-    /// The facts.
+    /// Its data.
     #[schema(value_type = Object)]
     pub(crate) data: Box<RawValue>,
 }
 
-/// Whether the API answers.
+/// Whether the API responds.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {
     /// `ok`.

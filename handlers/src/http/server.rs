@@ -1,12 +1,12 @@
-//! The servers of this machine: HTTP/1.1 with limits, so that a slow or greedy client takes nothing from the others.
+//! HTTP/1.1 servers with limits, so that slow or greedy clients do not block others.
 //!
 //! | limit | where |
 //! |---|---|
-//! | connections at once | [`Limits::connections`]; one more is answered 503 and closed |
-//! | a request's head, and the time between two requests | [`Limits::head`] |
-//! | a request's body | the handler that reads it |
+//! | connections at once | [`Limits::connections`]; others get 503 and are closed |
+//! | time for a request's head, and between requests | [`Limits::head`] |
+//! | size of a body | the handler that reads it |
 //!
-//! HTTP/2 is refused: nothing here needs it, and its streams would escape the bound on connections.
+//! HTTP/2 is not served: its streams would escape the limit on connections.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -22,21 +22,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Clients that are told at once that there is no room; one more is closed without a word.
-const MAX_TURNED_AWAY: usize = 64;
-/// How long a client that is turned away may take to read that.
-const TURNING_AWAY: Duration = Duration::from_secs(1);
-/// The pause after the operating system gave no connection, most likely for want of file handles.
+/// How many rejected connections get a response at once. Further ones are closed without.
+const MAX_REJECTING: usize = 64;
+/// How long a rejected client may take to read the response.
+const REJECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause after the operating system failed to accept a connection, mostly for want of file
+/// handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a server bears.
+/// Limits of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Connections at once.
     pub connections: usize,
-    /// How long the head of a request may take, from the end of the answer before it: an idle connection is closed then.
+    /// How long the head of a request may take, counted from the previous response. Idle
+    /// connections end by it, too.
     pub head: Duration,
-    /// How long a stop waits for requests that are being answered.
+    /// How long a stop waits for open requests.
     pub drain: Duration,
 }
 
@@ -46,44 +48,50 @@ impl Default for Limits {
     }
 }
 
-/// What a connection above the limit is told, with a body of that type.
+/// The response to connections beyond the limit, with a body of that type.
 #[must_use]
-pub fn no_room(content_type: &str, body: &str) -> Bytes {
+pub fn overload_response(content_type: &str, body: &str) -> Bytes {
     let length = body.len();
     Bytes::from(format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{body}"
     ))
 }
 
-/// Serves until `stop`, then answers what was asked, for as long as the limits say.
+/// Serves until `stop`, then finishes open requests, within [`Limits::drain`].
 ///
-/// `no_room` is what a connection above the limit is told: see [`no_room()`].
-pub async fn serve(listener: TcpListener, service: Router, limits: Limits, no_room: Bytes, stop: CancellationToken) {
+/// `overload_response` is sent to connections beyond the limit: see [`overload_response()`].
+pub async fn serve(
+    listener: TcpListener,
+    service: Router,
+    limits: Limits,
+    overload_response: Bytes,
+    stop: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(limits.connections));
-    let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
+    let rejected = Arc::new(Semaphore::new(MAX_REJECTING));
     let mut connections = JoinSet::new();
     while let Some(accepted) = stop.run_until_cancelled(accept(&listener)).await {
         while connections.try_join_next().is_some() {}
         let Some(stream) = accepted else { continue };
         if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
             connections.spawn(connection(stream, service.clone(), limits.head, stop.clone(), slot));
-        } else if let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
-            tracing::warn!(connections = limits.connections, "a connection was turned away: there is no room");
-            connections.spawn(turn_away(stream, no_room.clone(), place));
+        } else if let Ok(permit) = Arc::clone(&rejected).try_acquire_owned() {
+            tracing::warn!(connections = limits.connections, "a connection was rejected: too many are open");
+            connections.spawn(reject(stream, overload_response.clone(), permit));
         }
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(limits.drain, all).await.is_err() {
-        tracing::warn!(connections = connections.len(), "a server was stopped with requests still open");
+        tracing::warn!(connections = connections.len(), "a server stopped with open requests");
     }
 }
 
-/// The next connection; nothing where the operating system gave none, after a pause.
+/// The next connection; none if the operating system failed to accept one, after a pause.
 async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     match listener.accept().await {
         Ok((stream, _)) => {
-            // Without it the end of an answer may wait 40 ms for an acknowledgement of its beginning.
+            // Without it, the end of a response may wait 40 ms for an acknowledgement of its beginning.
             let _ = stream.set_nodelay(true);
             Some(stream)
         }
@@ -118,16 +126,16 @@ async fn connection(
     }
 }
 
-/// Tells a client that there is no room. What it sends meanwhile is read: closed on it, it would find an error in place of the
-/// answer.
-async fn turn_away(mut stream: TcpStream, no_room: Bytes, _place: OwnedSemaphorePermit) {
-    let told = async {
-        stream.write_all(&no_room).await?;
+/// Sends the overload response. Then reads on: if the connection closed while the client sends, the
+/// client would get an error instead of the response.
+async fn reject(mut stream: TcpStream, overload_response: Bytes, _permit: OwnedSemaphorePermit) {
+    let response = async {
+        stream.write_all(&overload_response).await?;
         stream.shutdown().await?;
-        let mut thrown_away = [0; 1_024];
-        while stream.read(&mut thrown_away).await? > 0 {}
+        let mut discarded = [0; 1_024];
+        while stream.read(&mut discarded).await? > 0 {}
         io::Result::Ok(())
     };
-    // A client that is gone, or does not read, has had its chance.
-    let _ = tokio::time::timeout(TURNING_AWAY, told).await;
+    // It does not matter whether the client read it.
+    let _ = tokio::time::timeout(REJECT_TIMEOUT, response).await;
 }

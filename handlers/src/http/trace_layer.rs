@@ -1,4 +1,4 @@
-//! The layer around each request: its trace, its log line, and a panic as an answer.
+//! The layer around each request: its trace, its log line, and a response after a panic.
 
 use crate::problem::Problem;
 use crate::telemetry::{self, TraceParent, TracedWork, since_ms};
@@ -10,13 +10,12 @@ use eventstore::Usage;
 use std::time::SystemTime;
 
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
-/// A path that is none of ours: what somebody typed is not logged.
+/// The route of an unknown path. The path itself is not logged, since a client typed it.
 const NO_ROUTE: &str = "-";
 
-/// Answers a request in its trace, or in a new one, which the answer names.
-pub(super) async fn watch(mut request: Request, next: Next) -> Response {
-    let trace = given(request.headers()).unwrap_or_else(TraceParent::begin);
-    // A trace parent is hexadecimal digits and dashes, so it is a header's value.
+/// Answers a request within its trace, or within a new one, which the response names.
+pub(super) async fn trace(mut request: Request, next: Next) -> Response {
+    let trace = sent_trace(request.headers()).unwrap_or_else(TraceParent::begin);
     let header = HeaderValue::from_str(trace.as_str()).ok();
     if let Some(header) = header.clone() {
         request.headers_mut().insert(TRACE_PARENT, header);
@@ -24,21 +23,21 @@ pub(super) async fn watch(mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
     let (name, begun) = (format!("{} {route}", request.method()), SystemTime::now());
     let work = TracedWork { name: &name, kind: "http.server", trace: Some(trace), begun };
-    let mut response = work.run(answered(request, next, &route, begun)).await;
+    let mut response = work.run(respond(request, next, &route, begun)).await;
     if let Some(header) = header {
         response.headers_mut().entry(TRACE_PARENT).or_insert(header);
     }
     response
 }
 
-/// The one that the caller sent, unless it is to be ignored.
-fn given(headers: &HeaderMap) -> Option<TraceParent> {
+/// The trace that the client sent. More than one is ignored.
+fn sent_trace(headers: &HeaderMap) -> Option<TraceParent> {
     let mut values = headers.get_all(TRACE_PARENT).iter();
     let first = values.next()?;
     values.next().is_none().then(|| TraceParent::parse(first.to_str().ok()?)).flatten()
 }
 
-async fn answered(request: Request, next: Next, route: &str, begun: SystemTime) -> Response {
+async fn respond(request: Request, next: Next, route: &str, begun: SystemTime) -> Response {
     let method = request.method().clone();
     let (answer, usage) = Usage::of(telemetry::caught(next.run(request))).await;
     let response = answer.unwrap_or_else(|panicked| Problem::panicked(panicked.error_id).into_response());

@@ -1,7 +1,8 @@
-//! What an operator can do with a projection: each step of the engine, and the messages that follow it.
+//! What an operator can do with a projection: each step of the engine, and the messages that follow
+//! it.
 //!
-//! A step is written before its messages are sent. A crash in between leaves a job without a worker;
-//! [`Operations::resume`] sends its messages again.
+//! A step is written before its messages are sent. A crash in between leaves a job without a
+//! worker; [`Operations::resume`] sends its messages again.
 
 pub(crate) mod redrive;
 pub(crate) mod resume;
@@ -15,7 +16,7 @@ use crate::operations::redrive::{Redrive, Redriven};
 use aws_sdk_sqs::Client;
 use chrono::{DateTime, Utc};
 use eventstore::{EventStore, ReadError, StreamId};
-use projections::rebuild::{RebuildError, Status, StatusError, Wake};
+use projections::rebuild::{RebuildError, SegmentTask, Status, StatusError};
 use projections::{ProjectError, Projection, Projector, TableError};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -36,7 +37,7 @@ pub struct Operations {
     names: Names,
     /// The time limit of one call of an unbounded step.
     pub(crate) step_time: Duration,
-    /// Queues by name, as they were found: their addresses do not change.
+    /// Known queues by name: their addresses do not change.
     found: Arc<Mutex<HashMap<String, Queue>>>,
 }
 
@@ -46,25 +47,25 @@ pub enum OperateError {
     /// A step was refused, or failed.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
-    /// The status cannot be told.
+    /// The status could not be read.
     #[error(transparent)]
     Status(#[from] StatusError),
     /// A stream could not be caught up.
     #[error(transparent)]
     Project(#[from] ProjectError),
-    /// A queue.
+    /// A queue failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The read-model table.
+    /// The read-model table failed.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// The event table.
+    /// The event table failed, or a stream is corrupt.
     #[error(transparent)]
     Events(#[from] ReadError),
 }
 
 impl OperateError {
-    /// Whether nothing failed, and the step is refused as things stand.
+    /// Whether the step is refused in the current state; false if something failed.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Rebuild(error) => error.is_refusal(),
@@ -86,12 +87,13 @@ pub struct View {
 /// The lag of a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Lag {
-    /// Messages in its queue, waiting or in flight, about: at least so many commits are not applied yet.
+    /// Messages in its queue, waiting or in flight, about: at least so many commits are not applied
+    /// yet.
     pub messages: u64,
     /// Messages in its dead-letter queue, about.
     pub dead_letters: u64,
-    /// The age of the newest applied event, by the heartbeat, in seconds; 0 if the queue is empty, none
-    /// without a heartbeat. A heartbeat is written every five seconds at most.
+    /// The age of the newest applied event, by the heartbeat, in seconds; 0 if the queue is empty,
+    /// none without a heartbeat. A heartbeat is written every five seconds at most.
     pub seconds: Option<u64>,
 }
 
@@ -101,19 +103,19 @@ impl Operations {
         Self { app, store, projector, sqs, names, step_time: STEP_TIME, found: Arc::default() }
     }
 
-    /// The same, but a call of [`resume`](Self::resume) or [`redrive`](Self::redrive) works for that long
-    /// instead of 20 seconds. Each call handles at least one page of streams or messages.
+    /// The same, but a call of [`resume`](Self::resume) or [`redrive`](Self::redrive) works for
+    /// that long instead of 20 seconds. Each call handles at least one page of streams or messages.
     #[must_use]
     pub fn with_step_time(self, step_time: Duration) -> Self {
         Self { step_time, ..self }
     }
 
-    /// What can be operated.
+    /// The app whose projections are operated.
     pub fn app(&self) -> &App {
         &self.app
     }
 
-    /// How a projection stands.
+    /// The status and lag of a projection.
     ///
     /// # Errors
     /// [`OperateError`].
@@ -122,8 +124,8 @@ impl Operations {
         Ok(View { status, lag: Some(self.lag(projection).await?) })
     }
 
-    /// How a projection stands behind a step that was taken. The step stands although the queues cannot be counted: the answer
-    /// is without the lag then.
+    /// The same after a step. The step was taken even if the queues cannot be counted; then the lag
+    /// is missing.
     ///
     /// # Errors
     /// [`OperateError`].
@@ -132,12 +134,12 @@ impl Operations {
         let lag = self.lag(projection).await;
         if let Err(error) = &lag {
             let error: &dyn std::error::Error = error;
-            tracing::warn!(error, projection = projection.name, "how far it is behind cannot be told");
+            tracing::warn!(error, projection = projection.name, "the lag could not be read");
         }
         Ok(View { status, lag: lag.ok() })
     }
 
-    /// The same without how far it is behind, which the queues would have to tell.
+    /// The status without the lag: reads no queue.
     pub(crate) async fn status(&self, projection: &Projection) -> Result<Status, OperateError> {
         Ok(self.projector.status(projection).await?)
     }
@@ -152,23 +154,24 @@ impl Operations {
         Ok(Lag { messages, dead_letters, seconds })
     }
 
-    /// Begins a new generation of a read model. The job's number.
+    /// Begins a new generation of a read model. Returns the job's number.
     ///
     /// # Errors
     /// [`OperateError`].
     pub async fn rebuild(&self, projection: &Projection, segments: u32) -> Result<Option<u64>, OperateError> {
-        self.call(self.projector.rebuild(projection, segments).await?).await
+        self.send_tasks(self.projector.rebuild(projection, segments).await?).await
     }
 
-    /// Begins a pass over all streams that catches up those that are behind. The job's number.
+    /// Begins a pass over all streams that catches up those that are behind. Returns the job's
+    /// number.
     ///
     /// # Errors
     /// [`OperateError`].
     pub async fn reconcile(&self, projection: &Projection, segments: u32) -> Result<Option<u64>, OperateError> {
-        self.call(self.projector.reconcile(projection, segments).await?).await
+        self.send_tasks(self.projector.reconcile(projection, segments).await?).await
     }
 
-    /// Lets the job stand still.
+    /// Pauses the job.
     ///
     /// # Errors
     /// [`OperateError`].
@@ -176,31 +179,33 @@ impl Operations {
         Ok(self.projector.pause_job(projection).await?)
     }
 
-    /// Gives the job up. The number of the one that removes what a rebuild had written.
+    /// Cancels the job. Returns the number of the job that removes the generation of a rebuild.
     ///
     /// # Errors
     /// [`OperateError`].
     pub async fn cancel(&self, projection: &Projection) -> Result<Option<u64>, OperateError> {
-        self.call(self.projector.cancel_job(projection).await?).await
+        self.send_tasks(self.projector.cancel_job(projection).await?).await
     }
 
-    /// Lets readers see the generation that was built. The number of the job that looks once more whether all is in it.
+    /// Makes the standby generation active. Returns the number of the job that checks all streams
+    /// again.
     ///
     /// # Errors
     /// [`OperateError`].
     pub async fn switch(&self, projection: &Projection, accept_incomplete: bool) -> Result<Option<u64>, OperateError> {
-        self.call(self.projector.switch(projection, accept_incomplete).await?).await
+        self.send_tasks(self.projector.switch(projection, accept_incomplete).await?).await
     }
 
-    /// Lets readers see again what they saw before a switch. The number of the job that looks once more.
+    /// Makes the previous generation active again. Returns the number of the job that checks all
+    /// streams.
     ///
     /// # Errors
     /// [`OperateError`].
     pub async fn rollback(&self, projection: &Projection) -> Result<Option<u64>, OperateError> {
-        self.call(self.projector.rollback(projection).await?).await
+        self.send_tasks(self.projector.rollback(projection).await?).await
     }
 
-    /// Gives the generation up that is not read. The number of the job that removes its rows.
+    /// Drops the standby generation. Returns the number of the job that removes its rows.
     ///
     /// # Errors
     /// [`OperateError`].
@@ -209,10 +214,11 @@ impl Operations {
         projection: &Projection,
         generation: Option<u32>,
     ) -> Result<Option<u64>, OperateError> {
-        self.call(self.projector.drop_generation(projection, generation).await?).await
+        self.send_tasks(self.projector.drop_generation(projection, generation).await?).await
     }
 
-    /// Lets a job that is not paused go on, in case its calls were lost: for a program that starts.
+    /// Sends the tasks of a job again that is not paused, in case they were lost. For the start of
+    /// a program.
     ///
     /// # Errors
     /// [`OperateError`].
@@ -227,30 +233,35 @@ impl Operations {
     pub(crate) async fn resume_job(&self, projection: &Projection) -> Result<Option<u64>, OperateError> {
         match self.projector.resume_job(projection).await {
             Err(RebuildError::NothingRuns) => Ok(None),
-            wakes => self.call(wakes?).await,
+            tasks => self.send_tasks(tasks?).await,
         }
     }
 
-    /// Sends what is in the consumer's dead-letter queue to its queue again, as much as fits into
-    /// the time of a call.
+    /// Moves the messages of the consumer's dead-letter queue back to its queue, within the time of
+    /// a call.
     ///
     /// # Errors
-    /// [`OperateError`]; what was sent until then is sent.
+    /// [`OperateError`]; some messages may have been moved.
     pub async fn redrive(&self, projection: &Projection) -> Result<Redriven, OperateError> {
         let (queue, dead_letters) = (self.queue(projection).await?, self.dead_letters(projection).await?);
         Redrive { store: &self.store, queue, dead_letters }.run(self.step_time).await
     }
 
-    /// Goes on with a slice of a job, then calls for what comes next.
-    pub(crate) async fn work(&self, projection: &Projection, wake: &Wake, slice: Duration) -> Result<(), RebuildError> {
-        let reason = format!("reconcile:{}", wake.job);
-        let announce = |behind| self.announce(projection, &reason, behind);
-        let next = self.projector.work(projection, wake, slice, announce).await?;
+    /// Works on a slice of a job, then sends the tasks that come next.
+    pub(crate) async fn work(
+        &self,
+        projection: &Projection,
+        task: &SegmentTask,
+        slice: Duration,
+    ) -> Result<(), RebuildError> {
+        let reason = format!("reconcile:{}", task.job);
+        let notify = |behind| self.notify(projection, &reason, behind);
+        let next = self.projector.work(projection, task, slice, notify).await?;
         self.jobs().await.map_err(not_sent)?.send(&next).await
     }
 
-    /// Tells a consumer that streams have reached a version, without telling how.
-    pub(crate) async fn announce(
+    /// Notifies a consumer of the versions of streams, without their commits.
+    pub(crate) async fn notify(
         &self,
         projection: &Projection,
         reason: &str,
@@ -258,21 +269,21 @@ impl Operations {
     ) -> Result<(), RebuildError> {
         let queue = self.queue(projection).await.map_err(not_sent)?;
         let message = |(stream, version)| {
-            let announcement = NotificationMessage::address(stream, version);
-            // The queue looks for doubles within a group, which is the stream.
+            let notification = NotificationMessage::address(stream, version);
+            // SQS deduplicates within a message group, which is the stream.
             let deduplication_id = format!("{reason}:{version}");
-            let body = serde_json::to_string(&announcement)?;
-            Ok(Outgoing { body, group: announcement.stream.to_string(), deduplication_id })
+            let body = serde_json::to_string(&notification)?;
+            Ok(Outgoing { body, group: notification.stream.to_string(), deduplication_id })
         };
         let messages = behind.into_iter().map(message).collect::<Result<Vec<_>, serde_json::Error>>();
         let messages = messages.map_err(|error| RebuildError::Queue(Arc::new(error)))?;
         queue.send(&messages).await.map_err(not_sent)
     }
 
-    /// Sends the calls that a step answered with. Their job's number.
-    async fn call(&self, wakes: Vec<Wake>) -> Result<Option<u64>, OperateError> {
-        let Some(job) = wakes.first().map(|wake| wake.job) else { return Ok(None) };
-        self.jobs().await.map_err(not_sent)?.send(&wakes).await?;
+    /// Sends the tasks of a step. Returns their job's number.
+    async fn send_tasks(&self, tasks: Vec<SegmentTask>) -> Result<Option<u64>, OperateError> {
+        let Some(job) = tasks.first().map(|task| task.job) else { return Ok(None) };
+        self.jobs().await.map_err(not_sent)?.send(&tasks).await?;
         Ok(Some(job))
     }
 
@@ -300,7 +311,7 @@ impl Operations {
     }
 }
 
-/// Whole seconds since then; 0 for a time that is still to come, as another machine's clock may say.
+/// Whole seconds since then; 0 for a time in the future, because clocks of machines differ.
 fn age_s(newest: DateTime<Utc>, now: SystemTime) -> u64 {
     u64::try_from((DateTime::<Utc>::from(now) - newest).num_seconds()).unwrap_or(0)
 }

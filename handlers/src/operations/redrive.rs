@@ -1,10 +1,9 @@
-//! Redrive: what lies in a consumer's dead-letter queue is sent to its queue again.
+//! Redrive: moves the messages of a consumer's dead-letter queue back to its queue.
 //!
-//! The dead-letter queue holds what could not be read a thousand times, or what met a table that
-//! was down for that long. A message that can be read is sent as it is. Of one that cannot, its
-//! group still says which stream it was about, and the store says how far that has come: so the
-//! stream is announced by its address. A message leaves the dead-letter queue only when the queue
-//! has taken its successor.
+//! A message becomes a dead letter if it is unreadable, or if a table was down for long. A readable
+//! message is sent unchanged. For an unreadable one, the message group is the name of its stream,
+//! and the store knows the stream's version: a new notification is sent. A message is deleted from
+//! the dead-letter queue only after the queue has accepted its replacement.
 
 use crate::delivery::notification::NotificationMessage;
 use crate::delivery::queue::{Outgoing, Queue};
@@ -14,24 +13,25 @@ use eventstore::{Consistency, EventStore, ReadError, StreamId};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// What a redrive needs.
+/// A store and the two queues of a redrive.
 pub(crate) struct Redrive<'a> {
     pub(crate) store: &'a EventStore,
     pub(crate) queue: Queue,
     pub(crate) dead_letters: Queue,
 }
 
-/// What a redrive came to.
+/// The result of a redrive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Redriven {
     /// How many messages were sent again.
     pub sent: u64,
-    /// Those that stay, with the reason.
+    /// The messages that stay, with the reason.
     pub stays: Vec<Stays>,
-    /// How many are in the dead-letter queue afterwards, about. Behind one that stays there may be more of its group.
+    /// The approximate number of messages left. More of the same group may follow a message that
+    /// stays.
     pub left: u64,
-    /// Whether the time of the call was up before all messages were looked at: another call goes
-    /// on. One that sends nothing has met only messages that stay.
+    /// Whether the time was up before all messages were handled: another call continues. A call
+    /// that sends nothing found only messages that stay.
     pub more: bool,
 }
 
@@ -46,12 +46,12 @@ pub struct Stays {
     pub reason: String,
 }
 
-/// The messages that stay, each once and with its newest handle: one that is taken a second time comes with another, and the
-/// one before is no good any more.
+/// The messages that stay, each once, with its newest receipt handle: each receive invalidates the
+/// one before.
 #[derive(Default)]
-struct Kept(Vec<(Stays, Message)>);
+struct Remaining(Vec<(Stays, Message)>);
 
-impl Kept {
+impl Remaining {
     fn note(&mut self, message: Message, reason: String) {
         self.forget(&message);
         self.0.push((Stays { message_id: id(&message), group: group(&message), reason }, message));
@@ -63,7 +63,7 @@ impl Kept {
 }
 
 impl Redriven {
-    /// What two calls came to, the later one last.
+    /// Adds the result of a later call.
     pub fn add(&mut self, later: Self) {
         let is_again = |before: &Stays| later.stays.iter().any(|stays| stays.message_id == before.message_id);
         self.stays.retain(|before| !is_again(before));
@@ -74,9 +74,9 @@ impl Redriven {
 }
 
 impl Redrive<'_> {
-    /// Looks at messages until the dead-letter queue gives out no more, or the time is up.
+    /// Handles messages until the dead-letter queue is empty, or the time is up.
     pub(crate) async fn run(&self, time: Duration) -> Result<Redriven, OperateError> {
-        let (begun, mut redriven, mut kept) = (Instant::now(), Redriven::default(), Kept::default());
+        let (begun, mut redriven, mut remaining) = (Instant::now(), Redriven::default(), Remaining::default());
         loop {
             let taken = self.dead_letters.take().await?;
             if taken.is_empty() {
@@ -87,10 +87,10 @@ impl Redrive<'_> {
                     Ok(successor) => {
                         self.queue.send(&[successor]).await?;
                         self.dead_letters.delete(&message).await?;
-                        kept.forget(&message);
+                        remaining.forget(&message);
                         redriven.sent += 1;
                     }
-                    Err(reason) => kept.note(message, reason),
+                    Err(reason) => remaining.note(message, reason),
                 }
             }
             redriven.more = begun.elapsed() >= time;
@@ -98,9 +98,9 @@ impl Redrive<'_> {
                 break;
             }
         }
-        for (stays, message) in kept.0 {
-            // Behind the last call, so that another try finds them at once. Before it, so that the
-            // next call meets others: they come back within a minute.
+        for (stays, message) in remaining.0 {
+            // Returned only after the last call, so that another redrive finds them at once. Before
+            // that they stay invisible for a minute, so that the next call gets other messages.
             if !redriven.more
                 && let Err(error) = self.dead_letters.give_back(&message).await
             {
@@ -114,7 +114,7 @@ impl Redrive<'_> {
         Ok(redriven)
     }
 
-    /// The message to send instead, or why there is none.
+    /// The message to send, or why there is none.
     async fn successor(&self, message: &Message) -> Result<Result<Outgoing, String>, OperateError> {
         let deduplication_id = format!("redrive:{}", id(message));
         if let Some((stream, body)) = readable(message) {
@@ -127,7 +127,7 @@ impl Redrive<'_> {
         let head = match self.store.head(&stream, Consistency::Strong).await {
             Ok((head, _)) if head.version() > 0 => head,
             Ok(_) => return Ok(Err(format!("it cannot be read, and the store has no stream {stream}"))),
-            Err(ReadError::Corrupt(damaged)) => return Ok(Err(format!("it cannot be read, and {damaged}"))),
+            Err(ReadError::Corrupt(corrupt)) => return Ok(Err(format!("it cannot be read, and {corrupt}"))),
             Err(error @ ReadError::Store(_)) => return Err(error.into()),
         };
         let address = serde_json::to_string(&NotificationMessage::address(stream, head.version()));
@@ -138,11 +138,11 @@ impl Redrive<'_> {
     }
 }
 
-/// The stream and the body of an announcement that can be read to its end.
+/// The stream and the body of a readable notification.
 fn readable(message: &Message) -> Option<(StreamId, String)> {
     let body = message.body.clone()?;
-    let announcement: NotificationMessage = serde_json::from_str(&body).ok()?;
-    Some((announcement.notification().ok()?.stream, body))
+    let notification: NotificationMessage = serde_json::from_str(&body).ok()?;
+    Some((notification.notification().ok()?.stream, body))
 }
 
 fn id(message: &Message) -> String {
@@ -169,15 +169,16 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_taken_twice_stays_once_with_its_newest_handle() {
+    fn a_message_received_twice_stays_once_with_its_newest_handle() {
         let taken = |id: &str, handle: &str| Message::builder().message_id(id).receipt_handle(handle).build();
-        let mut kept = Kept::default();
-        kept.note(taken("a", "1"), "it cannot be read".to_owned());
-        kept.note(taken("b", "2"), "it cannot be read".to_owned());
-        kept.note(taken("a", "3"), "it cannot be read still".to_owned());
-        let stays: Vec<_> = kept.0.iter().map(|(stays, message)| (&*stays.reason, message.receipt_handle())).collect();
+        let mut remaining = Remaining::default();
+        remaining.note(taken("a", "1"), "it cannot be read".to_owned());
+        remaining.note(taken("b", "2"), "it cannot be read".to_owned());
+        remaining.note(taken("a", "3"), "it cannot be read still".to_owned());
+        let stays: Vec<_> =
+            remaining.0.iter().map(|(stays, message)| (&*stays.reason, message.receipt_handle())).collect();
         assert_eq!(stays, [("it cannot be read", Some("2")), ("it cannot be read still", Some("3"))]);
-        kept.forget(&taken("b", "4"));
-        assert_eq!(kept.0.len(), 1);
+        remaining.forget(&taken("b", "4"));
+        assert_eq!(remaining.0.len(), 1);
     }
 }

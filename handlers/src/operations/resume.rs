@@ -1,4 +1,4 @@
-//! What stands still in a projection, and setting it going again.
+//! Lists parked streams, and resumes them.
 
 use crate::operations::{OperateError, Operations};
 use base64::Engine;
@@ -11,97 +11,97 @@ use std::str::FromStr;
 use std::time::Instant;
 use uuid::Uuid;
 
-/// The most pages of lists that one page of the answer is made of.
+/// The most list pages that are read for one page of the answer.
 const MAX_PAGES: u32 = 4;
-/// Streams that are resumed before it is looked whether the time is up.
+/// How many streams are resumed between two checks of the time.
 const PAGE: u32 = 25;
 
-/// What was set going again.
+/// The result of a resume.
 #[derive(Debug, Clone, Serialize)]
 pub struct Resumption {
-    /// The job that goes on, if one was under way.
+    /// The job that was resumed, if there was one.
     pub job: Option<u64>,
-    /// The streams that stood still, each in its generation.
+    /// The parked streams, each in its generation.
     pub streams: Vec<ResumedStream>,
-    /// Where another call goes on, if the time of this one was up.
+    /// Where another call continues, if the time was up.
     pub next_cursor: Option<ParkedCursor>,
 }
 
 /// One call that resumes streams.
-struct Call {
+struct ResumeCall {
     begun: Instant,
-    /// How long gaps are mended.
+    /// How long gaps are filled.
     limit: TimeLimit,
-    /// What its messages are deduplicated by.
+    /// The prefix of its messages' deduplication ids.
     reason: String,
 }
 
-/// What became of a stream that stood still.
+/// A parked stream after a resume.
 #[derive(Debug, Clone, Serialize)]
 pub struct ResumedStream {
     /// The stream.
     pub stream: StreamId,
     /// The generation.
     pub generation: u32,
-    /// The version at which it stood still, where that is known.
+    /// The version at which it was parked, if known.
     pub version: Option<u64>,
-    /// What became of it.
+    /// Its state now.
     pub state: ResumedState,
-    /// Why it still stands still.
+    /// Why it is still parked.
     pub reason: Option<String>,
 }
 
-/// What became of a stream that stood still.
+/// The state of a stream after a resume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResumedState {
     /// It has caught up.
     CaughtUp,
-    /// It stands still as before.
+    /// It is still parked.
     Parked,
-    /// It was announced to its process manager or projector, which goes on with it.
+    /// A notification was sent: its process or projector continues it.
     Announced,
 }
 
 impl Resumption {
-    /// What two calls came to, the later one last.
+    /// Adds the result of a later call.
     pub fn add(&mut self, later: Self) {
         self.job = self.job.or(later.job);
         self.streams.extend(later.streams);
         self.next_cursor = later.next_cursor;
     }
 
-    /// Whether something still stands still.
+    /// Whether a stream is still parked.
     pub fn is_stuck(&self) -> bool {
         self.streams.iter().any(|stream| stream.state == ResumedState::Parked)
     }
 }
 
-/// A page of the streams that stand still.
+/// A page of the parked streams.
 #[derive(Debug, Clone, Serialize)]
 pub struct ParkedStreams {
-    /// The streams: those of the generation that is read first, each generation's newest first.
+    /// The streams: the active generation first, in each generation the newest first.
     pub streams: Vec<Parked>,
-    /// Where to go on. There may be one on a page with fewer streams than asked for, even with none.
+    /// The next page; none at the end. A short or empty page may have a next one.
     pub next_cursor: Option<ParkedCursor>,
 }
 
-/// A place in the list of the streams that stand still: text that is safe in a URL.
+/// A place in the list of parked streams: text that is safe in a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedCursor {
     generation: u32,
     behind: Option<ListCursor>,
-    /// The generations that are behind it: which one is read may change between two pages.
+    /// The generations that are listed already: the active one may change between two pages.
     done: Vec<u32>,
 }
 
-/// A text is no place in the list.
+/// The text is no [`ParkedCursor`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be one that an earlier answer to the same question gave as next_cursor")]
-pub struct ForeignCursor;
+pub struct InvalidParkedCursor;
 
 impl ParkedCursor {
-    /// The beginning of the first generation that has not been gone through.
+    /// The beginning of the first generation that is not listed yet.
     fn unread(written: &[u32], done: Vec<u32>) -> Option<Self> {
         let generation = *written.iter().find(|number| !done.contains(number))?;
         Some(Self { generation, behind: None, done })
@@ -116,14 +116,14 @@ impl fmt::Display for ParkedCursor {
 }
 
 impl FromStr for ParkedCursor {
-    type Err = ForeignCursor;
+    type Err = InvalidParkedCursor;
 
-    fn from_str(text: &str) -> Result<Self, ForeignCursor> {
-        let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| ForeignCursor)?;
+    fn from_str(text: &str) -> Result<Self, InvalidParkedCursor> {
+        let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidParkedCursor)?;
         let (generation, behind, done): (u32, Option<ListCursor>, Vec<u32>) =
-            serde_json::from_slice(&json).map_err(|_| ForeignCursor)?;
+            serde_json::from_slice(&json).map_err(|_| InvalidParkedCursor)?;
         let fits = behind.as_ref().is_none_or(ListCursor::fits);
-        if fits { Ok(Self { generation, behind, done }) } else { Err(ForeignCursor) }
+        if fits { Ok(Self { generation, behind, done }) } else { Err(InvalidParkedCursor) }
     }
 }
 
@@ -134,13 +134,11 @@ impl Serialize for ParkedCursor {
 }
 
 impl Operations {
-    /// Resumes the job if there is one, whether it was paused or its calls were lost, and every
-    /// parked stream; or only that stream. Does as much as fits into the time of a call; with the
-    /// cursor of its answer, another call goes on.
+    /// Resumes the job, if it is paused or its tasks were lost, and every parked stream; or only
+    /// that stream. Works within the time of a call; another call continues at the returned cursor.
     ///
     /// # Errors
-    /// [`OperateError`]; what was set going until then goes on, and the same call may be sent
-    /// again.
+    /// [`OperateError`]; some streams may be resumed, and the call may be repeated.
     pub async fn resume(
         &self,
         projection: &Projection,
@@ -151,14 +149,14 @@ impl Operations {
             (None, None) => self.resume_job(projection).await?,
             (Some(_), _) | (None, Some(_)) => None,
         };
-        let call = Call {
+        let call = ResumeCall {
             begun: Instant::now(),
-            limit: self.projector.mending(),
+            limit: self.projector.resume_limit(),
             reason: format!("resume:{}", Uuid::now_v7()),
         };
         if let Some(stream) = stream.filter(|_| projection.is_read_model()) {
             let resumed = self.projector.resume_stream(projection, stream).await?;
-            let streams = self.with_those_far_behind(projection, resumed, &call).await?;
+            let streams = self.with_notified(projection, resumed, &call).await?;
             return Ok(Resumption { job, streams, next_cursor: None });
         }
         let (mut streams, mut next_cursor) = (Vec::new(), cursor.cloned());
@@ -174,44 +172,47 @@ impl Operations {
         }
     }
 
-    /// Rows are caught up here. A process manager is told of its streams, and only then are their
-    /// notes removed: their effects are not done here, and its own handler parks them again if they
-    /// still cannot be handled.
+    /// Rows of a read model are caught up here. A process must do its effects itself: it is
+    /// notified of its streams, and then they are unparked. Its handler parks them again if they
+    /// still fail.
     async fn resume_page(
         &self,
         projection: &Projection,
         parked: Vec<Parked>,
-        call: &Call,
+        call: &ResumeCall,
     ) -> Result<Vec<ResumedStream>, OperateError> {
         if projection.is_read_model() {
             let resumed = self.projector.resume(projection, parked, call.limit).await?;
-            return self.with_those_far_behind(projection, resumed, call).await;
+            return self.with_notified(projection, resumed, call).await;
         }
-        let mut told = Vec::new();
+        let mut notified = Vec::new();
         for parked in parked {
-            told.push(self.tell_of(projection, parked, &call.reason).await?);
+            notified.push(self.notify_head(projection, parked, &call.reason).await?);
         }
-        Ok(told)
+        Ok(notified)
     }
 
-    /// What became of streams. One that is far behind is announced: its projector catches it up.
-    async fn with_those_far_behind(
+    /// The states of resumed streams. One that is far behind is notified: its projector catches it
+    /// up.
+    async fn with_notified(
         &self,
         projection: &Projection,
         resumed: Vec<Resumed>,
-        call: &Call,
+        call: &ResumeCall,
     ) -> Result<Vec<ResumedStream>, OperateError> {
         let mut streams = Vec::new();
         for resumed in resumed {
             streams.push(match resumed.still {
-                Some(error) if error.is_out_of_time() => self.tell_of(projection, resumed.parked, &call.reason).await?,
+                Some(error) if error.is_out_of_time() => {
+                    self.notify_head(projection, resumed.parked, &call.reason).await?
+                }
                 _ => caught_up(resumed),
             });
         }
         Ok(streams)
     }
 
-    async fn tell_of(
+    async fn notify_head(
         &self,
         projection: &Projection,
         parked: Parked,
@@ -219,29 +220,30 @@ impl Operations {
     ) -> Result<ResumedStream, OperateError> {
         let head = match self.store.head(&parked.stream, Consistency::Strong).await {
             Ok((head, _)) => head,
-            Err(ReadError::Corrupt(damaged)) => {
-                return Ok(resumed_stream(parked, ResumedState::Parked, Some(damaged.to_string())));
+            Err(ReadError::Corrupt(corrupt)) => {
+                return Ok(resumed_stream(parked, ResumedState::Parked, Some(corrupt.to_string())));
             }
             Err(error) => return Err(error.into()),
         };
         if parked.version.is_none() && !projection.is_read_model() {
-            // It is held for what was learned from other streams: told from its beginning, it asks for all of it again.
+            // Its instance is held because of its asks: delivered from the beginning, the events
+            // send them again.
             self.projector.rewind(projection.consumer(), &parked.stream).await?;
         }
         if head.version() == 0 {
-            // The stream is gone: there is nothing to tell.
+            // The stream is gone.
             self.projector.unpark(projection, &parked).await?;
             return Ok(resumed_stream(parked, ResumedState::CaughtUp, None));
         }
         let behind = vec![(parked.stream.clone(), head.version())];
-        self.announce(projection, reason, behind.clone()).await?;
+        self.notify(projection, reason, behind.clone()).await?;
         self.projector.unpark(projection, &parked).await?;
-        // The first message may have come while the note still stood there, and have been let go.
-        self.announce(projection, &format!("{reason}:after"), behind).await?;
+        // The first message may have been dropped because the stream was still parked.
+        self.notify(projection, &format!("{reason}:after"), behind).await?;
         Ok(resumed_stream(parked, ResumedState::Announced, None))
     }
 
-    /// A page of the streams that stand still, in every generation that is written. Eventually consistent.
+    /// A page of the parked streams in every written generation. Eventually consistent.
     ///
     /// # Errors
     /// [`OperateError`].
@@ -256,7 +258,7 @@ impl Operations {
         let written: Vec<u32> = [status.active].into_iter().chain(other.map(|other| other.number)).collect();
         let mut next = cursor.cloned().or_else(|| ParkedCursor::unread(&written, Vec::new()));
         let mut streams: Vec<Parked> = Vec::new();
-        // The end of a generation is known only when nothing comes behind a page.
+        // Only a page without a next one shows the end of a generation.
         for _ in 0..MAX_PAGES {
             let missing = limit.saturating_sub(u32::try_from(streams.len()).unwrap_or(u32::MAX));
             let Some(ParkedCursor { generation, behind, mut done }) = next.take_if(|_| missing > 0) else { break };

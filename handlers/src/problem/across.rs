@@ -1,7 +1,7 @@
 //! The problems of commands over several streams.
 
 use super::Problem;
-use crate::app::{AcrossError, Refusal};
+use crate::app::{AcrossError, CommandRefusal};
 use eventstore::{AppendAllError, ExecuteAllError, ExecuteError};
 
 impl From<AcrossError> for Problem {
@@ -28,11 +28,13 @@ impl From<AppendAllError> for Problem {
             AppendAllError::TooLarge { .. } | AppendAllError::TotalTooLarge { .. } => {
                 Self::too_large(error.to_string())
             }
-            AppendAllError::StreamFull(_) => Self::too_large("a stream has as many events as a stream can have"),
-            AppendAllError::ClockSkew(future) => ExecuteError::<Refusal>::ClockSkew(future).into(),
+            AppendAllError::StreamFull(_) => {
+                Self::too_large("a stream is full: it has the most events that a stream can have")
+            }
+            AppendAllError::ClockSkew(future) => ExecuteError::<CommandRefusal>::ClockSkew(future).into(),
             AppendAllError::Corrupt(damaged) => Self::internal(&damaged),
             AppendAllError::Store(fault) => fault.into(),
-            // The handler mends these.
+            // The command handler retries or prevents these.
             AppendAllError::Conflict { .. }
             | AppendAllError::TransactionConflict { .. }
             | AppendAllError::Empty(_)

@@ -1,4 +1,4 @@
-//! The problems of questions about the past.
+//! The problems of audit queries.
 
 use super::Problem;
 use crate::audit::{AuditError, NotRecorded};
@@ -38,7 +38,7 @@ mod specs {
     use std::sync::Arc;
 
     #[test]
-    fn a_reading_that_cannot_be_recorded_is_the_problem_that_a_command_would_have() {
+    fn an_unrecorded_query_has_the_problem_of_a_command() {
         let source = || Arc::new(std::io::Error::other("busy"));
         let damaged = CorruptStream { stream: "access-1".to_owned(), version: 1, damage: Damage::Chain };
         let ahead = ClockSkew { command_id: Id::new("k").unwrap(), ahead_ms: 300_001, allowed_ms: 300_000 };

@@ -5,7 +5,7 @@ mod audit;
 mod requests;
 
 use crate::access::{Scope, Unauthorized};
-use crate::app::{Refusal, identity};
+use crate::app::{CommandRefusal, identity};
 use crate::operations::OperateError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -23,25 +23,26 @@ const RETRY_AFTER_S: u64 = 1;
 /// A problem document (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
-    /// Which kind of problem: stable, for programs.
+    /// The type of the problem: stable, for programs.
     #[serde(rename = "type")]
     #[schema(example = "https://ledgerfold.dev/problems/invalid-request")]
     pub(crate) kind: String,
-    /// The kind in words.
+    /// The type in words.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What went wrong this time.
+    /// What went wrong in this case.
     pub(crate) detail: String,
-    /// What else a program can use: `instance`, `errors`, `code` and `reason` of a refusal, `version`, `scope`, `error_id`.
+    /// Further members for programs: `instance`, `errors`, `code` and `reason` of a refusal,
+    /// `version`, `scope`, `error_id`.
     #[serde(flatten)]
     pub(crate) more: Map<String, Value>,
-    /// What the header `WWW-Authenticate` says.
+    /// The header `WWW-Authenticate`.
     #[serde(skip)]
     challenge: Option<String>,
-    /// Whether the body was coded: `Accept-Encoding` says that none is taken.
+    /// Whether the body was encoded. `Accept-Encoding` then says that no encoding is accepted.
     #[serde(skip)]
-    was_coded: bool,
+    was_encoded: bool,
 }
 
 /// A field of the request that breaks a rule.
@@ -56,9 +57,9 @@ pub(crate) struct FieldError {
 impl Problem {
     pub(crate) fn new(status: StatusCode, slug: &str, title: &'static str, detail: impl Into<String>) -> Self {
         let (kind, status, detail) = (format!("{}{slug}", identity().problems), status.as_u16(), detail.into());
-        // The occurrence has no address of its own: a URN names it, so that a caller can quote it.
+        // A URN names the occurrence, so that a caller can quote it.
         let instance = Uuid::now_v7().urn().to_string();
-        Self { kind, title, status, detail, more: Map::new(), challenge: None, was_coded: false }
+        Self { kind, title, status, detail, more: Map::new(), challenge: None, was_encoded: false }
             .with("instance", instance)
     }
 
@@ -67,7 +68,7 @@ impl Problem {
         self
     }
 
-    /// A field, header or parameter that breaks a rule.
+    /// A field, header or parameter breaks a rule.
     pub fn invalid(field: impl Into<String>, rule: impl Into<String>) -> Self {
         let (field, rule) = (field.into(), rule.into());
         let detail = if field.is_empty() { rule.clone() } else { format!("{field}: {rule}") };
@@ -76,28 +77,29 @@ impl Problem {
             .with("errors", errors)
     }
 
-    /// Two fields that break a rule together.
+    /// Two fields break a rule together.
     pub(crate) fn invalid_pair(fields: [&str; 2], rule: &str) -> Self {
         let errors = fields.map(|field| FieldError { field: field.to_owned(), rule: rule.to_owned() });
         Self::invalid(fields.join(", "), rule).with("errors", json!(errors))
     }
 
-    /// A cursor that belongs to another question.
+    /// The cursor belongs to another query.
     pub fn foreign_cursor() -> Self {
-        Self::invalid("cursor", "must be one that an earlier answer to the same question gave as next_cursor")
+        Self::invalid("cursor", "must be the next_cursor of an earlier response to the same query")
     }
 
-    /// The function's time ran out. A command may have been recorded.
-    pub(crate) fn too_slow(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
-        let detail = "there was no answer in time; a command may have been recorded: send it again with the same Idempotency-Key";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The answer took too long", detail).logged(error)
+    /// The function ran out of time. A command may have been recorded.
+    pub(crate) fn timed_out(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
+        let detail =
+            "the time ran out, and a command may have been recorded: send it again with the same Idempotency-Key";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The request took too long", detail).logged(error)
     }
 
     pub(crate) fn answer_too_large(limit_bytes: usize) -> Self {
         let detail = format!(
-            "the answer is longer than {limit_bytes} bytes: ask for less (limit, from, to), or use the command line"
+            "the response is longer than {limit_bytes} bytes: request less (limit, from, to), or use the command line"
         );
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answer-too-large", "The answer is too long", detail)
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answer-too-large", "The response is too long", detail)
     }
 
     /// The process is not ready, for these reasons.
@@ -122,14 +124,14 @@ impl Problem {
         Self { challenge: Some(challenge), ..problem.with("scope", scope) }
     }
 
-    /// The thing does not exist.
+    /// Something does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
+        Self::new(StatusCode::NOT_FOUND, "not-found", "It does not exist", detail)
     }
 
     pub(crate) fn method_not_allowed(path: &str) -> Self {
-        let detail = format!("{path} does not take this method; the Allow header names those that it takes");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here", detail)
+        let detail = format!("{path} does not have this method; the Allow header lists its methods");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not have this method", detail)
     }
 
     pub(crate) fn unsupported_media_type() -> Self {
@@ -148,80 +150,80 @@ impl Problem {
 
     /// An operator's step does not fit the state of the projection.
     fn conflict(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, "not-now", "This cannot be done as things stand", detail)
+        Self::new(StatusCode::CONFLICT, "not-now", "The state of the projection does not allow this", detail)
     }
 
     /// A queue could not be read.
     fn queue_unavailable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
-        let detail = "a queue gave no answer; ask again";
+        let detail = "a queue did not answer; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A queue is not available", detail).logged(error)
     }
 
-    /// A step was written, but a queue did not accept its messages: the step is valid.
+    /// A step was recorded, but a queue did not accept its messages.
     fn notify_failed(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
-        let detail = "a queue gave no answer; what was begun stands, and POST …/resume calls for it again";
+        let detail = "a queue did not answer; the step is recorded, and POST …/resume sends its messages again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A queue is not available", detail).logged(error)
     }
 
     pub(crate) fn reused(detail: impl Into<String>) -> Self {
-        let title = "The Idempotency-Key belongs to another command";
+        let title = "The Idempotency-Key was used for another command";
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title, detail)
     }
 
-    fn refused(Refusal { code, reason }: Refusal) -> Self {
+    fn refused(CommandRefusal { code, reason }: CommandRefusal) -> Self {
         let title = "The command is refused";
         let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", title, reason.clone());
         problem.with("code", code).with("reason", reason)
     }
 
-    /// A generated id is ahead of the clock, which was set back meanwhile.
+    /// The store rejected an id that was generated here, because the clock was set back meanwhile.
     pub(crate) fn clock_set_back() -> Self {
         tracing::warn!("the clock was set back while a request was answered");
-        let detail = "the clock here was set back meanwhile, and nothing was written; send it again";
+        let detail = "the server's clock was set back meanwhile, and nothing was written; send it again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The store is not available", detail)
     }
 
     pub(crate) fn contention(attempts: u32) -> Self {
         let error_id = error_id();
-        tracing::warn!(error_id, attempts, "a command lost to others on its stream every time");
+        tracing::warn!(error_id, attempts, "a command gave up after conflicts with other commands");
         let detail =
-            "other commands on the stream were quicker every time; send it again with the same Idempotency-Key";
+            "every attempt conflicted with another command on the stream; send it again with the same Idempotency-Key";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", "The stream is busy", detail)
             .with("error_id", error_id)
     }
 
-    /// Each attempt of a step conflicted with another step: nothing has changed.
+    /// Each attempt of a step conflicted with another step. Nothing has changed.
     fn step_contention(detail: String) -> Self {
         let error_id = error_id();
-        tracing::warn!(error_id, "an operator's step lost to others every time");
+        tracing::warn!(error_id, "an operator's step gave up after conflicts with other steps");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "contention", "The projection is busy", detail)
             .with("error_id", error_id)
     }
 
     pub(crate) fn throttled() -> Self {
         tracing::warn!("DynamoDB throttled a request");
-        let detail = "more was asked than the store may do; send it again with the same Idempotency-Key";
+        let detail = "the store's request limit is reached; send it again with the same Idempotency-Key";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled", "Too many requests", detail)
     }
 
     /// The store failed: the error is logged under an id, and the caller gets only the id.
     pub(crate) fn unavailable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
-        let detail = "the store gave no answer; send it again with the same Idempotency-Key";
+        let detail = "the store did not answer; send it again with the same Idempotency-Key";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The store is not available", detail).logged(error)
     }
 
-    /// Only operators can fix it.
+    /// An error that only operators can fix.
     pub(crate) fn internal(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
         Self::for_operators().logged(error)
     }
 
-    /// A defect, which has been reported.
+    /// A panic, which has been reported.
     pub(crate) fn panicked(error_id: String) -> Self {
         Self::for_operators().with("error_id", error_id)
     }
 
     fn for_operators() -> Self {
-        let detail = "something here needs the operators; tell them the error_id";
+        let detail = "an operator must fix this; report the error_id";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "The request could not be answered", detail)
     }
 
@@ -233,12 +235,13 @@ impl Problem {
     }
 
     fn retry_after(&self) -> Option<HeaderValue> {
-        let passes = self.status == StatusCode::SERVICE_UNAVAILABLE || self.status == StatusCode::TOO_MANY_REQUESTS;
-        passes.then(|| HeaderValue::from(RETRY_AFTER_S))
+        let is_temporary =
+            self.status == StatusCode::SERVICE_UNAVAILABLE || self.status == StatusCode::TOO_MANY_REQUESTS;
+        is_temporary.then(|| HeaderValue::from(RETRY_AFTER_S))
     }
 }
 
-/// The id under which an occurrence is logged, and reported.
+/// The id under which an occurrence is logged and reported.
 fn error_id() -> String {
     Uuid::now_v7().simple().to_string()
 }
@@ -254,7 +257,7 @@ impl IntoResponse for Problem {
         if let Some(challenge) = self.challenge.and_then(|text| HeaderValue::from_str(&text).ok()) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
-        if self.was_coded {
+        if self.was_encoded {
             response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         response
@@ -305,7 +308,7 @@ impl From<ProjectError> for Problem {
             ProjectError::Read(error) => error.into(),
             ProjectError::Table(error) => error.into(),
             ProjectError::OutOfTime { .. } => Self::unavailable(&error),
-            ProjectError::Fold { .. } | ProjectError::Missing { .. } | ProjectError::Stray { .. } => {
+            ProjectError::Fold { .. } | ProjectError::Missing { .. } | ProjectError::Diverged { .. } => {
                 Self::internal(&error)
             }
             ProjectError::OtherShape(_) | ProjectError::Contention => Self::internal(&error),
@@ -348,7 +351,7 @@ impl From<RebuildError> for Problem {
     }
 }
 
-impl<R: Into<Refusal>> From<ExecuteError<R>> for Problem {
+impl<R: Into<CommandRefusal>> From<ExecuteError<R>> for Problem {
     fn from(error: ExecuteError<R>) -> Self {
         match error {
             ExecuteError::Refused(refusal) => Self::refused(refusal.into()),
@@ -360,11 +363,13 @@ impl<R: Into<Refusal>> From<ExecuteError<R>> for Problem {
             }
             ExecuteError::ClockSkew(future) => Self::invalid(
                 "Idempotency-Key",
-                format!("a UUIDv7 must not be made more than {} s in the future", future.allowed_ms / 1000),
+                format!("the time of a UUIDv7 must not be more than {} s in the future", future.allowed_ms / 1000),
             ),
             ExecuteError::Contention { attempts } => Self::contention(attempts),
             ExecuteError::TooLarge(too_large) => Self::too_large(too_large.to_string()),
-            ExecuteError::StreamFull => Self::too_large("the stream has as many events as a stream can have"),
+            ExecuteError::StreamFull => {
+                Self::too_large("the stream is full: it has the most events that a stream can have")
+            }
             ExecuteError::Corrupt(damaged) => Self::internal(&damaged),
             ExecuteError::Unreadable(unreadable) => Self::internal(&unreadable),
             ExecuteError::Codec(codec) => Self::internal(&codec),
@@ -378,14 +383,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_has_its_instance_wherever_it_is_written() {
+    fn every_problem_has_an_instance() {
         let written = serde_json::to_value(Problem::not_found("nothing")).unwrap();
         let instance = written.get("instance").and_then(Value::as_str).unwrap_or_default();
         assert!(instance.starts_with("urn:uuid:"), "{written}");
     }
 
     #[test]
-    fn a_step_that_lost_to_others_may_be_tried_again() {
+    fn a_step_that_met_conflicts_may_be_tried_again() {
         let response = Problem::from(RebuildError::Contention).into_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers().get(header::RETRY_AFTER), Some(&HeaderValue::from(RETRY_AFTER_S)));

@@ -1,4 +1,4 @@
-//! What a process asks for, why, and what comes of it.
+//! Asks: the commands of a process, their cause and their answers.
 
 use super::error::ProcessError;
 use crate::app::canonical_json::CanonicalJson;
@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use std::fmt;
 use uuid::Uuid;
 
-/// An event's place, and the business process that it belongs to: what a command that it causes takes over.
+/// The origin of an event: stream, version and correlation. A command that it causes takes them
+/// over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct EventOrigin {
     /// The stream.
     pub stream: StreamId,
     /// The event's version in it.
@@ -20,22 +21,22 @@ pub struct Told {
     /// When its commit was recorded: whole milliseconds.
     #[serde(rename = "at", with = "chrono::serde::ts_milliseconds")]
     pub recorded_at: DateTime<Utc>,
-    /// The business process.
+    /// The correlation id.
     #[serde(rename = "correlation")]
     pub correlation_id: Id,
-    /// The W3C `traceparent` of the request that it comes from.
+    /// The W3C `traceparent` of the request that made the event.
     #[serde(default, rename = "trace", skip_serializing_if = "Option::is_none")]
     pub trace_parent: Option<Id>,
 }
 
 /// Displayed as `{stream}:{version}`: the causation id of commands.
-impl fmt::Display for Told {
+impl fmt::Display for EventOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.stream, self.version)
     }
 }
 
-impl Told {
+impl EventOrigin {
     /// An event of a commit.
     pub(super) fn of(stream: &StreamId, commit: &Commit, version: u64) -> Self {
         let CommandMetadata { correlation_id, trace_parent, .. } = commit.metadata.clone();
@@ -43,72 +44,73 @@ impl Told {
     }
 }
 
-/// What came of an ask.
+/// The answer to an ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Answer {
+pub enum AskAnswer {
     /// The command was handled, or there was nothing to do.
     Done,
-    /// The command was refused. The refusal is recorded: the same ask will never be accepted.
+    /// The command was refused. The refusal is recorded: the same ask is always refused.
     Refused {
-        /// A stable word for programs.
+        /// A stable code for programs.
         code: String,
-        /// The same for people.
+        /// The reason for people.
         reason: String,
     },
 }
 
-/// A command that a process asks for.
+/// A command that a process decided to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
-    /// What the process calls it.
+    /// Its name within the process.
     pub name: String,
     /// The stream that it addresses.
     pub stream: String,
     /// The command: `{"type", "data"}`.
     pub command: Value,
-    cause: Option<Told>,
+    cause: Option<EventOrigin>,
     named_in_full: bool,
 }
 
-/// Asks a stream for something. The command is a value of an enum with `#[serde(tag = "type", content = "data")]`.
+/// A command to a stream. It is a value of an enum with `#[serde(tag = "type", content = "data")]`.
 ///
-/// It is caused by the event that is reacted to; after an answer, by what caused that ask.
+/// Its cause is the event of the reaction; in the reaction to an answer, the cause of that ask.
 pub fn ask<C: Serialize>(name: impl Into<String>, stream: impl Into<String>, command: &C) -> Ask {
-    // What cannot be written is no command: the runner refuses it before anything is kept.
+    // Null if it cannot be serialized: the runner rejects it before it stores anything.
     let command = serde_json::to_value(command).unwrap_or_default();
     Ask { name: name.into(), stream: stream.into(), command, cause: None, named_in_full: false }
 }
 
 impl Ask {
-    /// The same, caused by another event than the one that is reacted to.
+    /// The same, with another event as its cause.
     #[must_use]
-    pub fn because(self, told: &Told) -> Self {
-        Self { cause: Some(told.clone()), ..self }
+    pub fn because(self, origin: &EventOrigin) -> Self {
+        Self { cause: Some(origin.clone()), ..self }
     }
 
-    /// The same, and cause, stream and name together say all that the command says: its id is made of these three only. For
-    /// commands whose ids were made so before; of any other ask the id follows from instance and command too.
+    /// The same, but its id is computed only from cause, stream and name, which must identify the
+    /// command. For ids that older programs made. Other ids are computed from instance and command,
+    /// too.
     #[must_use]
     pub fn named_in_full(self) -> Self {
         Self { named_in_full: true, ..self }
     }
 
-    /// The event that causes it, where it names one.
-    pub(super) fn cause(&self) -> Option<&Told> {
+    /// The event that it names as its cause.
+    pub(super) fn cause(&self) -> Option<&EventOrigin> {
         self.cause.as_ref()
     }
 }
 
-/// An ask that is not answered yet.
+/// An ask without an answer yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OpenAsk {
     pub(super) ask: Ask,
-    pub(super) cause: Told,
+    pub(super) cause: EventOrigin,
     pub(super) stream: StreamId,
     pub(super) id: Id,
 }
 
-/// An open ask as rows have it, below its cause.
+/// An open ask as it is stored, below its cause.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StoredAsk {
     name: String,
@@ -123,8 +125,8 @@ pub(super) fn is_false(flag: &bool) -> bool {
 }
 
 impl OpenAsk {
-    /// Takes an ask of the process's instance of that key; it has that cause, if it names no other.
-    pub(super) fn of(process: &str, key: &str, mut ask: Ask, cause: &Told) -> Result<Self, ProcessError> {
+    /// Opens an ask of the instance with that key. `cause` applies if the ask names no other.
+    pub(super) fn of(process: &str, key: &str, mut ask: Ask, cause: &EventOrigin) -> Result<Self, ProcessError> {
         if command_type(&ask.command).is_none() {
             return Err(ProcessError::NoCommand(ask.name));
         }
@@ -143,7 +145,8 @@ impl OpenAsk {
     pub(super) fn request(&self, process: &str) -> Result<CommandRequest, ProcessError> {
         let actor = Id::new(process)?;
         let name = command_type(&self.ask.command).unwrap_or_default();
-        // As command queues carry it: so it was before the runner, and an ask that is sent again is the same command.
+        // The form of command queues: older programs sent it so, and a repeated ask must have the
+        // same fingerprint.
         let asked = json!({ self.stream.category(): self.ask.command });
         let metadata = CommandMetadata {
             command_id: self.id.clone(),
@@ -158,7 +161,7 @@ impl OpenAsk {
 }
 
 impl StoredAsk {
-    pub(super) fn ask(self, cause: &Told) -> Ask {
+    pub(super) fn ask(self, cause: &EventOrigin) -> Ask {
         let Self { name, stream, command, named_in_full } = self;
         Ask { name, stream, command, cause: Some(cause.clone()), named_in_full }
     }
@@ -168,18 +171,18 @@ fn command_type(command: &Value) -> Option<&str> {
     command.get("type")?.as_str()
 }
 
-/// The same for ever for the same ask: a UUIDv7 of the cause's time, whose other bits are a hash of process, instance, cause
-/// and ask. Its time lets the event store rule it out among the commands before.
-fn command_id(process: &str, key: &str, ask: &Ask, cause: &Told) -> Result<Id, ProcessError> {
+/// A UUIDv7 of the cause's time; its other bits are a hash of process, instance, cause and ask. So
+/// it never changes. By its time the event store knows that no earlier commit has it.
+fn command_id(process: &str, key: &str, ask: &Ask, cause: &EventOrigin) -> Result<Id, ProcessError> {
     let Ask { name, stream, command, .. } = ask;
     let text = if ask.named_in_full {
         format!("{cause} {stream} {name}")
     } else {
         serde_json::to_string(&(key, cause.to_string(), stream, name, command)).map_err(ProcessError::Json)?
     };
-    // Never to change: another namespace would ask for everything anew.
+    // Must never change: with another namespace every open ask would be sent as a new command.
     let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("https://ledgerfold.dev/{process}").as_bytes());
-    // The bytes that are left out bear the version and variant of the UUIDv5, and are not all hash.
+    // The bytes that are left out have the version and variant of the UUIDv5.
     let [a, b, c, d, e, f, _, _, _, g, h, i, j, ..] = Uuid::new_v5(&namespace, text.as_bytes()).into_bytes();
     let time_ms = u64::try_from(cause.recorded_at.timestamp_millis()).unwrap_or_default();
     let random = [a, b, c, d, e, f, g, h, i, j];

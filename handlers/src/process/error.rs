@@ -1,6 +1,6 @@
-//! Why a process comes no further.
+//! Why a process cannot handle an event.
 
-use super::Failure;
+use super::ProcessFailure;
 use super::instance::MAX_OPEN;
 use super::runner::{MAX_ATTEMPTS, MAX_ROUNDS};
 use eventstore::{CodecError, Id, InvalidId, InvalidStreamId, StreamId};
@@ -10,53 +10,53 @@ use projections::{TableError, UnknownType};
 #[derive(Debug, thiserror::Error)]
 #[error("it was not handled")]
 pub struct AskError {
-    /// Whether it may be handled next time, though nothing is changed meanwhile.
+    /// Whether a retry may succeed without any change of program or data.
     pub passes: bool,
     /// Why.
-    pub source: Failure,
+    pub source: ProcessFailure,
 }
 
-/// Why a process could not do what an event asks for. The event comes again; what is kept of it stays.
+/// Why a process could not handle an event. The event is redelivered; the stored decision stays.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// This program does not know the event's type: a newer one wrote it.
     #[error(transparent)]
     Unknown(#[from] UnknownType),
-    /// The event is not known in that form: a newer program wrote it.
+    /// The event's data cannot be decoded: a newer program wrote it.
     #[error(transparent)]
     Event(#[from] CodecError),
-    /// The stream or the event is not one that the process knows.
-    #[error("the event is none of this process's")]
-    Foreign(#[source] Failure),
-    /// The instance's row is not one that this program writes.
-    #[error("what is kept of instance {key:?} cannot be read")]
+    /// The event does not belong to the process.
+    #[error("the event does not belong to this process")]
+    Foreign(#[source] ProcessFailure),
+    /// The instance's row does not have the form that this program writes.
+    #[error("the row of instance {key:?} cannot be read")]
     Row {
         /// The instance's key.
         key: String,
-        /// Why not.
+        /// Why.
         #[source]
         source: serde_json::Error,
     },
-    /// The instance's state is not what the process keeps.
-    #[error("the state is none of this process's")]
+    /// The instance's state does not have the process's type.
+    #[error("the state does not have the type of this process")]
     State(#[source] serde_json::Error),
     /// An ask has no command, which is a defect of the process.
     #[error("ask {0:?} has no command: its type must be written as {{\"type\", \"data\"}}")]
     NoCommand(String),
-    /// An ask cannot be addressed, which is a defect of the process.
-    #[error("an ask cannot be addressed")]
+    /// An ask's stream has an invalid name, which is a defect of the process.
+    #[error("an ask names an invalid stream")]
     Address(#[from] InvalidStreamId),
-    /// A command cannot be signed, which is a defect.
-    #[error("a command cannot be signed")]
+    /// The process's name is no valid actor, which is a defect.
+    #[error("a command has an invalid actor or cause")]
     Sign(#[from] InvalidId),
     /// A command cannot be written, which is a defect.
     #[error("a command is no JSON")]
     Json(#[source] serde_json::Error),
-    /// The instance asks for more than can be kept.
+    /// The instance has too many open asks.
     #[error("more than {MAX_OPEN} asks are open")]
     TooMany,
-    /// The instance asks for something more after each answer.
-    #[error("it still asks for more after {MAX_ROUNDS} rounds of answers")]
+    /// The instance has new asks after each answer.
+    #[error("it has new asks after {MAX_ROUNDS} rounds of answers")]
     TooManyRounds,
     /// A command was not handled, and not for a reason of the domain.
     #[error("command {command_id} to {stream} was not handled")]
@@ -65,22 +65,22 @@ pub enum ProcessError {
         command_id: Id,
         /// The stream that it addresses.
         stream: StreamId,
-        /// Whether it may be handled next time.
+        /// Whether a retry may succeed.
         passes: bool,
         /// Why.
         #[source]
-        source: Failure,
+        source: ProcessFailure,
     },
-    /// The instance's row could not be loaded or kept.
+    /// The instance's row could not be read or written.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// Other runners kept the row every time: try again.
-    #[error("other runners were quicker {MAX_ATTEMPTS} times")]
+    /// Every write of the row conflicted with another runner: try again.
+    #[error("{MAX_ATTEMPTS} writes conflicted with other runners")]
     Contention,
 }
 
 impl ProcessError {
-    /// Whether it will be the same next time, until somebody changes program or data.
+    /// Whether a retry fails in the same way until program or data change.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
             Self::Unknown(_) | Self::Event(_) | Self::Foreign(_) | Self::Row { .. } | Self::State(_) => true,

@@ -1,36 +1,38 @@
-//! What is kept of an instance: one row, replaced as a whole.
+//! An instance and its row, which is replaced as a whole.
 
-use super::ask::{OpenAsk, StoredAsk, Told, is_false};
+use super::ask::{EventOrigin, OpenAsk, StoredAsk, is_false};
 use super::error::ProcessError;
-use super::{Answer, Input, Process, Reaction};
+use super::{AskAnswer, Process, RawInput, Reaction};
 use eventstore::{Id, StreamId};
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The format of the rows. Rows without a number are of before the runner: see [`Process::lifting`].
+/// The format of the rows. Rows without a number are older than the runner: see
+/// [`Process::lifting`].
 const FORMAT: u32 = 1;
 /// The most asks of an instance that may be open.
 pub(super) const MAX_OPEN: usize = 1_000;
 
-/// What is kept of an instance.
+/// One run of a process.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Instance {
     key: String,
-    /// None where the instance has heard of nothing yet.
+    /// None before its first event.
     state: Option<Value>,
-    /// The version of the last event of each stream that it has reacted to.
+    /// Its position in each stream: the version of the last event that it reacted to.
     seen: BTreeMap<StreamId, u64>,
-    /// What it asks for, in the order in which it came.
+    /// Its open asks, the oldest first.
     open: Vec<OpenAsk>,
-    /// Whether something that is open could not be sent, and will not be until somebody helps: it holds up no stream then.
+    /// Whether it is held: an open ask fails until program or data change. Other streams do not
+    /// wait for it.
     pub(super) held: bool,
 }
 
 /// The row's data: fields may be added, none renamed or dropped.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct StoredInstance {
     format: u32,
     state: Value,
     seen: BTreeMap<StreamId, u64>,
@@ -40,15 +42,15 @@ struct Stored {
     held: bool,
 }
 
-/// Asks of one cause.
+/// The asks with one cause.
 #[derive(Serialize, Deserialize)]
 struct Caused {
-    cause: Told,
+    cause: EventOrigin,
     asks: Vec<StoredAsk>,
 }
 
 impl Instance {
-    /// An instance that has heard of nothing yet.
+    /// An instance before its first event.
     pub(super) fn new(key: String) -> Self {
         Self { key, state: None, seen: BTreeMap::new(), open: Vec::new(), held: false }
     }
@@ -72,7 +74,7 @@ impl Instance {
             instance.held = !instance.open.is_empty();
             return Ok(instance);
         }
-        let stored: Stored = serde_json::from_value(row).map_err(unreadable(&key))?;
+        let stored: StoredInstance = serde_json::from_value(row).map_err(unreadable(&key))?;
         if stored.format != FORMAT {
             let format = format!("format {} is not {FORMAT}, which this program writes", stored.format);
             return Err(unreadable(&key)(serde_json::Error::custom(format)));
@@ -97,7 +99,7 @@ impl Instance {
             }
         }
         let state = self.state.clone().unwrap_or_default();
-        serde_json::to_value(Stored { format: FORMAT, state, seen: self.seen.clone(), open, held: self.held })
+        serde_json::to_value(StoredInstance { format: FORMAT, state, seen: self.seen.clone(), open, held: self.held })
     }
 
     /// The instance's key.
@@ -105,34 +107,34 @@ impl Instance {
         &self.key
     }
 
-    /// What it asks for.
+    /// Its open asks.
     pub(super) fn asks(&self) -> &[OpenAsk] {
         &self.open
     }
 
     /// Whether it has not reacted to that event yet.
-    pub(super) fn is_new(&self, told: &Told) -> bool {
-        self.seen.get(&told.stream).is_none_or(|seen| *seen < told.version)
+    pub(super) fn is_new(&self, origin: &EventOrigin) -> bool {
+        self.seen.get(&origin.stream).is_none_or(|seen| *seen < origin.version)
     }
 
-    /// Reacts to an event. The ids of what it asks for.
-    pub(super) fn hear(
+    /// Reacts to an event. Returns the ids of its new asks.
+    pub(super) fn react_to_event(
         &mut self,
         process: &Process,
-        told: &Told,
+        origin: &EventOrigin,
         event: &eventstore::NewEvent,
     ) -> Result<Vec<Id>, ProcessError> {
-        let asked = self.react(process, Input::Event(told, event), told)?;
-        self.seen.insert(told.stream.clone(), told.version);
+        let asked = self.react(process, RawInput::Event(origin, event), origin)?;
+        self.seen.insert(origin.stream.clone(), origin.version);
         Ok(asked)
     }
 
-    /// Reacts to those answers that are to open asks, each once, in the order of the asks. The ids of what it asks for; none
-    /// where no open ask is answered.
+    /// Reacts once to each answer of an open ask, in the order of the asks. Returns the ids of its
+    /// new asks; none if no open ask is answered.
     pub(super) fn answer(
         &mut self,
         process: &Process,
-        answers: &BTreeMap<Id, Answer>,
+        answers: &BTreeMap<Id, AskAnswer>,
     ) -> Result<Option<Vec<Id>>, ProcessError> {
         let (answered, open) =
             std::mem::take(&mut self.open).into_iter().partition(|open| answers.contains_key(&open.id));
@@ -141,21 +143,21 @@ impl Instance {
         let mut asked = Vec::new();
         for OpenAsk { ask, cause, id, .. } in &answered {
             if let Some(answer) = answers.get(id) {
-                asked.extend(self.react(process, Input::Answer(ask, answer), cause)?);
+                asked.extend(self.react(process, RawInput::Answer(ask, answer), cause)?);
             }
         }
         self.held &= !self.open.is_empty();
         Ok(Some(asked).filter(|_| !answered.is_empty()))
     }
 
-    fn react(&mut self, process: &Process, input: Input<'_>, cause: &Told) -> Result<Vec<Id>, ProcessError> {
+    fn react(&mut self, process: &Process, input: RawInput<'_>, cause: &EventOrigin) -> Result<Vec<Id>, ProcessError> {
         let Reaction { state, asks } = (process.react)(self.state.as_ref(), input)?;
         self.state = Some(state);
         asks.into_iter().map(|ask| self.open(process, ask, cause)).collect()
     }
 
     /// Opens an ask, if it is not open already.
-    fn open(&mut self, process: &Process, ask: super::Ask, cause: &Told) -> Result<Id, ProcessError> {
+    fn open(&mut self, process: &Process, ask: super::Ask, cause: &EventOrigin) -> Result<Id, ProcessError> {
         let ask = OpenAsk::of(process.projection.name, &self.key, ask, cause)?;
         let id = ask.id.clone();
         if self.open.iter().all(|open| open.id != id) {

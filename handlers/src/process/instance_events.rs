@@ -1,6 +1,6 @@
 //! From the commits of a stream to the events that concern instances.
 
-use super::ask::Told;
+use super::ask::EventOrigin;
 use super::{Process, ProcessError};
 use eventstore::{Commit, Event, NewEvent, StreamId};
 use projections::Stopped;
@@ -10,27 +10,28 @@ use projections::Stopped;
 pub(super) struct InstanceEvent {
     /// The instance's key.
     pub(super) key: String,
-    pub(super) told: Told,
+    pub(super) origin: EventOrigin,
     pub(super) event: NewEvent,
 }
 
-/// The events of the commits that concern instances, in order, up to the first one that cannot be read.
+/// The events of the commits that concern instances, in order, up to the first one that cannot be
+/// read.
 pub(super) fn of(
     process: &Process,
     stream: &StreamId,
     commits: &[Commit],
 ) -> (Vec<InstanceEvent>, Option<Stopped<ProcessError>>) {
-    let mut news = Vec::new();
+    let mut events = Vec::new();
     for (commit, event) in commits.iter().flat_map(|commit| commit.events.iter().map(move |event| (commit, event))) {
-        match told(process, stream, commit, event) {
-            Ok(told) => news.extend(told),
-            Err(source) => return (news, Some(Stopped { version: event.version, source })),
+        match origin(process, stream, commit, event) {
+            Ok(origin) => events.extend(origin),
+            Err(source) => return (events, Some(Stopped { version: event.version, source })),
         }
     }
-    (news, None)
+    (events, None)
 }
 
-fn told(
+fn origin(
     process: &Process,
     stream: &StreamId,
     commit: &Commit,
@@ -39,7 +40,7 @@ fn told(
     if process.projection.ignores(&event.body)? {
         return Ok(None);
     }
-    let told = Told::of(stream, commit, event.version);
-    let key = (process.key)(&told, &event.body)?;
-    Ok(key.map(|key| InstanceEvent { key, told, event: event.body.clone() }))
+    let origin = EventOrigin::of(stream, commit, event.version);
+    let key = (process.key)(&origin, &event.body)?;
+    Ok(key.map(|key| InstanceEvent { key, origin, event: event.body.clone() }))
 }

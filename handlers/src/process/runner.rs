@@ -1,9 +1,10 @@
-//! One event of one instance: keep the decision, send, keep the answers, and so on until nothing is open.
+//! Handles one event of an instance: store the decision, send asks, store answers, until no ask is
+//! open.
 
-use super::ask::{OpenAsk, Told};
+use super::ask::{EventOrigin, OpenAsk};
 use super::instance::Instance;
 use super::instance_events::InstanceEvent;
-use super::{Answer, AskError, Process, ProcessError, SendCommand};
+use super::{AskAnswer, AskError, Process, ProcessError, SendCommand};
 use crate::telemetry::{Metric, TraceParent, TracedWork, count};
 use eventstore::Id;
 use futures::StreamExt;
@@ -12,16 +13,16 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-/// How often an instance's row may be lost to other runners before the event is handed back.
+/// How many conflicts with other runners are accepted before the message must come again.
 pub(super) const MAX_ATTEMPTS: u32 = 20;
-/// After so many rounds of answers to one event the instance must ask for nothing more.
+/// The most rounds of answers to one event.
 pub(super) const MAX_ROUNDS: u32 = 20;
 /// How many commands of one instance are sent at once.
 const CONCURRENT_COMMANDS: usize = 10;
-/// The longest pause after a lost race.
+/// The longest pause after a conflict.
 const LONGEST_PAUSE_MS: u64 = 50;
 
-/// Tells instances of events, and sends what they ask for.
+/// Delivers events to instances, and sends their asks.
 #[derive(Clone)]
 pub(super) struct Runner {
     pub(super) process: Process,
@@ -30,24 +31,24 @@ pub(super) struct Runner {
     pub(super) projector: Projector,
 }
 
-/// An instance as it stands in the table.
-pub(super) struct Row {
+/// An instance with the version of its row.
+pub(super) struct VersionedInstance {
     instance: Instance,
-    /// How often the row was written; none where there is none.
+    /// How often the row was written; none without a row.
     version: Option<u64>,
 }
 
-/// What a runner knows while it works on one event, also behind a lost race.
+/// What a runner knows while it handles one event, also after a conflict.
 #[derive(Default)]
-struct Effort {
-    /// The answers that it has got.
-    answers: BTreeMap<Id, Answer>,
-    /// What this event has asked for, where this runner has kept that and has lost no race since: other asks are open for other
-    /// events, whose messages come again. None: all open asks.
+struct EventWork {
+    /// The answers so far.
+    answers: BTreeMap<Id, AskAnswer>,
+    /// The asks of this event, if this runner stored them without a conflict since. Other open asks
+    /// belong to other events, whose messages are redelivered. None: all open asks.
     own: Option<BTreeSet<Id>>,
 }
 
-impl Effort {
+impl EventWork {
     fn concerns(&self, ask: &OpenAsk) -> bool {
         self.own.as_ref().is_none_or(|own| own.contains(&ask.id))
     }
@@ -55,101 +56,105 @@ impl Effort {
 
 /// A command that was not handled.
 struct Unsent {
-    cause: Told,
+    cause: EventOrigin,
     error: ProcessError,
     passes: bool,
 }
 
 impl Runner {
-    /// Tells an instance of an event, until all that it asks for is answered. The row as it is then.
+    /// Delivers an event to its instance, and handles it until all its asks are answered. Returns
+    /// the row.
     ///
-    /// What cannot be sent holds up the event, and so its stream. Without patience it does not where something else is the
-    /// cause: the asks stay open then, and the stream of their cause is parked.
-    pub(super) async fn tell(
+    /// An ask that cannot be sent stops the event and its stream. Without patience this does not
+    /// apply if another stream is the cause: the asks stay open, and the stream of their cause is
+    /// parked.
+    pub(super) async fn handle_event(
         &self,
-        known: Option<Row>,
-        news: &InstanceEvent,
+        known: Option<VersionedInstance>,
+        event: &InstanceEvent,
         patient: bool,
         ahead: &ReadAhead,
-    ) -> Result<Row, ProcessError> {
-        let (mut known, mut effort) = (known, Effort::default());
-        for losses in 0..MAX_ATTEMPTS {
+    ) -> Result<VersionedInstance, ProcessError> {
+        let (mut known, mut work) = (known, EventWork::default());
+        for conflicts in 0..MAX_ATTEMPTS {
             let mut row = match known.take() {
                 Some(row) => row,
-                None => self.load(&news.key, ahead).await?,
+                None => self.load(&event.key, ahead).await?,
             };
-            if self.work_on(&mut row, news, &mut effort, patient).await? {
+            if self.advance(&mut row, event, &mut work, patient).await? {
                 return Ok(row);
             }
-            // Who was quicker may have answered an ask of this event, and die over what follows from it.
-            effort.own = None;
-            pause(losses).await;
+            // The quicker runner may have stored an answer to an ask of this event, and died before
+            // the next ask.
+            work.own = None;
+            pause(conflicts).await;
         }
         Err(ProcessError::Contention)
     }
 
-    async fn load(&self, key: &str, ahead: &ReadAhead) -> Result<Row, ProcessError> {
+    async fn load(&self, key: &str, ahead: &ReadAhead) -> Result<VersionedInstance, ProcessError> {
         let found = match ahead.take(key) {
             Some(found) => found,
             None => self.read_models.process_state::<Value>(self.process.projection.name, key).await?,
         };
-        let Some(found) = found else { return Ok(Row { instance: Instance::new(key.to_owned()), version: None }) };
+        let Some(found) = found else {
+            return Ok(VersionedInstance { instance: Instance::new(key.to_owned()), version: None });
+        };
         let instance = Instance::read(&self.process, key.to_owned(), found.state)?;
-        Ok(Row { instance, version: Some(found.version) })
+        Ok(VersionedInstance { instance, version: Some(found.version) })
     }
 
-    /// False when another runner was quicker.
-    async fn keep(&self, row: &mut Row) -> Result<bool, ProcessError> {
+    /// False after a conflict with another runner.
+    async fn store(&self, row: &mut VersionedInstance) -> Result<bool, ProcessError> {
         let data = row.instance.row().map_err(ProcessError::State)?;
         let key = row.instance.key();
-        let kept = self.read_models.put_process_state(self.process.projection.name, key, row.version, &data).await?;
+        let stored = self.read_models.put_process_state(self.process.projection.name, key, row.version, &data).await?;
         row.version = Some(row.version.unwrap_or(0) + 1);
-        Ok(kept)
+        Ok(stored)
     }
 
-    /// False when another runner was quicker.
-    async fn work_on(
+    /// False after a conflict with another runner.
+    async fn advance(
         &self,
-        row: &mut Row,
-        news: &InstanceEvent,
-        effort: &mut Effort,
+        row: &mut VersionedInstance,
+        event: &InstanceEvent,
+        work: &mut EventWork,
         patient: bool,
     ) -> Result<bool, ProcessError> {
-        if row.instance.is_new(&news.told) {
-            let asked = row.instance.hear(&self.process, &news.told, &news.event)?;
-            if !self.keep(row).await? {
+        if row.instance.is_new(&event.origin) {
+            let asked = row.instance.react_to_event(&self.process, &event.origin, &event.event)?;
+            if !self.store(row).await? {
                 return Ok(false);
             }
-            effort.own = Some(asked.into_iter().collect());
+            work.own = Some(asked.into_iter().collect());
         }
         if row.instance.held {
-            // Everything is tried again with whatever the instance hears.
-            effort.own = None;
+            // With each event of a held instance all its asks are tried again.
+            work.own = None;
         }
         for _ in 0..MAX_ROUNDS {
-            if !row.instance.asks().iter().any(|ask| effort.concerns(ask)) {
+            if !row.instance.asks().iter().any(|ask| work.concerns(ask)) {
                 return Ok(true);
             }
-            let unsent = self.send(row, effort).await?;
-            if let Some(asked) = row.instance.answer(&self.process, &effort.answers)? {
-                if !self.keep(row).await? {
+            let unsent = self.send(row, work).await?;
+            if let Some(asked) = row.instance.answer(&self.process, &work.answers)? {
+                if !self.store(row).await? {
                     return Ok(false);
                 }
-                if let Some(own) = &mut effort.own {
+                if let Some(own) = &mut work.own {
                     own.extend(asked);
                 }
             }
             if !unsent.is_empty() {
-                return self.hold(row, unsent, news, patient).await;
+                return self.hold(row, unsent, event, patient).await;
             }
         }
         Err(ProcessError::TooManyRounds)
     }
 
-    /// Sends the open asks whose answer is not known. Those that were not handled are told.
-    async fn send(&self, row: &Row, effort: &mut Effort) -> Result<Vec<Unsent>, ProcessError> {
-        let due =
-            row.instance.asks().iter().filter(|ask| effort.concerns(ask) && !effort.answers.contains_key(&ask.id));
+    /// Sends the open asks without a known answer. Returns those that were not handled.
+    async fn send(&self, row: &VersionedInstance, work: &mut EventWork) -> Result<Vec<Unsent>, ProcessError> {
+        let due = row.instance.asks().iter().filter(|ask| work.concerns(ask) && !work.answers.contains_key(&ask.id));
         let sending: Vec<_> = due
             .map(|ask| {
                 let request = ask.request(self.process.projection.name)?;
@@ -161,24 +166,25 @@ impl Runner {
         let mut unsent = Vec::new();
         for (ask, answer) in answers {
             match answer {
-                Ok(answer) => drop(effort.answers.insert(ask.id.clone(), answer)),
+                Ok(answer) => drop(work.answers.insert(ask.id.clone(), answer)),
                 Err(error) => unsent.push(Unsent::of(ask, error)),
             }
         }
         Ok(unsent)
     }
 
-    /// Whether the stream may go on although something could not be sent. It may where that will last and something else than
-    /// this stream is the cause, after some patience; and where it is known already. False when another runner was quicker.
+    /// Lets the stream continue although asks could not be sent: if the failure is permanent,
+    /// another stream is their cause, and patience is over; or if the instance is held already.
+    /// Else returns the error. False after a conflict with another runner.
     async fn hold(
         &self,
-        row: &mut Row,
+        row: &mut VersionedInstance,
         unsent: Vec<Unsent>,
-        news: &InstanceEvent,
+        event: &InstanceEvent,
         patient: bool,
     ) -> Result<bool, ProcessError> {
         let was_held = row.instance.held;
-        let elsewhere = unsent.iter().all(|unsent| unsent.cause.stream != news.told.stream);
+        let elsewhere = unsent.iter().all(|unsent| unsent.cause.stream != event.origin.stream);
         let holds = was_held || (elsewhere && !patient);
         if !holds || unsent.iter().any(|unsent| unsent.passes) {
             let first = unsent.into_iter().min_by_key(|unsent| !unsent.passes);
@@ -186,11 +192,11 @@ impl Runner {
         }
         if !was_held {
             row.instance.held = true;
-            if !self.keep(row).await? {
+            if !self.store(row).await? {
                 return Ok(false);
             }
         }
-        // Parking is noted last: a runner that reads the stream again then finds the asks open.
+        // Parked last, so that a resume finds the asks in the row.
         let mut parked = BTreeSet::new();
         for unsent in &unsent {
             if parked.insert(&unsent.cause.stream) {
@@ -200,7 +206,7 @@ impl Runner {
         Ok(true)
     }
 
-    /// Parks the stream of the cause. It is reported when the instance is first held.
+    /// Parks the stream of the cause. Reported once, when the instance becomes held.
     async fn park(&self, unsent: &Unsent, key: &str, was_held: bool) -> Result<(), ProcessError> {
         let Unsent { cause, error, .. } = unsent;
         let said: &(dyn std::error::Error + Send + Sync) = error;
@@ -227,8 +233,9 @@ impl Unsent {
     }
 }
 
-/// After a lost race: doubling from 2 ms, half of it by chance, so that those who lost together do not meet again.
-async fn pause(losses: u32) {
-    let longest = 2_u64.saturating_pow(losses).min(LONGEST_PAUSE_MS);
+/// Waits after a conflict: doubling from 2 ms; half is random, so that two runners do not conflict
+/// again.
+async fn pause(conflicts: u32) {
+    let longest = 2_u64.saturating_pow(conflicts).min(LONGEST_PAUSE_MS);
     tokio::time::sleep(Duration::from_millis(longest / 2 + fastrand::u64(0..=longest / 2))).await;
 }

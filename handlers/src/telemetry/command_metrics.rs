@@ -1,9 +1,9 @@
-//! What is counted and logged of commands.
+//! Metrics and log lines of commands.
 
 use super::{Metric, add, count};
 use eventstore::{CommandRequest, CommandResult, ExecuteAllError, ExecuteError};
 
-/// Counts what kept a command from being handled: refusals, and races lost.
+/// Counts rejections and conflicts.
 pub(crate) fn count_failed<R>(error: &ExecuteError<R>) {
     match error {
         ExecuteError::Refused(_) => count(Metric::Refusals),
@@ -34,7 +34,7 @@ pub(crate) fn count_failed_across<R>(error: &ExecuteAllError<R>) {
     }
 }
 
-/// Counts a command that was handled, now or before.
+/// Counts a command that was handled, now or by an earlier try.
 pub(crate) fn count_handled(replayed: bool) {
     count(Metric::Commands);
     if replayed {
@@ -42,7 +42,8 @@ pub(crate) fn count_handled(replayed: bool) {
     }
 }
 
-/// Counts a handled command. What it cost is told at level debug: what it came to is in the line of its request.
+/// Counts a handled command, and logs its cost at level debug. The line of its request has the
+/// rest.
 pub(crate) fn log(request: &CommandRequest, handled: &CommandResult) {
     count_handled(handled.replayed);
     add(Metric::Conflicts, f64::from(handled.lost_races));

@@ -1,8 +1,8 @@
-//! The layer around each call of a handler.
+//! The layer around each invocation of a handler.
 
 use super::metrics::{Metric, Sums, add};
 use super::panics::{self, Panicked};
-use super::{Component, LOCAL, Place, reports};
+use super::{Component, LOCAL, Platform, reports};
 use eventstore::Usage;
 use sentry::{Hub, SentryFutureExt};
 use std::error::Error;
@@ -11,18 +11,18 @@ use std::sync::Arc;
 use tracing::Instrument;
 use uuid::Uuid;
 
-/// Put around each call of a component's handler. Cheap to clone.
+/// Wraps each invocation of a component's handler. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct InvocationLayer {
     component: Component,
-    place: Place,
+    platform: Platform,
     stage: Arc<str>,
 }
 
-/// A call ended without an answer. It has been logged and reported.
+/// An invocation failed. That has been logged and reported.
 #[derive(Debug, thiserror::Error)]
 pub enum CallFailed {
-    /// The handler gave an error.
+    /// The handler returned an error.
     #[error("the call failed")]
     Error(#[source] Box<dyn Error + Send + Sync>),
     /// The handler panicked.
@@ -31,14 +31,14 @@ pub enum CallFailed {
 }
 
 impl InvocationLayer {
-    pub(super) fn new(component: Component, place: Place, stage: impl Into<Arc<str>>) -> Self {
-        Self { component, place, stage: stage.into() }
+    pub(super) fn new(component: Component, platform: Platform, stage: impl Into<Arc<str>>) -> Self {
+        Self { component, platform, stage: stage.into() }
     }
 
-    /// For a component that runs within a program.
+    /// For a component within a program.
     #[must_use]
     pub fn within_program(component: Component) -> Self {
-        Self::new(component, Place::Program, LOCAL)
+        Self::new(component, Platform::Program, LOCAL)
     }
 
     /// The same for another component of this process.
@@ -47,8 +47,9 @@ impl InvocationLayer {
         Self { component, ..self.clone() }
     }
 
-    /// Calls a handler: with reports and sums of its own; an error or a panic is reported once; and on Lambda what is to be
-    /// sent is sent, for at most 1.5 s, before this returns, because the process is frozen then.
+    /// Invokes a handler, with its own metrics and reports. An error or a panic is reported once.
+    /// On Lambda, where the process is frozen afterwards, reports are sent before this returns,
+    /// within 1.5 s.
     ///
     /// # Errors
     /// [`CallFailed`]: the handler's error, or that it panicked.
@@ -56,11 +57,11 @@ impl InvocationLayer {
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        // Before anything is built around it: a handler's future is large, and each layer would take its size on the stack.
-        self.clone().watched(Uuid::now_v7().to_string(), Box::pin(work))
+        // Boxed first: a handler's future is large, and each layer would add its size to the stack.
+        self.clone().instrumented(Uuid::now_v7().to_string(), Box::pin(work))
     }
 
-    /// The same for a call that has an id already: Lambda's request id.
+    /// The same, with a given id: Lambda's request id.
     ///
     /// # Errors
     /// [`CallFailed`], as [`InvocationLayer::invoke`].
@@ -72,10 +73,10 @@ impl InvocationLayer {
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.clone().watched(request_id.to_owned(), Box::pin(work))
+        self.clone().instrumented(request_id.to_owned(), Box::pin(work))
     }
 
-    async fn watched<T, E>(
+    async fn instrumented<T, E>(
         self,
         request_id: String,
         work: Pin<Box<impl Future<Output = Result<T, E>>>>,
@@ -85,7 +86,7 @@ impl InvocationLayer {
     {
         let sums = Sums::default();
         let span = tracing::error_span!("call", component = self.component.name(), request_id);
-        let work = sums.keep(settled(work)).instrument(span);
+        let work = sums.collect(metered(work)).instrument(span);
         let answer = match self.hub(&request_id) {
             Some(hub) => work.bind_hub(hub).await,
             None => work.await,
@@ -94,7 +95,7 @@ impl InvocationLayer {
         answer
     }
 
-    /// A hub of the call's own: what it notes does not reach the next call, nor the last one's this.
+    /// A hub for this invocation. Its breadcrumbs and tags do not mix with those of others.
     fn hub(&self, request_id: &str) -> Option<Arc<Hub>> {
         if !reports::are_sent() {
             return None;
@@ -109,12 +110,12 @@ impl InvocationLayer {
     }
 
     fn end(&self, sums: &Sums, request_id: &str) {
-        match self.place {
-            Place::Program => {}
-            Place::Container => sums.print(&self.stage, self.component, request_id),
-            Place::Lambda => {
+        match self.platform {
+            Platform::Program => {}
+            Platform::Container => sums.print(&self.stage, self.component, request_id),
+            Platform::Lambda => {
                 sums.print(&self.stage, self.component, request_id);
-                // Where nothing was reported nobody waits, even for what is stuck since an earlier call.
+                // Without a new report it does not wait, not even for an older one that is stuck.
                 if sums.of(Metric::Reports) + sums.of(Metric::Traces) > 0.0 {
                     reports::flush();
                 }
@@ -123,8 +124,8 @@ impl InvocationLayer {
     }
 }
 
-/// Does the work; counts what it cost, and logs its error.
-async fn settled<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, CallFailed>
+/// Runs the work, counts its cost, and logs its error.
+async fn metered<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, CallFailed>
 where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
@@ -134,8 +135,8 @@ where
     add(Metric::ReadUnits, usage.read_units);
     ended?.map_err(|error| {
         let error = error.into();
-        let told: &(dyn Error + Send + Sync) = &*error;
-        tracing::error!(error = told, "a call failed");
+        let logged: &(dyn Error + Send + Sync) = &*error;
+        tracing::error!(error = logged, "a call failed");
         CallFailed::Error(error)
     })
 }

@@ -1,7 +1,7 @@
-//! Counting, for CloudWatch: in its embedded metric format, one line a call of a function.
+//! Metrics in CloudWatch's embedded metric format: one line per invocation.
 //!
-//! Sums belong to the call that is being polled: they lie in its task, so that nothing is shared between calls. What happens
-//! outside any call is not counted.
+//! Sums are local to the task of an invocation, so concurrent invocations share none. Outside of an
+//! invocation nothing is counted.
 
 use super::Component;
 use crate::app::identity;
@@ -11,16 +11,16 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What is counted. The names are part of the contract: alarms and dashboards go by them.
+/// Metrics. Their names are public: alarms and dashboards use them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
-    /// Commands that were handled, replays among them.
+    /// Handled commands, including replays.
     Commands,
-    /// Commands that the domain refused.
+    /// Commands that the domain rejected.
     Refusals,
-    /// Races lost to other commands on the same stream.
+    /// Conflicts with other commands on the same stream.
     Conflicts,
-    /// Commands that had been handled before.
+    /// Commands that an earlier try had recorded.
     Replays,
     /// Requests to the event store.
     Requests,
@@ -28,19 +28,20 @@ pub enum Metric {
     WriteUnits,
     /// Read units of the event store.
     ReadUnits,
-    /// Messages that came in, or went out of fan-out.
+    /// Messages that a consumer received, or that fan-out sent.
     Messages,
-    /// Messages or records that are to come again.
+    /// Messages or records that will be delivered again.
     Unhandled,
-    /// How old the newest event was when it had been worked on: the call's highest, in milliseconds.
+    /// The age of the newest event when it was applied: the highest of the invocation, in
+    /// milliseconds.
     LagMs,
     /// Streams that were parked.
     Parked,
-    /// Commits that somebody changed or removed.
+    /// Commits that were changed or removed in the table.
     Tampering,
-    /// Failures that were reported, to Sentry where there is a DSN.
+    /// Reported failures. They go to Sentry if there is a DSN.
     Reports,
-    /// Steps of traces that were sampled for Sentry.
+    /// Transactions that were sampled for Sentry.
     Traces,
 }
 
@@ -74,7 +75,7 @@ tokio::task_local! {
     static OPEN: Sums;
 }
 
-/// The sums of one call.
+/// The sums of one invocation.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sums(Arc<Mutex<BTreeMap<Metric, f64>>>);
 
@@ -83,7 +84,7 @@ pub fn count(metric: Metric) {
     add(metric, 1.0);
 }
 
-/// Adds to a sum; nothing where it is nothing.
+/// Adds to a sum.
 pub fn add(metric: Metric, amount: f64) {
     update(metric, |sum| sum + amount);
 }
@@ -94,7 +95,7 @@ pub fn highest(metric: Metric, value: f64) {
 }
 
 fn update(metric: Metric, change: impl FnOnce(f64) -> f64) {
-    // Outside any call nobody asks.
+    // Outside of an invocation nothing is counted.
     let _ = OPEN.try_with(|sums| {
         let mut sums = sums.0.lock().unwrap_or_else(PoisonError::into_inner);
         let sum = sums.entry(metric).or_default();
@@ -108,8 +109,8 @@ pub fn namespace() -> &'static str {
 }
 
 impl Sums {
-    /// Does the work with these sums open.
-    pub(super) fn keep<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    /// Runs the work and collects its metrics in these sums.
+    pub(super) fn collect<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
         OPEN.scope(self.clone(), work)
     }
 
@@ -117,10 +118,10 @@ impl Sums {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&metric).copied().unwrap_or_default()
     }
 
-    /// Writes the line, whole; none where nothing was counted.
+    /// Writes the line, unless nothing was counted.
     pub(super) fn print(&self, stage: &str, component: Component, request_id: &str) {
         let Some(line) = self.line(stage, component, request_id, SystemTime::now()) else { return };
-        // Nobody can be told that standard output is gone.
+        // If standard output is gone, there is no other place to report it.
         let _ = std::io::stdout().lock().write_all(format!("{line}\n").as_bytes());
     }
 
@@ -163,7 +164,7 @@ mod specs {
             highest(Metric::LagMs, 20.0);
             highest(Metric::LagMs, 7.0);
         };
-        sums.keep(work).await;
+        sums.collect(work).await;
         let line = sums.line("prod", Component::CommandApi, "r-1", UNIX_EPOCH + std::time::Duration::from_millis(5));
         let expected = json!({
             "_aws": {"Timestamp": 5, "CloudWatchMetrics": [{
@@ -182,10 +183,10 @@ mod specs {
     }
 
     #[tokio::test]
-    async fn a_call_that_counted_nothing_has_no_line_and_calls_do_not_share_sums() {
+    async fn sums_are_not_shared_and_empty_ones_have_no_line() {
         let (one, two) = (Sums::default(), Sums::default());
         count(Metric::Commands);
-        futures::join!(one.keep(async { count(Metric::Parked) }), two.keep(async {}));
+        futures::join!(one.collect(async { count(Metric::Parked) }), two.collect(async {}));
         assert_eq!((one.of(Metric::Parked), two.of(Metric::Parked), one.of(Metric::Commands)), (1.0, 0.0, 0.0));
         assert_eq!(two.line("s", Component::FanOut, "r", UNIX_EPOCH), None);
     }

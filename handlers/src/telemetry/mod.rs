@@ -1,17 +1,18 @@
-//! Telemetry: what the system tells those who watch it.
+//! Logs, reports, metrics and traces.
 //!
-//! | module | what it tells |
+//! | module | what it does |
 //! |---|---|
-//! | `log` | a line a request or message, with ids, duration and cost: JSON on Lambda and in a container, text on a laptop |
-//! | `reports` | Sentry: one report a failure, without personal data |
-//! | `metrics` | CloudWatch's embedded metric format: one line a call of a function |
-//! | `trace` | which request it all comes from: the W3C trace parent, which every commit bears |
-//! | `panics` | a panic, like any other failure |
-//! | `invocation`, `traced_work` | the layer around each call of a handler; the piece of work within it |
+//! | `log` | one line per request or message, with ids, duration and cost: JSON on Lambda and in containers, text elsewhere |
+//! | `reports` | sends one report per failure to Sentry, without personal data |
+//! | `metrics` | CloudWatch's embedded metric format: one line per invocation |
+//! | `trace` | the W3C trace parent of a request, which each commit stores |
+//! | `panics` | reports panics like other failures |
+//! | `invocation`, `traced_work` | the layers around each invocation of a handler, and around each request or message in it |
+//! | `command_metrics` | metrics and log lines of commands |
 //!
-//! The rule for levels: `error!` is a report, and somebody must do something about it. A failure that is tried again is a
-//! `warn!` until it is given up. A `warn!` with an `error_id` is reported too, because somebody was told that id. A refusal of
-//! the domain is neither.
+//! Levels: `error!` is a report, which somebody must handle. A failure that is tried again is
+//! `warn!` until it is given up. A `warn!` with an `error_id` is reported, too, because a caller
+//! got that id. A rejection by the domain is neither.
 
 pub(crate) mod command_metrics;
 mod invocation;
@@ -27,16 +28,16 @@ pub use metrics::{Metric, add, count, highest, namespace};
 pub use panics::{Panicked, caught};
 pub use reports::{InvalidDsn, check_dsn};
 pub use trace::TraceParent;
-pub(crate) use traced_work::came_to;
+pub(crate) use traced_work::record_outcome;
 pub(crate) use traced_work::since_ms;
-pub use traced_work::{TracedWork, annotate, reached};
+pub use traced_work::{TracedWork, annotate, record_version};
 
 use crate::app::identity;
 use std::time::Duration;
 
-/// How long a call waits until its reports are sent, and the program at its end.
+/// How long an invocation, or the program at its end, waits until reports are sent.
 const FLUSH: Duration = Duration::from_millis(1_500);
-/// The stage where nothing names it.
+/// The stage, if nothing names it.
 const LOCAL: &str = "local";
 
 /// A part of the system, as logs, reports and metrics name it.
@@ -46,9 +47,9 @@ pub enum Component {
     CommandApi,
     /// The HTTP API for reads, audit and operators.
     QueryApi,
-    /// From the table's stream to the queues.
+    /// Fan-out: from the table's stream to the queues.
     FanOut,
-    /// From a queue to a read model.
+    /// Projectors: from a queue to a read model.
     Projector,
     /// The processes.
     ProcessManager,
@@ -62,25 +63,26 @@ pub enum Component {
 
 /// Where a component runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// On Lambda: JSON and metrics on standard output; reports are sent before each answer, because then the process is frozen.
+pub enum Platform {
+    /// On Lambda: JSON and metrics on standard output. Reports are sent before each response, since
+    /// the process is frozen afterwards.
     Lambda,
-    /// In a container: JSON and metrics on standard output, as on Lambda; reports are sent while it runs, and at its end.
+    /// In a container: JSON and metrics on standard output. Reports are sent in the background.
     Container,
-    /// In a program of its own: text on standard error; reports are sent while it runs, and at its end.
+    /// In a program: text on standard error. Reports are sent in the background.
     Program,
 }
 
-/// Telemetry, set up: as long as it lives, and what is still to be sent is sent when it is dropped.
-#[must_use = "reports are sent as long as it lives"]
+/// The telemetry of this process. Dropping it sends what is left.
+#[must_use = "reports are only sent while it lives"]
 pub struct Telemetry {
-    watch: InvocationLayer,
+    invocations: InvocationLayer,
     _sentry: Option<sentry::ClientInitGuard>,
 }
 
-/// The environment's variables for telemetry do not make sense.
+/// An environment variable of telemetry is wrong.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum TelemetryError {
     /// `SENTRY_DSN`.
     #[error("SENTRY_DSN")]
     Dsn(#[from] InvalidDsn),
@@ -90,7 +92,7 @@ pub enum StartError {
 }
 
 impl Component {
-    /// Those that run as functions.
+    /// The components that run as functions.
     pub const FUNCTIONS: [Self; 7] = [
         Self::CommandApi,
         Self::QueryApi,
@@ -122,22 +124,23 @@ impl Component {
 }
 
 impl Telemetry {
-    /// What is to be put around each call of the component's handler.
-    pub fn watch(&self) -> &InvocationLayer {
-        &self.watch
+    /// The layer to wrap each invocation of the component's handler in.
+    pub fn invocations(&self) -> &InvocationLayer {
+        &self.invocations
     }
 }
 
-/// Sets up the log, reports and panics of this process; once, before it has threads. From the environment: `SENTRY_DSN` (none:
-/// no reports), `SENTRY_ENVIRONMENT` (the stage), `SENTRY_RELEASE`, `SENTRY_TRACES_SAMPLE_RATE` (0 to 1, none: 0) and `RUST_LOG`.
+/// Sets up log, reports and panics of this process. Call it once, before threads start. It reads
+/// `SENTRY_DSN` (without it there are no reports), `SENTRY_ENVIRONMENT` (the stage),
+/// `SENTRY_RELEASE`, `SENTRY_TRACES_SAMPLE_RATE` (0 to 1, by default 0) and `RUST_LOG`.
 ///
 /// # Errors
-/// [`StartError`], after the log is set up.
-pub fn start(component: Component, place: Place) -> Result<Telemetry, StartError> {
+/// [`TelemetryError`], after the log is set up.
+pub fn start(component: Component, platform: Platform) -> Result<Telemetry, TelemetryError> {
     let settings = reports::Settings::from_environment();
-    log::start(place, settings.as_ref().is_ok_and(|settings| settings.dsn.is_some()));
+    log::start(platform, settings.as_ref().is_ok_and(|settings| settings.dsn.is_some()));
     panics::hook();
     let settings = settings?;
-    let watch = InvocationLayer::new(component, place, settings.stage.clone());
-    Ok(Telemetry { watch, _sentry: reports::start(component, settings) })
+    let invocations = InvocationLayer::new(component, platform, settings.stage.clone());
+    Ok(Telemetry { invocations, _sentry: reports::start(component, settings) })
 }

@@ -1,21 +1,22 @@
-//! Which request something comes from: the trace parent of the W3C.
+//! The W3C trace parent, which links all work to the request that caused it.
 
 use eventstore::Id;
 use uuid::Uuid;
 
-/// A `traceparent` header: `00-{trace id}-{parent id}-{flags}`, lower-case hexadecimal digits of 16, 8 and 1 bytes.
+/// A `traceparent` header: `00-{trace id}-{parent id}-{flags}`, lower-case hexadecimal digits of
+/// 16, 8 and 1 bytes.
 ///
-/// Every commit bears that of the request that it comes from; so whoever hears of the commit goes on with the trace.
+/// Each commit stores that of its request, so that consumers continue the trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceParent {
     text: String,
 }
 
-/// The digits of version, trace id, parent id and flags.
+/// The number of digits of version, trace id, parent id and flags.
 const DIGITS: [usize; 4] = [2, 32, 16, 2];
 
 impl TraceParent {
-    /// A new trace. It is not sampled: whether something is recorded of it, each component decides.
+    /// A new trace, not sampled: each component decides whether it records.
     #[must_use]
     pub fn begin() -> Self {
         let (trace, parent) = (Uuid::now_v7().simple(), Uuid::now_v7().as_u128());
@@ -24,7 +25,7 @@ impl TraceParent {
         Self { text: format!("00-{trace}-{parent:016x}-00") }
     }
 
-    /// Reads a header's value; nothing where it is to be ignored, says the standard.
+    /// Parses a header's value. None if the standard says to ignore it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split('-').collect();
@@ -36,7 +37,7 @@ impl TraceParent {
         (fits && known && !ids.iter().any(empty)).then(|| Self { text: text.to_owned() })
     }
 
-    /// That of a commit, where it bears one.
+    /// The trace parent of a commit, if it has one.
     #[must_use]
     pub fn of(id: Option<&Id>) -> Option<Self> {
         Self::parse(id?.as_str())
@@ -48,13 +49,13 @@ impl TraceParent {
         &self.text
     }
 
-    /// The trace's id: 32 hexadecimal digits, the same for all that comes of one request.
+    /// The trace's id: 32 hexadecimal digits, the same for all work that a request causes.
     #[must_use]
     pub fn trace_id(&self) -> &str {
         self.part(1)
     }
 
-    /// The id of the step that this comes from: 16 hexadecimal digits.
+    /// The id of the step before: 16 hexadecimal digits.
     #[must_use]
     pub fn parent_id(&self) -> &str {
         self.part(2)
@@ -77,9 +78,9 @@ mod specs {
     }
 
     #[test]
-    fn what_the_standard_ignores_is_ignored() {
-        let sound = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(TraceParent::parse(sound).unwrap().trace_id(), "0af7651916cd43dd8448eb211c80319c");
+    fn malformed_headers_are_ignored() {
+        let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(TraceParent::parse(valid).unwrap().trace_id(), "0af7651916cd43dd8448eb211c80319c");
         for wrong in [
             "",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",

@@ -1,4 +1,5 @@
-//! A piece of work within a call: one request, one message. Its log lines and reports bear its trace and its ids.
+//! A piece of work within an invocation, such as a request or a message. Its log lines and reports
+//! have its trace and its ids.
 
 use super::reports;
 use super::trace::TraceParent;
@@ -12,27 +13,27 @@ use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
 
 tokio::task_local! {
-    /// The innermost work under way in this task.
+    /// The innermost work of this task.
     static OPEN: Span;
 }
 
 /// A piece of work.
 #[derive(Debug, Clone)]
 pub struct TracedWork<'a> {
-    /// What it is, without ids: `POST /orders`, or a consumer's name.
+    /// Its name, without ids: `POST /orders`, or a consumer's name.
     pub name: &'a str,
-    /// What kind of work, as Sentry names it: `http.server`, `queue.process`.
+    /// Its kind in Sentry: `http.server`, `queue.process`.
     pub kind: &'static str,
-    /// Where it comes from; none where nobody tells.
+    /// The trace that it continues, if known.
     pub trace: Option<TraceParent>,
-    /// When it began: a message is told of behind the batch that it came with.
+    /// When it began. A message is logged after its batch, with its own time.
     pub begun: SystemTime,
 }
 
 impl TracedWork<'_> {
-    /// Does it: in its trace, with a scope of its own.
+    /// Runs it within its trace and with its own scope.
     pub fn run<T>(self, work: impl Future<Output = T>) -> impl Future<Output = T> {
-        // As in `InvocationLayer::invoke`: what is done is large.
+        // Boxed first, as in `InvocationLayer::invoke`.
         self.scoped(Box::pin(work))
     }
 
@@ -61,7 +62,8 @@ impl TracedWork<'_> {
         ended
     }
 
-    /// The step of the trace, as Sentry keeps it. Each component decides alike whether it is sampled; the caller does not.
+    /// The transaction in Sentry. Its sampling follows from the trace's id, not from the client's
+    /// flag.
     fn transaction(&self) -> TransactionContext {
         let ids = self.trace.as_ref().map(|trace| (trace.trace_id().parse(), trace.parent_id().parse()));
         match ids {
@@ -74,8 +76,7 @@ impl TracedWork<'_> {
     }
 }
 
-/// Tells what the work under way is about: the command, its stream, and the version where it is known. Outside any work
-/// nobody asks.
+/// Adds ids of the command to the log lines and reports of the work under way.
 pub fn annotate(stream: &StreamId, version: Option<u64>, metadata: &CommandMetadata) {
     let CommandMetadata { command_id, correlation_id, actor, .. } = metadata;
     let known = OPEN.try_with(|span| {
@@ -102,20 +103,20 @@ pub fn annotate(stream: &StreamId, version: Option<u64>, metadata: &CommandMetad
     });
 }
 
-/// Tells what the command of the work under way came to, for its line in the log.
-pub(crate) fn came_to(replayed: bool, lost_races: u32) {
+/// Adds the outcome of the command to the log lines of the work under way.
+pub(crate) fn record_outcome(replayed: bool, lost_races: u32) {
     let _ = OPEN.try_with(|span| span.record("replayed", replayed).record("lost_races", lost_races).is_disabled());
 }
 
-/// Tells at which version the stream is now that the work under way is about.
-pub fn reached(version: u64) {
+/// Adds the stream's version to the log lines and reports of the work under way.
+pub fn record_version(version: u64) {
     let _ = OPEN.try_with(|span| span.record("version", version).is_disabled());
     if reports::are_sent() {
         sentry::configure_scope(|scope| scope.set_tag("version", version));
     }
 }
 
-/// How long ago that was, in milliseconds.
+/// The time since then, in milliseconds.
 pub(crate) fn since_ms(time: SystemTime) -> u32 {
     let since = SystemTime::now().duration_since(time).unwrap_or_default();
     u32::try_from(since.as_millis()).unwrap_or(u32::MAX)

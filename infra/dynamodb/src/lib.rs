@@ -1,7 +1,7 @@
-//! The protocol of DynamoDB and its streams in front of the embedded engine: one POST an operation, JSON in, JSON out.
+//! The HTTP protocol of DynamoDB and its streams for the embedded engine: one POST per operation, with JSON bodies.
 //!
-//! The engine brings a server. That one takes any signature, and allows every web page to read what it answers; neither can be
-//! told otherwise. This router checks no signature either: who serves it decides who may reach it.
+//! The engine has its own server, but that one lets every web page read its answers, which cannot be configured. This
+//! router checks no signatures either; the program that serves it controls access.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -24,7 +24,7 @@ struct Readme;
 const SERVICES: [&str; 2] = ["DynamoDB_20120810.", "DynamoDBStreams_20120810."];
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
 const REQUEST_ID: &str = "x-amzn-requestid";
-const UNKNOWN_OPERATION: &str = r#"{"__type":"com.amazon.coral.service#UnknownOperationException","message":"X-Amz-Target names no operation that this engine offers"}"#;
+const UNKNOWN_OPERATION: &str = r#"{"__type":"com.amazon.coral.service#UnknownOperationException","message":"X-Amz-Target names no operation that this engine supports"}"#;
 
 /// The service, without a limit on a request's body.
 pub fn router(database: Database) -> Router {
@@ -54,7 +54,7 @@ fn answer(status: StatusCode, json: Vec<u8>) -> Response {
     response
 }
 
-/// Nothing for an operation that is not offered: statements of PartiQL, tags and vectors.
+/// Returns none for operations that are not supported: PartiQL, tags and vectors.
 fn dispatch(database: &Database, operation: &str, body: &[u8]) -> Option<Result<Vec<u8>, DynoxideError>> {
     let answer = match operation {
         "CreateTable" => call(body, |request| database.create_table(request)),
@@ -91,8 +91,8 @@ fn call<Q: DeserializeOwned, A: Serialize>(
     serde_json::to_vec(&answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
-/// The engine's types say by a prefix in capitals that a value breaks a rule: `VALIDATION:` and the rule. Whatever else is
-/// amiss in a document of JSON objects is a serialization error.
+/// Classifies a deserialization error. The engine's types mark invalid values by the prefix `VALIDATION`. Other errors
+/// in the JSON are serialization errors.
 fn unreadable(error: &serde_json::Error) -> DynoxideError {
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(&*message, |(rule, _)| rule);

@@ -1,8 +1,8 @@
-//! Time that never goes back, made from a clock that may.
+//! A clock that never goes back.
 
 use crate::config::Now;
 
-/// A clock set back counts as no time having passed, so visibility timeouts, delays and retention still end.
+/// When the source is set back, no time passes here, so visibility timeouts, delays and retention still end.
 pub(crate) struct SteadyClock {
     source: Now,
     last_raw_ms: u64,
@@ -10,7 +10,7 @@ pub(crate) struct SteadyClock {
 }
 
 impl SteadyClock {
-    /// Starts not before `floor_ms`, the last time that was ever given out.
+    /// Starts at `floor_ms` at the earliest, the last time of the previous run.
     pub(crate) fn starting_at(source: Now, floor_ms: u64) -> Self {
         let raw_ms = source();
         Self { source, last_raw_ms: raw_ms, ahead_ms: floor_ms.saturating_sub(raw_ms) }

@@ -1,27 +1,27 @@
-//! What the embedding program decides.
+//! The settings of a server.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Tells the time: milliseconds since 1970.
+/// Returns the time in milliseconds since 1970.
 pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Settings of a [`Server`](crate::Server). [`Config::default`] is right for almost everybody.
+/// QueueSettings of a [`Server`](crate::Server). [`Config::default`] suits most programs.
 #[derive(Clone)]
 pub struct Config {
     /// Region named in each queue's ARN.
     pub region: String,
     /// Account number in each queue's URL and ARN.
     pub account: String,
-    /// The clock. May be set back: time inside the server then goes on from where it was.
+    /// The clock. If it is set back, the server's time continues from the last value.
     pub now: Now,
     /// How many messages of one queue may be in flight (AWS: 120,000).
     pub in_flight_limit: u64,
-    /// Whether messages in flight come back into sight when the file is opened. Right where every receiver lives in the
-    /// process that serves the file: after a crash there is nobody left to wait for. AWS knows no such moment.
+    /// Whether messages in flight become visible when the file is opened. Use it if all receivers are in the process that
+    /// serves the file, because after a crash none is left. AWS has no such setting.
     pub release_on_open: bool,
-    /// How long, in milliseconds, the name of a deleted queue stays taken (AWS: 60,000).
+    /// How many milliseconds the name of a deleted queue cannot be used (AWS: 60,000).
     pub deleted_name_rest_ms: u64,
 }
 

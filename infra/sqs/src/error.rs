@@ -1,4 +1,4 @@
-//! What can go wrong: on opening the file, and in an answer.
+//! Errors of opening the file, and errors in answers.
 
 use std::path::PathBuf;
 
@@ -10,18 +10,18 @@ pub enum OpenError {
     Locked {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// The content is not, or no longer, a sound database.
+    /// The file is not an intact database.
     #[error("the queue file {} is damaged", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// A sound database that something else made, or a newer version of this crate.
+    /// The database is of another program, or of a newer version of this crate.
     #[error("the file {} is a database, but not a queue file of this version", path.display())]
     Foreign {
         /// The file.
@@ -32,7 +32,7 @@ pub enum OpenError {
     NotWritable {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
     /// Any other failure.
@@ -40,12 +40,12 @@ pub enum OpenError {
     Failed {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
 }
 
-/// The errors of the API, by what AWS calls them.
+/// The errors of the API, with AWS's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorKind {
     BatchEntryIdsNotDistinct,
@@ -75,7 +75,7 @@ pub(crate) enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// `__type` of the JSON answer, and the code of the older query protocol, by which SDKs tell errors apart.
+    /// The `__type` of the JSON answer, and the code of the older query protocol, which SDKs read.
     pub(crate) fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::BatchEntryIdsNotDistinct => {
@@ -133,13 +133,13 @@ impl ErrorKind {
     }
 }
 
-/// An error answer: its kind and the sentence for the caller.
+/// An error answer: its kind and its message for the caller.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct ApiError {
     pub(crate) kind: ErrorKind,
     pub(crate) message: String,
-    /// What failed inside, for the log; never shown to the caller.
+    /// The internal error, which is logged and not sent.
     #[source]
     pub(crate) cause: Option<rusqlite::Error>,
 }

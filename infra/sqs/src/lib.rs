@@ -1,7 +1,12 @@
-//! Amazon SQS on one machine: the `awsJson1_0` protocol over HTTP, kept in one SQLite file.
+//! Amazon SQS on one machine: the `awsJson1_0` protocol over HTTP, stored in one SQLite file.
 //!
-//! The map: `server` owns the listener, the long polls and the move tasks; `http` turns requests into calls of
-//! `ops`, one function an operation; `store` is the file. `settings`, `message` and `token` are rules without I/O.
+//! | module | what it does |
+//! |---|---|
+//! | `server` | the listener, long polls and move tasks |
+//! | `http` | parses requests and calls `ops` |
+//! | `ops` | one function per operation |
+//! | `store` | the database |
+//! | `settings`, `message`, `token` | rules without I/O |
 
 mod clock;
 mod config;

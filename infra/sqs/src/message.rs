@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ApiError, ErrorKind};
 
-/// One message attribute as it travels; binary values in base64.
+/// A message attribute in JSON. Binary values are base64.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AttributeValue {
@@ -20,7 +20,7 @@ pub(crate) struct AttributeValue {
     binary_value: Option<String>,
 }
 
-/// The attributes of a message by name, in the order in which their digest is taken.
+/// The attributes of a message by name, in the order of their digest.
 pub(crate) type Attributes = BTreeMap<String, AttributeValue>;
 
 const MOST_ATTRIBUTES: usize = 10;
@@ -52,7 +52,7 @@ fn is_number(text: &str) -> bool {
         && text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// Refuses attributes that AWS refuses.
+/// Checks AWS's rules for attributes.
 pub(crate) fn check_attributes(attributes: &Attributes) -> Result<(), ApiError> {
     if attributes.len() > MOST_ATTRIBUTES {
         return Err(ApiError::parameter(format!(
@@ -87,7 +87,7 @@ fn is_attribute_name(name: &str) -> bool {
         && !lower.starts_with("amazon.")
 }
 
-/// Refuses an empty body, and characters that XML 1.0 does not know.
+/// Refuses an empty body, and characters that XML 1.0 does not allow.
 pub(crate) fn check_body(body: &str) -> Result<(), ApiError> {
     if body.is_empty() {
         return Err(ApiError::missing("MessageBody"));
@@ -106,7 +106,7 @@ fn is_xml_text(text: &str) -> bool {
     text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..))
 }
 
-/// Bytes that count towards the message limit: body, and each attribute's name, type and value.
+/// The size for the message limit: body, and name, type and value of each attribute.
 pub(crate) fn size_bytes(body: &str, attributes: &Attributes) -> usize {
     let of_attribute = |(name, value): (&String, &AttributeValue)| {
         name.len() + value.data_type.len() + value.value().map_or(0, |(_, bytes)| bytes.len())
@@ -119,8 +119,8 @@ pub(crate) fn md5_of_body(body: &str) -> String {
     format!("{:x}", md5::compute(body))
 }
 
-/// MD5 over the attributes as SDKs compute it, or `None` without attributes: for each name in order, the
-/// length-prefixed name and type, a byte telling text from binary, and the length-prefixed value.
+/// MD5 of the attributes as SDKs compute it; `None` without attributes. For each name in order, it covers the
+/// length-prefixed name and type, a byte for text or binary, and the length-prefixed value.
 pub(crate) fn md5_of_attributes(attributes: &Attributes) -> Option<String> {
     if attributes.is_empty() {
         return None;
@@ -141,7 +141,7 @@ fn consume(context: &mut md5::Context, bytes: &[u8]) {
     context.consume(bytes);
 }
 
-/// The attributes that a receiver asked for: `All` or `.*`, names, and prefixes such as `trace.*`.
+/// The attributes that a receiver requests: `All` or `.*`, names, and prefixes such as `trace.*`.
 pub(crate) fn select(attributes: &Attributes, wanted: &[String]) -> Attributes {
     let is_wanted = |name: &str| {
         wanted.iter().any(|pattern| {

@@ -13,37 +13,37 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::error::{ApiError, OpenError};
 use crate::http;
-use crate::store::Store;
+use crate::store::QueueStore;
 
-/// An SQS server over one file. Clones share it; the file is closed with the last of them.
+/// An SQS server over one file. Clones share it; dropping the last one closes the file.
 #[derive(Clone)]
 pub struct Server {
-    engine: Arc<Engine>,
+    shared: Arc<SharedServer>,
 }
 
-/// What every request sees.
-pub(crate) struct Engine {
-    store: Mutex<Store>,
+/// The state that all requests share.
+pub(crate) struct SharedServer {
+    store: Mutex<QueueStore>,
     address: OnceLock<SocketAddr>,
     account: String,
     closing: watch::Sender<bool>,
 }
 
 impl Server {
-    /// Opens the file at `path`, or makes it.
+    /// Opens the file at `path`, or creates it.
     ///
     /// # Errors
-    /// See [`OpenError`]: the file is in use, damaged, something else, or cannot be written.
+    /// [`OpenError`]: the file is in use, damaged, of another program, or not writable.
     pub fn open(path: &Path, config: Config) -> Result<Self, OpenError> {
         let account = config.account.clone();
-        let store = Mutex::new(Store::open(path, config)?);
+        let store = Mutex::new(QueueStore::open(path, config)?);
         let closing = watch::Sender::new(false);
-        Ok(Self { engine: Arc::new(Engine { store, address: OnceLock::new(), account, closing }) })
+        Ok(Self { shared: Arc::new(SharedServer { store, address: OnceLock::new(), account, closing }) })
     }
 
-    /// Answers requests until `shutdown` ends; running long polls then return empty at once.
+    /// Serves until `shutdown` completes. Long polls then return at once without messages.
     ///
-    /// Queue URLs name the address of the first listener served.
+    /// Queue URLs have the address of the first listener.
     ///
     /// # Errors
     /// When the listener fails.
@@ -53,32 +53,32 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
         let router = self.router_at(listener.local_addr().unwrap_or_else(|_| unbound()));
-        let (engine, working) = (self.engine.clone(), self.clone());
+        let (shared, working) = (self.shared.clone(), self.clone());
         let working = tokio::spawn(async move { working.work_until(shutdown).await });
-        let stopped = async move { engine.closed().await };
+        let stopped = async move { shared.closed().await };
         let served = axum::serve(listener, router).with_graceful_shutdown(stopped).await;
-        self.engine.closing.send_replace(true);
+        self.shared.closing.send_replace(true);
         working.await.map_err(std::io::Error::other)?;
         served
     }
 
-    /// The HTTP service alone, for a program that has its own listener at that address, and calls
-    /// [`Server::work_until`] beside it.
+    /// The HTTP service, for a program with its own listener at that address. It must also run
+    /// [`Server::work_until`].
     pub fn router_at(&self, address: SocketAddr) -> Router {
-        self.engine.address.get_or_init(|| address);
-        http::router(self.engine.clone())
+        self.shared.address.get_or_init(|| address);
+        http::router(self.shared.clone())
     }
 
-    /// Carries out move tasks until `shutdown` ends, or the server stops otherwise; then lets long polls return empty.
+    /// Runs move tasks until `shutdown` completes or the server stops. Then long polls return without messages.
     pub async fn work_until(&self, shutdown: impl Future<Output = ()>) {
         let stopped = async {
             tokio::select! {
                 () = shutdown => {}
-                () = self.engine.closed() => {}
+                () = self.shared.closed() => {}
             }
-            self.engine.closing.send_replace(true);
+            self.shared.closing.send_replace(true);
         };
-        tokio::join!(run_moves(self.engine.clone()), stopped);
+        tokio::join!(run_moves(self.shared.clone()), stopped);
     }
 }
 
@@ -86,11 +86,11 @@ fn unbound() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-impl Engine {
-    /// The store, for a few statements: no request holds it while it waits. It is used on the runtime's own threads,
-    /// because a hop to another thread would cost more than the usual 0.1 ms of work.
-    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
-        // A panic in another request has rolled its transaction back, so the store is sound.
+impl SharedServer {
+    /// Locks the store for a few statements, never while waiting. It is used on the runtime's threads, because moving the
+    /// usual 0.1 ms of work to another thread would take longer.
+    pub(crate) fn store(&self) -> MutexGuard<'_, QueueStore> {
+        // A panic in another request has rolled back its transaction, so the store is valid.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,23 +100,23 @@ impl Engine {
         format!("http://{address}/{}/{name}", self.account)
     }
 
-    /// Ends when the server is told to stop.
+    /// Completes when the server stops.
     pub(crate) async fn closed(&self) {
-        // The sender lives in `self`, so waiting cannot fail.
+        // `self` owns the sender, so waiting cannot fail.
         let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
     }
 }
 
-/// Carries out move tasks until the server stops.
-async fn run_moves(engine: Arc<Engine>) {
-    let bell = engine.store().moves_bell.clone();
+/// Runs move tasks until the server stops.
+async fn run_moves(shared: Arc<SharedServer>) {
+    let started = shared.store().move_started.clone();
     loop {
-        let again_ms = engine.store().step_moves();
+        let next_ms = shared.store().step_moves();
         let pause = async {
-            match again_ms {
+            match next_ms {
                 Ok(Some(0)) => tokio::task::yield_now().await,
                 Ok(Some(pause_ms)) => tokio::time::sleep(Duration::from_millis(pause_ms)).await,
-                Ok(None) => bell.notified().await,
+                Ok(None) => started.notified().await,
                 Err(error) => {
                     log_failure("message move task", &error);
                     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -125,13 +125,13 @@ async fn run_moves(engine: Arc<Engine>) {
         };
         tokio::select! {
             biased;
-            () = engine.closed() => return,
+            () = shared.closed() => return,
             () = pause => {}
         }
     }
 }
 
-/// Logs what the caller does not get to see.
+/// Logs the internal cause, which the caller does not see.
 pub(crate) fn log_failure(operation: &str, error: &ApiError) {
     if let Some(cause) = &error.cause {
         tracing::error!(operation, cause = %cause, "the queue file could not be read or written");

@@ -1,4 +1,4 @@
-//! The attributes of a queue: what may be set, what that means, and the rules of a queue's name.
+//! The attributes of a queue, their rules, and the rules for queue names.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use serde_json::Value;
 
 use crate::error::{ApiError, ErrorKind};
 
-/// Attributes as given by the caller, by name.
-pub(crate) type Given = BTreeMap<String, String>;
+/// Attributes as the caller sent them, by name.
+pub(crate) type AttributeMap = BTreeMap<String, String>;
 
-/// Largest message, and largest batch together, in bytes.
+/// The limit in bytes of a message, and of all messages of a batch.
 pub(crate) const MESSAGE_LIMIT_BYTES: u64 = 1_048_576;
-/// Longest visibility timeout in seconds.
+/// The longest visibility timeout in seconds.
 pub(crate) const VISIBILITY_LIMIT_S: u64 = 43_200;
-/// Longest delay in seconds.
+/// The longest delay in seconds.
 pub(crate) const DELAY_LIMIT_S: u64 = 900;
-/// Longest wait of a receive in seconds.
+/// The longest wait of a receive in seconds.
 pub(crate) const WAIT_LIMIT_S: u64 = 20;
 
-/// Where messages go that were received too often.
+/// The redrive policy: the dead-letter queue and the maximum of receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Redrive {
+pub(crate) struct RedrivePolicy {
     pub(crate) target_arn: String,
     pub(crate) max_receives: i64,
 }
@@ -31,14 +31,14 @@ pub(crate) struct Redrive {
 pub(crate) enum RedriveAllowed {
     #[default]
     All,
-    Nobody,
+    None,
     Sources(Vec<String>),
 }
 
-/// A queue's attributes, checked, with the defaults filled in.
+/// The checked attributes of a queue, with defaults.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) given: Given,
+pub(crate) struct QueueSettings {
+    pub(crate) given: AttributeMap,
     pub(crate) fifo: bool,
     pub(crate) deduplicate_by_content: bool,
     pub(crate) deduplicate_per_group: bool,
@@ -47,14 +47,14 @@ pub(crate) struct Settings {
     pub(crate) retention_ms: u64,
     pub(crate) wait_s: u64,
     pub(crate) message_limit_bytes: u64,
-    pub(crate) redrive: Option<Redrive>,
+    pub(crate) redrive: Option<RedrivePolicy>,
     pub(crate) redrive_allowed: RedriveAllowed,
 }
 
-impl Settings {
-    /// Checks `given`; an empty value takes an attribute back.
-    pub(crate) fn new(given: Given) -> Result<Self, ApiError> {
-        let given: Given = given.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+impl QueueSettings {
+    /// Checks the attributes. An empty value resets an attribute.
+    pub(crate) fn new(given: AttributeMap) -> Result<Self, ApiError> {
+        let given: AttributeMap = given.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         given.keys().try_for_each(|name| check_name(name))?;
         let fifo = flag(&given, "FifoQueue")?;
         if !fifo && let Some(name) = FIFO_ONLY.into_iter().find(|name| given.contains_key(*name)) {
@@ -86,9 +86,9 @@ impl Settings {
         })
     }
 
-    /// All settable attributes with their values, as `GetQueueAttributes` shows them.
-    pub(crate) fn shown(&self) -> Given {
-        let mut shown = Given::from([
+    /// All settable attributes with their values, as in `GetQueueAttributes`.
+    pub(crate) fn shown(&self) -> AttributeMap {
+        let mut shown = AttributeMap::from([
             ("DelaySeconds".to_owned(), (self.delay_ms / 1_000).to_string()),
             ("VisibilityTimeout".to_owned(), (self.visibility_ms / 1_000).to_string()),
             ("MessageRetentionPeriod".to_owned(), (self.retention_ms / 1_000).to_string()),
@@ -112,8 +112,8 @@ impl Settings {
         shown
     }
 
-    /// The first attribute of `given` that this queue has with another value.
-    pub(crate) fn first_difference(&self, given: &Given) -> Option<String> {
+    /// The first attribute whose value differs from this queue's.
+    pub(crate) fn first_difference(&self, given: &AttributeMap) -> Option<String> {
         let mine = self.shown();
         let differs =
             |(name, value): &(&String, &String)| !is_same(name, mine.get(*name).map_or("", String::as_str), value);
@@ -121,7 +121,7 @@ impl Settings {
     }
 }
 
-/// Whether two values of an attribute mean the same; policies may be written in different ways.
+/// Whether two values of an attribute have the same meaning; the JSON of policies may differ.
 fn is_same(name: &str, mine: &str, theirs: &str) -> bool {
     let as_json = |text: &str| serde_json::from_str::<Value>(text).ok();
     mine == theirs
@@ -153,7 +153,7 @@ const SETTABLE: [&str; 15] = [
 ];
 const FIFO_ONLY: [&str; 3] = ["ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"];
 
-/// Attributes that can be asked for but not set.
+/// Attributes that can be read but not set.
 pub(crate) const READ_ONLY: [&str; 6] = [
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesDelayed",
@@ -179,12 +179,12 @@ fn invalid(name: &str) -> ApiError {
     ApiError::new(ErrorKind::InvalidAttributeValue, format!("Invalid value for the parameter {name}."))
 }
 
-fn number(given: &Given, name: &str, default: u64, least: u64, most: u64) -> Result<u64, ApiError> {
+fn number(given: &AttributeMap, name: &str, default: u64, least: u64, most: u64) -> Result<u64, ApiError> {
     let Some(text) = given.get(name) else { return Ok(default) };
     text.parse().ok().filter(|value| (least..=most).contains(value)).ok_or_else(|| invalid(name))
 }
 
-fn flag(given: &Given, name: &str) -> Result<bool, ApiError> {
+fn flag(given: &AttributeMap, name: &str) -> Result<bool, ApiError> {
     match given.get(name).map(String::as_str) {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
@@ -192,8 +192,8 @@ fn flag(given: &Given, name: &str) -> Result<bool, ApiError> {
     }
 }
 
-/// Whether duplicates are looked for within the group only.
-fn check_throughput(given: &Given) -> Result<bool, ApiError> {
+/// Whether deduplication is per message group.
+fn check_throughput(given: &AttributeMap) -> Result<bool, ApiError> {
     let per_group = match given.get("DeduplicationScope").map(String::as_str) {
         None | Some("queue") => false,
         Some("messageGroup") => true,
@@ -210,7 +210,7 @@ fn parse_json(text: &str, name: &str) -> Result<Value, ApiError> {
     serde_json::from_str(text).map_err(|_| invalid(name))
 }
 
-fn parse_redrive(text: &str) -> Result<Redrive, ApiError> {
+fn parse_redrive(text: &str) -> Result<RedrivePolicy, ApiError> {
     let policy = parse_json(text, "RedrivePolicy")?;
     let target_arn = policy.get("deadLetterTargetArn").and_then(Value::as_str).filter(|arn| !arn.is_empty());
     let max_receives = match policy.get("maxReceiveCount") {
@@ -219,7 +219,7 @@ fn parse_redrive(text: &str) -> Result<Redrive, ApiError> {
         None => None,
     };
     match (target_arn, max_receives) {
-        (Some(arn), Some(max_receives @ 1..=1_000)) => Ok(Redrive { target_arn: arn.to_owned(), max_receives }),
+        (Some(arn), Some(max_receives @ 1..=1_000)) => Ok(RedrivePolicy { target_arn: arn.to_owned(), max_receives }),
         _ => Err(ApiError::parameter(format!(
             "Value {text} for parameter RedrivePolicy is invalid. Reason: It must name a deadLetterTargetArn and a maxReceiveCount between 1 and 1000."
         ))),
@@ -238,14 +238,14 @@ fn parse_allowed(text: &str) -> Result<RedriveAllowed, ApiError> {
     let policy: AllowPolicy = serde_json::from_str(text).map_err(|_| invalid("RedriveAllowPolicy"))?;
     match (policy.redrive_permission.as_str(), policy.source_queue_arns) {
         ("allowAll", arns) if arns.is_empty() => Ok(RedriveAllowed::All),
-        ("denyAll", arns) if arns.is_empty() => Ok(RedriveAllowed::Nobody),
+        ("denyAll", arns) if arns.is_empty() => Ok(RedriveAllowed::None),
         ("byQueue", arns) if (1..=10).contains(&arns.len()) => Ok(RedriveAllowed::Sources(arns)),
         _ => Err(invalid("RedriveAllowPolicy")),
     }
 }
 
-/// Refuses names that AWS refuses: 1 to 80 letters, digits, hyphens and underscores; `.fifo` at the end of a FIFO
-/// queue's name and nowhere else.
+/// Checks AWS's rules for names: 1 to 80 letters, digits, hyphens and underscores. Names of FIFO queues end with
+/// `.fifo`, others do not.
 pub(crate) fn check_queue_name(name: &str, fifo: bool) -> Result<(), ApiError> {
     let stem = if fifo { name.strip_suffix(".fifo").unwrap_or_default() } else { name };
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -263,8 +263,8 @@ pub(crate) fn check_queue_name(name: &str, fifo: bool) -> Result<(), ApiError> {
 mod tests {
     use super::*;
 
-    fn settings(pairs: &[(&str, &str)]) -> Result<Settings, ApiError> {
-        Settings::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    fn settings(pairs: &[(&str, &str)]) -> Result<QueueSettings, ApiError> {
+        QueueSettings::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
     #[test]
@@ -309,8 +309,8 @@ mod tests {
 
     #[test]
     fn policies_are_compared_by_meaning() {
-        let policy = |text: &str| Given::from([("RedrivePolicy".to_owned(), text.to_owned())]);
-        let mine = Settings::new(policy(r#"{"deadLetterTargetArn":"a","maxReceiveCount":2}"#)).unwrap();
+        let policy = |text: &str| AttributeMap::from([("RedrivePolicy".to_owned(), text.to_owned())]);
+        let mine = QueueSettings::new(policy(r#"{"deadLetterTargetArn":"a","maxReceiveCount":2}"#)).unwrap();
         let same = policy(r#"{ "maxReceiveCount": "2", "deadLetterTargetArn": "a" }"#);
         assert_eq!(mine.first_difference(&same), None);
         let other = policy(r#"{"deadLetterTargetArn":"a","maxReceiveCount":3}"#);

@@ -1,4 +1,4 @@
-//! Tokens handed to callers: message ids, receipt handles, page tokens.
+//! Message ids, receipt handles and page tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ pub(crate) fn random_uuid() -> String {
     format!("{a}-{b}-{c}-{d}-{e}")
 }
 
-/// One delivery of one message: which row, and the how-manieth receive of it.
+/// One delivery of a message: its row and its number of receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Receipt {
     pub(crate) queue: i64,
@@ -24,14 +24,14 @@ pub(crate) struct Receipt {
 }
 
 impl Receipt {
-    /// The handle for the caller, sealed so that an invented one, or one of another file, is recognised.
+    /// The handle for the caller. Its seal detects forged handles and those of another file.
     pub(crate) fn handle(&self, secret: &str) -> String {
         let mut bytes = self.bytes();
         bytes.extend(seal(&bytes, secret));
         STANDARD.encode(bytes)
     }
 
-    /// Reads a handle made by [`Receipt::handle`] with the same secret.
+    /// Parses a handle of [`Receipt::handle`] with the same secret.
     pub(crate) fn parse(handle: &str, secret: &str) -> Option<Self> {
         let bytes = STANDARD.decode(handle).ok()?;
         let (body, sealed) = bytes.split_at_checked(24)?;
@@ -53,12 +53,12 @@ fn seal(bytes: &[u8], secret: &str) -> [u8; 16] {
     context.compute().0
 }
 
-/// A page token that resumes after `name`.
+/// A page token that continues after `name`.
 pub(crate) fn page_after(name: &str) -> String {
     STANDARD.encode(name)
 }
 
-/// The name that a page token resumes after.
+/// The name that a page token continues after.
 pub(crate) fn parse_page(token: &str) -> Option<String> {
     String::from_utf8(STANDARD.decode(token).ok()?).ok()
 }

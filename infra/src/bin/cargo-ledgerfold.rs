@@ -1,4 +1,4 @@
-//! The program `cargo ledgerfold`, for those who have no app yet.
+//! The program `cargo ledgerfold`, which creates a new app.
 
 fn main() -> std::process::ExitCode {
     ledgerfold::starter::main()

@@ -1,11 +1,10 @@
-//! `ledgerfold backup` and `ledgerfold restore`.
+//! `ledgerfold backup` and `ledgerfold restore`: copies a data folder and verifies the copy.
 
-use super::dev::ended;
-use super::failure::{Exit, Failure};
-use super::table;
+use super::exit::{Exit, Failure, stop_signal};
+use super::output;
 use super::wording;
-use crate::local::backup::{self, Copied, Source};
-use crate::local::data_dir::{DataDir, DataDirError};
+use crate::local::data_folder::backup::{self, BackupSource, CopySize};
+use crate::local::data_folder::{DataFolder, DataFolderError};
 use crate::local::stack::Stack;
 use eventstore::{EventStore, Streams, Verification};
 use futures::{StreamExt, TryStreamExt};
@@ -17,58 +16,58 @@ use std::pin::pin;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// How many streams are verified at once.
+/// Streams that are verified concurrently.
 const CONCURRENT_STREAMS: usize = 8;
-/// How many parts of the table are read at once to find the streams.
+/// Segments of the table that are scanned concurrently.
 const SEGMENTS: u32 = 4;
 const MEGABYTE: u64 = 1_000_000;
 
-/// Copy all that a data folder holds, also while `dev` runs, and verify the copy.
+/// Copy a data folder, even while `dev` runs, and verify the copy.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  ledgerfold backup /var/backups/shop-2026-11-22\n  ledgerfold backup ../copy --data ./shop --json"
 )]
-pub(super) struct BackUp {
-    /// The folder for the copy: a new one, or an empty one. It appears when the copy is complete.
+pub(super) struct Backup {
+    /// The folder for the copy, new or empty. It is created when the copy is complete.
     #[arg(value_name = "DIR")]
     to: PathBuf,
     /// The data folder.
     #[arg(long, value_name = "DIR", default_value = wording::data_folder(), env = "LEDGERFOLD_DATA")]
     data: PathBuf,
     #[command(flatten)]
-    options: Options,
+    options: CopyOptions,
 }
 
-/// Put a backup into a data folder that no `dev` has open, and verify it.
+/// Restore a backup into a data folder that no `dev` has open, and verify it.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  ledgerfold restore /var/backups/shop-2026-11-22\n  ledgerfold restore ../copy --data ./shop --fresh"
 )]
 pub(super) struct Restore {
-    /// The backup. It stays as it is.
+    /// The backup, which is not changed.
     #[arg(value_name = "DIR")]
     from: PathBuf,
-    /// The data folder: a new one, or an empty one.
+    /// The data folder, new or empty.
     #[arg(long, value_name = "DIR", default_value = wording::data_folder(), env = "LEDGERFOLD_DATA")]
     data: PathBuf,
-    /// Replace what the data folder holds.
+    /// Replace the data in the folder.
     #[arg(long)]
     fresh: bool,
     #[command(flatten)]
-    options: Options,
+    options: CopyOptions,
 }
 
 #[derive(Debug, clap::Args)]
-struct Options {
-    /// What the names of tables and queues begin with.
+struct CopyOptions {
+    /// The prefix of table and queue names.
     #[arg(long, default_value = wording::program(), env = "LEDGERFOLD_PREFIX", value_parser = clap::value_parser!(Names))]
     prefix: Names,
-    /// Answer in JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
-impl BackUp {
+impl Backup {
     pub(super) async fn run(self) -> Result<Exit, Failure> {
         until_stopped(async |stop| self.back_up(stop).await).await
     }
@@ -78,13 +77,13 @@ impl BackUp {
         if is_used(&to) {
             return Err(Failure::new(format!("{} is not empty", to.display()), "choose a new folder"));
         }
-        // A folder that is in use is read beside its owner; any other one is ours meanwhile.
-        let from = existing(&self.data)?;
-        let partial = Partial::beside(&to)?;
-        let done = make_copy(&from, &partial, &self.options, stop).await?;
+        // Locks the folder unless it is in use; then it is copied all the same.
+        let from = open_existing(&self.data)?;
+        let partial = PartialCopy::beside(&to)?;
+        let copy = make_copy(&from, &partial, &self.options, stop).await?;
         std::fs::rename(&partial.folder, &to)
-            .map_err(|error| Failure::new(format!("{} cannot be made", to.display()), error))?;
-        done.show("backed up", from.source().folder(), &to, self.options.json)
+            .map_err(|error| Failure::new(format!("{} cannot be created", to.display()), error))?;
+        copy.print("backed up", from.source().folder(), &to, self.options.json)
     }
 }
 
@@ -94,63 +93,63 @@ impl Restore {
     }
 
     async fn restore(&self, stop: CancellationToken) -> Result<Exit, Failure> {
-        let backup = existing(&self.from)?;
-        if let Existing::InUse(folder) = &backup {
+        let backup = open_existing(&self.from)?;
+        if let ExistingFolder::InUse(folder) = &backup {
             let what = format!("{} is in use", folder.display());
             return Err(Failure::new(what, "stop the program that has it open, or make a backup of it"));
         }
-        let target = DataDir::open_to_replace(&self.data).map_err(|error| Failure::from_error(&error))?;
-        if target.is_begun() && !self.fresh {
-            let what = format!("{} holds data", target.folder().display());
-            return Err(Failure::new(what, "--fresh replaces it, or choose another folder with --data"));
+        let target = DataFolder::open_to_replace(&self.data).map_err(|error| Failure::from_error(&error))?;
+        if target.has_data() && !self.fresh {
+            let what = format!("{} has data", target.folder().display());
+            return Err(Failure::new(what, "replace it with --fresh, or choose another folder with --data"));
         }
-        let partial = Partial::beside(target.folder())?;
-        let done = make_copy(&backup, &partial, &self.options, stop).await?;
+        let partial = PartialCopy::beside(target.folder())?;
+        let copy = make_copy(&backup, &partial, &self.options, stop).await?;
         backup::move_into(&partial.folder, &target).map_err(|error| Failure::from_error(&error))?;
-        done.show("restored", backup.source().folder(), target.folder(), self.options.json)
+        copy.print("restored", backup.source().folder(), target.folder(), self.options.json)
     }
 }
 
-/// Runs work that ends early, and removes what it began, at Ctrl-C.
+/// Runs work that Ctrl-C cancels. It then removes its partial copy.
 async fn until_stopped(work: impl AsyncFnOnce(CancellationToken) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
-    let (stop, ended) = (CancellationToken::new(), ended()?);
+    let (stop, stop_requested) = (CancellationToken::new(), stop_signal()?);
     let mut work = pin!(work(stop.clone()));
-    let done = tokio::select! {
-        done = &mut work => done,
-        () = ended => {
+    let result = tokio::select! {
+        result = &mut work => result,
+        () = stop_requested => {
             stop.cancel();
             work.await
         }
     };
-    table::progress("");
-    done
+    output::progress("");
+    result
 }
 
-/// A data folder that is there.
+/// A data folder that exists.
 #[derive(Clone)]
-enum Existing {
-    Owned(Arc<DataDir>),
+enum ExistingFolder {
+    Locked(Arc<DataFolder>),
     InUse(PathBuf),
 }
 
-impl Existing {
-    fn source(&self) -> Source<'_> {
+impl ExistingFolder {
+    fn source(&self) -> BackupSource<'_> {
         match self {
-            Self::Owned(owned) => Source::Owned(owned),
-            Self::InUse(folder) => Source::InUse(folder),
+            Self::Locked(folder) => BackupSource::Locked(folder),
+            Self::InUse(folder) => BackupSource::InUse(folder),
         }
     }
 }
 
-fn existing(folder: &Path) -> Result<Existing, Failure> {
-    let nothing = |folder: &Path| Failure::new(format!("there is no data in {}", folder.display()), "see --help");
+fn open_existing(folder: &Path) -> Result<ExistingFolder, Failure> {
+    let no_data = |folder: &Path| Failure::new(format!("there is no data in {}", folder.display()), "see --help");
     if !is_used(folder) {
-        return Err(nothing(folder));
+        return Err(no_data(folder));
     }
-    match DataDir::open(folder) {
-        Ok(owned) if owned.is_begun() => Ok(Existing::Owned(Arc::new(owned))),
-        Ok(empty) => Err(nothing(empty.folder())),
-        Err(DataDirError::InUse { folder, .. }) => Ok(Existing::InUse(folder)),
+    match DataFolder::open(folder) {
+        Ok(owned) if owned.has_data() => Ok(ExistingFolder::Locked(Arc::new(owned))),
+        Ok(empty) => Err(no_data(empty.folder())),
+        Err(DataFolderError::InUse { folder, .. }) => Ok(ExistingFolder::InUse(folder)),
         Err(error) => Err(Failure::from_error(&error)),
     }
 }
@@ -160,18 +159,18 @@ fn is_used(folder: &Path) -> bool {
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    // Without a slash at the end, which would hide the name.
+    // Collecting the components removes a slash at the end, which would hide the name.
     let absolute = std::path::absolute(path).map(|path| path.components().collect());
-    absolute.map_err(|error| Failure::new(format!("{} is no folder", path.display()), error))
+    absolute.map_err(|error| Failure::new(format!("{} is not a folder", path.display()), error))
 }
 
-/// A copy in the making, beside the folder that it is for. It is removed when this is dropped, and if the program was
-/// killed, by the next one for the same folder.
-struct Partial {
+/// An incomplete copy next to its destination. Dropping this removes it. After a kill, the next copy to the same
+/// destination removes it.
+struct PartialCopy {
     folder: PathBuf,
 }
 
-impl Partial {
+impl PartialCopy {
     fn beside(folder: &Path) -> Result<Self, Failure> {
         let folder = absolute(folder)?;
         let mut name = OsString::from(folder.file_name().unwrap_or_default());
@@ -179,12 +178,12 @@ impl Partial {
         Ok(Self { folder: folder.with_file_name(name) })
     }
 
-    fn open(&self) -> Result<DataDir, Failure> {
-        DataDir::open_fresh(&self.folder).map_err(|error| Failure::from_error(&error))
+    fn open(&self) -> Result<DataFolder, Failure> {
+        DataFolder::open_fresh(&self.folder).map_err(|error| Failure::from_error(&error))
     }
 }
 
-impl Drop for Partial {
+impl Drop for PartialCopy {
     fn drop(&mut self) {
         match std::fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -195,30 +194,30 @@ impl Drop for Partial {
     }
 }
 
-/// A copy that was verified.
-struct Done {
-    copied: Copied,
+/// A verified copy.
+struct VerifiedCopy {
+    size: CopySize,
     streams: usize,
     commits: u64,
 }
 
-/// Copies, and verifies the copy as the engine shows it.
+/// Copies the folder, then verifies the copy through an engine.
 async fn make_copy(
-    from: &Existing,
-    partial: &Partial,
-    options: &Options,
+    from: &ExistingFolder,
+    partial: &PartialCopy,
+    options: &CopyOptions,
     stop: CancellationToken,
-) -> Result<Done, Failure> {
+) -> Result<VerifiedCopy, Failure> {
     let target = partial.open()?;
     let (from, token) = (from.clone(), stop.clone());
     let copying = tokio::task::spawn_blocking(move || {
-        let copied = backup::copy(from.source(), &target, &token, |done, total| {
-            table::progress(&format!("{} of {} MB copied", done / MEGABYTE, total / MEGABYTE));
+        let size = backup::copy(from.source(), &target, &token, |done, total| {
+            output::progress(&format!("{} of {} MB copied", done / MEGABYTE, total / MEGABYTE));
         });
-        copied.map(|copied| (copied, target))
+        size.map(|size| (size, target))
     });
-    let copied = copying.await.map_err(|error| Failure::new("copying died", error))?;
-    let (copied, target) = copied.map_err(|error| Failure::from_error(&error))?;
+    let copied = copying.await.map_err(|error| Failure::new("the copying thread panicked", error))?;
+    let (size, target) = copied.map_err(|error| Failure::from_error(&error))?;
     let stack = Stack::start(target).await.map_err(|error| Failure::from_error(&error))?;
     let store = EventStore::new(stack.clients.dynamodb.clone(), options.prefix.events());
     let verified = tokio::select! {
@@ -227,15 +226,14 @@ async fn make_copy(
     };
     stack.stop().await;
     let (streams, commits) = verified?;
-    Ok(Done { copied, streams, commits })
+    Ok(VerifiedCopy { size, streams, commits })
 }
 
-/// Walks every stream. The first that does not fit is a failure: the folder that was copied is damaged.
+/// Verifies every stream. A corrupt one means that the original folder is damaged.
 async fn verify(store: &EventStore) -> Result<(usize, u64), Failure> {
-    let found = store.streams(SEGMENTS, |items| table::progress(&format!("{items} commits found"))).await;
+    let found = store.streams(SEGMENTS, |items| output::progress(&format!("{items} commits found"))).await;
     let Streams { names, foreign } = found.map_err(|error| Failure::new("the copy cannot be verified", error))?;
-    let damaged =
-        |what: String| Failure::new("the copy is not sound", format!("{what}; `audit verify --all` tells more"));
+    let damaged = |what: String| Failure::new("the copy is not sound", format!("{what}; see `audit verify --all`"));
     if let Some(item) = foreign.first() {
         return Err(damaged(format!("unexpected item: {item}")));
     }
@@ -249,23 +247,23 @@ async fn verify(store: &EventStore) -> Result<(usize, u64), Failure> {
         }
         commits = commits.saturating_add(walked);
         done = done.saturating_add(1);
-        table::progress(&format!("{done} of {all} streams verified"));
+        output::progress(&format!("{done} of {all} streams verified"));
     }
     Ok((all, commits))
 }
 
-impl Done {
-    fn show(&self, verb: &str, from: &Path, to: &Path, as_json: bool) -> Result<Exit, Failure> {
-        let Self { copied: Copied { bytes, messages }, streams, commits } = self;
+impl VerifiedCopy {
+    fn print(&self, verb: &str, from: &Path, to: &Path, as_json: bool) -> Result<Exit, Failure> {
+        let Self { size: CopySize { bytes, messages }, streams, commits } = self;
         if as_json {
-            table::json(&json!({
+            output::json(&json!({
                 "from": from, "to": to, "streams": streams, "commits": commits, "messages": messages,
                 "bytes": bytes, "verified": true,
             }))?;
         } else {
             let (from, to) = (from.display(), to.display());
-            table::line(&format!("{verb} {from} to {to}: {streams} streams with {commits} commits, all verified"))?;
-            table::line(&format!("{messages} messages wait in its queues; {bytes} bytes in all"))?;
+            output::line(&format!("{verb} {from} to {to}: {streams} streams with {commits} commits, all verified"))?;
+            output::line(&format!("{messages} messages in the queues, {bytes} bytes in all"))?;
         }
         Ok(Exit::Done)
     }

@@ -1,28 +1,24 @@
-//! The program `ledgerfold`: what it takes, and how it ends.
+//! The operator's program: its commands, and how it ends.
 
-mod access;
 mod audit;
 mod backup;
-mod bench;
 mod dev;
-mod failure;
+mod exit;
+pub mod output;
 mod projection;
-pub mod table;
 mod tables;
 mod target;
 mod template;
 mod tokens;
 mod wording;
 
+pub use exit::{Exit, Failure, stop_signal};
+pub use target::{Target, TargetOptions, parse_endpoint};
+
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
-pub use failure::Failure;
-
-use failure::Exit;
-use handlers::Names;
 use handlers::app::App;
-use handlers::telemetry::{self, Component, Place};
-use std::path::PathBuf;
+use handlers::telemetry::{self, Component, Platform};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
@@ -36,50 +32,46 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  ledgerfold                                     the whole system, at http://127.0.0.1:8080
-  ledgerfold dev --port 0 --data /var/lib/shop   on a free port, with its data elsewhere
-  ledgerfold tokens create                       a key for tokens, and how to ask for them
+  ledgerfold                                     run the system at http://127.0.0.1:8080
+  ledgerfold dev --port 0 --data /var/lib/shop   on a free port, with another data folder
+  ledgerfold tokens create                       make a signing key for tokens
   ledgerfold audit history STREAM
-                                                 what happened in a stream
+                                                 show the events of a stream
   ledgerfold audit verify --all --data .ledgerfold
-                                                 is everything still what was written?
-  ledgerfold projection list                     how far the read models are, and what is parked
+                                                 verify the hash chains of all streams
+  ledgerfold projection list                     show lag, jobs and parked streams
   ledgerfold projection rebuild READ_MODEL --wait
-                                                 rebuilds a read model online
-  ledgerfold backup ../shop-copy                 copies the data folder, also while it is in use
-  ledgerfold template --out template.yaml        what AWS needs to run it
-  ledgerfold bench                               what a command costs, and how long it takes
-  ledgerfold bench projections                   what read models cost: live, and rebuilt
+                                                 rebuild a read model online
+  ledgerfold backup ../shop-copy                 copy the data folder, even while it is in use
+  ledgerfold template --out template.yaml        write the SAM template for AWS
 
-Exit status: 0 done, 1 a negative answer (verify found a break, a step was refused), 2 wrong use, 3 a failure.
-Without a command, `dev` runs. RUST_LOG=info shows a line for each request, RUST_LOG=eventstore=debug one for each operation
-of the event store, with what it cost.";
+Exit status: 0 done, 1 a negative answer (a broken stream, a refused step), 2 wrong use, 3 a failure.
+Without a command, `dev` runs. RUST_LOG=info logs each request, RUST_LOG=eventstore=debug each
+operation of the event store with its cost.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the whole system on this machine until Ctrl-C.
     Dev(dev::Dev),
-    /// Make the tables and queues.
+    /// Create the tables and queues.
     #[command(subcommand)]
     Tables(tables::Tables),
-    /// Ask who did what, when and why; and whether it is still what was written.
+    /// Query the audit trail: who did what, when and why. Verify that nothing was changed.
     #[command(subcommand)]
     Audit(audit::Audit),
-    /// See how read models stand; rebuild, switch, resume and redrive them.
+    /// Show the status of projections; rebuild, switch, resume and redrive them.
     #[command(subcommand)]
     Projection(projection::Command),
-    /// Copy a data folder, also while `dev` runs, and verify the copy.
-    Backup(backup::BackUp),
-    /// Put a backup into a data folder, and verify it.
+    /// Copy a data folder, even while `dev` runs, and verify the copy.
+    Backup(backup::Backup),
+    /// Restore a backup into a data folder, and verify it.
     Restore(backup::Restore),
-    /// Make keys and tokens to try `dev --auth` with.
+    /// Create keys and tokens to try `dev --auth`.
     #[command(subcommand)]
     Tokens(tokens::Tokens),
-    /// Measure what the event store's operations cost, and how fast they are.
-    Bench(bench::Bench),
-    /// Render what AWS needs to run the app: a SAM template.
+    /// Render the SAM template that deploys the app on AWS.
     Template(template::Template),
-    /// Print the completions of a shell.
+    /// Print the completion script for a shell.
     #[command(
         after_help = "Examples:\n  ledgerfold completions bash > ~/.local/share/bash-completion/completions/ledgerfold\n  ledgerfold completions zsh > ~/.zfunc/_ledgerfold"
     )]
@@ -89,50 +81,27 @@ enum Command {
     },
 }
 
-/// The stream of that name, as its aggregate writes it.
+/// Parses the name of a stream. The aggregate may allow several spellings of a key.
 fn named_stream(text: &str) -> Result<eventstore::StreamId, eventstore::InvalidStreamId> {
     app().stream(text)
 }
 
-/// Which system a command speaks to, and how it answers.
-#[derive(Debug, clap::Args)]
-struct Common {
-    /// The address that serves DynamoDB and SQS. Without it, what the AWS environment says (AWS_REGION, AWS_ENDPOINT_URL, …), or a `dev` that runs in this folder.
-    #[arg(long, value_name = "URL", conflicts_with = "data", value_parser = endpoint)]
-    endpoint: Option<String>,
-    /// A data folder; a `dev` that has it open is asked.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// What the names of tables and queues begin with.
-    #[arg(long, default_value = wording::program(), env = "LEDGERFOLD_PREFIX", value_parser = clap::value_parser!(Names))]
-    prefix: Names,
-    /// Answer in JSON, for programs.
-    #[arg(long)]
-    json: bool,
-}
-
-fn endpoint(text: &str) -> Result<String, String> {
-    let uri = text.parse::<axum::http::Uri>().ok();
-    let fits = uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
-    if fits { Ok(text.to_owned()) } else { Err("an address such as http://127.0.0.1:8000".to_owned()) }
-}
-
-/// A process runs one app; clap's parsers, which list its names, are given no context.
+/// One process runs one app. It is static because clap's value parsers take no context.
 static APP: OnceLock<App> = OnceLock::new();
-/// The commands that it adds.
+/// The commands that the app adds.
 static EXTRAS: OnceLock<Vec<fn() -> clap::Command>> = OnceLock::new();
 
-/// What the program operates and runs.
+/// The app that the program runs and operates.
 fn app() -> &'static App {
     APP.get_or_init(|| App::new("ledgerfold"))
 }
 
-/// The command line in the words of the app.
+/// The command line, with the app's names in its help.
 fn command_line() -> clap::Command {
     let program = wording::program();
     let extras = EXTRAS.get().into_iter().flatten();
     let command = extras.fold(Cli::command(), |line, extra| line.subcommand(extra()));
-    let command = wording::worded(command).name(program).bin_name(program);
+    let command = wording::for_app(command).name(program).bin_name(program);
     match app().description() {
         "" => command,
         what => {
@@ -156,7 +125,7 @@ pub fn main(app: App) -> ExitCode {
     main_with(app, &[])
 }
 
-/// The same, and the program has more commands.
+/// As [`main`], with additional commands.
 #[must_use]
 pub fn main_with(app: App, extras: &[Extra]) -> ExitCode {
     let app = match app.checked() {
@@ -164,8 +133,8 @@ pub fn main_with(app: App, extras: &[Extra]) -> ExitCode {
         Err(error) => return Failure::from_error(&error).report(),
     };
     APP.get_or_init(|| app);
-    let telemetry = telemetry::start(Component::Program, Place::Program);
-    // Wrong use ends here with exit 2, help and version with 0.
+    let telemetry = telemetry::start(Component::Program, Platform::Program);
+    // `get_matches` exits: with 2 after wrong use, with 0 after help and version.
     EXTRAS.get_or_init(|| extras.iter().map(|extra| extra.command).collect());
     let matches = command_line().get_matches();
     let named = |extra: &&Extra| matches.subcommand_name() == Some((extra.command)().get_name());
@@ -173,17 +142,17 @@ pub fn main_with(app: App, extras: &[Extra]) -> ExitCode {
         return (extra.run)(matches).map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS);
     }
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    // What is still to be reported is sent when this is dropped, at the end.
+    // Dropped at the end, which sends the reports that are still queued.
     let _telemetry = match telemetry {
         Ok(telemetry) => telemetry,
         Err(error) => return Failure::from_error(&error).report(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = match runtime {
+    let result = match runtime {
         Ok(runtime) => runtime.block_on(run(cli.command.unwrap_or_else(|| Command::Dev(dev::Dev::default())))),
-        Err(error) => Err(Failure::new("no threads can be started", error)),
+        Err(error) => Err(Failure::new("the runtime cannot start", error)),
     };
-    match ended {
+    match result {
         Ok(exit) => exit.into(),
         Err(failure) => failure.report(),
     }
@@ -198,12 +167,11 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Backup(backup) => backup.run().await,
         Command::Restore(restore) => restore.run().await,
         Command::Tokens(tokens) => tokens.run(),
-        Command::Bench(bench) => bench.run().await,
         Command::Template(template) => template.run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command_line(), wording::program(), &mut script);
-            table::line(String::from_utf8_lossy(&script).trim_end())?;
+            output::line(String::from_utf8_lossy(&script).trim_end())?;
             Ok(Exit::Done)
         }
     }

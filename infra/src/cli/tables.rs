@@ -1,9 +1,9 @@
-//! `ledgerfold tables`.
+//! `ledgerfold tables`: creates tables and queues.
 
-use super::failure::{Exit, Failure};
-use super::table;
+use super::exit::{Exit, Failure};
+use super::output;
 use super::target::Target;
-use super::{Common, app};
+use super::{TargetOptions, app};
 use crate::resources::{self, Resources};
 use handlers::Route;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// Tables and queues.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Tables {
-    /// Make the tables and queues that are not there yet, and wait until they can be used. Safe to repeat.
+    /// Create missing tables and queues, and wait until they are usable. Safe to repeat.
     #[command(
         after_help = "Examples:\n  ledgerfold tables create --endpoint http://127.0.0.1:4566\n  AWS_REGION=eu-central-1 ledgerfold tables create --prefix shop-test"
     )]
@@ -21,26 +21,26 @@ pub(super) enum Tables {
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
     #[command(flatten)]
-    common: Common,
+    options: TargetOptions,
 }
 
 impl Tables {
     pub(super) async fn run(self) -> Result<Exit, Failure> {
-        let Self::Create(Create { common }) = self;
-        let target = Target::open_or_begin(&common).await?;
-        let made = resources::create(app(), &target.clients, &target.names).await;
+        let Self::Create(Create { options }) = self;
+        let target = Target::open_or_begin(&options).await?;
+        let created = resources::create(app(), &target.clients, &target.names).await;
         target.close().await;
-        show(&made.map_err(|error| Failure::from_error(&error))?, common.json)?;
+        print(&created.map_err(|error| Failure::from_error(&error))?, options.json)?;
         Ok(Exit::Done)
     }
 }
 
-fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
+fn print(resources: &Resources, as_json: bool) -> Result<(), Failure> {
     let Resources { events, read_models, audit_index, commands, routes, rebuild_queue_url, command_queue_url } =
         resources;
     if as_json {
         let queues: Vec<_> = routes.iter().map(queue_json).collect();
-        return table::json(&json!({
+        return output::json(&json!({
             "events": events,
             "read_models": read_models,
             "audit_index": audit_index,
@@ -54,19 +54,19 @@ fn show(resources: &Resources, as_json: bool) -> Result<(), Failure> {
         ["table".to_owned(), "events".to_owned(), events.clone()],
         ["table".to_owned(), "read models".to_owned(), read_models.clone()],
         ["table".to_owned(), "audit index".to_owned(), audit_index.clone()],
-        ["table".to_owned(), "commands answered later".to_owned(), commands.clone()],
+        ["table".to_owned(), "asynchronous commands".to_owned(), commands.clone()],
     ];
     rows.extend(routes.iter().map(|route| {
         let name = route.consumer.name;
-        let reader = if is_projection(route) { format!("projection {name}") } else { name.to_owned() };
-        ["queue".to_owned(), reader, route.queue_url.clone()]
+        let consumer = if is_projection(route) { format!("projection {name}") } else { name.to_owned() };
+        ["queue".to_owned(), consumer, route.queue_url.clone()]
     }));
     rows.push(["queue".to_owned(), "jobs of projections".to_owned(), rebuild_queue_url.clone()]);
-    rows.push(["queue".to_owned(), "commands answered later".to_owned(), command_queue_url.clone()]);
-    table::rows(["KIND", "FOR", "WHERE"], &rows)
+    rows.push(["queue".to_owned(), "asynchronous commands".to_owned(), command_queue_url.clone()]);
+    output::rows(["KIND", "FOR", "WHERE"], &rows)
 }
 
-/// A projection's queue bears its name as `projection` too, as it did before there were other consumers.
+/// The queue of a projection also has the older member `projection`.
 fn queue_json(route: &Route) -> Value {
     let name = route.consumer.name;
     let mut queue = json!({"consumer": name, "url": route.queue_url});

@@ -1,7 +1,7 @@
-//! `ledgerfold tokens`: an issuer of tokens for one's own machine. On AWS, Cognito or another issuer makes them.
+//! `ledgerfold tokens`: a local issuer of tokens. On AWS, Cognito or another issuer signs them.
 
-use super::failure::{Exit, Failure};
-use super::{table, wording};
+use super::exit::{Exit, Failure};
+use super::{output, wording};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::ValueEnum;
@@ -21,13 +21,13 @@ use uuid::Uuid;
 
 const KEY_FILE: &str = "signing-key.json";
 const KEY_SET_FILE: &str = "jwks.json";
-/// Whoever reads the file can sign any token.
+/// The file is secret: its key signs any token.
 const OWNER_ONLY: u32 = 0o600;
 
-/// Make keys and tokens to try `dev --auth` with.
+/// Create keys and tokens to try `dev --auth`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Tokens {
-    /// Make a key pair: a private key to sign with, and the key set (jwks.json) for `dev --auth`.
+    /// Create a key pair: a private key for signing, and the key set (jwks.json) for `dev --auth`.
     #[command(after_help = "Examples:\n  ledgerfold tokens create\n  ledgerfold tokens create --dir /etc/shop/tokens")]
     Create(Create),
     /// Sign a token and print it.
@@ -46,16 +46,16 @@ pub(super) struct Create {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Sign {
-    /// The folder that `create` made.
+    /// The folder that `tokens create` wrote.
     #[arg(long, value_name = "DIR", default_value = wording::tokens_folder())]
     dir: PathBuf,
-    /// Who the caller is: recorded as the actor of commands.
-    #[arg(long, value_parser = super::access::actor)]
+    /// The caller's name, which is recorded as the actor of commands.
+    #[arg(long, value_parser = super::dev::actor)]
     subject: Id,
-    /// What the token grants; may be given several times.
+    /// A scope of the token; may be repeated.
     #[arg(long = "scope", value_name = "SCOPE")]
-    scopes: Vec<Grant>,
-    /// How long it is valid, in minutes: a day at most.
+    scopes: Vec<ScopeName>,
+    /// How many minutes it is valid; at most a day.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=24 * 60))]
     minutes: u64,
     /// The claim iss.
@@ -66,22 +66,22 @@ pub(super) struct Sign {
     audience: String,
 }
 
-/// A scope, by its last word.
+/// A scope, by the last part of its name.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Grant {
-    /// Send commands, and ask what became of them.
+enum ScopeName {
+    /// Send commands, and read their status.
     Write,
     /// Read orders, stock and reports.
     Read,
-    /// Ask who did what, when and why.
+    /// Query the audit trail.
     Audit,
     /// Operate projections.
     Operate,
 }
 
-/// A private key with its id, as it is kept.
+/// The stored private key with its id.
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Kept {
+struct SigningKey {
     kid: String,
     /// PKCS #8, in base64url.
     pkcs8: String,
@@ -98,17 +98,19 @@ impl Tokens {
 
 impl Create {
     fn run(self) -> Result<Exit, Failure> {
-        let (kept, jwk) = key_pair().map_err(|error| Failure::new("no key can be made", error.to_string()))?;
-        std::fs::create_dir_all(&self.dir).map_err(|error| written(&self.dir, error))?;
+        let (signing_key, jwk) =
+            key_pair().map_err(|error| Failure::new("the key cannot be generated", error.to_string()))?;
+        std::fs::create_dir_all(&self.dir).map_err(|error| not_written(&self.dir, error))?;
         let (key, key_set) = (self.dir.join(KEY_FILE), self.dir.join(KEY_SET_FILE));
-        write_new(&key, &json!(kept).to_string())?;
+        write_new(&key, &json!(signing_key).to_string())?;
         if let Err(failure) = write_new(&key_set, &json!({ "keys": [jwk] }).to_string()) {
-            // A key without its set would be in the way of the next try.
-            std::fs::remove_file(&key).map_err(|error| Failure::new(format!("{} stays", key.display()), error))?;
+            // A key without its set would block the next try.
+            std::fs::remove_file(&key)
+                .map_err(|error| Failure::new(format!("{} cannot be removed", key.display()), error))?;
             return Err(failure);
         }
         let (program, issuer) = (wording::program(), wording::tokens_issuer());
-        table::line(&format!("{program} dev --auth {} --issuer {issuer} --audience {program}", key_set.display()))?;
+        output::line(&format!("{program} dev --auth {} --issuer {issuer} --audience {program}", key_set.display()))?;
         Ok(Exit::Done)
     }
 }
@@ -116,26 +118,26 @@ impl Create {
 impl Sign {
     fn run(self) -> Result<Exit, Failure> {
         install_crypto();
-        let kept = Kept::read(&self.dir.join(KEY_FILE))?;
+        let signing_key = SigningKey::read(&self.dir.join(KEY_FILE))?;
         let now_s = get_current_timestamp();
-        let scopes: Vec<&str> = self.scopes.iter().map(|grant| grant.scope().name()).collect();
+        let scopes: Vec<&str> = self.scopes.iter().map(|name| name.scope().name()).collect();
         let claims = json!({
             "iss": self.issuer, "aud": self.audience, "sub": self.subject, "scope": scopes.join(" "),
             "iat": now_s, "exp": now_s.saturating_add(self.minutes.saturating_mul(60)), "jti": Uuid::now_v7(),
         });
-        let header = Header { kid: Some(kept.kid.clone()), ..Header::new(Algorithm::ES256) };
-        let token = encode(&header, &claims, &kept.key()?);
-        table::line(&token.map_err(|error| Failure::new("the token cannot be signed", error))?)?;
+        let header = Header { kid: Some(signing_key.kid.clone()), ..Header::new(Algorithm::ES256) };
+        let token = encode(&header, &claims, &signing_key.key()?);
+        output::line(&token.map_err(|error| Failure::new("the token cannot be signed", error))?)?;
         Ok(Exit::Done)
     }
 }
 
-impl Kept {
+impl SigningKey {
     fn read(file: &Path) -> Result<Self, Failure> {
         let what = |what| format!("{} {what}", file.display());
         let json = std::fs::read(file)
-            .map_err(|error| Failure::new(what("cannot be read; `ledgerfold tokens create` makes it"), error))?;
-        serde_json::from_slice(&json).map_err(|error| Failure::new(what("is no signing key"), error))
+            .map_err(|error| Failure::new(what("cannot be read; `ledgerfold tokens create` writes it"), error))?;
+        serde_json::from_slice(&json).map_err(|error| Failure::new(what("is not a signing key"), error))
     }
 
     fn key(&self) -> Result<EncodingKey, Failure> {
@@ -147,7 +149,7 @@ impl Kept {
 }
 
 /// A new private key, and its public half as a JSON Web Key.
-fn key_pair() -> Result<(Kept, serde_json::Value), ring::error::Unspecified> {
+fn key_pair() -> Result<(SigningKey, serde_json::Value), ring::error::Unspecified> {
     let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random)?;
     let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random)?;
@@ -159,27 +161,24 @@ fn key_pair() -> Result<(Kept, serde_json::Value), ring::error::Unspecified> {
         "kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
         "kid": kid, "use": "sig", "alg": "ES256",
     });
-    Ok((Kept { kid, pkcs8: URL_SAFE_NO_PAD.encode(pkcs8) }, jwk))
+    Ok((SigningKey { kid, pkcs8: URL_SAFE_NO_PAD.encode(pkcs8) }, jwk))
 }
 
-/// Writes a file that is not there yet: tokens that were signed by an older key would no longer be valid.
+/// Writes a new file. A replaced key would make its tokens invalid.
 fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(file);
-    opened.and_then(|mut opened| writeln!(opened, "{text}")).map_err(|error| written(file, error))
+    opened.and_then(|mut opened| writeln!(opened, "{text}")).map_err(|error| not_written(file, error))
 }
 
-fn written(path: &Path, error: std::io::Error) -> Failure {
+fn not_written(path: &Path, error: std::io::Error) -> Failure {
     if error.kind() == std::io::ErrorKind::AlreadyExists {
         let what = format!("{} exists already, and its tokens stay valid", path.display());
-        return Failure::new(
-            what,
-            "go on with it, or choose another folder with --dir; to replace it, remove the folder",
-        );
+        return Failure::new(what, "use it, or choose another folder with --dir; to replace it, remove the folder");
     }
-    Failure::new(format!("{} cannot be made", path.display()), error)
+    Failure::new(format!("{} cannot be written", path.display()), error)
 }
 
-impl Grant {
+impl ScopeName {
     fn scope(self) -> Scope {
         match self {
             Self::Write => Scope::Write,

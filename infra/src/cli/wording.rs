@@ -1,58 +1,58 @@
-//! The program's texts, with the names of its app in them. They are written for an app called `ledgerfold`; help shows the
-//! app's own read models and streams.
+//! Puts the names of the app into help and messages. The texts in the source call the program `ledgerfold`; help has
+//! placeholders for read models and streams.
 
 use super::app;
 use clap::Command;
 use std::sync::OnceLock;
 
-/// How texts call the program.
-const WRITTEN: &str = "ledgerfold";
+/// The program's name in the source.
+const NAME_IN_SOURCE: &str = "ledgerfold";
 
-/// How the program is called: as the app's tables and queues begin.
+/// The program's name, which is also the prefix of the app's tables and queues.
 pub(super) fn program() -> &'static str {
     app().stored_name()
 }
 
-/// The folder that keeps everything, unless another is named.
+/// The default data folder.
 pub(super) fn data_folder() -> &'static str {
     static FOLDER: OnceLock<String> = OnceLock::new();
     FOLDER.get_or_init(|| format!(".{}", program()))
 }
 
-/// The folder of keys for tokens, unless another is named.
+/// The default folder of token keys.
 pub(super) fn tokens_folder() -> &'static str {
     static FOLDER: OnceLock<String> = OnceLock::new();
     FOLDER.get_or_init(|| format!("{}-tokens", data_folder()))
 }
 
-/// Who issues those tokens, unless another is named.
+/// The default issuer of tokens.
 pub(super) fn tokens_issuer() -> &'static str {
     tokens_folder().trim_start_matches('.')
 }
 
-/// The text, where the program is called by its own name.
+/// The text with the program's name in place of `ledgerfold`.
 pub(super) fn named(text: &str) -> String {
     let program = program();
-    if program == WRITTEN {
+    if program == NAME_IN_SOURCE {
         return text.to_owned();
     }
     let (mut named, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(found) = rest.find(WRITTEN) {
+    while let Some(found) = rest.find(NAME_IN_SOURCE) {
         let (before, behind) = rest.split_at(found);
-        let behind = behind.get(WRITTEN.len()..).unwrap_or_default();
+        let behind = behind.get(NAME_IN_SOURCE.len()..).unwrap_or_default();
         named.push_str(before);
-        // Names of files and variables stay: `ledgerfold.lock`.
+        // Names of files stay, such as `ledgerfold.lock`.
         let is_file =
             behind.starts_with('.') && behind.get(1..).is_some_and(|next| next.starts_with(char::is_alphanumeric));
-        named.push_str(if is_file { WRITTEN } else { program });
+        named.push_str(if is_file { NAME_IN_SOURCE } else { program });
         rest = behind;
     }
     named.push_str(rest);
     named
 }
 
-/// The same with names of the app in the place of those that stand for them.
-fn in_words_of_app(text: &str) -> String {
+/// The same, with the app's read models and streams in place of the placeholders.
+fn fill_placeholders(text: &str) -> String {
     let read_models: Vec<&str> = app().read_models().map(|projection| projection.name).collect();
     let streams = app().example_streams();
     let mut text = named(text);
@@ -69,9 +69,9 @@ fn in_words_of_app(text: &str) -> String {
     text
 }
 
-/// A command, its subcommands and their help in the words of the app.
-pub(super) fn worded(command: Command) -> Command {
-    let text = |text: Option<&clap::builder::StyledStr>| text.map(|text| in_words_of_app(&text.to_string()));
+/// Fills the placeholders in the help of a command and its subcommands.
+pub(super) fn for_app(command: Command) -> Command {
+    let text = |text: Option<&clap::builder::StyledStr>| text.map(|text| fill_placeholders(&text.to_string()));
     let (about, long_about) = (text(command.get_about()), text(command.get_long_about()));
     let after_help = text(command.get_after_help());
     let mut command = command.mut_args(|arg| {
@@ -88,5 +88,5 @@ pub(super) fn worded(command: Command) -> Command {
     if let Some(help) = after_help {
         command = command.after_help(help);
     }
-    command.mut_subcommands(worded)
+    command.mut_subcommands(for_app)
 }

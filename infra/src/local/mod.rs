@@ -1,33 +1,13 @@
-//! The parts of AWS that a laptop does not have: an embedded DynamoDB, the event source mapping that carries
-//! stream records to fan-out as Lambda does. That of a queue is [`handlers::delivery`], the gateway's check of tokens
-//! [`handlers::access`].
+//! What a laptop lacks of AWS.
 //!
-//! | module | what it stands for |
+//! | module | what it is |
 //! |---|---|
-//! | [`access_key`] | the key that requests to the engines are signed with |
-//! | [`data_dir`] | the folder that holds everything, owned by one process at a time |
-//! | [`dynamodb`] | DynamoDB and its streams, over HTTP on loopback |
-//! | [`in_process`] | requests of this process to the engines, without a socket |
-//! | [`running`] | the file by which commands find a running system |
-//! | [`sqs`] | SQS, over HTTP on loopback |
-//! | [`stack`] | both engines of one data folder |
-//! | [`stream_trim`] | the 24 hours that a stream keeps its records |
-//! | [`stream_mapping`] | Lambda's event source mapping of a stream |
-//! | [`stream_event`] | what Lambda sends a function for records |
+//! | [`data_folder`] | the folder with both databases, owned by one process at a time |
+//! | [`engines`] | DynamoDB and SQS in this process |
+//! | [`event_source`] | Lambda's event source mapping of a stream |
+//! | [`stack`] | both engines over one data folder, with their clients |
 
-pub mod access_key;
-pub mod backup;
-pub mod data_dir;
-pub mod dynamodb;
-pub mod in_process;
-pub mod manifest;
-pub mod running;
-pub mod sqs;
+pub mod data_folder;
+pub mod engines;
+pub mod event_source;
 pub mod stack;
-pub mod stream_event;
-pub mod stream_mapping;
-pub mod stream_trim;
-
-mod checkpoint;
-mod door;
-mod shard;

@@ -1,4 +1,4 @@
-//! The files of an app, and writing them whole or not at all.
+//! Writes the files of a new app, all or none.
 
 use super::name::AppName;
 use std::fs::{self, Permissions};
@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The app's files: where each goes, and what it is made of.
+/// The app's files: path and content.
 const FILES: [(&str, &str); 11] = [
     ("Cargo.toml", include_str!("files/Cargo.toml.in")),
     ("README.md", include_str!("files/README.md.in")),
@@ -20,54 +20,53 @@ const FILES: [(&str, &str); 11] = [
     ("src/bin/{{name}}-service.rs", include_str!("files/src/service.rs.in")),
     ("tests/whole_line.rs", include_str!("files/tests/whole_line.rs.in")),
 ];
-/// The crates that the app names, and their folders in the repository.
+/// The crates that the app depends on, and their folders in the repository.
 const CRATES: [(&str, &str); 4] =
     [("ledgerfold", "infra"), ("eventstore", "eventstore"), ("handlers", "handlers"), ("projections", "projections")];
 
-/// Why no app was made.
+/// Why no app was created.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StarterError {
-    /// Something is there.
-    #[error("the folder is there and not empty: name another one with --path")]
+    /// The folder is not empty.
+    #[error("the folder exists and is not empty: choose another one with --path")]
     Exists,
-    /// The crates are not there.
-    #[error("{} has no {missing}: --crates names the folder of Ledgerfold's repository", .folder.display())]
+    /// The folder has no crates.
+    #[error("{} has no {missing}: --crates must be a checkout of Ledgerfold's repository", .folder.display())]
     NoCrates {
-        /// What was named.
+        /// The folder.
         folder: PathBuf,
-        /// What is not in it.
+        /// The missing file.
         missing: String,
     },
-    /// The crates' folder cannot be said in a manifest.
-    #[error("the path of the crates is no UTF-8 text")]
+    /// The folder's path cannot be written in a manifest.
+    #[error("the path of the crates is not UTF-8")]
     Path,
-    /// A file could not be written or read.
-    #[error("{} cannot be used", .path.display())]
+    /// A file cannot be read or written.
+    #[error("{} cannot be read or written", .path.display())]
     Io {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// Where the app has Ledgerfold's crates from.
+/// The source of Ledgerfold's crates.
 pub(super) struct Crates {
-    /// How its manifest names each crate, by name.
+    /// The dependency in the manifest, by crate.
     dependencies: Vec<(&'static str, String)>,
-    /// The versions of all crates, as they are tested together; nothing for published ones, which
-    /// Cargo resolves.
+    /// The repository's lock file; none for published crates, which Cargo resolves.
     lock: Option<String>,
 }
 
 impl Crates {
-    /// The published ones of this version.
+    /// The published crates of this version.
     pub(super) fn published() -> Self {
         let version = format!("version = \"{}\"", env!("CARGO_PKG_VERSION"));
         Self { dependencies: CRATES.map(|(name, _)| (name, version.clone())).into(), lock: None }
     }
 
-    /// Those of a copy of the repository.
+    /// The crates of a checkout.
     pub(super) fn of_folder(folder: &Path) -> Result<Self, StarterError> {
         let folder = folder.canonicalize().map_err(|source| unusable(folder, source))?;
         let mut dependencies = Vec::new();
@@ -77,7 +76,7 @@ impl Crates {
                 return Err(StarterError::NoCrates { missing: format!("{place}/Cargo.toml"), folder });
             }
             let path = path.to_str().ok_or(StarterError::Path)?;
-            // A string of JSON is one of TOML.
+            // A JSON string is a TOML string.
             dependencies.push((name, format!("path = {}", serde_json::Value::from(path))));
         }
         let lock = folder.join("Cargo.lock");
@@ -86,41 +85,40 @@ impl Crates {
     }
 }
 
-/// An app that is to be made.
+/// A new app.
 pub(super) struct Starter<'a> {
-    /// What it is called.
+    /// Its name.
     pub(super) name: &'a AppName,
-    /// Where its crates come from.
+    /// The source of its crates.
     pub(super) crates: &'a Crates,
 }
 
 impl Starter<'_> {
-    /// Writes all files into a folder beside `folder`, and gives it that name when they are
-    /// complete.
+    /// Writes all files into a temporary folder, then renames it.
     pub(super) fn write(&self, folder: &Path) -> Result<(), StarterError> {
         if !is_free(folder)? {
             return Err(StarterError::Exists);
         }
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let beside = tempfile::Builder::new()
+        let temporary = tempfile::Builder::new()
             .prefix(".ledgerfold-new-")
             .permissions(Permissions::from_mode(0o755))
             .tempdir_in(parent)
             .map_err(|source| unusable(parent, source))?;
         for (path, text) in FILES {
-            write(&beside.path().join(self.filled(path)), &self.filled(text))?;
+            write(&temporary.path().join(self.filled(path)), &self.filled(text))?;
         }
         if let Some(lock) = &self.crates.lock {
-            write(&beside.path().join("Cargo.lock"), lock)?;
+            write(&temporary.path().join("Cargo.lock"), lock)?;
         }
-        // An empty folder of that name is replaced.
-        fs::rename(beside.path(), folder).map_err(|source| unusable(folder, source))?;
-        // It is gone under its first name: there is nothing to remove.
-        let _ = beside.keep();
+        // This replaces an empty folder.
+        fs::rename(temporary.path(), folder).map_err(|source| unusable(folder, source))?;
+        // It was renamed, so there is nothing to remove.
+        let _ = temporary.keep();
         Ok(())
     }
 
-    /// The text with the app's name and crates in it.
+    /// Fills in the app's name and crates.
     fn filled(&self, text: &str) -> String {
         let mut text = text.replace("{{name}}", self.name.as_str()).replace("{{crate}}", &self.name.in_code());
         text = text.replace("{{rust}}", env!("CARGO_PKG_RUST_VERSION"));
@@ -131,7 +129,7 @@ impl Starter<'_> {
     }
 }
 
-/// Whether nothing is there, or an empty folder.
+/// Whether the folder is missing or empty.
 fn is_free(folder: &Path) -> Result<bool, StarterError> {
     match fs::read_dir(folder) {
         Ok(mut entries) => Ok(entries.next().is_none()),
@@ -155,7 +153,7 @@ mod tests {
     use super::{Crates, Starter};
 
     #[test]
-    fn no_placeholder_stays() {
+    fn all_placeholders_are_filled() {
         let (name, crates) = ("book-shop".parse().unwrap(), Crates::published());
         let starter = Starter { name: &name, crates: &crates };
         for (path, text) in super::FILES {

@@ -1,14 +1,14 @@
-//! `ledgerfold new NAME`: makes an app that builds, runs and has tests.
+//! `ledgerfold new NAME`: creates an app that builds, runs and has tests.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `name` | the names that an app can have |
-//! | `files` | its files, and writing them whole or not at all |
+//! | `name` | the rules for an app's name |
+//! | `files` | the files of the app |
 
 mod files;
 mod name;
 
-use crate::cli::{Extra, Failure, table};
+use crate::cli::{Extra, Failure, output};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use clap_complete::Shell;
 use files::{Crates, Starter};
@@ -23,19 +23,19 @@ Examples:
   ledgerfold new shop --path ~/src/shop
   ledgerfold new shop --crates ../ledgerfold
 
-`cargo test` and `cargo run` work in the folder that it makes.";
+`cargo test` and `cargo run` work in the new folder.";
 
-/// Make an app that builds, runs and has tests: one aggregate, one read model, its routes, README
+/// Create an app that builds, runs and has tests: one aggregate, one read model, routes, README
 /// and CI.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 struct New {
-    /// What the app is called: its crate, its programs, and what its tables and queues begin with.
+    /// The name of the app: of its crate and programs, and the prefix of its tables and queues.
     name: AppName,
-    /// The folder to make; a folder of the app's name if nothing is said.
+    /// The new folder; by default the app's name.
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
-    /// The folder of Ledgerfold's own repository, whose crates are used in place of published ones.
+    /// A checkout of Ledgerfold's repository, whose crates are used instead of published ones.
     #[arg(long, value_name = "DIR")]
     crates: Option<PathBuf>,
 }
@@ -58,18 +58,18 @@ impl New {
             Some(folder) => Crates::of_folder(folder),
             None => Ok(Crates::published()),
         };
-        let made = crates.and_then(|crates| Starter { name: &self.name, crates: &crates }.write(&folder));
-        made.map_err(|error| Failure::new(format!("{} was not made", folder.display()), error))?;
-        table::line(&format!(
-            "{name} is made in {folder}\n\n  cd {folder}\n  cargo test   its rules, and the whole line once\n  cargo run    the \
-             whole system, at http://127.0.0.1:8080\n\nREADME.md says where to go on.",
+        let written = crates.and_then(|crates| Starter { name: &self.name, crates: &crates }.write(&folder));
+        written.map_err(|error| Failure::new(format!("{} was not created", folder.display()), error))?;
+        output::line(&format!(
+            "{name} is created in {folder}\n\n  cd {folder}\n  cargo test   test its rules and the whole system\n  cargo run    run the \
+             system at http://127.0.0.1:8080\n\nREADME.md describes the next steps.",
             name = self.name.as_str(),
             folder = folder.display(),
         ))
     }
 }
 
-/// Runs the program `cargo-ledgerfold`: what can be done without an app.
+/// Runs the program `cargo-ledgerfold`, which needs no app.
 #[must_use]
 pub fn main() -> ExitCode {
     let matches = program().get_matches_from(without_subcommand(std::env::args_os()));
@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }
 
-/// Cargo passes the name of its subcommand on: `cargo ledgerfold new shop`.
+/// Removes the name of the subcommand, which Cargo passes as an argument: `cargo ledgerfold new shop`.
 fn without_subcommand(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     arguments
         .enumerate()
@@ -94,18 +94,18 @@ fn program() -> Command {
     Command::new("cargo-ledgerfold")
         .bin_name("cargo ledgerfold")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Begin an event-sourced app on DynamoDB, SQS and Lambda. The app is then its own program: `cargo run`")
+        .about("Create an event-sourced app on DynamoDB, SQS and Lambda. `cargo run` then runs it")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(command().after_help(EXAMPLES.replace("ledgerfold new", "cargo ledgerfold new")))
-        .subcommand(Command::new("completions").about("Print the completions of a shell").arg(shell))
+        .subcommand(Command::new("completions").about("Print the completion script for a shell").arg(shell))
 }
 
 fn completions(matches: &ArgMatches) -> Result<(), Failure> {
     let Some(shell) = matches.get_one::<Shell>("shell") else { return Ok(()) };
     let mut script = Vec::new();
     clap_complete::generate(*shell, &mut program(), "cargo-ledgerfold", &mut script);
-    table::line(String::from_utf8_lossy(&script).trim_end())
+    output::line(String::from_utf8_lossy(&script).trim_end())
 }
 
 #[cfg(test)]

@@ -1,37 +1,36 @@
-//! The names that an app can have.
+//! The rules for an app's name.
 
 use std::str::FromStr;
 
-/// The most characters. Tables and queues have the name and up to 40 characters more, and both must
-/// fit into 80.
+/// The longest name. Names of tables and queues add up to 40 characters, and must fit into 80.
 const MAX_CHARS: usize = 32;
 
 /// The name of an app: of its crate, of its programs, and of what it stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AppName(String);
 
-/// Why a text is no name of an app.
+/// Why a name is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidName {
-    /// It has another form.
+    /// It breaks the rules for characters or length.
     #[error("a name is 1 to 32 lower-case letters, digits and '-', begins with a letter and ends with none of '-'")]
     Form,
-    /// Rust has another meaning for it.
-    #[error("{0:?} is a word of Rust's own, so no crate can have that name")]
+    /// It is a keyword of Rust.
+    #[error("{0:?} is a keyword of Rust, so no crate can have that name")]
     Keyword(String),
-    /// A crate that it uses, or Rust or Cargo, has it.
-    #[error("{0:?} is taken by Rust, Cargo or a crate that the app uses")]
+    /// It is reserved.
+    #[error("{0:?} is used by Rust, Cargo or a crate that the app depends on")]
     Taken(String),
 }
 
-/// The words that Rust keeps for itself, some of them for later.
+/// Rust's keywords, also the reserved ones.
 const KEYWORDS: [&str; 52] = [
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
     "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
     "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct", "super", "trait", "true",
     "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield", "union",
 ];
-/// Crates that the app's code names, Rust's own, and folders that Cargo keeps.
+/// Crates that the app's code names, Rust's own crates, and folders of Cargo.
 const TAKEN: [&str; 20] = [
     "alloc",
     "build",
@@ -75,12 +74,12 @@ impl FromStr for AppName {
 }
 
 impl AppName {
-    /// The name as it was given.
+    /// The name.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What Rust's code calls the crate.
+    /// The name of the crate in Rust code.
     pub(super) fn in_code(&self) -> String {
         self.0.replace('-', "_")
     }

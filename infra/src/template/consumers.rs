@@ -1,22 +1,22 @@
-//! What a read model or a process needs: its queues, its function with role and log, its mapping, its alarms.
+//! The resources of a read model or a process: queues, function, role, log, mapping and alarms.
 
 use super::functions::{Function, Queue, command_ids, mapping, role};
-use super::{Words, camel};
+use super::{TemplateValues, camel};
 use handlers::app::App;
 use handlers::telemetry::Component;
 use projections::{Kind, Projection};
 
-/// How many resources each has.
+/// Resources per read model or process.
 pub(super) const RESOURCES: usize = 10;
-/// A function that notifies itself ends: each call goes further, up to the version that it was told of.
+/// A consumer may notify itself. This ends, because each call advances towards the version of the first notification.
 const LOOPS: &str = "\
 # It notifies itself of a stream whose gap takes longer than a call. Lambda would stop that as an endless loop after 16 calls.
 RecursiveLoop: Allow";
 
-/// Batches of one queue that are handled at once.
+/// Concurrent batches per queue.
 fn concurrency(consumer: &Projection) -> u32 {
     match consumer.kind {
-        // Streams meet in its rows: more at once would only conflict.
+        // Streams share rows, so more batches would only conflict.
         Kind::MultiStream { .. } => 2,
         Kind::SingleStream { .. } | Kind::CommitIndex | Kind::Process => 20,
     }
@@ -36,7 +36,7 @@ pub(super) fn logical_name(consumer: &Projection) -> String {
     format!("{}{}", camel(consumer.name), if consumer.is_read_model() { "Projector" } else { "Process" })
 }
 
-pub(super) fn section(app: &App, consumer: &Projection, words: &Words) -> String {
+pub(super) fn section(app: &App, consumer: &Projection, values: &TemplateValues) -> String {
     let (name, logical) = (consumer.name, logical_name(consumer));
     let (kind, statements) = match consumer.kind {
         Kind::Process => ("Process", include_str!("parts/rights/process.yaml")),
@@ -54,9 +54,9 @@ pub(super) fn section(app: &App, consumer: &Projection, words: &Words) -> String
             "Read models and processes leave messages in {name}-dead.fifo when their tables fail for hours. Repair the cause, then run `projection redrive {name}`."
         ),
     };
-    let own = words.fill(include_str!("parts/rights/own-rows.yaml"), &[("consumer name", name)]);
-    let receive = words.fill(include_str!("parts/rights/consumer.yaml"), &[("Queue", queue.logical)]);
-    let statements = words.fill(
+    let own = values.fill(include_str!("parts/rights/own-rows.yaml"), &[("consumer name", name)]);
+    let receive = values.fill(include_str!("parts/rights/consumer.yaml"), &[("Queue", queue.logical)]);
+    let statements = values.fill(
         statements,
         &[
             ("consumer", &*receive),
@@ -77,10 +77,10 @@ pub(super) fn section(app: &App, consumer: &Projection, words: &Words) -> String
     let heading = format!("  # {:-<117}\n\n", format!("{kind} `{name}` "));
     [
         heading,
-        queue.section(words),
-        role(words, &function, &statements),
-        function.section(words),
-        mapping(words, &function, &queue, 10, concurrency(consumer)),
+        queue.section(values),
+        role(values, &function, &statements),
+        function.section(values),
+        mapping(values, &function, &queue, 10, concurrency(consumer)),
     ]
     .concat()
 }

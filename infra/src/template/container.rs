@@ -1,15 +1,15 @@
-//! The template of the container: a service behind a load balancer for the API, and one for the consumers. They share tables and
-//! queues with the stack of the first template.
+//! The template of the container: one service behind a load balancer for the API, and one for the consumers. They use the
+//! tables and queues of the first template's stack.
 
 use super::functions::{arns, command_ids};
-use super::{TemplateError, Words, camel, checked, longest_stage, named};
+use super::{TemplateError, TemplateValues, camel, checked, longest_stage, named};
 use handlers::app::App;
 
-/// A service, and in what it differs from the other.
+/// What differs between the two services.
 struct Service {
     logical: &'static str,
     name: &'static str,
-    /// The parameter with the number of its tasks.
+    /// The parameter for the number of tasks.
     tasks: &'static str,
     condition: &'static str,
     depends: &'static str,
@@ -47,25 +47,25 @@ const CONSUMERS: Service = Service {
 /// # Errors
 /// [`TemplateError`].
 pub fn render_container(app: &App) -> Result<String, TemplateError> {
-    let words = Words::of(app, "");
-    let stage_tail = (longest_stage(app, &words)? - 1).to_string();
+    let values = TemplateValues::of(app, "");
+    let stage_tail = (longest_stage(app, &values)? - 1).to_string();
     let head = [("stage tail", &*stage_tail), ("app", app.name())];
     let sections = [
-        words.fill(include_str!("parts/container/head.yaml"), &head),
-        words.fill(include_str!("parts/container/network.yaml"), &[]),
+        values.fill(include_str!("parts/container/head.yaml"), &head),
+        values.fill(include_str!("parts/container/network.yaml"), &[]),
         "\n".to_owned(),
-        rights(app, &words),
-        words.fill(include_str!("parts/container/cluster.yaml"), &[]),
-        service(&words, &API),
-        service(&words, &CONSUMERS),
-        words.fill(include_str!("parts/container/tail.yaml"), &[]),
+        rights(app, &values),
+        values.fill(include_str!("parts/container/cluster.yaml"), &[]),
+        service(&values, &API),
+        service(&values, &CONSUMERS),
+        values.fill(include_str!("parts/container/tail.yaml"), &[]),
     ];
     let text = named(app, &sections.concat());
     checked(app, &text)?;
     Ok(text)
 }
 
-fn service(words: &Words, service: &Service) -> String {
+fn service(values: &TemplateValues, service: &Service) -> String {
     let fillings = [
         ("Service", service.logical),
         ("service", service.name),
@@ -75,16 +75,16 @@ fn service(words: &Words, service: &Service) -> String {
         ("variables", service.variables),
         ("more", service.more),
     ];
-    words.fill(include_str!("parts/container/service.yaml"), &fillings)
+    values.fill(include_str!("parts/container/service.yaml"), &fillings)
 }
 
-/// The roles of the tasks. They have the statements of the functions whose work they do.
-fn rights(app: &App, words: &Words) -> String {
+/// The roles of the tasks, with the statements of the functions that they replace.
+fn rights(app: &App, values: &TemplateValues) -> String {
     let (queues, dead) = (arns(app, "Queue"), arns(app, "Dead"));
     let fillings = [("command ids", command_ids(app)), ("consumer queues", &queues), ("consumer dead letters", &dead)];
     let joined = |pieces: &[&str]| {
-        let statements: String = pieces.iter().map(|piece| words.fill(piece, &fillings)).collect();
-        by_name(app, words, &statements)
+        let statements: String = pieces.iter().map(|piece| values.fill(piece, &fillings)).collect();
+        by_name(app, values, &statements)
     };
     let api = joined(&[include_str!("parts/rights/command-api.yaml"), include_str!("parts/rights/query-api.yaml")]);
     let consumers = joined(&[
@@ -94,13 +94,13 @@ fn rights(app: &App, words: &Words) -> String {
     ]);
     let trust = include_str!("parts/container/trust.yaml");
     let own = [("tasks", trust), ("api", &*api), ("consumers", &*consumers)];
-    words.fill(include_str!("parts/container/rights.yaml"), &own)
+    values.fill(include_str!("parts/container/rights.yaml"), &own)
 }
 
-/// Statements of the first template, whose resources are another stack's here: they are called by their names.
-fn by_name(app: &App, words: &Words, statements: &str) -> String {
+/// Replaces references by ARNs with names, because the resources are in another stack.
+fn by_name(app: &App, values: &TemplateValues, statements: &str) -> String {
     let arn = |service: &str, name: &str| {
-        let prefix = &words.prefix;
+        let prefix = &values.prefix;
         format!("arn:${{AWS::Partition}}:{service}:${{AWS::Region}}:${{AWS::AccountId}}:{name}")
             .replace("PREFIX", prefix)
     };

@@ -1,6 +1,6 @@
 //! The dashboard.
 
-use super::{Words, camel, consumers};
+use super::{TemplateValues, camel, consumers};
 use handlers::app::App;
 use std::iter::once;
 
@@ -12,10 +12,10 @@ const HEIGHT: usize = 6;
 /// A widget: its title, its statistic, and a line for each metric.
 type Widget = (&'static str, &'static str, Vec<String>);
 
-pub(super) fn section(app: &App, words: &Words) -> String {
-    let widgets = widgets(app, &words.title);
+pub(super) fn section(app: &App, values: &TemplateValues) -> String {
+    let widgets = widgets(app, &values.title);
     let drawn: Vec<String> = widgets.iter().enumerate().map(|(number, widget)| drawn(number, widget)).collect();
-    words.fill(include_str!("parts/dashboard.yaml"), &[("widgets", &drawn.join(",\n"))])
+    values.fill(include_str!("parts/dashboard.yaml"), &[("widgets", &drawn.join(",\n"))])
 }
 
 fn drawn(number: usize, (title, statistic, metrics): &Widget) -> String {

@@ -1,10 +1,10 @@
-//! Pieces of text with places to fill in: `<name>`.
+//! Fills placeholders such as `<name>` in pieces of text.
 
-/// What is put where: the place without its brackets, and the text.
+/// Placeholders without brackets, and their texts.
 pub(super) type Fillings<'a> = [(&'a str, &'a str)];
 
-/// The text with its places filled. A place that has a line for itself takes any number of lines, each indented as it is; with an
-/// empty text the line goes. Places that are not named stay.
+/// Fills the placeholders. One that is alone on its line takes any number of lines, indented like itself; an empty text
+/// removes the line. Unknown placeholders stay.
 pub(super) fn fill(text: &str, fillings: &Fillings<'_>) -> String {
     let mut filled = String::with_capacity(text.len() * 2);
     for line in text.lines() {
@@ -29,7 +29,7 @@ pub(super) fn fill(text: &str, fillings: &Fillings<'_>) -> String {
     filled
 }
 
-/// A name as logical names are written: `late-orders` as `LateOrders`, `/orders/{id}` as `OrdersId`.
+/// The logical name: `LateOrders` for `late-orders`, `OrdersId` for `/orders/{id}`.
 pub(super) fn camel(name: &str) -> String {
     let words = name.split(|letter: char| !letter.is_ascii_alphanumeric());
     let capital = |word: &str| {
@@ -44,7 +44,7 @@ mod tests {
     use super::{camel, fill};
 
     #[test]
-    fn a_place_with_a_line_of_its_own_takes_any_number_of_lines() {
+    fn a_placeholder_alone_on_its_line_takes_many_lines() {
         let text = "a: <a>-<a>\n  <b>\nlast: <c>\n";
         let filled = |b| fill(text, &[("a", "1"), ("b", b)]);
         assert_eq!(filled("- x\n- y"), "a: 1-1\n  - x\n  - y\nlast: <c>\n");

@@ -1,6 +1,6 @@
-//! Functions and the queues that they read.
+//! The functions, and their queues.
 
-use super::{Words, camel};
+use super::{TemplateValues, camel};
 use handlers::CommandWorker;
 use handlers::app::App;
 use handlers::telemetry::Component;
@@ -14,7 +14,7 @@ pub(super) struct Function<'a> {
     pub(super) component: Component,
     pub(super) projection: Option<&'a str>,
     pub(super) timeout: u32,
-    /// Lines among its properties.
+    /// Additional properties.
     pub(super) more: &'a str,
 }
 
@@ -23,20 +23,20 @@ pub(super) struct Queue<'a> {
     pub(super) logical: &'a str,
     /// The last part of its name.
     pub(super) name: &'a str,
-    /// How often a message is received before it is a dead letter.
+    /// The maximum receive count.
     pub(super) receives: u32,
-    /// What an operator does about dead letters.
+    /// What an operator does with dead letters.
     pub(super) repair: &'a str,
 }
 
-/// Rights to look commands up that are older than their stream's snapshot.
+/// Permission to look up commands that are older than their stream's snapshot.
 pub(super) fn command_ids(app: &App) -> &'static str {
     if app.has_audit_index() { include_str!("parts/rights/command-ids.yaml") } else { "" }
 }
 
 impl Function<'_> {
     /// The function, its log and its alarms.
-    pub(super) fn section(&self, words: &Words) -> String {
+    pub(super) fn section(&self, values: &TemplateValues) -> String {
         let component = self.component.name();
         let variables = match self.projection {
             Some(projection) => format!("LEDGERFOLD_COMPONENT: {component}, LEDGERFOLD_PROJECTION: {projection}"),
@@ -49,32 +49,32 @@ impl Function<'_> {
             ("timeout", &self.timeout.to_string()),
             ("more", self.more),
         ];
-        words.fill(include_str!("parts/function.yaml"), &fillings)
+        values.fill(include_str!("parts/function.yaml"), &fillings)
     }
 }
 
 impl Queue<'_> {
     /// The queue, its dead-letter queue and their alarms.
-    pub(super) fn section(&self, words: &Words) -> String {
+    pub(super) fn section(&self, values: &TemplateValues) -> String {
         let fillings = [
             ("Queue", self.logical),
             ("queue", self.name),
             ("receives", &self.receives.to_string()),
             ("repair", self.repair),
         ];
-        words.fill(include_str!("parts/queue.yaml"), &fillings)
+        values.fill(include_str!("parts/queue.yaml"), &fillings)
     }
 }
 
-/// The role of a function, which may write its own log and do what the statements say.
-pub(super) fn role(words: &Words, function: &Function<'_>, statements: &str) -> String {
+/// The role of a function: the statements, and writing its log.
+pub(super) fn role(values: &TemplateValues, function: &Function<'_>, statements: &str) -> String {
     let fillings = [("Function", function.logical), ("function", function.name), ("statements", statements)];
-    words.fill(include_str!("parts/role.yaml"), &fillings)
+    values.fill(include_str!("parts/role.yaml"), &fillings)
 }
 
-/// What brings a queue's messages to a function.
+/// The event source mapping from a queue to a function.
 pub(super) fn mapping(
-    words: &Words,
+    values: &TemplateValues,
     function: &Function<'_>,
     queue: &Queue<'_>,
     batch: u32,
@@ -83,7 +83,7 @@ pub(super) fn mapping(
     let (batch, concurrency) = (batch.to_string(), concurrency.to_string());
     let fillings =
         [("Function", function.logical), ("Queue", queue.logical), ("batch", &batch), ("concurrency", &concurrency)];
-    words.fill(include_str!("parts/mapping.yaml"), &fillings)
+    values.fill(include_str!("parts/mapping.yaml"), &fillings)
 }
 
 /// The ARNs of the consumers' queues, or of their dead-letter queues, as a list.
@@ -92,8 +92,8 @@ pub(super) fn arns(app: &App, kind: &str) -> String {
     app.consumers().iter().map(arn).collect()
 }
 
-/// Commands: those that are answered at once, and those that wait in a queue.
-pub(super) fn of_commands(app: &App, words: &Words) -> String {
+/// The functions for synchronous and asynchronous commands.
+pub(super) fn of_commands(app: &App, values: &TemplateValues) -> String {
     let queue = Queue {
         logical: "Command",
         name: "commands",
@@ -117,21 +117,21 @@ pub(super) fn of_commands(app: &App, words: &Words) -> String {
         more: "",
     };
     let ids = [("command ids", command_ids(app))];
-    let heading = words.fill(include_str!("parts/commands.yaml"), &[]);
+    let heading = values.fill(include_str!("parts/commands.yaml"), &[]);
     [
         heading,
-        queue.section(words),
-        role(words, &api, &words.fill(include_str!("parts/rights/command-api.yaml"), &ids)),
-        api.section(words),
-        role(words, &worker, &words.fill(include_str!("parts/rights/command-worker.yaml"), &ids)),
-        worker.section(words),
-        mapping(words, &worker, &queue, 10, 20),
+        queue.section(values),
+        role(values, &api, &values.fill(include_str!("parts/rights/command-api.yaml"), &ids)),
+        api.section(values),
+        role(values, &worker, &values.fill(include_str!("parts/rights/command-worker.yaml"), &ids)),
+        worker.section(values),
+        mapping(values, &worker, &queue, 10, 20),
     ]
     .concat()
 }
 
-/// Reads, audit and operation over HTTP.
-pub(super) fn query_api(app: &App, words: &Words) -> String {
+/// The function for reads, audit and operations over HTTP.
+pub(super) fn query_api(app: &App, values: &TemplateValues) -> String {
     let api = Function {
         logical: "QueryApi",
         name: "query-api",
@@ -142,13 +142,13 @@ pub(super) fn query_api(app: &App, words: &Words) -> String {
     };
     let (queues, dead) = (arns(app, "Queue"), arns(app, "Dead"));
     let queues = [("consumer queues", &*queues), ("consumer dead letters", &*dead)];
-    let statements = words.fill(include_str!("parts/rights/query-api.yaml"), &queues);
+    let statements = values.fill(include_str!("parts/rights/query-api.yaml"), &queues);
     let heading = "  # Answers over HTTP: rows, the audit trail, and what operators do.\n\n";
-    [heading.to_owned(), role(words, &api, &statements), api.section(words)].concat()
+    [heading.to_owned(), role(values, &api, &statements), api.section(values)].concat()
 }
 
-/// From the stream of commits to the queue of each consumer.
-pub(super) fn fan_out(app: &App, words: &Words) -> String {
+/// The function that sends notifications for commits to the consumers' queues.
+pub(super) fn fan_out(app: &App, values: &TemplateValues) -> String {
     let fan_out = Function {
         logical: "FanOut",
         name: "fan-out",
@@ -157,14 +157,15 @@ pub(super) fn fan_out(app: &App, words: &Words) -> String {
         timeout: 30,
         more: "",
     };
-    let statements = words.fill(include_str!("parts/rights/fan-out.yaml"), &[("consumer queues", &arns(app, "Queue"))]);
+    let statements =
+        values.fill(include_str!("parts/rights/fan-out.yaml"), &[("consumer queues", &arns(app, "Queue"))]);
     let heading = "  # From the stream of commits to the queue of each consumer.\n\n";
-    let rest = words.fill(include_str!("parts/fan-out.yaml"), &[]);
-    [heading.to_owned(), role(words, &fan_out, &statements), fan_out.section(words), rest].concat()
+    let rest = values.fill(include_str!("parts/fan-out.yaml"), &[]);
+    [heading.to_owned(), role(values, &fan_out, &statements), fan_out.section(values), rest].concat()
 }
 
-/// Rebuilds, reconciliations and removals, slice by slice.
-pub(super) fn rebuild_worker(app: &App, words: &Words) -> String {
+/// The function that works on jobs.
+pub(super) fn rebuild_worker(app: &App, values: &TemplateValues) -> String {
     let queue = Queue {
         logical: "Rebuild",
         name: "rebuild",
@@ -185,14 +186,14 @@ RecursiveLoop: Allow
 MemorySize: 1024",
     };
     let statements =
-        words.fill(include_str!("parts/rights/rebuild-worker.yaml"), &[("consumer queues", &arns(app, "Queue"))]);
-    let heading = words.fill(include_str!("parts/rebuild.yaml"), &[]);
+        values.fill(include_str!("parts/rights/rebuild-worker.yaml"), &[("consumer queues", &arns(app, "Queue"))]);
+    let heading = values.fill(include_str!("parts/rebuild.yaml"), &[]);
     [
         heading,
-        queue.section(words),
-        role(words, &worker, &statements),
-        worker.section(words),
-        mapping(words, &worker, &queue, 1, 8),
+        queue.section(values),
+        role(values, &worker, &statements),
+        worker.section(values),
+        mapping(values, &worker, &queue, 1, 8),
     ]
     .concat()
 }

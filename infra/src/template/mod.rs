@@ -1,7 +1,7 @@
-//! The SAM template of an app: what AWS needs to run it.
+//! Renders the SAM template that deploys an app on AWS.
 //!
-//! `parts/` has pieces of YAML. Here they are put together, one for each read model, process and route of the app. A read
-//! model, a process or a route is therefore one line of the app on AWS too.
+//! `parts/` has pieces of YAML. The template has one for each read model, process and route of the app, so these need no
+//! further configuration on AWS.
 
 mod consumers;
 mod container;
@@ -17,87 +17,87 @@ use handlers::access::Scope;
 use handlers::app::App;
 use std::collections::BTreeSet;
 
-/// The most resources that CloudFormation takes in one stack.
+/// CloudFormation's limit of resources per stack:
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html>
 pub const MAX_RESOURCES: usize = 500;
-/// The most characters of a function's name.
+/// The longest name of a function, in characters.
 const MAX_FUNCTION_NAME: usize = 64;
-/// The most characters of what table and queue names begin with, as [`handlers::Names`] says.
+/// The longest prefix of table and queue names. See [`handlers::Names`].
 const MAX_PREFIX: usize = 40;
-/// The most characters of the prefix of a user pool's domain, of which 13 are `-` and the account's number.
+/// The longest prefix of a user pool's domain. It ends with `-` and the 12 digits of the account.
 const MAX_DOMAIN: usize = 63 - 13;
-/// The most characters of a stage's name, where the app's names leave as many.
+/// The longest name of a stage.
 const MAX_STAGE: usize = 16;
-/// A stage with fewer could not be called `prod`.
+/// At least `prod` must fit.
 const MIN_STAGE: usize = 4;
 
-/// Why there is no template of an app.
+/// Why the template cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// CloudFormation would refuse it.
+    /// It exceeds CloudFormation's limit of resources.
     #[error(
-        "the template has {resources} resources, and CloudFormation takes {MAX_RESOURCES}: {fixed} are of every app, {per_consumer} of each read model or process, one of each route. \
-         Split the app in two with names of their own, each with its own tables and stack; or let one route serve several commands"
+        "the template has {resources} resources, and CloudFormation allows {MAX_RESOURCES}: every app has {fixed}, each read model or process {per_consumer}, each route one. \
+         Split the app into two apps with separate names, tables and stacks, or serve several commands by one route"
     )]
     TooLarge {
         /// All of them.
         resources: usize,
-        /// Those that do not depend on what is registered.
+        /// Resources of every app.
         fixed: usize,
-        /// Those of one read model or process.
+        /// Resources of each read model or process.
         per_consumer: usize,
     },
-    /// Two things would have one logical name.
+    /// Two resources have the same logical name.
     #[error("two resources are called {0}: rename the read model, process or path of one")]
     Twice(String),
-    /// No stage's name fits behind the app's.
+    /// The app's name leaves no room for a stage.
     #[error("the names are too long: {name:?} leaves no room for the name of a stage. {rule}")]
     TooLong {
-        /// The longest name that a stage is part of.
+        /// The prefix.
         name: String,
-        /// What limits it.
+        /// The limit.
         rule: &'static str,
     },
 }
 
-/// What the texts of an app's template have in common.
-struct Words {
+/// The values that all pieces of a template share.
+struct TemplateValues {
     prefix: String,
     domain: String,
     title: String,
     code: String,
 }
 
-/// The template of an app, as YAML. `code` is the folder of its program, as the template's own folder sees it.
+/// The template of an app, as YAML. `code` is the folder of its program, relative to the template.
 ///
 /// # Errors
 /// [`TemplateError`].
 pub fn render(app: &App, code: &str) -> Result<String, TemplateError> {
-    let words = Words::of(app, code);
-    let stage_tail = (longest_stage(app, &words)? - 1).to_string();
+    let values = TemplateValues::of(app, code);
+    let stage_tail = (longest_stage(app, &values)? - 1).to_string();
     let sections = [
-        words.fill(include_str!("parts/head.yaml"), &[("stage tail", &stage_tail), ("app", app.name())]),
-        words.fill(include_str!("parts/tables.yaml"), &[]),
+        values.fill(include_str!("parts/head.yaml"), &[("stage tail", &stage_tail), ("app", app.name())]),
+        values.fill(include_str!("parts/tables.yaml"), &[]),
         include_str!("parts/queues.yaml").to_owned(),
         include_str!("parts/functions.yaml").to_owned(),
-        functions::of_commands(app, &words),
-        functions::query_api(app, &words),
-        functions::fan_out(app, &words),
-        app.consumers().iter().map(|consumer| consumers::section(app, consumer, &words)).collect(),
-        functions::rebuild_worker(app, &words),
-        routes::section(app, &words),
-        tokens(&words),
-        alarms(app, &words),
-        words.fill(include_str!("parts/trail.yaml"), &[]),
-        dashboard::section(app, &words),
-        words.fill(include_str!("parts/outputs.yaml"), &[("clients", &client_outputs())]),
+        functions::of_commands(app, &values),
+        functions::query_api(app, &values),
+        functions::fan_out(app, &values),
+        app.consumers().iter().map(|consumer| consumers::section(app, consumer, &values)).collect(),
+        functions::rebuild_worker(app, &values),
+        routes::section(app, &values),
+        tokens(&values),
+        alarms(app, &values),
+        values.fill(include_str!("parts/trail.yaml"), &[]),
+        dashboard::section(app, &values),
+        values.fill(include_str!("parts/outputs.yaml"), &[("clients", &client_outputs())]),
     ];
     let text = named(app, &sections.concat());
     checked(app, &text)?;
     Ok(text)
 }
 
-impl Words {
+impl TemplateValues {
     fn of(app: &App, code: &str) -> Self {
         Self {
             prefix: app.stored_name().to_owned(),
@@ -107,7 +107,7 @@ impl Words {
         }
     }
 
-    /// A piece with its places filled: those of all pieces, and some of its own, which come first.
+    /// Fills the placeholders of a piece: its own first, then the shared ones.
     fn fill(&self, piece: &str, own: &Fillings<'_>) -> String {
         let of_all =
             [("prefix", &*self.prefix), ("domain", &self.domain), ("title", &self.title), ("code", &self.code)];
@@ -115,41 +115,41 @@ impl Words {
     }
 }
 
-/// The text with what the app says of itself.
+/// Fills in the names and the description of the app.
 fn named(app: &App, text: &str) -> String {
     text.replace("<program>", app.stored_name()).replace("<description>", &about(app))
 }
 
-/// The app's own sentence, or one of every app; as one line of YAML.
+/// The app's description, or a default one, as one line of YAML.
 fn about(app: &App) -> String {
     match app.description() {
         "" => format!("{}, an event-sourced system without servers.", app.name()),
-        // A string of JSON is one of YAML.
+        // A JSON string is a YAML string.
         what => serde_json::Value::from(what).to_string(),
     }
 }
 
-/// How long the name of a stage may be, so that every name with it fits.
-fn longest_stage(app: &App, words: &Words) -> Result<usize, TemplateError> {
+/// The longest stage name for which all other names fit.
+fn longest_stage(app: &App, values: &TemplateValues) -> Result<usize, TemplateError> {
     let longest_function =
         app.consumers().iter().map(|consumer| consumers::function_name(consumer).len()).max().unwrap_or(0);
     let longest_function = longest_function.max("rebuild-worker".len());
     let limits = [
-        (MAX_PREFIX, words.prefix.len() + 1, "Tables and queues begin with at most 40 characters"),
-        (MAX_DOMAIN, words.domain.len() + 1, "The user pool's domain has at most 63 characters, 12 for the account"),
-        (MAX_FUNCTION_NAME, words.prefix.len() + longest_function + 2, "Functions have at most 64 characters"),
+        (MAX_PREFIX, values.prefix.len() + 1, "Tables and queues begin with at most 40 characters"),
+        (MAX_DOMAIN, values.domain.len() + 1, "The user pool's domain has at most 63 characters, 12 for the account"),
+        (MAX_FUNCTION_NAME, values.prefix.len() + longest_function + 2, "Functions have at most 64 characters"),
     ];
     let mut longest = MAX_STAGE;
     for (most, taken, rule) in limits {
         longest = longest.min(most.saturating_sub(taken));
         if longest < MIN_STAGE {
-            return Err(TemplateError::TooLong { name: words.prefix.clone(), rule });
+            return Err(TemplateError::TooLong { name: values.prefix.clone(), rule });
         }
     }
     Ok(longest)
 }
 
-/// Refuses what CloudFormation would.
+/// Checks CloudFormation's limits.
 fn checked(app: &App, text: &str) -> Result<(), TemplateError> {
     let resources = text.split("\nResources:\n").nth(1).and_then(|rest| rest.split("\nOutputs:\n").next());
     let is_name = |line: &&str| line.starts_with("  ") && !line.starts_with("   ") && !line.starts_with("  #");
@@ -172,17 +172,17 @@ fn word_of(scope: Scope) -> &'static str {
 }
 
 /// The user pool, and a client for each scope.
-fn tokens(words: &Words) -> String {
+fn tokens(values: &TemplateValues) -> String {
     let scope = |scope: &Scope| {
         format!("- {{ ScopeName: {}, ScopeDescription: \"{}\" }}\n", word_of(*scope), capitalised(scope.purpose()))
     };
     let scopes: String = Scope::ALL.iter().map(scope).collect();
     let client = |scope: &Scope| {
         let word = word_of(*scope);
-        words.fill(include_str!("parts/client.yaml"), &[("scope", word), ("Scope", &camel(word))])
+        values.fill(include_str!("parts/client.yaml"), &[("scope", word), ("Scope", &camel(word))])
     };
     let clients: String = Scope::ALL.iter().map(client).collect();
-    words.fill(include_str!("parts/tokens.yaml"), &[("scopes", &scopes)]) + &clients
+    values.fill(include_str!("parts/tokens.yaml"), &[("scopes", &scopes)]) + &clients
 }
 
 fn client_outputs() -> String {
@@ -201,16 +201,16 @@ fn capitalised(text: &str) -> String {
     letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
-/// The topic, and the alarms that belong to no function and no queue.
-fn alarms(app: &App, words: &Words) -> String {
+/// The topic, and the alarms of no function or queue.
+fn alarms(app: &App, values: &TemplateValues) -> String {
     let parked = |component: &&str| {
         let fillings = [("component", *component), ("Component", &camel(component))];
-        words.fill(include_str!("parts/parked-alarm.yaml"), &fillings)
+        values.fill(include_str!("parts/parked-alarm.yaml"), &fillings)
     };
     let has_processes = app.processes().next().is_some();
     let components = [Some("projector"), has_processes.then_some("process-manager")];
     let parked: String = components.iter().flatten().map(parked).collect();
-    words.fill(include_str!("parts/alarms.yaml"), &[]) + &parked
+    values.fill(include_str!("parts/alarms.yaml"), &[]) + &parked
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! The gateway's routes, one for each endpoint that the API describes.
 
-use super::{Words, camel};
+use super::{TemplateValues, camel};
 use handlers::access::Requirement;
 use handlers::app::App;
 use handlers::http::{Endpoint, endpoints};
 use handlers::telemetry::Component;
 
-/// Calls of a route without a token a second, and at once: a probe asks once in some seconds, a reader of the description once.
+/// The throttle of routes without a token, per second and as a burst: enough for health probes and readers of the
+/// description.
 const OPEN_RATE: u32 = 100;
 const OPEN_BURST: u32 = 200;
 
@@ -16,11 +17,11 @@ fn logical(endpoint: &Endpoint) -> String {
     format!("{}{}Route", camel(&method), camel(&endpoint.path))
 }
 
-/// Parameters at the end of a path whose values may hold `/`: ids that callers choose. The gateway matches a path after it has
-/// decoded it, so `%2F` ends a segment there. Only AWS: that a greedy parameter brings such an id whole.
+/// Parameters at the end of a path whose values may contain `/`, because callers choose these ids. The gateway decodes a
+/// path before it matches it, so `%2F` would end a segment. A greedy parameter contains the whole id.
 const MAY_HOLD_SLASHES: [&str; 2] = ["/{command_id}", "/{correlation}"];
 
-/// The key of a route. The gateway writes the rest of a path as `{rest+}`.
+/// The key of a route. The gateway's syntax for the rest of a path is `{rest+}`.
 fn key(endpoint: &Endpoint) -> String {
     let path = match endpoint.path.split_once("{*") {
         Some((before, rest)) => format!("{before}{{{}", rest.replace('}', "+}")),
@@ -30,20 +31,20 @@ fn key(endpoint: &Endpoint) -> String {
     format!("{} {path}", endpoint.method)
 }
 
-fn route(endpoint: &Endpoint, words: &Words) -> String {
+fn route(endpoint: &Endpoint, values: &TemplateValues) -> String {
     let function = if endpoint.component == Component::CommandApi { "CommandApi" } else { "QueryApi" };
     let (logical, key) = (logical(endpoint), key(endpoint));
     let fillings = [("Route", &*logical), ("key", &key), ("Function", function)];
     match endpoint.requirement {
         Requirement::Scope(scope) => {
-            words.fill(include_str!("parts/route.yaml"), &[&fillings[..], &[("scope", scope.name())]].concat())
+            values.fill(include_str!("parts/route.yaml"), &[&fillings[..], &[("scope", scope.name())]].concat())
         }
-        Requirement::Nothing | Requirement::Unlisted => words.fill(include_str!("parts/open-route.yaml"), &fillings),
+        Requirement::Nothing | Requirement::Unlisted => values.fill(include_str!("parts/open-route.yaml"), &fillings),
     }
 }
 
-/// The API with its functions and all routes.
-pub(super) fn section(app: &App, words: &Words) -> String {
+/// The API with all routes.
+pub(super) fn section(app: &App, values: &TemplateValues) -> String {
     let endpoints = endpoints(app);
     let open: Vec<&Endpoint> =
         endpoints.iter().filter(|endpoint| !matches!(endpoint.requirement, Requirement::Scope(_))).collect();
@@ -53,6 +54,6 @@ pub(super) fn section(app: &App, words: &Words) -> String {
     };
     let settings: String = open.iter().map(setting).collect();
     let fillings = [("open routes", &*names.join(", ")), ("open settings", &settings)];
-    let routes: String = endpoints.iter().map(|endpoint| route(endpoint, words)).collect();
-    words.fill(include_str!("parts/http.yaml"), &fillings) + &routes
+    let routes: String = endpoints.iter().map(|endpoint| route(endpoint, values)).collect();
+    values.fill(include_str!("parts/http.yaml"), &fillings) + &routes
 }

@@ -1,7 +1,7 @@
 //! A commit's entry as one item of the table.
 
-use super::place::{rank, read_rank};
-use crate::ShortHash;
+use super::rank::{rank, read_rank};
+use super::short_hash::ShortHash;
 use crate::tables::row::{Item, UnreadableRow};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -19,36 +19,36 @@ pub(super) const HASH: &str = "hash";
 
 /// How many partitions a day is spread over.
 const SHARDS: u8 = 16;
-/// How many of them one actor's commits lie in.
+/// How many of them have one actor's commits.
 const SHARDS_OF_ACTOR: u8 = 4;
 
-/// A commit as a search finds it: who, when and why; the events' data are in the store.
+/// The entry of a commit: who, when and why. The events' data are in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// The stream that it stands in.
+pub struct IndexEntry {
+    /// The stream.
     pub stream: StreamId,
     /// The version of its first event.
     pub version: u64,
     /// The version of its last event.
     pub last_version: u64,
-    /// When the store took it.
+    /// When it was recorded.
     pub recorded_at: DateTime<Utc>,
     /// The command's id.
     pub command_id: Id,
-    /// The business process that the command belongs to.
+    /// The correlation id.
     pub correlation_id: Id,
-    /// The id of what caused the command, where something did.
+    /// The causation id, if the command has one.
     pub causation_id: Option<Id>,
-    /// Who gave the command.
+    /// The actor of the command.
     pub actor: Id,
     /// The types of its events, each once, in the order in which they first occur.
     pub event_types: Vec<String>,
-    /// Its place in the chain of its stream.
+    /// Its hash in the stream's hash chain, shortened.
     pub hash: ShortHash,
 }
 
-impl Found {
-    /// What the index keeps of a commit.
+impl IndexEntry {
+    /// The entry of a commit.
     pub fn of(stream: &StreamId, commit: &Commit) -> Self {
         let mut event_types: Vec<String> = Vec::new();
         for event_type in commit.events.iter().map(|event| &event.body.event_type) {
@@ -71,9 +71,9 @@ impl Found {
         }
     }
 
-    /// What another entry says differently, by name.
+    /// The names of the fields that differ in another entry.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
-        // Taken apart, so that a new field cannot be forgotten.
+        // Destructured, so that the compiler reports a forgotten field.
         let Self {
             stream,
             version,
@@ -173,12 +173,12 @@ pub(super) fn qualified(generation: u32, id: &Id) -> String {
     format!("{}{id}", prefix(generation))
 }
 
-/// What the keys of a generation's entries begin with.
+/// The prefix of the keys of a generation's entries.
 pub(super) fn prefix(generation: u32) -> String {
     format!("{generation}/")
 }
 
-/// The partition of a generation's days: no entry's, since those begin with a digit.
+/// The partition of a generation's days. No entry has this key: keys of entries begin with a digit.
 pub(super) fn days_key(generation: u32) -> String {
     format!("days/{generation}")
 }
@@ -198,7 +198,7 @@ pub(super) fn day_key(generation: u32, day: NaiveDate, shard: u8) -> String {
     format!("{}{day}/{shard}", prefix(generation))
 }
 
-/// The shards in which an actor's commits lie, or everybody's.
+/// The shards with an actor's commits; all shards without an actor.
 pub(super) fn shards(actor: Option<&Id>) -> Vec<u8> {
     match actor {
         Some(actor) => (0..SHARDS_OF_ACTOR).map(|part| (first_shard(actor) + part) % SHARDS).collect(),
@@ -214,7 +214,7 @@ fn first_shard(actor: &Id) -> u8 {
     spread(actor.as_str(), SHARDS)
 }
 
-/// One of so many parts, by a hash that every program shares for ever.
+/// One of `parts`, by a hash. Entries are stored by it, so it must never change.
 fn spread(name: &str, parts: u8) -> u8 {
     let hash = Hash::of(&[name.as_bytes()]);
     let [first, ..] = hash.as_bytes();
@@ -249,8 +249,8 @@ mod tests {
         Id::new(text).unwrap()
     }
 
-    fn found() -> Found {
-        Found {
+    fn entry() -> IndexEntry {
+        IndexEntry {
             stream: StreamId::new("note-a#1").unwrap(),
             version: 7,
             last_version: 9,
@@ -264,7 +264,8 @@ mod tests {
         }
     }
 
-    /// What DynamoDB counts: names and values as UTF-8, a list 3 bytes and 1 an element, a number 1 and 1 for 2 digits.
+    /// What DynamoDB counts: names and values as UTF-8, a list 3 bytes and 1 an element, a number 1
+    /// and 1 for 2 digits.
     fn bytes(item: &Item) -> usize {
         let size = |value: &AttributeValue| match (value.as_s(), value.as_n(), value.as_l()) {
             (Ok(text), ..) => text.len(),
@@ -275,45 +276,45 @@ mod tests {
     }
 
     #[test]
-    fn an_item_brings_the_entry_back() {
-        for found in [found(), Found { causation_id: None, event_types: vec![], ..found() }] {
-            assert_eq!(Found::from_item(&found.to_item(11)).unwrap(), found);
+    fn an_entry_survives_as_an_item() {
+        for entry in [entry(), IndexEntry { causation_id: None, event_types: vec![], ..entry() }] {
+            assert_eq!(IndexEntry::from_item(&entry.to_item(11)).unwrap(), entry);
         }
     }
 
     #[test]
     fn every_field_that_differs_is_named() {
-        type Change = fn(&mut Found);
+        type Change = fn(&mut IndexEntry);
         let changes: [(&str, Change); 10] = [
-            ("stream", |found| found.stream = StreamId::new("note-b").unwrap()),
-            ("version", |found| found.version = 6),
-            ("number of events", |found| found.last_version = 8),
-            ("time", |found| found.recorded_at += chrono::TimeDelta::milliseconds(1)),
-            ("command id", |found| found.command_id = id("x")),
-            ("correlation id", |found| found.correlation_id = id("x")),
-            ("causation id", |found| found.causation_id = None),
-            ("actor", |found| found.actor = id("x")),
-            ("event types", |found| found.event_types.reverse()),
-            ("hash", |found| found.hash = ShortHash::from(&Hash::of(&[b"x"]))),
+            ("stream", |entry| entry.stream = StreamId::new("note-b").unwrap()),
+            ("version", |entry| entry.version = 6),
+            ("number of events", |entry| entry.last_version = 8),
+            ("time", |entry| entry.recorded_at += chrono::TimeDelta::milliseconds(1)),
+            ("command id", |entry| entry.command_id = id("x")),
+            ("correlation id", |entry| entry.correlation_id = id("x")),
+            ("causation id", |entry| entry.causation_id = None),
+            ("actor", |entry| entry.actor = id("x")),
+            ("event types", |entry| entry.event_types.reverse()),
+            ("hash", |entry| entry.hash = ShortHash::from(&Hash::of(&[b"x"]))),
         ];
-        assert!(found().differences(&found()).is_empty());
+        assert!(entry().differences(&entry()).is_empty());
         for (name, change) in changes {
-            let mut other = found();
+            let mut other = entry();
             change(&mut other);
-            assert_eq!(found().differences(&other), [name]);
+            assert_eq!(entry().differences(&other), [name]);
         }
     }
 
     #[test]
-    fn a_damaged_entry_is_named() {
+    fn an_unreadable_entry_is_named() {
         for name in [CORRELATION, LAST_VERSION, ACTOR, TYPES, CAUSATION, HASH] {
-            let mut item = found().to_item(1);
+            let mut item = entry().to_item(1);
             item.insert(name.to_owned(), AttributeValue::Bool(true));
             let key = "1/days/1 2026-11-22T10:00:00.123Z#note-a#1#0000000000000007";
-            assert_eq!(Found::from_item(&item).unwrap_err().key, key, "{name}");
+            assert_eq!(IndexEntry::from_item(&item).unwrap_err().key, key, "{name}");
         }
-        let mut item = day_item(3, found().recorded_at.date_naive());
-        assert_eq!(read_day(&item).unwrap(), found().recorded_at.date_naive());
+        let mut item = day_item(3, entry().recorded_at.date_naive());
+        assert_eq!(read_day(&item).unwrap(), entry().recorded_at.date_naive());
         item.insert(RANK.to_owned(), text("a day"));
         assert_eq!(read_day(&item).unwrap_err().key, "days/3 a day");
     }
@@ -321,7 +322,7 @@ mod tests {
     #[test]
     fn the_longest_ids_and_240_bytes_of_types_fit_one_write_unit() {
         let long = id("x".repeat(128));
-        let mut longest = Found {
+        let mut longest = IndexEntry {
             stream: StreamId::new(format!("n-{}", "x".repeat(98))).unwrap(),
             version: eventstore::MAX_VERSION,
             last_version: eventstore::MAX_VERSION,
@@ -330,7 +331,7 @@ mod tests {
             causation_id: Some(long.clone()),
             actor: long,
             event_types: vec!["x".repeat(23); 10],
-            ..found()
+            ..entry()
         };
         assert!(bytes(&longest.to_item(99_999)) <= 1024, "{}", bytes(&longest.to_item(99_999)));
         longest.event_types.push("x".repeat(23));
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_are_what_they_were_when_the_entries_were_written() {
+    fn the_shards_of_stored_entries_never_change() {
         // The first byte of the SHA-256 of the length in 8 bytes and the name.
         assert_eq!((spread("tester", SHARDS), spread("order-1", SHARDS_OF_ACTOR)), (2, 0));
     }

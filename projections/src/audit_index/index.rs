@@ -1,79 +1,85 @@
-//! Entering commits, each behind the one before it in its stream.
+//! Enters commits into the index, in the order of their stream.
 
-use super::entry::{COMMAND, Found, HASH, RANK, day_item, key_at, text_of};
-use super::memory::Memory;
-use crate::ShortHash;
-use crate::engine::gap::{TimeLimit, sound_page};
+use super::cache::IndexCache;
+use super::entry::{COMMAND, HASH, IndexEntry, RANK, day_item, key_at, text_of};
+use super::short_hash::ShortHash;
+use crate::stream_read::{TimeLimit, sound_page};
 use crate::tables::row::Item;
 use crate::tables::table::{Table, TableError};
 use aws_sdk_dynamodb::Client;
 use eventstore::{Commit, CorruptStream, Damage, Direction, EventStore, Mark, ReadError, StreamId};
 use std::collections::HashMap;
 
-/// The most events of a page in which the end of the entries is looked for: its commits are asked for in one request.
-const LOOK_EVENTS: u32 = 100;
-/// How many commits a call enters at least, however little time it has: to find where to go on costs requests, too.
-const STEP_COMMITS: u32 = 100;
+/// The most events of a page in the search for the last entry: one request reads the entries of its
+/// commits.
+const PROBE_EVENTS: u32 = 100;
+/// How many commits a call enters at least, however short its time: finding the last entry costs
+/// requests, too.
+const MIN_COMMITS: u32 = 100;
 /// The most events that are entered from one page.
-const MEND_EVENTS: u32 = 500;
+const PAGE_EVENTS: u32 = 500;
 
-/// The audit index: a table, and what this process remembers of it. Clones share the memory.
+/// The audit index: a table and a cache of what is indexed. Clones share the cache.
 #[derive(Clone)]
 pub struct AuditIndex {
     pub(super) table: Table,
-    memory: Memory,
+    cache: IndexCache,
 }
 
-/// What stands in the place of a commit's entry.
+/// Whether a commit has its entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Entry {
-    /// Nothing.
+pub enum EntryMatch {
+    /// There is none.
     Absent,
-    /// The entry of a commit with another hash, or one of an older form, which has none.
+    /// It has another hash, or an older form without a hash.
     Other,
-    /// The entry of that very commit.
+    /// It has the commit's hash.
     Same,
 }
 
-/// Why commits could not be entered. Those before the one that failed are; the call can be repeated.
+/// Why commits could not be entered. Those before the failed one are entered; the call can be
+/// repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
-    /// The table did not answer.
+    /// The table failed.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// The store did not give what is missing.
+    /// Missing commits could not be read from the store.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The time is over; the next call goes on.
+    /// The time for this call is over; the next call continues.
     #[error("the time ran out at version {reached}")]
     OutOfTime {
-        /// Up to there the stream is indexed, as far as is known.
+        /// The version up to which the stream is known to be indexed.
         reached: u64,
     },
 }
 
 impl AuditIndex {
-    /// The index in the table of that name, which [`AuditIndex::create_table`] or your own template makes.
+    /// The index in the table of that name, which [`AuditIndex::create_table`] or your own template
+    /// makes.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { table: Table { client, name: table.into() }, memory: Memory::new() }
+        Self { table: Table { client, name: table.into() }, cache: IndexCache::new() }
     }
 
-    /// Makes the table with its indexes and waits until it can be used. Does nothing where it is there.
+    /// Creates the table with its indexes, and waits until it can be used. Does nothing if it
+    /// exists.
     ///
     /// # Errors
-    /// [`TableError`] when DynamoDB does not make it.
+    /// [`TableError`] if DynamoDB does not create it.
     pub async fn create_table(&self) -> Result<(), TableError> {
         self.table.create_index().await
     }
 
-    /// Enters commits of one stream that follow each other, oldest first; what is missing before them comes from the store.
+    /// Enters consecutive commits of one stream, oldest first. Missing earlier commits are read
+    /// from the store.
     ///
-    /// A commit costs one request where it begins its stream or this process has entered the one before it, and three
-    /// otherwise; a longer gap is mended page by page. One more for the first commit of a day.
+    /// A commit costs one request if it begins its stream or this process entered the one before,
+    /// else three. A longer gap is filled page by page. The first commit of a day costs one more.
     ///
     /// # Errors
-    /// [`IndexError`]; a stream that lacks commits before those given is damaged, and so is one whose commit was entered
-    /// with another hash.
+    /// [`IndexError`]. A stream is corrupt if earlier commits are missing in the store, or if a
+    /// commit was entered with another hash.
     pub async fn index(
         &self,
         store: &EventStore,
@@ -84,7 +90,7 @@ impl AuditIndex {
     ) -> Result<(), IndexError> {
         let mut entered = false;
         for commit in commits {
-            let indexed = self.memory.indexed(generation, stream);
+            let indexed = self.cache.indexed(generation, stream);
             if commit.last_version() <= indexed {
                 continue;
             }
@@ -92,7 +98,7 @@ impl AuditIndex {
                 return Err(IndexError::OutOfTime { reached: indexed });
             }
             if commit.version > indexed + 1 {
-                self.mend(store, generation, stream, commit.version - 1, limit).await?;
+                self.fill_gap(store, generation, stream, commit.version - 1, limit).await?;
             }
             self.enter(generation, stream, commit).await?;
             entered = true;
@@ -100,23 +106,28 @@ impl AuditIndex {
         Ok(())
     }
 
-    /// For each stream's commit, what stands in the place of its entry. Where it is the commit's own, the stream is indexed
-    /// whole up to it. Strongly consistent.
+    /// Whether each commit has its entry. If so, its stream is indexed up to it. Strongly
+    /// consistent.
     ///
     /// # Errors
     /// [`TableError`].
-    pub async fn entered(&self, generation: u32, commits: &[(StreamId, Commit)]) -> Result<Vec<Entry>, TableError> {
+    pub async fn entered(
+        &self,
+        generation: u32,
+        commits: &[(StreamId, Commit)],
+    ) -> Result<Vec<EntryMatch>, TableError> {
         let marks: Vec<Mark> = commits.iter().map(|(stream, commit)| Mark::of(stream, commit)).collect();
         let entries = self.entries(generation, &marks).await?;
-        // What this process has entered once may be gone: a table that was restored. It has to be looked at again.
-        let gone = marks.iter().zip(&entries).filter(|(_, entry)| **entry != Entry::Same);
-        gone.for_each(|(mark, _)| self.memory.forget(generation, &mark.stream));
+        // After a restore of the table, entries of this process may be gone: the cache is wrong
+        // then.
+        let gone = marks.iter().zip(&entries).filter(|(_, entry)| **entry != EntryMatch::Same);
+        gone.for_each(|(mark, _)| self.cache.forget(generation, &mark.stream));
         Ok(entries)
     }
 
-    /// Enters what is missing of the stream up to the version, which ends a commit. What stands before a damaged item is
-    /// entered, and the damage is the answer.
-    pub(crate) async fn mend(
+    /// Enters the missing commits of the stream up to the version, which ends a commit. Commits
+    /// before a corrupt item are entered, and the error names that item.
+    pub(crate) async fn fill_gap(
         &self,
         store: &EventStore,
         generation: u32,
@@ -124,32 +135,32 @@ impl AuditIndex {
         version: u64,
         limit: TimeLimit,
     ) -> Result<(), IndexError> {
-        // Nearly always, the very commit before has its entry.
-        let missing = match self.look(store, generation, stream, version, 1).await {
-            Ok(Looked { newest: None, oldest, .. }) => Some(oldest),
-            Ok(Looked { newest: Some(_), .. }) => None,
-            Err(IndexError::Read(ReadError::Corrupt(damaged))) if !is_hole(&damaged) => Some(damaged.version),
+        // Nearly always the last commit has its entry.
+        let missing = match self.probe(store, generation, stream, version, 1).await {
+            Ok(EntriesFound { newest: None, oldest, .. }) => Some(oldest),
+            Ok(EntriesFound { newest: Some(_), .. }) => None,
+            Err(IndexError::Read(ReadError::Corrupt(corrupt))) if !is_hole(&corrupt) => Some(corrupt.version),
             Err(error) => return Err(error),
         };
-        if missing.is_some() && !limit.mends_gaps() {
-            return Err(IndexError::OutOfTime { reached: self.memory.indexed(generation, stream) });
+        if missing.is_some() && !limit.fills_gaps() {
+            return Err(IndexError::OutOfTime { reached: self.cache.indexed(generation, stream) });
         }
         let mut indexed = match missing {
             Some(missing) => self.find_indexed(store, generation, stream, missing).await?,
             None => version,
         };
-        self.memory.note_indexed(generation, stream, indexed);
+        self.cache.note_indexed(generation, stream, indexed);
         if indexed < version {
-            tracing::debug!(%stream, generation, indexed, version, "mending a gap of the audit index from the store");
+            tracing::debug!(%stream, generation, indexed, version, "filling a gap of the audit index from the store");
         }
         let mut entered = 0;
         while indexed < version {
-            let page = sound_page(store, stream, indexed + 1, MEND_EVENTS).await?;
+            let page = sound_page(store, stream, indexed + 1, PAGE_EVENTS).await?;
             if page.commits.is_empty() {
                 return Err(hole(stream, indexed + 1, version + 1));
             }
             for commit in page.commits.iter().filter(|commit| commit.last_version() <= version) {
-                if entered >= STEP_COMMITS && limit.is_over() {
+                if entered >= MIN_COMMITS && limit.is_over() {
                     return Err(IndexError::OutOfTime { reached: indexed });
                 }
                 self.enter(generation, stream, commit).await?;
@@ -160,10 +171,11 @@ impl AuditIndex {
         Ok(())
     }
 
-    /// Up to which version the stream is indexed, where nothing from `missing` on is; 0 where nothing is.
+    /// The version up to which the stream is indexed; 0 if nothing is. From `missing` on nothing is
+    /// indexed.
     ///
-    /// What is indexed is the beginning of the stream. So the end of it is looked for in steps back that double, and then in
-    /// halves of what is left: a gap of any length costs few requests.
+    /// The indexed part is the beginning of the stream. Its end is found by steps back that double,
+    /// and then by halving. So a gap of any length costs few requests.
     async fn find_indexed(
         &self,
         store: &EventStore,
@@ -181,35 +193,36 @@ impl AuditIndex {
                 Some(indexed) => indexed + (newest_open - indexed).div_ceil(2),
                 None => newest_open.saturating_sub(step).max(1),
             };
-            step = (step * 2).max(u64::from(LOOK_EVENTS));
-            let looked = match self.look(store, generation, stream, from, LOOK_EVENTS).await {
-                // It may have been entered before it was damaged: to enter what stands before it once more does no harm.
-                Err(IndexError::Read(ReadError::Corrupt(damaged)))
-                    if (indexed.unwrap_or(0) + 1..missing).contains(&damaged.version) =>
+            step = (step * 2).max(u64::from(PROBE_EVENTS));
+            let found = match self.probe(store, generation, stream, from, PROBE_EVENTS).await {
+                // It may be indexed beyond the corrupt item. To enter earlier commits again does no
+                // harm.
+                Err(IndexError::Read(ReadError::Corrupt(corrupt)))
+                    if (indexed.unwrap_or(0) + 1..missing).contains(&corrupt.version) =>
                 {
-                    missing = damaged.version;
+                    missing = corrupt.version;
                     continue;
                 }
-                looked => looked?,
+                found => found?,
             };
-            match looked.newest {
-                // It stands right before one that does not: that is the end.
-                Some(newest) if looked.first == Some(false) => return Ok(newest),
+            match found.newest {
+                // The commit right after it has no entry: this is the end.
+                Some(newest) if found.first == Some(false) => return Ok(newest),
                 Some(newest) => indexed = Some(newest),
-                None => missing = looked.oldest,
+                None => missing = found.oldest,
             }
         }
     }
 
-    /// Looks from the commit with that event backwards which commits have entries.
-    async fn look(
+    /// Reads commits backwards from the version, and finds which of them have entries.
+    async fn probe(
         &self,
         store: &EventStore,
         generation: u32,
         stream: &StreamId,
         from: u64,
         events: u32,
-    ) -> Result<Looked, IndexError> {
+    ) -> Result<EntriesFound, IndexError> {
         let commits = store.read(stream, from, Direction::Backwards, events).await?.commits;
         let found = commits.first().map_or(0, Commit::last_version);
         if found < from {
@@ -217,69 +230,70 @@ impl AuditIndex {
         }
         let marks: Vec<Mark> = commits.iter().map(|commit| Mark::of(stream, commit)).collect();
         let entries = self.entries(generation, &marks).await?;
-        let standing: Vec<bool> = entries.into_iter().map(|entry| entry == Entry::Same).collect();
-        let newest = commits.iter().zip(&standing).find_map(|(commit, stands)| stands.then_some(commit));
-        Ok(Looked {
-            first: standing.first().copied(),
+        let entered: Vec<bool> = entries.into_iter().map(|entry| entry == EntryMatch::Same).collect();
+        let newest = commits.iter().zip(&entered).find_map(|(commit, entered)| entered.then_some(commit));
+        Ok(EntriesFound {
+            first: entered.first().copied(),
             newest: newest.map(Commit::last_version),
             oldest: commits.last().map_or(1, |commit| commit.version),
         })
     }
 
-    /// Writes the commit's entry. The day comes first, so that no entry is ever in a day that a search does not know.
-    /// An entry that bears another hash stays: it is the only record of what was written first.
+    /// Writes the commit's entry. The day is written first, so that a search finds every day with
+    /// entries. An entry with another hash stays: only it shows which commit was written first.
     async fn enter(&self, generation: u32, stream: &StreamId, commit: &Commit) -> Result<(), IndexError> {
         let day = commit.recorded_at.date_naive();
-        if !self.memory.has_day(generation, day) {
+        if !self.cache.has_day(generation, day) {
             self.table.put(day_item(generation, day)).await?;
-            self.memory.note_day(generation, day);
+            self.cache.note_day(generation, day);
         }
-        let found = Found::of(stream, commit);
+        let found = IndexEntry::of(stream, commit);
         if !self.table.put_entry(found.to_item(generation), &found.hash).await? {
             let (stream, version) = (stream.to_string(), commit.version);
             return Err(IndexError::Read(CorruptStream { stream, version, damage: Damage::Chain }.into()));
         }
-        self.memory.note_indexed(generation, stream, commit.last_version());
+        self.cache.note_indexed(generation, stream, commit.last_version());
         Ok(())
     }
 
-    /// For each mark, what stands in the place of its entry. Without a hash, what stands there is taken for the same. Strongly
+    /// Whether each mark has its entry. A mark without a hash matches any entry. Strongly
     /// consistent.
-    pub(super) async fn entries(&self, generation: u32, marks: &[Mark]) -> Result<Vec<Entry>, TableError> {
+    pub(super) async fn entries(&self, generation: u32, marks: &[Mark]) -> Result<Vec<EntryMatch>, TableError> {
         let place = |item: &Item| Some((text_of(item, COMMAND)?.to_owned(), text_of(item, RANK)?.to_owned()));
         let key = |mark: &Mark| key_at(generation, &mark.stream, mark.version, mark.recorded_at, &mark.command_id);
         let keys: Vec<Item> = marks.iter().map(key).collect();
-        // DynamoDB refuses a request that names a key twice.
+        // DynamoDB rejects a request with duplicate keys.
         let distinct: HashMap<_, &Item> = keys.iter().map(|key| (place(key), key)).collect();
         let distinct: Vec<Item> = distinct.into_values().cloned().collect();
-        let standing = self.table.hashes(&distinct).await?;
-        let standing: HashMap<_, Option<&str>> =
-            standing.iter().map(|item| (place(item), text_of(item, HASH))).collect();
-        let entry = |(key, mark): (&Item, &Mark)| match standing.get(&place(key)) {
-            None => Entry::Absent,
-            Some(hash) if mark.hash.is_none_or(|own| *hash == Some(&ShortHash::from(&own).to_string())) => Entry::Same,
-            Some(_) => Entry::Other,
+        let stored = self.table.hashes(&distinct).await?;
+        let stored: HashMap<_, Option<&str>> = stored.iter().map(|item| (place(item), text_of(item, HASH))).collect();
+        let entry = |(key, mark): (&Item, &Mark)| match stored.get(&place(key)) {
+            None => EntryMatch::Absent,
+            Some(hash) if mark.hash.is_none_or(|own| *hash == Some(&ShortHash::from(&own).to_string())) => {
+                EntryMatch::Same
+            }
+            Some(_) => EntryMatch::Other,
         };
         Ok(keys.iter().zip(marks).map(entry).collect())
     }
 }
 
-fn is_hole(damaged: &CorruptStream) -> bool {
-    matches!(damaged.damage, Damage::Hole { .. })
+fn is_hole(corrupt: &CorruptStream) -> bool {
+    matches!(corrupt.damage, Damage::Hole { .. })
 }
 
-/// What a look at some commits of a stream found.
-struct Looked {
-    /// Whether the newest of them has an entry.
+/// Which of some commits have entries.
+struct EntriesFound {
+    /// Whether the newest commit has one.
     first: Option<bool>,
-    /// The last version of the newest one that has.
+    /// The last version of the newest commit that has one.
     newest: Option<u64>,
-    /// The version of the oldest of them.
+    /// The version of the oldest commit.
     oldest: u64,
 }
 
 /// The stream does not have the events before `found`.
 fn hole(stream: &StreamId, version: u64, found: u64) -> IndexError {
-    let damaged = CorruptStream { stream: stream.to_string(), version, damage: Damage::Hole { found } };
-    IndexError::Read(damaged.into())
+    let corrupt = CorruptStream { stream: stream.to_string(), version, damage: Damage::Hole { found } };
+    IndexError::Read(corrupt.into())
 }

@@ -1,4 +1,4 @@
-//! Removing a generation, slice by slice.
+//! Removes a generation, slice by slice.
 
 use super::entry::{COMMAND, RANK, days_key, prefix, text, text_of};
 use super::index::AuditIndex;
@@ -8,29 +8,30 @@ use eventstore::Segment;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-/// The most items that a slice looks at.
+/// The most items that a slice reads.
 const SLICE_ITEMS: i32 = 500;
 /// How many requests delete at once.
 const CONCURRENT_DELETES: usize = 4;
 
-/// Where the removal of a segment goes on. Can be kept and handed to another worker.
+/// Where the removal of a segment continues. It can be stored and given to another worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoveCursor {
     command: String,
     rank: String,
 }
 
-/// What a slice of a removal came to.
+/// The result of a slice of a removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Removed {
-    /// Where to go on; nothing when the segment is done.
+pub struct RemovedSlice {
+    /// The next slice; none when the segment is done.
     pub next: Option<RemoveCursor>,
-    /// How many items are gone: entries, and days of the directory.
+    /// How many items were removed: entries, and days of the directory.
     pub removed: usize,
 }
 
 impl AuditIndex {
-    /// Removes what a generation has among the next items of a segment, 500 at most. Other generations stay as they are.
+    /// Removes a generation's items among the next 500 items of a segment. Other generations are
+    /// unchanged.
     ///
     /// # Errors
     /// [`TableError`]; the slice can be repeated.
@@ -39,17 +40,17 @@ impl AuditIndex {
         generation: u32,
         segment: Segment,
         cursor: Option<RemoveCursor>,
-    ) -> Result<Removed, TableError> {
+    ) -> Result<RemovedSlice, TableError> {
         let (keys, next) = self.table.keys_of(generation, segment, cursor).await?;
         let deletes = keys.chunks(MAX_REMOVALS).map(|keys| self.table.remove(keys));
         let deletes = futures::stream::iter(deletes.collect::<Vec<_>>()).buffer_unordered(CONCURRENT_DELETES);
         deletes.try_collect::<()>().await?;
-        Ok(Removed { next, removed: keys.len() })
+        Ok(RemovedSlice { next, removed: keys.len() })
     }
 }
 
 impl Table {
-    /// The keys of a generation's items in a slice, and where the next begins.
+    /// The keys of a generation's items in a slice, and the next slice.
     async fn keys_of(
         &self,
         generation: u32,

@@ -1,8 +1,8 @@
-//! The whole index, page by page: how far each stream is entered.
+//! Scans the whole index, page by page: how far each stream is indexed.
 
 use super::entry::{COMMAND, HASH, LAST_VERSION, RANK, place_of, prefix, text, text_of};
 use super::index::AuditIndex;
-use crate::ShortHash;
+use super::short_hash::ShortHash;
 use crate::tables::row::Item;
 use crate::tables::table::TableError;
 use eventstore::{StreamId, Witness};
@@ -14,13 +14,13 @@ pub(crate) struct SeenPage {
     pub(crate) seen: HashMap<StreamId, Witness>,
     /// How many entries the page has.
     pub(crate) items: usize,
-    /// The key behind which the next page begins; none at the end.
+    /// The key after which the next page begins; none at the end.
     pub(crate) next: Option<Item>,
 }
 
 impl AuditIndex {
-    /// The next page of a generation's entries, at most 1 MB and strongly consistent. An entry that cannot be read tells
-    /// nothing here; a search names it.
+    /// The next page of a generation's entries, at most 1 MB and strongly consistent. Unreadable
+    /// entries are skipped here; a search reports them.
     pub(crate) async fn seen_page(&self, generation: u32, start: Option<Item>) -> Result<SeenPage, TableError> {
         let request = self
             .table

@@ -1,4 +1,4 @@
-//! A commit's place in its chain, short enough for an index entry or a row.
+//! A commit's hash, shortened for an index entry or a row.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,10 +6,10 @@ use eventstore::Hash;
 use std::fmt;
 use std::str::FromStr;
 
-/// How many bytes of the chain hash are kept.
+/// How many bytes of the hash are stored.
 const BYTES: usize = 16;
 
-/// The first 128 bits of a commit's chain hash. As text it has 22 characters of base64url.
+/// The first 128 bits of a commit's hash. As text it has 22 characters of base64url.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ShortHash([u8; BYTES]);
 

@@ -1,8 +1,8 @@
-//! The index's table: one request a function.
+//! The index's table: one request per function.
 
 use super::entry::{COMMAND, CORRELATION, DAY, HASH, RANK, text};
-use super::place::Window;
-use crate::ShortHash;
+use super::rank::Window;
+use super::short_hash::ShortHash;
 use crate::tables::row::Item;
 use crate::tables::table::{Table, TableError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -10,7 +10,7 @@ use eventstore::Direction;
 
 /// The index of a day's shards.
 const BY_TIME: &str = "by_time";
-/// The index of business processes.
+/// The index of correlation ids.
 const BY_CORRELATION: &str = "by_correlation";
 
 /// A partition of the table or of an index.
@@ -21,7 +21,7 @@ pub(super) struct Partition {
     key: String,
 }
 
-/// Items of a partition in order, and the key from which to go on.
+/// Items of a partition in order, and the key of the last one if there are more.
 pub(super) struct Items {
     pub(super) items: Vec<Item>,
     pub(super) next: Option<Item>,
@@ -33,7 +33,7 @@ impl Partition {
         Self { index: None, attribute: COMMAND, key }
     }
 
-    /// The commits of a business process.
+    /// The commits with a correlation id.
     pub(super) fn of_correlation(key: String) -> Self {
         Self { index: Some(BY_CORRELATION), attribute: CORRELATION, key }
     }
@@ -50,8 +50,8 @@ impl Table {
         request.send().await.map(drop).map_err(|error| self.failed(error))
     }
 
-    /// Puts an entry, unless one with another hash stands there; one of an older form, which has none, is replaced. Tells
-    /// whether it did.
+    /// Puts an entry, unless there is one with another hash. An older one without a hash is
+    /// replaced. Returns whether it was put.
     pub(super) async fn put_entry(&self, item: Item, hash: &ShortHash) -> Result<bool, TableError> {
         let request = self
             .client
@@ -70,12 +70,13 @@ impl Table {
         }
     }
 
-    /// The hashes of the entries that stand under the keys, which have no doubles; strongly consistent.
+    /// The hashes of the entries under the keys, strongly consistent. No key may occur twice.
     pub(super) async fn hashes(&self, keys: &[Item]) -> Result<Vec<Item>, TableError> {
         self.items(keys, &[COMMAND, RANK, HASH]).await
     }
 
-    /// At most `limit` items whose ranks lie within the window or on its edges. Strongly consistent but for an index.
+    /// At most `limit` items with ranks within the window or on its edges. Strongly consistent in
+    /// the table, not in an index.
     pub(super) async fn query(
         &self,
         partition: &Partition,
@@ -103,7 +104,7 @@ impl Table {
         Ok(Items { items: answer.items.unwrap_or_default(), next: answer.last_evaluated_key })
     }
 
-    /// Makes the table with its indexes and waits until it can be used.
+    /// Creates the table with its indexes, and waits until it can be used.
     pub(super) async fn create_index(&self) -> Result<(), TableError> {
         let request = self.creation(&[COMMAND, RANK, DAY, CORRELATION])?;
         let request = request.set_key_schema(Some(self.keys(COMMAND, Some(RANK))?));

@@ -1,4 +1,4 @@
-//! A consumer reads its own queue: notifications of the streams that it follows.
+//! A consumer: a projection or process with its own queue of notifications.
 
 use eventstore::StreamId;
 
@@ -14,7 +14,7 @@ pub struct Consumer {
 /// Which streams a consumer follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Follows {
-    /// Those of these categories.
+    /// The streams of these categories.
     Categories(&'static [&'static str]),
     /// Every stream.
     All,
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_consumer_hears_of_its_categories_only() {
+    fn a_consumer_follows_its_categories_only() {
         let stream = |name: &str| StreamId::new(name).unwrap();
         let both = Follows::Categories(&["order", "stock"]);
         assert!(both.includes(&stream("order-1")) && both.includes(&stream("stock-1")));

@@ -8,7 +8,7 @@ use crate::tables::row::Generation;
 pub(crate) struct FoldContext<'a> {
     pub(crate) projection: &'a Projection,
     pub(crate) generation: Generation,
-    pub(crate) broken: Option<&'a InjectedFault>,
+    pub(crate) fault: Option<&'a InjectedFault>,
 }
 
 /// A projection that fails on events of one type, for tests.
@@ -22,15 +22,15 @@ impl FoldContext<'_> {
     /// The result of the fold; none if the event is ignored.
     pub(crate) fn apply<T>(
         &self,
-        fact: &RecordedEvent<'_>,
+        recorded: &RecordedEvent<'_>,
         fold: impl FnOnce(&RecordedEvent<'_>) -> Result<T, FoldError>,
     ) -> Result<Option<T>, FoldError> {
-        let event_type = &fact.event.event_type;
+        let event_type = &recorded.event.event_type;
         let fails =
-            |broken: &&InjectedFault| broken.projection == self.projection.name && broken.event_type == *event_type;
-        if self.broken.filter(fails).is_some() {
-            return Err(FoldError::OnPurpose(event_type.clone()));
+            |fault: &&InjectedFault| fault.projection == self.projection.name && fault.event_type == *event_type;
+        if self.fault.filter(fails).is_some() {
+            return Err(FoldError::InjectedFault(event_type.clone()));
         }
-        self.projection.apply(fact, fold)
+        self.projection.apply(recorded, fold)
     }
 }

@@ -1,7 +1,7 @@
 //! What a projection is: a name, the streams it follows, and pure folds.
 
 use crate::definition::consumer::{Consumer, Follows};
-use crate::engine::multi_stream::{position_name, stream_of_position};
+use crate::tables::position::{position_name, stream_of_position};
 use crate::tables::row::RowData;
 use chrono::{DateTime, Utc};
 use eventstore::{CodecError, NewEvent, StreamId};
@@ -10,7 +10,7 @@ use std::fmt;
 
 /// Whether events of a type are known.
 pub type Knows = dyn Fn(&str) -> bool + Send + Sync;
-/// The result of an event, given the row before it (or what is remembered of the stream).
+/// The result of an event, given the row before it (or the stream's memory).
 pub type Fold<T> = dyn Fn(Option<&Value>, &RecordedEvent<'_>) -> Result<T, FoldError> + Send + Sync;
 /// A row after a change.
 pub type Merge = dyn Fn(Option<&Value>, &Change) -> Result<RowData, serde_json::Error> + Send + Sync;
@@ -20,15 +20,15 @@ pub type Merge = dyn Fn(Option<&Value>, &Change) -> Result<RowData, serde_json::
 pub struct Projection {
     /// Its name: part of its rows' keys and of its queue's name.
     pub name: &'static str,
-    /// The name of its rows' shape, as `orders/1`: the number changes when rows or folds change, so that what they made before
-    /// is not what they make now. It is kept with each generation; a program of another shape does not write there.
+    /// The name of its rows' shape, such as `orders/1`. Change the number when the same events make
+    /// other rows. Each generation stores its shape; a program of another shape does not write it.
     pub shape: &'static str,
     /// The streams that it follows.
     pub follows: Follows,
     /// Whether it knows events of the type.
     pub knows: &'static Knows,
-    /// The types that it ignores on purpose, in every schema version. At any other type that it does not know it stops the
-    /// stream, until a program runs that knows the type.
+    /// The types that it ignores on purpose, in every schema version. An event of any other unknown
+    /// type parks its stream, until a program runs that knows the type.
     pub ignored: &'static [&'static str],
     /// How its rows come from events.
     pub kind: Kind,
@@ -39,21 +39,22 @@ pub struct Projection {
 pub enum Kind {
     /// A row comes from one stream, whose name is its key; the position is in the row.
     SingleStream {
-        /// The row after an event. A fold that has nothing to say of an event returns the row as it was.
+        /// The row after an event; the same row if the event changes nothing.
         fold: &'static Fold<RowData>,
     },
-    /// A row comes from many streams; each stream has a row with its position and what to remember of it.
+    /// A row comes from many streams. Each stream has a row with its position and its memory.
     MultiStream {
-        /// What an event changes, and what to remember of its stream.
+        /// What an event changes, and the memory of its stream.
         fold: &'static Fold<MultiStreamDelta>,
         /// The row after a change.
         merge: &'static Merge,
     },
-    /// Each commit gives an entry of the audit index; the entry of a stream's last commit is the stream's
-    /// position.
+    /// Each commit makes an entry of the audit index. The entry of a stream's last commit is the
+    /// stream's position.
     CommitIndex,
-    /// A process: it acts on events instead of writing rows ([`Projector::follow`](crate::Projector::follow)).
-    /// It is parked, resumed and reconciled like a read model, and never rebuilt.
+    /// A process: it acts on events and writes no rows
+    /// ([`Projector::react`](crate::Projector::react)). It is parked, resumed and reconciled like a
+    /// read model, and never rebuilt.
     Process,
 }
 
@@ -80,16 +81,17 @@ impl Projection {
         Consumer { name: self.name, follows: self.follows }
     }
 
-    /// The shape of generations that were begun before shapes were kept.
+    /// The shape of generations that were begun before shapes were stored.
     pub(crate) fn first_shape(&self) -> String {
         let name = self.shape.split_once('/').map_or(self.shape, |(name, _)| name);
         format!("{name}/1")
     }
 
-    /// Whether the event is ignored on purpose, as the store's own always are. One rule for rows, audit and process managers.
+    /// Whether the event is ignored on purpose, as the store's own events always are. Read models,
+    /// audit and processes share this rule.
     ///
     /// # Errors
-    /// [`UnknownType`]: nothing may be made of the event, and nothing of what follows it in its stream.
+    /// [`UnknownType`]: neither this event nor a later one of its stream may be applied.
     pub fn ignores(&self, event: &NewEvent) -> Result<bool, UnknownType> {
         let event_type = event.event_type.as_str();
         let ignored = event.is_of_store() || self.ignored.contains(&event_type);
@@ -99,19 +101,20 @@ impl Projection {
         Err(UnknownType { event_type: event_type.to_owned() })
     }
 
-    /// What the fold makes of the event; nothing where the event is ignored.
+    /// The fold's result; none if the event is ignored.
     ///
     /// # Errors
     /// [`FoldError`].
     pub fn apply<T>(
         &self,
-        fact: &RecordedEvent<'_>,
+        recorded: &RecordedEvent<'_>,
         fold: impl FnOnce(&RecordedEvent<'_>) -> Result<T, FoldError>,
     ) -> Result<Option<T>, FoldError> {
-        if self.ignores(fact.event)? { Ok(None) } else { fold(fact).map(Some) }
+        if self.ignores(recorded.event)? { Ok(None) } else { fold(recorded).map(Some) }
     }
 
-    /// The name of the row with the stream's position; none in the audit index, where entries have it.
+    /// The name of the row with the stream's position; none in the audit index, where entries have
+    /// it.
     pub(crate) fn position_name_of(&self, stream: &StreamId) -> Option<String> {
         match self.kind {
             Kind::SingleStream { .. } => Some(stream.to_string()),
@@ -147,20 +150,20 @@ impl Projection {
 /// An event with its stream and time, as a fold gets it.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordedEvent<'a> {
-    /// Whose event it is.
+    /// The stream.
     pub stream: &'a StreamId,
     /// When its commit was recorded.
     pub recorded_at: DateTime<Utc>,
-    /// What happened.
+    /// The event.
     pub event: &'a NewEvent,
 }
 
 /// What an event of one stream changes in multi-stream rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MultiStreamDelta {
-    /// What to remember of the stream until its next event.
+    /// The stream's memory: the fold of its next event gets it.
     pub memory: Value,
-    /// What changes.
+    /// The changes of rows.
     pub changes: Vec<Change>,
 }
 
@@ -169,11 +172,11 @@ pub struct MultiStreamDelta {
 pub struct Change {
     /// The row's key within the projection.
     pub row: String,
-    /// What changes, as the projection writes it.
+    /// The change, in the projection's own form.
     pub delta: Value,
 }
 
-/// A newer program wrote the event, most likely: it waits for a program that knows the type.
+/// Probably a newer program wrote the event. Its stream waits for a program that knows the type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("events of type {event_type:?} are not known to this program")]
 pub struct UnknownType {
@@ -187,16 +190,16 @@ pub enum FoldError {
     /// This program does not know the event's type, and the projection does not ignore it.
     #[error(transparent)]
     Unknown(#[from] UnknownType),
-    /// The event is not known in that form.
+    /// The event's data cannot be decoded.
     #[error(transparent)]
     Event(#[from] CodecError),
-    /// The row or memory is not what the projection writes.
+    /// The row or memory does not have the projection's form.
     #[error("the row is not one of this projection")]
     Row(#[from] serde_json::Error),
-    /// The event cannot come before the stream's first.
+    /// The event cannot be the first of a stream.
     #[error("{0} cannot begin the stream")]
     Beginning(String),
-    /// The projection was told to fail here, so that somebody can see what happens then.
-    #[error("the projection is broken on purpose for {0}")]
-    OnPurpose(String),
+    /// The projector runs with an injected fault, as `dev --break` sets it.
+    #[error("a fault is injected for events of type {0}")]
+    InjectedFault(String),
 }

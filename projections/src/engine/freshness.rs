@@ -1,16 +1,16 @@
 //! Fresh reads (`at_least`): commits that the row lacks are folded in memory.
 
 use crate::definition::projection::{Kind, Projection};
-use crate::engine::gap::sound_page;
-use crate::engine::multi_stream::stream_of_position;
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;
-use crate::engine::single_stream::{Folded, fold_row, reached};
+use crate::engine::single_stream::{Folded, fold_row};
+use crate::stream_read::sound_page;
+use crate::tables::position::stream_of_position;
 use crate::tables::row::Row;
 use crate::tables::table::TableError;
 use eventstore::StreamId;
 
-/// The most events that are read at once to freshen a row.
+/// The most events that are read at once for a fresh row.
 const PAGE_EVENTS: u32 = 500;
 
 /// Why a fresh row could not be read.
@@ -30,12 +30,12 @@ pub enum FreshError {
 }
 
 impl Projector {
-    /// The row of that key, of a projection whose rows come from many streams: as it is, eventually consistent.
+    /// A row of a multi-stream projection, eventually consistent.
     ///
     /// # Errors
     /// [`TableError`].
     pub async fn row_of_many(&self, projection: &Projection, key: &str) -> Result<Option<Row>, TableError> {
-        // Positions are stored beside the rows, and are not rows of the read model.
+        // Rows with positions are not rows of the read model.
         if stream_of_position(key).is_some() {
             return Ok(None);
         }
@@ -44,10 +44,11 @@ impl Projector {
         Ok(row.filter(|row| row.data().is_some()))
     }
 
-    /// A single-stream projection's row, at least as fresh as version `at_least` of its stream. Writes nothing.
+    /// A single-stream projection's row, at least as fresh as version `at_least` of its stream.
+    /// Writes nothing.
     ///
-    /// A row of another shape, or one that is not part of the stream, is not used: the row is then folded
-    /// from the stream's beginning.
+    /// A row of another shape, or one that is not part of the stream, is not used: the row is then
+    /// folded from the stream's beginning.
     ///
     /// # Errors
     /// [`FreshError`].
@@ -77,7 +78,7 @@ impl Projector {
             if page.commits.is_empty() {
                 return Err(FreshError::Beyond { at_least, head: applied });
             }
-            let usable = |row: &Row| reached(Some(row), stream).is_ok_and(|at| at.linked(&page.commits) > 0);
+            let usable = |row: &Row| row.position().is_ok_and(|at| at.linked(&page.commits) > 0);
             if row.take_if(|row| !usable(row)).is_some() {
                 continue;
             }

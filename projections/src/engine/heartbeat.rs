@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 /// A process writes at most this often: one write unit in five seconds under any load.
 const PACE: Duration = Duration::from_secs(5);
 
-/// The heartbeat of a projection: when its newest applied event was recorded. Clones share their pace.
+/// The heartbeat of a projection: when its newest applied event was recorded. Clones share their
+/// pace.
 #[derive(Clone)]
 pub struct Heartbeat {
     read_models: ReadModels,

@@ -1,173 +1,160 @@
-//! Rows that come from many streams: one transaction writes the changed rows and the streams' positions.
+//! Rows that come from many streams: one transaction writes the changed rows and the streams'
+//! positions.
 
 use crate::definition::fold_context::FoldContext;
 use crate::definition::projection::{Change, Fold, Merge, MultiStreamDelta};
-use crate::engine::gap::TimeLimit;
-use crate::engine::notification::{NotifiedStream, facts};
-use crate::engine::position::Position;
-use crate::engine::project_error::ProjectError;
-use crate::engine::projector::{MAX_ATTEMPTS, Projector};
-use crate::engine::single_stream::reached;
-use crate::tables::read_models::{ConditionalWrite, Written};
+use crate::engine::gap::{confirm, missing_commits};
+use crate::engine::notification::{NotifiedStream, recorded_events};
+use crate::engine::project_error::{MAX_ATTEMPTS, ProjectError};
+use crate::stream_read::TimeLimit;
+use crate::tables::position::{Position, position_name};
+use crate::tables::read_models::{ConditionalWrite, ReadModels, Written};
 use crate::tables::row::{Row, RowData, UnreadableRow};
 use crate::tables::table::{MAX_ITEMS, TableError, pause};
-use eventstore::StreamId;
+use eventstore::{EventStore, StreamId};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// A multi-stream projection's functions.
+/// A multi-stream projection into one generation.
 #[derive(Clone, Copy)]
-pub(crate) struct Folds<'a> {
+pub(crate) struct MultiStream<'a> {
+    pub(crate) store: &'a EventStore,
+    pub(crate) read_models: &'a ReadModels,
     pub(crate) context: FoldContext<'a>,
     pub(crate) fold: &'static Fold<MultiStreamDelta>,
     pub(crate) merge: &'static Merge,
 }
 
-/// The changes by one stream's commits.
-struct StreamWork {
+/// What one stream's commits change.
+struct StreamChanges {
     position: ConditionalWrite,
     changes: Vec<Change>,
     /// The event after the new position, if it failed.
     failed: Option<ProjectError>,
 }
 
-impl StreamWork {
+impl StreamChanges {
     /// Whether the stream's first event failed.
     fn applies_nothing(&self) -> bool {
         self.failed.is_some() && self.position.row.version == 0
     }
 }
 
-/// The result of one pass.
+/// The result of one pass over the streams.
 #[derive(Default)]
-struct Round {
-    /// The streams that are not projected whole yet, each with its position.
+struct PassResult {
+    /// The streams that have more commits to apply, each with its position.
     left: Vec<(NotifiedStream, u64)>,
     failures: Failures,
     /// Whether a write conflicted with another projector.
-    lost: bool,
+    conflicted: bool,
 }
 
 type Failures = Vec<(StreamId, ProjectError)>;
 
-impl Folds<'_> {
-    /// Projects every stream up to its notified version, in transactions that fit. Each round takes a page
-    /// of each stream, so that a long gap of one stream holds up no other.
-    pub(crate) async fn project(
-        &self,
-        projector: &Projector,
-        mut news: Vec<NotifiedStream>,
-        limit: TimeLimit,
-    ) -> Failures {
+impl MultiStream<'_> {
+    /// Projects every stream up to its notified version, in transactions that fit. Each pass takes
+    /// a page of each stream, so that a long gap of one stream does not delay the others.
+    pub(crate) async fn project(&self, mut notified: Vec<NotifiedStream>, limit: TimeLimit) -> Failures {
         let mut failures = Failures::new();
-        let (mut trusting, mut losses) = (true, 0);
-        while losses < MAX_ATTEMPTS {
-            let round = match self.round(projector, &news, trusting, limit).await {
-                Ok(round) => round,
-                Err(TableError::Unreadable(_)) if news.len() > 1 => {
-                    failures.extend(self.each_alone(projector, news, limit).await);
+        let (mut first, mut conflicts) = (true, 0);
+        while conflicts < MAX_ATTEMPTS {
+            let pass = match self.pass(&notified, first, limit).await {
+                Ok(pass) => pass,
+                Err(TableError::Unreadable(_)) if notified.len() > 1 => {
+                    failures.extend(self.project_one_by_one(notified, limit).await);
                     return failures;
                 }
-                Err(error) => return spread(&error, news, failures),
+                Err(error) => return fail_rest(&error, notified, failures),
             };
-            failures.extend(round.failures);
-            // A round that finished a stream is progress, not a lost attempt.
-            losses = if round.left.len() < news.len() { 0 } else { losses };
-            if !trusting && !round.lost && limit.is_over() {
+            failures.extend(pass.failures);
+            // A pass that finished a stream is progress, not a failed attempt.
+            conflicts = if pass.left.len() < notified.len() { 0 } else { conflicts };
+            if !first && !pass.conflicted && limit.is_over() {
                 let out_of_time =
-                    |(news, reached): (NotifiedStream, u64)| (news.stream, ProjectError::OutOfTime { reached });
-                failures.extend(round.left.into_iter().map(out_of_time));
+                    |(notified, reached): (NotifiedStream, u64)| (notified.stream, ProjectError::OutOfTime { reached });
+                failures.extend(pass.left.into_iter().map(out_of_time));
                 return failures;
             }
-            news = round.left.into_iter().map(|(news, _)| news).collect();
-            if news.is_empty() {
+            notified = pass.left.into_iter().map(|(notified, _)| notified).collect();
+            if notified.is_empty() {
                 return failures;
             }
-            trusting = false;
-            if round.lost {
-                pause(losses).await;
-                losses += 1;
+            first = false;
+            if pass.conflicted {
+                pause(conflicts).await;
+                conflicts += 1;
             }
         }
-        failures.extend(news.into_iter().map(|news| (news.stream, ProjectError::Contention)));
+        failures.extend(notified.into_iter().map(|notified| (notified.stream, ProjectError::Contention)));
         failures
     }
 
-    /// One stream at a time: an unreadable row fails only the streams that need it.
-    async fn each_alone(&self, projector: &Projector, news: Vec<NotifiedStream>, limit: TimeLimit) -> Failures {
+    /// An unreadable row then fails only the streams that need it.
+    async fn project_one_by_one(&self, notified: Vec<NotifiedStream>, limit: TimeLimit) -> Failures {
         let mut failures = Failures::new();
-        for news in news {
-            failures.extend(Box::pin(self.project(projector, vec![news], limit)).await);
+        for notified in notified {
+            failures.extend(Box::pin(self.project(vec![notified], limit)).await);
         }
         failures
     }
 
-    async fn round(
-        &self,
-        projector: &Projector,
-        news: &[NotifiedStream],
-        trusting: bool,
-        limit: TimeLimit,
-    ) -> Result<Round, TableError> {
-        let positions = self.positions(projector, news, trusting).await?;
-        let (mut round, mut work) = (Round::default(), Vec::new());
-        for news in news {
-            let position = positions.get(&self.position_key(&news.stream));
-            let at = reached(position, &news.stream)?;
-            if at.version >= news.version {
-                let confirmed = projector.confirm(news, at).await;
-                round.failures.extend(confirmed.err().map(|error| (news.stream.clone(), error)));
+    async fn pass(&self, notified: &[NotifiedStream], first: bool, limit: TimeLimit) -> Result<PassResult, TableError> {
+        let positions = self.positions(notified, first).await?;
+        let (mut pass, mut changes) = (PassResult::default(), Vec::new());
+        for notified in notified {
+            let position = positions.get(&self.position_key(&notified.stream));
+            let at = Row::position_in(position, &notified.stream)?;
+            if at.version >= notified.version {
+                let confirmed = confirm(self.store, notified, at).await;
+                pass.failures.extend(confirmed.err().map(|error| (notified.stream.clone(), error)));
                 continue;
             }
-            match self.fold_stream(projector, news, position, at, limit).await {
+            match self.fold_stream(notified, position, at, limit).await {
                 // A newer program may have applied the first event: the position was not read yet.
-                Ok(stream_work) if trusting && stream_work.applies_nothing() => round.left.push((news.clone(), 0)),
-                Ok(stream_work) => work.push((news, stream_work)),
-                Err(error) => round.failures.push((news.stream.clone(), error)),
+                Ok(changed) if first && changed.applies_nothing() => pass.left.push((notified.clone(), 0)),
+                Ok(changed) => changes.push((notified, changed)),
+                Err(error) => pass.failures.push((notified.stream.clone(), error)),
             }
         }
-        for group in fitting(work) {
-            let written = self.write(projector, &group).await?;
-            round.note(written, group);
+        for group in group_by_transaction(changes) {
+            let written = self.write(&group).await?;
+            pass.add(written, group);
         }
-        Ok(round)
+        Ok(pass)
     }
 
     fn position_key(&self, stream: &StreamId) -> String {
         self.context.generation.key(&position_name(stream))
     }
 
-    /// The positions. A stream that has just begun probably has none: if it has, the write conflicts and
-    /// the next round reads it.
-    async fn positions(
-        &self,
-        projector: &Projector,
-        news: &[NotifiedStream],
-        trusting: bool,
-    ) -> Result<HashMap<String, Row>, TableError> {
-        let unknown = news.iter().filter(|news| !(trusting && news.begins_the_stream()));
-        let keys: Vec<String> = unknown.map(|news| self.position_key(&news.stream)).collect();
-        projector.read_models.get_all(&keys).await
+    /// The positions. A stream that begins with the notification probably has none. If it has one,
+    /// the write conflicts, and the next pass reads it.
+    async fn positions(&self, notified: &[NotifiedStream], first: bool) -> Result<HashMap<String, Row>, TableError> {
+        let likely = notified.iter().filter(|notified| !(first && notified.begins_the_stream()));
+        let keys: Vec<String> = likely.map(|notified| self.position_key(&notified.stream)).collect();
+        self.read_models.get_all(&keys).await
     }
 
     /// Folds the commits after the position, up to the first event that fails.
     async fn fold_stream(
         &self,
-        projector: &Projector,
-        news: &NotifiedStream,
+        notified: &NotifiedStream,
         position: Option<&Row>,
         at: Position,
         limit: TimeLimit,
-    ) -> Result<StreamWork, ProjectError> {
-        let commits = projector.missing(news, at, limit).await?;
+    ) -> Result<StreamChanges, ProjectError> {
+        let stream = &notified.stream;
+        let commits = missing_commits(self.store, notified, at, limit).await?;
         let mut memory = position.and_then(Row::data).cloned();
         let (mut changes, mut last, mut failed) = (Vec::new(), at, None);
-        for (position, fact) in facts(&news.stream, &commits).filter(|(position, _)| position.version > at.version) {
-            match self.context.apply(&fact, |fact| (self.fold)(memory.as_ref(), fact)) {
-                Ok(Some(effect)) => {
-                    changes.extend(effect.changes);
-                    (memory, last) = (Some(effect.memory), position);
+        for (position, event) in recorded_events(stream, &commits).filter(|(position, _)| position.version > at.version)
+        {
+            match self.context.apply(&event, |event| (self.fold)(memory.as_ref(), event)) {
+                Ok(Some(delta)) => {
+                    changes.extend(delta.changes);
+                    (memory, last) = (Some(delta.memory), position);
                 }
                 Ok(None) => last = position,
                 Err(source) => {
@@ -177,35 +164,31 @@ impl Folds<'_> {
             }
         }
         let content = RowData { data: memory.unwrap_or_default(), listing: None };
-        let row = Row::at(self.context.generation, &position_name(&news.stream), last, content);
+        let row = Row::at(self.context.generation, &position_name(stream), last, content);
         let position = ConditionalWrite { row, expected: position.map(|position| position.version) };
-        Ok(StreamWork { position, changes, failed })
+        Ok(StreamChanges { position, changes, failed })
     }
 
     /// Writes changed rows and positions together.
-    async fn write(
-        &self,
-        projector: &Projector,
-        group: &[(&NotifiedStream, StreamWork)],
-    ) -> Result<Written, TableError> {
+    async fn write(&self, group: &[(&NotifiedStream, StreamChanges)]) -> Result<Written, TableError> {
         let generation = self.context.generation;
         let mut changes: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
-        for change in group.iter().flat_map(|(_, work)| &work.changes) {
+        for change in group.iter().flat_map(|(_, changed)| &changed.changes) {
             changes.entry(&change.row).or_default().push(change);
         }
         let keys: Vec<String> = changes.keys().map(|name| generation.key(name)).collect();
-        let rows = projector.read_models.get_all(&keys).await?;
+        let rows = self.read_models.get_all(&keys).await?;
         let moved = group
             .iter()
-            .map(|(_, work)| &work.position)
+            .map(|(_, changed)| &changed.position)
             .filter(|position| Some(position.row.version) != position.expected);
         let mut writes: Vec<ConditionalWrite> = moved.filter(|position| position.row.version > 0).cloned().collect();
         for (name, changes) in changes {
-            let standing = rows.get(&generation.key(name));
-            let row = self.merge_all(name, standing, &changes)?;
-            writes.push(ConditionalWrite { expected: standing.map(|row| row.version), row });
+            let stored = rows.get(&generation.key(name));
+            let row = self.merge_all(name, stored, &changes)?;
+            writes.push(ConditionalWrite { expected: stored.map(|row| row.version), row });
         }
-        if writes.is_empty() { Ok(Written::Yes) } else { projector.read_models.put_all(&writes).await }
+        if writes.is_empty() { Ok(Written::Yes) } else { self.read_models.put_all(&writes).await }
     }
 
     fn merge_all(&self, name: &str, row: Option<&Row>, changes: &[&Change]) -> Result<Row, UnreadableRow> {
@@ -221,30 +204,17 @@ impl Folds<'_> {
     }
 }
 
-/// The prefix of the names of position rows. It is stored: it stays.
-const POSITION_PREFIX: &str = "fence/";
-
-/// The name of the row with a stream's position.
-pub(crate) fn position_name(stream: &StreamId) -> String {
-    format!("{POSITION_PREFIX}{stream}")
-}
-
-/// The stream of a position row, by the row's name.
-pub(crate) fn stream_of_position(name: &str) -> Option<&str> {
-    name.strip_prefix(POSITION_PREFIX)
-}
-
-impl Round {
+impl PassResult {
     /// Adds the result of a group. After a conflict all of it is folded again, failures too.
-    fn note(&mut self, written: Written, group: Vec<(&NotifiedStream, StreamWork)>) {
-        let lost = matches!(written, Written::Lost(_));
-        self.lost |= lost;
-        for (news, work) in group {
-            match work.failed {
-                Some(error) if !lost => self.failures.push((news.stream.clone(), error)),
-                _ if lost => self.left.push((news.clone(), work.position.expected.unwrap_or(0))),
-                _ if work.position.row.version < news.version => {
-                    self.left.push((news.clone(), work.position.row.version))
+    fn add(&mut self, written: Written, group: Vec<(&NotifiedStream, StreamChanges)>) {
+        let conflicted = matches!(written, Written::Conflict(_));
+        self.conflicted |= conflicted;
+        for (notified, changed) in group {
+            match changed.failed {
+                Some(error) if !conflicted => self.failures.push((notified.stream.clone(), error)),
+                _ if conflicted => self.left.push((notified.clone(), changed.position.expected.unwrap_or(0))),
+                _ if changed.position.row.version < notified.version => {
+                    self.left.push((notified.clone(), changed.position.row.version))
                 }
                 _ => {}
             }
@@ -253,10 +223,10 @@ impl Round {
 }
 
 /// Groups that fit into a transaction: one position for each stream, one row for each changed key.
-fn fitting(work: Vec<(&NotifiedStream, StreamWork)>) -> Vec<Vec<(&NotifiedStream, StreamWork)>> {
-    let mut groups: Vec<Vec<(&NotifiedStream, StreamWork)>> = Vec::new();
+fn group_by_transaction(changes: Vec<(&NotifiedStream, StreamChanges)>) -> Vec<Vec<(&NotifiedStream, StreamChanges)>> {
+    let mut groups: Vec<Vec<(&NotifiedStream, StreamChanges)>> = Vec::new();
     let mut rows: BTreeSet<String> = BTreeSet::new();
-    for entry in work {
+    for entry in changes {
         let changed: BTreeSet<String> = entry.1.changes.iter().map(|change| change.row.clone()).collect();
         let positions = groups.last().map_or(MAX_ITEMS, Vec::len);
         if positions + 1 + rows.union(&changed).count() > MAX_ITEMS {
@@ -271,10 +241,10 @@ fn fitting(work: Vec<(&NotifiedStream, StreamWork)>) -> Vec<Vec<(&NotifiedStream
     groups
 }
 
-/// The table failed: so does every stream that is not done.
-fn spread(error: &TableError, news: Vec<NotifiedStream>, mut failures: Failures) -> Failures {
+/// The table failed: so does every stream that has not failed yet.
+fn fail_rest(error: &TableError, notified: Vec<NotifiedStream>, mut failures: Failures) -> Failures {
     let known: Vec<StreamId> = failures.iter().map(|(stream, _)| stream.clone()).collect();
-    let left = news.into_iter().map(|news| news.stream).filter(|stream| !known.contains(stream));
+    let left = notified.into_iter().map(|notified| notified.stream).filter(|stream| !known.contains(stream));
     failures.extend(left.map(|stream| (stream, error.clone().into())));
     failures
 }

@@ -2,7 +2,7 @@
 
 use crate::definition::consumer::Follows;
 use crate::definition::projection::RecordedEvent;
-use crate::engine::position::Position;
+use crate::tables::position::Position;
 use eventstore::{Batch, Commit, StreamId};
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ impl NotifiedStream {
     }
 
     /// The notified commits right after the version, up to the first gap.
-    pub(crate) fn behind(&self, version: u64) -> Vec<Commit> {
+    pub(crate) fn commits_after(&self, version: u64) -> Vec<Commit> {
         let mut next = version + 1;
         let unapplied = self.commits.iter().filter(|commit| commit.last_version() > version);
         let without_gap = unapplied.take_while(|commit| {
@@ -45,32 +45,33 @@ impl NotifiedStream {
 }
 
 /// The events of the commits, each with its position.
-pub(crate) fn facts<'a>(
+pub(crate) fn recorded_events<'a>(
     stream: &'a StreamId,
     commits: &'a [Commit],
 ) -> impl Iterator<Item = (Position, RecordedEvent<'a>)> {
     commits.iter().flat_map(move |commit| {
         let recorded_at = commit.recorded_at;
         commit.events.iter().map(move |event| {
-            let fact = RecordedEvent { stream, recorded_at, event: &event.body };
-            (Position::in_commit(commit, event.version), fact)
+            let recorded = RecordedEvent { stream, recorded_at, event: &event.body };
+            (Position::in_commit(commit, event.version), recorded)
         })
     })
 }
 
 /// Joins the notifications of each followed stream, its commits in order. Drops other streams.
-pub(crate) fn join(news: Vec<Notification>, follows: Follows) -> Vec<NotifiedStream> {
+pub(crate) fn join(notifications: Vec<Notification>, follows: Follows) -> Vec<NotifiedStream> {
     let mut joined: BTreeMap<StreamId, NotifiedStream> = BTreeMap::new();
-    for Notification { stream, version, batch } in news.into_iter().filter(|news| follows.includes(&news.stream)) {
+    let followed = notifications.into_iter().filter(|notification| follows.includes(&notification.stream));
+    for Notification { stream, version, batch } in followed {
         let entry =
             joined.entry(stream.clone()).or_insert_with(|| NotifiedStream { stream, version: 0, commits: Vec::new() });
         entry.version = entry.version.max(version);
         entry.commits.extend(batch.map(|batch| batch.commits).unwrap_or_default());
     }
-    let mut news: Vec<NotifiedStream> = joined.into_values().collect();
-    for news in &mut news {
-        news.commits.sort_by_key(|commit| commit.version);
-        news.commits.dedup_by_key(|commit| commit.version);
+    let mut joined: Vec<NotifiedStream> = joined.into_values().collect();
+    for notified in &mut joined {
+        notified.commits.sort_by_key(|commit| commit.version);
+        notified.commits.dedup_by_key(|commit| commit.version);
     }
-    news
+    joined
 }

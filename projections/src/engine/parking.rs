@@ -1,15 +1,16 @@
 //! Parked streams: a generation cannot apply their next event.
 //!
-//! A parked stream has a row, for people to see. A projector reads that row only after an event fails,
-//! so parking costs nothing while nothing fails. When a newer program can apply the event, the stream
-//! continues with its next message.
+//! A parked stream has a row, for people to see. A projector reads that row only after an event
+//! fails, so parking costs nothing while nothing fails. When a newer program can apply the event,
+//! the stream continues with its next message.
 
 use crate::definition::projection::Projection;
-use crate::engine::gap::TimeLimit;
+use crate::engine::gap::check_position;
 use crate::engine::notification::{Notification, join};
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;
-use crate::rebuild::now;
+use crate::generations::now;
+use crate::stream_read::TimeLimit;
 use crate::tables::read_models::ListCursor;
 use crate::tables::row::{Listing, Row, RowData, UnreadableRow};
 use crate::tables::table::TableError;
@@ -24,7 +25,7 @@ const LIST: &str = "parked";
 /// The most streams of one page.
 const PAGE: u32 = 100;
 /// How often a resumed stream is read again for commits that came meanwhile.
-const MAX_LOOKS: u32 = 10;
+const MAX_RECHECKS: u32 = 10;
 /// The most rows of parked streams that are read after a pass over all streams.
 const MAX_OUTDATED: u32 = 500;
 
@@ -37,7 +38,7 @@ pub struct Parked {
     pub generation: u32,
     /// The version of the event that fails; none if a row is unreadable.
     pub version: Option<u64>,
-    /// Why not: the error and its causes.
+    /// Why: the error and its causes.
     pub error: String,
     /// When it was parked.
     pub parked_at: DateTime<Utc>,
@@ -48,7 +49,7 @@ pub struct Parked {
 pub struct ParkedPage {
     /// The streams, newest first.
     pub streams: Vec<Parked>,
-    /// Where to go on; nothing at the end.
+    /// The next page; none at the end.
     pub next: Option<ListCursor>,
 }
 
@@ -57,8 +58,9 @@ pub struct ParkedPage {
 pub struct Resumed {
     /// The stream, as it was parked.
     pub parked: Parked,
-    /// Why it is still parked; none if it has caught up. If only the time ran out, the event was applied but
-    /// the end is not reached: notify the stream, then [`unpark`](Projector::unpark) it.
+    /// Why it is still parked; none if it has caught up. If only the time ran out, the event was
+    /// applied but the end is not reached: notify the stream, then [`unpark`](Projector::unpark)
+    /// it.
     pub still: Option<ProjectError>,
 }
 
@@ -107,8 +109,8 @@ impl Projector {
         Ok(row.read::<Parked>()?.version == version)
     }
 
-    /// Removes the row of the parked stream, unless the stream was parked again meanwhile. For a process
-    /// manager, whose handler gets the stream again.
+    /// Removes the row of the parked stream, unless the stream was parked again meanwhile. For a
+    /// process, whose handler gets the stream again.
     ///
     /// # Errors
     /// [`TableError`].
@@ -142,8 +144,8 @@ impl Projector {
         projection: &Projection,
         stream: &StreamId,
     ) -> Result<Vec<Resumed>, ProjectError> {
-        let (mut resumed, limit) = (Vec::new(), self.mending());
-        for number in self.registry.standing(projection).await?.generations.written() {
+        let (mut resumed, limit) = (Vec::new(), self.resume_limit());
+        for number in self.registry.read(projection).await?.generations.written() {
             let key = projection.generation(number).key(&name(stream));
             if let Some(row) = self.read_models.get(key, true).await? {
                 let parked: Parked = row.read().map_err(TableError::from)?;
@@ -153,14 +155,14 @@ impl Projector {
         Ok(resumed)
     }
 
-    /// Catches up every parked stream, as [`resume_stream`](Self::resume_stream). Eventually consistent: a
-    /// stream that was parked a moment ago may be left out.
+    /// Catches up every parked stream, as [`resume_stream`](Self::resume_stream). Eventually
+    /// consistent: a stream that was parked a moment ago may be left out.
     ///
     /// # Errors
-    /// [`ProjectError`] when the store or the table does not answer.
+    /// [`ProjectError`] if the store or the table fails.
     pub async fn resume_all(&self, projection: &Projection) -> Result<Vec<Resumed>, ProjectError> {
-        let (mut resumed, limit) = (Vec::new(), self.mending());
-        for number in self.registry.standing(projection).await?.generations.written() {
+        let (mut resumed, limit) = (Vec::new(), self.resume_limit());
+        for number in self.registry.read(projection).await?.generations.written() {
             let mut cursor = None;
             loop {
                 let page = self.parked(projection, number, PAGE, cursor.as_ref()).await?;
@@ -174,10 +176,11 @@ impl Projector {
         Ok(resumed)
     }
 
-    /// Catches up those streams, as [`resume_stream`](Self::resume_stream). Gaps are filled until the limit.
+    /// Catches up those streams, as [`resume_stream`](Self::resume_stream). Gaps are filled until
+    /// the limit.
     ///
     /// # Errors
-    /// [`ProjectError`] when the store or the table does not answer.
+    /// [`ProjectError`] if the store or the table fails.
     pub async fn resume(
         &self,
         projection: &Projection,
@@ -202,9 +205,9 @@ impl Projector {
             Err(error) => return self.still_parked(projection, parked, error).await,
         };
         self.unpark(projection, &parked).await?;
-        // While the stream was parked its messages were dropped: commits that came with them are read from
-        // the store.
-        for _ in 0..MAX_LOOKS {
+        // While the stream was parked its messages were dropped: commits that came with them are
+        // read from the store.
+        for _ in 0..MAX_RECHECKS {
             match self.project_to_head(projection, &parked, limit).await {
                 Ok(version) if version == caught_up => break,
                 Ok(version) => caught_up = version,
@@ -223,22 +226,24 @@ impl Projector {
     ) -> Result<u64, ProjectError> {
         self.registry.recent(projection).await.map_err(ProjectError::from)?.admit(projection, parked.generation)?;
         let (head, _) = self.store.head(&parked.stream, Consistency::Strong).await?;
-        let news = vec![Notification { stream: parked.stream.clone(), version: head.version(), batch: None }];
-        let failed = self.project_into(projection, parked.generation, join(news, projection.follows), limit).await;
+        let head_notified = vec![Notification { stream: parked.stream.clone(), version: head.version(), batch: None }];
+        let notified = join(head_notified, projection.follows);
+        let failed = self.project_into(projection, parked.generation, notified, limit).await;
         if let Some((_, error)) = failed.into_iter().next() {
             return Err(error);
         }
-        self.prove(projection, parked).await?;
+        self.check_reached(projection, parked).await?;
         Ok(head.version())
     }
 
-    /// Checks that the position is part of the stream: without missing commits nothing was compared yet.
-    async fn prove(&self, projection: &Projection, parked: &Parked) -> Result<(), ProjectError> {
+    /// Checks that the position is part of the stream: without missing commits nothing was compared
+    /// yet.
+    async fn check_reached(&self, projection: &Projection, parked: &Parked) -> Result<(), ProjectError> {
         let Some(name) = projection.position_name_of(&parked.stream) else { return Ok(()) };
         let key = projection.generation(parked.generation).key(&name);
         let reached = self.read_models.positions(std::slice::from_ref(&key)).await?;
         match reached.get(&key) {
-            Some(at) => self.on_chain(&parked.stream, *at).await,
+            Some(at) => check_position(&self.store, &parked.stream, *at).await,
             None => Ok(()),
         }
     }

@@ -1,12 +1,14 @@
 //! Why a stream could not be projected.
 
-use super::position::Stray;
-use super::projector::MAX_ATTEMPTS;
 use crate::audit_index::IndexError;
 use crate::definition::projection::FoldError;
 use crate::generations::OtherShape;
+use crate::tables::position::Divergence;
 use crate::tables::table::TableError;
 use eventstore::ReadError;
+
+/// How many conflicts with other projectors are accepted before the message must come again.
+pub(crate) const MAX_ATTEMPTS: u32 = 10;
 
 /// Why a stream could not be projected. Events before the failing one are applied.
 #[derive(Debug, thiserror::Error)]
@@ -27,20 +29,20 @@ pub enum ProjectError {
     #[error(transparent)]
     Table(#[from] TableError),
     /// The stream ends before the notified version.
-    #[error("the stream was announced at version {announced} but ends at {found}")]
+    #[error("the notification is for version {notified}, but the stream ends at {found}")]
     Missing {
         /// The version of the notification.
-        announced: u64,
+        notified: u64,
         /// The last version in the store.
         found: u64,
     },
     /// The applied events are not part of the stream, as after a restore of the table of events.
-    #[error("what is applied, up to version {version}, {stray}: rebuild")]
-    Stray {
-        /// The applied version.
+    #[error("the position at version {version} {divergence}: rebuild")]
+    Diverged {
+        /// The version of the position.
         version: u64,
         /// How it differs.
-        stray: Stray,
+        divergence: Divergence,
     },
     /// The time for this call is over. The next call continues from the version that was reached.
     #[error("the time ran out at version {reached}")]
@@ -48,11 +50,12 @@ pub enum ProjectError {
         /// The version that was reached.
         reached: u64,
     },
-    /// The active generation has another program's shape, and none of this program's is being built.
+    /// The active generation has another program's shape, and no generation of this program's shape
+    /// is being built.
     #[error(transparent)]
     OtherShape(#[from] OtherShape),
-    /// Other projectors were quicker every time: try again.
-    #[error("other projectors were quicker {MAX_ATTEMPTS} times")]
+    /// Every write conflicted with another projector: try again.
+    #[error("{MAX_ATTEMPTS} writes conflicted with other projectors")]
     Contention,
 }
 
@@ -66,7 +69,7 @@ impl ProjectError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Fold { .. } | Self::Missing { .. } | Self::Read(ReadError::Corrupt(_)) => true,
-            Self::Stray { .. } | Self::OtherShape(_) | Self::Table(TableError::Unreadable(_)) => true,
+            Self::Diverged { .. } | Self::OtherShape(_) | Self::Table(TableError::Unreadable(_)) => true,
             Self::Read(ReadError::Store(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => false,
         }
     }
@@ -76,9 +79,9 @@ impl ProjectError {
         match self {
             Self::Fold { version, .. } => Some(*version),
             Self::Missing { found, .. } => Some(found + 1),
-            Self::Read(ReadError::Corrupt(damaged)) => Some(damaged.version),
-            // The whole row is unreliable, as if it could not be read.
-            Self::Stray { .. } | Self::OtherShape(_) => None,
+            Self::Read(ReadError::Corrupt(corrupt)) => Some(corrupt.version),
+            // No version: the whole row is unreliable.
+            Self::Diverged { .. } | Self::OtherShape(_) => None,
             Self::Read(ReadError::Store(_)) | Self::Table(_) | Self::OutOfTime { .. } | Self::Contention => None,
         }
     }

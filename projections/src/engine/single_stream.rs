@@ -1,61 +1,83 @@
 //! Rows that come from one stream each: row and position change in one conditional write.
 
-use super::gap::TimeLimit;
-use super::notification::{NotifiedStream, facts};
-use super::position::Position;
-use super::project_error::ProjectError;
-use super::projector::{MAX_ATTEMPTS, Projector};
 use crate::definition::fold_context::FoldContext;
 use crate::definition::projection::Fold;
-use crate::tables::read_models::{ConditionalWrite, Written};
-use crate::tables::row::{Generation, Row, RowData};
+use crate::engine::gap::{confirm, missing_commits};
+use crate::engine::notification::{NotifiedStream, recorded_events};
+use crate::engine::project_error::{MAX_ATTEMPTS, ProjectError};
+use crate::stream_read::TimeLimit;
+use crate::tables::read_models::{ConditionalWrite, ReadModels, Written};
+use crate::tables::row::{Row, RowData};
 use crate::tables::table::{TableError, pause};
-use eventstore::{Commit, StreamId};
+use eventstore::{Commit, EventStore, StreamId};
 use serde_json::Value;
 
-impl Projector {
-    pub(super) async fn project_row(
+/// A single-stream projection into one generation.
+#[derive(Clone, Copy)]
+pub(crate) struct SingleStream<'a> {
+    pub(crate) store: &'a EventStore,
+    pub(crate) read_models: &'a ReadModels,
+    pub(crate) context: FoldContext<'a>,
+    pub(crate) fold: RowFold,
+}
+
+type RowFold = &'static Fold<RowData>;
+
+impl SingleStream<'_> {
+    /// The key of the stream's row.
+    pub(crate) fn key(&self, stream: &StreamId) -> String {
+        self.context.generation.key(stream.as_str())
+    }
+
+    /// Applies the stream's commits up to the notified version. `prefetched` is the row, if it was
+    /// read.
+    pub(crate) async fn project(
         &self,
-        context: FoldContext<'_>,
-        fold: RowFold,
-        news: &NotifiedStream,
-        seen: Option<Option<Row>>,
+        notified: &NotifiedStream,
+        prefetched: Option<Option<Row>>,
         limit: TimeLimit,
     ) -> Result<(), ProjectError> {
-        let generation = context.generation;
-        let look = || self.read_models.get(generation.key(news.stream.as_str()), true);
-        let mut trusting = news.begins_the_stream();
-        let mut row = match seen {
-            _ if trusting => None,
+        let stream = &notified.stream;
+        // A stream that begins with this notification probably has no row: none is read before the
+        // write.
+        let mut unread = notified.begins_the_stream();
+        let mut row = match prefetched {
+            _ if unread => None,
             Some(row) => row,
-            None => look().await?,
+            None => self.read(stream).await?,
         };
-        let (mut losses, mut written) = (0, false);
-        while losses < MAX_ATTEMPTS {
-            let at = reached(row.as_ref(), &news.stream)?;
-            if at.version >= news.version {
-                return self.confirm(news, at).await;
+        let (mut conflicts, mut written) = (0, false);
+        while conflicts < MAX_ATTEMPTS {
+            let at = Row::position_in(row.as_ref(), stream).map_err(TableError::from)?;
+            if at.version >= notified.version {
+                return confirm(self.store, notified, at).await;
             }
             if written && limit.is_over() {
                 return Err(ProjectError::OutOfTime { reached: at.version });
             }
-            let commits = self.missing(news, at, limit).await?;
-            let Folded { row: next, failed } = fold_row(context, fold, &news.stream, row.as_ref(), &commits);
+            let commits = missing_commits(self.store, notified, at, limit).await?;
+            let Folded { row: next, failed } = fold_row(self.context, self.fold, stream, row.as_ref(), &commits);
             if let Some(next) = next {
                 let write = ConditionalWrite { expected: row.map(|row| row.version), row: next };
                 match self.read_models.put(&write).await? {
                     Written::Yes => (row, written) = (Some(write.row), true),
-                    Written::Lost(theirs) => {
+                    Written::Conflict(theirs) => {
                         // Folds again onto the other projector's row; an event may succeed now.
-                        row = self.winner(generation, news, theirs, losses).await?;
-                        losses += 1;
+                        row = match theirs {
+                            Some(theirs) => Some(*theirs),
+                            None => {
+                                pause(conflicts).await;
+                                self.read(stream).await?
+                            }
+                        };
+                        conflicts += 1;
                         continue;
                     }
                 }
             }
             match failed {
-                // A newer program may have applied it: the row was not read yet.
-                Some(_) if trusting && row.is_none() => (row, trusting) = (look().await?, false),
+                // A newer program may have applied the event.
+                Some(_) if unread && row.is_none() => (row, unread) = (self.read(stream).await?, false),
                 Some(error) => return Err(error),
                 None => {}
             }
@@ -63,30 +85,10 @@ impl Projector {
         Err(ProjectError::Contention)
     }
 
-    /// The row of the projector that was quicker; read if the failed write did not return it.
-    async fn winner(
-        &self,
-        generation: Generation,
-        news: &NotifiedStream,
-        theirs: Option<Box<Row>>,
-        losses: u32,
-    ) -> Result<Option<Row>, TableError> {
-        match theirs {
-            Some(row) => Ok(Some(*row)),
-            None => {
-                pause(losses).await;
-                self.read_models.get(generation.key(news.stream.as_str()), true).await
-            }
-        }
+    async fn read(&self, stream: &StreamId) -> Result<Option<Row>, TableError> {
+        self.read_models.get(self.key(stream), true).await
     }
 }
-
-/// The position that a row has reached.
-pub(crate) fn reached(row: Option<&Row>, stream: &StreamId) -> Result<Position, TableError> {
-    Ok(row.map_or_else(|| Ok(Position::beginning(stream)), Row::position)?)
-}
-
-type RowFold = &'static Fold<RowData>;
 
 /// A row folded as far as it goes.
 pub(crate) struct Folded {
@@ -108,9 +110,9 @@ pub(crate) fn fold_row(
     let mut content =
         row.map_or(RowData { data: Value::Null, listing: None }, |row| row.content_in(context.generation));
     let (mut reached, mut failed) = (None, None);
-    for (position, fact) in facts(stream, commits).filter(|(position, _)| position.version > applied) {
+    for (position, event) in recorded_events(stream, commits).filter(|(position, _)| position.version > applied) {
         let data = Some(&content.data).filter(|data| !data.is_null());
-        match context.apply(&fact, |fact| fold(data, fact)) {
+        match context.apply(&event, |event| fold(data, event)) {
             Ok(folded) => (content, reached) = (folded.unwrap_or(content), Some(position)),
             Err(source) => {
                 failed = Some(ProjectError::Fold { version: position.version, source });

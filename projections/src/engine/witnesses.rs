@@ -1,12 +1,12 @@
 //! Witnesses of a stream's end: rows, positions and index entries remain when the end was removed.
 //!
-//! Only active generations count: after a rebuild and a switch, nothing remembers what a restored
-//! table has lost.
+//! Only active generations count. A rebuild reads the restored table, so after a switch there are
+//! no witnesses of what that table has lost.
 
 use crate::audit_index::PROJECTION as AUDIT;
 use crate::definition::projection::Projection;
-use crate::engine::position::Position;
 use crate::engine::projector::Projector;
+use crate::tables::position::Position;
 use crate::tables::table::TableError;
 use eventstore::{Segment, StreamId, Witness};
 use std::collections::HashMap;
@@ -18,8 +18,8 @@ const EVERYTHING: Segment = Segment { index: 0, total: 1 };
 pub type Witnesses = HashMap<StreamId, Witness>;
 
 impl Projector {
-    /// The witnesses of a stream: rows and positions of the read models and processes that follow it. Not
-    /// the audit index, which finds entries by time. Strongly consistent, in one request.
+    /// The witnesses of a stream: rows and positions of the read models and processes that follow
+    /// it. Not the audit index, which finds entries by time. Strongly consistent, in one request.
     ///
     /// # Errors
     /// [`TableError`].
@@ -36,8 +36,8 @@ impl Projector {
         Ok(seen.collect())
     }
 
-    /// The same for every stream, with the audit index. Reads both tables whole, strongly consistent.
-    /// `on_page` gets the number of items so far.
+    /// The same for every stream, with the audit index. Reads both tables whole, strongly
+    /// consistent. `on_page` gets the number of items so far.
     ///
     /// # Errors
     /// [`TableError`].
@@ -52,7 +52,7 @@ impl Projector {
             let page = self.audit_index.seen_page(entries, cursor).await?;
             items += page.items;
             on_page(items);
-            page.seen.into_iter().for_each(|(stream, seen)| keep(&mut all, stream, seen));
+            page.seen.into_iter().for_each(|(stream, seen)| keep_highest(&mut all, stream, seen));
             cursor = page.next;
             if cursor.is_none() {
                 break;
@@ -72,7 +72,7 @@ impl Projector {
                     Some((projection, projection.stream_of(generation.name(&key)?)?))
                 });
                 if let Some((projection, stream)) = of {
-                    keep(&mut all, stream, witness(projection.name, &position));
+                    keep_highest(&mut all, stream, witness(projection.name, &position));
                 }
             }
             behind = next;
@@ -89,7 +89,7 @@ fn witness(projection: &str, position: &Position) -> Witness {
 }
 
 /// Replaces a witness by one with a higher version.
-fn keep(all: &mut Witnesses, stream: StreamId, seen: Witness) {
+fn keep_highest(all: &mut Witnesses, stream: StreamId, seen: Witness) {
     let known = all.entry(stream).or_insert_with(|| seen.clone());
     if seen.version > known.version {
         *known = seen;
@@ -101,10 +101,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_has_seen_most_is_kept() {
+    fn the_witness_with_the_highest_version_remains() {
         let (mut all, stream) = (Witnesses::new(), StreamId::new("order-1").unwrap());
         for version in [2, 5, 3] {
-            keep(&mut all, stream.clone(), Witness { name: version.to_string(), version, hash: Vec::new() });
+            keep_highest(&mut all, stream.clone(), Witness { name: version.to_string(), version, hash: Vec::new() });
         }
         assert_eq!(all.get(&stream).map(|seen| seen.version), Some(5));
     }

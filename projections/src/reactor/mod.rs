@@ -1,22 +1,24 @@
-//! The reactor: delivers the events of streams to a process, at least once, in order, without a gap.
+//! The reactor: delivers the events of streams to a process, at least once, in order, without a
+//! gap.
 //!
-//! As in a projection, a position says which commits are handled; missing ones come from the
-//! notification or from the store. But an effect is not part of the write of the position. The effect
-//! comes first; after a crash in between it is repeated. **Effects must be idempotent**, also when two
-//! of them run at once.
+//! As in a read model, a position says which commits are handled, and missing ones come from the
+//! notification or from the store. But the effect and the position are two writes, and the effect
+//! comes first. After a crash between them it is repeated. **Effects must be idempotent**, also
+//! when two of them run at once.
 
 pub(crate) mod process_state;
 
-use crate::engine::gap::TimeLimit;
-use crate::engine::multi_stream::position_name;
-use crate::engine::notification::{NotifiedStream, join};
-use crate::engine::position::Position;
-use crate::engine::projector::MAX_ATTEMPTS;
+use crate::definition::consumer::Consumer;
+use crate::engine::gap::{confirm, missing_commits};
+use crate::engine::notification::{Notification, NotifiedStream, join};
+use crate::engine::project_error::{MAX_ATTEMPTS, ProjectError};
+use crate::engine::projector::Projector;
 use crate::reactor::process_state::ReadAhead;
+use crate::stream_read::TimeLimit;
+use crate::tables::position::{Position, position_name};
 use crate::tables::read_models::{ConditionalWrite, Written};
-use crate::tables::row::Generation;
+use crate::tables::row::{Generation, Row, RowData};
 use crate::tables::table::{MAX_ITEMS, TableError, pause};
-use crate::{Consumer, Notification, ProjectError, Projector, Row, RowData};
 use eventstore::{Commit, Event, StreamId};
 use futures::StreamExt;
 use serde_json::Value;
@@ -39,7 +41,7 @@ pub struct Stopped<E> {
 
 /// Why a stream could not be handled up to its notified version. Earlier events are handled.
 #[derive(Debug, thiserror::Error)]
-pub enum FollowError<E: std::error::Error + 'static> {
+pub enum ReactError<E: std::error::Error + 'static> {
     /// An event's effect failed.
     #[error("event {version} cannot be handled")]
     Effect {
@@ -54,17 +56,17 @@ pub enum FollowError<E: std::error::Error + 'static> {
     Delivery(#[from] ProjectError),
 }
 
-impl<E: std::error::Error + 'static> FollowError<E> {
+impl<E: std::error::Error + 'static> ReactError<E> {
     /// Whether a notification of that version is not handled.
-    pub fn concerns(&self, announced: u64) -> bool {
+    pub fn concerns(&self, notified: u64) -> bool {
         match self {
-            Self::Effect { version, .. } | Self::Delivery(ProjectError::Fold { version, .. }) => announced >= *version,
-            Self::Delivery(ProjectError::Missing { found, .. }) => announced > *found,
-            Self::Delivery(ProjectError::OutOfTime { reached }) => announced > *reached,
+            Self::Effect { version, .. } | Self::Delivery(ProjectError::Fold { version, .. }) => notified >= *version,
+            Self::Delivery(ProjectError::Missing { found, .. }) => notified > *found,
+            Self::Delivery(ProjectError::OutOfTime { reached }) => notified > *reached,
             Self::Delivery(
                 ProjectError::Read(_)
                 | ProjectError::Table(_)
-                | ProjectError::Stray { .. }
+                | ProjectError::Diverged { .. }
                 | ProjectError::OtherShape(_)
                 | ProjectError::Contention,
             ) => true,
@@ -76,10 +78,10 @@ impl<E: std::error::Error + 'static> FollowError<E> {
         matches!(self, Self::Delivery(error) if error.is_out_of_time())
     }
 
-    /// Whether a retry fails in the same way until program or data change; `judge` decides for effects.
-    pub fn is_permanent(&self, judge: impl FnOnce(&E) -> bool) -> bool {
+    /// Whether a retry fails in the same way until program or data change.
+    pub fn is_permanent(&self, effect_is_permanent: impl FnOnce(&E) -> bool) -> bool {
         match self {
-            Self::Effect { source, .. } => judge(source),
+            Self::Effect { source, .. } => effect_is_permanent(source),
             Self::Delivery(error) => error.is_permanent(),
         }
     }
@@ -97,99 +99,102 @@ impl<E: std::error::Error + 'static> FollowError<E> {
 type StoredPosition = Option<Position>;
 
 impl Projector {
-    /// Delivers the commits after the positions to `effect`, each stream in order, up to the notified
-    /// versions. Returns the streams that failed; none of them holds up another.
+    /// Delivers the commits after the positions to `effect`, each stream in order, up to the
+    /// notified versions. Returns the streams that failed. A failed stream does not delay others.
     ///
-    /// The effect gets whole commits without events that are handled already. It may get the same events
-    /// again, also in another process at the same time.
-    pub async fn follow<E, W>(
+    /// The effect gets commits without the events that are handled already. It may get the same
+    /// events again, also in another process at the same time.
+    pub async fn react<E, W>(
         &self,
         consumer: Consumer,
-        news: Vec<Notification>,
+        notifications: Vec<Notification>,
         limit: TimeLimit,
         effect: impl Fn(StreamId, Vec<Commit>) -> W + Clone,
-    ) -> Vec<(StreamId, FollowError<E>)>
+    ) -> Vec<(StreamId, ReactError<E>)>
     where
         E: std::error::Error + 'static,
         W: Future<Output = Result<(), Stopped<E>>>,
     {
-        self.follow_reading(consumer, news, &ReadAhead::default(), limit, effect).await
+        self.react_with_states(consumer, notifications, &ReadAhead::default(), limit, effect).await
     }
 
-    /// The same, but reads states of process instances in one request with the positions, if they fit.
-    pub async fn follow_reading<E, W>(
+    /// The same, but reads states of process instances in one request with the positions, if they
+    /// fit.
+    pub async fn react_with_states<E, W>(
         &self,
         consumer: Consumer,
-        news: Vec<Notification>,
+        notifications: Vec<Notification>,
         ahead: &ReadAhead,
         limit: TimeLimit,
         effect: impl Fn(StreamId, Vec<Commit>) -> W + Clone,
-    ) -> Vec<(StreamId, FollowError<E>)>
+    ) -> Vec<(StreamId, ReactError<E>)>
     where
         E: std::error::Error + 'static,
         W: Future<Output = Result<(), Stopped<E>>>,
     {
-        let news = join(news, consumer.follows);
-        let key = |news: &NotifiedStream| position_key(consumer, &news.stream);
-        let room = MAX_ITEMS.saturating_sub(news.len());
-        let keys = news.iter().map(key).chain(ahead.keys(consumer.name, room));
-        let seen = self.read_models.seen(keys.collect()).await;
-        ahead.keep(consumer.name, room, &seen);
-        let work = news.into_iter().map(|news| {
-            let (effect, seen) = (effect.clone(), seen.of(&key(&news)));
+        let notified = join(notifications, consumer.follows);
+        let key = |notified: &NotifiedStream| position_key(consumer, &notified.stream);
+        let room = MAX_ITEMS.saturating_sub(notified.len());
+        let keys = notified.iter().map(key).chain(ahead.keys(consumer.name, room));
+        let prefetched = self.read_models.prefetch(keys.collect()).await;
+        ahead.store(consumer.name, room, &prefetched);
+        let work = notified.into_iter().map(|notified| {
+            let (effect, row) = (effect.clone(), prefetched.of(&key(&notified)));
             async move {
-                let done = self.follow_stream(consumer, &news, seen, limit, effect).await;
-                done.err().map(|error| (news.stream, error))
+                let done = self.react_to_stream(consumer, &notified, row, limit, effect).await;
+                done.err().map(|error| (notified.stream, error))
             }
         });
         let done = futures::stream::iter(work).buffer_unordered(CONCURRENT_STREAMS);
         done.filter_map(std::future::ready).collect().await
     }
 
-    async fn follow_stream<E, W>(
+    async fn react_to_stream<E, W>(
         &self,
         consumer: Consumer,
-        news: &NotifiedStream,
-        seen: Option<Option<Row>>,
+        notified: &NotifiedStream,
+        prefetched: Option<Option<Row>>,
         limit: TimeLimit,
         effect: impl Fn(StreamId, Vec<Commit>) -> W,
-    ) -> Result<(), FollowError<E>>
+    ) -> Result<(), ReactError<E>>
     where
         E: std::error::Error + 'static,
         W: Future<Output = Result<(), Stopped<E>>>,
     {
-        let position = match seen {
+        let stream = &notified.stream;
+        let position = match prefetched {
             Some(row) => position_of(row),
-            None => self.position(consumer, &news.stream).await,
+            None => self.position(consumer, stream).await,
         };
         let mut position = position.map_err(ProjectError::from)?;
         let mut stepped = false;
-        for losses in 0..MAX_ATTEMPTS {
+        for conflicts in 0..MAX_ATTEMPTS {
             loop {
-                let at = position.unwrap_or_else(|| Position::beginning(&news.stream));
-                if at.version >= news.version {
-                    return Ok(self.confirm(news, at).await?);
+                let at = position.unwrap_or_else(|| Position::beginning(stream));
+                if at.version >= notified.version {
+                    return Ok(confirm(&self.store, notified, at).await?);
                 }
                 if stepped && limit.is_over() {
                     return Err(ProjectError::OutOfTime { reached: at.version }.into());
                 }
-                let commits = step(behind(self.missing(news, at, limit).await?, at.version));
+                let missing = missing_commits(&self.store, notified, at, limit).await?;
+                let commits = step(without_handled(missing, at.version));
                 let positions = positions(&commits);
-                let stopped = effect(news.stream.clone(), commits).await.err();
+                let stopped = effect(stream.clone(), commits).await.err();
                 let handled = |position: &&Position| stopped.as_ref().is_none_or(|at| position.version < at.version);
                 if let Some(reached) = positions.iter().rfind(handled).copied() {
-                    let moved = self.advance_position(consumer, &news.stream, position, reached).await;
+                    let moved = self.advance_position(consumer, stream, position, reached).await;
                     if !moved.map_err(ProjectError::from)? {
                         break;
                     }
                     (position, stepped) = (Some(reached), true);
                 }
                 if let Some(Stopped { version, source }) = stopped {
-                    return Err(FollowError::Effect { version, source });
+                    return Err(ReactError::Effect { version, source });
                 }
             }
-            pause(losses).await;
-            position = self.position(consumer, &news.stream).await.map_err(ProjectError::from)?;
+            pause(conflicts).await;
+            position = self.position(consumer, stream).await.map_err(ProjectError::from)?;
         }
         Err(ProjectError::Contention.into())
     }
@@ -206,22 +211,23 @@ impl Projector {
         position_of(self.read_models.get(position_key(consumer, stream), true).await?)
     }
 
-    /// Advances the position from where it was read. False if another process advanced it meanwhile.
+    /// Advances the position from where it was read. False if another process advanced it
+    /// meanwhile.
     async fn advance_position(
         &self,
         consumer: Consumer,
         stream: &StreamId,
-        seen: StoredPosition,
+        from: StoredPosition,
         reached: Position,
     ) -> Result<bool, TableError> {
         let content = RowData { data: Value::Null, listing: None };
         let row = Row::at(only_generation(consumer.name), &position_name(stream), reached, content);
-        let written = self.read_models.put(&ConditionalWrite { row, expected: seen.map(|seen| seen.version) }).await?;
+        let written = self.read_models.put(&ConditionalWrite { row, expected: from.map(|from| from.version) }).await?;
         Ok(matches!(written, Written::Yes))
     }
 }
 
-/// The generation of a process: effects are never rebuilt, so there is one for ever.
+/// The generation of a process. Effects are never rebuilt, so there is only one.
 pub(crate) fn only_generation(consumer: &'static str) -> Generation {
     Generation { projection: consumer, number: 1 }
 }
@@ -240,7 +246,7 @@ fn positions(commits: &[Commit]) -> Vec<Position> {
     commits.iter().flat_map(|commit| commit.events.iter().map(of(commit))).collect()
 }
 
-/// As many of the commits as are handled in one step.
+/// The first commits, as many as one step handles.
 fn step(commits: Vec<Commit>) -> Vec<Commit> {
     let mut events = 0;
     let fits = |commit: &Commit| {
@@ -252,7 +258,7 @@ fn step(commits: Vec<Commit>) -> Vec<Commit> {
 }
 
 /// The commits, without the events that are handled.
-fn behind(mut commits: Vec<Commit>, handled: u64) -> Vec<Commit> {
+fn without_handled(mut commits: Vec<Commit>, handled: u64) -> Vec<Commit> {
     for commit in &mut commits {
         commit.events.retain(|event| event.version > handled);
     }

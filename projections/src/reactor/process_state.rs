@@ -1,9 +1,9 @@
 //! The states of process instances: one JSON state in each row, with a version.
 
 use crate::reactor::only_generation;
-use crate::tables::read_models::{ConditionalWrite, ReadModels, Seen, Written};
+use crate::tables::read_models::{ConditionalWrite, Prefetched, ReadModels, Written};
+use crate::tables::row::{Row, RowData, UnreadableRow};
 use crate::tables::table::TableError;
-use crate::{Row, RowData, UnreadableRow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -19,10 +19,8 @@ pub struct ProcessState<T> {
     pub state: T,
 }
 
-/// States that are read in one request with the positions ([`Projector::follow_reading`]): those of the
-/// instances that the messages concern.
-///
-/// [`Projector::follow_reading`]: crate::Projector::follow_reading
+/// States of the instances that a batch of messages concerns. They are read in one request with the
+/// positions ([`Projector::react_with_states`](crate::Projector::react_with_states)).
 #[derive(Debug, Default)]
 pub struct ReadAhead {
     ids: Vec<String>,
@@ -30,27 +28,27 @@ pub struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// The states under these ids, not read yet.
+    /// The states of these instances, not read yet.
     pub fn of(ids: impl IntoIterator<Item = String>) -> Self {
         Self { ids: ids.into_iter().collect(), found: Mutex::default() }
     }
 
-    /// The state under the id, if it was read ahead; none in it if none is stored. It is returned once,
-    /// because it ages: the next caller must read.
+    /// The state under the id, if it was read ahead; the inner none if none is stored. It is
+    /// returned once, because it becomes outdated: the next caller must read.
     pub fn take(&self, id: &str) -> Option<Option<ProcessState<Value>>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }
 
-    /// The whole keys of the first so many.
+    /// The whole keys of the first `most` instances.
     pub(crate) fn keys(&self, consumer: &'static str, most: usize) -> impl Iterator<Item = String> {
         self.ids.iter().take(most).map(move |id| only_generation(consumer).key(&state_name(id)))
     }
 
-    /// Takes over those of the first so many that were read.
-    pub(crate) fn keep(&self, consumer: &'static str, most: usize, seen: &Seen) {
+    /// Stores the states of the first `most` instances that were read.
+    pub(crate) fn store(&self, consumer: &'static str, most: usize, prefetched: &Prefetched) {
         let keys = self.ids.iter().zip(self.keys(consumer, most));
         let found = keys.filter_map(|(id, key)| {
-            let row = seen.of(&key)?;
+            let row = prefetched.of(&key)?;
             Some((id.clone(), row.map(|row| ProcessState { version: row.version, state: row.content.data })))
         });
         self.found.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
@@ -61,7 +59,7 @@ impl ReadModels {
     /// The stored state of an instance, strongly consistent; none if there is none.
     ///
     /// # Errors
-    /// [`TableError`]; [`TableError::Unreadable`] when the state is not one of this type.
+    /// [`TableError`]; [`TableError::Unreadable`] if the state does not have this type.
     pub async fn process_state<T: DeserializeOwned>(
         &self,
         consumer: &'static str,
@@ -71,11 +69,12 @@ impl ReadModels {
         Ok(Some(ProcessState { version: row.version, state: row.read()? }))
     }
 
-    /// Replaces the state of version `seen`, or stores the first. False if the stored version differs:
-    /// another writer was quicker, or an earlier try of this call succeeded and its answer was lost.
+    /// Replaces the state of version `seen`, or stores the first. False if the stored version
+    /// differs: another writer was quicker, or an earlier try of this call succeeded and its answer
+    /// was lost.
     ///
     /// # Errors
-    /// [`TableError`]; the state may have been stored all the same.
+    /// [`TableError`]: the state may be stored or not.
     pub async fn put_process_state<T: Serialize>(
         &self,
         consumer: &'static str,

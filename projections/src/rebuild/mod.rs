@@ -1,49 +1,50 @@
 //! Online rebuilds of read models, and passes over all streams that find what is behind.
 //!
-//! A job is cut into segments of a table. Each segment has a row with its progress, and every change is a
-//! conditional put. So a call to continue ([`Wake`]) may be duplicated, late or lost: the row says what is
-//! to be done. There is no lock and no leader. If a worker dies, another repeats its slice; the positions
-//! drop duplicates.
+//! A job is divided into segments of a table. Each segment has a row with its progress, and every
+//! change is a conditional put. So a message to continue ([`SegmentTask`]) may be duplicated, late
+//! or lost: the row says what is left. There is no lock and no leader. If a worker dies, another
+//! repeats its slice, and the positions drop duplicates.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `job.rs` | jobs, calls, progress, reports: the data |
 //! | `steps.rs` | which steps may follow each other: pure |
-//! | `work.rs` | a slice of a segment, and what comes after the last one |
+//! | `progress.rs` | tasks in the queue, and the progress of segments: the data |
+//! | `work.rs` | a slice of a segment, and the next step after the last one |
 //! | `check.rs` | which streams are behind |
-//! | `strays.rs` | which positions are not part of their streams |
-//! | `status.rs` | what operators see of it |
+//! | `divergence.rs` | which positions are not part of their streams |
+//! | `status.rs` | the status for operators |
 
 mod check;
-mod job;
+mod divergence;
+mod progress;
 mod status;
 mod steps;
-mod strays;
 mod work;
 
-pub use job::{Job, JobKind, Report, Tally, Wake};
+pub use crate::generations::job::{Job, JobKind, Report, Tally};
+pub use progress::SegmentTask;
 pub use status::{JobStatus, Status, StatusError};
 pub use steps::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 
 use crate::definition::projection::Projection;
 use crate::engine::project_error::ProjectError;
 use crate::engine::projector::Projector;
+use crate::generations::now;
 use crate::generations::{GenerationState, Generations, OtherShape};
 use crate::tables::table::{TableError, pause};
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 use eventstore::{StoreError, StreamId};
-use std::time::SystemTime;
 
-/// How often a change of the generations is tried against others.
+/// How often a change of the generations is tried after conflicts.
 const MAX_ATTEMPTS: u32 = 10;
 
-/// Why a rebuild cannot be begun, changed or gone on with.
+/// Why a job cannot be started, changed or continued.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// Something is being worked on.
+    /// Another job is running.
     #[error("a {} is under way: wait for its end, or cancel it", kind.word())]
     Busy {
-        /// What.
+        /// The kind of that job.
         kind: JobKind,
     },
     /// There is a second generation already.
@@ -51,35 +52,35 @@ pub enum RebuildError {
     Kept {
         /// Its number.
         number: u32,
-        /// What it is.
+        /// Its state.
         state: GenerationState,
     },
-    /// Nothing is being worked on, or it stands still already.
+    /// No job is running, or it is paused already.
     #[error("nothing is under way")]
     NothingRuns,
     /// There is no second generation.
     #[error("there is no generation but the active one: rebuild first")]
     NoOther,
-    /// The generation cannot be read yet.
+    /// The generation is not complete yet.
     #[error("generation {number} is {}: it can be switched to when every stream is complete in it", state.word())]
     NotComplete {
         /// Its number.
         number: u32,
-        /// What it is.
+        /// Its state.
         state: GenerationState,
     },
-    /// The generation was not built anew.
+    /// The standby generation was not built by a rebuild.
     #[error("generation {number} is {}: there is nothing new to switch to", state.word())]
     NotBuilt {
         /// Its number.
         number: u32,
-        /// What it is.
+        /// Its state.
         state: GenerationState,
     },
-    /// No switch can be taken back.
+    /// There was no switch that could be undone.
     #[error("there is no previous generation to roll back to")]
     NothingToRollBackTo,
-    /// The generation that is read cannot be dropped.
+    /// The active generation cannot be dropped.
     #[error("generation {number} is the active one: readers see it")]
     Active {
         /// Its number.
@@ -91,40 +92,40 @@ pub enum RebuildError {
         /// The number.
         number: u32,
     },
-    /// It has no rows that could be made anew.
-    #[error("{name} is no read model: what it has done is not done again")]
+    /// A process cannot be rebuilt.
+    #[error("{name} is a process, not a read model: its effects are not repeated")]
     NoReadModel {
-        /// The process manager.
+        /// The process.
         name: &'static str,
     },
-    /// The job is one for a program of another shape.
+    /// Only a program of another shape can do the job.
     #[error(transparent)]
     OtherShape(#[from] OtherShape),
-    /// Others changed the generations every time.
-    #[error("others changed the generations {MAX_ATTEMPTS} times: try again")]
+    /// Every change conflicted with another.
+    #[error("{MAX_ATTEMPTS} changes of the generations conflicted with others: try again")]
     Contention,
     /// A stream could not be projected this time.
     #[error("stream {stream} could not be projected")]
     Project {
         /// The stream.
         stream: StreamId,
-        /// Why not.
+        /// Why.
         #[source]
         source: ProjectError,
     },
     /// The queue did not take a message.
     #[error("the queue did not take the messages")]
     Queue(#[source] eventstore::ErrorSource),
-    /// The event table did not answer.
+    /// The event table failed.
     #[error(transparent)]
     Read(#[from] StoreError),
-    /// The read-model table did not answer as it should.
+    /// The read-model table failed.
     #[error(transparent)]
     Table(#[from] TableError),
 }
 
 impl RebuildError {
-    /// Whether the step makes no sense as things stand: nothing failed, and it is refused until something else is done.
+    /// Whether the step is refused in the current state; false if something failed.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Busy { .. } | Self::Kept { .. } | Self::NothingRuns | Self::NoOther => true,
@@ -160,22 +161,25 @@ impl GenerationState {
 }
 
 impl Projector {
-    /// Begins a new generation of the read model. The answer calls for its segments.
+    /// Begins a new generation of the read model. Returns the tasks of its segments.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
-    pub async fn rebuild(&self, projection: &Projection, segments: u32) -> Result<Vec<Wake>, RebuildError> {
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
+    pub async fn rebuild(&self, projection: &Projection, segments: u32) -> Result<Vec<SegmentTask>, RebuildError> {
         if !projection.is_read_model() {
             return Err(RebuildError::NoReadModel { name: projection.name });
         }
         self.change(projection, |generations, now| generations.rebuild(segments, now)).await
     }
 
-    /// Begins a pass over all streams that catches up those that are behind, in every generation that is written.
+    /// Begins a pass over all streams that catches up those that are behind, in every written
+    /// generation.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
-    pub async fn reconcile(&self, projection: &Projection, segments: u32) -> Result<Vec<Wake>, RebuildError> {
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
+    pub async fn reconcile(&self, projection: &Projection, segments: u32) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, |generations, now| {
             generations.admit(projection, generations.active)?;
             generations.reconcile(segments, now)
@@ -183,78 +187,85 @@ impl Projector {
         .await
     }
 
-    /// Lets a job stand still, at the end of the page that each worker has in hand.
+    /// Pauses a job: each worker stops at the end of its page.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
     pub async fn pause_job(&self, projection: &Projection) -> Result<(), RebuildError> {
         self.change(projection, |generations, _| generations.pause()).await.map(drop)
     }
 
-    /// Lets a job go on, paused or not: the answer calls for all that is not done.
+    /// Continues a job, paused or not. Returns the tasks of all segments that are not done.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
-    pub async fn resume_job(&self, projection: &Projection) -> Result<Vec<Wake>, RebuildError> {
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
+    pub async fn resume_job(&self, projection: &Projection) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, |generations, _| generations.resume()).await
     }
 
-    /// Gives a job up; the generation of a rebuild is removed.
+    /// Cancels a job; the generation of a rebuild is removed.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
-    pub async fn cancel_job(&self, projection: &Projection) -> Result<Vec<Wake>, RebuildError> {
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
+    pub async fn cancel_job(&self, projection: &Projection) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, Generations::cancel).await
     }
 
-    /// Lets readers see the generation that was built, within a second or so; and begins one more pass over all streams.
+    /// Makes the standby generation active; readers see it within about a second. Begins one more
+    /// pass over all streams.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
-    pub async fn switch(&self, projection: &Projection, accept_incomplete: bool) -> Result<Vec<Wake>, RebuildError> {
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
+    pub async fn switch(
+        &self,
+        projection: &Projection,
+        accept_incomplete: bool,
+    ) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, |generations, now| generations.switch(accept_incomplete, now)).await
     }
 
-    /// Lets readers see again the generation that they saw before a switch; and begins one more pass over all streams.
+    /// Undoes a switch: makes the previous generation active again. Begins one more pass over all
+    /// streams.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
-    pub async fn rollback(&self, projection: &Projection) -> Result<Vec<Wake>, RebuildError> {
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
+    pub async fn rollback(&self, projection: &Projection) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, Generations::rollback).await
     }
 
-    /// Gives the generation up that is not read, and removes its rows.
+    /// Drops the standby generation and removes its rows.
     ///
     /// # Errors
-    /// [`RebuildError`]. After a fault the step may have been taken: then [`resume_job`](Self::resume_job) calls for it.
+    /// [`RebuildError`]. After a fault the step may have been taken: then
+    /// [`resume_job`](Self::resume_job) calls for it.
     pub async fn drop_generation(
         &self,
         projection: &Projection,
         number: Option<u32>,
-    ) -> Result<Vec<Wake>, RebuildError> {
+    ) -> Result<Vec<SegmentTask>, RebuildError> {
         self.change(projection, |generations, now| generations.drop_other(number, now)).await
     }
 
-    /// Takes a step if it may follow on what stands there, and calls for what is to be done then.
+    /// Takes a step if it is allowed in the stored state. Returns the tasks that follow.
     async fn change(
         &self,
         projection: &Projection,
         step: impl Fn(&mut Generations, DateTime<Utc>) -> Result<(), RebuildError>,
-    ) -> Result<Vec<Wake>, RebuildError> {
+    ) -> Result<Vec<SegmentTask>, RebuildError> {
         for attempt in 0..MAX_ATTEMPTS {
-            let standing = self.registry.standing(projection).await?;
-            let mut next = standing.generations.clone();
+            let stored = self.registry.read(projection).await?;
+            let mut next = stored.generations.clone();
             step(&mut next, now())?;
-            if self.replace(projection, &standing, &next).await? {
-                return self.wakes(projection, &next).await;
+            if self.replace(projection, &stored, &next).await? {
+                return self.open_tasks(projection, &next).await;
             }
             pause(attempt).await;
         }
         Err(RebuildError::Contention)
     }
-}
-
-/// The time, in milliseconds as everything here tells it.
-pub(crate) fn now() -> DateTime<Utc> {
-    DateTime::<Utc>::from(SystemTime::now()).trunc_subsecs(3)
 }

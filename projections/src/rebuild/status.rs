@@ -1,11 +1,11 @@
-//! What is told of a projection: its generations, what is being worked on, what stands still.
+//! The status of a projection: its generations, its job, its parked streams.
 
-use super::job::{Job, JobKind, Report, Tally};
-use super::now;
 use super::work::sum;
 use crate::definition::projection::Projection;
 use crate::engine::projector::Projector;
 use crate::generations::OtherGeneration;
+use crate::generations::job::{Job, JobKind, Report, Tally};
+use crate::generations::now;
 use crate::tables::table::TableError;
 use chrono::{DateTime, Utc};
 use eventstore::StoreError;
@@ -14,84 +14,84 @@ use serde::Serialize;
 /// The most parked streams that a status counts.
 const MAX_COUNTED: u32 = 500;
 
-/// Why the status cannot be told.
+/// Why the status could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
-    /// The read-model table did not answer.
+    /// The read-model table failed.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// The event table did not answer.
+    /// The event table failed.
     #[error(transparent)]
     Events(#[from] StoreError),
 }
 
-/// How a projection stands.
+/// The status of a projection.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
     /// Its name.
     pub name: &'static str,
-    /// Whether it has rows that can be made anew.
+    /// Whether it is a read model, which can be rebuilt.
     pub read_model: bool,
-    /// The generation that is read.
+    /// The active generation.
     pub active: u32,
-    /// The generation beside it.
+    /// The standby generation.
     pub other: Option<OtherGeneration>,
-    /// What is being worked on.
+    /// The current job.
     pub job: Option<JobStatus>,
-    /// What the last job came to.
+    /// The report of the last job.
     pub report: Option<Report>,
     /// The shape of the rows that this program writes.
     pub shape: &'static str,
-    /// The shape of the generation that is read; none while nobody has written it.
+    /// The shape of the active generation; none before the first write.
     pub active_shape: Option<String>,
-    /// The shape of the generation beside it.
+    /// The shape of the standby generation.
     pub other_shape: Option<String>,
-    /// How many streams stand still, in all generations; 500 at most are counted in each.
+    /// The number of parked streams in all generations; at most 500 are counted in each.
     pub parked: u64,
 }
 
 impl Status {
-    /// The shape of the generation that is read, where it is another one than the program's: this program does not write that
-    /// generation, which falls behind.
+    /// The shape of the active generation, if it differs from the program's. This program does not
+    /// write such a generation, so it falls behind.
     pub fn foreign_shape(&self) -> Option<&str> {
         self.active_shape.as_deref().filter(|shape| self.read_model && *shape != self.shape)
     }
 }
 
-/// How far a job has come.
+/// The progress of a job.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobStatus {
     /// Its number.
     pub number: u64,
-    /// What is done.
+    /// What it does.
     pub kind: JobKind,
-    /// Which time the streams are gone through, from 0.
+    /// The number of the pass over all streams, from 0.
     pub pass: u32,
-    /// Whether it stands still because somebody wanted it to.
+    /// Whether an operator paused it.
     pub paused: bool,
     /// When it began.
     pub started_at: DateTime<Utc>,
-    /// Into how many segments it is cut.
+    /// The number of segments.
     pub segments: u32,
     /// How many of them are done in this pass.
     pub segments_done: u32,
-    /// What was met in this pass.
+    /// The counts of this pass.
     pub tally: Tally,
-    /// How many items the table has, about; none where that is not known.
+    /// The approximate number of items in the table; none if unknown.
     pub items_expected: Option<u64>,
-    /// Items of commits a second, in this pass.
+    /// Items per second in this pass.
     pub items_per_second: f64,
-    /// How long this pass will take from now, in seconds; none where that cannot be told.
+    /// The estimated time left for this pass, in seconds; none if unknown.
     pub seconds_left: Option<u64>,
 }
 
 impl Projector {
-    /// How the projection stands.
+    /// The status of the projection.
     ///
     /// # Errors
     /// [`StatusError`].
     pub async fn status(&self, projection: &Projection) -> Result<Status, StatusError> {
-        let generations = self.registry.standing(projection).await?.generations;
+        let generations = self.registry.read(projection).await?.generations;
         let mut parked = 0;
         for number in generations.written() {
             let page = self.parked(projection, number, MAX_COUNTED, None).await?;
@@ -144,7 +144,7 @@ impl Projector {
     }
 }
 
-/// Exact below 2^53, which no table has of items.
+/// Exact below 2^53; no table has so many items.
 #[expect(clippy::as_conversions, reason = "there is no From from u64 to f64")]
 fn number(count: u64) -> f64 {
     count as f64

@@ -1,7 +1,8 @@
-//! From one state of a projection's generations to the next: pure, and each step refused where it makes no sense.
+//! The steps of a projection's generations: pure. A step is refused in a state that does not allow
+//! it.
 
 use super::RebuildError;
-use super::job::{Job, JobKind, Report};
+use crate::generations::job::{Job, JobKind, Report};
 use crate::generations::{GenerationState, Generations, OtherGeneration};
 use chrono::{DateTime, Utc};
 
@@ -34,7 +35,8 @@ impl Generations {
         Ok(())
     }
 
-    /// Lets a job go on. One that is not paused is called again, in case its calls were lost.
+    /// Continues a job. For one that is not paused the tasks are sent again, in case they were
+    /// lost.
     pub(super) fn resume(&mut self) -> Result<(), RebuildError> {
         let job = self.job.as_mut().ok_or(RebuildError::NothingRuns)?;
         job.paused = false;
@@ -42,7 +44,7 @@ impl Generations {
         Ok(())
     }
 
-    /// Gives a job up. The generation that a rebuild has begun is removed.
+    /// Cancels a job. The generation that a rebuild has begun is removed.
     pub(super) fn cancel(&mut self, now: DateTime<Utc>) -> Result<(), RebuildError> {
         match self.job.as_ref().map(|job| (job.kind, job.segments)) {
             Some((JobKind::Rebuild, segments)) => {
@@ -53,13 +55,13 @@ impl Generations {
                 self.job = None;
                 Ok(())
             }
-            // Half a generation would be left that nobody can use.
+            // Half of an unusable generation would remain.
             Some((JobKind::Remove, _)) => Err(RebuildError::Busy { kind: JobKind::Remove }),
             None => Err(RebuildError::NothingRuns),
         }
     }
 
-    /// Lets readers see the other generation. One in which streams stand still only if that is accepted.
+    /// Makes the standby generation active; an incomplete one only with `accept_incomplete`.
     pub(super) fn switch(&mut self, accept_incomplete: bool, now: DateTime<Utc>) -> Result<(), RebuildError> {
         let other = self.other.ok_or(RebuildError::NoOther)?;
         match other.state {
@@ -75,11 +77,11 @@ impl Generations {
         self.exchange(GenerationState::Previous, now)
     }
 
-    /// Lets readers see again what they saw before a switch.
+    /// Makes the previous generation active again.
     pub(super) fn rollback(&mut self, now: DateTime<Utc>) -> Result<(), RebuildError> {
         let other = self.other.filter(|other| other.state == GenerationState::Previous);
         other.ok_or(RebuildError::NothingToRollBackTo)?;
-        // It may have been accepted incomplete: the pass that begins now says what it is.
+        // It may have been accepted incomplete: the report of the new pass sets its state.
         self.exchange(GenerationState::Incomplete, now)
     }
 
@@ -88,12 +90,13 @@ impl Generations {
         let Some(other) = self.other else { return Err(RebuildError::NoOther) };
         self.other = Some(OtherGeneration { number: self.active, state: old });
         self.active = other.number;
-        // Somebody may still act on what was true before: one more pass finds what that one leaves out.
+        // Other processes may act on the old row for a second: one more pass finds what they left
+        // out.
         self.begin(JobKind::Reconcile, segments, now);
         Ok(())
     }
 
-    /// Gives the generation up that is not read.
+    /// Drops the standby generation.
     pub(super) fn drop_other(&mut self, wanted: Option<u32>, now: DateTime<Utc>) -> Result<(), RebuildError> {
         if wanted == Some(self.active) {
             return Err(RebuildError::Active { number: self.active });
@@ -114,7 +117,7 @@ impl Generations {
         self.begin(JobKind::Remove, segments, now);
     }
 
-    /// Goes through the streams once more.
+    /// Begins the next pass over all streams.
     pub(super) fn next_pass(&mut self, now: DateTime<Utc>) {
         if let Some(job) = &mut self.job {
             job.pass += 1;
@@ -130,7 +133,7 @@ impl Generations {
                 self.other = self.other.map(|other| OtherGeneration { state, ..other });
             }
             JobKind::Remove => self.other = None,
-            // What stood still when it was built may have been caught up since, and the other way round.
+            // Streams that were parked may have caught up since, and others may be parked now.
             JobKind::Reconcile => {
                 let built = [GenerationState::Complete, GenerationState::Incomplete];
                 if let Some(other) = self.other.as_mut().filter(|other| built.contains(&other.state)) {
@@ -165,7 +168,7 @@ impl Generations {
         }
     }
 
-    /// A pass over all streams may be replaced by another job; the segments of that one.
+    /// The segments for the next job: a reconciliation may be replaced by another job.
     fn idle_or_reconciling(&self) -> Result<u32, RebuildError> {
         match &self.job {
             Some(job) if job.kind != JobKind::Reconcile => Err(RebuildError::Busy { kind: job.kind }),
@@ -175,7 +178,7 @@ impl Generations {
     }
 }
 
-/// Into how many segments a job is cut if nobody says.
+/// The number of segments of a job, by default.
 pub const DEFAULT_SEGMENTS: u32 = 4;
 
 #[cfg(test)]
@@ -186,7 +189,7 @@ mod tests {
 
     type Step = fn(&mut Generations, DateTime<Utc>) -> Result<(), RebuildError>;
 
-    /// All that operators and workers do.
+    /// All steps of operators and workers.
     const STEPS: [(&str, Step); 12] = [
         ("rebuild", |all, now| all.rebuild(4, now)),
         ("reconcile", |all, now| all.reconcile(4, now)),
@@ -224,7 +227,7 @@ mod tests {
         Ok(())
     }
 
-    /// What one state of things has in common with another.
+    /// The part of the state that decides which steps are allowed.
     fn situation(all: &Generations) -> (Option<GenerationState>, Option<JobKind>, bool) {
         (
             all.other.map(|other| other.state),
@@ -234,34 +237,34 @@ mod tests {
     }
 
     fn makes_sense(before: &Generations, step: &str, after: &Generations) {
-        let told = format!("{step} on {before:?} is {after:?}");
+        let context = format!("{step} on {before:?} is {after:?}");
         let state = after.other.map(|other| other.state);
         let kind = after.job.as_ref().map(|job| job.kind);
-        assert_eq!(state == Some(GenerationState::Building), kind == Some(JobKind::Rebuild), "{told}");
-        assert_eq!(state == Some(GenerationState::Removing), kind == Some(JobKind::Remove), "{told}");
-        assert!(after.newest >= before.newest && after.newest_job >= before.newest_job, "{told}");
-        assert!(after.active <= after.newest, "{told}");
+        assert_eq!(state == Some(GenerationState::Building), kind == Some(JobKind::Rebuild), "{context}");
+        assert_eq!(state == Some(GenerationState::Removing), kind == Some(JobKind::Remove), "{context}");
+        assert!(after.newest >= before.newest && after.newest_job >= before.newest_job, "{context}");
+        assert!(after.active <= after.newest, "{context}");
         if let Some(other) = after.other {
-            assert!(other.number != after.active && other.number <= after.newest, "{told}");
+            assert!(other.number != after.active && other.number <= after.newest, "{context}");
             let known = [Some(before.active), before.other.map(|other| other.number)].contains(&Some(other.number));
-            assert!(known || other.number > before.newest, "no number is given twice: {told}");
+            assert!(known || other.number > before.newest, "no number is given twice: {context}");
         }
         if let Some(job) = &after.job {
             let same = before.job.as_ref().is_some_and(|before| (before.number, before.kind) == (job.number, job.kind));
-            assert!(job.number == after.newest_job && (same || job.number > before.newest_job), "{told}");
+            assert!(job.number == after.newest_job && (same || job.number > before.newest_job), "{context}");
         }
         if after.active != before.active {
             let read = before.other.filter(|other| other.number == after.active).map(|other| other.state);
             let usable = [GenerationState::Complete, GenerationState::Incomplete, GenerationState::Previous];
-            assert!(read.is_some_and(|state| usable.contains(&state)), "{told}");
-            assert_eq!(kind, Some(JobKind::Reconcile), "one more pass: {told}");
+            assert!(read.is_some_and(|state| usable.contains(&state)), "{context}");
+            assert_eq!(kind, Some(JobKind::Reconcile), "one more pass: {context}");
         }
     }
 
     #[test]
-    fn whatever_is_done_in_whatever_order_makes_sense() {
+    fn every_order_of_steps_keeps_the_invariants() {
         let now = DateTime::UNIX_EPOCH;
-        let (mut open, mut met) = (vec![Generations::default()], BTreeMap::new());
+        let (mut open, mut scanned) = (vec![Generations::default()], BTreeMap::new());
         while let Some(before) = open.pop() {
             for (name, step) in STEPS {
                 let mut after = before.clone();
@@ -270,13 +273,13 @@ mod tests {
                     continue;
                 }
                 makes_sense(&before, name, &after);
-                if met.insert(format!("{:?}", situation(&after)), after.clone()).is_none() {
+                if scanned.insert(format!("{:?}", situation(&after)), after.clone()).is_none() {
                     open.push(after);
                 }
             }
         }
-        // No job, or a pass over all streams (paused or not), beside each of none, complete, incomplete and previous; and a
-        // rebuild and a removal, paused or not.
-        assert_eq!(met.len(), 4 * 3 + 2 + 2, "{:?}", met.keys());
+        // No job, or a reconciliation (paused or not), with each standby state of none, complete,
+        // incomplete and previous; and a rebuild and a removal, paused or not.
+        assert_eq!(scanned.len(), 4 * 3 + 2 + 2, "{:?}", scanned.keys());
     }
 }

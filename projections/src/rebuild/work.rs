@@ -1,13 +1,15 @@
-//! A slice of a segment, and what comes after the last one.
+//! A slice of a segment, and the next step of the job after the last one.
 
-use super::check::{Behind, meet};
-use super::job::{Cursor, Job, JobKind, Progress, Report, Tally, Wake};
-use super::{RebuildError, now};
+use super::RebuildError;
+use super::check::{Behind, by_stream};
+use super::progress::{Cursor, Progress, SegmentTask};
 use crate::audit_index::RemoveCursor;
 use crate::definition::projection::{Kind, Projection};
 use crate::engine::notification::NotifiedStream;
 use crate::engine::projector::Projector;
 use crate::generations::Generations;
+use crate::generations::job::{Job, JobKind, Report, Tally};
+use crate::generations::now;
 use crate::generations::registry::VersionedGenerations;
 use crate::tables::read_models::{ConditionalWrite, Written};
 use crate::tables::row::{Row, RowData, UnreadableRow};
@@ -17,9 +19,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the streams are gone through before somebody must look.
+/// The most passes of a job; the report then says what is incomplete.
 const MAX_PASSES: u32 = 10;
-/// How often the next step is looked for against others.
+/// How often the next step is tried after conflicts.
 const MAX_ATTEMPTS: u32 = 10;
 
 /// What every page of a slice needs.
@@ -31,87 +33,93 @@ struct Slice<'a> {
 }
 
 impl Projector {
-    /// Goes on with a segment for about `budget`, and answers with the calls for what is to be done next. `announce` tells a
-    /// process manager of streams that are behind; it must have told when it returns.
+    /// Works on a segment for about `budget`, and returns the tasks that come next. `notify` sends
+    /// notifications of streams on which a process is behind; when it returns, they must be sent.
     ///
     /// # Errors
-    /// [`RebuildError`]: call again, nothing of what was done is lost.
+    /// [`RebuildError`]: call again; no progress is lost.
     pub async fn work<F, A>(
         &self,
         projection: &Projection,
-        wake: &Wake,
+        task: &SegmentTask,
         budget: Duration,
-        announce: A,
-    ) -> Result<Vec<Wake>, RebuildError>
+        notify: A,
+    ) -> Result<Vec<SegmentTask>, RebuildError>
     where
         F: Future<Output = Result<(), RebuildError>>,
         A: Fn(Vec<Behind>) -> F,
     {
         let deadline = Instant::now() + budget;
-        let Some((standing, job)) = self.running(projection, wake).await? else { return Ok(Vec::new()) };
-        let mut generations = standing.generations;
+        let Some((stored, job)) = self.running(projection, task).await? else { return Ok(Vec::new()) };
+        let mut generations = stored.generations;
         if let Some(number) = job.fills(&generations) {
             generations.admit(projection, number)?;
         }
         self.until_known(projection, &job).await;
-        if job.pass != wake.pass {
-            return self.wakes(projection, &generations).await;
+        if job.pass != task.pass {
+            return self.open_tasks(projection, &generations).await;
         }
-        let key = progress_key(projection, &job, job.pass, wake.segment);
+        let key = progress_key(projection, &job, job.pass, task.segment);
         let row = self.read_models.get(key.clone(), true).await?;
         let mut progress: Progress =
             row.as_ref().map(Row::read).transpose().map_err(TableError::from)?.unwrap_or_default();
-        if progress.done || wake.slice < progress.slice {
-            return self.wakes(projection, &generations).await;
+        if progress.done || task.slice < progress.slice {
+            return self.open_tasks(projection, &generations).await;
         }
-        let segment = Segment { index: wake.segment, total: job.segments };
+        let segment = Segment { index: task.segment, total: job.segments };
         loop {
             let slice = Slice { projection, generations: &generations, job: &job, segment };
             let behind = self.page(&slice, &mut progress).await?;
             if !behind.is_empty() {
-                announce(behind).await?;
+                notify(behind).await?;
             }
             if progress.done || Instant::now() >= deadline {
                 break;
             }
-            match self.running(projection, wake).await? {
-                Some((standing, _)) => generations = standing.generations,
+            match self.running(projection, task).await? {
+                Some((stored, _)) => generations = stored.generations,
                 None => break,
             }
         }
         progress.slice += 1;
-        self.keep(key.clone(), row.map(|row| row.version), &progress).await?;
-        let VersionedGenerations { generations, .. } = self.registry.standing(projection).await?;
+        self.store_progress(key.clone(), row.map(|row| row.version), &progress).await?;
+        let VersionedGenerations { generations, .. } = self.registry.read(projection).await?;
         if generations.job.as_ref().is_none_or(|now| now.number != job.number) {
-            // It was given up meanwhile, and its progress forgotten.
+            // The job was cancelled meanwhile, and its progress removed.
             self.read_models.remove(&[key]).await?;
         }
-        self.wakes(projection, &generations).await
+        self.open_tasks(projection, &generations).await
     }
 
-    /// A removal waits until everybody knows of it, and has done what was in hand when it began: before that the rows may still
-    /// be read, and written.
+    /// A removal waits until no process has the old row of generations cached, or works by it:
+    /// until then the rows may be read and written.
     async fn until_known(&self, projection: &Projection, job: &Job) {
         if job.kind == JobKind::Remove {
-            // From when this process knew of it, whatever anybody's clock says.
-            let known_for = self.registry.knows_job(projection, job.number).elapsed();
-            tokio::time::sleep((self.registry.remembers * 2).saturating_sub(known_for)).await;
+            // Measured in this process, because clocks of machines differ.
+            let known_for = self.registry.first_saw_job(projection, job.number).elapsed();
+            tokio::time::sleep((self.registry.cache_time * 2).saturating_sub(known_for)).await;
         }
     }
 
-    /// The job that the call is for, if it is still to be done.
+    /// The job of the task, if it is still running.
     async fn running(
         &self,
         projection: &Projection,
-        wake: &Wake,
+        task: &SegmentTask,
     ) -> Result<Option<(VersionedGenerations, Job)>, TableError> {
-        let standing = self.registry.standing(projection).await?;
-        let job = standing.generations.job.clone().filter(|job| job.number == wake.job && !job.paused);
-        Ok(job.map(|job| (standing, job)))
+        let stored = self.registry.read(projection).await?;
+        let job = stored.generations.job.clone().filter(|job| job.number == task.job && !job.paused);
+        Ok(job.map(|job| (stored, job)))
     }
 
-    /// Writes how far the segment has come. Somebody who was quicker has done the same, or more.
-    async fn keep(&self, key: String, expected: Option<u64>, progress: &Progress) -> Result<bool, TableError> {
+    /// Writes the progress of the segment. After a conflict nothing is lost: the other worker did
+    /// at least the same slice.
+    async fn store_progress(
+        &self,
+        key: String,
+        expected: Option<u64>,
+        progress: &Progress,
+    ) -> Result<bool, TableError> {
         let unwritable = |error| UnreadableRow { key: key.clone(), source: Some(Arc::new(error)) };
         let data = serde_json::to_value(progress).map_err(unwritable)?;
         let row =
@@ -127,40 +135,40 @@ impl Projector {
         }
         if let Some(Cursor::Rows(behind)) = &progress.cursor {
             let written = slice.generations.written_by(slice.projection);
-            let walked = self.walk_rows(slice.projection, &written, slice.segment, behind.as_deref()).await?;
-            progress.done = walked.next.is_none();
-            progress.cursor = walked.next.map(|key| Cursor::Rows(Some(key)));
-            progress.tally = std::mem::take(&mut progress.tally).plus(&walked.tally);
+            let rows = self.check_rows(slice.projection, &written, slice.segment, behind.as_deref()).await?;
+            progress.done = rows.next.is_none();
+            progress.cursor = rows.next.map(|key| Cursor::Rows(Some(key)));
+            progress.tally = std::mem::take(&mut progress.tally).plus(&rows.tally);
             return Ok(Vec::new());
         }
         let page = self.store.scan(slice.segment, events_cursor(progress)).await?;
         let next = page.next.clone();
-        let (met, mut tally) = meet(slice.projection, page);
+        let (scanned, mut tally) = by_stream(slice.projection, page);
         let active = slice.generations.active;
         let other = slice.generations.other.map(|other| other.number);
         let behind = match (slice.job.kind, slice.job.pass, other) {
             (JobKind::Rebuild, 0, Some(number)) => {
-                let news: Vec<NotifiedStream> = met.iter().map(super::check::ScannedStream::news).collect();
-                let parked = self.fill(slice.projection, number, news).await?;
+                let notified: Vec<NotifiedStream> = scanned.iter().map(super::check::ScannedStream::notified).collect();
+                let parked = self.fill(slice.projection, number, notified).await?;
                 tally.parked = u64::try_from(parked.len()).unwrap_or(u64::MAX);
                 Vec::new()
             }
             (JobKind::Rebuild, _, Some(number)) => {
                 let since = slice.job.started_at;
-                let (checked, behind) = self.check(slice.projection, &[number], active, since, &met).await?;
+                let (checked, behind) = self.check(slice.projection, &[number], active, since, &scanned).await?;
                 tally = tally.plus(&checked);
                 behind
             }
             _ => {
                 let (written, since) = (slice.generations.written_by(slice.projection), slice.job.started_at);
-                let (checked, behind) = self.check(slice.projection, &written, active, since, &met).await?;
+                let (checked, behind) = self.check(slice.projection, &written, active, since, &scanned).await?;
                 tally = tally.plus(&checked);
                 behind
             }
         };
         progress.cursor = match next {
             Some(next) => Some(Cursor::Events(next)),
-            // Streams that are gone are met in no event: the rows come next.
+            // No event shows a stream that is gone: the rows come next.
             None if slice.job.kind == JobKind::Reconcile && slice.projection.has_positions() => {
                 Some(Cursor::Rows(None))
             }
@@ -171,7 +179,7 @@ impl Projector {
         Ok(behind)
     }
 
-    /// Removes the rows of a page that belong to the generation that was given up.
+    /// Removes the rows of a page that belong to the dropped generation.
     async fn remove_page(&self, slice: &Slice<'_>, progress: &mut Progress) -> Result<(), TableError> {
         let Some(other) = slice.generations.other else {
             progress.done = true;
@@ -198,37 +206,38 @@ impl Projector {
         Ok(())
     }
 
-    /// Calls for every segment that is not done. When all are, takes the job's next step first.
-    pub(super) async fn wakes(
+    /// The tasks of all segments that are not done. If all are done, takes the job's next step
+    /// first.
+    pub(super) async fn open_tasks(
         &self,
         projection: &Projection,
         generations: &Generations,
-    ) -> Result<Vec<Wake>, RebuildError> {
+    ) -> Result<Vec<SegmentTask>, RebuildError> {
         let mut generations = generations.clone();
         for attempt in 0..MAX_ATTEMPTS {
             let Some(job) = generations.job.clone().filter(|job| !job.paused) else { return Ok(Vec::new()) };
             let progress = self.progress(projection, &job, job.pass).await?;
             let open = (0..job.segments).zip(&progress).filter(|(_, progress)| !progress.done);
-            let wakes: Vec<Wake> =
+            let open_tasks: Vec<SegmentTask> =
                 open.map(|(segment, progress)| call(projection, &job, segment, progress.slice)).collect();
-            if !wakes.is_empty() {
-                return Ok(wakes);
+            if !open_tasks.is_empty() {
+                return Ok(open_tasks);
             }
-            let standing = self.registry.standing(projection).await?;
-            generations = standing.generations.clone();
+            let stored = self.registry.read(projection).await?;
+            generations = stored.generations.clone();
             if generations.job.as_ref().is_none_or(|now| (now.number, now.pass) != (job.number, job.pass)) {
                 continue;
             }
             self.step(projection, &job, &mut generations, &progress).await?;
-            if !self.replace(projection, &standing, &generations).await? {
+            if !self.replace(projection, &stored, &generations).await? {
                 pause(attempt).await;
-                generations = self.registry.standing(projection).await?.generations;
+                generations = self.registry.read(projection).await?.generations;
             }
         }
         Err(RebuildError::Contention)
     }
 
-    /// What comes after a pass.
+    /// The next pass, or the end of the job.
     async fn step(
         &self,
         projection: &Projection,
@@ -238,7 +247,8 @@ impl Projector {
     ) -> Result<(), RebuildError> {
         let mut total = sum(progress);
         if !projection.is_read_model() {
-            // What is held stands at the end of its stream: only the note tells.
+            // A stream with a held instance has a position at its end: only its parked row shows
+            // it.
             let held = self.parked(projection, generations.active, 1, None).await?.streams.len();
             total.parked += u64::try_from(held).unwrap_or(u64::MAX);
         }
@@ -247,7 +257,7 @@ impl Projector {
             JobKind::Reconcile => total.behind == 0,
             JobKind::Remove => job.pass > 0 && total.removed == 0,
         };
-        // Who acts on its own does so when it is told; another pass at once would only tell it again.
+        // A process works on its notifications later; another pass at once would only repeat them.
         if !nothing_left && job.pass + 1 < MAX_PASSES && projection.is_read_model() {
             generations.next_pass(now());
             return Ok(());
@@ -274,7 +284,7 @@ impl Projector {
         Ok(())
     }
 
-    /// How far each segment of a pass has come.
+    /// The progress of each segment of a pass.
     pub(super) async fn progress(
         &self,
         projection: &Projection,
@@ -287,24 +297,25 @@ impl Projector {
         keys.iter().map(|key| read(key).map_err(TableError::from)).collect()
     }
 
-    /// Replaces what stands there, if it is still that; then the progress of a job that is no more is forgotten.
+    /// Replaces the generations, if they are unchanged. Then removes the progress of a job that
+    /// ended.
     pub(super) async fn replace(
         &self,
         projection: &Projection,
-        standing: &VersionedGenerations,
+        stored: &VersionedGenerations,
         next: &Generations,
     ) -> Result<bool, TableError> {
-        let replaced = self.registry.replace(projection, standing, next).await?;
+        let replaced = self.registry.replace(projection, stored, next).await?;
         let still = next.job.as_ref().map(|job| job.number);
-        let ended = standing.generations.job.as_ref().filter(|job| Some(job.number) != still);
+        let ended = stored.generations.job.as_ref().filter(|job| Some(job.number) != still);
         if let Some(job) = ended.filter(|_| replaced) {
-            self.forget(projection, job).await;
+            self.remove_progress(projection, job).await;
         }
         Ok(replaced)
     }
 
-    /// Removes the progress of a job that has ended. What is left behind after a failure is some small rows.
-    async fn forget(&self, projection: &Projection, job: &Job) {
+    /// Removes the progress of a job that has ended. A failure leaves only some small rows.
+    async fn remove_progress(&self, projection: &Projection, job: &Job) {
         let passes = (0..=job.pass).flat_map(|pass| (0..job.segments).map(move |segment| (pass, segment)));
         let keys: Vec<String> = passes.map(|(pass, segment)| progress_key(projection, job, pass, segment)).collect();
         if let Err(error) = self.read_models.remove(&keys).await {
@@ -313,7 +324,7 @@ impl Projector {
                 projection = projection.name,
                 job = job.number,
                 error,
-                "the progress of a job was left behind"
+                "rows with the progress of a job could not be removed"
             );
         }
     }
@@ -333,9 +344,9 @@ fn entries_cursor(cursor: Option<Cursor>) -> Option<RemoveCursor> {
     }
 }
 
-fn call(projection: &Projection, job: &Job, segment: u32, slice: u64) -> Wake {
+fn call(projection: &Projection, job: &Job, segment: u32, slice: u64) -> SegmentTask {
     let (projection, job_number) = (projection.name.to_owned(), job.number);
-    Wake { projection, job: job_number, pass: job.pass, segment, slice, resumed: job.resumed }
+    SegmentTask { projection, job: job_number, pass: job.pass, segment, slice, resumed: job.resumed }
 }
 
 pub(super) fn sum(progress: &[Progress]) -> Tally {

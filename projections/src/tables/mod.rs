@@ -1,5 +1,6 @@
 //! The table of read models and its rows.
 
+pub(crate) mod position;
 pub(crate) mod read_models;
 pub(crate) mod row;
 pub(crate) mod table;

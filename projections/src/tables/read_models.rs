@@ -1,6 +1,6 @@
 //! The table that holds every read model.
 
-use crate::engine::position::{Position, read_hash};
+use crate::tables::position::{Position, read_hash};
 use crate::tables::row::{Generation, HASH, Item, LIST, RANK, ROW, Row, VERSION};
 use crate::tables::table::{MAX_ITEMS, Table, TableError};
 use aws_sdk_dynamodb::Client;
@@ -33,8 +33,8 @@ pub(crate) struct ConditionalWrite {
 #[derive(Debug)]
 pub(crate) enum Written {
     Yes,
-    /// Another writer was quicker: this is its row, if the answer has it.
-    Lost(Option<Box<Row>>),
+    /// Another writer was quicker. Its row, if DynamoDB returned it.
+    Conflict(Option<Box<Row>>),
 }
 
 /// Where a list continues, in any generation.
@@ -45,12 +45,12 @@ pub struct ListCursor {
 }
 
 impl ListCursor {
-    /// Whether it can be a place in a list: what a caller brings back may be anything.
+    /// Whether it can be a place in a list: callers may send any text.
     pub fn fits(&self) -> bool {
         !self.row.is_empty() && !self.rank.is_empty()
     }
 
-    /// The place behind the row, if it is listed.
+    /// The place after the row, if it is listed.
     pub fn behind(row: &Row) -> Option<Self> {
         let listing = row.content.listing.as_ref()?;
         let (_generation, name) = row.key.split_once('/')?;
@@ -68,9 +68,9 @@ pub struct ListPage {
 }
 
 /// Rows that were read together; none if that was not possible.
-pub(crate) struct Seen(Option<HashMap<String, Row>>);
+pub(crate) struct Prefetched(Option<HashMap<String, Row>>);
 
-impl Seen {
+impl Prefetched {
     /// The row under a requested key; the outer none if it must be read alone.
     pub(crate) fn of(&self, key: &str) -> Option<Option<Row>> {
         self.0.as_ref().map(|rows| rows.get(key).cloned())
@@ -101,17 +101,17 @@ impl ReadModels {
         rows.collect()
     }
 
-    /// Reads several rows in one request, strongly consistent. Returns none for a single row, for more
-    /// than fit into one request, and if a row is unreadable: the callers then read their own.
-    pub(crate) async fn seen(&self, keys: Vec<String>) -> Seen {
+    /// Reads several rows in one request, strongly consistent. Returns none for a single row, for
+    /// more than fit into one request, and if a row is unreadable: the callers then read their own.
+    pub(crate) async fn prefetch(&self, keys: Vec<String>) -> Prefetched {
         if !(2..=MAX_ITEMS).contains(&keys.len()) {
-            return Seen(None);
+            return Prefetched(None);
         }
-        Seen(self.get_all(&keys).await.ok())
+        Prefetched(self.get_all(&keys).await.ok())
     }
 
-    /// The positions of rows by their whole keys, strongly consistent. Rows that are missing or have no
-    /// readable position are left out.
+    /// The positions of rows by their whole keys, strongly consistent. Rows that are missing or
+    /// have no readable position are left out.
     pub(crate) async fn positions(&self, keys: &[String]) -> Result<HashMap<String, Position>, TableError> {
         let items = self.table.items(&items_of(keys), &[ROW, VERSION, HASH]).await?;
         Ok(items.iter().filter_map(|item| Some((text_of(item, ROW)?, position_of(item)?))).collect())
@@ -176,9 +176,9 @@ impl ReadModels {
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
                 let row = refusal.item().map(Row::from_item).transpose()?;
-                Ok(Written::Lost(row.map(Box::new)))
+                Ok(Written::Conflict(row.map(Box::new)))
             }
-            Some(PutItemError::TransactionConflictException(_)) => Ok(Written::Lost(None)),
+            Some(PutItemError::TransactionConflictException(_)) => Ok(Written::Conflict(None)),
             _ => Err(self.table.failed(error)),
         }
     }
@@ -200,7 +200,7 @@ impl ReadModels {
         }
     }
 
-    /// The whole keys of a page of the table's segment, and where it goes on.
+    /// The whole keys of a page of the table's segment, and the next page.
     pub(crate) async fn scan_keys(
         &self,
         segment: Segment,
@@ -210,7 +210,8 @@ impl ReadModels {
         Ok((items.iter().filter_map(|item| text_of(item, ROW)).collect(), next))
     }
 
-    /// The whole keys and positions of a page of the table's segment, and where it goes on. Rows without a position are left out.
+    /// The whole keys and positions of a page of the table's segment, and the next page. Rows
+    /// without a position are left out.
     pub(crate) async fn scan_positions(
         &self,
         segment: Segment,
@@ -221,7 +222,8 @@ impl ReadModels {
         Ok((rows, next))
     }
 
-    /// A page of the table's segment, strongly consistent: those attributes of each row, and where it goes on.
+    /// A page of the table's segment, strongly consistent: those attributes of each row, and the
+    /// next page.
     async fn scan(
         &self,
         segment: Segment,
@@ -258,9 +260,9 @@ impl ReadModels {
             Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
                 let mut codes = canceled.cancellation_reasons().iter().filter_map(|reason| reason.code());
                 let lost = codes.any(|code| code == "ConditionalCheckFailed" || code == "TransactionConflict");
-                if lost { Ok(Written::Lost(None)) } else { Err(self.table.failed(error)) }
+                if lost { Ok(Written::Conflict(None)) } else { Err(self.table.failed(error)) }
             }
-            Some(TransactWriteItemsError::TransactionInProgressException(_)) => Ok(Written::Lost(None)),
+            Some(TransactWriteItemsError::TransactionInProgressException(_)) => Ok(Written::Conflict(None)),
             _ => Err(self.table.failed(error)),
         }
     }
@@ -274,13 +276,13 @@ impl ReadModels {
                 .expression_attribute_names("#version", VERSION)
                 .expression_attribute_values(":expected", AttributeValue::N(version.to_string())),
         };
-        put.build().map_err(|error| self.table.impossible(error))
+        put.build().map_err(|error| self.table.failed_by(error))
     }
 
-    /// Makes the table with its index and waits until it can be used. Does nothing where it is there.
+    /// Creates the table with its index, and waits until it can be used. Does nothing if it exists.
     ///
     /// # Errors
-    /// [`TableError`] when DynamoDB does not make it.
+    /// [`TableError`] if DynamoDB does not create it.
     pub async fn create_table(&self) -> Result<(), TableError> {
         let table = &self.table;
         let request = table.creation(&[ROW, LIST, RANK])?.set_key_schema(Some(table.keys(ROW, None)?));

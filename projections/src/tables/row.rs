@@ -1,8 +1,8 @@
 //! A row of a read model as one item of the table.
 
-use crate::engine::position::{Position, hash_text, read_hash};
+use crate::tables::position::{Position, hash_text, read_hash};
 use aws_sdk_dynamodb::types::AttributeValue;
-use eventstore::Hash;
+use eventstore::{Hash, StreamId};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ const DATA: &str = "data";
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// What a fold makes of a row.
+/// The content of a row, as a fold returns it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowData {
-    /// What the row says; null when no event has said anything yet.
+    /// The data; null before an event has set any.
     pub data: serde_json::Value,
-    /// Where it is listed, if anywhere.
+    /// Its place in a list, if it is listed.
     pub listing: Option<Listing>,
 }
 
@@ -34,7 +34,7 @@ pub struct Listing {
     pub rank: String,
 }
 
-/// A row as it stands in the table.
+/// A stored row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The whole key: projection, generation and the row's own.
@@ -43,22 +43,22 @@ pub struct Row {
     pub version: u64,
     /// The hash of the commit with that version; none in a multi-stream row.
     pub hash: Option<Hash>,
-    /// What it says, and where it is listed.
+    /// Its data and its place in a list.
     pub content: RowData,
 }
 
-/// An item of the read-model table is not one that was written there.
+/// An item of the read-model table is not in the form that this library writes.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("read-model row {key:?} cannot be read")]
 pub struct UnreadableRow {
     /// The row's key.
     pub key: String,
-    /// What the reading stumbled over, where it was the data.
+    /// Why not, if its data are no JSON of the expected form.
     #[source]
     pub source: Option<Arc<serde_json::Error>>,
 }
 
-/// One generation of a projection: the beginning of all its keys, so that generations never meet.
+/// One generation of a projection: the prefix of all its keys, so that generations share no row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Generation {
     pub(crate) projection: &'static str,
@@ -71,7 +71,7 @@ impl Generation {
         format!("{}.{}/{name}", self.projection, self.number)
     }
 
-    /// What [`key`](Self::key) made the key of.
+    /// The name from which [`key`](Self::key) made the key.
     pub(crate) fn name<'a>(&self, key: &'a str) -> Option<&'a str> {
         let rest = key.strip_prefix(self.projection)?.strip_prefix('.')?;
         rest.strip_prefix(&self.number.to_string())?.strip_prefix('/')
@@ -101,7 +101,12 @@ impl Row {
         position.ok_or_else(|| UnreadableRow { key: self.key.clone(), source: None })
     }
 
-    /// What [`Row::of`] made the row of.
+    /// The position of a row, or the beginning of the stream without one.
+    pub(crate) fn position_in(row: Option<&Self>, stream: &StreamId) -> Result<Position, UnreadableRow> {
+        row.map_or_else(|| Ok(Position::beginning(stream)), Self::position)
+    }
+
+    /// The content, with the name of its list as the fold gave it.
     pub(crate) fn content_in(&self, generation: Generation) -> RowData {
         let mut content = self.content.clone();
         if let Some(listing) = &mut content.listing
@@ -112,15 +117,16 @@ impl Row {
         content
     }
 
-    /// The row's data; none if the row has only a position, because the stream's events changed nothing.
+    /// The row's data; none if the row has only a position, because the stream's events changed
+    /// nothing.
     pub(crate) fn data(&self) -> Option<&serde_json::Value> {
         Some(&self.content.data).filter(|data| !data.is_null())
     }
 
-    /// The data in their own type.
+    /// Decodes the data.
     ///
     /// # Errors
-    /// [`UnreadableRow`] when another program wrote them.
+    /// [`UnreadableRow`] if another program wrote them.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, UnreadableRow> {
         let read = serde_json::from_value(self.content.data.clone());
         read.map_err(|error| UnreadableRow { key: self.key.clone(), source: Some(Arc::new(error)) })
@@ -175,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_brings_the_row_back() {
+    fn a_row_survives_as_an_item() {
         for row in [row(None), row(Some(Listing { list: "customer/c".into(), rank: "2026#1".into() }))] {
             assert_eq!(Row::from_item(&row.to_item()).unwrap(), row);
             let without = Row { hash: None, ..row };
@@ -184,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_row_was_made_of_makes_it_again() {
+    fn a_row_returns_the_content_that_it_was_made_of() {
         let generation = Generation { projection: "orders", number: 7 };
         for listing in [None, Some(Listing { list: "customer/c".into(), rank: "2026#1".into() })] {
             let content = RowData { data: json!(1), listing };
@@ -218,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_item_is_named() {
+    fn an_unreadable_item_is_named() {
         let mut item = row(None).to_item();
         item.insert(DATA.into(), AttributeValue::S("{".into()));
         assert_eq!(Row::from_item(&item).unwrap_err().key, "orders.1/order-1");

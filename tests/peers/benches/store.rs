@@ -1,6 +1,6 @@
-//! What the event store burns apart from the SDK and the network: `cargo bench --manifest-path tests/peers/Cargo.toml`.
+//! The CPU of the event store without SDK and network: `cargo bench --manifest-path tests/peers/Cargo.toml`.
 //!
-//! Each of the functions of `work` is also what `valgrind` counts the instructions of: see README.md.
+//! `valgrind` counts the instructions of the functions in `work`: see README.md.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -26,35 +26,35 @@ enum NotebookEvent {
     Noted(Noted),
 }
 
-/// What is measured: nothing in here prepares anything.
+/// The measured functions. They do no preparation.
 mod work {
     use super::*;
 
-    /// The event as it is stored.
+    /// Encodes an event.
     #[inline(never)]
     pub(super) fn encode_event(event: &NotebookEvent) -> NewEvent {
         EVENTS.encode(event).unwrap()
     }
 
-    /// The JSON of a commit of one event, as it stands in an item.
+    /// Encodes the JSON of a commit with one event.
     #[inline(never)]
     pub(super) fn encode_commit(batch: &Batch) -> String {
         batch.commits_json().unwrap()
     }
 
-    /// The commit from an item, as a query brings it.
+    /// Decodes a commit from a queried item.
     #[inline(never)]
     pub(super) fn decode_item(item: &Item) -> Batch {
         Batch::from_item(item).unwrap()
     }
 
-    /// SHA-256 over the parts of a commit.
+    /// Hashes the parts of a commit.
     #[inline(never)]
     pub(super) fn hash_commit(parts: &[&[u8]]) -> Hash {
         Hash::of(parts)
     }
 
-    /// The state from events that are unfolded already: decode and evolve each.
+    /// Decodes and evolves decompressed events.
     #[inline(never)]
     pub(super) fn fold_events(events: &[NewEvent]) -> Notebook {
         events.iter().fold(Notebook::default(), |state, event| {
@@ -63,7 +63,7 @@ mod work {
         })
     }
 
-    /// The state from items: all that a cold load without a snapshot does but for checking the chain.
+    /// Folds items, as a cold load without a snapshot does, but without verifying the chain.
     #[inline(never)]
     pub(super) fn fold_items(items: &[Item]) -> Notebook {
         items.iter().fold(Notebook::default(), |state, item| {
@@ -136,7 +136,7 @@ fn new_event() -> NewEvent {
     EVENTS.encode(&NotebookEvent::Noted(Noted::any())).unwrap()
 }
 
-/// One commit of one event. Its hash is as long as a real one, which is all that matters here.
+/// A commit with one event. Only the length of its hash matters.
 fn batch(version: u64) -> Batch {
     let command_id: Id = uuid::Uuid::now_v7().into();
     let metadata = CommandMetadata {
@@ -157,7 +157,7 @@ fn batch(version: u64) -> Batch {
     Batch { stream: StreamId::new("note-0192f0c1").unwrap(), commits: vec![commit] }
 }
 
-/// The batch as a query brings it.
+/// The batch as a queried item.
 fn item(version: u64) -> Item {
     let item = serde_json::json!({
         "stream_id": "note-0192f0c1",

@@ -1,5 +1,5 @@
-//! The capacity units of a request: those that the answer tells, or what DynamoDB documents for a refused write, of which
-//! no answer tells.
+//! The capacity units of a request: from the answer, or for a refused write from DynamoDB's documentation, because its
+//! answer has none.
 
 use serde_json::{Map, Value};
 use std::ops::AddAssign;
@@ -7,11 +7,11 @@ use std::ops::AddAssign;
 /// Capacity units.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(crate) struct Units {
-    /// Read, as told by the answers.
+    /// Read units of the answers.
     pub(crate) read: f64,
-    /// Written, as told by the answers.
+    /// Write units of the answers.
     pub(crate) written: f64,
-    /// Of writes that a condition refused: reckoned from the sizes of the items, because no answer tells.
+    /// Write units of refused writes, computed from the sizes of the items.
     pub(crate) refused: f64,
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn units(operation: &str, request: &Value, answer: &Value) -> Units {
     }
 }
 
-/// The sum over the tables, where there are several.
+/// The sum over all tables.
 fn told(consumed: Option<&Value>) -> f64 {
     let units = |table: &Value| table.get("CapacityUnits").and_then(Value::as_f64).unwrap_or_default();
     match consumed.and_then(Value::as_array) {
@@ -42,8 +42,8 @@ fn told(consumed: Option<&Value>) -> f64 {
     }
 }
 
-/// A refused put is charged by the larger one of the item that was there and the one that was put, each KB begun; a
-/// transaction twice that for each of its actions.
+/// A refused put costs the larger of the existing and the new item, rounded up to KB. A
+/// transaction costs twice that per action.
 fn refused(request: &Value, answer: &Value) -> f64 {
     match request.get("TransactItems").and_then(Value::as_array) {
         Some(actions) => actions.iter().map(|action| 2.0 * action_kilobytes(action)).sum(),
@@ -54,7 +54,7 @@ fn refused(request: &Value, answer: &Value) -> f64 {
     }
 }
 
-/// An update carries its key and its new values: nearly the item.
+/// An update has the key and the new values, which is nearly the whole item.
 fn action_kilobytes(action: &Value) -> f64 {
     let parts = action.as_object().into_iter().flat_map(|action| action.values());
     let size = |part: &Value| -> usize {

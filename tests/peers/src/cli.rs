@@ -4,13 +4,13 @@ use crate::rows::Row;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// Ledgerfold's event store beside other event stores on DynamoDB: the same commands, counted and timed.
+/// Compare Ledgerfold's event store with others on DynamoDB: the same commands, counted and timed.
 ///
-/// Prints Markdown tables on standard output and what it is doing on standard error.
+/// It prints Markdown tables on standard output, and progress on standard error.
 #[derive(Debug, Parser)]
 #[command(name = "ledgerfold-peers", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// How many rounds of everything that is timed.
+    /// Rounds of the timed scenarios.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub(crate) rounds: u16,
     /// Only these scenarios.
@@ -19,20 +19,20 @@ pub(crate) struct Arguments {
     /// Only these rows.
     #[arg(long = "row", value_name = "ROW")]
     pub(crate) rows: Vec<Row>,
-    /// JSON with every single sample instead of tables.
+    /// Print JSON with all samples instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Every cell tiny: tells whether it works, not how fast it is.
+    /// Run every cell with tiny sizes, to test that it works.
     #[arg(long)]
     pub(crate) smoke: bool,
     #[command(subcommand)]
     pub(crate) part: Option<Part>,
 }
 
-/// What this program starts itself as.
+/// The mode in which this program starts itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Part {
-    /// Serves a database until its input ends.
+    /// Serve a database until standard input ends.
     #[command(hide = true)]
     Engine {
         /// The database file.
@@ -46,11 +46,11 @@ pub(crate) enum Part {
 pub(crate) enum Scenario {
     /// Requests, units and bytes of one command.
     Cost,
-    /// Commands a second with 1 and with 32 clients.
+    /// Commands per second with 1 and with 32 clients.
     Speed,
     /// 16 and 64 writers on one stream.
     Hot,
-    /// Streams of 1,000 and 10,000 events, read by a process that knows nothing.
+    /// Streams of 1,000 and 10,000 events, read by a new process.
     Cold,
 }
 

@@ -1,9 +1,9 @@
-//! The engine, a process of its own: what it burns is not counted as the client's, and each cell starts with an empty one.
+//! The engine in a separate process. Its CPU is not counted for the client, and each cell starts an empty one.
 
 use crate::Failure;
 use ledgerfold::clients::Endpoints;
-use ledgerfold::local::access_key::AccessKey;
-use ledgerfold::local::dynamodb::DynamoDb;
+use ledgerfold::local::engines::access_key::AccessKey;
+use ledgerfold::local::engines::dynamodb::DynamoDb;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,12 +17,12 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// Clock ticks a second in `/proc/<pid>/stat`: 100 on every Linux.
 const TICKS_PER_S: f64 = 100.0;
 
-/// A running engine over a database of its own. Dropping it kills it and removes the database.
+/// A running engine with its own database. Dropping it kills the engine and removes the database.
 pub(crate) struct Engine {
     child: Child,
     pid: u32,
     endpoints: Endpoints,
-    /// Last, so that it goes when nobody uses it any more.
+    /// Last, so that it is removed after its users.
     _folder: TempDir,
 }
 
@@ -35,7 +35,7 @@ impl Engine {
             .arg(folder.path().join("peers.db"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Ctrl-C on the terminal is for the measuring program, which then ends this one.
+            // Ctrl-C goes to the measuring program, which then ends this one.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
@@ -48,7 +48,7 @@ impl Engine {
         Ok(Self { child, pid, endpoints, _folder: folder })
     }
 
-    /// Where it listens, and its key.
+    /// Its address and access key.
     pub(crate) fn endpoints(&self) -> &Endpoints {
         &self.endpoints
     }
@@ -56,13 +56,13 @@ impl Engine {
     /// CPU seconds, user and system, since its start; in steps of 10 ms.
     pub(crate) fn cpu_s(&self) -> Result<f64, Failure> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        // The program's name, in brackets, may hold anything: what follows it is the third field.
+        // The program's name, in brackets, may contain spaces. The third field follows it.
         let (_, fields) = stat.rsplit_once(')').ok_or("unknown form of /proc/<pid>/stat")?;
         let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
         Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_S)
     }
 
-    /// Ends it in order.
+    /// Stops it.
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
         drop(self.child.stdin.take());
         match timeout(STOP_LIMIT, self.child.wait()).await {
@@ -73,7 +73,7 @@ impl Engine {
     }
 }
 
-/// The engine's own process: serves the database until its input ends, which it does too when the parent dies.
+/// The process of the engine. It serves until standard input ends, also when the parent dies.
 pub(crate) async fn serve(file: &Path) -> Result<(), Failure> {
     let key = AccessKey::generate()?;
     let engine = DynamoDb::start(file, &key).await?;

@@ -1,4 +1,4 @@
-//! Ledgerfold's event store beside other event stores on DynamoDB: the same commands, counted and timed.
+//! Compares Ledgerfold's event store with others on DynamoDB: the same commands, counted and timed.
 
 mod capacity;
 mod cli;
@@ -19,10 +19,10 @@ use std::io::Write;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Whatever went wrong: it ends the run.
+/// Any error ends the run.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// As a shell gives for a program that was interrupted.
+/// The exit status of an interrupted program.
 const INTERRUPTED: u8 = 130;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
     if let Some(Part::Engine { file }) = &arguments.part {
         return told(engine::serve(file).await);
     }
-    // What is dropped then ends its engine and removes its database.
+    // Dropping the work ends its engine and removes its database.
     tokio::select! {
         done = run(&arguments) => told(done),
         () = interrupted() => {
@@ -72,7 +72,7 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Until the program is asked to end.
+/// Waits for a stop signal.
 async fn interrupted() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
     tokio::select! {
@@ -97,7 +97,7 @@ fn told(done: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// Tells on standard error what is going on. Nobody may be listening.
+/// Prints progress on standard error. A closed pipe is not an error.
 pub(crate) fn progress(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

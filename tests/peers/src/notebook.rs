@@ -1,11 +1,11 @@
-//! The domain that every row runs: notes are put into a notebook, and the notebook counts them.
+//! The domain of every row: a notebook that counts its notes.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The size of an event in every row, as JSON.
 pub(crate) const EVENT_BYTES: usize = 300;
-/// The rule for which the state has to be known.
+/// The most notes: a rule that needs the state.
 const MAX_NOTES: u64 = 1_000_000;
 
 const WORDS: [&str; 40] = [
@@ -51,7 +51,7 @@ const WORDS: [&str; 40] = [
     "today",
 ];
 
-/// An event, [`EVENT_BYTES`] long. Text of words, so that it compresses as text does.
+/// An event of [`EVENT_BYTES`]. It consists of words, so that it compresses like text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Noted {
     note_id: Uuid,
@@ -72,12 +72,12 @@ pub(crate) struct Notebook {
 #[error("the notebook is full")]
 pub(crate) struct Full;
 
-/// Puts notes into a notebook.
+/// Adds notes to a notebook.
 #[derive(Debug, Clone)]
 pub(crate) struct Command {
     pub(crate) id: Uuid,
     pub(crate) notes: Vec<Noted>,
-    /// Whether it can only begin a notebook.
+    /// Whether the notebook must be new.
     pub(crate) creates: bool,
 }
 
@@ -95,19 +95,19 @@ impl Notebook {
 }
 
 impl Command {
-    /// A new command with so many notes.
+    /// A new command with this number of notes.
     pub(crate) fn new(notes: usize) -> Self {
         Self { id: Uuid::now_v7(), notes: std::iter::repeat_with(Noted::any).take(notes).collect(), creates: false }
     }
 
-    /// A new command with one note that begins its notebook.
+    /// A new command with the first note of a notebook.
     pub(crate) fn creating() -> Self {
         Self { creates: true, ..Self::new(1) }
     }
 }
 
 impl Noted {
-    /// A note of the size that all have.
+    /// A note of the standard size.
     pub(crate) fn any() -> Self {
         let mut note = Self {
             note_id: Uuid::now_v7(),

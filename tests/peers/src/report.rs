@@ -1,4 +1,4 @@
-//! What a run prints.
+//! The output of a run.
 
 use crate::scenarios::Sizes;
 use crate::scenarios::{cold, cost, hot, speed};
@@ -8,7 +8,7 @@ use std::fmt;
 /// The versions that were built, from the lock file itself.
 const LOCK: &str = include_str!("../Cargo.lock");
 
-/// Where and with what it was measured.
+/// The machine and the versions.
 #[derive(Debug, Serialize)]
 pub(crate) struct Environment {
     cores: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Environment {
     packages: Vec<String>,
 }
 
-/// Everything that was measured; scenarios that were not asked for are empty.
+/// All samples; scenarios that were not selected are empty.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) environment: Environment,

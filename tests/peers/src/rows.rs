@@ -1,4 +1,4 @@
-//! The stores that are compared, each used as its own documentation says.
+//! The compared stores, each used as its documentation says.
 
 mod dynamo_es;
 mod esa;
@@ -19,11 +19,11 @@ use serde::{Serialize, Serializer};
 /// A line of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Row {
-    /// Ledgerfold, one command handler kept.
+    /// Ledgerfold with one command handler.
     Ledgerfold,
-    /// Ledgerfold, nothing kept between commands.
+    /// Ledgerfold without a cache between commands.
     LedgerfoldCold,
-    /// Ledgerfold, a command handler for each writer, so that they race as processes do.
+    /// Ledgerfold with one command handler per writer, which conflict like processes.
     LedgerfoldRacing,
     /// cqrs-es with dynamo-es, event-store mode.
     DynamoEs,
@@ -31,13 +31,13 @@ pub(crate) enum Row {
     Esa,
     /// event-store-adapter-rs with a snapshot on every 50th event.
     EsaSnap,
-    /// By hand on the SDK: the least that a store can do without keeping anything.
+    /// Written by hand on the SDK: the minimum of a store without a cache.
     Floor,
-    /// The same once more: how far two rows can be apart by chance.
+    /// The same again, to show random differences.
     FloorAgain,
 }
 
-/// A row's store on its tables, as one process has it.
+/// A row's store on its tables, for one process.
 pub(crate) enum Store {
     Ledgerfold(LedgerfoldRow),
     DynamoEs(Box<DynamoEsRow>),
@@ -45,21 +45,21 @@ pub(crate) enum Store {
     Floor(FloorRow),
 }
 
-/// How one attempt at a command ended.
+/// The result of one attempt of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attempt {
-    /// Whether it was done; else another command was quicker, and it is to be tried again.
+    /// Whether it succeeded; otherwise it conflicted and must be retried.
     pub(crate) done: bool,
-    /// Lost races, those that the store mended by itself included.
+    /// Conflicts, including those that the store resolved.
     pub(crate) conflicts: u32,
 }
 
-/// What reading a stream gave.
+/// The result of reading a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Read {
-    /// Events that came over the wire.
+    /// Events in the answers.
     pub(crate) events: u64,
-    /// The state: how many notes it counts.
+    /// The state: the number of notes.
     pub(crate) notes: u64,
 }
 
@@ -69,7 +69,7 @@ impl Attempt {
 }
 
 impl Row {
-    /// As the tables name it.
+    /// Its name in the tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ledgerfold => "ledgerfold",
@@ -83,17 +83,17 @@ impl Row {
         }
     }
 
-    /// The row as which its streams are filled: a cold handler would read each stream again and again.
+    /// The row that fills its streams. A cold handler would read each stream for each command.
     pub(crate) fn filled_by(self) -> Self {
         if self == Self::LedgerfoldCold { Self::Ledgerfold } else { self }
     }
 
-    /// Whether a command sent twice is known as one.
+    /// Whether the store deduplicates commands.
     pub(crate) fn knows_commands(self) -> bool {
         matches!(self, Self::Ledgerfold | Self::LedgerfoldCold | Self::LedgerfoldRacing)
     }
 
-    /// Whether it has a way to begin a stream without reading it first.
+    /// Whether it can begin a stream without reading it.
     pub(crate) fn begins_unread(self) -> bool {
         self != Self::DynamoEs
     }
@@ -106,7 +106,7 @@ impl Serialize for Row {
 }
 
 impl Store {
-    /// Makes the row's tables, all without a stream.
+    /// Creates the row's tables, without streams.
     pub(crate) async fn create_tables(row: Row, client: &Client) -> Result<(), Failure> {
         match row {
             Row::Ledgerfold | Row::LedgerfoldCold | Row::LedgerfoldRacing => {
@@ -118,7 +118,7 @@ impl Store {
         }
     }
 
-    /// The store as a process has it that has just started. `writers` are those that race, where they are to.
+    /// The store of a new process, with the number of conflicting writers.
     pub(crate) async fn open(row: Row, client: Client, writers: usize) -> Result<Self, Failure> {
         let store = match row {
             Row::Ledgerfold => Self::Ledgerfold(LedgerfoldRow::warm(client)),
@@ -152,7 +152,7 @@ impl Store {
         }
     }
 
-    /// Writes so many events of one note each into a new stream, without commands.
+    /// Writes a new stream of events with one note each, without commands.
     pub(crate) async fn fill(&self, stream: &str, events: u64) -> Result<(), Failure> {
         match self {
             Self::Ledgerfold(row) => row.fill(stream, events).await,

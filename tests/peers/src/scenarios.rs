@@ -1,4 +1,4 @@
-//! What is measured. A cell is one row in one scenario and round: a new engine, a new database, and the state checked at
+//! The scenarios. A cell is one row in one scenario and round, with a new engine and database. The state is checked at
 //! its end.
 
 pub(crate) mod cold;
@@ -20,21 +20,21 @@ use std::future::Future;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A command that loses so often will never win.
+/// The most conflicts of a command.
 const MAX_ATTEMPTS: u32 = 20_000;
 
-/// How much of everything.
+/// The sizes of all scenarios.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Sizes {
-    /// Rounds of the scenarios that are timed.
+    /// Rounds of the timed scenarios.
     pub(crate) rounds: usize,
-    /// Commands of each case of the cost tables.
+    /// Commands per case of the cost tables.
     pub(crate) cost_commands: usize,
     /// Events of the long stream of the cost tables.
     pub(crate) long_stream: u64,
-    /// Clients at once, and commands that they give together.
+    /// Concurrent clients, and their commands in all.
     pub(crate) clients: Vec<(usize, usize)>,
-    /// Commands that are given before the clock starts.
+    /// Commands before the measurement.
     pub(crate) warm_up: usize,
     /// Writers on the hot stream.
     pub(crate) writers: Vec<usize>,
@@ -42,7 +42,7 @@ pub(crate) struct Sizes {
     pub(crate) hot_commands: usize,
     /// Events of the streams that are read cold.
     pub(crate) cold_events: Vec<u64>,
-    /// How often each is read.
+    /// Reads per stream.
     pub(crate) cold_reads: usize,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Cell {
     row: Row,
 }
 
-/// A store as one process has it, on a wire of its own.
+/// A store of one process, with its own wire.
 pub(crate) struct Process {
     pub(crate) store: Arc<Store>,
     pub(crate) wire: Wire,
@@ -73,7 +73,7 @@ impl Sizes {
         }
     }
 
-    /// Every cell, tiny: for finding out whether it works.
+    /// Tiny sizes, to test every cell.
     pub(crate) fn smoke() -> Self {
         Self {
             rounds: 1,
@@ -97,12 +97,12 @@ impl Cell {
         Ok(cell)
     }
 
-    /// A process that has just started.
+    /// A new process.
     pub(crate) async fn process(&self, task: Task) -> Result<Process, Failure> {
         self.process_as(self.row, task, 1).await
     }
 
-    /// A process as another row of the same tables would have it, or with so many racing writers.
+    /// A process of another row on the same tables, or with conflicting writers.
     pub(crate) async fn process_as(&self, row: Row, task: Task, writers: usize) -> Result<Process, Failure> {
         let (client, wire) = self.client(task)?;
         let store = Store::open(row, client, writers).await?;
@@ -119,20 +119,20 @@ impl Cell {
         self.engine.stop().await
     }
 
-    /// The same settings for every row: those with which Ledgerfold speaks to an engine on loopback.
+    /// The settings for every row: Ledgerfold's for an engine on loopback.
     fn client(&self, task: Task) -> Result<(Client, Wire), Failure> {
         let clients = Clients::loopback(self.engine.endpoints());
         let config = clients.dynamodb.config();
         let secret = &self.engine.endpoints().key.secret;
         let wire = Wire::over(config.http_client().ok_or("the client has no HTTP client")?, task, secret);
-        // event-store-adapter-rs asks for it, and pauses only where the engine leaves items out.
+        // event-store-adapter-rs needs it. It pauses only if the engine omits items.
         let sleep = SharedAsyncSleep::new(TokioSleep::new());
         let config = config.to_builder().http_client(wire.clone()).sleep_impl(sleep).build();
         Ok((Client::from_conf(config), wire))
     }
 }
 
-/// Runs a cell for every row in every round. Rows take turns; the order moves on by one each round.
+/// Runs a cell for every row in every round. The order of rows rotates by one each round.
 pub(crate) async fn rounds<T, F: Future<Output = Result<Vec<T>, Failure>>>(
     name: &str,
     rounds: usize,
@@ -154,12 +154,12 @@ pub(crate) async fn rounds<T, F: Future<Output = Result<Vec<T>, Failure>>>(
     Ok(samples)
 }
 
-/// Of the rows asked for, those of a scenario, in its order.
+/// The selected rows of a scenario, in its order.
 pub(crate) fn chosen(asked: &[Row], of_scenario: &[Row]) -> Vec<Row> {
     of_scenario.iter().copied().filter(|row| asked.is_empty() || asked.contains(row)).collect()
 }
 
-/// Tries a command until it is done, at once again after each lost race. How many were lost.
+/// Retries a command at once after each conflict. Returns the number of conflicts.
 pub(crate) async fn finish(store: &Store, writer: usize, stream: &str, command: &Command) -> Result<u32, Failure> {
     let mut conflicts = 0;
     for _ in 0..MAX_ATTEMPTS {
@@ -172,7 +172,7 @@ pub(crate) async fn finish(store: &Store, writer: usize, stream: &str, command: 
     Err(format!("a command lost {conflicts} races").into())
 }
 
-/// Gives a stream so many events, one command each.
+/// Sends a stream commands with one event each.
 pub(crate) async fn grow(store: &Store, stream: &str, events: u64) -> Result<(), Failure> {
     for _ in 0..events {
         finish(store, 0, stream, &Command::new(1)).await?;
@@ -180,7 +180,7 @@ pub(crate) async fn grow(store: &Store, stream: &str, events: u64) -> Result<(),
     Ok(())
 }
 
-/// The state counts what was sent.
+/// Asserts that the state counts all notes.
 pub(crate) async fn check(store: &Store, stream: &str, notes: u64) -> Result<(), Failure> {
     let read = store.read(stream).await?;
     match read.notes == notes {

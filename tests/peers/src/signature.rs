@@ -1,4 +1,4 @@
-//! Signs a request once more whose body the wire has changed: the engine verifies whole signatures.
+//! Signs a request again after the wire has changed its body, because the engine verifies signatures.
 
 use aws_sdk_dynamodb::config::http::HttpRequest;
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 const SIGNATURE: &str = "Signature=";
 
-/// The value of `Authorization` for the request as it is now; nothing for a request that was not signed.
+/// The new value of `Authorization`; none for an unsigned request.
 pub(crate) fn authorization(request: &HttpRequest, secret: &str) -> Option<String> {
     let before = request.headers().get("authorization")?;
     let part = |name: &str| before.split([' ', ',']).find_map(|part| part.strip_prefix(name));

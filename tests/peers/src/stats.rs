@@ -1,10 +1,10 @@
-//! Medians with their spread, and numbers as people read them.
+//! Medians with their spread, and formatted numbers.
 
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
 
-/// The median of several rounds, with the least and the most.
+/// The median of several rounds, with minimum and maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -13,7 +13,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of no value it is all zero.
+    /// Zero if there are no values.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -34,13 +34,13 @@ impl fmt::Display for Spread {
     }
 }
 
-/// The value below which so many of a hundred lie, in milliseconds.
+/// A percentile in milliseconds.
 pub(crate) fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
     let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
     sorted.get(index).map_or(0.0, |took| took.as_secs_f64() * 1_000.0)
 }
 
-/// Three figures or all before the point, with commas; whole numbers without a point.
+/// Three significant figures, or all digits before the point with commas. Whole numbers have no point.
 pub(crate) fn number(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 100.0 => 0,

@@ -1,6 +1,6 @@
-//! The wire under the SDK, where a signed HTTP request is handed over: every attempt of every row passes here.
+//! The HTTP client under the SDK. Every attempt of every row passes through it.
 //!
-//! It either counts what passes, or takes the token off transactions, or does nothing.
+//! It counts requests, or removes the token of transactions, or does nothing.
 
 use crate::capacity::{self, Units};
 use crate::signature;
@@ -22,16 +22,16 @@ const ASK_FOR_CAPACITY: &str = "ReturnConsumedCapacity";
 /// The end of a transaction's body, as the SDK writes it: the token is the last member.
 const TOKEN: &str = ",\"ClientRequestToken\":\"";
 
-/// What is done to what passes.
+/// What the wire does with requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Task {
-    /// Requests, bytes and units are counted; every request is made to ask for the units that it consumes.
+    /// Counts requests, bytes and units. It makes every request report its units.
     Count,
-    /// Transactions lose their `ClientRequestToken`: the engine searches all tokens of ten minutes at each transaction.
+    /// Removes `ClientRequestToken`, because the engine searches all tokens of ten minutes at each transaction.
     DropTokens,
 }
 
-/// What passed.
+/// The counts.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Traffic {
     pub(crate) requests: u32,
@@ -40,16 +40,16 @@ pub(crate) struct Traffic {
     pub(crate) units: Units,
     /// Bytes of the bodies as the row sent them.
     pub(crate) request_bytes: usize,
-    /// Bytes of the answers' bodies, without the units that only the meter asked for.
+    /// Bytes of the answers' bodies, without the units that the wire requested.
     pub(crate) answer_bytes: usize,
 }
 
-/// The wire of one client. Clones are the same wire.
+/// The wire of one client. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Wire {
     under: SharedHttpClient,
     task: Task,
-    /// The secret that the engine verifies signatures with.
+    /// The secret of the engine's access key.
     secret: String,
     traffic: Arc<Mutex<Traffic>>,
 }
@@ -59,7 +59,7 @@ impl Wire {
         Self { under, task, secret: secret.to_owned(), traffic: Arc::default() }
     }
 
-    /// What was counted since the last call.
+    /// The counts since the last call.
     pub(crate) fn take(&self) -> Traffic {
         std::mem::take(&mut self.traffic.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -145,7 +145,7 @@ fn insert(object: &mut Value, name: &str, value: Value) {
     }
 }
 
-/// Without reading the body as JSON, so that it costs transactional rows next to nothing.
+/// Without parsing the JSON, so that transactional rows pay almost nothing for it.
 fn without_token(request: HttpRequest, secret: &str) -> HttpRequest {
     let body = request.body().bytes().and_then(|body| std::str::from_utf8(body).ok());
     let cut = body.and_then(|body| body.rsplit_once(TOKEN)).map(|(before, _)| format!("{before}}}").into_bytes());

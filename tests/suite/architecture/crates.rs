@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The crates that each crate may depend on, except in tests.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("ledgerfold-domain", &[]),
     ("ledgerfold-eventstore", &[]),
     ("loopback-dynamodb", &[]),
@@ -27,7 +27,22 @@ const MAY_USE: [(&str, &[&str]); 8] = [
         "ledgerfold-bookshop",
         &["ledgerfold-domain", "ledgerfold-eventstore", "ledgerfold-projections", "ledgerfold-handlers", "ledgerfold"],
     ),
+    (
+        "ledgerfold-bench",
+        &[
+            "ledgerfold-domain",
+            "ledgerfold-bookshop",
+            "ledgerfold-eventstore",
+            "ledgerfold-projections",
+            "ledgerfold-handlers",
+            "ledgerfold",
+        ],
+    ),
 ];
+
+/// The rooms of `projections`, lowest first: each may use only those before it.
+const PROJECTIONS_ROOMS: [&str; 8] =
+    ["stream_read", "tables", "definition", "audit_index", "generations", "engine", "reactor", "rebuild"];
 
 /// Names that say nothing about the content.
 const EMPTY_NAMES: [&str; 10] =
@@ -68,6 +83,20 @@ fn crates_look_one_way() {
             packages.iter().find(|package| text(package, "name") == name).unwrap_or_else(|| panic!("no {name}"));
         for used in dependencies(package).intersection(&ours) {
             assert!(allowed.contains(used), "{name} must not use {used}");
+        }
+    }
+}
+
+#[test]
+fn the_rooms_of_projections_look_one_way() {
+    let source = root().join("projections/src");
+    let rank = |room: &str| PROJECTIONS_ROOMS.iter().position(|known| *known == room);
+    for (path, text) in sources("projections/src") {
+        let room = path.strip_prefix(&source).unwrap().iter().next().unwrap().to_str().unwrap();
+        let Some(own) = rank(room.trim_end_matches(".rs")) else { continue };
+        for used in text.lines().filter_map(|line| line.trim().strip_prefix("use crate::")) {
+            let used = used.split("::").next().unwrap();
+            assert!(rank(used).is_some_and(|used| used <= own), "{} uses {used}", path.display());
         }
     }
 }
@@ -165,6 +194,15 @@ fn the_engines_know_nothing_of_ledgerfold() {
 fn aws_event_types_stop_at_the_handlers() {
     for folder in ["domain/src", "eventstore/src", "projections/src"] {
         nowhere(folder, &["aws_lambda_events"]);
+    }
+}
+
+/// `http` and `aws` are the top rooms of the handlers: what they serve does not know them.
+#[test]
+fn no_room_below_the_api_knows_it() {
+    for room in ["access", "app", "audit", "command_queue", "delivery", "operations", "problem", "process", "telemetry"]
+    {
+        nowhere(&format!("handlers/src/{room}"), &["crate::http"]);
     }
 }
 

@@ -47,7 +47,7 @@ async fn a_transfer_is_on_both_accounts_or_on_none() {
         (json!({"from": "a", "minor": 1}), "to: is required"),
         (json!({"from": "a", "to": "a", "minor": 1}), "two for account-a"),
         (json!({"from": "a", "to": "b c", "minor": 1}), "account: \"b c\""),
-        (json!({"from": "a", "to": "b", "minor": -1, "note": ""}), "note: is not known here"),
+        (json!({"from": "a", "to": "b", "minor": -1, "note": ""}), "note: is unknown"),
     ] {
         let answer = bank.command("/transfers", "bad", &body).await;
         let detail = answer.body["detail"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! `ledgerfold audit search`, `trace`, `at` and `diff`, and who is recorded as asking.
+//! `ledgerfold audit search`, `trace`, `at` and `diff`, and the recorded actor.
 
 use super::{Ended, ended, receive, run};
 use crate::harness::http::Client;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 const STREAM: &str = "stock-9780306406157";
 
-/// Waits until so many events of a type are in the index.
+/// Waits until the index has this number of events of a type.
 pub(super) async fn indexed(system: &Program, event_type: &str, events: usize) {
     eventually("everything is in the index", || async {
         let page = system.read(&format!("/audit/events?type={event_type}&limit=500")).await;
@@ -25,7 +25,7 @@ fn rows(table: &str) -> Vec<Vec<&str>> {
 }
 
 #[tokio::test]
-async fn a_search_over_all_streams_is_shown_for_people_and_for_programs() {
+async fn a_search_over_all_streams_prints_a_table_or_json() {
     let system = Program::start().await;
     receive(&system.dev, 5).await;
     indexed(&system, "StockReceived", 5).await;
@@ -131,11 +131,11 @@ async fn a_stream_is_shown_as_it_was_and_what_changed() {
     let at = client.read(&format!("/audit/streams/{STREAM}/at?version=2")).await;
     let diff = client.read(&format!("/audit/streams/{STREAM}/diff?from=1&to=3")).await;
     assert_eq!(dev.interrupt().await, 0);
-    // The same on the stopped folder.
+    // The same on the folder of a stopped `dev`.
     let shown = run(["audit", "at", STREAM, "--version", "2", "--data", folder]).await.done();
     let lines: Vec<&str> = shown.lines().collect();
     assert!(lines[0].starts_with(&format!("{STREAM} at version 2, recorded at 20")), "{shown}");
-    assert!(lines[0].ends_with("as stock shows it:") && shown.contains("\"on_hand\": 10"), "{shown}");
+    assert!(lines[0].ends_with("as in stock:") && shown.contains("\"on_hand\": 10"), "{shown}");
     assert!(lines[lines.len() - 1].ends_with(at["hash"].as_str().unwrap()), "{shown}");
     assert_eq!(run(["audit", "at", STREAM, "--version", "2", "--data", folder, "--json"]).await.json(), at);
     let time = at["recorded_at"].as_str().unwrap();
@@ -151,7 +151,7 @@ async fn a_stream_is_shown_as_it_was_and_what_changed() {
     let json = ["audit", "diff", STREAM, "--from", "1", "--to", "3", "--data", folder, "--json"];
     assert_eq!(run(json).await.json(), diff);
     let whole = run(["audit", "diff", STREAM, "--data", folder]).await.done();
-    assert!(whole.lines().next().unwrap().contains("from nothing to version 3"), "{whole}");
+    assert!(whole.lines().next().unwrap().contains("from the empty stream to version 3"), "{whole}");
     run(["audit", "at", STREAM, "--version", "4", "--data", folder])
         .await
         .failed_saying("is at version 3, not yet at 4");
@@ -160,7 +160,7 @@ async fn a_stream_is_shown_as_it_was_and_what_changed() {
     run(early).await.failed_saying("later than 2020-01-01T00:00:00.000Z");
 }
 
-/// The readings that are recorded: actor, call and parameters.
+/// The recorded queries: actor, call and parameters.
 async fn readings(system: &Program, events: usize) -> Vec<(String, String, Value)> {
     let found = eventually("the readings are in the index", || async {
         let mut command = ledgerfold(["audit", "search", "--type", "AuditTrailRead", "--order", "asc", "--json"]);
@@ -192,7 +192,7 @@ async fn whoever_asks_is_recorded() {
     as_user(None, None, &["audit", "search", "--actor", "bob", "--as", "flag"]).await.done();
     assert_eq!(as_user(None, None, &["audit", "export", "--actor", "bob", "--format", "csv"]).await.status, 0);
     as_user(None, None, &["audit", "trace", "--stream", STREAM]).await;
-    // What is used wrongly is not asked.
+    // Wrong use is not recorded.
     as_user(None, None, &["audit", "history", STREAM, "--as", "two words"]).await.is_wrong_use("visible ASCII");
     as_user(None, None, &["audit", "history", STREAM, "--as", "fulfilment"]).await.is_wrong_use("a part of the system");
     as_user(None, Some("fulfilment"), &["audit", "history", STREAM]).await.is_wrong_use("a part of the system");
@@ -222,7 +222,7 @@ async fn options_that_do_not_fit_together_are_wrong_use() {
     run(["audit", "search", "--order", "up"]).await.is_wrong_use("asc");
     run(["audit", "search", "--limit", "501"]).await.is_wrong_use("--limit");
     run(["audit", "search", "--actor", "a b"]).await.is_wrong_use("visible ASCII");
-    // {"version":1}: a place in one stream.
+    // {"version":1}: a cursor in one stream.
     run(["audit", "search", "--cursor", "eyJ2ZXJzaW9uIjoxfQ"]).await.is_wrong_use("must be one that an earlier answer");
     run(["audit", "trace"]).await.is_wrong_use("<CORRELATION>");
     run(["audit", "trace", "p", "--stream", "note-1"]).await.is_wrong_use("--stream");

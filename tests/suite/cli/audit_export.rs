@@ -1,4 +1,4 @@
-//! `ledgerfold audit export`: a file that is whole, or none.
+//! `ledgerfold audit export`: a complete file, or none.
 
 use super::audit::indexed;
 use super::{PATIENCE, ended, receive};
@@ -28,7 +28,7 @@ fn export<const N: usize>(system: &Program, arguments: [&str; N]) -> Command {
     command
 }
 
-/// Everything in a folder, by name.
+/// The files of a folder, by name.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -36,7 +36,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Who may do what with a file.
+/// The permissions of a file.
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
 }
@@ -70,13 +70,13 @@ async fn a_file_and_standard_output_hold_what_the_api_gives() {
     let versions = rows.records().map(|row| row.unwrap()[1].parse::<usize>().unwrap());
     assert_eq!(versions.collect::<Vec<_>>(), (1..=EVENTS).collect::<Vec<_>>());
     assert_eq!(names(folder.path()), ["events.csv", "events.jsonl"]);
-    // One keeps its permissions, the other has those of any new file.
+    // The replaced file keeps its permissions, the new one has the default ones.
     let any = folder.path().join("any");
     std::fs::write(&any, "").unwrap();
     assert_eq!([mode(&lines), mode(&csv)], [0o640, mode(&any)]);
 }
 
-/// What an export over all streams gives. Readings may still be on their way into the index, and it says so.
+/// An export over all streams. Recorded queries may still be missing in the index; then it prints a note.
 async fn exported(command: Command) -> String {
     let ended = ended(command).await;
     let noted = ended.stderr.is_empty() || ended.stderr.starts_with(NOTE);
@@ -84,13 +84,13 @@ async fn exported(command: Command) -> String {
     ended.stdout
 }
 
-const NOTE: &str = "the index was not complete: about ";
+const NOTE: &str = "the index is not complete: about ";
 
 #[tokio::test]
 async fn an_export_from_an_index_that_is_behind_says_so() {
     let system = Program::start().await;
     receive(&system.dev, 1).await;
-    // A message that nobody could deal with.
+    // A message that cannot be handled.
     let sqs = clients(&system.exports).sqs;
     let url = sqs.get_queue_url().queue_name("ledgerfold-audit-dead.fifo").send().await.unwrap().queue_url.unwrap();
     let send = sqs.send_message().queue_url(url).message_body("{}").message_group_id("g");
@@ -102,7 +102,7 @@ async fn an_export_from_an_index_that_is_behind_says_so() {
     assert!(all.json()["index"]["messages"].as_u64().unwrap() >= 1, "{all:?}");
     assert_eq!(all.json()["index"]["parked"], 0);
     let one = ended(export(&system, ["--stream", STREAM, "--json", "--output", to.to_str().unwrap()])).await;
-    assert_eq!((&*one.stderr, one.json().get("index")), ("", None), "a stream is read itself");
+    assert_eq!((&*one.stderr, one.json().get("index")), ("", None), "one stream is read directly");
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn what_cannot_be_exported_leaves_no_file() {
     let ended_at = ended(export(&system, ["--output", nowhere.to_str().unwrap()])).await;
     ended_at.failed_saying("where cannot be written");
     for device in ["/dev/null", folder.path().to_str().unwrap()] {
-        ended(export(&system, ["--output", device])).await.failed_saying("there is something that is no file");
+        ended(export(&system, ["--output", device])).await.failed_saying("it exists and is not a file");
     }
     assert_eq!(
         (names(folder.path()), std::fs::read_to_string(&file).unwrap()),
@@ -153,7 +153,7 @@ async fn a_reader_that_goes_early_ends_an_export_without_complaint() {
     assert_eq!(end(child).await, (Some(0), String::new()));
 }
 
-/// How it ended, and what it said on standard error.
+/// Its exit status and standard error.
 async fn end(mut child: Child) -> (Option<i32>, String) {
     let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("it does not end").unwrap();
     let mut said = String::new();
@@ -172,18 +172,18 @@ async fn ctrl_c_ends_an_export_to_a_reader_that_does_not_read() {
     receive_many(&system.exports, ISBN, EVENTS).await;
     let mut child =
         export(&system, ["--stream", STREAM]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Its first line shows that it is under way; the pipe holds less than what follows.
+    // The first line shows that it is running. The pipe is too small for the rest.
     let mut stdout = BufReader::with_capacity(64, child.stdout.take().unwrap());
     stdout.read_line(&mut String::new()).await.unwrap();
     interrupt(&child).await;
     let (status, said) = end(child).await;
     assert_eq!(status, Some(3), "{said}");
     assert!(said.starts_with("ledgerfold: the export was interrupted after "), "{said}");
-    assert!(said.ends_with("what is on standard output is incomplete\n") && said.lines().count() == 1, "{said}");
+    assert!(said.ends_with("standard output is incomplete\n") && said.lines().count() == 1, "{said}");
     drop(stdout);
 }
 
-/// Passes on what is asked and answered, until so many bytes were answered; then nothing more.
+/// A proxy that stops after a number of bytes of answers.
 async fn stalling_proxy(server: &str, most_bytes: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, server) = (listener.local_addr().unwrap(), server.strip_prefix("http://").unwrap().to_owned());

@@ -1,4 +1,4 @@
-//! `ledgerfold backup` and `restore`: whole under load, refused where data would be lost, nothing left half.
+//! `ledgerfold backup` and `restore`: complete under load, refused if data would be lost, no partial copies.
 
 use super::{Dev, PATIENCE, client, ended, receive, run};
 use crate::harness::depth::full_or;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-/// Commands that are answered before the backup begins, at least.
+/// The least number of commands that are answered before the backup begins.
 const BEFORE: usize = 25;
 
 fn text(path: &Path) -> &str {
@@ -26,7 +26,7 @@ fn order(http: &Client, url: &str, number: usize) -> reqwest::RequestBuilder {
     http.post(format!("{url}/orders")).header("Idempotency-Key", format!("order-{number}")).json(&body)
 }
 
-/// Places order after order until the program is gone; counts those that were acknowledged.
+/// Places orders until the program ends. Returns the acknowledged ones.
 async fn place(url: String, acknowledged: Arc<AtomicUsize>) {
     let http = client();
     loop {
@@ -47,7 +47,7 @@ async fn reach(count: &AtomicUsize, at_least: usize) {
     timeout(PATIENCE, reached).await.expect("no orders are placed");
 }
 
-/// The statuses of the customer's orders, once there are so many and fulfilment has decided about each.
+/// The statuses of the customer's orders, once there are enough and fulfilment has decided each.
 async fn decided_orders(url: &str, at_least: usize) -> Vec<Value> {
     let http = client();
     let look = async {
@@ -63,7 +63,7 @@ async fn decided_orders(url: &str, at_least: usize) -> Vec<Value> {
     timeout(PATIENCE * 2, look).await.expect("the read models do not catch up")
 }
 
-/// A stopped folder of a few commits, and a database big enough that its copying takes a while.
+/// A stopped folder with a few commits, and a database that takes a while to copy.
 async fn stopped_folder(parent: &TempDir, ballast_mb: usize) -> PathBuf {
     let data = parent.path().join("shop");
     let dev = Dev::start(&data).await;
@@ -83,7 +83,7 @@ async fn a_backup_under_load_loses_nothing_that_was_answered() {
     let [data, copy, restored] = ["shop", "copy", "restored"].map(|name| parent.path().join(name));
     let dev = Dev::start_whole(&data).await;
     receive(&dev, 40).await;
-    // More copies than can be ordered before the last round, however slow this machine is.
+    // More copies than all rounds can order, however slow the machine is.
     let url = format!("{}/stock/9780306406157/receive", dev.url);
     let received = client().post(url).json(&json!({"quantity": 1_000_000})).send().await.unwrap();
     assert_eq!(received.status(), 200);
@@ -102,7 +102,7 @@ async fn a_backup_under_load_loses_nothing_that_was_answered() {
         let again = Dev::start_whole(&restored).await;
         let orders = decided_orders(&again.url, answered_before).await;
         assert!(orders.iter().all(|order| order["status"] == "confirmed"), "{orders:?}");
-        // What was answered is answered alike.
+        // Replays have the same answers.
         let repeated = order(&client(), &again.url, 0).send().await.unwrap();
         assert_eq!(repeated.status(), 201);
         assert_eq!(again.interrupt().await, 0);

@@ -1,7 +1,7 @@
-//! `ledgerfold bench`: are its counts those of the budget, and does it leave nothing behind?
+//! `ledgerfold-bench`: its counts equal the budget, and it removes its tables.
 
-use super::{Dev, Ended, PATIENCE, ended, run};
-use crate::harness::program::ledgerfold;
+use super::{Dev, Ended, PATIENCE, ended, run_bench};
+use crate::harness::program::ledgerfold_bench;
 use crate::harness::seed::clients;
 use aws_sdk_dynamodb::Client;
 use serde_json::Value;
@@ -12,16 +12,16 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
-/// Runs it with small numbers; its temporary files go to the folder.
+/// Runs it with small numbers and this folder for temporary files.
 async fn bench<const N: usize>(folder: &TempDir, more: [&str; N]) -> Ended {
-    let mut command = ledgerfold(["bench", "--commands", "12", "--clients", "3", "--events", "20"]);
+    let mut command = ledgerfold_bench(["--commands", "12", "--clients", "3", "--events", "20"]);
     command.args(more).env("TMPDIR", folder.path());
     ended(command).await
 }
 
-/// The same where a running program's folder is known.
+/// The same with the data folder of a running `dev`.
 async fn bench_beside<const N: usize>(data: &TempDir, folder: &TempDir, more: [&str; N]) -> Ended {
-    let mut command = ledgerfold(["bench", "--commands", "12", "--clients", "3", "--events", "20"]);
+    let mut command = ledgerfold_bench(["--commands", "12", "--clients", "3", "--events", "20"]);
     command.args(more).env("TMPDIR", folder.path()).env("LEDGERFOLD_DATA", data.path());
     ended(command).await
 }
@@ -30,13 +30,13 @@ pub(super) fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).unwrap().next().is_none()
 }
 
-/// The tables that a benchmark made and did not remove.
+/// The tables that a benchmark did not remove.
 async fn left(client: &Client) -> Vec<String> {
     let names = client.list_tables().send().await.unwrap().table_names.unwrap();
     names.into_iter().filter(|name| name.contains("bench")).collect()
 }
 
-/// A running system, and a client that looks into it.
+/// A running system, and a client of its engine.
 async fn running(data: &TempDir) -> (Dev, Client, String) {
     let mut dev = Dev::start(data.path()).await;
     let exports = dev.exports().await;
@@ -75,7 +75,7 @@ async fn the_counts_are_those_of_the_budget() {
     ] {
         assert_eq!(counts(&answer, operation), (commands, requests, write_units, read_units), "{operation}");
     }
-    // Half a unit for 4 KB, in which there is room for 6 to 20 events of 200 to 600 bytes.
+    // Half a unit per 4 KB, which hold 6 to 20 events of 200 to 600 bytes.
     for (operation, commands, requests, written, events) in [
         ("many-events", 2, 2, 2.0..=8.0, 0.0),
         ("load-long", 2, 2, 0.0..=0.0, 2.0 * 20.0),
@@ -87,7 +87,7 @@ async fn the_counts_are_those_of_the_budget() {
         let (least, most) = (events / 20.0 * 0.5, events / 6.0 * 0.5 + 1.0);
         assert!((least..=most).contains(&read_units), "{operation}: {read_units} read units");
     }
-    // The first one finds no snapshot, reads on to the first commit, and writes one beside its put.
+    // The first command finds no snapshot, reads all commits, and writes a snapshot.
     let (given, sent, write_units, _) = counts(&answer, "cold-long");
     assert_eq!((given, sent), (2, 6));
     assert!((3.0..=4.0).contains(&write_units), "{write_units} write units");
@@ -133,14 +133,14 @@ async fn a_system_that_is_named_is_left_as_it_was() {
     assert!(is_empty(temporary.path()));
 }
 
-/// Starts it with more to do than a test has time for.
+/// Starts it with more commands than it can run during the test.
 fn endless<const N: usize>(more: [&str; N]) -> Command {
-    let mut command = ledgerfold(["bench", "--commands", "1000000"]);
+    let mut command = ledgerfold_bench(["--commands", "1000000"]);
     command.args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-/// Interrupts it: it says so and ends.
+/// Interrupts it, and asserts its message.
 pub(super) async fn interrupt(mut child: Child) {
     let id = child.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-s", "INT", &id]).status().await.unwrap().success());
@@ -149,10 +149,10 @@ pub(super) async fn interrupt(mut child: Child) {
     child.stdout.take().unwrap().read_to_string(&mut stdout).await.unwrap();
     child.stderr.take().unwrap().read_to_string(&mut stderr).await.unwrap();
     let status = status.code().expect("it was killed");
-    Ended { status, stdout, stderr }.failed_saying("stopped before the end: what it had made is removed");
+    Ended { status, stdout, stderr }.failed_saying("stopped before the end: its tables and files are removed");
 }
 
-/// Looks until it is so.
+/// Polls until the condition holds.
 pub(super) async fn until(mut so: impl AsyncFnMut() -> bool) {
     let looking = async {
         while !so().await {
@@ -187,14 +187,14 @@ async fn wrong_use_is_told_before_anything_is_made() {
     for (option, value) in
         [("--commands", "0"), ("--commands", "many"), ("--clients", "0"), ("--clients", "257"), ("--events", "0")]
     {
-        run(["bench", option, value]).await.is_wrong_use(option);
+        run_bench([option, value]).await.is_wrong_use(option);
     }
-    run(["bench", "--aws", "--data", "x"]).await.is_wrong_use("--aws");
-    run(["bench", "--aws", "--endpoint", "http://127.0.0.1:1"]).await.is_wrong_use("--aws");
-    run(["bench", "--data", "x", "--endpoint", "http://127.0.0.1:1"]).await.is_wrong_use("--data");
-    run(["bench", "--endpoint", "nonsense"]).await.is_wrong_use("an address such as http://");
-    run(["bench", "--data", "/nowhere/at/all"]).await.failed_saying("there is no folder /nowhere/at/all");
-    let mut command = ledgerfold(["bench", "--aws"]);
+    run_bench(["--aws", "--data", "x"]).await.is_wrong_use("--aws");
+    run_bench(["--aws", "--endpoint", "http://127.0.0.1:1"]).await.is_wrong_use("--aws");
+    run_bench(["--data", "x", "--endpoint", "http://127.0.0.1:1"]).await.is_wrong_use("--data");
+    run_bench(["--endpoint", "nonsense"]).await.is_wrong_use("an address such as http://");
+    run_bench(["--data", "/nowhere/at/all"]).await.failed_saying("there is no folder /nowhere/at/all");
+    let mut command = ledgerfold_bench(["--aws"]);
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nowhere");
-    ended(command).await.failed_saying("no system is named");
+    ended(command).await.failed_saying("no running instance found");
 }

@@ -1,8 +1,8 @@
-//! `ledgerfold bench projections`: are its counts those of the design, and does it leave nothing behind?
+//! `ledgerfold-bench projections`: its counts equal the design, and it removes its files.
 
 use super::bench::{interrupt, is_empty, until};
-use super::{Ended, ended, run};
-use crate::harness::program::ledgerfold;
+use super::{Ended, ended, run_bench};
+use crate::harness::program::ledgerfold_bench;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use std::path::Path;
@@ -10,17 +10,17 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 /// 60 events: 10 orders of 3 events each, and 30 events in the streams of 2 books.
-const SMALL: [&str; 8] = ["bench", "projections", "--events", "60", "--streams", "2", "--live", "60"];
+const SMALL: [&str; 7] = ["projections", "--events", "60", "--streams", "2", "--live", "60"];
 const WORKS: [&str; 5] = ["one_by_one", "batches_of_10", "backfill", "proof", "rebuild"];
 
-/// Runs it with small numbers; its temporary files go to the folder.
+/// Runs it with small numbers and this folder for temporary files.
 async fn bench<const N: usize>(folder: &TempDir, more: [&str; N]) -> Ended {
-    let mut command = ledgerfold(SMALL);
+    let mut command = ledgerfold_bench(SMALL);
     command.args(more).env("TMPDIR", folder.path());
     ended(command).await
 }
 
-/// What a piece of work took.
+/// What a piece of work cost.
 struct Taken<'a>(&'a Value);
 
 impl Taken<'_> {
@@ -52,8 +52,8 @@ async fn live_events_cost_what_the_design_says() {
     let ended = bench(&folder, ["--threads", "1", "--json"]).await;
     let answer = ended.json();
     assert_eq!((ended.status, &*ended.stderr), (0, ""));
-    // Events and write units one by one: a book's row is in no list, an order's in one; an entry of the audit index is in two,
-    // beside the entry of the day.
+    // Events and write units, one by one. A book's row is in no list, an order's in one. An audit entry is in two
+    // indexes, besides the entry of the day.
     for (projection, events, puts, write_units) in
         [("stock", 30, 30, 30.0), ("orders", 30, 30, 60.0), ("audit", 60, 61, 181.0)]
     {
@@ -61,20 +61,20 @@ async fn live_events_cost_what_the_design_says() {
         assert_eq!((one.whole("events"), one.requests("PutItem"), one.whole("refused")), (events, puts, 0));
         assert_eq!(one.number("write_units"), write_units, "{projection}: {answer}");
     }
-    // A stream's first event is written unseen; and after each message it is asked which generations there are.
+    // The first event of a stream is written without a read. After each message, the generations are read.
     for (projection, streams) in [("stock", 2), ("orders", 10)] {
         let gets = taken(&answer, projection, "one_by_one").requests("GetItem");
         assert!((30 - streams + 30..=30 - streams + 60).contains(&gets), "{projection}: {gets} reads");
     }
     let sales = taken(&answer, "bestsellers", "one_by_one");
     assert_eq!((sales.whole("events"), sales.requests("TransactWriteItems"), sales.requests("PutItem")), (30, 30, 0));
-    // Twice a unit for each item: an event's fence, and two rows, each listed in an index, when the order is placed.
+    // Two units per item: the position, and two rows that are listed in an index when the order is placed.
     assert!((2.0 * 30.0 + 2.0 * 2.0 * 10.0..=180.0).contains(&sales.number("write_units")), "{answer}");
     assert!(is_empty(folder.path()));
 }
 
 #[tokio::test]
-async fn ten_messages_cost_a_write_a_stream_and_a_rebuild_one_a_stream_and_page() {
+async fn ten_messages_and_a_page_cost_one_write_per_stream() {
     let folder = TempDir::new().unwrap();
     let answer = bench(&folder, ["--threads", "1", "--json"]).await.json();
     let (batches, sales) = (taken(&answer, "stock", "batches_of_10"), taken(&answer, "bestsellers", "batches_of_10"));
@@ -85,16 +85,16 @@ async fn ten_messages_cost_a_write_a_stream_and_a_rebuild_one_a_stream_and_page(
     for (projection, rows) in [("orders", 10), ("stock", 2)] {
         let [backfill, proof, both] = ["backfill", "proof", "rebuild"].map(|work| taken(&answer, projection, work));
         assert_eq!((both.whole("events"), both.whole("refused"), both.whole("threads")), (30, 0, 1), "{answer}");
-        // The generations at the beginning and at the next pass, and for each of 4 segments how far it has come.
+        // The generations at the beginning and at the next pass, and the progress of each of 4 segments.
         let puts = backfill.requests("PutItem");
         assert!((rows + 5..=rows + 6).contains(&puts), "{projection}: {puts} puts of {rows} rows: {answer}");
-        assert!(proof.requests("PutItem") <= 6, "a proof that finds nothing writes no row: {answer}");
+        assert!(proof.requests("PutItem") <= 6, "a verification without findings writes no row: {answer}");
         assert_eq!(puts + proof.requests("PutItem"), both.requests("PutItem"));
-        assert_eq!((backfill.requests("Scan"), proof.requests("Scan")), (4, 4), "a page a segment: {answer}");
+        assert_eq!((backfill.requests("Scan"), proof.requests("Scan")), (4, 4), "one page per segment: {answer}");
         assert!(both.number("write_units") > 0.0 && both.number("read_units") > 0.0);
     }
     let entries = taken(&answer, "audit", "backfill");
-    // The day, by each of the 10 streams that a worker has in hand before it knows of the first; and what was said above.
+    // The day, for each of 10 streams that a worker processes concurrently, and the items named above.
     assert!((61..=60 + 10 + 6).contains(&entries.requests("PutItem")), "{answer}");
     assert!(is_empty(folder.path()));
 }
@@ -128,7 +128,7 @@ async fn every_projection_has_every_measure_and_one_can_be_chosen() {
     assert!(is_empty(folder.path()));
 }
 
-/// Whether the engine in the folder has a table of that name.
+/// Whether the engine in the folder has this table.
 fn has_table(folder: &Path, name: &str) -> bool {
     let Some(Ok(engine)) = std::fs::read_dir(folder).unwrap().next() else { return false };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
@@ -142,7 +142,7 @@ async fn ctrl_c_ends_it_while_it_writes_and_while_it_measures() {
         [("10000000", "1", "bench-events"), ("1200", "1200", "bench-orders-live-1-audit-index")]
     {
         let temporary = TempDir::new().unwrap();
-        let mut command = ledgerfold(["bench", "projections", "--events", events, "--live", live]);
+        let mut command = ledgerfold_bench(["projections", "--events", events, "--live", live]);
         command.env("TMPDIR", temporary.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
         until(async || has_table(temporary.path(), table)).await;
@@ -163,8 +163,8 @@ async fn wrong_use_is_told_before_anything_is_made() {
         ("--threads", "1,17"),
         ("--projection", "fulfilment"),
     ] {
-        run(["bench", "projections", option, value]).await.is_wrong_use(option);
+        run_bench(["projections", option, value]).await.is_wrong_use(option);
     }
-    run(["bench", "projections", "--projection", "x"]).await.is_wrong_use("one of orders, stock, bestsellers, audit");
-    run(["bench", "--commands", "1", "projections"]).await.is_wrong_use("projections");
+    run_bench(["projections", "--projection", "x"]).await.is_wrong_use("one of orders, stock, bestsellers, audit");
+    run_bench(["--commands", "1", "projections"]).await.is_wrong_use("projections");
 }

@@ -1,6 +1,6 @@
-//! `ledgerfold cost`: its figures beside the same computed by hand, and beside the book's.
+//! `ledgerfold-bench cost`: its figures equal those computed by hand, and those in the book.
 
-use super::run;
+use super::run_bench;
 use serde_json::Value;
 
 /// Seconds of a month of 730 hours.
@@ -25,7 +25,7 @@ fn same(found: f64, wanted: f64) {
 
 #[tokio::test]
 async fn a_hundred_commands_a_second_cost_what_they_cost_by_hand() {
-    let answer = run(["cost", "--rate", "100", "--reads", "50", "--history", "30", "--json"]).await.json();
+    let answer = run_bench(["cost", "--rate", "100", "--reads", "50", "--history", "30", "--json"]).await.json();
     let estimate = &answer["estimates"][0];
     // Three commits, a tenth of a snapshot; orders 2 x 2, bestsellers 2 x 4.6, stock 1, fulfilment 7; audit 3 x 3.
     let written = 100.0 * (3.1 + (4.0 + 9.2 + 1.0 + 7.0) + 9.0) * MONTH_S;
@@ -76,22 +76,22 @@ async fn a_hundred_commands_a_second_cost_what_they_cost_by_hand() {
 #[tokio::test]
 async fn a_large_event_costs_its_kilobytes() {
     let answer =
-        run(["cost", "--rate", "1", "--reads", "0", "--history", "0", "--event-bytes", "4000", "--json"]).await;
+        run_bench(["cost", "--rate", "1", "--reads", "0", "--history", "0", "--event-bytes", "4000", "--json"]).await;
     let estimate = &answer.json()["estimates"][0];
-    // 4,400 bytes: five units a commit and an order's row in table and index, two units to read one consistently.
+    // 4,400 bytes: a commit and an order's row in table and index have five units each, a consistent read has two.
     same(item(estimate, "DynamoDB, writes").0, (15.1 + 2.0 * 2.0 * 5.0 + 9.2 + 1.0 + 7.0 + 9.0) * MONTH_S);
     same(item(estimate, "DynamoDB, reads").0, (2.0 + 3.4 * 2.0 + 4.6 + 2.0 + 5.0 + 3.0) * MONTH_S);
     same(item(estimate, "DynamoDB, storage").0, 0.0);
-    // At one a second nothing travels together: eleven messages, each of them less than 64 KB.
+    // At one command per second, batches have one message: eleven messages below 64 KB.
     same(item(estimate, "SQS, FIFO").0, (33.0 + 1.75) * MONTH_S);
-    let huge = run(["cost", "--rate", "1", "--event-bytes", "131000", "--json"]).await;
+    let huge = run_bench(["cost", "--rate", "1", "--event-bytes", "131000", "--json"]).await;
     // Three times 64 KB, sent and received, and a deletion.
     same(item(&huge.json()["estimates"][0], "SQS, FIFO").0, (11.0 * 7.0 + 1.75) * MONTH_S);
 }
 
-/// The limits that a rate is beyond.
+/// The limits that a rate exceeds.
 async fn beyond(rate: &str) -> Vec<String> {
-    let answer = run(["cost", "--rate", rate, "--json"]).await.json();
+    let answer = run_bench(["cost", "--rate", rate, "--json"]).await.json();
     let limits = answer["estimates"][0]["limits"].as_array().unwrap().clone();
     assert_eq!(limits.len(), 27);
     for limit in &limits {
@@ -140,7 +140,7 @@ async fn the_limits_that_a_rate_meets_are_named() {
 
 #[tokio::test]
 async fn the_table_says_what_it_assumes_and_leaves_out() {
-    let said = run(["cost"]).await.done();
+    let said = run_bench(["cost"]).await.done();
     for part in [
         "list prices as written down on 2026-11-23",
         "\n1 commands/s and 1 reads/s: ",
@@ -155,12 +155,12 @@ async fn the_table_says_what_it_assumes_and_leaves_out() {
     }
 }
 
-/// What the book says of each rate is in its table: rate, dollars a month, dollars a million commands.
+/// The book's table has each rate: dollars per month, and dollars per million commands.
 #[tokio::test]
 async fn the_book_says_what_the_program_says() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/docs/src/reference/costs.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let said = run(["cost"]).await.done();
+    let said = run_bench(["cost"]).await.done();
     let estimates: Vec<&str> = said.lines().filter(|line| line.contains(" commands/s and ")).collect();
     assert_eq!(estimates.len(), 3);
     for estimate in estimates {
@@ -173,22 +173,22 @@ async fn the_book_says_what_the_program_says() {
 #[tokio::test]
 async fn wrong_figures_are_told() {
     for rate in ["--rate=-1", "--rate=1000001", "--rate=NaN", "--rate=many"] {
-        run(["cost", rate]).await.is_wrong_use("a number from 0 to 1000000");
+        run_bench(["cost", rate]).await.is_wrong_use("a number from 0 to 1000000");
     }
-    run(["cost", "--reads=-1"]).await.is_wrong_use("--reads");
-    run(["cost", "--event-bytes", "390001"]).await.is_wrong_use("390001 is not in 1..=390000");
-    run(["cost", "--history", "36501"]).await.is_wrong_use("36501 is not in 0..=36500");
+    run_bench(["cost", "--reads=-1"]).await.is_wrong_use("--reads");
+    run_bench(["cost", "--event-bytes", "390001"]).await.is_wrong_use("390001 is not in 1..=390000");
+    run_bench(["cost", "--history", "36501"]).await.is_wrong_use("36501 is not in 0..=36500");
 }
 
 #[tokio::test]
 async fn an_idle_system_and_a_slow_one_are_estimated() {
     let rates = ["cost", "--rate", "0", "--rate", "0.01", "--rate", "1", "--json"];
-    let estimates = run(rates).await.json()["estimates"].clone();
+    let estimates = run_bench(rates).await.json()["estimates"].clone();
     let usd = |index: usize| estimates[index]["usd_per_month"].as_f64().unwrap();
     assert!(usd(0) < usd(1) && usd(1) < usd(2), "{estimates}");
     assert!(estimates[0]["usd_per_million_commands"].is_null(), "{estimates}");
     assert!(estimates[1]["usd_per_million_commands"].is_number(), "{estimates}");
-    let said = run(["cost", "--rate", "0", "--rate", "0.01"]).await.done();
+    let said = run_bench(["cost", "--rate", "0", "--rate", "0.01"]).await.done();
     assert!(said.contains("0 commands/s and 0 reads/s: ") && said.contains("0.01 commands/s"), "{said}");
     assert!(!said.contains("NaN") && !said.contains("inf USD"), "{said}");
 }

@@ -1,21 +1,21 @@
-//! The program as a process: what it prints, how it ends.
+//! The program as a process: its output and exit status.
 //!
-//! | module | what it asks |
+//! | module | what it tests |
 //! |---|---|
-//! | [`wording`] | can a newcomer find out what it takes, and what is wrong? |
-//! | [`start`] | `dev`: where it cannot run, and what it keeps |
-//! | [`stop`] | does it end when it is asked to, and not before its answers? |
-//! | [`bench`] | are its counts those of the budget, and does it leave nothing behind? |
-//! | [`cost`] | are its figures those that come of the same by hand? |
-//! | [`audit`] | the questions about many streams and about the past |
-//! | [`audit_export`] | files that are whole, or not there |
-//! | [`backup`] | is a copy whole that is made under load, and what does it refuse? |
-//! | [`bench_projections`] | the same of what read models cost |
-//! | [`new`] | `new`: what it writes, and what it refuses |
+//! | [`wording`] | help, and messages for wrong use |
+//! | [`start`] | `dev`: where it cannot run, and what it stores |
+//! | [`stop`] | `dev` answers open requests before it ends |
+//! | [`bench`] | the benchmarks of the store equal the budget and leave nothing |
+//! | [`cost`] | the estimate equals figures computed by hand |
+//! | [`audit`] | queries over many streams and about past states |
+//! | [`audit_export`] | complete files, or none |
+//! | [`backup`] | a copy under load is complete; refusals |
+//! | [`bench_projections`] | the benchmarks of read models |
+//! | [`new`] | `new`: its files, and refusals |
 //! | [`operate`] | `tables` and `audit`, on a folder and on a running system |
-//! | [`tokens`] | `tokens`, and who `dev` lets in |
-//! | [`profiles`] | who an operator is by a profile of the AWS configuration |
-//! | [`projection`] | `projection`: steps and refusals, jobs and their workers, what stands still, redrive |
+//! | [`tokens`] | `tokens`, and the callers that `dev` accepts |
+//! | [`profiles`] | credentials from profiles of the AWS configuration |
+//! | [`projection`] | `projection`: steps and refusals, jobs and workers, parked streams, redrive |
 #![cfg(test)]
 
 mod audit;
@@ -34,13 +34,13 @@ mod tokens;
 mod wording;
 
 use crate::harness::http::sent;
-use crate::harness::program::{Dev, ledgerfold};
+use crate::harness::program::{Dev, ledgerfold, ledgerfold_bench};
 use crate::harness::waiting::PATIENCE;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// How a run of the program ended.
+/// The result of a run.
 #[derive(Debug)]
 struct Ended {
     status: i32,
@@ -49,7 +49,7 @@ struct Ended {
 }
 
 impl Ended {
-    /// Asserts that it failed with one clear line on standard error, and nothing else anywhere.
+    /// Asserts that it failed with one line on standard error and no other output.
     #[track_caller]
     fn failed_saying(&self, part: &str) {
         assert_eq!((self.status, &*self.stdout), (3, ""), "{self:?}");
@@ -57,21 +57,21 @@ impl Ended {
         assert!(one_line && self.stderr.contains(part), "not {part:?}: {self:?}");
     }
 
-    /// Asserts that it was used wrongly, and said how.
+    /// Asserts that it reported wrong use.
     #[track_caller]
     fn is_wrong_use(&self, part: &str) {
         assert_eq!((self.status, &*self.stdout), (2, ""), "{self:?}");
         assert!(self.stderr.starts_with("error: ") && self.stderr.contains(part), "not {part:?}: {self:?}");
     }
 
-    /// Asserts that it is done, without a word on standard error.
+    /// Asserts success without output on standard error.
     #[track_caller]
     fn done(self) -> String {
         assert_eq!((self.status, &*self.stderr), (0, ""), "{self:?}");
         self.stdout
     }
 
-    /// Asserts that it was refused in those words: a negative answer, and no failure.
+    /// Asserts a negative answer with this reason.
     #[track_caller]
     fn was_refused(&self, reason: &str) {
         assert_eq!((self.status, &*self.stdout), (1, ""), "{self:?}");
@@ -82,6 +82,11 @@ impl Ended {
     fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
+}
+
+/// Runs the benchmarks to their end.
+async fn run_bench<const N: usize>(arguments: [&str; N]) -> Ended {
+    ended(ledgerfold_bench(arguments)).await
 }
 
 /// Runs the program to its end.
@@ -100,7 +105,7 @@ fn client() -> Client {
     Client::builder().timeout(PATIENCE).no_proxy().build().unwrap()
 }
 
-/// Takes copies of a book in, so many times.
+/// Receives copies of a book, this number of times.
 async fn receive(dev: &Dev, times: usize) {
     let client = crate::harness::http::Client::of(&dev.url);
     for _ in 0..times {

@@ -1,5 +1,5 @@
-//! `ledgerfold new`: what it writes, and what it refuses. `.ci/starter` builds and tests what it
-//! makes.
+//! `ledgerfold new`: its files, and refusals. `.ci/starter` builds and tests a new
+//! app.
 
 use super::{Ended, ended, ledgerfold, run};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ async fn new(folder: &Path, more: &[&str]) -> Ended {
     ended(ledgerfold(arguments.into_iter().chain(more.iter().copied()))).await
 }
 
-/// Every file below a folder, by its path there.
+/// Every file below a folder, by relative path.
 fn files(folder: &Path) -> BTreeMap<String, String> {
     let (mut found, mut open) = (BTreeMap::new(), vec![folder.to_owned()]);
     while let Some(next) = open.pop() {
@@ -37,7 +37,7 @@ async fn it_makes_a_whole_app_of_that_name() {
     let parent = TempDir::new().unwrap();
     let folder = parent.path().join("app");
     let said = new(&folder, &["--crates", REPOSITORY]).await.done();
-    assert!(said.starts_with(&format!("book-shop is made in {}\n", folder.display())), "{said}");
+    assert!(said.starts_with(&format!("book-shop is created in {}\n", folder.display())), "{said}");
     assert!(said.contains("cargo test") && said.contains("cargo run"), "{said}");
     let files = files(&folder);
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
@@ -64,7 +64,7 @@ async fn it_makes_a_whole_app_of_that_name() {
     assert!(files["Cargo.toml"].contains(&handlers), "{}", files["Cargo.toml"]);
     assert_eq!(files["Cargo.lock"], fs::read_to_string(repository.join("Cargo.lock")).unwrap());
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o755);
-    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1, "nothing lies beside it");
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1, "no other file is left");
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn an_empty_folder_is_taken_and_a_full_one_is_kept() {
     let folder = TempDir::new().unwrap();
     new(folder.path(), &[]).await.done();
     let before = files(folder.path());
-    new(folder.path(), &[]).await.failed_saying("the folder is there and not empty: name another one with --path");
+    new(folder.path(), &[]).await.failed_saying("the folder exists and is not empty: choose another one with --path");
     assert_eq!(files(folder.path()), before);
 }
 
@@ -102,7 +102,7 @@ async fn a_name_that_no_crate_can_have_is_refused() {
     for name in ["Shop", "2shop", "shop-", "sh_op", "../shop"] {
         run(["new", name]).await.is_wrong_use("a name is 1 to 32 lower-case letters, digits and '-'");
     }
-    run(["new", "match"]).await.is_wrong_use("is a word of Rust's own");
-    run(["new", "handlers"]).await.is_wrong_use("is taken by Rust, Cargo or a crate that the app uses");
+    run(["new", "match"]).await.is_wrong_use("is a keyword of Rust");
+    run(["new", "handlers"]).await.is_wrong_use("is used by Rust, Cargo or a crate that the app depends on");
     run(["new"]).await.is_wrong_use("<NAME>");
 }

@@ -1,4 +1,4 @@
-//! `ledgerfold tables` and `ledgerfold audit`, on a folder that nobody has open and on a running system.
+//! `ledgerfold tables` and `ledgerfold audit`, on a stopped folder and on a running system.
 
 use super::{Ended, ended, receive, run};
 use crate::harness::program::{Dev, Program, ledgerfold};
@@ -25,7 +25,7 @@ impl Program {
         self.exports.iter().find(|(found, _)| *found == name).unwrap().1.clone()
     }
 
-    /// Makes more of what came in first, as nobody should.
+    /// Tampers with the first event.
     async fn tamper(&self) {
         let table = clients(&self.exports).dynamodb;
         let items = table.scan().table_name("ledgerfold-events").send().await.unwrap().items.unwrap();
@@ -73,13 +73,13 @@ async fn a_history_is_shown_for_people_and_for_programs() {
     let part = system.operate(["audit", "history", STREAM, "--from", "3", "--limit", "4"]).await.done();
     assert_eq!(
         (part.lines().count(), part.lines().last()),
-        (6, Some("… up to version 12; go on with --from 7 --to 12"))
+        (6, Some("… up to version 12; continue with --from 7 --to 12"))
     );
     let json = system.operate(["audit", "history", STREAM, "--from", "3", "--limit", "4", "--json"]).await.json();
     let versions: Vec<&Value> = json["events"].as_array().unwrap().iter().map(|event| &event["version"]).collect();
     assert_eq!((versions, &json["next_from"]), (vec![&json!(3), &json!(4), &json!(5), &json!(6)], &json!(7)));
     let answer = reqwest::get(format!("{}/audit/streams/{STREAM}?from=3&limit=4", system.dev.url)).await.unwrap();
-    assert_eq!(json, answer.json::<Value>().await.unwrap(), "the API shows the same");
+    assert_eq!(json, answer.json::<Value>().await.unwrap(), "the API returns the same");
 }
 
 #[tokio::test]
@@ -87,12 +87,12 @@ async fn what_is_as_it_was_written_is_verified() {
     let system = Program::start().await;
     receive(&system.dev, 3).await;
     let one = system.operate(["audit", "verify", STREAM]).await.done();
-    assert!(one.starts_with(&format!("{STREAM} is what was written: 3 commits, head 3 ")), "{one}");
+    assert!(one.starts_with(&format!("{STREAM} is intact: 3 commits, head 3 ")), "{one}");
     let one = system.operate(["audit", "verify", STREAM, "--json"]).await.json();
     assert_eq!((&one["verified"], &one["commits"], &one["broken_at"]), (&json!(true), &json!(3), &Value::Null));
     let all = system.operate(["audit", "verify", "--all"]).await.done();
-    // The stock, and the records of three questions: of the two before, and of this one.
-    assert_eq!(all, "All 2 streams are as they were written, with 6 commits.\n");
+    // The stock, and the records of three queries, this one included.
+    assert_eq!(all, "All 2 streams are intact: 6 commits.\n");
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_changed_snapshot_is_found_on_request_only() {
     assert_eq!(system.operate(["audit", "verify", "--all"]).await.status, 0);
 }
 
-/// Deletes items of the table of events, as nobody should.
+/// Tampers by deleting items of the events table.
 async fn delete(system: &Program, stream: &str, versions: impl Iterator<Item = u64>) {
     let table = clients(&system.exports).dynamodb;
     for version in versions {
@@ -197,7 +197,7 @@ async fn a_dropped_end_and_a_stream_that_is_gone_are_found() {
     ] {
         assert!(all.stdout.contains(&line), "no {line:?} in {all:?}");
     }
-    // One stream is compared with what read models have seen of it: that needs no walk through the index.
+    // One stream is compared with its read models, without reading the index.
     let one = system.operate(["audit", "verify", STREAM]).await;
     assert!(one.status == 1 && one.stdout.contains("has seen version 3"), "{one:?}");
 }
@@ -214,10 +214,10 @@ async fn an_item_that_is_none_of_ours_is_named_and_hides_no_stream() {
     }
     let told = system.operate(["audit", "verify", "--all"]).await;
     assert_eq!((told.status, told.stdout.matches("UNEXPECTED item: stream ").count()), (1, 3), "{told:?}");
-    // The one before the first version is in a stream's own partition, and so a break of that stream.
+    // An item before version 1 is in a stream's partition, and so makes that stream corrupt.
     assert!(told.stdout.contains(&format!("{STREAM} is BROKEN at version 0: ")), "{told:?}");
     assert!(
-        told.stdout.contains("1 of 2 streams are broken, 3 items are unexpected, and 1 commits are sound."),
+        told.stdout.contains("1 of 2 streams are broken, 3 items are unexpected, and 1 commits are intact."),
         "{told:?}"
     );
     let json = system.operate(["audit", "verify", "--all", "--json"]).await;
@@ -261,7 +261,9 @@ async fn what_cannot_be_reached_or_is_not_named_is_told_in_one_line() {
     }
     let mut command = ledgerfold(["audit", "verify", "--all"]);
     command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nowhere");
-    ended(command).await.failed_saying("no system is named: start `ledgerfold dev` in this folder, or export the line");
+    ended(command)
+        .await
+        .failed_saying("no running instance found: start `ledgerfold dev` in this folder, or export the line");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Profiles of the AWS configuration: an operator's credentials from a program, or from SSO.
+//! Profiles of the AWS configuration: credentials from a program, or from SSO.
 
 use super::{Ended, ended, ledgerfold};
 use crate::harness::program::Dev;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use tempfile::TempDir;
 
-/// The program, as somebody runs it whose home has a profile with those settings.
+/// The program with a home folder that has a profile with these settings.
 async fn list(home: &TempDir, settings: &str) -> Ended {
     let config = home.path().join("config");
     fs::write(&config, format!("[profile shop]\n{settings}")).unwrap();
@@ -39,7 +39,7 @@ async fn a_program_that_the_profile_names_gives_credentials() {
     let listed = list(&home, &settings).await;
     assert_eq!((listed.status, &*listed.stderr), (0, ""), "{listed:?}");
     assert_eq!(listed.json()["projections"][0]["name"], "orders");
-    // The engines check the key: it is the program's that let the call in.
+    // The engines check the key, so the call succeeded with the program's credentials.
     fs::write(&file, key.to_string().replace(&exports["AWS_SECRET_ACCESS_KEY"], "another")).unwrap();
     list(&home, &settings).await.failed_saying("signature");
 }

@@ -1,4 +1,4 @@
-//! `ledgerfold dev`: where it cannot run, and what it keeps.
+//! `ledgerfold dev`: where it cannot run, and what it stores.
 
 use super::{Dev, client, ended, receive, run};
 use crate::harness::http::Client;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-/// Starts it where it cannot run.
+/// Starts it where it must fail.
 async fn dev_in(folder: &Path) -> super::Ended {
     run(["dev", "--port", "0", "--data", folder.to_str().unwrap()]).await
 }
@@ -20,8 +20,8 @@ async fn a_taken_port_is_told_with_the_way_out() {
     let port = taken.local_addr().unwrap().port().to_string();
     let data = TempDir::new().unwrap();
     let ended = run(["dev", "--port", &port, "--data", data.path().to_str().unwrap()]).await;
-    ended.failed_saying(&format!("port {port} of 127.0.0.1 cannot be had; choose another with --port"));
-    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "nothing was begun");
+    ended.failed_saying(&format!("port {port} of 127.0.0.1 is not available; choose another one with --port"));
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "no file is created");
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn a_damaged_database_is_told_and_left_as_it_is() {
     }
 }
 
-/// The copies on hand at that version of the book's stock.
+/// The copies on hand at a version of the book's stock.
 async fn on_hand(dev: &Dev, version: u64) -> Option<u64> {
     let path = format!("/stock/9780306406157?at_least={version}");
     Client::of(&dev.url).get(&path).await.body["on_hand"].as_u64()
@@ -85,11 +85,11 @@ async fn a_restart_keeps_everything_until_it_is_told_to_begin_afresh() {
     assert_eq!(on_hand(&dev, 2).await, Some(10));
     receive(&dev, 1).await;
     assert_eq!(dev.interrupt().await, 0);
-    // What is not data of the program stays, also when it begins afresh.
+    // Other files stay, even with --fresh.
     fs::write(data.path().join("notes.txt"), "mine").unwrap();
     let folder = data.path().to_str().unwrap();
     let history = run(["audit", "verify", "--all", "--data", folder, "--json"]).await;
-    // The stock, and the record of this very question.
+    // The stock, and the record of this query.
     assert_eq!((&history.json()["streams"], &history.json()["commits"]), (&2.into(), &4.into()));
     let mut fresh = ledgerfold(["dev", "--port", "0", "--fresh", "--data", folder]);
     let dev = Dev::start_command(&mut fresh).await;

@@ -1,4 +1,4 @@
-//! `ledgerfold dev` ends when it is asked to, and not before its answers.
+//! `ledgerfold dev` answers open requests before it ends.
 
 use super::{Dev, PATIENCE, client};
 use tempfile::TempDir;

@@ -1,4 +1,4 @@
-//! Help, and wrong use.
+//! Help, and messages for wrong use.
 
 use super::run;
 
@@ -7,21 +7,12 @@ async fn every_command_explains_itself_with_an_example() {
     for (arguments, words) in [
         (
             vec!["--help"],
-            vec![
-                "dev",
-                "tables",
-                "audit",
-                "bench",
-                "ledgerfold bench projections",
-                "Exit status: 0 done, 1 a negative answer",
-                "2 wrong use, 3 a failure",
-            ],
+            vec!["dev", "tables", "audit", "Exit status: 0 done, 1 a negative answer", "2 wrong use, 3 a failure"],
         ),
         (
             vec!["dev", "--help"],
             vec!["--port", "8080", "--data", ".ledgerfold", "--fresh", "--auth", "--issuer", "--listen"],
         ),
-        (vec!["cost", "--help"], vec!["--rate", "--reads", "--event-bytes", "--history", "--json", "list prices"]),
         (vec!["new", "--help"], vec!["<NAME>", "--path", "--crates", "`cargo test` and `cargo run`"]),
         (vec!["tokens", "create", "--help"], vec!["--dir", "jwks.json"]),
         (vec!["tokens", "sign", "--help"], vec!["--subject", "--scope", "--minutes", "operate: Operate projections"]),
@@ -30,10 +21,6 @@ async fn every_command_explains_itself_with_an_example() {
         (vec!["tables", "create", "--help"], vec!["--endpoint", "--data", "--prefix", "--json"]),
         (vec!["audit", "history", "--help"], vec!["--from", "--to", "--limit", "--json", "--data"]),
         (
-            vec!["bench", "--help"],
-            vec!["--commands", "--clients", "--events", "--aws", "--endpoint", "--data", "--json"],
-        ),
-        (
             vec!["audit", "search", "--help"],
             vec!["--actor", "--type", "--command", "--correlation", "--stream", "--order", "--cursor", "--as"],
         ),
@@ -41,10 +28,6 @@ async fn every_command_explains_itself_with_an_example() {
         (vec!["audit", "at", "--help"], vec!["--version", "--time", "LEDGERFOLD_ACTOR", "operator:$USER"]),
         (vec!["audit", "diff", "--help"], vec!["--from", "--to", "--from-time", "--to-time"]),
         (vec!["audit", "export", "--help"], vec!["--format", "jsonl", "csv", "--output", "apostrophe", "--limit"]),
-        (
-            vec!["bench", "projections", "--help"],
-            vec!["--events", "--streams", "--live", "--threads", "--projection", "--json"],
-        ),
         (vec!["audit", "verify", "--help"], vec!["--all", "--snapshots", "--json", "Exit 1"]),
         (vec!["projection", "--help"], vec!["list", "rebuild", "switch", "rollback", "drop", "resume", "redrive"]),
         (vec!["projection", "list", "--help"], vec!["--json", "--data"]),
@@ -71,6 +54,34 @@ async fn every_command_explains_itself_with_an_example() {
     for group in ["tables", "audit", "projection", "tokens"] {
         let help = run([group, "--help"]).await.done();
         assert!(help.contains("Commands:"), "{help}");
+    }
+}
+
+#[tokio::test]
+async fn every_benchmark_explains_itself_with_an_example() {
+    for (arguments, words) in [
+        (
+            vec!["--help"],
+            vec![
+                "--commands",
+                "--clients",
+                "--events",
+                "--aws",
+                "--endpoint",
+                "--data",
+                "--json",
+                "projections",
+                "cost",
+            ],
+        ),
+        (vec!["cost", "--help"], vec!["--rate", "--reads", "--event-bytes", "--history", "--json", "list prices"]),
+        (vec!["projections", "--help"], vec!["--events", "--streams", "--live", "--threads", "--projection", "--json"]),
+    ] {
+        let help = super::ended(super::ledgerfold_bench(arguments.iter().copied())).await.done();
+        assert!(help.contains("Examples:\n  ledgerfold-bench") && help.contains("Usage: ledgerfold-bench"), "{help}");
+        for word in words {
+            assert!(help.contains(word), "no {word:?} in {help}");
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which answer is noted, and which stays.
+//! Which status is stored, and which stays.
 
 use super::{BOOK, STREAM, TABLE, TestStack, is_done_with, receive, reserve};
 use crate::harness::messages::Message;
@@ -9,7 +9,7 @@ use handlers::{CommandStatuses, CommandWorker};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// A reservation that is refused, with its message, which comes again later.
+/// A refused reservation, and its message, which is redelivered later.
 pub(super) async fn refused(stack: &TestStack) -> Message {
     let (path, body) = reserve(2);
     stack.later(&path, "r", &body).await;
@@ -20,7 +20,7 @@ pub(super) async fn refused(stack: &TestStack) -> Message {
 }
 
 #[tokio::test]
-async fn who_was_told_that_it_is_refused_can_rely_on_it() {
+async fn an_answered_refusal_stays_until_a_new_send() {
     let stack = TestStack::start().await;
     let message = refused(&stack).await;
     let (path, body) = receive(2);
@@ -62,7 +62,7 @@ async fn each_send_has_a_message_until_the_command_is_done() {
 }
 
 #[tokio::test]
-async fn a_lost_message_is_made_good_by_sending_the_command_again_at_once() {
+async fn a_second_send_at_once_replaces_a_lost_message() {
     let stack = TestStack::start().await;
     let (path, body) = receive(5);
     stack.later(&path, "k", &body).await;
@@ -72,7 +72,7 @@ async fn a_lost_message_is_made_good_by_sending_the_command_again_at_once() {
     assert_eq!(stack.command_status("k").await, "done");
 }
 
-/// The table of a worker that is overtaken: before it writes a row with that status, what `meanwhile` does is done.
+/// The table of a slow worker: `meanwhile` runs before it writes a row with that status.
 pub(super) fn overtaken<F: Future<Output = ()> + Send + 'static>(
     stack: &TestStack,
     status: &'static str,
@@ -93,7 +93,7 @@ pub(super) fn overtaken<F: Future<Output = ()> + Send + 'static>(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_done_stays_done_whatever_a_slow_worker_finds() {
+async fn done_stays_done_despite_a_slow_worker() {
     for (found, table, receives) in
         [("refused", "ledgerfold-events", 1), ("failed", "no-such-table", CommandWorker::MAX_RECEIVES)]
     {
@@ -121,7 +121,7 @@ async fn what_is_done_stays_done_whatever_a_slow_worker_finds() {
 }
 
 #[tokio::test]
-async fn a_message_whose_row_is_gone_is_handled_and_its_answer_noted() {
+async fn a_message_without_a_row_is_handled_and_its_status_stored() {
     let stack = TestStack::start().await;
     let (path, body) = receive(5);
     stack.later(&path, "k", &body).await;
@@ -133,7 +133,7 @@ async fn a_message_whose_row_is_gone_is_handled_and_its_answer_noted() {
 }
 
 #[tokio::test]
-async fn an_answer_as_large_as_an_item_is_told_whole() {
+async fn an_answer_as_large_as_an_item_is_returned_whole() {
     let stack = TestStack::start().await;
     let (path, body) = receive(5);
     stack.later(&path, "k", &body).await;
@@ -141,7 +141,7 @@ async fn an_answer_as_large_as_an_item_is_told_whole() {
     let sent: Value = serde_json::from_str(message.body.as_ref().unwrap()).unwrap();
     let metadata: CommandMetadata = serde_json::from_value(sent["envelope"].clone()).unwrap();
     assert_eq!(metadata.command_id, Id::new("k").unwrap());
-    // An event of another program, with a note that no compression makes shorter than 290 KB.
+    // An event of another program, with a note of at least 290 KB after compression.
     let note: String = (0..390 * 1024).map(|_| fastrand::alphanumeric()).collect();
     let data = serde_json::to_string(&json!({"quantity": 5, "note": note})).unwrap();
     let data = serde_json::value::RawValue::from_string(data).unwrap();
@@ -153,11 +153,11 @@ async fn an_answer_as_large_as_an_item_is_told_whole() {
     assert_eq!(outcome["status"], "done");
     assert_eq!(outcome["result"]["events"][0]["data"]["note"].as_str().unwrap().len(), 390 * 1024);
     let row = stack.command_row("k").await.unwrap();
-    assert!(format!("{row:?}").len() < 2_048, "the row does not bear it: {row:?}");
+    assert!(format!("{row:?}").len() < 2_048, "the row does not have it: {row:?}");
 }
 
 #[tokio::test]
-async fn a_row_that_says_done_of_a_commit_that_is_not_there_is_a_case_for_the_operators() {
+async fn a_row_that_is_done_without_its_commit_is_reported() {
     let stack = TestStack::start().await;
     let (path, body) = receive(5);
     stack.later(&path, "k", &body).await;

@@ -1,4 +1,5 @@
-//! A worker whose clock is behind that of the API: an id that the API made is not the sender's fault.
+//! A worker whose clock is behind that of the API: an id that the API made is not the sender's
+//! fault.
 
 use super::{STREAM, TestStack, answer, is_done_with, later, receive};
 use crate::harness::messages::Message;
@@ -19,7 +20,7 @@ fn slow_worker(stack: &TestStack) -> CommandWorker {
     CommandWorker::new(bookshop::app(), &store, stack.system().command_statuses())
 }
 
-/// Sends a command without an id. The id that the API made, and the command's message.
+/// Sends a command without an id. Returns the API's id, and the message.
 async fn taken_without_id(stack: &TestStack) -> (String, Message) {
     let (path, body) = receive(5);
     let request = Request::post(path).header("Content-Type", "application/json").header("Prefer", "respond-async");
@@ -63,7 +64,7 @@ async fn a_senders_own_id_from_the_future_is_refused_later_too() {
 }
 
 #[tokio::test]
-async fn a_message_that_does_not_say_who_made_its_id_is_read() {
+async fn a_message_without_the_maker_of_its_id_is_read() {
     let stack = TestStack::start().await;
     let (id, message) = taken_without_id(&stack).await;
     let mut body: Value = serde_json::from_str(message.body.as_ref().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! What a command costs that is answered later.
+//! The cost of a command that is answered later.
 
 use super::{TestStack, api_of, get, is_done_with, later, post, receive, reserve};
 use crate::harness::faults::FaultInjector;
@@ -10,12 +10,12 @@ async fn row_bytes(stack: &TestStack, key: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_command_that_is_answered_later_costs_two_rows_and_a_read_more() {
+async fn a_later_answer_costs_two_rows_and_a_read_more() {
     let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let system = stack.system_over(&wire);
     let (api, worker) = (api_of(&system, Some(system.command_queue().await.unwrap())), system.command_worker());
     let (path, body) = receive(5);
-    // The first one finds out how long the queue is; the worker comes to know the stream.
+    // The first command counts the queue, and the worker caches the stream.
     assert_eq!(later(&api, &path, "a", &body).await.status, 202);
     assert!(is_done_with(&worker, &stack.message().await, 1).await);
     wire.take();
@@ -40,7 +40,7 @@ async fn a_command_that_is_answered_later_costs_two_rows_and_a_read_more() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_when_the_store_was_asked() {
+async fn a_refusal_is_returned_after_a_read_of_the_store() {
     let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let system = stack.system_over(&wire);
     let api = api_of(&system, Some(system.command_queue().await.unwrap()));

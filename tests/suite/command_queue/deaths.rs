@@ -16,12 +16,13 @@ fn faults(n: usize) -> [Fault; 3] {
     [Fault::DiesBefore(n), Fault::DiesAfter(n), Fault::LosesAnswer(n)]
 }
 
-/// A book of its own for each case.
+/// A new book for each case.
 fn book(case: usize) -> String {
     isbn(u32::try_from(case).unwrap())
 }
 
-/// Runs a scenario with every fault of every request, until none strikes any more. How many have struck.
+/// Runs a scenario with every fault of every request, until none happens. Returns the number of
+/// faults.
 async fn struck<F: Future<Output = bool>>(mut scenario: impl FnMut(usize, Fault) -> F) -> usize {
     let mut struck = 0;
     for n in 1..MAX_REQUESTS {
@@ -36,7 +37,8 @@ async fn struck<F: Future<Output = bool>>(mut scenario: impl FnMut(usize, Fault)
     panic!("it makes more requests than anybody thought");
 }
 
-/// A worker dies over a command to a book of its own; another one gets the message again. Whether the fault came to pass.
+/// A worker dies during a command to a new book; another one gets the message. Returns whether the
+/// fault happened.
 async fn die_over(stack: &TestStack, case: usize, fault: Fault, command: &str, body: &Value, expected: &str) -> bool {
     let (book, key) = (book(case), format!("{command}-{case}"));
     stack.later(&format!("/stock/{book}/{command}"), &key, body).await;
@@ -44,11 +46,11 @@ async fn die_over(stack: &TestStack, case: usize, fault: Fault, command: &str, b
     let worker = stack.system_over(&wire).command_worker();
     wire.arm(Some(fault));
     if !is_done_with(&worker, &message, 1).await {
-        assert!(!wire.is_armed(), "it came back, and nobody had died");
+        assert!(!wire.is_armed(), "it came back without a crash");
         assert!(is_done_with(&stack.worker(), &message, 2).await, "{fault:?}");
     }
     let struck = !wire.is_armed();
-    // It comes again all the same, from a queue that has lost the acknowledgement.
+    // The queue redelivers it, as after a lost acknowledgement.
     assert!(is_done_with(&stack.worker(), &message, 3).await, "{fault:?}");
     let events = stack.types(&format!("stock-{book}")).await;
     assert_eq!(stack.command_status(&key).await, expected, "{fault:?}");
@@ -58,23 +60,23 @@ async fn die_over(stack: &TestStack, case: usize, fault: Fault, command: &str, b
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_dies_between_any_two_requests_leaves_a_command_that_is_done_once() {
+async fn a_worker_that_dies_at_any_request_leaves_a_command_done_once() {
     let stack = TestStack::start().await;
     let body = json!({"quantity": 5});
     let struck = struck(|case, fault| die_over(&stack, case, fault, "receive", &body, "done")).await;
-    // A look at the row, the commit, the answer; a fresh worker reads the stream before.
+    // A read of the row, the commit, the status; a fresh worker reads the stream before.
     assert!(struck >= 9, "only {struck} faults came to pass");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_dies_between_any_two_requests_leaves_a_command_that_is_refused() {
+async fn a_worker_that_dies_at_any_request_leaves_a_command_refused() {
     let stack = TestStack::start().await;
     let body = json!({"order_id": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "quantity": 5});
     let struck = struck(|case, fault| die_over(&stack, case, fault, "reserve", &body, "refused")).await;
     assert!(struck >= 9, "only {struck} faults came to pass");
 }
 
-/// An API dies over a command; its sender tries again elsewhere. Whether the fault came to pass.
+/// An API dies during a command; its sender tries another one. Returns whether the fault happened.
 async fn die_sending(stack: &TestStack, case: usize, fault: Fault) -> bool {
     let (book, key, wire) = (book(case), format!("k-{case}"), FaultInjector::default());
     let (path, body) = (format!("/stock/{book}/receive"), json!({"quantity": 5}));
@@ -98,7 +100,7 @@ async fn die_sending(stack: &TestStack, case: usize, fault: Fault) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sender_that_dies_between_any_two_requests_leaves_a_command_that_is_done_once() {
+async fn a_sender_that_dies_at_any_request_leaves_a_command_done_once() {
     let stack = TestStack::start().await;
     let struck = struck(|case, fault| die_sending(&stack, case, fault)).await;
     // The length of the queue, the row, the message.
@@ -123,7 +125,7 @@ async fn workers_that_do_the_same_at_once_do_it_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_that_is_killed_answers_every_command_that_it_has_taken() {
+async fn a_killed_program_answers_every_accepted_command() {
     let (data, mut keys) = (TempDir::new().unwrap(), BTreeSet::new());
     for life in 0..3 {
         let dev = Dev::start(data.path()).await;

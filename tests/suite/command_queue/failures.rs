@@ -1,4 +1,4 @@
-//! What becomes of commands that fail for a reason that may pass, and of messages that are no commands.
+//! Commands with failures that may pass, and unreadable messages.
 
 use super::{QUEUE, STREAM, TestStack, deliver, is_done_with, receive, reserve};
 use crate::harness::faults::{Fault, FaultInjector};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 const LAST: u32 = CommandWorker::MAX_RECEIVES;
 const DEAD: &str = "ledgerfold-commands-dead.fifo";
 
-/// Takes a command, and gives its message.
+/// Sends a command, and receives its message.
 async fn taken(stack: &TestStack, key: &str, quantity: u32) -> Message {
     let (path, body) = receive(quantity);
     stack.later(&path, key, &body).await;
@@ -26,7 +26,7 @@ async fn taken(stack: &TestStack, key: &str, quantity: u32) -> Message {
 }
 
 #[tokio::test]
-async fn a_command_whose_store_fails_is_tried_five_times_and_then_given_up_until_somebody_redrives_it() {
+async fn a_failing_store_fails_a_command_at_its_fifth_try() {
     let stack = TestStack::start().await;
     let message = taken(&stack, "k", 5).await;
     for receives in 1..LAST {
@@ -39,17 +39,17 @@ async fn a_command_whose_store_fails_is_tried_five_times_and_then_given_up_until
     let problem = &failed["problem"];
     assert_eq!(problem["type"], "https://ledgerfold.dev/problems/internal-error");
     assert!(problem["error_id"].is_string() && !problem.to_string().contains("no-such-table"), "{problem}");
-    // The table is there again, and operators redrive.
+    // The table exists again, and operators redrive.
     assert!(is_done_with(&stack.worker(), &message, 1).await);
     assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("done", 1));
 }
 
 #[tokio::test]
-async fn who_is_killed_over_the_last_try_has_told_the_sender_before() {
+async fn a_worker_killed_in_the_last_try_has_stored_the_failure() {
     let stack = TestStack::start().await;
     let (message, wire) = (taken(&stack, "k", 5).await, FaultInjector::default());
     let worker = stack.system_over(&wire).command_worker();
-    // It looks at the row and notes the failure; over the command itself it is killed.
+    // It reads the row and stores the failure; it is killed during the command.
     wire.arm(Some(Fault::DiesBefore(3)));
     assert!(!is_done_with(&worker, &message, LAST).await);
     let failed = stack.outcome("k").await;
@@ -58,18 +58,19 @@ async fn who_is_killed_over_the_last_try_has_told_the_sender_before() {
         (&"failed".into(), &"The command was given up".into())
     );
     assert!(failed["problem"]["error_id"].is_string(), "{failed}");
-    assert!(is_done_with(&stack.worker(), &message, LAST).await, "a last try that succeeds is told as done");
+    assert!(is_done_with(&stack.worker(), &message, LAST).await, "a last try that succeeds is done");
     assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("done", 1));
 }
 
 #[tokio::test]
-async fn who_is_killed_over_one_of_a_batch_has_told_the_senders_of_all() {
+async fn a_worker_killed_in_a_batch_has_stored_all_failures() {
     let stack = TestStack::start().await;
     let first = Message { receives: LAST, ..taken(&stack, "a", 1).await };
     let second = Message { receives: LAST, ..taken(&stack, "b", 2).await };
     let wire = FaultInjector::default();
     let worker = stack.system_over(&wire).command_worker();
-    // Two rows are looked at and written; over the first command it is killed, and the second is never tried.
+    // Two rows are read and written; it is killed during the first command, and the second is never
+    // tried.
     wire.arm(Some(Fault::DiesBefore(5)));
     let both = [first.id.clone(), second.id.clone()];
     assert_eq!(deliver(&worker, &[first, second]).await, both);
@@ -81,7 +82,7 @@ async fn who_is_killed_over_one_of_a_batch_has_told_the_senders_of_all() {
 }
 
 #[tokio::test]
-async fn a_store_that_throttles_is_told_as_that() {
+async fn a_throttled_store_is_reported_as_that() {
     let stack = TestStack::start().await;
     let message = taken(&stack, "k", 5).await;
     let (client, wire) = Wire::under(&stack.clients().dynamodb);
@@ -95,7 +96,7 @@ async fn a_store_that_throttles_is_told_as_that() {
 }
 
 #[tokio::test]
-async fn a_command_that_was_given_up_and_is_sent_again_leaves_its_dead_letter_without_effect() {
+async fn a_command_sent_again_leaves_its_dead_letter_without_effect() {
     let stack = TestStack::start().await;
     let (path, body) = reserve(2);
     stack.later(&path, "r", &body).await;
@@ -113,7 +114,7 @@ async fn a_command_that_was_given_up_and_is_sent_again_leaves_its_dead_letter_wi
 }
 
 #[tokio::test]
-async fn what_comes_behind_a_failed_command_of_its_stream_waits_and_other_streams_do_not() {
+async fn commands_after_a_failed_one_wait_in_its_stream_only() {
     let stack = TestStack::start().await;
     let other = |message: Message| Message { group: "stock-9780306406158".to_owned(), ..message };
     let (first, second) = (taken(&stack, "a", 1).await, taken(&stack, "b", 2).await);
@@ -128,7 +129,7 @@ async fn what_comes_behind_a_failed_command_of_its_stream_waits_and_other_stream
 }
 
 #[tokio::test]
-async fn what_comes_behind_a_command_that_is_given_up_is_tried_before_it_is_given_up_too() {
+async fn commands_after_a_failed_last_try_are_tried_at_once() {
     let stack = TestStack::start().await;
     let first = taken(&stack, "a", 1).await;
     let broken = Message { body: Some("{".to_owned()), receives: LAST, ..first };
@@ -165,13 +166,13 @@ async fn what_is_no_command_is_never_done_with() {
 }
 
 #[tokio::test]
-async fn the_shape_of_a_message_that_lies_in_a_queue_is_known_for_ever() {
+async fn the_form_of_a_queued_message_never_changes() {
     let stack = TestStack::start().await;
     let good = taken(&stack, "k", 5).await;
-    // As the second version wrote it. It may have been sent by a program that is gone.
+    // As the second version wrote it.
     let first = r#"{"v":2,"round":1,"stream":"stock-9780306406157","envelope":{"command_id":"k","fingerprint":"FINGERPRINT","correlation_id":"k","actor":"dev"},"command":{"stock":{"type":"ReceiveStock","data":{"quantity":5}}}}"#;
     let mut sent: Value = serde_json::from_str(good.body.as_ref().unwrap()).unwrap();
-    // The API begins a trace for every request; a message need not bear one.
+    // The API begins a trace for every request; a message may have none.
     assert!(sent["envelope"].as_object_mut().unwrap().remove("trace_parent").is_some());
     // Nor which send began its round.
     assert!(sent.as_object_mut().unwrap().remove("begun_by").is_some());
@@ -182,7 +183,7 @@ async fn the_shape_of_a_message_that_lies_in_a_queue_is_known_for_ever() {
     assert_eq!(stack.command_status("k").await, "done");
 }
 
-/// A worker at the queue, until it is told to end.
+/// A worker at the queue, until it is stopped.
 struct AtWork {
     stop: CancellationToken,
     running: JoinHandle<()>,
@@ -207,7 +208,7 @@ impl AtWork {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failing_command_ends_as_a_dead_letter_and_its_sender_is_told() {
+async fn a_failing_command_becomes_a_dead_letter_with_a_status() {
     let stack = TestStack::start().await;
     let sqs = stack.clients().sqs.clone();
     let url = sqs.get_queue_url().queue_name(QUEUE).send().await.unwrap().queue_url.unwrap();
@@ -225,8 +226,8 @@ async fn a_failing_command_ends_as_a_dead_letter_and_its_sender_is_told() {
     let running = work(&stack, &url, stack.lost_worker());
     eventually("both are dead letters", || async { (stack.waiting(DEAD).await == 2).then_some(()) }).await;
     running.end().await;
-    assert!(all_are("failed").await.is_some(), "each was tried, and its sender told");
-    // What an operator does: the queue's own redrive.
+    assert!(all_are("failed").await.is_some(), "each was tried and has a status");
+    // An operator's step: the redrive of SQS.
     let dead = sqs.get_queue_url().queue_name(DEAD).send().await.unwrap().queue_url.unwrap();
     let arn = sqs.get_queue_attributes().queue_url(&dead).attribute_names(QueueAttributeName::QueueArn);
     let arn = arn.send().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();

@@ -1,4 +1,4 @@
-//! What is too large, too much or too late, and what does not answer.
+//! Commands that are too large, too many or too late, and services that do not answer.
 
 use super::{
     QUEUE, Response, STREAM, TABLE, TestStack, answer, api_of, get, is_done_with, later, passes, post, receive, reserve,
@@ -12,12 +12,12 @@ use axum::http::Request;
 use futures::future::join_all;
 use handlers::{CommandQueue, CommandStatuses, Names, QueueLimits, System};
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use serde_json::{Value, json};
 use std::time::Instant;
 use tower::ServiceExt;
 
-/// A queue that takes so few.
+/// A queue with a small limit.
 async fn short(stack: &TestStack, messages: u64) -> CommandQueue {
     stack.queue().await.with_limits(QueueLimits { messages, ..QueueLimits::default() })
 }
@@ -33,7 +33,7 @@ async fn an_overlong_queue_takes_nothing_more_until_it_is_shorter() {
     let refused = later(&api, &path, "k-3", &body).await;
     passes(&refused, 503, "unavailable");
     assert!(refused.body["detail"].as_str().unwrap().starts_with("3 commands wait already"), "{refused:?}");
-    assert!(stack.command_row("k-3").await.is_none(), "nobody has taken it, and nobody says so");
+    assert!(stack.command_row("k-3").await.is_none(), "it is not accepted, and has no status");
     assert_eq!(post(&api, &path, "k-4", None, &body).await.status, 200, "at once it is handled all the same");
     for message in stack.queued_messages().await {
         assert!(is_done_with(&stack.worker(), &message, 1).await);
@@ -45,7 +45,7 @@ async fn an_overlong_queue_takes_nothing_more_until_it_is_shorter() {
     assert_eq!(stack.types(STREAM).await.len(), 4);
 }
 
-/// The same as another actor.
+/// The same command by another actor.
 async fn later_as(api: &Router, actor: &str, key: &str) -> Response {
     let (path, body) = receive(5);
     let request = Request::post(path).header("Content-Type", "application/json").header("Idempotency-Key", key);
@@ -77,7 +77,7 @@ async fn one_caller_does_not_fill_the_queue_for_all() {
 }
 
 #[tokio::test]
-async fn no_more_are_told_of_progress_at_once_than_there_is_room_for() {
+async fn only_a_limited_number_of_clients_gets_progress() {
     let system = System::new(bookshop::app(), nowhere().dynamodb, nowhere().sqs, Names::new("ledgerfold"));
     let api = api_of(&system, None);
     let watch = || async {
@@ -106,7 +106,7 @@ async fn the_queue_of_other_senders_counts_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_queue_is_counted_once_a_second_however_many_commands_come() {
+async fn the_queue_is_counted_at_most_once_a_second() {
     let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let system = stack.system_over(&wire);
     let api = api_of(&system, Some(system.command_queue().await.unwrap()));
@@ -122,7 +122,7 @@ async fn the_queue_is_counted_once_a_second_however_many_commands_come() {
 }
 
 #[tokio::test]
-async fn a_message_that_would_be_too_large_is_told_so_before_anything_is_written() {
+async fn a_message_that_would_be_too_large_is_refused_before_a_write() {
     let stack = TestStack::start().await;
     let lines: Vec<Value> = (0..20)
         .map(|book| json!({"isbn": crate::harness::http::isbn(book), "quantity": 1, "unit_price_minor": 5}))
@@ -173,11 +173,11 @@ async fn a_queue_that_cannot_be_counted_takes_nothing() {
 }
 
 #[tokio::test]
-async fn a_queue_that_does_not_take_the_message_leaves_a_row_that_waits_for_the_next_try() {
+async fn a_failing_queue_leaves_a_row_that_the_next_send_uses() {
     let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let system = stack.system_over(&wire);
     let api = api_of(&system, Some(system.command_queue().await.unwrap()));
-    // It is counted and the row is written; the message does not come through.
+    // The queue is counted and the row is written; the message is not sent.
     wire.arm(Some(Fault::DiesBefore(3)));
     let (path, body) = receive(5);
     let refused = later(&api, &path, "k", &body).await;
@@ -190,7 +190,7 @@ async fn a_queue_that_does_not_take_the_message_leaves_a_row_that_waits_for_the_
 }
 
 #[tokio::test]
-async fn without_the_table_of_commands_nothing_is_taken_and_nothing_is_told() {
+async fn without_the_table_of_commands_all_requests_fail() {
     let stack = TestStack::start().await;
     let queue_url = stack.clients().sqs.get_queue_url().queue_name(QUEUE).send().await.unwrap().queue_url.unwrap();
     let statuses = CommandStatuses::new(nowhere().dynamodb, TABLE);
@@ -211,7 +211,7 @@ async fn without_a_command_queue_every_command_is_answered_at_once() {
 }
 
 #[tokio::test]
-async fn a_missing_command_queue_is_told_with_the_way_out() {
+async fn a_missing_command_queue_is_reported_with_its_remedy() {
     let stack = TestStack::start().await;
     let elsewhere = System::new(
         bookshop::app(),
@@ -224,7 +224,7 @@ async fn a_missing_command_queue_is_told_with_the_way_out() {
 }
 
 #[tokio::test]
-async fn an_answer_is_told_for_a_month_and_then_its_key_is_free() {
+async fn an_answer_is_returned_for_a_month_then_its_key_is_free() {
     let stack = TestStack::start().await;
     let (path, body) = receive(5);
     stack.later(&path, "k", &body).await;
@@ -236,7 +236,7 @@ async fn an_answer_is_told_for_a_month_and_then_its_key_is_free() {
     let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp();
     let day = 24 * 60 * 60;
     assert!((now + 29 * day..=now + 30 * day).contains(&number(&row)));
-    // The time is over, and DynamoDB has not removed the row yet.
+    // The row has expired, and DynamoDB has not removed it yet.
     row.insert("expires_at_s".to_owned(), AttributeValue::N((now - 1).to_string()));
     stack.clients().dynamodb.put_item().table_name(TABLE).set_item(Some(row)).send().await.unwrap();
     assert_eq!(get(&stack.api(Some(stack.queue().await)), "/commands/k").await.status, 404);

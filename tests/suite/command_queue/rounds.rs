@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const LAST: u32 = CommandWorker::MAX_RECEIVES;
 
-/// An API whose requests to the table of commands pass a wire.
+/// An API with a wire to the table of commands.
 async fn api_over(stack: &TestStack) -> (Router, Wire) {
     let (client, wire) = Wire::under(&stack.clients().dynamodb);
     let (sqs, name) = (stack.clients().sqs.clone(), super::QUEUE);
@@ -20,14 +20,14 @@ async fn api_over(stack: &TestStack) -> (Router, Wire) {
     (api_of(&stack.system(), Some(queue)), wire)
 }
 
-/// Another send of the reservation, which is refused and told so; then there would be enough.
+/// Another send of the reservation is refused and gets the answer; then copies come in.
 async fn others_are_refused(stack: &TestStack) {
     refused(stack).await;
     let (path, body) = receive(2);
     stack.at_once(&path, "s", &body).await;
 }
 
-/// Nothing has come of the reservation, whatever still waits.
+/// The reservation has no effect, whatever messages still wait.
 async fn stays_refused(stack: &TestStack) {
     assert_eq!(stack.command_status("r").await, "refused");
     for message in stack.queued_messages().await {
@@ -36,7 +36,7 @@ async fn stays_refused(stack: &TestStack) {
     assert_eq!((stack.command_status("r").await.as_str(), stack.types(STREAM).await.len()), ("refused", 1));
 }
 
-/// Sends the reservation again, as somebody who was told of the refusal: it is decided again.
+/// Sends the reservation again after the refusal was returned: it is evaluated again.
 async fn sent_again_it_is_done(stack: &TestStack) {
     let (path, body) = reserve(2);
     stack.later(&path, "r", &body).await;
@@ -44,7 +44,7 @@ async fn sent_again_it_is_done(stack: &TestStack) {
     assert_eq!(stack.command_status("r").await, "done");
 }
 
-/// The n-th put of a send meets something: what others do before it, and what becomes of it.
+/// A fault at the n-th put of a send: the action of others before it, and its result.
 fn at_put<F: Future<Output = ()> + Send + 'static>(
     wire: &Wire,
     lost: usize,
@@ -64,12 +64,13 @@ fn at_put<F: Future<Output = ()> + Send + 'static>(
     });
 }
 
-/// A sender whose first request was slow, not one that sends again after it was told.
+/// A sender whose first request was slow; it does not send again after an answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retry_within_a_send_begins_no_round_behind_its_own() {
+async fn a_retry_within_a_send_begins_no_round_after_its_own() {
     let stack = Arc::new(TestStack::start().await);
     let ((api, wire), others) = (api_over(&stack).await, stack.clone());
-    // The row is written and the answer lost. Before the second try, another send of the command is refused.
+    // The row is written and the answer lost. Before the second try, another send of the command is
+    // refused.
     at_put(
         &wire,
         0,
@@ -108,11 +109,12 @@ async fn a_retry_within_a_send_follows_no_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_retry_within_a_send_begins_no_round_behind_its_second() {
+async fn a_retry_within_a_send_begins_no_round_after_its_second() {
     let stack = Arc::new(TestStack::start().await);
     refused(&stack).await;
     let ((api, wire), others) = (api_over(&stack).await, stack.clone());
-    // It meets the refusal and begins the second round, whose answer is lost. That round is refused to another sender.
+    // It finds the refusal and begins the second round, whose answer is lost. Another sender gets a
+    // refusal of that round.
     at_put(
         &wire,
         1,
@@ -133,7 +135,7 @@ async fn a_retry_within_a_send_begins_no_round_behind_its_second() {
 async fn a_send_that_looks_too_late_follows_no_refusal() {
     let stack = TestStack::start().await;
     others_are_refused(&stack).await;
-    let slow = QueueLimits { looks_within: Duration::ZERO, ..QueueLimits::default() };
+    let slow = QueueLimits { proof_time: Duration::ZERO, ..QueueLimits::default() };
     let api = stack.api(Some(stack.queue().await.with_limits(slow)));
     let (path, body) = reserve(2);
     let answer = later(&api, &path, "r", &body).await;
@@ -146,7 +148,7 @@ async fn a_send_that_looks_too_late_follows_no_refusal() {
 #[tokio::test]
 async fn a_slow_send_follows_a_failure_all_the_same() {
     let stack = TestStack::start().await;
-    let slow = QueueLimits { looks_within: Duration::ZERO, ..QueueLimits::default() };
+    let slow = QueueLimits { proof_time: Duration::ZERO, ..QueueLimits::default() };
     let api = stack.api(Some(stack.queue().await.with_limits(slow)));
     let (path, body) = receive(2);
     assert_eq!(later(&api, &path, "k", &body).await.status, 202);
@@ -192,7 +194,7 @@ async fn an_answer_is_that_of_its_own_round_only() {
 }
 
 #[tokio::test]
-async fn a_row_of_an_older_program_is_gone_on_with() {
+async fn a_row_of_an_older_program_is_continued() {
     let stack = TestStack::start().await;
     others_are_refused(&stack).await;
     let mut row = stack.command_row("r").await.unwrap();

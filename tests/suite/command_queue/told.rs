@@ -1,4 +1,4 @@
-//! Is what is told of a command true, and is something told in the end?
+//! The status of a command is true, and in the end there is one.
 
 use super::{BOOK, QUEUE, STREAM, TABLE, TestStack, api_of, deliver, get, is_done_with, passes, receive, reserve};
 use crate::harness::faults::{Fault, FaultInjector};
@@ -18,7 +18,7 @@ fn release(quantity: u32) -> (String, Value) {
     (path.replace("/reserve", "/release"), body)
 }
 
-/// Seconds of the row's clock are moved, as if its writer's clock had been wrong, or time had gone by.
+/// Moves the row's times by seconds, as if its writer's clock were wrong, or time had passed.
 pub(super) async fn move_clock(stack: &TestStack, key: &str, seconds: i64) {
     let mut row = stack.command_row(key).await.unwrap();
     let expires_at_s: i64 = row["expires_at_s"].as_n().unwrap().parse().unwrap();
@@ -26,7 +26,7 @@ pub(super) async fn move_clock(stack: &TestStack, key: &str, seconds: i64) {
     stack.clients().dynamodb.put_item().table_name(TABLE).set_item(Some(row)).send().await.unwrap();
 }
 
-/// A command whose message died at its last receive, when no table could be reached.
+/// A command whose message became a dead letter while no table was reachable.
 pub(super) async fn dead(stack: &TestStack, key: &str) -> Message {
     let (path, body) = receive(5);
     stack.later(&path, key, &body).await;
@@ -37,7 +37,7 @@ pub(super) async fn dead(stack: &TestStack, key: &str) -> Message {
     message
 }
 
-/// Asks for a command that has waited for ten minutes: the marker that is sent behind its messages.
+/// Reads the status of a command that has waited for ten minutes. Returns the marker.
 async fn marker(stack: &TestStack, key: &str) -> Message {
     move_clock(stack, key, -600).await;
     assert_eq!(stack.command_status(key).await, "pending");
@@ -53,7 +53,7 @@ fn worker_over(stack: &TestStack, wire: &Wire) -> CommandWorker {
 }
 
 #[tokio::test]
-async fn what_is_refused_and_then_done_at_once_is_told_as_done() {
+async fn a_refused_command_that_is_done_at_once_is_returned_as_done() {
     let stack = TestStack::start().await;
     let (path, body) = reserve(2);
     stack.later(&path, "r", &body).await;
@@ -61,7 +61,7 @@ async fn what_is_refused_and_then_done_at_once_is_told_as_done() {
     assert_eq!(stack.command_status("r").await, "refused");
     let (path, body) = receive(2);
     stack.at_once(&path, "s", &body).await;
-    assert_eq!(stack.command_status("r").await, "refused", "nobody has sent it again");
+    assert_eq!(stack.command_status("r").await, "refused", "it was not sent again");
     let (path, body) = reserve(2);
     let at_once = stack.at_once(&path, "r", &body).await;
     let told = stack.outcome("r").await;
@@ -69,7 +69,7 @@ async fn what_is_refused_and_then_done_at_once_is_told_as_done() {
 }
 
 #[tokio::test]
-async fn nothing_to_do_and_then_done_at_once_is_told_whole() {
+async fn a_no_op_that_is_done_at_once_is_returned_whole() {
     let stack = TestStack::start().await;
     let (path, body) = release(2);
     stack.later(&path, "free", &body).await;
@@ -104,7 +104,7 @@ async fn a_put_whose_answer_is_lost_at_the_last_try_is_done() {
     stack.later(&path, "k", &body).await;
     let message = stack.message().await;
     let wire = Wire::over(stack.clients().dynamodb.config().http_client().unwrap());
-    // Nothing is heard of the put, nor of what the store asks about it.
+    // The answers of the put, and of the store's reads about it, are lost.
     wire.rule(async |seen| if seen.operation == "PutItem" { Act::LoseAnswer } else { Act::Pass });
     let worker = worker_over(&stack, &wire);
     assert!(!is_done_with(&worker, &message, LAST).await, "the worker knows of no success");
@@ -114,7 +114,7 @@ async fn a_put_whose_answer_is_lost_at_the_last_try_is_done() {
 }
 
 #[tokio::test]
-async fn nothing_but_waiting_is_told_while_the_store_is_down() {
+async fn only_pending_is_returned_while_the_store_is_down() {
     let stack = TestStack::start().await;
     let (path, body) = reserve(2);
     stack.later(&path, "r", &body).await;
@@ -139,7 +139,7 @@ async fn nothing_but_waiting_is_told_while_the_store_is_down() {
 }
 
 #[tokio::test]
-async fn what_failed_over_a_damaged_stream_is_told_as_failed() {
+async fn a_command_on_a_corrupt_stream_is_returned_as_failed() {
     let stack = TestStack::start().await;
     let (path, body) = receive(1);
     stack.at_once(&path, "s", &body).await;
@@ -162,7 +162,7 @@ async fn a_message_that_died_while_the_tables_were_down_is_failed() {
     let told = stack.outcome("k").await;
     assert_eq!((&told["status"], &told["problem"]["title"]), (&json!("failed"), &json!("The command was given up")));
     assert!(told["problem"]["detail"].as_str().unwrap().contains("send it again"), "{told}");
-    // Sent again it is done, and what is redriven then brings about nothing more.
+    // Sent again it is done, and the redriven message has no further effect.
     let (path, body) = receive(5);
     stack.later(&path, "k", &body).await;
     assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);
@@ -171,7 +171,7 @@ async fn a_message_that_died_while_the_tables_were_down_is_failed() {
 }
 
 #[tokio::test]
-async fn what_was_told_as_failed_may_be_redriven_all_the_same() {
+async fn a_failed_command_can_be_redriven() {
     let stack = TestStack::start().await;
     let message = dead(&stack, "k").await;
     assert!(is_done_with(&stack.worker(), &marker(&stack, "k").await, 1).await);
@@ -196,11 +196,11 @@ async fn what_was_recorded_before_its_message_died_is_done() {
 }
 
 #[tokio::test]
-async fn what_was_never_sent_to_the_queue_is_told_as_failed() {
+async fn a_command_that_was_never_queued_is_returned_as_failed() {
     let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let system = stack.system_over(&wire);
     let api = api_of(&system, Some(system.command_queue().await.unwrap()));
-    // It is counted and the row is written; the message does not come through, and the sender is gone.
+    // The queue is counted and the row is written; the message is not sent, and the sender is gone.
     wire.arm(Some(Fault::DiesBefore(3)));
     let (path, body) = receive(5);
     passes(&super::later(&api, &path, "k", &body).await, 503, "unavailable");
@@ -209,7 +209,7 @@ async fn what_was_never_sent_to_the_queue_is_told_as_failed() {
 }
 
 #[tokio::test]
-async fn a_marker_comes_behind_the_messages_of_its_command() {
+async fn a_marker_comes_after_the_messages_of_its_command() {
     let stack = TestStack::start().await;
     let (path, body) = receive(5);
     stack.later(&path, "k", &body).await;
@@ -229,7 +229,7 @@ async fn one_marker_is_sent_however_often_is_asked() {
     let (path, body) = receive(5);
     stack.later(&path, "k", &body).await;
     assert_eq!(stack.command_status("k").await, "pending");
-    assert_eq!(stack.queued_messages().await.len(), 1, "what was sent just now has no marker");
+    assert_eq!(stack.queued_messages().await.len(), 1, "a new command has no marker");
     for seconds in [-600, 0, 0] {
         move_clock(&stack, "k", seconds).await;
         assert_eq!(stack.command_status("k").await, "pending");

@@ -1,4 +1,4 @@
-//! Projectors and fulfilment behind their queues: what cannot be applied or read, functions that die, tables that are down.
+//! Projectors and fulfilment on their queues: poison events, unreadable messages, killed functions, unavailable tables.
 
 use crate::harness::events::{confirmed, new_order, placed, received, shipped, stock_of, write};
 use crate::harness::faults::Fault;
@@ -23,7 +23,7 @@ async fn some_orders(pipeline: &Pipeline, count: usize) -> Vec<StreamId> {
     streams
 }
 
-/// Every function dies in its first call, so.
+/// How each function dies in its first call.
 fn first_calls_end(pipeline: &mut Pipeline, fate: Fate) {
     let mut called = BTreeSet::new();
     pipeline.fates(move |call: &Call| if called.insert(call.function) { fate } else { WELL });
@@ -42,7 +42,7 @@ async fn send(pipeline: &Pipeline, consumer: &str, group: &str, body: &str) -> S
 }
 
 #[tokio::test]
-async fn a_stream_that_cannot_be_applied_holds_up_no_other_and_is_parked_at_the_fifth_receive() {
+async fn a_poison_event_parks_its_stream_at_the_fifth_receive() {
     let mut pipeline = Pipeline::start().await;
     pipeline.deploy(orders(), pipeline.projector().with_fault("orders", "OrderShipped"));
     let mut streams = some_orders(&pipeline, 3).await;
@@ -53,7 +53,7 @@ async fn a_stream_that_cannot_be_applied_holds_up_no_other_and_is_parked_at_the_
     let model = pipeline.stack.read_models().await;
     let expected = ReadModel::of_streams(&pipeline.stack.store, &streams).await;
     assert_eq!(model.clone().without(&poisoned).only("orders"), expected.only("orders"));
-    assert_eq!(model.applied("orders", &poisoned), Some(2), "up to the event that cannot be applied");
+    assert_eq!(model.applied("orders", &poisoned), Some(2), "up to the poison event");
     pipeline.run_until_quiet().await;
     let most = pipeline.calls_of("orders").iter().map(|call| call.receives).max();
     let parked = pipeline.stack.operations().view(&orders()).await.unwrap().status.parked;
@@ -65,7 +65,7 @@ async fn a_stream_that_cannot_be_applied_holds_up_no_other_and_is_parked_at_the_
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_read_ends_as_a_dead_letter_and_redrive_makes_good_what_it_was_about() {
+async fn an_unreadable_message_becomes_a_dead_letter_and_is_repaired() {
     let mut pipeline = Pipeline::with_few_receives().await;
     let streams = some_orders(&pipeline, 3).await;
     pipeline.run_until_quiet().await;
@@ -86,7 +86,7 @@ async fn a_message_that_cannot_be_read_ends_as_a_dead_letter_and_redrive_makes_g
 }
 
 #[tokio::test]
-async fn whenever_a_function_dies_its_messages_come_again_and_nothing_is_applied_twice() {
+async fn whenever_a_function_dies_nothing_is_applied_twice() {
     let mut pipeline = Pipeline::start().await;
     let mut streams = Vec::new();
     for request in 1..=6 {
@@ -114,7 +114,7 @@ async fn work_that_was_done_and_never_heard_of_is_not_done_twice() {
     let streams = some_orders(&pipeline, 4).await;
     first_calls_end(&mut pipeline, Fate { heard: false, ..WELL });
     pipeline.run_until_quiet().await;
-    pipeline.stack.assert_exact_after(&streams, "died at the end").await;
+    pipeline.stack.assert_exact_after(&streams, "after the last death").await;
     let more = some_orders(&pipeline, 2).await;
     first_calls_end(&mut pipeline, Fate { lasts_ms: u64::MAX, ..WELL });
     pipeline.run_until_quiet().await;
@@ -122,7 +122,7 @@ async fn work_that_was_done_and_never_heard_of_is_not_done_twice() {
 }
 
 #[tokio::test]
-async fn a_panic_takes_its_batch_along_others_flow_and_redrive_brings_all_back() {
+async fn a_panic_fails_its_batch_only_and_redrive_repairs_it() {
     let mut pipeline = Pipeline::with_few_receives().await;
     let mut streams = vec![new_order()];
     write(&pipeline.stack.store, &streams[0], &[&placed("c", [(1, 1)])]).await;
@@ -146,7 +146,7 @@ async fn a_panic_takes_its_batch_along_others_flow_and_redrive_brings_all_back()
 }
 
 #[tokio::test]
-async fn a_table_that_is_down_for_twenty_receives_leaves_dead_letters_and_redrive_makes_them_good() {
+async fn redrive_repairs_the_dead_letters_of_an_unavailable_table() {
     let mut pipeline = Pipeline::with_few_receives().await;
     let streams = some_orders(&pipeline, 5).await;
     pipeline.wire.begin_outage("ledgerfold-read-models");
@@ -160,7 +160,7 @@ async fn a_table_that_is_down_for_twenty_receives_leaves_dead_letters_and_redriv
 }
 
 #[tokio::test]
-async fn messages_that_come_again_while_their_function_is_still_at_work_are_applied_once() {
+async fn messages_redelivered_to_a_second_function_are_applied_once() {
     let patient = |policy| FifoPolicy { timeout_ms: 200_000, ..policy };
     let mut pipeline = Pipeline::under(StreamPolicy::of_fan_out(), patient).await;
     let streams = some_orders(&pipeline, 4).await;
@@ -172,7 +172,7 @@ async fn messages_that_come_again_while_their_function_is_still_at_work_are_appl
 }
 
 #[tokio::test]
-async fn whenever_fulfilment_dies_every_order_is_answered_and_no_book_is_given_away_twice() {
+async fn whenever_fulfilment_dies_no_book_is_reserved_twice() {
     let mut pipeline = Pipeline::start().await.with_fulfilment().await;
     let (mut orders, mut books) = (Vec::new(), Vec::new());
     for request in 1..=8 {
@@ -214,7 +214,7 @@ async fn last_type(pipeline: &Pipeline, stream: &StreamId) -> String {
 }
 
 #[tokio::test]
-async fn what_fulfilment_was_never_told_is_made_good_by_a_pass_over_all_streams() {
+async fn reconcile_repairs_lost_notifications_of_fulfilment() {
     let mut pipeline = Pipeline::start().await.with_fulfilment().await;
     let (order, book) = (new_order(), stock_of(1));
     pipeline.wire.begin_outage("ledgerfold-fulfilment.fifo");
@@ -228,7 +228,7 @@ async fn what_fulfilment_was_never_told_is_made_good_by_a_pass_over_all_streams(
     pipeline.stack.assert_exact_after([&order, &book], "").await;
 }
 
-/// Whose dead letters and missed announcements can be made good.
+/// The consumers that redrive and reconcile repair.
 pub(super) fn everybody() -> Vec<Projection> {
     bookshop::app().consumers().to_vec()
 }

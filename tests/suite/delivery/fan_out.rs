@@ -1,4 +1,4 @@
-//! Fan-out under its stream: what queues refuse, how long they may be down, what a dead function leaves behind.
+//! Fan-out on its stream: refused messages, outages of queues, killed functions.
 
 use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of, write};
 use crate::harness::faults::Fault;
@@ -14,15 +14,15 @@ use eventstore::{MAX_VERSION, StreamId};
 const FAN_OUT: &str = "fan-out";
 const ORDERS: &str = "ledgerfold-orders.fifo";
 const HOUR_MS: u64 = 60 * 60 * 1_000;
-/// The largest message that a queue takes: one that takes everything, and one that takes a small order only.
+/// Size limits of a queue: one accepts everything, the other only small orders.
 const ANY_SIZE: u32 = 1_048_576;
 const SMALL_ONLY: u32 = 2_048;
 
-/// Which of [`orders_with_a_large_one`] it is, and which record.
+/// The index of the large order in [`orders_with_a_large_one`], and of its record.
 const LARGE: usize = 4;
 const LARGE_RECORD: usize = 8;
 
-/// Orders of two records each.
+/// Orders with two records each.
 async fn some_orders(pipeline: &Pipeline, count: usize) -> Vec<StreamId> {
     let streams: Vec<StreamId> = (0..count).map(|_| new_order()).collect();
     for stream in &streams {
@@ -31,8 +31,8 @@ async fn some_orders(pipeline: &Pipeline, count: usize) -> Vec<StreamId> {
     streams
 }
 
-/// Twelve orders, of which one is too large for a queue that takes small ones only. It is only placed: its next event, which
-/// is small, would bring its stream up to date all the same.
+/// Twelve orders. One is too large for the queue with the small limit. It has only one event, because a small second event
+/// would bring its stream up to date.
 async fn orders_with_a_large_one(pipeline: &Pipeline) -> Vec<StreamId> {
     let mut streams = some_orders(pipeline, LARGE).await;
     streams.push(new_order());
@@ -42,7 +42,7 @@ async fn orders_with_a_large_one(pipeline: &Pipeline) -> Vec<StreamId> {
     streams
 }
 
-/// As deployed, but with one batch of the shard at a time.
+/// The deployed mapping, but with one batch of the shard at a time.
 fn one_at_a_time() -> StreamPolicy {
     StreamPolicy { parallelization_factor: 1, ..StreamPolicy::of_fan_out() }
 }
@@ -52,7 +52,7 @@ async fn start_one_at_a_time() -> Pipeline {
 }
 
 #[tokio::test]
-async fn a_refused_message_lets_everything_before_it_through_and_loses_nothing_behind_it() {
+async fn a_refused_message_delays_only_the_records_after_it() {
     let mut pipeline = start_one_at_a_time().await;
     let streams = orders_with_a_large_one(&pipeline).await;
     pipeline.stack.set_queue(ORDERS, MaximumMessageSize, SMALL_ONLY).await;
@@ -63,7 +63,7 @@ async fn a_refused_message_lets_everything_before_it_through_and_loses_nothing_b
     assert_eq!(applied(&streams[LARGE]), None);
     let calls = pipeline.calls_of(FAN_OUT);
     assert!(calls.len() > 5 && calls[1..].iter().all(|call| call.items == calls[1].items), "it waits at one record");
-    assert_eq!(calls[1].items, calls[0].items[LARGE_RECORD..], "what was sent before it is not sent again");
+    assert_eq!(calls[1].items, calls[0].items[LARGE_RECORD..], "earlier records are not sent again");
     pipeline.stack.set_queue(ORDERS, MaximumMessageSize, ANY_SIZE).await;
     pipeline.run_until_quiet().await;
     assert!(pipeline.stream.discarded().is_empty());
@@ -71,7 +71,7 @@ async fn a_refused_message_lets_everything_before_it_through_and_loses_nothing_b
 }
 
 #[tokio::test]
-async fn behind_an_outage_beyond_all_retries_the_destination_knows_the_range_and_a_pass_over_all_streams_heals_it() {
+async fn reconcile_repairs_an_outage_that_outlasts_all_retries() {
     let by_retries = StreamPolicy { max_record_age_ms: None, max_retries: Some(20), ..one_at_a_time() };
     let by_age = StreamPolicy { max_record_age_ms: Some(HOUR_MS), max_retries: None, ..one_at_a_time() };
     for (policy, condition) in [(by_retries, "RetryAttemptsExhausted"), (by_age, "RecordAgeExceeded")] {
@@ -103,14 +103,14 @@ async fn behind_an_outage_beyond_all_retries_the_destination_knows_the_range_and
 }
 
 #[tokio::test]
-async fn records_that_the_stream_has_dropped_are_told_to_nobody_and_healed_all_the_same() {
+async fn reconcile_repairs_records_that_the_stream_has_trimmed() {
     let policy = StreamPolicy { max_record_age_ms: None, max_retries: None, ..StreamPolicy::of_fan_out() };
     let mut pipeline = Pipeline::under(policy, |policy| policy).await;
     let streams = some_orders(&pipeline, 2).await;
     pipeline.wire.begin_outage("ledgerfold-orders.fifo");
     pipeline.run_for(HOUR_MS).await;
     pipeline.wire.end_outages();
-    // And then nobody calls fan-out for a day.
+    // Then fan-out is not invoked for a day.
     pipeline.clock.pass(24 * HOUR_MS);
     pipeline.run_until_quiet().await;
     assert_eq!((pipeline.stream.trimmed(), pipeline.stream.discarded().len()), (4, 0));
@@ -120,8 +120,8 @@ async fn records_that_the_stream_has_dropped_are_told_to_nobody_and_healed_all_t
 }
 
 #[tokio::test]
-async fn a_record_that_kills_fan_out_is_isolated_and_everything_else_gets_through() {
-    // By attempts: a record that is only given up by age takes along what came to the shard at its time.
+async fn a_record_that_kills_fan_out_is_isolated() {
+    // Limited by attempts: giving up by age would also discard records of the same time.
     let policy = StreamPolicy { max_record_age_ms: None, max_retries: Some(20), ..one_at_a_time() };
     let mut pipeline = Pipeline::under(policy, |policy| policy).await;
     let streams = orders_with_a_large_one(&pipeline).await;
@@ -136,7 +136,7 @@ async fn a_record_that_kills_fan_out_is_isolated_and_everything_else_gets_throug
     let missed: Vec<&StreamId> = streams.iter().filter(|stream| model.applied("orders", stream).is_none()).collect();
     assert_eq!(missed, [&streams[LARGE]]);
     pipeline.reconcile(&orders()).await;
-    // The function died before it had told all the others.
+    // The function died before it had sent all other notifications.
     pipeline.reconcile(&bestsellers()).await;
     pipeline.stack.assert_exact_after(&streams, "").await;
 }
@@ -163,7 +163,7 @@ async fn whenever_fan_out_dies_nothing_is_lost_and_nothing_is_applied_twice() {
 }
 
 #[tokio::test]
-async fn fan_out_that_is_too_slow_is_called_again_and_nothing_is_applied_twice() {
+async fn after_a_time_out_of_fan_out_nothing_is_applied_twice() {
     let mut pipeline = Pipeline::start().await;
     let stream = new_order();
     write(&pipeline.stack.store, &stream, &[&placed("c", [(1, 2)]), &confirmed()]).await;
@@ -179,7 +179,7 @@ async fn fan_out_that_is_too_slow_is_called_again_and_nothing_is_applied_twice()
 }
 
 #[tokio::test]
-async fn an_announcement_that_is_repeated_beyond_the_five_minutes_of_deduplication_is_applied_once() {
+async fn a_notification_repeated_after_five_minutes_is_applied_once() {
     let mut pipeline = Pipeline::start().await;
     let (order, book) = (new_order(), stock_of(1));
     write(&pipeline.stack.store, &order, &[&placed("c", [(1, 2)])]).await;
@@ -189,7 +189,7 @@ async fn an_announcement_that_is_repeated_beyond_the_five_minutes_of_deduplicati
     write(&pipeline.stack.store, &stuck, &[&placed("c", [(1, 1)])]).await;
     for _ in 0..4 {
         pipeline.run_for(6 * 60_000).await;
-        // Another process, which does not know what the queues have.
+        // Another process, which has no cache of what was sent.
         pipeline.wire.end_outages();
         pipeline.restart_fan_out().await;
         pipeline.wire.begin_outage("ledgerfold-fulfilment.fifo");
@@ -197,12 +197,12 @@ async fn an_announcement_that_is_repeated_beyond_the_five_minutes_of_deduplicati
     pipeline.wire.end_outages();
     pipeline.run_until_quiet().await;
     let messages: usize = pipeline.calls_of("bestsellers").iter().map(|call| call.items.len()).sum();
-    assert!(messages > 4, "the announcements did come again: {messages}");
+    assert!(messages > 4, "the notifications were repeated: {messages}");
     pipeline.stack.assert_exact_after([&order, &book, &stuck], "").await;
 }
 
 #[tokio::test]
-async fn only_commits_wake_fan_out_and_a_changed_one_is_reported_as_tampering() {
+async fn only_commits_invoke_fan_out_and_a_changed_one_is_reported() {
     let mut pipeline = Pipeline::start().await;
     let order = new_order();
     write(&pipeline.stack.store, &order, &[&placed("c", [(1, 1)]), &confirmed()]).await;
@@ -217,7 +217,7 @@ async fn only_commits_wake_fan_out_and_a_changed_one_is_reported_as_tampering() 
     let key = event_key(order.as_str(), MAX_VERSION + 1);
     dynamodb.delete_item().table_name(&table).set_key(Some(key)).send().await.unwrap();
     pipeline.run_until_quiet().await;
-    assert_eq!(pipeline.calls_of(FAN_OUT).len(), before, "snapshots come and go");
+    assert_eq!(pipeline.calls_of(FAN_OUT).len(), before, "snapshots do not invoke it");
     let (log, guard) = Log::catch();
     let key = event_key(order.as_str(), 2);
     let change = dynamodb.update_item().table_name(&table).set_key(Some(key.clone()));
@@ -230,11 +230,11 @@ async fn only_commits_wake_fan_out_and_a_changed_one_is_reported_as_tampering() 
     assert_eq!(items, 2);
     let errors = log.errors();
     assert!(errors.len() == 2 && errors.iter().all(|error| error.contains("tampering")), "{errors:?}");
-    assert_eq!(pipeline.stack.read_models().await.applied("orders", &order), Some(2), "and nobody is told of it");
+    assert_eq!(pipeline.stack.read_models().await.applied("orders", &order), Some(2), "and no notification is sent");
 }
 
 #[tokio::test]
-async fn parallel_batches_of_a_shard_may_swap_commits_of_a_stream_and_it_changes_nothing() {
+async fn parallel_batches_may_swap_commits_without_effect() {
     let policy = StreamPolicy { parallelization_factor: 4, batch_size: 2, ..StreamPolicy::of_fan_out() };
     let mut pipeline = Pipeline::under(policy, |policy| policy).await;
     let mut writers: Vec<(StreamId, Writer)> = Vec::new();

@@ -1,4 +1,4 @@
-//! The rules of a FIFO queue's mapping, each with a case that a mapping without it does not pass.
+//! The rules of a FIFO queue's mapping. Each case fails for a mapping without the rule.
 
 use crate::harness::pipeline::Outcome;
 use crate::harness::pipeline::clock::Clock;
@@ -33,7 +33,7 @@ impl Queue {
         Self { clock, stack, source }
     }
 
-    /// Messages of a group, each with its text as body and deduplication id.
+    /// Sends messages of a group. The text is both body and deduplication id.
     async fn send(&mut self, group: &str, texts: &[&str]) {
         for text in texts {
             let request = self.stack.clients().sqs.send_message().queue_url(&self.source.url).message_body(*text);
@@ -46,7 +46,7 @@ impl Queue {
         self.source.next_batch(&self.clock).await
     }
 
-    /// The texts of the next batch, which stays with the function.
+    /// The texts of the next batch, which stays in flight.
     async fn next_texts(&mut self) -> Vec<String> {
         self.next().await.map(|batch| texts(&batch)).unwrap_or_default()
     }
@@ -75,7 +75,7 @@ fn id_of<'a>(batch: &'a FifoBatch, text: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn a_group_is_locked_while_one_of_its_messages_is_in_flight_and_others_flow() {
+async fn only_the_group_of_a_message_in_flight_is_locked() {
     let mut queue = Queue::start(FifoPolicy { batch_size: 1, ..POLICY }).await;
     queue.send("a", &["a1", "a2"]).await;
     queue.send("b", &["b1"]).await;
@@ -98,11 +98,11 @@ async fn a_batch_has_ten_messages_at_most_and_does_not_wait_for_more() {
     queue.answer(first, &[]).await;
     assert_eq!(queue.next_texts().await, names[10..]);
     queue.send("b", &["b1"]).await;
-    assert_eq!(queue.next_texts().await, ["b1"], "one message is handed out at once");
+    assert_eq!(queue.next_texts().await, ["b1"], "one message at a time");
 }
 
 #[tokio::test]
-async fn only_reported_messages_come_again_after_the_visibility_timeout_and_in_their_order() {
+async fn only_reported_messages_are_redelivered_in_order() {
     let mut queue = Queue::start(POLICY).await;
     queue.send("a", &["a1", "a2", "a3"]).await;
     queue.send("b", &["b1"]).await;
@@ -110,7 +110,7 @@ async fn only_reported_messages_come_again_after_the_visibility_timeout_and_in_t
     let failed = [id_of(&batch, "a2").to_owned(), id_of(&batch, "a3").to_owned()];
     queue.answer(batch, &[&failed[0], &failed[1]]).await;
     queue.send("a", &["a4"]).await;
-    assert!(queue.next().await.is_none(), "what is behind in the group waits as well");
+    assert!(queue.next().await.is_none(), "later messages of the group wait, too");
     assert_eq!(queue.source.wakes_at_ms(), Some(queue.clock.now_ms() + VISIBILITY_MS));
     queue.clock.pass(VISIBILITY_MS - 1);
     assert!(queue.next().await.is_none());
@@ -122,7 +122,7 @@ async fn only_reported_messages_come_again_after_the_visibility_timeout_and_in_t
 }
 
 #[tokio::test]
-async fn an_answer_with_an_unknown_id_and_a_function_that_died_fail_the_whole_batch() {
+async fn an_unknown_id_or_a_killed_function_fails_the_whole_batch() {
     let mut queue = Queue::start(POLICY).await;
     queue.send("a", &["a1"]).await;
     queue.send("b", &["b1"]).await;
@@ -133,7 +133,7 @@ async fn an_answer_with_an_unknown_id_and_a_function_that_died_fail_the_whole_ba
     let batch = queue.next().await.unwrap();
     assert_eq!(texts(&batch), ["a1", "b1"]);
     queue.source.answer(batch, &Outcome::Failed).await;
-    assert!(queue.next().await.is_none(), "nobody gives them back before their time");
+    assert!(queue.next().await.is_none(), "they stay hidden until the timeout");
     queue.clock.pass(VISIBILITY_MS);
     let batch = queue.next().await.unwrap();
     assert_eq!(texts(&batch), ["a1", "b1"]);
@@ -144,7 +144,7 @@ async fn an_answer_with_an_unknown_id_and_a_function_that_died_fail_the_whole_ba
 }
 
 #[tokio::test]
-async fn a_message_that_was_given_out_too_often_goes_to_the_dead_letters_and_its_group_goes_on() {
+async fn after_too_many_receives_a_message_is_a_dead_letter() {
     let mut queue = Queue::start(POLICY).await;
     queue.send("a", &["a1", "a2"]).await;
     for _ in 0..POLICY.max_receives {
@@ -160,7 +160,7 @@ async fn a_message_that_was_given_out_too_often_goes_to_the_dead_letters_and_its
 }
 
 #[tokio::test]
-async fn a_second_message_with_a_known_deduplication_id_is_dropped_for_five_minutes() {
+async fn a_known_deduplication_id_is_dropped_for_five_minutes() {
     let mut queue = Queue::start(POLICY).await;
     queue.send("a", &["a1"]).await;
     let batch = queue.next().await.unwrap();

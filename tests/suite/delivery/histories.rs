@@ -1,7 +1,7 @@
-//! Random histories of the shop under random faults of everything, drawn by a seed.
+//! Random histories of the shop with random faults everywhere, from a seed.
 //!
-//! `LEDGERFOLD_TEST_SEED=<number>` repeats a draw; a failed case tells its number. What is drawn is the history, what becomes
-//! of each invocation, and when; which request of a function's parallel ones meets a fault is not.
+//! `LEDGERFOLD_TEST_SEED=<number>` repeats a run; a failed case prints its seed. The seed determines the history, the
+//! fault of each invocation and its time, but not which of a function's parallel requests fails.
 
 use super::consumers::everybody;
 use crate::harness::depth::full_or;
@@ -19,12 +19,12 @@ use fastrand::Rng;
 use projections::audit_index::AuditSearch;
 use std::collections::VecDeque;
 
-/// Histories of one case: each begins when the one before has come to rest.
+/// Histories per case. Each begins when the last one is settled.
 const HISTORIES: u32 = 50;
 const SAMPLE: u32 = 8;
 const MINUTE_MS: u64 = 60_000;
 
-/// What a stream will still say.
+/// The events that a stream still gets.
 struct Plan {
     writer: Writer,
     events: VecDeque<NewEvent>,
@@ -38,7 +38,7 @@ struct Trial {
     expected: ReadModel,
     commits: usize,
     books: u32,
-    /// How often something had to be made good by an operator.
+    /// How often an operator had to repair something.
     mended: u64,
 }
 
@@ -50,7 +50,7 @@ impl Trial {
         Self { pipeline, rng, told: format!("LEDGERFOLD_TEST_SEED={seed}"), expected, commits: 0, books: 0, mended: 0 }
     }
 
-    /// A few streams, written in any order while time passes, functions die and engines are down; then everything is well.
+    /// Writes streams in random order while time passes, functions die and engines fail. Then all faults end.
     async fn history(&mut self, number: u32, fulfilled: bool) {
         let rng = self.rng.fork();
         self.pipeline.fates(fates(rng));
@@ -68,7 +68,7 @@ impl Trial {
         assert_eq!(self.pipeline.stack.read_models().await, self.expected, "{}, history {number}", self.told);
     }
 
-    /// Writes streams of any events.
+    /// Writes streams of random events.
     async fn write(&mut self) -> Vec<StreamId> {
         let mut streams: Vec<StreamId> = (0..self.rng.usize(1..=3)).map(|_| new_order()).collect();
         self.books += 1;
@@ -90,7 +90,7 @@ impl Trial {
         streams
     }
 
-    /// Puts books on the shelf and lets them be ordered, more than there are.
+    /// Receives books, and orders more than there are.
     async fn sell(&mut self) -> Vec<StreamId> {
         let first = self.books + 1;
         self.books += 2;
@@ -127,7 +127,7 @@ impl Trial {
         }
     }
 
-    /// What an operator does behind it: nothing, unless something was given up.
+    /// Repairs as an operator does, if something was given up.
     async fn mend(&mut self) {
         let mut mended = 0;
         for projection in everybody() {
@@ -144,7 +144,7 @@ impl Trial {
         self.mended += mended + u64::try_from(given_up).unwrap();
     }
 
-    /// Every commit is in the audit index, once.
+    /// Asserts that each commit is in the audit index once.
     async fn assert_indexed(&self) {
         let projector = self.pipeline.stack.system().projector();
         let mut search = AuditSearch::all(eventstore::Direction::Forwards, 1_000);
@@ -159,7 +159,7 @@ impl Trial {
     }
 }
 
-/// What becomes of an invocation: mostly nothing.
+/// The fault of an invocation: usually none.
 fn fates(mut rng: Rng) -> impl FnMut(&Call) -> Fate {
     move |_: &Call| {
         let request = rng.usize(1..=5);
@@ -169,7 +169,7 @@ fn fates(mut rng: Rng) -> impl FnMut(&Call) -> Fate {
             1 => Fate { fault: Some(Fault::DiesAfter(request)), heard: false, lasts_ms },
             2 => Fate { fault: Some(Fault::LosesAnswer(request)), heard: true, lasts_ms },
             3 => Fate { fault: None, heard: false, lasts_ms },
-            // Beyond the time-out, or the visibility timeout where the time-out is longer.
+            // Longer than the function's time-out or the visibility timeout, whichever is shorter.
             4 => Fate { fault: None, heard: true, lasts_ms: lasts_ms + 65_000 },
             _ => Fate { fault: None, heard: true, lasts_ms },
         }
@@ -194,7 +194,7 @@ fn stock_events(rng: &mut Rng) -> VecDeque<NewEvent> {
     [received(5).stored(), reserved(order, 2).stored(), closed].into_iter().take(rng.usize(1..=3)).collect()
 }
 
-/// Retries and age so short that the histories meet their ends.
+/// Retries and age so short that histories exceed them.
 fn impatient() -> StreamPolicy {
     StreamPolicy { max_retries: Some(4), max_record_age_ms: Some(30 * MINUTE_MS), ..StreamPolicy::of_fan_out() }
 }
@@ -209,12 +209,12 @@ async fn run(mut trial: Trial, fulfilled: bool) -> Trial {
 }
 
 #[tokio::test]
-async fn under_the_systems_own_settings_random_faults_end_in_the_pure_fold() {
+async fn with_deployed_settings_random_faults_end_in_the_pure_fold() {
     run(Trial::start(StreamPolicy::of_fan_out(), |policy| policy).await, false).await;
 }
 
 #[tokio::test]
-async fn with_batches_that_are_small_and_given_up_early_they_do_so_behind_an_operator() {
+async fn with_small_batches_given_up_early_an_operator_repairs_them() {
     let stream = StreamPolicy { batch_size: 2, parallelization_factor: 1, ..impatient() };
     let change = |policy| FifoPolicy { batch_size: 2, max_receives: 6, max_concurrency: 2, ..policy };
     let trial = run(Trial::start(stream, change).await, false).await;
@@ -222,7 +222,7 @@ async fn with_batches_that_are_small_and_given_up_early_they_do_so_behind_an_ope
 }
 
 #[tokio::test]
-async fn with_a_parallel_shard_and_functions_that_outlive_their_visibility_they_do_so_too() {
+async fn with_parallel_batches_and_slow_functions_they_do_so_too() {
     let stream = StreamPolicy { parallelization_factor: 3, batching_window_ms: 2_000, bisect: false, ..impatient() };
     run(Trial::start(stream, |policy| FifoPolicy { timeout_ms: 600_000, ..policy }).await, false).await;
 }

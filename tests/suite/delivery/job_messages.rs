@@ -10,7 +10,7 @@ use bookshop::stock;
 use eventstore::StreamId;
 use handlers::{Operations, RebuildHandler, ResumedState};
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use projections::Projection;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! The worker of jobs behind its queue: slices that are done twice, half or without anybody hearing of it.
+//! The worker of jobs on its queue: slices that run twice, end early, or whose answer is lost.
 
 use crate::harness::events::{confirmed, new_order, placed, write};
 use crate::harness::faults::Fault;
@@ -7,7 +7,7 @@ use bookshop::orders;
 use eventstore::StreamId;
 use projections::GenerationState;
 
-/// Every second call of the worker dies at a request that moves on with each.
+/// Every second call of the worker dies, each at a later request.
 fn workers_die(pipeline: &mut Pipeline) {
     let mut calls = 0;
     pipeline.fates(move |call: &Call| {
@@ -56,7 +56,7 @@ async fn a_pass_over_all_streams_ends_though_every_second_worker_dies() {
     let mut streams = some_orders(&pipeline, 4).await;
     pipeline.run_until_quiet().await;
     streams.extend(some_orders(&pipeline, 4).await);
-    // Nobody is told of those.
+    // These cause no notifications.
     drop(pipeline.new_records().await);
     workers_die(&mut pipeline);
     pipeline.reconcile(&orders()).await;
@@ -76,7 +76,7 @@ async fn a_job_whose_calls_all_died_goes_on_when_it_is_resumed() {
     pipeline.run_until_quiet().await;
     assert!(
         pipeline.stack.operations().view(&orders()).await.unwrap().status.job.is_some(),
-        "its calls are dead letters"
+        "its messages are dead letters"
     );
     pipeline.fates(|_| WELL);
     pipeline.stack.operations().resume_unfinished(&orders()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Functions of one queue at the same time: on the same messages, since a visibility timeout was over, or on many groups.
+//! Concurrent functions of one queue: on the same messages after a visibility timeout, or on many groups.
 
 use crate::harness::events::{confirmed, new_order, placed, shipped, write};
 use crate::harness::faults::FaultInjector;
@@ -14,7 +14,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-/// More than any function sends for one batch here.
+/// More requests than any function sends for one batch.
 const MAX_REQUESTS: usize = 30;
 
 fn function(pipeline: &Pipeline, projection: Projection, wire: &FaultInjector) -> Function {
@@ -22,8 +22,8 @@ fn function(pipeline: &Pipeline, projection: Projection, wire: &FaultInjector) -
     Function::Projector(ProjectorHandler::new(projection, projector))
 }
 
-/// A first function stops before its n-th request; when the messages come again, a second one handles them from beginning
-/// to end; then the first one goes on as if nothing had happened. Whether it had not been through by then.
+/// The first function stops before its n-th request. The second function handles the same messages completely. Then the
+/// first one continues. Returns whether it had requests left.
 async fn handle_twice(pipeline: &Pipeline, projection: Projection, event: &SqsEvent, stops_before: usize) -> bool {
     let (wire, other) = (FaultInjector::default(), FaultInjector::default());
     let (slow, quick) = (function(pipeline, projection, &wire), function(pipeline, projection, &other));
@@ -36,13 +36,13 @@ async fn handle_twice(pipeline: &Pipeline, projection: Projection, event: &SqsEv
     let was_through = stopped.await.is_some();
     assert!(quick.call(event.clone()).await.batch_item_failures.is_empty());
     if !was_through {
-        assert!(first.await.batch_item_failures.is_empty(), "who is late finds it done");
+        assert!(first.await.batch_item_failures.is_empty(), "the late function finds the work done");
     }
     !was_through
 }
 
 #[tokio::test]
-async fn two_functions_on_the_same_messages_apply_them_once_wherever_the_first_one_hangs() {
+async fn two_functions_on_the_same_messages_apply_them_once() {
     let mut pipeline = Pipeline::start().await;
     let mut streams: Vec<StreamId> = Vec::new();
     for projection in [orders(), bestsellers()] {
@@ -65,7 +65,7 @@ async fn two_functions_on_the_same_messages_apply_them_once_wherever_the_first_o
                 break;
             }
         }
-        assert!((2..MAX_REQUESTS - 1).contains(&hung), "{}: {hung} places to hang at", projection.name);
+        assert!((2..MAX_REQUESTS - 1).contains(&hung), "{}: it hung at {hung} requests", projection.name);
     }
 }
 
@@ -86,7 +86,7 @@ async fn any_number_of_functions_at_once_makes_the_same_read_models() {
     }
 }
 
-/// Handles what is in the queue with as many functions at once as may run, truly at once. How many those were at most.
+/// Handles the queue with as many parallel functions as allowed. Returns the highest number of parallel functions.
 async fn empty_at_once(pipeline: &mut Pipeline, consumer: &str) -> usize {
     let clock = pipeline.clock.clone();
     let consumer = pipeline.consumer(consumer);

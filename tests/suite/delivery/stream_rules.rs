@@ -1,4 +1,4 @@
-//! The rules of a stream's mapping, each with a case that a mapping without it does not pass.
+//! The rules of a stream's mapping. Each case fails for a mapping without the rule.
 
 use crate::harness::pipeline::policy::{Start, StreamPolicy};
 use crate::harness::pipeline::stream_source::{Discarded, RETENTION_MS, StreamBatch, StreamSource, number};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const DAY_MS: u64 = RETENTION_MS;
 
-/// Everything at once, for ever, and in one batch.
+/// No window, unlimited retries, one batch for everything.
 fn plain() -> StreamPolicy {
     StreamPolicy {
         batch_size: 100,
@@ -62,7 +62,7 @@ fn failed_from(number: usize) -> Outcome<DynamoDbEventResponse> {
     answer(json!([{"itemIdentifier": number.to_string()}]))
 }
 
-/// Lets the function treat every batch so until nothing is left. What it was given.
+/// Handles every batch with the function until none is left. Returns all batches.
 fn run(
     source: &mut StreamSource,
     mut now_ms: u64,
@@ -70,7 +70,7 @@ fn run(
 ) -> Vec<Vec<usize>> {
     let mut given = Vec::new();
     while let Some(wakes_at_ms) = source.wakes_at_ms() {
-        assert!(given.len() < 2_000, "it does not end");
+        assert!(given.len() < 2_000, "it never ends");
         now_ms = now_ms.max(wakes_at_ms);
         while let Some(batch) = source.next_batch(now_ms) {
             source.answer(&batch, &function(&numbers(&batch)), now_ms);
@@ -102,12 +102,12 @@ fn records_come_in_their_order_in_batches_of_the_size() {
 }
 
 #[test]
-fn nothing_later_in_the_shard_moves_while_a_batch_is_out_or_waits_to_be_tried_again() {
+fn later_records_wait_while_a_batch_is_in_flight_or_retried() {
     let mut source = with(StreamPolicy { batch_size: 1, ..plain() }, 1..=2);
     let first = source.next_batch(0).unwrap();
     assert!(source.next_batch(DAY_MS / 2).is_none());
     source.answer(&first, &Outcome::Failed, 0);
-    assert!(source.next_batch(0).is_none(), "there is a pause before it is tried again");
+    assert!(source.next_batch(0).is_none(), "there is a pause before the retry");
     let again = source.next_batch(source.wakes_at_ms().unwrap()).unwrap();
     assert_eq!(numbers(&again), [1]);
     source.answer(&again, &done(), 2_000);
@@ -143,7 +143,7 @@ fn a_batch_ends_before_six_megabytes_but_is_never_empty() {
 }
 
 #[test]
-fn the_lowest_failure_is_the_checkpoint_and_what_was_done_behind_it_comes_again() {
+fn the_lowest_failure_is_the_checkpoint() {
     let mut source = with(plain(), 1..=5);
     let batch = source.next_batch(0).unwrap();
     source.answer(&batch, &answer(json!([{"itemIdentifier": "4"}, {"itemIdentifier": "3"}])), 0);
@@ -168,7 +168,7 @@ fn an_answer_that_cannot_be_understood_fails_the_whole_batch() {
 }
 
 #[test]
-fn bisect_isolates_the_record_that_kills_the_function_and_all_others_get_through() {
+fn bisect_isolates_the_record_that_kills_the_function() {
     let policy = StreamPolicy { bisect: true, max_retries: Some(2), ..plain() };
     let mut source = with(policy, 1..=8);
     let mut got_through = Vec::new();
@@ -180,12 +180,12 @@ fn bisect_isolates_the_record_that_kills_the_function_and_all_others_get_through
     });
     assert_eq!(given[..5], [vec![1, 2, 3, 4, 5, 6, 7, 8], vec![1, 2, 3, 4], vec![1, 2], vec![3, 4], vec![3]]);
     assert_eq!(got_through, [1, 2, 4, 5, 6, 7, 8]);
-    assert_eq!(given.iter().filter(|numbers| **numbers == [3]).count(), 3, "splitting takes no retry away");
+    assert_eq!(given.iter().filter(|numbers| **numbers == [3]).count(), 3, "splitting is not a retry");
     assert_eq!(conditions(&source), [("RetryAttemptsExhausted", 6, "3", "3", 1)]);
 }
 
 #[test]
-fn without_bisect_a_record_that_kills_the_function_takes_its_batch_along() {
+fn without_bisect_the_whole_batch_is_discarded() {
     let policy = StreamPolicy { batch_size: 4, max_retries: Some(2), ..plain() };
     let mut source = with(policy, 1..=8);
     assert_eq!(run(&mut source, 0, poisoned(3)).len(), 4);
@@ -193,7 +193,7 @@ fn without_bisect_a_record_that_kills_the_function_takes_its_batch_along() {
 }
 
 #[test]
-fn retries_are_those_behind_the_first_try_and_go_on_for_ever_without_a_bound() {
+fn retries_do_not_count_the_first_try_and_may_be_unlimited() {
     for (max_retries, tries) in [(Some(0), 1), (Some(1), 2), (Some(5), 6)] {
         let mut source = with(StreamPolicy { max_retries, ..plain() }, 1..=1);
         assert_eq!(run(&mut source, 0, poisoned(1)).len(), tries);
@@ -202,11 +202,11 @@ fn retries_are_those_behind_the_first_try_and_go_on_for_ever_without_a_bound() {
     let mut source = with(plain(), 1..=1);
     let tries = run(&mut source, 0, poisoned(1)).len();
     assert!(tries > 90, "{tries} tries in the stream's 24 hours");
-    assert_eq!((source.discarded().len(), source.trimmed()), (0, 1), "and then it is gone, and nobody is told");
+    assert_eq!((source.discarded().len(), source.trimmed()), (0, 1), "then it is trimmed, without a message");
 }
 
 #[test]
-fn a_record_that_is_reported_again_and_again_takes_along_what_is_behind_it_in_its_batch() {
+fn a_record_that_always_fails_discards_the_rest_of_its_batch() {
     let policy = StreamPolicy { bisect: true, max_retries: Some(2), batch_size: 4, ..plain() };
     let mut source = with(policy, 1..=6);
     let given = run(&mut source, 0, |numbers| if numbers.contains(&2) { failed_from(2) } else { done() });
@@ -227,7 +227,7 @@ fn records_beyond_the_greatest_age_are_given_up_tried_or_not() {
 }
 
 #[test]
-fn the_destination_is_told_where_the_records_are_and_not_what_they_are() {
+fn the_destination_gets_positions_and_not_records() {
     let mut source = with(StreamPolicy { max_retries: Some(0), ..plain() }, 7..=9);
     run(&mut source, 0, |_| Outcome::Failed);
     let told = serde_json::to_value(source.discarded()).unwrap();
@@ -292,12 +292,12 @@ fn a_record_is_gone_after_24_hours() {
 }
 
 #[test]
-fn a_parallel_mapping_keeps_the_order_of_each_item_and_lets_others_pass() {
+fn a_parallel_mapping_keeps_the_order_of_each_item() {
     let mut source = StreamSource::new("shard-1", StreamPolicy { parallelization_factor: 4, batch_size: 1, ..plain() });
     let keys = ["a", "b", "c", "d", "e", "f"];
     let all = (0..30).map(|number| {
         let mut change = record(keys[number % keys.len()], number, "MODIFY", 1);
-        // Every change of a key is one of the same item.
+        // All changes of a key are of one item.
         change.change.keys = record(keys[number % keys.len()], 1, "MODIFY", 1).change.keys;
         change
     });
@@ -305,7 +305,7 @@ fn a_parallel_mapping_keeps_the_order_of_each_item_and_lets_others_pass() {
     let batches: Vec<StreamBatch> = std::iter::from_fn(|| source.next_batch(0)).collect();
     assert!((2..=4).contains(&batches.len()), "{} at once", batches.len());
     let key = |batch: &StreamBatch| format!("{:?}", batch.event.records[0].change.keys["stream_id"]);
-    // Who is first fails until all others are through.
+    // The first item fails until all others are handled.
     let stuck = key(&batches[0]);
     let mut order: Vec<(String, usize)> = Vec::new();
     let mut now_ms = 0;

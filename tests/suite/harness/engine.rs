@@ -6,8 +6,8 @@
 //! that endpoint.
 
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
-use ledgerfold::local::dynamodb::DynamoDb;
+use ledgerfold::local::engines::access_key::AccessKey;
+use ledgerfold::local::engines::dynamodb::DynamoDb;
 use std::path::Path;
 
 /// An embedded engine over that file, and clients that have its key.

@@ -1,4 +1,5 @@
-//! The pure fold: what the read models must be, from the store alone and by other code than the projector's.
+//! The pure fold: the expected read models, computed from the store by other code than the
+//! projector's.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use domain::order::{self, Order, OrderEvent};
@@ -17,7 +18,7 @@ pub(crate) struct ReadModel {
     orders: BTreeMap<String, (u64, OrderRow, Place)>,
     /// By stream.
     stock: BTreeMap<String, (u64, StockRow)>,
-    /// By day and book; books that nobody bought in the end are left out.
+    /// By day and book; books without sales are left out.
     sales: BTreeMap<(NaiveDate, String), (BestsellerRow, Place)>,
     /// The version of every order stream that sales have counted.
     fences: BTreeMap<String, u64>,
@@ -93,7 +94,7 @@ impl ReadModel {
         self.stock.insert(stream.to_string(), (version, row));
     }
 
-    /// Reads what stands in the table under the projections with that suffix.
+    /// Reads the rows of the projections with that suffix.
     pub(crate) fn of_rows(rows: &[Item], suffix: &str) -> Self {
         let mut model = Self::default();
         for item in rows {
@@ -131,7 +132,7 @@ impl ReadModel {
         }
     }
 
-    /// How much there is, to tell a full read model from an empty one.
+    /// Its size, to distinguish a full read model from an empty one.
     pub(crate) fn len(&self) -> usize {
         self.orders.len() + self.stock.len() + self.sales.len()
     }
@@ -151,14 +152,14 @@ impl ReadModel {
         Some((row.on_hand, row.reserved))
     }
 
-    /// Without a stream's own rows; what it sold stays.
+    /// Without a stream's rows; its sales stay.
     pub(crate) fn without(mut self, stream: &StreamId) -> Self {
         self.orders.remove(stream.as_str());
         self.stock.remove(stream.as_str());
         self
     }
 
-    /// Only what one projection makes.
+    /// Only the rows of one projection.
     pub(crate) fn only(self, projection: &str) -> Self {
         match projection {
             "orders" => Self { orders: self.orders, ..Self::default() },
@@ -168,7 +169,7 @@ impl ReadModel {
     }
 }
 
-/// The version of the last event up to that one, whatever it is.
+/// The version of the last event up to that version, of any type.
 fn reached(commits: &[Commit], up_to: u64) -> Option<u64> {
     let events = commits.iter().flat_map(|commit| &commit.events);
     events.map(|event| event.version).filter(|version| *version <= up_to).max()

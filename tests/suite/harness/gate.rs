@@ -1,4 +1,4 @@
-//! A way to an engine that can be closed: connections go through, are refused, or are never answered.
+//! A proxy to an engine that passes connections, refuses them, or never answers.
 
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -11,14 +11,14 @@ enum State {
     Silent,
 }
 
-/// A gate before an engine; it ends with the test's runtime.
+/// A proxy before an engine. It ends with the test's runtime.
 pub(crate) struct Gate {
     pub(crate) endpoint: String,
     state: watch::Sender<State>,
 }
 
 impl Gate {
-    /// An open gate before the engine at that endpoint.
+    /// An open proxy before the engine at that endpoint.
     pub(crate) async fn before(engine: &str) -> Self {
         let engine = engine.strip_prefix("http://").unwrap().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -41,7 +41,7 @@ impl Gate {
         self.state.send_replace(State::Closed);
     }
 
-    /// Leaves what is sent from now on without an answer.
+    /// Answers nothing from now on.
     pub(crate) fn fall_silent(&self) {
         self.state.send_replace(State::Silent);
     }
@@ -60,7 +60,7 @@ async fn pass(mut connection: TcpStream, engine: String, mut state: watch::Recei
             }
         }
     }
-    // What is silent now may be closed later.
+    // A silent proxy may be closed later.
     if *state.borrow() == State::Silent {
         let _ = state.wait_for(|state| *state != State::Silent).await;
         tokio::time::sleep(Duration::from_millis(1)).await;

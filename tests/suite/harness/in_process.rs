@@ -18,7 +18,7 @@ pub(crate) fn api(stack: &TestStack, app: App) -> Router {
     router(Api::new(system.command_store(), projector.clone(), system.operations(projector), Id::new("dev").unwrap()))
 }
 
-/// Sends a command or a question, under a key where one is given.
+/// Sends a request, with a key if there is one.
 pub(crate) async fn ask(api: &Router, method: Method, path: &str, key: Option<&str>, body: &Value) -> (u16, Value) {
     let headers: Vec<(&str, &str)> = key.into_iter().map(|key| ("Idempotency-Key", key)).collect();
     let Response { status, body, .. } = send(api, method, path, &headers, body).await;

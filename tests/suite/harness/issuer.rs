@@ -29,12 +29,12 @@ impl Signer {
         Self { kid: Some("ec-1"), key: Key::ec(EC) }
     }
 
-    /// Somebody else, who says that the key is the issuer's.
+    /// An attacker whose own key has the issuer's key id.
     pub(crate) fn stranger() -> Self {
         Self { key: Key::ec(STRANGER), ..Self::ec() }
     }
 
-    /// Somebody who takes what is public for a secret.
+    /// An attacker who uses a public key as a secret.
     pub(crate) fn secret(kid: &'static str, secret: &[u8]) -> Self {
         Self { kid: Some(kid), key: Key::secret(secret) }
     }
@@ -60,7 +60,7 @@ pub(crate) struct KeySetFile {
 }
 
 impl KeySetFile {
-    /// With one key of each kind, and others that check no token.
+    /// With one key of each kind, and others that cannot verify tokens.
     pub(crate) fn new() -> Self {
         let mut encryption = Signer::ec().published();
         (encryption["kid"], encryption["use"]) = (json!("encryption"), json!("enc"));
@@ -80,14 +80,14 @@ impl KeySetFile {
         self.folder.path().join("jwks.json")
     }
 
-    /// The options of `dev` that trust it.
+    /// The options of `dev` for this issuer.
     pub(crate) fn options(&self) -> Vec<String> {
         let file = self.file();
         ["--auth", file.to_str().unwrap(), "--issuer", ISSUER, "--audience", AUDIENCE].map(str::to_owned).to_vec()
     }
 }
 
-/// What a token for that subject says, valid for a while.
+/// The claims of a token for that subject, valid for a while.
 pub(crate) fn claims(subject: &str, scopes: &[&str]) -> Value {
     let now_s = now_s();
     json!({"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "scope": scopes.join(" "), "iat": now_s, "exp": now_s + 300})

@@ -1,4 +1,5 @@
-//! JSON Web Tokens as others make them: RFC 7515, 7517 and 7518 by ring alone, without the library that checks them.
+//! JSON Web Tokens (RFC 7515, 7517, 7518), made with ring alone, without the library that verifies
+//! them.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -98,7 +99,7 @@ fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// What is between the first and the last line of a PEM file.
+/// The content of a PEM file.
 fn der(pem: &str) -> Vec<u8> {
     let lines = pem.lines().filter(|line| !line.starts_with('-'));
     STANDARD.decode(lines.collect::<String>()).unwrap()

@@ -1,16 +1,16 @@
-//! What a handler logs, caught while it runs on this thread.
+//! Captures the log of a handler on this thread.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The lines that were logged since it was made.
+/// The lines that were logged since its creation.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Catches until the guard is dropped, on this thread only.
+    /// Captures on this thread until the guard is dropped.
     pub(crate) fn catch() -> (Self, DefaultGuard) {
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();

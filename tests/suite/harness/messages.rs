@@ -1,4 +1,4 @@
-//! Messages as SQS hands them to a Lambda function.
+//! Messages as SQS delivers them to a Lambda function.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use eventstore::Batch;
@@ -14,7 +14,7 @@ pub(crate) struct Message {
     pub(crate) id: String,
     pub(crate) group: String,
     pub(crate) body: Option<String>,
-    /// How often the queue has given it out, this time included.
+    /// The receive count, this time included.
     pub(crate) receives: u32,
 }
 
@@ -24,12 +24,12 @@ impl Message {
         Self { id, group: group.to_owned(), body: Some(body.to_owned()), receives: 1 }
     }
 
-    /// What fan-out sends for the batch.
+    /// The message of fan-out for the batch.
     pub(crate) fn of(batch: &Batch) -> Self {
         Self::new(batch.stream.as_str(), &body_of(batch))
     }
 
-    /// What fan-out sends for the batch if it is too large to be carried.
+    /// The message of fan-out for a batch that is too large for it.
     pub(crate) fn address_of(batch: &Batch) -> Self {
         let mut announcement = NotificationMessage::address(batch.stream.clone(), batch.version());
         announcement.last_version = batch.last_version();
@@ -63,7 +63,8 @@ pub(crate) fn ids<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<St
     messages.into_iter().map(|message| message.id.clone()).collect()
 }
 
-/// Hands the messages to the handler in one event. The ids that are to come again, in the order of the messages.
+/// Gives the messages to the handler in one event. Returns the ids to redeliver, in the order of
+/// the messages.
 pub(crate) async fn deliver(handler: &ProjectorHandler, messages: &[Message]) -> Vec<String> {
     told_again(messages, handler.handle(event_of(messages)).await)
 }
@@ -74,7 +75,7 @@ pub(crate) fn event_of(messages: &[Message]) -> SqsEvent {
     serde_json::from_value(json!({ "Records": records })).unwrap()
 }
 
-/// The ids of the messages that are to come again, in the order of the messages.
+/// The ids of the messages to redeliver, in the order of the messages.
 pub(crate) fn told_again(messages: &[Message], response: SqsBatchResponse) -> Vec<String> {
     let failed: Vec<String> = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     assert!(failed.iter().all(|id| messages.iter().any(|message| message.id == *id)), "{failed:?} were not delivered");

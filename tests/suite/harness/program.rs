@@ -23,6 +23,11 @@ pub(crate) fn ledgerfold<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Co
     without_settings(env!("CARGO_BIN_EXE_ledgerfold-under-test"), arguments)
 }
 
+/// The benchmarks with arguments, not yet started.
+pub(crate) fn ledgerfold_bench<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    without_settings(env!("CARGO_BIN_EXE_bench-under-test"), arguments)
+}
+
 /// A program with arguments, not started yet, without the AWS settings of the environment.
 pub(crate) fn without_settings<'a>(program: &str, arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(program);

@@ -1,4 +1,4 @@
-//! An issuer that publishes its configuration and its keys on loopback, and can be out of order.
+//! An issuer that publishes its configuration and keys on loopback, and can fail.
 
 use crate::harness::issuer::Signer;
 use crate::harness::jwt::now_s;
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 pub(crate) const AUDIENCE: &str = "bookshop";
 
-/// A running issuer; it ends with the test's runtime.
+/// A running issuer. It ends with the test's runtime.
 pub(crate) struct Issuer {
     pub(crate) url: String,
     published: Arc<Mutex<Published>>,
@@ -21,7 +21,7 @@ pub(crate) struct Issuer {
 
 struct Published {
     url: String,
-    /// What its configuration says that it is.
+    /// The issuer that its configuration names.
     name: String,
     keys: Vec<Value>,
     is_down: bool,
@@ -54,17 +54,17 @@ impl Issuer {
         self.published().keys = keys.iter().map(|key| key.published()).collect();
     }
 
-    /// Says from now on that it is another issuer.
+    /// Names another issuer from now on.
     pub(crate) fn call_itself(&self, name: &str) {
         self.published().name = name.to_owned();
     }
 
-    /// Answers from now on, or does not.
+    /// Whether it answers from now on.
     pub(crate) fn set_down(&self, is_down: bool) {
         self.published().is_down = is_down;
     }
 
-    /// How often its keys were asked for.
+    /// How often its keys were requested.
     pub(crate) fn fetches(&self) -> usize {
         self.published().fetches
     }

@@ -1,4 +1,4 @@
-//! Passes a function's requests on to the engines, and keeps what they asked for.
+//! Forwards a function's requests to the engines, and records them.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -8,7 +8,7 @@ use reqwest::Client;
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 
-/// Requests may be as large as an engine takes them.
+/// The largest request that an engine accepts.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// A request of a function.
@@ -27,7 +27,7 @@ pub(crate) struct Asked {
 #[derive(Default)]
 pub(crate) struct Recorder(Mutex<Vec<Asked>>);
 
-/// What stands between one function and one engine.
+/// A proxy between one function and one engine.
 struct Between {
     engine: String,
     http: Client,
@@ -75,7 +75,7 @@ async fn pass(State(between): State<Arc<Between>>, request: Request) -> Response
         body: serde_json::from_slice(&body).unwrap(),
     });
     let url = format!("{}{}", between.engine, parts.uri);
-    // The signature is of the address that the function knows, so its headers stay.
+    // The signature covers the address that the function used, so its headers stay.
     let answer = between.http.request(parts.method, url).headers(parts.headers).body(body).send().await;
     match answer {
         Ok(answer) => {

@@ -20,8 +20,8 @@ pub(crate) struct Scripted {
     pub(crate) connections: Seen<()>,
 }
 
-/// Starts a server that answers `script(operation, input, how many calls of that operation there were before)`: a status
-/// and a body.
+/// Starts a server that answers `script(operation, input, how many calls of that operation there
+/// were before)`: a status and a body.
 pub(crate) async fn start(script: impl Fn(&str, &Value, usize) -> (u16, Value) + Send + Sync + 'static) -> Scripted {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

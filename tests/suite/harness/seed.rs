@@ -1,4 +1,4 @@
-//! Long streams at once, as a data migration would bring them: through the store, behind the API's back.
+//! Long streams at once, as a data migration would bring them: through the store, past the API.
 
 use crate::harness::waiting::eventually;
 use eventstore::{
@@ -6,7 +6,7 @@ use eventstore::{
 };
 use handlers::Names;
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use projections::audit_index::AuditSearch;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -32,7 +32,7 @@ pub(crate) async fn receive_at_once(exports: &[(String, String)], isbn: &str, ev
     store.append(&head, (0..events / COMMIT_EVENTS).map(commit).collect()).await.unwrap();
 }
 
-/// Appends events to a stream, each a commit of its own: type, schema version, data.
+/// Appends events to a stream, each as a commit: type, schema version, data.
 pub(crate) async fn append_each(store: &EventStore, stream: &str, events: &[(&str, u32, &str)]) {
     let (mut head, _) = store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
     for (event_type, schema, data) in events {
@@ -61,7 +61,7 @@ pub(crate) fn store(exports: &[(String, String)]) -> EventStore {
     EventStore::new(clients(exports).dynamodb, "ledgerfold-events")
 }
 
-/// A commit to write behind the API's back. What is not said is the command's id.
+/// A commit to write past the API. By default, other ids are the command's id.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seed {
     pub(crate) command: String,
@@ -72,7 +72,7 @@ pub(crate) struct Seed {
     pub(crate) events: Vec<(&'static str, serde_json::Value)>,
 }
 
-/// Writes the commits behind the stream's end, as one batch: at one time.
+/// Appends the commits as one item, so they have the same time.
 pub(crate) async fn append(store: &EventStore, stream: &str, seeds: &[Seed]) {
     let (head, _) = store.head(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
     store.append(&head, seeds.iter().map(commit).collect()).await.unwrap();
@@ -96,7 +96,7 @@ fn commit(Seed { command, actor, correlation, cause, events }: &Seed) -> NewComm
     NewCommit { metadata, events: events.iter().map(event).collect() }
 }
 
-/// Receives copies of a book in many commits of [`COMMIT_EVENTS`] events, a hundred commits an item.
+/// Receives copies of a book in commits of [`COMMIT_EVENTS`] events, a hundred commits per item.
 pub(crate) async fn receive_many(exports: &[(String, String)], isbn: &str, events: usize) {
     let store = store(exports);
     let events_of = |commit: usize| {
@@ -112,8 +112,8 @@ pub(crate) async fn receive_many(exports: &[(String, String)], isbn: &str, event
     }
 }
 
-/// Waits until the audit index has the commit with that event: then it has those before it in its stream, too. The index is
-/// asked itself, because a question to the audit trail would be one more event for it.
+/// Waits until the audit index has the commit with that event, and so all before it. It reads the
+/// index directly, since an audit query would be another event.
 pub(crate) async fn indexed(exports: &[(String, String)], stream: &str, version: u64) {
     let projector = clients(exports).system(&bookshop::app(), &Names::new("ledgerfold")).projector();
     let commit = store(exports).read(&StreamId::new(stream).unwrap(), version, Direction::Backwards, 1).await.unwrap();

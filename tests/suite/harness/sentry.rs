@@ -1,4 +1,4 @@
-//! Sentry's ingest, on this machine: takes envelopes and reads what is in them.
+//! A local server in place of Sentry's ingest. It parses envelopes.
 
 use crate::harness::waiting::eventually;
 use axum::Router;
@@ -12,13 +12,13 @@ use tokio::task::JoinHandle;
 
 /// An ingest, which ends when it is dropped.
 pub(crate) struct Ingest {
-    /// The DSN that leads here.
+    /// The DSN of this server.
     pub(crate) dsn: String,
     taken: Taken,
     server: JoinHandle<()>,
 }
 
-/// An item of an envelope: what it is, and its payload.
+/// An item of an envelope: its type and payload.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
     kind: String,
@@ -43,12 +43,12 @@ impl Ingest {
         Self { dsn, taken, server }
     }
 
-    /// All that has come: events.
+    /// All events so far.
     pub(crate) fn events(&self) -> Vec<Value> {
         self.of("event")
     }
 
-    /// All that has come: steps of sampled traces.
+    /// All sampled transactions so far.
     pub(crate) fn transactions(&self) -> Vec<Value> {
         self.of("transaction")
     }
@@ -58,7 +58,7 @@ impl Ingest {
         taken.iter().filter(|item| item.kind == kind).map(|item| item.payload.clone()).collect()
     }
 
-    /// Waits for an event that fits.
+    /// Waits for a matching event.
     pub(crate) async fn event(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         eventually(what, async || self.events().into_iter().find(|event| fits(event))).await
     }

@@ -13,9 +13,9 @@ use bookshop::{bestsellers, orders, stock};
 use eventstore::{Batch, Commit, Consistency, EventStore, Item, StreamId};
 use handlers::{Names, Operations, ProjectorHandler, Route, System};
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::data_dir::DataDir;
+use ledgerfold::local::data_folder::DataFolder;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use ledgerfold::local::stack::Stack;
-use ledgerfold::local::stream_mapping::StreamMapping;
 use ledgerfold::resources::{self, Resources};
 use loopback_sqs::{Config, Now, Server};
 use projections::audit_index;
@@ -54,7 +54,7 @@ impl TestStack {
 
     /// Over a folder that may have data already.
     pub(crate) async fn over(folder: TempDir) -> Self {
-        let engines = Stack::start(DataDir::open(folder.path()).unwrap()).await.unwrap();
+        let engines = Stack::start(DataFolder::open(folder.path()).unwrap()).await.unwrap();
         let clients = engines.clients.clone();
         Self::with_clients(engines, clients, folder).await
     }
@@ -62,7 +62,7 @@ impl TestStack {
     /// With queues on that clock.
     pub(crate) async fn with_queues_on(now: Now) -> Self {
         let folder = TempDir::new().unwrap();
-        let engines = Stack::start(DataDir::open(folder.path()).unwrap()).await.unwrap();
+        let engines = Stack::start(DataFolder::open(folder.path()).unwrap()).await.unwrap();
         let config = Config { now, ..Config::default() };
         let sqs = serve_queues(Server::open(&folder.path().join("queues.db"), config).unwrap()).await;
         let clients = Clients::loopback(&Endpoints { sqs, ..engines.endpoints.clone() });

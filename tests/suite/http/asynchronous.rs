@@ -1,4 +1,4 @@
-//! Commands that are answered later: `Prefer: respond-async`, and what stands at `/commands/{command_id}`.
+//! Asynchronous commands: `Prefer: respond-async`, and their status at `/commands/{command_id}`.
 
 use super::description::fits;
 use super::{Program, Response, eventually, isbn, line, order, order_stream, sent, text};
@@ -6,12 +6,12 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 impl Program {
-    /// Sends a command under a key, to be answered later.
+    /// Sends an asynchronous command with a key.
     async fn later(&self, path: &str, key: &str, body: &Value) -> Response {
         sent(self.post(path, body).header("Idempotency-Key", key).header("Prefer", "respond-async")).await
     }
 
-    /// What became of a command, once something did.
+    /// The status of a command, once it is not pending.
     async fn outcome(&self, location: &str) -> Response {
         eventually("the command is answered", || async {
             let answer = self.get(location).await;
@@ -24,7 +24,7 @@ impl Program {
         .await
     }
 
-    /// Sends a command to be answered later, and waits until it is.
+    /// Sends an asynchronous command, and waits for its result.
     async fn answered(&self, path: &str, key: &str, body: &Value) -> Response {
         let taken = self.later(path, key, body).await;
         assert_eq!(taken.status, 202, "{taken:?}");
@@ -32,7 +32,7 @@ impl Program {
     }
 }
 
-/// A problem document without what tells one occurrence from another.
+/// A problem document without the ids of its occurrence.
 fn kind_of(problem: &Value) -> Value {
     let mut problem = problem.clone();
     problem.as_object_mut().unwrap().remove("instance").unwrap();
@@ -46,7 +46,7 @@ fn is_refused_as(answer: &Response, told_at_once: &Response) {
 }
 
 #[tokio::test]
-async fn an_order_is_placed_later_and_its_answer_is_the_one_that_it_would_have_had_at_once() {
+async fn an_async_order_has_the_result_of_a_sync_one() {
     let program = Program::start().await;
     let details = order("c", &[line(1, 1, 5)]);
     let request = program.post("/orders", &details).header("Idempotency-Key", "k").header("X-Correlation-Id", "p");
@@ -66,7 +66,7 @@ async fn an_order_is_placed_later_and_its_answer_is_the_one_that_it_would_have_h
 }
 
 #[tokio::test]
-async fn every_command_may_be_answered_later() {
+async fn every_command_can_be_asynchronous() {
     let program = Program::start().await;
     let path = program.place("k", &order("c", &[line(1, 2, 5)])).await;
     let other = program.place("l", &order("c", &[line(1, 2, 5)])).await;
@@ -87,7 +87,7 @@ async fn every_command_may_be_answered_later() {
 }
 
 #[tokio::test]
-async fn what_is_refused_later_is_the_problem_that_it_would_have_been_at_once() {
+async fn an_async_refusal_has_the_problem_of_a_sync_one() {
     let program = Program::start().await;
     let book = format!("/stock/{}", isbn(1));
     let too_many = json!({"order_id": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "quantity": 2});
@@ -113,7 +113,7 @@ async fn what_is_refused_later_is_the_problem_that_it_would_have_been_at_once() 
 }
 
 #[tokio::test]
-async fn what_breaks_a_rule_is_told_at_once() {
+async fn an_invalid_async_command_is_rejected_at_once() {
     let program = Program::start().await;
     program.later("/orders", "k", &json!({"customer_id": "c"})).await.breaks("currency", "is required");
     assert_eq!(program.get("/commands/k").await.status, 404);
@@ -124,7 +124,7 @@ async fn what_breaks_a_rule_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_command_sent_twice_to_be_answered_later_is_done_once() {
+async fn an_async_command_sent_twice_is_handled_once() {
     let program = Program::start().await;
     let (path, body) = (format!("/stock/{}/receive", isbn(1)), json!({"quantity": 5}));
     for taken in join_all((0..16).map(|_| program.later(&path, "k", &body))).await {
@@ -132,13 +132,13 @@ async fn a_command_sent_twice_to_be_answered_later_is_done_once() {
     }
     let first = program.outcome("/commands/k").await;
     assert_eq!(program.answered(&path, "k", &body).await.body, first.body);
-    // What is sent last is handled last: by then all copies have been.
+    // The last command is handled last, after all copies.
     program.answered(&path, "l", &body).await;
     assert_eq!(program.history(&format!("stock-{}", isbn(1))).await, ["1 StockReceived", "2 StockReceived"]);
 }
 
 #[tokio::test]
-async fn a_key_stands_for_one_command_of_its_sender() {
+async fn a_key_names_one_command_of_its_sender() {
     let program = Program::start().await;
     let (path, body) = (format!("/stock/{}/receive", isbn(1)), json!({"quantity": 5}));
     let first = program.answered(&path, "k", &body).await;
@@ -149,12 +149,12 @@ async fn a_key_stands_for_one_command_of_its_sender() {
         assert!(text(&reused.body["detail"]).contains(&format!("stock-{}", isbn(1))), "{reused:?}");
     }
     assert_eq!(program.get("/commands/k").await.body, first.body);
-    // Where they are answered at once, it still stands for one command a stream.
+    // Synchronous commands are deduplicated per stream, as ever.
     assert_eq!(program.command(&other_book, "k", &body).await.status, 200);
 }
 
 #[tokio::test]
-async fn nobody_is_told_of_anothers_command() {
+async fn only_its_sender_can_read_a_commands_status() {
     let program = Program::start().await;
     let (path, body) = (format!("/stock/{}/receive", isbn(1)), json!({"quantity": 5}));
     program.answered(&path, "k", &body).await;
@@ -163,8 +163,8 @@ async fn nobody_is_told_of_anothers_command() {
     assert_eq!(of("dev").await.body["status"], "done");
     program.get("/commands/l").await.is_problem(404, "not-found");
     program.get("/commands/two%20words").await.breaks("command_id", "must be 1 to 128 visible ASCII characters");
-    program.get("/commands/k?wait=1").await.breaks("wait", "is not known here");
-    // The same key of another sender is another command, which the stream then refuses.
+    program.get("/commands/k?wait=1").await.breaks("wait", "is unknown");
+    // The same key of another sender is another command, which the stream rejects.
     let request = program.post(&path, &body).header("Idempotency-Key", "k").header("X-Actor", "eve");
     assert_eq!(sent(request.header("Prefer", "respond-async")).await.status, 202);
     let refused = eventually("it is answered", || async {
@@ -175,7 +175,7 @@ async fn nobody_is_told_of_anothers_command() {
 }
 
 #[tokio::test]
-async fn both_ways_may_be_mixed_under_one_key() {
+async fn sync_and_async_tries_may_share_a_key() {
     let program = Program::start().await;
     let (path, body) = (format!("/stock/{}/receive", isbn(1)), json!({"quantity": 5}));
     let later = program.answered(&path, "a", &body).await;
@@ -195,7 +195,7 @@ async fn a_refused_command_that_is_sent_again_is_decided_again() {
     let reserve = json!({"order_id": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "quantity": 2});
     assert_eq!(program.answered(&format!("{book}/reserve"), "r", &reserve).await.body["status"], "refused");
     program.command(&format!("{book}/receive"), "s", &json!({"quantity": 2})).await;
-    assert_eq!(program.get("/commands/r").await.body["status"], "refused", "not by itself");
+    assert_eq!(program.get("/commands/r").await.body["status"], "refused", "it stays refused");
     let done = program.answered(&format!("{book}/reserve"), "r", &reserve).await;
     assert_eq!((&done.body["status"], &done.body["result"]["version"]), (&json!("done"), &json!(2)));
 }
@@ -226,7 +226,7 @@ async fn a_hundred_commands_of_one_stream_keep_their_order() {
 }
 
 #[tokio::test]
-async fn whatever_a_command_may_hold_travels() {
+async fn the_queue_carries_every_text_of_a_command() {
     let program = Program::start().await;
     let reasons = ["\u{fffe}", "\u{ffff} \u{10ffff} \u{fdd0}", "\\ufffe \"quoted\" \\", "日本語 🦀"];
     for (number, reason) in reasons.iter().enumerate() {
@@ -238,7 +238,7 @@ async fn whatever_a_command_may_hold_travels() {
 }
 
 #[tokio::test]
-async fn any_key_is_found_where_its_answer_is_said_to_be() {
+async fn the_location_of_every_key_is_found() {
     let program = Program::start().await;
     let path = format!("/stock/{}/receive", isbn(1));
     for key in ["{\"a\":1}", "!~@", &"k".repeat(128)] {
@@ -248,7 +248,7 @@ async fn any_key_is_found_where_its_answer_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn who_and_why_are_kept_with_the_commit() {
+async fn actor_and_correlation_are_in_the_commit() {
     let program = Program::start().await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let request = program.post(&format!("/stock/{}/receive", isbn(1)), &json!({"quantity": 1}));

@@ -1,4 +1,4 @@
-//! Who did what, when and why; and is it still what was written.
+//! Who did what, when and why, and whether it is still as written.
 
 use super::{Program, isbn, line, order, order_stream, sent, text};
 use crate::harness::seed::{Seed, append, receive_at_once, store};
@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_history_tells_who_what_when_and_why_to_the_field() {
+async fn a_history_has_actor_type_time_and_correlation() {
     let program = Program::start().await;
     let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
     let stream = order_stream(&path);
@@ -41,7 +41,7 @@ async fn a_history_tells_who_what_when_and_why_to_the_field() {
 async fn a_long_history_is_paged_from_any_version() {
     let program = Program::start().await;
     let stream = format!("stock-{}", isbn(7));
-    // Commits of several events, and some of one: pages begin and end in the middle of a commit.
+    // Commits have several events or one, so pages begin and end within a commit.
     receive_at_once(&program.exports, &isbn(7), 230, 1).await;
     for _ in 0..20 {
         sent(program.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}))).await;
@@ -70,10 +70,10 @@ async fn a_long_history_is_paged_from_any_version() {
 }
 
 #[tokio::test]
-async fn a_page_of_large_events_ends_behind_four_megabytes() {
+async fn a_page_of_large_events_ends_after_four_megabytes() {
     let program = Program::start().await;
     let store = store(&program.exports);
-    // Some 200 KB each, of digits that do not compress to nothing.
+    // About 200 KB each, of digits that hardly compress.
     let mut random = fastrand::Rng::with_seed(7);
     for number in 0..30 {
         let text: String = (0..200_000).map(|_| random.digit(10)).collect();
@@ -123,8 +123,8 @@ async fn a_search_finds_by_each_filter_in_either_order() {
         let done = sent(request.header("X-Actor", actor).header("X-Correlation-Id", process)).await;
         times.push(text(&done.body["events"][0]["recorded_at"]).to_owned());
         let last = times[times.len() - 1].clone();
-        // The next event is to have a later millisecond than this one.
-        super::eventually("the clock goes on", || async {
+        // The next event must have a later millisecond.
+        super::eventually("time passes", || async {
             Some(()).filter(|()| {
                 chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now())
                     .format("%Y-%m-%dT%H:%M:%S%.3fZ")
@@ -160,7 +160,7 @@ async fn a_search_finds_by_each_filter_in_either_order() {
     program.get("/audit/events?stream=stock-nothing").await.is_problem(404, "not-found");
 }
 
-/// All events that a search finds, page by page.
+/// All events of a search, page by page.
 async fn search(program: &Program, query: &str) -> Vec<Value> {
     let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -175,7 +175,7 @@ async fn search(program: &Program, query: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn an_end_that_a_read_model_has_seen_must_be_there() {
+async fn a_missing_end_that_a_read_model_saw_is_found() {
     let program = Program::start().await;
     let path = format!("/stock/{}", isbn(7));
     for _ in 0..3 {
@@ -189,7 +189,7 @@ async fn an_end_that_a_read_model_has_seen_must_be_there() {
     let verify = format!("/audit/streams/{stream}/verify");
     assert_eq!(program.get(&verify).await.body["verified"], true);
     let table = crate::harness::seed::clients(&program.exports).dynamodb;
-    // First the newest commit is taken away, then all others.
+    // First the newest commit is removed, then all others.
     for (gone, left) in [(3..=3, 2), (1..=2, 0)] {
         for version in gone {
             let key = [
@@ -211,7 +211,7 @@ async fn an_end_that_a_read_model_has_seen_must_be_there() {
 }
 
 #[tokio::test]
-async fn a_stream_that_never_was_has_no_history() {
+async fn an_unknown_stream_has_no_history() {
     let program = Program::start().await;
     for path in ["/audit/streams/order-1", "/audit/streams/order-1/verify", "/audit/streams/order-a%2Fb"] {
         program.get(path).await.is_problem(404, "not-found");
@@ -243,7 +243,7 @@ async fn an_order_is_known_by_its_id_in_either_case() {
         })
         .await;
     }
-    // The index follows the streams: it may lag behind what was read just now.
+    // The index may lag behind the stream.
     let readings = super::eventually("the readings are found", || async {
         let page = program.get("/audit/events?type=AuditTrailRead&actor=dev&limit=500").await.body;
         Some(page["events"].as_array().unwrap().clone()).filter(|events| !events.is_empty())

@@ -1,4 +1,4 @@
-//! Whoever reads the audit trail is recorded.
+//! Each query of the audit trail is recorded.
 
 use super::{Program, isbn, line, order, order_stream, sent, text};
 use crate::harness::seed::{clients, store};
@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 /// The first 16 digits of what `printf ann | sha256sum` prints.
 const ANN: &str = "49915e0d7d4b402e";
 
-/// The streams of a digest's readings of today and tomorrow: midnight may be near.
+/// The streams of a digest's queries, for today and tomorrow: midnight may be near.
 fn streams(digest: &str) -> [String; 2] {
     let today = DateTime::<Utc>::from(std::time::SystemTime::now()).date_naive();
     [today, today + Days::new(1)].map(|day| format!("access-{day}.{digest}"))
 }
 
-/// What is recorded of a reader, the oldest first: call and parameters.
+/// The recorded queries of a reader, oldest first: call and parameters.
 async fn recorded(exports: &[(String, String)], digest: &str) -> Vec<(String, Value)> {
     let store = store(exports);
     let mut found = Vec::new();
@@ -33,13 +33,13 @@ async fn recorded(exports: &[(String, String)], digest: &str) -> Vec<(String, Va
     found
 }
 
-/// Asks as ann.
+/// Sends a query as ann.
 async fn ask(program: &Program, path: &str, accept: &str) -> super::Response {
     sent(program.http.get(program.url(path)).header("X-Actor", "ann").header("Accept", accept)).await
 }
 
 #[tokio::test]
-async fn each_question_is_recorded_once_with_who_asked_and_what() {
+async fn each_query_is_recorded_once_with_reader_and_parameters() {
     let program = Program::start().await;
     let exports = program.exports.clone();
     let placed = program.post("/orders", &order("c", &[line(1, 1, 5)])).header("X-Correlation-Id", "p");
@@ -67,12 +67,12 @@ async fn each_question_is_recorded_once_with_who_asked_and_what() {
         wanted.push((call.to_owned(), about));
         assert_eq!(recorded(&exports, ANN).await, wanted, "{path}");
     }
-    // What was asked and is not there was asked all the same.
+    // A query for something missing is recorded, too.
     assert_eq!(ask(&program, "/audit/trace/nothing", json).await.status, 404);
     wanted.push(("trace".to_owned(), json!({"correlation": "nothing"})));
     assert_eq!(ask(&program, "/audit/streams/note-1", json).await.status, 404);
     wanted.push(("history".to_owned(), json!({"stream": "note-1"})));
-    // What breaks a rule was not asked.
+    // An invalid query is not recorded.
     for path in ["/audit/events?order=up", "/audit/streams/x", "/audit/streams/note-1/at", "/audit/trace/a%20b"] {
         assert_eq!(ask(&program, path, json).await.status, 400, "{path}");
     }
@@ -80,7 +80,7 @@ async fn each_question_is_recorded_once_with_who_asked_and_what() {
 }
 
 #[tokio::test]
-async fn readings_are_events_like_any_others() {
+async fn records_of_queries_are_ordinary_events() {
     let program = Program::start().await;
     program.command(&format!("/stock/{}/receive", isbn(7)), "k", &json!({"quantity": 1})).await;
     let path = format!("/audit/streams/stock-{}", isbn(7));
@@ -98,7 +98,7 @@ async fn readings_are_events_like_any_others() {
     assert_eq!((&verified["verified"], &verified["commits"]), (&json!(true), &json!(1)));
 }
 
-/// Every question about that stream, and about all of them.
+/// Every query about that stream, and about all streams.
 fn questions(stream: &str) -> Vec<String> {
     let history = format!("/audit/streams/{stream}");
     let calls = ["", "/verify", "/at?version=1", "/diff"].map(|call| format!("{history}{call}"));
@@ -106,7 +106,7 @@ fn questions(stream: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_cannot_be_recorded_is_not_answered() {
+async fn a_query_that_cannot_be_recorded_is_not_answered() {
     let program = Program::start().await;
     let exports = program.exports.clone();
     clients(&exports).dynamodb.delete_table().table_name("ledgerfold-events").send().await.unwrap();
@@ -120,7 +120,7 @@ async fn what_cannot_be_recorded_is_not_answered() {
 }
 
 #[tokio::test]
-async fn damaged_readings_keep_nobody_from_looking_for_the_damage() {
+async fn corrupt_records_of_queries_block_no_queries() {
     let program = Program::start().await;
     let exports = program.exports.clone();
     let stream = format!("stock-{}", isbn(7));
@@ -130,7 +130,7 @@ async fn damaged_readings_keep_nobody_from_looking_for_the_damage() {
         (program.get("/audit/trace/k").await.status == 200).then_some(())
     })
     .await;
-    // Somebody has put something strange into the stream where ann's readings belong.
+    // The stream of ann's queries gets an unexpected item.
     let table = clients(&exports).dynamodb;
     for stream in streams(ANN) {
         let put = table.put_item().table_name("ledgerfold-events").item("stream_id", AttributeValue::S(stream));
@@ -142,7 +142,7 @@ async fn damaged_readings_keep_nobody_from_looking_for_the_damage() {
     }
     let broken = ask(&program, &format!("/audit/streams/{}/verify", streams(ANN)[0]), "application/json").await;
     assert_eq!((broken.status, &broken.body["verified"]), (200, &json!(false)));
-    // Each is recorded all the same, in a stream of its own.
+    // Each is recorded nevertheless, in another stream.
     let found = super::eventually("the readings are found", || async {
         let page = program.get("/audit/events?actor=ann&type=AuditTrailRead").await.body;
         let events = page["events"].as_array().unwrap();

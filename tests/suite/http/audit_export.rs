@@ -20,7 +20,7 @@ const COLUMNS: [&str; 10] = [
     "data",
 ];
 
-/// The events of a stream by its history, page by page, as they are shown among those of many streams.
+/// The events of a stream from its history, page by page, in the form of a search.
 async fn history(program: &Program, stream: &str) -> Vec<Value> {
     let (mut events, mut next) = (Vec::new(), Some(1));
     while let Some(from) = next {
@@ -48,7 +48,7 @@ async fn lines(program: &Program, path: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The rows of a CSV file, read by another hand and shown as the API shows events.
+/// The rows of a CSV file, parsed by another library, in the form of the API's events.
 async fn rows(program: &Program, path: &str) -> Vec<Value> {
     let (media, text) = file(program, path, "text/csv").await;
     assert_eq!(media, "text/csv; charset=utf-8");
@@ -84,7 +84,7 @@ async fn a_file_holds_every_event_that_the_history_shows() {
     assert_eq!(lines(&program, &format!("{one}&order=asc")).await, all);
     let newest: Vec<Value> = all.iter().rev().take(1_234).cloned().collect();
     assert_eq!(rows(&program, &format!("{one}&order=desc&limit=1234")).await, newest);
-    // Over the whole store: everything that is not a reading of it.
+    // Over the whole store: all events but the records of queries.
     indexed(&exports, &stream, 5_200).await;
     assert_eq!(lines(&program, "/audit/events?type=StockReceived&order=asc").await, all);
     assert_eq!(rows(&program, "/audit/events?type=StockReceived&order=asc").await, all);
@@ -113,14 +113,14 @@ async fn the_same_address_answers_in_one_order_in_every_form() {
 }
 
 #[tokio::test]
-async fn a_file_that_breaks_off_is_no_whole_file() {
+async fn a_failed_export_breaks_its_connection() {
     let program = Program::start().await;
     let exports = program.exports.clone();
     receive_many(&exports, &isbn(7), EVENTS).await;
     let stream = format!("stock-{}", isbn(7));
     let path = "/audit/events?type=StockReceived&order=asc";
     indexed(&exports, &stream, 5_200).await;
-    // The fourth item, with events 3,001 to 4,000, is no longer what was written.
+    // The fourth item, with events 3,001 to 4,000, is changed.
     let update = clients(&exports).dynamodb.update_item().table_name("ledgerfold-events");
     let update = update.key("stream_id", AttributeValue::S(stream.clone()));
     let update = update.key("version", AttributeValue::N("3001".to_owned()));
@@ -139,13 +139,13 @@ async fn a_file_that_breaks_off_is_no_whole_file() {
         };
         assert!(broken && bytes > 100_000, "{accept}: {bytes} bytes and a clean end");
     }
-    // What fails at once is told as a problem.
+    // An early failure is a problem document.
     let path = format!("/audit/streams/{stream}?from=3500");
     sent(program.http.get(program.url(&path)).header("Accept", "text/csv")).await.is_problem(500, "internal-error");
 }
 
 #[tokio::test]
-async fn a_file_of_what_is_not_there_or_breaks_a_rule_is_a_problem() {
+async fn an_export_of_a_missing_stream_is_a_problem() {
     let program = Program::start().await;
     for accept in ["application/x-ndjson", "text/csv"] {
         let ask = |path: &str| sent(program.http.get(program.url(path)).header("Accept", accept));

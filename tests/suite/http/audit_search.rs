@@ -1,4 +1,4 @@
-//! Events of all streams, found by who, what, why and when.
+//! Search over all streams, by actor, type, correlation and time.
 
 use super::{Program, eventually, isbn, sent, text};
 use crate::harness::depth::full_or;
@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// What was recorded here is older than every reading of it.
+/// All commits here are older than the queries.
 const END: &str = "2020-01-09T00:00:00Z";
 
 /// No search finds more events than this.
@@ -23,10 +23,11 @@ fn time(ms: i64) -> DateTime<Utc> {
     "2020-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::milliseconds(ms)
 }
 
-/// A past of many streams, actors, types, processes and days; several commits have the same time.
+/// A history of many streams, actors, types, correlations and days. Several commits have the same
+/// time.
 struct Past {
     program: Program,
-    /// Every event, as the API shows it, the oldest first.
+    /// Every event as the API shows it, oldest first.
     events: Vec<Value>,
 }
 
@@ -43,7 +44,7 @@ impl Past {
         let store = EventStore::with_options(client, "ledgerfold-events", Options { clock, ..Options::default() });
         let mut random = fastrand::Rng::with_seed(7);
         for batch in 0..16 {
-            // Often no time goes by, sometimes a day.
+            // Often no time passes, sometimes a day.
             now.fetch_add([0, 0, 0, 1, 1_000, 86_400_000 / 2][random.usize(..6)], Ordering::Relaxed);
             let stream = format!("note-{}", random.u32(..4));
             let seeds: Vec<Seed> = (0..random.usize(1..4)).map(|place| seed(&mut random, batch, place)).collect();
@@ -71,7 +72,7 @@ impl Past {
         past
     }
 
-    /// All events that a search finds, page by page.
+    /// All events of a search, page by page.
     async fn search(&self, query: &str, limit: usize) -> Vec<Value> {
         let (mut found, mut cursor) = (Vec::new(), String::new());
         loop {
@@ -114,7 +115,7 @@ fn seed(random: &mut fastrand::Rng, batch: usize, place: usize) -> Seed {
 }
 
 #[tokio::test]
-async fn every_search_is_a_filter_over_all_events_in_either_order_and_any_pages() {
+async fn every_search_equals_a_filter_over_all_events() {
     let past = Past::open().await;
     let times: BTreeSet<&str> = past.events.iter().map(|event| text(&event["recorded_at"])).collect();
     assert!(times.len() > 3 && past.events.len() > 40, "{} events", past.events.len());
@@ -152,7 +153,7 @@ async fn a_search_ends_before_its_second_time_and_begins_at_its_first() {
 }
 
 #[tokio::test]
-async fn what_was_just_done_is_found_newest_first() {
+async fn new_events_are_found_newest_first() {
     let program = Program::start().await;
     for key in ["one", "two"] {
         let request = program.post(&format!("/stock/{}/receive", isbn(7)), &json!({"quantity": 1}));
@@ -174,7 +175,7 @@ async fn what_was_just_done_is_found_newest_first() {
 }
 
 #[tokio::test]
-async fn a_commit_that_is_gone_or_damaged_is_named_and_hides_no_other() {
+async fn a_missing_or_corrupt_commit_hides_no_other() {
     let program = Program::start().await;
     let exports = program.exports.clone();
     let stream = format!("stock-{}", isbn(7));
@@ -219,7 +220,7 @@ async fn a_commit_that_is_gone_or_damaged_is_named_and_hides_no_other() {
     assert_eq!((&trace["commits"], trace["damaged"].as_array().unwrap().len()), (&json!(3), 3));
 }
 
-/// Changes a word in the commits of an item, as nobody should, and gives the item as it was.
+/// Changes a word in the commits of an item. Returns the original item.
 async fn change_at(
     table: &Client,
     stream: &str,
@@ -246,7 +247,7 @@ async fn put(table: &Client, item: HashMap<String, AttributeValue>) {
 }
 
 #[tokio::test]
-async fn a_commit_that_was_changed_is_named_to_whoever_looks_for_it() {
+async fn a_changed_commit_is_reported_by_every_search_for_it() {
     let program = Program::start().await;
     let exports = program.exports.clone();
     let seed = Seed {
@@ -334,9 +335,9 @@ async fn changed_data_is_shown_nowhere() {
 }
 
 #[tokio::test]
-async fn bad_filters_are_told_by_field_and_rule() {
+async fn bad_filters_are_reported_by_field_and_rule() {
     let program = Program::start().await;
-    let cursor = "must be one that an earlier answer to";
+    let cursor = "next_cursor";
     let visible = "must be 1 to 128 visible ASCII characters";
     let cases = [
         ("actor=a%20b".to_owned(), "actor", visible),
@@ -350,7 +351,7 @@ async fn bad_filters_are_told_by_field_and_rule() {
         ("limit=501".into(), "limit", "from 1 to 500"),
         ("readings=yes".into(), "readings", "must be true or false"),
         ("cursor=x".into(), "cursor", cursor),
-        // {"version":1} leads on in one stream, {"after":"2026"} in all.
+        // {"version":1} continues in one stream, {"after":"2026"} in all.
         ("cursor=eyJ2ZXJzaW9uIjoxfQ".into(), "cursor", cursor),
         ("stream=note-1&cursor=eyJhZnRlciI6IjIwMjYifQ".into(), "cursor", cursor),
     ];

@@ -1,4 +1,4 @@
-//! A stream as it was, and what changed between two of its versions or times.
+//! A stream in the past, and the difference between two versions or times.
 
 use super::{Program, isbn, line, order, order_stream};
 use crate::harness::events::refuse;
@@ -15,7 +15,7 @@ fn time(second: i64) -> String {
     eventstore::time_text(time)
 }
 
-/// An order that was placed, confirmed and shipped, its second commit of two events.
+/// An order that was placed, confirmed and shipped. Its second commit has two events.
 async fn shipped(program: &Program) -> &'static str {
     let now = Arc::new(AtomicI64::new(0));
     let clock: Clock = {
@@ -49,7 +49,7 @@ fn row(status: &str, second: i64, more: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_state_as_of_each_version_and_time_is_what_a_reader_saw() {
+async fn the_state_at_each_version_and_time_equals_the_row_then() {
     let program = Program::start().await;
     let stream = shipped(&program).await;
     let tracked = json!({"tracking_code": "T"});
@@ -82,7 +82,7 @@ async fn the_state_as_of_each_version_and_time_is_what_a_reader_saw() {
 }
 
 #[tokio::test]
-async fn the_newest_state_is_what_the_read_model_shows() {
+async fn the_newest_state_equals_the_row() {
     let program = Program::start().await;
     let path = program.place("k", &order("c", &[line(1, 2, 5)])).await;
     program.command(&format!("{path}/cancel"), "c", &json!({"reason": "r"})).await;
@@ -100,7 +100,7 @@ async fn the_newest_state_is_what_the_read_model_shows() {
 }
 
 #[tokio::test]
-async fn a_difference_shows_the_fields_that_changed_and_the_events_that_changed_them() {
+async fn a_difference_has_the_changed_fields_and_their_events() {
     let program = Program::start().await;
     let stream = shipped(&program).await;
     let change = |path: &str, before: Value, after: Value| json!({"path": path, "before": before, "after": after});
@@ -197,7 +197,7 @@ async fn a_stream_of_refusals_alone_has_no_state_yet() {
 }
 
 #[tokio::test]
-async fn a_state_behind_an_unknown_type_is_not_told() {
+async fn a_state_after_an_unknown_type_is_not_shown() {
     let program = Program::start().await;
     let exports = program.exports.clone();
     let path = program.place("k", &order("c", &[line(1, 2, 5)])).await;
@@ -212,7 +212,7 @@ async fn a_state_behind_an_unknown_type_is_not_told() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_of_the_past_is_told() {
+async fn invalid_queries_of_the_past_are_problems() {
     let program = Program::start().await;
     let stream = shipped(&program).await;
     let at = format!("/audit/streams/{stream}/at");
@@ -237,7 +237,7 @@ async fn what_cannot_be_asked_of_the_past_is_told() {
     for (query, field, rule) in [
         (format!("{at}?version=0"), "version", "whole number from 1"),
         (format!("{at}?time=yesterday"), "time", "must be a time"),
-        (format!("{at}?at=1"), "at", "is not known here"),
+        (format!("{at}?at=1"), "at", "is unknown"),
         (format!("{diff}?to=0"), "to", "whole number from 1"),
         (format!("{diff}?from=-1"), "from", "whole number from 0"),
         ("/audit/streams/x/at?version=1".to_owned(), "stream", "a stream"),

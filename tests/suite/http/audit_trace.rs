@@ -15,7 +15,7 @@ fn seed(command: &str, cause: Option<&str>, events: &[&'static str]) -> Seed {
     }
 }
 
-/// The tree without what every command has.
+/// The tree without the fields that every command has.
 fn outline(commands: &Value) -> Value {
     let event = |event: &Value| json!([event["version"], event["type"], outline(&event["commands"])]);
     let command = |command: &Value| {
@@ -25,7 +25,7 @@ fn outline(commands: &Value) -> Value {
     commands.as_array().unwrap().iter().map(command).collect()
 }
 
-/// The trace, as soon as so many commits are in the index.
+/// The trace, once that many commits are in the index.
 async fn trace(program: &Program, correlation: &str, commits: usize) -> Value {
     eventually("the process is in the index", || async {
         let trace = program.get(&format!("/audit/trace/{correlation}")).await.body;
@@ -80,10 +80,10 @@ async fn a_long_process_is_shown_up_to_a_thousand_commits() {
 }
 
 #[tokio::test]
-async fn what_nobody_has_recorded_has_no_trace() {
+async fn an_unknown_correlation_has_no_trace() {
     let program = Program::start().await;
     program.get("/audit/trace/nothing").await.is_problem(404, "not-found");
     program.get("/audit/trace/a%20b").await.breaks("correlation", "visible ASCII");
     program.get("/audit/trace/%FF").await.breaks("path", "UTF-8");
-    program.get("/audit/trace/p?stream=note-1").await.breaks("stream", "is not known here");
+    program.get("/audit/trace/p?stream=note-1").await.breaks("stream", "is unknown");
 }

@@ -1,4 +1,4 @@
-//! Walks from page to page: each page is recorded, and no walk meets its own readings for ever.
+//! Paging: the query of each page is recorded, and paging ends nevertheless.
 
 use super::{Program, eventually, isbn, sent, text};
 use crate::harness::seed::clients;
@@ -7,7 +7,7 @@ use handlers::Names;
 use projections::audit_index::AuditSearch;
 use serde_json::{Value, json};
 
-/// Far above what any walk here needs.
+/// Far more pages than any case needs.
 const MOST_PAGES: usize = 60;
 const RECEIPTS: usize = 5;
 
@@ -17,7 +17,7 @@ struct Trail {
 }
 
 impl Trail {
-    /// Some receipts, all of them in the index.
+    /// Some receipts, all in the index.
     async fn open() -> Self {
         let program = Program::start().await;
         let exports = program.exports.clone();
@@ -29,7 +29,8 @@ impl Trail {
         trail
     }
 
-    /// Waits until so many events of the type are in the index; it is asked itself, which is no reading.
+    /// Waits until that many events of the type are in the index. It reads the index directly, so
+    /// this is not recorded.
     async fn indexed(&self, event_type: &str, events: usize) {
         let projector = clients(&self.exports).system(&bookshop::app(), &Names::new("ledgerfold")).projector();
         let search =
@@ -40,7 +41,7 @@ impl Trail {
         .await;
     }
 
-    /// A page as somebody asks for it, when the readings before it are in the index.
+    /// A page, requested once the records of earlier queries are in the index.
     async fn page(&self, asker: &str, query: &str, readings: &mut usize) -> Value {
         self.indexed("AuditTrailRead", *readings).await;
         *readings += 1;
@@ -55,7 +56,7 @@ fn types(page: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_ascending_walk_ends_where_the_index_ended_at_its_first_page() {
+async fn ascending_pages_end_where_the_index_ended_at_the_first() {
     let trail = Trail::open().await;
     let mut readings = 0;
     for (limit, askers) in [(1, &["ann"][..]), (2, &["ann", "bob"]), (3, &["ann"])] {
@@ -74,7 +75,7 @@ async fn an_ascending_walk_ends_where_the_index_ended_at_its_first_page() {
                 break;
             }
         }
-        // What was there when it began, and perhaps the readings of the first pages.
+        // All that was there at the start, and perhaps the records of the first pages.
         for found in found {
             assert!((RECEIPTS + known..=RECEIPTS + known + 2 * askers.len()).contains(&found), "{found} by {limit}");
         }
@@ -82,7 +83,7 @@ async fn an_ascending_walk_ends_where_the_index_ended_at_its_first_page() {
 }
 
 #[tokio::test]
-async fn a_walk_along_the_stream_of_the_own_readings_ends() {
+async fn paging_the_records_of_ones_own_queries_ends() {
     let trail = Trail::open().await;
     let mut readings = 0;
     trail.page("ann", "/audit/events", &mut readings).await;
@@ -110,7 +111,7 @@ async fn a_walk_along_the_stream_of_the_own_readings_ends() {
 }
 
 #[tokio::test]
-async fn readings_are_left_out_unless_they_are_asked_for() {
+async fn records_of_queries_need_a_parameter_to_be_shown() {
     let trail = Trail::open().await;
     let mut readings = 0;
     for _ in 0..8 {
@@ -131,7 +132,7 @@ async fn readings_are_left_out_unless_they_are_asked_for() {
         let file = trail.program.http.get(trail.program.url(&format!("/audit/events{query}")));
         let file = file.header("Accept", "application/x-ndjson").send().await.unwrap().text().await.unwrap();
         readings += 1;
-        // The reading of the file itself may be in the index before the file begins.
+        // The record of this very query may be in the index before the file begins.
         assert!((lines..=lines + 2).contains(&file.lines().count()), "{} lines of {query:?}", file.lines().count());
     }
 }

@@ -1,4 +1,4 @@
-//! `dev --auth`: who is let in, to what, and as whom it is recorded.
+//! `dev --auth`: tokens, scopes, and the actor of a request.
 
 use super::{Program, Response, eventually, isbn, line, order, order_stream, sent, text};
 use crate::harness::issuer::{KeySetFile, Signer, but, claims, in_seconds};
@@ -32,7 +32,7 @@ impl Program {
 }
 
 impl Response {
-    /// Asserts that it asks for a token, and says what was wrong with the one that it got.
+    /// Asserts a 401 that names the broken rule.
     #[track_caller]
     fn is_unauthorized(&self, rule: &str) {
         self.is_problem(401, "unauthorized");
@@ -45,7 +45,7 @@ impl Response {
         );
     }
 
-    /// Asserts that the token does not reach so far.
+    /// Asserts a 403 that names the missing scope.
     #[track_caller]
     fn lacks(&self, scope: &str) {
         self.is_problem(403, "forbidden");
@@ -70,7 +70,7 @@ fn wanted(method: &str, tag: &str) -> Option<&'static str> {
 }
 
 #[tokio::test]
-async fn nobody_is_let_in_as_a_part_of_the_system() {
+async fn no_caller_has_the_name_of_a_part_of_the_system() {
     let program = guarded().await;
     let path = format!("/stock/{}/receive", isbn(1));
     for name in ["fulfilment", "FULFILMENT"] {
@@ -103,7 +103,7 @@ async fn every_operation_needs_its_scope_and_says_so_in_the_document() {
     assert_eq!(seen.len(), 1 + SCOPES.len(), "{seen:?}");
 }
 
-/// Asserts what an operation answers without a token, with one of all other scopes, and with one of this scope only.
+/// Checks an operation without a token, with all other scopes, and with this scope only.
 async fn asks_for(program: &Program, method: &str, path: &str, scope: Option<&str>) {
     let path = path.replace("{id}", "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e").replace("{isbn}", &isbn(7));
     let path = path.replace("{name}", "nothing").replace("{stream}", "order-1").replace("{correlation}", "nobody");
@@ -114,7 +114,7 @@ async fn asks_for(program: &Program, method: &str, path: &str, scope: Option<&st
         assert_eq!(sent(request()).await.status, 200, "{path}");
         return;
     };
-    // The body is no JSON, and X-Actor no actor: nothing of the request is looked at before the token.
+    // Body and X-Actor are invalid: the token is checked before them.
     let request = || request().body("{");
     let others: Vec<&str> = SCOPES.into_iter().filter(|other| *other != scope).collect();
     sent(request().header("X-Actor", "two words")).await.is_unauthorized("a token is needed: Authorization: Bearer");
@@ -124,7 +124,7 @@ async fn asks_for(program: &Program, method: &str, path: &str, scope: Option<&st
 }
 
 #[tokio::test]
-async fn what_is_no_valid_token_of_the_issuer_is_refused_with_its_reason() {
+async fn an_invalid_token_is_rejected_with_a_reason() {
     let program = guarded().await;
     let anna = claims("anna", &["ledgerfold/read"]);
     for (token, rule) in [
@@ -132,11 +132,11 @@ async fn what_is_no_valid_token_of_the_issuer_is_refused_with_its_reason() {
         (Signer::rsa().sign(&but("nbf", in_seconds(65))), "not valid yet"),
         (Signer::rsa().sign(&but("iss", json!("https://elsewhere.example/"))), "issuer (iss) must be"),
         (Signer::ec().sign(&but("aud", json!("others"))), "audience (aud, or else client_id) must be bookshop"),
-        (Signer::ec().named(Some("ec-2")).sign(&anna), "is none of the issuer's"),
-        (Signer::stranger().sign(&anna), "signature is not that of its issuer"),
+        (Signer::ec().named(Some("ec-2")).sign(&anna), "the issuer has no key (kid)"),
+        (Signer::stranger().sign(&anna), "signature is not valid"),
         (Signer::secret("ec-1", b"guessed").sign(&anna), "alg is \"HS256\""),
         ("eyJhbGciOiJub25lIiwia2lkIjoiZWMtMSJ9.e30.".to_owned(), "alg is \"none\""),
-        ("nonsense".to_owned(), "not header, claims and signature"),
+        ("nonsense".to_owned(), "must be header, claims and signature"),
         (String::new(), "Authorization must be: Bearer <token>"),
     ] {
         program.get_as(&token, "/bestsellers").await.is_unauthorized(rule);
@@ -148,12 +148,12 @@ async fn what_is_no_valid_token_of_the_issuer_is_refused_with_its_reason() {
     for other in [format!("Basic {valid}"), valid.clone(), "Bearer".to_owned()] {
         sent(get().header("Authorization", &other)).await.is_unauthorized("must be: Bearer <token>");
     }
-    sent(get().bearer_auth(&valid).bearer_auth(&valid)).await.is_unauthorized("must be given once");
+    sent(get().bearer_auth(&valid).bearer_auth(&valid)).await.is_unauthorized("must be sent once");
     sent(get().query(&[("access_token", &valid)])).await.is_unauthorized("a token is needed");
 }
 
 #[tokio::test]
-async fn the_tokens_subject_is_the_actor_of_what_is_done_and_read() {
+async fn the_tokens_subject_is_the_actor_of_commands_and_queries() {
     let program = guarded().await;
     let (anna, ben) = (token("anna", &["ledgerfold/write"]), token("ben", &["ledgerfold/write", "ledgerfold/read"]));
     let eve = token("eve", &["ledgerfold/audit"]);
@@ -180,13 +180,13 @@ async fn the_tokens_subject_is_the_actor_of_what_is_done_and_read() {
 }
 
 #[tokio::test]
-async fn nobody_names_an_actor_beside_a_token() {
+async fn a_request_with_a_token_cannot_name_an_actor() {
     let program = guarded().await;
     let (anna, eve) = (token("anna", &["ledgerfold/write", "ledgerfold/read"]), token("eve", &["ledgerfold/audit"]));
     let request = program.post_as(&anna, "/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "k");
     sent(request.header("X-Actor", "ben")).await.breaks("X-Actor", "must not be sent with a token");
     let request = program.http.get(program.url("/bestsellers")).bearer_auth(&anna).header("X-Actor", "anna");
-    sent(request).await.breaks("X-Actor", "its subject is the actor");
+    sent(request).await.breaks("X-Actor", "whose subject is the actor");
     let placed =
         sent(program.post_as(&anna, "/orders", &order("c", &[line(1, 1, 5)])).header("Idempotency-Key", "k")).await;
     assert_eq!((placed.status, placed.headers.get("idempotency-replayed")), (201, None), "nothing had been placed");
@@ -212,17 +212,17 @@ async fn progress_and_exports_are_for_callers_with_the_scope() {
 }
 
 #[tokio::test]
-async fn what_no_rule_names_is_hidden_from_those_without_a_token() {
+async fn unlisted_paths_are_hidden_without_a_token() {
     let program = guarded().await;
     for path in ["/", "/nothing", "/ordersx", "/healthz/", "/.git/config"] {
         sent(program.http.get(program.url(path))).await.is_unauthorized("a token is needed");
-        program.get_as("nonsense", path).await.is_unauthorized("not header, claims and signature");
+        program.get_as("nonsense", path).await.is_unauthorized("must be header, claims and signature");
         program.get_as(&token("anna", &[]), path).await.is_problem(404, "not-found");
     }
     let delete = || program.http.delete(program.url("/orders/1"));
     sent(delete().bearer_auth(token("anna", &["ledgerfold/read"]))).await.lacks("ledgerfold/write");
     sent(delete().bearer_auth(token("anna", &["ledgerfold/write"]))).await.is_problem(405, "method-not-allowed");
-    // What is for everybody does not look at tokens, as the API gateway does not.
+    // Public paths ignore tokens, as at the API gateway.
     for path in ["/healthz", "/openapi.json"] {
         assert_eq!(program.get_as("nonsense", path).await.status, 200, "{path}");
     }

@@ -1,12 +1,12 @@
-//! Bodies that break a rule: each is told which, and none writes anything.
+//! Invalid bodies: each response names the rule, and nothing is written.
 
 use super::{Program, Response, isbn, line, order, order_stream, sent, text};
 use serde_json::{Value, json};
 
-/// Stands where a case puts its own text, which may be none that [`Value`] could hold.
+/// The placeholder for a case's text, which may be JSON that [`Value`] cannot hold.
 const HOLE: &str = "@hole@";
 
-/// A field of a body and what is wrong with it: the text in its place, the field that the answer names, a part of the rule.
+/// A wrong field: the text in its place, the field that the response names, and a part of the rule.
 type Case<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 const TEXT: &str = "must be a string, not";
@@ -18,7 +18,7 @@ async fn send_text(program: &Program, path: &str, key: &str, body: impl Into<req
     sent(request.header("Idempotency-Key", key).body(body)).await
 }
 
-/// The body with the text in the place of the field at the pointer; without text, without the field.
+/// The body with that text for the field at the pointer, or without the field if the text is empty.
 fn with(body: &Value, pointer: &str, text: &str) -> String {
     let mut body = body.clone();
     if text.is_empty() {
@@ -42,7 +42,7 @@ fn details() -> Value {
     order("c-17", &[line(1, 2, 1999), line(2, 1, 5)])
 }
 
-/// Under the key of all the bad ones nothing was placed: the order is new, and its only event is this one.
+/// Asserts that the invalid bodies with this key placed no order: a valid one is new.
 async fn places_a_new_order(program: &Program) {
     let placed = program.command("/orders", "bad", &details()).await;
     assert_eq!((placed.status, placed.headers.contains_key("idempotency-replayed")), (201, false));
@@ -51,11 +51,11 @@ async fn places_a_new_order(program: &Program) {
     assert!(orders <= 1, "{orders} orders of the customer");
 }
 
-/// What one reader takes for the last of two members, and another for the first; and integers that lose their last digits.
+/// Duplicate members, which parsers resolve differently, and integers that lose their last digits.
 #[tokio::test]
-async fn what_could_be_read_in_two_ways_is_refused() {
+async fn ambiguous_json_is_rejected() {
     let program = Program::start().await;
-    let once = "must be there only once";
+    let once = "must be in its object only once";
     let path = format!("/stock/{}/receive", isbn(1));
     for (body, field, rule) in [
         (r#"{"quantity":1,"quantity":1}"#, "quantity", once),
@@ -74,7 +74,7 @@ async fn what_could_be_read_in_two_ways_is_refused() {
 }
 
 #[tokio::test]
-async fn the_texts_of_an_order_keep_their_rules() {
+async fn the_texts_of_an_order_are_checked() {
     let program = Program::start().await;
     let (long, cut) = (format!("\"{}\"", "c".repeat(65)), format!("{}\\\"…", "c".repeat(64)));
     assert!(cut.ends_with('…'));
@@ -117,7 +117,7 @@ async fn the_texts_of_an_order_keep_their_rules() {
 }
 
 #[tokio::test]
-async fn the_numbers_of_an_order_keep_their_rules() {
+async fn the_numbers_of_an_order_are_checked() {
     let program = Program::start().await;
     for (name, range, outside) in [
         ("quantity", "from 1 to 1,000 copies", ["0", "-1", "1001", "9007199254740992"]),
@@ -144,7 +144,7 @@ async fn the_numbers_of_an_order_keep_their_rules() {
 }
 
 #[tokio::test]
-async fn all_faults_of_a_body_are_told_at_once() {
+async fn all_errors_of_a_body_are_reported_at_once() {
     let program = Program::start().await;
     let told = |answer: &Response| -> Vec<(String, String)> {
         answer.is_problem(400, "invalid-request");
@@ -159,8 +159,8 @@ async fn all_faults_of_a_body_are_told_at_once() {
         ("lines[0].isbn", "check digit"),
         ("lines[0].quantity", "from 1 to 1,000 copies, not 0"),
         ("lines[0].unit_price_minor", "is required"),
-        ("lines[0].price", "is not known here; known are isbn, quantity, unit_price_minor"),
-        ("dry_run", "is not known here; known are currency, customer_id, lines"),
+        ("lines[0].price", "is unknown; known: isbn, quantity, unit_price_minor"),
+        ("dry_run", "is unknown; known: currency, customer_id, lines"),
     ];
     let errors = told(&bad);
     assert_eq!(errors.len(), faults.len(), "{errors:?}");
@@ -178,7 +178,7 @@ async fn all_faults_of_a_body_are_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_number_without_a_fraction_is_whole_however_written() {
+async fn a_number_without_a_fraction_is_an_integer() {
     let program = Program::start().await;
     let written =
         r#"{"customer_id":"c","currency":"EUR","lines":[{"isbn":"ISBN","quantity":2.0,"unit_price_minor":1e3}]}"#;
@@ -221,7 +221,7 @@ async fn an_order_has_1_to_90_lines_each_of_another_book() {
 }
 
 #[tokio::test]
-async fn reasons_and_tracking_codes_keep_their_rules() {
+async fn reasons_and_tracking_codes_are_checked() {
     let program = Program::start().await;
     let path = program.place("k", &details()).await;
     let long = format!("\"{}\"", "ä".repeat(501));
@@ -258,7 +258,7 @@ async fn reasons_and_tracking_codes_keep_their_rules() {
 }
 
 #[tokio::test]
-async fn movements_of_stock_keep_their_rules() {
+async fn commands_to_stock_check_their_fields() {
     let program = Program::start().await;
     let path = format!("/stock/{}", isbn(7));
     let id = "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e";
@@ -300,7 +300,7 @@ async fn movements_of_stock_keep_their_rules() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_object_is_told_so() {
+async fn a_body_must_be_a_json_object() {
     let program = Program::start().await;
     let stock = format!("/stock/{}/receive", isbn(7));
     let nested = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
@@ -323,7 +323,7 @@ async fn what_is_no_json_object_is_told_so() {
         (b"5", "must be an object, not"),
         (b"null", "must be an object, not"),
         (b"\"quantity\"", "must be an object, not"),
-        (b"{\"quantity\":5,\"quantity\":6}", "must be there only once"),
+        (b"{\"quantity\":5,\"quantity\":6}", "must be in its object only once"),
         (b"{\"quantity\":5,}", "trailing comma"),
     ];
     for (body, rule) in cases {
@@ -346,13 +346,13 @@ async fn what_is_no_json_object_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_body_of_two_megabytes_is_too_large_however_often_it_comes() {
+async fn a_body_of_two_megabytes_is_always_too_large() {
     let program = Program::start().await;
     let stock = format!("/stock/{}/receive", isbn(7));
     for _ in 0..20 {
         let answer = send_text(&program, &stock, "k", vec![b' '; 2 * 1024 * 1024]).await;
         answer.is_problem(413, "commit-too-large");
-        assert_eq!(answer.body["detail"], "a request's body has at most 262144 bytes");
+        assert_eq!(answer.body["detail"], "a body has at most 262144 bytes");
     }
     let mut padded = b"{\"quantity\":5}".to_vec();
     padded.resize(256 * 1024, b' ');
@@ -383,7 +383,7 @@ async fn each_unknown_field_of_a_command_is_named() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_told_by_line_and_column() {
+async fn a_syntax_error_has_line_and_column() {
     let program = Program::start().await;
     let answer = send_text(&program, "/orders", "k", "{\n  \"lines\": [{\"isbn\": x}]\n}").await;
     answer.is_problem(400, "invalid-request");

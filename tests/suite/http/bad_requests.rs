@@ -1,4 +1,4 @@
-//! Paths, methods, content types and parameters that break a rule.
+//! Invalid paths, methods, content types and parameters.
 
 use super::{Program, isbn, line, order, sent};
 use reqwest::Method;
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 #[tokio::test]
-async fn a_body_is_json_and_says_so() {
+async fn a_body_is_json_with_its_content_type() {
     let program = Program::start().await;
     let path = format!("/stock/{}/receive", isbn(7));
     let post = || program.http.post(program.url(&path)).header("Idempotency-Key", "k").body("{\"quantity\":5}");
@@ -64,7 +64,7 @@ async fn an_unknown_path_is_not_found() {
 }
 
 #[tokio::test]
-async fn an_unknown_method_is_told_which_are_known() {
+async fn an_unknown_method_gets_the_known_ones() {
     let program = Program::start().await;
     let id = "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e";
     let post = format!("/orders/{id}/confirm");
@@ -88,7 +88,7 @@ async fn an_unknown_method_is_told_which_are_known() {
 }
 
 #[tokio::test]
-async fn ids_in_paths_keep_their_rules() {
+async fn ids_in_paths_are_checked() {
     let program = Program::start().await;
     let long = "x".repeat(4_000);
     let orders = [
@@ -140,7 +140,7 @@ async fn ids_in_paths_keep_their_rules() {
     program.get(&format!("/orders/{upper}")).await.is_problem(404, "not-found");
 }
 
-/// Sends bytes as they are and gives the answer's first line, or nothing if the connection is closed without one.
+/// Sends raw bytes. Returns the response's first line, or nothing if the connection is closed.
 async fn raw(program: &Program, request: &str) -> String {
     let mut connection = TcpStream::connect(program.dev.url.strip_prefix("http://").unwrap()).await.unwrap();
     connection.write_all(request.as_bytes()).await.unwrap();
@@ -151,7 +151,7 @@ async fn raw(program: &Program, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_no_client_library_would_send_is_answered_and_does_no_harm() {
+async fn malformed_requests_are_answered() {
     let program = Program::start().await;
     for (target, status) in [
         ("/orders/..", "400"),
@@ -176,7 +176,7 @@ async fn what_no_client_library_would_send_is_answered_and_does_no_harm() {
     assert_eq!(program.get("/healthz").await.body, json!({"status": "ok"}));
 }
 
-/// Whether a head that is too long is answered with 431, or the connection is closed on it.
+/// Whether a head that is too long gets 431, or its connection is closed.
 async fn raw_or_closed(program: &Program, request: &str) -> bool {
     let mut connection = TcpStream::connect(program.dev.url.strip_prefix("http://").unwrap()).await.unwrap();
     let mut answer = Vec::new();
@@ -186,7 +186,7 @@ async fn raw_or_closed(program: &Program, request: &str) -> bool {
 }
 
 #[tokio::test]
-async fn parameters_are_known_given_once_and_keep_their_rules() {
+async fn parameters_are_known_unique_and_checked() {
     let program = Program::start().await;
     let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
     let stream = path.replace("/orders/", "order-");
@@ -200,15 +200,15 @@ async fn parameters_are_known_given_once_and_keep_their_rules() {
         }
         assert_eq!(program.get(&format!("{list}limit=500")).await.status, 200);
         program.get(&format!("{list}limit=1&limit=1")).await.breaks("limit", "once");
-        program.get(&format!("{list}limt=1")).await.breaks("limt", "is not known here; known are");
-        program.get(&format!("{list}%00=1")).await.breaks("\0", "is not known here");
+        program.get(&format!("{list}limt=1")).await.breaks("limt", "is unknown; known:");
+        program.get(&format!("{list}%00=1")).await.breaks("\0", "is unknown");
     }
-    let cursor = "must be one that an earlier answer to the same question gave";
+    let cursor = "must be the next_cursor of an earlier response to the same query";
     let of_such = "must be one that an earlier answer to such a question gave";
     let cases = [
-        (format!("{path}?at_last=1"), "at_last", "not known"),
+        (format!("{path}?at_last=1"), "at_last", "is unknown"),
         (format!("{path}?at_least=1&at_least=1"), "at_least", "once"),
-        (format!("{history}/verify?from=1"), "from", "not known"),
+        (format!("{history}/verify?from=1"), "from", "is unknown"),
         (format!("{customer}?status=open"), "status", "must be placed"),
         (format!("{customer}?status=Placed"), "status", "must be placed"),
         (format!("{customer}?cursor=x"), "cursor", cursor),
@@ -239,7 +239,7 @@ async fn parameters_are_known_given_once_and_keep_their_rules() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_list_leads_nowhere_else() {
+async fn a_cursor_of_another_list_is_rejected() {
     let program = Program::start().await;
     for customer in ["ann", "bob"] {
         for number in 0..3 {
@@ -252,5 +252,5 @@ async fn a_cursor_of_another_list_leads_nowhere_else() {
     });
     let cursor = page.await["next_cursor"].as_str().unwrap().to_owned();
     let answer = program.get(&format!("/customers/bob/orders?limit=2&cursor={cursor}")).await;
-    answer.breaks("cursor", "must be one that an earlier answer to the same question gave");
+    answer.breaks("cursor", "must be the next_cursor of an earlier response to the same query");
 }

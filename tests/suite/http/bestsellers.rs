@@ -22,7 +22,7 @@ async fn until_books_are(program: &Program, query: &str, books: &[Value]) {
 }
 
 #[tokio::test]
-async fn books_are_ranked_by_copies_and_cancelled_orders_are_taken_back() {
+async fn books_are_ranked_by_copies_without_cancelled_orders() {
     let program = Program::start().await;
     let first = program.command("/orders", "k-1", &order("c", &[line(1, 2, 100), line(2, 5, 10)])).await;
     let mut dollars = order("d", &[line(1, 4, 30), line(3, 1, 7)]);
@@ -47,7 +47,7 @@ async fn books_are_ranked_by_copies_and_cancelled_orders_are_taken_back() {
 }
 
 #[tokio::test]
-async fn sales_that_a_clock_ahead_has_dated_are_those_of_the_newest_day() {
+async fn sales_of_a_fast_clock_are_of_the_newest_day() {
     let program = Program::start().await;
     let exports = program.exports.clone();
     let tomorrow = chrono::Utc::now() + chrono::TimeDelta::days(1);

@@ -1,5 +1,4 @@
-//! Steps of operators that may have much to do: a call ends in time, and says how the next one goes
-//! on.
+//! Long steps of operators: a call ends in time, and the next one continues.
 
 use crate::harness::in_process::ask;
 use crate::harness::seed::append_each;
@@ -14,10 +13,10 @@ use std::time::Duration;
 
 const DEAD: &str = "ledgerfold-stock-dead.fifo";
 const QUEUE: &str = "ledgerfold-stock.fifo";
-/// More than one call looks at.
+/// More than one call handles.
 const STREAMS: usize = 60;
 
-/// The API, whose calls have no time: each looks at one page.
+/// The API whose calls are out of time at once: each handles one page.
 fn hasty(idle: &TestStack) -> Router {
     let system = idle.clients().system(&bookshop::app().checked().unwrap(), &idle.names);
     let projector = system.projector();
@@ -36,7 +35,7 @@ async fn step(api: &Router, path: &str, body: Value) -> Value {
 struct Mended;
 
 #[tokio::test]
-async fn a_redrive_that_has_no_time_goes_on_with_the_next() {
+async fn a_redrive_out_of_time_continues_with_the_next_call() {
     let idle = TestStack::start().await;
     for number in 0..25 {
         let body = json!({"stream": format!("stock-{number}"), "version": 1, "last_version": 1});
@@ -59,7 +58,7 @@ async fn a_redrive_that_has_no_time_goes_on_with_the_next() {
 }
 
 #[tokio::test]
-async fn messages_that_stay_hold_up_no_redrive() {
+async fn messages_that_stay_block_no_redrive() {
     let idle = TestStack::start().await;
     for number in 0..12 {
         idle.send(DEAD, &format!("nowhere{number}"), "{").await;
@@ -77,7 +76,7 @@ async fn messages_that_stay_hold_up_no_redrive() {
 }
 
 #[tokio::test]
-async fn a_resumption_that_has_no_time_goes_on_with_its_cursor() {
+async fn a_resume_out_of_time_continues_with_its_cursor() {
     let idle = TestStack::start().await;
     let streams: Vec<StreamId> = (0..STREAMS).map(|number| StreamId::new(format!("stock-{number}")).unwrap()).collect();
     for stream in &streams {

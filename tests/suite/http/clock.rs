@@ -1,4 +1,4 @@
-//! An API whose clock is set back: the ids that it makes itself are nobody's fault.
+//! An API whose clock is set back: ids that it generates must not fail the request.
 
 use crate::harness::in_process::ask;
 use crate::harness::stack::TestStack;
@@ -16,7 +16,7 @@ const RECEIVE: &str = "/stock/9780306406157/receive";
 const HISTORY: &str = "/audit/streams/stock-9780306406157";
 const MINUTES: i64 = 60_000;
 
-/// A clock that is ahead by so many milliseconds, which goes back by so many each time that it is asked.
+/// A clock that is ahead by some milliseconds, and goes back at each reading.
 struct Clock {
     ahead_ms: AtomicI64,
     back_ms: AtomicI64,
@@ -39,13 +39,13 @@ fn api(idle: &TestStack) -> (Arc<Clock>, Router) {
     (clock, router(Api::new(store, projector, operations, Id::new("dev").unwrap())))
 }
 
-/// A copy, where a body is taken.
+/// A copy, for each path that takes a body.
 fn one() -> Value {
     json!({"quantity": 1})
 }
 
 #[tokio::test]
-async fn who_names_no_id_is_answered_after_the_clock_was_set_back() {
+async fn generated_ids_are_accepted_after_the_clock_was_set_back() {
     let idle = TestStack::start().await;
     let (clock, api) = api(&idle);
     for ahead_ms in [60 * MINUTES, 0, -60 * MINUTES] {
@@ -59,7 +59,7 @@ async fn who_names_no_id_is_answered_after_the_clock_was_set_back() {
 }
 
 #[tokio::test]
-async fn a_clock_that_goes_back_meanwhile_is_not_the_callers_fault() {
+async fn a_clock_set_back_meanwhile_is_503() {
     let idle = TestStack::start().await;
     let (clock, api) = api(&idle);
     clock.back_ms.store(10 * MINUTES, Ordering::Relaxed);

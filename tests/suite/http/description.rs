@@ -1,11 +1,11 @@
-//! The OpenAPI document, held against what the program answers.
+//! The OpenAPI document, compared with the program's responses.
 
 use super::{Program, Response, isbn, line, order, order_stream, sent};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Every call of the contract that there is so far.
+/// Every operation of the API.
 const CALLS: [&str; 34] = [
     "get /audit/events",
     "get /audit/streams/{stream}",
@@ -43,7 +43,7 @@ const CALLS: [&str; 34] = [
     "post /stock/{isbn}/reserve",
 ];
 
-/// What breaks the schema, by the place in the answer. A field that the schema does not know breaks it too.
+/// The violations of a schema, with their paths. An unknown field is one, too.
 fn broken(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
     if let Some(name) = schema["$ref"].as_str() {
         let schema = document.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("no {name}"));
@@ -85,7 +85,7 @@ fn broken(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<S
     }
 }
 
-/// What breaks one of several schemas that describe parts of one object.
+/// The violations of several schemas that describe parts of one object.
 fn all_of(document: &Value, all: &[Value], value: &Value, place: &str) -> Vec<String> {
     let mut merged = json!({"type": "object", "properties": {}, "required": []});
     for part in all {
@@ -115,7 +115,7 @@ fn is_of_type(wanted: &Value, value: &Value) -> bool {
     }
 }
 
-/// The calls that the document describes.
+/// The operations in the document.
 fn described(document: &Value) -> BTreeSet<String> {
     let paths = document["paths"].as_object().unwrap().iter();
     paths
@@ -123,7 +123,7 @@ fn described(document: &Value) -> BTreeSet<String> {
         .collect()
 }
 
-/// Asserts that an answer is as its call is described.
+/// Asserts that a response matches the description of its operation.
 #[track_caller]
 pub(super) fn fits(document: &Value, call: &str, answer: &Response) {
     let (method, path) = call.split_once(' ').unwrap();
@@ -156,14 +156,14 @@ async fn every_call_is_described_and_every_described_call_exists() {
             path.replace("{correlation}", "nobody").replace("{command_id}", "nobody").replace("{name}", "orders");
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let answer = sent(program.http.request(method, program.url(&path))).await;
-        let nowhere = format!("there is nothing at {path}");
+        let nowhere = format!("there is no path {path}");
         assert!(answer.status != 405 && answer.body["detail"] != nowhere, "{call}: {answer:?}");
         fits(&document.body, &call, &answer);
     }
 }
 
 #[tokio::test]
-async fn answers_are_as_they_are_described() {
+async fn responses_match_their_description() {
     let program = Program::start().await;
     let document = program.get("/openapi.json").await.body;
     let placed = program.command("/orders", "k", &order("c", &[line(1, 1, 5), line(2, 1, 5)])).await;
@@ -221,7 +221,7 @@ async fn answers_are_as_they_are_described() {
 }
 
 #[tokio::test]
-async fn what_may_be_sent_is_described_as_it_is_taken() {
+async fn requests_match_their_description() {
     let program = Program::start().await;
     let document = program.get("/openapi.json").await.body;
     for body in ["OrderDetails", "OrderLine", "order.RejectOrder", "order.ConfirmOrder", "JobBody", "NothingMore"] {
@@ -253,7 +253,7 @@ async fn what_may_be_sent_is_described_as_it_is_taken() {
 }
 
 #[test]
-fn the_checker_sees_what_is_missing_strange_or_of_another_type() {
+fn the_checker_finds_missing_unknown_and_wrong_fields() {
     let document = json!({"book": {"type": "object", "required": ["isbn"],
         "properties": {"isbn": {"type": "string"}, "copies": {"type": ["integer", "null"]}}}});
     let check = |value| broken(&document, &json!({"$ref": "#/book"}), &value, "book");

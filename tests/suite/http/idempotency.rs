@@ -1,4 +1,4 @@
-//! A command sent twice is done once.
+//! A command sent twice is handled once.
 
 use super::{Program, Response, isbn, line, order, order_stream, sent};
 use futures::future::join_all;
@@ -15,7 +15,7 @@ fn is_replay_of(again: &Response, first: &Response) {
 }
 
 #[tokio::test]
-async fn a_retried_order_is_the_same_order_whatever_happened_since() {
+async fn a_retried_order_is_the_same_order_also_later() {
     let program = Program::start().await;
     let details = order("c", &[line(1, 1, 5)]);
     let first = program.command("/orders", "k", &details).await;
@@ -30,7 +30,7 @@ async fn a_retried_order_is_the_same_order_whatever_happened_since() {
 }
 
 #[tokio::test]
-async fn copies_received_twice_under_one_key_come_in_once() {
+async fn copies_received_twice_under_one_key_count_once() {
     let program = Program::start().await;
     let path = format!("/stock/{}/receive", isbn(7));
     let first = program.command(&path, "k", &json!({"quantity": 5})).await;
@@ -40,7 +40,7 @@ async fn copies_received_twice_under_one_key_come_in_once() {
 }
 
 #[tokio::test]
-async fn a_replay_tells_the_process_of_the_first_try() {
+async fn a_replay_has_the_correlation_of_the_first_try() {
     let program = Program::start().await;
     let path = format!("/stock/{}/receive", isbn(7));
     let with = |process| {
@@ -119,13 +119,13 @@ async fn sixty_four_tries_at_once_are_one_order() {
 }
 
 #[tokio::test]
-async fn sixty_four_movements_of_one_book_at_once_are_all_counted_once() {
+async fn sixty_four_commands_to_one_book_at_once_count_once_each() {
     let program = Program::start().await;
     let path = format!("/stock/{}/receive", isbn(7));
     let send = |key: usize| {
         let (program, path) = (&program, &path);
         async move {
-            // Under contention the answer may be 503: come again, with the same key.
+            // Under contention the response may be 503. Then retry with the same key.
             super::eventually("the command is taken", || async {
                 let answer = program.command(path, &format!("k-{key}"), &json!({"quantity": 1})).await;
                 assert!(answer.status == 200 || answer.header("retry-after") == "1", "{answer:?}");
@@ -152,7 +152,7 @@ async fn a_key_is_up_to_128_visible_ascii_characters_given_once() {
     }
     for header in ["Idempotency-Key", "X-Actor", "X-Correlation-Id", "If-Match"] {
         let twice = program.post(&path, &body).header(header, "\"0\"").header(header, "\"0\"");
-        sent(twice).await.breaks(header, "must be given once");
+        sent(twice).await.breaks(header, "must be sent once");
     }
     assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
     for right in ["!", "k~", &"k".repeat(128), "{\"a\":1}"] {
@@ -161,9 +161,9 @@ async fn a_key_is_up_to_128_visible_ascii_characters_given_once() {
     }
 }
 
-/// What fulfilment will send under its own ids, nobody can take the place of.
+/// No caller can occupy the ids that fulfilment will use.
 #[tokio::test]
-async fn ids_and_names_of_the_system_are_no_callers() {
+async fn callers_cannot_use_ids_and_names_of_the_system() {
     let program = Program::start().await;
     let (path, body) = (format!("/stock/{}/receive", isbn(7)), json!({"quantity": 1}));
     for key in ["~", "~k", "~process:0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10"] {
@@ -185,7 +185,7 @@ async fn ids_and_names_of_the_system_are_no_callers() {
     assert_eq!(program.command(&path, "k", &body).await.status, 200);
 }
 
-/// A fingerprint is of what was sent: also of what the program passes over, and of a default that is written out.
+/// The fingerprint covers all that was sent: ignored fields and explicit defaults, too.
 #[tokio::test]
 async fn another_body_under_the_same_key_is_another_command() {
     let program = Program::start().await;
@@ -213,14 +213,14 @@ impl CheckedAddSigned for Duration {
 }
 
 #[tokio::test]
-async fn a_key_that_says_it_is_from_the_future_is_not_taken() {
+async fn a_key_from_the_future_is_rejected() {
     let program = Program::start().await;
     let (path, body) = (format!("/stock/{}/receive", isbn(7)), json!({"quantity": 1}));
     for seconds in [400, 86_400, 10_000_000_000] {
         let answer = program.command(&path, &made_in(seconds), &body).await;
-        answer.breaks("Idempotency-Key", "must not be made more than 300 s in the future");
+        answer.breaks("Idempotency-Key", "must not be more than 300 s in the future");
         let order = program.command("/orders", &made_in(seconds), &order("c", &[line(1, 1, 5)])).await;
-        order.breaks("Idempotency-Key", "must not be made more than 300 s in the future");
+        order.breaks("Idempotency-Key", "must not be more than 300 s in the future");
     }
     assert_eq!(program.history(&format!("stock-{}", isbn(7))).await, [""; 0]);
     for seconds in [-1_000_000_000, -400, 0, 200] {

@@ -5,7 +5,7 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Places so many orders, a few at once, and waits until all are listed.
+/// Places orders, a few at once, and waits until all are listed.
 async fn place_and_list(program: &Program, count: usize) -> BTreeSet<String> {
     let details = order("c", &[line(1, 1, 5)]);
     let places = stream::iter(0..count).map(|number| {
@@ -54,7 +54,7 @@ async fn pages_lose_and_repeat_nothing_while_new_orders_arrive() {
 }
 
 #[tokio::test]
-async fn a_page_says_twenty_if_nothing_else_is_asked_for() {
+async fn a_page_has_twenty_rows_by_default() {
     let program = Program::start().await;
     place_and_list(&program, 21).await;
     let page = program.get("/customers/c/orders").await.body;

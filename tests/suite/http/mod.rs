@@ -1,25 +1,25 @@
 //! The HTTP API of the running program.
 //!
-//! | module | what it asks |
+//! | module | what it tests |
 //! |---|---|
-//! | [`orders`], [`stock`] | what each command answers, and what each refuses |
-//! | [`idempotency`] | is a command sent twice done once? |
-//! | [`pairs`] | does a command over two aggregates happen in both or in none? |
-//! | [`clock`] | are ids that the API makes itself taken, though its clock is set back? |
-//! | [`preconditions`] | `If-Match`, and reads that are as fresh as asked |
-//! | [`bad_bodies`], [`bad_requests`] | is what breaks a rule told so, and nothing written? |
-//! | [`lists`], [`bestsellers`] | what many orders come to |
-//! | [`asynchronous`] | are commands answered later as they would have been at once? |
+//! | [`orders`], [`stock`] | each command, and its refusals |
+//! | [`idempotency`] | is a command sent twice handled once? |
+//! | [`pairs`] | is a command over two aggregates recorded in both or in neither? |
+//! | [`clock`] | are generated ids accepted even if the clock is set back? |
+//! | [`preconditions`] | `If-Match`, and `at_least` for fresh reads |
+//! | [`bad_bodies`], [`bad_requests`] | is an invalid request rejected with its rule, and nothing written? |
+//! | [`lists`], [`bestsellers`] | read models of many orders |
+//! | [`asynchronous`] | do asynchronous commands have the results of synchronous ones? |
 //! | [`audit`] | who did what, when and why, in a stream |
 //! | [`audit_search`], [`audit_trace`] | the same over all streams, and the tree of causes |
-//! | [`audit_states`] | a stream as it was, and what changed |
-//! | [`without_index`] | what can be asked where there is no audit index |
+//! | [`audit_states`] | a stream in the past, and differences |
+//! | [`without_index`] | audit queries without an audit index |
 //! | [`audit_export`] | events as files |
-//! | [`audit_walks`] | does a walk from page to page end, though each page is recorded? |
-//! | [`audit_access`] | is each reader recorded? |
-//! | [`auth`], [`tokens`] | who is let in, to what, and as whom it is recorded; which tokens are believed |
-//! | [`projections`] | what operators see and do, and a job's progress as it happens |
-//! | [`bounded_steps`] | do `resume` and `redrive` end in time, and go on with the next call? |
+//! | [`audit_walks`] | does paging end, although the query of each page is recorded? |
+//! | [`audit_access`] | is each query recorded? |
+//! | [`auth`], [`tokens`] | scopes and actors; which tokens are valid |
+//! | [`projections`] | status and steps of projections, and progress of a job |
+//! | [`bounded_steps`] | do `resume` and `redrive` end in time, and continue with the next call? |
 //! | [`description`] | is the OpenAPI document true? |
 #![cfg(test)]
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[tokio::test]
-async fn a_placed_order_is_answered_to_the_field() {
+async fn the_response_to_an_order_has_every_field() {
     let program = Program::start().await;
     let details = order("c-17", &[line(1, 2, 1999), line(2, 1, 0)]);
     let request = program.post("/orders", &details).header("Idempotency-Key", "k-1");
@@ -32,7 +32,7 @@ async fn a_placed_order_is_answered_to_the_field() {
     assert_eq!((&audited["actor"], &audited["correlation_id"]), (&json!("ann"), &json!("process-7")));
 }
 
-/// The clock of this machine, which the program shares, in whole milliseconds as it records them.
+/// The clock of this machine, which the program uses, in milliseconds as it records them.
 trait Milliseconds {
     fn now_ms() -> i64;
 }
@@ -44,7 +44,7 @@ impl Milliseconds for Utc {
 }
 
 #[tokio::test]
-async fn a_command_without_key_gets_one_and_is_its_own_process() {
+async fn a_command_without_key_gets_one() {
     let program = Program::start().await;
     let [first, second] = [0, 1].map(|_| sent(program.post("/orders", &order("c", &[line(1, 1, 5)]))));
     let (first, second) = (first.await, second.await);
@@ -68,7 +68,7 @@ async fn a_malformed_traceparent_is_ignored_as_the_standard_says() {
     }
 }
 
-/// The id of the trace that the answer names, in the form of the W3C.
+/// The W3C trace id in the response.
 #[track_caller]
 fn trace_id(answer: &Response) -> String {
     let parts: Vec<&str> = answer.header("traceparent").split('-').collect();
@@ -77,7 +77,7 @@ fn trace_id(answer: &Response) -> String {
 }
 
 #[tokio::test]
-async fn an_order_goes_its_way_and_tells_each_step() {
+async fn each_step_of_an_order_is_an_event() {
     let program = Program::start().await;
     let steps =
         [("confirm", json!({}), "OrderConfirmed"), ("ship", json!({"tracking_code": "1Z-999"}), "OrderShipped")];
@@ -86,7 +86,8 @@ async fn an_order_goes_its_way_and_tells_each_step() {
     follow(&program, "cancelled", &[("cancel", json!({"reason": "changed my mind"}), "OrderCancelled")]).await;
 }
 
-/// Places an order and sends the commands; each is the next event, and done again under another key it is nothing.
+/// Places an order and sends the commands. Each records the next event; with another key it is a
+/// no-op.
 async fn follow(program: &Program, status: &str, steps: &[(&str, Value, &str)]) {
     let path = program.place(status, &order("c", &[line(1, 1, 5)])).await;
     for (version, (command, body, event)) in (2..).zip(steps) {
@@ -105,7 +106,7 @@ async fn follow(program: &Program, status: &str, steps: &[(&str, Value, &str)]) 
 }
 
 #[tokio::test]
-async fn an_order_is_shown_to_the_field() {
+async fn a_row_of_an_order_has_every_field() {
     let program = Program::start().await;
     let lines = [line(1, 2, 1999), line(2, 3, 1)];
     let path = program.place("k", &order("c-17", &lines)).await;
@@ -130,11 +131,11 @@ async fn a_shipped_order_shows_its_tracking_code() {
     assert_eq!((&shown["tracking_code"], &shown["reason"]), (&json!("T1"), &Value::Null));
 }
 
-/// The commands that are done first; the one that is refused, and in which words.
+/// The commands before; the refused one, and its reason.
 type Refusal<'a> = (&'a [(&'a str, &'a Value)], &'a str, &'a Value, &'a str);
 
 #[tokio::test]
-async fn what_an_order_cannot_do_is_refused_in_its_own_words() {
+async fn an_impossible_step_of_an_order_is_refused_with_its_reason() {
     let program = Program::start().await;
     let (confirm, reason) = (json!({}), json!({"reason": "r"}));
     let (ship, other) = (json!({"tracking_code": "T1"}), json!({"tracking_code": "T2"}));
@@ -176,7 +177,7 @@ async fn what_an_order_cannot_do_is_refused_in_its_own_words() {
 }
 
 #[tokio::test]
-async fn nothing_is_done_to_an_order_that_nobody_placed() {
+async fn commands_to_an_unknown_order_are_refused() {
     let program = Program::start().await;
     let (id, reason) = (uuid::Uuid::new_v4(), json!({"reason": "r"}));
     for (command, body) in [

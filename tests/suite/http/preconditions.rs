@@ -75,7 +75,7 @@ async fn an_if_match_is_one_version_in_quotes() {
 }
 
 #[tokio::test]
-async fn a_read_right_behind_its_command_has_seen_it() {
+async fn a_read_right_after_its_command_includes_it() {
     let program = Program::start().await;
     for (book, version) in (0..full_or(10, 2)).flat_map(|book| (1..=20).map(move |version| (book, version))) {
         let path = format!("/stock/{}", isbn(book));
@@ -88,7 +88,7 @@ async fn a_read_right_behind_its_command_has_seen_it() {
 }
 
 #[tokio::test]
-async fn what_has_not_happened_yet_cannot_be_read() {
+async fn a_future_version_cannot_be_read() {
     let program = Program::start().await;
     let path = program.place("k", &order("c", &[line(1, 1, 5)])).await;
     assert_eq!(program.get(&format!("{path}?at_least=1")).await.status, 200);

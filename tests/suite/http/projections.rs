@@ -1,26 +1,26 @@
-//! Operating projections over HTTP: steps, refusals, and a job's progress as it happens.
+//! Operating projections over HTTP: steps, refusals, and the progress of a job.
 
 use super::description::fits;
 use super::{Program, Response, eventually, line, order, text};
 use serde_json::{Value, json};
 
 impl Program {
-    /// An operator's step.
+    /// Sends an operator's step.
     async fn step(&self, path: &str, body: &Value) -> Response {
         super::sent(self.post(path, body)).await
     }
 
-    /// Looks until nothing is being worked on.
+    /// Polls until there is no job.
     async fn idle(&self, projection: &str) -> Value {
         eventually("the job ends", || async {
             let status = self.get(&format!("/projections/{projection}")).await.body;
-            // A problem document has no job either.
+            // A problem document has no job, either.
             Some(status).filter(|status| status["name"] == *projection && status["job"].is_null())
         })
         .await
     }
 
-    /// The events of a job's progress, to their end: names and data.
+    /// All events of a job's progress: names and data.
     async fn progress(&self, projection: &str) -> Vec<(String, Value)> {
         let answer = self.get(&format!("/projections/{projection}/progress")).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, "text/event-stream"));
@@ -33,7 +33,7 @@ impl Program {
     }
 }
 
-/// So many orders of a book each.
+/// Places that many orders of one book each.
 async fn place(program: &Program, orders: u32) {
     for number in 0..orders {
         program.place(&format!("o{number}"), &order("c", &[line(number, 1, 5)])).await;
@@ -82,7 +82,7 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_as_things_stand_is_a_conflict() {
+async fn a_step_that_does_not_fit_the_state_is_a_conflict() {
     let program = Program::start().await;
     for (step, body, detail) in [
         ("orders/pause", json!({}), "nothing is under way"),
@@ -91,7 +91,7 @@ async fn what_makes_no_sense_as_things_stand_is_a_conflict() {
         ("orders/rollback", json!({}), "there is no previous generation to roll back to"),
         ("orders/drop", json!({}), "there is no generation but the active one: rebuild first"),
         ("orders/drop", json!({"generation": 1}), "generation 1 is the active one: readers see it"),
-        ("fulfilment/rebuild", json!({}), "fulfilment is no read model: what it has done is not done again"),
+        ("fulfilment/rebuild", json!({}), "fulfilment is a process, not a read model: its effects are not repeated"),
     ] {
         let refused = program.step(&format!("/projections/{step}"), &body).await;
         refused.is_problem(409, "not-now");
@@ -112,13 +112,13 @@ async fn what_makes_no_sense_as_things_stand_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn what_breaks_a_rule_is_told_and_begins_nothing() {
+async fn an_invalid_step_starts_nothing() {
     let program = Program::start().await;
     let before = program.get("/projections/orders").await.body;
     for path in ["/projections/orderz", "/projections/orderz/parked", "/projections/orderz/progress"] {
         let unknown = program.get(path).await;
         unknown.is_problem(404, "not-found");
-        assert!(text(&unknown.body["detail"]).ends_with("there are orders, stock, bestsellers, audit, fulfilment"));
+        assert!(text(&unknown.body["detail"]).ends_with("known: orders, stock, bestsellers, audit, fulfilment"));
     }
     program.step("/projections/orderz/rebuild", &json!({})).await.is_problem(404, "not-found");
     for segments in [json!(0), json!(65), json!(1.5), json!(-1), json!(4_294_967_297_u64)] {
@@ -139,35 +139,35 @@ async fn what_breaks_a_rule_is_told_and_begins_nothing() {
         .breaks("generation", "must be a whole number");
     program.get("/projections/orders/parked?limit=501").await.breaks("limit", "from 1 to 500");
     program.get("/projections/orders/parked?cursor=me").await.breaks("cursor", "gave as next_cursor");
-    program.get("/projections/orders?verbose=1").await.breaks("verbose", "is not known here");
-    program.get("/projections?verbose=1").await.breaks("verbose", "is not known here");
+    program.get("/projections/orders?verbose=1").await.breaks("verbose", "is unknown");
+    program.get("/projections?verbose=1").await.breaks("verbose", "is unknown");
     let of_another_type =
         program.http.post(program.url("/projections/orders/rebuild")).header("Content-Type", "text/plain");
     super::sent(of_another_type).await.is_problem(415, "unsupported-media-type");
     let of_no_type = program.http.post(program.url("/projections/orders/rebuild")).body("{}");
     super::sent(of_no_type).await.is_problem(415, "unsupported-media-type");
     for (step, known) in [
-        ("rebuild", "known are segments"),
-        ("reconcile", "known are segments"),
-        ("resume", "known are stream"),
-        ("switch", "known are accept_incomplete"),
-        ("drop", "known are generation"),
-        ("pause", "nothing is"),
-        ("cancel", "nothing is"),
-        ("rollback", "nothing is"),
-        ("redrive", "nothing is"),
+        ("rebuild", "known: segments"),
+        ("reconcile", "known: segments"),
+        ("resume", "known: stream"),
+        ("switch", "known: accept_incomplete"),
+        ("drop", "known: generation"),
+        ("pause", "no field is known"),
+        ("cancel", "no field is known"),
+        ("rollback", "no field is known"),
+        ("redrive", "no field is known"),
     ] {
         let path = format!("/projections/orders/{step}");
-        let rule = format!("is not known here; {known}");
+        let rule = format!("is unknown; {known}");
         program.step(&path, &json!({"segmets": 2})).await.breaks("segmets", &rule);
         let asked = program.step(&format!("{path}?segments=2"), &json!({})).await;
-        asked.breaks("segments", "is not known here; nothing is");
+        asked.breaks("segments", "is unknown; no parameter is known");
     }
     assert_eq!(program.get("/projections/orders").await.body, before);
 }
 
 #[tokio::test]
-async fn a_step_without_a_body_is_a_step_without_wishes() {
+async fn a_step_without_a_body_has_the_defaults() {
     let program = Program::start().await;
     let plain = |step: &str| {
         let request = program.http.post(program.url(&format!("/projections/stock/{step}")));
@@ -199,7 +199,7 @@ async fn a_step_without_a_body_is_a_step_without_wishes() {
 }
 
 #[tokio::test]
-async fn progress_is_told_as_it_happens_and_ends_with_the_report() {
+async fn progress_ends_with_the_report() {
     let program = Program::start().await;
     place(&program, 20).await;
     assert_eq!(program.step("/projections/orders/rebuild", &json!({"segments": 64})).await.status, 202);
@@ -215,7 +215,7 @@ async fn progress_is_told_as_it_happens_and_ends_with_the_report() {
         (&last.1["job"], &last.1["complete"], &last.1["last_pass"]["streams"]),
         (&json!(1), &json!(true), &json!(20))
     );
-    // Afterwards there is nothing to wait for.
+    // Without a job it ends at once.
     let again = program.progress("orders").await;
     assert_eq!(again.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["progress", "done"]);
     let never = program.progress("bestsellers").await;
@@ -223,7 +223,7 @@ async fn progress_is_told_as_it_happens_and_ends_with_the_report() {
 }
 
 #[tokio::test]
-async fn a_watch_ends_with_its_job_although_another_has_begun() {
+async fn progress_ends_with_its_job_although_another_has_begun() {
     let program = Program::start().await;
     place(&program, 5).await;
     let begin = async || {
@@ -253,12 +253,12 @@ async fn a_watch_ends_with_its_job_although_another_has_begun() {
     let (told, second) = tokio::join!(rest, others);
     assert_eq!(second, json!(2));
     assert!(told.starts_with("event: progress\n") && told.contains("\nevent: done\n"), "{told}");
-    assert!(!told.contains("\"number\":2,\"kind\""), "another job's progress is not told: {told}");
+    assert!(!told.contains("\"number\":2,\"kind\""), "another job's progress is not sent: {told}");
     assert_eq!(program.get("/projections/orders").await.body["job"]["number"], json!(2));
 }
 
 #[tokio::test]
-async fn a_job_stands_still_while_it_is_paused_and_can_be_given_up() {
+async fn a_job_can_be_paused_resumed_and_cancelled() {
     let program = Program::start().await;
     let document = program.get("/openapi.json").await.body;
     place(&program, 5).await;
@@ -287,7 +287,7 @@ async fn a_job_stands_still_while_it_is_paused_and_can_be_given_up() {
 }
 
 #[tokio::test]
-async fn a_stream_that_stands_still_is_shown_with_the_reason_and_resumed_alone() {
+async fn a_parked_stream_is_listed_and_resumed_alone() {
     let program = Program::start_with(&["--without-processes", "--break", "orders=OrderCancelled"]).await;
     let document = program.get("/openapi.json").await.body;
     let (bad, good) = (order("c", &[line(1, 1, 5)]), order("c", &[line(2, 1, 5)]));
@@ -303,7 +303,7 @@ async fn a_stream_that_stands_still_is_shown_with_the_reason_and_resumed_alone()
     let stream = super::order_stream(&bad);
     let shown = &parked.body["streams"][0];
     assert_eq!((&shown["stream"], &shown["version"], &shown["generation"]), (&json!(stream), &json!(2), &json!(1)));
-    assert!(text(&shown["error"]).ends_with("broken on purpose for OrderCancelled"), "{shown}");
+    assert!(text(&shown["error"]).ends_with("a fault is injected for events of type OrderCancelled"), "{shown}");
     eventually("the other order flows", || async {
         let version = program.get(&good).await.body["version"].clone();
         Some(version).filter(|version| *version == json!(2))

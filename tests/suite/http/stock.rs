@@ -12,7 +12,7 @@ fn of(order_id: &str, quantity: u32) -> Value {
 }
 
 #[tokio::test]
-async fn copies_come_in_are_set_aside_and_leave_and_the_levels_follow() {
+async fn levels_follow_each_command_to_stock() {
     let program = Program::start().await;
     let book = isbn(7);
     let steps = [
@@ -40,7 +40,7 @@ async fn copies_come_in_are_set_aside_and_leave_and_the_levels_follow() {
 }
 
 #[tokio::test]
-async fn to_reserve_or_release_twice_is_to_do_it_once() {
+async fn reserving_or_releasing_twice_counts_once() {
     let program = Program::start().await;
     let path = format!("/stock/{}", isbn(7));
     program.command(&format!("{path}/receive"), "r", &json!({"quantity": 10})).await;
@@ -55,7 +55,7 @@ async fn to_reserve_or_release_twice_is_to_do_it_once() {
 }
 
 #[tokio::test]
-async fn what_the_copies_do_not_allow_is_refused_in_their_own_words() {
+async fn an_impossible_step_of_stock_is_refused_with_its_reason() {
     let program = Program::start().await;
     let book = isbn(7);
     program.command(&format!("/stock/{book}/receive"), "r", &json!({"quantity": 10})).await;
@@ -75,7 +75,7 @@ async fn what_the_copies_do_not_allow_is_refused_in_their_own_words() {
 }
 
 #[tokio::test]
-async fn a_house_that_is_full_takes_no_more() {
+async fn full_stock_takes_no_more() {
     let program = Program::start().await;
     let book = isbn(7);
     receive_at_once(&program.exports, &book, 1_000, 1_000_000).await;
@@ -86,7 +86,7 @@ async fn a_house_that_is_full_takes_no_more() {
 }
 
 #[tokio::test]
-async fn a_book_that_never_came_has_no_levels() {
+async fn an_unknown_book_has_no_levels() {
     let program = Program::start().await;
     let book = isbn(8);
     program.get(&format!("/stock/{book}")).await.is_problem(404, "not-found");

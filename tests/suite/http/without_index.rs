@@ -1,4 +1,4 @@
-//! An app without the audit index: all that is asked of one stream is answered.
+//! An app without the audit index: queries about one stream work.
 
 use crate::harness::in_process;
 use crate::harness::in_process::ask;

@@ -1,7 +1,7 @@
 //! The SDK clients.
 
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use serde_json::json;
 
 use crate::harness::scripted_server;

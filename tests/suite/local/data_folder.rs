@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use ledgerfold::local::data_dir::{DataDir, DataDirError};
+use ledgerfold::local::data_folder::{DataFolder, DataFolderError};
 use ledgerfold::local::stack::Stack;
 use std::path::PathBuf;
 
 fn refusal(folder: &Path) -> String {
-    DataDir::open(folder).unwrap_err().to_string()
+    DataFolder::open(folder).unwrap_err().to_string()
 }
 
 fn make_database(file: &Path) {
@@ -25,20 +25,20 @@ fn make_database(file: &Path) {
 fn a_folder_is_made_and_has_one_owner_until_it_is_released() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("a").join("b");
-    let owner = DataDir::open(&folder).unwrap();
+    let owner = DataFolder::open(&folder).unwrap();
     let said = refusal(&folder);
     assert!(said.contains(&format!("in use by process {}", std::process::id())), "{said}");
     assert!(said.contains(&folder.display().to_string()), "{said}");
-    assert!(matches!(DataDir::open_fresh(&folder), Err(DataDirError::InUse { .. })));
+    assert!(matches!(DataFolder::open_fresh(&folder), Err(DataFolderError::InUse { .. })));
     drop(owner);
-    DataDir::open(&folder).unwrap();
+    DataFolder::open(&folder).unwrap();
 }
 
 #[test]
 fn a_start_from_nothing_removes_our_files_only() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("data");
-    let dir = DataDir::open(&folder).unwrap();
+    let dir = DataFolder::open(&folder).unwrap();
     let ours = [
         dir.dynamodb_file(),
         dir.sqs_file(),
@@ -50,7 +50,7 @@ fn a_start_from_nothing_removes_our_files_only() {
     let theirs = [folder.join("notes.txt"), folder.join("checkpoints").join("notes.txt"), folder.join("other.db")];
     ours.iter().chain(&theirs).for_each(|file| fs::write(file, "x").unwrap());
     drop(dir);
-    let dir = DataDir::open_fresh(&folder).unwrap();
+    let dir = DataFolder::open_fresh(&folder).unwrap();
     assert_eq!(ours.iter().filter(|file| file.exists()).count(), 0);
     assert_eq!(theirs.iter().filter(|file| file.exists()).count(), theirs.len());
     assert!(dir.checkpoint_file("fan-out").parent().unwrap().is_dir());
@@ -60,7 +60,7 @@ fn a_start_from_nothing_removes_our_files_only() {
 fn a_folder_that_is_not_ours_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("sqs.db"), "somebody's").unwrap();
-    assert!(matches!(DataDir::open_fresh(folder.path()), Err(DataDirError::NotOurs { .. })));
+    assert!(matches!(DataFolder::open_fresh(folder.path()), Err(DataFolderError::NotOurs { .. })));
     assert!(refusal(folder.path()).contains("--data"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
@@ -76,21 +76,21 @@ fn a_file_is_not_a_folder() {
 
 #[test]
 fn what_cannot_be_written_to_is_said_so() {
-    // Nobody may make a folder there, not even root.
+    // Not even root may make a folder there.
     let said = refusal(Path::new("/sys/ledgerfold-data"));
     assert!(said.contains("/sys/ledgerfold-data cannot be written to"), "{said}");
 }
 
 #[test]
-fn a_damaged_database_is_told_from_a_sound_one() {
+fn a_damaged_database_is_distinguished_from_a_sound_one() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("data");
-    let dir = DataDir::open(&folder).unwrap();
+    let dir = DataFolder::open(&folder).unwrap();
     let file = dir.dynamodb_file();
     make_database(&file);
     make_database(&dir.sqs_file());
     drop(dir);
-    DataDir::open(&folder).unwrap();
+    DataFolder::open(&folder).unwrap();
 
     let sound = fs::read(&file).unwrap();
     let cut_short = &sound[..sound.len() / 2];
@@ -102,13 +102,13 @@ fn a_damaged_database_is_told_from_a_sound_one() {
         let said = refusal(&folder);
         assert!(said.contains("dynamodb.db is damaged") && said.contains("--fresh"), "{said}");
     }
-    DataDir::open_fresh(&folder).unwrap();
+    DataFolder::open_fresh(&folder).unwrap();
     assert!(!file.exists());
 }
 
 /// Starts and stops the engines over the folder: it is used from then on.
 async fn use_once(folder: &Path) {
-    Stack::start(DataDir::open(folder).unwrap()).await.unwrap().stop().await;
+    Stack::start(DataFolder::open(folder).unwrap()).await.unwrap().stop().await;
 }
 
 /// Copies the folder's files as they are, below the same parent.
@@ -161,7 +161,7 @@ async fn a_database_that_is_missing_or_empty_is_named() {
     }
     remove(&folder, &["dynamodb.db", "sqs.db"]);
     assert!(refusal(&folder).contains("dynamodb.db is missing or empty"));
-    drop(DataDir::open_fresh(&folder).unwrap());
+    drop(DataFolder::open_fresh(&folder).unwrap());
     use_once(&folder).await;
 }
 
@@ -194,7 +194,7 @@ async fn files_of_two_folders_or_two_times_are_not_mixed() {
 async fn a_log_that_is_missing_after_a_kill_is_named() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("data");
-    let stack = Stack::start(DataDir::open(&folder).unwrap()).await.unwrap();
+    let stack = Stack::start(DataFolder::open(&folder).unwrap()).await.unwrap();
     // As a kill leaves them.
     let [whole, cut] = ["whole", "cut"].map(|name| copy(&folder, name));
     stack.stop().await;
@@ -206,7 +206,7 @@ async fn a_log_that_is_missing_after_a_kill_is_named() {
         fs::remove_dir_all(cut).unwrap();
     }
     // Opened, but not served: the logs are taken in and removed, which is in order.
-    drop(DataDir::open(&whole).unwrap());
+    drop(DataFolder::open(&whole).unwrap());
     assert!(!whole.join("dynamodb.db-wal").exists());
     use_once(&whole).await;
 }

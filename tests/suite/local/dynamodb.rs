@@ -1,11 +1,12 @@
-//! The embedded DynamoDB: it survives a restart, stays fast as its stream grows, and keeps 24 hours of it.
+//! The embedded DynamoDB: it survives a restart, stays fast as its stream grows, and keeps 24 hours
+//! of it.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_dynamodbstreams::types::{Record, ShardIteratorType};
-use ledgerfold::local::access_key::AccessKey;
-use ledgerfold::local::dynamodb::DynamoDb;
-use ledgerfold::local::stream_trim::{RETENTION, StreamTrim};
+use ledgerfold::local::engines::access_key::AccessKey;
+use ledgerfold::local::engines::dynamodb::DynamoDb;
+use ledgerfold::local::engines::stream_retention::{RETENTION, StreamTrim};
 use rusqlite::Connection;
 
 use super::ends;
@@ -75,7 +76,8 @@ async fn a_file_that_is_no_database_is_refused() {
     assert!(error.to_string().contains("cannot be opened"), "{error}");
 }
 
-/// The engine's own statements, which would otherwise read the whole table at every write and every read.
+/// The engine's own statements, which would otherwise read the whole table at every write and every
+/// read.
 #[tokio::test]
 async fn the_engine_s_stream_statements_use_the_indexes() {
     let world = EventTable::new().await;
@@ -133,7 +135,7 @@ async fn old_stream_records_are_removed_and_the_rest_keeps_its_order() {
 }
 
 #[tokio::test]
-async fn trimming_goes_on_beside_writers() {
+async fn trimming_works_during_writes() {
     let world = EventTable::new().await;
     world.put(0..600).await;
     age(&Connection::open(world.database()).unwrap(), "events", 600);

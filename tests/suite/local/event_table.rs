@@ -11,8 +11,8 @@ use aws_sdk_dynamodb::types::{
     StreamSpecification, StreamViewType,
 };
 use ledgerfold::clients::Clients;
-use ledgerfold::local::dynamodb::DynamoDb;
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::engines::dynamodb::DynamoDb;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use tempfile::TempDir;
 
 use super::Running;

@@ -2,13 +2,13 @@
 
 use super::PATIENCE;
 use aws_sdk_dynamodb::types::AttributeValue;
-use ledgerfold::local::data_dir::DataDir;
+use ledgerfold::local::data_folder::DataFolder;
 use ledgerfold::local::stack::Stack;
 use std::time::Duration;
 use tokio::time::timeout;
 
 async fn stack(folder: &tempfile::TempDir) -> Stack {
-    Stack::start(DataDir::open(folder.path()).unwrap()).await.unwrap()
+    Stack::start(DataFolder::open(folder.path()).unwrap()).await.unwrap()
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::types::QueueAttributeName;
 use handlers::delivery::QueueMapping;
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use tempfile::TempDir;
 
 use super::event_table::Failure;

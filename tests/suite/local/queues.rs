@@ -57,7 +57,7 @@ async fn only_failed_messages_come_again() {
 }
 
 #[tokio::test]
-async fn without_a_retry_pause_failed_messages_wait_for_their_visibility_timeout() {
+async fn without_a_retry_pause_failures_wait_for_their_visibility() {
     let world = LocalQueues::new().await;
     let queue = world.queue("orders", &[(QueueAttributeName::VisibilityTimeout, "2".to_owned())]).await;
     world.send(&queue, "order-1", &["1"]).await;
@@ -73,7 +73,7 @@ async fn without_a_retry_pause_failed_messages_wait_for_their_visibility_timeout
     running.stop().await;
 }
 
-/// Runs a handler whose first call answers so; the whole batch must come again.
+/// Runs a handler whose first call gives that answer; the whole batch must be redelivered.
 async fn whole_batch_comes_again(first: fn() -> Result<SqsBatchResponse, Failure>) {
     let world = LocalQueues::new().await;
     let queue = world.queue("orders", &[]).await;
@@ -131,7 +131,7 @@ async fn a_handler_that_never_answers_fails_the_whole_batch() {
 }
 
 #[tokio::test]
-async fn a_message_that_always_fails_goes_to_the_dead_letter_queue_and_others_flow() {
+async fn a_message_that_always_fails_becomes_a_dead_letter_alone() {
     let world = LocalQueues::new().await;
     let dead = world.queue("dead", &[]).await;
     let arn = world.sqs.get_queue_attributes().queue_url(&dead).attribute_names(QueueAttributeName::QueueArn);

@@ -1,16 +1,16 @@
-//! What a stream mapping does with a batch that its handler cannot do.
+//! A stream mapping with a failing batch.
 
 use std::time::Duration;
 
 use aws_lambda_events::event::dynamodb::Event;
 use aws_lambda_events::event::streams::DynamoDbEventResponse;
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 
 use super::Seen;
 use super::event_table::{EventTable, Failure, all_done, failed, numbers, response};
 
-/// Runs a handler that answers the batch with that number (from 1) as told, on items 0 to 5 that are already there and
-/// then items 6 and 7; the batches that it saw, until items 6 and 7 came.
+/// Runs a handler that gives that answer to the batch with that number (from 1). Items 0 to 5 exist
+/// already; items 6 and 7 come later. Returns the batches until items 6 and 7.
 async fn batches(
     answer: impl Fn(usize, &Event) -> Result<DynamoDbEventResponse, Failure> + Clone + Send + Sync + 'static,
 ) -> Vec<Vec<usize>> {
@@ -107,7 +107,7 @@ async fn a_restart_after_a_failure_begins_at_the_failed_record() {
     let world = EventTable::new().await;
     world.put(0..6).await;
     let endless = Duration::from_secs(3_600);
-    // First nothing is done, then all before item 2.
+    // First no item is handled, then all before item 2.
     for (first_failed, expected) in [(0, vec![0, 1, 2, 3, 4, 5]), (2, vec![0, 1, 2, 3, 4, 5]), (5, vec![2, 3, 4, 5])] {
         let seen = Seen::nothing();
         let writer = seen.clone();

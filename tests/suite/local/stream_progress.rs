@@ -1,9 +1,9 @@
-//! A stream mapping delivers everything, in order, and goes on where it was.
+//! A stream mapping delivers everything in order, and continues at its checkpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use tokio::sync::Notify;
 
 use super::Seen;
@@ -36,7 +36,7 @@ async fn a_write_wakes_an_idle_mapping() {
     let world = EventTable::new().await;
     let seen = Seen::nothing();
     let writer = seen.clone();
-    // Without being woken it would not look again within the test's time.
+    // Without a wake-up it would not poll again within the test's time.
     let mapping = StreamMapping { idle_pause: Duration::from_secs(3_600), ..world.mapping() };
     let mapping = world.run(mapping, move |event| {
         writer.add(numbers(&event));
@@ -65,7 +65,7 @@ async fn a_large_batch_is_gathered_from_several_pages() {
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_at_the_checkpoint() {
+async fn a_restart_continues_at_the_checkpoint() {
     let world = EventTable::new().await;
     world.put(0..20).await;
     for (run, expected) in [(0, (0..20).collect::<Vec<_>>()), (1, vec![20, 21, 22])] {
@@ -151,7 +151,7 @@ async fn a_stop_finishes_the_batch_in_flight() {
 }
 
 #[tokio::test]
-async fn damaged_checkpoints_mean_once_more_from_the_beginning() {
+async fn unreadable_checkpoints_restart_at_the_beginning() {
     let world = EventTable::new().await;
     world.put(0..3).await;
     std::fs::write(world.mapping().checkpoint_file, "{\"stream_arn\":").unwrap();

@@ -1,8 +1,8 @@
-//! What queues do on a bad day: refuse to delete, or do not answer.
+//! Failing queues: they reject deletes, or do not answer.
 
 use handlers::delivery::QueueMapping;
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use serde_json::{Value, json};
 
 use super::local_queues::{all_done, bodies};
@@ -25,7 +25,7 @@ fn refused(entries: &[(&str, bool)]) -> (u16, Value) {
     (200, json!({ "Successful": [], "Failed": entries.iter().map(entry).collect::<Vec<_>>() }))
 }
 
-/// Runs a mapping against the server until `enough` calls; the answer is what its handler saw.
+/// Runs a mapping against the server until `enough` calls. Returns the handler's batches.
 async fn run_until(server: &Scripted, enough: impl Fn(&[scripted_server::Call]) -> bool) -> Vec<Vec<String>> {
     let endpoints = Endpoints::of_one(&server.endpoint, AccessKey::generate().unwrap());
     let seen = Seen::nothing();

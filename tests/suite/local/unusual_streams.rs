@@ -1,11 +1,11 @@
-//! What streams do on AWS and not on the embedded engine: shards that close and go on in others, iterators that expire,
-//! records that are gone.
+//! Streams as on AWS, not as the embedded engine: closed shards with children, expired iterators,
+//! trimmed records.
 
 use std::path::Path;
 
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::engines::access_key::AccessKey;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use serde_json::{Value, json};
 
 use super::event_table::{all_done, numbers};
@@ -34,7 +34,7 @@ fn described(shards: &[(&str, Option<&str>)]) -> (u16, Value) {
     (200, json!({ "StreamDescription": { "StreamArn": "arn", "Shards": shards.collect::<Vec<_>>() } }))
 }
 
-/// An iterator that says what it was asked for.
+/// An iterator with its request as its text.
 fn iterator(input: &Value) -> (u16, Value) {
     let place = input["SequenceNumber"].as_str().unwrap_or("start");
     (200, json!({ "ShardIterator": format!("{}/{place}", input["ShardId"].as_str().unwrap()) }))
@@ -60,7 +60,7 @@ fn run(server: &Scripted, folder: &Path) -> (Running, Seen<usize>) {
 }
 
 #[tokio::test]
-async fn a_shard_s_child_begins_after_it_and_a_finished_shard_is_not_read_again() {
+async fn a_child_shard_begins_after_its_finished_parent() {
     let script = |operation: &str, input: &Value, _: usize| match operation {
         "DescribeStream" => described(&[("child", Some("parent")), ("parent", Some("dropped"))]),
         "GetShardIterator" => iterator(input),

@@ -1,4 +1,5 @@
-//! Answers are kept before they are acted on: a refusal stays, also for runners that die or were frozen.
+//! Answers are stored before the reaction: a refusal stays, also for runners that die or were
+//! frozen.
 
 use super::subscriptions::{Office, PAYMENTS, PRICE, streams};
 use crate::harness::faults::{Fault, FaultInjector};
@@ -21,7 +22,7 @@ impl Office {
 const SUSPENDED: [&str; 2] = ["RenewalDue", "SubscriptionSuspended"];
 
 #[tokio::test]
-async fn a_refused_renewal_is_not_paid_when_the_stream_is_told_again() {
+async fn a_refused_renewal_is_not_paid_after_a_redelivery() {
     let (office, (account, subscription)) = (Office::open().await, streams());
     office.deposit(&account, PRICE - 1).await;
     office.renew(&subscription, &account).await;
@@ -30,14 +31,14 @@ async fn a_refused_renewal_is_not_paid_when_the_stream_is_told_again() {
     office.deposit(&account, 100).await;
     let told = ["Deposited", "$Refused", "Deposited"];
     assert_eq!(office.stack.types(&account).await, told);
-    // What resuming a stream does.
+    // A resume does this.
     office.stack.projector().rewind(PAYMENTS.consumer(), &subscription).await.unwrap();
     assert!(deliver(&office.runner(), &office.messages(&subscription).await).await.is_empty());
     assert_eq!(office.stack.types(&account).await, told, "no withdrawal");
     assert_eq!(office.stack.types(&subscription).await, SUSPENDED);
 }
 
-/// The runner's first command waits until it is let go.
+/// The runner's first command waits until it is released.
 fn frozen(gate: &Arc<Semaphore>) -> impl FnOnce(SendCommand) -> SendCommand {
     let gate = Arc::clone(gate);
     move |send| {
@@ -59,7 +60,7 @@ async fn a_frozen_twin_gets_the_refusal_that_was_acted_on() {
     let gate = Arc::new(Semaphore::new(0));
     let twin = office.runner_sending(frozen(&gate));
     let others = async {
-        // The other one finds the ask open, or is the first to ask.
+        // The other runner finds the ask open, or stores it first.
         assert!(deliver(&office.runner(), &messages).await.is_empty());
         assert_eq!(office.stack.types(&subscription).await, SUSPENDED);
         office.deposit(&account, 100).await;
@@ -71,7 +72,8 @@ async fn a_frozen_twin_gets_the_refusal_that_was_acted_on() {
     assert_eq!(office.stack.types(&subscription).await, SUSPENDED);
 }
 
-/// How a renewal ends whose runner meets the fault, and whether it met it. Money comes when it has died.
+/// The end of a renewal whose runner gets the fault, and whether it got it. Money comes after its
+/// crash.
 async fn renewal_under(office: &Office, fault: Fault, deposit: u64) -> (Vec<String>, Vec<String>, bool) {
     let (account, subscription) = streams();
     office.deposit(&account, deposit).await;

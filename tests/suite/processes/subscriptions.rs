@@ -8,7 +8,7 @@ use eventstore::{
     SnapshotCodec, StreamId,
 };
 use handlers::System;
-use handlers::process::{Answer, Ask, AskError, Heard, Process, ProcessHandler, SendCommand, Source, ask};
+use handlers::process::{Ask, AskAnswer, AskError, FollowedCategory, Input, Process, ProcessHandler, SendCommand, ask};
 use projections::{Follows, Kind, Projection};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -94,21 +94,21 @@ fn decide_subscription(due: bool, command: &SubscriptionCommand) -> Result<Vec<S
 }
 
 /// The subscription whose renewal is being paid.
-fn pay(subscription: Option<StreamId>, heard: Heard<'_, SubscriptionEvent>) -> (Option<StreamId>, Vec<Ask>) {
+fn pay(subscription: Option<StreamId>, heard: Input<'_, SubscriptionEvent>) -> (Option<StreamId>, Vec<Ask>) {
     match heard {
-        Heard::Event(told, SubscriptionEvent::RenewalDue { account }) => {
+        Input::Event(told, SubscriptionEvent::RenewalDue { account }) => {
             let withdraw = ask("withdraw", format!("account-{account}"), &AccountCommand::Withdraw { minor: PRICE });
             (Some(told.stream.clone()), vec![withdraw])
         }
-        Heard::Answer { ask: asked, answer } if asked.name == "withdraw" => {
+        Input::Answer { ask: asked, answer } if asked.name == "withdraw" => {
             let command = match answer {
-                Answer::Done => SubscriptionCommand::ConfirmPayment {},
-                Answer::Refused { .. } => SubscriptionCommand::Suspend {},
+                AskAnswer::Done => SubscriptionCommand::ConfirmPayment {},
+                AskAnswer::Refused { .. } => SubscriptionCommand::Suspend {},
             };
             let asks = subscription.iter().map(|stream| ask("answer", stream.as_str(), &command)).collect();
             (subscription, asks)
         }
-        Heard::Event(..) | Heard::Answer { .. } => (subscription, Vec::new()),
+        Input::Event(..) | Input::Answer { .. } => (subscription, Vec::new()),
     }
 }
 
@@ -122,7 +122,7 @@ pub(super) const PAYMENTS: Projection = Projection {
 };
 
 fn payments() -> Process {
-    let source = Source::of("subscription", SUBSCRIPTION_EVENTS, std::convert::identity);
+    let source = FollowedCategory::of("subscription", SUBSCRIPTION_EVENTS, std::convert::identity);
     Process::named("payments", "payments/1", [source], |told, _| Ok(Some(told.stream.key().to_owned())), pay)
 }
 
@@ -130,11 +130,11 @@ async fn handle<S: Clone, E>(
     handler: &CommandHandler<S, E, Refused>,
     request: CommandRequest,
     decide: impl Fn(&S) -> Result<Vec<E>, Refused> + Send + Sync + 'static,
-) -> Result<Answer, AskError> {
+) -> Result<AskAnswer, AskError> {
     let handled = handler.handle_recording_refusals(request, decide, |Refused(code)| code).await;
     let handled = handled.map_err(|error| AskError { passes: true, source: error.to_string().into() })?;
     let refusal = handled.commit.as_ref().and_then(Commit::refusal);
-    Ok(refusal.map_or(Answer::Done, |RecordedRefusal { code, reason }| Answer::Refused { code, reason }))
+    Ok(refusal.map_or(AskAnswer::Done, |RecordedRefusal { code, reason }| AskAnswer::Refused { code, reason }))
 }
 
 fn read<C: DeserializeOwned>(command: serde_json::Value) -> C {
@@ -159,7 +159,7 @@ pub(super) fn send(store: EventStore) -> SendCommand {
     })
 }
 
-/// The engines, and somebody who pays in and renews.
+/// The engines, and a client that pays in and renews.
 pub(super) struct Office {
     pub(super) stack: TestStack,
     send: SendCommand,
@@ -171,11 +171,11 @@ impl Office {
         Self { send: send(stack.store.clone()), stack }
     }
 
-    /// A command that is given by hand.
+    /// A command of the client.
     async fn give<C: Serialize>(&self, stream: &StreamId, command: &C) {
         let (id, actor) = (Id::from(Uuid::now_v7()), Id::new("clerk").unwrap());
         let request = CommandRequest::new(stream.clone(), CommandMetadata::new(id, actor, command).unwrap());
-        assert_eq!((self.send)(request, serde_json::to_value(command).unwrap()).await.unwrap(), Answer::Done);
+        assert_eq!((self.send)(request, serde_json::to_value(command).unwrap()).await.unwrap(), AskAnswer::Done);
     }
 
     pub(super) async fn deposit(&self, account: &StreamId, minor: u64) {
@@ -186,7 +186,7 @@ impl Office {
         self.give(subscription, &SubscriptionCommand::Renew { account: account.key().to_owned() }).await;
     }
 
-    /// A runner of payments that remembers nothing of others.
+    /// A runner of payments with empty caches.
     pub(super) fn runner(&self) -> ProcessHandler {
         self.runner_of(payments(), &self.stack.system(), |send| send)
     }
@@ -215,7 +215,7 @@ impl Office {
     }
 }
 
-/// Streams that no other case knows.
+/// Streams of this case only.
 pub(super) fn streams() -> (StreamId, StreamId) {
     let key = Uuid::now_v7();
     (StreamId::new(format!("account-{key}")).unwrap(), StreamId::new(format!("subscription-{key}")).unwrap())

@@ -9,7 +9,7 @@ use bookshop::bestsellers;
 use eventstore::StreamId;
 use futures::future::join_all;
 
-/// How often the queue brings back what was not done, before something must be wrong.
+/// The most deliveries of a message; more show a defect.
 const MAX_RECEIVES: usize = 50;
 /// The most lines of an order.
 const MAX_LINES: u32 = 90;
@@ -20,7 +20,7 @@ async fn ten_orders_with_the_most_lines_fit_into_transactions() {
     let (mut streams, mut messages) = (Vec::new(), Vec::new());
     for number in 0..10 {
         let order = new_order();
-        // Half of the books are the same in all of them.
+        // All orders share half of the books.
         let books = (0..MAX_LINES).map(|line| (if line % 2 == 0 { line } else { line + 100 * number }, line % 7 + 1));
         messages.extend(messages_of(&write(&stack.store, &order, &[&placed("c", books)]).await));
         streams.push(order);
@@ -34,7 +34,7 @@ async fn ten_orders_with_the_most_lines_fit_into_transactions() {
     assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected);
 }
 
-/// Orders of the same book, every third one called off: the messages of each.
+/// Orders of the same book, every third one cancelled: the messages of each.
 async fn rush(stack: &TestStack, orders: u32) -> (Vec<StreamId>, Vec<Vec<Message>>) {
     let (mut streams, mut messages) = (Vec::new(), Vec::new());
     for number in 0..orders {
@@ -51,7 +51,7 @@ async fn rush(stack: &TestStack, orders: u32) -> (Vec<StreamId>, Vec<Vec<Message
     (streams, messages)
 }
 
-/// Delivers until nothing comes back, as the queue does.
+/// Redelivers until nothing fails, as the queue does.
 async fn deliver_until_done(stack: &TestStack, mut messages: Vec<Message>) {
     let handler = stack.handler(bestsellers());
     for _ in 0..MAX_RECEIVES {
@@ -68,7 +68,7 @@ async fn deliver_until_done(stack: &TestStack, mut messages: Vec<Message>) {
 async fn concurrent_projectors_count_every_copy_of_the_same_book_once() {
     let stack = TestStack::start().await;
     let (streams, messages) = rush(&stack, 60).await;
-    // Four projectors; each stream is one projector's, but that every fifth comes to two of them.
+    // Four projectors; each stream has one projector, and every fifth has two.
     let lines = (0..4).map(|projector| {
         let own =
             messages.iter().enumerate().filter(|(index, _)| index % 4 == projector || index % 20 == projector * 5 + 1);

@@ -1,12 +1,13 @@
 //! Every sequence of at most six deliveries of the four messages of two streams, and every loss.
 //!
-//! Two orders that share a book, each of two messages: `placed` and `cancelled`, `placed` and `confirmed`. A sequence has
-//! each message at least once, and others again at any place: there are 24 of length four, 240 of length five, and 1,560 of
-//! length six. Each is delivered message by message to a projection of its own. [`super::orderings`] has the permutations of six
-//! messages, with a sample of repetitions.
+//! Two orders that share a book, each of two messages: `placed` and `cancelled`, `placed` and
+//! `confirmed`. A sequence has each message at least once, and others again at any place: there are
+//! 24 of length four, 240 of length five, and 1,560 of length six. Each is delivered message by
+//! message to a projection of its own. [`super::orderings`] has the permutations of six messages,
+//! with a sample of repetitions.
 //!
-//! The losses are every sequence of at most three different messages, the empty one among them: 41; what is missing is found
-//! by a pass over all streams.
+//! The losses are every sequence of at most three different messages, the empty one among them: 41;
+//! what is missing is found by a pass over all streams.
 
 use crate::harness::depth::all_or;
 use crate::harness::events::{cancelled, confirmed, new_order, placed, write};
@@ -43,13 +44,13 @@ fn distinct(sequence: &[usize]) -> usize {
     (0..MESSAGES).filter(|message| sequence.contains(message)).count()
 }
 
-/// Those that have every message.
+/// The sequences with every message.
 fn complete() -> Vec<Vec<usize>> {
     let all = (MESSAGES..=LONGEST).flat_map(sequences);
     all.filter(|sequence| distinct(sequence) == MESSAGES).collect()
 }
 
-/// Those that lack some and repeat none.
+/// The sequences that lack some messages and repeat none.
 fn losses() -> Vec<Vec<usize>> {
     let all = (0..MESSAGES).flat_map(sequences);
     all.filter(|sequence| distinct(sequence) == sequence.len()).collect()
@@ -69,7 +70,7 @@ async fn history(stack: &TestStack) -> (Vec<StreamId>, Vec<Message>) {
     (streams, messages_of(first.iter().chain(&second)))
 }
 
-/// Delivers each sequence to a projection of its own, lets `then` follow, and compares with the fold.
+/// Delivers each sequence to a new projection, runs `then`, and compares with the fold.
 async fn all_equal_the_fold(
     projection: Projection,
     sequences: Vec<Vec<usize>>,
@@ -77,7 +78,7 @@ async fn all_equal_the_fold(
 ) {
     let stack = Arc::new(TestStack::start().await);
     let (streams, messages) = history(&stack).await;
-    // One process: what is shared are connections, no knowledge of any row.
+    // One process: the projections share connections, but no cache.
     let projector = stack.projector();
     let own = |number: usize| Projection { name: format!("{}-{number}", projection.name).leak(), ..projection };
     let work = sequences.iter().enumerate().map(|(number, sequence)| {
@@ -120,7 +121,7 @@ async fn bestsellers_equal_the_fold_after_every_sequence_of_six_deliveries() {
     all_equal_the_fold(bestsellers(), all_or(complete(), SAMPLE), async |_, _| {}).await;
 }
 
-/// Goes through all streams, as an operator has it done.
+/// Reconciles, as an operator does.
 async fn reconcile(projector: &Projector, projection: &Projection) {
     let mut calls = projector.reconcile(projection, 1).await.unwrap();
     while let Some(call) = calls.pop() {

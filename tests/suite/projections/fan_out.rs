@@ -10,7 +10,7 @@ use eventstore::{Batch, Item, MAX_ITEM_BYTES, NewEvent};
 use handlers::FanOut;
 use serde_json::Value;
 
-/// Hands the records to fan-out in one event. The sequence number from which they are to come again, if any.
+/// Gives the records to fan-out in one event. Returns the sequence number to repeat from, if any.
 pub(super) async fn hand_over(stack: &TestStack, records: &[EventRecord]) -> Option<String> {
     let fan_out = FanOut::new(stack.clients().sqs.clone(), stack.resources.routes.clone());
     let mut event = Event::default();
@@ -25,7 +25,7 @@ pub(super) fn number(record: &EventRecord) -> Option<String> {
     record.change.sequence_number.clone()
 }
 
-/// What a consumer must be told of the batch.
+/// The expected notification of the batch.
 pub(super) fn told(batch: &Batch) -> Received {
     Received {
         group: batch.stream.to_string(),
@@ -40,10 +40,10 @@ fn of_group(received: &[Received], group: &str) -> Vec<Received> {
 }
 
 #[tokio::test]
-async fn every_commit_goes_to_the_consumers_of_its_category_in_the_order_of_its_stream() {
+async fn every_commit_goes_to_its_consumers_in_stream_order() {
     let stack = TestStack::start().await;
     let (book, streams) = (stock_of(1), [new_order(), new_order()]);
-    // More than one send takes (ten), and the streams mixed.
+    // More than fit into one send (ten), with mixed streams.
     let mut writers: Vec<Writer> = streams.iter().map(|stream| Writer::new(&stack.store, stream)).collect();
     let mut batches = Vec::new();
     for writer in &mut writers {
@@ -59,7 +59,7 @@ async fn every_commit_goes_to_the_consumers_of_its_category_in_the_order_of_its_
     assert_eq!(hand_over(&stack, &records).await, None);
     for consumer in ["orders", "bestsellers"] {
         let received = stack.receive_all(consumer).await;
-        assert_eq!(received.len(), batches.len(), "{consumer} is told of orders only");
+        assert_eq!(received.len(), batches.len(), "{consumer} is notified of orders only");
         for stream in &streams {
             let expected: Vec<Received> = batches.iter().filter(|batch| batch.stream == *stream).map(told).collect();
             assert_eq!(of_group(&received, stream.as_str()), expected, "{consumer}");
@@ -95,7 +95,7 @@ async fn several_commits_of_one_batch_are_one_message() {
     assert_eq!(body["commits"].as_array().unwrap().len(), 3);
 }
 
-/// An order with a note that nobody reads and nothing compresses.
+/// An order with an incompressible note.
 fn order_with_note(chars: usize) -> NewEvent {
     let event = placed("c", [(1, 1)]).stored();
     let note: String = std::iter::repeat_with(fastrand::alphanumeric).take(chars).collect();
@@ -104,7 +104,7 @@ fn order_with_note(chars: usize) -> NewEvent {
 }
 
 #[tokio::test]
-async fn a_commit_of_390_kilobytes_is_announced_by_its_address_and_projected_from_the_store() {
+async fn a_commit_of_390_kilobytes_is_projected_from_the_store() {
     let stack = TestStack::start().await;
     let order = new_order();
     // Alphanumeric noise shrinks to about three quarters: the item is just below DynamoDB's limit.
@@ -126,7 +126,7 @@ async fn a_commit_of_390_kilobytes_is_announced_by_its_address_and_projected_fro
 }
 
 #[tokio::test]
-async fn ten_of_the_largest_commits_that_a_message_carries_fit_into_one_send() {
+async fn ten_of_the_largest_carried_commits_fit_into_one_send() {
     let stack = TestStack::start().await;
     let mut batches = Vec::new();
     for _ in 0..10 {
@@ -140,7 +140,7 @@ async fn ten_of_the_largest_commits_that_a_message_carries_fit_into_one_send() {
 }
 
 #[tokio::test]
-async fn words_that_no_message_may_hold_are_announced_by_their_address() {
+async fn characters_that_sqs_rejects_are_notified_by_version() {
     let stack = TestStack::start().await;
     let order = new_order();
     let events: [&dyn Stored; 2] = [&placed("c", [(1, 1)]), &cancelled("not a character: \u{ffff}")];

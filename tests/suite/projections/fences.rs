@@ -1,4 +1,4 @@
-//! What a delivery costs, counted at the wire, and what two projectors do to each other.
+//! The cost of a delivery, counted at the wire, and conflicts of two projectors.
 
 use crate::harness::events::{
     Stored, Writer, cancelled, confirmed, new_order, placed, received, reserved, shipped, stock_of, write,
@@ -11,7 +11,7 @@ use bookshop::{bestsellers, orders, stock};
 use eventstore::{Batch, StreamId};
 use futures::future::join_all;
 
-/// Events of a long gap, in commits of 500: more rounds than a lost write may be tried again.
+/// Events of a long gap, in commits of 500: more rounds than conflicts are allowed.
 const LONG_GAP_COMMITS: u128 = 12;
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn ten_new_orders_cost_bestsellers_one_transaction() {
     assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected);
 }
 
-/// The writes that DynamoDB took.
+/// The writes that DynamoDB accepted.
 fn writes_taken(wire: &FaultInjector) -> usize {
     let writes = wire.take().into_iter().filter(|answered| !answered.operation.contains("Get"));
     writes.filter(|answered| answered.operation != "Query" && answered.status == 200).count()
@@ -85,7 +85,7 @@ async fn sorted(stack: &TestStack) -> Vec<String> {
     rows
 }
 
-/// An order that is called off, written as three commits.
+/// A cancelled order, written as three commits.
 async fn cancelled_order(stack: &TestStack) -> (StreamId, Vec<Batch>) {
     let order = new_order();
     let events: [&dyn Stored; 3] = [&placed("c", [(1, 2), (2, 7)]), &confirmed(), &cancelled("late")];
@@ -114,13 +114,13 @@ async fn projectors_that_race_on_one_stream_end_exact() {
     stack.assert_exact(&streams).await;
 }
 
-/// What a projector can meet between any two of its first requests.
+/// Events between any two of a projector's first requests.
 fn faults() -> impl Iterator<Item = Fault> {
     (1..=6).flat_map(|n| [Fault::DiesBefore(n), Fault::DiesAfter(n), Fault::LosesAnswer(n)])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_projector_that_dies_between_any_two_requests_has_done_all_or_nothing() {
+async fn a_projector_that_dies_at_any_request_did_all_or_nothing() {
     let stack = TestStack::start().await;
     let (order, batches) = cancelled_order(&stack).await;
     let messages = messages_of(&batches);
@@ -132,7 +132,8 @@ async fn a_projector_that_dies_between_any_two_requests_has_done_all_or_nothing(
             let wire = FaultInjector::default();
             let handler = stack.handler_over(projection, &wire);
             wire.arm(Some(fault));
-            // Alone, so that there are gaps; and each again, as the queue does with what was not acknowledged.
+            // One by one, so that there are gaps; and each again, as after a missing
+            // acknowledgement.
             for message in [&messages[1], &messages[0], &messages[2]] {
                 let failed = deliver(&handler, std::slice::from_ref(message)).await;
                 if !failed.is_empty() {

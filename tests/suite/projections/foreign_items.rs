@@ -1,4 +1,5 @@
-//! Records that are no new commit: changed and removed ones, caches, and items of another program.
+//! Records that are no new commit: changed and removed ones, snapshots, and items of another
+//! program.
 
 use super::fan_out::{hand_over, told};
 use crate::harness::events::{confirmed, new_order, placed, write};
@@ -23,7 +24,7 @@ async fn remove(stack: &TestStack, stream: &str, version: u64) {
 }
 
 #[tokio::test]
-async fn a_changed_or_removed_commit_is_reported_as_tampering_and_not_forwarded() {
+async fn a_changed_or_removed_commit_is_tampering_and_not_forwarded() {
     let stack = TestStack::start().await;
     let order = new_order();
     let batches = write(&stack.store, &order, &[&placed("c", [(1, 1)]), &confirmed()]).await;
@@ -61,7 +62,7 @@ async fn a_snapshot_may_come_change_and_go_without_a_word() {
 }
 
 #[tokio::test]
-async fn an_item_that_is_no_commit_is_announced_by_its_address_if_its_key_is_sound() {
+async fn an_unreadable_item_with_a_sound_key_is_notified_by_version() {
     let stack = TestStack::start().await;
     let order = new_order();
     let mut foreign = event_key(order.as_str(), MAX_VERSION);

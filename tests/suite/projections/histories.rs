@@ -1,6 +1,6 @@
-//! Long random histories under everything that a queue and a process can do, drawn by a seed.
+//! Long random histories with every fault of queues and processes, drawn by a seed.
 //!
-//! `LEDGERFOLD_TEST_SEED=<number>` repeats a run; a failed one tells its number.
+//! `LEDGERFOLD_TEST_SEED=<number>` repeats a run; a failed one prints its number.
 
 use super::random_history::write_history;
 use super::read_models;
@@ -13,7 +13,7 @@ use fastrand::Rng;
 use futures::future::join_all;
 use projections::Projection;
 
-/// How often the queue brings back what was not done.
+/// How often the queue redelivers a failed message.
 const MAX_RECEIVES: usize = 50;
 
 pub(crate) fn seed() -> u64 {
@@ -21,7 +21,7 @@ pub(crate) fn seed() -> u64 {
     given.map_or_else(|| fastrand::u64(..), |text| text.parse().expect("LEDGERFOLD_TEST_SEED is a number"))
 }
 
-/// What the queue makes of the batches: delayed, repeated, lost; some without their commits.
+/// The batches as messages: delayed, repeated, lost; some without their commits.
 fn queue(batches: &[&Batch], rng: &mut Rng) -> Vec<Message> {
     let mut places: Vec<(usize, Message)> = Vec::new();
     for (index, batch) in batches.iter().enumerate() {
@@ -42,7 +42,8 @@ fn fault(rng: &mut Rng) -> Option<Fault> {
         [rng.usize(..5)]
 }
 
-/// One projector: takes its share of the queue in events of Lambda, dies again and again, and leaves what came back.
+/// One projector: handles its share of the queue in events of Lambda, dies repeatedly, and returns
+/// the failed messages.
 async fn project(stack: &TestStack, projection: Projection, share: Vec<Message>, mut rng: Rng) -> Vec<Message> {
     let wire = FaultInjector::default();
     let handler = stack.handler_over(projection, &wire);
@@ -51,7 +52,7 @@ async fn project(stack: &TestStack, projection: Projection, share: Vec<Message>,
         let (event, behind) = rest.split_at(rng.usize(1..=10).min(rest.len()));
         wire.arm(fault(&mut rng));
         let failed = deliver(&handler, event).await;
-        // Half of what comes back is lost on the way.
+        // Half of the failed messages are lost.
         let again = event.iter().filter(|message| failed.contains(&message.id) && rng.bool());
         left.extend(again.cloned());
         rest = behind;
@@ -59,9 +60,9 @@ async fn project(stack: &TestStack, projection: Projection, share: Vec<Message>,
     left
 }
 
-/// Two to four projectors at once, as long as something comes back.
+/// Two to four projectors at once, until no message fails.
 async fn project_together(stack: &TestStack, projection: Projection, mut queue: Vec<Message>, rng: &mut Rng) {
-    // What is still not done after so many receives is lost: the last messages will tell.
+    // A message that still fails is lost: the last messages fill the gap.
     for _ in 0..MAX_RECEIVES {
         let projectors = rng.usize(2..=4);
         let mut shares = vec![Vec::new(); projectors];

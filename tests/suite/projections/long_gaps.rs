@@ -1,4 +1,5 @@
-//! Gaps that take longer than a call has time: they end over several calls, count no receive, and hold up no neighbour.
+//! Gaps that take longer than one call: several calls fill them, count no receive, and delay no
+//! other stream.
 
 use crate::harness::depth::full_or;
 use crate::harness::events::{Stored, Writer, commit, confirmed, new_order, placed, received, stock_of, write};
@@ -11,14 +12,14 @@ use bookshop::fulfilment;
 use bookshop::{bestsellers, orders};
 use eventstore::{Batch, NewEvent, StreamId};
 use handlers::{Continuations, ProjectorHandler};
-use projections::audit_index::{Entry, PROJECTION as AUDIT};
+use projections::audit_index::{EntryMatch, PROJECTION as AUDIT};
 use projections::{Consumer, Projection};
 use std::time::Duration;
 
 /// Commits in an item.
 const TOGETHER: usize = 100;
 
-/// A stream of so many commits behind its first one. Its last batch.
+/// Appends that many commits to a stream of one. Returns the last batch.
 async fn long_stream(stack: &TestStack, stream: &StreamId, first: NewEvent, then: &NewEvent, commits: usize) -> Batch {
     let mut writer = Writer::new(&stack.store, stream);
     let mut last = writer.append(vec![first]).await;
@@ -28,13 +29,13 @@ async fn long_stream(stack: &TestStack, stream: &StreamId, first: NewEvent, then
     last
 }
 
-/// How the messages of a queue came to their end.
+/// How the messages of a queue were handled.
 #[derive(Debug, Default)]
 struct Ended {
     calls: usize,
-    /// How often the most tried message was given out.
+    /// The highest receive count.
     receives: u32,
-    /// The groups that the first call was done with.
+    /// The groups that the first call finished.
     done_first: Vec<String>,
 }
 
@@ -44,7 +45,7 @@ async fn send(stack: &TestStack, consumer: Consumer, message: &Message) {
     request.message_body(message.body.clone().unwrap()).send().await.unwrap();
 }
 
-/// Hands what the queue gives out to a handler, until there is no more.
+/// Gives the messages of the queue to a handler, until there are none.
 async fn drain(stack: &TestStack, consumer: Consumer, handle: impl AsyncFn(SqsEvent) -> SqsBatchResponse) -> Ended {
     let (sqs, url) = (&stack.clients().sqs, &stack.route(consumer.name).queue_url);
     let mut ended = Ended::default();
@@ -80,7 +81,7 @@ fn continuations(stack: &TestStack, consumer: Consumer) -> Continuations {
     Continuations::new(stack.clients().sqs.clone(), &stack.route(consumer.name).queue_url)
 }
 
-/// A projector of each call's own, which has that much time.
+/// A new projector for each call, with that much time.
 async fn project(stack: &TestStack, projection: Projection, left: Duration) -> Ended {
     let consumer = projection.consumer();
     drain(stack, consumer, async |event| {
@@ -107,7 +108,7 @@ async fn a_gap_of_twenty_thousand_commits_ends_over_several_calls() {
         for message in [Message::address_of(&last), Message::of(&other[0])] {
             send(&stack, projection.consumer(), &message).await;
         }
-        // In the first call the neighbour is done, and the long one is a page further.
+        // The first call finishes the other stream, and applies a page of the long one.
         let handler = stack.handler(projection);
         let both = [Message::address_of(&last), Message::of(&other[0])];
         let again = told_again(&both, handler.handle_within(event_of(&both), Duration::ZERO).await);
@@ -147,12 +148,12 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
     let commits = stack.store.load(&long, eventstore::Consistency::Strong).await.unwrap().batches;
     let commits =
         commits.into_iter().flat_map(|batch| batch.commits).map(|commit| (long.clone(), commit)).collect::<Vec<_>>();
-    assert!(audit_index.entered(1, &commits).await.unwrap().into_iter().all(|entry| entry == Entry::Same));
+    assert!(audit_index.entered(1, &commits).await.unwrap().into_iter().all(|entry| entry == EntryMatch::Same));
 }
 
-/// The batch is handled twice, as if the first who handled it had died before he acknowledged it.
+/// The batch is handled twice, as after a crash before the acknowledgement.
 #[tokio::test]
-async fn who_dies_behind_a_continuation_leaves_the_stream_going_on() {
+async fn a_crash_after_a_continuation_loses_no_stream() {
     let stack = TestStack::start().await;
     let long = stock_of(1);
     let last = long_stream(&stack, &long, received(1).stored(), &received(1).stored(), 2_000).await;

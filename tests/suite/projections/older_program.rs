@@ -1,4 +1,5 @@
-//! An older program meets an event of a newer one in the middle of a commit; the newer program goes on from there.
+//! An older program stops at an unknown event in the middle of a commit; a newer one continues
+//! there.
 
 use crate::harness::events::{Stored, Writer, cancelled, new_order, placed, received, stock_of};
 use crate::harness::fold::ReadModel;
@@ -9,7 +10,7 @@ use eventstore::NewEvent;
 use projections::{FoldError, Kind, MultiStreamDelta, Projection, RecordedEvent, RowData};
 use serde_json::Value;
 
-/// The event that the older program does not know comes second in its commit.
+/// The unknown event is the second of its commit.
 fn unknown(fact: &RecordedEvent<'_>) -> Result<(), FoldError> {
     let event = &fact.event.event_type;
     let known = event != "OrderCancelled" && fact.event.data.get() != r#"{"quantity":7}"#;
@@ -50,7 +51,7 @@ fn older(projection: Projection) -> Projection {
 }
 
 #[tokio::test]
-async fn a_newer_program_goes_on_in_the_middle_of_the_commit_at_which_an_older_one_stopped() {
+async fn a_newer_program_continues_in_the_middle_of_a_commit() {
     let stack = TestStack::start().await;
     let (order, book) = (new_order(), stock_of(1));
     let order_events: [NewEvent; 2] = [placed("c", [(1, 2)]).stored(), cancelled("late").stored()];

@@ -18,13 +18,13 @@ use std::sync::Arc;
 /// How many orderings are tried at once.
 const CONCURRENT: usize = 8;
 
-/// Two streams of a category and the six messages of their six commits, in the order in which they were written.
+/// Two streams of a category and the six messages of their six commits, in the order of writing.
 struct History {
     streams: Vec<StreamId>,
     messages: Vec<Message>,
 }
 
-/// Two orders that share a book: one is called off, one is shipped.
+/// Two orders that share a book: one is cancelled, one is shipped.
 async fn orders(store: &EventStore) -> History {
     let streams = vec![new_order(), new_order()];
     let first = write(store, &streams[0], &[&placed("a", [(1, 2), (2, 1)]), &confirmed(), &cancelled("late")]).await;
@@ -60,7 +60,8 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
     all
 }
 
-/// The messages in that order, some of them twice, cut into events of Lambda: alone in every eighth ordering.
+/// The messages in that order, some of them twice, cut into events of Lambda: alone in every eighth
+/// ordering.
 fn deliveries(messages: &[Message], order: &[usize], number: usize) -> Vec<Vec<Message>> {
     let mut rng = Rng::with_seed(u64::try_from(number).unwrap());
     let mut line: Vec<Message> = order.iter().map(|index| messages[*index].clone()).collect();
@@ -85,7 +86,7 @@ async fn deliver_all(stack: &TestStack, projection: Projection, deliveries: Vec<
     }
 }
 
-/// Delivers the lines of events, each to a projection of its own, and compares each with the fold.
+/// Delivers each sequence of events to a new projection, and compares it with the fold.
 async fn all_equal_the_fold(stack: TestStack, history: History, followers: &[&str], lines: Vec<Vec<Vec<Message>>>) {
     let stack = Arc::new(stack);
     let expected = ReadModel::of_streams(&stack.store, &history.streams).await;
@@ -145,7 +146,8 @@ async fn every_order_of_delivery_makes_the_same_stock() {
     all_equal_the_fold(stack, history, &["stock"], lines).await;
 }
 
-/// Of the messages, only the last of each stream is sure to arrive: every choice of the others, in both ways.
+/// Of the messages, only the last of each stream is sure to arrive: every choice of the others, in
+/// both ways.
 fn every_loss(history: &History) -> Vec<Vec<Vec<Message>>> {
     let (early, last) = ([0, 1, 3, 4], [2, 5]);
     let mut lines = Vec::new();
@@ -163,7 +165,7 @@ fn every_loss(history: &History) -> Vec<Vec<Vec<Message>>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_lost_is_found_when_a_later_message_of_the_stream_comes() {
+async fn a_later_message_of_the_stream_fills_a_lost_one() {
     let stack = TestStack::start().await;
     let history = orders(&stack.store).await;
     let lines = every_loss(&history);

@@ -1,4 +1,5 @@
-//! Streams that cannot be applied are tried for a while, then parked: others go on, and nothing is lost.
+//! Streams that cannot be applied are tried for a while, then parked: others go on, and nothing is
+//! lost.
 
 use crate::harness::events::{
     Stored, Writer, cancelled, confirmed, new_order, placed, raw, received, released, reserved, shipped, stock_of,
@@ -86,9 +87,9 @@ async fn is_parked_at_the_fifth_receive(projection: Projection) {
         matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Fold { version: 2, .. }))),
         "{resumed:?}"
     );
-    assert_eq!(parked(&stack, &projection, 1).await.len(), 1, "it still stands still");
+    assert_eq!(parked(&stack, &projection, 1).await.len(), 1, "it is still parked");
     let resumed = stack.projector().resume_stream(&projection, &good).await.unwrap();
-    assert!(resumed.is_empty(), "this one never stood still");
+    assert!(resumed.is_empty(), "this one was never parked");
     let resumed = stack.projector().resume_stream(&projection, &bad).await.unwrap();
     assert!(matches!(resumed[..], [ref one] if one.still.is_none() && one.parked.version == Some(2)), "{resumed:?}");
     assert!(parked(&stack, &projection, 1).await.is_empty());
@@ -107,12 +108,12 @@ async fn a_poisoned_book_is_parked_at_the_fifth_receive_and_resumed_in_order() {
 }
 
 #[tokio::test]
-async fn bestsellers_park_a_poisoned_order_at_the_fifth_receive_and_resume_it_in_order() {
+async fn bestsellers_park_a_poisoned_order_and_resume_it_in_order() {
     is_parked_at_the_fifth_receive(bestsellers()).await;
 }
 
 #[tokio::test]
-async fn many_parked_streams_are_resumed_page_by_page_and_those_that_cannot_be_stay() {
+async fn many_parked_streams_are_resumed_page_by_page_or_stay() {
     let stack = TestStack::start().await;
     let of = &orders();
     let older = ProjectorHandler::new(*of, stack.projector().with_fault(of.name, "OrderPlaced"));
@@ -143,7 +144,7 @@ async fn many_parked_streams_are_resumed_page_by_page_and_those_that_cannot_be_s
 }
 
 #[tokio::test]
-async fn a_projector_that_gets_no_answer_parks_nobody() {
+async fn a_projector_without_an_answer_parks_no_stream() {
     for projection in [orders(), stock(), bestsellers()] {
         let stack = TestStack::start().await;
         let [(bad, batches), _] = streams(&stack, &projection).await;
@@ -164,7 +165,7 @@ async fn a_projector_that_gets_no_answer_parks_nobody() {
 
 /// What DynamoDB says when it is asked for too much; the SDK tries again, and gives up.
 #[tokio::test]
-async fn a_projector_that_is_throttled_parks_nobody() {
+async fn a_throttled_projector_parks_no_stream() {
     let stack = TestStack::start().await;
     let of = &orders();
     let [(bad, batches), _] = streams(&stack, of).await;
@@ -201,7 +202,8 @@ async fn a_stream_that_is_parked_in_one_generation_flows_in_the_other() {
         calls = older.work(of, &call, std::time::Duration::ZERO, |_| std::future::ready(Ok(()))).await.unwrap();
     }
     assert_eq!(parked(&stack, of, 2).await.len(), 1);
-    // The older program applies the last event to the first generation, at the message's first receive.
+    // The older program applies the last event to the first generation, at the message's first
+    // receive.
     assert!(deliver(&ProjectorHandler::new(*of, older), &messages[2..]).await.is_empty());
     assert_eq!(applied(&stack, 1, &bad).await, Some(3));
     assert_eq!(applied(&stack, 2, &bad).await, Some(1));
@@ -217,9 +219,10 @@ async fn applied(stack: &TestStack, generation: u32, stream: &StreamId) -> Optio
     ReadModel::of_rows(&rows, "").applied("orders", stream)
 }
 
-/// A message comes again to an older program that cannot apply what a newer one has applied long ago.
+/// A message comes again to an older program that cannot apply what a newer one has applied long
+/// ago.
 #[tokio::test]
-async fn an_event_that_is_applied_already_parks_nobody_where_it_is_not_known() {
+async fn an_applied_event_of_an_unknown_type_parks_no_stream() {
     for projection in [orders(), bestsellers()] {
         let stack = TestStack::start().await;
         let order = new_order();

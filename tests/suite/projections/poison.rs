@@ -1,4 +1,5 @@
-//! Events that a fold cannot apply, and messages that cannot be read: they hold up their own stream and nothing else.
+//! Events that a fold cannot apply, and messages that cannot be read: they hold up their own stream
+//! and nothing else.
 
 use crate::harness::events::{
     Stored, Writer, cancelled, confirmed, new_order, placed, raw, received, reserved, stock_of, write,
@@ -39,7 +40,7 @@ async fn fold_up_to(
 }
 
 #[tokio::test]
-async fn a_poison_event_holds_up_only_what_comes_behind_it_in_its_stream() {
+async fn a_poison_event_stops_only_the_rest_of_its_stream() {
     for (projection, poison) in
         [orders(), bestsellers()].into_iter().flat_map(|projection| poisons().map(|poison| (projection, poison)))
     {
@@ -76,7 +77,7 @@ async fn a_stream_that_begins_with_poison_has_no_row() {
 }
 
 #[tokio::test]
-async fn what_stands_before_a_poison_event_is_applied_even_when_a_row_is_already_there() {
+async fn events_before_a_poison_event_are_applied_to_an_existing_row() {
     for projection in [orders(), bestsellers()] {
         let stack = TestStack::start().await;
         let (order, other) = (new_order(), new_order());
@@ -126,7 +127,7 @@ fn unreadable(stream: &StreamId) -> Vec<Option<String>> {
 }
 
 #[tokio::test]
-async fn an_unreadable_message_and_every_later_one_of_its_group_come_back_and_others_are_done() {
+async fn an_unreadable_message_fails_with_the_rest_of_its_group_only() {
     let stack = TestStack::start().await;
     let (broken, sound) = (new_order(), new_order());
     let events: [&dyn Stored; 3] = [&placed("c", [(1, 5)]), &confirmed(), &cancelled("late")];
@@ -145,7 +146,7 @@ async fn an_unreadable_message_and_every_later_one_of_its_group_come_back_and_ot
 }
 
 #[tokio::test]
-async fn messages_of_a_category_that_nobody_follows_are_done() {
+async fn messages_of_a_category_without_a_consumer_are_done() {
     let stack = TestStack::start().await;
     let order = new_order();
     let messages = messages_of(&write(&stack.store, &order, &[&placed("c", [(1, 5)])]).await);
@@ -180,7 +181,7 @@ async fn an_unreadable_row_holds_up_only_the_streams_that_need_it() {
         streams.push(order);
     }
     assert_eq!(deliver(&handler, &messages).await, ids(&messages[1..2]));
-    // Whoever repairs the row writes it as it was before the order that came back.
+    // A repair of the row restores its state before the failing order.
     let rows = stack.rows().await;
     let readable: Vec<_> = rows.into_iter().filter(|item| item["data"].as_s().unwrap() != "{").collect();
     let model = ReadModel::of_rows(&readable, "");
@@ -189,7 +190,7 @@ async fn an_unreadable_row_holds_up_only_the_streams_that_need_it() {
 }
 
 #[tokio::test]
-async fn the_stock_of_other_books_goes_on_beside_a_poisoned_one() {
+async fn a_poisoned_book_does_not_stop_the_stock_of_others() {
     let stack = TestStack::start().await;
     let (sound, poisoned) = (stock_of(1), stock_of(2));
     let good = messages_of(&write(&stack.store, &sound, &[&received(5), &reserved(1, 2)]).await);

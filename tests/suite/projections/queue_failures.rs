@@ -1,4 +1,5 @@
-//! Queues that do not take what fan-out sends: nothing is skipped, and nothing is delivered twice in the end.
+//! Queues that do not take what fan-out sends: nothing is skipped, and nothing is delivered twice
+//! in the end.
 
 use super::fan_out::{hand_over, number, told};
 use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, received, stock_of, write};
@@ -10,7 +11,8 @@ use eventstore::Batch;
 use handlers::FanOut;
 use std::time::Duration;
 
-/// The largest message that a queue takes, in bytes: one that takes everything, and one that takes a small order only.
+/// The largest message that a queue takes, in bytes: one that takes everything, and one that takes
+/// a small order only.
 const ANY_SIZE: &str = "1048576";
 const SMALL_ONLY: &str = "2048";
 
@@ -19,7 +21,8 @@ async fn limit_messages(stack: &TestStack, consumer: &str, bytes: &str) {
     request.attributes(QueueAttributeName::MaximumMessageSize, bytes).send().await.unwrap();
 }
 
-/// Lets a consumer's route lead to a queue that is not there (yet: a deleted one could not be made again for a minute).
+/// Lets a consumer's route lead to a queue that is not there (yet: a deleted one could not be made
+/// again for a minute).
 fn lead_nowhere(stack: &mut TestStack, consumer: &str) {
     let mut routes = stack.resources.routes.iter_mut();
     let route = routes.find(|route| route.consumer.name == consumer).unwrap();
@@ -34,7 +37,7 @@ async fn create(stack: &TestStack, consumer: &str) {
     assert_eq!(made.queue_url(), Some(url.as_str()));
 }
 
-/// The order in which a stream's batches come, whatever else is between them.
+/// The order of a stream's batches, without those of other streams.
 fn by_group(mut received: Vec<Received>) -> Vec<Received> {
     received.sort_by(|a, b| a.group.cmp(&b.group));
     received
@@ -45,7 +48,7 @@ fn all_told(batches: &[Batch]) -> Vec<Received> {
 }
 
 #[tokio::test]
-async fn a_missing_queue_is_told_by_the_first_record_that_it_should_have_had() {
+async fn a_missing_queue_fails_the_first_record_for_it() {
     let mut stack = TestStack::start().await;
     let stock = write(&stack.store, &stock_of(1), &[&received(5)]).await;
     let orders = write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
@@ -60,7 +63,7 @@ async fn a_missing_queue_is_told_by_the_first_record_that_it_should_have_had() {
 }
 
 #[tokio::test]
-async fn a_refused_entry_is_told_and_a_repeat_after_the_repair_delivers_everything_once() {
+async fn a_rejected_entry_fails_and_its_repeat_delivers_all_once() {
     let stack = TestStack::start().await;
     let mut batches = Vec::new();
     for number in 0..25 {
@@ -114,23 +117,23 @@ async fn handed(fan_out: &FanOut, records: &[EventRecord]) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_queue_that_goes_on_failing_holds_up_no_other() {
+async fn a_queue_that_keeps_failing_delays_no_other() {
     let mut stack = TestStack::start().await;
     let orders = write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed(), &confirmed()]).await;
     let records = stack.records(3).await;
     lead_nowhere(&mut stack, "bestsellers");
     let fan_out = FanOut::new(stack.clients().sqs.clone(), stack.resources.routes.clone()).patient_for(Duration::ZERO);
     for record in 0..2 {
-        assert_eq!(handed(&fan_out, &records[record..=record]).await, None, "the shard goes on");
+        assert_eq!(handed(&fan_out, &records[record..=record]).await, None, "the shard continues");
     }
     assert_eq!(stack.receive_all("orders").await, all_told(&orders[..2]));
     create(&stack, "bestsellers").await;
     assert_eq!(handed(&fan_out, &records[2..]).await, None);
-    assert_eq!(stack.receive_all("bestsellers").await, all_told(&orders[2..]), "it is told of what comes next");
+    assert_eq!(stack.receive_all("bestsellers").await, all_told(&orders[2..]), "it is notified of later commits");
 }
 
 #[tokio::test]
-async fn a_refused_message_holds_up_nothing_behind_it_for_long() {
+async fn a_rejected_message_does_not_delay_later_ones_for_long() {
     let stack = TestStack::start().await;
     let mut batches = Vec::new();
     for number in 0..25 {

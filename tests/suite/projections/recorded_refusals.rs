@@ -1,4 +1,4 @@
-//! Recorded refusals are no facts: read models pass over them, their positions do not stop, and the audit index has them.
+//! Recorded refusals: read models skip them, positions pass them, and the audit index has them.
 
 use super::read_models;
 use super::rebuild::jobs::{assert_same, parked, projector, rebuild, rows};
@@ -14,7 +14,7 @@ use projections::audit_index;
 use projections::audit_index::AuditSearch;
 use std::collections::BTreeMap;
 
-/// Streams with refusals: at the beginning, in between, at the end, and nothing else.
+/// Streams with refusals: at the beginning, in between, at the end, and only refusals.
 async fn streams(stack: &TestStack) -> [StreamId; 3] {
     let [order, silent, book] = [new_order(), new_order(), stock_of(1)];
     for stream in [&order, &silent, &book] {
@@ -93,7 +93,7 @@ async fn the_audit_index_has_an_entry_of_each_refusal() {
     assert_eq!(places, [(&order, 1), (&order, 3)]);
 }
 
-/// One rule for all who fold: the process as well, which is no read model.
+/// The same rule applies to a process.
 #[tokio::test]
 async fn every_projection_ignores_the_events_of_the_store() {
     let stack = TestStack::start().await;

@@ -1,4 +1,4 @@
-//! What fails is tried again and again, and reported once: errors are reports, tries are warnings.
+//! A failure is retried and reported once: the report is an error, each try a warning.
 
 use super::fan_out::number;
 use crate::harness::events::{confirmed, new_order, placed, write};
@@ -11,7 +11,8 @@ use bookshop::orders;
 use eventstore::Batch;
 use handlers::{FanOut, Names, ProjectorHandler};
 
-/// Hands the records over, and tells how many errors were logged, and from where the records are to come again.
+/// Delivers the records; returns the number of logged errors, and where the records are repeated
+/// from.
 async fn hand_over(fan_out: &FanOut, records: &[EventRecord]) -> (usize, Option<String>) {
     let mut event = Event::default();
     event.records = records.to_vec();
@@ -22,7 +23,7 @@ async fn hand_over(fan_out: &FanOut, records: &[EventRecord]) -> (usize, Option<
 }
 
 #[tokio::test]
-async fn an_outage_of_a_queue_is_reported_once_until_it_takes_messages_again() {
+async fn an_outage_of_a_queue_is_reported_once() {
     let mut stack = TestStack::start().await;
     write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
     let records = stack.records(2).await;
@@ -42,7 +43,7 @@ async fn an_outage_of_a_queue_is_reported_once_until_it_takes_messages_again() {
     assert_eq!(hand_over(&fan_out, &records).await, (1, number(&records[0])), "another outage");
 }
 
-/// How many errors are logged at each receive, up to the seventh. None of the messages is handled.
+/// The number of logged errors at each receive, up to the seventh. All messages fail.
 async fn errors_by_receive(handler: &ProjectorHandler, messages: &[Message]) -> Vec<usize> {
     let mut errors = Vec::new();
     for receives in 1..=7 {
@@ -56,7 +57,7 @@ async fn errors_by_receive(handler: &ProjectorHandler, messages: &[Message]) -> 
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_read_is_reported_when_it_comes_first_and_what_is_behind_it_never() {
+async fn an_unreadable_message_is_reported_once_and_later_ones_never() {
     let stack = TestStack::start().await;
     let (handler, order) = (stack.handler(orders()), new_order());
     let batches: Vec<Batch> = write(&stack.store, &order, &[&placed("c", [(1, 1)])]).await;
@@ -65,10 +66,10 @@ async fn a_message_that_cannot_be_read_is_reported_when_it_comes_first_and_what_
 }
 
 #[tokio::test]
-async fn what_may_pass_by_itself_is_reported_when_the_patience_with_it_ends() {
+async fn a_failure_that_may_pass_is_reported_at_the_fifth_receive() {
     let stack = TestStack::start().await;
     let batches: Vec<Batch> = write(&stack.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
-    // Its tables are not there (yet).
+    // Its tables do not exist.
     let projector = stack.clients().system(&bookshop::app(), &Names::new("tomorrow")).projector();
     let handler = ProjectorHandler::new(orders(), projector);
     assert_eq!(errors_by_receive(&handler, &[Message::of(&batches[0])]).await, [0, 0, 0, 0, 1, 0, 0]);

@@ -1,5 +1,5 @@
-//! The table of events is restored to an earlier moment and goes on; read models keep what is no longer true. They are found,
-//! named and parked, and a rebuild mends them.
+//! The event table is restored to an earlier time and gets new commits. Read models find the
+//! diverged streams, name and park them; a rebuild repairs them.
 
 use super::rebuild::jobs::{self, assert_exact, finish, projector, rebuild, reconcile};
 use crate::harness::events::{Stored, cancelled, commit, confirmed, new_order, placed, rejected, shipped, write};
@@ -8,11 +8,11 @@ use crate::harness::stack::{TestStack, event_key};
 use bookshop::fulfilment;
 use bookshop::{bestsellers, orders};
 use eventstore::{Batch, Consistency, NewEvent, StreamId};
-use projections::{FollowError, Kind, ProjectError, Projection, Stray};
+use projections::{Divergence, Kind, ProjectError, Projection, ReactError};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
-/// Takes away what the stream has behind the version.
+/// Removes the stream's commits after the version.
 async fn cut(stack: &TestStack, stream: &StreamId, version: u64) {
     let (head, _) = stack.store.head(stream, Consistency::Strong).await.unwrap();
     for gone in version + 1..=head.version() {
@@ -21,13 +21,13 @@ async fn cut(stack: &TestStack, stream: &StreamId, version: u64) {
     }
 }
 
-/// The stream goes on from where it ends now.
+/// Appends to the stream's current end.
 async fn go_on(stack: &TestStack, stream: &StreamId, events: Vec<NewEvent>) -> Batch {
     let (head, _) = stack.store.head(stream, Consistency::Strong).await.unwrap();
     stack.store.append(&head, vec![commit(events)]).await.unwrap().batch
 }
 
-/// An order with two or three events, applied whole.
+/// An order with two or three events, all applied.
 async fn applied(stack: &TestStack, projection: &Projection, events: &[&dyn Stored]) -> (StreamId, Vec<Batch>) {
     let order = new_order();
     let batches = write(&stack.store, &order, events).await;
@@ -71,7 +71,9 @@ async fn what_a_restored_table_lacks_is_named_and_rebuilt() {
         assert_eq!(named, expected);
         assert_eq!(jobs::parked(&operator, &projection, 1).await.len(), 4, "all are listed, not ten only");
         let resumed = operator.resume_stream(&projection, &shorter).await.unwrap();
-        assert!(matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Stray { version: 3, .. }))));
+        assert!(
+            matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Diverged { version: 3, .. })))
+        );
 
         let report = rebuild(&operator, &projection, 2).await;
         assert!(report.complete, "{report:?}");
@@ -85,7 +87,7 @@ async fn what_a_restored_table_lacks_is_named_and_rebuilt() {
 }
 
 #[tokio::test]
-async fn an_event_behind_another_chain_is_not_applied() {
+async fn an_event_after_another_chain_is_not_applied() {
     for projection in [orders(), bestsellers()] {
         for carried in [true, false] {
             let stack = TestStack::start().await;
@@ -103,9 +105,9 @@ async fn an_event_behind_another_chain_is_not_applied() {
             message.receives = 5;
             assert!(deliver(&handler, &[message.clone()]).await.is_empty(), "it is parked");
             let parked = jobs::parked(&stack.projector(), &projection, 1).await;
-            let reason = "what is applied, up to version 2, is on another chain than the stream: rebuild";
+            let reason = "the position at version 2 is on another chain than the stream: rebuild";
             assert_eq!(parked.iter().map(|parked| parked.error.as_str()).collect::<Vec<_>>(), [reason]);
-            assert!(deliver(&handler, &[Message::of(&same)]).await.is_empty(), "what comes later holds up nobody");
+            assert!(deliver(&handler, &[Message::of(&same)]).await.is_empty(), "a later event stops no stream");
         }
     }
 }
@@ -121,7 +123,8 @@ async fn a_message_older_than_the_restored_table_is_let_go() {
         let third = go_on(&stack, &order, vec![cancelled("late").stored()]).await;
         let handler = stack.handler(projection);
         assert!(deliver(&handler, &messages_of([&old[0], &second])).await.is_empty());
-        // The one is behind the fence, the other is not what follows: the store has what does.
+        // One commit is after the position, the other does not follow it: the store has the right
+        // one.
         for late in [&old[1], &old[2], &third] {
             assert!(deliver(&handler, &[Message::of(late)]).await.is_empty());
         }
@@ -159,8 +162,8 @@ async fn a_row_of_another_chain_is_not_read_on() {
     assert_eq!(row.reason.unwrap().as_str(), "no books");
 }
 
-/// What a consumer with effects is told of.
-pub(super) async fn followed(stack: &TestStack, batch: &Batch) -> Result<Vec<u64>, FollowError<Infallible>> {
+/// The events that a process gets.
+pub(super) async fn followed(stack: &TestStack, batch: &Batch) -> Result<Vec<u64>, ReactError<Infallible>> {
     let told = Arc::new(Mutex::new(Vec::new()));
     let effect = |_: StreamId, commits: Vec<eventstore::Commit>| {
         told.lock().unwrap().extend(commits.iter().map(|commit| commit.version));
@@ -172,7 +175,7 @@ pub(super) async fn followed(stack: &TestStack, batch: &Batch) -> Result<Vec<u64
         batch: Some(batch.clone()),
     };
     let failed =
-        stack.projector().follow(fulfilment().consumer(), vec![news], projections::TimeLimit::NONE, effect).await;
+        stack.projector().react(fulfilment().consumer(), vec![news], projections::TimeLimit::NONE, effect).await;
     let versions = std::mem::take(&mut *told.lock().unwrap());
     failed.into_iter().next().map_or(Ok(versions), |(_, error)| Err(error))
 }
@@ -189,9 +192,11 @@ async fn a_process_manager_hears_of_no_other_chain_until_rewound() {
     let next = go_on(&stack, &order, vec![confirmed().stored()]).await;
     for batch in [&same, &next] {
         let error = followed(&stack, batch).await.unwrap_err();
-        let stray = FollowError::<Infallible>::version(&error).is_none();
-        let is_stray =
-            matches!(error, FollowError::Delivery(ProjectError::Stray { version: 2, stray: Stray::OtherChain }));
+        let stray = ReactError::<Infallible>::version(&error).is_none();
+        let is_stray = matches!(
+            error,
+            ReactError::Delivery(ProjectError::Diverged { version: 2, divergence: Divergence::OtherChain })
+        );
         assert!(stray && is_stray);
     }
     let operator = projector(&stack);

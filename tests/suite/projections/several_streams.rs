@@ -20,7 +20,7 @@ fn metadata(command: &str) -> CommandMetadata {
 }
 
 #[tokio::test]
-async fn what_one_command_appends_to_several_streams_is_projected_like_any_other() {
+async fn a_command_over_several_streams_is_projected_like_others() {
     let stack = TestStack::start().await;
     let (order, book) = (new_order(), stock_of(1));
     let mut heads = [Head::empty(&order), Head::empty(&book)];
@@ -39,7 +39,7 @@ async fn what_one_command_appends_to_several_streams_is_projected_like_any_other
         let messages: Vec<Message> =
             received.iter().map(|message| Message::new(&message.group, &message.body.to_string())).collect();
         let followed = [&order, &book].into_iter().filter(|stream| projection.follows.includes(stream)).count();
-        assert_eq!(messages.len(), 2 * followed, "{} is told of both commits of each stream", projection.name);
+        assert_eq!(messages.len(), 2 * followed, "{} is notified of both commits of each stream", projection.name);
         assert!(deliver(&stack.handler(projection), &messages).await.is_empty());
     }
     assert!(!stack.rows().await.is_empty());

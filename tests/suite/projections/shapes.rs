@@ -1,4 +1,4 @@
-//! Programs whose rows have different shapes run side by side: each writes generations of its own shape only.
+//! Programs with different shapes run at once: each writes only generations of its shape.
 
 use super::rebuild::jobs::{self, Calls, NO_END, finish, projector, rebuild, reconcile, work};
 use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, shipped, write};
@@ -24,7 +24,7 @@ fn newer_orders() -> Projection {
     Projection { shape: "orders/2", kind: Kind::SingleStream { fold: &newer_fold }, ..orders() }
 }
 
-/// The version of the order in a generation, and how many events its row has seen, where it counts them.
+/// The version of the order in a generation, and its row's count of events, if it has one.
 async fn row(stack: &TestStack, generation: u32, order: &StreamId) -> Option<(String, Value)> {
     let rows = jobs::rows(stack, &orders(), generation).await;
     let row = rows.iter().find(|item| jobs::key(item).ends_with(&format!("/{order}")))?;
@@ -75,7 +75,7 @@ async fn a_newer_program_writes_nothing_of_an_older_shape() {
     let second = writer.append(vec![confirmed().stored()]).await;
     let (newer, operator) = (stack.handler(newer_orders()), projector(&stack));
     let mut message = Message::of(&second);
-    assert_eq!(deliver(&newer, std::slice::from_ref(&message)).await, ids([&message]), "nobody has applied it");
+    assert_eq!(deliver(&newer, std::slice::from_ref(&message)).await, ids([&message]), "it is not applied");
     message.receives = 5;
     assert!(deliver(&newer, &[message]).await.is_empty(), "it is parked");
     let status = operator.status(&newer_orders()).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_newer_program_writes_nothing_of_an_older_shape() {
     let read = operator.row(&newer_orders(), &order, 0).await.unwrap().unwrap();
     assert_eq!((read.version, &read.read::<Value>().unwrap()["events"]), (2, &json!(2)), "what it reads is its own");
 
-    assert!(rebuild(&operator, &newer_orders(), 2).await.complete, "what was parked is in the store");
+    assert!(rebuild(&operator, &newer_orders(), 2).await.complete, "the parked event is in the store");
     assert_eq!(row(&stack, 2, &order).await, at(2, &json!(2)));
     let third = writer.append(vec![shipped().stored()]).await;
     assert!(
@@ -118,7 +118,7 @@ async fn a_job_is_left_to_workers_of_its_shape() {
     assert_eq!(status.other_shape.as_deref(), Some("orders/2"));
 }
 
-/// What stands there of the generations.
+/// The stored generations.
 async fn generations(stack: &TestStack) -> (Item, Value) {
     let item = jobs::items(stack, "orders/generations").await.pop().unwrap();
     let data = serde_json::from_str(item["data"].as_s().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Rules of operating that only show between two requests: each case stands between them.
+//! Rules of operations that only show between two requests.
 
 use super::rebuild::ruled;
 use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of, write};
@@ -13,12 +13,12 @@ use bookshop::{bestsellers, orders, stock};
 use eventstore::{Consistency, StreamId};
 use handlers::{Names, Operations, ProjectorHandler, ResumedState};
 use projections::Projection;
-use projections::audit_index::{self, Entry};
+use projections::audit_index::{self, EntryMatch};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// As long as the note stands, whoever cannot apply the event lets its messages go: so does this case.
+/// While the stream is parked, a program that cannot apply the event drops its messages.
 #[tokio::test]
 async fn what_comes_while_a_stream_is_unparked_is_applied() {
     let stack = TestStack::start().await;
@@ -46,9 +46,9 @@ async fn what_comes_while_a_stream_is_unparked_is_applied() {
     assert_eq!(row.version, 3);
 }
 
-/// The process manager hears of the stream while the note stands, and lets the message go.
+/// The process gets a notification while the stream is parked, and drops it.
 #[tokio::test]
-async fn a_resumed_process_is_told_again_when_its_note_is_gone() {
+async fn a_resumed_process_is_notified_again_after_it_is_unparked() {
     let stack = Arc::new(TestStack::start().await);
     let order = new_order();
     write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed()]).await;
@@ -119,7 +119,7 @@ async fn a_redrive_that_dies_anywhere_loses_no_dead_letter() {
     assert!(struck >= 8, "only {struck} faults came to pass");
 }
 
-/// Makes an item of the event table one that this program cannot read.
+/// Makes an item of the event table unreadable.
 async fn damage(stack: &TestStack, stream: &StreamId, version: u64) {
     let request = stack.clients().dynamodb.get_item().table_name(stack.names.events());
     let item = request.set_key(Some(event_key(stream.as_str(), version))).send().await.unwrap().item;
@@ -128,7 +128,7 @@ async fn damage(stack: &TestStack, stream: &StreamId, version: u64) {
     stack.put_raw(item).await;
 }
 
-/// Up to which version the stream is applied.
+/// The applied version of the stream.
 async fn applied(stack: &TestStack, projection: &Projection, stream: &StreamId) -> Option<String> {
     let keys = [format!("{}.1/{stream}", projection.name), format!("{}.1/fence/{stream}", projection.name)];
     let rows = stack.rows().await;
@@ -137,7 +137,7 @@ async fn applied(stack: &TestStack, projection: &Projection, stream: &StreamId) 
 }
 
 #[tokio::test]
-async fn what_stands_before_damage_is_applied_however_items_are_cut() {
+async fn events_before_a_corrupt_item_are_applied_for_any_item_sizes() {
     for (commits, projection) in [1, 2]
         .into_iter()
         .flat_map(|commits| [orders(), bestsellers(), audit_index::PROJECTION].map(|projection| (commits, projection)))
@@ -160,7 +160,7 @@ async fn what_stands_before_damage_is_applied_however_items_are_cut() {
             let sound = sound.into_iter().flat_map(|batch| batch.commits).map(|commit| (order.clone(), commit));
             let index = stack.system().audit_index();
             let entries = index.entered(1, &sound.collect::<Vec<_>>()).await.unwrap();
-            assert!(entries.iter().all(|entry| *entry == Entry::Same), "in {commits} commits: {entries:?}");
+            assert!(entries.iter().all(|entry| *entry == EntryMatch::Same), "in {commits} commits: {entries:?}");
         } else {
             let applied = applied(&stack, &projection, &order).await;
             assert_eq!(applied.as_deref(), Some("2"), "{} in {commits} commits", projection.name);
@@ -168,9 +168,9 @@ async fn what_stands_before_damage_is_applied_however_items_are_cut() {
     }
 }
 
-/// A resumed stream that is far behind goes on by messages, and the call that resumes it ends.
+/// A resumed stream that is far behind continues by messages after the call has ended.
 #[tokio::test]
-async fn a_long_stream_is_resumed_a_page_and_goes_on_by_itself() {
+async fn a_long_stream_is_resumed_by_a_page_and_then_by_messages() {
     let stack = TestStack::start().await;
     let (of, order) = (&orders(), new_order());
     let mut writer = Writer::new(&stack.store, &order);
@@ -181,14 +181,14 @@ async fn a_long_stream_is_resumed_a_page_and_goes_on_by_itself() {
     let older = ProjectorHandler::new(*of, stack.projector().with_fault(of.name, "OrderConfirmed"));
     let messages = messages_of(&batches).into_iter().map(|message| Message { receives: 5, ..message });
     assert!(deliver(&older, &messages.collect::<Vec<_>>()).await.is_empty(), "it is parked");
-    let projector = stack.projector().mending_for(Duration::ZERO);
+    let projector = stack.projector().with_resume_time(Duration::ZERO);
     let sqs = stack.clients().sqs.clone();
     let operations = Operations::new(bookshop::app(), stack.store.clone(), projector.clone(), sqs, stack.names.clone());
     let resumed = operations.resume(of, Some(&order), None).await.unwrap();
     assert_eq!(resumed.streams[0].state, ResumedState::Announced, "{resumed:?}");
     assert!(projector.parked(of, 1, 10, None).await.unwrap().streams.is_empty());
     let told = stack.receive_all(of.name).await;
-    assert_eq!(told.len(), 2, "before and behind its note: {told:?}");
+    assert_eq!(told.len(), 2, "before and after it is unparked: {told:?}");
     let message = Message::new(order.as_str(), &told[0].body.to_string());
     assert!(deliver(&stack.handler(*of), &[message]).await.is_empty());
     assert_eq!(applied(&stack, of, &order).await.as_deref(), Some("1501"));

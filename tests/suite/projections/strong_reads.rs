@@ -1,4 +1,4 @@
-//! Rules of the projector that no engine on a laptop breaks by itself: seen, or broken, at the wire.
+//! Rules of the projector that no local engine violates: observed, or violated, at the wire.
 
 use super::rebuild::jobs::{self, Calls, NO_END, finish, projector, ruled, work};
 use crate::harness::events::{confirmed, new_order, placed, shipped, write};
@@ -22,8 +22,8 @@ async fn a_transaction_that_met_another_one_is_done_again() {
         let batches = write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed()]).await;
         let handler = ProjectorHandler::new(bestsellers(), projector);
         let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
-        let reasons = json!([{ "Code": "None" }, { "Code": code, "Message": "told at the wire" }]);
-        let canceled = json!({ "__type": kind, "Message": "told at the wire", "CancellationReasons": reasons });
+        let reasons = json!([{ "Code": "None" }, { "Code": code, "Message": "injected at the wire" }]);
+        let canceled = json!({ "__type": kind, "Message": "injected at the wire", "CancellationReasons": reasons });
         wire.rule(move |seen| {
             let first = seen.operation == "TransactWriteItems" && seen.nth == 0;
             std::future::ready(if first { Act::Answer(400, canceled.to_string()) } else { Act::Pass })
@@ -36,9 +36,9 @@ async fn a_transaction_that_met_another_one_is_done_again() {
     }
 }
 
-/// What another program applies to the generation that is read alone, after the rebuild was begun.
+/// Events that another program applies only to the active generation, after the rebuild began.
 #[tokio::test]
-async fn late_is_also_what_the_active_generation_has_reached() {
+async fn a_standby_behind_the_active_generation_is_behind() {
     let stack = TestStack::start().await;
     let (operator, order) = (projector(&stack), new_order());
     let newer = Projection { shape: "orders/2", ..orders() };
@@ -54,7 +54,7 @@ async fn late_is_also_what_the_active_generation_has_reached() {
     }
     let begun = operator.status(&newer).await.unwrap().job.unwrap().started_at;
     let (head, _) = stack.store.head(&order, eventstore::Consistency::Strong).await.unwrap();
-    // Recorded after the job was begun: what was recorded before is due whatever the active generation has reached.
+    // Recorded after the job began: earlier commits are due in any case.
     let after = std::time::SystemTime::from(begun + chrono::TimeDelta::milliseconds(1));
     eventually("the clock goes on", async || (std::time::SystemTime::now() > after).then_some(())).await;
     let event = crate::harness::events::Stored::stored(&confirmed());
@@ -113,7 +113,7 @@ async fn what_a_proof_rests_on_is_read_strongly() {
     }
     let [weak, strong] = seen;
     let (events, rows) = (stack.names.events(), stack.names.read_models());
-    // Lists tell of notes for people; a stream that the cheap look does not find is looked for strongly.
+    // Lists of parked streams may be stale; a stream that the cheap read misses is read strongly.
     let known = [format!("BatchGetItem of {events}"), format!("Query of {rows}/listing")];
     assert_eq!(weak, known.into());
     for (operation, table) in [

@@ -1,4 +1,4 @@
-//! The whole line through the running program: commands in over HTTP, read models out.
+//! The running program end to end: commands in over HTTP, read models out.
 
 use crate::harness::depth::full_or;
 use crate::harness::http::Client;
@@ -44,7 +44,7 @@ async fn shop_together(client: &Client, orders_each: usize) -> Vec<String> {
     join_all((0..CLIENTS).map(|name| shop(client, name, orders_each))).await.concat()
 }
 
-/// What the read models must say, by path, told from the audit histories.
+/// The expected read models by path, computed from the audit histories.
 #[derive(Debug, Default)]
 struct Expected {
     orders: BTreeMap<String, Value>,
@@ -73,7 +73,7 @@ impl Expected {
             "OrderPlaced" => "placed",
             "OrderConfirmed" => "confirmed",
             "OrderCancelled" => "cancelled",
-            other => panic!("nobody asked for {other}"),
+            other => panic!("unexpected {other}"),
         };
         let (order_id, details) = (stream.strip_prefix("order-").unwrap(), &placed["data"]);
         let customer = details["customer_id"].as_str().unwrap().to_owned();
@@ -90,7 +90,7 @@ impl Expected {
         }
     }
 
-    /// Waits until every read model says so.
+    /// Waits until every read model is as expected.
     async fn comes(&self, client: &Client) {
         for (order_id, expected) in &self.orders {
             let path = format!("/orders/{order_id}");
@@ -137,7 +137,7 @@ fn sold(bestsellers: &Value) -> BTreeMap<String, i64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_three_hundred_orders_say_is_what_every_read_model_says_in_the_end() {
+async fn all_read_models_agree_with_three_hundred_orders_in_the_end() {
     let data = tempfile::tempdir().unwrap();
     let dev = Dev::start(data.path()).await;
     let client = Client::of(&dev.url);
@@ -150,13 +150,13 @@ async fn what_three_hundred_orders_say_is_what_every_read_model_says_in_the_end(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_committed_but_not_fanned_out_when_the_program_died_is_projected_by_the_next() {
+async fn commits_without_fan_out_are_projected_after_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let mut streams = Vec::new();
     for life in 0..2 {
         let dev = Dev::start(data.path()).await;
         let client = Client::of(&dev.url);
-        // Other keys in every life, or the orders would be those of the life before.
+        // Each run needs other keys, or the orders would be those of the run before.
         for client_number in 0..CLIENTS {
             streams.extend(shop(&client, life * CLIENTS + client_number, 3).await);
         }

@@ -13,7 +13,7 @@ use eventstore::{
     StreamId,
 };
 use ledgerfold::clients::Clients;
-use ledgerfold::local::dynamodb::DynamoDb;
+use ledgerfold::local::engines::dynamodb::DynamoDb;
 use std::sync::Mutex;
 use std::time::Duration;
 use tempfile::TempDir;

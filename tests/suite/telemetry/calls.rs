@@ -1,4 +1,4 @@
-//! Calls as on Lambda, in a process of their own that is gone right behind its last answer.
+//! Invocations as on Lambda, in a process that ends right after its last response.
 
 use super::{RELEASE, STAGE, reporting};
 use crate::harness::sentry::{Ingest, chain};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::process::Output;
 use tokio::net::TcpListener;
 
-/// Makes two calls, of which the first fails in that way. The lines that it writes, each a JSON object.
+/// Invokes twice; the first fails in that way. Returns the log lines as JSON.
 async fn call(what: &str, dsn: &str) -> Vec<Value> {
     let mut command = reporting(["call", what], dsn);
     let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it does not end").unwrap();
@@ -17,7 +17,7 @@ async fn call(what: &str, dsn: &str) -> Vec<Value> {
     stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"))).collect()
 }
 
-/// What the calls were answered with.
+/// The results of the invocations.
 fn answers(lines: &[Value]) -> Vec<&str> {
     lines.iter().filter_map(|line| line["with"].as_str()).collect()
 }
@@ -31,7 +31,7 @@ fn line<'a>(lines: &'a [Value], message: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn a_panic_is_reported_before_the_answer_and_ends_its_call_alone() {
+async fn a_panic_is_reported_and_ends_only_its_invocation() {
     let ingest = Ingest::open().await;
     let lines = call("panic", &ingest.dsn).await;
     assert_eq!(answers(&lines), ["panic", "done"]);
@@ -43,7 +43,7 @@ async fn a_panic_is_reported_before_the_answer_and_ends_its_call_alone() {
 }
 
 #[tokio::test]
-async fn an_error_is_reported_before_the_answer_with_all_tags_and_its_chain() {
+async fn an_error_is_reported_with_its_tags_and_causes() {
     let ingest = Ingest::open().await;
     let lines = call("error", &ingest.dsn).await;
     assert_eq!(answers(&lines), ["error", "done"]);
@@ -56,9 +56,9 @@ async fn an_error_is_reported_before_the_answer_with_all_tags_and_its_chain() {
     assert_eq!(event["tags"], tags, "the call's own");
 }
 
-/// What fails within a piece of work bears its ids and its trace: a panic is such a failure.
+/// A failure within traced work has its ids and its trace, a panic as well.
 #[tokio::test]
-async fn a_report_from_within_work_bears_its_ids_and_goes_on_with_its_trace() {
+async fn a_report_has_the_ids_and_the_trace_of_its_work() {
     let ingest = Ingest::open().await;
     call("panic", &ingest.dsn).await;
     let [event] = ingest.events().try_into().unwrap();
@@ -77,7 +77,7 @@ async fn a_report_from_within_work_bears_its_ids_and_goes_on_with_its_trace() {
 }
 
 #[tokio::test]
-async fn each_line_of_the_log_bears_the_ids_of_its_work() {
+async fn each_log_line_has_the_ids_of_its_work() {
     let lines = call("nothing", "").await;
     let before: Vec<&Value> = lines.iter().filter(|line| line["message"] == "before").collect();
     assert_eq!(before.len(), 2, "{lines:#?}");
@@ -95,7 +95,7 @@ async fn each_line_of_the_log_bears_the_ids_of_its_work() {
 }
 
 #[tokio::test]
-async fn each_call_has_one_line_of_metrics_of_its_own() {
+async fn each_invocation_has_one_line_of_metrics() {
     let lines = call("error", "").await;
     let metrics: Vec<&Value> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
     let [first, second] = metrics.as_slice() else { panic!("{lines:#?}") };
@@ -113,23 +113,23 @@ async fn each_call_has_one_line_of_metrics_of_its_own() {
 }
 
 #[tokio::test]
-async fn without_a_dsn_all_works_and_the_id_is_in_the_log() {
+async fn without_a_dsn_the_id_is_in_the_log() {
     let lines = call("panic", "").await;
     assert_eq!(answers(&lines), ["panic", "done"]);
     assert_eq!(line(&lines, "a panic")["error_id"].as_str().unwrap().len(), 32);
 }
 
 #[tokio::test]
-async fn an_ingest_that_is_down_holds_up_no_answer() {
+async fn a_sentry_that_is_down_delays_no_response() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dsn = format!("http://key@{}/1", listener.local_addr().unwrap());
     drop(listener);
     assert_eq!(answers(&call("error", &dsn).await), ["error", "done"]);
 }
 
-/// It takes connections and says nothing, for as long as the calls last.
+/// It accepts connections and never responds.
 #[tokio::test]
-async fn an_ingest_that_hangs_holds_up_an_answer_for_a_bounded_time() {
+async fn a_sentry_that_hangs_delays_a_response_within_bounds() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dsn = format!("http://key@{}/1", listener.local_addr().unwrap());
     let silent = tokio::spawn(async move {

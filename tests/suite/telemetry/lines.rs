@@ -1,4 +1,4 @@
-//! The log of the running program, and settings that make no sense.
+//! The log of the running program, and invalid settings.
 
 use super::reporting;
 use crate::harness::http::Client;
@@ -9,7 +9,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 #[tokio::test]
-async fn a_command_has_a_line_for_its_request_its_commit_and_each_message_all_in_one_trace() {
+async fn all_log_lines_of_a_command_have_its_trace() {
     let (data, log) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let file = log.path().join("log");
     let mut command =
@@ -45,7 +45,7 @@ async fn a_command_has_a_line_for_its_request_its_commit_and_each_message_all_in
 }
 
 #[tokio::test]
-async fn a_dsn_that_is_none_and_a_rate_that_is_none_are_told_at_the_start() {
+async fn an_invalid_dsn_or_rate_is_reported_at_start() {
     for (dsn, rate, told) in [
         ("key@nowhere", "0", "SENTRY_DSN: must be a DSN of Sentry, such as https://KEY@HOST/PROJECT"),
         ("https://key@host", "0", "SENTRY_DSN: must be a DSN of Sentry"),

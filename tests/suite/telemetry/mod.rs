@@ -1,10 +1,10 @@
-//! What those see who watch the system.
+//! Logs, reports, metrics and traces.
 //!
-//! | module | what it asks |
+//! | module | what it tests |
 //! |---|---|
-//! | [`calls`] | one call as on Lambda: what is sent before it is frozen, its log and its metrics |
-//! | [`reports`] | the running program: one report a failure, its tags, its trace, and nothing personal |
-//! | [`lines`] | the log of the running program; a DSN that is none |
+//! | [`calls`] | an invocation as on Lambda: reports before the freeze, log and metrics |
+//! | [`reports`] | the running program: one report per failure, with tags and trace, without personal data |
+//! | [`lines`] | the log of the running program; an invalid DSN |
 #![cfg(test)]
 
 mod calls;
@@ -14,11 +14,11 @@ mod reports;
 use crate::harness::program::ledgerfold;
 use tokio::process::Command;
 
-/// The stage and the release of all programs here.
+/// The stage and the release of all programs in these tests.
 const STAGE: &str = "stage-of-the-test";
 const RELEASE: &str = "ledgerfold@test";
 
-/// The program with arguments, and with that DSN. Settings of this machine are not for it.
+/// The program with arguments and that DSN, without settings of this machine.
 fn reporting<'a>(arguments: impl IntoIterator<Item = &'a str>, dsn: &str) -> Command {
     let mut command = ledgerfold(arguments);
     for (name, _) in std::env::vars_os() {

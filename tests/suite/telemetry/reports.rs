@@ -1,4 +1,4 @@
-//! The running program reports to Sentry.
+//! Reports of the running program to Sentry.
 
 use super::{RELEASE, STAGE, reporting};
 use crate::harness::http::{Response, order, order_stream as stream, sent};
@@ -51,7 +51,7 @@ fn trace_id(answer: &Response) -> String {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_given_up_is_reported_once_in_the_trace_of_its_command() {
+async fn a_parked_stream_is_reported_once_in_its_trace() {
     let (program, ingest) = open(&["--break", "orders=OrderCancelled", "--without-processes"], &[]).await;
     let path = program.ordered("place-1").await;
     let cancelled = program.traced(&format!("{path}/cancel"), "cancel-1", &json!({"reason": REASON})).await;
@@ -66,7 +66,7 @@ async fn a_stream_that_is_given_up_is_reported_once_in_the_trace_of_its_command(
     assert_eq!(event["tags"], tags);
     assert_eq!((&event["release"], &event["environment"]), (&json!(RELEASE), &json!(STAGE)));
     assert_eq!(event["contexts"]["trace"]["trace_id"], trace_id(&cancelled));
-    // The program sends what it has before it ends: so nothing more was to come.
+    // The program sends all reports before it ends, so there are no others.
     assert_eq!(program.dev.interrupt().await, 0);
     assert_eq!(ingest.events().len(), 1, "{:#?}", ingest.events());
     for personal in [CUSTOMER, REASON] {
@@ -75,7 +75,7 @@ async fn a_stream_that_is_given_up_is_reported_once_in_the_trace_of_its_command(
 }
 
 #[tokio::test]
-async fn a_5xx_is_reported_once_under_the_id_that_the_caller_was_told_and_a_refusal_never() {
+async fn a_5xx_is_reported_by_its_id_and_a_refusal_never() {
     let (program, ingest) = open(&["--without-processes"], &[]).await;
     let (path, other) = (program.ordered("place-1").await, program.ordered("place-2").await);
     let ship = json!({"tracking_code": "1Z-999"});
@@ -94,7 +94,7 @@ async fn a_5xx_is_reported_once_under_the_id_that_the_caller_was_told_and_a_refu
     assert_eq!((&event["tags"]["component"], &event["transaction"]), (&json!("query-api"), &Value::Null));
     assert!(chain(&event)[0].contains("is damaged at version 1"), "{event:#}");
     assert_eq!(program.dev.interrupt().await, 0);
-    // The change behind the store's back is another failure, which fan-out reports.
+    // Fan-out reports the changed commit as another failure.
     let (answers, others): (Vec<Value>, Vec<Value>) = ingest.events().into_iter().partition(is_answer);
     assert_eq!(answers.len(), 1, "{answers:#?}");
     let tampering: Vec<_> =
@@ -104,7 +104,7 @@ async fn a_5xx_is_reported_once_under_the_id_that_the_caller_was_told_and_a_refu
 }
 
 #[tokio::test]
-async fn where_traces_are_sampled_each_step_of_a_command_arrives_in_its_trace() {
+async fn sampled_steps_of_a_command_share_its_trace() {
     let (program, ingest) = open(&[], &[("SENTRY_TRACES_SAMPLE_RATE", "1")]).await;
     let path = program.ordered("place-1").await;
     let read = program.get(&format!("{path}?at_least=1")).await;

@@ -1,4 +1,4 @@
-//! Rows of before the runner: an order's state, and whether everything is to be asked again.
+//! Rows from before asks were stored: the state of an order, and whether its commands must be sent again.
 
 use super::Known;
 use domain::fulfilment::{Fulfilment, FulfilmentCommand, decide};
@@ -6,7 +6,7 @@ use domain::stock::StockCommand;
 use handlers::process::Ask;
 use serde_json::Value;
 
-/// The state, and what is to be asked again: nothing, unless something could not be sent. The ids stay the same.
+/// The state, and the commands to send again if one could not be sent. Their ids stay the same.
 pub(super) fn lift(row: Value) -> serde_json::Result<(Known, Vec<Ask>)> {
     let held = row.get("held").is_some_and(|held| *held == Value::Bool(true));
     let known: Known = serde_json::from_value(row)?;
@@ -17,7 +17,7 @@ pub(super) fn lift(row: Value) -> serde_json::Result<(Known, Vec<Ask>)> {
     Ok((known, asks))
 }
 
-/// A line that was refused stays refused: to ask again would reserve what has come since for an order that is answered.
+/// A refused line stays refused. Sending it again could reserve new copies for an order that is already rejected.
 fn was_refused(known: &Fulfilment, command: &FulfilmentCommand) -> bool {
     match command {
         FulfilmentCommand::Stock { isbn, command: StockCommand::ReserveStock { .. } } => known.is_refused(isbn),

@@ -1,4 +1,4 @@
-//! Orders' rows of before the runner, as the program of 2026-11-30 kept them.
+//! Rows from before asks were stored, as the program of 2026-11-30 wrote them.
 
 use super::{Known, older};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What each function is made of.
+//! The composition of each function.
 
 use super::{Component, Start, run};
 use crate::app::App;
@@ -17,17 +17,17 @@ pub fn main(app: App) -> ExitCode {
         component @ Component::ProcessManager => run(app, component, process_manager),
         component @ Component::CommandWorker => run(app, component, command_worker),
         component @ Component::RebuildWorker => run(app, component, rebuild_worker),
-        // Its settings are refused: they name no function.
+        // The settings name no function.
         component @ Component::Program => run(app, component, async |_| Ok(())),
     }
 }
 
-type Served = Result<(), super::Failure>;
+type Served = Result<(), super::FunctionFailure>;
 
-/// Commands over HTTP. The router is that of the laptop: the gateway's routes say what comes here.
+/// Commands over HTTP. The router is the whole API; the gateway's routes select what comes here.
 async fn command_api(start: Start) -> Served {
     start.warm_events().await?;
-    // It looks for its queue, so that this connection is warm as well.
+    // Finds its queue, so that this connection is warm, too.
     let queue = start.system.command_queue().await?;
     let api = start.api(start.system.projector())?.with_command_queue(queue);
     start.serve_http(router(api)).await
@@ -42,14 +42,14 @@ async fn query_api(start: Start) -> Served {
     start.serve_http(router(api)).await
 }
 
-/// Changes of the event table to the queues of all consumers.
+/// Fan-out: from the event table's stream to the queues of all consumers.
 async fn fan_out(start: Start) -> Served {
-    // It looks for its queues, so that its connection is warm as well.
+    // Finds its queues, so that this connection is warm, too.
     let fan_out = start.system.fan_out().await?;
     start.serve_stream(async |event| fan_out.handle(event).await).await
 }
 
-/// The queue of one read model to its rows.
+/// A projector: from the queue of a read model to its rows.
 async fn projector(start: Start) -> Served {
     let projection = start.settings.projection()?;
     let projector = start.system.projector();
@@ -59,7 +59,7 @@ async fn projector(start: Start) -> Served {
     start.serve_queue(async |event, left| handler.handle_within(event, left).await).await
 }
 
-/// The queue of a process to the commands that it asks for.
+/// A process: from its queue to its commands.
 async fn process_manager(start: Start) -> Served {
     let projection = start.settings.projection()?;
     let projector = start.system.projector();
@@ -70,14 +70,14 @@ async fn process_manager(start: Start) -> Served {
     start.serve_queue(async |event, left| handler.handle_within(event, left).await).await
 }
 
-/// The queue of commands that are answered later to the event store.
+/// The worker: from the command queue to the event store.
 async fn command_worker(start: Start) -> Served {
     start.warm_events().await?;
     let worker = start.system.command_worker();
     start.serve_queue(async |event, _| worker.handle(event).await).await
 }
 
-/// The queue of jobs: rebuilds and other passes over all streams, a slice a call.
+/// The queue of jobs: rebuilds and other passes over all streams, one slice per call.
 async fn rebuild_worker(start: Start) -> Served {
     let projector = start.system.projector();
     start.warm_read_models(&projector, start.system.app().read_models()).await?;

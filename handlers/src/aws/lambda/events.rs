@@ -1,6 +1,6 @@
-//! Functions that a queue or a stream wakes.
+//! Functions that a queue or a stream triggers.
 
-use super::{Failure, Start};
+use super::{FunctionFailure, Start};
 use crate::telemetry::CallFailed;
 use aws_lambda_events::event::dynamodb::Event;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::time::{Duration, SystemTime};
 
-/// What is kept of a call's time for its report.
+/// The part of a call's time that is reserved for its report.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A call took longer than its function may.
@@ -19,7 +19,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[error("it was not done within {} ms", .0.as_millis())]
 pub(super) struct TooSlow(pub(super) Duration);
 
-/// What wakes a function is not what its trigger sends: nothing of it is acknowledged, and it comes again or is kept elsewhere.
+/// The event is not of the function's trigger. It is not acknowledged: the sender repeats or stores
+/// it.
 #[derive(Debug, thiserror::Error)]
 #[error("the event is none of {trigger}: {field}: {source}")]
 struct UnknownEvent {
@@ -33,7 +34,7 @@ impl Start {
     ///
     /// # Errors
     /// When Lambda cannot be asked for events.
-    pub async fn serve_queue<F>(self, handle: impl Fn(SqsEvent, Duration) -> F) -> Result<(), Failure>
+    pub async fn serve_queue<F>(self, handle: impl Fn(SqsEvent, Duration) -> F) -> Result<(), FunctionFailure>
     where
         F: Future<Output = SqsBatchResponse>,
     {
@@ -44,7 +45,7 @@ impl Start {
     ///
     /// # Errors
     /// When Lambda cannot be asked for events.
-    pub async fn serve_stream<F>(self, handle: impl Fn(Event) -> F) -> Result<(), Failure>
+    pub async fn serve_stream<F>(self, handle: impl Fn(Event) -> F) -> Result<(), FunctionFailure>
     where
         F: Future<Output = DynamoDbEventResponse>,
     {
@@ -56,7 +57,7 @@ impl Start {
         self,
         trigger: &'static str,
         handle: impl Fn(E, Duration) -> F,
-    ) -> Result<(), Failure>
+    ) -> Result<(), FunctionFailure>
     where
         E: DeserializeOwned,
         A: Serialize,
@@ -65,27 +66,30 @@ impl Start {
         let (handle, watch) = (&handle, &self.watch);
         let answer = |event: LambdaEvent<Box<RawValue>>| async move {
             let left = left(event.context.deadline);
-            let call = async { Ok::<A, Failure>(Box::pin(handle(read(trigger, &event.payload)?, left)).await?) };
+            let call =
+                async { Ok::<A, FunctionFailure>(Box::pin(handle(read(trigger, &event.payload)?, left)).await?) };
             watch.invoke_as(&event.context.request_id, call).await.map_err(diagnostic)
         };
-        // Boxed, because futures nest deeper here than the compiler is ready to look through.
+        // Boxed: the nested futures exceed the compiler's recursion limit.
         Box::pin(Runtime::new(service_fn(answer)).run()).await
     }
 }
 
-/// Does what must be done before Lambda kills the process, which could then tell nobody. What was begun is safe to repeat.
+/// Runs a call with a time limit, so that its failure is reported before Lambda kills the process.
+/// Calls are safe to repeat.
 async fn in_time<A>(left: Duration, work: impl Future<Output = A>) -> Result<A, TooSlow> {
-    // Boxed: what is timed would lie on the stack twice.
+    // Boxed: else the future would be on the stack twice.
     tokio::time::timeout(left, Box::pin(work)).await.map_err(|_| TooSlow(left))
 }
 
-/// How long a call may take that ends at that time, in milliseconds of the Unix epoch: until there is just time to report.
+/// The time limit of a call with that deadline (milliseconds of the Unix epoch), less the time for
+/// its report.
 fn left(deadline_ms: u64) -> Duration {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Duration::from_millis(deadline_ms).saturating_sub(now).saturating_sub(LAST_WORDS)
 }
 
-/// What Lambda notes of a call that failed.
+/// The error that Lambda records for a failed call.
 fn diagnostic(failed: CallFailed) -> Diagnostic {
     let (error_type, error_message) = match failed {
         CallFailed::Error(error) => ("CallFailed", error.to_string()),

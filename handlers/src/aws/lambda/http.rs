@@ -1,7 +1,8 @@
-//! Requests of an API gateway (HTTP API, payload format 2.0) to the router of the laptop, and its answers back.
+//! Converts requests of an API gateway (HTTP API, payload format 2.0) for the router, and its
+//! answers back.
 
 use super::events::TooSlow;
-use super::{Failure, Start};
+use super::{FunctionFailure, Start};
 use crate::access::{Caller, InvalidCaller, Unauthorized};
 use crate::problem::Problem;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -18,24 +19,24 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The most bytes of an answer, which callers are told.
+/// The most bytes of an answer; the problem names this limit.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-/// The same as it goes: Lambda takes 6 MB of JSON, in which the answer is a string, and a quote of it takes two.
-/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+/// The same as it goes: Lambda takes 6 MB of JSON, in which the answer is a string, and a quote of
+/// it takes two. <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const MAX_WRITTEN_BYTES: usize = 5_900_000;
-/// What a path may hold as it is; the gateway gives it decoded.
+/// Characters that need no escape in a path; the gateway passes it decoded.
 const OF_PATHS: &[u8] = b"/-._~!$&'()*+,;=:@";
-/// What one segment of it may hold as it is.
+/// Characters that need no escape in a segment of a path.
 const OF_SEGMENTS: &[u8] = b"-._~!$&'()*+,;=:@";
-/// What a query may hold as it is; the gateway gives it as it was sent.
+/// Characters that need no escape in a query; the gateway passes it unchanged.
 const OF_QUERIES: &[u8] = b"/-._~!$&'()*+,;=:@?%";
 
 impl Start {
-    /// Answers requests. Whom the gateway's authorizer let in is the caller.
+    /// Answers requests. The gateway's authorizer has checked the caller.
     ///
     /// # Errors
     /// When Lambda cannot be asked for events.
-    pub async fn serve_http(self, router: Router) -> Result<(), Failure> {
+    pub async fn serve_http(self, router: Router) -> Result<(), FunctionFailure> {
         let router = &router;
         self.serve("an HTTP API", async |event: ApiGatewayV2httpRequest, left| {
             Ok(answer(router.clone(), event, left).await)
@@ -56,7 +57,7 @@ async fn answer(router: Router, event: ApiGatewayV2httpRequest, left: Duration) 
     };
     match tokio::time::timeout(left, Box::pin(answered)).await {
         Ok(answer) => answer,
-        Err(_) => payload(Problem::too_slow(&TooSlow(left)).into_response()).await,
+        Err(_) => payload(Problem::timed_out(&TooSlow(left)).into_response()).await,
     }
 }
 
@@ -100,7 +101,7 @@ fn rebuilt(route_key: &str, parameters: &HashMap<String, String>) -> Option<Stri
     Some(format!("/{path}"))
 }
 
-/// The gateway let a token in that says nothing of whom it is for.
+/// The gateway accepted a token without a subject.
 fn refused(invalid: InvalidCaller) -> Problem {
     Problem::unauthorized(&Unauthorized::InvalidToken(invalid.to_string()))
 }
@@ -113,7 +114,7 @@ fn body(text: Option<String>, is_base64: bool) -> Result<Body, Problem> {
     }
 }
 
-/// The text with all bytes escaped that an address cannot hold there.
+/// The text, with every byte escaped that is not allowed there in a URL.
 fn escaped(text: &str, allowed: &[u8]) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -125,7 +126,7 @@ fn escaped(text: &str, allowed: &[u8]) -> String {
     escaped
 }
 
-/// The answer in the gateway's words.
+/// The answer in the gateway's format.
 async fn payload(response: Response) -> ApiGatewayV2httpResponse {
     let (parts, body) = response.into_parts();
     let bytes = match whole(body).await {
@@ -139,11 +140,11 @@ async fn payload(response: Response) -> ApiGatewayV2httpResponse {
     answer
 }
 
-/// All of an answer, unless it is too long or breaks off.
+/// The whole body of an answer, unless it is too long or ends early.
 async fn whole(body: Body) -> Result<Bytes, Problem> {
     let (mut chunks, mut bytes) = (body.into_data_stream(), Vec::new());
     while let Some(chunk) = chunks.next().await {
-        bytes.extend_from_slice(&chunk.map_err(|error| Problem::broken_off(&error))?);
+        bytes.extend_from_slice(&chunk.map_err(|error| Problem::incomplete_answer(&error))?);
         if bytes.len() > MAX_ANSWER_BYTES {
             break;
         }
@@ -154,7 +155,7 @@ async fn whole(body: Body) -> Result<Bytes, Problem> {
     Ok(bytes.into())
 }
 
-/// How long it is as a JSON string, about.
+/// Its approximate length as a JSON string.
 fn written(bytes: &[u8]) -> usize {
     let length = |byte: &u8| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
@@ -164,7 +165,7 @@ fn written(bytes: &[u8]) -> usize {
     bytes.iter().map(length).sum()
 }
 
-/// Text goes as it is: all that the API answers. Anything else would go in Base64.
+/// Text is passed unchanged: all answers of the API are text. Other bodies would be Base64.
 fn encoded(bytes: Bytes) -> (Option<Payload>, bool) {
     match String::from_utf8(bytes.into()) {
         Ok(text) => (Some(Payload::Text(text)), false),

@@ -1,8 +1,8 @@
-//! Running on AWS Lambda: what all functions share, so that each program only says what it is made of.
+//! Runs an app on AWS Lambda: the part that all functions share.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`Settings`] | the environment, read once, all that is wrong told in one message |
+//! | [`Settings`] | the environment, read once; all mistakes are in one message |
 //! | [`Start`] | settings, telemetry and clients, with connections that are warm before the first call |
 //! | [`Start::serve_queue`], [`Start::serve_stream`], [`Start::serve_http`] | the loop of one function |
 
@@ -19,31 +19,31 @@ use crate::app::App;
 use crate::aws;
 use crate::aws::composition::System;
 use crate::http::Api;
-use crate::telemetry::{self, InvocationLayer, Place, StartError, Telemetry};
+use crate::telemetry::{self, InvocationLayer, Platform, Telemetry, TelemetryError};
 use projections::{Projection, Projector};
 use std::process::ExitCode;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+type FunctionFailure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A function that is starting: its settings are right and its clients are there.
+/// A starting function with checked settings and clients.
 pub struct Start {
     /// The system it belongs to.
     pub system: System,
-    /// What its environment says.
+    /// Its settings.
     pub settings: Settings,
     watch: InvocationLayer,
 }
 
-/// Runs a function until Lambda ends it. What keeps it from starting is reported with its causes, and ends it with 1: Lambda
-/// then starts it again for the next event, which stays where it was meanwhile.
-pub fn run<F: Future<Output = Result<(), Failure>>>(
+/// Runs a function until Lambda ends it. A failure to start is reported with its causes, and the
+/// program exits with 1. Lambda then starts it again for the next event, which is not lost.
+pub fn run<F: Future<Output = Result<(), FunctionFailure>>>(
     app: App,
     component: Component,
     serve: impl FnOnce(Start) -> F,
 ) -> ExitCode {
     let app = app.checked();
-    let telemetry = telemetry::start(component, Place::Lambda);
-    // One event at a time is in a function, so one thread is enough; the store needs no other.
+    let telemetry = telemetry::start(component, Platform::Lambda);
+    // A function handles one event at a time, so one thread is enough.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(async { serve(start(app?, component, &telemetry).await?).await }),
@@ -59,9 +59,13 @@ pub fn run<F: Future<Output = Result<(), Failure>>>(
     }
 }
 
-async fn start(app: App, component: Component, telemetry: &Result<Telemetry, StartError>) -> Result<Start, Failure> {
+async fn start(
+    app: App,
+    component: Component,
+    telemetry: &Result<Telemetry, TelemetryError>,
+) -> Result<Start, FunctionFailure> {
     let (settings, watch) = match (Settings::from_environment(&app, component), telemetry) {
-        (Ok(settings), Ok(telemetry)) => (settings, telemetry.watch().clone()),
+        (Ok(settings), Ok(telemetry)) => (settings, telemetry.invocations().clone()),
         (Ok(_), Err(wrong)) => return Err(BadSettings::none(component).and(wrong).into()),
         (Err(bad), Err(wrong)) => return Err(bad.and(wrong).into()),
         (Err(bad), Ok(_)) => return Err(bad.into()),
@@ -76,25 +80,25 @@ impl Start {
     /// The API of the system, for callers whose tokens the gateway has checked.
     ///
     /// # Errors
-    /// None that has been met: the name that stands for everybody is a valid id.
-    pub fn api(&self, projector: Projector) -> Result<Api, Failure> {
+    /// None in practice: the name of the anonymous caller is a valid id.
+    pub fn api(&self, projector: Projector) -> Result<Api, FunctionFailure> {
         let (store, operations) = (self.system.command_store(), self.system.operations(projector.clone()));
         let api = Api::new(store, projector, operations, eventstore::Id::new("nobody")?);
-        Ok(api.for_callers().buffered())
+        Ok(api.require_tokens().buffered())
     }
 
-    /// Reads something of the event table, so that the first call finds a connection, and a wrong table or region is told at
-    /// the start.
+    /// Reads from the event table: opens the connection, and reports a wrong table or region at the
+    /// start.
     ///
     /// # Errors
     /// What DynamoDB answered.
-    pub async fn warm_events(&self) -> Result<(), Failure> {
+    pub async fn warm_events(&self) -> Result<(), FunctionFailure> {
         let nothing = eventstore::StreamId::new("warm-up")?;
         self.system.event_store().head(&nothing, eventstore::Consistency::Eventual).await?;
         Ok(())
     }
 
-    /// Reads which generations of the read models there are: every call will ask that first.
+    /// Reads the generations of the read models, as every call does first.
     ///
     /// # Errors
     /// What DynamoDB answered.
@@ -102,7 +106,7 @@ impl Start {
         &self,
         projector: &Projector,
         projections: impl IntoIterator<Item = &'a Projection>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), FunctionFailure> {
         for projection in projections {
             projector.warm(projection).await?;
         }

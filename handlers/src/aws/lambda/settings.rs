@@ -1,11 +1,11 @@
-//! What the environment of a function says.
+//! The settings of a function, from its environment.
 
 use crate::app::App;
 use crate::aws::names::Names;
 use crate::telemetry::Component;
 use projections::Projection;
 
-/// What a function is told.
+/// The settings of a function.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Which function it is.
@@ -16,7 +16,7 @@ pub struct Settings {
     pub projection: Option<Projection>,
 }
 
-/// Everything that is missing or wrong, so that one look is enough to put it right.
+/// Everything that is missing or wrong, in one message.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment of {component} is not as it must be: {}", wrong.join("; "))]
 pub struct BadSettings {
@@ -25,7 +25,7 @@ pub struct BadSettings {
 }
 
 impl BadSettings {
-    /// The same, with what else is wrong.
+    /// Adds a mistake.
     #[must_use]
     pub fn and(mut self, wrong: impl std::error::Error) -> Self {
         let rule = wrong.source().map(|rule| format!(" {rule}")).unwrap_or_default();
@@ -65,7 +65,7 @@ impl Settings {
         self.projection.ok_or_else(|| BadSettings { component: self.component.name(), wrong: wrong() })
     }
 
-    /// The settings that are found under their names.
+    /// Reads the settings by their names.
     ///
     /// # Errors
     /// [`BadSettings`].
@@ -133,33 +133,33 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_missing_is_told_in_one_message() {
-        let told = Settings::read(&shop(), Component::Projector, |_| None).unwrap_err().to_string();
+    fn all_missing_settings_are_in_one_message() {
+        let message = Settings::read(&shop(), Component::Projector, |_| None).unwrap_err().to_string();
         for name in OF_LAMBDA.iter().chain(&["AWS_REGION", "LEDGERFOLD_PREFIX", "LEDGERFOLD_PROJECTION"]) {
-            assert!(told.contains(&format!("{name} is missing")), "{told}");
+            assert!(message.contains(&format!("{name} is missing")), "{message}");
         }
-        assert!(told.contains("environment of projector"), "{told}");
+        assert!(message.contains("environment of projector"), "{message}");
     }
 
     #[test]
-    fn a_wrong_value_is_told_with_its_rule() {
-        let told = read(Component::Projector, &[("LEDGERFOLD_PREFIX", "a b"), ("LEDGERFOLD_PROJECTION", "order")]);
-        let told = told.unwrap_err();
-        assert!(told.contains(r#"LEDGERFOLD_PREFIX is "a b", and must be 1 to 40 letters"#), "{told}");
-        assert!(told.contains(r#"LEDGERFOLD_PROJECTION is "order", and must be one of orders, stock"#), "{told}");
+    fn a_wrong_value_is_reported_with_its_rule() {
+        let message = read(Component::Projector, &[("LEDGERFOLD_PREFIX", "a b"), ("LEDGERFOLD_PROJECTION", "order")]);
+        let message = message.unwrap_err();
+        assert!(message.contains(r#"LEDGERFOLD_PREFIX is "a b", and must be 1 to 40 letters"#), "{message}");
+        assert!(message.contains(r#"LEDGERFOLD_PROJECTION is "order", and must be one of orders, stock"#), "{message}");
         let process = [("LEDGERFOLD_PREFIX", "shop"), ("LEDGERFOLD_PROJECTION", "mails")];
         assert!(read(Component::Projector, &process).is_err(), "a process is run by another function");
         assert_eq!(read(Component::ProcessManager, &process).unwrap().projection.unwrap().name, "mails");
     }
 
     #[test]
-    fn a_program_without_a_component_is_told_all_there_are() {
+    fn a_missing_component_is_reported_with_all_components() {
         let of_shop = ("LEDGERFOLD_PREFIX", "shop");
         for (named, rule) in [(None, "is missing"), (Some("projectors"), r#"is "projectors", and must be one of"#)] {
             let named = named.map(|name| ("LEDGERFOLD_COMPONENT", name));
-            let told = read(Component::Program, &[&[of_shop], named.as_slice()].concat()).unwrap_err();
-            assert!(told.contains(&format!("LEDGERFOLD_COMPONENT {rule}")), "{told}");
-            assert!(told.contains("command-api, query-api, fan-out, projector, process-manager"), "{told}");
+            let message = read(Component::Program, &[&[of_shop], named.as_slice()].concat()).unwrap_err();
+            assert!(message.contains(&format!("LEDGERFOLD_COMPONENT {rule}")), "{message}");
+            assert!(message.contains("command-api, query-api, fan-out, projector, process-manager"), "{message}");
         }
     }
 

@@ -1,11 +1,11 @@
-//! What the container answers: the API behind its own check of tokens, and health.
+//! The HTTP server of the container: the API with its own check of tokens, and health.
 
-use super::Failure;
+use super::StartFailure;
 use super::readiness::Readiness;
 use super::settings::{Settings, Tokens};
 use crate::access::{Authorizer, IssuerKeys, authorize};
 use crate::aws::composition::System;
-use crate::http::{self, Api, Hosts, without_foreign_pages};
+use crate::http::{self, AllowedHosts, Api, refuse_foreign_origins};
 use crate::telemetry::{Component, InvocationLayer};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long one answer tells of a job's progress: no longer than a stop may wait for it.
-const LONGEST_PROGRESS: Duration = Duration::from_secs(10);
+/// The longest stream of a job's progress: a stop waits for it.
+const MAX_PROGRESS: Duration = Duration::from_secs(10);
 
 /// Requests that are being answered. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -46,20 +46,20 @@ impl Drop for OpenRequest {
     }
 }
 
-/// What requests are watched by.
+/// The layers around requests.
 #[derive(Clone)]
 struct Watched {
     watch: InvocationLayer,
     open: OpenRequests,
 }
 
-/// All that is answered, with what keeps the issuer's keys current.
+/// All routes, and the task that refreshes the issuer's keys.
 pub(super) async fn router(
     system: &System,
     settings: &Settings,
     readiness: &Readiness,
     watch: &InvocationLayer,
-) -> Result<(Router, Option<AbortOnDropHandle<()>>, OpenRequests), Failure> {
+) -> Result<(Router, Option<AbortOnDropHandle<()>>, OpenRequests), StartFailure> {
     let open = OpenRequests::default();
     let (answers, keys) = match &settings.api {
         None => (http::health_alone(), None),
@@ -67,8 +67,8 @@ pub(super) async fn router(
             let keys = Arc::new(IssuerKeys::fetch(keys.clone()).await?);
             let authorizer = Arc::new(Authorizer::of_issuer(Arc::clone(&keys), audience));
             let checked = http::router(api(system).await?).layer(from_fn_with_state(authorizer, authorize));
-            let kept = AbortOnDropHandle::new(tokio::spawn(async move { keys.keep_current().await }));
-            (without_foreign_pages(checked, Hosts::Any), Some(kept))
+            let refresh = AbortOnDropHandle::new(tokio::spawn(async move { keys.keep_current().await }));
+            (refuse_foreign_origins(checked, AllowedHosts::Any), Some(refresh))
         }
     };
     let watched = Watched { watch: watch.clone(), open: open.clone() };
@@ -77,7 +77,7 @@ pub(super) async fn router(
     Ok((ready.fallback_service(answers), keys, open))
 }
 
-async fn api(system: &System) -> Result<Api, Failure> {
+async fn api(system: &System) -> Result<Api, StartFailure> {
     let projector = system.projector();
     for projection in system.app().read_models() {
         projector.warm(projection).await?;
@@ -85,10 +85,10 @@ async fn api(system: &System) -> Result<Api, Failure> {
     let operations = system.operations(projector.clone());
     let api = Api::new(system.command_store(), projector, operations, eventstore::Id::new("nobody")?);
     let api = api.with_commands(system.commands()).with_command_queue(system.command_queue().await?);
-    Ok(api.for_callers().telling_progress_for(LONGEST_PROGRESS))
+    Ok(api.require_tokens().with_progress_limit(MAX_PROGRESS))
 }
 
-/// Each request as a call of the component that would have it on Lambda.
+/// Traces each request as the component that handles it on Lambda.
 async fn count(
     State(Watched { watch, open }): State<Watched>,
     request: Request,
@@ -98,6 +98,6 @@ async fn count(
     let component = if request.method() == Method::POST { Component::CommandApi } else { Component::QueryApi };
     let watch = watch.of(component);
     let answer = watch.invoke(async { Ok::<_, Infallible>(next.run(request).await) });
-    // A panic is an answer already: what fails here is none of the request's.
+    // A panic is already an answer, so a failure here is not of a request.
     answer.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }

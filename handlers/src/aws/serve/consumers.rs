@@ -1,6 +1,6 @@
-//! Each queue to its handler, as Lambda's mappings and functions have it.
+//! Connects each queue with its handler, as Lambda's event source mappings do.
 
-use super::Failure;
+use super::StartFailure;
 use super::settings::{Consumer, Settings};
 use crate::aws::composition::System;
 use crate::delivery::continuation::Continuations;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a batch may take: as long as a call of its function.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Calls of jobs in a batch.
+/// Tasks of jobs in a batch.
 const JOBS_OF_A_BATCH: usize = 1;
 /// Pauses after a queue gave no answer.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -27,13 +27,13 @@ const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 type Handle = Arc<dyn Fn(SqsEvent) -> BoxFuture<'static, SqsBatchResponse> + Send + Sync>;
 
-/// The consumers that are to run, with their queues.
+/// The consumers to run, with their queues.
 pub(super) struct Consumers {
     system: System,
-    found: Vec<Found>,
+    found: Vec<FoundConsumer>,
 }
 
-struct Found {
+struct FoundConsumer {
     name: &'static str,
     component: Component,
     mapping: QueueMapping,
@@ -41,8 +41,8 @@ struct Found {
 }
 
 impl Consumers {
-    /// Looks for the queues, and makes the handlers.
-    pub(super) async fn find(system: &System, settings: &Settings) -> Result<Self, Failure> {
+    /// Finds the queues, and makes the handlers.
+    pub(super) async fn find(system: &System, settings: &Settings) -> Result<Self, StartFailure> {
         let projector = system.projector();
         let mut found = Vec::new();
         for consumer in &settings.consumers {
@@ -61,7 +61,7 @@ impl Consumers {
                 mapping.batch_size = JOBS_OF_A_BATCH;
             }
             let (component, handle) = handler(system, *consumer, queue, projector.clone())?;
-            found.push(Found { name: consumer.name(), component, mapping, handle });
+            found.push(FoundConsumer { name: consumer.name(), component, mapping, handle });
         }
         Ok(Self { system: system.clone(), found })
     }
@@ -70,14 +70,14 @@ impl Consumers {
         self.found.iter().map(|found| found.name).collect()
     }
 
-    /// What can be seen of each while it runs.
+    /// The activity of each, for readiness.
     pub(super) fn activities(&self) -> Vec<(&'static str, Activity)> {
         self.found.iter().map(|found| (found.name, found.mapping.activity.clone())).collect()
     }
 
     /// Starts all, until `stop`.
     pub(super) fn start(self, watch: &InvocationLayer, parts: &mut JoinSet<()>, stop: &CancellationToken) {
-        for Found { component, mapping, handle, .. } in self.found {
+        for FoundConsumer { component, mapping, handle, .. } in self.found {
             let watch = watch.of(component);
             let handler = move |event| {
                 let (watch, handle) = (watch.clone(), handle.clone());
@@ -95,13 +95,13 @@ where
     Arc::new(move |event| Box::pin(call(event)))
 }
 
-/// What handles the messages of a consumer, and as which component.
+/// The handler of a consumer's messages, and its component.
 fn handler(
     system: &System,
     consumer: Consumer,
     queue: Queue,
     projector: Projector,
-) -> Result<(Component, Handle), Failure> {
+) -> Result<(Component, Handle), StartFailure> {
     match consumer {
         Consumer::Projection(projection) if projection.is_read_model() => {
             let handler = ProjectorHandler::new(projection, projector).with_heartbeat();

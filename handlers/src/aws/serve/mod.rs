@@ -1,13 +1,13 @@
-//! The container: the API, the consumers, or both, as a plain process. Fan-out stays a function of Lambda: shards of a stream need
-//! a coordinator.
+//! The container: the API, the consumers, or both, as a plain process. Fan-out stays a function of
+//! Lambda: shards of a stream need a coordinator.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `settings` | arguments and environment, all that is wrong told in one message |
+//! | `settings` | arguments and environment; all mistakes are in one message |
 //! | `api` | the API behind its own check of tokens |
-//! | `consumers` | each queue to its handler |
-//! | `readiness` | whether it can work: `/readyz` |
-//! | `stop` | signals, and the order in which it ends |
+//! | `consumers` | connects each queue with its handler |
+//! | `readiness` | readiness: `/readyz` |
+//! | `stop` | signals, and the order of a stop |
 
 mod api;
 mod consumers;
@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::aws;
 use crate::aws::composition::System;
 use crate::http::server::{self, Limits};
-use crate::telemetry::{self, Component, InvocationLayer, Place, StartError, Telemetry};
+use crate::telemetry::{self, Component, InvocationLayer, Platform, Telemetry, TelemetryError};
 use consumers::Consumers;
 use readiness::Readiness;
 use settings::{Arguments, BadSettings, Settings};
@@ -32,19 +32,19 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+type StartFailure = Box<dyn std::error::Error + Send + Sync>;
 
-/// What it exits with when its settings are wrong, as when its arguments are.
+/// The exit code for wrong settings or arguments.
 const WRONG_SETTINGS: u8 = 2;
 /// Connections at once.
 const CONNECTIONS: usize = 1_024;
-/// How long a connection may be idle: longer than at a load balancer (60 s), which would otherwise send a request into a
-/// connection that is closed at that moment.
+/// How long a connection may be idle: longer than at a load balancer (60 s), which would otherwise
+/// send a request into a connection that is closed at that moment.
 const IDLE: Duration = Duration::from_secs(75);
-/// What a caller above the limit is told.
+/// The answer above the limit of connections.
 const NO_ROOM: &str = r#"{"type":"about:blank","title":"Too many connections","status":503,"detail":"as many connections are open as can be; come again"}"#;
 
-/// Why a process that was serving ended without being asked.
+/// Why a serving process ended without a signal.
 #[derive(Debug, thiserror::Error)]
 enum Unexpected {
     #[error("a part of the program panicked")]
@@ -55,17 +55,18 @@ enum Unexpected {
 
 /// Serves an app as its command line says, until it is asked to stop.
 ///
-/// It exits with 0 after a stop in which all was finished, with 2 for wrong settings, and with 1 otherwise.
+/// It exits with 0 after a stop in which all was finished, with 2 for wrong settings, and with 1
+/// otherwise.
 pub fn main(app: App) -> ExitCode {
     let app = app.checked();
     let arguments = Arguments::parse();
-    let telemetry = telemetry::start(Component::Program, Place::Container);
-    let served = app.map_err(Failure::from).and_then(|app| serve(app, &arguments, &telemetry));
+    let telemetry = telemetry::start(Component::Program, Platform::Container);
+    let served = app.map_err(StartFailure::from).and_then(|app| serve(app, &arguments, &telemetry));
     match served {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) if error.is::<BadSettings>() => {
-            // A failure here cannot be told anywhere else.
+            // There is no telemetry yet to report a failure.
             let _ = writeln!(std::io::stderr(), "error: {error}\n\nFor more information, try '--help'.");
             ExitCode::from(WRONG_SETTINGS)
         }
@@ -78,9 +79,9 @@ pub fn main(app: App) -> ExitCode {
 }
 
 /// Whether all was finished when it stopped.
-fn serve(app: App, arguments: &Arguments, telemetry: &Result<Telemetry, StartError>) -> Result<bool, Failure> {
+fn serve(app: App, arguments: &Arguments, telemetry: &Result<Telemetry, TelemetryError>) -> Result<bool, StartFailure> {
     let (settings, watch) = match (arguments.settings(&app), telemetry) {
-        (Ok(settings), Ok(telemetry)) => (settings, telemetry.watch().clone()),
+        (Ok(settings), Ok(telemetry)) => (settings, telemetry.invocations().clone()),
         (Ok(_), Err(wrong)) => return Err(BadSettings::default().and(wrong).into()),
         (Err(bad), Err(wrong)) => return Err(bad.and(wrong).into()),
         (Err(bad), Ok(_)) => return Err(bad.into()),
@@ -92,7 +93,7 @@ fn serve(app: App, arguments: &Arguments, telemetry: &Result<Telemetry, StartErr
     served
 }
 
-async fn run(app: App, settings: Settings, watch: InvocationLayer) -> Result<bool, Failure> {
+async fn run(app: App, settings: Settings, watch: InvocationLayer) -> Result<bool, StartFailure> {
     let mut signals = Signals::listen()?;
     let starting = start(app, settings, watch);
     let serving = tokio::select! {
@@ -102,14 +103,14 @@ async fn run(app: App, settings: Settings, watch: InvocationLayer) -> Result<boo
     serving.until(signals).await
 }
 
-/// All parts at work.
+/// All running parts.
 struct Serving {
     parts: JoinSet<()>,
     stopping: Stopping,
     _keys: Option<AbortOnDropHandle<()>>,
 }
 
-async fn start(app: App, settings: Settings, watch: InvocationLayer) -> Result<Serving, Failure> {
+async fn start(app: App, settings: Settings, watch: InvocationLayer) -> Result<Serving, StartFailure> {
     let listener = TcpListener::bind(settings.listen).await;
     let listener = listener.map_err(|error| format!("{} cannot be listened on: {error}", settings.listen))?;
     let config = aws::environment().load().await;
@@ -123,10 +124,10 @@ async fn start(app: App, settings: Settings, watch: InvocationLayer) -> Result<S
     let (address, queues) = (listener.local_addr()?, consumers.names().join(","));
     let activities = consumers.activities();
     consumers.start(&watch, &mut parts, &receiving);
-    // The stop of the whole program ends it first, and tells what is open.
+    // The stop of the whole program ends before this limit, and logs what is open.
     let drain = settings.drain.saturating_mul(2);
     let limits = Limits { connections: CONNECTIONS, head: IDLE, drain };
-    let no_room = server::no_room("application/problem+json", NO_ROOM);
+    let no_room = server::overload_response("application/problem+json", NO_ROOM);
     parts.spawn(server::serve(listener, router, limits, no_room, accepting.clone()));
     tracing::info!(%address, queues, api = settings.api.is_some(), "serving");
     let linger = if settings.api.is_some() { settings.linger } else { Duration::ZERO };
@@ -137,7 +138,7 @@ async fn start(app: App, settings: Settings, watch: InvocationLayer) -> Result<S
 
 impl Serving {
     /// Serves until a signal, then stops in order. Whether all was finished.
-    async fn until(mut self, mut signals: Signals) -> Result<bool, Failure> {
+    async fn until(mut self, mut signals: Signals) -> Result<bool, StartFailure> {
         tokio::select! {
             () = signals.next() => {}
             ended = self.parts.join_next() => match ended {

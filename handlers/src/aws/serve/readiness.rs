@@ -1,6 +1,6 @@
-//! Whether the process can work: its tables answer, and so do its queues.
+//! Readiness: the tables and queues of the process answer.
 
-use super::Failure;
+use super::StartFailure;
 use crate::aws::composition::System;
 use crate::delivery::Activity;
 use crate::problem::Problem;
@@ -13,59 +13,60 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// A queue that has not answered for so long is not received from.
+/// A queue counts as failed after that time without an answer.
 const QUEUE_SILENCE: Duration = Duration::from_secs(60);
-/// How long what the tables answered is believed: several load balancers ask, and each look costs a read unit.
+/// How long a check of the tables is cached: several load balancers ask, and each check costs a
+/// read unit.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How long the tables may take to answer.
 const TABLE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What is looked at. Clones are the same.
+/// The checked parts. Clones share them.
 #[derive(Clone)]
 pub(super) struct Readiness {
-    looked: Arc<Looked>,
+    checks: Arc<Checks>,
 }
 
-struct Looked {
+struct Checks {
     system: System,
     queues: Vec<(&'static str, Activity)>,
     is_stopping: AtomicBool,
-    /// When the tables were asked, and those that did not answer.
+    /// The time of the last check, and the tables that did not answer.
     tables: Mutex<Option<(Instant, Vec<&'static str>)>>,
 }
 
 impl Readiness {
     pub(super) fn new(system: &System, queues: Vec<(&'static str, Activity)>) -> Self {
         let (system, is_stopping, tables) = (system.clone(), AtomicBool::new(false), Mutex::new(None));
-        Self { looked: Arc::new(Looked { system, queues, is_stopping, tables }) }
+        Self { checks: Arc::new(Checks { system, queues, is_stopping, tables }) }
     }
 
     /// From now on it is not ready.
     pub(super) fn stop(&self) {
-        self.looked.is_stopping.store(true, Ordering::Relaxed);
+        self.checks.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Asks the tables, so that a wrong name or region is told at the start.
-    pub(super) async fn check_tables(&self) -> Result<(), Failure> {
-        self.looked.events().await?;
-        self.looked.read_models().await
+    /// Checks the tables, so that a wrong name or region is reported at the start.
+    pub(super) async fn check_tables(&self) -> Result<(), StartFailure> {
+        self.checks.events().await?;
+        self.checks.read_models().await
     }
 
-    /// What is not as it must be; nothing when it can work.
+    /// The failed checks; none if it is ready.
     async fn wrong(&self) -> Vec<String> {
-        let Looked { is_stopping, queues, .. } = &*self.looked;
+        let Checks { is_stopping, queues, .. } = &*self.checks;
         let mut wrong = Vec::new();
         if is_stopping.load(Ordering::Relaxed) {
             wrong.push("it is stopping".to_owned());
         }
-        wrong.extend(self.looked.silent_tables().await.iter().map(|table| format!("{table} does not answer")));
+        wrong.extend(self.checks.silent_tables().await.iter().map(|table| format!("{table} does not answer")));
         let silent = queues.iter().filter(|(_, activity)| !activity.answered_within(QUEUE_SILENCE));
         wrong.extend(silent.map(|(name, _)| format!("the queue of {name} does not answer")));
         wrong
     }
 }
 
-impl Looked {
+impl Checks {
     async fn silent_tables(&self) -> Vec<&'static str> {
         let mut tables = self.tables.lock().await;
         if let Some((at, silent)) = &*tables
@@ -83,13 +84,13 @@ impl Looked {
         silent
     }
 
-    async fn events(&self) -> Result<(), Failure> {
+    async fn events(&self) -> Result<(), StartFailure> {
         let nothing = StreamId::new("warm-up")?;
         self.system.event_store().head(&nothing, Consistency::Eventual).await?;
         Ok(())
     }
 
-    async fn read_models(&self) -> Result<(), Failure> {
+    async fn read_models(&self) -> Result<(), StartFailure> {
         let projector = self.system.projector();
         if let Some(projection) = self.system.app().consumers().first() {
             projector.warm(projection).await?;
@@ -98,7 +99,7 @@ impl Looked {
     }
 }
 
-/// Whether it can work: 200, or 503 with what is not as it must be.
+/// Answers 200, or 503 with the failed checks.
 pub(super) async fn readyz(State(readiness): State<Readiness>) -> Result<Json<Value>, Problem> {
     match readiness.wrong().await {
         wrong if wrong.is_empty() => Ok(Json(json!({ "status": "ready" }))),

@@ -1,4 +1,4 @@
-//! What the command line and the environment of the container say.
+//! The settings of the container, from its command line and environment.
 
 use crate::access::KeyAddress;
 use crate::app::{App, identity};
@@ -11,7 +11,8 @@ use std::time::Duration;
 
 /// Batches of a queue at once.
 const CONCURRENCY: usize = 4;
-/// The same for a read model of many streams: they meet in its rows, and more at once only get in each other's way.
+/// The same for a multi-stream read model: its batches write the same rows, and more at once would
+/// conflict.
 const CONCURRENCY_OF_MANY: usize = 2;
 
 /// Serve the app as a plain process: its API, its consumers, or both.
@@ -39,7 +40,7 @@ enum Command {
     Serve(Arguments),
 }
 
-/// Arguments as they were given: what is wrong of them is told together.
+/// Unchecked arguments: all mistakes are reported together.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// What to serve: api, consumers or all.
@@ -54,10 +55,12 @@ pub(super) struct Arguments {
     /// Who makes the tokens: their claim iss. The API needs it.
     #[arg(long, value_name = "URL", env = "LEDGERFOLD_TOKEN_ISSUER")]
     issuer: Option<String>,
-    /// For whom the tokens are made: their claim aud, or client_id where there is none. The API needs it.
+    /// For whom the tokens are made: their claim aud, or client_id where there is none. The API
+    /// needs it.
     #[arg(long, value_name = "AUDIENCE", env = "LEDGERFOLD_TOKEN_AUDIENCE")]
     audience: Option<String>,
-    /// Where the issuer's key set is. Without it, where the issuer's .well-known/openid-configuration says.
+    /// Where the issuer's key set is. Without it, where the issuer's
+    /// .well-known/openid-configuration says.
     #[arg(long, value_name = "URL", env = "LEDGERFOLD_KEY_SET")]
     key_set: Option<String>,
     /// Only these consumers, with commas between: read models, processes, commands, rebuild.
@@ -69,7 +72,8 @@ pub(super) struct Arguments {
     /// How long a receive waits for messages. A stop waits for it too.
     #[arg(long, value_name = "SECONDS", default_value = "20", env = "LEDGERFOLD_POLL")]
     poll: String,
-    /// How long requests are still taken after a signal, while /readyz says no: time for a load balancer to notice.
+    /// How long requests are still taken after a signal, while /readyz says no: time for a load
+    /// balancer to notice.
     #[arg(long, value_name = "SECONDS", default_value = "5", env = "LEDGERFOLD_LINGER")]
     linger: String,
     /// How long a stop may take. The default has room for a receive that waits and its batch.
@@ -77,7 +81,7 @@ pub(super) struct Arguments {
     drain: String,
 }
 
-/// What the container is told.
+/// The settings of the container.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) names: Names,
@@ -90,14 +94,14 @@ pub(super) struct Settings {
     pub(super) drain: Duration,
 }
 
-/// Whose tokens are taken.
+/// The issuer whose tokens are accepted.
 #[derive(Debug)]
 pub(super) struct Tokens {
     pub(super) keys: KeyAddress,
     pub(super) audience: String,
 }
 
-/// What has a queue.
+/// A consumer with a queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Consumer {
     /// A read model or process.
@@ -108,7 +112,7 @@ pub(super) enum Consumer {
     Rebuild,
 }
 
-/// Everything that is missing or wrong, so that one look is enough to put it right.
+/// Everything that is missing or wrong, in one message.
 #[derive(Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("the settings are not as they must be: {}", wrong.join("; "))]
 pub(super) struct BadSettings {
@@ -116,7 +120,7 @@ pub(super) struct BadSettings {
 }
 
 impl BadSettings {
-    /// The same, with what else is wrong.
+    /// Adds a mistake.
     pub(super) fn and(mut self, wrong: &dyn std::error::Error) -> Self {
         let rule = wrong.source().map(|rule| format!(" {rule}")).unwrap_or_default();
         self.wrong.push(format!("{wrong}{rule}"));
@@ -129,7 +133,7 @@ impl BadSettings {
 }
 
 impl Arguments {
-    /// Those of this process. For wrong options and for `--help` it ends here.
+    /// The settings of this process. Exits for wrong options and for `--help`.
     pub(super) fn parse() -> Self {
         let program = std::env::args_os().next().map(PathBuf::from);
         let program = program.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
@@ -210,7 +214,7 @@ impl Arguments {
         Some(Tokens { keys: keys?, audience: audience? })
     }
 
-    /// The consumers that are to run: all, where none is named.
+    /// The consumers to run: all, if none is named.
     fn wanted(&self, app: &App) -> Result<Vec<Consumer>, String> {
         let all: Vec<Consumer> = app.consumers().iter().copied().map(Consumer::Projection).collect();
         let all = [all, vec![Consumer::Commands, Consumer::Rebuild]].concat();

@@ -1,4 +1,4 @@
-//! How it ends: not ready, no more messages, no more connections; then what is in hand is finished.
+//! The stop: not ready, no more messages, no more connections; then open work is finished.
 
 use super::api::OpenRequests;
 use super::readiness::Readiness;
@@ -29,7 +29,7 @@ impl Signals {
     }
 }
 
-/// What is told to stop, and in which time.
+/// The parts to stop, and the time for it.
 pub(super) struct Stopping {
     pub(super) readiness: Readiness,
     /// Cancelled: no more messages are received.
@@ -43,7 +43,7 @@ pub(super) struct Stopping {
 }
 
 impl Stopping {
-    /// Stops all parts. Whether they finished, before the time was over and before another signal.
+    /// Stops all parts. Returns whether they finished within the time and before another signal.
     pub(super) async fn finish(self, mut parts: JoinSet<()>, mut signals: Signals) -> bool {
         tracing::info!("stopping: messages and requests in hand are finished");
         self.readiness.stop();

@@ -19,7 +19,8 @@ impl Backoff {
         Self { first, last, next: first, jitter: false }
     }
 
-    /// The same, and each pause is between half of it and the whole: many processes do not come back at one moment.
+    /// The same, and each pause is between half of it and the whole: many processes do not come
+    /// back at one moment.
     #[must_use]
     pub fn with_jitter(self) -> Self {
         Self { jitter: true, ..self }
@@ -45,8 +46,8 @@ impl Default for Backoff {
     }
 }
 
-/// Whether calls to a source succeed at present. A source that is down for an hour is two lines in the log: that it
-/// failed and that it works again.
+/// Whether calls to a source succeed at present. A source that is down for an hour is two lines in
+/// the log: that it failed and that it works again.
 #[derive(Debug)]
 pub struct Outage {
     source_name: String,
@@ -67,7 +68,8 @@ impl Outage {
 
     /// Notes a failure; the answer is how long to wait before the next try.
     pub fn failed(&mut self, error: &(dyn Error + 'static)) -> Duration {
-        // Said once, though the text of each failure may differ: services put the id of the request into it.
+        // Said once, though the text of each failure may differ: services put the id of the request
+        // into it.
         if self.is_said {
             tracing::debug!(source = self.source_name, error = causes(error), "still cannot be read");
         } else {

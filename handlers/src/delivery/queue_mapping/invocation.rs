@@ -1,4 +1,5 @@
-//! One call of a handler, as Lambda makes it: with a time limit, and with a panic being an error of that call only.
+//! One call of a handler, as Lambda makes it: with a time limit. A panic is an error of that call
+//! only.
 
 use std::any::Any;
 use std::error::Error;
@@ -32,9 +33,9 @@ where
     F: Future<Output = Result<R, E>>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    // The handler is called inside the future, so that a panic before its first await is caught too. Unwind safety:
-    // nothing of a call that panicked is looked at again; what the handler shares with other calls is its own affair,
-    // as it is in a Lambda sandbox, which goes on after a panic as well.
+    // The handler is called inside the future, so that a panic before its first await is caught,
+    // too. Unwind safety: the state of a call that panicked is dropped. State that the handler
+    // shares between calls survives, as it does in a Lambda sandbox.
     let call = AssertUnwindSafe(async { handler(event).await }).catch_unwind();
     match tokio::time::timeout(timeout, call).await {
         Ok(Ok(answer)) => answer.map_err(|error| InvocationError::Failed(error.into())),

@@ -1,5 +1,5 @@
-//! Lambda's event source mapping of an SQS queue, on this machine: batches to one handler that reports which messages it
-//! could not do; only those that it did are deleted.
+//! Lambda's event source mapping of an SQS queue, on this machine: batches to one handler that
+//! reports which messages it could not do; only those that it did are deleted.
 
 use std::error::Error;
 use std::future::Future;
@@ -32,8 +32,9 @@ const EMPTY_PAUSE: Duration = Duration::from_millis(25);
 
 /// How one queue is delivered to one handler.
 ///
-/// As on AWS: a message is deleted when the handler has done it, otherwise it becomes visible again and counts towards
-/// the queue's `maxReceiveCount`; which messages of a FIFO group may come is the queue's own business.
+/// As on AWS: a message is deleted when the handler has done it, otherwise it becomes visible again
+/// and counts towards the queue's `maxReceiveCount`; which messages of a FIFO group may come is the
+/// queue's own business.
 #[derive(Clone, Debug)]
 pub struct QueueMapping {
     /// The queue.
@@ -42,14 +43,15 @@ pub struct QueueMapping {
     pub batch_size: usize,
     /// Batches that are handled at the same time, at most (`MaximumConcurrency`); 1 or more.
     pub concurrency: usize,
-    /// How long one call of the handler may take. The queue's visibility timeout must be longer, or a message comes again
-    /// while it is being handled.
+    /// How long one call of the handler may take. The queue's visibility timeout must be longer, or
+    /// a message comes again while it is being handled.
     pub timeout: Duration,
-    /// How long a receive waits for a message, in whole seconds. A stop waits for it too, because a message that is
-    /// received and then dropped would stay invisible until its visibility timeout.
+    /// How long a receive waits for a message, in whole seconds. A stop waits for it too, because a
+    /// message that is received and then dropped would stay invisible until its visibility timeout.
     pub poll: Duration,
-    /// When failed messages become visible again, in whole seconds. `None` leaves them to their visibility timeout, as
-    /// Lambda does; that is minutes on most queues, too long for someone who waits in front of a laptop.
+    /// When failed messages become visible again, in whole seconds. `None` leaves them to their
+    /// visibility timeout, as Lambda does; that is minutes on most queues, too long for someone who
+    /// waits in front of a laptop.
     pub retry_after: Option<Duration>,
     /// The pauses after receives that failed.
     pub backoff: Backoff,
@@ -75,7 +77,8 @@ impl QueueMapping {
 
     /// Delivers until `stop`; the batches in flight are finished first.
     ///
-    /// Failures, of the queue or of the handler, are logged and tried again; they never end the mapping.
+    /// Failures, of the queue or of the handler, are logged and tried again; they never end the
+    /// mapping.
     pub async fn run<H, F, E>(self, sqs: Client, handler: H, stop: CancellationToken)
     where
         H: Fn(SqsEvent) -> F + Send + Sync + 'static,
@@ -85,7 +88,7 @@ impl QueueMapping {
         let slots = Arc::new(Semaphore::new(self.concurrency.max(1)));
         let mut outage = Outage::with_backoff(&self.queue_url, self.backoff);
         let Some(queue_arn) = self.queue_arn(&sqs, &mut outage, &stop).await else { return };
-        let delivery = Arc::new(Delivery { mapping: self, sqs, queue_arn, handler });
+        let delivery = Arc::new(BatchDelivery { mapping: self, sqs, queue_arn, handler });
         let mut batches = JoinSet::new();
         while let Some(Ok(slot)) = stop.run_until_cancelled(slots.clone().acquire_owned()).await {
             let messages = delivery.receive(&mut outage, &stop).await;
@@ -117,14 +120,14 @@ impl QueueMapping {
 }
 
 /// What every batch of a mapping needs.
-struct Delivery<H> {
+struct BatchDelivery<H> {
     mapping: QueueMapping,
     sqs: Client,
     queue_arn: String,
     handler: H,
 }
 
-impl<H> Delivery<H> {
+impl<H> BatchDelivery<H> {
     /// One receive. It is never abandoned half way; on failure it pauses, and gives nothing.
     async fn receive(&self, outage: &mut Outage, stop: &CancellationToken) -> Vec<Message> {
         let asked = Instant::now();
@@ -162,13 +165,13 @@ impl<H> Delivery<H> {
     }
 }
 
-impl<H, F, E> Delivery<H>
+impl<H, F, E> BatchDelivery<H>
 where
     H: Fn(SqsEvent) -> F,
     F: Future<Output = Result<SqsBatchResponse, E>>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// Calls the handler with the messages, then tells the queue what became of each.
+    /// Calls the handler with the messages, then settles them with the queue.
     async fn deliver(&self, messages: Vec<Message>) {
         let queue = &self.mapping.queue_url;
         let (done, failed) = match self.invoke(&messages).await {

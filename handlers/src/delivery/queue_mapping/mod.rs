@@ -1,4 +1,5 @@
-//! Lambda's event source mapping of a queue, as a process: for `dev`, and for consumers in a container.
+//! Lambda's event source mapping of a queue, as a process: for `dev`, and for consumers in a
+//! container.
 //!
 //! | module | what it is |
 //! |---|---|

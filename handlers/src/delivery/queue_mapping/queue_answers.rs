@@ -1,4 +1,4 @@
-//! What the queue is told after a batch: which messages are done, and when the others may come again.
+//! Settles a batch with the queue: deletes handled messages, and makes the others visible again.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use aws_sdk_sqs::types::{
 
 use super::backoff::causes;
 
-/// Tries for entries that the queue refuses for a reason of its own; the SDK has its own for whole requests.
+/// Tries for entries that SQS rejects. The SDK retries whole requests.
 const MAX_TRIES: usize = 3;
 
-/// Deletes messages. One that cannot be deleted comes again, which its handler must bear; it is logged.
+/// Deletes messages. One that cannot be deleted is logged and redelivered: handlers are idempotent.
 pub(crate) async fn delete(sqs: &Client, queue_url: &str, messages: &[Message]) {
     let mut left: Vec<usize> = (0..messages.len()).collect();
     for _ in 0..MAX_TRIES {
@@ -30,7 +30,8 @@ pub(crate) async fn delete(sqs: &Client, queue_url: &str, messages: &[Message]) 
     }
 }
 
-/// Makes messages visible again after `pause`, in whole seconds, instead of after their visibility timeout.
+/// Makes messages visible again after `pause`, in whole seconds, instead of after their visibility
+/// timeout.
 pub(crate) async fn make_visible(sqs: &Client, queue_url: &str, messages: &[Message], pause: Duration) {
     match make_visible_once(sqs, queue_url, messages, whole_seconds(pause)).await {
         // Without a second try: they come again anyway, only later.
@@ -76,8 +77,8 @@ async fn make_visible_once(
     Ok(sqs.change_message_visibility_batch().queue_url(queue_url).set_entries(Some(entries)).send().await?.failed)
 }
 
-/// The places of the entries that failed through no fault of ours. The others (a receipt handle that is no longer valid)
-/// would fail again: they are logged.
+/// The places of the entries that failed through no fault of ours. The others (a receipt handle
+/// that is no longer valid) would fail again: they are logged.
 fn worth_another_try(queue_url: &str, what: &str, refused: &[BatchResultErrorEntry]) -> Vec<usize> {
     let (faulty, unlucky): (Vec<_>, Vec<_>) = refused.iter().partition(|entry| entry.sender_fault());
     for entry in faulty {

@@ -1,5 +1,5 @@
-//! What Lambda sends for queue messages. It is built as JSON and read back into the handler's type, so that a handler
-//! gets here exactly what it gets on AWS.
+//! What Lambda sends for queue messages. It is built as JSON and read back into the handler's type,
+//! so that a handler gets here exactly what it gets on AWS.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,8 @@ pub fn event(messages: &[Message], queue_arn: &str) -> serde_json::Result<SqsEve
     serde_json::from_value(json!({ "Records": records }))
 }
 
-/// Splits into done and failed messages. All have failed if the handler names one that was not in the batch.
+/// Splits into done and failed messages. All have failed if the handler names one that was not in
+/// the batch.
 pub(crate) fn split(messages: Vec<Message>, response: &SqsBatchResponse) -> (Vec<Message>, Vec<Message>) {
     let failed: HashSet<&str> =
         response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_messages_are_told_from_done_ones_and_an_unknown_one_fails_all() {
+    fn failed_messages_are_separated_and_an_unknown_one_fails_all() {
         let messages = || vec![message("a"), message("b"), message("c")];
         let (done, left) = split(messages(), &failed(&["b"]));
         assert_eq!((ids(&done), ids(&left)), (vec!["a", "c"], vec!["b"]));

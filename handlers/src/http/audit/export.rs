@@ -1,4 +1,4 @@
-//! Answers as files: what the Accept header asks for, page by page.
+//! Responses as files: in the format that the Accept header names, page by page.
 
 use crate::audit::{Export, Format};
 use crate::http::Api;
@@ -15,25 +15,25 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// How events are answered.
+/// The format of events in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// A page of them, as JSON.
+pub(crate) enum ResponseFormat {
+    /// A page, as JSON.
     Page,
-    /// All of them, as a file.
+    /// All events, as a file.
     File(Format),
 }
 
-/// How many events are wanted at most.
+/// The most events in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Limit {
-    /// So many on a page.
+pub(super) enum EventLimit {
+    /// On a page.
     Page(usize),
-    /// So many in a file, or all.
+    /// In a file; all if none is given.
     File(Format, Option<u64>),
 }
 
-impl FromRequestParts<Arc<Api>> for Answer {
+impl FromRequestParts<Arc<Api>> for ResponseFormat {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Api>) -> Result<Self, Infallible> {
@@ -41,8 +41,8 @@ impl FromRequestParts<Arc<Api>> for Answer {
     }
 }
 
-impl Answer {
-    /// What is accepted most, and named first among equals. Whoever accepts none of them is given JSON, as by every call.
+impl ResponseFormat {
+    /// The format with the highest weight, and the first among equals. JSON if no format is known.
     fn accepted(headers: &HeaderMap) -> Self {
         let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let accepted = values.flat_map(|value| value.split(',')).filter_map(Self::weighted);
@@ -50,7 +50,7 @@ impl Answer {
         best.map_or(Self::Page, |(answer, _)| answer)
     }
 
-    /// An answer that a part of an Accept header names, and its weight in thousandths.
+    /// The format that a part of an Accept header names, and its weight in thousandths.
     fn weighted(part: &str) -> Option<(Self, u32)> {
         let mut words = part.split(';').map(str::trim);
         let answer = match words.next()?.to_ascii_lowercase().as_str() {
@@ -63,11 +63,11 @@ impl Answer {
         (weight > 0).then_some((answer, weight))
     }
 
-    /// How many events are wanted at most, by the parameter `limit`.
-    pub(super) fn limit(self, params: &Params) -> Result<Limit, Problem> {
+    /// The most events, from the parameter `limit`.
+    pub(super) fn limit(self, params: &Params) -> Result<EventLimit, Problem> {
         match self {
-            Self::Page => Ok(Limit::Page(usize::try_from(params.limit(100)?).unwrap_or(usize::MAX))),
-            Self::File(format) => Ok(Limit::File(format, params.number("limit", 1..=MAX_VERSION)?)),
+            Self::Page => Ok(EventLimit::Page(usize::try_from(params.limit(100)?).unwrap_or(usize::MAX))),
+            Self::File(format) => Ok(EventLimit::File(format, params.number("limit", 1..=MAX_VERSION)?)),
         }
     }
 }
@@ -81,8 +81,9 @@ fn thousandths(text: &str) -> Option<u32> {
     (weight <= 1_000).then_some(weight)
 }
 
-/// The file, sent while it is read. The first part is read before the answer begins, so that what fails at once is told
-/// as a problem. A later failure breaks the connection: nobody can take what came for the whole.
+/// The file, sent while it is read. Its first part is read before the response begins, so that an
+/// early failure is a problem document. A later failure breaks the connection: no client takes the
+/// part for the whole.
 pub(super) async fn file(mut export: Export, format: Format) -> Result<Response, Problem> {
     let first = export.next().await?.map(|chunk| chunk.bytes);
     let rest = futures::stream::try_unfold(export, |mut export| async {
@@ -91,7 +92,7 @@ pub(super) async fn file(mut export: Export, format: Format) -> Result<Response,
     let rest = rest.inspect_err(|error: &crate::audit::AuditError| {
         let error_id = Uuid::now_v7().simple().to_string();
         let error: &dyn std::error::Error = error;
-        tracing::error!(error_id, error, "an export broke off");
+        tracing::error!(error_id, error, "an export failed");
     });
     let body = futures::stream::iter(first.map(Ok)).chain(rest);
     Ok(([(header::CONTENT_TYPE, format.media_type())], Body::from_stream(body)).into_response())
@@ -103,8 +104,9 @@ mod specs {
     use axum::http::HeaderValue;
 
     #[test]
-    fn what_is_accepted_most_is_answered() {
-        let (json, lines, csv) = (Answer::Page, Answer::File(Format::JsonLines), Answer::File(Format::Csv));
+    fn the_format_with_the_highest_weight_is_used() {
+        let (json, lines, csv) =
+            (ResponseFormat::Page, ResponseFormat::File(Format::JsonLines), ResponseFormat::File(Format::Csv));
         for (accept, answer) in [
             ("*/*", json),
             ("", json),
@@ -122,7 +124,7 @@ mod specs {
             ("text/csv;q=0.1234, application/x-ndjson;q=0.001", lines),
         ] {
             let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
-            assert_eq!(Answer::accepted(&headers), answer, "{accept:?}");
+            assert_eq!(ResponseFormat::accepted(&headers), answer, "{accept:?}");
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Audit: who did what, when and why; and is it still what was written. Whoever asks is recorded before the answer.
+//! Audit queries: who did what, when and why, and whether it is still as written. Each query is
+//! recorded before its response.
 
 mod export;
 mod search;
 mod states;
 mod streams;
 
-// The descriptions have no documentation of their own: they are made beside the functions that they describe.
+// The glob takes the OpenAPI descriptions, too, which utoipa generates beside the functions.
 pub(crate) use search::*;
 pub(crate) use states::*;
 pub(crate) use streams::*;

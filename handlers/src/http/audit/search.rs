@@ -1,12 +1,12 @@
-//! Many streams: events that fit, and the tree of causes.
+//! Audit queries over many streams: search, and the tree of causes.
 
-use super::export::{Answer, Limit};
+use super::export::{EventLimit, ResponseFormat};
 use super::parse_stream;
 use crate::audit::schema::FoundEvents;
 use crate::audit::{Call, Cursor, Filter, FoundPage, Period, Search, Trace};
-use crate::http::extract::{By, Segment};
+use crate::http::extract::{AuditReader, PathParameter};
 use crate::http::params::Params;
-use crate::http::{Api, Shared};
+use crate::http::{Api, ApiState};
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
@@ -19,10 +19,10 @@ use utoipa::IntoParams;
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes parameters")]
-struct Wanted {
-    /// Only events of this stream: then the stream itself is read, up to its end, and the answer is exact. Without it, events
-    /// of every stream as far as the index has them: what waits in the queue of the projection `audit`, moments as a rule, and
-    /// what stands still there, is missing. `GET /projections/audit` tells how much.
+struct SearchParameters {
+    /// Only events of this stream. Then the stream is read, and the result is exact. Without it,
+    /// the index is read. It misses events of parked streams, and those that wait in the queue of
+    /// the projection `audit`, mostly for moments. `GET /projections/audit` shows how many.
     #[param(pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100)]
     stream: Option<String>,
     /// Only events of this actor.
@@ -41,16 +41,18 @@ struct Wanted {
     from: Option<DateTime<Utc>>,
     /// Only events recorded before this time, RFC 3339; later than `from`.
     to: Option<DateTime<Utc>>,
-    /// `desc`, newest first, or `asc`. If nothing is said it is `desc`, on a page as in a file.
+    /// `desc`, newest first, or `asc`. `desc` by default.
     #[param(pattern = "^(asc|desc)$")]
     order: Option<String>,
-    /// How many events at most: 1 to 500, and 100 if nothing is said. For a file any number, and all if nothing is said.
+    /// The most events. On a page 1 to 500, and 100 by default. In a file any number, and all by
+    /// default.
     #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     limit: Option<u64>,
-    /// `true` for the readings of the audit trail, too. Without it they are left out, unless `stream`, `type` or `command`
-    /// names them.
+    /// `true` to include the records of audit queries. Without it they are left out, unless
+    /// `stream`, `type` or `command` names them.
     readings: Option<bool>,
-    /// Where an earlier page of the same search ended. It bears the end of the walk: what comes later is not in it. It is a place among the events: another search begins there.
+    /// The `next_cursor` of an earlier page. It fixes the end of paging: later events are not in
+    /// it. It is a position among all events, so another search can begin there.
     #[param(max_length = 1024)]
     cursor: Option<String>,
 }
@@ -58,36 +60,37 @@ struct Wanted {
 const KNOWN: [&str; 11] =
     ["stream", "actor", "type", "command", "correlation", "from", "to", "order", "limit", "readings", "cursor"];
 
-/// Finds events by actor, type, command, correlation and time, in one stream or in all: a page of them, or as a file what the
-/// Accept header asks for.
-#[utoipa::path(get, path = "/audit/events", tag = "audit", params(Wanted),
-    responses((status = 200, description = "A page of the events that fit; or all of them as a file, a line an event", content(
+/// Finds events by actor, type, command, correlation and time, in one stream or in all.
+///
+/// The response is a page, or a file in the format that the Accept header names.
+#[utoipa::path(get, path = "/audit/events", tag = "audit", params(SearchParameters),
+    responses((status = 200, description = "A page of matching events; or all of them as a file, one event per line", content(
         (FoundEvents = "application/json"), (String = "application/x-ndjson"), (String = "text/csv")))))]
 pub(crate) async fn search(
-    State(api): Shared,
-    By(reader): By,
-    answer: Answer,
+    State(api): ApiState,
+    AuditReader(reader): AuditReader,
+    answer: ResponseFormat,
     params: Params,
 ) -> Result<Response, Problem> {
     let params = params.only(&KNOWN)?;
     let limit = answer.limit(&params)?;
-    let search = wanted(&api, &params)?;
+    let search = search_of(&api, &params)?;
     let mut about = params.given([]);
     about.extend(search.stream().map(|stream| ("stream".to_owned(), stream.to_string())));
     match limit {
-        Limit::Page(limit) => {
+        EventLimit::Page(limit) => {
             let trail = api.audit.open(&reader, Call::Search, about).await?;
             let page: FoundPage = trail.search(&search, limit).await?;
             Ok(Json(page).into_response())
         }
-        Limit::File(format, limit) => {
+        EventLimit::File(format, limit) => {
             let trail = api.audit.open(&reader, Call::Export, format.named(about)).await?;
             super::export::file(trail.export(search, limit, format).await?, format).await
         }
     }
 }
 
-fn wanted(api: &Api, params: &Params) -> Result<Search, Problem> {
+fn search_of(api: &Api, params: &Params) -> Result<Search, Problem> {
     let direction = match params.text("order") {
         Some("asc") => Direction::Forwards,
         None | Some("desc") => Direction::Backwards,
@@ -111,14 +114,16 @@ fn wanted(api: &Api, params: &Params) -> Result<Search, Problem> {
     Search::new(stream, filter, direction, cursor).map_err(|_| Problem::foreign_cursor())
 }
 
-/// The tree of causes of a business process: its commands, their events, the commands that these caused, and so on.
+/// The tree of causes of a business process.
+///
+/// It has the commands, their events, the commands that these caused, and so on.
 #[utoipa::path(get, path = "/audit/trace/{correlation}", tag = "audit",
-    params(("correlation" = String, Path, pattern = "^[!-~]{1,128}$", description = "The correlation id that its commits bear")),
+    params(("correlation" = String, Path, pattern = "^[!-~]{1,128}$", description = "The correlation id of its commits")),
     responses((status = 200, description = "The tree, with at most 1,000 commits", body = Trace)))]
 pub(crate) async fn trace(
-    State(api): Shared,
-    By(reader): By,
-    Segment(correlation): Segment,
+    State(api): ApiState,
+    AuditReader(reader): AuditReader,
+    PathParameter(correlation): PathParameter,
     params: Params,
 ) -> Result<Json<Trace>, Problem> {
     let params = params.only(&[])?;

@@ -1,9 +1,9 @@
-//! A stream in the past: its state as of a version or a time, and what changed between two.
+//! A stream in the past: its state at a version or a time, and the difference between two.
 
 use super::parse_stream;
 use crate::audit::{Call, Difference, Moment, Span, StateAt, UnfitSpan};
-use crate::http::Shared;
-use crate::http::extract::{By, Segment};
+use crate::http::ApiState;
+use crate::http::extract::{AuditReader, PathParameter};
 use crate::http::params::Params;
 use crate::problem::Problem;
 use axum::Json;
@@ -12,26 +12,26 @@ use chrono::{DateTime, Utc};
 use eventstore::MAX_VERSION;
 use utoipa::IntoParams;
 
-/// When. Either of them.
+/// A version or a time.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes parameters")]
-struct When {
-    /// Behind the event of this version.
+struct MomentParameters {
+    /// After the event of this version.
     #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     version: Option<u64>,
-    /// Behind what was recorded at this time or earlier, RFC 3339.
+    /// After all that was recorded at this time or earlier, RFC 3339.
     time: Option<DateTime<Utc>>,
 }
 
-/// The state of a stream as of a version or a time, as its read model showed it.
+/// The state of a stream at a version or a time, as a row of its read model.
 #[utoipa::path(get, path = "/audit/streams/{stream}/at", tag = "audit",
-    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name; an order's id in either case"), When),
-    responses((status = 200, description = "The read model's row, and its place in a chain that fits", body = StateAt)))]
+    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name; its key in any form that the app accepts"), MomentParameters),
+    responses((status = 200, description = "The row, and its position in the verified hash chain", body = StateAt)))]
 pub(crate) async fn at(
-    State(api): Shared,
-    By(reader): By,
-    Segment(stream): Segment,
+    State(api): ApiState,
+    AuditReader(reader): AuditReader,
+    PathParameter(stream): PathParameter,
     params: Params,
 ) -> Result<Json<StateAt>, Problem> {
     let stream = parse_stream(&api, &stream)?;
@@ -42,31 +42,31 @@ pub(crate) async fn at(
     Ok(Json(trail.at(&stream, moment).await?))
 }
 
-/// From where to where: two versions, or two times.
+/// Between two versions, or between two times.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes parameters")]
-struct Ends {
-    /// The version before; 0, where nothing is, if nothing is said.
+struct DiffRange {
+    /// The first version; by default 0, before the first event.
     #[param(minimum = 0, maximum = 9_007_199_254_740_991_u64)]
     from: Option<u64>,
-    /// The version after, larger than `from`; the stream's end if nothing is said.
+    /// The second version, larger than `from`; by default, the stream's end.
     #[param(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     to: Option<u64>,
-    /// The time before, RFC 3339.
+    /// The first time, RFC 3339.
     from_time: Option<DateTime<Utc>>,
-    /// The time after, RFC 3339 and later than `from_time`; the stream's end if nothing is said.
+    /// The second time, RFC 3339 and later than `from_time`; by default, the stream's end.
     to_time: Option<DateTime<Utc>>,
 }
 
-/// What changed in a stream's row between two versions or times, field by field, and the events that changed it.
+/// How a stream's row changed between two versions or times, and by which events.
 #[utoipa::path(get, path = "/audit/streams/{stream}/diff", tag = "audit",
-    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name; an order's id in either case"), Ends),
+    params(("stream" = String, Path, pattern = "^[a-z][a-z0-9_]*-[!-~]+$", max_length = 100, description = "The stream's name; its key in any form that the app accepts"), DiffRange),
     responses((status = 200, description = "The fields that differ, and the events between", body = Difference)))]
 pub(crate) async fn diff(
-    State(api): Shared,
-    By(reader): By,
-    Segment(stream): Segment,
+    State(api): ApiState,
+    AuditReader(reader): AuditReader,
+    PathParameter(stream): PathParameter,
     params: Params,
 ) -> Result<Json<Difference>, Problem> {
     let stream = parse_stream(&api, &stream)?;

@@ -1,4 +1,4 @@
-//! What all batches have in common: up to ten entries, told apart by their ids, each with its own result.
+//! Batches: up to ten entries with distinct ids, each with its own result.
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ struct Failed {
     message: String,
 }
 
-/// Refuses a batch that is refused as a whole.
+/// Checks the ids. A wrong id fails the whole batch.
 pub(crate) fn check_ids(ids: &[&str]) -> Result<(), ApiError> {
     if ids.is_empty() {
         let message = "There should be at least one entry in the request.";
@@ -51,7 +51,7 @@ fn is_entry_id(id: &str) -> bool {
     (1..=80).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// Sorts results into those that succeeded and those that failed.
+/// Splits results into successes and failures.
 pub(crate) fn answer<T, S>(
     ids: &[&str],
     results: Vec<Result<T, ApiError>>,

@@ -1,4 +1,4 @@
-//! The operations: requests checked, the store called, answers made.
+//! The operations: each checks its request, calls the store and builds its answer.
 
 pub(crate) mod batch;
 pub(crate) mod moves;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::error::ApiError;
 
-/// A request that only names a queue.
+/// A request that names only a queue.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct QueueRequest {

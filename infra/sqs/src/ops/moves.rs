@@ -1,10 +1,10 @@
-//! Move tasks.
+//! Operations on move tasks.
 
 use serde::{Deserialize, Serialize};
 
 use super::required;
 use crate::error::ApiError;
-use crate::server::Engine;
+use crate::server::SharedServer;
 use crate::store::{Move, NewMove};
 
 #[derive(Deserialize)]
@@ -43,12 +43,12 @@ pub(crate) struct CancelAnswer {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ListAnswer {
-    results: Vec<Task>,
+    results: Vec<MoveTask>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Task {
+struct MoveTask {
     #[serde(skip_serializing_if = "Option::is_none")]
     task_handle: Option<String>,
     status: String,
@@ -64,8 +64,8 @@ struct Task {
     started_timestamp: u64,
 }
 
-impl From<Move> for Task {
-    /// The handle is only told while the task runs, because it is only good for cancelling.
+impl From<Move> for MoveTask {
+    /// Only a running task has its handle in answers, because a handle only cancels.
     fn from(task: Move) -> Self {
         Self {
             task_handle: (task.status == "RUNNING").then_some(task.handle),
@@ -81,17 +81,17 @@ impl From<Move> for Task {
     }
 }
 
-pub(crate) fn start(engine: &Engine, request: StartRequest) -> Result<StartAnswer, ApiError> {
+pub(crate) fn start(server: &SharedServer, request: StartRequest) -> Result<StartAnswer, ApiError> {
     let source_arn = required("SourceArn", &request.source_arn)?.to_owned();
-    let wish = NewMove {
+    let new_move = NewMove {
         source_arn,
         target_arn: request.destination_arn,
         per_second: request.max_number_of_messages_per_second,
     };
-    Ok(StartAnswer { task_handle: engine.store().start_move(&wish)? })
+    Ok(StartAnswer { task_handle: server.store().start_move(&new_move)? })
 }
 
-pub(crate) fn list(engine: &Engine, request: ListRequest) -> Result<ListAnswer, ApiError> {
+pub(crate) fn list(server: &SharedServer, request: ListRequest) -> Result<ListAnswer, ApiError> {
     let source_arn = required("SourceArn", &request.source_arn)?;
     let most = request.max_results.unwrap_or(1);
     if !(1..=10).contains(&most) {
@@ -99,11 +99,11 @@ pub(crate) fn list(engine: &Engine, request: ListRequest) -> Result<ListAnswer, 
             "Value {most} for parameter MaxResults is invalid. Reason: Must be between 1 and 10."
         )));
     }
-    let moves = engine.store().moves_of(source_arn, most)?;
-    Ok(ListAnswer { results: moves.into_iter().map(Task::from).collect() })
+    let moves = server.store().moves_of(source_arn, most)?;
+    Ok(ListAnswer { results: moves.into_iter().map(MoveTask::from).collect() })
 }
 
-pub(crate) fn cancel(engine: &Engine, request: CancelRequest) -> Result<CancelAnswer, ApiError> {
+pub(crate) fn cancel(server: &SharedServer, request: CancelRequest) -> Result<CancelAnswer, ApiError> {
     let handle = required("TaskHandle", &request.task_handle)?;
-    Ok(CancelAnswer { approximate_number_of_messages_moved: engine.store().cancel_move(handle)? })
+    Ok(CancelAnswer { approximate_number_of_messages_moved: server.store().cancel_move(handle)? })
 }

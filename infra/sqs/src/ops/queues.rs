@@ -1,23 +1,23 @@
-//! Queues: made, found, described, changed, emptied, deleted.
+//! Operations on queues.
 
 use serde::{Deserialize, Serialize};
 
 use super::{QueueRequest, required};
 use crate::error::{ApiError, ErrorKind};
-use crate::server::Engine;
-use crate::settings::{Given, READ_ONLY, is_known};
+use crate::server::SharedServer;
+use crate::settings::{AttributeMap, READ_ONLY, is_known};
 use crate::token::{page_after, parse_page};
 
-/// Queues in an answer without `MaxResults`.
+/// The most queues in an answer without `MaxResults`.
 const MOST_LISTED: usize = 1_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct CreateRequest {
     queue_name: Option<String>,
-    attributes: Option<Given>,
+    attributes: Option<AttributeMap>,
     #[serde(rename = "tags", alias = "Tags")]
-    tags: Option<Given>,
+    tags: Option<AttributeMap>,
 }
 
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ pub(crate) struct NameRequest {
 pub(crate) struct ListRequest {
     queue_name_prefix: Option<String>,
     #[serde(flatten)]
-    page: Page,
+    page: PageRequest,
 }
 
 #[derive(Deserialize)]
@@ -41,12 +41,12 @@ pub(crate) struct ListRequest {
 pub(crate) struct SourcesRequest {
     queue_url: Option<String>,
     #[serde(flatten)]
-    page: Page,
+    page: PageRequest,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Page {
+struct PageRequest {
     max_results: Option<i64>,
     next_token: Option<String>,
 }
@@ -62,7 +62,7 @@ pub(crate) struct AttributesRequest {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct SetRequest {
     queue_url: Option<String>,
-    attributes: Option<Given>,
+    attributes: Option<AttributeMap>,
 }
 
 #[derive(Serialize)]
@@ -91,56 +91,60 @@ pub(crate) struct SourcesAnswer {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AttributesAnswer {
-    #[serde(skip_serializing_if = "Given::is_empty")]
-    attributes: Given,
+    #[serde(skip_serializing_if = "AttributeMap::is_empty")]
+    attributes: AttributeMap,
 }
 
-pub(crate) fn create(engine: &Engine, request: CreateRequest) -> Result<UrlAnswer, ApiError> {
+pub(crate) fn create(server: &SharedServer, request: CreateRequest) -> Result<UrlAnswer, ApiError> {
     let name = required("QueueName", &request.queue_name)?;
     let (given, tags) = (request.attributes.unwrap_or_default(), request.tags.unwrap_or_default());
-    engine.store().create_queue(name, given, tags)?;
-    Ok(UrlAnswer { queue_url: engine.url(name) })
+    server.store().create_queue(name, given, tags)?;
+    Ok(UrlAnswer { queue_url: server.url(name) })
 }
 
-pub(crate) fn delete(engine: &Engine, request: QueueRequest) -> Result<(), ApiError> {
-    engine.store().delete_queue(required("QueueUrl", &request.queue_url)?)
+pub(crate) fn delete(server: &SharedServer, request: QueueRequest) -> Result<(), ApiError> {
+    server.store().delete_queue(required("QueueUrl", &request.queue_url)?)
 }
 
-pub(crate) fn purge(engine: &Engine, request: QueueRequest) -> Result<(), ApiError> {
-    engine.store().purge_queue(required("QueueUrl", &request.queue_url)?)
+pub(crate) fn purge(server: &SharedServer, request: QueueRequest) -> Result<(), ApiError> {
+    server.store().purge_queue(required("QueueUrl", &request.queue_url)?)
 }
 
-pub(crate) fn url(engine: &Engine, request: NameRequest) -> Result<UrlAnswer, ApiError> {
+pub(crate) fn url(server: &SharedServer, request: NameRequest) -> Result<UrlAnswer, ApiError> {
     let name = required("QueueName", &request.queue_name)?;
-    let queue_url = engine.url(name);
+    let queue_url = server.url(name);
     if request.owner.is_some_and(|owner| !queue_url.contains(&format!("/{owner}/"))) {
         return Err(ApiError::no_queue());
     }
-    engine.store().queue(&queue_url)?;
+    server.store().queue(&queue_url)?;
     Ok(UrlAnswer { queue_url })
 }
 
-pub(crate) fn list(engine: &Engine, request: ListRequest) -> Result<ListAnswer, ApiError> {
+pub(crate) fn list(server: &SharedServer, request: ListRequest) -> Result<ListAnswer, ApiError> {
     let prefix = request.queue_name_prefix.unwrap_or_default();
-    let names = engine.store().queue_names(|queue| queue.name.starts_with(&prefix));
-    let (queue_urls, next_token) = page(engine, names, &request.page)?;
+    let names = server.store().queue_names(|queue| queue.name.starts_with(&prefix));
+    let (queue_urls, next_token) = page(server, names, &request.page)?;
     Ok(ListAnswer { queue_urls, next_token })
 }
 
-pub(crate) fn dead_letter_sources(engine: &Engine, request: SourcesRequest) -> Result<SourcesAnswer, ApiError> {
+pub(crate) fn dead_letter_sources(server: &SharedServer, request: SourcesRequest) -> Result<SourcesAnswer, ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
     let names = {
-        let store = engine.store();
+        let store = server.store();
         let arn = store.arn(&store.queue(url)?.name);
         store.dead_letter_sources(&arn)
     };
-    let (queue_urls, next_token) = page(engine, names, &request.page)?;
+    let (queue_urls, next_token) = page(server, names, &request.page)?;
     Ok(SourcesAnswer { queue_urls, next_token })
 }
 
-/// One page of sorted names as URLs, and the token of the next page. As with AWS, a token is only given to a caller
-/// that asked for pages.
-fn page(engine: &Engine, names: Vec<String>, page: &Page) -> Result<(Vec<String>, Option<String>), ApiError> {
+/// One page of sorted names as URLs, and the token of the next page. As on AWS, only a request with `MaxResults` gets a
+/// token.
+fn page(
+    server: &SharedServer,
+    names: Vec<String>,
+    page: &PageRequest,
+) -> Result<(Vec<String>, Option<String>), ApiError> {
     let most = match page.max_results {
         None => MOST_LISTED,
         Some(most) => usize::try_from(most).ok().filter(|most| (1..=MOST_LISTED).contains(most)).ok_or_else(|| {
@@ -157,13 +161,13 @@ fn page(engine: &Engine, names: Vec<String>, page: &Page) -> Result<(Vec<String>
     let shown = rest.iter().take(most);
     let more = rest.len() > most && page.max_results.is_some();
     let next_token = shown.clone().next_back().filter(|_| more).map(|name| page_after(name));
-    Ok((shown.map(|name| engine.url(name)).collect(), next_token))
+    Ok((shown.map(|name| server.url(name)).collect(), next_token))
 }
 
-pub(crate) fn attributes(engine: &Engine, request: AttributesRequest) -> Result<AttributesAnswer, ApiError> {
+pub(crate) fn attributes(server: &SharedServer, request: AttributesRequest) -> Result<AttributesAnswer, ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
     let names = request.attribute_names.unwrap_or_default();
-    let mut store = engine.store();
+    let mut store = server.store();
     let queue = store.queue(url)?;
     if let Some(name) = names.iter().find(|name| !is_known(name)) {
         return Err(ApiError::new(ErrorKind::InvalidAttributeName, format!("Unknown Attribute {name}.")));
@@ -188,8 +192,8 @@ pub(crate) fn attributes(engine: &Engine, request: AttributesRequest) -> Result<
     Ok(AttributesAnswer { attributes })
 }
 
-pub(crate) fn set_attributes(engine: &Engine, request: SetRequest) -> Result<(), ApiError> {
+pub(crate) fn set_attributes(server: &SharedServer, request: SetRequest) -> Result<(), ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
     let attributes = request.attributes.ok_or_else(|| ApiError::missing("Attributes"))?;
-    engine.store().set_queue_attributes(url, attributes)
+    server.store().set_queue_attributes(url, attributes)
 }

@@ -1,4 +1,4 @@
-//! Messages received, at once or as soon as there are some.
+//! Receiving messages, with long polls.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use super::required;
 use crate::error::ApiError;
 use crate::message::{Attributes, md5_of_attributes, md5_of_body, select};
-use crate::server::Engine;
+use crate::server::SharedServer;
 use crate::settings::WAIT_LIMIT_S;
 use crate::store::{Delivery, ReceiveRequest, check_token, check_visibility};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Request {
+pub(crate) struct ReceiveMessageRequest {
     queue_url: Option<String>,
     max_number_of_messages: Option<i64>,
     visibility_timeout: Option<i64>,
@@ -29,14 +29,14 @@ pub(crate) struct Request {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Answer {
+pub(crate) struct ReceiveAnswer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    messages: Vec<Message>,
+    messages: Vec<ReceivedMessage>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Message {
+struct ReceivedMessage {
     message_id: String,
     receipt_handle: String,
     #[serde(rename = "MD5OfBody")]
@@ -64,7 +64,7 @@ const SYSTEM_NAMES: [&str; 11] = [
     "SqsManagedSseEnabled",
 ];
 
-impl Request {
+impl ReceiveMessageRequest {
     fn system_names(&self) -> Result<Vec<String>, ApiError> {
         let names = [&self.attribute_names, &self.message_system_attribute_names];
         let names: Vec<String> = names.into_iter().flatten().flatten().cloned().collect();
@@ -76,7 +76,7 @@ impl Request {
         }
     }
 
-    /// The request for the store, without the waiting.
+    /// The request to the store, without the wait time.
     fn check(&self) -> Result<ReceiveRequest, ApiError> {
         check_token("ReceiveRequestAttemptId", self.receive_request_attempt_id.as_deref())?;
         let most = self.max_number_of_messages.unwrap_or(1);
@@ -103,42 +103,42 @@ impl Request {
     }
 }
 
-pub(crate) async fn receive(engine: &Engine, request: Request) -> Result<Answer, ApiError> {
+pub(crate) async fn receive(server: &SharedServer, request: ReceiveMessageRequest) -> Result<ReceiveAnswer, ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
-    let of_queue = engine.store().queue(url)?.settings.wait_s;
+    let of_queue = server.store().queue(url)?.settings.wait_s;
     let system_names = request.system_names()?;
     let mut wanted = request.check()?;
     let wait_s = request.wait_s(of_queue)?;
     wanted.long_poll = wait_s > 0;
     let deadline = Instant::now() + Duration::from_secs(wait_s);
-    let closed = engine.closed();
+    let closed = server.closed();
     let mut closed = pin!(closed);
     loop {
-        // Listening begins before looking, so that a message that comes in between is not slept through.
-        let bell = engine.store().queue(url)?.bell.clone();
-        let mut rung = pin!(bell.notified());
-        rung.as_mut().enable();
-        let (deliveries, next_in_ms) = engine.store().receive(url, &wanted)?;
+        // Subscribe before reading, so that a message that arrives in between ends the wait.
+        let available = server.store().queue(url)?.available.clone();
+        let mut notified = pin!(available.notified());
+        notified.as_mut().enable();
+        let (deliveries, next_in_ms) = server.store().receive(url, &wanted)?;
         if !deliveries.is_empty() || Instant::now() >= deadline {
             return Ok(answer(deliveries, &system_names, &request));
         }
         let next = next_in_ms.map_or(deadline, |ms| deadline.min(Instant::now() + Duration::from_millis(ms)));
         tokio::select! {
-            () = rung => {}
+            () = notified => {}
             () = tokio::time::sleep_until(next) => {}
             () = &mut closed => return Ok(answer(Vec::new(), &system_names, &request)),
         }
     }
 }
 
-fn answer(deliveries: Vec<Delivery>, system_names: &[String], request: &Request) -> Answer {
+fn answer(deliveries: Vec<Delivery>, system_names: &[String], request: &ReceiveMessageRequest) -> ReceiveAnswer {
     let wanted = request.message_attribute_names.as_deref().unwrap_or_default();
-    Answer { messages: deliveries.into_iter().map(|delivery| message(delivery, system_names, wanted)).collect() }
+    ReceiveAnswer { messages: deliveries.into_iter().map(|delivery| message(delivery, system_names, wanted)).collect() }
 }
 
-fn message(delivery: Delivery, system_names: &[String], wanted: &[String]) -> Message {
+fn message(delivery: Delivery, system_names: &[String], wanted: &[String]) -> ReceivedMessage {
     let message_attributes = select(&delivery.attributes, wanted);
-    Message {
+    ReceivedMessage {
         attributes: system_attributes(&delivery, system_names),
         message_id: delivery.message_id,
         receipt_handle: delivery.handle,

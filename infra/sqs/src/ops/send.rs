@@ -1,4 +1,4 @@
-//! Messages sent, alone and in batches.
+//! Sending messages, single and in batches.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::batch::{self, BatchAnswer};
 use super::required;
 use crate::error::{ApiError, ErrorKind};
 use crate::message::{Attributes, md5_of_attributes, md5_of_body, size_bytes};
-use crate::server::Engine;
+use crate::server::SharedServer;
 use crate::settings::MESSAGE_LIMIT_BYTES;
 use crate::store::{NewMessage, Sent};
 
@@ -15,7 +15,7 @@ use crate::store::{NewMessage, Sent};
 pub(crate) struct SendRequest {
     queue_url: Option<String>,
     #[serde(flatten)]
-    message: Message,
+    message: MessageParameters,
 }
 
 #[derive(Deserialize)]
@@ -32,12 +32,12 @@ struct Entry {
     #[serde(default)]
     id: String,
     #[serde(flatten)]
-    message: Message,
+    message: MessageParameters,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Message {
+struct MessageParameters {
     message_body: Option<String>,
     message_attributes: Option<Attributes>,
     message_system_attributes: Option<Attributes>,
@@ -46,7 +46,7 @@ struct Message {
     message_deduplication_id: Option<String>,
 }
 
-/// The digests of one message, computed before the store is taken.
+/// The digests of a message, computed before the store is locked.
 struct Digests {
     body: String,
     attributes: Option<String>,
@@ -69,7 +69,7 @@ pub(crate) struct SentAnswer {
     sequence_number: Option<String>,
 }
 
-impl Message {
+impl MessageParameters {
     fn prepare(self) -> Result<(NewMessage, Digests), ApiError> {
         let body = self.message_body.ok_or_else(|| ApiError::missing("MessageBody"))?;
         let attributes = self.message_attributes.unwrap_or_default();
@@ -91,7 +91,7 @@ impl Message {
     }
 }
 
-/// The only system attribute that may be sent.
+/// The only system attribute that a sender may set.
 fn trace_header(system: &Attributes) -> Result<Option<String>, ApiError> {
     match system.keys().find(|name| *name != "AWSTraceHeader") {
         Some(name) => Err(ApiError::parameter(format!("Message system attribute name '{name}' is invalid."))),
@@ -110,24 +110,24 @@ fn sent_answer(id: Option<&str>, sent: Sent, digests: &Digests) -> SentAnswer {
     }
 }
 
-pub(crate) fn one(engine: &Engine, request: SendRequest) -> Result<SentAnswer, ApiError> {
+pub(crate) fn one(server: &SharedServer, request: SendRequest) -> Result<SentAnswer, ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
     let (message, digests) = request.message.prepare()?;
-    let sent = engine.store().send(url, &[message])?.into_iter().next();
+    let sent = server.store().send(url, &[message])?.into_iter().next();
     let sent = sent.ok_or_else(|| ApiError::new(ErrorKind::Internal, "The message was not stored."))??;
     Ok(sent_answer(None, sent, &digests))
 }
 
-pub(crate) fn batch(engine: &Engine, request: BatchRequest) -> Result<BatchAnswer<SentAnswer>, ApiError> {
+pub(crate) fn batch(server: &SharedServer, request: BatchRequest) -> Result<BatchAnswer<SentAnswer>, ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
-    engine.store().queue(url)?;
+    server.store().queue(url)?;
     let ids: Vec<String> = request.entries.iter().map(|entry| entry.id.clone()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     batch::check_ids(&ids)?;
     let prepared = request.entries.into_iter().map(|entry| entry.message.prepare()).collect::<Result<Vec<_>, _>>()?;
     let (messages, digests): (Vec<NewMessage>, Vec<Digests>) = prepared.into_iter().unzip();
     check_total(&messages)?;
-    let results = engine.store().send(url, &messages)?;
+    let results = server.store().send(url, &messages)?;
     let results =
         results.into_iter().zip(digests).map(|(result, digests)| result.map(|sent| (sent, digests))).collect();
     Ok(batch::answer(&ids, results, |id, (sent, digests)| sent_answer(Some(id), sent, &digests)))

@@ -1,10 +1,10 @@
-//! Tags of queues.
+//! Operations on tags of queues.
 
 use serde::{Deserialize, Serialize};
 
 use super::{QueueRequest, required};
 use crate::error::ApiError;
-use crate::server::Engine;
+use crate::server::SharedServer;
 use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
@@ -28,19 +28,19 @@ pub(crate) struct TagsAnswer {
     tags: BTreeMap<String, String>,
 }
 
-pub(crate) fn tag(engine: &Engine, request: TagRequest) -> Result<(), ApiError> {
+pub(crate) fn tag(server: &SharedServer, request: TagRequest) -> Result<(), ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
     let tags = request.tags.ok_or_else(|| ApiError::missing("Tags"))?;
-    engine.store().change_tags(url, tags, &[])
+    server.store().change_tags(url, tags, &[])
 }
 
-pub(crate) fn untag(engine: &Engine, request: UntagRequest) -> Result<(), ApiError> {
+pub(crate) fn untag(server: &SharedServer, request: UntagRequest) -> Result<(), ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
     let keys = request.tag_keys.ok_or_else(|| ApiError::missing("TagKeys"))?;
-    engine.store().change_tags(url, BTreeMap::new(), &keys)
+    server.store().change_tags(url, BTreeMap::new(), &keys)
 }
 
-pub(crate) fn list(engine: &Engine, request: QueueRequest) -> Result<TagsAnswer, ApiError> {
+pub(crate) fn list(server: &SharedServer, request: QueueRequest) -> Result<TagsAnswer, ApiError> {
     let url = required("QueueUrl", &request.queue_url)?;
-    Ok(TagsAnswer { tags: engine.store().queue(url)?.tags.clone() })
+    Ok(TagsAnswer { tags: server.store().queue(url)?.tags.clone() })
 }

@@ -1,4 +1,4 @@
-//! The file: one SQLite database, one connection, one transaction a request.
+//! The database: one SQLite file, one connection, one transaction per request.
 
 mod moves;
 mod queues;
@@ -27,41 +27,42 @@ pub(crate) use receive::{Delivery, ReceiveRequest};
 pub(crate) use send::{NewMessage, Sent, check_token};
 pub(crate) use settle::check_visibility;
 
-/// How long duplicates and receive attempts are remembered.
-const REMEMBERED_MS: u64 = 5 * 60 * 1_000;
-/// Marks a file as ours.
+/// How long deduplication ids and receive attempts are stored.
+const DEDUPLICATION_MS: u64 = 5 * 60 * 1_000;
+/// Identifies the files of this crate.
 const APPLICATION_ID: i64 = 0x4c51_5153;
 const SCHEMA_VERSION: i64 = 1;
-/// How far the recorded time may lag behind.
+/// How far the recorded time may be behind.
 const CLOCK_STEP_MS: u64 = 1_000;
-/// A backup holds the write lock for an instant; a slow machine may make more of it.
+/// How long to wait for the write lock, which a backup holds for an instant, or longer on a slow machine.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// All queues, their messages, and the time.
-pub(crate) struct Store {
+/// All queues with their messages, and the clock.
+pub(crate) struct QueueStore {
     conn: Connection,
-    /// Queues are cached in memory, so a second writer would go unnoticed. A reader, such as a backup, is welcome.
+    /// Excludes a second writer, whose changes the cache of queues would not show. Readers such as a backup are allowed.
     _lock: File,
     config: Config,
     clock: SteadyClock,
     recorded_ms: u64,
     pub(crate) secret: String,
     queues: HashMap<String, Queue>,
-    /// Upper bounds of the messages in flight by queue; absent until first counted.
+    /// Upper bounds of the messages in flight by queue, from the first count on.
     in_flight_at_most: HashMap<i64, u64>,
-    /// Rung when a move task may have work.
-    pub(crate) moves_bell: Arc<Notify>,
+    /// Notified when a move task starts.
+    pub(crate) move_started: Arc<Notify>,
 }
 
-impl Store {
-    /// Opens the file, or makes it.
+impl QueueStore {
+    /// Opens the file, or creates it.
     ///
     /// # Errors
-    /// See [`OpenError`].
+    /// [`OpenError`].
     pub(crate) fn open(path: &Path, config: Config) -> Result<Self, OpenError> {
         let (conn, lock) = connect(path).map_err(|source| classify(path, source))?;
-        let sound = is_ours(&conn).and_then(|ours| Ok((ours, is_empty(&conn)?))).map_err(|e| classify(path, e))?;
-        match sound {
+        let found =
+            has_our_schema(&conn).and_then(|ours| Ok((ours, is_empty(&conn)?))).map_err(|e| classify(path, e))?;
+        match found {
             (true, _) => {}
             (false, true) => create(&conn, &config).map_err(|source| classify(path, source))?,
             (false, false) => return Err(OpenError::Foreign { path: path.to_owned() }),
@@ -88,12 +89,12 @@ impl Store {
             secret,
             queues,
             in_flight_at_most: HashMap::new(),
-            moves_bell: Arc::new(Notify::new()),
+            move_started: Arc::new(Notify::new()),
         })
     }
 
-    /// Milliseconds since 1970; never less than before. Recorded in the file about once a second, so that a clock
-    /// set back between two runs is noticed.
+    /// Milliseconds since 1970, never decreasing. The time is recorded in the file every second, so that it does not go
+    /// back after a restart.
     pub(crate) fn now_ms(&mut self) -> Result<u64, ApiError> {
         let now_ms = self.clock.now_ms();
         if now_ms >= self.recorded_ms.saturating_add(CLOCK_STEP_MS) {
@@ -103,7 +104,7 @@ impl Store {
         Ok(now_ms)
     }
 
-    /// The queue that a URL names; only its path counts.
+    /// The queue of a URL; only its path matters.
     pub(crate) fn queue(&self, url: &str) -> Result<&Queue, ApiError> {
         let name = queues::name_in_url(url, &self.config.account)?;
         self.queues.get(name).ok_or_else(ApiError::no_queue)
@@ -114,13 +115,13 @@ impl Store {
         format!("arn:aws:sqs:{}:{}:{name}", self.config.region, self.config.account)
     }
 
-    /// The queue that an ARN names, if it is one of this server.
+    /// The queue of an ARN, if it is on this server.
     pub(crate) fn queue_by_arn(&self, arn: &str) -> Option<&Queue> {
         let (_, name) = arn.rsplit_once(':')?;
         self.queues.get(name).filter(|queue| self.arn(&queue.name) == arn)
     }
 
-    /// When the next hidden message of the queue, or group of a FIFO queue, comes into sight.
+    /// When the next hidden message, or the next group of a FIFO queue, becomes visible.
     pub(crate) fn next_visible_ms(&self, queue: &Queue, now_ms: u64) -> Result<Option<u64>, ApiError> {
         let sql = if queue.settings.fifo {
             "SELECT min(ready_ms) FROM fifo_groups WHERE queue = ?1 AND ready_ms > ?2"
@@ -146,7 +147,7 @@ fn connect(path: &Path) -> rusqlite::Result<(Connection, File)> {
     Err(failure(rusqlite::ffi::SQLITE_CORRUPT, verdict))
 }
 
-/// Takes the queues for this process. The lock goes with the process, however it ends.
+/// Locks the file for this process. The operating system releases the lock when the process ends.
 fn lock(path: &Path) -> rusqlite::Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push("-lock");
@@ -165,7 +166,7 @@ fn failure(code: i32, text: String) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(text))
 }
 
-fn is_ours(conn: &Connection) -> rusqlite::Result<bool> {
+fn has_our_schema(conn: &Connection) -> rusqlite::Result<bool> {
     let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     Ok(pragma("application_id")? == APPLICATION_ID && pragma("user_version")? == SCHEMA_VERSION)
 }

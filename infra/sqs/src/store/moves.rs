@@ -1,4 +1,4 @@
-//! Move tasks: messages taken out of a dead-letter queue again.
+//! Move tasks: they move messages out of a dead-letter queue.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,20 +6,20 @@ use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::settle::expire;
 use super::transfer::{choose, move_as_new};
-use super::{Queue, Store};
+use super::{Queue, QueueStore};
 use crate::error::{ApiError, ErrorKind};
 use crate::token::random_uuid;
 
-/// Messages moved in one transaction.
+/// The most messages per transaction.
 const STEP: u64 = 100;
-/// How soon a task that has a rate looks again.
+/// The pause between the steps of a task with a rate.
 const PACE_MS: u64 = 100;
 
-/// A wish to move messages.
+/// A move task to start.
 #[derive(Clone, Debug)]
 pub(crate) struct NewMove {
     pub(crate) source_arn: String,
-    /// Back to where each message came from, if absent.
+    /// The destination; by default the queue that each message came from.
     pub(crate) target_arn: Option<String>,
     pub(crate) per_second: Option<i64>,
 }
@@ -69,35 +69,35 @@ fn not_found(what: &str) -> ApiError {
     ApiError::new(ErrorKind::ResourceNotFound, what)
 }
 
-impl Store {
+impl QueueStore {
     /// Starts a move task and returns its handle.
-    pub(crate) fn start_move(&mut self, wish: &NewMove) -> Result<String, ApiError> {
+    pub(crate) fn start_move(&mut self, new_move: &NewMove) -> Result<String, ApiError> {
         let now_ms = self.now_ms()?;
         let source = self
-            .queue_by_arn(&wish.source_arn)
+            .queue_by_arn(&new_move.source_arn)
             .ok_or_else(|| not_found("The resource that you specified for the SourceArn parameter doesn't exist."))?;
-        self.check_move(wish, source)?;
+        self.check_move(new_move, source)?;
         let to_move: u64 = self.conn.query_row(
             "SELECT count(*) FROM messages WHERE queue = ?1 AND visible_ms <= ?2",
             params![source.id, now_ms],
             |row| row.get(0),
         )?;
-        let task = serde_json::json!({ "taskId": random_uuid(), "sourceArn": wish.source_arn });
+        let task = serde_json::json!({ "taskId": random_uuid(), "sourceArn": new_move.source_arn });
         let handle = STANDARD.encode(task.to_string());
         self.conn.execute(
             "INSERT INTO moves (handle, source_arn, target_arn, per_second, status, moved, to_move, started_ms)
              VALUES (?1, ?2, ?3, ?4, 'RUNNING', 0, ?5, ?6)",
-            params![handle, wish.source_arn, wish.target_arn, wish.per_second, to_move, now_ms],
+            params![handle, new_move.source_arn, new_move.target_arn, new_move.per_second, to_move, now_ms],
         )?;
-        self.moves_bell.notify_one();
+        self.move_started.notify_one();
         Ok(handle)
     }
 
-    fn check_move(&self, wish: &NewMove, source: &Queue) -> Result<(), ApiError> {
-        if self.dead_letter_sources(&wish.source_arn).is_empty() {
+    fn check_move(&self, new_move: &NewMove, source: &Queue) -> Result<(), ApiError> {
+        if self.dead_letter_sources(&new_move.source_arn).is_empty() {
             return Err(ApiError::parameter("Source queue must be configured as a Dead Letter Queue."));
         }
-        if let Some(arn) = &wish.target_arn {
+        if let Some(arn) = &new_move.target_arn {
             let target = self.queue_by_arn(arn).ok_or_else(|| {
                 not_found("The resource that you specified for the DestinationArn parameter doesn't exist.")
             })?;
@@ -108,11 +108,11 @@ impl Store {
                 return Err(ApiError::parameter("Source and destination must be queues of the same type."));
             }
         }
-        if wish.per_second.is_some_and(|rate| !(1..=500).contains(&rate)) {
+        if new_move.per_second.is_some_and(|rate| !(1..=500).contains(&rate)) {
             return Err(ApiError::parameter("MaxNumberOfMessagesPerSecond must be between 1 and 500."));
         }
         let running = "SELECT 1 FROM moves WHERE source_arn = ?1 AND status = 'RUNNING'";
-        if self.conn.prepare(running)?.exists([&wish.source_arn])? {
+        if self.conn.prepare(running)?.exists([&new_move.source_arn])? {
             return Err(ApiError::new(
                 ErrorKind::UnsupportedOperation,
                 "There is already a task running. Only one active task is allowed for a source queue arn at a given time.",
@@ -137,7 +137,7 @@ impl Store {
         Ok(moves)
     }
 
-    /// Ends a running task; returns how many messages it had moved.
+    /// Cancels a running task. Returns how many messages it has moved.
     pub(crate) fn cancel_move(&mut self, handle: &str) -> Result<u64, ApiError> {
         let sql = format!("SELECT {COLUMNS} FROM moves WHERE handle = ?1");
         let task = self.conn.query_row(&sql, [handle], Move::read).optional()?;
@@ -150,23 +150,23 @@ impl Store {
         Ok(task.moved)
     }
 
-    /// Moves the next messages of every running task. Returns in how many milliseconds to come again, or nothing if
+    /// Moves the next messages of every running task. Returns the pause in milliseconds before the next step, or none if
     /// no task runs.
     pub(crate) fn step_moves(&mut self) -> Result<Option<u64>, ApiError> {
         let sql = format!("SELECT {COLUMNS} FROM moves WHERE status = 'RUNNING'");
         let running: Vec<Move> =
             self.conn.prepare_cached(&sql)?.query_map([], Move::read)?.collect::<Result<_, _>>()?;
-        let mut again_ms = None;
+        let mut next_ms = None;
         for task in &running {
             if self.step_move(task)? {
                 let pace_ms = if task.per_second.is_some() { PACE_MS } else { 0 };
-                again_ms = Some(again_ms.map_or(pace_ms, |soonest: u64| soonest.min(pace_ms)));
+                next_ms = Some(next_ms.map_or(pace_ms, |soonest: u64| soonest.min(pace_ms)));
             }
         }
-        Ok(again_ms)
+        Ok(next_ms)
     }
 
-    /// Whether the task goes on.
+    /// Moves the next messages of a task. Returns whether it continues.
     fn step_move(&mut self, task: &Move) -> Result<bool, ApiError> {
         let now_ms = self.now_ms()?;
         let Some(source) = self.queue_by_arn(&task.source_arn) else { return Ok(false) };
@@ -177,7 +177,7 @@ impl Store {
         let tx = self.conn.unchecked_transaction()?;
         expire(&tx, source, now_ms)?;
         let chosen = choose(&tx, source, None, now_ms, allowance)?;
-        let mut bells = Vec::new();
+        let mut targets = Vec::new();
         let mut failure = None;
         for row in &chosen.rows {
             let arn = match &task.target_arn {
@@ -189,7 +189,7 @@ impl Store {
                 break;
             };
             move_as_new(&tx, *row, target.id, now_ms)?;
-            bells.push(target.bell.clone());
+            targets.push(target.available.clone());
         }
         chosen.refresh_groups(&tx, source)?;
         let status = match failure {
@@ -199,10 +199,10 @@ impl Store {
         };
         tx.execute(
             "UPDATE moves SET moved = moved + ?2, status = ?3, failure = ?4 WHERE id = ?1",
-            params![task.id, bells.len(), status, failure],
+            params![task.id, targets.len(), status, failure],
         )?;
         tx.commit()?;
-        bells.iter().for_each(|bell| bell.notify_waiters());
+        targets.iter().for_each(|available| available.notify_waiters());
         Ok(status == "RUNNING")
     }
 }

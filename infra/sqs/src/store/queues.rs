@@ -1,4 +1,4 @@
-//! Queues: made, changed, listed, emptied, deleted.
+//! The table of queues.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::Notify;
 
-use super::Store;
+use super::QueueStore;
 use crate::error::{ApiError, ErrorKind};
-use crate::settings::{Given, RedriveAllowed, Settings, check_queue_name};
+use crate::settings::{AttributeMap, QueueSettings, RedriveAllowed, check_queue_name};
 
 /// Tags of a queue.
 pub(crate) type Tags = BTreeMap<String, String>;
 
 const MOST_TAGS: usize = 50;
-const PURGE_REST_MS: u64 = 60_000;
+const PURGE_INTERVAL_MS: u64 = 60_000;
 
-/// One queue, as it is also in the file.
+/// A queue, cached from the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     pub(crate) id: i64,
@@ -24,10 +24,10 @@ pub(crate) struct Queue {
     pub(crate) created_ms: u64,
     pub(crate) modified_ms: u64,
     pub(crate) purged_ms: Option<u64>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: QueueSettings,
     pub(crate) tags: Tags,
-    /// Rung when a message may have come into sight.
-    pub(crate) bell: Arc<Notify>,
+    /// Notified when a message may be visible.
+    pub(crate) available: Arc<Notify>,
 }
 
 /// Messages of a queue by state.
@@ -43,8 +43,8 @@ pub(super) fn load(conn: &Connection) -> rusqlite::Result<HashMap<String, Queue>
     let mut statement =
         conn.prepare("SELECT id, name, created_ms, modified_ms, purged_ms, attributes, tags FROM queues")?;
     let rows = statement.query_map([], |row| {
-        let given: Given = parse(&row.get::<_, String>(5)?)?;
-        let settings = Settings::new(given).map_err(|e| unreadable(Box::new(e)))?;
+        let given: AttributeMap = parse(&row.get::<_, String>(5)?)?;
+        let settings = QueueSettings::new(given).map_err(|e| unreadable(Box::new(e)))?;
         Ok(Queue {
             id: row.get(0)?,
             name: row.get(1)?,
@@ -53,13 +53,13 @@ pub(super) fn load(conn: &Connection) -> rusqlite::Result<HashMap<String, Queue>
             purged_ms: row.get(4)?,
             settings,
             tags: parse(&row.get::<_, String>(6)?)?,
-            bell: Arc::new(Notify::new()),
+            available: Arc::new(Notify::new()),
         })
     })?;
     rows.map(|row| row.map(|queue| (queue.name.clone(), queue))).collect()
 }
 
-/// Reads JSON out of the file.
+/// Parses JSON from the file.
 pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
     serde_json::from_str(text).map_err(|e| unreadable(Box::new(e)))
 }
@@ -84,9 +84,9 @@ pub(super) fn name_in_url<'a>(url: &'a str, account: &str) -> Result<&'a str, Ap
     }
 }
 
-impl Store {
-    /// Makes a queue, or finds the one of the same name and attributes.
-    pub(crate) fn create_queue(&mut self, name: &str, given: Given, tags: Tags) -> Result<(), ApiError> {
+impl QueueStore {
+    /// Creates a queue, unless one with the same name and attributes exists.
+    pub(crate) fn create_queue(&mut self, name: &str, given: AttributeMap, tags: Tags) -> Result<(), ApiError> {
         if let Some(existing) = self.queues.get(name) {
             return match existing.settings.first_difference(&given) {
                 None => Ok(()),
@@ -98,12 +98,12 @@ impl Store {
                 )),
             };
         }
-        let settings = Settings::new(given)?;
+        let settings = QueueSettings::new(given)?;
         check_queue_name(name, settings.fifo)?;
         check_tags(&tags)?;
         self.check_redrive(name, &settings)?;
         let now_ms = self.now_ms()?;
-        self.check_name_is_rested(name, now_ms)?;
+        self.check_name_is_free(name, now_ms)?;
         self.conn.execute(
             "INSERT INTO queues (name, created_ms, modified_ms, attributes, tags) VALUES (?1, ?2, ?2, ?3, ?4)",
             params![name, now_ms, to_json(&settings.given), to_json(&tags)],
@@ -116,13 +116,13 @@ impl Store {
             purged_ms: None,
             settings,
             tags,
-            bell: Arc::new(Notify::new()),
+            available: Arc::new(Notify::new()),
         };
         self.queues.insert(name.to_owned(), queue);
         Ok(())
     }
 
-    fn check_name_is_rested(&self, name: &str, now_ms: u64) -> Result<(), ApiError> {
+    fn check_name_is_free(&self, name: &str, now_ms: u64) -> Result<(), ApiError> {
         let since_ms = now_ms.saturating_sub(self.config.deleted_name_rest_ms);
         self.conn.execute("DELETE FROM deleted_queues WHERE deleted_ms <= ?1", [since_ms])?;
         let sql = "SELECT 1 FROM deleted_queues WHERE name = ?1";
@@ -135,8 +135,8 @@ impl Store {
         }
     }
 
-    /// The dead-letter queue must exist, be of the same kind, and allow it.
-    fn check_redrive(&self, name: &str, settings: &Settings) -> Result<(), ApiError> {
+    /// Checks that the dead-letter queue exists, has the same kind, and allows this source.
+    fn check_redrive(&self, name: &str, settings: &QueueSettings) -> Result<(), ApiError> {
         let Some(redrive) = &settings.redrive else { return Ok(()) };
         let refused = |reason: &str| {
             let value = settings.given.get("RedrivePolicy").map_or("", String::as_str);
@@ -151,14 +151,14 @@ impl Store {
         match &target.settings.redrive_allowed {
             RedriveAllowed::All => Ok(()),
             RedriveAllowed::Sources(arns) if arns.contains(&self.arn(name)) => Ok(()),
-            RedriveAllowed::Sources(_) | RedriveAllowed::Nobody => {
+            RedriveAllowed::Sources(_) | RedriveAllowed::None => {
                 refused("The dead-letter queue's RedriveAllowPolicy does not allow this source queue.")
             }
         }
     }
 
     /// Changes some attributes.
-    pub(crate) fn set_queue_attributes(&mut self, url: &str, changes: Given) -> Result<(), ApiError> {
+    pub(crate) fn set_queue_attributes(&mut self, url: &str, changes: AttributeMap) -> Result<(), ApiError> {
         let now_ms = self.now_ms()?;
         let mut queue = self.queue(url)?.clone();
         if changes.get("FifoQueue").is_some_and(|value| value != if queue.settings.fifo { "true" } else { "" }) {
@@ -166,7 +166,7 @@ impl Store {
         }
         let mut given = queue.settings.given.clone();
         given.extend(changes);
-        let settings = Settings::new(given)?;
+        let settings = QueueSettings::new(given)?;
         self.check_redrive(&queue.name, &settings)?;
         let tx = self.conn.unchecked_transaction()?;
         tx.execute(
@@ -179,7 +179,7 @@ impl Store {
         tx.commit()?;
         queue.settings = settings;
         queue.modified_ms = now_ms;
-        queue.bell.notify_waiters();
+        queue.available.notify_waiters();
         self.queues.insert(queue.name.clone(), queue);
         Ok(())
     }
@@ -214,7 +214,7 @@ impl Store {
         tx.execute("INSERT OR REPLACE INTO deleted_queues VALUES (?1, ?2)", params![queue.name, now_ms])?;
         tx.commit()?;
         self.queues.remove(&queue.name);
-        queue.bell.notify_waiters();
+        queue.available.notify_waiters();
         Ok(())
     }
 
@@ -222,7 +222,7 @@ impl Store {
     pub(crate) fn purge_queue(&mut self, url: &str) -> Result<(), ApiError> {
         let now_ms = self.now_ms()?;
         let mut queue = self.queue(url)?.clone();
-        if queue.purged_ms.is_some_and(|purged_ms| now_ms < purged_ms.saturating_add(PURGE_REST_MS)) {
+        if queue.purged_ms.is_some_and(|purged_ms| now_ms < purged_ms.saturating_add(PURGE_INTERVAL_MS)) {
             let message = format!("Only one PurgeQueue operation on {} is allowed every 60 seconds.", queue.name);
             return Err(ApiError::new(ErrorKind::PurgeQueueInProgress, message));
         }
@@ -236,10 +236,10 @@ impl Store {
         Ok(())
     }
 
-    /// The names, in order, of the queues that pass the filter.
-    pub(crate) fn queue_names(&self, passes: impl Fn(&Queue) -> bool) -> Vec<String> {
+    /// The sorted names of the queues that match.
+    pub(crate) fn queue_names(&self, matches: impl Fn(&Queue) -> bool) -> Vec<String> {
         let mut names: Vec<String> =
-            self.queues.values().filter(|queue| passes(queue)).map(|queue| queue.name.clone()).collect();
+            self.queues.values().filter(|queue| matches(queue)).map(|queue| queue.name.clone()).collect();
         names.sort_unstable();
         names
     }
@@ -257,7 +257,7 @@ impl Store {
     }
 }
 
-/// A changed delay of a FIFO queue also holds for messages that wait already.
+/// Applies a changed delay to the waiting messages of a FIFO queue.
 fn redelay(conn: &Connection, queue: i64, delay_ms: u64) -> rusqlite::Result<()> {
     conn.execute(
         "UPDATE messages SET visible_ms = sent_ms + ?2 WHERE queue = ?1 AND receives = 0",

@@ -1,4 +1,4 @@
-//! Messages going out.
+//! Receiving messages.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -6,24 +6,24 @@ use super::queues::parse;
 use super::send::sequence_number;
 use super::settle::expire;
 use super::transfer::choose;
-use super::{Queue, REMEMBERED_MS, Store};
+use super::{DEDUPLICATION_MS, Queue, QueueStore};
 use crate::error::{ApiError, ErrorKind};
 use crate::message::Attributes;
 use crate::token::Receipt;
 
-/// What a consumer asks for.
+/// The parameters of a receive.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReceiveRequest {
     pub(crate) most: usize,
-    /// The queue's own timeout if absent.
+    /// By default the queue's timeout.
     pub(crate) visibility_ms: Option<u64>,
-    /// Repeats an earlier receive of the same id, if its messages are as they were.
+    /// Repeats an earlier receive with this id if its messages are unchanged.
     pub(crate) attempt: Option<String>,
-    /// A long poll waits where a short one is told of the limit.
+    /// At the limit of messages in flight, a long poll waits and a short one fails.
     pub(crate) long_poll: bool,
 }
 
-/// One message on its way to a consumer.
+/// A received message.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
     pub(crate) message_id: String,
@@ -40,8 +40,8 @@ pub(crate) struct Delivery {
     pub(crate) receives: i64,
 }
 
-impl Store {
-    /// Takes messages into flight. Also tells, if there were none, when to look again.
+impl QueueStore {
+    /// Receives messages. If there are none, also returns the milliseconds until the next one may be visible.
     pub(crate) fn receive(
         &mut self,
         url: &str,
@@ -73,7 +73,7 @@ impl Store {
         remember(&tx, queue, request, &chosen.rows, visible_ms, now_ms)?;
         tx.commit()?;
         if let Some(dead) = dead.filter(|_| chosen.moved > 0) {
-            dead.bell.notify_waiters();
+            dead.available.notify_waiters();
         }
         let next_ms = match (deliveries.is_empty(), chosen.moved) {
             (false, _) => None,
@@ -85,7 +85,7 @@ impl Store {
         Ok((deliveries, next_ms.map(|at_ms| at_ms.saturating_sub(now_ms))))
     }
 
-    /// How many of `most` messages may still be taken. Counts only when the upper bound reaches the limit.
+    /// How many of `most` messages the limit of messages in flight allows. Counts only if the upper bound reaches it.
     fn room_in_flight(&mut self, url: &str, most: usize, now_ms: u64) -> Result<(i64, usize), ApiError> {
         let queue = self.queue(url)?.id;
         let limit = self.config.in_flight_limit;
@@ -160,14 +160,14 @@ fn take(conn: &Connection, row: i64, visible_ms: u64, now_ms: u64) -> rusqlite::
     .map(drop)
 }
 
-/// What an attempt took: the rows, and until when they were hidden.
+/// A stored receive attempt: its rows, and until when they are hidden.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Attempt {
     rows: Vec<i64>,
     visible_ms: u64,
 }
 
-/// The rows of the earlier attempt of the same id, if all are still in flight and unchanged.
+/// The rows of the earlier attempt with this id, if all are still in flight and unchanged.
 fn repeated(
     conn: &Connection,
     queue: &Queue,
@@ -176,7 +176,7 @@ fn repeated(
 ) -> rusqlite::Result<Option<Vec<i64>>> {
     let Some(attempt) = request.attempt.as_deref().filter(|_| queue.settings.fifo) else { return Ok(None) };
     conn.prepare_cached("DELETE FROM attempts WHERE queue = ?1 AND started_ms <= ?2")?
-        .execute(params![queue.id, now_ms.saturating_sub(REMEMBERED_MS)])?;
+        .execute(params![queue.id, now_ms.saturating_sub(DEDUPLICATION_MS)])?;
     let known: Option<String> = conn
         .prepare_cached("SELECT receipts FROM attempts WHERE queue = ?1 AND attempt = ?2")?
         .query_row(params![queue.id, attempt], |row| row.get(0))

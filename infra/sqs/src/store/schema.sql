@@ -12,7 +12,7 @@ CREATE TABLE queues (
 
 CREATE TABLE deleted_queues (name TEXT PRIMARY KEY, deleted_ms INTEGER NOT NULL) WITHOUT ROWID;
 
--- The small, often rewritten part of a message. `id` is also its place in the order of a FIFO queue.
+-- The small part of a message, which changes often. `id` is also its order in a FIFO queue.
 CREATE TABLE messages (
     id                INTEGER PRIMARY KEY AUTOINCREMENT,
     queue             INTEGER NOT NULL,
@@ -44,7 +44,7 @@ BEGIN
     DELETE FROM contents WHERE id = old.id;
 END;
 
--- The groups of FIFO queues that hold messages, and from when on each may be received from.
+-- The groups of FIFO queues with messages, and when each can be received.
 CREATE TABLE fifo_groups (
     queue      INTEGER NOT NULL,
     fifo_group TEXT NOT NULL,
@@ -66,7 +66,7 @@ CREATE TABLE duplicates (
 ) WITHOUT ROWID;
 CREATE INDEX duplicates_by_age ON duplicates (queue, sent_ms);
 
--- Receives with an attempt id, so that a repeated one gets the same messages.
+-- Receives with an attempt id. A repeated receive returns the same messages.
 CREATE TABLE attempts (
     queue      INTEGER NOT NULL,
     attempt    TEXT NOT NULL,

@@ -1,15 +1,15 @@
-//! Messages coming in.
+//! Sending messages.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
-use super::{Queue, REMEMBERED_MS, Store};
+use super::{DEDUPLICATION_MS, Queue, QueueStore};
 use crate::error::{ApiError, ErrorKind};
 use crate::message::{Attributes, check_attributes, check_body, size_bytes};
 use crate::settings::DELAY_LIMIT_S;
 use crate::token::random_uuid;
 
-/// A message as the sender gave it.
+/// A message to store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NewMessage {
     pub(crate) body: String,
@@ -20,7 +20,7 @@ pub(crate) struct NewMessage {
     pub(crate) dedup_id: Option<String>,
 }
 
-/// What the sender learns.
+/// The answer to the sender.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) message_id: String,
@@ -28,13 +28,13 @@ pub(crate) struct Sent {
     pub(crate) sequence: Option<String>,
 }
 
-/// Twenty digits that grow with the row.
+/// Twenty digits that increase with the row.
 pub(super) fn sequence_number(row: i64) -> String {
     format!("1{row:019}")
 }
 
-impl Store {
-    /// Stores messages, one result each. As AWS does, a FIFO queue refuses all of them when one lacks an id it needs.
+impl QueueStore {
+    /// Stores messages, with one result each. As on AWS, a FIFO queue refuses all if one lacks a required id.
     pub(crate) fn send(&mut self, url: &str, messages: &[NewMessage]) -> Result<Vec<Result<Sent, ApiError>>, ApiError> {
         let now_ms = self.now_ms()?;
         let queue = self.queue(url)?;
@@ -49,7 +49,7 @@ impl Store {
             });
         }
         tx.commit()?;
-        queue.bell.notify_waiters();
+        queue.available.notify_waiters();
         Ok(results)
     }
 }
@@ -85,7 +85,7 @@ fn check_delay(queue: &Queue, message: &NewMessage) -> Result<(), ApiError> {
     }
 }
 
-/// A message of a FIFO queue needs a group and something to know duplicates by.
+/// A message of a FIFO queue needs a group and a deduplication id.
 fn check_fifo(queue: &Queue, message: &NewMessage) -> Result<(), ApiError> {
     if !queue.settings.fifo {
         return Ok(());
@@ -127,7 +127,7 @@ pub(crate) fn check_token(parameter: &str, value: Option<&str>) -> Result<(), Ap
 fn forget_duplicates(conn: &Connection, queue: &Queue, now_ms: u64) -> rusqlite::Result<()> {
     if queue.settings.fifo {
         conn.prepare_cached("DELETE FROM duplicates WHERE queue = ?1 AND sent_ms <= ?2")?
-            .execute(params![queue.id, now_ms.saturating_sub(REMEMBERED_MS)])?;
+            .execute(params![queue.id, now_ms.saturating_sub(DEDUPLICATION_MS)])?;
     }
     Ok(())
 }
@@ -183,7 +183,7 @@ fn insert(
     Ok(row)
 }
 
-/// Notes that the group has a message; if it had one before, what is first in it does not change.
+/// Adds the group, unless it has messages already: then its first message does not change.
 pub(super) fn join_group(conn: &Connection, queue: i64, group: &str, ready_ms: u64, row: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("INSERT OR IGNORE INTO fifo_groups VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![queue, group, ready_ms, row])

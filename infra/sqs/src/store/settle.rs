@@ -1,22 +1,22 @@
-//! Messages going: deleted, hidden longer or shown again, or too old.
+//! Deleting messages, changing their visibility, and removing expired ones.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Queue, Store};
+use super::{Queue, QueueStore};
 use crate::error::{ApiError, ErrorKind};
 use crate::settings::VISIBILITY_LIMIT_S;
 use crate::token::Receipt;
 
-/// How a message stands to the receipt handle in a request.
-struct Held {
+/// The state of a message that a receipt handle names.
+struct ReceivedState {
     receives: i64,
     visible_ms: u64,
     received_ms: Option<u64>,
     group: Option<String>,
 }
 
-impl Store {
-    /// Deletes the messages of these receipt handles, one result each.
+impl QueueStore {
+    /// Deletes the messages of these receipt handles, with one result each.
     pub(crate) fn delete(&mut self, url: &str, handles: &[&str]) -> Result<Vec<Result<(), ApiError>>, ApiError> {
         let now_ms = self.now_ms()?;
         let queue = self.queue(url)?;
@@ -30,12 +30,12 @@ impl Store {
         }
         tx.commit()?;
         if queue.settings.fifo {
-            queue.bell.notify_waiters();
+            queue.available.notify_waiters();
         }
         Ok(results)
     }
 
-    /// Sets how many seconds from now each message stays hidden, one result each.
+    /// Sets how many seconds from now each message stays hidden, with one result each.
     pub(crate) fn change_visibility(
         &mut self,
         url: &str,
@@ -53,7 +53,7 @@ impl Store {
             });
         }
         tx.commit()?;
-        queue.bell.notify_waiters();
+        queue.available.notify_waiters();
         Ok(results)
     }
 
@@ -76,18 +76,23 @@ pub(crate) fn check_visibility(seconds: i64) -> Result<u64, ApiError> {
     )
 }
 
-fn held(conn: &Connection, receipt: Receipt) -> rusqlite::Result<Option<Held>> {
+fn held(conn: &Connection, receipt: Receipt) -> rusqlite::Result<Option<ReceivedState>> {
     conn.prepare_cached("SELECT receives, visible_ms, received_ms, fifo_group FROM messages WHERE id = ?1")?
         .query_row([receipt.row], |row| {
-            Ok(Held { receives: row.get(0)?, visible_ms: row.get(1)?, received_ms: row.get(2)?, group: row.get(3)? })
+            Ok(ReceivedState {
+                receives: row.get(0)?,
+                visible_ms: row.get(1)?,
+                received_ms: row.get(2)?,
+                group: row.get(3)?,
+            })
         })
         .optional()
 }
 
 type Settled = Result<(), ApiError>;
 
-/// A message already gone counts as deleted. An old handle deletes nothing: a standard queue says nothing about it, a
-/// FIFO queue, where the group may have gone on, refuses, and so it does when the visibility timeout is over.
+/// A missing message counts as deleted. An outdated handle deletes nothing: a standard queue ignores it. A FIFO queue
+/// refuses it, also after the visibility timeout, because later messages of the group may have been delivered.
 fn delete_one(conn: &Connection, queue: &Queue, receipt: Receipt, now_ms: u64) -> Result<Settled, ApiError> {
     let Some(held) = held(conn, receipt)? else { return Ok(Ok(())) };
     let current = held.receives == receipt.receives;
@@ -126,11 +131,11 @@ fn change_one(
     Ok(Ok(()))
 }
 
-fn refresh_group_of(conn: &Connection, queue: &Queue, held: &Held) -> rusqlite::Result<()> {
+fn refresh_group_of(conn: &Connection, queue: &Queue, held: &ReceivedState) -> rusqlite::Result<()> {
     held.group.as_deref().map_or(Ok(()), |group| refresh_group(conn, queue.id, group))
 }
 
-/// Brings every message in flight back into sight, in all queues. It counts as received all the same.
+/// Makes all messages in flight visible in all queues. Their receives still count.
 pub(super) fn release_all(conn: &Connection, now_ms: u64) -> rusqlite::Result<()> {
     let tx = conn.unchecked_transaction()?;
     let groups: Vec<(i64, String)> = tx
@@ -147,9 +152,8 @@ pub(super) fn release_all(conn: &Connection, now_ms: u64) -> rusqlite::Result<()
     tx.commit()
 }
 
-/// Works out anew from when on a group may be received from: not while one of its messages is in flight, nor while
-/// the first is delayed. Only the first ten can be in flight, because every receive starts at the first and takes
-/// at most ten.
+/// Recomputes when a group can be received: not while one of its messages is in flight or the first is delayed. Only the
+/// first ten can be in flight, because each receive begins at the first and returns at most ten.
 pub(super) fn refresh_group(conn: &Connection, queue: i64, group: &str) -> rusqlite::Result<()> {
     let (head, ready_ms): (Option<i64>, Option<u64>) = conn
         .prepare_cached(
@@ -174,7 +178,7 @@ pub(super) fn refresh_group(conn: &Connection, queue: i64, group: &str) -> rusql
     }
 }
 
-/// Deletes the messages that are older than the queue keeps them.
+/// Deletes messages beyond the retention period.
 pub(super) fn expire(conn: &Connection, queue: &Queue, now_ms: u64) -> rusqlite::Result<()> {
     let Some(sent_until_ms) = now_ms.checked_sub(queue.settings.retention_ms) else { return Ok(()) };
     let mut groups: Vec<String> = conn

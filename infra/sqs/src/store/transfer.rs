@@ -1,4 +1,4 @@
-//! Choosing what can be received, and moving messages from queue to queue.
+//! Selects messages to receive, and moves messages between queues.
 
 use std::sync::Arc;
 
@@ -7,23 +7,23 @@ use tokio::sync::Notify;
 
 use super::send::join_group;
 use super::settle::refresh_group;
-use super::{Queue, Store};
+use super::{Queue, QueueStore};
 use crate::token::random_uuid;
 
-/// How many messages one request moves to the dead-letter queue at most.
+/// The most messages that one request moves to the dead-letter queue.
 const MOST_MOVED: usize = 1_000;
 
-/// Where one queue's hopeless messages go.
+/// The dead-letter queue of a queue.
 pub(super) struct DeadLetters {
     target: i64,
     fifo: bool,
     max_receives: i64,
     source_arn: String,
-    pub(super) bell: Arc<Notify>,
+    pub(super) available: Arc<Notify>,
 }
 
-impl Store {
-    /// The dead-letter queue of `queue`, if it has one that exists.
+impl QueueStore {
+    /// The dead-letter queue of `queue`, if it exists.
     pub(super) fn dead_letters(&self, queue: &Queue) -> Option<DeadLetters> {
         let redrive = queue.settings.redrive.as_ref()?;
         let target = self.queue_by_arn(&redrive.target_arn)?;
@@ -32,7 +32,7 @@ impl Store {
             fifo: target.settings.fifo,
             max_receives: redrive.max_receives,
             source_arn: self.arn(&queue.name),
-            bell: target.bell.clone(),
+            available: target.available.clone(),
         })
     }
 }
@@ -41,12 +41,12 @@ impl Store {
 #[derive(Default)]
 pub(super) struct Chosen {
     pub(super) rows: Vec<i64>,
-    /// FIFO groups to be looked at again once the rows are changed.
+    /// FIFO groups to refresh after the rows have changed.
     pub(super) groups: Vec<String>,
     pub(super) moved: usize,
 }
 
-/// Chooses up to `want` messages; those received too often go to the dead-letter queue instead.
+/// Selects up to `want` messages. Those that were received too often go to the dead-letter queue instead.
 pub(super) fn choose(
     conn: &Connection,
     queue: &Queue,
@@ -76,7 +76,7 @@ impl Candidate {
 }
 
 impl Chosen {
-    fn take_or_bury(
+    fn take_or_dead_letter(
         &mut self,
         conn: &Connection,
         candidate: &Candidate,
@@ -85,7 +85,7 @@ impl Chosen {
     ) -> rusqlite::Result<()> {
         match dead.filter(|dead| candidate.receives >= dead.max_receives) {
             Some(dead) => {
-                bury(conn, candidate.row, dead, now_ms)?;
+                dead_letter(conn, candidate.row, dead, now_ms)?;
                 self.moved += 1;
             }
             None => self.rows.push(candidate.row),
@@ -115,7 +115,7 @@ fn choose_by_visibility(
         let Some(last) = found.last() else { break };
         after = (last.visible_ms, last.row);
         for candidate in &found {
-            chosen.take_or_bury(conn, candidate, dead, now_ms)?;
+            chosen.take_or_dead_letter(conn, candidate, dead, now_ms)?;
         }
     }
     Ok(())
@@ -152,7 +152,7 @@ fn choose_from_groups(
     Ok(())
 }
 
-/// The first messages of a group, up to one that is still delayed.
+/// Selects the first messages of a group, up to one that is still delayed.
 fn choose_from_group(
     conn: &Connection,
     queue: i64,
@@ -177,14 +177,14 @@ fn choose_from_group(
             if candidate.visible_ms > now_ms {
                 return Ok(());
             }
-            chosen.take_or_bury(conn, candidate, dead, now_ms)?;
+            chosen.take_or_dead_letter(conn, candidate, dead, now_ms)?;
         }
     }
     Ok(())
 }
 
-/// Moves a message to the dead-letter queue. It stays the same message; in a standard queue also of the same age.
-fn bury(conn: &Connection, row: i64, dead: &DeadLetters, now_ms: u64) -> rusqlite::Result<()> {
+/// Moves a message to the dead-letter queue. It keeps its id; in a standard queue also its age.
+fn dead_letter(conn: &Connection, row: i64, dead: &DeadLetters, now_ms: u64) -> rusqlite::Result<()> {
     let sent = if dead.fifo { "?3" } else { "sent_ms" };
     let sql = format!(
         "INSERT INTO messages (queue, fifo_group, visible_ms, sent_ms, first_received_ms, receives_before)
@@ -200,7 +200,7 @@ fn bury(conn: &Connection, row: i64, dead: &DeadLetters, now_ms: u64) -> rusqlit
     settle_moved(conn, row, new_row, dead.target, now_ms)
 }
 
-/// Moves a message by a move task: in the target it is a new message.
+/// Moves a message for a move task. In the target it is a new message.
 pub(super) fn move_as_new(conn: &Connection, row: i64, target: i64, now_ms: u64) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO messages (queue, fifo_group, visible_ms, sent_ms)
@@ -224,7 +224,7 @@ fn settle_moved(conn: &Connection, row: i64, new_row: i64, target: i64, now_ms: 
 }
 
 impl Chosen {
-    /// Brings the groups up to date after their messages changed.
+    /// Refreshes the groups after their messages have changed.
     pub(super) fn refresh_groups(&self, conn: &Connection, queue: &Queue) -> rusqlite::Result<()> {
         self.groups.iter().try_for_each(|group| refresh_group(conn, queue.id, group))
     }

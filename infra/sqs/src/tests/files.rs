@@ -9,17 +9,17 @@ fn open(path: &std::path::Path) -> Result<Server, OpenError> {
 
 #[tokio::test]
 async fn everything_is_there_after_a_restart() {
-    let bench = Bench::new();
-    let url = bench.queue("q", json!({ "VisibilityTimeout": "7" })).await;
-    bench.send(&url, "waiting").await;
-    let handle = bench.receive(&url).await[0]["ReceiptHandle"].clone();
-    let bench = bench.reopened_at(START_MS + 1_000);
-    let attributes = bench.ok("GetQueueAttributes", json!({ "QueueUrl": url, "AttributeNames": ["All"] })).await;
+    let server = TestServer::new();
+    let url = server.queue("q", json!({ "VisibilityTimeout": "7" })).await;
+    server.send(&url, "waiting").await;
+    let handle = server.receive(&url).await[0]["ReceiptHandle"].clone();
+    let server = server.reopened_at(START_MS + 1_000);
+    let attributes = server.ok("GetQueueAttributes", json!({ "QueueUrl": url, "AttributeNames": ["All"] })).await;
     assert_eq!(attributes["Attributes"]["VisibilityTimeout"], "7");
     assert_eq!(attributes["Attributes"]["ApproximateNumberOfMessagesNotVisible"], "1");
-    bench.ok("DeleteMessage", json!({ "QueueUrl": url, "ReceiptHandle": handle })).await;
-    bench.pass_s(60);
-    assert!(bench.bodies(&url).await.is_empty());
+    server.ok("DeleteMessage", json!({ "QueueUrl": url, "ReceiptHandle": handle })).await;
+    server.pass_s(60);
+    assert!(server.bodies(&url).await.is_empty());
 }
 
 #[test]
@@ -44,12 +44,12 @@ fn a_file_that_is_no_database_is_refused() {
 
 #[tokio::test]
 async fn a_damaged_file_is_refused() {
-    let bench = Bench::new();
-    let url = bench.queue("q", json!({})).await;
+    let server = TestServer::new();
+    let url = server.queue("q", json!({})).await;
     for _ in 0..50 {
-        bench.send(&url, &"x".repeat(1_000)).await;
+        server.send(&url, &"x".repeat(1_000)).await;
     }
-    let Bench { router, folder, .. } = bench;
+    let TestServer { router, folder, .. } = server;
     drop(router);
     let path = folder.path().join("queues.db");
     let mut bytes = std::fs::read(&path).unwrap();

@@ -21,13 +21,13 @@ use crate::{Config, Server};
 const START_MS: u64 = 1_700_000_000_000;
 
 /// A server in a folder of its own.
-struct Bench {
+struct TestServer {
     router: Router,
     clock: Arc<AtomicU64>,
     folder: TempDir,
 }
 
-impl Bench {
+impl TestServer {
     fn new() -> Self {
         Self::with(|_| {})
     }

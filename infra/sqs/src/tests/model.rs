@@ -54,11 +54,11 @@ impl Model {
     }
 }
 
-async fn step(bench: &Bench, url: &str, model: &mut Model, random: &mut fastrand::Rng) {
+async fn step(server: &TestServer, url: &str, model: &mut Model, random: &mut fastrand::Rng) {
     match random.u8(0..10) {
         0..=3 => {
             let (group, body) = (random.usize(0..GROUPS), model.sent.to_string());
-            bench.send_to_group(url, &group.to_string(), &body).await;
+            server.send_to_group(url, &group.to_string(), &body).await;
             model.groups[group].push(Message { body, visible_s: model.now_s, held: None });
             model.sent += 1;
         }
@@ -66,7 +66,7 @@ async fn step(bench: &Bench, url: &str, model: &mut Model, random: &mut fastrand
             let (most, timeout_s) = (random.usize(1..=10), random.u64(0..4));
             let request = json!({ "QueueUrl": url, "MaxNumberOfMessages": most, "VisibilityTimeout": timeout_s,
                                   "MessageSystemAttributeNames": ["MessageGroupId"] });
-            let answer = bench.ok("ReceiveMessage", request).await;
+            let answer = server.ok("ReceiveMessage", request).await;
             let received = answer["Messages"].as_array().cloned().unwrap_or_default();
             assert_eq!(received.len(), model.due(most));
             model.receive(&received, timeout_s);
@@ -74,7 +74,7 @@ async fn step(bench: &Bench, url: &str, model: &mut Model, random: &mut fastrand
         6..=7 => {
             if let Some((group, place)) = model.any_in_flight(random) {
                 let message = model.groups[group].remove(place);
-                bench.ok("DeleteMessage", json!({ "QueueUrl": url, "ReceiptHandle": message.held })).await;
+                server.ok("DeleteMessage", json!({ "QueueUrl": url, "ReceiptHandle": message.held })).await;
             }
         }
         8 => {
@@ -83,11 +83,11 @@ async fn step(bench: &Bench, url: &str, model: &mut Model, random: &mut fastrand
                 let message = &mut model.groups[group][place];
                 message.visible_s = now_s + timeout_s;
                 let change = json!({ "QueueUrl": url, "ReceiptHandle": message.held, "VisibilityTimeout": timeout_s });
-                bench.ok("ChangeMessageVisibility", change).await;
+                server.ok("ChangeMessageVisibility", change).await;
             }
         }
         _ => {
-            bench.pass_s(1);
+            server.pass_s(1);
             model.now_s += 1;
         }
     }
@@ -96,11 +96,11 @@ async fn step(bench: &Bench, url: &str, model: &mut Model, random: &mut fastrand
 #[tokio::test]
 async fn a_fifo_queue_behaves_as_its_model_over_random_histories() {
     for seed in 0..HISTORIES {
-        let bench = Bench::new();
-        let url = bench.fifo("q.fifo").await;
+        let server = TestServer::new();
+        let url = server.fifo("q.fifo").await;
         let (mut model, mut random) = (Model::default(), fastrand::Rng::with_seed(seed));
         for _ in 0..STEPS {
-            step(&bench, &url, &mut model, &mut random).await;
+            step(&server, &url, &mut model, &mut random).await;
         }
         assert!(model.sent > 10, "seed {seed}");
     }

@@ -1,13 +1,12 @@
-//! `ledgerfold audit export`.
+//! `ledgerfold audit export`: writes events as JSON lines or CSV.
 
+use super::export_output::{ExportEnd, ExportOutput};
 use super::filters::{Filters, Order};
-use super::index::IndexState;
-use super::output::{Ended, Output};
-use super::{Asker, Question, failed, wrong_use};
-use crate::cli::Common;
-use crate::cli::dev;
-use crate::cli::failure::{Exit, Failure};
-use crate::cli::table;
+use super::index_state::IndexState;
+use super::{ActorOption, AuditQuery, failed, wrong_use};
+use crate::cli::TargetOptions;
+use crate::cli::exit::{Exit, Failure, stop_signal};
+use crate::cli::output;
 use handlers::audit::{Call, Format, OpenTrail, Search};
 use serde_json::json;
 use std::io::IsTerminal;
@@ -17,33 +16,33 @@ use std::path::PathBuf;
 pub(in crate::cli) struct Export {
     #[command(flatten)]
     filters: Filters,
-    /// Oldest or newest first.
+    /// Oldest (asc) or newest (desc) first.
     #[arg(long, value_enum, default_value = "desc")]
     order: Order,
-    /// How many events at most; all if nothing is said.
+    /// The most events to write; all by default.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// JSON lines, or CSV. In CSV an apostrophe stands before a cell that a spreadsheet would take for a formula.
+    /// JSON lines or CSV. In CSV, an apostrophe precedes cells that a spreadsheet would read as a formula.
     #[arg(long, value_enum, default_value = "jsonl")]
-    format: Written,
-    /// The file, which appears when it is complete; standard output if none is named.
+    format: FormatOption,
+    /// The file, which is created when it is complete; standard output by default.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    asker: Asker,
+    actor: ActorOption,
     #[command(flatten)]
-    common: Common,
+    options: TargetOptions,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Written {
-    /// One JSON object a line.
+enum FormatOption {
+    /// One JSON object per line.
     Jsonl,
-    /// With a header row; the data are JSON in the last column.
+    /// With a header row; the last column has the data as JSON.
     Csv,
 }
 
-impl Written {
+impl FormatOption {
     fn format(self) -> Format {
         match self {
             Self::Jsonl => Format::JsonLines,
@@ -55,34 +54,34 @@ impl Written {
 impl Export {
     pub(super) async fn run(&self) -> Result<Exit, Failure> {
         let search = self.filters.search(self.order, None).unwrap_or_else(wrong_use);
-        let mut about = self.filters.about();
-        about.push(("order", Some(self.order.as_str().to_owned())));
-        about.push(("limit", self.limit.map(|limit| limit.to_string())));
-        about.push(("format", Some(self.format.format().as_str().to_owned())));
-        let asker = self.asker.asker.as_ref();
-        let question = Question { common: &self.common, asker, call: Call::Export, about };
+        let mut arguments = self.filters.arguments();
+        arguments.push(("order", Some(self.order.as_str().to_owned())));
+        arguments.push(("limit", self.limit.map(|limit| limit.to_string())));
+        arguments.push(("format", Some(self.format.format().as_str().to_owned())));
+        let actor = self.actor.actor.as_ref();
+        let query = AuditQuery { options: &self.options, actor, call: Call::Export, arguments };
         match search.stream() {
-            Some(_) => question.ask(async |trail| Box::pin(self.answer(&trail, search, None)).await).await,
+            Some(_) => query.run(async |trail| Box::pin(self.answer(&trail, search, None)).await).await,
             None => {
                 let answer = async |trail, index| Box::pin(self.answer(&trail, search, Some(index))).await;
-                question.ask_with_index(answer).await
+                query.run_with_index(answer).await
             }
         }
     }
 
     async fn answer(&self, trail: &OpenTrail, search: Search, index: Option<IndexState>) -> Result<Exit, Failure> {
-        let interrupted = dev::ended()?;
-        let mut output = Output::open(self.output.as_deref())?;
+        let interrupted = stop_signal()?;
+        let mut output = ExportOutput::open(self.output.as_deref())?;
         let mut events = 0;
-        let written = tokio::select! {
-            written = self.transfer(trail, search, &mut output, &mut events) => written,
+        let result = tokio::select! {
+            result = self.transfer(trail, search, &mut output, &mut events) => result,
             () = interrupted => Err(Failure::new(format!("the export was interrupted after {events} events"), self.left_behind())),
         };
-        table::progress("");
-        match written {
-            Ok(Ended::Whole) => self.told(output.name(), events, index),
-            Ok(Ended::ReaderGone) => Ok(Exit::Done),
-            Ok(Ended::Abandoned) => {
+        output::progress("");
+        match result {
+            Ok(ExportEnd::Complete) => self.print(output.name(), events, index),
+            Ok(ExportEnd::ReaderClosed) => Ok(Exit::Done),
+            Ok(ExportEnd::Abandoned) => {
                 Err(Failure::new(format!("{} cannot be written", output.name()), self.left_behind()))
             }
             Err(failure) => {
@@ -92,52 +91,52 @@ impl Export {
         }
     }
 
-    /// Moves events until there are none, or nobody wants more, and waits until they are written.
+    /// Writes events until there are no more, or the reader closes the pipe.
     async fn transfer(
         &self,
         trail: &OpenTrail,
         search: Search,
-        output: &mut Output,
+        output: &mut ExportOutput,
         events: &mut u64,
-    ) -> Result<Ended, Failure> {
-        let broke_off = |error| Failure::new(format!("the export broke off, and {}", self.left_behind()), error);
+    ) -> Result<ExportEnd, Failure> {
+        let failed_midway = |error| Failure::new(format!("the export failed, and {}", self.left_behind()), error);
         let mut export = trail.export(search, self.limit, self.format.format()).await.map_err(failed)?;
-        let mut looked_through = 0_u64;
-        while let Some(chunk) = export.next().await.map_err(broke_off)? {
+        let mut pages = 0_u64;
+        while let Some(chunk) = export.next().await.map_err(failed_midway)? {
             *events += chunk.events;
-            looked_through += 1;
+            pages += 1;
             if !output.write(chunk.bytes).await {
                 break;
             }
-            // On one terminal, lines and progress would run into each other.
+            // On a terminal, progress would mix with the events.
             if self.output.is_some() || !std::io::stdout().is_terminal() {
-                table::progress(&format!("{events} events, {looked_through} pages looked through"));
+                output::progress(&format!("{events} events, {pages} pages read"));
             }
         }
         output.finish().await
     }
 
-    /// What an export leaves that did not come to its end.
+    /// What an incomplete export leaves.
     fn left_behind(&self) -> String {
         match &self.output {
             Some(path) => format!("{} was not written", path.display()),
-            None => "what is on standard output is incomplete".to_owned(),
+            None => "standard output is incomplete".to_owned(),
         }
     }
 
-    /// What came into the file. On standard output nothing but events is wanted.
-    fn told(&self, name: &str, events: u64, index: Option<IndexState>) -> Result<Exit, Failure> {
+    /// Prints the number of events in the file. Standard output gets only events.
+    fn print(&self, name: &str, events: u64, index: Option<IndexState>) -> Result<Exit, Failure> {
         let format = self.format.format().as_str();
-        match (&self.output, self.common.json, index) {
+        match (&self.output, self.options.json, index) {
             (None, _, _) => {}
-            (Some(_), true, None) => table::json(&json!({"output": name, "format": format, "events": events}))?,
+            (Some(_), true, None) => output::json(&json!({"output": name, "format": format, "events": events}))?,
             (Some(_), true, Some(index)) => {
-                table::json(&json!({"output": name, "format": format, "events": events, "index": index.json()}))?;
+                output::json(&json!({"output": name, "format": format, "events": events, "index": index.json()}))?;
             }
-            (Some(_), false, _) => table::line(&format!("{events} events in {name}"))?,
+            (Some(_), false, _) => output::line(&format!("{events} events in {name}"))?,
         }
         if let Some(note) = index.and_then(IndexState::note) {
-            table::note(&note);
+            output::note(&note);
         }
         Ok(Exit::Done)
     }

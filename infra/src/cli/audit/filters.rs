@@ -1,4 +1,4 @@
-//! Which events `search` and `export` mean.
+//! The filters of `search` and `export`.
 
 use super::id;
 use crate::cli::named_stream;
@@ -8,8 +8,8 @@ use handlers::audit::{Cursor, Filter, Period, Search};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Filters {
-    /// Only events of this stream: then the stream itself is read, up to its end, and the answer is exact. Without it, an index
-    /// answers: what waits in the queue of the projection audit, or stands still there, is missing.
+    /// Only events of this stream. The stream itself is read, so the answer is exact. Without it, the audit index answers,
+    /// and events that still wait in its queue or are parked are missing.
     #[arg(long, value_parser = named_stream)]
     stream: Option<StreamId>,
     /// Only events of this actor.
@@ -30,7 +30,7 @@ pub(super) struct Filters {
     /// Only events recorded before this time, RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<DateTime<Utc>>,
-    /// Also the readings of the audit trail. Without it they are left out, unless --stream, --type or --command names them.
+    /// Include recorded audit queries. Without it they are left out, unless --stream, --type or --command names them.
     #[arg(long)]
     readings: bool,
 }
@@ -60,7 +60,7 @@ impl Order {
 }
 
 impl Filters {
-    /// The search, or in words why there is none.
+    /// The search, or why the arguments contradict each other.
     pub(super) fn search(&self, order: Order, cursor: Option<&Cursor>) -> Result<Search, String> {
         let period = Period::new(self.from, self.to).map_err(|_| "--from must be before --to")?;
         let filter = Filter {
@@ -75,8 +75,8 @@ impl Filters {
         search.map_err(|foreign| format!("--cursor {foreign}"))
     }
 
-    /// What was given, as the API names it.
-    pub(super) fn about(&self) -> Vec<(&'static str, Option<String>)> {
+    /// The arguments to record, with the API's names.
+    pub(super) fn arguments(&self) -> Vec<(&'static str, Option<String>)> {
         let text = |id: &Option<Id>| id.as_ref().map(Id::to_string);
         vec![
             ("stream", self.stream.as_ref().map(StreamId::to_string)),
@@ -91,7 +91,7 @@ impl Filters {
     }
 }
 
-/// A time as it is typed.
+/// Parses a time.
 pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     let time = DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc));
     time.map_err(|_: ParseError| "a time such as 2026-11-22T10:00:00Z".to_owned())

@@ -1,10 +1,10 @@
-//! `ledgerfold audit history`.
+//! `ledgerfold audit history`: the events of a stream.
 
-use super::{Asker, Question, failed};
-use crate::cli::Common;
-use crate::cli::failure::{Exit, Failure};
+use super::{ActorOption, AuditQuery, failed};
+use crate::cli::TargetOptions;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::named_stream;
-use crate::cli::table;
+use crate::cli::output;
 use eventstore::{StreamId, time_text};
 use handlers::audit::{Call, Occurrence, OpenTrail};
 
@@ -16,42 +16,42 @@ pub(in crate::cli) struct History {
     /// The first version to show.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     from: u64,
-    /// The last version to show; the stream's end if nothing is said.
+    /// The last version to show; by default the head.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     to: Option<u64>,
-    /// How many events to show at most.
+    /// The most events to show.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
     #[command(flatten)]
-    asker: Asker,
+    actor: ActorOption,
     #[command(flatten)]
-    common: Common,
+    options: TargetOptions,
 }
 
 impl History {
     pub(super) async fn run(&self) -> Result<Exit, Failure> {
-        let about = vec![
+        let arguments = vec![
             ("stream", Some(self.stream.to_string())),
             ("from", Some(self.from.to_string())),
             ("to", self.to.map(|to| to.to_string())),
             ("limit", Some(self.limit.to_string())),
         ];
-        let asker = self.asker.asker.as_ref();
-        let question = Question { common: &self.common, asker, call: Call::History, about };
-        question.ask(async |trail| self.answer(&trail).await).await
+        let actor = self.actor.actor.as_ref();
+        let query = AuditQuery { options: &self.options, actor, call: Call::History, arguments };
+        query.run(async |trail| self.answer(&trail).await).await
     }
 
     async fn answer(&self, trail: &OpenTrail) -> Result<Exit, Failure> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let page = trail.history(&self.stream, self.from, self.to, limit).await.map_err(failed)?;
-        if self.common.json {
-            table::json(&page)?;
+        if self.options.json {
+            output::json(&page)?;
             return Ok(Exit::Done);
         }
         let shown: Vec<_> = page.events.iter().map(row).collect();
-        table::rows(["VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
+        output::rows(["VERSION", "RECORDED AT", "ACTOR", "COMMAND", "EVENT", "DATA"], &shown)?;
         if let Some(next) = page.next_from {
-            table::line(&format!("… up to version {to}; go on with --from {next} --to {to}", to = page.to))?;
+            output::line(&format!("… up to version {to}; continue with --from {next} --to {to}", to = page.to))?;
         }
         Ok(Exit::Done)
     }

@@ -1,61 +1,70 @@
-//! `ledgerfold audit`: questions about the past. Whoever asks is recorded before the answer.
+//! `ledgerfold audit`: queries of the audit trail. Each query is recorded before it is answered.
+//!
+//! | module | command |
+//! |---|---|
+//! | `history`, `at_and_diff` | one stream: `history`, `at`, `diff` |
+//! | `search`, `export` | events in all streams or one |
+//! | `trace` | the commands that one command caused |
+//! | `verify` | the hash chains |
 
+mod at_and_diff;
 mod export;
+mod export_output;
 mod filters;
 mod history;
-mod index;
-mod output;
+mod index_state;
 mod search;
 mod snapshots;
-mod states;
 mod trace;
 mod verify;
 
-use super::failure::{Exit, Failure, wrong_use};
-use super::table;
+use super::exit::{Exit, Failure, wrong_use};
+use super::output;
 use super::target::Target;
-use super::{Common, app};
+use super::{TargetOptions, app};
 use eventstore::Id;
 use handlers::audit::{AuditError, Call, DamagedCommit, OpenTrail, Reader};
-use index::IndexState;
+use index_state::IndexState;
 use std::collections::BTreeMap;
 
-/// Questions about the past.
+/// Queries of the audit trail.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Audit {
-    /// Show what happened in a stream: version, time, actor, command, event and its data.
+    /// Show the events of a stream: version, time, actor, command, event and its data.
     #[command(
         after_help = "Examples:\n  ledgerfold audit history STREAM\n  ledgerfold audit history OTHER_STREAM --from 100 --limit 20 --json"
     )]
     History(history::History),
-    /// Walk the hash chain of a stream, or of all, and name the first commit that does not fit. The end is compared with the
-    /// stream's snapshot and read models, with --all also with the audit index. With --snapshots, each snapshot is compared with
-    /// the fold of its events. Exit 1 if something does not fit or is gone.
+    /// Verify the hash chain of one stream or of all, and name the first corrupt commit. The head is compared with the
+    /// stream's snapshot and read models; with --all, also with the
+    /// audit index. With --snapshots, each snapshot is compared with the fold of its events. Exit 1 if a commit is
+    /// corrupt or missing, or a snapshot differs.
     #[command(
         after_help = "Examples:\n  ledgerfold audit verify STREAM\n  ledgerfold audit verify --all --data .ledgerfold --json\n  ledgerfold audit verify --all --snapshots"
     )]
     Verify(verify::Verify),
-    /// Find events by actor, type, command, correlation and time, in all streams or in one. Exit 1 if a commit is damaged or gone.
+    /// Find events by actor, type, command, correlation and time, in all streams or in one. Exit 1 if a commit is corrupt
+    /// or missing.
     #[command(
         after_help = "Examples:\n  ledgerfold audit search --actor ann --from 2026-11-22T00:00:00Z\n  ledgerfold audit search --type EVENT_TYPE --order asc --limit 20 --json"
     )]
     Search(Box<search::Search>),
-    /// Draw the tree of causes of a business process: its commands, their events, the commands that these caused, and so on.
+    /// Draw the causation tree of a business process: its commands, their events, the commands that these caused, and so on.
     #[command(
         after_help = "Examples:\n  ledgerfold audit trace 0190d6a8-5c1e-7cc0-b4d0-3f1f5a3c9a10\n  ledgerfold audit trace --stream STREAM"
     )]
     Trace(trace::Trace),
-    /// Show the state of a stream as of a version or a time, as its read model showed it.
+    /// Show the state of a stream as of a version or a time, in the form of its read model.
     #[command(
         after_help = "Examples:\n  ledgerfold audit at STREAM --version 2\n  ledgerfold audit at OTHER_STREAM --time 2026-11-22T10:00:00Z --json"
     )]
-    At(states::At),
-    /// Show what changed in a stream between two versions or times, field by field.
+    At(at_and_diff::At),
+    /// Show which fields of a stream changed between two versions or times.
     #[command(
         after_help = "Examples:\n  ledgerfold audit diff STREAM --from 1 --to 3\n  ledgerfold audit diff OTHER_STREAM --from-time 2026-11-22T00:00:00Z"
     )]
-    Diff(Box<states::Diff>),
-    /// Write events to a file or to standard output: all that fit, the newest first. Without --stream, all that are indexed.
+    Diff(Box<at_and_diff::Diff>),
+    /// Write the matching events to a file or to standard output, newest first. Without --stream, all that are indexed.
     #[command(
         after_help = "Examples:\n  ledgerfold audit export --output events.jsonl\n  ledgerfold audit export --stream OTHER_STREAM --format csv > stock.csv"
     )]
@@ -76,62 +85,62 @@ impl Audit {
     }
 }
 
-/// Who asks.
+/// The option for the actor of a query.
 #[derive(Debug, clap::Args)]
-struct Asker {
-    /// Who asks: recorded with the question; operator:$USER if nothing is said.
-    #[arg(long = "as", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = super::access::actor)]
-    asker: Option<Id>,
+struct ActorOption {
+    /// The actor that is recorded with the query; operator:$USER by default.
+    #[arg(long = "as", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = super::dev::actor)]
+    actor: Option<Id>,
 }
 
-/// A question that was checked, to the system that the options name.
-struct Question<'a> {
-    common: &'a Common,
-    asker: Option<&'a Id>,
+/// A query with valid arguments, and the system to run it on.
+struct AuditQuery<'a> {
+    options: &'a TargetOptions,
+    actor: Option<&'a Id>,
     call: Call,
-    about: Vec<(&'static str, Option<String>)>,
+    arguments: Vec<(&'static str, Option<String>)>,
 }
 
-impl Question<'_> {
-    /// Records the question, and has it answered.
-    async fn ask(self, answer: impl AsyncFnOnce(OpenTrail) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
-        self.put(async |_: &Target| (), async |trail, ()| answer(trail).await).await
+impl AuditQuery<'_> {
+    /// Records the query, then answers it.
+    async fn run(self, answer: impl AsyncFnOnce(OpenTrail) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+        self.run_after(async |_: &Target| (), async |trail, ()| answer(trail).await).await
     }
 
-    /// The same, with how the index stands. It is looked at before the question is recorded: that, too, has to be indexed.
-    async fn ask_with_index(
+    /// The same, with the state of the index. It is read first, because the record of the query is itself not indexed yet.
+    async fn run_with_index(
         self,
         answer: impl AsyncFnOnce(OpenTrail, IndexState) -> Result<Exit, Failure>,
     ) -> Result<Exit, Failure> {
-        self.put(IndexState::of, answer).await
+        self.run_after(IndexState::of, answer).await
     }
 
-    async fn put<T>(
+    async fn run_after<T>(
         self,
-        look: impl AsyncFnOnce(&Target) -> T,
+        prepare: impl AsyncFnOnce(&Target) -> T,
         answer: impl AsyncFnOnce(OpenTrail, T) -> Result<Exit, Failure>,
     ) -> Result<Exit, Failure> {
-        let reader = Reader { actor: actor(self.asker)?, correlation_id: None, trace_parent: None };
-        let given = self.about.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        let about: BTreeMap<String, String> = given.collect();
-        let target = Target::open(self.common).await?;
-        let seen = look(&target).await;
+        let reader = Reader { actor: actor_or_user(self.actor)?, correlation_id: None, trace_parent: None };
+        let arguments = self.arguments.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let arguments: BTreeMap<String, String> = arguments.collect();
+        let target = Target::open(self.options).await?;
+        let prepared = prepare(&target).await;
         let trail = target.clients.system(app(), &target.names).audit_trail();
-        // Boxed, because futures within futures have a limit to their depth.
-        let ended = match Box::pin(trail.open(&reader, self.call, about)).await {
-            Ok(trail) => Box::pin(answer(trail, seen)).await,
+        // Boxed, because the compiler limits the depth of nested futures.
+        let result = match Box::pin(trail.open(&reader, self.call, arguments)).await {
+            Ok(trail) => Box::pin(answer(trail, prepared)).await,
             Err(error) => Err(target.explain(Failure::from_error(&error)).await),
         };
         target.close().await;
-        ended
+        result
     }
 }
 
-/// Who asks: who says so, or the user of the machine.
-fn actor(asker: Option<&Id>) -> Result<Id, Failure> {
+/// The named actor, or the user of the operating system.
+fn actor_or_user(actor: Option<&Id>) -> Result<Id, Failure> {
     let user = || std::env::var("USER").ok().and_then(|user| Id::new(format!("operator:{user}")).ok());
     let unknown = || Id::new("operator:unknown").map_err(|error| Failure::from_error(&error));
-    asker.cloned().or_else(user).map_or_else(unknown, Ok)
+    actor.cloned().or_else(user).map_or_else(unknown, Ok)
 }
 
 fn id(text: &str) -> Result<Id, eventstore::InvalidId> {
@@ -142,10 +151,10 @@ fn failed(error: AuditError) -> Failure {
     Failure::from_error(&error)
 }
 
-/// A line for each commit that its stream does not have as it was written.
-fn tell_damaged(damaged: &[DamagedCommit]) -> Result<(), Failure> {
+/// Prints a line for each corrupt commit.
+fn print_damaged(damaged: &[DamagedCommit]) -> Result<(), Failure> {
     let line = |DamagedCommit { stream, version, reason }: &DamagedCommit| {
-        table::line(&format!("DAMAGED {stream} at version {version}: {reason}"))
+        output::line(&format!("DAMAGED {stream} at version {version}: {reason}"))
     };
     damaged.iter().try_for_each(line)
 }

@@ -1,6 +1,6 @@
 //! `ledgerfold audit verify --snapshots`.
 
-use crate::cli::failure::Failure;
+use crate::cli::exit::Failure;
 use eventstore::{SnapshotVerification, Verification};
 use handlers::app::Dispatcher;
 use serde_json::{Value, json};

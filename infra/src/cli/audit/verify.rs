@@ -1,20 +1,21 @@
-//! `ledgerfold audit verify`.
+//! `ledgerfold audit verify`: verifies hash chains.
 
 use super::snapshots::{self, SnapshotReport};
-use super::{Asker, Question, failed};
-use crate::cli::failure::{Exit, Failure};
+use super::{ActorOption, AuditQuery, failed};
+use crate::cli::TargetOptions;
+use crate::cli::app;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::named_stream;
-use crate::cli::table;
-use crate::cli::{Common, app};
+use crate::cli::output;
 use eventstore::{CorruptStream, SnapshotVerification, StreamId, Streams, Verification, Witness};
 use futures::{StreamExt, TryStreamExt};
 use handlers::app::Dispatcher;
 use handlers::audit::{Call, OpenTrail};
 use serde_json::json;
 
-/// How many streams are verified at once.
+/// Streams that are verified concurrently.
 const CONCURRENT_STREAMS: usize = 8;
-/// How many parts of the table are read at once to find the streams.
+/// Segments of the table that are scanned concurrently.
 const SEGMENTS: u32 = 4;
 
 #[derive(Debug, clap::Args)]
@@ -22,7 +23,7 @@ pub(in crate::cli) struct Verify {
     /// The stream.
     #[arg(required_unless_present = "all", conflicts_with = "all", value_parser = named_stream)]
     stream: Option<StreamId>,
-    /// Every stream there is.
+    /// All streams.
     #[arg(long)]
     all: bool,
     /// Also compare snapshots with the fold of their events. Reads each stream with a snapshot a
@@ -30,26 +31,26 @@ pub(in crate::cli) struct Verify {
     #[arg(long)]
     snapshots: bool,
     #[command(flatten)]
-    asker: Asker,
+    actor: ActorOption,
     #[command(flatten)]
-    common: Common,
+    options: TargetOptions,
 }
 
 impl Verify {
     pub(super) async fn run(&self) -> Result<Exit, Failure> {
-        let about = vec![
+        let arguments = vec![
             ("stream", self.stream.as_ref().map(StreamId::to_string)),
             ("all", self.all.then(|| true.to_string())),
             ("snapshots", self.snapshots.then(|| true.to_string())),
         ];
-        let asker = self.asker.asker.as_ref();
-        let question = Question { common: &self.common, asker, call: Call::Verify, about };
-        // The record of this question is there before the walk, and so is one of the commits that are verified.
+        let actor = self.actor.actor.as_ref();
+        let query = AuditQuery { options: &self.options, actor, call: Call::Verify, arguments };
+        // The record of this query is written first, so it is verified, too.
         let walk = async |trail: OpenTrail| match &self.stream {
             Some(stream) => self.one(&trail, stream).await,
             None => self.every(&trail).await,
         };
-        question.ask(walk).await
+        query.run(walk).await
     }
 
     async fn one(&self, trail: &OpenTrail, stream: &StreamId) -> Result<Exit, Failure> {
@@ -58,17 +59,17 @@ impl Verify {
             Some(dispatcher) => Some(snapshots::check(&dispatcher, &walk).await?),
             None => None,
         };
-        if self.common.json {
+        if self.options.json {
             let mut report = report(&walk);
             if let Some(found) = &snapshot {
                 report["snapshot"] = snapshots::to_json(found);
             }
-            table::json(&report)?;
+            output::json(&report)?;
         } else {
-            table::line(&verdict(&walk))?;
-            snapshot.iter().try_for_each(|found| table::line(&snapshots::verdict(found)))?;
+            output::line(&verdict(&walk))?;
+            snapshot.iter().try_for_each(|found| output::line(&snapshots::verdict(found)))?;
         }
-        Ok(table::answer(walk.verified() && !matches!(snapshot, Some(SnapshotVerification::Different { .. }))))
+        Ok(output::yes_or_no(walk.verified() && !matches!(snapshot, Some(SnapshotVerification::Different { .. }))))
     }
 
     /// The aggregates that fold events, if snapshots are compared.
@@ -77,10 +78,11 @@ impl Verify {
     }
 
     async fn every(&self, trail: &OpenTrail) -> Result<Exit, Failure> {
-        // Asked before the streams are walked: those grow meanwhile, and whoever follows them does so later.
-        let seen = trail.all_witnesses(|items| table::progress(&format!("{items} index entries and rows found"))).await;
+        // Read before the streams are verified: streams may grow meanwhile, and their consumers follow.
+        let seen =
+            trail.all_witnesses(|items| output::progress(&format!("{items} index entries and rows found"))).await;
         let seen = seen.map_err(failed)?;
-        let found = trail.store().streams(SEGMENTS, |items| table::progress(&format!("{items} commits found"))).await;
+        let found = trail.store().streams(SEGMENTS, |items| output::progress(&format!("{items} commits found"))).await;
         let Streams { mut names, foreign } =
             found.map_err(|error| Failure::new("the streams cannot be listed", error))?;
         names.extend(seen.keys().cloned());
@@ -94,7 +96,7 @@ impl Verify {
         while let Some((walk, snapshot)) = walks.try_next().await? {
             (commits, done) = (commits + walk.commits, done + 1);
             if done % 100 == 0 || done == all {
-                table::progress(&format!("{done} of {all} streams verified"));
+                output::progress(&format!("{done} of {all} streams verified"));
             }
             if let (Some(snapshots), Some(found)) = (&mut snapshots, snapshot) {
                 snapshots.add(&walk, found);
@@ -103,10 +105,10 @@ impl Verify {
                 broken.push(walk);
             }
         }
-        table::progress("");
+        output::progress("");
         // Of the chains. The exit status covers snapshots, too.
         let verified = broken.is_empty() && foreign.is_empty();
-        if self.common.json {
+        if self.options.json {
             let broken: Vec<_> = broken.iter().map(report).collect();
             let foreign: Vec<_> = foreign.iter().map(foreign_report).collect();
             let mut streams =
@@ -114,25 +116,25 @@ impl Verify {
             if let Some(snapshots) = &snapshots {
                 streams["snapshots"] = snapshots.to_json();
             }
-            table::json(&streams)?;
+            output::json(&streams)?;
         } else {
-            broken.iter().try_for_each(|walk| table::line(&verdict(walk)))?;
-            foreign.iter().try_for_each(|item| table::line(&format!("UNEXPECTED item: {item}")))?;
-            table::line(&conclusion(all, commits, broken.len(), foreign.len()))?;
-            snapshots.iter().flat_map(SnapshotReport::lines).try_for_each(|line| table::line(&line))?;
+            broken.iter().try_for_each(|walk| output::line(&verdict(walk)))?;
+            foreign.iter().try_for_each(|item| output::line(&format!("UNEXPECTED item: {item}")))?;
+            output::line(&conclusion(all, commits, broken.len(), foreign.len()))?;
+            snapshots.iter().flat_map(SnapshotReport::lines).try_for_each(|line| output::line(&line))?;
         }
-        Ok(table::answer(verified && snapshots.is_none_or(|snapshots| snapshots.verified())))
+        Ok(output::yes_or_no(verified && snapshots.is_none_or(|snapshots| snapshots.verified())))
     }
 }
 
-/// The answer in one sentence.
+/// The result in one sentence.
 fn conclusion(streams: usize, commits: u64, broken: usize, unexpected: usize) -> String {
     if broken == 0 && unexpected == 0 {
-        return format!("All {streams} streams are as they were written, with {commits} commits.");
+        return format!("All {streams} streams are intact: {commits} commits.");
     }
     format!(
-        "The store is NOT as it was written: {broken} of {streams} streams are broken, {unexpected} items are \
-         unexpected, and {commits} commits are sound."
+        "The store is NOT intact: {broken} of {streams} streams are broken, {unexpected} items are unexpected, \
+         and {commits} commits are intact."
     )
 }
 
@@ -171,7 +173,7 @@ fn report(walk: &Verification) -> serde_json::Value {
 fn verdict(walk: &Verification) -> String {
     let Verification { stream, commits, broken_at, .. } = walk;
     match broken_at {
-        None => format!("{stream} is what was written: {commits} commits, head {} {}", walk.version(), walk.hash()),
+        None => format!("{stream} is intact: {commits} commits, head {} {}", walk.version(), walk.hash()),
         Some(broken) => format!("{stream} is BROKEN at version {}: {}", broken.version, broken.damage),
     }
 }

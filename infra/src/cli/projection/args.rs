@@ -1,44 +1,44 @@
-//! What `ledgerfold projection` takes.
+//! The arguments of `ledgerfold projection`.
 
 use crate::cli::named_stream;
-use crate::cli::{Common, app};
+use crate::cli::{TargetOptions, app};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use eventstore::StreamId;
 use handlers::ParkedCursor;
 use projections::Projection;
 use projections::rebuild::{DEFAULT_SEGMENTS, MAX_SEGMENTS};
 
-/// What can be done with projections.
+/// The operations on projections.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = GROUP)]
 pub(in crate::cli) enum Command {
-    /// Show all projections: generations, jobs, parked streams, how far they are behind.
+    /// Show all projections: generations, jobs, parked streams and lag.
     #[command(
         after_help = "Examples:\n  ledgerfold projection list\n  ledgerfold projection list --data .ledgerfold --json"
     )]
     List(List),
-    /// Show how a projection stands, and what its last job came to.
+    /// Show the status of a projection, and the report of its last job.
     #[command(
         after_help = "Examples:\n  ledgerfold projection status READ_MODEL\n  ledgerfold projection status READ_MODEL --json"
     )]
-    Status(Named),
+    Status(ProjectionName),
     /// Rebuild a read model online, as a second generation. Readers see the first until you switch.
     #[command(
         after_help = "Examples:\n  ledgerfold projection rebuild READ_MODEL --wait\n  ledgerfold projection rebuild OTHER_READ_MODEL --segments 16\n  ledgerfold projection rebuild READ_MODEL --data .ledgerfold --wait\n\nWith --wait, exit 1 if streams are parked in the new generation."
     )]
-    Rebuild(Cut),
+    Rebuild(SegmentedStep),
     /// Pause a job until it is resumed.
     #[command(after_help = "Examples:\n  ledgerfold projection pause READ_MODEL")]
-    Pause(Named),
-    /// Continue a paused or forgotten job, and every parked stream. Exit 1 if a stream stays parked.
+    Pause(ProjectionName),
+    /// Continue a paused or interrupted job, and retry every parked stream. Exit 1 if a stream stays parked.
     #[command(
         after_help = "Examples:\n  ledgerfold projection resume READ_MODEL\n  ledgerfold projection resume READ_MODEL --stream STREAM\n  ledgerfold projection resume READ_MODEL --wait"
     )]
     Resume(Resume),
-    /// Cancel a job. What a rebuild had written is removed.
+    /// Cancel a job. The rows that a rebuild has written are removed.
     #[command(after_help = "Examples:\n  ledgerfold projection cancel READ_MODEL")]
     Cancel(Step),
-    /// Make the rebuilt generation the active one. The other one is kept up to date until it is dropped.
+    /// Make the rebuilt generation the active one. The other one stays up to date until it is dropped.
     #[command(
         after_help = "Examples:\n  ledgerfold projection switch READ_MODEL\n  ledgerfold projection switch READ_MODEL --accept-incomplete --wait"
     )]
@@ -51,15 +51,15 @@ pub(in crate::cli) enum Command {
         after_help = "Examples:\n  ledgerfold projection drop READ_MODEL --wait\n  ledgerfold projection drop READ_MODEL --generation 2"
     )]
     Drop(Drop),
-    /// Compare all streams with the read model and catch up those that are behind, as after a lost message.
+    /// Compare all streams with the read model and apply missing events, as after a lost message.
     #[command(after_help = "Examples:\n  ledgerfold projection reconcile READ_MODEL --wait")]
-    Reconcile(Cut),
-    /// Send the messages of the dead-letter queue again. Exit 1 if one stays.
+    Reconcile(SegmentedStep),
+    /// Move the messages of the dead-letter queue back to the queue. Exit 1 if one stays.
     #[command(
-        after_help = "Examples:\n  ledgerfold projection redrive READ_MODEL\n\nOf jobs nothing needs to be sent again: `projection resume` calls for all that is not done."
+        after_help = "Examples:\n  ledgerfold projection redrive READ_MODEL\n\nJobs need no redrive: `projection resume` continues them."
     )]
-    Redrive(Named),
-    /// Show the parked streams: those with an event that cannot be applied, and why.
+    Redrive(ProjectionName),
+    /// Show the parked streams, and why their next event cannot be applied.
     #[command(
         after_help = "Examples:\n  ledgerfold projection parked READ_MODEL\n  ledgerfold projection parked READ_MODEL --limit 20 --json"
     )]
@@ -70,49 +70,51 @@ const GROUP: &str = "\
 Examples:
   ledgerfold projection list
   ledgerfold projection rebuild READ_MODEL --wait
-  ledgerfold projection switch READ_MODEL     when the rebuild is complete
-  ledgerfold projection rollback READ_MODEL   when the new generation is wrong
+  ledgerfold projection switch READ_MODEL     after a complete rebuild
+  ledgerfold projection rollback READ_MODEL   if the new generation is wrong
   ledgerfold projection drop READ_MODEL --wait
 
-`ledgerfold dev`, or a function on AWS, works on a job, also after this command has ended. With --data, the folder of a
-stopped `dev`, it is worked on here while --wait is given. If a program died between a step and the news of it, `resume` tells again.
-Exit status: 0 done, 1 a negative answer (refused as things stand, incomplete, a stream stays parked), 2 wrong use, 3 a failure,
-or stopped while waiting.";
+`ledgerfold dev`, or a function on AWS, works on a job, even after this command has ended. If --data
+names the folder of a stopped `dev`, this program works on the job while it waits (--wait). If a
+program was killed before it notified the workers, `resume` notifies them again.
+
+Exit status: 0 done, 1 a negative answer (refused, incomplete, a stream stays parked), 2 wrong use,
+3 a failure or stopped while waiting.";
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct List {
     #[command(flatten)]
-    common: Common,
+    options: TargetOptions,
 }
 
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct Named {
+pub(in crate::cli) struct ProjectionName {
     /// The projection.
     #[arg(value_name = "NAME", value_parser = known())]
     pub(super) projection: Projection,
     #[command(flatten)]
-    common: Common,
+    options: TargetOptions,
 }
 
-/// A step that may begin a job.
+/// A step that may start a job.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Step {
     #[command(flatten)]
-    pub(super) named: Named,
-    /// Wait for the end of the job.
+    pub(super) named: ProjectionName,
+    /// Wait until the job has ended.
     #[arg(long)]
     pub(super) wait: bool,
 }
 
-/// A job of as many segments as are wanted.
+/// A step that starts a job with a number of segments.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct Cut {
+pub(in crate::cli) struct SegmentedStep {
     #[command(flatten)]
-    pub(super) named: Named,
-    /// Into how many segments the work is cut, which workers share.
+    pub(super) named: ProjectionName,
+    /// The number of segments, which workers process concurrently.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEGMENTS, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SEGMENTS)))]
     pub(super) segments: u32,
-    /// Wait for the end of the job.
+    /// Wait until the job has ended.
     #[arg(long)]
     pub(super) wait: bool,
 }
@@ -121,7 +123,7 @@ pub(in crate::cli) struct Cut {
 pub(in crate::cli) struct Resume {
     #[command(flatten)]
     pub(super) step: Step,
-    /// Only this stream.
+    /// Resume only this stream.
     #[arg(long, conflicts_with = "wait", value_parser = named_stream)]
     pub(super) stream: Option<StreamId>,
 }
@@ -130,7 +132,7 @@ pub(in crate::cli) struct Resume {
 pub(in crate::cli) struct Switch {
     #[command(flatten)]
     pub(super) step: Step,
-    /// Also to a generation with parked streams.
+    /// Switch even if the generation has parked streams.
     #[arg(long)]
     pub(super) accept_incomplete: bool,
 }
@@ -139,7 +141,7 @@ pub(in crate::cli) struct Switch {
 pub(in crate::cli) struct Drop {
     #[command(flatten)]
     pub(super) step: Step,
-    /// Only if it is this one.
+    /// Drop it only if it has this number.
     #[arg(long, value_name = "N")]
     pub(super) generation: Option<u32>,
 }
@@ -147,31 +149,31 @@ pub(in crate::cli) struct Drop {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Parked {
     #[command(flatten)]
-    pub(super) named: Named,
-    /// How many streams to show at most.
+    pub(super) named: ProjectionName,
+    /// The most streams to show.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(super) limit: u32,
-    /// Where an earlier answer ended.
+    /// Continue an earlier page.
     #[arg(long)]
     pub(super) cursor: Option<ParkedCursor>,
 }
 
 impl Command {
-    /// Which system it speaks to.
-    pub(super) fn common(&self) -> &Common {
+    /// The options that name the system.
+    pub(super) fn options(&self) -> &TargetOptions {
         match self {
-            Self::List(List { common }) => common,
-            Self::Status(named) | Self::Pause(named) | Self::Redrive(named) => &named.common,
-            Self::Rebuild(cut) | Self::Reconcile(cut) => &cut.named.common,
-            Self::Cancel(step) | Self::Rollback(step) => &step.named.common,
-            Self::Resume(resume) => &resume.step.named.common,
-            Self::Switch(switch) => &switch.step.named.common,
-            Self::Drop(drop) => &drop.step.named.common,
-            Self::Parked(parked) => &parked.named.common,
+            Self::List(List { options }) => options,
+            Self::Status(named) | Self::Pause(named) | Self::Redrive(named) => &named.options,
+            Self::Rebuild(cut) | Self::Reconcile(cut) => &cut.named.options,
+            Self::Cancel(step) | Self::Rollback(step) => &step.named.options,
+            Self::Resume(resume) => &resume.step.named.options,
+            Self::Switch(switch) => &switch.step.named.options,
+            Self::Drop(drop) => &drop.step.named.options,
+            Self::Parked(parked) => &parked.named.options,
         }
     }
 
-    /// Whether it waits for the end of a job.
+    /// Whether the command waits for the end of a job.
     pub(super) fn waits(&self) -> bool {
         match self {
             Self::Rebuild(cut) | Self::Reconcile(cut) => cut.wait,
@@ -184,8 +186,8 @@ impl Command {
     }
 }
 
-/// One of the names that there are; clap lists them.
+/// Parses the name of a projection; help lists all names.
 fn known() -> impl TypedValueParser<Value = Projection> {
     let names = PossibleValuesParser::new(app().consumers().iter().map(|projection| projection.name));
-    names.try_map(|name| app().consumer(&name).copied().ok_or("there is no such projection"))
+    names.try_map(|name| app().consumer(&name).copied().ok_or("unknown projection"))
 }

@@ -1,74 +1,82 @@
-//! `ledgerfold projection`.
+//! `ledgerfold projection`: shows and operates projections.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `args` | the arguments |
+//! | `print` | the output for people |
+//! | `job_text` | jobs and their reports as text |
+//! | `wait` | waits for the end of a job |
+//! | `worker` | works on jobs in this process |
 
 mod args;
-mod report;
-mod show;
+mod job_text;
+mod print;
 mod wait;
 pub(super) mod worker;
 
-use super::failure::{Exit, Failure};
+use super::exit::{Exit, Failure, stop_signal};
 use super::target::Target;
-use super::{app, dev, table};
+use super::{app, output};
 use crate::clients::Clients;
 pub(super) use args::Command;
-use args::{Cut, Drop, Parked, Resume, Switch};
+use args::{Drop, Parked, Resume, SegmentedStep, Switch};
 use eventstore::StreamId;
 use handlers::{Names, OperateError, Operations, Redriven, Resumption, View};
 use projections::Projection;
 use projections::rebuild::RebuildError;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use wait::Ending;
+use wait::JobEnd;
 
-/// The system that is operated, and how it is told of.
-struct System {
+/// The system to operate, and how to print.
+struct OperatedSystem {
     operations: Operations,
     clients: Clients,
     names: Names,
-    /// Whether it is a folder that nobody else has open: nobody works on its jobs then but this program.
+    /// Whether it is a data folder. If no `dev` has it open, only this program works on its jobs.
     is_folder: bool,
     json: bool,
-    /// Ctrl-C. It is listened for from the beginning, so that nobody who sees the job can come too early.
+    /// Cancelled by Ctrl-C, which is caught before the job begins.
     stopped: CancellationToken,
 }
 
 impl Command {
     pub(super) async fn run(self) -> Result<Exit, Failure> {
-        let common = self.common();
+        let options = self.options();
         let stopped = if self.waits() { stopped()? } else { CancellationToken::new() };
-        let target = Target::open(common).await?;
+        let target = Target::open(options).await?;
         let projector = target.clients.system(app(), &target.names).projector();
-        let system = System {
+        let system = OperatedSystem {
             operations: target.clients.system(app(), &target.names).operations(projector),
             clients: target.clients.clone(),
             names: target.names.clone(),
-            is_folder: common.data.is_some(),
-            json: common.json,
+            is_folder: options.data.is_some(),
+            json: options.json,
             stopped,
         };
-        let ended = match self.act(&system).await {
-            Err(Stopped::Operate(error, projection)) => refused(error, projection),
-            Err(Stopped::Failure(failure)) => Err(failure),
+        let result = match self.act(&system).await {
+            Err(CommandError::Operate(error, projection)) => refused(error, projection),
+            Err(CommandError::Failure(failure)) => Err(failure),
             Ok(exit) => Ok(exit),
         };
-        let ended = match ended {
+        let result = match result {
             Err(failure) => Err(target.explain(failure).await),
             Ok(exit) => Ok(exit),
         };
         target.close().await;
-        ended
+        result
     }
 
-    async fn act(&self, system: &System) -> Result<Exit, Stopped> {
+    async fn act(&self, system: &OperatedSystem) -> Result<Exit, CommandError> {
         let operations = &system.operations;
         match self {
             Self::List(_) => system.list().await,
             Self::Status(named) => system.status(&named.projection).await,
-            Self::Rebuild(Cut { named, segments, wait }) => {
+            Self::Rebuild(SegmentedStep { named, segments, wait }) => {
                 let job = operations.rebuild(&named.projection, *segments).await;
                 system.follow(&named.projection, job, *wait).await
             }
-            Self::Reconcile(Cut { named, segments, wait }) => {
+            Self::Reconcile(SegmentedStep { named, segments, wait }) => {
                 let job = operations.reconcile(&named.projection, *segments).await;
                 system.follow(&named.projection, job, *wait).await
             }
@@ -99,148 +107,148 @@ impl Command {
     }
 }
 
-/// Cancelled by Ctrl-C, or the system's request to end.
+/// A token that a stop signal cancels.
 fn stopped() -> Result<CancellationToken, Failure> {
-    let (ended, stopped) = (dev::ended()?, CancellationToken::new());
-    let told = stopped.clone();
+    let (signal, stopped) = (stop_signal()?, CancellationToken::new());
+    let cancelled = stopped.clone();
     tokio::spawn(async move {
-        ended.await;
-        told.cancel();
+        signal.await;
+        cancelled.cancel();
     });
     Ok(stopped)
 }
 
-/// Why a command came to no answer.
-enum Stopped {
-    /// The operation on that projection.
+/// Why a command has no answer.
+enum CommandError {
+    /// An operation on the named projection failed or was refused.
     Operate(OperateError, &'static str),
-    /// Everything else.
+    /// Another failure.
     Failure(Failure),
 }
 
-impl From<Failure> for Stopped {
+impl From<Failure> for CommandError {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)
     }
 }
 
-/// Says whose error it is.
-fn of(projection: &Projection) -> impl Fn(OperateError) -> Stopped {
+/// Adds the name of the projection to an error.
+fn of(projection: &Projection) -> impl Fn(OperateError) -> CommandError {
     let name = projection.name;
-    move |error| Stopped::Operate(error, name)
+    move |error| CommandError::Operate(error, name)
 }
 
-/// A refusal is a negative answer; everything else is a failure.
+/// A refused step is a negative answer, any other error a failure.
 fn refused(error: OperateError, projection: &str) -> Result<Exit, Failure> {
     if error.is_refusal() {
-        table::note(&format!("ledgerfold: {error}"));
+        output::note(&format!("ledgerfold: {error}"));
         return Ok(Exit::Negative);
     }
     if let OperateError::Rebuild(error @ RebuildError::Queue(_)) = error {
-        let what = format!("nobody was told of the job; `ledgerfold projection resume {projection}` tells again");
+        let what = format!("no worker was notified of the job; run `ledgerfold projection resume {projection}`");
         return Err(Failure::new(what, error));
     }
     Err(Failure::from_error(&error))
 }
 
-impl System {
-    async fn list(&self) -> Result<Exit, Stopped> {
+impl OperatedSystem {
+    async fn list(&self) -> Result<Exit, CommandError> {
         let mut views = Vec::new();
         for projection in app().consumers() {
             views.push(self.operations.view(projection).await.map_err(of(projection))?);
         }
         if self.json {
-            table::json(&json!({ "projections": views }))?;
+            output::json(&json!({ "projections": views }))?;
         } else {
-            show::list(&views)?;
+            print::list(&views)?;
         }
         Ok(Exit::Done)
     }
 
-    async fn status(&self, projection: &Projection) -> Result<Exit, Stopped> {
+    async fn status(&self, projection: &Projection) -> Result<Exit, CommandError> {
         self.show(&self.operations.view(projection).await.map_err(of(projection))?)
     }
 
-    fn show(&self, view: &View) -> Result<Exit, Stopped> {
+    fn show(&self, view: &View) -> Result<Exit, CommandError> {
         if self.json {
-            table::json(view)?
+            output::json(view)?
         } else {
-            show::status(view)?
+            print::status(view)?
         }
         Ok(Exit::Done)
     }
 
-    /// Tells of a job that was begun; to its end, if that is wanted.
+    /// Prints a job that was begun, or waits for its end.
     async fn follow(
         &self,
         projection: &Projection,
         job: Result<Option<u64>, OperateError>,
         wait: bool,
-    ) -> Result<Exit, Stopped> {
+    ) -> Result<Exit, CommandError> {
         let job = job.map_err(of(projection))?;
         if let Some(job) = job.filter(|_| wait) {
-            let ending = wait::until_ended(self, projection, job).await?;
+            let end = wait::until_ended(self, projection, job).await?;
             if self.json {
-                table::json(&ending.view)?
+                output::json(&end.view)?
             } else {
-                show::ending(&ending)?
+                print::job_end(&end)?
             }
-            return Ok(table::answer(ending.is_complete()));
+            return Ok(output::yes_or_no(end.is_complete()));
         }
         let view = self.operations.view_behind_step(projection).await.map_err(of(projection))?;
         if self.json {
-            table::json(&view)?
+            output::json(&view)?
         } else {
-            show::begun(&view, job, self.is_folder)?
+            print::begun(&view, job, self.is_folder)?
         }
         Ok(Exit::Done)
     }
 
-    async fn resume(&self, resume: &Resume) -> Result<Exit, Stopped> {
+    async fn resume(&self, resume: &Resume) -> Result<Exit, CommandError> {
         let projection = &resume.step.named.projection;
         let resumption = self.resume_all(projection, resume.stream.as_ref()).await?;
         if !self.json {
-            show::resumed(&resumption, projection.name, self.is_folder && !resume.step.wait)?;
+            print::resumed(&resumption, projection.name, self.is_folder && !resume.step.wait)?;
         }
-        let ending = match resumption.job.filter(|_| resume.step.wait) {
+        let end = match resumption.job.filter(|_| resume.step.wait) {
             Some(job) => Some(wait::until_ended(self, projection, job).await?),
             None => None,
         };
         if self.json {
-            table::json(&json!({
+            output::json(&json!({
                 "job": resumption.job,
                 "streams": resumption.streams,
-                "projection": ending.as_ref().map(|ending| &ending.view),
+                "projection": end.as_ref().map(|end| &end.view),
             }))?;
-        } else if let Some(ending) = &ending {
-            show::ending(ending)?;
+        } else if let Some(end) = &end {
+            print::job_end(end)?;
         }
-        Ok(table::answer(!resumption.is_stuck() && ending.as_ref().is_none_or(Ending::is_complete)))
+        Ok(output::yes_or_no(!resumption.is_stuck() && end.as_ref().is_none_or(JobEnd::is_complete)))
     }
 
-    async fn redrive(&self, projection: &Projection) -> Result<Exit, Stopped> {
+    async fn redrive(&self, projection: &Projection) -> Result<Exit, CommandError> {
         let redriven = self.redrive_all(projection).await?;
         if self.json {
-            table::json(&redriven)?
+            output::json(&redriven)?
         } else {
-            show::redriven(&redriven)?
+            print::redriven(&redriven)?
         }
-        Ok(table::answer(redriven.stays.is_empty() && !redriven.more))
+        Ok(output::yes_or_no(redriven.stays.is_empty() && !redriven.more))
     }
 
-    /// Calls until nothing is parked that was not looked at.
-    async fn resume_all(&self, projection: &Projection, stream: Option<&StreamId>) -> Result<Resumption, Stopped> {
+    /// Repeats the call until all parked streams were tried.
+    async fn resume_all(&self, projection: &Projection, stream: Option<&StreamId>) -> Result<Resumption, CommandError> {
         let mut resumption = self.operations.resume(projection, stream, None).await.map_err(of(projection))?;
         while let Some(cursor) = resumption.next_cursor.take() {
-            table::progress(&format!("{} streams looked at", resumption.streams.len()));
+            output::progress(&format!("{} streams tried", resumption.streams.len()));
             resumption.add(self.operations.resume(projection, stream, Some(&cursor)).await.map_err(of(projection))?);
         }
-        table::progress("");
+        output::progress("");
         Ok(resumption)
     }
 
-    /// Calls until the dead-letter queue is empty, or has only messages that stay.
-    async fn redrive_all(&self, projection: &Projection) -> Result<Redriven, Stopped> {
+    /// Repeats the call until the dead-letter queue is empty, or all its messages have to stay.
+    async fn redrive_all(&self, projection: &Projection) -> Result<Redriven, CommandError> {
         let mut redriven = Redriven::default();
         loop {
             let part = self.operations.redrive(projection).await.map_err(of(projection))?;
@@ -249,20 +257,20 @@ impl System {
             if !goes_on {
                 break;
             }
-            let (sent, left) = (report::grouped(redriven.sent), report::grouped(redriven.left));
-            table::progress(&format!("{sent} messages sent again, {left} left"));
+            let (sent, left) = (job_text::grouped(redriven.sent), job_text::grouped(redriven.left));
+            output::progress(&format!("{sent} messages sent again, {left} left"));
         }
-        table::progress("");
+        output::progress("");
         Ok(redriven)
     }
 
-    async fn parked(&self, parked: &Parked) -> Result<Exit, Stopped> {
+    async fn parked(&self, parked: &Parked) -> Result<Exit, CommandError> {
         let (projection, cursor) = (&parked.named.projection, parked.cursor.as_ref());
         let page = self.operations.parked(projection, parked.limit, cursor).await.map_err(of(projection))?;
         if self.json {
-            table::json(&page)?
+            output::json(&page)?
         } else {
-            show::parked(&page)?
+            print::parked(&page)?
         }
         Ok(Exit::Done)
     }

@@ -9,7 +9,7 @@ use cqrs_es::persist::{PersistedEventRepository, PersistedEventStore, Serialized
 use cqrs_es::{Aggregate, AggregateError, DomainEvent, EventStore};
 use dynamo_es::{DynamoCqrs, DynamoEventRepository, dynamodb_cqrs};
 
-/// The tables' names where none are given.
+/// The default names of the tables.
 const EVENTS: &str = "Events";
 const SNAPSHOTS: &str = "Snapshots";
 /// The most events that it puts into one transaction.
@@ -80,7 +80,7 @@ impl DynamoEsRow {
         Ok(Read { events: u64::try_from(envelopes.len())?, notes: state.notes })
     }
 
-    /// By its own repository, which puts events behind each other without looking.
+    /// Through its repository, which appends events without reading.
     pub(super) async fn fill(&self, stream: &str, events: u64) -> Result<(), Failure> {
         let sequences: Vec<usize> = (1..=usize::try_from(events)?).collect();
         for chunk in sequences.chunks(MAX_TRANSACTION) {

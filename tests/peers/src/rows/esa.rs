@@ -1,4 +1,4 @@
-//! event-store-adapter-rs: three tables, one event a write, a snapshot where the caller brings one.
+//! event-store-adapter-rs: three tables, one event per write, snapshots from the caller.
 
 use super::{Attempt, Read, tables};
 use crate::Failure;
@@ -15,10 +15,10 @@ const JOURNAL: &str = "journal";
 const HEAD: &str = "head";
 const SNAPSHOT: &str = "snapshot";
 const HISTORY_INDEX: &str = "snapshot-history";
-/// A snapshot is written with every so many events.
+/// Events between snapshots.
 const SNAPSHOT_EVERY: u64 = 50;
 
-/// The store, and whether it is to write snapshots.
+/// The store, and whether it writes snapshots.
 pub(crate) struct EsaRow {
     store: EventStoreForDynamoDB<NotebookId, Notebook, Noted>,
     snapshots: bool,
@@ -27,12 +27,12 @@ pub(crate) struct EsaRow {
 #[derive(Debug, Clone)]
 struct NotebookId(String);
 
-/// A stream as a command needs it.
+/// A loaded stream.
 struct Replayed {
     state: Notebook,
     /// The number of the last event.
     seq_nr: u64,
-    /// Events that were read for it.
+    /// The number of events that were read.
     events: u64,
 }
 
@@ -99,7 +99,7 @@ impl EsaRow {
         Ok(())
     }
 
-    /// The latest snapshot and the events behind it, as its example's repository does.
+    /// Loads the latest snapshot and later events, as the repository of its example does.
     async fn replay(&self, id: &NotebookId) -> Result<Replayed, Failure> {
         let Some(found) = self.store.get_latest_snapshot_by_id(id).await? else {
             return Ok(Replayed { state: Notebook::default(), seq_nr: 0, events: 0 });

@@ -1,4 +1,4 @@
-//! No peer: the least that a store can do by hand on the SDK. A command is a consistent query of the whole stream and one
+//! Not a peer: the minimum of a store, written on the SDK. A command is a consistent query of the whole stream and one
 //! conditional put of an item with its events.
 
 use super::{Attempt, Read, tables};

@@ -1,4 +1,4 @@
-//! Ledgerfold's event store, with the whole envelope that its own API writes.
+//! Ledgerfold's event store, with all metadata that its API writes.
 
 use super::{Attempt, Read, tables};
 use crate::Failure;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 const TABLE: &str = "events";
 const EVENTS: EventCodec<Event> = EventCodec::new(&[]);
 
-/// The store, and what handles commands: one for all writers, or one for each.
+/// The store, and its command handlers: one for all writers, or one per writer.
 pub(crate) struct LedgerfoldRow {
     store: EventStore,
     handlers: Vec<CommandHandler<Notebook, Event, Full>>,
@@ -26,7 +26,7 @@ enum Event {
     Noted(Noted),
 }
 
-/// By hand, because the store's own way makes a table with a stream.
+/// Created here, because the store would create a table with a stream.
 pub(super) async fn create_tables(client: &Client) -> Result<(), Failure> {
     tables::table(client, TABLE, "stream_id", Some("version"))?.send().await?;
     Ok(())
@@ -43,17 +43,17 @@ fn model() -> Model<Notebook, Event> {
 }
 
 impl LedgerfoldRow {
-    /// One handler for everybody.
+    /// One handler for all writers.
     pub(super) fn warm(client: Client) -> Self {
         Self::with_handlers(client, 1, HandlerOptions::default())
     }
 
-    /// One handler for everybody, that keeps nothing.
+    /// One handler for all writers, without a cache.
     pub(super) fn cold(client: Client) -> Self {
         Self::with_handlers(client, 1, HandlerOptions { cached_streams: 0, ..HandlerOptions::default() })
     }
 
-    /// A handler for each writer.
+    /// One handler per writer.
     pub(super) fn racing(client: Client, writers: usize) -> Self {
         Self::with_handlers(client, writers.max(1), HandlerOptions::default())
     }

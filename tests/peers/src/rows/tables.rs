@@ -1,4 +1,4 @@
-//! Tables without a stream: the engine would write a record with each item, at a price that only a feed is worth.
+//! Tables without a stream, because the engine would also write a stream record for each item.
 
 use crate::Failure;
 use aws_sdk_dynamodb::Client;
@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType,
 };
 
-/// A table with a text as its partition key and, where it has one, a number as its sort key.
+/// A table with a text as partition key, and optionally a number as sort key.
 pub(super) fn table(
     client: &Client,
     name: &str,
@@ -27,7 +27,7 @@ pub(super) fn table(
     }
 }
 
-/// The table with a second index over the same partition key and another number.
+/// A table with an index over the same partition key and another number.
 pub(super) fn with_index(
     request: CreateTableFluentBuilder,
     index: &str,

@@ -1,4 +1,4 @@
-//! Long streams and a process that knows nothing yet.
+//! Long streams, and a new process without a cache.
 
 use super::{Cell, Sizes, chosen, finish, float, new_stream};
 use crate::Failure;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::time::Instant;
 
 const ROWS: [Row; 6] = [Row::Ledgerfold, Row::DynamoEs, Row::Esa, Row::EsaSnap, Row::Floor, Row::FloorAgain];
-/// More than so many events may pass the 1 MB of one answer, behind which dynamo-es does not look.
+/// More events may exceed the 1 MB of one answer. dynamo-es reads only the first answer.
 const SURELY_ONE_PAGE: u64 = 2_000;
 
 /// One cell.
@@ -20,7 +20,7 @@ pub(crate) struct Sample {
     round: usize,
     row: Row,
     events: u64,
-    /// As many, or one less where the last command was impossible.
+    /// The same number, or one less if the last command was impossible.
     stored: u64,
     read_ms: f64,
     read_requests: u32,
@@ -30,7 +30,7 @@ pub(crate) struct Sample {
     command: Option<ColdCommand>,
 }
 
-/// A command of a process that has just started.
+/// A command of a new process.
 #[derive(Debug, Serialize)]
 pub(crate) struct ColdCommand {
     ms: f64,
@@ -54,7 +54,7 @@ async fn sample(round: usize, row: Row, events: u64, reads: usize) -> Result<Vec
     let cell = Cell::open(row).await?;
     let stream = new_stream();
     let filling = cell.process(Task::DropTokens).await?;
-    // The last event is a command's, so that whatever a store keeps beside its events is there.
+    // A command writes the last event, so that the store also writes its other items.
     filling.store.fill(&stream, events - 1).await?;
     let complete = filling.store.attempt(0, &stream, &Command::new(1)).await?.done;
     let stored = if complete { events } else { events - 1 };
@@ -82,7 +82,7 @@ async fn sample(round: usize, row: Row, events: u64, reads: usize) -> Result<Vec
     }])
 }
 
-/// The median of reads of the whole stream, each by a process that has just started; its connection is open.
+/// The median of reads of the whole stream, each by a new process with an open connection.
 async fn timed_reads(cell: &Cell, stream: &str, reads: usize) -> Result<(f64, Read), Failure> {
     let mut took = Vec::new();
     let mut found = Read { events: 0, notes: 0 };
@@ -96,7 +96,7 @@ async fn timed_reads(cell: &Cell, stream: &str, reads: usize) -> Result<(f64, Re
     Ok((Spread::of(took).median, found))
 }
 
-/// Commands of one event, each by a process that has just started: half of them timed, half of them counted.
+/// Commands of one event, each by a new process: half of them timed, half counted.
 async fn cold_commands(cell: &Cell, stream: &str, commands: usize) -> Result<ColdCommand, Failure> {
     let mut took = Vec::new();
     let mut counted = crate::wire::Traffic::default();
@@ -119,7 +119,7 @@ async fn cold_commands(cell: &Cell, stream: &str, commands: usize) -> Result<Col
     })
 }
 
-/// A read that leaves something out is shown for the row that is known for it, and a failure in any other.
+/// An incomplete read is shown for the row that is known for it. For any other row, it is an error.
 fn known_or_wrong(row: Row, stored: u64, found: Read) -> Result<(), Failure> {
     let known = row == Row::DynamoEs && stored > SURELY_ONE_PAGE;
     match found.notes == stored || known {
@@ -170,7 +170,7 @@ pub(crate) fn table(samples: &[Sample]) -> Table {
     }
 }
 
-/// One command of a process that knows nothing.
+/// One command of a new process.
 pub(crate) fn command_table(samples: &[Sample]) -> Table {
     let lines = by_row(samples).into_iter().filter_map(|(events, of_row)| {
         let start = [float_text(events), of_row.first()?.row.name().to_owned()];

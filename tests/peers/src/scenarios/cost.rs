@@ -1,4 +1,4 @@
-//! What a command costs, counted at the wire.
+//! The cost of a command, counted at the wire.
 
 use super::{Cell, Process, Sizes, check, chosen, finish, float, grow, new_stream};
 use crate::Failure;
@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 
 const ROWS: [Row; 6] = [Row::Ledgerfold, Row::LedgerfoldCold, Row::DynamoEs, Row::Esa, Row::EsaSnap, Row::Floor];
 const SHORT_STREAM: u64 = 10;
-/// Commands that a short stream gets: over so many a snapshot every ten is in the average.
+/// Commands per short stream: enough that the average includes snapshots.
 const COMMANDS_A_SHORT_STREAM: usize = 10;
 
-/// The situations in which a command is counted.
+/// The cases of the cost tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Case {
@@ -30,20 +30,20 @@ pub(crate) enum Case {
 const CASES: [Case; 6] =
     [Case::NewStream, Case::Creating, Case::ShortStream, Case::ThreeEvents, Case::LongStream, Case::Retry];
 
-/// What one command of a case costs in a row, on average.
+/// The average cost of a command, by case and row.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line {
     case: Case,
     row: Row,
     commands: usize,
     requests: f64,
-    /// Of the commonest command.
+    /// The requests of the most common command.
     operations: String,
     write_units: f64,
     read_units: f64,
     request_bytes: f64,
     answer_bytes: f64,
-    /// What became of it, where that is not plain.
+    /// A note on the result, if it is unusual.
     outcome: &'static str,
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn run(sizes: &Sizes, rows: &[Row]) -> Result<Vec<Line>, Failur
 async fn lines(sizes: &Sizes, row: Row) -> Result<Vec<Line>, Failure> {
     let cell = Cell::open(row).await?;
     let measured = cell.process(Task::Count).await?;
-    // A warm handler knows the streams that it has filled itself; a cold one would take long to fill them.
+    // A warm handler has cached the streams that it filled. A cold one would fill them slowly.
     let filling =
         if row == row.filled_by() { None } else { Some(cell.process_as(row.filled_by(), Task::DropTokens, 1).await?) };
     let filling = filling.as_ref().unwrap_or(&measured);
@@ -142,7 +142,7 @@ impl Case {
         }
     }
 
-    /// How long the stream is that the first command meets.
+    /// The length of the stream before the first command.
     fn events_before(self, sizes: &Sizes) -> u64 {
         match self {
             Self::NewStream | Self::Creating => 0,

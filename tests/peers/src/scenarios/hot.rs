@@ -1,4 +1,4 @@
-//! Many writers on one stream: every command is tried until it is done.
+//! Many writers on one stream. Every command is retried until it succeeds.
 
 use super::{Cell, Process, Sizes, check, chosen, finish, float, new_stream};
 use crate::Failure;
@@ -42,7 +42,7 @@ pub(crate) struct Sample {
     client_cpu_us: f64,
 }
 
-/// What a command costs, from one run more, at the wire.
+/// The cost of a command, counted at the wire in a separate run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Counted {
     row: Row,
@@ -53,7 +53,7 @@ pub(crate) struct Counted {
     refused_units: f64,
 }
 
-/// What the writers saw.
+/// What the writers measured.
 struct Written {
     took: Vec<Duration>,
     conflicts: u32,
@@ -84,7 +84,7 @@ pub(crate) async fn count(sizes: &Sizes, rows: &[Row]) -> Result<Vec<Counted>, F
 async fn sample(round: usize, row: Row, writers: usize, commands: usize) -> Result<Vec<Sample>, Failure> {
     let cell = Cell::open(row).await?;
     let process = cell.process_as(row, Task::DropTokens, writers).await?;
-    // Connections are there before the clock starts.
+    // Opens the connections before the measurement.
     write(&process, writers, writers, &new_stream()).await?;
     let stream = new_stream();
     let (cpu_before, start) = (process_cpu_s(), Instant::now());
@@ -124,7 +124,7 @@ async fn counted(row: Row, writers: usize, commands: usize) -> Result<Vec<Counte
     }])
 }
 
-/// The writers share the commands out among themselves.
+/// The writers share the commands.
 async fn write(process: &Process, writers: usize, commands: usize, stream: &str) -> Result<Written, Failure> {
     let left = Arc::new(AtomicUsize::new(commands));
     let mut running = JoinSet::new();
@@ -150,7 +150,7 @@ async fn write(process: &Process, writers: usize, commands: usize, stream: &str)
     Ok(all)
 }
 
-/// A table for each number of writers.
+/// One table per number of writers.
 pub(crate) fn tables(samples: &[Sample], counted: &[Counted]) -> Vec<Table> {
     let mut writers: Vec<usize> = samples.iter().map(|sample| sample.writers).collect();
     writers.sort_unstable();

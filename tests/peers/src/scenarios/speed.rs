@@ -1,4 +1,4 @@
-//! Commands a second, with a new stream every ten commands.
+//! Commands per second, with a new stream every ten commands.
 
 use super::{Cell, Process, Sizes, check, chosen, finish, float, new_stream};
 use crate::Failure;
@@ -37,9 +37,9 @@ pub(crate) struct Sample {
     per_s: f64,
     p50_ms: f64,
     p99_ms: f64,
-    /// User and system, of this process alone, per command.
+    /// User and system time of this process per command.
     client_cpu_us: f64,
-    /// The engine's, per command.
+    /// The engine's CPU time per command.
     engine_cpu_us: f64,
 }
 
@@ -87,7 +87,7 @@ fn streams(commands: usize) -> Arc<[String]> {
     std::iter::repeat_with(new_stream).take(streams).collect()
 }
 
-/// Each client takes the next stream, gives it its commands one after the other, and goes on to another.
+/// Each client takes the next stream and sends its commands in order, then takes another stream.
 async fn give(process: &Process, clients: usize, streams: &Arc<[String]>) -> Result<Vec<Duration>, Failure> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut running = JoinSet::new();
@@ -119,7 +119,7 @@ pub(super) fn process_cpu_s() -> f64 {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0)).as_secs_f64()
 }
 
-/// A table for each number of clients.
+/// One table per number of clients.
 pub(crate) fn tables(samples: &[Sample]) -> Vec<Table> {
     let mut clients: Vec<usize> = samples.iter().map(|sample| sample.clients).collect();
     clients.sort_unstable();

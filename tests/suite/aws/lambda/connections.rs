@@ -1,5 +1,5 @@
-//! A function and its connections: the first call finds them, where over TLS it would otherwise pay for a handshake each; and one
-//! that hangs is told of before Lambda kills the process.
+//! The connections of a function: they are open before the first call, which saves TLS handshakes.
+//! A hanging connection is reported before Lambda kills the process.
 
 use super::gateway::Caller;
 use super::runtime_api::Function;
@@ -12,11 +12,11 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Passes everything on to an engine, and counts who connects.
+/// Forwards everything to an engine, and counts connections.
 struct Counting {
     endpoint: String,
     connections: Arc<AtomicUsize>,
-    /// Whether nothing is passed on any more, though connections are taken.
+    /// Whether it accepts connections and forwards nothing.
     hangs: watch::Sender<bool>,
 }
 
@@ -52,7 +52,7 @@ impl Counting {
     }
 }
 
-/// A function that is ready, with what counts its connections to DynamoDB.
+/// A ready function, with the counter of its connections to DynamoDB.
 async fn ready(system: &TestStack, component: &str, own: &[(&str, &str)]) -> (Function, Counting) {
     let mut environment = environment(system, component, own);
     let (_, endpoint) = environment.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL_DYNAMODB").unwrap();
@@ -92,7 +92,7 @@ async fn no_first_message_waits_for_a_connection() {
     let body = json!({"stream": "stock-9780306406157", "version": 1, "last_version": 1}).to_string();
     let attributes = json!({"MessageGroupId": "stock-9780306406157", "ApproximateReceiveCount": "1"});
     let event = json!({"Records": [{"messageId": "m", "body": body, "attributes": attributes}]});
-    // The event is not there yet, so the message comes again; but the table was asked.
+    // The event does not exist yet, so the message is redelivered; but the table was read.
     let answer = function.invoke(&event).await.unwrap();
     assert_eq!((answer, counting.count()), (json!({"batchItemFailures": [{"itemIdentifier": "m"}]}), connections));
 }
@@ -110,7 +110,7 @@ async fn a_function_whose_table_hangs_says_so_in_its_own_time() {
 }
 
 #[tokio::test]
-async fn a_caller_is_told_of_a_table_that_hangs_and_what_to_do() {
+async fn a_hanging_table_is_reported_with_its_remedy() {
     let system = TestStack::start().await;
     let (function, counting) = ready(&system, COMMAND_API, &[]).await;
     counting.hangs.send(true).unwrap();
@@ -119,7 +119,7 @@ async fn a_caller_is_told_of_a_table_that_hangs_and_what_to_do() {
         anna.post_for("/stock/9780306406157/receive", "k", &json!({"quantity": 5}), Duration::from_secs(3)).await;
     assert_eq!((unanswered.status, &unanswered.headers["retry-after"]), (503, &json!("1")), "{unanswered:?}");
     let problem = unanswered.json();
-    assert_eq!(problem["title"], "The answer took too long");
+    assert_eq!(problem["title"], "The request took too long");
     assert!(
         problem["detail"].as_str().unwrap().contains("the same Idempotency-Key") && problem["error_id"].is_string(),
         "{problem}"

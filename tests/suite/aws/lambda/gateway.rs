@@ -1,10 +1,10 @@
-//! What an API gateway sends to a function, in its payload format 2.0.
+//! Requests of an API gateway in its payload format 2.0.
 
 use super::runtime_api::Function;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Somebody whose token the gateway has checked.
+/// A caller whose token the gateway has checked.
 pub(crate) struct Caller<'a> {
     pub(crate) function: &'a Function,
     pub(crate) subject: &'a str,
@@ -18,7 +18,7 @@ pub(super) enum Body {
     Base64(String),
 }
 
-/// What the gateway passes on.
+/// The request as the gateway forwards it.
 #[derive(Debug)]
 pub(crate) struct GatewayResponse {
     pub(crate) status: u64,
@@ -41,7 +41,7 @@ impl Caller<'_> {
         self.post_for(path, key, body, Duration::from_secs(28)).await
     }
 
-    /// Sends a command to a function that has so much time.
+    /// Sends a command to a function with that time limit.
     pub(super) async fn post_for(&self, path: &str, key: &str, body: &Value, time: Duration) -> GatewayResponse {
         let headers = json!({"content-type": "application/json", "idempotency-key": key});
         let event = event("POST", path, headers, Body::Text(body.to_string()), Some(self.authorizer()));
@@ -69,7 +69,7 @@ impl Caller<'_> {
     }
 }
 
-/// Sends a request with what the authorizer says of it.
+/// Sends a request with the authorizer's claims.
 pub(super) async fn send(
     function: &Function,
     method: &str,

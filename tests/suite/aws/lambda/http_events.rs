@@ -13,7 +13,7 @@ fn order() -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_command_is_answered_once_and_recorded_as_the_tokens_subjects() {
+async fn a_command_is_answered_once_and_has_the_tokens_subject() {
     let system = TestStack::start().await;
     let (commands, queries) = (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
     let anna = Caller { function: &commands, subject: "anna", scope: "ledgerfold/write" };
@@ -31,7 +31,7 @@ async fn a_command_is_answered_once_and_recorded_as_the_tokens_subjects() {
 }
 
 #[tokio::test]
-async fn nobody_comes_in_without_a_token_or_its_scope() {
+async fn a_request_needs_a_token_with_its_scope() {
     let system = TestStack::start().await;
     let (commands, queries) = (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
     let headers = json!({"content-type": "application/json", "x-actor": "anna"});
@@ -86,7 +86,7 @@ async fn an_id_is_what_the_gateways_route_says() {
         let found = auditor.get_by(route, &path, json!({"correlation": id})).await;
         assert_eq!((found.status, asked_for(&found)), (404, id.to_owned()), "{route} {path}");
     }
-    // A catch-all says nothing of the parts: then the decoded path is all there is.
+    // A catch-all route has no parameters: only the decoded path is known.
     let parameters = json!({"proxy": "audit/trace/order-1"});
     let found = auditor.get_by("ANY /{proxy+}", "/audit/trace/order-1", parameters).await;
     assert_eq!(asked_for(&found), "order-1");
@@ -106,15 +106,15 @@ async fn a_body_in_base64_is_the_same_body() {
     }
 }
 
-/// The gateway buffers answers: how far a job has come is told once, and the caller asks again.
+/// The gateway buffers answers: one answer has the progress once, and the caller polls.
 #[tokio::test]
-async fn progress_is_told_once_an_answer() {
+async fn progress_is_returned_once_per_answer() {
     let system = TestStack::start().await;
     let queries = function(&system, QUERY_API, &[]).await;
     let operator = Caller { function: &queries, subject: "olga", scope: "ledgerfold/operate" };
     let begun = operator.post("/projections/stock/rebuild", "k", &json!({"segments": 2})).await;
     assert_eq!(begun.status, 202, "{begun:?}");
-    // Nobody works on the job, so that it never ends.
+    // The job has no worker, so it never ends.
     let progress = operator.get("/projections/stock/progress").await;
     assert_eq!((progress.status, &progress.headers["content-type"]), (200, &json!("text/event-stream")));
     assert!(progress.body.starts_with("event: progress\ndata: {"), "{progress:?}");

@@ -7,7 +7,7 @@ use crate::harness::stack::TestStack;
 use crate::harness::waiting::becomes;
 use aws_lambda_events::event::sqs::SqsEvent;
 use handlers::delivery::QueueMapping;
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ pub(super) async fn until(caller: &Caller<'_>, path: &str, wanted: impl Fn(&Valu
 }
 
 #[tokio::test]
-async fn an_order_goes_through_all_functions_and_is_confirmed_audited_and_rebuilt() {
+async fn an_order_passes_all_functions_confirmed_audited_and_rebuilt() {
     let system = TestStack::start().await;
     let (commands, queries) = (function(&system, COMMAND_API, &[]).await, function(&system, QUERY_API, &[]).await);
     let mappings = Mappings::start(&system).await;

@@ -1,5 +1,5 @@
-//! What functions log of a call and of each command, commit and message in it: `ledgerfold cost`
-//! goes by it.
+//! The log lines of functions per call and per command, commit and message: `ledgerfold cost` uses
+//! their sizes.
 
 use super::gateway::Caller;
 use super::runtime_api::Function;
@@ -8,13 +8,13 @@ use crate::harness::program::ledgerfold;
 use crate::harness::stack::TestStack;
 use aws_lambda_events::event::dynamodb::Event;
 use aws_lambda_events::streams::DynamoDbEventResponse;
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// As many as a batch of a queue has.
+/// The batch size of a queue.
 const ORDERS: usize = 10;
 
 /// What Lambda logs itself of a call:
@@ -51,7 +51,7 @@ impl Logged {
         logged
     }
 
-    /// What it logs of so many calls with so many commands, commits or messages.
+    /// The log bytes of that many calls with that many commands, commits or messages.
     fn bytes(&self, calls: f64, lines: f64) -> f64 {
         let mean = |bytes: usize, lines: usize| f64::from(u32::try_from(bytes / lines).unwrap());
         let of_lambda = OF_LAMBDA.iter().map(|line| f64::from(u32::try_from(line.len()).unwrap())).sum::<f64>();
@@ -94,7 +94,8 @@ async fn batch(system: &TestStack, queue: &str) -> Value {
     json!({"Records": records})
 }
 
-/// What each function logs of ten orders: `command-api`, `fan-out` and the consumers, by name.
+/// The log bytes of each function for ten orders: `command-api`, `fan-out` and the consumers, by
+/// name.
 async fn logged(system: &TestStack) -> BTreeMap<&'static str, Logged> {
     let commands = function(system, COMMAND_API, &[]).await;
     for order in 0..ORDERS {
@@ -126,7 +127,7 @@ async fn a_call_and_a_message_log_what_cost_counts() {
         let calls = if *name == COMMAND_API { ORDERS } else { 1 };
         assert_eq!((logged.metric_lines, logged.work_lines), (calls, ORDERS), "{name}");
     }
-    // One command a second: nothing travels together. Stock's messages are as those of orders.
+    // One command a second: no batches. Messages of stock are like those of orders.
     let of = |name: &str, messages: f64| logged[name].bytes(messages, messages);
     let consumers = of("orders", 3.0) + of("bestsellers", 2.0) + of("audit", 3.0) + of("fulfilment", 3.0);
     let measured = of(COMMAND_API, 1.0) + of(FAN_OUT, 3.0) + consumers;

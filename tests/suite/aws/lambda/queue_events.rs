@@ -1,12 +1,12 @@
-//! What queues and streams send, and what they never would.
+//! Events of queues and streams, and events that they never send.
 
 use super::{ALL, FAN_OUT, answers_http, function};
 use crate::harness::stack::TestStack;
 use serde_json::{Value, json};
 
-/// An error, so that nothing of it is acknowledged: whatever sent it keeps it.
+/// An error, so that nothing is acknowledged: the sender repeats or stores the event.
 #[tokio::test]
-async fn an_event_that_no_trigger_sends_is_an_error_and_the_function_goes_on() {
+async fn an_event_of_no_trigger_is_an_error_of_that_call_only() {
     let system = TestStack::start().await;
     for (program, own) in ALL {
         let function = function(&system, program, own).await;
@@ -24,7 +24,7 @@ async fn an_event_that_no_trigger_sends_is_an_error_and_the_function_goes_on() {
     }
 }
 
-/// A message that cannot be read is the only one of its batch that comes again.
+/// Only the unreadable message of a batch is redelivered.
 #[tokio::test]
 async fn a_message_that_cannot_be_read_is_named_and_no_other() {
     let system = TestStack::start().await;

@@ -1,7 +1,7 @@
-//! Each function asks its tables and queues only for what its role in the template allows, down to the keys of rows.
+//! Each function uses only the rights of its role in the template, down to the keys of rows.
 //!
-//! The local stack does not know `dynamodb:LeadingKeys`. Here the real functions do all there is to do, and each of their
-//! requests is held against the template.
+//! The local stack does not know `dynamodb:LeadingKeys`. Here the real functions run all
+//! operations, and each request is compared with the template.
 
 use super::gateway::Caller;
 use super::line::{Mappings, until};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 const BOOK: &str = "9780306406157";
 
-/// What one request needs: an action on a resource, and the keys that it names.
+/// The rights for one request: an action on a resource, and the keys.
 pub(crate) struct Need {
     pub(crate) action: String,
     pub(crate) resource: String,
@@ -110,7 +110,7 @@ pub(crate) fn allows(grant: &Grant<'_>, need: &Need) -> bool {
     })
 }
 
-/// Everything that callers, operators and queues can make the functions do, once.
+/// Every operation of callers, operators and queues, once.
 async fn work(system: &TestStack) {
     let (commands, queries) = (function(system, COMMAND_API, &[]).await, function(system, QUERY_API, &[]).await);
     let mut mappings = Mappings::start(system).await;
@@ -168,7 +168,7 @@ async fn operate(operator: &Caller<'_>, reader: &Caller<'_>, location: &str) {
     assert_eq!(operator.get("/projections").await.status, 200);
 }
 
-/// An event that no consumer can read parks its stream; it is resumed, and parked again.
+/// An unreadable event parks its stream; it is resumed, and parked again.
 async fn park_and_resume(system: &TestStack, operator: &Caller<'_>) {
     let stream = "order-6f0f7c1e-7a44-5c38-9c1b-0d8a4f1f2e11";
     append_each(&system.store, stream, &[("OrderEaten", 1, "{}")]).await;

@@ -17,13 +17,13 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-/// Far above what any case needs, so that only a broken one meets it.
+/// Far above what any case needs: only a defect exceeds it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What Lambda takes of an answer.
+/// Lambda's limit for an answer.
 const MAX_ANSWER_BYTES: usize = 6 * 1024 * 1024;
 
-/// What a call of a function came to: its answer, or its error's body.
+/// The result of a call: its answer, or its error's body.
 pub(crate) type Outcome = Result<Value, Value>;
 
 /// A function. Its program is killed when this is dropped.
@@ -33,7 +33,7 @@ pub(crate) struct Function {
     /// Its process.
     pub(crate) child: Child,
     server: JoinHandle<()>,
-    /// What it writes is read as it comes: a full pipe would stop it.
+    /// Its output is read at once: a full pipe would block it.
     written: [JoinHandle<String>; 2],
 }
 
@@ -75,12 +75,12 @@ impl Function {
         tokio::time::timeout(PATIENCE, asked).await.expect("it never asks for an event").unwrap();
     }
 
-    /// Calls it. The call is an error as well when the program ends meanwhile.
+    /// Calls it. The call is an error, too, if the program ends.
     pub(crate) async fn invoke(&self, event: &Value) -> Outcome {
         self.invoke_for(event, Duration::from_secs(900)).await
     }
 
-    /// Calls it, and tells it that it has so much time.
+    /// Calls it with that time limit.
     pub(crate) async fn invoke_for(&self, event: &Value, time: Duration) -> Outcome {
         let (answer, answered) = oneshot::channel();
         let (id, payload) = (uuid::Uuid::new_v4().to_string(), event.to_string());
@@ -91,7 +91,7 @@ impl Function {
         answered.unwrap_or(Err(Value::Null))
     }
 
-    /// Waits until the program has ended by itself. Its status, and all that it wrote.
+    /// Waits until the program has ended. Returns its status and its output.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it does not end").unwrap();
         let [output, errors] = &mut self.written;
@@ -114,7 +114,8 @@ impl Drop for Function {
     }
 }
 
-/// A function's program, not yet started, in an environment with nothing but what Lambda always sets.
+/// A function's program, not yet started, in an environment with nothing but what Lambda always
+/// sets.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().kill_on_drop(true).stdin(Stdio::null());
@@ -168,7 +169,7 @@ async fn error(State(api): State<Arc<Api>>, Path(id): Path<String>, body: Bytes)
 
 fn end(api: &Api, id: &str, outcome: Outcome) -> StatusCode {
     let answer = api.under_way.lock().unwrap().remove(id).expect("it answers what it was not asked");
-    // Who asked may have gone.
+    // The client may be gone.
     let _ = answer.send(outcome);
     StatusCode::ACCEPTED
 }

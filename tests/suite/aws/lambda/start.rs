@@ -1,4 +1,4 @@
-//! How functions start, and what keeps them from it.
+//! The start of functions, and failures of it.
 
 use super::runtime_api::{Function, command};
 use super::{ALL, FAN_OUT, PROGRAM, PROJECTOR, QUERY_API, environment, function};
@@ -13,7 +13,7 @@ async fn every_function_starts_and_asks_for_work() {
 }
 
 #[tokio::test]
-async fn all_that_is_missing_is_told_at_once() {
+async fn all_missing_settings_are_reported_at_once() {
     for (component, own) in ALL {
         let mut started = command(PROGRAM);
         started.env_clear().envs([("LEDGERFOLD_COMPONENT", component), ("AWS_LAMBDA_RUNTIME_API", "")]);
@@ -28,9 +28,9 @@ async fn all_that_is_missing_is_told_at_once() {
     }
 }
 
-/// Lambda tries again with the next event; what it holds stays where it was.
+/// Lambda tries again with the next event, which is not lost.
 #[tokio::test]
-async fn a_function_does_not_start_where_its_tables_and_queues_are_not() {
+async fn a_function_does_not_start_without_its_tables_and_queues() {
     let system = TestStack::start().await;
     for (component, own, missing) in [
         (QUERY_API, None, "elsewhere-events"),

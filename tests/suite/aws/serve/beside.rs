@@ -1,4 +1,4 @@
-//! The work of functions, done by the container; and two containers at once.
+//! The container continues the work of functions; and two containers at once.
 
 use super::Deployment;
 use crate::aws::lambda;
@@ -8,10 +8,10 @@ use serde_json::json;
 const BOOK: u32 = 1;
 
 #[tokio::test]
-async fn the_container_goes_on_where_functions_stopped() {
+async fn the_container_continues_where_functions_stopped() {
     let deployment = Deployment::start().await;
     deployment.return_messages_after(10).await;
-    // Functions take the stock and the orders, and their mappings stop half way.
+    // Functions receive stock and orders, and their mappings stop half way.
     let commands = lambda::function(&deployment.stack, lambda::COMMAND_API, &[]).await;
     let mappings = lambda::Mappings::start(&deployment.stack).await;
     let by_function = lambda::Caller { function: &commands, subject: "anna", scope: "ledgerfold/write" };
@@ -23,7 +23,7 @@ async fn the_container_goes_on_where_functions_stopped() {
         orders.push(placed.headers["location"].as_str().unwrap().to_owned());
     }
     mappings.stop().await;
-    // The container does the rest, and its answers are those of the functions.
+    // The container does the rest, with the same responses.
     let _fan_out = deployment.fan_out().await;
     let service = deployment.serve(&[]).await;
     let anna = deployment.caller(&service);

@@ -1,4 +1,4 @@
-//! Killed in the middle of batches, again and again.
+//! The container is killed within batches, repeatedly.
 
 use super::Deployment;
 use super::eventually;

@@ -1,16 +1,16 @@
-//! The container's program as a process: the embedded engines are its AWS, and an issuer on loopback its issuer.
+//! The container's program as a process, with embedded engines for AWS and an issuer on loopback.
 //!
-//! | module | what it asks |
+//! | module | what it tests |
 //! |---|---|
-//! | [`start`] | what keeps it from starting, and is all of it told? |
-//! | [`tokens`] | who is let in, and which keys are believed when |
-//! | [`stop`] | does it end in order, and at once when it must? |
+//! | [`start`] | failures at start: are all of them reported? |
+//! | [`tokens`] | tokens, and which keys are in use when |
+//! | [`stop`] | a clean stop, and an immediate one |
 //! | [`kills`] | are read models right after kills in the middle of batches? |
-//! | [`outages`] | does it wait out queues and tables that do not answer, and say so? |
-//! | [`beside`] | does it do the work of functions, and of another process like it? |
-//! | [`rights`] | does it ask for anything that its roles do not allow? |
-//! | [`process`] | the process, what it writes, and callers of it |
-//! | [`shop`] | orders, and what they must come to |
+//! | [`outages`] | does it survive queues and tables that do not answer, and report them? |
+//! | [`beside`] | can it continue the work of functions, and share it with another container? |
+//! | [`rights`] | does it send any request that its role does not allow? |
+//! | [`process`] | the process, its log, and its callers |
+//! | [`shop`] | orders, and their expected rows |
 #![cfg(test)]
 
 mod beside;
@@ -29,7 +29,7 @@ use crate::harness::stack::TestStack;
 use crate::harness::waiting::{PATIENCE, eventually};
 use process::Service;
 
-/// The program of functions and container.
+/// The program for functions and container.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bookshop-service-under-test");
 const ALL_SCOPES: [&str; 4] = ["ledgerfold/write", "ledgerfold/read", "ledgerfold/audit", "ledgerfold/operate"];
 
@@ -63,7 +63,7 @@ impl Deployment {
         Service::start(what, self.environment()).await
     }
 
-    /// A caller who may do everything.
+    /// A caller with all scopes.
     fn caller(&self, service: &Service) -> Client {
         Client::of(&service.url).with_token(&self.issuer.token("anna", &ALL_SCOPES))
     }

@@ -6,7 +6,7 @@ use crate::harness::gate::Gate;
 use crate::harness::http::isbn;
 use serde_json::{Value, json};
 
-/// The environment of the program, with a gate before one of its engines.
+/// The environment of the program, with a proxy before one of its engines.
 async fn gated(deployment: &Deployment, variable: &str) -> (Gate, Vec<(String, String)>) {
     let mut environment = deployment.environment();
     let (_, endpoint) = environment.iter_mut().find(|(name, _)| name == variable).unwrap();
@@ -16,7 +16,7 @@ async fn gated(deployment: &Deployment, variable: &str) -> (Gate, Vec<(String, S
 }
 
 #[tokio::test]
-async fn an_outage_of_queues_is_told_once_and_made_up_for() {
+async fn an_outage_of_queues_is_reported_once_and_caught_up() {
     let deployment = Deployment::start().await;
     deployment.return_messages_after(2).await;
     let _fan_out = deployment.fan_out().await;

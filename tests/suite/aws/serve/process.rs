@@ -1,4 +1,4 @@
-//! The process, what it writes, and callers of it.
+//! The process, its log, and its callers.
 
 use super::PROGRAM;
 use super::{PATIENCE, eventually};
@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 /// `serve`, running. Killed when dropped.
 pub(super) struct Service {
-    /// Where it answers, as `http://127.0.0.1:<port>`.
+    /// Its address, as `http://127.0.0.1:<port>`.
     pub(super) url: String,
     child: Child,
     lines: Arc<Mutex<Vec<Value>>>,
@@ -58,7 +58,7 @@ impl Service {
         self.lines.lock().unwrap().clone()
     }
 
-    /// Kills it as the system would: no time for last words.
+    /// Kills it at once (SIGKILL).
     pub(super) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
@@ -75,7 +75,7 @@ impl Service {
         status.code().expect("it was killed")
     }
 
-    /// Asks it to end, and asserts that it does so in order.
+    /// Stops it, and asserts a clean end.
     pub(super) async fn stop(mut self) {
         self.signal("TERM").await;
         assert_eq!(self.ended().await, 0, "{:?}", self.lines());

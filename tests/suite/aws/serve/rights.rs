@@ -1,4 +1,5 @@
-//! Each request of the container, held against the rights of the functions whose work it does. Its roles are made of them.
+//! Compares each request of the container with the rights of its functions, of which its role is
+//! made.
 
 use super::{Deployment, Service};
 use crate::aws::lambda::rights::{allows, needs};
@@ -11,21 +12,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 const BOOK: u32 = 1;
-/// What is served, and the functions that do the same.
+/// What is served, and the functions that do the same work.
 const SERVED: [(&str, &[&str]); 2] = [
     ("api", &["command-api", "query-api"]),
     ("consumers", &["projector", "process-manager", "command-worker", "rebuild-worker"]),
 ];
 
 #[tokio::test]
-async fn the_container_asks_for_nothing_that_its_role_does_not_allow() {
+async fn the_container_sends_only_what_its_role_allows() {
     let (deployment, recorder) = (Deployment::start().await, Arc::new(Recorder::default()));
     deployment.return_messages_after(10).await;
     let _fan_out = deployment.fan_out().await;
     let mut services = Vec::new();
     for (what, _) in SERVED {
         let mut environment = deployment.environment();
-        // The recorder tells requests apart by it. The container does not read it.
+        // The recorder distinguishes requests by it. The container does not read it.
         environment.push(("LEDGERFOLD_COMPONENT".to_owned(), what.to_owned()));
         recorder.stand_between(&mut environment);
         services.push(Service::start(&[what], environment).await);

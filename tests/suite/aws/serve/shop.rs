@@ -1,10 +1,10 @@
-//! Orders, and what they must come to.
+//! Orders, and their expected rows.
 
 use super::Deployment;
 use super::eventually;
 use crate::harness::http::{Client, Response, isbn, line, order};
 use aws_sdk_sqs::types::QueueAttributeName;
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use tokio::task::JoinHandle;
@@ -12,18 +12,18 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// All queues but those of dead letters.
 const QUEUES: [&str; 7] = ["orders", "stock", "bestsellers", "audit", "fulfilment", "commands", "rebuild"];
-/// The read models that a caller sees, each with a path to rows of it.
+/// The read models, each with a path to its rows.
 const READ_MODELS: [(&str, &str); 3] =
     [("orders", "/customers/c-1/orders?limit=500"), ("stock", ""), ("bestsellers", "/bestsellers?limit=500")];
 
-/// Fan-out, which the container leaves to Lambda. It ends when this is dropped.
+/// Fan-out, which runs on Lambda and not in the container. Dropping this ends it.
 pub(super) struct FanOutRuns {
     _running: JoinHandle<()>,
     _stop: DropGuard,
 }
 
 impl Deployment {
-    /// Runs fan-out beside the program.
+    /// Runs fan-out next to the program.
     pub(super) async fn fan_out(&self) -> FanOutRuns {
         let (stack, stop) = (&self.stack, CancellationToken::new());
         let fan_out = stack.system().fan_out().await.unwrap();
@@ -36,7 +36,7 @@ impl Deployment {
         FanOutRuns { _running: running, _stop: stop.drop_guard() }
     }
 
-    /// Lets messages of a killed process come again soon.
+    /// Makes messages of a killed process visible soon.
     pub(super) async fn return_messages_after(&self, seconds: u32) {
         for queue in QUEUES {
             self.stack.set_queue(&name(queue), QueueAttributeName::VisibilityTimeout, seconds).await;
@@ -48,7 +48,7 @@ impl Deployment {
         self.stack.held(&name(queue)).await
     }
 
-    /// Waits until all queues are empty, and nothing is in a queue of dead letters.
+    /// Waits until all queues are empty, and asserts that there are no dead letters.
     pub(super) async fn idle(&self) {
         for queue in QUEUES {
             let what = format!("the queue {queue} is empty");

@@ -1,11 +1,11 @@
-//! What keeps the program from starting, and whether all of it is told.
+//! Failures at start: are all of them reported?
 
 use super::Deployment;
 use super::process::{Service, run};
 use tokio::net::TcpListener;
 
 #[tokio::test]
-async fn all_that_is_missing_is_told_in_one_message() {
+async fn all_missing_settings_are_in_one_message() {
     let (status, stdout, stderr) = run(&[], Vec::new()).await;
     assert_eq!((status, stdout.as_str()), (2, ""), "{stderr}");
     for name in ["AWS_REGION", "--prefix", "--issuer", "--audience"] {
@@ -15,7 +15,7 @@ async fn all_that_is_missing_is_told_in_one_message() {
 }
 
 #[tokio::test]
-async fn all_that_is_wrong_is_told_in_one_message() {
+async fn all_wrong_settings_are_in_one_message() {
     let wrong = [
         ("--listen", "here", "--listen is \"here\""),
         ("--prefix", "a b", "--prefix is \"a b\", and must be 1 to 40 letters"),
@@ -39,7 +39,7 @@ async fn all_that_is_wrong_is_told_in_one_message() {
 }
 
 #[tokio::test]
-async fn help_has_examples_and_says_what_is_not_served() {
+async fn help_has_examples_and_lists_what_is_not_served() {
     let (status, stdout, _) = run(&["--help"], Vec::new()).await;
     assert_eq!(status, 0);
     for part in ["bookshop-service-under-test serve consumers --prefix", "Fan-out is not served", "LEDGERFOLD_PREFIX"] {
@@ -47,7 +47,7 @@ async fn help_has_examples_and_says_what_is_not_served() {
     }
 }
 
-/// Runs it until it gives up. What it says.
+/// Runs it until it gives up. Returns its output.
 async fn gives_up(deployment: &Deployment, what: &[&str]) -> String {
     let (status, stdout, stderr) = run(what, deployment.environment()).await;
     assert_eq!(status, 1, "{stdout}{stderr}");
@@ -68,11 +68,11 @@ async fn it_does_not_start_without_the_keys_of_its_issuer() {
     deployment.issuer.call_itself(&deployment.issuer.url);
     deployment.issuer.publish(&[]);
     let told = gives_up(&deployment, &["api"]).await;
-    assert!(told.contains("has no key that checks a token: it is empty"), "{told}");
+    assert!(told.contains("has no key that can verify tokens: it is empty"), "{told}");
 }
 
 #[tokio::test]
-async fn it_does_not_start_where_its_tables_and_queues_are_not() {
+async fn it_does_not_start_without_tables_and_queues() {
     let deployment = Deployment::start().await;
     for what in ["api", "consumers"] {
         let told = gives_up(&deployment, &[what, "--prefix", "elsewhere"]).await;
@@ -85,7 +85,7 @@ async fn it_does_not_start_where_its_tables_and_queues_are_not() {
 }
 
 #[tokio::test]
-async fn consumers_need_no_issuer_and_answer_health_alone() {
+async fn consumers_need_no_issuer_and_serve_only_health() {
     let deployment = Deployment::start().await;
     let environment = deployment.environment().into_iter().filter(|(name, _)| !name.contains("TOKEN")).collect();
     let service = Service::start(&["consumers", "--consumers", "orders,commands"], environment).await;

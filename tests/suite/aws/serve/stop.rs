@@ -1,4 +1,4 @@
-//! Whether it ends in order, and at once when it must.
+//! A clean stop, and an immediate one.
 
 use super::Deployment;
 use super::eventually;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const CLIENTS: usize = 8;
 
-/// Sends commands, one after the other, until the program takes no more. Those that were answered.
+/// Sends commands, one after the other, until the program takes no more. Returns the answered ones.
 async fn work(caller: Client, client: usize, answers: &AtomicUsize) -> BTreeSet<String> {
     let (mut answered, path) = (BTreeSet::new(), format!("/stock/{}/receive", isbn(1)));
     for number in 0.. {
@@ -40,7 +40,7 @@ async fn a_stop_under_load_answers_every_accepted_command() {
     assert_eq!(service.ended().await, 0, "{:?}", service.lines());
     assert_eq!(service.said("stopped").len(), 1);
     let answered: BTreeSet<String> = answered.into_iter().flatten().collect();
-    // What was written is what was answered, each once.
+    // All answered commands are recorded, each once.
     let again = deployment.serve(&[]).await;
     let (anna, mut written, mut from) = (deployment.caller(&again), Vec::new(), Some(1));
     while let Some(start) = from {
@@ -57,7 +57,7 @@ async fn a_stop_under_load_answers_every_accepted_command() {
 }
 
 #[tokio::test]
-async fn a_stop_tells_load_balancers_first() {
+async fn a_stop_informs_load_balancers_first() {
     let deployment = Deployment::start().await;
     let mut service = deployment.serve(&["--linger", "30", "--drain", "31"]).await;
     let anna = deployment.caller(&service);
@@ -72,9 +72,9 @@ async fn a_stop_tells_load_balancers_first() {
     assert_eq!(service.said("stopped with work in hand: its messages come again")[0]["why"], "another signal came");
 }
 
-/// A program whose tables fall silent while a batch and a request are in hand.
+/// A program whose tables stop answering during a batch and a request.
 #[tokio::test]
-async fn a_stop_that_takes_too_long_tells_what_is_open() {
+async fn a_stop_out_of_time_logs_what_is_open() {
     let deployment = Deployment::start().await;
     let engine = deployment.stack.exports()[0].1.clone();
     let gate = Gate::before(&engine).await;

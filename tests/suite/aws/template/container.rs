@@ -1,4 +1,4 @@
-//! The container's template, held against that of the functions whose work it does, and against its own program.
+//! Compares the container's template with that of the functions, and with its own program.
 
 use super::rights::{Grant, granted, grants};
 use super::{BILLING, Template, list, number};
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/container.yaml");
 const SERVICE: &str = env!("CARGO_BIN_EXE_bookshop-service-under-test");
-/// What the container looks for by name, and a function is told.
+/// Grants that only the container needs: it looks queues up by name, functions get their addresses.
 const LOOKED_FOR: (&str, &str) = ("sqs:GetQueueUrl", "commands.fifo");
 
 /// The templates of both apps: of the functions, and of the container.
@@ -19,7 +19,7 @@ async fn both() -> [(Template, Template); 2] {
     [(Template::read(), of_bookshop), (BILLING.clone(), Template::of("billing", &rendered))]
 }
 
-/// A table or queue, as its name ends behind the stage: `events`, `read-models/index/*`, `orders.fifo`.
+/// The name of a table or queue after the stage: `events`, `read-models/index/*`, `orders.fifo`.
 fn behind_stage(text: &str) -> String {
     text.rsplit_once("${Stage}-").unwrap().1.to_owned()
 }
@@ -33,7 +33,7 @@ fn named(functions: &Template, grant: &Grant<'_>) -> String {
     if rest.is_empty() { name } else { format!("{name}/{rest}") }
 }
 
-/// What the functions of these components may do, but for their logs.
+/// What the functions of these components may do, without their logs.
 fn of_functions(functions: &Template, components: &[&str]) -> BTreeSet<(String, String)> {
     let (all, wanted) = (grants(functions), functions.functions(components));
     let grants = all.iter().filter(|(name, _)| wanted.contains(*name)).flat_map(|(_, grants)| grants);
@@ -111,7 +111,7 @@ async fn tasks_are_told_what_the_program_knows_and_have_time_to_stop() {
             let (_, drain) = variables.iter().find(|(variable, _)| *variable == "LEDGERFOLD_DRAIN").unwrap();
             let drain_s: u64 = drain.as_str().unwrap().parse().unwrap();
             assert!(number(&definition["StopTimeout"]) > drain_s, "{name}");
-            // A receive that waits, and its batch.
+            // The time of a long poll and of its batch.
             assert!(drain_s >= 20 + 10, "{name}");
             let what = list(&definition["Command"]);
             assert!(["api", "consumers"].contains(&what[0].as_str().unwrap()), "{name}: {what:?}");

@@ -1,12 +1,12 @@
-//! What `ledgerfold cost` goes by stands in the template.
+//! `ledgerfold-bench cost` computes with the numbers of the template.
 
 use super::Template;
-use crate::harness::program::ledgerfold;
+use crate::harness::program::ledgerfold_bench;
 use serde_json::{Value, json};
 
-/// What the program says of one command a second.
+/// The estimate for one command per second.
 async fn estimate() -> Value {
-    let said = ledgerfold(["cost", "--rate", "1", "--json"]).output().await.unwrap();
+    let said = ledgerfold_bench(["cost", "--rate", "1", "--json"]).output().await.unwrap();
     serde_json::from_slice::<Value>(&said.stdout).unwrap()
 }
 
@@ -19,7 +19,7 @@ async fn the_estimate_goes_by_the_templates_numbers() {
     let count = |kind: &str| f64::from(u32::try_from(template.unconditional(kind)).unwrap());
     assert_eq!(quantity("CloudWatch, alarms").to_bits(), count("AWS::CloudWatch::Alarm").to_bits());
     assert_eq!(quantity("CloudWatch, dashboards").to_bits(), count("AWS::CloudWatch::Dashboard").to_bits());
-    // They are made unless a stage has another issuer of tokens.
+    // They are created unless a stage has another token issuer.
     let clients = f64::from(u32::try_from(template.all("AWS::Cognito::UserPoolClient").count()).unwrap());
     assert_eq!(quantity("Cognito, machine clients").to_bits(), clients.to_bits());
     assert_eq!(template.document["Globals"]["Function"]["MemorySize"], 256);

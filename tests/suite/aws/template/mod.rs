@@ -1,5 +1,5 @@
-//! The templates of both apps, held against what the program makes, what their numbers need of each other, and what no function
-//! may do.
+//! The templates of both apps: their resources match the program, their numbers fit each other, and no function has a
+//! forbidden permission.
 #![cfg(test)]
 
 mod container;
@@ -16,14 +16,14 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::LazyLock;
 
-/// The prefix under which a test looks at the template: the one that `ledgerfold dev` uses by default has no stage, so this is
-/// put in its place.
+/// The prefix in these tests. It replaces the template's prefix with a stage, because the default prefix of
+/// `ledgerfold dev` has none.
 const PREFIX: &str = "ledgerfold-${Stage}";
 
-/// A template, its short forms written out (`!Ref X` as `{"Ref": "X"}`).
+/// A template with long forms (`{"Ref": "X"}` for `!Ref X`).
 #[derive(Clone)]
 pub(crate) struct Template {
-    /// How the app's tables and queues begin.
+    /// The prefix of the app's tables and queues.
     prefix: &'static str,
     document: Value,
 }
@@ -40,12 +40,12 @@ static BILLING: LazyLock<Template> = LazyLock::new(|| {
 });
 
 impl Template {
-    /// That of the bookshop.
+    /// The bookshop's template.
     pub(crate) fn read() -> Self {
         BOOKSHOP.clone()
     }
 
-    /// Those of both apps.
+    /// The templates of both apps.
     fn both() -> [Self; 2] {
         [Self::read(), BILLING.clone()]
     }
@@ -54,7 +54,7 @@ impl Template {
         Self { prefix, document: plain(&serde_norway::from_str::<Yaml>(yaml).unwrap()) }
     }
 
-    /// What a function is, as its environment tells it.
+    /// The component of a function, from its environment.
     fn component(&self, function: &str) -> &str {
         self.properties(function)["Environment"]["Variables"]["LEDGERFOLD_COMPONENT"].as_str().unwrap()
     }
@@ -64,7 +64,7 @@ impl Template {
         self.properties(function)["Environment"]["Variables"]["LEDGERFOLD_PROJECTION"].as_str()
     }
 
-    /// The function that is that.
+    /// The function of this component and projection.
     pub(crate) fn function(&self, component: &str, projection: Option<&str>) -> &str {
         let functions = self.functions(&[component]);
         functions.into_iter().find(|name| self.projection(name) == projection).unwrap()
@@ -77,7 +77,7 @@ impl Template {
         (get_att(&of["EventSourceArn"]).unwrap().0, of)
     }
 
-    /// The functions that are that.
+    /// The functions of these components.
     pub(crate) fn functions(&self, components: &[&str]) -> BTreeSet<&str> {
         let functions = self.all("AWS::Serverless::Function").map(|(name, _)| name);
         functions.filter(|name| components.contains(&self.component(name))).collect()
@@ -98,13 +98,13 @@ impl Template {
             .map(|(name, resource)| (name.as_str(), &resource["Properties"]))
     }
 
-    /// How many resources of a type every stage has.
+    /// How many resources of a type are unconditional.
     fn unconditional(&self, kind: &str) -> usize {
         let resources = self.document["Resources"].as_object().unwrap().values();
         resources.filter(|resource| resource["Type"] == kind && resource["Condition"].is_null()).count()
     }
 
-    /// The logical name of the only resource of a type whose property is that.
+    /// The logical name of the only resource of a type with this property.
     pub(crate) fn named(&self, kind: &str, property: &str, value: &Value) -> &str {
         let mut found = self.document["Resources"].as_object().unwrap().iter();
         let found = found.find(|(_, resource)| resource["Type"] == kind && resource["Properties"][property] == *value);
@@ -112,7 +112,7 @@ impl Template {
     }
 }
 
-/// Serde's plain form of a template: tags become the long forms of CloudFormation.
+/// Converts YAML tags to CloudFormation's long forms.
 fn plain(yaml: &Yaml) -> Value {
     match yaml {
         Yaml::Tagged(tagged) => {
@@ -135,7 +135,7 @@ fn plain(yaml: &Yaml) -> Value {
     }
 }
 
-/// What `!GetAtt` names.
+/// The target of `!GetAtt`.
 pub(crate) fn get_att(value: &Value) -> Option<(&str, &str)> {
     let parts = value["Fn::GetAtt"].as_array()?;
     Some((parts[0].as_str()?, parts[1].as_str()?))
@@ -146,7 +146,7 @@ fn sub(text: &str) -> Value {
     json!({ "Fn::Sub": text })
 }
 
-/// A list, or the one thing that stands for a list of one.
+/// A list, or a single value as a list of one.
 fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |items| items.iter().collect())
 }

@@ -1,4 +1,4 @@
-//! Numbers that must fit each other.
+//! Numbers that depend on each other.
 
 use super::{Template, get_att, list, number, sub};
 use crate::harness::pipeline::pattern::passes;
@@ -8,7 +8,7 @@ use handlers::telemetry::Component;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// What reads a queue.
+/// A reader of a queue.
 const READERS: [&str; 4] = ["projector", "process-manager", "command-worker", "rebuild-worker"];
 
 /// A mapping from a queue: its name, its properties, and the function and the queue that it joins.
@@ -35,7 +35,7 @@ fn a_message_is_one_functions_alone_for_six_of_its_timeouts() {
 }
 
 #[test]
-fn every_queue_that_is_read_has_a_reader_and_a_dead_letter_queue_that_keeps_as_long() {
+fn every_read_queue_has_a_dead_letter_queue_that_keeps_as_long() {
     for template in Template::both() {
         let name = |queue: &Value| queue["QueueName"]["Fn::Sub"].as_str().unwrap().to_owned();
         let read: BTreeSet<String> =
@@ -43,10 +43,10 @@ fn every_queue_that_is_read_has_a_reader_and_a_dead_letter_queue_that_keeps_as_l
         let mut dead = 0;
         for (logical, queue) in template.all("AWS::SQS::Queue") {
             if let Some(policy) = queue.get("RedrivePolicy") {
-                assert!(read.contains(&name(queue)), "nobody reads {logical}");
+                assert!(read.contains(&name(queue)), "{logical} has no reader");
                 let last = template.properties(get_att(&policy["deadLetterTargetArn"]).unwrap().0);
                 assert_eq!(last["FifoQueue"], queue["FifoQueue"], "{logical}: SQS takes no other kind");
-                // A message brings its age with it.
+                // A message keeps its age.
                 assert!(
                     number(&last["MessageRetentionPeriod"]) >= number(&queue["MessageRetentionPeriod"]),
                     "{logical}"
@@ -80,7 +80,7 @@ fn a_job_has_its_call_for_itself() {
     for template in Template::both() {
         let mapping = template.properties("RebuildWorkerMapping");
         assert_eq!(number(&mapping["BatchSize"]), 1, "a batch of slices would take longer than one may");
-        // A slice of 5 s, and as long again for its last page.
+        // A slice of 5 s, and 5 s for its last page.
         assert!(number(&template.properties("RebuildWorker")["Timeout"]) >= 10);
     }
 }
@@ -105,32 +105,29 @@ fn functions_answer_before_the_gateway_gives_up() {
 }
 
 #[test]
-fn a_record_is_given_up_before_the_stream_forgets_it_and_somebody_is_told() {
+fn a_record_is_given_up_with_an_alarm_before_it_is_trimmed() {
     for template in Template::both() {
         let mapping = template.properties("FanOutMapping");
         let age_s = number(&mapping["MaximumRecordAgeInSeconds"]);
         assert!((60..24 * 60 * 60).contains(&age_s), "streams keep records for 24 h: {age_s} s");
         assert_eq!(mapping["MaximumRetryAttempts"], -1, "the age alone ends it");
         assert_eq!(mapping["BisectBatchOnFunctionError"], true);
-        assert_eq!(
-            mapping["StartingPosition"], "TRIM_HORIZON",
-            "what was written before the mapping was there is announced too"
-        );
+        assert_eq!(mapping["StartingPosition"], "TRIM_HORIZON", "earlier records are delivered, too");
         let told = get_att(&mapping["DestinationConfig"]["OnFailure"]["Destination"]).unwrap().0;
         assert!(template.properties(told).get("FifoQueue").is_none(), "Lambda takes no FIFO queue");
         let watched = |alarm: &Value| alarm["Dimensions"].to_string().contains(told);
-        assert!(template.all("AWS::CloudWatch::Alarm").any(|(_, alarm)| watched(alarm)), "nobody watches {told}");
+        assert!(template.all("AWS::CloudWatch::Alarm").any(|(_, alarm)| watched(alarm)), "{told} has no alarm");
     }
 }
 
-/// What the mapping of the stream lets through.
+/// The filter of the stream's mapping.
 fn patterns(template: &Template) -> Vec<Value> {
     let filters = list(&template.properties("FanOutMapping")["FilterCriteria"]["Filters"]);
     filters.iter().map(|filter| serde_json::from_str(filter["Pattern"].as_str().unwrap()).unwrap()).collect()
 }
 
 #[test]
-fn commits_wake_fan_out_whatever_happened_to_them_and_snapshots_do_not() {
+fn all_changes_of_commits_invoke_fan_out_and_snapshots_do_not() {
     let patterns = patterns(&Template::read());
     let record = |change: &str, version: u64| json!({"eventName": change, "dynamodb": {"Keys": {"stream_id": {"S": "order-1"}, "version": {"N": version.to_string()}}}});
     for change in ["INSERT", "MODIFY", "REMOVE"] {
@@ -150,7 +147,7 @@ fn what_is_reserved_leaves_the_account_enough_for_the_mappings() {
             .iter()
             .map(|(_, mapping, ..)| number(&mapping["ScalingConfig"]["MaximumConcurrency"]))
             .sum();
-        // The account's first limit, of which Lambda keeps 100 unreserved.
+        // The initial limit of an account. Lambda keeps 100 of it unreserved.
         assert!(reserved > 0 && reserved + mapped.max(100) <= 1000, "{reserved} reserved, {mapped} mapped");
     }
 }
@@ -193,7 +190,7 @@ fn every_queue_is_watched_for_what_goes_wrong_in_it() {
             assert!(template.all("AWS::CloudWatch::Alarm").any(|(_, alarm)| watches(alarm)), "{metric} of {logical}");
         }
         for (name, alarm) in template.all("AWS::CloudWatch::Alarm") {
-            assert_eq!(alarm["AlarmActions"], json!([{ "Ref": "Alarms" }]), "{name} tells nobody");
+            assert_eq!(alarm["AlarmActions"], json!([{ "Ref": "Alarms" }]), "{name} has no action");
         }
     }
 }
@@ -247,7 +244,7 @@ fn an_outage_of_hours_makes_no_dead_letters() {
             let receives = number(&queue["RedrivePolicy"]["maxReceiveCount"]);
             let component = function["Environment"]["Variables"]["LEDGERFOLD_COMPONENT"].as_str().unwrap();
             if component == "command-worker" {
-                // A sender waits: it is told after a few tries, and a throttled call is a receive without a try.
+                // The sender waits for a result after a few tries. A throttled call counts as a receive.
                 assert!(receives >= 2 * u64::from(CommandWorker::MAX_RECEIVES), "{name}: {receives}");
             } else {
                 let hours = receives * number(&queue["VisibilityTimeout"]) / 3600;

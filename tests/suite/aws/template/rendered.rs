@@ -1,10 +1,10 @@
-//! The committed template is what the app needs, and the command says so.
+//! The committed template is up to date, and `template --check` confirms it.
 
 use crate::harness::program::ledgerfold;
 use tempfile::TempDir;
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
-/// The program's folder, as the folder `infra` sees it.
+/// The program's folder, relative to `infra`.
 const CODE: [&str; 3] = ["template", "--code", "../target/lambda/bookshop-service/"];
 
 #[tokio::test]
@@ -25,7 +25,10 @@ async fn a_template_that_is_old_is_told_by_its_first_difference() {
     assert!(told.contains("maxReceiveCount: 20 }\n+ ") && told.contains("maxReceiveCount: 1000"), "{told}");
     let written = ledgerfold(CODE.into_iter().chain(["--out", file.to_str().unwrap()])).output().await.unwrap();
     assert_eq!(written.status.code(), Some(0));
-    assert!(std::fs::read(&file).unwrap() == std::fs::read(COMMITTED).unwrap(), "it is written as it is committed");
+    assert!(
+        std::fs::read(&file).unwrap() == std::fs::read(COMMITTED).unwrap(),
+        "the written file equals the committed one"
+    );
     let nowhere = folder.path().join("nowhere").join("template.yaml");
     let failed = ledgerfold(CODE.into_iter().chain(["--out", nowhere.to_str().unwrap()])).output().await.unwrap();
     let told = String::from_utf8(failed.stderr).unwrap();

@@ -1,4 +1,4 @@
-//! Tables and queues are those that `ledgerfold tables create` makes.
+//! The template's tables and queues equal those of `ledgerfold tables create`.
 
 use super::{PREFIX, Template, get_att, sub};
 use crate::harness::program::Dev;
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tempfile::TempDir;
 
-/// What the program's prefix is where nobody says another.
+/// The default prefix.
 const LOCAL: &str = "ledgerfold";
 
-/// The tables and queues of a system that has just been made, and clients to look at them.
+/// A new system's tables and queues, and clients to describe them.
 async fn made() -> (Clients, Dev, TempDir) {
     let data = TempDir::new().unwrap();
     let mut dev = Dev::start(data.path()).await;
@@ -20,7 +20,7 @@ async fn made() -> (Clients, Dev, TempDir) {
     (clients, dev, data)
 }
 
-/// What a table is, as far as the program depends on it: in the template's words.
+/// The properties of a table that the program depends on, in the template's form.
 async fn table(clients: &Clients, name: &str) -> Value {
     let table = clients.dynamodb.describe_table().table_name(name).send().await.unwrap().table.unwrap();
     let keys = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Vec<Value> {
@@ -45,7 +45,7 @@ async fn table(clients: &Clients, name: &str) -> Value {
     })
 }
 
-/// The same of a table of the template.
+/// The same properties in the template.
 fn described(properties: &Value) -> Value {
     let list = |name: &str| sorted(properties[name].as_array().cloned().unwrap_or_default());
     json!({
@@ -77,7 +77,7 @@ async fn the_template_makes_the_tables_that_the_program_makes() {
     dev.kill().await;
 }
 
-/// What a queue is, as far as the program depends on it.
+/// The properties of a queue that the program depends on.
 async fn queue(clients: &Clients, name: &str) -> BTreeMap<String, String> {
     let url = clients.sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
     let request = clients.sqs.get_queue_attributes().queue_url(url).attribute_names(Attribute::All);
@@ -94,14 +94,14 @@ async fn queue(clients: &Clients, name: &str) -> BTreeMap<String, String> {
     found.collect()
 }
 
-/// The same of a queue of the template.
+/// The same properties in the template.
 fn described_queue(template: &Template, properties: &Value) -> BTreeMap<String, String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut told = BTreeMap::new();
     for name in ["FifoQueue", "DeduplicationScope", "FifoThroughputLimit", "MessageRetentionPeriod"] {
         told.insert(name.to_owned(), text(&properties[name]));
     }
-    // What SQS takes where nothing is said.
+    // The default of SQS.
     let visibility = properties.get("VisibilityTimeout").map_or_else(|| "30".to_owned(), text);
     told.insert("VisibilityTimeout".to_owned(), visibility);
     if let Some(policy) = properties.get("RedrivePolicy") {
@@ -112,7 +112,7 @@ fn described_queue(template: &Template, properties: &Value) -> BTreeMap<String, 
     told
 }
 
-/// The redrive policy with the queue's name instead of its whole ARN.
+/// The redrive policy with the queue's name instead of its ARN.
 fn by_name(mut attributes: BTreeMap<String, String>) -> BTreeMap<String, String> {
     if let Some(policy) = attributes.get_mut("RedrivePolicy") {
         let parsed: Value = serde_json::from_str(policy).unwrap();

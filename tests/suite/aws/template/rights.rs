@@ -1,10 +1,10 @@
-//! Who may do what: least of all, change a commit.
+//! Permissions: above all, no role can change a commit.
 
 use super::{Template, get_att, list};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What changes or removes what is there, or writes without a condition of one's own.
+/// Actions that change or remove items, or write without a condition.
 const CHANGES: [&str; 6] = [
     "dynamodb:UpdateItem",
     "dynamodb:DeleteItem",
@@ -14,7 +14,7 @@ const CHANGES: [&str; 6] = [
     "dynamodb:PartiQLDelete",
 ];
 
-/// What a function is allowed: action, the resource's logical name, and on what condition.
+/// A permission: action, logical name of the resource, and condition.
 pub(crate) struct Grant<'a> {
     pub(crate) action: &'a str,
     pub(crate) resource: String,
@@ -43,7 +43,7 @@ pub(super) fn granted<'a>(template: &'a Template, role: &str) -> Vec<Grant<'a>> 
             .flat_map(|action| list(&statement["Resource"]).into_iter().map(move |resource| (action, resource)))
         {
             let action = action.as_str().unwrap();
-            assert!(!action.contains('*'), "{action} says too much");
+            assert!(!action.contains('*'), "{action} allows too much");
             grants.push(Grant { action, resource: logical(resource), condition: &statement["Condition"] });
         }
     }
@@ -59,7 +59,7 @@ fn logical(resource: &Value) -> String {
     text.replace("${", "").replace(".Arn}", "")
 }
 
-/// The functions that may do that to that.
+/// The functions that may perform the action on the resource.
 fn who<'a>(grants: &BTreeMap<&'a str, Vec<Grant<'_>>>, action: &str, resource: &str) -> BTreeSet<&'a str> {
     let may = |grants: &Vec<Grant<'_>>| grants.iter().any(|grant| grant.action == action && grant.resource == resource);
     grants.iter().filter(|(_, grants)| may(grants)).map(|(name, _)| *name).collect()
@@ -71,7 +71,7 @@ fn only_the_command_path_puts_commits() {
         let grants = grants(&template);
         let put = who(&grants, "dynamodb:PutItem", "Events");
         assert_eq!(put, template.functions(&["command-api", "command-worker", "process-manager", "query-api"]));
-        // The query API puts its records of who read the audit trail.
+        // The query API records who read the audit trail.
         let mut of_query_api =
             grants["QueryApi"].iter().filter(|grant| grant.action == "dynamodb:PutItem" && grant.resource == "Events");
         let condition = of_query_api.next().unwrap().condition;
@@ -104,7 +104,7 @@ fn nobody_may_change_or_remove_a_commit() {
         }
         let of_table = &template.properties("Events")["ResourcePolicy"]["PolicyDocument"]["Statement"][0];
         assert_eq!((denied(of_table), &of_table["Principal"]), (CHANGES.map(str::to_owned).to_vec(), &json!("*")));
-        // A policy of a table names it by itself: it is not there yet.
+        // A table's policy has the table's name, because its ARN is not known yet.
         let table = template.properties("Events")["TableName"]["Fn::Sub"].as_str().unwrap();
         assert!(of_table["Resource"]["Fn::Sub"].as_str().unwrap().ends_with(&format!(":table/{table}")));
     }
@@ -121,11 +121,7 @@ fn each_function_reads_its_own_queue_and_writes_its_own_log() {
                 for action in ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"] {
                     assert!(who(&grants, action, source).contains(function), "{function}: {action} of {source}");
                 }
-                assert_eq!(
-                    who(&grants, "sqs:ReceiveMessage", source),
-                    [function].into(),
-                    "nobody else takes from {source}"
-                );
+                assert_eq!(who(&grants, "sqs:ReceiveMessage", source), [function].into(), "{source} has one reader");
             }
         }
         for function in grants.keys() {

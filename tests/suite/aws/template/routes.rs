@@ -1,4 +1,4 @@
-//! Every operation that the API describes has its route, and each route the scope that the API asks for.
+//! Every described operation has a route, and each route requires the operation's scope.
 
 use super::Template;
 use crate::harness::program::Dev;
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
 
-/// Called without being an operation: it describes them.
+/// The description itself is served, but is not an operation.
 const DESCRIPTION: &str = "GET /openapi.json";
 
-/// The operations of the OpenAPI document, as routes are called.
+/// The operations of the OpenAPI document, as keys of routes.
 fn described(document: &Value) -> BTreeSet<String> {
     let paths = document["paths"].as_object().unwrap().iter();
     let calls = paths.flat_map(|(path, item)| {
@@ -21,14 +21,14 @@ fn described(document: &Value) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn every_described_operation_has_one_route_to_the_function_that_answers_it() {
+async fn every_described_operation_has_one_route_to_its_function() {
     let data = TempDir::new().unwrap();
     let dev = Dev::start(data.path()).await;
     let document: Value = reqwest::get(format!("{}/openapi.json", dev.url)).await.unwrap().json().await.unwrap();
     let template = Template::read();
     let mut routed = BTreeSet::new();
     for (name, route) in template.all("AWS::ApiGatewayV2::Route") {
-        // A parameter that takes the rest of the path is described like any other.
+        // OpenAPI has no syntax for a parameter that takes the rest of the path.
         let key = route["RouteKey"].as_str().unwrap().replace("+}", "}");
         assert!(routed.insert(key.clone()), "{key} has two routes");
         let (verb, path) = key.split_once(' ').unwrap();
@@ -60,7 +60,7 @@ fn each_route_asks_for_the_scope_that_the_api_asks_for() {
         }
     }
     open.sort_unstable();
-    assert_eq!(open, ["/healthz", "/openapi.json"], "what is answered without a token");
+    assert_eq!(open, ["/healthz", "/openapi.json"], "open routes");
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! `ledgerfold projection`, on a system on which nobody works, on a stopped folder and on a running one.
+//! `ledgerfold projection`, on a system without workers, on a stopped folder and on a running system.
 //!
-//! | module | what it asks |
+//! | module | what it tests |
 //! |---|---|
-//! | [`steps`] | what may follow on what, and what is refused |
-//! | [`workers`] | who works on jobs, who waits for them, and what a kill does |
-//! | [`standstill`] | streams that stand still, and how they go on |
-//! | [`redrive`] | dead letters, and how far a projection is behind |
+//! | [`steps`] | the order of steps, and refusals |
+//! | [`workers`] | workers, waiting for jobs, kills |
+//! | [`standstill`] | parked streams, and resuming them |
+//! | [`redrive`] | dead letters and lag |
 
 mod redrive;
 mod standstill;
@@ -26,7 +26,7 @@ impl TestStack {
         ended(command).await
     }
 
-    /// How a projection stands.
+    /// The status of a projection.
     async fn status(&self, projection: &str) -> Value {
         self.operate(["projection", "status", projection, "--json"]).await.json()
     }

@@ -1,4 +1,4 @@
-//! Dead letters, and how far a projection is behind.
+//! Dead letters, and the lag of a projection.
 
 use super::super::receive;
 use super::TestStack;
@@ -12,7 +12,7 @@ const QUEUE: &str = "ledgerfold-stock.fifo";
 const RECEIVED: (&str, u32, &str) = ("StockReceived", 1, r#"{"quantity":5}"#);
 
 #[tokio::test]
-async fn dead_letters_are_sent_again_as_they_are_or_by_their_address_and_what_means_nothing_stays() {
+async fn dead_letters_are_redriven_and_unreadable_ones_stay() {
     let system = TestStack::start().await;
     append_each(&system.store, "stock-1", &[RECEIVED, RECEIVED, RECEIVED]).await;
     let readable = r#"{"stream":"stock-1","version":2,"last_version":2}"#;
@@ -41,7 +41,7 @@ async fn dead_letters_are_sent_again_as_they_are_or_by_their_address_and_what_me
         sent.iter().map(|message| serde_json::from_str(message.body().unwrap()).unwrap()).collect();
     assert_eq!(bodies, [serde_json::from_str(readable).unwrap(), address.clone(), address]);
 
-    // What stays is there at once when the reason is gone, and a letter that was sent is not sent twice.
+    // Letters that had to stay are sent once the reason is gone. A sent letter is not sent twice.
     append_each(&system.store, "stock-2", &[RECEIVED]).await;
     let again = system.operate(["projection", "redrive", "stock"]).await;
     assert_eq!(again.status, 1, "{again:?}");
@@ -60,7 +60,7 @@ async fn a_letter_that_died_unread_catches_its_stream_up() {
     receive(&system.dev, 1).await;
     system.until_status("stock", "it is applied", |status| status["lag"]["messages"] == json!(0)).await;
     assert_eq!(system.dev.interrupt().await, 0);
-    // The stream goes on, and what tells of it dies before it is read.
+    // The stream gets an event, and its notification becomes a dead letter.
     let system = TestStack::over(system.data).await;
     append_each(&system.store, "stock-9780306406157", &[RECEIVED]).await;
     system.send(DEAD, "stock-9780306406157", "garbled").await;
@@ -86,7 +86,7 @@ async fn lag_is_told_in_messages_and_in_seconds() {
         system.send(QUEUE, group, "{").await;
     }
     system.send(DEAD, "stock-3", "{").await;
-    // Nobody has applied anything: nobody can tell since when.
+    // Nothing was applied yet, so the lag in seconds is not known.
     assert_eq!(lag(system.status("stock").await), json!({"messages": 2, "dead_letters": 1, "seconds": null}));
     let shown = system.operate(["projection", "status", "stock"]).await.done();
     assert!(shown.contains("  queue    2 messages, 1 dead letters, behind: not known\n"), "{shown}");
@@ -102,7 +102,7 @@ async fn lag_is_told_in_messages_and_in_seconds() {
 }
 
 #[tokio::test]
-async fn a_step_is_taken_and_answered_although_the_queues_cannot_be_counted() {
+async fn a_step_is_answered_even_if_the_queues_cannot_be_counted() {
     let system = Program::start().await;
     let sqs = crate::harness::seed::clients(&system.exports).sqs;
     let url = sqs.get_queue_url().queue_name(DEAD).send().await.unwrap().queue_url.unwrap();
@@ -110,5 +110,5 @@ async fn a_step_is_taken_and_answered_although_the_queues_cannot_be_counted() {
     let begun = system.done_step("/projections/stock/rebuild", json!({})).await;
     assert_eq!((&begun["name"], &begun["lag"]), (&json!("stock"), &Value::Null));
     let asked = system.get("/projections/stock").await.body;
-    assert_eq!((&asked["status"], &asked["detail"]), (&json!(503), &json!("a queue gave no answer; ask again")));
+    assert_eq!((&asked["status"], &asked["detail"]), (&json!(503), &json!("a queue did not answer; try again")));
 }

@@ -1,4 +1,4 @@
-//! Streams that stand still because of an event that cannot be applied, and how they go on.
+//! Parked streams, and resuming them.
 
 use super::TestStack;
 use super::workers::work_off;
@@ -21,7 +21,7 @@ fn parked(count: u64) -> impl Fn(&Value) -> bool {
 }
 
 #[tokio::test]
-async fn a_projection_that_is_broken_on_purpose_parks_its_stream_and_goes_on_when_it_is_mended() {
+async fn a_projection_with_a_fault_parks_its_stream_until_resumed() {
     let mut system = Program::start_with(&["--without-processes", "--break", "stock=StockReserved"]).await;
     assert!(system.dev.printed("BROKEN").await.starts_with("stock FAILS at every StockReserved"));
     let stream = format!("stock-{BOOK}");
@@ -35,7 +35,7 @@ async fn a_projection_that_is_broken_on_purpose_parks_its_stream_and_goes_on_whe
     assert_eq!(system.get(&format!("/stock/{OTHER_BOOK}")).await.body["on_hand"], json!(7), "others flow");
     assert_eq!(system.get(&format!("/stock/{BOOK}")).await.body["version"], json!(1));
 
-    // As long as the program that works there is broken, it cannot go on there.
+    // While the running program has the fault, the stream stays parked.
     let still = system.done_step("/projections/stock/resume", json!({})).await;
     let outcome = &still["streams"][0];
     assert_eq!(
@@ -43,13 +43,16 @@ async fn a_projection_that_is_broken_on_purpose_parks_its_stream_and_goes_on_whe
         (&json!(stream), &json!("parked"), &json!(2))
     );
     let reason = outcome["reason"].as_str().unwrap();
-    assert_eq!(reason, "event 2 cannot be applied: the projection is broken on purpose for StockReserved");
+    assert_eq!(reason, "event 2 cannot be applied: a fault is injected for events of type StockReserved");
     assert_eq!(system.dev.interrupt().await, 0);
 
     let system = Program::over(system.data, &["--without-processes"]).await;
     let listed = system.operate(["projection", "parked", "stock"]).await.done();
     let row = listed.lines().nth(1).unwrap();
-    assert!(row.starts_with(&stream) && row.contains("broken on purpose for StockReserved"), "{listed}");
+    assert!(
+        row.starts_with(&stream) && row.contains("a fault is injected for events of type StockReserved"),
+        "{listed}"
+    );
     let list = system.operate(["projection", "list"]).await.done();
     let row = list.lines().find(|line| line.starts_with("stock ")).unwrap();
     assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["stock", "1", "-", "-", "1", "0", "0", "0", "s"]);
@@ -94,7 +97,7 @@ async fn a_stream_that_still_stands_still_is_named_and_ends_with_1() {
     assert_eq!(found, expected);
     assert!(first["streams"][0]["error"].as_str().unwrap().contains("of schema 99"), "{first}");
 
-    // A generation in which they stand still too is incomplete, and can be had only by who accepts that.
+    // A generation with parked streams is incomplete. Switching to it needs --accept-incomplete.
     let built = system.operate(["projection", "rebuild", "stock", "--wait"]).await;
     assert_eq!(built.status, 1, "{built:?}");
     assert!(built.stdout.starts_with("rebuild of stock, generation 2: INCOMPLETE\n"), "{built:?}");
@@ -107,7 +110,7 @@ async fn a_stream_that_still_stands_still_is_named_and_ends_with_1() {
     assert_eq!(system.operate(["projection", "switch", "stock", "--accept-incomplete"]).await.status, 0);
 }
 
-/// Notes that a stream of stock stands still, whether it does or not.
+/// Writes a parking row for a stream of stock.
 async fn park(system: &TestStack, generation: u32, stream: &str) {
     let error: Box<dyn std::error::Error + Send + Sync> = "on purpose".into();
     let projector = system.projector();
@@ -115,7 +118,7 @@ async fn park(system: &TestStack, generation: u32, stream: &str) {
 }
 
 #[tokio::test]
-async fn whoever_pages_through_what_stands_still_sees_all_of_it_although_readers_are_switched() {
+async fn pages_of_parked_streams_are_complete_during_a_switch() {
     let (system, of) = (TestStack::start().await, stock());
     let operations = system.operations();
     operations.rebuild(&of, 1).await.unwrap();

@@ -1,4 +1,4 @@
-//! What may follow on what, and what is refused.
+//! The order of steps, and refusals.
 
 use super::super::run;
 use super::TestStack;
@@ -24,7 +24,7 @@ async fn a_step_that_makes_no_sense_is_refused_and_changes_nothing() {
     }
     let active = "generation 1 is the active one: readers see it";
     system.operate(["projection", "drop", "stock", "--generation", "1"]).await.was_refused(active);
-    let process = "fulfilment is no read model: what it has done is not done again";
+    let process = "fulfilment is a process, not a read model: its effects are not repeated";
     system.operate(["projection", "rebuild", "fulfilment"]).await.was_refused(process);
     assert_eq!((system.status("stock").await, system.waiting(CALLS).await), (before, 0));
 
@@ -42,7 +42,7 @@ async fn a_step_that_makes_no_sense_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_job_can_be_paused_resumed_and_given_up_before_anybody_works_on_it() {
+async fn a_job_can_be_paused_resumed_and_cancelled_before_it_runs() {
     let system = TestStack::start().await;
     append_each(&system.store, "stock-1", &[RECEIVED]).await;
     let begun = system.operate(["projection", "rebuild", "stock", "--segments", "3", "--json"]).await.json();
@@ -72,7 +72,7 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     super::super::receive(&system.dev, 3).await;
     let built = system.operate(["projection", "rebuild", "stock", "--wait"]).await.done();
     assert!(built.starts_with("rebuild of stock, generation 2: complete\n  passes   2 in "), "{built}");
-    assert!(built.contains("  met      3 commits, 3 events, 1 streams; 1 streams are there\n"), "{built}");
+    assert!(built.contains("  read     3 commits, 3 events, 1 streams; 1 streams have rows\n"), "{built}");
     assert!(built.ends_with("generation 1 is active, generation 2 is complete\n"), "{built}");
     let kept = "generation 2 is complete: drop it first";
     system.operate(["projection", "rebuild", "stock"]).await.was_refused(kept);
@@ -97,7 +97,7 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     assert!(dropped.starts_with("removal of stock, generation 2: complete\n"), "{dropped}");
     assert!(dropped.ends_with("  removed  1 rows\ngeneration 1 is active\n"), "{dropped}");
     let again = system.operate(["projection", "rebuild", "stock", "--wait", "--json"]).await.json();
-    assert_eq!(again["other"], json!({"number": 3, "state": "complete"}), "no number is given twice");
+    assert_eq!(again["other"], json!({"number": 3, "state": "complete"}), "no number is used twice");
     let list = system.operate(["projection", "list", "--json"]).await.json();
     let names: Vec<_> = list["projections"].as_array().unwrap().iter().map(|view| view["name"].clone()).collect();
     assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "fulfilment"]);

@@ -1,4 +1,4 @@
-//! Who works on jobs, who waits for them, and what a kill does.
+//! Workers, waiting for jobs, and kills.
 
 use super::super::{receive, run};
 use super::TestStack;
@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 const CALLS: &str = "ledgerfold-rebuild.fifo";
 const RECEIVED: (&str, u32, &str) = ("StockReceived", 1, r#"{"quantity":5}"#);
 
-/// A folder with the stock of so many books, of which nobody has been told yet.
+/// A folder with the stock of several books, whose notifications were not sent yet.
 async fn with_books(books: usize) -> TempDir {
     let system = TestStack::start().await;
     for book in 0..books {
@@ -28,10 +28,10 @@ async fn on_a_stopped_folder_it_is_worked_on_while_somebody_waits() {
     let folder = data.path().to_str().unwrap();
     let built = run(["projection", "rebuild", "stock", "--segments", "8", "--wait", "--data", folder]).await.done();
     assert!(built.starts_with("rebuild of stock, generation 2: complete\n"), "{built}");
-    assert!(built.contains("  met      10 commits, 10 events, 5 streams; 5 streams are there\n"), "{built}");
+    assert!(built.contains("  read     10 commits, 10 events, 5 streams; 5 streams have rows\n"), "{built}");
     let reconciled = run(["projection", "reconcile", "stock", "--wait", "--data", folder, "--json"]).await;
     let report = &reconciled.json()["report"];
-    // Nobody has been told of the events: the generation that is read lacks them all until this pass.
+    // No notification was sent, so the active generation has no rows until this pass.
     assert_eq!((reconciled.status, &report["first_pass"]["behind"], &report["complete"]), (0, &json!(5), &json!(true)));
     assert_eq!(run(["projection", "switch", "stock", "--wait", "--data", folder]).await.status, 0);
     let removed = run(["projection", "drop", "stock", "--wait", "--data", folder]).await.done();
@@ -39,7 +39,7 @@ async fn on_a_stopped_folder_it_is_worked_on_while_somebody_waits() {
 }
 
 #[tokio::test]
-async fn without_anybody_who_waits_a_folders_job_is_done_by_the_next_dev() {
+async fn without_wait_the_next_dev_runs_a_folders_job() {
     let data = with_books(5).await;
     let folder = data.path().to_str().unwrap();
     let begun = run(["projection", "rebuild", "stock", "--data", folder]).await.done();
@@ -53,7 +53,7 @@ async fn without_anybody_who_waits_a_folders_job_is_done_by_the_next_dev() {
 }
 
 #[tokio::test]
-async fn a_job_whose_calls_are_lost_goes_on_with_the_next_dev_but_not_one_that_is_paused() {
+async fn the_next_dev_continues_a_lost_job_unless_it_is_paused() {
     let data = with_books(3).await;
     let system = TestStack::over(data).await;
     for projection in ["stock", "orders"] {
@@ -71,7 +71,7 @@ async fn a_job_whose_calls_are_lost_goes_on_with_the_next_dev_but_not_one_that_i
 }
 
 #[tokio::test]
-async fn a_resumed_folder_goes_on_where_it_stood_although_its_calls_are_lost() {
+async fn resume_continues_a_job_whose_messages_are_lost() {
     let data = with_books(3).await;
     let folder = data.path().to_str().unwrap();
     run(["projection", "rebuild", "stock", "--data", folder]).await.done();
@@ -84,7 +84,7 @@ async fn a_resumed_folder_goes_on_where_it_stood_although_its_calls_are_lost() {
     assert_eq!(resumed.json()["projection"]["report"]["complete"], json!(true));
 }
 
-/// Somebody who waits for a job on which nobody works, as soon as the job is there.
+/// A command that waits for a job without workers, once the job exists.
 async fn waiting(system: &TestStack) -> Child {
     let mut command = ledgerfold(["projection", "rebuild", "stock", "--wait"]);
     command.envs(system.exports()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -93,7 +93,7 @@ async fn waiting(system: &TestStack) -> Child {
     child
 }
 
-/// How it ended, and what it said on both outputs.
+/// Its exit status, and both outputs.
 async fn ended(child: Child) -> (i32, String, String) {
     let output = tokio::time::timeout(super::PATIENCE, child.wait_with_output()).await.expect("it waits on").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -109,7 +109,7 @@ async fn ctrl_c_ends_the_waiting_and_not_the_job() {
         assert!(Command::new("kill").args(["-s", signal, &id]).status().await.unwrap().success());
         let (status, said, failure) = ended(child).await;
         assert_eq!((status, &*said), (3, ""), "{failure}");
-        let told = "ledgerfold: stopped waiting: the job goes on: `ledgerfold projection status stock` tells";
+        let told = "ledgerfold: stopped waiting: the job continues: `ledgerfold projection status stock` shows";
         assert!(failure.starts_with(told), "{failure}");
         assert_eq!(system.status("stock").await["job"]["paused"], json!(false));
         system.operate(["projection", "pause", "stock"]).await.done();
@@ -119,7 +119,7 @@ async fn ctrl_c_ends_the_waiting_and_not_the_job() {
     }
 }
 
-/// Does all that is to be done.
+/// Works on all jobs.
 pub(super) async fn work_off(system: &TestStack) {
     let handler = handlers::RebuildHandler::new(system.operations());
     while system.waiting(CALLS).await > 0 {
@@ -152,7 +152,7 @@ async fn who_waits_is_told_when_others_pause_the_job_or_give_it_up() {
 }
 
 #[tokio::test]
-async fn a_dev_that_is_killed_in_the_middle_of_a_rebuild_ends_it_in_its_next_life() {
+async fn after_a_kill_during_a_rebuild_the_next_dev_completes_it() {
     let data = with_books(40).await;
     let system = Program::over(data, &["--without-processes"]).await;
     receive(&system.dev, 2).await;

@@ -1,10 +1,10 @@
-//! Time that passes only when a case says so.
+//! A clock that advances only when a case says so.
 
 use loopback_sqs::Now;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Any moment will do; this one is after the time at which the queues' own clock could begin.
+/// The start of the clock: later than any start of the queues' own clock.
 const BEGINNING_MS: u64 = 1_800_000_000_000;
 
 /// Milliseconds since 1970. Clones are the same clock.
@@ -24,12 +24,12 @@ impl Clock {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
 
-    /// Lets time pass until then; a moment that is past already changes nothing.
+    /// Advances the clock. A time in the past changes nothing.
     pub(crate) fn pass_until(&self, at_ms: u64) {
         self.0.fetch_max(at_ms, Ordering::SeqCst);
     }
 
-    /// The clock as the engine of queues reads it.
+    /// The clock for the engine of queues.
     pub(crate) fn of_queues(&self) -> Now {
         let clock = self.clone();
         Arc::new(move || clock.now_ms())

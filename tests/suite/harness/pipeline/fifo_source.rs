@@ -1,8 +1,8 @@
-//! A FIFO queue as Lambda's event source mapping reads it.
+//! Models Lambda's event source mapping of a FIFO queue.
 //!
-//! The queue is the embedded engine on the case's clock: groups, visibility, receive counts, deduplication and the
-//! dead-letter queue are its own. Here is what Lambda adds: how much it takes, how many functions run at once, and what it
-//! makes of an answer. There is no batching window on a FIFO queue: what is there is handed out.
+//! The embedded engine with the case's clock provides groups, visibility, receive counts, deduplication and the
+//! dead-letter queue. This model adds Lambda's part: batch size, concurrency and the handling of
+//! responses. FIFO queues have no batching window.
 
 use super::Outcome;
 use super::clock::Clock;
@@ -14,20 +14,20 @@ use handlers::delivery::queue_event;
 use serde_json::json;
 use std::collections::BTreeSet;
 
-/// A queue, and what of it is with functions.
+/// A queue, and its messages in flight.
 pub(crate) struct FifoSource {
     sqs: Client,
     pub(crate) url: String,
     arn: String,
     pub(crate) policy: FifoPolicy,
     running: usize,
-    /// When messages that were taken and not deleted come back.
+    /// When undeleted messages become visible.
     visible_at_ms: BTreeSet<u64>,
-    /// Something may have come since the queue was last found empty.
+    /// Whether a message may have arrived since the queue was empty.
     stirred: bool,
 }
 
-/// What is handed to the function.
+/// An invocation's batch.
 #[derive(Debug)]
 pub(crate) struct FifoBatch {
     pub(crate) messages: Vec<Message>,
@@ -35,7 +35,7 @@ pub(crate) struct FifoBatch {
 }
 
 impl FifoSource {
-    /// A mapping of that queue, which gets the attributes that the policy says.
+    /// A mapping of the queue, which gets the attributes of the policy.
     pub(crate) async fn on(sqs: Client, url: &str, policy: FifoPolicy) -> Self {
         let attributes = sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
         let attributes = attributes.send().await.unwrap().attributes.unwrap();
@@ -50,12 +50,12 @@ impl FifoSource {
         Self { sqs, url, arn, policy, running: 0, visible_at_ms: BTreeSet::new(), stirred: true }
     }
 
-    /// Somebody may have sent something.
+    /// Notes that a message may have arrived.
     pub(crate) fn stir(&mut self) {
         self.stirred = true;
     }
 
-    /// The next batch for a function, if there is something and a function may be called.
+    /// The next batch, if there are messages and the concurrency allows it.
     pub(crate) async fn next_batch(&mut self, clock: &Clock) -> Option<FifoBatch> {
         let now_ms = clock.now_ms();
         let later = self.visible_at_ms.split_off(&(now_ms + 1));
@@ -80,7 +80,7 @@ impl FifoSource {
         request.send().await.unwrap().messages.unwrap_or_default()
     }
 
-    /// What became of a batch: what is done is deleted, the rest comes back when its visibility timeout is over.
+    /// Ends a batch: handled messages are deleted, others become visible after their timeout.
     pub(crate) async fn answer(&mut self, batch: FifoBatch, outcome: &Outcome<SqsBatchResponse>) {
         self.running -= 1;
         let Outcome::Answered(response) = outcome else { return };
@@ -95,13 +95,13 @@ impl FifoSource {
         if entries.is_empty() {
             return;
         }
-        // One that has come back already is refused, and will be handled again.
+        // If a message is visible again, its deletion fails and it is handled again.
         let request = self.sqs.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
         request.send().await.unwrap();
         self.stirred = true;
     }
 
-    /// When something comes back, if nothing comes in between.
+    /// When the next message becomes visible.
     pub(crate) fn wakes_at_ms(&self) -> Option<u64> {
         if self.running >= self.policy.max_concurrency { None } else { self.visible_at_ms.first().copied() }
     }

@@ -1,11 +1,11 @@
-//! The patterns of an event source mapping's filter, as Lambda matches them against a record's JSON.
+//! Matches the filter patterns of an event source mapping against a record's JSON, as Lambda does.
 //!
-//! A pattern is an object: a field that is an object goes deeper, one that is a list names what the field may be. Several
-//! patterns are alternatives. Numbers of DynamoDB travel as text, so `numeric` never matches them.
+//! A pattern is an object. An object in it is a nested pattern, a list has the allowed values. Several
+//! patterns are alternatives. DynamoDB's numbers are text, so `numeric` never matches them.
 
 use serde_json::Value;
 
-/// Whether one of the patterns lets the record through; without patterns everything passes.
+/// Whether a pattern matches the record. Without patterns, all records match.
 pub(crate) fn passes(patterns: &[Value], record: &Value) -> bool {
     patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern, Some(record)))
 }
@@ -34,7 +34,7 @@ fn allows(rule: &Value, found: Option<&Value>) -> bool {
     let text = found.and_then(Value::as_str);
     let words = |operand: &Value| operand.as_array().cloned().unwrap_or_else(|| vec![operand.clone()]);
     match name.as_str() {
-        // Of leaves only: an object is not there, whatever is in it.
+        // Only leaves exist; an object counts as missing.
         "exists" => found.is_some_and(|found| !found.is_object()) == operand.as_bool().expect("exists is yes or no"),
         "prefix" => text.zip(operand.as_str()).is_some_and(|(text, prefix)| text.starts_with(prefix)),
         "suffix" => text.zip(operand.as_str()).is_some_and(|(text, suffix)| text.ends_with(suffix)),

@@ -1,14 +1,14 @@
-//! How mappings are set, in AWS's words; and how those of the system are, which its template says.
+//! The settings of mappings with AWS's names, and those of the template.
 
 use crate::aws::template::{Template, get_att, number};
 use serde_json::{Value, json};
 
-/// Where a mapping begins on a stream that has records already.
+/// Where a mapping begins on a stream with records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// With the oldest one.
+    /// At the oldest record.
     TrimHorizon,
-    /// With the next one.
+    /// At the next record.
     Latest,
 }
 
@@ -23,9 +23,9 @@ pub(crate) struct StreamPolicy {
     pub(crate) parallelization_factor: usize,
     /// `BisectBatchOnFunctionError`.
     pub(crate) bisect: bool,
-    /// `MaximumRetryAttempts`; without end if absent.
+    /// `MaximumRetryAttempts`; unlimited if absent.
     pub(crate) max_retries: Option<u32>,
-    /// `MaximumRecordAgeInSeconds`; as long as the stream keeps them if absent.
+    /// `MaximumRecordAgeInSeconds`; the stream's retention if absent.
     pub(crate) max_record_age_ms: Option<u64>,
     /// `FilterCriteria`.
     pub(crate) filters: Vec<Value>,
@@ -51,20 +51,20 @@ pub(crate) struct FifoPolicy {
 }
 
 impl StreamPolicy {
-    /// That of fan-out, as it is deployed.
+    /// The deployed mapping of fan-out.
     pub(crate) fn of_fan_out() -> Self {
         let template = Template::read();
         let mapping = template.properties("FanOutMapping");
         let seconds = |name: &str| mapping.get(name).map(|value| number(value) * 1_000);
         let filters = mapping["FilterCriteria"]["Filters"].as_array().cloned().unwrap_or_default();
         let pattern = |filter: &Value| serde_json::from_str(filter["Pattern"].as_str().unwrap()).unwrap();
-        assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "answers would not be read");
+        assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "responses would be ignored");
         Self {
             batch_size: small(&mapping["BatchSize"]),
             batching_window_ms: seconds("MaximumBatchingWindowInSeconds").unwrap_or(0),
             parallelization_factor: mapping.get("ParallelizationFactor").map_or(1, small),
             bisect: mapping["BisectBatchOnFunctionError"] == true,
-            // -1: as often as it takes, until the record is too old.
+            // -1: unlimited until the record is too old.
             max_retries: mapping.get("MaximumRetryAttempts").filter(|retries| **retries != -1).map(small),
             max_record_age_ms: seconds("MaximumRecordAgeInSeconds"),
             filters: filters.iter().map(pattern).collect(),
@@ -75,7 +75,7 @@ impl StreamPolicy {
 }
 
 impl FifoPolicy {
-    /// That of a queue, by what is behind it, as it is deployed.
+    /// The deployed mapping of a queue, by its consumer.
     pub(crate) fn of(consumer: &str) -> Self {
         let template = Template::read();
         let mapping = template.properties(match consumer {
@@ -88,7 +88,7 @@ impl FifoPolicy {
             other => panic!("no mapping is known of {other}"),
         });
         let queue = template.properties(get_att(&mapping["EventSourceArn"]).unwrap().0);
-        assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "answers would not be read");
+        assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "responses would be ignored");
         Self {
             batch_size: small(&mapping["BatchSize"]),
             max_concurrency: small(&mapping["ScalingConfig"]["MaximumConcurrency"]),
@@ -99,7 +99,7 @@ impl FifoPolicy {
     }
 }
 
-/// The time-out of the function that the mapping calls.
+/// The time-out of the mapping's function.
 fn timeout_ms(template: &Template, mapping: &Value) -> u64 {
     let function = get_att(&mapping["FunctionName"]).unwrap().0;
     number(&template.properties(function)["Timeout"]) * 1_000

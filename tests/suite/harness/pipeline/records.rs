@@ -3,7 +3,7 @@
 use crate::harness::stack::TestStack;
 use aws_lambda_events::event::dynamodb::EventRecord;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
-use ledgerfold::local::stream_event;
+use ledgerfold::local::event_source::stream_event;
 
 pub(crate) struct Records {
     stream_arn: String,

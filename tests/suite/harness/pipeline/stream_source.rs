@@ -1,7 +1,7 @@
-//! One shard of a stream as Lambda's event source mapping reads it: a state machine without time of its own.
+//! Models Lambda's event source mapping of one shard: a state machine without a clock.
 //!
-//! What AWS leaves open is modelled at its harshest: an answer with an unknown identifier fails the whole batch; progress
-//! within a batch does not give retries back; what is behind a record that is reported again and again goes with it.
+//! Where AWS's documentation is unclear, this models the worst case. A response with an unknown identifier fails the whole
+//! batch. Progress within a batch does not reset retries. Records after one that fails every time are discarded with it.
 
 use super::pattern::passes;
 use super::policy::{Start, StreamPolicy};
@@ -11,13 +11,13 @@ use aws_lambda_events::streams::DynamoDbEventResponse;
 use serde::Serialize;
 use std::collections::VecDeque;
 
-/// How long a stream keeps a record.
+/// The retention of a stream.
 pub(crate) const RETENTION_MS: u64 = 24 * 60 * 60 * 1_000;
-/// Before a failed batch is tried again; doubled each time. AWS does not say how long: no case depends on it.
+/// The pause before a retry; it doubles. AWS does not document it, and no case depends on it.
 const FIRST_PAUSE_MS: u64 = 1_000;
 const LAST_PAUSE_MS: u64 = 15 * 60_000;
 
-/// A shard, and how far the mapping is in it.
+/// A shard, and the mapping's position in it.
 pub(crate) struct StreamSource {
     shard: String,
     policy: StreamPolicy,
@@ -26,14 +26,14 @@ pub(crate) struct StreamSource {
     trimmed: usize,
 }
 
-/// What is handed to the function.
+/// An invocation's batch.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamBatch {
     pub(crate) event: Event,
     lane: usize,
 }
 
-/// What the on-failure destination of a queue gets of records that are given up: where they are, and not what they are.
+/// The message to the on-failure destination: the position of discarded records, without their content.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Discarded {
@@ -47,7 +47,7 @@ pub(crate) struct Discarded {
 pub(crate) struct Context {
     /// `RetryAttemptsExhausted` or `RecordAgeExceeded`.
     pub(crate) condition: &'static str,
-    /// How often the function has been called with them.
+    /// How many invocations had them.
     pub(crate) approximate_invoke_count: u32,
 }
 
@@ -60,14 +60,14 @@ pub(crate) struct BatchInfo {
     pub(crate) batch_size: usize,
 }
 
-/// The records of some items: all of them, unless the mapping is parallel.
+/// A lane of a parallel mapping, with the records of some items. A sequential mapping has one lane.
 #[derive(Default)]
 struct Lane {
     waiting: VecDeque<Arrived>,
     batches: VecDeque<Pending>,
-    /// The first batch is with the function.
+    /// Whether the first batch is in flight.
     busy: bool,
-    /// Since when records are gathered for a batch.
+    /// When the batching window began.
     gathering_since_ms: u64,
 }
 
@@ -77,7 +77,7 @@ struct Arrived {
     record: EventRecord,
 }
 
-/// A batch that is not done.
+/// A batch to handle or retry.
 struct Pending {
     records: Vec<Arrived>,
     calls: u32,
@@ -91,7 +91,7 @@ impl StreamSource {
         Self { shard: shard.to_owned(), policy, lanes, discarded: Vec::new(), trimmed: 0 }
     }
 
-    /// A mapping that is made on a stream that has these records already.
+    /// A new mapping of a stream with these records.
     pub(crate) fn made_on(shard: &str, policy: StreamPolicy, older: Vec<EventRecord>, at_ms: u64) -> Self {
         let start = policy.start;
         let mut source = Self::new(shard, policy);
@@ -101,7 +101,7 @@ impl StreamSource {
         source
     }
 
-    /// Records come into the shard. Those that no filter lets through are passed over.
+    /// Adds records to the shard. Records that no filter matches are skipped.
     pub(crate) fn push(&mut self, records: Vec<EventRecord>, now_ms: u64) {
         for record in records {
             if passes(&self.policy.filters, &serde_json::to_value(&record).unwrap()) {
@@ -115,7 +115,7 @@ impl StreamSource {
         }
     }
 
-    /// The next batch for the function, if one is due.
+    /// The next batch, if one is due.
     pub(crate) fn next_batch(&mut self, now_ms: u64) -> Option<StreamBatch> {
         (0..self.lanes.len()).find_map(|lane| self.next_of(lane, now_ms))
     }
@@ -138,7 +138,7 @@ impl StreamSource {
         Some(StreamBatch { event, lane: index })
     }
 
-    /// What became of a batch.
+    /// Ends a batch.
     pub(crate) fn answer(&mut self, batch: &StreamBatch, outcome: &Outcome<DynamoDbEventResponse>, now_ms: u64) {
         let lane = &mut self.lanes[batch.lane];
         let mut pending = lane.batches.pop_front().expect("an answer is to a batch");
@@ -150,13 +150,13 @@ impl StreamSource {
             },
             Outcome::Failed => return self.failed(batch.lane, pending, now_ms),
         }
-        // It is split where the answer says; what is behind is tried again, and that is a retry.
+        // Split at the reported record. The rest is retried, which counts as a retry.
         if !pending.records.is_empty() {
             self.retry(batch.lane, pending, now_ms);
         }
     }
 
-    /// The function has failed as a whole. To split a batch is no retry.
+    /// The invocation failed. Splitting the batch does not count as a retry.
     fn failed(&mut self, lane: usize, mut pending: Pending, now_ms: u64) {
         if !self.policy.bisect || pending.records.len() == 1 {
             return self.retry(lane, pending, now_ms);
@@ -178,7 +178,7 @@ impl StreamSource {
         self.lanes[lane].batches.push_front(pending);
     }
 
-    /// Records that are older than the mapping sends are given up, tried or not.
+    /// Discards records above the maximum age.
     fn discard_old(&mut self, lane: usize, now_ms: u64) {
         let Some(max_ms) = self.policy.max_record_age_ms else { return };
         let is_old = |arrived: &Arrived| now_ms.saturating_sub(arrived.at_ms) > max_ms;
@@ -208,40 +208,40 @@ impl StreamSource {
         self.discarded.push(Discarded { request_context, batch_info });
     }
 
-    /// When something will be due, if nothing comes in between.
+    /// When the next batch is due.
     pub(crate) fn wakes_at_ms(&self) -> Option<u64> {
         self.lanes.iter().filter(|lane| !lane.busy).filter_map(|lane| lane.wakes_at_ms(&self.policy)).min()
     }
 
-    /// How long one call of the function may take.
+    /// The function's time-out.
     pub(crate) fn timeout_ms(&self) -> u64 {
         self.policy.timeout_ms
     }
 
-    /// What the on-failure destination has got.
+    /// The messages to the on-failure destination.
     pub(crate) fn discarded(&self) -> &[Discarded] {
         &self.discarded
     }
 
-    /// How many records were given up or dropped by the stream since the last call of this.
+    /// How many records were discarded or trimmed since the last call.
     pub(crate) fn take_given_up(&mut self) -> usize {
         let discarded = std::mem::take(&mut self.discarded);
         std::mem::take(&mut self.trimmed)
             + discarded.iter().map(|discarded| discarded.batch_info.batch_size).sum::<usize>()
     }
 
-    /// How many records the stream has dropped before they were done. Nobody is told of those.
+    /// How many records were trimmed before they were handled. The destination gets no message.
     pub(crate) fn trimmed(&self) -> usize {
         self.trimmed
     }
 
-    /// How many records are neither done nor given up.
+    /// How many records are neither handled nor discarded.
     pub(crate) fn left(&self) -> usize {
         let batches = self.lanes.iter().flat_map(|lane| &lane.batches).map(|batch| batch.records.len());
         self.lanes.iter().map(|lane| lane.waiting.len()).chain(batches).sum()
     }
 
-    /// Records of one item are always in the same lane: Lambda keeps order by partition and sort key, not by partition key.
+    /// Records of one item are always in the same lane, because Lambda keeps the order per partition and sort key.
     fn lane_of(&self, record: &EventRecord) -> usize {
         let part = |name: &str| record.change.keys.get(name).map(|part| format!("{part:?}")).unwrap_or_default();
         let key = part("stream_id") + &part("version");
@@ -251,7 +251,7 @@ impl StreamSource {
 }
 
 impl Lane {
-    /// Records that the stream does not keep any longer are gone.
+    /// Removes records beyond the retention.
     fn trim(&mut self, now_ms: u64) -> usize {
         let count =
             |lane: &Self| lane.waiting.len() + lane.batches.iter().map(|batch| batch.records.len()).sum::<usize>();
@@ -271,7 +271,7 @@ impl Lane {
         self.waiting.len() >= policy.batch_size
     }
 
-    /// How many of those that wait fit into a batch: one always does.
+    /// How many waiting records fit into a batch: at least one.
     fn fitting(&self, policy: &StreamPolicy) -> usize {
         let mut bytes = 0;
         let fits = self.waiting.iter().take(policy.batch_size).take_while(|arrived| {
@@ -296,7 +296,7 @@ impl Lane {
     }
 }
 
-/// How many records from the first on are done; none of an answer that cannot be understood.
+/// How many of the first records are handled; none if the response is invalid.
 fn done(records: &[Arrived], response: &DynamoDbEventResponse) -> Option<usize> {
     let place = |identifier: &Option<String>| {
         records.iter().position(|arrived| identifier.as_deref() == Some(number(&arrived.record)))
@@ -306,7 +306,7 @@ fn done(records: &[Arrived], response: &DynamoDbEventResponse) -> Option<usize> 
     Some(places?.into_iter().min().unwrap_or(records.len()))
 }
 
-/// The record's place in its shard.
+/// The record's sequence number.
 pub(crate) fn number(record: &EventRecord) -> &str {
     record.change.sequence_number.as_deref().expect("every record has a number")
 }

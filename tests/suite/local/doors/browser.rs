@@ -16,7 +16,7 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 /// Generous: a browser starts slowly on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Shows a page, and gives what its script has written once it is done.
+/// Shows a page. Returns what its script has written when it is done.
 async fn shown(script: String) -> String {
     let page = format!(
         "<!doctype html><pre id=out></pre><script>
@@ -45,7 +45,7 @@ async fn shown(script: String) -> String {
     written.to_owned()
 }
 
-/// What a page can try against an engine: with a preflight, and without one.
+/// A page tries requests to an engine, with a preflight and without.
 #[tokio::test]
 async fn a_page_of_another_origin_does_not_delete_a_commit() {
     let system = Program::start().await;
@@ -65,13 +65,13 @@ async fn a_page_of_another_origin_does_not_delete_a_commit() {
          }}"
     );
     let dom = shown(script).await;
-    // The last may be sent, and its answer is closed to the page.
+    // The last one is sent, but the page cannot read the response.
     assert_eq!(dom.matches("blocked").count(), 2, "{dom}");
     assert!(dom.contains("answered opaque 0"), "{dom}");
     assert_eq!(system.events(&format!("stock-{ISBN}")).await.len(), 1, "the commit is still there");
 }
 
-/// A simple request needs no preflight: it is sent, and only its answer is closed to the page.
+/// A simple request needs no preflight: it is sent, but the page cannot read the response.
 #[tokio::test]
 async fn a_page_of_another_origin_takes_no_operators_step() {
     let system = Program::start().await;

@@ -4,11 +4,11 @@ use super::{ISBN, Program};
 use crate::harness::seed::clients;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::access_key::AccessKey;
+use ledgerfold::local::engines::access_key::AccessKey;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
-/// A command of somebody else's, as the worker of the command queue takes it.
+/// A message of another actor's command, for the worker of the command queue.
 fn forged() -> Value {
     let fingerprint = "0".repeat(32);
     json!({
@@ -18,7 +18,7 @@ fn forged() -> Value {
     })
 }
 
-/// Those headers with which an SDK sends a request, but for the signature.
+/// The headers of an SDK's request, without the signature.
 fn unsigned(target: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/x-amz-json-1.0"));
@@ -43,7 +43,7 @@ async fn a_message_without_the_key_records_nothing_as_another() {
     let body: Value = answer.json().await.unwrap();
     assert_eq!(body["__type"], "com.amazon.coral.service#MissingAuthenticationTokenException");
     assert!(body["message"].as_str().unwrap().contains("access key that `ledgerfold dev` prints"), "{body}");
-    // As every emulator takes it.
+    // A signature that emulators accept.
     let test = "AWS4-HMAC-SHA256 Credential=test/20261130/us-east-1/sqs/aws4_request, \
         SignedHeaders=host;x-amz-date;x-amz-target, Signature=0";
     let answer = request.header("authorization", test).send().await.unwrap();
@@ -64,7 +64,7 @@ async fn a_message_without_the_key_records_nothing_as_another() {
 }
 
 #[tokio::test]
-async fn no_web_page_is_answered_by_an_engine() {
+async fn no_engine_answers_a_web_page() {
     let system = Program::start().await;
     for endpoint in ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SQS"].map(|name| system.variable(name)) {
         let preflight = system.http.request(reqwest::Method::OPTIONS, endpoint).header("origin", "http://evil.example");

@@ -1,4 +1,4 @@
-//! Commands beside a running `dev`, in its folder and without a word about where it is.
+//! Commands that find a running `dev` through its data folder.
 
 use super::{ISBN, Program};
 use crate::harness::program::{Dev, ledgerfold};
@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Runs a command in that folder: its exit status, and what it says.
+/// Runs a command in that folder. Returns its exit status and output.
 async fn beside(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = ledgerfold(arguments.iter().copied());
     let output = command.current_dir(folder).envs(environment.iter().copied()).output().await.unwrap();
@@ -25,17 +25,17 @@ async fn commands_find_the_dev_that_runs_in_their_folder() {
     let folder = TempDir::new().unwrap();
     let dev = dev_in(folder.path()).await;
     let data = folder.path().join(".ledgerfold");
-    let bench = ["bench", "--endpoint", "http://127.0.0.1:1", "--commands", "1"];
+    let endpoint = ["projection", "list", "--endpoint", "http://127.0.0.1:1"];
     for arguments in [&["projection", "list"][..], &["audit", "verify", "--all"], &["tables", "create"]] {
         let (status, _, said) = beside(folder.path(), arguments, &[]).await;
         assert_eq!((status, &*said), (0, ""), "{arguments:?}");
-        // From elsewhere, by its name or by the variable that `dev` knows too.
+        // From another folder: with the option, or with the variable that `dev` reads, too.
         let named = [arguments, &["--data", data.to_str().unwrap()]].concat();
         assert_eq!(beside(Path::new("/"), &named, &[]).await.0, 0, "{named:?}");
         let variable = [("LEDGERFOLD_DATA", data.to_str().unwrap())];
         assert_eq!(beside(Path::new("/"), arguments, &variable).await.0, 0, "{arguments:?}");
     }
-    // What the environment or an option says wins.
+    // Environment and options have precedence.
     let elsewhere = [
         ("AWS_REGION", "us-east-1"),
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
@@ -43,17 +43,17 @@ async fn commands_find_the_dev_that_runs_in_their_folder() {
         ("AWS_SECRET_ACCESS_KEY", "x"),
     ];
     assert_eq!(beside(folder.path(), &["projection", "list"], &elsewhere).await.0, 3);
-    assert_eq!(beside(folder.path(), &bench, &[]).await.0, 3);
+    assert_eq!(beside(folder.path(), &endpoint, &[]).await.0, 3);
 
     assert_eq!(dev.interrupt().await, 0);
     assert!(!data.join("running.json").exists());
     let (status, _, said) = beside(folder.path(), &["projection", "list"], &[]).await;
     assert_eq!(status, 3);
-    assert!(said.starts_with("ledgerfold: no system is named: start `ledgerfold dev` in this folder"), "{said}");
+    assert!(said.starts_with("ledgerfold: no running instance found: start `ledgerfold dev` in this folder"), "{said}");
 }
 
 #[tokio::test]
-async fn a_dev_that_was_killed_is_told_and_begins_again() {
+async fn a_killed_dev_is_reported_and_starts_again() {
     let folder = TempDir::new().unwrap();
     let dev = dev_in(folder.path()).await;
     let process = dev.id();
@@ -61,7 +61,7 @@ async fn a_dev_that_was_killed_is_told_and_begins_again() {
     let (status, _, said) = beside(folder.path(), &["projection", "list"], &[]).await;
     let gone = format!("running.json names process {process}, which is gone: start `ledgerfold dev` again");
     assert!(status == 3 && said.contains(&gone), "{said}");
-    // Its folder is free, and may be named.
+    // Its folder is free for another start.
     let data = ["projection", "list", "--data", ".ledgerfold"];
     assert_eq!(beside(folder.path(), &data, &[]).await.0, 0);
     let _dev = dev_in(folder.path()).await;
@@ -87,7 +87,7 @@ async fn the_data_folder_and_its_files_are_their_owners_alone() {
 }
 
 #[tokio::test]
-async fn files_that_come_while_it_runs_are_closed_as_well() {
+async fn new_files_are_their_owners_alone() {
     let system = Program::start().await;
     system.receive(ISBN, 5).await;
     let checkpoint = system.data.path().join("checkpoints/fan-out.json");

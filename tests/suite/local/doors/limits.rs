@@ -15,7 +15,7 @@ async fn server(limits: Limits) -> (String, DropGuard) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let stop = CancellationToken::new();
     let service = Router::new().route("/", get(async || "here"));
-    let no_room = server::no_room("text/plain", "no room");
+    let no_room = server::overload_response("text/plain", "no room");
     tokio::spawn(server::serve(listener, service, limits, no_room, stop.clone()));
     (url, stop.drop_guard())
 }
@@ -27,13 +27,13 @@ async fn connect(url: &str) -> TcpStream {
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[tokio::test]
-async fn a_head_that_does_not_come_whole_ends_its_connection() {
+async fn an_incomplete_head_ends_its_connection() {
     let head = Duration::from_millis(200);
     let (url, _stop) = server(Limits { head, ..Limits::default() }).await;
     let begun = Instant::now();
     let slow = raw(&url, b"GET / HTTP/1.1\r\nHost: local").await;
     assert!(!slow.contains("200 OK"), "{slow}");
-    // Nothing at all, and nothing more after an answer: the same.
+    // The same without any byte, and after a response.
     assert_eq!(raw(&url, b"").await, "");
     let idle = raw(&url, GET).await;
     assert!(idle.starts_with("HTTP/1.1 200 OK"), "{idle}");
@@ -41,7 +41,7 @@ async fn a_head_that_does_not_come_whole_ends_its_connection() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told_so() {
+async fn a_connection_beyond_the_limit_is_503() {
     let (url, _stop) = server(Limits { connections: 3, ..Limits::default() }).await;
     let mut held = Vec::new();
     for _ in 0..3 {
@@ -55,7 +55,7 @@ async fn one_connection_too_many_is_told_so() {
         assert!(refused.ends_with("\r\n\r\nno room"), "{refused}");
     }
     drop(held.pop());
-    // The server sees that it is gone a moment later.
+    // The server notices a moment later that it is gone.
     let mut answer = raw(&url, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     while answer.starts_with("HTTP/1.1 503 ") {
         answer = raw(&url, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
@@ -64,7 +64,7 @@ async fn one_connection_too_many_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_answers_and_not_for_idle_clients() {
+async fn a_stop_waits_for_requests_but_not_for_idle_clients() {
     let (url, stop) = server(Limits { drain: Duration::from_secs(20), ..Limits::default() }).await;
     let mut idle = connect(&url).await;
     idle.write_all(GET).await.unwrap();

@@ -1,4 +1,4 @@
-//! The API of `dev`, called as pages call it.
+//! Requests to the API of `dev` as web pages send them.
 
 use super::{DEADLINE, Program, raw};
 use crate::harness::program::{Dev, ledgerfold};
@@ -16,7 +16,7 @@ async fn answered(system: &Program, method: Method, path: &str, headers: &[(&str
 }
 
 #[tokio::test]
-async fn what_a_page_sends_is_refused_and_told_why() {
+async fn a_foreign_pages_request_is_rejected_with_the_reason() {
     let system = Program::start().await;
     let own = system.dev.url.clone();
     for (headers, status, slug) in [
@@ -39,7 +39,7 @@ async fn what_a_page_sends_is_refused_and_told_why() {
 }
 
 #[tokio::test]
-async fn a_step_says_that_its_body_is_json() {
+async fn a_step_needs_a_content_type() {
     let system = Program::start().await;
     for step in ["rebuild", "pause", "resume", "cancel", "switch", "rollback", "drop", "reconcile", "redrive"] {
         let path = format!("/projections/orders/{step}");

@@ -1,4 +1,4 @@
-//! Batches: refused as a whole, or each entry for itself.
+//! Batches: refused as a whole, or entry by entry.
 
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, QueueAttributeName,

@@ -1,4 +1,4 @@
-//! Messages received too often go to the dead-letter queue.
+//! Dead letters: messages that were received too often.
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 
@@ -8,7 +8,7 @@ cases!(
     the_third_receive_moves_a_message_that_may_be_received_twice,
     the_count_may_be_given_as_text,
     a_deleted_message_is_not_moved,
-    a_fifo_queue_moves_to_a_fifo_queue_and_goes_on_with_the_group,
+    a_fifo_queue_moves_to_a_fifo_queue_and_continues_the_group,
     the_dead_letter_queue_must_exist_and_be_of_the_same_kind,
     a_dead_letter_queue_may_refuse_sources,
     the_sources_of_a_dead_letter_queue_are_listed,
@@ -42,7 +42,7 @@ async fn the_third_receive_moves_a_message_that_may_be_received_twice(engine: &Q
     let source = engine.arn(&url).await;
     assert_eq!(system(&moved, MessageSystemAttributeName::DeadLetterQueueSourceArn), source);
     let count = system(&moved, MessageSystemAttributeName::ApproximateReceiveCount);
-    assert_eq!(count, "3", "the count goes on across queues");
+    assert_eq!(count, "3", "receives count across queues");
     engine.delete(&dead, &moved).await;
 }
 
@@ -67,7 +67,7 @@ async fn a_deleted_message_is_not_moved(engine: &QueueEngine) {
     assert!(engine.receive(&dead, 10).await.is_empty());
 }
 
-async fn a_fifo_queue_moves_to_a_fifo_queue_and_goes_on_with_the_group(engine: &QueueEngine) {
+async fn a_fifo_queue_moves_to_a_fifo_queue_and_continues_the_group(engine: &QueueEngine) {
     let dead = engine.fifo().await;
     let policy = engine.redrive_to(&dead, 1).await;
     let url = engine

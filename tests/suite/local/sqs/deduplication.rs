@@ -1,4 +1,4 @@
-//! Duplicates within five minutes are one message.
+//! Deduplication within five minutes.
 
 use aws_sdk_sqs::operation::send_message::SendMessageOutput;
 use aws_sdk_sqs::types::QueueAttributeName;

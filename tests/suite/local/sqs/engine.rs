@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 pub(super) use crate::harness::engine::EngineKind;
 use crate::harness::engine::named;
 
-/// How long a case waits for something that must happen.
+/// The time limit of a wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An SQS engine and a client for it.
@@ -48,14 +48,14 @@ impl QueueEngine {
         let server = Server::open(&folder.path().join("queues.db"), config).unwrap();
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(server.serve_with_shutdown(listener, async move {
-            // An engine dropped without being stopped stops as well.
+            // Dropping an engine stops it, too.
             let _ = stopped.await;
         }));
         let embedded = Some(Embedded { folder, stop, served });
         Self { client: client(&endpoint).await, kind: EngineKind::Embedded, embedded }
     }
 
-    /// Stops the embedded engine in order; another one goes on.
+    /// Stops the embedded engine; other engines go on running.
     pub(super) async fn stop(self) {
         if let Some(Embedded { stop, served, folder }) = self.embedded {
             drop(self.client);
@@ -65,12 +65,12 @@ impl QueueEngine {
         }
     }
 
-    /// A second embedded engine on what a killed process would have left: the files as they are, mid-run.
+    /// A second embedded engine on copies of the open files, as a killed process leaves them.
     pub(super) async fn as_if_killed(&self) -> Option<Self> {
         self.as_if_killed_with(Config::default()).await
     }
 
-    /// The same, with settings of its own.
+    /// The same, with other settings.
     pub(super) async fn as_if_killed_with(&self, config: Config) -> Option<Self> {
         let embedded = self.embedded.as_ref()?;
         let folder = tempfile::tempdir().unwrap();
@@ -93,7 +93,7 @@ impl QueueEngine {
         self.create(&self.name(""), attributes).await
     }
 
-    /// A FIFO queue that takes the content for the deduplication id.
+    /// A FIFO queue with content-based deduplication.
     pub(super) async fn fifo(&self) -> String {
         self.fifo_with(&[(QueueAttributeName::ContentBasedDeduplication, "true")]).await
     }
@@ -133,7 +133,7 @@ impl QueueEngine {
         request.send().await.unwrap();
     }
 
-    /// Up to `most` messages that are there now.
+    /// Up to `most` messages, without waiting.
     pub(super) async fn receive(&self, url: &str, most: i32) -> Vec<Message> {
         self.receive_waiting(url, most, 0).await
     }
@@ -171,7 +171,7 @@ impl QueueEngine {
     }
 }
 
-/// A client as everybody has it, but that it tells every refusal at once and waits as long as a long poll does.
+/// A client that does not retry, and whose time-out allows long polls.
 async fn client(endpoint: &str) -> Client {
     let config = Clients::at(endpoint).await.sqs.config().to_builder();
     let config = config.retry_config(RetryConfig::disabled()).timeout_config(TimeoutConfig::disabled());

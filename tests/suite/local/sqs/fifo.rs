@@ -7,7 +7,7 @@ use super::{EngineKind, QueueEngine, bodies, code, handle};
 cases!(
     messages_of_a_group_come_in_the_order_sent,
     a_group_is_blocked_while_one_of_its_messages_is_in_flight,
-    a_group_stays_blocked_until_all_messages_in_flight_are_settled,
+    a_group_is_blocked_until_no_message_is_in_flight,
     a_group_goes_on_with_the_first_undeleted_message,
     after_a_timeout_the_order_is_as_before,
     sequence_numbers_have_20_digits_and_grow,
@@ -49,7 +49,7 @@ async fn a_group_is_blocked_while_one_of_its_messages_is_in_flight(engine: &Queu
     assert_eq!(bodies(&engine.await_messages(&url, 2).await), ["a2", "a3"]);
 }
 
-async fn a_group_stays_blocked_until_all_messages_in_flight_are_settled(engine: &QueueEngine) {
+async fn a_group_is_blocked_until_no_message_is_in_flight(engine: &QueueEngine) {
     let url = engine.fifo().await;
     send_all(engine, &url, &[("A", "a1"), ("A", "a2"), ("A", "a3"), ("A", "a4")]).await;
     let held = engine.receive(&url, 3).await;
@@ -104,7 +104,7 @@ async fn a_fifo_message_needs_a_group_and_a_deduplication_id(engine: &QueueEngin
     for bad in ["with space".to_owned(), "x".repeat(129)] {
         let sent = send().message_group_id(bad).message_deduplication_id("d").send().await;
         match engine.kind {
-            EngineKind::Ministack => assert!(sent.is_ok(), "ministack takes any group id"),
+            EngineKind::Ministack => assert!(sent.is_ok(), "ministack accepts any group id"),
             EngineKind::Embedded | EngineKind::Other => assert_eq!(code(sent), "InvalidParameterValue"),
         }
     }

@@ -1,4 +1,4 @@
-//! Limits, to the byte.
+//! Limits, checked to the byte.
 
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry};
 
@@ -93,7 +93,7 @@ async fn eleven_attributes_are_too_many(engine: &QueueEngine) {
     };
     send(10).await.unwrap();
     match engine.kind {
-        EngineKind::Ministack => assert!(send(11).await.is_ok(), "ministack takes any number"),
+        EngineKind::Ministack => assert!(send(11).await.is_ok(), "ministack accepts any number"),
         EngineKind::Embedded | EngineKind::Other => assert_eq!(code(send(11).await), "InvalidParameterValue"),
     }
 }
@@ -103,7 +103,7 @@ async fn delays_out_of_range_are_refused(engine: &QueueEngine) {
     for seconds in [-1, 901] {
         let request = engine.client.send_message().queue_url(&url).message_body("a").delay_seconds(seconds);
         match engine.kind {
-            EngineKind::Ministack => assert!(request.send().await.is_ok(), "ministack takes any delay"),
+            EngineKind::Ministack => assert!(request.send().await.is_ok(), "ministack accepts any delay"),
             EngineKind::Embedded | EngineKind::Other => {
                 assert_eq!(code(request.send().await), "InvalidParameterValue");
             }

@@ -1,4 +1,4 @@
-//! One message: sent, received, deleted; its attributes and digests.
+//! Sending, receiving and deleting one message; its attributes and digests.
 
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{

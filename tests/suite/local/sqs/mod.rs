@@ -1,9 +1,9 @@
-//! What SQS promises, checked on whatever engine the environment names: one suite for the embedded queues, for
-//! ministack and for AWS. Where ministack is known to be wrong the case says what it does instead.
+//! The contract of SQS, checked on the engine that the environment names: one suite for the embedded queues, for
+//! ministack and for AWS. Known differences of ministack are in the cases.
 //!
-//! [`crate::harness::engine`] tells how the environment names it.
+//! [`crate::harness::engine`] describes the environment variables.
 
-/// Makes a test of each case.
+/// Turns each case into a test.
 macro_rules! cases {
     ($($case:ident),+ $(,)?) => {
         mod on_this_engine {

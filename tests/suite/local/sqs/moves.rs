@@ -1,4 +1,4 @@
-//! Move tasks: messages taken back out of a dead-letter queue.
+//! Move tasks: they move messages out of a dead-letter queue.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ cases!(
     a_move_task_needs_a_dead_letter_queue,
 );
 
-/// Whether the engine has move tasks; if not, that it says so.
+/// Whether the engine has move tasks. If not, asserts its error.
 async fn has_moves(engine: &QueueEngine) -> bool {
     match engine.kind {
         EngineKind::Embedded | EngineKind::Other => true,
@@ -36,7 +36,7 @@ struct Pair {
     dead_arn: String,
 }
 
-/// A source and its dead-letter queue with these messages in it.
+/// A source and its dead-letter queue with these messages.
 async fn dead_letters(engine: &QueueEngine, fifo: bool, letters: &[&str]) -> Pair {
     let (dead, source) =
         if fifo { (engine.fifo().await, engine.fifo().await) } else { (engine.queue().await, engine.queue().await) };
@@ -81,7 +81,7 @@ async fn a_move_task_takes_messages_back_to_their_source(engine: &QueueEngine) {
     assert_eq!(task.approximate_number_of_messages_to_move(), Some(3));
     assert_eq!((task.task_handle(), task.source_arn()), (None, Some(dead_arn.as_str())));
     let back = engine.await_messages(&source, 3).await;
-    assert_eq!(sorted_bodies(&back), ["a", "b", "c"], "received once, not sent back to the dead letters at once");
+    assert_eq!(sorted_bodies(&back), ["a", "b", "c"], "received once, not moved back at once");
     assert!(engine.receive(&dead, 10).await.is_empty());
 }
 

@@ -1,11 +1,11 @@
-//! Queues: made, found, described, changed, emptied, deleted.
+//! Creating, finding, describing, changing, purging and deleting queues.
 
 use aws_sdk_sqs::types::QueueAttributeName::{self, *};
 
 use super::{EngineKind, QueueEngine, code};
 
 cases!(
-    a_queue_made_twice_with_the_same_attributes_is_the_same_queue,
+    a_queue_created_twice_with_equal_attributes_is_one_queue,
     a_queue_made_again_with_other_attributes_is_refused,
     names_of_queues_are_checked,
     an_unknown_queue_does_not_exist_for_any_call,
@@ -17,7 +17,7 @@ cases!(
     messages_are_counted_by_state,
 );
 
-async fn a_queue_made_twice_with_the_same_attributes_is_the_same_queue(engine: &QueueEngine) {
+async fn a_queue_created_twice_with_equal_attributes_is_one_queue(engine: &QueueEngine) {
     let name = engine.name("");
     let url = engine.create(&name, &[(VisibilityTimeout, "40")]).await;
     assert_eq!(engine.create(&name, &[(VisibilityTimeout, "40")]).await, url);
@@ -38,7 +38,7 @@ async fn names_of_queues_are_checked(engine: &QueueEngine) {
     for name in ["a.b".to_owned(), "a b".to_owned(), "q".repeat(81), engine.name(".fifo")] {
         let made = create(name.clone()).send().await;
         match engine.kind {
-            EngineKind::Ministack => assert!(made.is_ok(), "ministack takes any name: {name}"),
+            EngineKind::Ministack => assert!(made.is_ok(), "ministack accepts any name: {name}"),
             EngineKind::Embedded | EngineKind::Other => assert_eq!(code(made), "InvalidParameterValue", "{name}"),
         }
     }
@@ -142,7 +142,7 @@ async fn a_deleted_queue_is_gone(engine: &QueueEngine) {
     assert!(received.unwrap_err().into_service_error().is_queue_does_not_exist());
     let again = engine.client.create_queue().queue_name(&name).send().await;
     match engine.kind {
-        EngineKind::Ministack => assert!(again.is_ok(), "ministack gives the name away at once"),
+        EngineKind::Ministack => assert!(again.is_ok(), "ministack frees the name at once"),
         EngineKind::Embedded | EngineKind::Other => {
             assert!(again.unwrap_err().into_service_error().is_queue_deleted_recently());
         }
@@ -161,7 +161,7 @@ async fn a_purged_queue_is_empty_and_not_purged_again_at_once(engine: &QueueEngi
     }
     let again = engine.client.purge_queue().queue_url(&url).send().await;
     match engine.kind {
-        EngineKind::Ministack => assert!(again.is_ok(), "ministack purges as often as asked"),
+        EngineKind::Ministack => assert!(again.is_ok(), "ministack has no limit of purges"),
         EngineKind::Embedded | EngineKind::Other => {
             assert!(again.unwrap_err().into_service_error().is_purge_queue_in_progress());
         }

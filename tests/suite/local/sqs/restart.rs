@@ -1,4 +1,4 @@
-//! What is left after a kill.
+//! The state after a kill.
 
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use loopback_sqs::Config;
@@ -7,7 +7,7 @@ use super::{EngineKind, QueueEngine, bodies, sorted_bodies};
 
 cases!(
     nothing_acknowledged_is_lost_when_the_process_is_killed,
-    what_was_in_flight_in_a_killed_process_is_back_at_once_if_so_configured,
+    after_a_kill_messages_in_flight_are_visible_if_configured,
 );
 
 async fn nothing_acknowledged_is_lost_when_the_process_is_killed(engine: &QueueEngine) {
@@ -24,14 +24,14 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed(engine: &QueueE
     assert_eq!(bodies(&held), ["deleted", "in flight"]);
     engine.delete(&url, &held[0]).await;
     let Some(restarted) = engine.as_if_killed().await else {
-        assert_ne!(engine.kind, EngineKind::Embedded, "only an engine in this process can be killed by its files");
+        assert_ne!(engine.kind, EngineKind::Embedded, "only the embedded engine can be restarted on copied files");
         return;
     };
     engine_goes_on(&restarted, &url).await;
     restarted.stop().await;
 }
 
-/// The restarted engine listens elsewhere; the old URL still names the queue.
+/// The restarted engine has another port; the old URL still names the queue.
 async fn engine_goes_on(restarted: &QueueEngine, url: &str) {
     assert!(restarted.receive(url, 10).await.is_empty(), "the group is still blocked");
     assert_eq!(bodies(&restarted.await_messages(url, 2).await), ["in flight", "waiting"]);
@@ -42,8 +42,8 @@ async fn engine_goes_on(restarted: &QueueEngine, url: &str) {
     assert_eq!(count.as_deref(), Some("0"), "the duplicate is still known");
 }
 
-/// AWS knows no such moment: only the engine in this process can be told.
-async fn what_was_in_flight_in_a_killed_process_is_back_at_once_if_so_configured(engine: &QueueEngine) {
+/// AWS has no such setting, so only the embedded engine is tested.
+async fn after_a_kill_messages_in_flight_are_visible_if_configured(engine: &QueueEngine) {
     let minutes = (QueueAttributeName::VisibilityTimeout, "600");
     let (standard, fifo) = (
         engine.queue_with(std::slice::from_ref(&minutes)).await,
@@ -57,7 +57,7 @@ async fn what_was_in_flight_in_a_killed_process_is_back_at_once_if_so_configured
         assert_eq!(sorted_bodies(&engine.receive(url, 10).await), ["a", "b"]);
     }
     let Some(patient) = engine.as_if_killed().await else {
-        assert_ne!(engine.kind, EngineKind::Embedded, "only an engine in this process can be killed by its files");
+        assert_ne!(engine.kind, EngineKind::Embedded, "only the embedded engine can be restarted on copied files");
         return;
     };
     for url in [&standard, &fifo] {

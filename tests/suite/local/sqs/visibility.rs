@@ -1,4 +1,4 @@
-//! Messages in flight: hidden, hidden longer, shown again.
+//! Messages in flight: hidden, hidden longer, made visible.
 
 use aws_sdk_sqs::types::QueueAttributeName;
 
@@ -61,7 +61,7 @@ async fn a_message_no_longer_in_flight_cannot_be_hidden(engine: &QueueEngine) {
     let request = engine.client.change_message_visibility().queue_url(&url).receipt_handle(handle(&message));
     let hidden = request.visibility_timeout(10).send().await;
     match engine.kind {
-        EngineKind::Ministack => assert!(hidden.is_ok(), "ministack hides a message that nobody holds"),
+        EngineKind::Ministack => assert!(hidden.is_ok(), "ministack hides any message"),
         EngineKind::Embedded | EngineKind::Other => {
             assert!(hidden.unwrap_err().into_service_error().is_message_not_inflight());
         }
@@ -108,7 +108,7 @@ async fn timeouts_out_of_range_are_refused(engine: &QueueEngine) {
         let request = engine.client.change_message_visibility().queue_url(&url).receipt_handle(handle(&message));
         let hidden = request.visibility_timeout(seconds).send().await;
         match engine.kind {
-            EngineKind::Ministack => assert!(hidden.is_ok(), "ministack takes any timeout"),
+            EngineKind::Ministack => assert!(hidden.is_ok(), "ministack accepts any timeout"),
             EngineKind::Embedded | EngineKind::Other => assert_eq!(code(hidden), "InvalidParameterValue"),
         }
     }

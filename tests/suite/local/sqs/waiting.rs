@@ -1,4 +1,4 @@
-//! Long polls: what wakes them, and when they end.
+//! Long polls: what ends them, and when.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ cases!(
     several_long_polls_share_what_comes,
 );
 
-/// Far less than the 20 s that the polls would wait.
+/// Far less than the 20 s of the polls.
 const SOON: Duration = Duration::from_secs(8);
 
 async fn a_long_poll_is_woken_by_a_message(engine: &QueueEngine) {
@@ -72,7 +72,7 @@ async fn the_queues_own_waiting_time_holds_without_another(engine: &QueueEngine)
     engine.set(&url, QueueAttributeName::ReceiveMessageWaitTimeSeconds, "20").await;
     let began = Instant::now();
     assert!(engine.receive(&url, 1).await.is_empty());
-    assert!(began.elapsed() < SOON, "a waiting time of 0 in the request goes before the queue's");
+    assert!(began.elapsed() < SOON, "a wait time of 0 in the request overrides the queue's");
 }
 
 async fn waiting_times_and_counts_out_of_range_are_refused(engine: &QueueEngine) {
@@ -87,11 +87,11 @@ async fn waiting_times_and_counts_out_of_range_are_refused(engine: &QueueEngine)
         (receive().visibility_timeout(43_201), "visibility"),
     ] {
         if engine.kind == EngineKind::Ministack && what == "wait" {
-            // It would wait: 21 seconds are taken as they are.
+            // It accepts 21 seconds and would wait.
             engine.send(&url, "so that it does not").await;
             assert!(request.send().await.is_ok());
         } else if engine.kind == EngineKind::Ministack {
-            assert!(request.send().await.is_ok(), "ministack takes any {what}");
+            assert!(request.send().await.is_ok(), "ministack accepts any {what}");
         } else {
             assert_eq!(code(request.send().await), "InvalidParameterValue", "{what}");
         }

@@ -1,4 +1,4 @@
-//! Streams that are told again, refusals that are kept, and rows of before the runner.
+//! Redelivered streams, stored refusals, and rows that are older than the runner.
 
 use super::orders::{Line, deliver, new_book, order_stream, stock_stream};
 use crate::harness::faults::{Fault, FaultInjector};
@@ -12,7 +12,8 @@ use eventstore::StreamId;
 use serde_json::{Value, json};
 
 impl TestStack {
-    /// Three orders: one is confirmed, one is rejected for a book that comes later, one is cancelled.
+    /// Three orders: one is confirmed, one is rejected for a book that comes later, one is
+    /// cancelled.
     async fn three_orders(&self) -> Vec<StreamId> {
         let (there, missing) = (new_book(), new_book());
         self.receive(&there, 9).await;
@@ -42,13 +43,13 @@ impl TestStack {
         lengths
     }
 
-    /// What fulfilment keeps of an order.
+    /// The row of an order in fulfilment.
     async fn kept(&self, order_id: OrderId) -> Value {
         let item = self.row(&format!("fulfilment.1/state/{order_id}")).await.unwrap();
         serde_json::from_str(item["data"].as_s().unwrap()).unwrap()
     }
 
-    /// Puts the order's row into the form that it had before there was a runner.
+    /// Rewrites the order's row in the form before the runner.
     async fn age(&self, order_id: OrderId, held: bool) {
         let mut data = self.kept(order_id).await["state"].clone();
         if held {
@@ -63,7 +64,7 @@ impl TestStack {
 }
 
 #[tokio::test]
-async fn streams_that_are_told_again_ask_for_nothing_new() {
+async fn redelivered_streams_send_no_new_commands() {
     let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let streams = stack.three_orders().await;
     let before = stack.lengths(&streams).await;
@@ -80,7 +81,8 @@ async fn streams_that_are_told_again_ask_for_nothing_new() {
     assert_eq!(stack.lengths(&streams).await, before);
 }
 
-/// A runner dies between the refusal and its note of it, and the copies come in before another one goes on.
+/// A runner dies after the refusal, before it stores the answer. Copies come in before another
+/// continues.
 #[tokio::test]
 async fn a_reservation_that_was_refused_is_never_accepted_later() {
     let (stack, wire) = (TestStack::start().await, FaultInjector::default());
@@ -104,7 +106,7 @@ async fn a_reservation_that_was_refused_is_never_accepted_later() {
 }
 
 #[tokio::test]
-async fn an_order_with_an_older_row_goes_on_and_asks_nothing_twice() {
+async fn an_order_with_an_older_row_continues_and_repeats_no_ask() {
     let stack = TestStack::start().await;
     for held in [false, true] {
         let books: [Isbn; 2] = [new_book(), new_book()];
@@ -122,7 +124,7 @@ async fn an_order_with_an_older_row_goes_on_and_asks_nothing_twice() {
         for book in &books {
             assert_eq!(stack.types(&stock_stream(book)).await, ["StockReceived", "StockReserved"]);
         }
-        // Told from its beginning, as a resumed stream is.
+        // Delivered from its beginning, as a resumed stream is.
         stack.age(order_id, held).await;
         stack.projector().rewind(fulfilment().consumer(), &order_stream(order_id)).await.unwrap();
         assert!(deliver(&stack.runner(), &placed).await.is_empty());

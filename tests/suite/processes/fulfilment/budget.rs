@@ -1,4 +1,4 @@
-//! What one order of one line costs fulfilment, counted at the wire.
+//! The cost of one order of one line in fulfilment, counted at the wire.
 
 use super::orders::{Line, deliver, new_book, order_stream};
 use crate::harness::faults::{Fault, FaultInjector};
@@ -6,21 +6,22 @@ use crate::harness::stack::TestStack;
 use domain::order::OrderStatus;
 use eventstore::Usage;
 
-/// The requests of each message, in the order in which they come, for a runner that has met nothing of it before.
+/// The requests of each message in order, for a runner with empty caches.
 const REQUESTS: [&[&str]; 3] = [
-    // Placed: position and instance, of which there is none; the decision; reserve (read the stock, put); the answer; the
+    // Placed: position and instance, of which there is none; the decision; reserve (read the stock,
+    // put); the answer; the position.
+    &["BatchGetItem", "PutItem", "Query", "PutItem", "PutItem", "PutItem"],
+    // Reserved: position and instance; the decision; confirm (read the order, put); the answer; the
     // position.
     &["BatchGetItem", "PutItem", "Query", "PutItem", "PutItem", "PutItem"],
-    // Reserved: position and instance; the decision; confirm (read the order, put); the answer; the position.
-    &["BatchGetItem", "PutItem", "Query", "PutItem", "PutItem", "PutItem"],
-    // Confirmed: nothing is asked; the fence.
+    // Confirmed: no ask; the position.
     &["GetItem", "PutItem"],
 ];
 /// A write unit.
 const KILOBYTE: usize = 1024;
 
 #[tokio::test]
-async fn an_order_of_one_line_costs_fourteen_requests_until_it_is_confirmed() {
+async fn an_order_of_one_line_costs_fourteen_requests() {
     let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let book = new_book();
     stack.receive(&book, 1).await;
@@ -28,7 +29,7 @@ async fn an_order_of_one_line_costs_fourteen_requests_until_it_is_confirmed() {
     let runner = stack.runner_over(&wire);
     let mut line = Line::of(order_id, &[book]);
     let mut messages = line.news(&stack).await;
-    // That the copy has come in costs its own two requests, however many orders it is for.
+    // The received copy costs two requests, for any number of orders.
     assert!(deliver(&runner, &[messages.remove(0)]).await.is_empty());
     assert_eq!(wire.operations(), ["GetItem", "PutItem"]);
     let (mut requests, mut commands) = (Vec::new(), Usage::default());
@@ -43,12 +44,14 @@ async fn an_order_of_one_line_costs_fourteen_requests_until_it_is_confirmed() {
     assert_eq!((commands.requests, commands.write_units, commands.read_units), (4, 2.0, 1.0));
     assert_eq!(stack.order(order_id).await.status(), Some(OrderStatus::Confirmed));
     assert_small_rows(&stack).await;
-    // As the program before the runner recorded it: an ask that is sent again after a deployment is the same command.
+    // As the program before the runner recorded it: a repeated ask is the same command after a
+    // deployment.
     let confirmed = stack.commits(&order_stream(order_id)).await.pop().unwrap();
     assert_eq!(confirmed.metadata.fingerprint.to_string(), "zMyEQ6b6lBU0Gwe5NMzJrg");
 }
 
-/// The decision, with what it asks for, is the largest row: it is looked at behind a runner that dies before it asks.
+/// The decision with its asks is the largest row: it is measured after a runner died before it sent
+/// them.
 #[tokio::test]
 async fn a_decision_with_its_ask_is_one_write_unit() {
     let (stack, wire) = (TestStack::start().await, FaultInjector::default());
@@ -85,7 +88,7 @@ async fn kept_bytes(stack: &TestStack) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn news_that_are_handled_already_cost_one_look_at_the_fence() {
+async fn a_handled_notification_costs_one_read_of_the_position() {
     let (stack, wire) = (TestStack::start().await, FaultInjector::default());
     let book = new_book();
     stack.receive(&book, 1).await;
@@ -94,7 +97,7 @@ async fn news_that_are_handled_already_cost_one_look_at_the_fence() {
     let messages = line.news(&stack).await;
     assert!(deliver(&runner, &messages).await.is_empty());
     wire.take();
-    // Of a delivery no order learns; where one does, its row is read with the position.
+    // A delivery concerns no order; if it does, the order's row is read with the position.
     for (message, look) in messages.iter().zip(["GetItem", "BatchGetItem"]) {
         assert!(deliver(&runner, std::slice::from_ref(message)).await.is_empty());
         assert_eq!(wire.operations(), [look]);

@@ -1,4 +1,4 @@
-//! The running program: nobody confirms, rejects, releases or commits by hand.
+//! The running program confirms, rejects, releases and commits without a client's help.
 
 use super::orders::new_book;
 use crate::harness::http::{Client, Response};
@@ -28,7 +28,7 @@ fn two_books() -> (String, String) {
 }
 
 #[tokio::test]
-async fn an_order_is_confirmed_when_its_books_are_there_and_shipping_takes_them_away() {
+async fn an_order_is_confirmed_if_its_books_are_there_then_shipped() {
     let Program { dev, client, data: _data } = Program::start().await;
     let (one, other) = two_books();
     client.receive(&one, 3).await;
@@ -44,7 +44,7 @@ async fn an_order_is_confirmed_when_its_books_are_there_and_shipping_takes_them_
 }
 
 #[tokio::test]
-async fn an_order_that_lacks_a_book_is_rejected_by_its_name_and_the_others_are_free_again() {
+async fn an_order_without_a_book_is_rejected_and_the_others_released() {
     let Program { dev, client, data: _data } = Program::start().await;
     let (there, missing) = two_books();
     client.receive(&there, 3).await;
@@ -100,7 +100,7 @@ fn why(event: &Value) -> (&str, &str, Option<&str>, &str) {
 }
 
 #[tokio::test]
-async fn every_command_names_its_cause_and_belongs_to_the_process_of_its_cause() {
+async fn every_command_has_the_causation_and_correlation_of_its_cause() {
     let Program { dev, client, data: _data } = Program::start().await;
     let (one, other) = two_books();
     client.receive(&one, 2).await;
@@ -159,7 +159,7 @@ async fn without_fulfilment_nothing_happens_and_nothing_is_forgotten() {
     let order_id = client.order("k", &[(&book, 1)]).await;
     wait_in_the_queue(&sqs, "2").await;
     let other = client.order("another", &[(&book, 1)]).await;
-    // The news of before would have been taken by now.
+    // Earlier messages would be handled by now.
     wait_in_the_queue(&sqs, "3").await;
     for order_id in [&order_id, &other] {
         assert_eq!(client.events(&format!("order-{order_id}")).await.len(), 1);

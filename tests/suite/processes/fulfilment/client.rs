@@ -1,4 +1,4 @@
-//! A shop's client over HTTP.
+//! A client of the running program over HTTP.
 
 use crate::harness::http::{Client, Response, unless_busy};
 use serde_json::{Value, json};

@@ -13,18 +13,18 @@ use handlers::process::ProcessHandler;
 /// More requests than any scenario makes.
 const MAX_REQUESTS: usize = 100;
 
-/// Delivers to a runner that dies; what comes back is another one's.
+/// Delivers to a runner that dies; another one gets the failed messages.
 async fn deliver_to_mortals(stack: &TestStack, wire: &FaultInjector, runner: &mut ProcessHandler, message: Message) {
     if deliver(runner, std::slice::from_ref(&message)).await.is_empty() {
         return;
     }
-    assert!(!wire.is_armed(), "{message:?} came back, and nobody had died");
+    assert!(!wire.is_armed(), "{message:?} came back without a crash");
     wire.arm(None);
     *runner = stack.runner_over(wire);
     assert!(deliver(runner, std::slice::from_ref(&message)).await.is_empty(), "{message:?} came back again");
 }
 
-/// Whether the fault came to pass before everything was done.
+/// Whether the fault happened before the end.
 async fn run(stack: &TestStack, order_id: OrderId, books: &[Isbn], fault: Fault) -> bool {
     let (wire, mut line) = (FaultInjector::default(), Line::of(order_id, books));
     wire.arm(Some(fault));
@@ -46,7 +46,7 @@ fn faults(n: usize) -> [Fault; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_rejected_once() {
+async fn a_runner_that_dies_at_any_request_rejects_an_order_once() {
     let (stack, mut struck) = (TestStack::start().await, 0);
     for n in (1..MAX_REQUESTS).step_by(full_or(1, 5)) {
         let before = struck;
@@ -70,7 +70,7 @@ async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_rej
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_shipped_once() {
+async fn a_runner_that_dies_at_any_request_ships_an_order_once() {
     let (stack, mut struck) = (TestStack::start().await, 0);
     for n in (1..MAX_REQUESTS).step_by(full_or(1, 5)) {
         let before = struck;
@@ -98,7 +98,7 @@ async fn a_runner_that_dies_between_any_two_requests_leaves_an_order_that_is_shi
     panic!("it makes more requests than anybody thought");
 }
 
-/// Both runners get the same messages at the same time; what comes back comes again.
+/// Both runners get the same messages at the same time; failed ones are redelivered.
 async fn deliver_to_both(runners: &[ProcessHandler; 2], messages: &[Message]) {
     let mut left = messages.to_vec();
     for _ in 0..50 {
@@ -124,7 +124,7 @@ async fn two_runners_that_do_the_same_at_once_do_it_once() {
         lines.push(Line::of(order_id, &[]));
         orders.push(order_id);
     }
-    // The stock of both books is in one of the lines, so that none of its messages comes twice.
+    // One queue has the stock of both books, so that its messages come once.
     lines.push(Line::of(orders[0], &[plenty.clone(), scarce.clone()]));
     lines.remove(0);
     loop {
@@ -144,7 +144,7 @@ async fn two_runners_that_do_the_same_at_once_do_it_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn runners_that_learn_different_things_of_one_order_at_once_know_all_of_it() {
+async fn runners_with_different_events_of_an_order_store_all_of_them() {
     let stack = TestStack::start().await;
     let runners = [stack.runner(), stack.runner(), stack.runner()];
     for _ in 0..10 {
@@ -164,7 +164,7 @@ async fn runners_that_learn_different_things_of_one_order_at_once_know_all_of_it
     }
 }
 
-/// Every reservation is heard of at once, by ten runners: most writes of the order's row are lost at first.
+/// Ten runners handle every reservation at once: most writes of the order's row conflict at first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_of_forty_lines_is_confirmed_in_one_delivery_a_book() {
     let stack = TestStack::start().await;

@@ -1,4 +1,5 @@
-//! Every order of delivery of what one order causes, with a repetition; and every loss that a later message makes good.
+//! Every order of delivery of one order's messages, with a repetition; and every loss that a later
+//! message fills.
 
 use super::orders::{Line, deliver, new_book, order_stream};
 use crate::harness::depth::full_or;
@@ -8,23 +9,23 @@ use domain::order::{OrderCommand, OrderStatus};
 use domain::{Isbn, OrderId};
 use std::fmt::Debug;
 
-/// More steps than any way has.
+/// More steps than any delivery has.
 const MAX_STEPS: usize = 100;
-/// So many ways every scenario has at least: fewer, and something is not tried.
+/// The least number of deliveries of a scenario: with fewer the case misses some.
 const WAYS: usize = 10;
-/// More ways than any scenario has.
+/// More deliveries than any scenario has.
 const MAX_WAYS: usize = 5_000;
 
 /// Every sequence of choices, one after the other.
 #[derive(Debug, Default)]
 struct Choices {
-    /// What was chosen, of how many.
+    /// Each choice, and the number of options.
     taken: Vec<(usize, usize)>,
     next: usize,
 }
 
 impl Choices {
-    /// One of so many.
+    /// Chooses one of that many.
     fn choose(&mut self, options: usize) -> usize {
         if self.next == self.taken.len() {
             self.taken.push((0, options));
@@ -35,7 +36,7 @@ impl Choices {
         chosen
     }
 
-    /// Goes over to the next sequence, if there is one.
+    /// Advances to the next sequence, if there is one.
     fn advance(&mut self) -> bool {
         self.next = 0;
         while let Some((chosen, options)) = self.taken.pop() {
@@ -54,7 +55,7 @@ struct Case {
     books: Vec<Isbn>,
 }
 
-/// An order of so many copies of each book, of which so many are there.
+/// An order of that many copies of each book, with that many in stock.
 async fn case(stack: &TestStack, copies: &[(u32, u32)]) -> Case {
     let mut lines = Vec::new();
     for (ordered, there) in copies {
@@ -69,7 +70,7 @@ async fn case(stack: &TestStack, copies: &[(u32, u32)]) -> Case {
 }
 
 impl Case {
-    /// How it ended: the order's status, and copies on hand and reserved of each book.
+    /// The end: the order's status, and the copies on hand and reserved of each book.
     async fn end(&self, stack: &TestStack) -> (OrderStatus, Vec<(u32, u32)>) {
         assert_eq!(stack.unsettled(&[self.order_id], &self.books).await, [""; 0]);
         let mut figures = Vec::new();
@@ -89,10 +90,10 @@ fn ship() -> OrderCommand {
     OrderCommand::ShipOrder { tracking_code: "1Z".to_owned().try_into().unwrap() }
 }
 
-/// Delivers in the order that is chosen; so many messages come twice.
+/// Delivers in the chosen order; that many messages come twice.
 async fn deliver_in_some_order(stack: &TestStack, case: &Case, choices: &mut Choices, mut repeats: usize) {
     let (runner, mut line) = (stack.runner(), Line::of(case.order_id, &case.books));
-    // That copies came in before is nothing that fulfilment has to hear of.
+    // Fulfilment ignores copies that came in before.
     let (mut waiting, mut done) = (line.news(stack).await, Vec::<Message>::new());
     waiting.retain(|message| message.group.starts_with("order-"));
     for _ in 0..MAX_STEPS {
@@ -116,16 +117,16 @@ async fn deliver_in_some_order(stack: &TestStack, case: &Case, choices: &mut Cho
     panic!("it never comes to rest");
 }
 
-/// An order, what is done to it by hand before anybody hears of it, and how it must end.
+/// An order, the client's commands before any delivery, and the expected end.
 struct Scenario<'a> {
-    /// Copies ordered, and copies there, of each book.
+    /// The ordered copies, and those in stock, of each book.
     copies: &'a [(u32, u32)],
     by_hand: &'a [OrderCommand],
     repeats: usize,
     end: (OrderStatus, Vec<(u32, u32)>),
 }
 
-/// Tries every way and tells how many there are.
+/// Tries every delivery and returns their number.
 async fn every_way(Scenario { copies, by_hand, repeats, end }: Scenario<'_>) -> usize {
     let (stack, mut choices) = (TestStack::start().await, Choices::default());
     for ways in 1..MAX_WAYS {
@@ -143,21 +144,21 @@ async fn every_way(Scenario { copies, by_hand, repeats, end }: Scenario<'_>) -> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_order_is_confirmed_in_whatever_order_its_news_come() {
+async fn an_order_is_confirmed_in_any_order_of_messages() {
     let (copies, end) = ([(2, 3), (1, 1)], (OrderStatus::Confirmed, vec![(3, 2), (1, 1)]));
     let ways = every_way(Scenario { copies: &copies, by_hand: &[], repeats: 1, end }).await;
     assert!(ways >= WAYS, "only {ways} ways");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_order_that_lacks_a_book_is_rejected_and_its_books_released_in_whatever_order_its_news_come() {
+async fn an_order_without_a_book_is_rejected_in_any_order_of_messages() {
     let (copies, end) = ([(2, 3), (1, 0)], (OrderStatus::Rejected, vec![(3, 0), (0, 0)]));
     let ways = every_way(Scenario { copies: &copies, by_hand: &[], repeats: 2, end }).await;
     assert!(ways >= WAYS, "only {ways} ways");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cancelled_order_keeps_no_book_in_whatever_order_its_news_come() {
+async fn a_cancelled_order_reserves_nothing_in_any_order_of_messages() {
     let cancel = cancel();
     let scenario = |copies, repeats, end| Scenario { copies, by_hand: std::slice::from_ref(&cancel), repeats, end };
     let one = scenario(&[(2, 3)], 1, (OrderStatus::Cancelled, vec![(3, 0)]));
@@ -167,7 +168,7 @@ async fn a_cancelled_order_keeps_no_book_in_whatever_order_its_news_come() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shipped_order_takes_its_book_away_in_whatever_order_its_news_come() {
+async fn a_shipped_order_takes_its_book_in_any_order_of_messages() {
     let by_hand = [OrderCommand::ConfirmOrder {}, ship()];
     let end = (OrderStatus::Shipped, vec![(1, 0)]);
     let ways = every_way(Scenario { copies: &[(2, 3)], by_hand: &by_hand, repeats: 0, end }).await;
@@ -195,7 +196,7 @@ async fn lose_some(stack: &TestStack, case: &Case, choices: &mut Choices) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_lost_is_learned_when_a_later_message_of_the_stream_comes() {
+async fn a_later_message_of_the_stream_delivers_a_lost_one() {
     let (stack, mut choices, mut ways) = (TestStack::start().await, Choices::default(), 1);
     loop {
         let case = case(&stack, &[(2, 3), (1, 1)]).await;

@@ -1,4 +1,5 @@
-//! Many orders for too few copies: through fan-out, queue and several runners, and through a program that is killed.
+//! Many orders for too few copies: through fan-out, queue and several runners, and through a
+//! program that is killed.
 
 use super::client::order;
 use super::orders::new_book;
@@ -13,7 +14,7 @@ use domain::{Isbn, OrderId};
 use futures::future::join_all;
 use handlers::FanOut;
 use handlers::delivery::QueueMapping;
-use ledgerfold::local::stream_mapping::StreamMapping;
+use ledgerfold::local::event_source::mapping::StreamMapping;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,11 +24,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 const BOOKS: usize = 5;
-/// Copies of a book that come in at the beginning of each life.
+/// Copies of a book that come in at each start.
 const COPIES: u32 = 15;
 const RUNNERS: usize = 3;
 
-/// Starts what carries news to so many runners, each of which remembers only its own.
+/// Starts fan-out, queue and that many runners, each with its own caches.
 async fn start(stack: &TestStack, folder: &TempDir, stop: &CancellationToken) -> JoinSet<()> {
     let (clients, mut running) = (stack.clients(), JoinSet::new());
     let route = stack.route(fulfilment().name).clone();
@@ -59,7 +60,7 @@ fn lines(books: &[Isbn], number: usize) -> Vec<(Isbn, u32)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_orders_for_too_few_copies_are_all_answered_and_no_copy_is_given_away_twice() {
+async fn two_hundred_orders_for_too_few_copies_are_answered_exactly() {
     let (orders, copies) = full_or((200, 30), (40, 6));
     let (stack, folder, stop) = (TestStack::start().await, TempDir::new().unwrap(), CancellationToken::new());
     let books: Vec<Isbn> = (0..BOOKS).map(|_| new_book()).collect();
@@ -86,7 +87,7 @@ async fn two_hundred_orders_for_too_few_copies_are_all_answered_and_no_copy_is_g
             }
             OrderStatus::Rejected => rejected += 1,
             other @ (OrderStatus::Placed | OrderStatus::Cancelled | OrderStatus::Shipped) => {
-                panic!("nobody asked for {other}")
+                panic!("unexpected {other}")
             }
         }
     }
@@ -100,14 +101,14 @@ async fn two_hundred_orders_for_too_few_copies_are_all_answered_and_no_copy_is_g
 const KILLS: usize = 5;
 const CLIENTS: usize = 4;
 
-/// A client of the program in all its lives.
+/// A client of the program across restarts.
 struct Shopper {
     name: usize,
     placed: Vec<String>,
 }
 
 impl Shopper {
-    /// Places the next order, with the same key until it is answered; false if the program goes away.
+    /// Places the next order, with the same key until it is answered; false if the program ends.
     async fn place(&mut self, client: &Client, books: &[Isbn]) -> bool {
         let number = self.placed.len();
         let lines = lines(books, self.name + number);
@@ -127,7 +128,7 @@ impl Shopper {
     }
 }
 
-/// One life of the program: killed after some answers, wherever it is then.
+/// One run of the program: killed after some answers, at any point.
 async fn live_and_die(data: &TempDir, shoppers: &mut [Shopper], books: &[Isbn]) {
     let dev = Dev::start_whole(data.path()).await;
     let (client, answers) = (Client::of(&dev.url), AtomicUsize::new(0));
@@ -145,7 +146,7 @@ async fn live_and_die(data: &TempDir, shoppers: &mut [Shopper], books: &[Isbn]) 
     tokio::join!(killer, join_all(shopping));
 }
 
-/// Waits until every order is decided. The copies of each book that confirmed ones have.
+/// Waits until every order is decided. Returns the copies of each book in confirmed ones.
 async fn all_decided(client: &Client, placed: &[String]) -> BTreeMap<String, u32> {
     let mut reserved = BTreeMap::<String, u32>::new();
     for order_id in placed {
@@ -160,7 +161,7 @@ async fn all_decided(client: &Client, placed: &[String]) -> BTreeMap<String, u32
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_that_is_killed_again_and_again_answers_every_order_in_the_end() {
+async fn a_program_that_is_killed_often_answers_every_order() {
     let data = TempDir::new().unwrap();
     let books: Vec<Isbn> = (0..BOOKS).map(|_| new_book()).collect();
     let mut shoppers: Vec<Shopper> = (0..CLIENTS).map(|name| Shopper { name, placed: Vec::new() }).collect();
@@ -170,7 +171,7 @@ async fn a_program_that_is_killed_again_and_again_answers_every_order_in_the_end
     let dev = Dev::start_whole(data.path()).await;
     let client = Client::of(&dev.url);
     for shopper in &mut shoppers {
-        assert!(shopper.place(&client, &books).await, "nobody kills it now");
+        assert!(shopper.place(&client, &books).await, "it is not killed any more");
     }
     let placed: Vec<String> = shoppers.into_iter().flat_map(|shopper| shopper.placed).collect();
     let reserved = all_decided(&client, &placed).await;

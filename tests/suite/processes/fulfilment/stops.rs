@@ -1,4 +1,4 @@
-//! What stops a stream, where it stands then, and what goes on all the same.
+//! What stops a stream, its position then, and which streams continue.
 
 use super::orders::{Line, deliver, new_book, order_stream, stock_stream};
 use crate::harness::events::{commit, raw};
@@ -12,13 +12,13 @@ use eventstore::{Consistency, Id, NewCommit, NewEvent, StreamId};
 use uuid::Uuid;
 
 impl TestStack {
-    /// Appends a commit of events that the shop does not know.
+    /// Appends a commit of unknown events.
     async fn write(&self, stream: &StreamId, new: NewCommit) {
         let (head, _) = self.store.head(stream, Consistency::Strong).await.unwrap();
         self.store.append(&head, vec![new]).await.unwrap();
     }
 
-    /// Up to where fulfilment has handled the stream.
+    /// The position of fulfilment in the stream.
     async fn handled(&self, stream: &StreamId) -> Option<u64> {
         let row = self.row(&format!("fulfilment.1/fence/{stream}")).await?;
         row["version"].as_n().unwrap().parse().ok()
@@ -28,14 +28,14 @@ impl TestStack {
         messages_of(&self.batches(stream).await)
     }
 
-    /// An order for one copy, which is there.
+    /// An order for one copy in stock.
     async fn ordinary_order(&self) -> (OrderId, Isbn) {
         let book = new_book();
         self.receive(&book, 1).await;
         (self.place(&[(book.clone(), 1)]).await, book)
     }
 
-    /// Under which id fulfilment will confirm the order.
+    /// The id of fulfilment's command that confirms the order.
     async fn id_of_confirmation(&self, order_id: OrderId) -> Id {
         let recorded_at = self.commits(&order_stream(order_id)).await[0].recorded_at.timestamp_millis();
         let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, b"https://ledgerfold.dev/fulfilment");
@@ -75,10 +75,10 @@ async fn an_event_of_a_newer_program_stops_its_stream_and_no_other() {
 }
 
 #[tokio::test]
-async fn an_event_of_a_type_that_nobody_knows_stops_its_stream() {
+async fn an_event_of_an_unknown_type_stops_its_stream() {
     let stack = TestStack::start().await;
     let (order_id, book) = stack.ordinary_order().await;
-    // The order's own commands come first: to a stream with such an event nobody can give one.
+    // The order's commands come first: a stream with such an event takes no command.
     Line::of(order_id, std::slice::from_ref(&book)).run_dry(&stack, &stack.runner()).await;
     for stream in [order_stream(order_id), stock_stream(&book)] {
         stack.write(&stream, commit(vec![raw("SomethingElse", 1, "{}"), raw("AndMore", 1, "7")])).await;
@@ -88,9 +88,9 @@ async fn an_event_of_a_type_that_nobody_knows_stops_its_stream() {
     }
 }
 
-/// Two orders for copies of one book; to the second, no command can be given any more.
+/// Two orders for copies of one book; the second takes no command any more.
 #[tokio::test]
-async fn a_command_that_cannot_be_given_leaves_the_fence_right_before_its_event() {
+async fn a_failing_ask_leaves_the_position_right_before_its_event() {
     let stack = TestStack::start().await;
     let book = new_book();
     stack.receive(&book, 2).await;
@@ -108,10 +108,10 @@ async fn a_command_that_cannot_be_given_leaves_the_fence_right_before_its_event(
     assert_eq!(stack.order(orders[0]).await.status(), Some(OrderStatus::Confirmed));
 }
 
-/// The book's messages as the queue gives them out for the fifth time: the other order of the book is told, and the one that
-/// cannot be is held, until somebody who knows its events resumes it.
+/// The fifth receive of the book's messages: the other order of the book gets them, and the failing
+/// one is held, until a program that knows its events resumes it.
 #[tokio::test]
-async fn at_the_fifth_receive_an_order_that_cannot_be_told_is_held_and_its_book_goes_on() {
+async fn at_the_fifth_receive_an_order_is_held_and_its_book_continues() {
     let stack = TestStack::start().await;
     let book = new_book();
     stack.receive(&book, 2).await;
@@ -130,7 +130,7 @@ async fn at_the_fifth_receive_an_order_that_cannot_be_told_is_held_and_its_book_
     assert_eq!(stack.order(orders[1]).await.status(), Some(OrderStatus::Confirmed));
     let parked = stack.projector().parked(&fulfilment(), 1, 10, None).await.unwrap().streams;
     assert_eq!(parked.iter().map(|parked| &parked.stream).collect::<Vec<_>>(), [&held]);
-    // As if a program had come that knows the event: without it, the order can be told.
+    // As with a program that knows the event: without the event, the order takes commands.
     let key = crate::harness::stack::event_key(held.as_str(), 2);
     let events = stack.names.events();
     stack.clients().dynamodb.delete_item().table_name(events).set_key(Some(key)).send().await.unwrap();
@@ -139,7 +139,7 @@ async fn at_the_fifth_receive_an_order_that_cannot_be_told_is_held_and_its_book_
     assert_eq!(stack.order(orders[0]).await.status(), Some(OrderStatus::Confirmed));
 }
 
-/// An earlier release may have written the command in another way: its fingerprint is not asked for.
+/// An earlier release may have written the command in another way: its fingerprint is not compared.
 #[tokio::test]
 async fn what_is_recorded_under_an_id_of_the_systems_is_done() {
     let stack = TestStack::start().await;
@@ -188,7 +188,7 @@ async fn a_message_that_cannot_be_read_holds_up_its_group_only() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_none_of_the_shops_is_told() {
+async fn a_stream_of_another_app_is_reported() {
     let stack = TestStack::start().await;
     let (foreign, unfollowed) = (StreamId::new("order-of-mine").unwrap(), StreamId::new("purse-1").unwrap());
     for stream in [&foreign, &unfollowed] {

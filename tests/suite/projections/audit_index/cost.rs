@@ -1,4 +1,4 @@
-//! What entries and searches cost, counted at the wire and by the engine, and how they spread.
+//! The cost of entries and searches, counted at the wire and by the engine, and their partitions.
 
 use super::ledger::{AUDIT, Entered, Ledger, commit, id, stream};
 use crate::harness::faults::FaultInjector;
@@ -10,7 +10,7 @@ use projections::audit_index::AuditSearch;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 #[tokio::test]
-async fn a_commit_costs_one_request_and_three_where_nothing_is_remembered() {
+async fn a_commit_costs_one_request_and_three_without_the_cache() {
     let ledger = Ledger::start().await;
     let all = ledger.write(&stream("a"), 4).await;
     let wire = FaultInjector::default();
@@ -28,7 +28,7 @@ async fn a_commit_costs_one_request_and_three_where_nothing_is_remembered() {
     assert_eq!(wire.operations(), ["Query", "BatchGetItem", "PutItem"]);
 }
 
-/// Entries written again from nothing, with the units that the engine counts: of the table, and of each index.
+/// Rewrites all entries; returns the units that the engine counts for the table and each index.
 async fn units_of(ledger: &Ledger, item: &Item) -> (f64, f64, BTreeMap<String, f64>) {
     let key = ["command", "rank"].map(|name| (name.to_owned(), item[name].clone()));
     ledger.client.delete_item().table_name(AUDIT).set_key(Some(HashMap::from(key))).send().await.unwrap();
@@ -61,7 +61,7 @@ async fn a_commit_costs_three_write_units() {
     assert_eq!((of_day.0, of_day.2.values().sum::<f64>()), (1.0, 0.0), "a day is in no index");
 }
 
-/// The partitions of `by_time` that entries of these commits lie in.
+/// The partitions of `by_time` with entries of these commits.
 async fn partitions(actors: usize) -> BTreeSet<String> {
     let ledger = Ledger::start().await;
     for number in 0..120 {
@@ -77,7 +77,7 @@ async fn one_actor_writes_to_4_partitions_of_a_day_and_many_to_16() {
     assert_eq!((partitions(1).await.len(), partitions(60).await.len()), (4, 16));
 }
 
-/// Commits of one day, of 20 actors; every 40th of a business process of its own, every 100th of a rare type.
+/// Commits of one day by 20 actors; every 40th has a new correlation id, every 100th a rare type.
 async fn busy_day(ledger: &Ledger, commits: usize) -> Vec<Entered> {
     let mut all = Vec::new();
     for number in 0..commits {
@@ -101,9 +101,10 @@ async fn a_page_is_found_with_few_requests() {
     let kinds = [
         (AuditSearch { command: Some(id("c-7")), ..everything.clone() }, 1, 1),
         (AuditSearch { correlation: Some(id("r-7")), ..everything.clone() }, 40, 1),
-        // The directory and the four shards, none of which has more than the first read brings.
+        // The directory and the four shards; one read is enough for each.
         (AuditSearch { actor: Some(id("actor-7")), ..everything.clone() }, 16, 5),
-        // The directory, the shards, and those again in which chance has put more than their share.
+        // The directory, the shards, and again those shards that by chance have more than their
+        // share.
         (everything.clone(), 100, 29),
         (AuditSearch { event_type: Some("Rare".into()), ..everything }, 4, 17),
     ];

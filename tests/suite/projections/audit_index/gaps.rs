@@ -1,13 +1,14 @@
-//! Whatever is lost, repeated, reordered or killed: with a stream's last commit, the stream is indexed whole.
+//! After its last commit a stream is indexed whole, despite loss, repetition, reordering and
+//! crashes.
 
 use super::ledger::{Entered, Ledger, stream};
 use crate::harness::faults::{Fault, FaultInjector};
 use eventstore::{Damage, Direction, ReadError};
 use futures::future::join_all;
 use projections::TimeLimit;
-use projections::audit_index::{Entry, IndexError};
+use projections::audit_index::{EntryMatch, IndexError};
 
-/// Two streams of three commits, those of the one between those of the other.
+/// Two streams of three commits each, interleaved.
 async fn two_streams(ledger: &Ledger) -> Vec<Entered> {
     let mut all = [ledger.write(&stream("a"), 3).await, ledger.write(&stream("b"), 3).await].concat();
     all.sort_by_key(|(_, commit)| commit.version);
@@ -15,7 +16,7 @@ async fn two_streams(ledger: &Ledger) -> Vec<Entered> {
 }
 
 #[tokio::test]
-async fn with_the_last_commit_of_each_stream_all_are_there_whatever_was_lost() {
+async fn the_last_commit_of_each_stream_fills_all_lost_entries() {
     let ledger = Ledger::start().await;
     let all = two_streams(&ledger).await;
     for lost in 0_u32..16 {
@@ -60,7 +61,7 @@ async fn repeated_and_reordered_commits_change_nothing() {
 }
 
 #[tokio::test]
-async fn commits_that_come_together_with_a_gap_between_them_are_entered_with_the_gap() {
+async fn commits_with_a_gap_between_them_are_entered_with_the_gap() {
     let ledger = Ledger::start().await;
     let all = ledger.write(&stream("a"), 6).await;
     let some = [1, 2, 5].map(|n: usize| all[n].1.clone());
@@ -89,7 +90,7 @@ async fn indexers_that_race_on_one_stream_leave_it_whole() {
     }
 }
 
-/// Asserts that a commit only has its entry where the one before it has one.
+/// Asserts that a commit has its entry only if the one before has one.
 async fn assert_chained(ledger: &Ledger, generation: u32, all: &[Entered], fault: Fault) {
     let entered = ledger.index().entered(generation, all).await.unwrap();
     assert!(entered.is_sorted_by(|earlier, later| earlier >= later), "{entered:?} after {fault:?}");
@@ -100,7 +101,7 @@ async fn an_indexer_that_dies_between_any_two_requests_leaves_no_hole() {
     let ledger = Ledger::start().await;
     let all = ledger.write(&stream("a"), 5).await;
     let (mut struck, mut generation) = (0, 0);
-    // A gap of three costs 11 requests: two looks of two each, the day, a read and five entries.
+    // A gap of three costs 11 requests: two probes of two each, the day, a read and five entries.
     for fault in (1..=12).flat_map(|n| [Fault::DiesBefore(n), Fault::DiesAfter(n), Fault::LosesAnswer(n)]) {
         generation += 1;
         let wire = FaultInjector::default();
@@ -125,7 +126,7 @@ async fn an_indexer_that_dies_between_any_two_requests_leaves_no_hole() {
 }
 
 #[tokio::test]
-async fn a_stream_that_lacks_what_came_before_is_damaged_and_nothing_is_entered() {
+async fn a_stream_with_a_hole_is_corrupt_and_not_indexed() {
     let ledger = Ledger::start().await;
     let all = ledger.write(&stream("a"), 3).await;
     ledger.write(&stream("short"), 1).await;
@@ -148,13 +149,13 @@ async fn a_generation_knows_nothing_of_another() {
     let index = ledger.index();
     ledger.enter(&index, 1, &all[..1]).await;
     ledger.enter(&index, 11, &all).await;
-    assert_eq!(index.entered(1, &all).await.unwrap(), [Entry::Same, Entry::Absent]);
-    assert_eq!(index.entered(2, &all).await.unwrap(), [Entry::Absent; 2]);
+    assert_eq!(index.entered(1, &all).await.unwrap(), [EntryMatch::Same, EntryMatch::Absent]);
+    assert_eq!(index.entered(2, &all).await.unwrap(), [EntryMatch::Absent; 2]);
     let doubled = [&all[1..], &all[..1], &all[1..]].concat();
-    assert_eq!(index.entered(11, &doubled).await.unwrap(), [Entry::Same; 3]);
-    assert_eq!(index.entered(1, &doubled).await.unwrap(), [Entry::Absent, Entry::Same, Entry::Absent]);
+    assert_eq!(index.entered(11, &doubled).await.unwrap(), [EntryMatch::Same; 3]);
+    assert_eq!(index.entered(1, &doubled).await.unwrap(), [EntryMatch::Absent, EntryMatch::Same, EntryMatch::Absent]);
     assert!(index.entered(1, &[]).await.unwrap().is_empty());
-    // What is known of one generation is not believed of another.
+    // The cache of one generation is not used for another.
     ledger.enter(&index, 1, &all[1..]).await;
     ledger.enter(&index, 2, &all[1..]).await;
     ledger.assert_entered(1, &all).await;

@@ -1,4 +1,4 @@
-//! A store with a clock of its own, the audit index beside it, and what an index of that store has to say.
+//! A store with a clock, its audit index, and the expected entries.
 
 use crate::harness::engine::dynamodb;
 use crate::harness::faults::FaultInjector;
@@ -9,8 +9,8 @@ use eventstore::{
     Batch, Clock, CommandMetadata, Commit, Consistency, EventStore, Fingerprint, Id, Item, NewCommit, NewEvent,
     Options, StreamId,
 };
-use ledgerfold::local::dynamodb::DynamoDb;
-use projections::audit_index::{AuditIndex, AuditPage, AuditSearch, Entry, Found};
+use ledgerfold::local::engines::dynamodb::DynamoDb;
+use projections::audit_index::{AuditIndex, AuditPage, AuditSearch, EntryMatch, IndexEntry};
 use projections::{ShortHash, TimeLimit};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 const EVENTS: &str = "events";
 pub(super) const AUDIT: &str = "audit";
 
-/// A commit and the stream that it stands in.
+/// A commit and its stream.
 pub(super) type Entered = (StreamId, Commit);
 
 pub(super) struct Ledger {
@@ -31,7 +31,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// An empty store on an engine of its own; it is 2026-11-22, 10:00.
+    /// An empty store on a new engine; the time is 2026-11-22, 10:00.
     pub(super) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (engine, clients) = dynamodb(&folder.path().join("ledger.db")).await;
@@ -46,12 +46,12 @@ impl Ledger {
         ledger
     }
 
-    /// The index of a process that remembers nothing.
+    /// The index with an empty cache.
     pub(super) fn index(&self) -> AuditIndex {
         AuditIndex::new(self.client.clone(), AUDIT)
     }
 
-    /// Such a process, which speaks over the wire.
+    /// The same over the wire.
     pub(super) fn process(&self, wire: &FaultInjector) -> (EventStore, AuditIndex) {
         let client = wire.client(&self.client);
         (EventStore::new(client.clone(), EVENTS), AuditIndex::new(client, AUDIT))
@@ -61,14 +61,14 @@ impl Ledger {
         *self.clock.lock().unwrap() += time;
     }
 
-    /// Appends the commits as one item behind the stream's end.
+    /// Appends the commits as one item to the stream.
     pub(super) async fn append(&self, stream: &StreamId, commits: Vec<NewCommit>) -> Vec<Entered> {
         let (head, _) = self.store.head(stream, Consistency::Strong).await.unwrap();
         let Batch { commits, .. } = self.store.append(&head, commits).await.unwrap().batch;
         commits.into_iter().map(|commit| (stream.clone(), commit)).collect()
     }
 
-    /// A stream of so many commits, each an item.
+    /// A stream of that many commits, one per item.
     pub(super) async fn write(&self, stream: &StreamId, commits: usize) -> Vec<Entered> {
         let mut all = Vec::new();
         for number in 0..commits {
@@ -105,24 +105,24 @@ impl Ledger {
             .collect()
     }
 
-    /// Asserts that the index finds these commits and no other, and says of each that it is entered.
+    /// Asserts that the index finds exactly these commits, and has an entry of each.
     pub(super) async fn assert_entered(&self, generation: u32, commits: &[Entered]) {
         let index = self.index();
         let search = AuditSearch::all(eventstore::Direction::Forwards, 1_000);
         let AuditPage { found, next } = index.search(generation, &search).await.unwrap();
         assert_eq!((found, next), (expected(commits), None), "generation {generation}");
-        assert!(index.entered(generation, commits).await.unwrap().into_iter().all(|entry| entry == Entry::Same));
+        assert!(index.entered(generation, commits).await.unwrap().into_iter().all(|entry| entry == EntryMatch::Same));
     }
 }
 
-/// What an index has to say of these commits: in the order of time, then of stream and version.
-pub(super) fn expected(commits: &[Entered]) -> Vec<Found> {
-    let mut found: Vec<Found> = commits.iter().map(found).collect();
+/// The expected entries, in the order of time, then of stream and version.
+pub(super) fn expected(commits: &[Entered]) -> Vec<IndexEntry> {
+    let mut found: Vec<IndexEntry> = commits.iter().map(found).collect();
     found.sort_by_key(|found| (found.recorded_at, format!("{}#{:016}", found.stream, found.version)));
     found
 }
 
-fn found((stream, commit): &Entered) -> Found {
+fn found((stream, commit): &Entered) -> IndexEntry {
     let metadata = commit.metadata.clone();
     let mut event_types: Vec<String> = Vec::new();
     for event in &commit.events {
@@ -130,7 +130,7 @@ fn found((stream, commit): &Entered) -> Found {
             event_types.push(event.body.event_type.clone());
         }
     }
-    Found {
+    IndexEntry {
         stream: stream.clone(),
         version: commit.version,
         last_version: commit.version + u64::try_from(commit.events.len()).unwrap() - 1,
@@ -170,15 +170,15 @@ pub(super) fn commit(command: &str, actor: &str, types: &[&str]) -> NewCommit {
     NewCommit { metadata, events: types.iter().map(event).collect() }
 }
 
-/// All pages of a search, put together. No page is longer than it may be.
-pub(super) async fn all_pages(index: &AuditIndex, generation: u32, search: &AuditSearch) -> Vec<Found> {
+/// All pages of a search, joined. Asserts that no page exceeds the limit.
+pub(super) async fn all_pages(index: &AuditIndex, generation: u32, search: &AuditSearch) -> Vec<IndexEntry> {
     let (mut search, mut all) = (search.clone(), Vec::new());
     let walk = async {
         loop {
             let AuditPage { found, next } = index.search(generation, &search).await.unwrap();
             assert!(found.len() <= search.limit);
             all.extend(found);
-            // As a client brings it back.
+            // The cursor as a client returns it.
             let Some(next) = next else { break };
             search.after = serde_json::from_str(&serde_json::to_string(&next).unwrap()).unwrap();
         }

@@ -1,4 +1,4 @@
-//! What DynamoDB leaves over of a batch is sent again, so many times.
+//! Unprocessed parts of a batch request are sent again, a limited number of times.
 
 use super::ledger::{AUDIT, Ledger, stream};
 use aws_sdk_dynamodb::Client;
@@ -10,11 +10,11 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_types::body::SdkBody;
 use eventstore::Segment;
 use projections::TableError;
-use projections::audit_index::{AuditIndex, Entry};
+use projections::audit_index::{AuditIndex, EntryMatch};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
-/// Answers the first batch requests with all of them left over, and counts.
+/// Answers the first batch requests with everything unprocessed, and counts them.
 #[derive(Debug, Default, Clone)]
 struct Busy(Arc<Mutex<State>>);
 
@@ -26,7 +26,7 @@ struct State {
 }
 
 impl Busy {
-    /// An index that meets so many such answers.
+    /// An index that gets that many such answers.
     fn index(ledger: &Ledger, left_over: usize) -> (AuditIndex, Self) {
         let busy = Self(Arc::new(Mutex::new(State { left_over, ..State::default() })));
         let client = Client::from_conf(ledger.client.config().to_builder().interceptor(busy.clone()).build());
@@ -80,12 +80,12 @@ impl Intercept for Busy {
 }
 
 #[tokio::test]
-async fn keys_that_were_left_over_are_asked_for_again_a_bounded_number_of_times() {
+async fn unprocessed_keys_are_requested_a_limited_number_of_times() {
     let ledger = Ledger::start().await;
     let all = ledger.write(&stream("a"), 3).await;
     ledger.enter(&ledger.index(), 1, &all[..2]).await;
     let (index, busy) = Busy::index(&ledger, 3);
-    assert_eq!(index.entered(1, &all).await.unwrap(), [Entry::Same, Entry::Same, Entry::Absent]);
+    assert_eq!(index.entered(1, &all).await.unwrap(), [EntryMatch::Same, EntryMatch::Same, EntryMatch::Absent]);
     assert_eq!(busy.batches(), 4);
     let (index, busy) = Busy::index(&ledger, usize::MAX);
     let refused = index.entered(1, &all).await;
@@ -94,7 +94,7 @@ async fn keys_that_were_left_over_are_asked_for_again_a_bounded_number_of_times(
 }
 
 #[tokio::test]
-async fn deletes_that_were_left_over_are_sent_again_a_bounded_number_of_times() {
+async fn unprocessed_deletes_are_sent_again_a_limited_number_of_times() {
     let ledger = Ledger::start().await;
     let all = ledger.write(&stream("a"), 3).await;
     let everything = Segment { index: 0, total: 1 };

@@ -4,9 +4,9 @@ use super::ledger::{Entered, Ledger, commit, stream};
 use crate::harness::faults::FaultInjector;
 use chrono::TimeDelta;
 use projections::TimeLimit;
-use projections::audit_index::Entry;
+use projections::audit_index::EntryMatch;
 
-/// Two pages of mending, and six of looking.
+/// Two pages of filling, and six of probing.
 const COMMITS: usize = 560;
 /// How many of them have their entries.
 const THERE: usize = 60;
@@ -25,7 +25,7 @@ async fn long_stream(ledger: &Ledger) -> Vec<Entered> {
 }
 
 #[tokio::test]
-async fn a_gap_of_any_length_is_mended_by_one_commit_and_nothing_is_written_twice() {
+async fn one_commit_fills_a_gap_of_any_length_without_a_repeat() {
     let ledger = Ledger::start().await;
     let all = long_stream(&ledger).await;
     let (stream, last) = all.last().unwrap();
@@ -38,7 +38,8 @@ async fn a_gap_of_any_length_is_mended_by_one_commit_and_nothing_is_written_twic
     let mut days: Vec<_> = all[THERE..].iter().map(|(_, commit)| commit.recorded_at.date_naive()).collect();
     days.dedup();
     assert_eq!(count("PutItem"), COMMITS - THERE + days.len(), "each entry that was missing, and its day");
-    // The look at the commit before, pages of 100 events, and reads of 500 (the second of which finds its batch first).
+    // The probe of the commit before, pages of 100 events, and reads of 500 (the second finds its
+    // batch first).
     assert!(count("BatchGetItem") <= 9 && count("Query") <= 13, "{operations:?}");
-    assert_eq!(ledger.index().entered(1, &all).await.unwrap(), [Entry::Same; COMMITS]);
+    assert_eq!(ledger.index().entered(1, &all).await.unwrap(), [EntryMatch::Same; COMMITS]);
 }

@@ -1,16 +1,16 @@
-//! Whether a command is recorded, asked of the index alone.
+//! Looks up commands in the index alone.
 
 use super::ledger::{AUDIT, Entered, Ledger, commit, stream};
 use crate::harness::faults::FaultInjector;
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Hash, Id, IndexLookup, Mark};
-use projections::audit_index::{AuditIndex, Entry};
+use projections::audit_index::{AuditIndex, EntryMatch};
 use projections::{Projector, ReadModels};
 use serde_json::{Value, json};
 
 const READ_MODELS: &str = "read-models";
 
-/// A projector over the wire, which remembers nothing.
+/// A projector over the wire with an empty cache.
 async fn projector(ledger: &Ledger, wire: &FaultInjector) -> Projector {
     let client = wire.client(&ledger.client);
     let read_models = ReadModels::new(client.clone(), READ_MODELS);
@@ -21,7 +21,7 @@ async fn projector(ledger: &Ledger, wire: &FaultInjector) -> Projector {
     Projector::new(store, read_models, index)
 }
 
-/// Says which generations of the audit index there are.
+/// Sets the generations of the audit index.
 async fn generations(ledger: &Ledger, active: u32, other: Value) {
     let all = json!({"active": active, "other": other, "newest": 9, "newest_job": 0, "job": null, "report": null});
     let put = ledger.client.put_item().table_name(READ_MODELS);
@@ -61,7 +61,7 @@ async fn a_command_is_at_its_version_or_absent_up_to_the_mark() {
     assert_eq!(
         projector.recorded(&mark(&again[0]), &id(&all[1])).await.unwrap().lookup,
         IndexLookup::At(1),
-        "of its own stream"
+        "of its stream"
     );
 }
 
@@ -90,7 +90,7 @@ async fn a_generation_that_is_being_removed_is_not_believed() {
     assert_eq!(ask().await, IndexLookup::NotIndexed, "the new one has no entries");
     ledger.enter(&ledger.index(), 2, &all).await;
     assert_eq!(ask().await, IndexLookup::At(1));
-    // What was read until a switch is written like the other, and answers as long as it is.
+    // The previous generation is still written, so it answers.
     generations(&ledger, 3, json!({"number": 2, "state": "previous"})).await;
     assert_eq!(ask().await, IndexLookup::At(1));
     assert_eq!(ask().await, IndexLookup::NotIndexed, "the process knows the active one by now");
@@ -107,7 +107,7 @@ async fn an_entry_is_never_replaced_by_one_of_another_hash() {
     let (name, mut changed) = all[1].clone();
     changed.hash = Hash::of(&[b"changed"]);
     let index = ledger.index();
-    assert_eq!(index.entered(1, &[(name.clone(), changed.clone())]).await.unwrap(), [Entry::Other]);
+    assert_eq!(index.entered(1, &[(name.clone(), changed.clone())]).await.unwrap(), [EntryMatch::Other]);
     let refused = index.index(&ledger.store, 1, &name, &[changed], projections::TimeLimit::NONE).await;
     assert!(refused.is_err_and(|error| error.to_string().contains("is damaged at version 2")));
     assert_eq!(ledger.dump().await, before);
@@ -127,7 +127,7 @@ async fn entries_of_the_older_form_are_refused_and_mended() {
     let index = ledger.index();
     let search = projections::audit_index::AuditSearch::all(eventstore::Direction::Forwards, 10);
     assert!(index.search(1, &search).await.unwrap_err().to_string().contains("cannot be read"));
-    assert_eq!(index.entered(1, &all).await.unwrap(), [Entry::Other; 3]);
+    assert_eq!(index.entered(1, &all).await.unwrap(), [EntryMatch::Other; 3]);
     ledger.enter(&index, 1, &all[2..]).await;
     assert_eq!(ledger.dump().await, whole);
 }

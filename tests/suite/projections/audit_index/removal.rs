@@ -1,20 +1,20 @@
-//! A generation that is dropped goes, and no other.
+//! Only the dropped generation is removed.
 
 use super::ledger::{Entered, Ledger, commit, stream};
 use eventstore::Segment;
-use projections::audit_index::{Entry, RemoveCursor, Removed};
+use projections::audit_index::{EntryMatch, RemoveCursor, RemovedSlice};
 use std::collections::BTreeSet;
 
-/// Removes the generation from one segment after the other. How many items, in how many slices.
+/// Removes the generation, segment by segment. Returns the numbers of items and of slices.
 async fn remove(ledger: &Ledger, generation: u32, total: u32) -> (usize, usize) {
     let (mut items, mut slices) = (0, 0);
     for index in 0..total {
         let mut cursor: Option<RemoveCursor> = None;
         loop {
-            // Another worker does each slice, and knows the cursor only.
+            // Each slice is another worker's, which gets only the cursor.
             let segment = Segment { index, total };
             let slice = ledger.index().remove_slice(generation, segment, cursor).await.unwrap();
-            let Removed { next, removed } = slice;
+            let RemovedSlice { next, removed } = slice;
             (items, slices) = (items + removed, slices + 1);
             assert!(slices < 100, "the slices do not end");
             let Some(next) = next else { break };
@@ -35,7 +35,7 @@ async fn misleading(ledger: &Ledger) -> Vec<Entered> {
 }
 
 #[tokio::test]
-async fn a_dropped_generation_is_gone_and_the_others_stay_as_they_are() {
+async fn a_drop_removes_one_generation_and_no_other() {
     let ledger = Ledger::start().await;
     let all = misleading(&ledger).await;
     let (mut kept, mut dropped) = (BTreeSet::new(), Vec::new());
@@ -48,7 +48,13 @@ async fn a_dropped_generation_is_gone_and_the_others_stay_as_they_are() {
         dropped.push(slices);
         assert_eq!(remove(&ledger, generation, 2).await.0, 0, "nothing is left of generation {generation}");
         assert!(
-            ledger.index().entered(generation, &all).await.unwrap().into_iter().all(|entry| entry == Entry::Absent)
+            ledger
+                .index()
+                .entered(generation, &all)
+                .await
+                .unwrap()
+                .into_iter()
+                .all(|entry| entry == EntryMatch::Absent)
         );
         for other in [2, 11].into_iter().filter(|other| *other > generation) {
             ledger.assert_entered(other, &all).await;

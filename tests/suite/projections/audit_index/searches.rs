@@ -9,12 +9,12 @@ use eventstore::{Direction, NewCommit, StreamId};
 use fastrand::Rng;
 use projections::TableError;
 use projections::TimeLimit;
-use projections::audit_index::{AuditCursor, AuditIndex, AuditSearch, Found, MAX_REQUESTS};
+use projections::audit_index::{AuditCursor, AuditIndex, AuditSearch, IndexEntry, MAX_REQUESTS};
 
 const BOTH: [Direction; 2] = [Direction::Forwards, Direction::Backwards];
 const TYPES: [&str; 4] = ["Noted", "Changed", "Closed", "Noted2"];
 
-/// A commit of chance. Commands come again, in other streams and, as an import may do, in the same.
+/// A random commit. Command ids repeat in other streams and, as after an import, in the same one.
 fn any_commit(rng: &mut Rng) -> NewCommit {
     let types: Vec<&str> = (0..rng.usize(1..5)).map(|_| *rng.choice(TYPES).as_ref().unwrap()).collect();
     let mut commit = commit(&format!("command-{}", rng.u8(..30)), &format!("actor-{}", rng.u8(..5)), &types);
@@ -40,7 +40,7 @@ async fn any_history(ledger: &Ledger, rng: &mut Rng, commits: usize) -> Vec<Ente
 }
 
 /// A ledger with a history that is indexed in one generation.
-async fn indexed(rng: &mut Rng, commits: usize) -> (Ledger, AuditIndex, Vec<Found>) {
+async fn indexed(rng: &mut Rng, commits: usize) -> (Ledger, AuditIndex, Vec<IndexEntry>) {
     let ledger = Ledger::start().await;
     let history = any_history(&ledger, rng, commits).await;
     let index = ledger.index();
@@ -50,8 +50,8 @@ async fn indexed(rng: &mut Rng, commits: usize) -> (Ledger, AuditIndex, Vec<Foun
 }
 
 /// The plain filter.
-fn filter(all: &[Found], search: &AuditSearch) -> Vec<Found> {
-    let fits = |found: &&Found| {
+fn filter(all: &[IndexEntry], search: &AuditSearch) -> Vec<IndexEntry> {
+    let fits = |found: &&IndexEntry| {
         search.actor.as_ref().is_none_or(|actor| found.actor == *actor)
             && search.event_type.as_ref().is_none_or(|name| found.event_types.iter().any(|other| other == name))
             && search.command.as_ref().is_none_or(|command| found.command_id == *command)
@@ -59,15 +59,15 @@ fn filter(all: &[Found], search: &AuditSearch) -> Vec<Found> {
             && search.from.is_none_or(|from| found.recorded_at >= from)
             && search.to.is_none_or(|to| found.recorded_at < to)
     };
-    let mut found: Vec<Found> = all.iter().filter(fits).cloned().collect();
+    let mut found: Vec<IndexEntry> = all.iter().filter(fits).cloned().collect();
     if search.direction == Direction::Backwards {
         found.reverse();
     }
     found
 }
 
-/// A search of chance; what it asks for exists more often than not.
-fn any_search(rng: &mut Rng, all: &[Found]) -> AuditSearch {
+/// A random search; usually it has results.
+fn any_search(rng: &mut Rng, all: &[IndexEntry]) -> AuditSearch {
     let one = rng.choice(all).unwrap().clone();
     let mut time = |near: DateTime<Utc>| match rng.u8(..6) {
         0 => Some(near),
@@ -169,7 +169,7 @@ async fn a_search_ends_at_its_last_place_and_leaves_a_category_out() {
 }
 
 #[tokio::test]
-async fn a_page_goes_on_in_another_generation() {
+async fn a_page_continues_in_another_generation() {
     let mut rng = Rng::new();
     let (ledger, index, all) = indexed(&mut rng, 40).await;
     let page = index.search(3, &AuditSearch::all(Direction::Backwards, 15)).await.unwrap();
@@ -207,8 +207,12 @@ async fn nothing_lies_between_ends_that_are_the_wrong_way_round() {
     }
 }
 
-/// All pages of a search over the wire: what they found, and how many they were.
-async fn pages_within_bounds(index: &AuditIndex, wire: &FaultInjector, search: &AuditSearch) -> (Vec<Found>, usize) {
+/// All pages of a search over the wire: the results, and the number of pages.
+async fn pages_within_bounds(
+    index: &AuditIndex,
+    wire: &FaultInjector,
+    search: &AuditSearch,
+) -> (Vec<IndexEntry>, usize) {
     let (mut search, mut found) = (search.clone(), Vec::new());
     for pages in 1..10 {
         let page = index.search(1, &search).await.unwrap();
@@ -224,7 +228,7 @@ async fn pages_within_bounds(index: &AuditIndex, wire: &FaultInjector, search: &
 }
 
 #[tokio::test]
-async fn a_search_that_needs_many_requests_goes_on_in_the_next_page() {
+async fn a_search_beyond_its_budget_continues_on_the_next_page() {
     let ledger = Ledger::start().await;
     let mut history = Vec::new();
     for number in 0..70 {

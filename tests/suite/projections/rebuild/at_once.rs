@@ -1,4 +1,4 @@
-//! Several operators at once: one of them wins, and the others are told why not they.
+//! Several operators at once: one succeeds, and the others get the reason of their refusal.
 
 use super::jobs::{assert_exact, finish, projector};
 use crate::harness::events::{new_order, placed, write};
@@ -8,14 +8,15 @@ use bookshop::orders;
 use futures::future::join_all;
 use handlers::ProjectorHandler;
 use projections::Projector;
-use projections::rebuild::{JobKind, RebuildError, Wake};
+use projections::rebuild::{JobKind, RebuildError, SegmentTask};
 
 const OPERATORS: usize = 6;
 
-type Taken = Result<Vec<Wake>, RebuildError>;
+type Taken = Result<Vec<SegmentTask>, RebuildError>;
 
-/// All of them at once, each a process of its own. What the one that won got, and what the others were told.
-async fn at_once(stack: &TestStack, step: impl AsyncFn(Projector) -> Taken) -> (Vec<Wake>, Vec<RebuildError>) {
+/// All of them at once, each in a new process. Returns the result of the successful one, and the
+/// refusals of the others.
+async fn at_once(stack: &TestStack, step: impl AsyncFn(Projector) -> Taken) -> (Vec<SegmentTask>, Vec<RebuildError>) {
     let taken = join_all((0..OPERATORS).map(|_| step(projector(stack)))).await;
     let (won, lost): (Vec<Taken>, Vec<Taken>) = taken.into_iter().partition(Result::is_ok);
     assert_eq!(won.len(), 1, "one of them wins");

@@ -1,4 +1,5 @@
-//! What generations cost, counted at the wire: requests and write units, the index of lists left out.
+//! The cost of generations, counted at the wire: requests and write units, without the index of
+//! lists.
 
 use super::jobs::{NO_END, finish, projector, rebuild, ruled, work};
 use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, write};
@@ -9,7 +10,7 @@ use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
 use serde_json::Value;
 
-/// What went over the wire, but for the row of the generations.
+/// The requests, without those to the row of generations.
 #[derive(Debug, Default, PartialEq)]
 struct Cost {
     operations: Vec<String>,
@@ -58,11 +59,11 @@ fn times(operation: &str, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_second_generation_costs_a_live_event_of_orders_as_much_again_and_no_look_at_the_generations_more() {
+async fn a_second_generation_doubles_the_cost_of_an_event_of_orders() {
     let stack = TestStack::start().await;
     let of = &orders();
     let (live, wire) = ruled(&stack);
-    let live = live.remembering(std::time::Duration::from_secs(600));
+    let live = live.with_cache_time(std::time::Duration::from_secs(600));
     let handler = ProjectorHandler::new(*of, live.clone());
     live.claim(of).await.unwrap();
     for generations in 1..=2 {
@@ -75,7 +76,7 @@ async fn a_second_generation_costs_a_live_event_of_orders_as_much_again_and_no_l
             costs.push((number, cost(&wire)));
         }
         for (number, cost) in costs {
-            // The first event of a stream needs no look at the row.
+            // The first event of a stream needs no read of the row.
             let expected = [times("GetItem", number * generations), times("PutItem", generations)].concat();
             assert_eq!((cost.operations, cost.write_units), (expected, generations));
             assert!(cost.asides <= 2, "one look behind each batch: {}", cost.asides);
@@ -88,7 +89,7 @@ async fn a_second_generation_costs_a_live_event_of_orders_as_much_again_and_no_l
 }
 
 #[tokio::test]
-async fn ten_orders_of_one_batch_cost_bestsellers_two_units_a_stream_and_a_row_in_each_generation() {
+async fn ten_orders_cost_bestsellers_two_units_a_stream_and_row() {
     let stack = TestStack::start().await;
     let of = &bestsellers();
     let (live, wire) = ruled(&stack);
@@ -119,9 +120,9 @@ async fn ten_orders_of_one_batch_cost_bestsellers_two_units_a_stream_and_a_row_i
     }
 }
 
-/// Two hundred streams of two commits, in two pages of nothing but them.
+/// Two hundred streams of two commits, which fill two pages.
 #[tokio::test]
-async fn a_rebuilds_page_costs_a_write_a_stream_and_its_proof_two_reads_for_a_hundred() {
+async fn a_page_costs_a_write_a_stream_and_its_check_two_reads() {
     let stack = TestStack::start().await;
     let of = &orders();
     let live = ProjectorHandler::new(*of, projector(&stack));
@@ -137,7 +138,7 @@ async fn a_rebuilds_page_costs_a_write_a_stream_and_its_proof_two_reads_for_a_hu
     wire.take();
     let calls = work(&worker, of, &calls[0], NO_END).await.unwrap();
     let backfill = cost(&wire);
-    // Beside the rows: the progress is looked for and written, and looked for once more to see what is to be done next.
+    // In addition, the progress is read and written, and read again for the next tasks.
     assert_eq!((backfill.write_units, backfill.keys), (200 + 1, 1 + 2), "{backfill:?}");
     let scans = backfill.operations.iter().filter(|operation| *operation == "Scan").count();
     assert_eq!(backfill.operations.len(), scans + 201 + 3, "{backfill:?}");

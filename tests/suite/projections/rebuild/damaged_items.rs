@@ -1,4 +1,4 @@
-//! Items in the event table that the store did not write: a rebuild goes on past them, and says so.
+//! Unreadable items in the event table: a rebuild continues after them, and reports them.
 
 use super::jobs::{assert_exact, assert_same, parked, projector, rebuild, reconcile};
 use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, received, shipped, stock_of};
@@ -18,7 +18,7 @@ async fn item(stack: &TestStack, stream: &StreamId, version: u64) -> Item {
     request.send().await.unwrap().item.unwrap()
 }
 
-/// Makes an item unreadable. What it was.
+/// Makes an item unreadable. Returns the original.
 async fn damage(stack: &TestStack, stream: &StreamId, version: u64) -> Item {
     let sound = item(stack, stream, version).await;
     let mut damaged = sound.clone();
@@ -45,7 +45,7 @@ async fn is_incomplete_until_they_are_repaired(projection: Projection) {
         [order(&stack, &handler).await, order(&stack, &handler).await, order(&stack, &handler).await];
     let book = stock_of(1);
     Writer::new(&stack.store, &book).append(vec![received(5).stored()]).await;
-    // The book's is not this projection's business.
+    // This projection does not follow the book.
     damage(&stack, &book, 1).await;
     let repairs = [damage(&stack, &middle, 2).await, damage(&stack, &end, 3).await];
     stack.put_raw(event_key("No Stream", 1)).await;
@@ -84,17 +84,17 @@ async fn is_incomplete_until_they_are_repaired(projection: Projection) {
 }
 
 #[tokio::test]
-async fn orders_are_incomplete_until_damaged_items_are_repaired() {
+async fn orders_are_incomplete_until_corrupt_items_are_repaired() {
     is_incomplete_until_they_are_repaired(orders()).await;
 }
 
 #[tokio::test]
-async fn bestsellers_are_incomplete_until_damaged_items_are_repaired() {
+async fn bestsellers_are_incomplete_until_corrupt_items_are_repaired() {
     is_incomplete_until_they_are_repaired(bestsellers()).await;
 }
 
 #[tokio::test]
-async fn of_many_damaged_items_all_are_counted_and_ten_are_named() {
+async fn many_corrupt_items_are_all_counted_and_ten_are_named() {
     let stack = TestStack::start().await;
     let projector = projector(&stack);
     for number in 0..25 {

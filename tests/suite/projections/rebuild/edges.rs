@@ -51,7 +51,7 @@ async fn the_most_segments_are_64_and_the_fewest_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_segments_than_streams_in_any_order_and_every_call_twice_make_the_same_rows() {
+async fn segments_in_any_order_and_repeated_make_the_same_rows() {
     let stack = TestStack::start().await;
     let projector = projector(&stack);
     for number in 0..40 {
@@ -61,7 +61,7 @@ async fn more_segments_than_streams_in_any_order_and_every_call_twice_make_the_s
         if number % 5 == 0 {
             batches = write(&stack.store, &new_order(), &[&placed("d", [(2, 1)]), &cancelled("late")]).await;
         }
-        // Of some orders, nothing has come to the first generation.
+        // Some orders are missing in the first generation.
         for projection in [orders(), bestsellers()].into_iter().filter(|_| number % 3 != 0) {
             let handler = ProjectorHandler::new(projection, projector.clone());
             assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
@@ -83,7 +83,7 @@ async fn more_segments_than_streams_in_any_order_and_every_call_twice_make_the_s
         let report = projector.status(&projection).await.unwrap().report.unwrap();
         assert_eq!((report.complete, report.first_pass.streams), (true, 48), "{report:?}");
         assert_exact(&stack, &projection, 2).await;
-        // What was missing in the first generation is found by the pass behind the switch.
+        // The pass after the switch finds the orders that the first generation lacks.
         let wakes = projector.switch(&projection, false).await.unwrap();
         let report = finish(&projector, &projection, wakes).await;
         assert!(report.complete && report.first_pass.behind > 10, "{report:?}");

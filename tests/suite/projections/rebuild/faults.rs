@@ -1,4 +1,4 @@
-//! Answers that no engine gives when asked: lost ones to the row of the generations, keys left over, removals left over.
+//! Answers that no engine gives on request: lost answers, unprocessed keys, unprocessed removals.
 
 use super::jobs::{assert_exact, assert_same, finish, items, parked, projector, projector_over, rebuild, ruled};
 use crate::harness::events::{confirmed, new_order, placed, write};
@@ -8,7 +8,7 @@ use crate::harness::stack::TestStack;
 use crate::harness::wire::Act;
 use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
-use projections::rebuild::{RebuildError, Wake};
+use projections::rebuild::{RebuildError, SegmentTask};
 use projections::{Projection, Projector};
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ async fn a_step_whose_answer_is_lost_is_taken_once() {
     shop(&stack, *of, 3).await;
     let (wire, sound) = (FaultInjector::default(), projector(&stack));
     let operator = projector_over(&stack, &wire);
-    // The second request of a step replaces the row; the SDK sends it again when it hears nothing.
+    // The second request of a step replaces the row; without an answer the SDK sends it again.
     let lose = || wire.arm(Some(Fault::LosesAnswer(2)));
     let jobs = async || sound.status(of).await.unwrap().job.map(|job| (job.number, job.paused));
 
@@ -60,7 +60,7 @@ async fn a_step_whose_answer_is_lost_is_taken_once() {
     assert_exact(&stack, of, 1).await;
 }
 
-/// An operator who dies when the row is replaced, before anybody is called.
+/// An operator's process dies after it replaced the row, before it sends tasks.
 #[tokio::test]
 async fn a_job_whose_calls_were_never_sent_is_resumed() {
     let stack = TestStack::start().await;
@@ -72,13 +72,13 @@ async fn a_job_whose_calls_were_never_sent_is_resumed() {
     assert!(matches!(died, RebuildError::Table(_)), "{died:?}");
     let refused = sound.rebuild(of, 3).await.unwrap_err();
     assert!(matches!(refused, RebuildError::Busy { .. }), "{refused}");
-    let wakes: Vec<Wake> = sound.resume_job(of).await.unwrap();
+    let wakes: Vec<SegmentTask> = sound.resume_job(of).await.unwrap();
     assert_eq!(wakes.len(), 3);
     assert!(finish(&sound, of, wakes).await.complete);
     assert_same(&stack, of, 1, 2).await;
 }
 
-/// Of each answer with more than one row, the last is left over.
+/// In each answer with several rows, the last one is unprocessed.
 fn leave_one_over(answer: &mut Value) {
     let Some(tables) = answer["Responses"].as_object_mut() else { return };
     let mut left = serde_json::Map::new();
@@ -118,7 +118,7 @@ async fn keys_that_dynamodb_leaves_over_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn keys_that_are_left_over_for_ever_are_a_fault_and_park_nobody() {
+async fn keys_that_stay_unprocessed_are_an_error_and_park_no_stream() {
     let stack = TestStack::start().await;
     let of = &bestsellers();
     shop(&stack, *of, 1).await;

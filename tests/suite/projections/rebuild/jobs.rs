@@ -1,4 +1,4 @@
-//! Jobs driven by hand: the queue of calls, and what stands in a generation when they are done.
+//! Jobs driven step by step: the queue of tasks, and the rows of a generation afterwards.
 
 use crate::harness::faults::FaultInjector;
 use crate::harness::fold::ReadModel;
@@ -8,33 +8,33 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Item, Segment, StreamId};
 use fastrand::Rng;
 use projections::audit_index::AuditIndex;
-use projections::rebuild::{RebuildError, Report, Tally, Wake};
+use projections::rebuild::{RebuildError, Report, SegmentTask, Tally};
 use projections::{Kind, Parked, Projection, Projector, ReadModels};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// How long the processes of these cases go by what they know of generations.
+/// How long the processes of these cases cache generations.
 pub(in super::super) const REMEMBERED: Duration = Duration::from_millis(20);
-/// A worker that stops behind its first page.
+/// A worker that stops after its first page.
 pub(in super::super) const ONE_PAGE: Duration = Duration::ZERO;
 /// A worker that does not stop before the end of the segment.
 pub(in super::super) const NO_END: Duration = Duration::from_secs(600);
 
-/// The calls of a job, as a queue that drops what it was sent before. In what order they are taken is the case's business.
+/// The tasks of a job, as a queue that drops duplicates. Each case decides on their order.
 #[derive(Default)]
 pub(in super::super) struct Calls {
-    open: VecDeque<Wake>,
+    open: VecDeque<SegmentTask>,
     sent: BTreeSet<String>,
 }
 
 impl Calls {
-    pub(in super::super) fn of(wakes: Vec<Wake>) -> Self {
+    pub(in super::super) fn of(wakes: Vec<SegmentTask>) -> Self {
         let mut calls = Self::default();
         calls.send(wakes);
         calls
     }
 
-    pub(in super::super) fn send(&mut self, wakes: Vec<Wake>) {
+    pub(in super::super) fn send(&mut self, wakes: Vec<SegmentTask>) {
         for wake in wakes {
             if self.sent.insert(wake.deduplication_id()) {
                 self.open.push_back(wake);
@@ -42,17 +42,17 @@ impl Calls {
         }
     }
 
-    /// The call was not done, or is given out twice.
-    pub(in super::super) fn again(&mut self, wake: Wake) {
+    /// The task failed, or is delivered twice.
+    pub(in super::super) fn again(&mut self, wake: SegmentTask) {
         self.open.push_back(wake);
     }
 
-    pub(in super::super) fn next(&mut self) -> Option<Wake> {
+    pub(in super::super) fn next(&mut self) -> Option<SegmentTask> {
         self.open.pop_front()
     }
 
     /// Any of them.
-    pub(in super::super) fn any(&mut self, rng: &mut Rng) -> Option<Wake> {
+    pub(in super::super) fn any(&mut self, rng: &mut Rng) -> Option<SegmentTask> {
         if self.open.is_empty() { None } else { self.open.remove(rng.usize(..self.open.len())) }
     }
 
@@ -62,11 +62,11 @@ impl Calls {
 }
 
 pub(in super::super) fn projector(stack: &TestStack) -> Projector {
-    stack.projector().remembering(REMEMBERED)
+    stack.projector().with_cache_time(REMEMBERED)
 }
 
 pub(in super::super) fn projector_over(stack: &TestStack, wire: &FaultInjector) -> Projector {
-    stack.projector_over(wire).remembering(REMEMBERED)
+    stack.projector_over(wire).with_cache_time(REMEMBERED)
 }
 
 /// A projector over a wire with rules.
@@ -75,21 +75,25 @@ pub(in super::super) fn ruled(stack: &TestStack) -> (Projector, Wire) {
     let read_models = ReadModels::new(client.clone(), stack.names.read_models());
     let audit_index = AuditIndex::new(client.clone(), stack.names.audit_index());
     let store = EventStore::new(client, stack.names.events());
-    (Projector::new(store, read_models, audit_index).remembering(REMEMBERED), wire)
+    (Projector::new(store, read_models, audit_index).with_cache_time(REMEMBERED), wire)
 }
 
-/// Does what a call asks for.
+/// Works on a task.
 pub(in super::super) async fn work(
     projector: &Projector,
     projection: &Projection,
-    wake: &Wake,
+    wake: &SegmentTask,
     budget: Duration,
-) -> Result<Vec<Wake>, RebuildError> {
+) -> Result<Vec<SegmentTask>, RebuildError> {
     projector.work(projection, wake, budget, |_| std::future::ready(Ok(()))).await
 }
 
-/// Does all that is called for, a page a call, to the end of the job. Its report.
-pub(in super::super) async fn finish(projector: &Projector, projection: &Projection, wakes: Vec<Wake>) -> Report {
+/// Works on all tasks, one page each, to the end of the job. Returns its report.
+pub(in super::super) async fn finish(
+    projector: &Projector,
+    projection: &Projection,
+    wakes: Vec<SegmentTask>,
+) -> Report {
     let mut calls = Calls::of(wakes);
     while let Some(wake) = calls.next() {
         calls.send(work(projector, projection, &wake, ONE_PAGE).await.unwrap());
@@ -115,7 +119,7 @@ pub(in super::super) async fn followed(stack: &TestStack, projection: &Projectio
     streams.into_iter().filter(|stream| projection.follows.includes(stream)).collect()
 }
 
-/// How many commits, events and streams there are that the projection follows.
+/// The numbers of commits, events and streams that the projection follows.
 pub(in super::super) async fn counts(stack: &TestStack, projection: &Projection) -> (u64, u64, u64) {
     let (mut commits, mut events, mut cursor) = (0, 0, None);
     loop {
@@ -153,7 +157,7 @@ pub(in super::super) fn key(item: &Item) -> &str {
     item["row"].as_s().unwrap()
 }
 
-/// The rows of a generation, without the notes of streams that stand still.
+/// The rows of a generation, without rows of parked streams.
 pub(in super::super) async fn rows(stack: &TestStack, projection: &Projection, number: u32) -> Vec<Item> {
     let begin = format!("{}.{number}/", projection.name);
     let mut rows = items(stack, &begin).await;
@@ -161,7 +165,7 @@ pub(in super::super) async fn rows(stack: &TestStack, projection: &Projection, n
     rows
 }
 
-/// The rows of a generation without what names the generation, by key.
+/// The rows of a generation by key, without the generation's number.
 async fn bare_rows(stack: &TestStack, projection: &Projection, number: u32) -> BTreeMap<String, Item> {
     let begin = format!("{}.{number}/", projection.name);
     let bare = |mut item: Item| {
@@ -170,7 +174,7 @@ async fn bare_rows(stack: &TestStack, projection: &Projection, number: u32) -> B
         if let Some(list) = item.get_mut("list") {
             *list = AttributeValue::S(list.as_s().unwrap().strip_prefix(&begin).unwrap().to_owned());
         }
-        // How often a row of many streams was written is the generation's own.
+        // The version of a multi-stream row may differ between generations.
         if matches!(projection.kind, Kind::MultiStream { .. }) && !name.starts_with("fence/") {
             item.remove("version");
         }
@@ -179,14 +183,14 @@ async fn bare_rows(stack: &TestStack, projection: &Projection, number: u32) -> B
     rows(stack, projection, number).await.into_iter().map(bare).collect()
 }
 
-/// Asserts that two generations say the same, byte for byte.
+/// Asserts that two generations are equal, byte for byte.
 pub(in super::super) async fn assert_same(stack: &TestStack, projection: &Projection, one: u32, other: u32) {
     let found = bare_rows(stack, projection, one).await;
     assert!(!found.is_empty());
     assert_eq!(found, bare_rows(stack, projection, other).await, "{} {one} and {other}", projection.name);
 }
 
-/// Asserts that a generation is the pure fold of every stream that there is.
+/// Asserts that a generation is the pure fold of all streams.
 pub(in super::super) async fn assert_exact(stack: &TestStack, projection: &Projection, number: u32) {
     let found = ReadModel::of_rows(&rows(stack, projection, number).await, "");
     let streams = followed(stack, projection).await;
@@ -194,12 +198,12 @@ pub(in super::super) async fn assert_exact(stack: &TestStack, projection: &Proje
     assert_eq!(found, expected, "generation {number} of {}", projection.name);
 }
 
-/// The streams that stand still in a generation.
+/// The parked streams of a generation.
 pub(in super::super) async fn parked(projector: &Projector, projection: &Projection, number: u32) -> Vec<Parked> {
     projector.parked(projection, number, 500, None).await.unwrap().streams
 }
 
-/// Whether anything is left of a projection's jobs.
+/// Whether rows of a projection's jobs are left.
 pub(in super::super) async fn progress_rows(stack: &TestStack, projection: &Projection) -> usize {
     items(stack, &format!("{}/job/", projection.name)).await.len()
 }

@@ -1,4 +1,5 @@
-//! A stream of thousands of events over several pages: slices, pauses, and workers that die within it.
+//! A stream of thousands of events over several pages: slices, pauses, and workers that die within
+//! it.
 
 use super::jobs::{Calls, NO_END, ONE_PAGE, assert_exact, counted, finish, projector, ruled, work};
 use crate::harness::events::{Writer, raw, stock_of};
@@ -12,7 +13,8 @@ use projections::rebuild::JobKind;
 const COMMITS: usize = 50;
 const EVENTS: usize = 100;
 
-/// A book that was received one by one, 5,000 times, each with a text that cannot be compressed much.
+/// A book that was received one by one, 5,000 times, each with a text that cannot be compressed
+/// much.
 async fn long_stream(stack: &TestStack) -> StreamId {
     let (book, mut rng) = (stock_of(1), Rng::with_seed(7));
     let mut writer = Writer::new(&stack.store, &book);
@@ -44,7 +46,7 @@ fn scans(wire: &Wire) -> usize {
 }
 
 #[tokio::test]
-async fn a_stream_of_thousands_of_events_is_rebuilt_page_by_page_and_goes_on_behind_a_pause() {
+async fn a_long_stream_is_rebuilt_page_by_page_across_a_pause() {
     let stack = TestStack::start().await;
     let of = &stock();
     let book = long_stream(&stack).await;
@@ -63,7 +65,7 @@ async fn a_stream_of_thousands_of_events_is_rebuilt_page_by_page_and_goes_on_beh
             Act::Pass
         }
     });
-    assert_eq!(work(&worker, of, &calls[0], NO_END).await.unwrap(), [], "nobody is called while it stands still");
+    assert_eq!(work(&worker, of, &calls[0], NO_END).await.unwrap(), [], "no task is sent while it is paused");
     assert_eq!(scans(&wire), 2, "the page in hand is the last one");
     let job = operator.status(of).await.unwrap().job.unwrap();
     assert!(job.paused && job.segments_done == 0 && job.tally.batches > 0, "{job:?}");
@@ -95,7 +97,7 @@ async fn a_dead_workers_slice_is_done_again_and_counted_once() {
     let (mut deaths, mut read) = (0, 0);
     while let Some(call) = calls.next() {
         let (worker, wire) = ruled(&stack);
-        // Every second time, it dies when all of the slice is done but that it is written down.
+        // Every second time, it dies after the slice, before it stores the progress.
         let dies = (deaths + read) % 2 == 0;
         wire.rule(move |seen| {
             let progress = seen.body["Item"]["row"]["S"].as_str().is_some_and(|row| row.starts_with("stock/job/"));
@@ -118,7 +120,7 @@ async fn a_dead_workers_slice_is_done_again_and_counted_once() {
         }
         assert_eq!(scans(&wire), 1, "a slice is a page here");
     }
-    assert_eq!((deaths, read), (2 * pages, 2 * pages), "what was done is not done again");
+    assert_eq!((deaths, read), (2 * pages, 2 * pages), "a finished part is not repeated");
     let report = operator.status(of).await.unwrap().report.unwrap();
     assert_eq!((report.kind, report.complete), (JobKind::Rebuild, true));
     assert_eq!((counted(&report.first_pass), counted(&report.last_pass)), ((50, 5_000, 1), (50, 5_000, 1)));

@@ -1,4 +1,4 @@
-//! In which order the generations are written: readers see the active one.
+//! The order in which generations are written: the active one last.
 
 use super::jobs::{assert_same, finish, projector, rebuild, ruled};
 use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, shipped};

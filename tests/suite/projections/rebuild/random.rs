@@ -1,5 +1,6 @@
-//! Long random histories with everything at once: a queue that repeats, delays and loses; projectors that die, that are older
-//! than an event, that are frozen; a rebuild with workers that die; a switch, a rollback, a switch.
+//! Long random histories with everything at once: a queue that repeats, delays and loses;
+//! projectors that die, that are older than an event, that are frozen; a rebuild with workers that
+//! die; a switch, a rollback, a switch.
 //!
 //! `LEDGERFOLD_TEST_SEED=<number>` repeats the draw; a failed case prints its number.
 
@@ -20,13 +21,13 @@ const STEPS: usize = 240;
 const REBUILT_AT: usize = 40;
 const PAUSED_AT: usize = 46;
 const RESUMED_AT: usize = 56;
-/// When a program comes that knows every event.
+/// The step at which a program is deployed that knows every event.
 const FIXED_AT: usize = 140;
 const SWITCHED_FROM: usize = 150;
 const ROLLED_BACK_FROM: usize = 180;
 const SWITCHED_AGAIN_FROM: usize = 205;
 
-/// What has been done to the generations so far.
+/// The steps of the generations so far.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 enum Stage {
     One,
@@ -41,7 +42,7 @@ struct Line<'a> {
     projection: Projection,
     rng: Rng,
     traffic: Traffic,
-    /// Messages, each with the step at which it comes.
+    /// Messages, each with the step of its delivery.
     waiting: Vec<(usize, Message)>,
     calls: Calls,
     frozen: Vec<ProjectorHandler>,
@@ -57,7 +58,7 @@ impl<'a> Line<'a> {
         Self { stack, projection, rng, traffic, waiting, calls, frozen, fixed: false, stage: Stage::One, deaths: 0 }
     }
 
-    /// A program of today: one that does not know an event yet, or one that does.
+    /// The current program: it may lack an event type.
     fn program(&self, projector: Projector) -> Projector {
         let poison = if self.projection.name == stock().name { "StockReleased" } else { "OrderShipped" };
         if self.fixed { projector } else { projector.with_fault(self.projection.name, poison) }
@@ -67,9 +68,9 @@ impl<'a> Line<'a> {
         self.program(projector(self.stack))
     }
 
-    /// A process that goes by what it knows now for the rest of the history.
+    /// A process that uses its cached generations for the rest of the history.
     fn freeze(&mut self) {
-        let frozen = self.program(self.stack.projector().remembering(Duration::from_secs(3_600)));
+        let frozen = self.program(self.stack.projector().with_cache_time(Duration::from_secs(3_600)));
         self.frozen.push(ProjectorHandler::new(self.projection, frozen));
     }
 
@@ -135,7 +136,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Two workers at once, on any calls, even the same.
+    /// Two workers at once, on any tasks, even the same.
     async fn work(&mut self) {
         let mut work = Vec::new();
         for _ in 0..2 {
@@ -152,7 +153,7 @@ impl<'a> Line<'a> {
         let done = join_all(work.iter().map(|(worker, call)| work_on(worker, projection, call))).await;
         for (done, (_, call)) in done.into_iter().zip(work) {
             match done {
-                // Some calls for more are lost on the way.
+                // Some new tasks are lost.
                 Ok(next) if self.rng.u32(..8) != 0 => self.calls.send(next),
                 Ok(_) => {}
                 Err(_) => {
@@ -163,7 +164,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// What operators do, when it is time.
+    /// The operators' steps, at their time.
     async fn operate(&mut self, now: usize) {
         let (operator, projection) = (self.operator(), self.projection);
         match now {
@@ -206,7 +207,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// All that still waits is delivered, without any fault, and the job ends.
+    /// Delivers all waiting messages without a fault, and ends the job.
     async fn end(&mut self) {
         let (operator, projection) = (self.operator(), self.projection);
         let handler = ProjectorHandler::new(projection, operator.clone());
@@ -233,8 +234,8 @@ impl<'a> Line<'a> {
 async fn work_on(
     worker: &Projector,
     projection: &Projection,
-    call: &projections::rebuild::Wake,
-) -> Result<Vec<projections::rebuild::Wake>, projections::rebuild::RebuildError> {
+    call: &projections::rebuild::SegmentTask,
+) -> Result<Vec<projections::rebuild::SegmentTask>, projections::rebuild::RebuildError> {
     work(worker, projection, call, ONE_PAGE).await
 }
 
@@ -248,7 +249,7 @@ async fn ends_in_the_pure_fold(projection: Projection) {
         line.operate(now).await;
     }
     line.end().await;
-    assert_eq!(line.stage, Stage::SwitchedAgain, "the whole story was told");
+    assert_eq!(line.stage, Stage::SwitchedAgain, "every step was taken");
     assert!(line.deaths > 0, "no worker died");
     let status = projector(&stack).status(&projection).await.unwrap();
     assert_eq!((status.active, status.other.map(|other| other.number)), (2, Some(1)));

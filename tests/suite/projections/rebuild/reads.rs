@@ -1,4 +1,4 @@
-//! What readers and live projectors see while generations come and go.
+//! Reads and live projection during rebuilds, switches and removals.
 
 use super::jobs::{assert_exact, assert_same, finish, projector, rebuild};
 use crate::harness::events::{Stored, Writer, cancelled, confirmed, new_order, placed, write};
@@ -11,7 +11,7 @@ use handlers::ProjectorHandler;
 use projections::{FreshError, Projection};
 use std::time::Duration;
 
-/// The orders of a customer, oldest first, projected by a process that is not frozen.
+/// The orders of a customer, oldest first, projected with fresh generations.
 async fn shop(stack: &TestStack, count: usize) -> Vec<(StreamId, Writer, Batch)> {
     let handler = ProjectorHandler::new(orders(), projector(stack));
     let mut orders = Vec::new();
@@ -26,7 +26,7 @@ async fn shop(stack: &TestStack, count: usize) -> Vec<(StreamId, Writer, Batch)>
 }
 
 #[tokio::test]
-async fn a_list_that_is_being_read_goes_on_behind_a_switch_and_a_rollback() {
+async fn a_list_can_be_read_across_a_switch_and_a_rollback() {
     let stack = TestStack::start().await;
     let of = &orders();
     shop(&stack, 11).await;
@@ -39,7 +39,7 @@ async fn a_list_that_is_being_read_goes_on_behind_a_switch_and_a_rollback() {
         let page = reader.list(of, &list, 3, cursor.as_ref()).await.unwrap();
         read.extend(page.rows);
         pages += 1;
-        // A cursor is text on its way to the client and back.
+        // A client gets and returns a cursor as text.
         cursor = page.next.map(|next| serde_json::from_str(&serde_json::to_string(&next).unwrap()).unwrap());
         if cursor.is_none() {
             break;
@@ -47,7 +47,7 @@ async fn a_list_that_is_being_read_goes_on_behind_a_switch_and_a_rollback() {
         match pages {
             1 => drop(reader.switch(of, false).await.unwrap()),
             2 => drop(reader.rollback(of).await.unwrap()),
-            // The pass behind the rollback has not proven anything yet.
+            // The pass after the rollback has verified nothing yet.
             3 => drop(reader.switch(of, true).await.unwrap()),
             _ => {}
         }
@@ -67,7 +67,7 @@ async fn a_list_that_is_being_read_goes_on_behind_a_switch_and_a_rollback() {
     );
 }
 
-/// What a client reads that knows which version it has written.
+/// The read of a client that knows the version that it wrote.
 async fn status(reader: &projections::Projector, order: &StreamId, at_least: u64) -> (u64, String) {
     let row = reader.row(&orders(), order, at_least).await.unwrap().unwrap();
     let order: OrderRow = row.read().unwrap();
@@ -75,34 +75,34 @@ async fn status(reader: &projections::Projector, order: &StreamId, at_least: u64
 }
 
 #[tokio::test]
-async fn who_has_written_reads_it_at_once_whatever_generation_is_read() {
+async fn a_writer_reads_its_write_at_once_in_any_generation() {
     let stack = TestStack::start().await;
     let of = &orders();
     let mut orders = shop(&stack, 1).await;
     let (order, mut writer, _) = orders.remove(0);
     let reader = projector(&stack);
     let before = reader.rebuild(of, 1).await.unwrap();
-    // Nobody is told of it.
+    // It is not notified.
     writer.append(vec![confirmed().stored()]).await;
     assert_eq!(status(&reader, &order, 2).await, (2, "confirmed".to_owned()), "while it is built");
     assert_eq!(status(&reader, &order, 1).await, (1, "placed".to_owned()));
     finish(&reader, of, before).await;
     writer.append(vec![cancelled("late").stored()]).await;
     reader.switch(of, false).await.unwrap();
-    assert_eq!(status(&reader, &order, 3).await, (3, "cancelled".to_owned()), "behind the switch");
+    assert_eq!(status(&reader, &order, 3).await, (3, "cancelled".to_owned()), "after the switch");
     assert_eq!(status(&reader, &order, 0).await, (2, "confirmed".to_owned()), "what the new generation has");
     reader.rollback(of).await.unwrap();
-    assert_eq!(status(&reader, &order, 3).await, (3, "cancelled".to_owned()), "behind the rollback");
+    assert_eq!(status(&reader, &order, 3).await, (3, "cancelled".to_owned()), "after the rollback");
     let beyond = reader.row(of, &order, 4).await.unwrap_err();
     assert!(matches!(beyond, FreshError::Beyond { at_least: 4, head: 3 }), "{beyond}");
 }
 
-/// The messages of one step of a history, applied by a process that goes by what it knew long ago.
+/// The messages of one step of a history, applied by a process with old cached generations.
 async fn frozen_leaves_nothing_out(projection: Projection) {
     let stack = TestStack::start().await;
     let of = &projection;
     let operator = projector(&stack);
-    let frozen = ProjectorHandler::new(projection, stack.projector().remembering(Duration::from_secs(3_600)));
+    let frozen = ProjectorHandler::new(projection, stack.projector().with_cache_time(Duration::from_secs(3_600)));
     let orders = [new_order(), new_order(), new_order()];
     let mut writers = orders.clone().map(|order| Writer::new(&stack.store, &order));
     for (number, writer) in (1..).zip(&mut writers) {
@@ -139,13 +139,13 @@ async fn a_frozen_projector_of_bestsellers_leaves_nothing_out() {
 }
 
 #[tokio::test]
-async fn a_lost_message_is_found_by_the_pass_behind_a_switch() {
+async fn the_pass_after_a_switch_finds_a_lost_message() {
     let stack = TestStack::start().await;
     let of = &orders();
     shop(&stack, 3).await;
     let operator = projector(&stack);
     rebuild(&operator, of, 2).await;
-    // Nobody is ever told of these.
+    // These are never notified.
     write(&stack.store, &new_order(), &[&placed("d", [(1, 1)]), &confirmed()]).await;
     let wakes = operator.switch(of, false).await.unwrap();
     let report = finish(&operator, of, wakes).await;

@@ -1,4 +1,4 @@
-//! What is given up goes away, and leaves nothing behind.
+//! A dropped generation is removed completely.
 
 use super::jobs::{
     Calls, NO_END, ONE_PAGE, assert_exact, finish, items, progress_rows, projector, rebuild, ruled, work,
@@ -31,7 +31,7 @@ async fn a_rebuild_that_is_given_up_leaves_no_row_and_no_progress() {
     for projection in [orders(), bestsellers()] {
         let stack = TestStack::start().await;
         shop(&stack, projection, 30).await;
-        // Some streams stand still in it, too.
+        // Some streams are parked in it, too.
         write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
         let operator = projector(&stack).with_fault(projection.name, "OrderConfirmed");
         let mut calls = Calls::of(operator.rebuild(&projection, 4).await.unwrap());
@@ -65,7 +65,7 @@ async fn a_pass_that_gives_way_or_is_given_up_leaves_no_progress() {
             _ => operator.rollback(of).await.unwrap(),
         };
         work(&operator, of, &wakes[0], ONE_PAGE).await.unwrap();
-        assert!(progress_rows(&stack, of).await > 0, "the pass behind the {step} has begun");
+        assert!(progress_rows(&stack, of).await > 0, "the pass after the {step} has begun");
     }
     operator.cancel_job(of).await.unwrap();
     assert_eq!(progress_rows(&stack, of).await, 0);
@@ -78,15 +78,15 @@ async fn a_pass_that_gives_way_or_is_given_up_leaves_no_progress() {
     assert_exact(&stack, of, 1).await;
 }
 
-/// A worker has a page of 250 streams in hand when its rebuild is given up.
+/// A worker has read a page of 250 streams when its rebuild is cancelled.
 #[tokio::test]
-async fn a_worker_stops_and_leaves_nothing_when_its_rebuild_is_given_up_meanwhile() {
+async fn a_worker_leaves_nothing_when_its_rebuild_is_cancelled() {
     let stack = TestStack::start().await;
     let of = &orders();
     shop(&stack, *of, 250).await;
     let operator = projector(&stack);
     let (worker, wire) = ruled(&stack);
-    let worker = worker.remembering(Duration::ZERO);
+    let worker = worker.with_cache_time(Duration::ZERO);
     let calls = operator.rebuild(of, 1).await.unwrap();
     let canceller = operator.clone();
     let puts = Arc::new(AtomicUsize::new(0));
@@ -113,14 +113,15 @@ async fn a_worker_stops_and_leaves_nothing_when_its_rebuild_is_given_up_meanwhil
     assert_exact(&stack, of, 1).await;
 }
 
-/// Who has not heard of a switch reads the old generation a little longer, and who has not heard of a removal writes it.
+/// A process with cached generations reads the old one after a switch, and writes it after a
+/// removal began.
 #[tokio::test]
 async fn a_removal_waits_until_what_others_remember_is_past() {
     let stack = TestStack::start().await;
     let of = &orders();
     shop(&stack, *of, 3).await;
     let remembered = Duration::from_millis(150);
-    let operator: Projector = stack.projector().remembering(remembered);
+    let operator: Projector = stack.projector().with_cache_time(remembered);
     rebuild(&operator, of, 1).await;
     operator.switch(of, false).await.unwrap();
     let wakes = operator.drop_generation(of, None).await.unwrap();
@@ -131,7 +132,7 @@ async fn a_removal_waits_until_what_others_remember_is_past() {
     assert!(items(&stack, "orders.1/").await.is_empty());
 }
 
-/// Items of 8 KB, as many as a page of 1 MB does not take.
+/// Items of 8 KB, more than fit into a page of 1 MB.
 async fn put_many(stack: &TestStack, begin: &str, count: usize) {
     let table = stack.names.read_models();
     let request = |number: usize| {

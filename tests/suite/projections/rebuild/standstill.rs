@@ -1,4 +1,4 @@
-//! Streams that stand still while a generation is built, and what makes it complete in the end.
+//! Parked streams while a generation is built, and how it becomes complete.
 
 use super::jobs::{assert_exact, assert_same, finish, parked, projector, rebuild, reconcile, ruled};
 use crate::harness::events::{Stored, Writer, cancelled, confirmed, new_order, placed, shipped, write};
@@ -35,18 +35,18 @@ async fn is_complete_after_the_fix(projection: Projection) {
     let report = rebuild(&older, &projection, 3).await;
     assert!(!report.complete, "{report:?}");
     assert_eq!((report.last_pass.parked, report.last_pass.behind, report.last_pass.streams), (1, 0, 3), "{report:?}");
-    assert_eq!(report.passes, 2, "a stream that stands still is no reason to look again");
+    assert_eq!(report.passes, 2, "a parked stream needs no further pass");
     assert_eq!(state(&stack, &projection).await, Some(GenerationState::Incomplete));
     let notes = parked(&older, &projection, 2).await;
     assert_eq!(notes.len(), 1);
     assert_eq!((&notes[0].stream, notes[0].generation, notes[0].version), (&odd, 2, Some(3)));
     assert!(notes[0].error.contains("OrderShipped"), "{notes:?}");
-    assert!(parked(&older, &projection, 1).await.is_empty(), "it stands still in the new generation only");
+    assert!(parked(&older, &projection, 1).await.is_empty(), "it is parked in the new generation only");
     let refused = older.switch(&projection, false).await.unwrap_err();
     let incomplete = GenerationState::Incomplete;
     assert!(matches!(refused, RebuildError::NotComplete { number: 2, state } if state == incomplete), "{refused}");
 
-    // The older program tries in vain, and a pass over all streams leaves it incomplete.
+    // The older program cannot resume it, and a reconciliation leaves the generation incomplete.
     let resumed = older.resume_all(&projection).await.unwrap();
     assert!(matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Fold { version: 3, .. }))));
     assert!(!reconcile(&older, &projection).await.complete);
@@ -66,17 +66,17 @@ async fn is_complete_after_the_fix(projection: Projection) {
 }
 
 #[tokio::test]
-async fn a_stream_that_stands_still_makes_orders_incomplete_until_it_is_resumed() {
+async fn a_parked_stream_makes_orders_incomplete_until_resumed() {
     is_complete_after_the_fix(orders()).await;
 }
 
 #[tokio::test]
-async fn a_stream_that_stands_still_makes_bestsellers_incomplete_until_it_is_resumed() {
+async fn a_parked_stream_makes_bestsellers_incomplete_until_resumed() {
     is_complete_after_the_fix(bestsellers()).await;
 }
 
 #[tokio::test]
-async fn an_incomplete_generation_is_switched_to_only_where_that_is_accepted() {
+async fn an_incomplete_generation_is_switched_to_only_if_accepted() {
     let stack = TestStack::start().await;
     let of = &orders();
     let odd = orders_of(&stack, *of).await;
@@ -91,7 +91,7 @@ async fn an_incomplete_generation_is_switched_to_only_where_that_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_note_of_a_stream_that_went_on_without_it_parks_no_later_event() {
+async fn an_outdated_parked_row_parks_no_later_event() {
     let stack = TestStack::start().await;
     let of = &orders();
     let order = new_order();
@@ -123,9 +123,9 @@ fn at_the_fifth_receive(batch: &Batch) -> Vec<Message> {
     messages
 }
 
-/// Between the catching up and the end of the note, the stream stands still once more.
+/// After the stream has caught up and before it is unparked, it is parked again.
 #[tokio::test]
-async fn a_stream_that_stands_still_again_while_it_is_resumed_keeps_its_note() {
+async fn a_stream_parked_again_during_a_resume_stays_parked() {
     let stack = TestStack::start().await;
     let of = &orders();
     let order = new_order();
@@ -151,5 +151,5 @@ async fn a_stream_that_stands_still_again_while_it_is_resumed_keeps_its_note() {
     assert_eq!(resumed.len(), 1);
     let notes = parked(&operator, of, 1).await;
     let versions: Vec<_> = notes.iter().map(|note| note.version).collect();
-    assert_eq!(versions, [Some(2)], "it stands still, and somebody can see it");
+    assert_eq!(versions, [Some(2)], "it is parked and listed");
 }

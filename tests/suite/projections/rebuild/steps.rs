@@ -1,4 +1,4 @@
-//! What may follow on what, through the table.
+//! Which steps may follow each other, by the stored row.
 
 use super::jobs::{assert_exact, finish, projector, rebuild, reconcile};
 use crate::harness::events::{confirmed, new_order, placed, write};
@@ -41,7 +41,7 @@ async fn nothing_begins_while_a_rebuild_runs() {
         assert!(matches!(refused, RebuildError::NotComplete { number: 2, state } if state == building), "{refused}");
     }
     assert!(matches!(projector.rollback(of).await.unwrap_err(), RebuildError::NothingToRollBackTo));
-    assert!(finish(&projector, of, wakes).await.complete, "what was refused has changed nothing");
+    assert!(finish(&projector, of, wakes).await.complete, "a refused step changes nothing");
 }
 
 #[tokio::test]
@@ -75,11 +75,11 @@ async fn a_generation_is_switched_to_rolled_back_from_and_dropped() {
     let refused = projector.rebuild(of, 1).await.unwrap_err();
     assert!(matches!(refused, RebuildError::Kept { number: 2, state: GenerationState::Complete }), "{refused}");
     let wakes = projector.switch(of, false).await.unwrap();
-    assert_eq!(wakes.len(), 4, "one more pass begins by itself");
+    assert_eq!(wakes.len(), 4, "one more pass begins");
     assert_eq!(other(&projector).await, Some((1, GenerationState::Previous)));
     let refused = projector.switch(of, true).await.unwrap_err();
     assert!(matches!(refused, RebuildError::NotBuilt { number: 1, .. }), "{refused}");
-    // A pass over all streams gives way to a rollback.
+    // A rollback replaces a reconciliation.
     let wakes = projector.rollback(of).await.unwrap();
     assert_eq!(other(&projector).await, Some((2, GenerationState::Incomplete)), "a rollback claims nothing");
     assert!(finish(&projector, of, wakes).await.complete);
@@ -110,7 +110,7 @@ async fn no_number_is_given_twice() {
         assert!(wakes.iter().all(|wake| wake.job == job));
         assert_eq!(other(&projector).await, Some((number, GenerationState::Building)));
         let wakes = projector.cancel_job(of).await.unwrap();
-        assert!(wakes.iter().all(|wake| wake.job == job + 1), "a removal is a job of its own");
+        assert!(wakes.iter().all(|wake| wake.job == job + 1), "a removal is a new job");
         finish(&projector, of, wakes).await;
     }
     assert!(reconcile(&projector, of).await.complete);

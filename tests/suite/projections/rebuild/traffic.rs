@@ -1,4 +1,4 @@
-//! Writers of the shop: orders or stock that begin and go on, drawn by a seed.
+//! Writers of the shop: new and continued orders or stock, drawn by a seed.
 
 use crate::harness::events::{
     Stored, Writer, cancelled, committed, confirmed, placed, received, rejected, released, reserved, shipped, stock_of,
@@ -10,13 +10,13 @@ use projections::Projection;
 use std::collections::VecDeque;
 use uuid::Uuid;
 
-/// What one stream is still going to say.
+/// The events that a stream will still get.
 struct Life {
     writer: Writer,
     events: VecDeque<NewEvent>,
 }
 
-/// Streams that go on.
+/// Streams with more events to come.
 pub(super) struct Traffic {
     store: EventStore,
     rng: Rng,

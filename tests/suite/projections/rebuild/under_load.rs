@@ -1,4 +1,4 @@
-//! A rebuild while writers append and live projectors go on, with workers that die ten times.
+//! A rebuild during writes and live projection, with ten crashes of workers.
 
 use super::super::histories::seed;
 use super::jobs::{
@@ -14,7 +14,7 @@ use eventstore::Batch;
 use fastrand::Rng;
 use futures::future::join;
 use handlers::ProjectorHandler;
-use projections::rebuild::{JobKind, RebuildError, Report, Wake};
+use projections::rebuild::{JobKind, RebuildError, Report, SegmentTask};
 use projections::{ProjectError, Projection, Projector};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -26,7 +26,7 @@ use tokio::time::timeout;
 const SEGMENTS: u32 = 16;
 const DEATHS: usize = 10;
 
-/// Polls the future so often, then drops it: a process that dies in the middle.
+/// Polls the future that often, then drops it: a process that dies at that point.
 async fn dropped_after<F: Future>(mut polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|context| match future.as_mut().poll(context) {
@@ -40,7 +40,7 @@ async fn dropped_after<F: Future>(mut polls: usize, future: F) -> Option<F::Outp
     .await
 }
 
-/// A rebuild on which workers work.
+/// A rebuild in progress.
 struct Site<'a> {
     stack: &'a TestStack,
     projection: Projection,
@@ -49,7 +49,8 @@ struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// A worker: takes calls until the job is over. It dies at random requests as long as workers have to die.
+    /// A worker: handles tasks until the job is over. It dies at random requests while crashes are
+    /// left.
     async fn worker(&self, mut rng: Rng) {
         let operator = projector(self.stack);
         while operator.status(&self.projection).await.unwrap().job.is_some() {
@@ -68,8 +69,8 @@ impl Site<'_> {
         }
     }
 
-    /// Does a call, if it lives so long.
-    async fn one(&self, call: &Wake, rng: &mut Rng) -> Option<Vec<Wake>> {
+    /// Handles a task, unless it dies before.
+    async fn one(&self, call: &SegmentTask, rng: &mut Rng) -> Option<Vec<SegmentTask>> {
         let wire = FaultInjector::default();
         let worker = projector_over(self.stack, &wire);
         let (request, way) = (rng.usize(1..=9), rng.u32(..3));
@@ -102,7 +103,7 @@ impl Site<'_> {
     }
 }
 
-/// What a dead worker would have said is heard by nobody.
+/// The answers of a dead worker are lost.
 fn drop_error<T>(_error: RebuildError) -> Option<T> {
     None
 }
@@ -166,7 +167,7 @@ async fn is_rebuilt_under_load(projection: Projection) {
     let deaths = site.deaths.into_inner();
     assert!(deaths >= DEATHS, "only {deaths} workers died");
     let after = counts(&stack, &projection).await;
-    assert!(after.0 > before.0 + 10 && after.2 > before.2, "writers went on: {before:?} {after:?}");
+    assert!(after.0 > before.0 + 10 && after.2 > before.2, "writers continued: {before:?} {after:?}");
     let report = operator.status(&projection).await.unwrap().report.unwrap();
     assert_report(&report, before, after);
     assert_exact(&stack, &projection, 1).await;

@@ -1,4 +1,4 @@
-//! Events of types that a projection does not know stop their stream; those that it ignores on purpose do not.
+//! Events of unknown types stop their stream; ignored types do not.
 
 use super::jobs::{assert_same, finish, parked, projector, rebuild};
 use crate::harness::events::{Stored, Writer, cancelled, confirmed, new_order, placed, raw};
@@ -20,7 +20,7 @@ fn ignoring(projection: Projection) -> Projection {
     Projection { ignored: &["OrderGiftWrapped"], ..projection }
 }
 
-/// Streams with events that nobody knows: at the beginning, in between, at the end, and nothing else.
+/// Streams with unknown events: at the beginning, in between, at the end, and only unknown ones.
 async fn streams(stack: &TestStack) -> Vec<(StreamId, Vec<Batch>)> {
     let (placed, confirmed, cancelled) =
         (placed("c", [(1, 2)]).stored(), confirmed().stored(), cancelled("late").stored());
@@ -42,7 +42,7 @@ async fn streams(stack: &TestStack) -> Vec<(StreamId, Vec<Batch>)> {
     streams
 }
 
-/// Under which key the fence stands.
+/// The key of the position's row.
 fn fence(projection: &Projection, number: u32, stream: &StreamId) -> String {
     let between = if projection.name == bestsellers().name { "fence/" } else { "" };
     format!("{}.{number}/{between}{stream}", projection.name)
@@ -129,7 +129,7 @@ async fn an_unknown_type_parks_its_stream_and_the_fence_stays() {
         let notes = parked(&projector(&stack), &projection, 1).await;
         assert_eq!((notes.len(), notes[0].version), (1, Some(2)));
         assert!(notes[0].error.contains(r#"type "OrderGiftWrapped" are not known to this program"#), "{notes:?}");
-        // A newer program goes on by itself with the next message of the stream.
+        // A newer program continues with the next message of the stream.
         batches.push(writer.append(vec![confirmed().stored()]).await);
         let newer = ProjectorHandler::new(ignoring(projection), projector(&stack));
         assert!(deliver(&newer, &messages_of(&batches[2..])).await.is_empty());
@@ -150,7 +150,7 @@ async fn an_unknown_type_is_never_folded_into_an_answer() {
     assert_eq!(unknown.event_type, "OrderGiftWrapped");
 }
 
-/// A fold that says nothing of an event, and does not ask what it is.
+/// A fold that ignores every event without decoding it.
 #[tokio::test]
 async fn a_fold_that_looks_at_no_type_passes_none_over() {
     let stack = TestStack::start().await;
@@ -164,7 +164,7 @@ async fn a_fold_that_looks_at_no_type_passes_none_over() {
 }
 
 #[tokio::test]
-async fn a_rebuild_stands_still_until_a_program_knows_the_type() {
+async fn a_rebuild_waits_until_a_program_knows_the_type() {
     for projection in [orders(), bestsellers()] {
         let stack = TestStack::start().await;
         let (strict, projection) = (projection, ignoring(projection));
