@@ -30,7 +30,7 @@ async fn an_answered_refusal_stays_until_a_new_send() {
 }
 
 #[tokio::test]
-async fn sent_again_after_a_refusal_it_is_decided_by_the_new_message_only() {
+async fn a_send_after_a_refusal_is_decided_by_its_own_message() {
     let stack = TestStack::start().await;
     let old = refused(&stack).await;
     let (path, body) = receive(2);

@@ -90,7 +90,7 @@ async fn renewal_under(office: &Office, fault: Fault, deposit: u64) -> (Vec<Stri
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whenever_a_runner_dies_a_renewal_is_paid_or_suspended_but_not_both() {
+async fn a_runner_that_dies_leaves_a_renewal_paid_or_suspended() {
     let (office, mut met, mut ends) = (Office::open().await, 0, [0, 0]);
     for n in 1..MAX_REQUESTS {
         let before = met;

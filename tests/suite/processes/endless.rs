@@ -16,7 +16,7 @@ fn pay_in(times: u64, heard: Input<'_, SubscriptionEvent>) -> (u64, Vec<Ask>) {
 }
 
 #[tokio::test]
-async fn a_process_that_never_stops_asking_is_parked_after_twenty_rounds() {
+async fn a_process_with_endless_asks_is_parked_after_twenty_rounds() {
     let (office, (account, subscription)) = (Office::open().await, streams());
     let source = FollowedCategory::of("subscription", SUBSCRIPTION_EVENTS, std::convert::identity);
     let process =

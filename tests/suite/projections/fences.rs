@@ -15,7 +15,7 @@ use futures::future::join_all;
 const LONG_GAP_COMMITS: u128 = 12;
 
 #[tokio::test]
-async fn the_first_event_of_a_stream_costs_one_write_and_a_later_one_a_read_and_a_write() {
+async fn a_first_event_costs_a_write_and_a_later_one_a_read_more() {
     let stack = TestStack::start().await;
     let wire = FaultInjector::default();
     let (order, book) = (new_order(), stock_of(1));

@@ -131,7 +131,7 @@ fn every_ordering(history: &History) -> Vec<Vec<Vec<Message>>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_order_of_delivery_makes_the_same_orders_and_bestsellers() {
+async fn every_order_of_delivery_gives_the_same_read_models() {
     let stack = TestStack::start().await;
     let history = orders(&stack.store).await;
     let lines = every_ordering(&history);

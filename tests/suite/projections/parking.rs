@@ -98,12 +98,12 @@ async fn is_parked_at_the_fifth_receive(projection: Projection) {
 }
 
 #[tokio::test]
-async fn a_poisoned_order_is_parked_at_the_fifth_receive_and_resumed_in_order() {
+async fn a_poisoned_order_is_parked_and_resumed_in_order() {
     is_parked_at_the_fifth_receive(orders()).await;
 }
 
 #[tokio::test]
-async fn a_poisoned_book_is_parked_at_the_fifth_receive_and_resumed_in_order() {
+async fn a_poisoned_book_is_parked_and_resumed_in_order() {
     is_parked_at_the_fifth_receive(stock()).await;
 }
 

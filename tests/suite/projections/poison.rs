@@ -97,7 +97,7 @@ async fn events_before_a_poison_event_are_applied_to_an_existing_row() {
 }
 
 #[tokio::test]
-async fn a_message_ahead_of_the_store_comes_back_and_those_before_it_are_done() {
+async fn a_message_ahead_of_the_store_fails_and_earlier_ones_do_not() {
     let stack = TestStack::start().await;
     let order = new_order();
     let batches = write(&stack.store, &order, &[&placed("c", [(1, 5)]), &confirmed()]).await;

@@ -39,9 +39,7 @@ impl SnapshotReport {
 
     pub(super) fn to_json(&self) -> Value {
         let different = |(stream, found): &(String, SnapshotVerification)| {
-            let mut report = to_json(found);
-            report["stream"] = json!(stream);
-            report
+            with_member(to_json(found), "stream", Some(json!(stream)))
         };
         let different: Vec<Value> = self.different.iter().map(different).collect();
         json!({"equal": self.equal, "ignored": self.ignored, "different": different})
@@ -59,6 +57,14 @@ impl SnapshotReport {
         ));
         lines
     }
+}
+
+/// The object with one more member, if there is one.
+pub(super) fn with_member(mut object: Value, name: &str, member: Option<Value>) -> Value {
+    if let (Some(members), Some(member)) = (object.as_object_mut(), member) {
+        members.insert(name.to_owned(), member);
+    }
+    object
 }
 
 /// The result for one stream; null without a snapshot.

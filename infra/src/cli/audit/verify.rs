@@ -60,11 +60,8 @@ impl Verify {
             None => None,
         };
         if self.options.json {
-            let mut report = report(&walk);
-            if let Some(found) = &snapshot {
-                report["snapshot"] = snapshots::to_json(found);
-            }
-            output::json(&report)?;
+            let snapshot = snapshot.as_ref().map(snapshots::to_json);
+            output::json(&snapshots::with_member(report(&walk), "snapshot", snapshot))?;
         } else {
             output::line(&verdict(&walk))?;
             snapshot.iter().try_for_each(|found| output::line(&snapshots::verdict(found)))?;
@@ -111,12 +108,10 @@ impl Verify {
         if self.options.json {
             let broken: Vec<_> = broken.iter().map(report).collect();
             let foreign: Vec<_> = foreign.iter().map(foreign_report).collect();
-            let mut streams =
+            let streams =
                 json!({"streams": all, "commits": commits, "verified": verified, "broken": broken, "foreign": foreign});
-            if let Some(snapshots) = &snapshots {
-                streams["snapshots"] = snapshots.to_json();
-            }
-            output::json(&streams)?;
+            let report = snapshots.as_ref().map(SnapshotReport::to_json);
+            output::json(&snapshots::with_member(streams, "snapshots", report))?;
         } else {
             broken.iter().try_for_each(|walk| output::line(&verdict(walk)))?;
             foreign.iter().try_for_each(|item| output::line(&format!("UNEXPECTED item: {item}")))?;

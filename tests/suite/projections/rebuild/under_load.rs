@@ -190,7 +190,7 @@ async fn is_rebuilt_under_load(projection: Projection) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn orders_are_rebuilt_exactly_while_writers_go_on_and_workers_die() {
+async fn orders_are_rebuilt_exactly_despite_writes_and_crashes() {
     is_rebuilt_under_load(orders()).await;
 }
 
@@ -200,6 +200,6 @@ async fn stock_is_rebuilt_exactly_while_writers_go_on_and_workers_die() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bestsellers_are_rebuilt_exactly_while_writers_go_on_and_workers_die() {
+async fn bestsellers_are_rebuilt_exactly_despite_writes_and_crashes() {
     is_rebuilt_under_load(bestsellers()).await;
 }

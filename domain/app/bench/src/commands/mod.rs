@@ -42,7 +42,7 @@ pub(crate) struct Commands {
 
 /// Where the table is.
 enum Location {
-    Temporary(TemporaryEngine),
+    Temporary(Box<TemporaryEngine>),
     Named(Box<Target>),
 }
 
@@ -60,7 +60,7 @@ impl Commands {
 
     async fn open(&self) -> Result<Location, Failure> {
         if !self.aws && self.endpoint.is_none() && self.data.is_none() {
-            return Ok(Location::Temporary(TemporaryEngine::start().await?));
+            return Ok(Location::Temporary(Box::new(TemporaryEngine::start().await?)));
         }
         let (endpoint, data) = (self.endpoint.clone(), self.data.clone());
         let options = TargetOptions { endpoint, data, prefix: Names::new("ledgerfold"), json: self.json };
