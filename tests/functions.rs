@@ -13,7 +13,7 @@
     reason = "a tool for measuring: what it cannot do ends it"
 )]
 
-#[path = "suite/lambda/runtime_api.rs"]
+#[path = "suite/aws/lambda/runtime_api.rs"]
 #[allow(dead_code, reason = "the suite uses the rest")]
 mod runtime_api;
 

@@ -15,7 +15,7 @@ mod billing;
 mod callers;
 mod deaths;
 mod issuer;
-#[path = "../suite/api/jwt.rs"]
+#[path = "../suite/harness/jwt.rs"]
 #[allow(dead_code, reason = "the suite signs by more kinds of keys")]
 mod jwt;
 mod operators;

@@ -2,27 +2,21 @@
 //!
 //! | module | what it checks |
 //! |---|---|
-//! | [`api`] | the HTTP API, with valid and invalid requests |
-//! | [`architecture`] | dependencies of crates, and a pure domain |
+//! | [`architecture`] | dependencies of crates, a pure domain; links, named files and tests in documents |
+//! | [`aws`] | the functions, the container, and the template with least privilege |
 //! | [`billing`] | the second app, under its own names |
 //! | [`cli`] | the command line: start, stop, operation and failures |
 //! | [`command_queue`] | queued commands are handled once, under crashes and failures |
-//! | [`data_folder`] | data folders of older programs |
-//! | [`documents`] | links, named files and tests, and code in the documents |
-//! | [`doors`] | access to the local servers, and their limits |
-//! | [`jobs`] | the job queue, with lost, repeated and unreadable calls |
-//! | [`lambda`] | the functions on Lambda: start, answers and failures |
-//! | [`crash`] | kills under load lose and double nothing |
-//! | [`fulfilment`] | every order gets its verdict and only its books |
-//! | [`processes`] | a process acts on each answer once, under crashes and pauses |
+//! | [`delivery`] | fan-out, consumers and workers under failures of their event sources |
+//! | [`http`] | the HTTP API, with valid and invalid requests |
+//! | [`local`] | the engines, mappings and data folders of one machine; access, limits and kills |
+//! | [`processes`] | a process acts on each answer once; every order gets its verdict and only its books |
 //! | [`projections`] | read models equal the fold of the store |
-//! | [`serve`] | the container, alone and with functions or other containers |
 //! | [`shapes`] | stored shapes can be read and do not change |
-//! | [`sqs`] | the contract of SQS, the same cases for every engine |
-//! | [`mappings`] | local event source mappings deliver as Lambda does |
-//! | [`telemetry`] | reports, logs and traces, without personal data |
-//! | [`template`] | the template matches the program, with least privilege |
 //! | [`store`] | the contract of the event store, the same cases for every engine |
+//! | [`telemetry`] | reports, logs and traces, without personal data |
+//!
+//! [`harness`] has what they share.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -31,29 +25,17 @@
     reason = "a failed expectation is how a case fails"
 )]
 
-mod api;
 mod architecture;
+mod aws;
 mod billing;
 mod cli;
 mod command_queue;
-mod crash;
-mod data_folder;
-mod depth;
-mod documents;
-mod doors;
-mod engine;
-mod event_sources;
-mod fulfilment;
-mod idle;
-mod jobs;
-mod lambda;
-mod mappings;
+mod delivery;
+mod harness;
+mod http;
+mod local;
 mod processes;
-mod program;
 mod projections;
-mod serve;
 mod shapes;
-mod sqs;
 mod store;
 mod telemetry;
-mod template;

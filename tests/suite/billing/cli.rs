@@ -1,6 +1,6 @@
 //! Billing's program.
 
-use super::{Bank, billing};
+use super::{billing, open};
 use serde_json::{Value, json};
 use std::process::Output;
 
@@ -30,11 +30,11 @@ async fn the_program_and_its_parts_have_the_apps_names() {
 
 #[tokio::test]
 async fn read_models_are_rebuilt_online_and_the_folder_verifies() {
-    let bank = Bank::open().await;
+    let bank = open().await;
     bank.account("a", 1500).await;
     bank.subscription("s", "a").await;
-    super::Bank::done(&bank.post("/subscriptions/s/renew", "renew", &json!({})).await);
-    bank.types("subscription-s", 3).await;
+    super::is_done(&bank.command("/subscriptions/s/renew", "renew", &json!({})).await);
+    bank.types_of("subscription-s", 3).await;
     let data = bank.data.path().to_str().unwrap();
     for name in ["accounts", "revenue"] {
         let (status, told, said) = run(["projection", "rebuild", name, "--wait", "--data", data]).await;

@@ -1,19 +1,20 @@
 //! Billing's API. All of it follows from the registration.
 
-use super::{Answer, Bank};
-use crate::api::eventually;
+use super::{is_done, open};
+use crate::harness::http::{Response, sent};
+use crate::harness::waiting::eventually;
 use serde_json::json;
 
 #[tokio::test]
 async fn a_command_is_handled_once_and_refused_with_a_code() {
-    let bank = Bank::open().await;
+    let bank = open().await;
     bank.account("a", 1500).await;
-    let again = bank.post("/accounts/a/deposit", "first-a", &json!({"minor": 1500})).await;
-    assert_eq!((again.status, again.replayed, &again.body["version"]), (200, true, &json!(2)), "{again:?}");
-    let other = bank.post("/accounts/a/deposit", "first-a", &json!({"minor": 1})).await;
+    let again = bank.command("/accounts/a/deposit", "first-a", &json!({"minor": 1500})).await;
+    assert_eq!((again.status, again.is_replay(), &again.body["version"]), (200, true, &json!(2)), "{again:?}");
+    let other = bank.command("/accounts/a/deposit", "first-a", &json!({"minor": 1})).await;
     assert_eq!((other.status, &other.body["type"]), (422, &json!("urn:problem:billing:idempotency-key-reused")));
-    let refused = bank.post("/accounts/a/withdraw", "w", &json!({"minor": 1501, "reason": "cash"})).await;
-    let Answer { status, body, .. } = &refused;
+    let refused = bank.command("/accounts/a/withdraw", "w", &json!({"minor": 1501, "reason": "cash"})).await;
+    let Response { status, body, .. } = &refused;
     assert_eq!((*status, &body["type"]), (422, &json!("urn:problem:billing:refused")), "{refused:?}");
     assert_eq!((&body["code"], &body["reason"]), (&json!("insufficient"), &json!("only 1500 are there")));
     assert_eq!(
@@ -25,20 +26,20 @@ async fn a_command_is_handled_once_and_refused_with_a_code() {
 
 #[tokio::test]
 async fn a_transfer_is_on_both_accounts_or_on_none() {
-    let bank = Bank::open().await;
+    let bank = open().await;
     bank.account("a", 1500).await;
     bank.account("b", 0).await;
     let transfer = |key: &'static str, minor: u64| {
         let body = json!({"from": "a", "to": "b", "minor": minor});
         let bank = &bank;
-        async move { bank.post("/transfers", key, &body).await }
+        async move { bank.command("/transfers", key, &body).await }
     };
     let done = transfer("t", 200).await;
-    Bank::done(&done);
+    is_done(&done);
     let streams: Vec<_> = done.body["streams"].as_array().unwrap().iter().map(|part| &part["stream"]).collect();
     assert_eq!(streams, ["account-a", "account-b"]);
     let again = transfer("t", 200).await;
-    assert_eq!((again.replayed, &again.body), (true, &done.body));
+    assert_eq!((again.is_replay(), &again.body), (true, &done.body));
     let refused = transfer("u", 1301).await;
     assert_eq!((refused.status, &refused.body["code"]), (422, &json!("insufficient")), "{refused:?}");
     assert_eq!((bank.balance("a", 3).await, bank.balance("b", 2).await), (1300, 200));
@@ -48,22 +49,22 @@ async fn a_transfer_is_on_both_accounts_or_on_none() {
         (json!({"from": "a", "to": "b c", "minor": 1}), "account: \"b c\""),
         (json!({"from": "a", "to": "b", "minor": -1, "note": ""}), "note: is unknown"),
     ] {
-        let answer = bank.post("/transfers", "bad", &body).await;
+        let answer = bank.command("/transfers", "bad", &body).await;
         let detail = answer.body["detail"].as_str().unwrap();
         assert!(answer.status == 400 && detail.contains(rule), "{rule}: {answer:?}");
     }
-    let matched = bank.http.post(format!("{}/transfers", bank.dev.url)).header("If-Match", "\"3\"");
-    let answer = bank.sent(matched.json(&json!({"from": "a", "to": "b", "minor": 1}))).await;
+    let matched = bank.http.post(bank.url("/transfers")).header("If-Match", "\"3\"");
+    let answer = sent(matched.json(&json!({"from": "a", "to": "b", "minor": 1}))).await;
     assert_eq!((answer.status, &answer.body["errors"][0]["field"]), (400, &json!("If-Match")));
 }
 
 #[tokio::test]
 async fn a_command_can_be_answered_later() {
-    let bank = Bank::open().await;
+    let bank = open().await;
     bank.account("a", 0).await;
-    let url = format!("{}/accounts/a/deposit", bank.dev.url);
+    let url = bank.url("/accounts/a/deposit");
     let later = bank.http.post(url).header("Prefer", "respond-async").header("Idempotency-Key", "later");
-    let taken = bank.sent(later.json(&json!({"minor": 7}))).await;
+    let taken = sent(later.json(&json!({"minor": 7}))).await;
     assert_eq!((taken.status, &taken.body["stream"]), (202, &json!("account-a")), "{taken:?}");
     let status = eventually("it is answered", || async {
         let status = bank.get("/commands/later").await.body;
@@ -75,19 +76,19 @@ async fn a_command_can_be_answered_later() {
 
 #[tokio::test]
 async fn a_wrong_body_is_reported_field_by_field() {
-    let bank = Bank::open().await;
-    let answer = bank.post("/accounts/a/open", "k", &json!({"minor": 7})).await;
+    let bank = open().await;
+    let answer = bank.command("/accounts/a/open", "k", &json!({"minor": 7})).await;
     let fields: Vec<_> = answer.body["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
     assert_eq!((answer.status, fields), (400, vec![&json!("owner"), &json!("minor")]), "{answer:?}");
-    assert_eq!(bank.post("/accounts/a/burn", "k", &json!({})).await.status, 404);
+    assert_eq!(bank.command("/accounts/a/burn", "k", &json!({})).await.status, 404);
     assert_eq!(bank.get("/audit/streams/account-a").await.status, 404, "nothing was recorded");
 }
 
 #[tokio::test]
 async fn past_rows_and_differences_are_answered() {
-    let bank = Bank::open().await;
+    let bank = open().await;
     bank.account("a", 5).await;
-    Bank::done(&bank.post("/accounts/a/withdraw", "w", &json!({"minor": 2, "reason": "cash"})).await);
+    is_done(&bank.command("/accounts/a/withdraw", "w", &json!({"minor": 2, "reason": "cash"})).await);
     let at = bank.get("/audit/streams/account-a/at?version=2").await.body;
     assert_eq!((&at["read_model"], &at["state"]["balance_minor"]), (&json!("accounts"), &json!(5)));
     let changes = bank.get("/audit/streams/account-a/diff?from=2&to=3").await.body;
@@ -96,10 +97,10 @@ async fn past_rows_and_differences_are_answered() {
 
 #[tokio::test]
 async fn lists_are_paged_and_rows_of_many_streams_have_a_key() {
-    let bank = Bank::open().await;
+    let bank = open().await;
     for account in ["a", "b", "c"] {
         let open = json!({"owner": "alice"});
-        Bank::done(&bank.post(&format!("/accounts/{account}/open"), account, &open).await);
+        is_done(&bank.command(&format!("/accounts/{account}/open"), account, &open).await);
     }
     bank.account("rich", 1500).await;
     let listed = eventually("all are listed", || async {
@@ -116,8 +117,8 @@ async fn lists_are_paged_and_rows_of_many_streams_have_a_key() {
     assert_eq!((other.status, &other.body["errors"][0]["field"]), (400, &json!("cursor")));
     assert_eq!(bank.get("/owners/unknown/accounts").await.body["rows"], json!([]));
     bank.subscription("s", "rich").await;
-    Bank::done(&bank.post("/subscriptions/s/renew", "renew", &json!({})).await);
-    let paid = bank.types("subscription-s", 3).await;
+    is_done(&bank.command("/subscriptions/s/renew", "renew", &json!({})).await);
+    let paid = bank.types_of("subscription-s", 3).await;
     assert_eq!(paid[2], "RenewalPaid");
     let month = &bank.get("/audit/streams/subscription-s").await.body["events"][2]["recorded_at"];
     let path = format!("/revenue/{}", &month.as_str().unwrap()[..7]);
@@ -130,7 +131,7 @@ async fn lists_are_paged_and_rows_of_many_streams_have_a_key() {
 
 #[tokio::test]
 async fn the_document_describes_each_command_from_its_type() {
-    let bank = Bank::open().await;
+    let bank = open().await;
     let document = bank.get("/openapi.json").await.body;
     assert_eq!(document["info"]["title"], "Billing");
     assert!(document["info"]["description"].as_str().unwrap().starts_with("Accounts and subscriptions."));

@@ -11,10 +11,10 @@ mod cli;
 mod http;
 mod payments;
 
-use crate::api::eventually;
-use crate::program::{Dev, without_settings};
-use reqwest::Client;
-use serde_json::{Value, json};
+use crate::harness::http::Response;
+use crate::harness::program::{Program, without_settings};
+use crate::harness::waiting::eventually;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -23,71 +23,39 @@ fn billing<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     without_settings(env!("CARGO_BIN_EXE_billing-under-test"), arguments)
 }
 
-/// The program, running, and a client of it.
-struct Bank {
-    dev: Dev,
-    http: Client,
-    data: TempDir,
+/// `dev` of the second app.
+async fn open() -> Program {
+    open_in(TempDir::new().unwrap()).await
 }
 
-/// Status, replay header and body.
-#[derive(Debug, PartialEq)]
-struct Answer {
-    status: u16,
-    replayed: bool,
-    body: Value,
+async fn open_in(data: TempDir) -> Program {
+    Program::of(&mut billing(["dev", "--port", "0", "--data", data.path().to_str().unwrap()]), data).await
 }
 
-impl Bank {
-    async fn open() -> Self {
-        Self::open_in(TempDir::new().unwrap()).await
-    }
+#[track_caller]
+fn is_done(answer: &Response) {
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
 
-    async fn open_in(data: TempDir) -> Self {
-        let dev =
-            Dev::start_command(&mut billing(["dev", "--port", "0", "--data", data.path().to_str().unwrap()])).await;
-        Self { dev, http: Client::builder().no_proxy().build().unwrap(), data }
-    }
-
-    async fn sent(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.unwrap();
-        let (status, replayed) = (response.status().as_u16(), response.headers().contains_key("idempotency-replayed"));
-        Answer { status, replayed, body: response.json().await.unwrap() }
-    }
-
-    async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
-        let request = self.http.post(format!("{}{path}", self.dev.url)).header("Idempotency-Key", key).json(body);
-        self.sent(request).await
-    }
-
-    /// Sends a command that is handled.
-    #[track_caller]
-    fn done(answer: &Answer) {
-        assert_eq!(answer.status, 200, "{answer:?}");
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.sent(self.http.get(format!("{}{path}", self.dev.url))).await
-    }
-
+impl Program {
     /// Opens an account with so much in it.
     async fn account(&self, name: &str, minor: u64) {
-        Self::done(
-            &self.post(&format!("/accounts/{name}/open"), &format!("open-{name}"), &json!({"owner": name})).await,
+        is_done(
+            &self.command(&format!("/accounts/{name}/open"), &format!("open-{name}"), &json!({"owner": name})).await,
         );
         if minor > 0 {
             let (path, key) = (format!("/accounts/{name}/deposit"), format!("first-{name}"));
-            Self::done(&self.post(&path, &key, &json!({"minor": minor})).await);
+            is_done(&self.command(&path, &key, &json!({"minor": minor})).await);
         }
     }
 
     async fn subscription(&self, name: &str, account: &str) {
         let start = json!({"account": account, "price_minor": 1000});
-        Self::done(&self.post(&format!("/subscriptions/{name}/start"), &format!("start-{name}"), &start).await);
+        is_done(&self.command(&format!("/subscriptions/{name}/start"), &format!("start-{name}"), &start).await);
     }
 
     /// The types of a stream's events, once there are so many.
-    async fn types(&self, stream: &str, count: usize) -> Vec<String> {
+    async fn types_of(&self, stream: &str, count: usize) -> Vec<String> {
         eventually("the stream has its events", || async {
             let history = self.get(&format!("/audit/streams/{stream}?limit=100")).await.body;
             let events = history["events"].as_array()?;

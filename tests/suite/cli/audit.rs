@@ -1,43 +1,20 @@
 //! `ledgerfold audit search`, `trace`, `at` and `diff`, and the recorded actor.
 
-use super::operate::Running;
-use super::{Ended, client, ended, receive, run};
-use crate::api::seed::{Seed, append, clients, store};
-use crate::program::{Dev, ledgerfold};
+use super::{Ended, ended, receive, run};
+use crate::harness::http::Client;
+use crate::harness::program::{Dev, Program, ledgerfold};
+use crate::harness::seed::{Seed, append, clients, store};
+use crate::harness::waiting::eventually;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use std::future::Future;
-use std::time::Duration;
 use tempfile::TempDir;
 
 const STREAM: &str = "stock-9780306406157";
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-
-/// The API's answer to the same query.
-async fn api(system: &Running, path: &str) -> Value {
-    let answer = client().get(format!("{}{path}", system.dev.url)).send().await.unwrap();
-    assert_eq!(answer.status(), 200, "{path}");
-    answer.json().await.unwrap()
-}
-
-/// Polls until there is an answer.
-pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
-    let looked = async {
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    };
-    let found = tokio::time::timeout(super::DEADLINE, looked).await;
-    found.unwrap_or_else(|_| panic!("did not happen: {what}"))
-}
 
 /// Waits until the index has this number of events of a type.
-pub(super) async fn indexed(system: &Running, event_type: &str, events: usize) {
+pub(super) async fn indexed(system: &Program, event_type: &str, events: usize) {
     eventually("everything is in the index", || async {
-        let page = api(system, &format!("/audit/events?type={event_type}&limit=500")).await;
+        let page = system.read(&format!("/audit/events?type={event_type}&limit=500")).await;
         (page["events"].as_array()?.len() == events).then_some(())
     })
     .await;
@@ -49,7 +26,7 @@ fn rows(table: &str) -> Vec<Vec<&str>> {
 
 #[tokio::test]
 async fn a_search_over_all_streams_prints_a_table_or_json() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 5).await;
     indexed(&system, "StockReceived", 5).await;
     let arguments = ["audit", "search", "--actor", "dev", "--type", "StockReceived", "--limit", "2"];
@@ -63,7 +40,7 @@ async fn a_search_over_all_streams_prints_a_table_or_json() {
     command.envs(system.exports.iter().cloned()).args(["--json", "--cursor", cursor]);
     let json = ended(command).await.json();
     let path = format!("/audit/events?actor=dev&type=StockReceived&limit=2&cursor={cursor}");
-    assert_eq!(json, api(&system, &path).await);
+    assert_eq!(json, system.read(&path).await);
     assert_eq!(versions(&json), [3, 2]);
     let oldest = ["audit", "search", "--stream", STREAM, "--order", "asc", "--limit", "3", "--json"];
     assert_eq!(versions(&system.operate(oldest).await.json()), [1, 2, 3]);
@@ -77,7 +54,7 @@ fn versions(page: &Value) -> Vec<u64> {
 
 #[tokio::test]
 async fn a_commit_that_is_gone_is_named_and_is_a_negative_answer() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 3).await;
     indexed(&system, "StockReceived", 3).await;
     let delete = clients(&system.exports).dynamodb.delete_item().table_name("ledgerfold-events");
@@ -98,7 +75,7 @@ async fn a_commit_that_is_gone_is_named_and_is_a_negative_answer() {
 
 #[tokio::test]
 async fn a_trace_is_drawn_as_a_tree() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     let store = store(&system.exports);
     let seed = |command: &str, cause: Option<&str>, types: &[&'static str]| Seed {
         command: command.to_owned(),
@@ -113,11 +90,11 @@ async fn a_trace_is_drawn_as_a_tree() {
     append(&store, "mail-3", &[seed("stray", Some("x-1:4"), &["Strayed"])]).await;
     indexed(&system, "Strayed", 1).await;
     eventually("all are in the index", || async {
-        (api(&system, "/audit/trace/p").await["commits"] == 4).then_some(())
+        (system.read("/audit/trace/p").await["commits"] == 4).then_some(())
     })
     .await;
     let drawn = system.operate(["audit", "trace", "p"]).await.done();
-    let trace = api(&system, "/audit/trace/p").await;
+    let trace = system.read("/audit/trace/p").await;
     let time = |path: &str| trace.pointer(path).unwrap_or_else(|| panic!("no {path}")).as_str().unwrap().to_owned();
     let wanted = format!(
         "\
@@ -150,10 +127,9 @@ async fn a_stream_is_shown_as_it_was_and_what_changed() {
     let folder = data.path().to_str().unwrap();
     let dev = Dev::start(data.path()).await;
     receive(&dev, 3).await;
-    let at = client().get(format!("{}/audit/streams/{STREAM}/at?version=2", dev.url)).send().await.unwrap();
-    let at: Value = at.json().await.unwrap();
-    let diff = client().get(format!("{}/audit/streams/{STREAM}/diff?from=1&to=3", dev.url)).send().await.unwrap();
-    let diff: Value = diff.json().await.unwrap();
+    let client = Client::of(&dev.url);
+    let at = client.read(&format!("/audit/streams/{STREAM}/at?version=2")).await;
+    let diff = client.read(&format!("/audit/streams/{STREAM}/diff?from=1&to=3")).await;
     assert_eq!(dev.interrupt().await, 0);
     // The same on the folder of a stopped `dev`.
     let shown = run(["audit", "at", STREAM, "--version", "2", "--data", folder]).await.done();
@@ -185,7 +161,7 @@ async fn a_stream_is_shown_as_it_was_and_what_changed() {
 }
 
 /// The recorded queries: actor, call and parameters.
-async fn readings(system: &Running, events: usize) -> Vec<(String, String, Value)> {
+async fn readings(system: &Program, events: usize) -> Vec<(String, String, Value)> {
     let found = eventually("the readings are in the index", || async {
         let mut command = ledgerfold(["audit", "search", "--type", "AuditTrailRead", "--order", "asc", "--json"]);
         command.args(["--to", "2999-01-01T00:00:00Z", "--as", "observer"]).envs(system.exports.iter().cloned());
@@ -201,7 +177,7 @@ async fn readings(system: &Running, events: usize) -> Vec<(String, String, Value
 
 #[tokio::test]
 async fn whoever_asks_is_recorded() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 1).await;
     let as_user = async |user: Option<&str>, actor: Option<&str>, arguments: &[&str]| -> Ended {
         let mut command = ledgerfold(arguments.iter().copied());

@@ -1,10 +1,11 @@
 //! `ledgerfold audit export`: a complete file, or none.
 
-use super::audit::{eventually, indexed};
-use super::operate::Running;
-use super::{DEADLINE, client, ended, receive};
-use crate::api::seed::{clients, receive_many};
-use crate::program::ledgerfold;
+use super::audit::indexed;
+use super::{PATIENCE, ended, receive};
+use crate::harness::program::{Program, ledgerfold};
+use crate::harness::seed::{clients, receive_many};
+use crate::harness::waiting::eventually;
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +22,7 @@ const ISBN: &str = "9780306406157";
 const STREAM: &str = "stock-9780306406157";
 const EVENTS: usize = 5_200;
 
-fn export<const N: usize>(system: &Running, arguments: [&str; N]) -> Command {
+fn export<const N: usize>(system: &Program, arguments: [&str; N]) -> Command {
     let mut command = ledgerfold(["audit", "export"]);
     command.args(arguments).envs(system.exports.iter().cloned());
     command
@@ -40,15 +41,15 @@ fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
 }
 
-async fn api_lines(system: &Running) -> String {
-    let request = client().get(format!("{}/audit/streams/{STREAM}", system.dev.url));
+async fn api_lines(system: &Program) -> String {
+    let request = system.request(Method::GET, &format!("/audit/streams/{STREAM}"));
     let answer = request.header("Accept", "application/x-ndjson").send().await.unwrap();
     answer.text().await.unwrap()
 }
 
 #[tokio::test]
 async fn a_file_and_standard_output_hold_what_the_api_gives() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive_many(&system.exports, ISBN, EVENTS).await;
     let folder = TempDir::new().unwrap();
     let (lines, csv) = (folder.path().join("events.jsonl"), folder.path().join("events.csv"));
@@ -87,7 +88,7 @@ const NOTE: &str = "the index is not complete: about ";
 
 #[tokio::test]
 async fn an_export_from_an_index_that_is_behind_says_so() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 1).await;
     // A message that cannot be handled.
     let sqs = clients(&system.exports).sqs;
@@ -106,7 +107,7 @@ async fn an_export_from_an_index_that_is_behind_says_so() {
 
 #[tokio::test]
 async fn filters_and_limits_choose_what_is_exported() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 5).await;
     indexed(&system, "StockReceived", 5).await;
     let text = exported(export(&system, ["--type", "StockReceived", "--limit", "2"])).await;
@@ -120,7 +121,7 @@ async fn filters_and_limits_choose_what_is_exported() {
 
 #[tokio::test]
 async fn what_cannot_be_exported_leaves_no_file() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("events.jsonl");
     std::fs::write(&file, "kept").unwrap();
@@ -140,7 +141,7 @@ async fn what_cannot_be_exported_leaves_no_file() {
 
 #[tokio::test]
 async fn a_reader_that_goes_early_ends_an_export_without_complaint() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive_many(&system.exports, ISBN, EVENTS).await;
     let mut child =
         export(&system, ["--stream", STREAM]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -154,7 +155,7 @@ async fn a_reader_that_goes_early_ends_an_export_without_complaint() {
 
 /// Its exit status and standard error.
 async fn end(mut child: Child) -> (Option<i32>, String) {
-    let status = tokio::time::timeout(DEADLINE, child.wait()).await.expect("it does not end").unwrap();
+    let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("it does not end").unwrap();
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
     (status.code(), said)
@@ -167,7 +168,7 @@ async fn interrupt(child: &Child) {
 
 #[tokio::test]
 async fn ctrl_c_ends_an_export_to_a_reader_that_does_not_read() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive_many(&system.exports, ISBN, EVENTS).await;
     let mut child =
         export(&system, ["--stream", STREAM]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -217,7 +218,7 @@ async fn pass_on(client: TcpStream, server: TcpStream, answered: Arc<AtomicUsize
 
 #[tokio::test]
 async fn ctrl_c_leaves_no_unfinished_file_and_what_was_there() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive_many(&system.exports, ISBN, EVENTS).await;
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("events.jsonl");

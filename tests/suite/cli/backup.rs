@@ -1,8 +1,8 @@
 //! `ledgerfold backup` and `restore`: complete under load, refused if data would be lost, no partial copies.
 
-use super::{DEADLINE, Dev, client, ended, receive, run};
-use crate::depth::full_or;
-use crate::program::ledgerfold;
+use super::{Dev, PATIENCE, client, ended, receive, run};
+use crate::harness::depth::full_or;
+use crate::harness::program::ledgerfold;
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ async fn reach(count: &AtomicUsize, at_least: usize) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(DEADLINE, reached).await.expect("no orders are placed");
+    timeout(PATIENCE, reached).await.expect("no orders are placed");
 }
 
 /// The statuses of the customer's orders, once there are enough and fulfilment has decided each.
@@ -60,7 +60,7 @@ async fn decided_orders(url: &str, at_least: usize) -> Vec<Value> {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(DEADLINE * 2, look).await.expect("the read models do not catch up")
+    timeout(PATIENCE * 2, look).await.expect("the read models do not catch up")
 }
 
 /// A stopped folder with a few commits, and a database that takes a while to copy.
@@ -182,10 +182,10 @@ async fn a_backup_that_is_ended_leaves_nothing_half() {
                 sleep(Duration::from_millis(1)).await;
             }
         };
-        timeout(DEADLINE, begun).await.expect("it does not begin");
+        timeout(PATIENCE, begun).await.expect("it does not begin");
         let id = backup.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-s", signal, &id]).status().await.unwrap().success());
-        let status = timeout(DEADLINE, backup.wait()).await.expect("it does not end").unwrap();
+        let status = timeout(PATIENCE, backup.wait()).await.expect("it does not end").unwrap();
         assert_ne!(status.code(), Some(0), "{signal}: it was done before it was asked");
         assert!(!copy.exists(), "{signal}");
         assert_eq!(partial.exists(), signal == "KILL", "{signal}");

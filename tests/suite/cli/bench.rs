@@ -1,8 +1,8 @@
 //! `ledgerfold-bench`: its counts equal the budget, and it removes its tables.
 
-use super::{DEADLINE, Dev, Ended, ended, run_bench};
-use crate::api::seed::clients;
-use crate::program::ledgerfold_bench;
+use super::{Dev, Ended, PATIENCE, ended, run_bench};
+use crate::harness::program::ledgerfold_bench;
+use crate::harness::seed::clients;
 use aws_sdk_dynamodb::Client;
 use serde_json::Value;
 use std::path::Path;
@@ -144,7 +144,7 @@ fn endless<const N: usize>(more: [&str; N]) -> Command {
 pub(super) async fn interrupt(mut child: Child) {
     let id = child.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-s", "INT", &id]).status().await.unwrap().success());
-    let status = tokio::time::timeout(DEADLINE, child.wait()).await.expect("it does not end").unwrap();
+    let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("it does not end").unwrap();
     let (mut stdout, mut stderr) = (String::new(), String::new());
     child.stdout.take().unwrap().read_to_string(&mut stdout).await.unwrap();
     child.stderr.take().unwrap().read_to_string(&mut stderr).await.unwrap();
@@ -159,7 +159,7 @@ pub(super) async fn until(mut so: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, looking).await.expect("it never is so");
+    tokio::time::timeout(PATIENCE, looking).await.expect("it never is so");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::bench::{interrupt, is_empty, until};
 use super::{Ended, ended, run_bench};
-use crate::program::ledgerfold_bench;
+use crate::harness::program::ledgerfold_bench;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use std::path::Path;

@@ -33,14 +33,12 @@ mod stop;
 mod tokens;
 mod wording;
 
-use crate::program::{Dev, ledgerfold, ledgerfold_bench};
+use crate::harness::http::sent;
+use crate::harness::program::{Dev, ledgerfold, ledgerfold_bench};
+use crate::harness::waiting::PATIENCE;
 use reqwest::Client;
 use serde_json::{Value, json};
-use std::time::Duration;
 use tokio::process::Command;
-
-/// Far more than any command needs.
-const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The result of a run.
 #[derive(Debug)]
@@ -97,21 +95,21 @@ async fn run<const N: usize>(arguments: [&str; N]) -> Ended {
 }
 
 async fn ended(mut command: Command) -> Ended {
-    let output = tokio::time::timeout(DEADLINE, command.output()).await.expect("it does not end").unwrap();
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it does not end").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let status = output.status.code().expect("it was killed");
     Ended { status, stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 fn client() -> Client {
-    Client::builder().timeout(DEADLINE).no_proxy().build().unwrap()
+    Client::builder().timeout(PATIENCE).no_proxy().build().unwrap()
 }
 
 /// Receives copies of a book, this number of times.
 async fn receive(dev: &Dev, times: usize) {
-    let (http, url) = (client(), format!("{}/stock/9780306406157/receive", dev.url));
+    let client = crate::harness::http::Client::of(&dev.url);
     for _ in 0..times {
-        let answer = http.post(&url).json(&json!({"quantity": 5})).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
+        let answer = sent(client.post("/stock/9780306406157/receive", &json!({"quantity": 5}))).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
     }
 }

@@ -1,8 +1,9 @@
 //! `ledgerfold tables` and `ledgerfold audit`, on a stopped folder and on a running system.
 
-use super::{Dev, Ended, ended, receive, run};
-use crate::api::seed::{Seed, append, clients, indexed, receive_at_once, store};
-use crate::program::ledgerfold;
+use super::{Ended, ended, receive, run};
+use crate::harness::program::{Dev, Program, ledgerfold};
+use crate::harness::seed::{Seed, append, clients, indexed, receive_at_once, store};
+use crate::harness::waiting::eventually;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -12,21 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 const STREAM: &str = "stock-9780306406157";
 
-/// A running system, and an operator's environment.
-pub(super) struct Running {
-    pub(super) dev: Dev,
-    pub(super) exports: Vec<(String, String)>,
-    _data: TempDir,
-}
-
-impl Running {
-    pub(super) async fn start() -> Self {
-        let data = TempDir::new().unwrap();
-        let mut dev = Dev::start(data.path()).await;
-        let exports = dev.exports().await;
-        Self { dev, exports, _data: data }
-    }
-
+impl Program {
     pub(super) async fn operate<const N: usize>(&self, arguments: [&str; N]) -> Ended {
         let mut command = ledgerfold(arguments);
         command.envs(self.exports.iter().cloned());
@@ -54,7 +41,7 @@ impl Running {
 
 #[tokio::test]
 async fn tables_may_be_made_again_where_they_are() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     let first = system.operate(["tables", "create"]).await.done();
     assert_eq!(first.lines().next().unwrap().split_whitespace().collect::<Vec<_>>(), ["KIND", "FOR", "WHERE"]);
     let sqs = system.endpoint("SQS");
@@ -75,7 +62,7 @@ async fn tables_may_be_made_again_where_they_are() {
 
 #[tokio::test]
 async fn a_history_is_shown_for_people_and_for_programs() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 12).await;
     let table = system.operate(["audit", "history", STREAM]).await.done();
     let lines: Vec<&str> = table.lines().collect();
@@ -97,7 +84,7 @@ async fn a_history_is_shown_for_people_and_for_programs() {
 
 #[tokio::test]
 async fn what_is_as_it_was_written_is_verified() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 3).await;
     let one = system.operate(["audit", "verify", STREAM]).await.done();
     assert!(one.starts_with(&format!("{STREAM} is intact: 3 commits, head 3 ")), "{one}");
@@ -110,7 +97,7 @@ async fn what_is_as_it_was_written_is_verified() {
 
 #[tokio::test]
 async fn a_break_is_found_and_ends_with_1() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 3).await;
     system.tamper().await;
     for arguments in [["audit", "verify", STREAM], ["audit", "verify", "--all"]] {
@@ -130,7 +117,7 @@ async fn a_break_is_found_and_ends_with_1() {
 }
 
 /// Changes the state in the stock's snapshot.
-async fn change_snapshot(system: &Running) {
+async fn change_snapshot(system: &Program) {
     let table = clients(&system.exports).dynamodb;
     let (key, sort_key) = (AttributeValue::S(STREAM.to_owned()), AttributeValue::N((1_u64 << 53).to_string()));
     let item = table.get_item().table_name("ledgerfold-events").key("stream_id", key).key("version", sort_key);
@@ -144,7 +131,7 @@ async fn change_snapshot(system: &Running) {
 
 #[tokio::test]
 async fn a_changed_snapshot_is_found_on_request_only() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 11).await;
     let one = ["audit", "verify", STREAM, "--snapshots", "--json"];
     let all = ["audit", "verify", "--all", "--snapshots", "--json"];
@@ -169,7 +156,7 @@ async fn a_changed_snapshot_is_found_on_request_only() {
 }
 
 /// Tampers by deleting items of the events table.
-async fn delete(system: &Running, stream: &str, versions: impl Iterator<Item = u64>) {
+async fn delete(system: &Program, stream: &str, versions: impl Iterator<Item = u64>) {
     let table = clients(&system.exports).dynamodb;
     for version in versions {
         let delete = table.delete_item().table_name("ledgerfold-events");
@@ -180,7 +167,7 @@ async fn delete(system: &Running, stream: &str, versions: impl Iterator<Item = u
 
 #[tokio::test]
 async fn a_dropped_end_and_a_stream_that_is_gone_are_found() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 3).await;
     let store = store(&system.exports);
     for (stream, commits) in [("note-cut", 3), ("note-gone", 2), ("note-whole", 2)] {
@@ -191,7 +178,7 @@ async fn a_dropped_end_and_a_stream_that_is_gone_are_found() {
         }
         indexed(&system.exports, stream, commits).await;
     }
-    crate::cli::audit::eventually("the stock is seen", || async {
+    eventually("the stock is seen", || async {
         let stock = reqwest::get(format!("{}/stock/9780306406157", system.dev.url)).await.unwrap();
         (stock.json::<Value>().await.unwrap()["version"] == 3).then_some(())
     })
@@ -217,7 +204,7 @@ async fn a_dropped_end_and_a_stream_that_is_gone_are_found() {
 
 #[tokio::test]
 async fn an_item_that_is_none_of_ours_is_named_and_hides_no_stream() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive(&system.dev, 3).await;
     let table = clients(&system.exports).dynamodb;
     for (stream, version) in [("x", "1"), (STREAM, "0"), ("order-1", "1.5")] {
@@ -258,7 +245,7 @@ async fn a_stopped_folder_is_audited_where_it_lies() {
 
 #[tokio::test]
 async fn what_cannot_be_reached_or_is_not_named_is_told_in_one_line() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     system.operate(["audit", "history", "order-1"]).await.failed_saying("there is no stream order-1");
     system
         .operate(["audit", "verify", "order-1", "--prefix", "no"])
@@ -281,7 +268,7 @@ async fn what_cannot_be_reached_or_is_not_named_is_told_in_one_line() {
 
 #[tokio::test]
 async fn a_reader_that_goes_early_is_no_failure() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     receive_at_once(&system.exports, "9780306406157", 1_000, 1).await;
     let mut command = ledgerfold(["audit", "history", STREAM, "--limit", "1000"]);
     command.envs(system.exports.iter().cloned()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -291,7 +278,7 @@ async fn a_reader_that_goes_early_is_no_failure() {
     stdout.read_line(&mut first).await.unwrap();
     drop(stdout);
     assert!(first.starts_with("VERSION"), "{first}");
-    let status = tokio::time::timeout(super::DEADLINE, child.wait()).await.expect("it does not end").unwrap();
+    let status = tokio::time::timeout(super::PATIENCE, child.wait()).await.expect("it does not end").unwrap();
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
     assert_eq!((status.code(), said.as_str()), (Some(0), ""));
@@ -299,7 +286,7 @@ async fn a_reader_that_goes_early_is_no_failure() {
 
 #[tokio::test]
 async fn a_prefix_without_an_instance_is_told_with_those_there() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     let instances = "no running instance found under the prefix \"elsewhere\": these prefixes exist: ledgerfold";
     for arguments in
         [["projection", "list", "--prefix", "elsewhere"], ["audit", "history", STREAM, "--prefix=elsewhere"]]
@@ -312,7 +299,7 @@ async fn a_prefix_without_an_instance_is_told_with_those_there() {
 
 #[tokio::test]
 async fn the_address_of_the_api_is_no_endpoint() {
-    let system = Running::start().await;
+    let system = Program::start().await;
     let url = &system.dev.url;
     for command in ["projection", "tables"] {
         let step = if command == "tables" { "create" } else { "list" };

@@ -1,7 +1,7 @@
 //! Profiles of the AWS configuration: credentials from a program, or from SSO.
 
 use super::{Ended, ended, ledgerfold};
-use crate::program::Dev;
+use crate::harness::program::Dev;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,8 +1,8 @@
 //! `ledgerfold dev`: where it cannot run, and what it stores.
 
 use super::{Dev, client, ended, receive, run};
-use crate::program::ledgerfold;
-use serde_json::Value;
+use crate::harness::http::Client;
+use crate::harness::program::ledgerfold;
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
@@ -71,9 +71,8 @@ async fn a_damaged_database_is_told_and_left_as_it_is() {
 
 /// The copies on hand at a version of the book's stock.
 async fn on_hand(dev: &Dev, version: u64) -> Option<u64> {
-    let url = format!("{}/stock/9780306406157?at_least={version}", dev.url);
-    let answer = client().get(url).send().await.unwrap();
-    answer.json::<Value>().await.unwrap()["on_hand"].as_u64()
+    let path = format!("/stock/9780306406157?at_least={version}");
+    Client::of(&dev.url).get(&path).await.body["on_hand"].as_u64()
 }
 
 #[tokio::test]

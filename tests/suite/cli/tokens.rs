@@ -1,8 +1,9 @@
 //! `ledgerfold tokens`, and `dev` with and without `--auth`.
 
-use super::{Dev, client, ended, run};
-use crate::api::issuer::{AUDIENCE, ISSUER, Issuer};
-use crate::program::ledgerfold;
+use super::{Dev, ended, run};
+use crate::harness::http::Client;
+use crate::harness::issuer::{AUDIENCE, ISSUER, KeySetFile};
+use crate::harness::program::ledgerfold;
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -31,7 +32,7 @@ fn dev(data: &Path, more: &[String]) -> Command {
 }
 
 async fn status(dev: &Dev, token: &str, path: &str) -> u16 {
-    client().get(format!("{}{path}", dev.url)).bearer_auth(token).send().await.unwrap().status().as_u16()
+    Client::of(&dev.url).with_token(token).get(path).await.status
 }
 
 #[tokio::test]
@@ -132,7 +133,8 @@ async fn keys_that_check_nothing_are_told_before_anything_begins() {
     let (path, data) = (file.to_str().unwrap(), data.to_str().unwrap());
     let dev = ["dev", "--port", "0", "--data", data, "--auth", path, "--issuer", ISSUER, "--audience", AUDIENCE];
     run(dev).await.failed_saying(&format!("the keys in {path} cannot be read: No such file"));
-    let mut published: serde_json::Value = serde_json::from_slice(&fs::read(Issuer::new().file()).unwrap()).unwrap();
+    let mut published: serde_json::Value =
+        serde_json::from_slice(&fs::read(KeySetFile::new().file()).unwrap()).unwrap();
     let key = published["keys"][1].take();
     let but = |name: &str, value: serde_json::Value| {
         let mut key = key.clone();

@@ -1,9 +1,9 @@
 //! Senders and workers that die between any two requests, or lose an answer.
 
-use super::{World, api_of, deliver, is_done_with, later};
-use crate::api::{DEADLINE, isbn};
-use crate::program::Dev;
-use crate::projections::wire::{Fault, Wire};
+use super::{TestStack, api_of, deliver, is_done_with, later};
+use crate::harness::faults::{Fault, FaultInjector};
+use crate::harness::http::{Client, isbn, sent};
+use crate::harness::program::Dev;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tempfile::TempDir;
@@ -39,21 +39,21 @@ async fn struck<F: Future<Output = bool>>(mut scenario: impl FnMut(usize, Fault)
 
 /// A worker dies during a command to a new book; another one gets the message. Returns whether the
 /// fault happened.
-async fn die_over(world: &World, case: usize, fault: Fault, command: &str, body: &Value, expected: &str) -> bool {
+async fn die_over(stack: &TestStack, case: usize, fault: Fault, command: &str, body: &Value, expected: &str) -> bool {
     let (book, key) = (book(case), format!("{command}-{case}"));
-    world.later(&format!("/stock/{book}/{command}"), &key, body).await;
-    let (message, wire) = (world.message().await, Wire::default());
-    let worker = world.system_over(&wire).command_worker();
+    stack.later(&format!("/stock/{book}/{command}"), &key, body).await;
+    let (message, wire) = (stack.message().await, FaultInjector::default());
+    let worker = stack.system_over(&wire).command_worker();
     wire.arm(Some(fault));
     if !is_done_with(&worker, &message, 1).await {
         assert!(!wire.is_armed(), "it came back without a crash");
-        assert!(is_done_with(&world.worker(), &message, 2).await, "{fault:?}");
+        assert!(is_done_with(&stack.worker(), &message, 2).await, "{fault:?}");
     }
     let struck = !wire.is_armed();
     // The queue redelivers it, as after a lost acknowledgement.
-    assert!(is_done_with(&world.worker(), &message, 3).await, "{fault:?}");
-    let events = world.types(&format!("stock-{book}")).await;
-    assert_eq!(world.status(&key).await, expected, "{fault:?}");
+    assert!(is_done_with(&stack.worker(), &message, 3).await, "{fault:?}");
+    let events = stack.types(&format!("stock-{book}")).await;
+    assert_eq!(stack.command_status(&key).await, expected, "{fault:?}");
     let recorded = if expected == "done" { vec!["StockReceived"] } else { Vec::new() };
     assert_eq!(events, recorded, "{fault:?}");
     struck
@@ -61,98 +61,92 @@ async fn die_over(world: &World, case: usize, fault: Fault, command: &str, body:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_dies_at_any_request_leaves_a_command_done_once() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let body = json!({"quantity": 5});
-    let struck = struck(|case, fault| die_over(&world, case, fault, "receive", &body, "done")).await;
+    let struck = struck(|case, fault| die_over(&stack, case, fault, "receive", &body, "done")).await;
     // A read of the row, the commit, the status; a fresh worker reads the stream before.
     assert!(struck >= 9, "only {struck} faults came to pass");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_dies_at_any_request_leaves_a_command_refused() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let body = json!({"order_id": "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e", "quantity": 5});
-    let struck = struck(|case, fault| die_over(&world, case, fault, "reserve", &body, "refused")).await;
+    let struck = struck(|case, fault| die_over(&stack, case, fault, "reserve", &body, "refused")).await;
     assert!(struck >= 9, "only {struck} faults came to pass");
 }
 
 /// An API dies during a command; its sender tries another one. Returns whether the fault happened.
-async fn die_sending(world: &World, case: usize, fault: Fault) -> bool {
-    let (book, key, wire) = (book(case), format!("k-{case}"), Wire::default());
+async fn die_sending(stack: &TestStack, case: usize, fault: Fault) -> bool {
+    let (book, key, wire) = (book(case), format!("k-{case}"), FaultInjector::default());
     let (path, body) = (format!("/stock/{book}/receive"), json!({"quantity": 5}));
-    let system = world.system_over(&wire);
+    let system = stack.system_over(&wire);
     let api = api_of(&system, Some(system.command_queue().await.unwrap()));
     wire.arm(Some(fault));
     let taken = later(&api, &path, &key, &body).await;
     let struck = !wire.is_armed();
     if taken.status != 202 {
         assert!(struck && taken.status == 503 && taken.headers.contains_key("retry-after"), "{taken:?}");
-        world.later(&path, &key, &body).await;
+        stack.later(&path, &key, &body).await;
     }
-    let messages = world.messages().await;
+    let messages = stack.queued_messages().await;
     assert!(!messages.is_empty(), "{fault:?}: it was taken, and nothing waits");
     for message in messages {
-        assert!(is_done_with(&world.worker(), &message, 1).await, "{fault:?}");
+        assert!(is_done_with(&stack.worker(), &message, 1).await, "{fault:?}");
     }
-    assert_eq!(world.types(&format!("stock-{book}")).await, ["StockReceived"], "{fault:?}");
-    assert_eq!(world.status(&key).await, "done", "{fault:?}");
+    assert_eq!(stack.types(&format!("stock-{book}")).await, ["StockReceived"], "{fault:?}");
+    assert_eq!(stack.command_status(&key).await, "done", "{fault:?}");
     struck
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_that_dies_at_any_request_leaves_a_command_done_once() {
-    let world = World::start().await;
-    let struck = struck(|case, fault| die_sending(&world, case, fault)).await;
+    let stack = TestStack::start().await;
+    let struck = struck(|case, fault| die_sending(&stack, case, fault)).await;
     // The length of the queue, the row, the message.
     assert!(struck >= 9, "only {struck} faults came to pass");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_that_do_the_same_at_once_do_it_once() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let body = json!({"quantity": 5});
     for number in 0..10 {
-        world.later(&format!("/stock/{}/receive", book(number)), &format!("k-{number}"), &body).await;
+        stack.later(&format!("/stock/{}/receive", book(number)), &format!("k-{number}"), &body).await;
     }
-    let messages = world.messages().await;
-    let workers: Vec<_> = (0..4).map(|_| world.worker()).collect();
+    let messages = stack.queued_messages().await;
+    let workers: Vec<_> = (0..4).map(|_| stack.worker()).collect();
     let ended = futures::future::join_all(workers.iter().map(|worker| deliver(worker, &messages))).await;
     assert!(ended.iter().all(Vec::is_empty), "{ended:?}");
     for number in 0..10 {
-        assert_eq!(world.types(&format!("stock-{}", book(number))).await, ["StockReceived"]);
-        assert_eq!(world.status(&format!("k-{number}")).await, "done");
+        assert_eq!(stack.types(&format!("stock-{}", book(number))).await, ["StockReceived"]);
+        assert_eq!(stack.command_status(&format!("k-{number}")).await, "done");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_program_answers_every_accepted_command() {
     let (data, mut keys) = (TempDir::new().unwrap(), BTreeSet::new());
-    let http = reqwest::Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();
     for life in 0..3 {
         let dev = Dev::start(data.path()).await;
+        let client = Client::of(&dev.url);
         for number in 0..20 {
             let key = format!("k-{life}-{number}");
-            let request = http.post(format!("{}/stock/{}/receive", dev.url, book(number % 3)));
-            let request = request.json(&json!({"quantity": 1})).header("Idempotency-Key", &key);
-            let taken = request.header("Prefer", "respond-async").send().await.unwrap();
-            assert_eq!(taken.status(), 202);
+            let request = client.keyed(&format!("/stock/{}/receive", book(number % 3)), &key, &json!({"quantity": 1}));
+            let taken = sent(request.header("Prefer", "respond-async")).await;
+            assert_eq!(taken.status, 202);
             keys.insert(key);
         }
         dev.kill().await;
     }
     let dev = Dev::start(data.path()).await;
-    let get = |path: String| async { http.get(path).send().await.unwrap().json::<Value>().await.unwrap() };
+    let client = Client::of(&dev.url);
     for key in &keys {
-        crate::api::eventually("every command is done", || async {
-            let answer = get(format!("{}/commands/{key}", dev.url)).await;
-            Some(()).filter(|()| answer["status"] == "done")
-        })
-        .await;
+        client.until(&format!("/commands/{key}"), |answer| answer.body["status"] == "done").await;
     }
     let mut recorded = 0;
     for number in 0..3 {
-        let stock = get(format!("{}/audit/streams/stock-{}?limit=500", dev.url, book(number))).await;
-        recorded += stock["events"].as_array().unwrap().len();
+        recorded += client.events(&format!("stock-{}", book(number))).await.len();
     }
     assert_eq!(recorded, keys.len());
 }

@@ -1,10 +1,10 @@
 //! Commands that are too large, too many or too late, and services that do not answer.
 
 use super::{
-    Answer, QUEUE, STREAM, TABLE, World, answer, api_of, get, is_done_with, later, passes, post, receive, reserve,
+    QUEUE, Response, STREAM, TABLE, TestStack, answer, api_of, get, is_done_with, later, passes, post, receive, reserve,
 };
-use crate::api::eventually;
-use crate::projections::wire::{Fault, Wire};
+use crate::harness::faults::{Fault, FaultInjector};
+use crate::harness::waiting::eventually;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
 use axum::body::Body;
@@ -18,14 +18,14 @@ use std::time::Instant;
 use tower::ServiceExt;
 
 /// A queue with a small limit.
-async fn short(world: &World, messages: u64) -> CommandQueue {
-    world.queue().await.with_limits(QueueLimits { messages, ..QueueLimits::default() })
+async fn short(stack: &TestStack, messages: u64) -> CommandQueue {
+    stack.queue().await.with_limits(QueueLimits { messages, ..QueueLimits::default() })
 }
 
 #[tokio::test]
 async fn an_overlong_queue_takes_nothing_more_until_it_is_shorter() {
-    let world = World::start().await;
-    let api = world.api(Some(short(&world, 3).await));
+    let stack = TestStack::start().await;
+    let api = stack.api(Some(short(&stack, 3).await));
     let (path, body) = receive(5);
     for number in 0..3 {
         assert_eq!(later(&api, &path, &format!("k-{number}"), &body).await.status, 202);
@@ -33,20 +33,20 @@ async fn an_overlong_queue_takes_nothing_more_until_it_is_shorter() {
     let refused = later(&api, &path, "k-3", &body).await;
     passes(&refused, 503, "unavailable");
     assert!(refused.body["detail"].as_str().unwrap().starts_with("3 commands wait already"), "{refused:?}");
-    assert!(world.row("k-3").await.is_none(), "it is not accepted, and has no status");
+    assert!(stack.command_row("k-3").await.is_none(), "it is not accepted, and has no status");
     assert_eq!(post(&api, &path, "k-4", None, &body).await.status, 200, "at once it is handled all the same");
-    for message in world.messages().await {
-        assert!(is_done_with(&world.worker(), &message, 1).await);
+    for message in stack.queued_messages().await {
+        assert!(is_done_with(&stack.worker(), &message, 1).await);
     }
     eventually("it is counted again", || async {
         (later(&api, &path, "k-3", &body).await.status == 202).then_some(())
     })
     .await;
-    assert_eq!(world.types(STREAM).await.len(), 4);
+    assert_eq!(stack.types(STREAM).await.len(), 4);
 }
 
 /// The same command by another actor.
-async fn later_as(api: &Router, actor: &str, key: &str) -> Answer {
+async fn later_as(api: &Router, actor: &str, key: &str) -> Response {
     let (path, body) = receive(5);
     let request = Request::post(path).header("Content-Type", "application/json").header("Idempotency-Key", key);
     let request = request.header("Prefer", "respond-async").header("X-Actor", actor);
@@ -55,9 +55,9 @@ async fn later_as(api: &Router, actor: &str, key: &str) -> Answer {
 
 #[tokio::test]
 async fn one_caller_does_not_fill_the_queue_for_all() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let limits = QueueLimits { messages: 6, messages_of_actor: 2, ..QueueLimits::default() };
-    let api = world.api(Some(world.queue().await.with_limits(limits)));
+    let api = stack.api(Some(stack.queue().await.with_limits(limits)));
     for number in 0..2 {
         assert_eq!(later_as(&api, "anna", &format!("a-{number}")).await.status, 202);
     }
@@ -67,8 +67,8 @@ async fn one_caller_does_not_fill_the_queue_for_all() {
         assert!(refused.body["detail"].as_str().unwrap().starts_with("2 of your commands wait already"), "{refused:?}");
     }
     assert_eq!(later_as(&api, "bob", "b").await.status, 202);
-    for message in world.messages().await {
-        assert!(is_done_with(&world.worker(), &message, 1).await);
+    for message in stack.queued_messages().await {
+        assert!(is_done_with(&stack.worker(), &message, 1).await);
     }
     eventually("her commands no longer wait", || async {
         (later_as(&api, "anna", "a-2").await.status == 202).then_some(())
@@ -96,19 +96,19 @@ async fn only_a_limited_number_of_clients_gets_progress() {
 
 #[tokio::test]
 async fn the_queue_of_other_senders_counts_too() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     for number in 0..3 {
         let (path, body) = receive(5);
-        world.later(&path, &format!("k-{number}"), &body).await;
+        stack.later(&path, &format!("k-{number}"), &body).await;
     }
     let (path, body) = receive(5);
-    passes(&later(&world.api(Some(short(&world, 3).await)), &path, "l", &body).await, 503, "unavailable");
+    passes(&later(&stack.api(Some(short(&stack, 3).await)), &path, "l", &body).await, 503, "unavailable");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_queue_is_counted_at_most_once_a_second() {
-    let (world, wire) = (World::start().await, Wire::default());
-    let system = world.system_over(&wire);
+    let (stack, wire) = (TestStack::start().await, FaultInjector::default());
+    let system = stack.system_over(&wire);
     let api = api_of(&system, Some(system.command_queue().await.unwrap()));
     wire.take();
     let (began, (path, body)) = (Instant::now(), receive(5));
@@ -123,12 +123,13 @@ async fn the_queue_is_counted_at_most_once_a_second() {
 
 #[tokio::test]
 async fn a_message_that_would_be_too_large_is_refused_before_a_write() {
-    let world = World::start().await;
-    let lines: Vec<Value> =
-        (0..20).map(|book| json!({"isbn": crate::api::isbn(book), "quantity": 1, "unit_price_minor": 5})).collect();
+    let stack = TestStack::start().await;
+    let lines: Vec<Value> = (0..20)
+        .map(|book| json!({"isbn": crate::harness::http::isbn(book), "quantity": 1, "unit_price_minor": 5}))
+        .collect();
     let order = json!({"customer_id": "c", "currency": "EUR", "lines": lines});
     let small = QueueLimits { message_bytes: 1_000, ..QueueLimits::default() };
-    let api = world.api(Some(world.queue().await.with_limits(small)));
+    let api = stack.api(Some(stack.queue().await.with_limits(small)));
     let refused = later(&api, "/orders", "k", &order).await;
     assert_eq!(
         (refused.status, &refused.body["type"]),
@@ -136,22 +137,22 @@ async fn a_message_that_would_be_too_large_is_refused_before_a_write() {
     );
     let detail = refused.body["detail"].as_str().unwrap();
     assert!(detail.contains("1000 are taken at most; send it without respond-async"), "{detail}");
-    assert_eq!((world.row("k").await, world.messages().await.len()), (None, 0));
+    assert_eq!((stack.command_row("k").await, stack.queued_messages().await.len()), (None, 0));
     assert_eq!(post(&api, "/orders", "k", None, &order).await.status, 201);
 }
 
 #[tokio::test]
 async fn the_largest_order_is_a_fraction_of_what_a_message_may_have() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let lines: Vec<Value> = (0..90)
-        .map(|book| json!({"isbn": crate::api::isbn(book), "quantity": 1_000, "unit_price_minor": 1_000_000_000}))
+        .map(|book| json!({"isbn": crate::harness::http::isbn(book), "quantity": 1_000, "unit_price_minor": 1_000_000_000}))
         .collect();
     let order = json!({"customer_id": "c".repeat(64), "currency": "EUR", "lines": lines});
-    world.later("/orders", &"k".repeat(128), &order).await;
-    let message = world.message().await;
+    stack.later("/orders", &"k".repeat(128), &order).await;
+    let message = stack.message().await;
     assert!(message.body.as_ref().unwrap().len() < QueueLimits::default().message_bytes / 16);
-    assert!(is_done_with(&world.worker(), &message, 1).await);
-    assert_eq!(world.status(&"k".repeat(128)).await, "done");
+    assert!(is_done_with(&stack.worker(), &message, 1).await);
+    assert_eq!(stack.command_status(&"k".repeat(128)).await, "done");
 }
 
 /// Clients whose queues, or whose tables, do not answer.
@@ -161,20 +162,20 @@ fn nowhere() -> Clients {
 
 #[tokio::test]
 async fn a_queue_that_cannot_be_counted_takes_nothing() {
-    let world = World::start().await;
-    let statuses = world.system().command_statuses();
+    let stack = TestStack::start().await;
+    let statuses = stack.system().command_statuses();
     let queue = CommandQueue::new(statuses, nowhere().sqs, "http://127.0.0.1:1/000000000000/ledgerfold-commands.fifo");
     let (path, body) = receive(5);
-    let api = world.api(Some(queue));
+    let api = stack.api(Some(queue));
     passes(&later(&api, &path, "k", &body).await, 503, "unavailable");
-    assert!(world.row("k").await.is_none());
+    assert!(stack.command_row("k").await.is_none());
     assert_eq!(post(&api, &path, "k", None, &body).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_failing_queue_leaves_a_row_that_the_next_send_uses() {
-    let (world, wire) = (World::start().await, Wire::default());
-    let system = world.system_over(&wire);
+    let (stack, wire) = (TestStack::start().await, FaultInjector::default());
+    let system = stack.system_over(&wire);
     let api = api_of(&system, Some(system.command_queue().await.unwrap()));
     // The queue is counted and the row is written; the message is not sent.
     wire.arm(Some(Fault::DiesBefore(3)));
@@ -182,40 +183,40 @@ async fn a_failing_queue_leaves_a_row_that_the_next_send_uses() {
     let refused = later(&api, &path, "k", &body).await;
     passes(&refused, 503, "unavailable");
     assert!(refused.body["error_id"].is_string() && !refused.body.to_string().contains("127.0.0.1"), "{refused:?}");
-    assert_eq!((world.status("k").await.as_str(), world.messages().await.len()), ("pending", 0));
-    world.later(&path, "k", &body).await;
-    assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
-    assert_eq!(world.status("k").await, "done");
+    assert_eq!((stack.command_status("k").await.as_str(), stack.queued_messages().await.len()), ("pending", 0));
+    stack.later(&path, "k", &body).await;
+    assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);
+    assert_eq!(stack.command_status("k").await, "done");
 }
 
 #[tokio::test]
 async fn without_the_table_of_commands_all_requests_fail() {
-    let world = World::start().await;
-    let queue_url = world.0.clients().sqs.get_queue_url().queue_name(QUEUE).send().await.unwrap().queue_url.unwrap();
+    let stack = TestStack::start().await;
+    let queue_url = stack.clients().sqs.get_queue_url().queue_name(QUEUE).send().await.unwrap().queue_url.unwrap();
     let statuses = CommandStatuses::new(nowhere().dynamodb, TABLE);
-    let api = world.api(Some(CommandQueue::new(statuses, world.0.clients().sqs.clone(), queue_url)));
+    let api = stack.api(Some(CommandQueue::new(statuses, stack.clients().sqs.clone(), queue_url)));
     let (path, body) = receive(5);
     passes(&later(&api, &path, "k", &body).await, 503, "unavailable");
     passes(&get(&api, "/commands/k").await, 503, "unavailable");
-    assert_eq!(world.messages().await.len(), 0);
+    assert_eq!(stack.queued_messages().await.len(), 0);
 }
 
 #[tokio::test]
 async fn without_a_command_queue_every_command_is_answered_at_once() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (path, body) = receive(5);
-    let answer = later(&world.api(None), &path, "k", &body).await;
+    let answer = later(&stack.api(None), &path, "k", &body).await;
     assert_eq!((answer.status, answer.headers.get("preference-applied")), (200, None));
-    assert_eq!(get(&world.api(None), "/commands/k").await.status, 404);
+    assert_eq!(get(&stack.api(None), "/commands/k").await.status, 404);
 }
 
 #[tokio::test]
 async fn a_missing_command_queue_is_reported_with_its_remedy() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let elsewhere = System::new(
         bookshop::app(),
-        world.0.clients().dynamodb.clone(),
-        world.0.clients().sqs.clone(),
+        stack.clients().dynamodb.clone(),
+        stack.clients().sqs.clone(),
         handlers::Names::new("elsewhere"),
     );
     let error = elsewhere.command_queue().await.err().unwrap().to_string();
@@ -224,25 +225,25 @@ async fn a_missing_command_queue_is_reported_with_its_remedy() {
 
 #[tokio::test]
 async fn an_answer_is_returned_for_a_month_then_its_key_is_free() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (path, body) = receive(5);
-    world.later(&path, "k", &body).await;
+    stack.later(&path, "k", &body).await;
     let number = |row: &std::collections::HashMap<String, AttributeValue>| {
         row["expires_at_s"].as_n().unwrap().parse::<i64>().unwrap()
     };
-    assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
-    let mut row = world.row("k").await.unwrap();
+    assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);
+    let mut row = stack.command_row("k").await.unwrap();
     let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp();
     let day = 24 * 60 * 60;
     assert!((now + 29 * day..=now + 30 * day).contains(&number(&row)));
     // The row has expired, and DynamoDB has not removed it yet.
     row.insert("expires_at_s".to_owned(), AttributeValue::N((now - 1).to_string()));
-    world.0.clients().dynamodb.put_item().table_name(TABLE).set_item(Some(row)).send().await.unwrap();
-    assert_eq!(get(&world.api(Some(world.queue().await)), "/commands/k").await.status, 404);
+    stack.clients().dynamodb.put_item().table_name(TABLE).set_item(Some(row)).send().await.unwrap();
+    assert_eq!(get(&stack.api(Some(stack.queue().await)), "/commands/k").await.status, 404);
     let (path, body) = reserve(2);
-    world.later(&path, "k", &body).await;
-    assert_eq!(world.status("k").await, "pending");
-    let description = world.0.clients().dynamodb.describe_time_to_live().table_name(TABLE).send().await.unwrap();
+    stack.later(&path, "k", &body).await;
+    assert_eq!(stack.command_status("k").await, "pending");
+    let description = stack.clients().dynamodb.describe_time_to_live().table_name(TABLE).send().await.unwrap();
     let description = description.time_to_live_description.unwrap();
     assert_eq!(description.attribute_name(), Some("expires_at_s"));
 }

@@ -1,4 +1,4 @@
-//! Commands that are answered later, in a world in which anybody may die and anything may fail.
+//! Commands that are answered later, whatever dies or fails.
 //!
 //! | module | what it asks |
 //! |---|---|
@@ -21,57 +21,27 @@ mod limits;
 mod rounds;
 mod told;
 
-use crate::idle::Idle;
-use crate::projections::messages::{Message, event_of, told_again};
-use crate::projections::wire::Wire;
+use crate::harness::http::Response;
+use crate::harness::in_process::{answer, send};
+use crate::harness::messages::{Message, event_of, told_again};
+use crate::harness::stack::TestStack;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request};
-use eventstore::{Consistency, EventStore, Id, StreamId};
+use axum::body::Body;
+use axum::http::{Method, Request};
+use eventstore::{EventStore, Id};
 use handlers::http::{Api, router};
 use handlers::{CommandQueue, CommandWorker, System};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use tower::ServiceExt;
 
 const QUEUE: &str = "ledgerfold-commands.fifo";
 const TABLE: &str = "ledgerfold-commands";
 const BOOK: &str = "9780306406157";
 const STREAM: &str = "stock-9780306406157";
 
-/// A system on which nobody works but who is told to.
-struct World(Idle);
-
-/// What came back.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: Value,
-}
-
-impl World {
-    async fn start() -> Self {
-        Self(Idle::start().await)
-    }
-
-    /// The system over a wire.
-    fn system_over(&self, wire: &Wire) -> System {
-        let sqs = self.0.clients().sqs.config().to_builder().interceptor(wire.clone()).build();
-        let sqs = aws_sdk_sqs::Client::from_conf(sqs);
-        System::new(bookshop::app(), wire.client(&self.0.clients().dynamodb), sqs, self.0.names.clone())
-    }
-
-    fn system(&self) -> System {
-        self.0.clients().system(&bookshop::app(), &self.0.names)
-    }
-
-    fn store(&self) -> EventStore {
-        self.0.store()
-    }
-
+impl TestStack {
     /// A worker that remembers nothing of others.
     fn worker(&self) -> CommandWorker {
         self.system().command_worker()
@@ -79,7 +49,7 @@ impl World {
 
     /// A worker whose store has lost its table.
     fn lost_worker(&self) -> CommandWorker {
-        let store = EventStore::new(self.0.clients().dynamodb.clone(), "no-such-table");
+        let store = EventStore::new(self.clients().dynamodb.clone(), "no-such-table");
         CommandWorker::new(bookshop::app(), &store, self.system().command_statuses())
     }
 
@@ -99,7 +69,7 @@ impl World {
     }
 
     /// Handles a command at once.
-    async fn at_once(&self, path: &str, key: &str, body: &Value) -> Answer {
+    async fn at_once(&self, path: &str, key: &str, body: &Value) -> Response {
         let answer = post(&self.api(None), path, key, None, body).await;
         assert!(answer.status < 300, "{answer:?}");
         answer
@@ -112,13 +82,13 @@ impl World {
         answer.body
     }
 
-    async fn status(&self, key: &str) -> String {
+    async fn command_status(&self, key: &str) -> String {
         self.outcome(key).await["status"].as_str().unwrap().to_owned()
     }
 
     /// Takes every message that waits, as a worker gets it.
-    async fn messages(&self) -> Vec<Message> {
-        let taken = self.0.take_all(QUEUE).await.into_iter();
+    async fn queued_messages(&self) -> Vec<Message> {
+        let taken = self.take_all(QUEUE).await.into_iter();
         let message = |message: aws_sdk_sqs::types::Message| {
             let group = message.attributes.unwrap().remove(&MessageSystemAttributeName::MessageGroupId);
             Message::new(&group.unwrap(), &message.body.unwrap())
@@ -128,22 +98,15 @@ impl World {
 
     /// The one message that waits.
     async fn message(&self) -> Message {
-        let mut messages = self.messages().await;
+        let mut messages = self.queued_messages().await;
         assert_eq!(messages.len(), 1, "{messages:?}");
         messages.remove(0)
     }
 
-    /// The types of a stream's events.
-    async fn types(&self, stream: &str) -> Vec<String> {
-        let loaded = self.store().load(&StreamId::new(stream).unwrap(), Consistency::Strong).await.unwrap();
-        let commits = loaded.batches.into_iter().flat_map(|batch| batch.commits);
-        commits.flat_map(|commit| commit.events).map(|event| event.body.event_type).collect()
-    }
-
     /// The row of dev's command, as it lies in the table.
-    async fn row(&self, key: &str) -> Option<HashMap<String, AttributeValue>> {
+    async fn command_row(&self, key: &str) -> Option<HashMap<String, AttributeValue>> {
         let key = AttributeValue::S(format!("dev\n{key}"));
-        let request = self.0.clients().dynamodb.get_item().table_name(TABLE).key("command", key);
+        let request = self.clients().dynamodb.get_item().table_name(TABLE).key("command", key);
         request.consistent_read(true).send().await.unwrap().item
     }
 }
@@ -158,25 +121,18 @@ fn api_of(system: &System, queue: Option<CommandQueue>) -> Router {
     })
 }
 
-async fn later(api: &Router, path: &str, key: &str, body: &Value) -> Answer {
+async fn later(api: &Router, path: &str, key: &str, body: &Value) -> Response {
     post(api, path, key, Some("respond-async"), body).await
 }
 
-async fn post(api: &Router, path: &str, key: &str, prefer: Option<&str>, body: &Value) -> Answer {
-    let request = Request::post(path).header("Content-Type", "application/json").header("Idempotency-Key", key);
-    let request = prefer.into_iter().fold(request, |request, value| request.header("Prefer", value));
-    answer(api, request.body(Body::from(body.to_string())).unwrap()).await
+async fn post(api: &Router, path: &str, key: &str, prefer: Option<&str>, body: &Value) -> Response {
+    let mut headers = vec![("Idempotency-Key", key)];
+    headers.extend(prefer.map(|value| ("Prefer", value)));
+    send(api, Method::POST, path, &headers, body).await
 }
 
-async fn get(api: &Router, path: &str) -> Answer {
+async fn get(api: &Router, path: &str) -> Response {
     answer(api, Request::get(path).body(Body::empty()).unwrap()).await
-}
-
-async fn answer(api: &Router, request: Request<Body>) -> Answer {
-    let response = api.clone().oneshot(request).await.unwrap();
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap() }
 }
 
 /// Hands messages to a worker in one event. The ids that are to come again, in the order of the messages.
@@ -201,7 +157,7 @@ fn reserve(quantity: u32) -> (String, Value) {
 
 /// Asserts that it is a problem that passes.
 #[track_caller]
-fn passes(answer: &Answer, status: u16, slug: &str) {
+fn passes(answer: &Response, status: u16, slug: &str) {
     assert_eq!((answer.status, answer.headers.get("retry-after").is_some()), (status, true), "{answer:?}");
     assert_eq!(answer.body["type"], format!("https://ledgerfold.dev/problems/{slug}"));
 }

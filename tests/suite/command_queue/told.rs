@@ -1,9 +1,9 @@
 //! The status of a command is true, and in the end there is one.
 
-use super::{BOOK, QUEUE, STREAM, TABLE, World, api_of, deliver, get, is_done_with, passes, receive, reserve};
-use crate::projections::messages::Message;
-use crate::projections::wire::{Fault, Wire as Mortal};
-use crate::store::wire::{Act, Wire};
+use super::{BOOK, QUEUE, STREAM, TABLE, TestStack, api_of, deliver, get, is_done_with, passes, receive, reserve};
+use crate::harness::faults::{Fault, FaultInjector};
+use crate::harness::messages::Message;
+use crate::harness::wire::{Act, Wire};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::EventStore;
@@ -19,120 +19,119 @@ fn release(quantity: u32) -> (String, Value) {
 }
 
 /// Moves the row's times by seconds, as if its writer's clock were wrong, or time had passed.
-pub(super) async fn move_clock(world: &World, key: &str, seconds: i64) {
-    let mut row = world.row(key).await.unwrap();
+pub(super) async fn move_clock(stack: &TestStack, key: &str, seconds: i64) {
+    let mut row = stack.command_row(key).await.unwrap();
     let expires_at_s: i64 = row["expires_at_s"].as_n().unwrap().parse().unwrap();
     row.insert("expires_at_s".to_owned(), AttributeValue::N((expires_at_s + seconds).to_string()));
-    world.0.clients().dynamodb.put_item().table_name(TABLE).set_item(Some(row)).send().await.unwrap();
+    stack.clients().dynamodb.put_item().table_name(TABLE).set_item(Some(row)).send().await.unwrap();
 }
 
 /// A command whose message became a dead letter while no table was reachable.
-pub(super) async fn dead(world: &World, key: &str) -> Message {
+pub(super) async fn dead(stack: &TestStack, key: &str) -> Message {
     let (path, body) = receive(5);
-    world.later(&path, key, &body).await;
-    let (message, wire) = (world.message().await, Mortal::default());
+    stack.later(&path, key, &body).await;
+    let (message, wire) = (stack.message().await, FaultInjector::default());
     wire.arm(Some(Fault::DiesBefore(1)));
-    assert!(!is_done_with(&world.system_over(&wire).command_worker(), &message, LAST).await);
-    assert_eq!(world.status(key).await, "pending");
+    assert!(!is_done_with(&stack.system_over(&wire).command_worker(), &message, LAST).await);
+    assert_eq!(stack.command_status(key).await, "pending");
     message
 }
 
 /// Reads the status of a command that has waited for ten minutes. Returns the marker.
-async fn marker(world: &World, key: &str) -> Message {
-    move_clock(world, key, -600).await;
-    assert_eq!(world.status(key).await, "pending");
-    world.message().await
+async fn marker(stack: &TestStack, key: &str) -> Message {
+    move_clock(stack, key, -600).await;
+    assert_eq!(stack.command_status(key).await, "pending");
+    stack.message().await
 }
 
 /// A worker over that wire for all its tables.
-fn worker_over(world: &World, wire: &Wire) -> CommandWorker {
-    let config = world.0.clients().dynamodb.config();
+fn worker_over(stack: &TestStack, wire: &Wire) -> CommandWorker {
+    let config = stack.clients().dynamodb.config();
     let client = Client::from_conf(config.to_builder().http_client(wire.clone()).build());
-    let store = EventStore::new(client, world.0.names.events());
-    CommandWorker::new(bookshop::app(), &store, world.system().command_statuses())
+    let store = EventStore::new(client, stack.names.events());
+    CommandWorker::new(bookshop::app(), &store, stack.system().command_statuses())
 }
 
 #[tokio::test]
 async fn a_refused_command_that_is_done_at_once_is_returned_as_done() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (path, body) = reserve(2);
-    world.later(&path, "r", &body).await;
-    assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
-    assert_eq!(world.status("r").await, "refused");
+    stack.later(&path, "r", &body).await;
+    assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);
+    assert_eq!(stack.command_status("r").await, "refused");
     let (path, body) = receive(2);
-    world.at_once(&path, "s", &body).await;
-    assert_eq!(world.status("r").await, "refused", "it was not sent again");
+    stack.at_once(&path, "s", &body).await;
+    assert_eq!(stack.command_status("r").await, "refused", "it was not sent again");
     let (path, body) = reserve(2);
-    let at_once = world.at_once(&path, "r", &body).await;
-    let told = world.outcome("r").await;
+    let at_once = stack.at_once(&path, "r", &body).await;
+    let told = stack.outcome("r").await;
     assert_eq!((&told["status"], &told["result"], &told["problem"]), (&json!("done"), &at_once.body, &Value::Null));
 }
 
 #[tokio::test]
 async fn a_no_op_that_is_done_at_once_is_returned_whole() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (path, body) = release(2);
-    world.later(&path, "free", &body).await;
-    assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
-    assert_eq!(world.outcome("free").await["result"]["events"], json!([]));
+    stack.later(&path, "free", &body).await;
+    assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);
+    assert_eq!(stack.outcome("free").await["result"]["events"], json!([]));
     for (path, body) in [receive(2), reserve(2)] {
-        world.at_once(&path, &path, &body).await;
+        stack.at_once(&path, &path, &body).await;
     }
     let (path, body) = release(2);
-    let at_once = world.at_once(&path, "free", &body).await;
+    let at_once = stack.at_once(&path, "free", &body).await;
     assert_eq!(at_once.body["events"][0]["type"], "StockReleased");
-    assert_eq!(world.outcome("free").await["result"], at_once.body);
+    assert_eq!(stack.outcome("free").await["result"], at_once.body);
 }
 
 #[tokio::test]
 async fn a_refusal_because_of_another_command_stays_one() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (path, body) = receive(1);
-    world.at_once(&path, "k", &body).await;
+    stack.at_once(&path, "k", &body).await;
     let (path, body) = receive(2);
-    world.later(&path, "k", &body).await;
-    assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
-    let told = world.outcome("k").await;
+    stack.later(&path, "k", &body).await;
+    assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);
+    let told = stack.outcome("k").await;
     assert_eq!(told["status"], "refused");
     assert_eq!(told["problem"]["type"], "https://ledgerfold.dev/problems/idempotency-key-reused");
 }
 
 #[tokio::test]
 async fn a_put_whose_answer_is_lost_at_the_last_try_is_done() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (path, body) = receive(5);
-    world.later(&path, "k", &body).await;
-    let message = world.message().await;
-    let wire = Wire::over(world.0.clients().dynamodb.config().http_client().unwrap());
+    stack.later(&path, "k", &body).await;
+    let message = stack.message().await;
+    let wire = Wire::over(stack.clients().dynamodb.config().http_client().unwrap());
     // The answers of the put, and of the store's reads about it, are lost.
     wire.rule(async |seen| if seen.operation == "PutItem" { Act::LoseAnswer } else { Act::Pass });
-    let worker = worker_over(&world, &wire);
+    let worker = worker_over(&stack, &wire);
     assert!(!is_done_with(&worker, &message, LAST).await, "the worker knows of no success");
-    assert_eq!(world.row("k").await.unwrap()["status"].as_s().unwrap(), "failed");
-    let told = world.outcome("k").await;
+    assert_eq!(stack.command_row("k").await.unwrap()["status"].as_s().unwrap(), "failed");
+    let told = stack.outcome("k").await;
     assert_eq!((&told["status"], &told["result"]["version"]), (&json!("done"), &json!(1)));
 }
 
 #[tokio::test]
 async fn only_pending_is_returned_while_the_store_is_down() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (path, body) = reserve(2);
-    world.later(&path, "r", &body).await;
-    let wire = Wire::over(world.0.clients().dynamodb.config().http_client().unwrap());
+    stack.later(&path, "r", &body).await;
+    let (client, wire) = Wire::under(&stack.clients().dynamodb);
     wire.rule(async |_| Act::Answer(500, r#"{"__type":"InternalServerError"}"#.to_owned()));
-    let config = world.0.clients().dynamodb.config().to_builder().http_client(wire.clone());
-    let down = EventStore::new(Client::from_conf(config.build()), world.0.names.events());
-    let (system, default_actor) = (world.system(), eventstore::Id::new("dev").unwrap());
+    let down = EventStore::new(client, stack.names.events());
+    let (system, default_actor) = (stack.system(), eventstore::Id::new("dev").unwrap());
     let operations = system.operations(system.projector());
     let api = Api::new(down, system.projector(), operations, default_actor);
-    let api = router(api.with_command_queue(world.queue().await));
+    let api = router(api.with_command_queue(stack.queue().await));
     assert_eq!(get(&api, "/commands/r").await.body["status"], "pending");
-    let message = world.message().await;
+    let message = stack.message().await;
     for (worker, receives, status) in
-        [(world.lost_worker(), LAST, "failed"), (world.worker(), 1, "refused"), (world.worker(), 1, "refused")]
+        [(stack.lost_worker(), LAST, "failed"), (stack.worker(), 1, "refused"), (stack.worker(), 1, "refused")]
     {
         is_done_with(&worker, &message, receives).await;
-        assert_eq!(world.status("r").await, status);
+        assert_eq!(stack.command_status("r").await, status);
         passes(&get(&api, "/commands/r").await, 503, "unavailable");
     }
     wire.no_rule();
@@ -141,159 +140,157 @@ async fn only_pending_is_returned_while_the_store_is_down() {
 
 #[tokio::test]
 async fn a_command_on_a_corrupt_stream_is_returned_as_failed() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (path, body) = receive(1);
-    world.at_once(&path, "s", &body).await;
-    world.later(&path, "k", &body).await;
+    stack.at_once(&path, "s", &body).await;
+    stack.later(&path, "k", &body).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let item = [("stream_id", text(STREAM)), ("version", AttributeValue::N("1".to_owned())), ("hole", text(BOOK))];
-    let (table, item) = (world.0.names.events(), item.map(|(name, value)| (name.to_owned(), value)).into());
-    world.0.clients().dynamodb.put_item().table_name(table).set_item(Some(item)).send().await.unwrap();
-    assert!(!is_done_with(&world.worker(), &world.message().await, LAST).await);
-    let told = world.outcome("k").await;
+    let (table, item) = (stack.names.events(), item.map(|(name, value)| (name.to_owned(), value)).into());
+    stack.clients().dynamodb.put_item().table_name(table).set_item(Some(item)).send().await.unwrap();
+    assert!(!is_done_with(&stack.worker(), &stack.message().await, LAST).await);
+    let told = stack.outcome("k").await;
     assert_eq!((&told["status"], told["problem"]["error_id"].is_string()), (&json!("failed"), true), "{told}");
 }
 
 #[tokio::test]
 async fn a_message_that_died_while_the_tables_were_down_is_failed() {
-    let world = World::start().await;
-    let message = dead(&world, "k").await;
-    let marker = marker(&world, "k").await;
-    assert!(is_done_with(&world.worker(), &marker, 1).await);
-    let told = world.outcome("k").await;
+    let stack = TestStack::start().await;
+    let message = dead(&stack, "k").await;
+    let marker = marker(&stack, "k").await;
+    assert!(is_done_with(&stack.worker(), &marker, 1).await);
+    let told = stack.outcome("k").await;
     assert_eq!((&told["status"], &told["problem"]["title"]), (&json!("failed"), &json!("The command was given up")));
     assert!(told["problem"]["detail"].as_str().unwrap().contains("send it again"), "{told}");
     // Sent again it is done, and the redriven message has no further effect.
     let (path, body) = receive(5);
-    world.later(&path, "k", &body).await;
-    assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
-    assert!(is_done_with(&world.worker(), &message, 1).await);
-    assert_eq!((world.status("k").await.as_str(), world.types(STREAM).await.len()), ("done", 1));
+    stack.later(&path, "k", &body).await;
+    assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);
+    assert!(is_done_with(&stack.worker(), &message, 1).await);
+    assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("done", 1));
 }
 
 #[tokio::test]
 async fn a_failed_command_can_be_redriven() {
-    let world = World::start().await;
-    let message = dead(&world, "k").await;
-    assert!(is_done_with(&world.worker(), &marker(&world, "k").await, 1).await);
-    assert_eq!(world.status("k").await, "failed");
-    assert!(is_done_with(&world.worker(), &message, 1).await);
-    assert_eq!((world.status("k").await.as_str(), world.types(STREAM).await.len()), ("done", 1));
+    let stack = TestStack::start().await;
+    let message = dead(&stack, "k").await;
+    assert!(is_done_with(&stack.worker(), &marker(&stack, "k").await, 1).await);
+    assert_eq!(stack.command_status("k").await, "failed");
+    assert!(is_done_with(&stack.worker(), &message, 1).await);
+    assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("done", 1));
 }
 
 #[tokio::test]
 async fn what_was_recorded_before_its_message_died_is_done() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (path, body) = receive(5);
-    world.later(&path, "k", &body).await;
-    let message = world.message().await;
-    let config = world.0.clients().dynamodb.config();
-    let wire = Wire::over(config.http_client().unwrap());
+    stack.later(&path, "k", &body).await;
+    let message = stack.message().await;
+    let (client, wire) = Wire::under(&stack.clients().dynamodb);
     wire.rule(async |seen| if seen.operation == "PutItem" { Act::Answer(400, "{}".to_owned()) } else { Act::Pass });
-    let client = Client::from_conf(config.to_builder().http_client(wire).build());
-    let worker = CommandWorker::new(bookshop::app(), &world.store(), CommandStatuses::new(client, TABLE));
+    let worker = CommandWorker::new(bookshop::app(), &stack.store, CommandStatuses::new(client, TABLE));
     assert!(!is_done_with(&worker, &message, LAST).await, "its answer cannot be noted");
-    assert_eq!((world.status("k").await.as_str(), world.types(STREAM).await.len()), ("pending", 1));
-    assert!(is_done_with(&world.worker(), &marker(&world, "k").await, 1).await);
-    assert_eq!(world.outcome("k").await["result"]["version"], 1);
+    assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("pending", 1));
+    assert!(is_done_with(&stack.worker(), &marker(&stack, "k").await, 1).await);
+    assert_eq!(stack.outcome("k").await["result"]["version"], 1);
 }
 
 #[tokio::test]
 async fn a_command_that_was_never_queued_is_returned_as_failed() {
-    let (world, wire) = (World::start().await, Mortal::default());
-    let system = world.system_over(&wire);
+    let (stack, wire) = (TestStack::start().await, FaultInjector::default());
+    let system = stack.system_over(&wire);
     let api = api_of(&system, Some(system.command_queue().await.unwrap()));
     // The queue is counted and the row is written; the message is not sent, and the sender is gone.
     wire.arm(Some(Fault::DiesBefore(3)));
     let (path, body) = receive(5);
     passes(&super::later(&api, &path, "k", &body).await, 503, "unavailable");
-    assert!(is_done_with(&world.worker(), &marker(&world, "k").await, 1).await);
-    assert_eq!(world.status("k").await, "failed");
+    assert!(is_done_with(&stack.worker(), &marker(&stack, "k").await, 1).await);
+    assert_eq!(stack.command_status("k").await, "failed");
 }
 
 #[tokio::test]
 async fn a_marker_comes_after_the_messages_of_its_command() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (path, body) = receive(5);
-    world.later(&path, "k", &body).await;
-    move_clock(&world, "k", -600).await;
-    assert_eq!(world.status("k").await, "pending");
-    let messages = world.messages().await;
+    stack.later(&path, "k", &body).await;
+    move_clock(&stack, "k", -600).await;
+    assert_eq!(stack.command_status("k").await, "pending");
+    let messages = stack.queued_messages().await;
     assert_eq!((messages.len(), messages[0].group.as_str(), messages[1].group.as_str()), (2, STREAM, STREAM));
-    assert_eq!(deliver(&world.lost_worker(), &messages).await.len(), 2, "the marker waits until the command is over");
-    assert_eq!(world.status("k").await, "pending");
-    assert_eq!(deliver(&world.worker(), &messages).await.len(), 0);
-    assert_eq!((world.status("k").await.as_str(), world.types(STREAM).await.len()), ("done", 1));
+    assert_eq!(deliver(&stack.lost_worker(), &messages).await.len(), 2, "the marker waits until the command is over");
+    assert_eq!(stack.command_status("k").await, "pending");
+    assert_eq!(deliver(&stack.worker(), &messages).await.len(), 0);
+    assert_eq!((stack.command_status("k").await.as_str(), stack.types(STREAM).await.len()), ("done", 1));
 }
 
 #[tokio::test]
 async fn one_marker_is_sent_however_often_is_asked() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (path, body) = receive(5);
-    world.later(&path, "k", &body).await;
-    assert_eq!(world.status("k").await, "pending");
-    assert_eq!(world.messages().await.len(), 1, "a new command has no marker");
+    stack.later(&path, "k", &body).await;
+    assert_eq!(stack.command_status("k").await, "pending");
+    assert_eq!(stack.queued_messages().await.len(), 1, "a new command has no marker");
     for seconds in [-600, 0, 0] {
-        move_clock(&world, "k", seconds).await;
-        assert_eq!(world.status("k").await, "pending");
+        move_clock(&stack, "k", seconds).await;
+        assert_eq!(stack.command_status("k").await, "pending");
     }
-    assert_eq!(world.messages().await.len(), 1);
+    assert_eq!(stack.queued_messages().await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_row_from_a_clock_that_is_ahead_gets_its_marker_too() {
-    let world = World::start().await;
-    dead(&world, "k").await;
-    move_clock(&world, "k", 3_600).await;
-    assert_eq!(world.status("k").await, "pending");
-    assert!(is_done_with(&world.worker(), &world.message().await, 1).await);
-    assert_eq!(world.status("k").await, "failed");
+    let stack = TestStack::start().await;
+    dead(&stack, "k").await;
+    move_clock(&stack, "k", 3_600).await;
+    assert_eq!(stack.command_status("k").await, "pending");
+    assert!(is_done_with(&stack.worker(), &stack.message().await, 1).await);
+    assert_eq!(stack.command_status("k").await, "failed");
 }
 
 #[tokio::test]
 async fn what_waits_long_is_pending_while_its_queue_is_down() {
-    let world = World::start().await;
-    dead(&world, "k").await;
-    move_clock(&world, "k", -600).await;
-    let (system, statuses) = (world.system(), world.system().command_statuses());
-    let nowhere = world.0.clients().sqs.config().to_builder().endpoint_url("http://127.0.0.1:1").build();
+    let stack = TestStack::start().await;
+    dead(&stack, "k").await;
+    move_clock(&stack, "k", -600).await;
+    let (system, statuses) = (stack.system(), stack.system().command_statuses());
+    let nowhere = stack.clients().sqs.config().to_builder().endpoint_url("http://127.0.0.1:1").build();
     let queue = CommandQueue::new(statuses, aws_sdk_sqs::Client::from_conf(nowhere), "http://127.0.0.1:1/0/q.fifo");
     let told = get(&api_of(&system, Some(queue)), "/commands/k").await;
     assert_eq!((told.status, &told.body["status"]), (200, &json!("pending")));
-    assert_eq!(world.0.waiting(QUEUE).await, 0);
+    assert_eq!(stack.waiting(QUEUE).await, 0);
 }
 
 #[tokio::test]
 async fn a_marker_gives_up_its_own_round_only_and_only_what_waits() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (path, body) = reserve(2);
-    world.later(&path, "r", &body).await;
-    let message = world.message().await;
-    let marker = marker(&world, "r").await;
-    assert!(is_done_with(&world.worker(), &message, 1).await);
-    assert!(is_done_with(&world.worker(), &marker, 1).await);
-    assert_eq!(world.status("r").await, "refused");
-    world.later(&path, "r", &body).await;
-    assert!(is_done_with(&world.worker(), &marker, 1).await);
-    assert_eq!(world.status("r").await, "pending", "it is in the next round");
+    stack.later(&path, "r", &body).await;
+    let message = stack.message().await;
+    let marker = marker(&stack, "r").await;
+    assert!(is_done_with(&stack.worker(), &message, 1).await);
+    assert!(is_done_with(&stack.worker(), &marker, 1).await);
+    assert_eq!(stack.command_status("r").await, "refused");
+    stack.later(&path, "r", &body).await;
+    assert!(is_done_with(&stack.worker(), &marker, 1).await);
+    assert_eq!(stack.command_status("r").await, "pending", "it is in the next round");
     let key = AttributeValue::S("dev\nr".to_owned());
-    world.0.clients().dynamodb.delete_item().table_name(TABLE).key("command", key).send().await.unwrap();
-    assert!(is_done_with(&world.worker(), &marker, 1).await);
-    assert!(world.row("r").await.is_none());
+    stack.clients().dynamodb.delete_item().table_name(TABLE).key("command", key).send().await.unwrap();
+    assert!(is_done_with(&stack.worker(), &marker, 1).await);
+    assert!(stack.command_row("r").await.is_none());
 }
 
 #[tokio::test]
 async fn a_marker_comes_again_until_its_last_receive() {
-    let world = World::start().await;
-    dead(&world, "k").await;
-    let (marker, wire) = (marker(&world, "k").await, Mortal::default());
+    let stack = TestStack::start().await;
+    dead(&stack, "k").await;
+    let (marker, wire) = (marker(&stack, "k").await, FaultInjector::default());
     wire.arm(Some(Fault::DiesBefore(1)));
-    let worker = world.system_over(&wire).command_worker();
+    let worker = stack.system_over(&wire).command_worker();
     assert!(!is_done_with(&worker, &marker, 1).await, "the table does not take it");
     assert!(is_done_with(&worker, &marker, LAST).await, "it is no dead letter");
     let unreadable = marker.body.as_ref().unwrap().replace("\"stream\"", "\"steam\"");
-    assert!(!is_done_with(&world.worker(), &Message { body: Some(unreadable), ..marker.clone() }, 1).await);
-    assert_eq!(world.status("k").await, "pending");
-    assert!(is_done_with(&world.worker(), &marker, 2).await);
-    assert_eq!(world.status("k").await, "failed");
+    assert!(!is_done_with(&stack.worker(), &Message { body: Some(unreadable), ..marker.clone() }, 1).await);
+    assert_eq!(stack.command_status("k").await, "pending");
+    assert!(is_done_with(&stack.worker(), &marker, 2).await);
+    assert_eq!(stack.command_status("k").await, "failed");
 }

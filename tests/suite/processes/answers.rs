@@ -2,9 +2,9 @@
 //! frozen.
 
 use super::subscriptions::{Office, PAYMENTS, PRICE, streams};
-use crate::fulfilment::shop::deliver;
-use crate::projections::messages::{Message, messages_of};
-use crate::projections::wire::{Fault, Wire};
+use crate::harness::faults::{Fault, FaultInjector};
+use crate::harness::messages::{Message, messages_of};
+use crate::processes::fulfilment::orders::deliver;
 use eventstore::StreamId;
 use handlers::process::SendCommand;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const MAX_REQUESTS: usize = 60;
 
 impl Office {
     async fn messages(&self, stream: &StreamId) -> Vec<Message> {
-        messages_of(&self.shop.batches(stream).await)
+        messages_of(&self.stack.batches(stream).await)
     }
 }
 
@@ -27,15 +27,15 @@ async fn a_refused_renewal_is_not_paid_after_a_redelivery() {
     office.deposit(&account, PRICE - 1).await;
     office.renew(&subscription, &account).await;
     assert!(deliver(&office.runner(), &office.messages(&subscription).await).await.is_empty());
-    assert_eq!(office.shop.types(&subscription).await, SUSPENDED);
+    assert_eq!(office.stack.types(&subscription).await, SUSPENDED);
     office.deposit(&account, 100).await;
     let told = ["Deposited", "$Refused", "Deposited"];
-    assert_eq!(office.shop.types(&account).await, told);
+    assert_eq!(office.stack.types(&account).await, told);
     // A resume does this.
-    office.shop.projector().rewind(PAYMENTS.consumer(), &subscription).await.unwrap();
+    office.stack.projector().rewind(PAYMENTS.consumer(), &subscription).await.unwrap();
     assert!(deliver(&office.runner(), &office.messages(&subscription).await).await.is_empty());
-    assert_eq!(office.shop.types(&account).await, told, "no withdrawal");
-    assert_eq!(office.shop.types(&subscription).await, SUSPENDED);
+    assert_eq!(office.stack.types(&account).await, told, "no withdrawal");
+    assert_eq!(office.stack.types(&subscription).await, SUSPENDED);
 }
 
 /// The runner's first command waits until it is released.
@@ -62,14 +62,14 @@ async fn a_frozen_twin_gets_the_refusal_that_was_acted_on() {
     let others = async {
         // The other runner finds the ask open, or stores it first.
         assert!(deliver(&office.runner(), &messages).await.is_empty());
-        assert_eq!(office.shop.types(&subscription).await, SUSPENDED);
+        assert_eq!(office.stack.types(&subscription).await, SUSPENDED);
         office.deposit(&account, 100).await;
         gate.add_permits(1);
     };
     let (again, ()) = tokio::join!(deliver(&twin, &messages), others);
     assert!(again.is_empty());
-    assert_eq!(office.shop.types(&account).await, ["$Refused", "Deposited"]);
-    assert_eq!(office.shop.types(&subscription).await, SUSPENDED);
+    assert_eq!(office.stack.types(&account).await, ["$Refused", "Deposited"]);
+    assert_eq!(office.stack.types(&subscription).await, SUSPENDED);
 }
 
 /// The end of a renewal whose runner gets the fault, and whether it got it. Money comes after its
@@ -78,15 +78,15 @@ async fn renewal_under(office: &Office, fault: Fault, deposit: u64) -> (Vec<Stri
     let (account, subscription) = streams();
     office.deposit(&account, deposit).await;
     office.renew(&subscription, &account).await;
-    let (messages, wire) = (office.messages(&subscription).await, Wire::default());
+    let (messages, wire) = (office.messages(&subscription).await, FaultInjector::default());
     wire.arm(Some(fault));
     if !deliver(&office.runner_over(&wire), &messages).await.is_empty() {
         office.deposit(&account, 100).await;
         assert!(deliver(&office.runner(), &messages).await.is_empty());
     }
-    let mut types = office.shop.types(&account).await;
+    let mut types = office.stack.types(&account).await;
     types.retain(|event_type| event_type != "Deposited");
-    (types, office.shop.types(&subscription).await, !wire.is_armed())
+    (types, office.stack.types(&subscription).await, !wire.is_armed())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,7 +127,7 @@ async fn two_runners_of_one_renewal_act_on_its_answer_once() {
         let (one, other) = tokio::join!(deliver(&runners[0], &messages), deliver(&runners[1], &messages));
         assert!(one.is_empty() && other.is_empty());
         let end = if round % 2 == 0 { ("Withdrawn", "RenewalPaid") } else { ("$Refused", "SubscriptionSuspended") };
-        assert_eq!(office.shop.types(&account).await, ["Deposited", end.0]);
-        assert_eq!(office.shop.types(&subscription).await, ["RenewalDue", end.1]);
+        assert_eq!(office.stack.types(&account).await, ["Deposited", end.0]);
+        assert_eq!(office.stack.types(&subscription).await, ["RenewalDue", end.1]);
     }
 }

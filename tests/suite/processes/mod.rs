@@ -8,4 +8,5 @@
 
 mod answers;
 mod endless;
+pub(crate) mod fulfilment;
 mod subscriptions;

@@ -1,13 +1,14 @@
 //! Accounts, subscriptions, and the process between them.
 
-use crate::fulfilment::shop::Shop;
-use crate::projections::wire::Wire;
+use crate::harness::faults::FaultInjector;
+use crate::harness::stack::TestStack;
+
 use eventstore::{
     CommandHandler, CommandMetadata, CommandRequest, Commit, EventCodec, EventStore, Id, Model, RecordedRefusal,
     SnapshotCodec, StreamId,
 };
+use handlers::System;
 use handlers::process::{Ask, AskAnswer, AskError, FollowedCategory, Input, Process, ProcessHandler, SendCommand, ask};
-use handlers::{Names, System};
 use projections::{Follows, Kind, Projection};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -160,14 +161,14 @@ pub(super) fn send(store: EventStore) -> SendCommand {
 
 /// The engines, and a client that pays in and renews.
 pub(super) struct Office {
-    pub(super) shop: Shop,
+    pub(super) stack: TestStack,
     send: SendCommand,
 }
 
 impl Office {
     pub(super) async fn open() -> Self {
-        let shop = Shop::open().await;
-        Self { send: send(shop.store.clone()), shop }
+        let stack = TestStack::start().await;
+        Self { send: send(stack.store.clone()), stack }
     }
 
     /// A command of the client.
@@ -185,29 +186,23 @@ impl Office {
         self.give(subscription, &SubscriptionCommand::Renew { account: account.key().to_owned() }).await;
     }
 
-    fn system(&self, wire: Option<&Wire>) -> System {
-        let (dynamodb, sqs) = (&self.shop.stack.clients.dynamodb, self.shop.stack.clients.sqs.clone());
-        let dynamodb = wire.map_or_else(|| dynamodb.clone(), |wire| wire.client(dynamodb));
-        System::new(bookshop::app(), dynamodb, sqs, Names::clone(&self.shop.names))
-    }
-
     /// A runner of payments with empty caches.
     pub(super) fn runner(&self) -> ProcessHandler {
-        self.runner_of(payments(), &self.system(None), |send| send)
+        self.runner_of(payments(), &self.stack.system(), |send| send)
     }
 
-    pub(super) fn runner_over(&self, wire: &Wire) -> ProcessHandler {
-        self.runner_of(payments(), &self.system(Some(wire)), |send| send)
+    pub(super) fn runner_over(&self, wire: &FaultInjector) -> ProcessHandler {
+        self.runner_of(payments(), &self.stack.system_over(wire), |send| send)
     }
 
     /// A runner whose commands go another way.
     pub(super) fn runner_sending(&self, way: impl FnOnce(SendCommand) -> SendCommand) -> ProcessHandler {
-        self.runner_of(payments(), &self.system(None), way)
+        self.runner_of(payments(), &self.stack.system(), way)
     }
 
     /// A runner of another process over the same streams.
     pub(super) fn runner_of_other(&self, process: Process) -> ProcessHandler {
-        self.runner_of(process, &self.system(None), |send| send)
+        self.runner_of(process, &self.stack.system(), |send| send)
     }
 
     fn runner_of(

@@ -1,10 +1,10 @@
 //! Many lines, many orders of the same book, and many projectors at once.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver, messages_of};
-use super::shop::{cancelled, new_order, placed, write};
-use super::wire::Wire;
-use super::world::World;
+use crate::harness::events::{cancelled, new_order, placed, write};
+use crate::harness::faults::FaultInjector;
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::stack::TestStack;
 use bookshop::bestsellers;
 use eventstore::StreamId;
 use futures::future::join_all;
@@ -16,34 +16,34 @@ const MAX_LINES: u32 = 90;
 
 #[tokio::test]
 async fn ten_orders_with_the_most_lines_fit_into_transactions() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (mut streams, mut messages) = (Vec::new(), Vec::new());
     for number in 0..10 {
         let order = new_order();
         // All orders share half of the books.
         let books = (0..MAX_LINES).map(|line| (if line % 2 == 0 { line } else { line + 100 * number }, line % 7 + 1));
-        messages.extend(messages_of(&write(&world.store, &order, &[&placed("c", books)]).await));
+        messages.extend(messages_of(&write(&stack.store, &order, &[&placed("c", books)]).await));
         streams.push(order);
     }
-    let wire = Wire::default();
-    let handler = world.handler_over(bestsellers(), &wire);
+    let wire = FaultInjector::default();
+    let handler = stack.handler_over(bestsellers(), &wire);
     assert!(deliver(&handler, &messages).await.is_empty());
     let transactions = wire.operations().into_iter().filter(|operation| operation == "TransactWriteItems").count();
     assert_eq!(transactions, 10);
-    let expected = ReadModel::of_streams(&world.store, &streams).await.only("bestsellers");
-    assert_eq!(ReadModel::of_rows(&world.rows().await, ""), expected);
+    let expected = ReadModel::of_streams(&stack.store, &streams).await.only("bestsellers");
+    assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected);
 }
 
 /// Orders of the same book, every third one cancelled: the messages of each.
-async fn rush(world: &World, orders: u32) -> (Vec<StreamId>, Vec<Vec<Message>>) {
+async fn rush(stack: &TestStack, orders: u32) -> (Vec<StreamId>, Vec<Vec<Message>>) {
     let (mut streams, mut messages) = (Vec::new(), Vec::new());
     for number in 0..orders {
         let order = new_order();
         let placed = placed(if number % 2 == 0 { "c" } else { "c-usd" }, [(1, 1 + number % 4), (2 + number % 3, 1)]);
         let called_off = cancelled("too many people");
         let batches = match number % 3 {
-            0 => write(&world.store, &order, &[&placed, &called_off]).await,
-            _ => write(&world.store, &order, &[&placed]).await,
+            0 => write(&stack.store, &order, &[&placed, &called_off]).await,
+            _ => write(&stack.store, &order, &[&placed]).await,
         };
         streams.push(order);
         messages.push(messages_of(&batches));
@@ -52,8 +52,8 @@ async fn rush(world: &World, orders: u32) -> (Vec<StreamId>, Vec<Vec<Message>>) 
 }
 
 /// Redelivers until nothing fails, as the queue does.
-async fn deliver_until_done(world: &World, mut messages: Vec<Message>) {
-    let handler = world.handler(bestsellers());
+async fn deliver_until_done(stack: &TestStack, mut messages: Vec<Message>) {
+    let handler = stack.handler(bestsellers());
     for _ in 0..MAX_RECEIVES {
         let failed = deliver(&handler, &messages).await;
         messages.retain(|message| failed.contains(&message.id));
@@ -66,8 +66,8 @@ async fn deliver_until_done(world: &World, mut messages: Vec<Message>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_projectors_count_every_copy_of_the_same_book_once() {
-    let world = World::start().await;
-    let (streams, messages) = rush(&world, 60).await;
+    let stack = TestStack::start().await;
+    let (streams, messages) = rush(&stack, 60).await;
     // Four projectors; each stream has one projector, and every fifth has two.
     let lines = (0..4).map(|projector| {
         let own =
@@ -75,14 +75,14 @@ async fn concurrent_projectors_count_every_copy_of_the_same_book_once() {
         own.flat_map(|(_, messages)| messages.clone()).collect::<Vec<Message>>()
     });
     let work = lines.map(|line| {
-        let world = &world;
+        let stack = &stack;
         async move {
             for event in line.chunks(10) {
-                deliver_until_done(world, event.to_vec()).await;
+                deliver_until_done(stack, event.to_vec()).await;
             }
         }
     });
     join_all(work).await;
-    let expected = ReadModel::of_streams(&world.store, &streams).await.only("bestsellers");
-    assert_eq!(ReadModel::of_rows(&world.rows().await, ""), expected);
+    let expected = ReadModel::of_streams(&stack.store, &streams).await.only("bestsellers");
+    assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected);
 }

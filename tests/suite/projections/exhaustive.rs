@@ -9,11 +9,11 @@
 //! The losses are every sequence of at most three different messages, the empty one among them: 41;
 //! what is missing is found by a pass over all streams.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver, messages_of};
-use super::shop::{cancelled, confirmed, new_order, placed, write};
-use super::world::World;
-use crate::depth::all_or;
+use crate::harness::depth::all_or;
+use crate::harness::events::{cancelled, confirmed, new_order, placed, write};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::stack::TestStack;
 use bookshop::{bestsellers, orders};
 use eventstore::{Item, StreamId};
 use futures::StreamExt;
@@ -63,10 +63,10 @@ fn as_many_sequences_as_are_said_are_tried() {
     assert_eq!(losses().len(), 41);
 }
 
-async fn history(world: &World) -> (Vec<StreamId>, Vec<Message>) {
+async fn history(stack: &TestStack) -> (Vec<StreamId>, Vec<Message>) {
     let streams = vec![new_order(), new_order()];
-    let first = write(&world.store, &streams[0], &[&placed("a", [(1, 2), (2, 1)]), &cancelled("late")]).await;
-    let second = write(&world.store, &streams[1], &[&placed("b-usd", [(1, 3)]), &confirmed()]).await;
+    let first = write(&stack.store, &streams[0], &[&placed("a", [(1, 2), (2, 1)]), &cancelled("late")]).await;
+    let second = write(&stack.store, &streams[1], &[&placed("b-usd", [(1, 3)]), &confirmed()]).await;
     (streams, messages_of(first.iter().chain(&second)))
 }
 
@@ -76,10 +76,10 @@ async fn all_equal_the_fold(
     sequences: Vec<Vec<usize>>,
     then: impl AsyncFn(&Projector, &Projection) + Copy,
 ) {
-    let world = Arc::new(World::start().await);
-    let (streams, messages) = history(&world).await;
+    let stack = Arc::new(TestStack::start().await);
+    let (streams, messages) = history(&stack).await;
     // One process: the projections share connections, but no cache.
-    let projector = world.projector();
+    let projector = stack.projector();
     let own = |number: usize| Projection { name: format!("{}-{number}", projection.name).leak(), ..projection };
     let work = sequences.iter().enumerate().map(|(number, sequence)| {
         let (projection, projector, messages) = (own(number), &projector, &messages);
@@ -93,8 +93,8 @@ async fn all_equal_the_fold(
         }
     });
     futures::stream::iter(work).buffer_unordered(CONCURRENT).collect::<Vec<()>>().await;
-    let expected = ReadModel::of_streams(&world.store, &streams).await.only(projection.name);
-    let rows = by_projection(world.rows().await);
+    let expected = ReadModel::of_streams(&stack.store, &streams).await.only(projection.name);
+    let rows = by_projection(stack.rows().await);
     for (number, sequence) in sequences.iter().enumerate() {
         let suffix = format!("-{number}");
         let found = ReadModel::of_rows(&rows[own(number).name], &suffix);

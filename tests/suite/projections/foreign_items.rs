@@ -1,10 +1,10 @@
 //! Records that are no new commit: changed and removed ones, snapshots, and items of another
 //! program.
 
-use super::capture::Log;
 use super::fan_out::{hand_over, told};
-use super::shop::{confirmed, new_order, placed, write};
-use super::world::{World, event_key};
+use crate::harness::events::{confirmed, new_order, placed, write};
+use crate::harness::log::Log;
+use crate::harness::stack::{TestStack, event_key};
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::MAX_VERSION;
 use serde_json::json;
@@ -12,31 +12,31 @@ use serde_json::json;
 /// The place of a snapshot: a sort key that no event has.
 const SNAPSHOT: u64 = MAX_VERSION + 1;
 
-async fn touch(world: &World, stream: &str, version: u64) {
-    let request = world.clients().dynamodb.update_item().table_name(world.names.events());
+async fn touch(stack: &TestStack, stream: &str, version: u64) {
+    let request = stack.clients().dynamodb.update_item().table_name(stack.names.events());
     let request = request.set_key(Some(event_key(stream, version))).update_expression("SET touched = :yes");
     request.expression_attribute_values(":yes", AttributeValue::Bool(true)).send().await.unwrap();
 }
 
-async fn remove(world: &World, stream: &str, version: u64) {
-    let request = world.clients().dynamodb.delete_item().table_name(world.names.events());
+async fn remove(stack: &TestStack, stream: &str, version: u64) {
+    let request = stack.clients().dynamodb.delete_item().table_name(stack.names.events());
     request.set_key(Some(event_key(stream, version))).send().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_changed_or_removed_commit_is_tampering_and_not_forwarded() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let order = new_order();
-    let batches = write(&world.store, &order, &[&placed("c", [(1, 1)]), &confirmed()]).await;
-    touch(&world, order.as_str(), 1).await;
-    remove(&world, order.as_str(), 2).await;
-    let records = world.records(4).await;
+    let batches = write(&stack.store, &order, &[&placed("c", [(1, 1)]), &confirmed()]).await;
+    touch(&stack, order.as_str(), 1).await;
+    remove(&stack, order.as_str(), 2).await;
+    let records = stack.records(4).await;
     assert_eq!(
         records.iter().map(|record| record.event_name.as_str()).collect::<Vec<_>>(),
         ["INSERT", "INSERT", "MODIFY", "REMOVE"]
     );
     let (log, guard) = Log::catch();
-    assert_eq!(hand_over(&world, &records).await, None, "nothing is left to send");
+    assert_eq!(hand_over(&stack, &records).await, None, "nothing is left to send");
     drop(guard);
     let errors = log.errors();
     assert_eq!(errors.len(), 2, "{errors:?}");
@@ -44,41 +44,41 @@ async fn a_changed_or_removed_commit_is_tampering_and_not_forwarded() {
         assert!(error.contains("tampering") && error.contains(change), "{error}");
         assert!(error.contains(order.as_str()) && error.contains(&format!("N(\"{version}\")")), "{error}");
     }
-    assert_eq!(world.receive_all("orders").await, batches.iter().map(told).collect::<Vec<_>>());
+    assert_eq!(stack.receive_all("orders").await, batches.iter().map(told).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn a_snapshot_may_come_change_and_go_without_a_word() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let order = new_order();
-    world.put_raw(event_key(order.as_str(), SNAPSHOT)).await;
-    touch(&world, order.as_str(), SNAPSHOT).await;
-    remove(&world, order.as_str(), SNAPSHOT).await;
+    stack.put_raw(event_key(order.as_str(), SNAPSHOT)).await;
+    touch(&stack, order.as_str(), SNAPSHOT).await;
+    remove(&stack, order.as_str(), SNAPSHOT).await;
     let (log, guard) = Log::catch();
-    assert_eq!(hand_over(&world, &world.records(3).await).await, None);
+    assert_eq!(hand_over(&stack, &stack.records(3).await).await, None);
     drop(guard);
     assert_eq!(log.errors(), [""; 0]);
-    assert_eq!(world.receive_all("orders").await, []);
+    assert_eq!(stack.receive_all("orders").await, []);
 }
 
 #[tokio::test]
 async fn an_unreadable_item_with_a_sound_key_is_notified_by_version() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let order = new_order();
     let mut foreign = event_key(order.as_str(), MAX_VERSION);
     foreign.insert("format".to_owned(), AttributeValue::N("9".to_owned()));
-    world.put_raw(foreign).await;
+    stack.put_raw(foreign).await;
     for (stream, version) in [("No Stream", 1), ("order-", 1), (order.as_str(), 0)] {
-        world.put_raw(event_key(stream, version)).await;
+        stack.put_raw(event_key(stream, version)).await;
     }
-    let sound = write(&world.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
-    let records = world.records(5).await;
+    let sound = write(&stack.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
+    let records = stack.records(5).await;
     let (log, guard) = Log::catch();
-    assert_eq!(hand_over(&world, &records).await, None);
+    assert_eq!(hand_over(&stack, &records).await, None);
     drop(guard);
     let errors = log.errors();
     assert!(errors.len() == 4 && errors.iter().all(|error| error.contains("foreign item")), "{errors:?}");
-    let received = world.receive_all("orders").await;
+    let received = stack.receive_all("orders").await;
     let addresses: Vec<_> = received.iter().filter(|message| message.group == order.as_str()).collect();
     assert_eq!(addresses.len(), 1, "{received:?}");
     let address = json!({"stream": order, "version": MAX_VERSION, "last_version": MAX_VERSION});

@@ -2,12 +2,12 @@
 //!
 //! `LEDGERFOLD_TEST_SEED=<number>` repeats a run; a failed one prints its number.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver};
 use super::random_history::write_history;
 use super::read_models;
-use super::wire::{Fault, Wire};
-use super::world::World;
+use crate::harness::faults::{Fault, FaultInjector};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver};
+use crate::harness::stack::TestStack;
 use eventstore::Batch;
 use fastrand::Rng;
 use futures::future::join_all;
@@ -44,9 +44,9 @@ fn fault(rng: &mut Rng) -> Option<Fault> {
 
 /// One projector: handles its share of the queue in events of Lambda, dies repeatedly, and returns
 /// the failed messages.
-async fn project(world: &World, projection: Projection, share: Vec<Message>, mut rng: Rng) -> Vec<Message> {
-    let wire = Wire::default();
-    let handler = world.handler_over(projection, &wire);
+async fn project(stack: &TestStack, projection: Projection, share: Vec<Message>, mut rng: Rng) -> Vec<Message> {
+    let wire = FaultInjector::default();
+    let handler = stack.handler_over(projection, &wire);
     let (mut rest, mut left) = (share.as_slice(), Vec::new());
     while !rest.is_empty() {
         let (event, behind) = rest.split_at(rng.usize(1..=10).min(rest.len()));
@@ -61,7 +61,7 @@ async fn project(world: &World, projection: Projection, share: Vec<Message>, mut
 }
 
 /// Two to four projectors at once, until no message fails.
-async fn project_together(world: &World, projection: Projection, mut queue: Vec<Message>, rng: &mut Rng) {
+async fn project_together(stack: &TestStack, projection: Projection, mut queue: Vec<Message>, rng: &mut Rng) {
     // A message that still fails is lost: the last messages fill the gap.
     for _ in 0..MAX_RECEIVES {
         let projectors = rng.usize(2..=4);
@@ -69,7 +69,7 @@ async fn project_together(world: &World, projection: Projection, mut queue: Vec<
         for message in queue {
             shares[rng.usize(..projectors)].push(message);
         }
-        let work = shares.into_iter().map(|share| project(world, projection, share, rng.fork()));
+        let work = shares.into_iter().map(|share| project(stack, projection, share, rng.fork()));
         queue = join_all(work).await.concat();
         if queue.is_empty() {
             return;
@@ -78,8 +78,8 @@ async fn project_together(world: &World, projection: Projection, mut queue: Vec<
 }
 
 /// One delivery of the last message of each stream, without any fault.
-async fn deliver_last(world: &World, projection: Projection, batches: &[&Batch]) {
-    let handler = world.handler(projection);
+async fn deliver_last(stack: &TestStack, projection: Projection, batches: &[&Batch]) {
+    let handler = stack.handler(projection);
     let messages: Vec<Message> = batches.iter().map(|batch| Message::of(batch)).collect();
     for event in messages.chunks(10) {
         assert!(deliver(&handler, event).await.is_empty());
@@ -91,25 +91,25 @@ async fn a_long_random_history_ends_in_the_pure_fold() {
     let seed = seed();
     let told = format!("LEDGERFOLD_TEST_SEED={seed}");
     let mut rng = Rng::with_seed(seed);
-    let world = World::start().await;
-    let history = write_history(&world.store, &mut rng).await;
+    let stack = TestStack::start().await;
+    let history = write_history(&stack.store, &mut rng).await;
     let mut batches: Vec<&Batch> = history.iter().flat_map(|(_, batches)| batches).collect();
     batches.sort_by_key(|batch| batch.commits[0].recorded_at);
     let lines = read_models().into_iter().map(|projection| {
         let concerned = |batch: &&&Batch| projection.follows.includes(&batch.stream);
         let concerned: Vec<&Batch> = batches.iter().filter(concerned).copied().collect();
         let (queue, mut rng) = (queue(&concerned, &mut rng), rng.fork());
-        let world = &world;
-        async move { project_together(world, projection, queue, &mut rng).await }
+        let stack = &stack;
+        async move { project_together(stack, projection, queue, &mut rng).await }
     });
     join_all(lines).await;
     for projection in read_models() {
         let last = history.iter().filter(|(stream, _)| projection.follows.includes(stream));
         let last: Vec<&Batch> = last.filter_map(|(_, batches)| batches.last()).collect();
-        deliver_last(&world, projection, &last).await;
+        deliver_last(&stack, projection, &last).await;
     }
     let streams = history.iter().map(|(stream, _)| stream);
-    let expected = ReadModel::of_streams(&world.store, streams).await;
+    let expected = ReadModel::of_streams(&stack.store, streams).await;
     assert!(expected.len() > 40, "{told}: the history is too short");
-    assert_eq!(ReadModel::of_rows(&world.rows().await, ""), expected, "{told}");
+    assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected, "{told}");
 }

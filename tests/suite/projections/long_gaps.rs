@@ -1,11 +1,11 @@
 //! Gaps that take longer than one call: several calls fill them, count no receive, and delay no
 //! other stream.
 
-use super::fold::ReadModel;
-use super::messages::{Message, event_of, told_again};
-use super::shop::{Stored, Writer, commit, confirmed, new_order, placed, received, stock_of, write};
-use super::world::World;
-use crate::depth::full_or;
+use crate::harness::depth::full_or;
+use crate::harness::events::{Stored, Writer, commit, confirmed, new_order, placed, received, stock_of, write};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, event_of, told_again};
+use crate::harness::stack::TestStack;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use bookshop::fulfilment;
@@ -20,8 +20,8 @@ use std::time::Duration;
 const TOGETHER: usize = 100;
 
 /// Appends that many commits to a stream of one. Returns the last batch.
-async fn long_stream(world: &World, stream: &StreamId, first: NewEvent, then: &NewEvent, commits: usize) -> Batch {
-    let mut writer = Writer::new(&world.store, stream);
+async fn long_stream(stack: &TestStack, stream: &StreamId, first: NewEvent, then: &NewEvent, commits: usize) -> Batch {
+    let mut writer = Writer::new(&stack.store, stream);
     let mut last = writer.append(vec![first]).await;
     for _ in 0..commits / TOGETHER {
         last = writer.batch((0..TOGETHER).map(|_| commit(vec![then.clone()])).collect()).await;
@@ -39,15 +39,15 @@ struct Ended {
     done_first: Vec<String>,
 }
 
-async fn send(world: &World, consumer: Consumer, message: &Message) {
-    let request = world.clients().sqs.send_message().queue_url(&world.route(consumer.name).queue_url);
+async fn send(stack: &TestStack, consumer: Consumer, message: &Message) {
+    let request = stack.clients().sqs.send_message().queue_url(&stack.route(consumer.name).queue_url);
     let request = request.message_group_id(&message.group).message_deduplication_id(&message.id);
     request.message_body(message.body.clone().unwrap()).send().await.unwrap();
 }
 
 /// Gives the messages of the queue to a handler, until there are none.
-async fn drain(world: &World, consumer: Consumer, handle: impl AsyncFn(SqsEvent) -> SqsBatchResponse) -> Ended {
-    let (sqs, url) = (&world.clients().sqs, &world.route(consumer.name).queue_url);
+async fn drain(stack: &TestStack, consumer: Consumer, handle: impl AsyncFn(SqsEvent) -> SqsBatchResponse) -> Ended {
+    let (sqs, url) = (&stack.clients().sqs, &stack.route(consumer.name).queue_url);
     let mut ended = Ended::default();
     loop {
         let request = sqs.receive_message().queue_url(url).max_number_of_messages(10);
@@ -77,15 +77,15 @@ async fn drain(world: &World, consumer: Consumer, handle: impl AsyncFn(SqsEvent)
     }
 }
 
-fn continuations(world: &World, consumer: Consumer) -> Continuations {
-    Continuations::new(world.clients().sqs.clone(), &world.route(consumer.name).queue_url)
+fn continuations(stack: &TestStack, consumer: Consumer) -> Continuations {
+    Continuations::new(stack.clients().sqs.clone(), &stack.route(consumer.name).queue_url)
 }
 
 /// A new projector for each call, with that much time.
-async fn project(world: &World, projection: Projection, left: Duration) -> Ended {
+async fn project(stack: &TestStack, projection: Projection, left: Duration) -> Ended {
     let consumer = projection.consumer();
-    drain(world, consumer, async |event| {
-        let handler = world.handler(projection).with_continuations(continuations(world, consumer));
+    drain(stack, consumer, async |event| {
+        let handler = stack.handler(projection).with_continuations(continuations(stack, consumer));
         handler.handle_within(event, left).await
     })
     .await
@@ -99,53 +99,53 @@ fn assert_in_steps(ended: &Ended, name: &str) {
 #[tokio::test]
 async fn a_gap_of_twenty_thousand_commits_ends_over_several_calls() {
     let commits = full_or(20_000, 3_000);
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (long, neighbour) = (new_order(), new_order());
     let first = placed("c", [(1, 2)]).stored();
-    let last = long_stream(&world, &long, first, &confirmed().stored(), commits).await;
-    let other = write(&world.store, &neighbour, &[&placed("d", [(2, 1)])]).await;
+    let last = long_stream(&stack, &long, first, &confirmed().stored(), commits).await;
+    let other = write(&stack.store, &neighbour, &[&placed("d", [(2, 1)])]).await;
     for projection in [orders(), bestsellers()] {
         for message in [Message::address_of(&last), Message::of(&other[0])] {
-            send(&world, projection.consumer(), &message).await;
+            send(&stack, projection.consumer(), &message).await;
         }
         // The first call finishes the other stream, and applies a page of the long one.
-        let handler = world.handler(projection);
+        let handler = stack.handler(projection);
         let both = [Message::address_of(&last), Message::of(&other[0])];
         let again = told_again(&both, handler.handle_within(event_of(&both), Duration::ZERO).await);
         assert_eq!(again, [both[0].id.clone()], "without a queue to go on by, it comes again");
-        let ended = project(&world, projection, Duration::ZERO).await;
+        let ended = project(&stack, projection, Duration::ZERO).await;
         assert_in_steps(&ended, projection.name);
     }
-    let model = ReadModel::of_rows(&world.rows().await, "");
+    let model = ReadModel::of_rows(&stack.rows().await, "");
     assert_eq!(model.applied(orders().name, &long), Some(1 + u64::try_from(commits).unwrap()));
-    world.assert_exact([&long, &neighbour]).await;
+    stack.assert_exact([&long, &neighbour]).await;
 }
 
 #[tokio::test]
 async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (long, neighbour) = (stock_of(1), stock_of(2));
-    let last = long_stream(&world, &long, received(1).stored(), &received(1).stored(), 2_000).await;
-    let other = write(&world.store, &neighbour, &[&received(5)]).await;
+    let last = long_stream(&stack, &long, received(1).stored(), &received(1).stored(), 2_000).await;
+    let other = write(&stack.store, &neighbour, &[&received(5)]).await;
     for projection in [fulfilment(), AUDIT] {
         let consumer = projection.consumer();
         for message in [Message::address_of(&last), Message::of(&other[0])] {
-            send(&world, consumer, &message).await;
+            send(&stack, consumer, &message).await;
         }
         let ended = if projection.is_read_model() {
-            project(&world, projection, Duration::ZERO).await
+            project(&stack, projection, Duration::ZERO).await
         } else {
-            let system = world.clients().system(&bookshop::app(), &world.names);
-            drain(&world, consumer, async |event| {
-                let handler = system.process("fulfilment", world.projector()).unwrap();
-                handler.with_continuations(continuations(&world, consumer)).handle_within(event, Duration::ZERO).await
+            let system = stack.system();
+            drain(&stack, consumer, async |event| {
+                let handler = system.process("fulfilment", stack.projector()).unwrap();
+                handler.with_continuations(continuations(&stack, consumer)).handle_within(event, Duration::ZERO).await
             })
             .await
         };
         assert_in_steps(&ended, projection.name);
     }
-    let audit_index = world.clients().system(&bookshop::app(), &world.names).audit_index();
-    let commits = world.store.load(&long, eventstore::Consistency::Strong).await.unwrap().batches;
+    let audit_index = stack.system().audit_index();
+    let commits = stack.store.load(&long, eventstore::Consistency::Strong).await.unwrap().batches;
     let commits =
         commits.into_iter().flat_map(|batch| batch.commits).map(|commit| (long.clone(), commit)).collect::<Vec<_>>();
     assert!(audit_index.entered(1, &commits).await.unwrap().into_iter().all(|entry| entry == EntryMatch::Same));
@@ -154,18 +154,18 @@ async fn a_long_gap_of_fulfilment_and_the_audit_index_ends_in_steps() {
 /// The batch is handled twice, as after a crash before the acknowledgement.
 #[tokio::test]
 async fn a_crash_after_a_continuation_loses_no_stream() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let long = stock_of(1);
-    let last = long_stream(&world, &long, received(1).stored(), &received(1).stored(), 2_000).await;
+    let last = long_stream(&stack, &long, received(1).stored(), &received(1).stored(), 2_000).await;
     let consumer = bookshop::stock().consumer();
     let handler =
-        || -> ProjectorHandler { world.handler(bookshop::stock()).with_continuations(continuations(&world, consumer)) };
+        || -> ProjectorHandler { stack.handler(bookshop::stock()).with_continuations(continuations(&stack, consumer)) };
     let message = Message::address_of(&last);
     for _ in 0..2 {
         let response = handler().handle_within(event_of(std::slice::from_ref(&message)), Duration::ZERO).await;
         assert!(response.batch_item_failures.is_empty());
     }
-    let ended = drain(&world, consumer, async |event| handler().handle_within(event, Duration::ZERO).await).await;
+    let ended = drain(&stack, consumer, async |event| handler().handle_within(event, Duration::ZERO).await).await;
     assert_eq!(ended.calls, 3, "five pages of 500, and no message twice: {ended:?}");
-    world.assert_exact([&long]).await;
+    stack.assert_exact([&long]).await;
 }

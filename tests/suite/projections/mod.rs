@@ -5,16 +5,13 @@
 #![cfg(test)]
 
 mod audit_index;
-pub(crate) mod capture;
 mod crowds;
 mod exhaustive;
 mod fan_out;
 mod fences;
-pub(crate) mod fold;
 mod foreign_items;
 pub(crate) mod histories;
 mod long_gaps;
-pub(crate) mod messages;
 mod older_program;
 mod orderings;
 mod parking;
@@ -27,12 +24,9 @@ mod reported_once;
 mod restored;
 mod several_streams;
 mod shapes;
-pub(crate) mod shop;
 mod standing_rules;
 mod strong_reads;
 mod whole_line;
-pub(crate) mod wire;
-pub(crate) mod world;
 
 /// The bookshop's read models, and the audit index.
 pub(crate) fn read_models() -> Vec<::projections::Projection> {

@@ -1,10 +1,10 @@
 //! An older program stops at an unknown event in the middle of a commit; a newer one continues
 //! there.
 
-use super::fold::ReadModel;
-use super::messages::{deliver, ids, messages_of};
-use super::shop::{Stored, Writer, cancelled, new_order, placed, received, stock_of};
-use super::world::World;
+use crate::harness::events::{Stored, Writer, cancelled, new_order, placed, received, stock_of};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{deliver, ids, messages_of};
+use crate::harness::stack::TestStack;
 use bookshop::{bestsellers, orders, stock};
 use eventstore::NewEvent;
 use projections::{FoldError, Kind, MultiStreamDelta, Projection, RecordedEvent, RowData};
@@ -52,22 +52,22 @@ fn older(projection: Projection) -> Projection {
 
 #[tokio::test]
 async fn a_newer_program_continues_in_the_middle_of_a_commit() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (order, book) = (new_order(), stock_of(1));
     let order_events: [NewEvent; 2] = [placed("c", [(1, 2)]).stored(), cancelled("late").stored()];
-    let order_commit = Writer::new(&world.store, &order).append(order_events.to_vec()).await;
-    let book_commit = Writer::new(&world.store, &book).append(vec![received(5).stored(), received(7).stored()]).await;
+    let order_commit = Writer::new(&stack.store, &order).append(order_events.to_vec()).await;
+    let book_commit = Writer::new(&stack.store, &book).append(vec![received(5).stored(), received(7).stored()]).await;
     let works = [(orders(), &order_commit), (stock(), &book_commit), (bestsellers(), &order_commit)];
     let mut half = ReadModel::default();
     half.add(&order, &order_commit.commits, 1);
     half.add(&book, &book_commit.commits, 1);
     for (projection, batch) in works {
         let messages = messages_of([batch]);
-        assert_eq!(deliver(&world.handler(older(projection)), &messages).await, ids(&messages));
+        assert_eq!(deliver(&stack.handler(older(projection)), &messages).await, ids(&messages));
     }
-    assert_eq!(ReadModel::of_rows(&world.rows().await, ""), half);
+    assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), half);
     for (projection, batch) in works {
-        assert!(deliver(&world.handler(projection), &messages_of([batch])).await.is_empty());
+        assert!(deliver(&stack.handler(projection), &messages_of([batch])).await.is_empty());
     }
-    world.assert_exact([&order, &book]).await;
+    stack.assert_exact([&order, &book]).await;
 }

@@ -1,13 +1,13 @@
 //! Every order of delivery, with repetitions and losses, of the six messages of two streams.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver, messages_of};
-use super::shop::{
+use crate::harness::depth::all_or;
+use crate::harness::events::{
     Stored, Writer, cancelled, committed, confirmed, new_order, placed, received, rejected, reserved, shipped,
     stock_of, write,
 };
-use super::world::{World, fresh};
-use crate::depth::all_or;
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::stack::{TestStack, fresh};
 use eventstore::{EventStore, Item, StreamId};
 use fastrand::Rng;
 use futures::StreamExt;
@@ -79,30 +79,30 @@ fn deliveries(messages: &[Message], order: &[usize], number: usize) -> Vec<Vec<M
     events
 }
 
-async fn deliver_all(world: &World, projection: Projection, deliveries: Vec<Vec<Message>>) {
-    let handler = world.handler(projection);
+async fn deliver_all(stack: &TestStack, projection: Projection, deliveries: Vec<Vec<Message>>) {
+    let handler = stack.handler(projection);
     for event in deliveries {
         assert!(deliver(&handler, &event).await.is_empty(), "{event:?} came back");
     }
 }
 
 /// Delivers each sequence of events to a new projection, and compares it with the fold.
-async fn all_equal_the_fold(world: World, history: History, followers: &[&str], lines: Vec<Vec<Vec<Message>>>) {
-    let world = Arc::new(world);
-    let expected = ReadModel::of_streams(&world.store, &history.streams).await;
+async fn all_equal_the_fold(stack: TestStack, history: History, followers: &[&str], lines: Vec<Vec<Vec<Message>>>) {
+    let stack = Arc::new(stack);
+    let expected = ReadModel::of_streams(&stack.store, &history.streams).await;
     let follow = |projection: &Projection| followers.iter().any(|name| projection.name.starts_with(name));
     let work = lines.iter().cloned().enumerate().flat_map(|(number, line)| {
         let projections = fresh(&format!("-{number}")).into_iter().filter(follow);
-        let world = &world;
+        let stack = &stack;
         projections.map(move |projection| {
-            let (world, line) = (world.clone(), line.clone());
-            tokio::spawn(async move { deliver_all(&world, projection, line).await })
+            let (stack, line) = (stack.clone(), line.clone());
+            tokio::spawn(async move { deliver_all(&stack, projection, line).await })
         })
     });
     let done: Vec<_> = futures::stream::iter(work).buffer_unordered(CONCURRENT).collect().await;
     assert_eq!(done.len(), lines.len() * followers.len());
     done.into_iter().for_each(|done| done.unwrap());
-    let rows = by_projection(world.rows().await);
+    let rows = by_projection(stack.rows().await);
     for (number, line) in lines.iter().enumerate() {
         for follower in followers {
             let suffix = format!("-{number}");
@@ -132,18 +132,18 @@ fn every_ordering(history: &History) -> Vec<Vec<Vec<Message>>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_order_of_delivery_gives_the_same_read_models() {
-    let world = World::start().await;
-    let history = orders(&world.store).await;
+    let stack = TestStack::start().await;
+    let history = orders(&stack.store).await;
     let lines = every_ordering(&history);
-    all_equal_the_fold(world, history, &["orders", "bestsellers"], lines).await;
+    all_equal_the_fold(stack, history, &["orders", "bestsellers"], lines).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_order_of_delivery_makes_the_same_stock() {
-    let world = World::start().await;
-    let history = stock(&world.store).await;
+    let stack = TestStack::start().await;
+    let history = stock(&stack.store).await;
     let lines = every_ordering(&history);
-    all_equal_the_fold(world, history, &["stock"], lines).await;
+    all_equal_the_fold(stack, history, &["stock"], lines).await;
 }
 
 /// Of the messages, only the last of each stream is sure to arrive: every choice of the others, in
@@ -166,29 +166,29 @@ fn every_loss(history: &History) -> Vec<Vec<Vec<Message>>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_later_message_of_the_stream_fills_a_lost_one() {
-    let world = World::start().await;
-    let history = orders(&world.store).await;
+    let stack = TestStack::start().await;
+    let history = orders(&stack.store).await;
     let lines = every_loss(&history);
-    all_equal_the_fold(world, history, &["orders", "bestsellers"], lines).await;
-    let world = World::start().await;
-    let history = stock(&world.store).await;
+    all_equal_the_fold(stack, history, &["orders", "bestsellers"], lines).await;
+    let stack = TestStack::start().await;
+    let history = stock(&stack.store).await;
     let lines = every_loss(&history);
-    all_equal_the_fold(world, history, &["stock"], lines).await;
+    all_equal_the_fold(stack, history, &["stock"], lines).await;
 }
 
 #[tokio::test]
 async fn a_lost_last_message_is_made_good_by_the_next_one() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let order = new_order();
-    let mut writer = Writer::new(&world.store, &order);
+    let mut writer = Writer::new(&stack.store, &order);
     let first = writer.append(vec![placed("c", [(1, 1)]).stored()]).await;
     let rejection = writer.append(vec![rejected("sold out").stored()]).await;
     for name in ["orders", "bestsellers"] {
-        let handler = world.handler(world.projection(name));
+        let handler = stack.handler(stack.projection(name));
         assert!(deliver(&handler, &messages_of([&first])).await.is_empty());
-        let before = ReadModel::of_rows(&world.rows().await, "");
+        let before = ReadModel::of_rows(&stack.rows().await, "");
         assert_eq!(before.applied(name, &order), Some(1), "the message about the rejection is lost");
         assert!(deliver(&handler, &[Message::address_of(&rejection)]).await.is_empty());
     }
-    world.assert_exact([&order]).await;
+    stack.assert_exact([&order]).await;
 }

@@ -1,6 +1,6 @@
 //! A long history of the shop, drawn by a seed.
 
-use super::shop::{
+use crate::harness::events::{
     Stored, Writer, cancelled, committed, confirmed, new_order, placed, received, rejected, released, reserved,
     shipped, stock_of,
 };

@@ -1,10 +1,10 @@
 //! Recorded refusals: read models skip them, positions pass them, and the audit index has them.
 
-use super::messages::{deliver, messages_of};
 use super::read_models;
 use super::rebuild::jobs::{assert_same, parked, projector, rebuild, rows};
-use super::shop::{Stored, commit, confirmed, new_order, placed, received, refuse, stock_of};
-use super::world::World;
+use crate::harness::events::{Stored, commit, confirmed, new_order, placed, received, refuse, stock_of};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::stack::TestStack;
 use bookshop::{bestsellers, orders, stock};
 use domain::order::OrderStatus;
 use domain::read_models::orders::OrderRow;
@@ -15,38 +15,38 @@ use projections::audit_index::AuditSearch;
 use std::collections::BTreeMap;
 
 /// Streams with refusals: at the beginning, in between, at the end, and only refusals.
-async fn streams(world: &World) -> [StreamId; 3] {
+async fn streams(stack: &TestStack) -> [StreamId; 3] {
     let [order, silent, book] = [new_order(), new_order(), stock_of(1)];
     for stream in [&order, &silent, &book] {
-        refuse(&world.store, stream).await;
+        refuse(&stack.store, stream).await;
     }
-    append(world, &order, vec![placed("c", [(1, 2)]).stored()]).await;
-    refuse(&world.store, &order).await;
-    append(world, &order, vec![confirmed().stored()]).await;
-    append(world, &book, vec![received(5).stored()]).await;
-    refuse(&world.store, &book).await;
+    append(stack, &order, vec![placed("c", [(1, 2)]).stored()]).await;
+    refuse(&stack.store, &order).await;
+    append(stack, &order, vec![confirmed().stored()]).await;
+    append(stack, &book, vec![received(5).stored()]).await;
+    refuse(&stack.store, &book).await;
     [order, silent, book]
 }
 
-async fn append(world: &World, stream: &StreamId, events: Vec<eventstore::NewEvent>) {
-    let (head, _) = world.store.head(stream, Consistency::Strong).await.unwrap();
-    world.store.append(&head, vec![commit(events)]).await.unwrap();
+async fn append(stack: &TestStack, stream: &StreamId, events: Vec<eventstore::NewEvent>) {
+    let (head, _) = stack.store.head(stream, Consistency::Strong).await.unwrap();
+    stack.store.append(&head, vec![commit(events)]).await.unwrap();
 }
 
-async fn batches(world: &World, stream: &StreamId) -> Vec<Batch> {
-    world.store.load(stream, Consistency::Strong).await.unwrap().batches
+async fn batches(stack: &TestStack, stream: &StreamId) -> Vec<Batch> {
+    stack.store.load(stream, Consistency::Strong).await.unwrap().batches
 }
 
 #[tokio::test]
 async fn read_models_pass_over_refusals_and_go_on() {
-    let world = World::start().await;
-    let streams = streams(&world).await;
+    let stack = TestStack::start().await;
+    let streams = streams(&stack).await;
     let [order, silent, book] = &streams;
-    let projector = projector(&world);
+    let projector = projector(&stack);
     for projection in read_models() {
         let handler = ProjectorHandler::new(projection, projector.clone());
         for stream in streams.iter().filter(|stream| projection.follows.includes(stream)) {
-            for batch in batches(&world, stream).await {
+            for batch in batches(&stack, stream).await {
                 assert!(deliver(&handler, &messages_of([&batch])).await.is_empty(), "{} {stream}", projection.name);
             }
         }
@@ -61,20 +61,20 @@ async fn read_models_pass_over_refusals_and_go_on() {
         let report = rebuild(&projector, &projection, 2).await;
         assert!(report.complete, "{report:?}");
         assert_eq!(report.first_pass.ignored, BTreeMap::from([("$Refused".to_owned(), refusals)]));
-        assert_same(&world, &projection, 1, 2).await;
+        assert_same(&stack, &projection, 1, 2).await;
     }
-    let fences = rows(&world, &bestsellers(), 2).await;
+    let fences = rows(&stack, &bestsellers(), 2).await;
     let fence = fences.into_iter().find(|item| *item["row"].as_s().unwrap() == format!("bestsellers.2/fence/{silent}"));
     assert_eq!(fence.unwrap()["version"].as_n().unwrap(), "1", "the position moved past the refusal");
 }
 
 #[tokio::test]
 async fn the_audit_index_has_an_entry_of_each_refusal() {
-    let world = World::start().await;
-    let [order, ..] = streams(&world).await;
-    let projector = projector(&world);
+    let stack = TestStack::start().await;
+    let [order, ..] = streams(&stack).await;
+    let projector = projector(&stack);
     let handler = ProjectorHandler::new(audit_index::PROJECTION, projector.clone());
-    assert!(deliver(&handler, &messages_of(&batches(&world, &order).await)).await.is_empty());
+    assert!(deliver(&handler, &messages_of(&batches(&stack, &order).await)).await.is_empty());
     let search = AuditSearch {
         actor: None,
         event_type: Some("$Refused".to_owned()),
@@ -96,9 +96,9 @@ async fn the_audit_index_has_an_entry_of_each_refusal() {
 /// The same rule applies to a process.
 #[tokio::test]
 async fn every_projection_ignores_the_events_of_the_store() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let stream = new_order();
-    let refusal = refuse(&world.store, &stream).await.commit.unwrap().events.remove(0).body;
+    let refusal = refuse(&stack.store, &stream).await.commit.unwrap().events.remove(0).body;
     for projection in read_models().iter().chain([&bookshop::fulfilment()]) {
         assert_eq!(projection.ignores(&refusal), Ok(true), "{}", projection.name);
     }

@@ -1,10 +1,10 @@
 //! A failure is retried and reported once: the report is an error, each try a warning.
 
-use super::capture::Log;
 use super::fan_out::number;
-use super::messages::{Message, deliver, ids};
-use super::shop::{confirmed, new_order, placed, write};
-use super::world::World;
+use crate::harness::events::{confirmed, new_order, placed, write};
+use crate::harness::log::Log;
+use crate::harness::messages::{Message, deliver, ids};
+use crate::harness::stack::TestStack;
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_sdk_sqs::types::QueueAttributeName;
 use bookshop::orders;
@@ -24,19 +24,19 @@ async fn hand_over(fan_out: &FanOut, records: &[EventRecord]) -> (usize, Option<
 
 #[tokio::test]
 async fn an_outage_of_a_queue_is_reported_once() {
-    let mut world = World::start().await;
-    write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
-    let records = world.records(2).await;
-    let route = world.resources.routes.iter_mut().find(|route| route.consumer.name == "orders").unwrap();
+    let mut stack = TestStack::start().await;
+    write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
+    let records = stack.records(2).await;
+    let route = stack.resources.routes.iter_mut().find(|route| route.consumer.name == "orders").unwrap();
     route.queue_url = route.queue_url.replace(".fifo", "-of-tomorrow.fifo");
     let name = route.queue_url.rsplit('/').next().unwrap().to_owned();
-    let fan_out = FanOut::new(world.clients().sqs.clone(), world.resources.routes.clone());
+    let fan_out = FanOut::new(stack.clients().sqs.clone(), stack.resources.routes.clone());
     let (first, again) = hand_over(&fan_out, &records).await;
     assert_eq!((first, again), (1, number(&records[0])));
     for _ in 0..3 {
         assert_eq!(hand_over(&fan_out, &records).await, (0, number(&records[0])), "it is known");
     }
-    let sqs = &world.clients().sqs;
+    let sqs = &stack.clients().sqs;
     let made = sqs.create_queue().queue_name(name).attributes(QueueAttributeName::FifoQueue, "true").send().await;
     assert_eq!(hand_over(&fan_out, &records).await, (0, None));
     sqs.delete_queue().queue_url(made.unwrap().queue_url().unwrap()).send().await.unwrap();
@@ -58,19 +58,19 @@ async fn errors_by_receive(handler: &ProjectorHandler, messages: &[Message]) -> 
 
 #[tokio::test]
 async fn an_unreadable_message_is_reported_once_and_later_ones_never() {
-    let world = World::start().await;
-    let (handler, order) = (world.handler(orders()), new_order());
-    let batches: Vec<Batch> = write(&world.store, &order, &[&placed("c", [(1, 1)])]).await;
+    let stack = TestStack::start().await;
+    let (handler, order) = (stack.handler(orders()), new_order());
+    let batches: Vec<Batch> = write(&stack.store, &order, &[&placed("c", [(1, 1)])]).await;
     let messages = [Message::new(order.as_str(), "{}"), Message::of(&batches[0])];
     assert_eq!(errors_by_receive(&handler, &messages).await, [1, 0, 0, 0, 0, 0, 0]);
 }
 
 #[tokio::test]
 async fn a_failure_that_may_pass_is_reported_at_the_fifth_receive() {
-    let world = World::start().await;
-    let batches: Vec<Batch> = write(&world.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
+    let stack = TestStack::start().await;
+    let batches: Vec<Batch> = write(&stack.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
     // Its tables do not exist.
-    let projector = world.clients().system(&bookshop::app(), &Names::new("tomorrow")).projector();
+    let projector = stack.clients().system(&bookshop::app(), &Names::new("tomorrow")).projector();
     let handler = ProjectorHandler::new(orders(), projector);
     assert_eq!(errors_by_receive(&handler, &[Message::of(&batches[0])]).await, [0, 0, 0, 0, 1, 0, 0]);
 }

@@ -1,9 +1,9 @@
 //! A command over several streams, from its one transaction to the read models.
 
 use super::fan_out::hand_over;
-use super::messages::{Message, deliver};
-use super::shop::{Stored, confirmed, new_order, placed, received, reserved, stock_of};
-use super::world::World;
+use crate::harness::events::{Stored, confirmed, new_order, placed, received, reserved, stock_of};
+use crate::harness::messages::{Message, deliver};
+use crate::harness::stack::TestStack;
 use crate::projections::read_models;
 use eventstore::{CommandMetadata, Fingerprint, Head, Id, NewEvent, Part};
 
@@ -21,7 +21,7 @@ fn metadata(command: &str) -> CommandMetadata {
 
 #[tokio::test]
 async fn a_command_over_several_streams_is_projected_like_others() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let (order, book) = (new_order(), stock_of(1));
     let mut heads = [Head::empty(&order), Head::empty(&book)];
     let steps: [(&str, [NewEvent; 2]); 2] = [
@@ -30,18 +30,18 @@ async fn a_command_over_several_streams_is_projected_like_others() {
     ];
     for (command, events) in steps {
         let parts = heads.iter().cloned().zip(events).map(|(head, event)| Part { head, events: vec![event] });
-        let written = world.store.append_all(&metadata(command), parts.collect(), &[]).await.unwrap();
+        let written = stack.store.append_all(&metadata(command), parts.collect(), &[]).await.unwrap();
         heads = written.parts.into_iter().map(|part| part.head).collect::<Vec<_>>().try_into().unwrap();
     }
-    assert_eq!(hand_over(&world, &world.records(4).await).await, None);
+    assert_eq!(hand_over(&stack, &stack.records(4).await).await, None);
     for projection in read_models() {
-        let received = world.receive_all(projection.name).await;
+        let received = stack.receive_all(projection.name).await;
         let messages: Vec<Message> =
             received.iter().map(|message| Message::new(&message.group, &message.body.to_string())).collect();
         let followed = [&order, &book].into_iter().filter(|stream| projection.follows.includes(stream)).count();
         assert_eq!(messages.len(), 2 * followed, "{} is notified of both commits of each stream", projection.name);
-        assert!(deliver(&world.handler(projection), &messages).await.is_empty());
+        assert!(deliver(&stack.handler(projection), &messages).await.is_empty());
     }
-    assert!(!world.rows().await.is_empty());
-    world.assert_exact([&order, &book]).await;
+    assert!(!stack.rows().await.is_empty());
+    stack.assert_exact([&order, &book]).await;
 }

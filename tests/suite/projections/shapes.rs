@@ -1,9 +1,9 @@
 //! Programs with different shapes run at once: each writes only generations of its shape.
 
-use super::messages::{Message, deliver, ids, messages_of};
 use super::rebuild::jobs::{self, Calls, NO_END, finish, projector, rebuild, reconcile, work};
-use super::shop::{Stored, Writer, confirmed, new_order, placed, shipped, write};
-use super::world::World;
+use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, shipped, write};
+use crate::harness::messages::{Message, deliver, ids, messages_of};
+use crate::harness::stack::TestStack;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bookshop::orders;
 use eventstore::{Item, StreamId};
@@ -25,8 +25,8 @@ fn newer_orders() -> Projection {
 }
 
 /// The version of the order in a generation, and its row's count of events, if it has one.
-async fn row(world: &World, generation: u32, order: &StreamId) -> Option<(String, Value)> {
-    let rows = jobs::rows(world, &orders(), generation).await;
+async fn row(stack: &TestStack, generation: u32, order: &StreamId) -> Option<(String, Value)> {
+    let rows = jobs::rows(stack, &orders(), generation).await;
     let row = rows.iter().find(|item| jobs::key(item).ends_with(&format!("/{order}")))?;
     let data: Value = serde_json::from_str(row["data"].as_s().unwrap()).unwrap();
     Some((row["version"].as_n().unwrap().clone(), data["events"].clone()))
@@ -38,42 +38,42 @@ fn at(version: u64, events: &Value) -> Option<(String, Value)> {
 
 #[tokio::test]
 async fn an_older_program_writes_nothing_of_a_newer_shape() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let order = new_order();
-    let mut writer = Writer::new(&world.store, &order);
+    let mut writer = Writer::new(&stack.store, &order);
     let first = writer.append(vec![placed("c", [(1, 1)]).stored()]).await;
-    let older = world.handler(orders());
+    let older = stack.handler(orders());
     assert!(deliver(&older, &messages_of([&first])).await.is_empty());
-    let operator = projector(&world);
+    let operator = projector(&stack);
     let calls = operator.rebuild(&newer_orders(), 1).await.unwrap();
     let second = writer.append(vec![confirmed().stored()]).await;
     assert!(deliver(&older, &messages_of([&second])).await.is_empty(), "what is read is its own");
-    assert_eq!(row(&world, 2, &order).await, None);
+    assert_eq!(row(&stack, 2, &order).await, None);
     let report = finish(&operator, &newer_orders(), calls).await;
     assert!(report.complete, "{report:?}");
-    assert!(deliver(&world.handler(newer_orders()), &messages_of([&first, &second])).await.is_empty());
-    assert_eq!(row(&world, 2, &order).await, at(2, &json!(2)));
-    assert_eq!(row(&world, 1, &order).await, at(2, &Value::Null));
+    assert!(deliver(&stack.handler(newer_orders()), &messages_of([&first, &second])).await.is_empty());
+    assert_eq!(row(&stack, 2, &order).await, at(2, &json!(2)));
+    assert_eq!(row(&stack, 1, &order).await, at(2, &Value::Null));
 
     let behind = operator.switch(&newer_orders(), false).await.unwrap();
     assert!(finish(&operator, &newer_orders(), behind).await.complete);
     let third = Message::of(&writer.append(vec![shipped().stored()]).await);
-    let late = world.handler(orders());
+    let late = stack.handler(orders());
     assert_eq!(deliver(&late, std::slice::from_ref(&third)).await, ids([&third]), "it is left to a newer program");
-    assert_eq!(row(&world, 2, &order).await, at(2, &json!(2)));
-    assert!(deliver(&world.handler(newer_orders()), &[third]).await.is_empty());
-    assert_eq!(row(&world, 2, &order).await, at(3, &json!(3)));
+    assert_eq!(row(&stack, 2, &order).await, at(2, &json!(2)));
+    assert!(deliver(&stack.handler(newer_orders()), &[third]).await.is_empty());
+    assert_eq!(row(&stack, 2, &order).await, at(3, &json!(3)));
 }
 
 #[tokio::test]
 async fn a_newer_program_writes_nothing_of_an_older_shape() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let order = new_order();
-    let mut writer = Writer::new(&world.store, &order);
+    let mut writer = Writer::new(&stack.store, &order);
     let first = writer.append(vec![placed("c", [(1, 1)]).stored()]).await;
-    assert!(deliver(&world.handler(orders()), &messages_of([&first])).await.is_empty());
+    assert!(deliver(&stack.handler(orders()), &messages_of([&first])).await.is_empty());
     let second = writer.append(vec![confirmed().stored()]).await;
-    let (newer, operator) = (world.handler(newer_orders()), projector(&world));
+    let (newer, operator) = (stack.handler(newer_orders()), projector(&stack));
     let mut message = Message::of(&second);
     assert_eq!(deliver(&newer, std::slice::from_ref(&message)).await, ids([&message]), "it is not applied");
     message.receives = 5;
@@ -84,29 +84,29 @@ async fn a_newer_program_writes_nothing_of_an_older_shape() {
     assert_eq!(jobs::parked(&operator, &newer_orders(), 1).await[0].error, reason);
     let refused = operator.reconcile(&newer_orders(), 1).await.unwrap_err();
     assert!(matches!(refused, RebuildError::OtherShape(_)), "{refused}");
-    assert_eq!(row(&world, 1, &order).await, at(1, &Value::Null));
+    assert_eq!(row(&stack, 1, &order).await, at(1, &Value::Null));
     let read = operator.row(&newer_orders(), &order, 0).await.unwrap().unwrap();
     assert_eq!((read.version, &read.read::<Value>().unwrap()["events"]), (2, &json!(2)), "what it reads is its own");
 
     assert!(rebuild(&operator, &newer_orders(), 2).await.complete, "the parked event is in the store");
-    assert_eq!(row(&world, 2, &order).await, at(2, &json!(2)));
+    assert_eq!(row(&stack, 2, &order).await, at(2, &json!(2)));
     let third = writer.append(vec![shipped().stored()]).await;
     assert!(
-        deliver(&world.handler(newer_orders()), &messages_of([&third])).await.is_empty(),
+        deliver(&stack.handler(newer_orders()), &messages_of([&third])).await.is_empty(),
         "what will be read has it"
     );
-    assert_eq!(row(&world, 2, &order).await, at(3, &json!(3)));
-    assert_eq!(row(&world, 1, &order).await, at(1, &Value::Null), "an older program's");
+    assert_eq!(row(&stack, 2, &order).await, at(3, &json!(3)));
+    assert_eq!(row(&stack, 1, &order).await, at(1, &Value::Null), "an older program's");
     let older = reconcile(&operator, &orders()).await;
-    assert!(older.first_pass.behind > 0 && row(&world, 1, &order).await == at(3, &Value::Null), "{older:?}");
+    assert!(older.first_pass.behind > 0 && row(&stack, 1, &order).await == at(3, &Value::Null), "{older:?}");
 }
 
 #[tokio::test]
 async fn a_job_is_left_to_workers_of_its_shape() {
-    let world = World::start().await;
-    let batches = write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
-    assert!(deliver(&world.handler(orders()), &messages_of(&batches)).await.is_empty());
-    let operator = projector(&world);
+    let stack = TestStack::start().await;
+    let batches = write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
+    assert!(deliver(&stack.handler(orders()), &messages_of(&batches)).await.is_empty());
+    let operator = projector(&stack);
     let mut calls = Calls::of(operator.rebuild(&newer_orders(), 1).await.unwrap());
     while let Some(wake) = calls.next() {
         let refused = work(&operator, &orders(), &wake, NO_END).await.unwrap_err();
@@ -119,24 +119,24 @@ async fn a_job_is_left_to_workers_of_its_shape() {
 }
 
 /// The stored generations.
-async fn generations(world: &World) -> (Item, Value) {
-    let item = jobs::items(world, "orders/generations").await.pop().unwrap();
+async fn generations(stack: &TestStack) -> (Item, Value) {
+    let item = jobs::items(stack, "orders/generations").await.pop().unwrap();
     let data = serde_json::from_str(item["data"].as_s().unwrap()).unwrap();
     (item, data)
 }
 
 #[tokio::test]
 async fn generations_without_a_shape_are_of_the_first_one() {
-    let world = World::start().await;
-    let batches = write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
-    assert!(deliver(&world.handler(newer_orders()), &messages_of(&batches[..1])).await.is_empty());
-    let (mut item, mut data) = generations(&world).await;
+    let stack = TestStack::start().await;
+    let batches = write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
+    assert!(deliver(&stack.handler(newer_orders()), &messages_of(&batches[..1])).await.is_empty());
+    let (mut item, mut data) = generations(&stack).await;
     assert_eq!(data["shapes"], json!({"1": "orders/2"}), "who writes first says what it is");
     data.as_object_mut().unwrap().remove("shapes");
     item.insert("data".to_owned(), AttributeValue::S(data.to_string()));
-    let request = world.clients().dynamodb.put_item().table_name(world.names.read_models());
+    let request = stack.clients().dynamodb.put_item().table_name(stack.names.read_models());
     request.set_item(Some(item)).send().await.unwrap();
     let message = Message::of(&batches[1]);
-    assert_eq!(deliver(&world.handler(newer_orders()), std::slice::from_ref(&message)).await, ids([&message]));
-    assert!(deliver(&world.handler(orders()), &[message]).await.is_empty());
+    assert_eq!(deliver(&stack.handler(newer_orders()), std::slice::from_ref(&message)).await, ids([&message]));
+    assert!(deliver(&stack.handler(orders()), &[message]).await.is_empty());
 }

@@ -1,11 +1,12 @@
 //! Rules of the projector that no local engine violates: observed, or violated, at the wire.
 
-use super::fold::ReadModel;
-use super::messages::{Message, deliver, messages_of};
 use super::rebuild::jobs::{self, Calls, NO_END, finish, projector, ruled, work};
-use super::shop::{confirmed, new_order, placed, shipped, write};
-use super::world::World;
-use crate::store::wire::{Act, Exchange};
+use crate::harness::events::{confirmed, new_order, placed, shipped, write};
+use crate::harness::fold::ReadModel;
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::stack::TestStack;
+use crate::harness::waiting::eventually;
+use crate::harness::wire::{Act, Exchange};
 use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
 use projections::{Projection, audit_index};
@@ -15,10 +16,10 @@ use std::collections::BTreeSet;
 #[tokio::test]
 async fn a_transaction_that_met_another_one_is_done_again() {
     for code in ["TransactionConflict", "ConditionalCheckFailed"] {
-        let world = World::start().await;
-        let (projector, wire) = ruled(&world);
+        let stack = TestStack::start().await;
+        let (projector, wire) = ruled(&stack);
         let order = new_order();
-        let batches = write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed()]).await;
+        let batches = write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed()]).await;
         let handler = ProjectorHandler::new(bestsellers(), projector);
         let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
         let reasons = json!([{ "Code": "None" }, { "Code": code, "Message": "injected at the wire" }]);
@@ -30,19 +31,19 @@ async fn a_transaction_that_met_another_one_is_done_again() {
         assert!(deliver(&handler, &messages_of(&batches)).await.is_empty(), "{code}");
         let sent = wire.operations().into_iter().filter(|operation| operation == "TransactWriteItems").count();
         assert_eq!(sent, 2, "{code} is no success");
-        let expected = ReadModel::of_streams(&world.store, [&order]).await.only("bestsellers");
-        assert_eq!(ReadModel::of_rows(&world.rows().await, ""), expected);
+        let expected = ReadModel::of_streams(&stack.store, [&order]).await.only("bestsellers");
+        assert_eq!(ReadModel::of_rows(&stack.rows().await, ""), expected);
     }
 }
 
 /// Events that another program applies only to the active generation, after the rebuild began.
 #[tokio::test]
 async fn a_standby_behind_the_active_generation_is_behind() {
-    let world = World::start().await;
-    let (operator, order) = (projector(&world), new_order());
+    let stack = TestStack::start().await;
+    let (operator, order) = (projector(&stack), new_order());
     let newer = Projection { shape: "orders/2", ..orders() };
-    let first = write(&world.store, &order, &[&placed("c", [(1, 1)])]).await;
-    assert!(deliver(&world.handler(orders()), &messages_of(&first)).await.is_empty());
+    let first = write(&stack.store, &order, &[&placed("c", [(1, 1)])]).await;
+    assert!(deliver(&stack.handler(orders()), &messages_of(&first)).await.is_empty());
     let mut calls = Calls::of(operator.rebuild(&newer, 1).await.unwrap());
     let mut proof = Vec::new();
     while let Some(wake) = calls.next() {
@@ -52,21 +53,21 @@ async fn a_standby_behind_the_active_generation_is_behind() {
         }
     }
     let begun = operator.status(&newer).await.unwrap().job.unwrap().started_at;
-    let (head, _) = world.store.head(&order, eventstore::Consistency::Strong).await.unwrap();
+    let (head, _) = stack.store.head(&order, eventstore::Consistency::Strong).await.unwrap();
     // Recorded after the job began: earlier commits are due in any case.
     let after = std::time::SystemTime::from(begun + chrono::TimeDelta::milliseconds(1));
-    super::world::eventually("the clock advances", async || std::time::SystemTime::now() > after).await;
-    let event = super::shop::Stored::stored(&confirmed());
-    let second = world.store.append(&head, vec![super::shop::commit(vec![event])]).await.unwrap().batch;
+    eventually("the clock goes on", async || (std::time::SystemTime::now() > after).then_some(())).await;
+    let event = crate::harness::events::Stored::stored(&confirmed());
+    let second = stack.store.append(&head, vec![crate::harness::events::commit(vec![event])]).await.unwrap().batch;
     assert!(second.commits[0].recorded_at > begun);
-    assert!(deliver(&world.handler(orders()), &[Message::of(&second)]).await.is_empty());
+    assert!(deliver(&stack.handler(orders()), &[Message::of(&second)]).await.is_empty());
     let report = finish(&operator, &newer, proof).await;
     assert_eq!(
         (report.complete, report.passes),
         (true, 3),
         "a pass that found something is followed by one: {report:?}"
     );
-    assert_eq!(jobs::rows(&world, &newer, 2).await[0]["version"].as_n().unwrap(), "2");
+    assert_eq!(jobs::rows(&stack, &newer, 2).await[0]["version"].as_n().unwrap(), "2");
 }
 
 /// Whether the request reads strongly; none for what is no read.
@@ -92,12 +93,12 @@ fn read(exchange: &Exchange) -> String {
 
 #[tokio::test]
 async fn what_a_proof_rests_on_is_read_strongly() {
-    let world = World::start().await;
-    let (projector, wire) = ruled(&world);
+    let stack = TestStack::start().await;
+    let (projector, wire) = ruled(&stack);
     let mut seen = [BTreeSet::new(), BTreeSet::new()];
     for projection in [orders(), bestsellers(), audit_index::PROJECTION] {
         let order = new_order();
-        let batches = write(&world.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
+        let batches = write(&stack.store, &order, &[&placed("c", [(1, 2)]), &confirmed(), &shipped()]).await;
         let handler = ProjectorHandler::new(projection, projector.clone());
         for message in [Message::of(&batches[0]), Message::of(&batches[1]), Message::address_of(&batches[2])] {
             assert!(deliver(&handler, &[message]).await.is_empty());
@@ -111,7 +112,7 @@ async fn what_a_proof_rests_on_is_read_strongly() {
         }
     }
     let [weak, strong] = seen;
-    let (events, rows) = (world.names.events(), world.names.read_models());
+    let (events, rows) = (stack.names.events(), stack.names.read_models());
     // Lists of parked streams may be stale; a stream that the cheap read misses is read strongly.
     let known = [format!("BatchGetItem of {events}"), format!("Query of {rows}/listing")];
     assert_eq!(weak, known.into());
@@ -123,7 +124,7 @@ async fn what_a_proof_rests_on_is_read_strongly() {
         ("GetItem", format!("{rows}, generations")),
         ("BatchGetItem", rows.clone()),
         ("BatchGetItem", format!("{rows}, fences")),
-        ("BatchGetItem", world.names.audit_index()),
+        ("BatchGetItem", stack.names.audit_index()),
     ] {
         assert!(strong.contains(&format!("{operation} of {table}")), "{operation} of {table}: {strong:?}");
     }

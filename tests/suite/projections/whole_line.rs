@@ -1,67 +1,47 @@
 //! The running program end to end: commands in over HTTP, read models out.
 
-use super::world::eventually;
-use crate::depth::full_or;
-use crate::program::Dev;
+use crate::harness::depth::full_or;
+use crate::harness::http::Client;
+use crate::harness::program::Dev;
+use crate::harness::waiting::eventually;
 use futures::future::join_all;
-use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 const CLIENTS: usize = 8;
 const BOOKS: [&str; 3] = ["9780306406157", "9781861972712", "9780131103627"];
 
-async fn post(http: &Client, url: &str, key: &str, path: &str, body: &Value) -> Value {
-    for _ in 0..100 {
-        let request = http.post(format!("{url}{path}")).header("Idempotency-Key", key);
-        let answer = request.json(body).send().await.unwrap();
-        let status = answer.status();
-        let answer: Value = answer.json().await.unwrap();
-        // Busy: the same command is sent again.
-        if status != StatusCode::SERVICE_UNAVAILABLE {
-            assert!(status.is_success(), "{path}: {status} {answer}");
-            return answer;
-        }
-    }
-    panic!("{path} is never answered but with busy");
-}
-
-async fn get(http: &Client, url: &str, path: &str) -> Value {
-    http.get(format!("{url}{path}")).send().await.unwrap().json().await.unwrap()
-}
-
-/// One client places orders of one to three books, and confirms or cancels two of three. Returns
-/// the streams.
-async fn shop(http: &Client, url: &str, client: usize, orders: usize) -> Vec<String> {
+/// One client places orders of one to three books, and confirms or cancels two of three. The streams.
+async fn shop(client: &Client, name: usize, orders: usize) -> Vec<String> {
     let mut streams = Vec::new();
     for number in 0..orders {
-        let key = format!("client-{client}-order-{number}");
-        let books = BOOKS.iter().take(1 + (client + number) % BOOKS.len());
+        let key = format!("client-{name}-order-{number}");
+        let books = BOOKS.iter().take(1 + (name + number) % BOOKS.len());
         let lines: Vec<Value> =
             books.map(|isbn| json!({"isbn": isbn, "quantity": 1 + number % 3, "unit_price_minor": 995})).collect();
-        let order = json!({"customer_id": format!("c-{client}"), "currency": "EUR", "lines": lines});
-        let answer = post(http, url, &key, "/orders", &order).await;
+        let order = json!({"customer_id": format!("c-{name}"), "currency": "EUR", "lines": lines});
+        let answer = client.done("/orders", &key, &order).await;
         let stream = answer["stream"].as_str().unwrap().to_owned();
         let path = format!("/orders/{}", stream.strip_prefix("order-").unwrap());
         match number % 3 {
-            0 => drop(post(http, url, &format!("{key}-end"), &format!("{path}/confirm"), &json!({})).await),
+            0 => drop(client.done(&format!("{path}/confirm"), &format!("{key}-end"), &json!({})).await),
             1 => {
                 let reason = json!({"reason": "changed my mind \u{ffff}"});
-                post(http, url, &format!("{key}-end"), &format!("{path}/cancel"), &reason).await;
+                client.done(&format!("{path}/cancel"), &format!("{key}-end"), &reason).await;
             }
             _ => {}
         }
         if number % 3 == 2 || number < 3 {
             let path = format!("/stock/{}/receive", BOOKS[number % BOOKS.len()]);
-            post(http, url, &format!("{key}-copies"), &path, &json!({"quantity": 2})).await;
+            client.done(&path, &format!("{key}-copies"), &json!({"quantity": 2})).await;
         }
         streams.push(stream);
     }
     streams
 }
 
-async fn shop_together(http: &Client, url: &str, orders_each: usize) -> Vec<String> {
-    join_all((0..CLIENTS).map(|client| shop(http, url, client, orders_each))).await.concat()
+async fn shop_together(client: &Client, orders_each: usize) -> Vec<String> {
+    join_all((0..CLIENTS).map(|name| shop(client, name, orders_each))).await.concat()
 }
 
 /// The expected read models by path, computed from the audit histories.
@@ -73,24 +53,14 @@ struct Expected {
     stock: BTreeMap<String, (u64, u64)>,
 }
 
-async fn history(http: &Client, url: &str, stream: &str) -> Vec<Value> {
-    let (mut events, mut from) = (Vec::new(), Some(1));
-    while let Some(start) = from {
-        let page = get(http, url, &format!("/audit/streams/{stream}?from={start}&limit=500")).await;
-        events.extend(page["events"].as_array().unwrap_or_else(|| panic!("{page}")).clone());
-        from = page["next_from"].as_u64();
-    }
-    events
-}
-
 impl Expected {
-    async fn of(http: &Client, url: &str, streams: &[String]) -> Self {
+    async fn of(client: &Client, streams: &[String]) -> Self {
         let mut expected = Self::default();
         for stream in streams {
-            expected.add_order(stream, &history(http, url, stream).await);
+            expected.add_order(stream, &client.events(stream).await);
         }
         for book in BOOKS {
-            let events = history(http, url, &format!("stock-{book}")).await;
+            let events = client.events(&format!("stock-{book}")).await;
             let copies = events.iter().map(|event| event["data"]["quantity"].as_u64().unwrap()).sum();
             expected.stock.insert(book.to_owned(), (u64::try_from(events.len()).unwrap(), copies));
         }
@@ -121,34 +91,35 @@ impl Expected {
     }
 
     /// Waits until every read model is as expected.
-    async fn comes(&self, http: &Client, url: &str) {
+    async fn comes(&self, client: &Client) {
         for (order_id, expected) in &self.orders {
             let path = format!("/orders/{order_id}");
             eventually(&path, async || {
-                let order = get(http, url, &path).await;
+                let order = client.get(&path).await.body;
                 let (version, reason) = (&order["version"], &order["reason"]);
-                json!([version, order["status"], order["customer_id"], order["lines"], reason]) == *expected
+                (json!([version, order["status"], order["customer_id"], order["lines"], reason]) == *expected)
+                    .then_some(())
             })
             .await;
         }
         for (isbn, expected) in &self.stock {
             let path = format!("/stock/{isbn}");
             eventually(&path, async || {
-                let stock = get(http, url, &path).await;
-                stock["version"].as_u64().zip(stock["on_hand"].as_u64()) == Some(*expected)
+                let stock = client.get(&path).await.body;
+                (stock["version"].as_u64().zip(stock["on_hand"].as_u64()) == Some(*expected)).then_some(())
             })
             .await;
         }
         for (day, expected) in &self.copies {
             let path = format!("/bestsellers?day={day}");
-            eventually(&path, async || sold(&get(http, url, &path).await) == *expected).await;
+            eventually(&path, async || (sold(&client.get(&path).await.body) == *expected).then_some(())).await;
         }
-        self.customers_have_their_orders(http, url).await;
+        self.customers_have_their_orders(client).await;
     }
 
-    async fn customers_have_their_orders(&self, http: &Client, url: &str) {
+    async fn customers_have_their_orders(&self, client: &Client) {
         for (customer, expected) in &self.customers {
-            let page = get(http, url, &format!("/customers/{customer}/orders?limit=500")).await;
+            let page = client.get(&format!("/customers/{customer}/orders?limit=500")).await.body;
             let orders = page["orders"].as_array().unwrap().iter().map(|order| order["order_id"].as_str().unwrap());
             assert_eq!(orders.map(str::to_owned).collect::<BTreeSet<_>>(), *expected);
         }
@@ -169,32 +140,32 @@ fn sold(bestsellers: &Value) -> BTreeMap<String, i64> {
 async fn all_read_models_agree_with_three_hundred_orders_in_the_end() {
     let data = tempfile::tempdir().unwrap();
     let dev = Dev::start(data.path()).await;
-    let http = Client::new();
-    let streams = shop_together(&http, &dev.url, full_or(38, 5)).await;
+    let client = Client::of(&dev.url);
+    let streams = shop_together(&client, full_or(38, 5)).await;
     assert!(streams.len() >= full_or(300, 40));
-    let expected = Expected::of(&http, &dev.url, &streams).await;
+    let expected = Expected::of(&client, &streams).await;
     assert!(expected.orders.len() == streams.len() && expected.customers.len() == CLIENTS);
-    expected.comes(&http, &dev.url).await;
+    expected.comes(&client).await;
     assert_eq!(dev.interrupt().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_without_fan_out_are_projected_after_a_restart() {
     let data = tempfile::tempdir().unwrap();
-    let http = Client::new();
     let mut streams = Vec::new();
     for life in 0..2 {
         let dev = Dev::start(data.path()).await;
-        let client = http.clone();
+        let client = Client::of(&dev.url);
         // Each run needs other keys, or the orders would be those of the run before.
         for client_number in 0..CLIENTS {
-            streams.extend(shop(&client, &dev.url, life * CLIENTS + client_number, 3).await);
+            streams.extend(shop(&client, life * CLIENTS + client_number, 3).await);
         }
         dev.kill().await;
     }
     let dev = Dev::start(data.path()).await;
-    let expected = Expected::of(&http, &dev.url, &streams).await;
+    let client = Client::of(&dev.url);
+    let expected = Expected::of(&client, &streams).await;
     assert_eq!(expected.orders.len(), 2 * CLIENTS * 3);
-    expected.comes(&http, &dev.url).await;
+    expected.comes(&client).await;
     assert_eq!(dev.interrupt().await, 0);
 }

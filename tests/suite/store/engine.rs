@@ -1,8 +1,8 @@
 //! The engine under test, its tables, and the processes that use them.
 
-use super::wire::Wire;
 use super::{Refusal, TALLY, Tally, Told};
-use crate::engine::{EngineKind, named};
+use crate::harness::engine::{EngineKind, dynamodb, named};
+use crate::harness::wire::Wire;
 use crate::store::transaction::handle_all::{Moved, Overdrawn, PURSE};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
@@ -12,8 +12,7 @@ use eventstore::{
     Appended, CommandHandler, Consistency, EventStore, HandlerOptions, Head, Item, LoadedStream, NewCommit, Options,
     StreamId,
 };
-use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::engines::access_key::AccessKey;
+use ledgerfold::clients::Clients;
 use ledgerfold::local::engines::dynamodb::DynamoDb;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -51,11 +50,9 @@ impl Engine {
         let (endpoint, kind, clients, embedded) = match named() {
             Some((endpoint, kind)) => (endpoint.clone(), kind, Clients::at(&endpoint).await, None),
             None => {
-                let (folder, key) = (tempfile::tempdir().unwrap(), AccessKey::generate().unwrap());
-                let dynamodb = DynamoDb::start(&folder.path().join("events.db"), &key).await.unwrap();
-                let endpoint = dynamodb.endpoint().to_owned();
-                let clients = Clients::loopback(&Endpoints::of_one(&endpoint, key));
-                (endpoint, EngineKind::Embedded, clients, Some((dynamodb, folder)))
+                let folder = tempfile::tempdir().unwrap();
+                let (engine, clients) = dynamodb(&folder.path().join("events.db")).await;
+                (engine.endpoint().to_owned(), EngineKind::Embedded, clients, Some((engine, folder)))
             }
         };
         let client = clients.dynamodb;

@@ -1,19 +1,16 @@
 //! Invocations as on Lambda, in a process that ends right after its last response.
 
-use super::ingest::{Ingest, chain};
 use super::{RELEASE, STAGE, reporting};
+use crate::harness::sentry::{Ingest, chain};
+use crate::harness::waiting::PATIENCE;
 use serde_json::{Value, json};
 use std::process::Output;
-use std::time::Duration;
 use tokio::net::TcpListener;
-
-/// Far longer than two invocations take.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Invokes twice; the first fails in that way. Returns the log lines as JSON.
 async fn call(what: &str, dsn: &str) -> Vec<Value> {
     let mut command = reporting(["call", what], dsn);
-    let output = tokio::time::timeout(DEADLINE, command.output()).await.expect("it does not end").unwrap();
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it does not end").unwrap();
     let Output { status, stdout, stderr } = output;
     let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     assert!(status.success() && stderr.is_empty(), "{stdout}{stderr}");

@@ -1,16 +1,12 @@
 //! The log of the running program, and invalid settings.
 
 use super::reporting;
-use crate::program::Dev;
-use reqwest::Client;
+use crate::harness::http::Client;
+use crate::harness::program::Dev;
+use crate::harness::waiting::{PATIENCE, eventually};
 use serde_json::json;
 use std::process::Stdio;
-use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::Instant;
-
-const DEADLINE: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 #[tokio::test]
 async fn all_log_lines_of_a_command_have_its_trace() {
@@ -20,10 +16,9 @@ async fn all_log_lines_of_a_command_have_its_trace() {
         reporting(["dev", "--port", "0", "--without-processes", "--data", data.path().to_str().unwrap()], "");
     command.env("RUST_LOG", "handlers=info").env("NO_COLOR", "1");
     let dev = Dev::start_command(command.stderr(Stdio::from(std::fs::File::create(&file).unwrap()))).await;
-    let http = Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();
-    let request = http.post(format!("{}/stock/9780306406157/receive", dev.url)).header("Idempotency-Key", "receive-1");
-    let answer = request.json(&json!({"quantity": 5})).send().await.unwrap();
-    let trace = answer.headers()["traceparent"].to_str().unwrap().split('-').nth(1).unwrap().to_owned();
+    let receive = ("/stock/9780306406157/receive", json!({"quantity": 5}));
+    let answer = Client::of(&dev.url).command(receive.0, "receive-1", &receive.1).await;
+    let trace = answer.header("traceparent").split('-').nth(1).unwrap().to_owned();
     let lines = || -> Vec<String> {
         let text = std::fs::read_to_string(&file).unwrap();
         text.lines().filter(|line| line.contains(&trace)).map(str::to_owned).collect()
@@ -36,12 +31,8 @@ async fn all_log_lines_of_a_command_have_its_trace() {
         &["message handled", "consumer=stock", "command_id=receive-1", "duration_ms=", "lag_ms=", "receives=1"],
         &["message handled", "consumer=audit", "outcome=done", "component=projector"],
     ];
-    let deadline = Instant::now() + DEADLINE;
     for what in wanted {
-        while of(what).is_none() {
-            assert!(Instant::now() < deadline, "{what:?}: {:#?}", std::fs::read_to_string(&file));
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
+        eventually(&format!("{what:?}"), async || of(what)).await;
     }
     let of_the_request: Vec<_> = lines().into_iter().filter(|line| line.contains("component=command-api")).collect();
     assert_eq!(of_the_request.len(), 1, "{of_the_request:#?}");
@@ -63,7 +54,7 @@ async fn an_invalid_dsn_or_rate_is_reported_at_start() {
     ] {
         let mut command = reporting(["dev", "--port", "0"], dsn);
         command.env("SENTRY_TRACES_SAMPLE_RATE", rate);
-        let output = tokio::time::timeout(DEADLINE, command.output()).await.expect("it does not end").unwrap();
+        let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it does not end").unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), said.lines().count()), (Some(3), 1), "{said}");
         assert!(said.starts_with("ledgerfold: ") && said.contains(told), "{said}");

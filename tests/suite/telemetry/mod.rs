@@ -2,18 +2,16 @@
 //!
 //! | module | what it tests |
 //! |---|---|
-//! | [`ingest`] | (Sentry's ingest on this machine) |
 //! | [`calls`] | an invocation as on Lambda: reports before the freeze, log and metrics |
 //! | [`reports`] | the running program: one report per failure, with tags and trace, without personal data |
 //! | [`lines`] | the log of the running program; an invalid DSN |
 #![cfg(test)]
 
 mod calls;
-mod ingest;
 mod lines;
 mod reports;
 
-use crate::program::ledgerfold;
+use crate::harness::program::ledgerfold;
 use tokio::process::Command;
 
 /// The stage and the release of all programs in these tests.

@@ -1,55 +1,43 @@
 //! Reports of the running program to Sentry.
 
-use super::ingest::{Ingest, chain};
 use super::{RELEASE, STAGE, reporting};
-use crate::api::seed::clients;
-use crate::program::Dev;
+use crate::harness::http::{Response, order, order_stream as stream, sent};
+use crate::harness::program::Program;
+use crate::harness::seed::clients;
+use crate::harness::sentry::{Ingest, chain};
+use crate::harness::waiting::becomes;
 use aws_sdk_dynamodb::types::AttributeValue;
-use reqwest::{Client, Response};
 use serde_json::{Value, json};
-use std::time::Duration;
 use tempfile::TempDir;
 
-const DEADLINE: Duration = Duration::from_secs(60);
-/// Texts that no report may contain.
+/// What no report may have.
 const CUSTOMER: &str = "customer-anna-meier";
 const REASON: &str = "because-of-her-illness";
 
-/// The program, with a local ingest.
-struct Shop {
-    dev: Dev,
-    http: Client,
-    ingest: Ingest,
-    _data: TempDir,
+/// The program, which reports to an ingest.
+async fn open(arguments: &[&str], variables: &[(&str, &str)]) -> (Program, Ingest) {
+    let (data, ingest) = (TempDir::new().unwrap(), Ingest::open().await);
+    let fixed = ["dev", "--port", "0", "--data", data.path().to_str().unwrap()];
+    let mut command = reporting(fixed.into_iter().chain(arguments.iter().copied()), &ingest.dsn);
+    (Program::of(command.envs(variables.iter().copied()), data).await, ingest)
 }
 
-impl Shop {
-    async fn open(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let (data, ingest) = (TempDir::new().unwrap(), Ingest::open().await);
-        let fixed = ["dev", "--port", "0", "--data", data.path().to_str().unwrap()];
-        let mut command = reporting(fixed.into_iter().chain(arguments.iter().copied()), &ingest.dsn);
-        let dev = Dev::start_command(command.envs(variables.iter().copied())).await;
-        let http = Client::builder().timeout(DEADLINE).no_proxy().build().unwrap();
-        Self { dev, http, ingest, _data: data }
+impl Program {
+    async fn traced(&self, path: &str, key: &str, body: &Value) -> Response {
+        sent(self.keyed(path, key, body).header("X-Correlation-Id", "process-1")).await
     }
 
-    async fn post(&self, path: &str, key: &str, body: &Value) -> Response {
-        let request = self.http.post(format!("{}{path}", self.dev.url)).json(body);
-        request.header("Idempotency-Key", key).header("X-Correlation-Id", "process-1").send().await.unwrap()
+    /// Places an order of the customer. Its path.
+    async fn ordered(&self, key: &str) -> String {
+        let book = json!({"isbn": "9780306406157", "quantity": 1, "unit_price_minor": 5});
+        let placed = self.traced("/orders", key, &order(CUSTOMER, &[book])).await;
+        assert_eq!(placed.status, 201);
+        placed.header("location").to_owned()
     }
 
-    /// Places an order. Returns its path.
-    async fn place(&self, key: &str) -> String {
-        let lines = json!([{"isbn": "9780306406157", "quantity": 1, "unit_price_minor": 5}]);
-        let order = json!({"customer_id": CUSTOMER, "currency": "EUR", "lines": lines});
-        let placed = self.post("/orders", key, &order).await;
-        assert_eq!(placed.status(), 201);
-        placed.headers()["location"].to_str().unwrap().to_owned()
-    }
-
-    /// Changes the first commit of a stream, past the store.
-    async fn damage(&mut self, stream: &str) {
-        let dynamodb = clients(&self.dev.exports().await).dynamodb;
+    /// Damages the first commit of a stream, behind the store's back.
+    async fn damage(&self, stream: &str) {
+        let dynamodb = clients(&self.exports).dynamodb;
         let update = dynamodb.update_item().table_name("ledgerfold-events");
         let update = update.key("stream_id", AttributeValue::S(stream.to_owned()));
         let update = update.key("version", AttributeValue::N("1".to_owned()));
@@ -59,21 +47,16 @@ impl Shop {
 }
 
 fn trace_id(answer: &Response) -> String {
-    answer.headers()["traceparent"].to_str().unwrap().split('-').nth(1).unwrap().to_owned()
-}
-
-/// The stream of the order at that path.
-fn stream(path: &str) -> String {
-    path.replace("/orders/", "order-")
+    answer.header("traceparent").split('-').nth(1).unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn a_parked_stream_is_reported_once_in_its_trace() {
-    let shop = Shop::open(&["--break", "orders=OrderCancelled", "--without-processes"], &[]).await;
-    let path = shop.place("place-1").await;
-    let cancelled = shop.post(&format!("{path}/cancel"), "cancel-1", &json!({"reason": REASON})).await;
-    assert_eq!(cancelled.status(), 200);
-    let event = shop.ingest.event("the report", |event| event["tags"]["consumer"] == "orders").await;
+    let (program, ingest) = open(&["--break", "orders=OrderCancelled", "--without-processes"], &[]).await;
+    let path = program.ordered("place-1").await;
+    let cancelled = program.traced(&format!("{path}/cancel"), "cancel-1", &json!({"reason": REASON})).await;
+    assert_eq!(cancelled.status, 200);
+    let event = ingest.event("the report", |event| event["tags"]["consumer"] == "orders").await;
     assert_eq!(event["message"], "the stream is parked until it is resumed");
     assert_eq!(chain(&event)[0], "event 2 cannot be applied");
     let tags = json!({
@@ -84,8 +67,7 @@ async fn a_parked_stream_is_reported_once_in_its_trace() {
     assert_eq!((&event["release"], &event["environment"]), (&json!(RELEASE), &json!(STAGE)));
     assert_eq!(event["contexts"]["trace"]["trace_id"], trace_id(&cancelled));
     // The program sends all reports before it ends, so there are no others.
-    let Shop { dev, ingest, .. } = shop;
-    assert_eq!(dev.interrupt().await, 0);
+    assert_eq!(program.dev.interrupt().await, 0);
     assert_eq!(ingest.events().len(), 1, "{:#?}", ingest.events());
     for personal in [CUSTOMER, REASON] {
         assert!(!event.to_string().contains(personal), "{event:#}");
@@ -94,25 +76,24 @@ async fn a_parked_stream_is_reported_once_in_its_trace() {
 
 #[tokio::test]
 async fn a_5xx_is_reported_by_its_id_and_a_refusal_never() {
-    let mut shop = Shop::open(&["--without-processes"], &[]).await;
-    let (path, other) = (shop.place("place-1").await, shop.place("place-2").await);
+    let (program, ingest) = open(&["--without-processes"], &[]).await;
+    let (path, other) = (program.ordered("place-1").await, program.ordered("place-2").await);
     let ship = json!({"tracking_code": "1Z-999"});
-    assert_eq!(shop.post(&format!("{other}/cancel"), "c", &json!({"reason": REASON})).await.status(), 200);
-    assert_eq!(shop.post(&format!("{other}/ship"), "s", &ship).await.status(), 422);
-    assert_eq!(shop.post(&format!("{other}/ship"), "s", &json!({"tracking_code": 5})).await.status(), 400);
-    shop.damage(&stream(&path)).await;
-    let unread = shop.http.get(format!("{}/audit/streams/{}", shop.dev.url, stream(&path))).send().await.unwrap();
+    assert_eq!(program.traced(&format!("{other}/cancel"), "c", &json!({"reason": REASON})).await.status, 200);
+    assert_eq!(program.traced(&format!("{other}/ship"), "s", &ship).await.status, 422);
+    assert_eq!(program.traced(&format!("{other}/ship"), "s", &json!({"tracking_code": 5})).await.status, 400);
+    program.damage(&stream(&path)).await;
+    let unread = program.get(&format!("/audit/streams/{}", stream(&path))).await;
     let trace = trace_id(&unread);
-    assert_eq!(unread.status(), 500);
-    let problem: Value = unread.json().await.unwrap();
+    assert_eq!(unread.status, 500);
+    let problem = unread.body;
     let is_answer = |event: &Value| event["message"] == "a request failed";
-    let event = shop.ingest.event("the report", is_answer).await;
+    let event = ingest.event("the report", is_answer).await;
     assert_eq!(event["event_id"], problem["error_id"]);
     assert_eq!(event["contexts"]["trace"]["trace_id"], trace);
     assert_eq!((&event["tags"]["component"], &event["transaction"]), (&json!("query-api"), &Value::Null));
     assert!(chain(&event)[0].contains("is damaged at version 1"), "{event:#}");
-    let Shop { dev, ingest, .. } = shop;
-    assert_eq!(dev.interrupt().await, 0);
+    assert_eq!(program.dev.interrupt().await, 0);
     // Fan-out reports the changed commit as another failure.
     let (answers, others): (Vec<Value>, Vec<Value>) = ingest.events().into_iter().partition(is_answer);
     assert_eq!(answers.len(), 1, "{answers:#?}");
@@ -124,25 +105,21 @@ async fn a_5xx_is_reported_by_its_id_and_a_refusal_never() {
 
 #[tokio::test]
 async fn sampled_steps_of_a_command_share_its_trace() {
-    let shop = Shop::open(&[], &[("SENTRY_TRACES_SAMPLE_RATE", "1")]).await;
-    let path = shop.place("place-1").await;
-    let read = shop.http.get(format!("{}{path}?at_least=1", shop.dev.url)).send().await.unwrap();
-    assert_eq!(read.status(), 200);
-    let receive = shop.post("/stock/9780306406157/receive", "receive-1", &json!({"quantity": 5})).await;
+    let (program, ingest) = open(&[], &[("SENTRY_TRACES_SAMPLE_RATE", "1")]).await;
+    let path = program.ordered("place-1").await;
+    let read = program.get(&format!("{path}?at_least=1")).await;
+    assert_eq!(read.status, 200);
+    let receive = program.traced("/stock/9780306406157/receive", "receive-1", &json!({"quantity": 5})).await;
     let trace = trace_id(&receive);
     let wanted = ["POST /stock/{isbn}/receive", "audit", "fan-out", "fulfilment", "stock"];
     let seen = || {
         let mut seen = std::collections::BTreeSet::new();
-        for step in shop.ingest.transactions().iter().filter(|step| step["contexts"]["trace"]["trace_id"] == trace) {
+        for step in ingest.transactions().iter().filter(|step| step["contexts"]["trace"]["trace_id"] == trace) {
             seen.insert(step["transaction"].as_str().unwrap().to_owned());
         }
         seen
     };
-    let deadline = tokio::time::Instant::now() + DEADLINE;
-    while !wanted.iter().all(|name| seen().contains(*name)) {
-        assert!(tokio::time::Instant::now() < deadline, "{:?}", seen());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(shop.ingest.transactions().iter().all(|step| !step.to_string().contains(CUSTOMER)));
-    assert_eq!(shop.ingest.events(), Vec::<Value>::new(), "nothing failed");
+    becomes("each step arrives", async || seen(), |seen| wanted.iter().all(|name| seen.contains(*name))).await;
+    assert!(ingest.transactions().iter().all(|step| !step.to_string().contains(CUSTOMER)));
+    assert_eq!(ingest.events(), Vec::<Value>::new(), "nothing failed");
 }

@@ -1,11 +1,11 @@
 //! Dead letters, and the lag of a projection.
 
 use super::super::receive;
-use super::{Idle, Running};
-use crate::api::seed::append_each;
+use super::TestStack;
+use crate::harness::program::Program;
+use crate::harness::seed::append_each;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tempfile::TempDir;
 
 const DEAD: &str = "ledgerfold-stock-dead.fifo";
 const QUEUE: &str = "ledgerfold-stock.fifo";
@@ -13,8 +13,8 @@ const RECEIVED: (&str, u32, &str) = ("StockReceived", 1, r#"{"quantity":5}"#);
 
 #[tokio::test]
 async fn dead_letters_are_redriven_and_unreadable_ones_stay() {
-    let system = Idle::start().await;
-    append_each(&system.store(), "stock-1", &[RECEIVED, RECEIVED, RECEIVED]).await;
+    let system = TestStack::start().await;
+    append_each(&system.store, "stock-1", &[RECEIVED, RECEIVED, RECEIVED]).await;
     let readable = r#"{"stream":"stock-1","version":2,"last_version":2}"#;
     system.send(DEAD, "stock-1", readable).await;
     system.send(DEAD, "stock-1", "{").await;
@@ -42,7 +42,7 @@ async fn dead_letters_are_redriven_and_unreadable_ones_stay() {
     assert_eq!(bodies, [serde_json::from_str(readable).unwrap(), address.clone(), address]);
 
     // Letters that had to stay are sent once the reason is gone. A sent letter is not sent twice.
-    append_each(&system.store(), "stock-2", &[RECEIVED]).await;
+    append_each(&system.store, "stock-2", &[RECEIVED]).await;
     let again = system.operate(["projection", "redrive", "stock"]).await;
     assert_eq!(again.status, 1, "{again:?}");
     let lines: Vec<&str> = again.stdout.lines().collect();
@@ -56,14 +56,13 @@ async fn dead_letters_are_redriven_and_unreadable_ones_stay() {
 
 #[tokio::test]
 async fn a_letter_that_died_unread_catches_its_stream_up() {
-    let data = TempDir::new().unwrap();
-    let system = Running::over(&data).await;
+    let system = Program::start().await;
     receive(&system.dev, 1).await;
-    system.until("stock", "it is applied", |status| status["lag"]["messages"] == json!(0)).await;
+    system.until_status("stock", "it is applied", |status| status["lag"]["messages"] == json!(0)).await;
     assert_eq!(system.dev.interrupt().await, 0);
     // The stream gets an event, and its notification becomes a dead letter.
-    let system = Idle::over(data).await;
-    append_each(&system.store(), "stock-9780306406157", &[RECEIVED]).await;
+    let system = TestStack::over(system.data).await;
+    append_each(&system.store, "stock-9780306406157", &[RECEIVED]).await;
     system.send(DEAD, "stock-9780306406157", "garbled").await;
     let redriven = system.operate(["projection", "redrive", "stock"]).await.done();
     assert_eq!(redriven, "sent again: 1, stay: 0, now in the dead-letter queue: 0\n");
@@ -80,7 +79,7 @@ async fn a_letter_that_died_unread_catches_its_stream_up() {
 
 #[tokio::test]
 async fn lag_is_told_in_messages_and_in_seconds() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let lag = |status: Value| status["lag"].clone();
     assert_eq!(lag(system.status("stock").await), json!({"messages": 0, "dead_letters": 0, "seconds": 0}));
     for group in ["stock-1", "stock-2"] {
@@ -93,24 +92,23 @@ async fn lag_is_told_in_messages_and_in_seconds() {
     assert!(shown.contains("  queue    2 messages, 1 dead letters, behind: not known\n"), "{shown}");
     system.take_all(QUEUE).await;
     let data = system.close().await;
-    let running = Running::over(&data).await;
+    let running = Program::over(data, &["--without-processes"]).await;
     receive(&running.dev, 1).await;
-    running.until("stock", "it is applied", |status| status["lag"]["messages"] == json!(0)).await;
+    running.until_status("stock", "it is applied", |status| status["lag"]["messages"] == json!(0)).await;
     assert_eq!(running.dev.interrupt().await, 0);
-    let system = Idle::over(data).await;
+    let system = TestStack::over(running.data).await;
     system.send(QUEUE, "stock-1", "{").await;
     assert!(lag(system.status("stock").await)["seconds"].as_u64().is_some_and(|seconds| seconds < 600));
 }
 
 #[tokio::test]
 async fn a_step_is_answered_even_if_the_queues_cannot_be_counted() {
-    let data = TempDir::new().unwrap();
-    let system = Running::over(&data).await;
-    let sqs = crate::api::seed::clients(&system.exports).sqs;
+    let system = Program::start().await;
+    let sqs = crate::harness::seed::clients(&system.exports).sqs;
     let url = sqs.get_queue_url().queue_name(DEAD).send().await.unwrap().queue_url.unwrap();
     sqs.delete_queue().queue_url(url).send().await.unwrap();
-    let begun = system.post("/projections/stock/rebuild", json!({})).await;
+    let begun = system.done_step("/projections/stock/rebuild", json!({})).await;
     assert_eq!((&begun["name"], &begun["lag"]), (&json!("stock"), &Value::Null));
-    let asked = system.get("/projections/stock").await;
+    let asked = system.get("/projections/stock").await.body;
     assert_eq!((&asked["status"], &asked["detail"]), (&json!(503), &json!("a queue did not answer; try again")));
 }

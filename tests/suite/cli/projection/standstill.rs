@@ -1,19 +1,19 @@
 //! Parked streams, and resuming them.
 
+use super::TestStack;
 use super::workers::work_off;
-use super::{Idle, Running};
-use crate::api::seed::{append_each, clients};
+use crate::harness::program::Program;
+use crate::harness::seed::{append_each, clients};
 use bookshop::stock;
 use eventstore::EventStore;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 const BOOK: &str = "9780306406157";
 const OTHER_BOOK: &str = "9780000000002";
 const ORDER: &str = "6f0f7d6e-6b1c-4c6e-9a39-0f3b8f1c2d3e";
 
-async fn receive(system: &Running, isbn: &str, quantity: u32) {
-    system.post(&format!("/stock/{isbn}/receive"), json!({ "quantity": quantity })).await;
+async fn receive(system: &Program, isbn: &str, quantity: u32) {
+    system.done_step(&format!("/stock/{isbn}/receive"), json!({ "quantity": quantity })).await;
 }
 
 fn parked(count: u64) -> impl Fn(&Value) -> bool {
@@ -22,22 +22,21 @@ fn parked(count: u64) -> impl Fn(&Value) -> bool {
 
 #[tokio::test]
 async fn a_projection_with_a_fault_parks_its_stream_until_resumed() {
-    let data = TempDir::new().unwrap();
-    let mut system = Running::broken(&data, "stock=StockReserved").await;
+    let mut system = Program::start_with(&["--without-processes", "--break", "stock=StockReserved"]).await;
     assert!(system.dev.printed("BROKEN").await.starts_with("stock FAILS at every StockReserved"));
     let stream = format!("stock-{BOOK}");
     receive(&system, BOOK, 5).await;
-    system.post(&format!("/stock/{BOOK}/reserve"), json!({"order_id": ORDER, "quantity": 2})).await;
+    system.done_step(&format!("/stock/{BOOK}/reserve"), json!({"order_id": ORDER, "quantity": 2})).await;
     receive(&system, BOOK, 10).await;
     receive(&system, OTHER_BOOK, 7).await;
-    system.until("stock", "the stream is parked", parked(1)).await;
+    system.until_status("stock", "the stream is parked", parked(1)).await;
     let queue = |status: &Value| status["lag"]["messages"] == json!(0);
-    system.until("stock", "nothing waits behind it", queue).await;
-    assert_eq!(system.get(&format!("/stock/{OTHER_BOOK}")).await["on_hand"], json!(7), "others flow");
-    assert_eq!(system.get(&format!("/stock/{BOOK}")).await["version"], json!(1));
+    system.until_status("stock", "nothing waits behind it", queue).await;
+    assert_eq!(system.get(&format!("/stock/{OTHER_BOOK}")).await.body["on_hand"], json!(7), "others flow");
+    assert_eq!(system.get(&format!("/stock/{BOOK}")).await.body["version"], json!(1));
 
     // While the running program has the fault, the stream stays parked.
-    let still = system.post("/projections/stock/resume", json!({})).await;
+    let still = system.done_step("/projections/stock/resume", json!({})).await;
     let outcome = &still["streams"][0];
     assert_eq!(
         (&outcome["stream"], &outcome["state"], &outcome["version"]),
@@ -47,7 +46,7 @@ async fn a_projection_with_a_fault_parks_its_stream_until_resumed() {
     assert_eq!(reason, "event 2 cannot be applied: a fault is injected for events of type StockReserved");
     assert_eq!(system.dev.interrupt().await, 0);
 
-    let system = Running::over(&data).await;
+    let system = Program::over(system.data, &["--without-processes"]).await;
     let listed = system.operate(["projection", "parked", "stock"]).await.done();
     let row = listed.lines().nth(1).unwrap();
     assert!(
@@ -59,7 +58,7 @@ async fn a_projection_with_a_fault_parks_its_stream_until_resumed() {
     assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["stock", "1", "-", "-", "1", "0", "0", "0", "s"]);
     let resumed = system.operate(["projection", "resume", "stock"]).await.done();
     assert_eq!(resumed, format!("{stream} has caught up in generation 1\n"));
-    let stock = system.get(&format!("/stock/{BOOK}")).await;
+    let stock = system.get(&format!("/stock/{BOOK}")).await.body;
     assert_eq!((&stock["on_hand"], &stock["reserved"], &stock["version"]), (&json!(15), &json!(2), &json!(3)));
     assert_eq!(system.operate(["projection", "parked", "stock"]).await.done().lines().count(), 1);
     assert_eq!(
@@ -70,15 +69,14 @@ async fn a_projection_with_a_fault_parks_its_stream_until_resumed() {
 
 #[tokio::test]
 async fn a_stream_that_still_stands_still_is_named_and_ends_with_1() {
-    let data = TempDir::new().unwrap();
-    let system = Running::over(&data).await;
+    let system = Program::start().await;
     let store = EventStore::new(clients(&system.exports).dynamodb, "ledgerfold-events");
     let good = ("StockReceived", 1, r#"{"quantity":5}"#);
     let newer = ("StockReceived", 99, r#"{"crates":5}"#);
     for book in [BOOK, OTHER_BOOK] {
         append_each(&store, &format!("stock-{book}"), &[good, newer]).await;
     }
-    system.until("stock", "both streams are parked", parked(2)).await;
+    system.until_status("stock", "both streams are parked", parked(2)).await;
     let stuck = system.operate(["projection", "resume", "stock"]).await;
     assert_eq!((stuck.status, stuck.stdout.matches("is STILL parked in generation 1 at version 2").count()), (1, 2));
     let (one, other) = (format!("stock-{BOOK}"), format!("stock-{OTHER_BOOK}"));
@@ -113,7 +111,7 @@ async fn a_stream_that_still_stands_still_is_named_and_ends_with_1() {
 }
 
 /// Writes a parking row for a stream of stock.
-async fn park(system: &Idle, generation: u32, stream: &str) {
+async fn park(system: &TestStack, generation: u32, stream: &str) {
     let error: Box<dyn std::error::Error + Send + Sync> = "on purpose".into();
     let projector = system.projector();
     projector.park(&stock(), generation, &stream.parse().unwrap(), Some(1), error.as_ref()).await.unwrap();
@@ -121,7 +119,7 @@ async fn park(system: &Idle, generation: u32, stream: &str) {
 
 #[tokio::test]
 async fn pages_of_parked_streams_are_complete_during_a_switch() {
-    let (system, of) = (Idle::start().await, stock());
+    let (system, of) = (TestStack::start().await, stock());
     let operations = system.operations();
     operations.rebuild(&of, 1).await.unwrap();
     work_off(&system).await;

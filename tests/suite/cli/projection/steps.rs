@@ -1,17 +1,17 @@
 //! The order of steps, and refusals.
 
 use super::super::run;
-use super::{Idle, Running};
-use crate::api::seed::append_each;
+use super::TestStack;
+use crate::harness::program::Program;
+use crate::harness::seed::append_each;
 use serde_json::json;
-use tempfile::TempDir;
 
 const CALLS: &str = "ledgerfold-rebuild.fifo";
 const RECEIVED: (&str, u32, &str) = ("StockReceived", 1, r#"{"quantity":5}"#);
 
 #[tokio::test]
 async fn a_step_that_makes_no_sense_is_refused_and_changes_nothing() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let before = system.status("stock").await;
     for (step, reason) in [
         ("pause", "nothing is under way"),
@@ -43,8 +43,8 @@ async fn a_step_that_makes_no_sense_is_refused_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_job_can_be_paused_resumed_and_cancelled_before_it_runs() {
-    let system = Idle::start().await;
-    append_each(&system.store(), "stock-1", &[RECEIVED]).await;
+    let system = TestStack::start().await;
+    append_each(&system.store, "stock-1", &[RECEIVED]).await;
     let begun = system.operate(["projection", "rebuild", "stock", "--segments", "3", "--json"]).await.json();
     let job = &begun["job"];
     assert_eq!((&job["kind"], &job["segments"], &job["paused"]), (&json!("rebuild"), &json!(3), &json!(false)));
@@ -68,8 +68,7 @@ async fn a_job_can_be_paused_resumed_and_cancelled_before_it_runs() {
 
 #[tokio::test]
 async fn a_generation_lives_from_its_rebuild_to_its_removal() {
-    let data = TempDir::new().unwrap();
-    let system = Running::over(&data).await;
+    let system = Program::start().await;
     super::super::receive(&system.dev, 3).await;
     let built = system.operate(["projection", "rebuild", "stock", "--wait"]).await.done();
     assert!(built.starts_with("rebuild of stock, generation 2: complete\n  passes   2 in "), "{built}");
@@ -84,7 +83,7 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     assert_eq!((switched.status, &switched.json()["active"]), (0, &json!(2)));
     assert_eq!(switched.json()["other"], json!({"number": 1, "state": "previous"}));
     assert_eq!(switched.json()["report"]["kind"], json!("reconcile"));
-    assert_eq!(system.get("/stock/9780306406157").await["on_hand"], json!(15), "the new generation is read");
+    assert_eq!(system.get("/stock/9780306406157").await.body["on_hand"], json!(15), "readers see the new one");
     let nothing_new = "generation 1 is previous: there is nothing new to switch to";
     system.operate(["projection", "switch", "stock"]).await.was_refused(nothing_new);
 
@@ -102,26 +101,25 @@ async fn a_generation_lives_from_its_rebuild_to_its_removal() {
     let list = system.operate(["projection", "list", "--json"]).await.json();
     let names: Vec<_> = list["projections"].as_array().unwrap().iter().map(|view| view["name"].clone()).collect();
     assert_eq!(names, ["orders", "stock", "bestsellers", "audit", "fulfilment"]);
-    assert_eq!(list["projections"][1], system.get("/projections/stock").await, "the API returns the same");
+    assert_eq!(list["projections"][1], system.get("/projections/stock").await.body, "the API shows the same");
 }
 
 #[tokio::test]
 async fn of_two_rebuilds_at_once_one_is_refused() {
-    let data = TempDir::new().unwrap();
-    let system = Running::over(&data).await;
+    let system = Program::start().await;
     let rebuild = || system.operate(["projection", "rebuild", "orders"]);
     let (one, other) = tokio::join!(rebuild(), rebuild());
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [0, 1], "{one:?} {other:?}");
-    let ended = system.until("orders", "the rebuild ends", |status| status["job"].is_null()).await;
+    let ended = system.until_status("orders", "the rebuild ends", |status| status["job"].is_null()).await;
     assert_eq!((&ended["report"]["job"], &ended["other"]["number"]), (&json!(1), &json!(2)));
 }
 
 #[tokio::test]
 async fn a_system_that_is_not_there_is_a_failure() {
-    let system = Idle::start().await;
-    let mut missing = crate::program::ledgerfold(["projection", "list", "--prefix", "elsewhere"]);
+    let system = TestStack::start().await;
+    let mut missing = crate::harness::program::ledgerfold(["projection", "list", "--prefix", "elsewhere"]);
     missing.envs(system.exports());
     super::ended(missing)
         .await

@@ -1,24 +1,23 @@
 //! Workers, waiting for jobs, and kills.
 
 use super::super::{receive, run};
-use super::{Idle, Running};
-use crate::api::seed::append_each;
-use crate::program::ledgerfold;
+use super::TestStack;
+use crate::harness::program::{Program, ledgerfold};
+use crate::harness::seed::append_each;
+use crate::harness::waiting::becomes;
 use serde_json::json;
 use std::process::Stdio;
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
 
 const CALLS: &str = "ledgerfold-rebuild.fifo";
 const RECEIVED: (&str, u32, &str) = ("StockReceived", 1, r#"{"quantity":5}"#);
 
 /// A folder with the stock of several books, whose notifications were not sent yet.
 async fn with_books(books: usize) -> TempDir {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     for book in 0..books {
-        append_each(&system.store(), &format!("stock-{book}"), &[RECEIVED, RECEIVED]).await;
+        append_each(&system.store, &format!("stock-{book}"), &[RECEIVED, RECEIVED]).await;
     }
     system.close().await
 }
@@ -48,25 +47,25 @@ async fn without_wait_the_next_dev_runs_a_folders_job() {
     assert!(begun.contains("no worker is running: start `ledgerfold dev` on the folder"), "{begun}");
     let still = run(["projection", "status", "stock", "--data", folder, "--json"]).await.json();
     assert_eq!((&still["job"]["number"], &still["job"]["tally"]["commits"]), (&json!(1), &json!(0)));
-    let system = Running::over(&data).await;
-    let ended = system.until("stock", "the rebuild ends", |status| status["job"].is_null()).await;
+    let system = Program::over(data, &["--without-processes"]).await;
+    let ended = system.until_status("stock", "the rebuild ends", |status| status["job"].is_null()).await;
     assert_eq!((&ended["report"]["complete"], &ended["report"]["first_pass"]["streams"]), (&json!(true), &json!(5)));
 }
 
 #[tokio::test]
 async fn the_next_dev_continues_a_lost_job_unless_it_is_paused() {
     let data = with_books(3).await;
-    let system = Idle::over(data).await;
+    let system = TestStack::over(data).await;
     for projection in ["stock", "orders"] {
         system.operate(["projection", "rebuild", projection]).await.done();
     }
     system.operate(["projection", "pause", "orders"]).await.done();
     assert_eq!(system.take_all(CALLS).await.len(), 8);
     let data = system.close().await;
-    let system = Running::over(&data).await;
-    let ended = system.until("stock", "the rebuild ends", |status| status["job"].is_null()).await;
+    let system = Program::over(data, &["--without-processes"]).await;
+    let ended = system.until_status("stock", "the rebuild ends", |status| status["job"].is_null()).await;
     assert_eq!(ended["report"]["complete"], json!(true));
-    assert_eq!(system.get("/projections/orders").await["job"]["paused"], json!(true));
+    assert_eq!(system.get("/projections/orders").await.body["job"]["paused"], json!(true));
     let resumed = system.operate(["projection", "resume", "orders", "--wait"]).await.done();
     assert!(resumed.starts_with("job 1 of orders continues\nrebuild of orders, generation 2: complete\n"), "{resumed}");
 }
@@ -76,7 +75,7 @@ async fn resume_continues_a_job_whose_messages_are_lost() {
     let data = with_books(3).await;
     let folder = data.path().to_str().unwrap();
     run(["projection", "rebuild", "stock", "--data", folder]).await.done();
-    let system = Idle::over(data).await;
+    let system = TestStack::over(data).await;
     assert_eq!(system.take_all(CALLS).await.len(), 4);
     let data = system.close().await;
     let resume = ["projection", "resume", "stock", "--wait", "--json", "--data", data.path().to_str().unwrap()];
@@ -86,15 +85,11 @@ async fn resume_continues_a_job_whose_messages_are_lost() {
 }
 
 /// A command that waits for a job without workers, once the job exists.
-async fn waiting(system: &Idle) -> Child {
+async fn waiting(system: &TestStack) -> Child {
     let mut command = ledgerfold(["projection", "rebuild", "stock", "--wait"]);
     command.envs(system.exports()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
-    let deadline = Instant::now() + super::PATIENCE;
-    while system.status("stock").await["job"].is_null() {
-        assert!(Instant::now() < deadline, "the job does not begin");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    becomes("the job begins", async || system.status("stock").await, |status| !status["job"].is_null()).await;
     child
 }
 
@@ -107,7 +102,7 @@ async fn ended(child: Child) -> (i32, String, String) {
 
 #[tokio::test]
 async fn ctrl_c_ends_the_waiting_and_not_the_job() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     for signal in ["INT", "TERM"] {
         let child = waiting(&system).await;
         let id = child.id().unwrap().to_string();
@@ -125,7 +120,7 @@ async fn ctrl_c_ends_the_waiting_and_not_the_job() {
 }
 
 /// Works on all jobs.
-pub(super) async fn work_off(system: &Idle) {
+pub(super) async fn work_off(system: &TestStack) {
     let handler = handlers::RebuildHandler::new(system.operations());
     while system.waiting(CALLS).await > 0 {
         let bodies = system.take_all(CALLS).await.into_iter().map(|message| message.body.unwrap());
@@ -139,7 +134,7 @@ pub(super) async fn work_off(system: &Idle) {
 
 #[tokio::test]
 async fn who_waits_is_told_when_others_pause_the_job_or_give_it_up() {
-    let system = Idle::start().await;
+    let system = TestStack::start().await;
     let child = waiting(&system).await;
     system.operate(["projection", "pause", "stock"]).await.done();
     let (status, said, failure) = ended(child).await;
@@ -148,11 +143,8 @@ async fn who_waits_is_told_when_others_pause_the_job_or_give_it_up() {
     let mut resume = ledgerfold(["projection", "resume", "stock", "--wait"]);
     resume.envs(system.exports()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = resume.spawn().unwrap();
-    let deadline = Instant::now() + super::PATIENCE;
-    while system.status("stock").await["job"]["paused"] == json!(true) {
-        assert!(Instant::now() < deadline, "it is not resumed");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    becomes("it is resumed", async || system.status("stock").await, |status| status["job"]["paused"] != json!(true))
+        .await;
     system.operate(["projection", "cancel", "stock"]).await.done();
     let (status, said, failure) = ended(child).await;
     assert_eq!((status, &*failure), (1, ""), "{said}");
@@ -162,17 +154,19 @@ async fn who_waits_is_told_when_others_pause_the_job_or_give_it_up() {
 #[tokio::test]
 async fn after_a_kill_during_a_rebuild_the_next_dev_completes_it() {
     let data = with_books(40).await;
-    let system = Running::over(&data).await;
+    let system = Program::over(data, &["--without-processes"]).await;
     receive(&system.dev, 2).await;
-    let begun = system.post("/projections/stock/rebuild", json!({"segments": 64})).await;
+    let begun = system.done_step("/projections/stock/rebuild", json!({"segments": 64})).await;
     assert_eq!(begun["job"]["segments"], json!(64));
-    system.until("stock", "some segments are done", |status| status["job"]["segments_done"].as_u64() > Some(2)).await;
+    system
+        .until_status("stock", "some segments are done", |status| status["job"]["segments_done"].as_u64() > Some(2))
+        .await;
     system.dev.kill().await;
-    let folder = data.path().to_str().unwrap();
+    let folder = system.data.path().to_str().unwrap();
     let half = run(["projection", "status", "stock", "--json", "--data", folder]).await.json();
-    assert_eq!(half["job"]["number"], json!(1), "it was killed during the job: {half}");
-    let system = Running::over(&data).await;
-    let ended = system.until("stock", "the rebuild ends", |status| status["job"].is_null()).await;
+    assert_eq!(half["job"]["number"], json!(1), "it was killed in the middle: {half}");
+    let system = Program::over(system.data, &["--without-processes"]).await;
+    let ended = system.until_status("stock", "the rebuild ends", |status| status["job"].is_null()).await;
     let report = &ended["report"];
     assert_eq!(
         (&report["job"], &report["complete"], &ended["other"]["state"]),

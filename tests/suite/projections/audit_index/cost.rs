@@ -1,7 +1,7 @@
 //! The cost of entries and searches, counted at the wire and by the engine, and their partitions.
 
-use super::super::wire::Wire;
 use super::ledger::{AUDIT, Entered, Ledger, commit, id, stream};
+use crate::harness::faults::FaultInjector;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use chrono::TimeDelta;
 use eventstore::{Direction, Item};
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 async fn a_commit_costs_one_request_and_three_without_the_cache() {
     let ledger = Ledger::start().await;
     let all = ledger.write(&stream("a"), 4).await;
-    let wire = Wire::default();
+    let wire = FaultInjector::default();
     let (store, warm) = ledger.process(&wire);
     let expected: [&[&str]; 4] = [&["PutItem", "PutItem"], &["PutItem"], &["PutItem"], &["PutItem"]];
     for ((stream, commit), operations) in all.iter().zip(expected) {
@@ -95,7 +95,7 @@ async fn a_page_is_found_with_few_requests() {
     let ledger = Ledger::start().await;
     let all = busy_day(&ledger, 320).await;
     ledger.enter(&ledger.index(), 1, &all).await;
-    let wire = Wire::default();
+    let wire = FaultInjector::default();
     let (_, index) = ledger.process(&wire);
     let everything = AuditSearch::all(Direction::Backwards, 100);
     let kinds = [

@@ -1,8 +1,8 @@
 //! After its last commit a stream is indexed whole, despite loss, repetition, reordering and
 //! crashes.
 
-use super::super::wire::{Fault, Wire};
 use super::ledger::{Entered, Ledger, stream};
+use crate::harness::faults::{Fault, FaultInjector};
 use eventstore::{Damage, Direction, ReadError};
 use futures::future::join_all;
 use projections::TimeLimit;
@@ -41,7 +41,7 @@ async fn the_last_commit_of_each_stream_fills_all_lost_entries() {
 async fn repeated_and_reordered_commits_change_nothing() {
     let ledger = Ledger::start().await;
     let all = two_streams(&ledger).await;
-    let wire = Wire::default();
+    let wire = FaultInjector::default();
     let (store, warm) = ledger.process(&wire);
     ledger.enter(&warm, 1, &all).await;
     let before = ledger.dump().await;
@@ -104,7 +104,7 @@ async fn an_indexer_that_dies_between_any_two_requests_leaves_no_hole() {
     // A gap of three costs 11 requests: two probes of two each, the day, a read and five entries.
     for fault in (1..=12).flat_map(|n| [Fault::DiesBefore(n), Fault::DiesAfter(n), Fault::LosesAnswer(n)]) {
         generation += 1;
-        let wire = Wire::default();
+        let wire = FaultInjector::default();
         let (store, index) = ledger.process(&wire);
         wire.arm(Some(fault));
         for told in [&all[4..], &all[..1], &all[3..4]] {

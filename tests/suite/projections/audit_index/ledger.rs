@@ -1,15 +1,14 @@
 //! A store with a clock, its audit index, and the expected entries.
 
-use super::super::wire::Wire;
-use super::super::world::PATIENCE;
+use crate::harness::engine::dynamodb;
+use crate::harness::faults::FaultInjector;
+use crate::harness::waiting::PATIENCE;
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{
     Batch, Clock, CommandMetadata, Commit, Consistency, EventStore, Fingerprint, Id, Item, NewCommit, NewEvent,
     Options, StreamId,
 };
-use ledgerfold::clients::{Clients, Endpoints};
-use ledgerfold::local::engines::access_key::AccessKey;
 use ledgerfold::local::engines::dynamodb::DynamoDb;
 use projections::audit_index::{AuditIndex, AuditPage, AuditSearch, EntryMatch, IndexEntry};
 use projections::{ShortHash, TimeLimit};
@@ -35,15 +34,14 @@ impl Ledger {
     /// An empty store on a new engine; the time is 2026-11-22, 10:00.
     pub(super) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let key = AccessKey::generate().unwrap();
-        let dynamodb = DynamoDb::start(&folder.path().join("ledger.db"), &key).await.unwrap();
-        let client = Clients::loopback(&Endpoints::of_one(dynamodb.endpoint(), key)).dynamodb;
+        let (engine, clients) = dynamodb(&folder.path().join("ledger.db")).await;
+        let client = clients.dynamodb;
         let clock = Arc::new(Mutex::new("2026-11-22T10:00:00.123Z".parse().unwrap()));
         let now = clock.clone();
         let tell: Clock = Arc::new(move || *now.lock().unwrap());
         let store = EventStore::with_options(client.clone(), EVENTS, Options { clock: tell, ..Options::default() });
         store.create_table().await.unwrap();
-        let ledger = Self { client, store, clock, _engine: (dynamodb, folder) };
+        let ledger = Self { client, store, clock, _engine: (engine, folder) };
         ledger.index().create_table().await.unwrap();
         ledger
     }
@@ -54,7 +52,7 @@ impl Ledger {
     }
 
     /// The same over the wire.
-    pub(super) fn process(&self, wire: &Wire) -> (EventStore, AuditIndex) {
+    pub(super) fn process(&self, wire: &FaultInjector) -> (EventStore, AuditIndex) {
         let client = wire.client(&self.client);
         (EventStore::new(client.clone(), EVENTS), AuditIndex::new(client, AUDIT))
     }

@@ -1,7 +1,7 @@
 //! Streams of more commits than a page.
 
-use super::super::wire::Wire;
 use super::ledger::{Entered, Ledger, commit, stream};
+use crate::harness::faults::FaultInjector;
 use chrono::TimeDelta;
 use projections::TimeLimit;
 use projections::audit_index::EntryMatch;
@@ -30,7 +30,7 @@ async fn one_commit_fills_a_gap_of_any_length_without_a_repeat() {
     let all = long_stream(&ledger).await;
     let (stream, last) = all.last().unwrap();
     ledger.enter(&ledger.index(), 1, &all[..THERE]).await;
-    let wire = Wire::default();
+    let wire = FaultInjector::default();
     let (store, index) = ledger.process(&wire);
     index.index(&store, 1, stream, std::slice::from_ref(last), TimeLimit::NONE).await.unwrap();
     let operations = wire.operations();

@@ -1,7 +1,7 @@
 //! Looks up commands in the index alone.
 
-use super::super::wire::Wire;
 use super::ledger::{AUDIT, Entered, Ledger, commit, stream};
+use crate::harness::faults::FaultInjector;
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Hash, Id, IndexLookup, Mark};
 use projections::audit_index::{AuditIndex, EntryMatch};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const READ_MODELS: &str = "read-models";
 
 /// A projector over the wire with an empty cache.
-async fn projector(ledger: &Ledger, wire: &Wire) -> Projector {
+async fn projector(ledger: &Ledger, wire: &FaultInjector) -> Projector {
     let client = wire.client(&ledger.client);
     let read_models = ReadModels::new(client.clone(), READ_MODELS);
     read_models.create_table().await.unwrap();
@@ -45,7 +45,7 @@ async fn a_command_is_at_its_version_or_absent_up_to_the_mark() {
     let elsewhere = ledger.append(&stream("b"), vec![commit(id(&all[1]).as_str(), "tester", &["Noted"])]).await;
     let again = ledger.append(&stream("b"), vec![commit("only-b", "tester", &["Noted", "Noted"])]).await;
     ledger.enter(&ledger.index(), 1, &[all.clone(), elsewhere, again.clone()].concat()).await;
-    let wire = Wire::default();
+    let wire = FaultInjector::default();
     let projector = projector(&ledger, &wire).await;
     for (command, answer) in [
         (id(&all[0]), IndexLookup::At(1)),
@@ -70,7 +70,7 @@ async fn a_mark_without_its_entry_proves_nothing() {
     let ledger = Ledger::start().await;
     let all = ledger.write(&stream("a"), 3).await;
     ledger.enter(&ledger.index(), 1, &all[..2]).await;
-    let projector = projector(&ledger, &Wire::default()).await;
+    let projector = projector(&ledger, &FaultInjector::default()).await;
     let other = Mark { hash: Some(Hash::of(&[b"other"])), ..mark(&all[1]) };
     for mark in [mark(&all[2]), other] {
         assert_eq!(projector.recorded(&mark, &id(&all[0])).await.unwrap().lookup, IndexLookup::NotIndexed, "{mark:?}");
@@ -83,7 +83,7 @@ async fn a_generation_that_is_being_removed_is_not_believed() {
     let ledger = Ledger::start().await;
     let all = ledger.write(&stream("a"), 3).await;
     ledger.enter(&ledger.index(), 1, &all).await;
-    let projector = projector(&ledger, &Wire::default()).await;
+    let projector = projector(&ledger, &FaultInjector::default()).await;
     let ask = async || projector.recorded(&mark(&all[2]), &id(&all[0])).await.unwrap().lookup;
     assert_eq!(ask().await, IndexLookup::At(1));
     generations(&ledger, 2, json!({"number": 1, "state": "removing"})).await;

@@ -1,8 +1,8 @@
 //! Every kind of search, compared with a plain filter over all commits.
 
-use super::super::wire::Wire;
 use super::ledger::{AUDIT, Entered, Ledger, all_pages, commit, expected, id, stream};
-use crate::depth::full_or;
+use crate::harness::depth::full_or;
+use crate::harness::faults::FaultInjector;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{Direction, NewCommit, StreamId};
@@ -208,7 +208,11 @@ async fn nothing_lies_between_ends_that_are_the_wrong_way_round() {
 }
 
 /// All pages of a search over the wire: the results, and the number of pages.
-async fn pages_within_bounds(index: &AuditIndex, wire: &Wire, search: &AuditSearch) -> (Vec<IndexEntry>, usize) {
+async fn pages_within_bounds(
+    index: &AuditIndex,
+    wire: &FaultInjector,
+    search: &AuditSearch,
+) -> (Vec<IndexEntry>, usize) {
     let (mut search, mut found) = (search.clone(), Vec::new());
     for pages in 1..10 {
         let page = index.search(1, &search).await.unwrap();
@@ -233,7 +237,7 @@ async fn a_search_beyond_its_budget_continues_on_the_next_page() {
         ledger.pass(TimeDelta::days(1));
     }
     ledger.enter(&ledger.index(), 1, &history).await;
-    let wire = Wire::default();
+    let wire = FaultInjector::default();
     let (_, index) = ledger.process(&wire);
     for direction in BOTH {
         let everything = AuditSearch::all(direction, 10);

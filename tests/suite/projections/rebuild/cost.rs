@@ -1,11 +1,11 @@
 //! The cost of generations, counted at the wire: requests and write units, without the index of
 //! lists.
 
-use super::super::messages::{Message, deliver, messages_of};
-use super::super::shop::{Stored, Writer, confirmed, new_order, placed, write};
-use super::super::world::World;
 use super::jobs::{NO_END, finish, projector, rebuild, ruled, work};
-use crate::store::wire::{Exchange, Wire};
+use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, write};
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::stack::TestStack;
+use crate::harness::wire::{Exchange, Wire};
 use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
 use serde_json::Value;
@@ -60,16 +60,16 @@ fn times(operation: &str, count: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn a_second_generation_doubles_the_cost_of_an_event_of_orders() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &orders();
-    let (live, wire) = ruled(&world);
+    let (live, wire) = ruled(&stack);
     let live = live.with_cache_time(std::time::Duration::from_secs(600));
     let handler = ProjectorHandler::new(*of, live.clone());
     live.claim(of).await.unwrap();
     for generations in 1..=2 {
         let mut costs = Vec::new();
         for (number, batch) in
-            write(&world.store, &new_order(), &[&placed("c", [(1, 2)]), &confirmed()]).await.iter().enumerate()
+            write(&stack.store, &new_order(), &[&placed("c", [(1, 2)]), &confirmed()]).await.iter().enumerate()
         {
             wire.take();
             assert!(deliver(&handler, &messages_of([batch])).await.is_empty());
@@ -82,7 +82,7 @@ async fn a_second_generation_doubles_the_cost_of_an_event_of_orders() {
             assert!(cost.asides <= 2, "one look behind each batch: {}", cost.asides);
         }
         if generations == 1 {
-            let operator = projector(&world);
+            let operator = projector(&stack);
             rebuild(&operator, of, 1).await;
         }
     }
@@ -90,15 +90,15 @@ async fn a_second_generation_doubles_the_cost_of_an_event_of_orders() {
 
 #[tokio::test]
 async fn ten_orders_cost_bestsellers_two_units_a_stream_and_row() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &bestsellers();
-    let (live, wire) = ruled(&world);
+    let (live, wire) = ruled(&stack);
     let handler = ProjectorHandler::new(*of, live);
     for generations in 1..=2 {
         let mut messages: Vec<Vec<Message>> = Vec::new();
         for number in 0..10 {
             let events: [&dyn Stored; 2] = [&placed("c", [(1, 2), (2 + number % 4, 1)]), &confirmed()];
-            messages.push(messages_of(&write(&world.store, &new_order(), &events).await));
+            messages.push(messages_of(&write(&stack.store, &new_order(), &events).await));
         }
         wire.take();
         let (streams, rows) = (10, 5);
@@ -115,7 +115,7 @@ async fn ten_orders_cost_bestsellers_two_units_a_stream_and_row() {
             assert_eq!(cost.keys, keys * generations, "the fences of new streams are not looked for");
         }
         if generations == 1 {
-            rebuild(&projector(&world), of, 1).await;
+            rebuild(&projector(&stack), of, 1).await;
         }
     }
 }
@@ -123,17 +123,17 @@ async fn ten_orders_cost_bestsellers_two_units_a_stream_and_row() {
 /// Two hundred streams of two commits, which fill two pages.
 #[tokio::test]
 async fn a_page_costs_a_write_a_stream_and_its_check_two_reads() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &orders();
-    let live = ProjectorHandler::new(*of, projector(&world));
+    let live = ProjectorHandler::new(*of, projector(&stack));
     for _ in 0..200 {
-        let mut writer = Writer::new(&world.store, &new_order());
+        let mut writer = Writer::new(&stack.store, &new_order());
         let mut batches = vec![writer.append(vec![placed("c", [(1, 2)]).stored()]).await];
         batches.push(writer.append(vec![confirmed().stored()]).await);
         assert!(deliver(&live, &messages_of(&batches)).await.is_empty());
     }
-    let operator = projector(&world);
-    let (worker, wire) = ruled(&world);
+    let operator = projector(&stack);
+    let (worker, wire) = ruled(&stack);
     let calls = operator.rebuild(of, 1).await.unwrap();
     wire.take();
     let calls = work(&worker, of, &calls[0], NO_END).await.unwrap();

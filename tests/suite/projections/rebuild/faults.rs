@@ -1,11 +1,11 @@
 //! Answers that no engine gives on request: lost answers, unprocessed keys, unprocessed removals.
 
-use super::super::messages::{deliver, messages_of};
-use super::super::shop::{confirmed, new_order, placed, write};
-use super::super::wire::{Fault, Wire};
-use super::super::world::World;
 use super::jobs::{assert_exact, assert_same, finish, items, parked, projector, projector_over, rebuild, ruled};
-use crate::store::wire::Act;
+use crate::harness::events::{confirmed, new_order, placed, write};
+use crate::harness::faults::{Fault, FaultInjector};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::stack::TestStack;
+use crate::harness::wire::Act;
 use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
 use projections::rebuild::{RebuildError, SegmentTask};
@@ -13,22 +13,23 @@ use projections::{Projection, Projector};
 use serde_json::{Value, json};
 
 /// As many orders, projected by the first generation's projector.
-async fn shop(world: &World, projection: Projection, count: u32) {
-    let handler = ProjectorHandler::new(projection, projector(world));
+async fn shop(stack: &TestStack, projection: Projection, count: u32) {
+    let handler = ProjectorHandler::new(projection, projector(stack));
     for number in 0..count {
-        let events: [&dyn super::super::shop::Stored; 2] = [&placed("c", [(1, 1), (number % 3 + 2, 1)]), &confirmed()];
-        let batches = write(&world.store, &new_order(), &events).await;
+        let events: [&dyn crate::harness::events::Stored; 2] =
+            [&placed("c", [(1, 1), (number % 3 + 2, 1)]), &confirmed()];
+        let batches = write(&stack.store, &new_order(), &events).await;
         assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
     }
 }
 
 #[tokio::test]
 async fn a_step_whose_answer_is_lost_is_taken_once() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &orders();
-    shop(&world, *of, 3).await;
-    let (wire, sound) = (Wire::default(), projector(&world));
-    let operator = projector_over(&world, &wire);
+    shop(&stack, *of, 3).await;
+    let (wire, sound) = (FaultInjector::default(), projector(&stack));
+    let operator = projector_over(&stack, &wire);
     // The second request of a step replaces the row; without an answer the SDK sends it again.
     let lose = || wire.arm(Some(Fault::LosesAnswer(2)));
     let jobs = async || sound.status(of).await.unwrap().job.map(|job| (job.number, job.paused));
@@ -56,25 +57,25 @@ async fn a_step_whose_answer_is_lost_is_taken_once() {
     assert!(!wire.is_armed());
     assert_eq!(jobs().await, Some((4, false)));
     finish(&sound, of, wakes).await;
-    assert_exact(&world, of, 1).await;
+    assert_exact(&stack, of, 1).await;
 }
 
 /// An operator's process dies after it replaced the row, before it sends tasks.
 #[tokio::test]
 async fn a_job_whose_calls_were_never_sent_is_resumed() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &bestsellers();
-    shop(&world, *of, 5).await;
-    let (wire, sound) = (Wire::default(), projector(&world));
+    shop(&stack, *of, 5).await;
+    let (wire, sound) = (FaultInjector::default(), projector(&stack));
     wire.arm(Some(Fault::DiesAfter(2)));
-    let died = projector_over(&world, &wire).rebuild(of, 3).await.unwrap_err();
+    let died = projector_over(&stack, &wire).rebuild(of, 3).await.unwrap_err();
     assert!(matches!(died, RebuildError::Table(_)), "{died:?}");
     let refused = sound.rebuild(of, 3).await.unwrap_err();
     assert!(matches!(refused, RebuildError::Busy { .. }), "{refused}");
     let wakes: Vec<SegmentTask> = sound.resume_job(of).await.unwrap();
     assert_eq!(wakes.len(), 3);
     assert!(finish(&sound, of, wakes).await.complete);
-    assert_same(&world, of, 1, 2).await;
+    assert_same(&stack, of, 1, 2).await;
 }
 
 /// In each answer with several rows, the last one is unprocessed.
@@ -93,9 +94,9 @@ fn leave_one_over(answer: &mut Value) {
 
 #[tokio::test]
 async fn keys_that_dynamodb_leaves_over_are_asked_for_again() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &bestsellers();
-    let (short, wire) = ruled(&world);
+    let (short, wire) = ruled(&stack);
     wire.rule(|seen| {
         let act = if seen.operation == "BatchGetItem" { Act::Change(Box::new(leave_one_over)) } else { Act::Pass };
         std::future::ready(act)
@@ -103,35 +104,36 @@ async fn keys_that_dynamodb_leaves_over_are_asked_for_again() {
     let handler = ProjectorHandler::new(*of, short.clone());
     let mut messages = Vec::new();
     for number in 0..6 {
-        let events: [&dyn super::super::shop::Stored; 2] = [&placed("c", [(1, 1), (number % 3 + 2, 1)]), &confirmed()];
-        messages.push(messages_of(&write(&world.store, &new_order(), &events).await));
+        let events: [&dyn crate::harness::events::Stored; 2] =
+            [&placed("c", [(1, 1), (number % 3 + 2, 1)]), &confirmed()];
+        messages.push(messages_of(&write(&stack.store, &new_order(), &events).await));
     }
     for part in 0..2 {
         let event: Vec<_> = messages.iter().map(|messages| messages[part].clone()).collect();
         assert!(deliver(&handler, &event).await.is_empty());
     }
-    assert_exact(&world, of, 1).await;
+    assert_exact(&stack, of, 1).await;
     assert!(rebuild(&short, of, 2).await.complete, "also when it is asked who is behind");
-    assert_same(&world, of, 1, 2).await;
+    assert_same(&stack, of, 1, 2).await;
 }
 
 #[tokio::test]
 async fn keys_that_stay_unprocessed_are_an_error_and_park_no_stream() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &bestsellers();
-    shop(&world, *of, 1).await;
-    let (starved, wire) = ruled(&world);
-    let table = world.names.read_models();
+    shop(&stack, *of, 1).await;
+    let (starved, wire) = ruled(&stack);
+    let table = stack.names.read_models();
     wire.rule(move |seen| {
         let left = json!({"Responses": {}, "UnprocessedKeys": {&table: seen.body["RequestItems"][&table]}});
         let act = if seen.operation == "BatchGetItem" { Act::Answer(200, left.to_string()) } else { Act::Pass };
         std::future::ready(act)
     });
-    let batches = write(&world.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
+    let batches = write(&stack.store, &new_order(), &[&placed("c", [(1, 1)])]).await;
     let mut messages = messages_of(&batches);
     messages[0].receives = 9;
     assert_eq!(deliver(&ProjectorHandler::new(*of, starved.clone()), &messages).await.len(), 1);
-    assert!(parked(&projector(&world), of, 1).await.is_empty());
+    assert!(parked(&projector(&stack), of, 1).await.is_empty());
     let refused = starved.rebuild(of, 2).await.unwrap_err();
     assert!(matches!(refused, RebuildError::Table(_)), "{refused}");
     wire.no_rule();
@@ -141,12 +143,12 @@ async fn keys_that_stay_unprocessed_are_an_error_and_park_no_stream() {
 
 #[tokio::test]
 async fn removals_that_dynamodb_leaves_over_are_sent_again() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &orders();
-    shop(&world, *of, 30).await;
-    let (operator, wire): (Projector, _) = ruled(&world);
+    shop(&stack, *of, 30).await;
+    let (operator, wire): (Projector, _) = ruled(&stack);
     rebuild(&operator, of, 2).await;
-    let table = world.names.read_models();
+    let table = stack.names.read_models();
     wire.rule(move |seen| {
         let nothing_done = json!({"UnprocessedItems": {&table: seen.body["RequestItems"][&table]}});
         let first = seen.operation == "BatchWriteItem" && seen.nth % 2 == 0;
@@ -155,5 +157,5 @@ async fn removals_that_dynamodb_leaves_over_are_sent_again() {
     let wakes = operator.drop_generation(of, None).await.unwrap();
     let report = finish(&operator, of, wakes).await;
     assert_eq!((report.complete, report.first_pass.removed), (true, 30), "{report:?}");
-    assert!(items(&world, "orders.2/").await.is_empty());
+    assert!(items(&stack, "orders.2/").await.is_empty());
 }

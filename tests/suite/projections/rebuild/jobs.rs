@@ -1,10 +1,9 @@
 //! Jobs driven step by step: the queue of tasks, and the rows of a generation afterwards.
 
-use super::super::fold::ReadModel;
-use super::super::wire::Wire;
-use super::super::world::World;
-use crate::store::wire::Wire as RuledWire;
-use aws_sdk_dynamodb::Client;
+use crate::harness::faults::FaultInjector;
+use crate::harness::fold::ReadModel;
+use crate::harness::stack::TestStack;
+use crate::harness::wire::Wire;
 use aws_sdk_dynamodb::types::AttributeValue;
 use eventstore::{EventStore, Item, Segment, StreamId};
 use fastrand::Rng;
@@ -62,22 +61,20 @@ impl Calls {
     }
 }
 
-pub(in super::super) fn projector(world: &World) -> Projector {
-    world.projector().with_cache_time(REMEMBERED)
+pub(in super::super) fn projector(stack: &TestStack) -> Projector {
+    stack.projector().with_cache_time(REMEMBERED)
 }
 
-pub(in super::super) fn projector_over(world: &World, wire: &Wire) -> Projector {
-    world.projector_over(wire).with_cache_time(REMEMBERED)
+pub(in super::super) fn projector_over(stack: &TestStack, wire: &FaultInjector) -> Projector {
+    stack.projector_over(wire).with_cache_time(REMEMBERED)
 }
 
 /// A projector over a wire with rules.
-pub(in super::super) fn ruled(world: &World) -> (Projector, RuledWire) {
-    let config = world.clients().dynamodb.config();
-    let wire = RuledWire::over(config.http_client().unwrap());
-    let client = Client::from_conf(config.to_builder().http_client(wire.clone()).build());
-    let read_models = ReadModels::new(client.clone(), world.names.read_models());
-    let audit_index = AuditIndex::new(client.clone(), world.names.audit_index());
-    let store = EventStore::new(client, world.names.events());
+pub(in super::super) fn ruled(stack: &TestStack) -> (Projector, Wire) {
+    let (client, wire) = Wire::under(&stack.clients().dynamodb);
+    let read_models = ReadModels::new(client.clone(), stack.names.read_models());
+    let audit_index = AuditIndex::new(client.clone(), stack.names.audit_index());
+    let store = EventStore::new(client, stack.names.events());
     (Projector::new(store, read_models, audit_index).with_cache_time(REMEMBERED), wire)
 }
 
@@ -117,16 +114,16 @@ pub(in super::super) async fn reconcile(projector: &Projector, projection: &Proj
 }
 
 /// Every stream that the projection follows.
-pub(in super::super) async fn followed(world: &World, projection: &Projection) -> Vec<StreamId> {
-    let streams = world.store.streams(1, |_| ()).await.unwrap().names;
+pub(in super::super) async fn followed(stack: &TestStack, projection: &Projection) -> Vec<StreamId> {
+    let streams = stack.store.streams(1, |_| ()).await.unwrap().names;
     streams.into_iter().filter(|stream| projection.follows.includes(stream)).collect()
 }
 
 /// The numbers of commits, events and streams that the projection follows.
-pub(in super::super) async fn counts(world: &World, projection: &Projection) -> (u64, u64, u64) {
+pub(in super::super) async fn counts(stack: &TestStack, projection: &Projection) -> (u64, u64, u64) {
     let (mut commits, mut events, mut cursor) = (0, 0, None);
     loop {
-        let page = world.store.scan(Segment { index: 0, total: 1 }, cursor.as_ref()).await.unwrap();
+        let page = stack.store.scan(Segment { index: 0, total: 1 }, cursor.as_ref()).await.unwrap();
         for batch in page.batches.iter().filter(|batch| projection.follows.includes(&batch.stream)) {
             commits += batch.commits.len();
             events += batch.commits.iter().map(|commit| commit.events.len()).sum::<usize>();
@@ -137,7 +134,7 @@ pub(in super::super) async fn counts(world: &World, projection: &Projection) -> 
         }
     }
     let count = |number: usize| u64::try_from(number).unwrap();
-    (count(commits), count(events), count(followed(world, projection).await.len()))
+    (count(commits), count(events), count(followed(stack, projection).await.len()))
 }
 
 pub(in super::super) fn counted(tally: &Tally) -> (u64, u64, u64) {
@@ -145,8 +142,8 @@ pub(in super::super) fn counted(tally: &Tally) -> (u64, u64, u64) {
 }
 
 /// Every item of the table of read models whose key begins so.
-pub(in super::super) async fn items(world: &World, begin: &str) -> Vec<Item> {
-    let pages = world.clients().dynamodb.scan().table_name(world.names.read_models()).consistent_read(true);
+pub(in super::super) async fn items(stack: &TestStack, begin: &str) -> Vec<Item> {
+    let pages = stack.clients().dynamodb.scan().table_name(stack.names.read_models()).consistent_read(true);
     let mut pages = pages.into_paginator().items().send();
     let mut items = Vec::new();
     while let Some(item) = pages.next().await {
@@ -161,15 +158,15 @@ pub(in super::super) fn key(item: &Item) -> &str {
 }
 
 /// The rows of a generation, without rows of parked streams.
-pub(in super::super) async fn rows(world: &World, projection: &Projection, number: u32) -> Vec<Item> {
+pub(in super::super) async fn rows(stack: &TestStack, projection: &Projection, number: u32) -> Vec<Item> {
     let begin = format!("{}.{number}/", projection.name);
-    let mut rows = items(world, &begin).await;
+    let mut rows = items(stack, &begin).await;
     rows.retain(|item| !key(item).starts_with(&format!("{begin}parked/")));
     rows
 }
 
 /// The rows of a generation by key, without the generation's number.
-async fn bare_rows(world: &World, projection: &Projection, number: u32) -> BTreeMap<String, Item> {
+async fn bare_rows(stack: &TestStack, projection: &Projection, number: u32) -> BTreeMap<String, Item> {
     let begin = format!("{}.{number}/", projection.name);
     let bare = |mut item: Item| {
         let name = key(&item).strip_prefix(&begin).unwrap().to_owned();
@@ -183,21 +180,21 @@ async fn bare_rows(world: &World, projection: &Projection, number: u32) -> BTree
         }
         (name, item)
     };
-    rows(world, projection, number).await.into_iter().map(bare).collect()
+    rows(stack, projection, number).await.into_iter().map(bare).collect()
 }
 
 /// Asserts that two generations are equal, byte for byte.
-pub(in super::super) async fn assert_same(world: &World, projection: &Projection, one: u32, other: u32) {
-    let found = bare_rows(world, projection, one).await;
+pub(in super::super) async fn assert_same(stack: &TestStack, projection: &Projection, one: u32, other: u32) {
+    let found = bare_rows(stack, projection, one).await;
     assert!(!found.is_empty());
-    assert_eq!(found, bare_rows(world, projection, other).await, "{} {one} and {other}", projection.name);
+    assert_eq!(found, bare_rows(stack, projection, other).await, "{} {one} and {other}", projection.name);
 }
 
 /// Asserts that a generation is the pure fold of all streams.
-pub(in super::super) async fn assert_exact(world: &World, projection: &Projection, number: u32) {
-    let found = ReadModel::of_rows(&rows(world, projection, number).await, "");
-    let streams = followed(world, projection).await;
-    let expected = ReadModel::of_streams(&world.store, &streams).await.only(projection.name);
+pub(in super::super) async fn assert_exact(stack: &TestStack, projection: &Projection, number: u32) {
+    let found = ReadModel::of_rows(&rows(stack, projection, number).await, "");
+    let streams = followed(stack, projection).await;
+    let expected = ReadModel::of_streams(&stack.store, &streams).await.only(projection.name);
     assert_eq!(found, expected, "generation {number} of {}", projection.name);
 }
 
@@ -207,6 +204,6 @@ pub(in super::super) async fn parked(projector: &Projector, projection: &Project
 }
 
 /// Whether rows of a projection's jobs are left.
-pub(in super::super) async fn progress_rows(world: &World, projection: &Projection) -> usize {
-    items(world, &format!("{}/job/", projection.name)).await.len()
+pub(in super::super) async fn progress_rows(stack: &TestStack, projection: &Projection) -> usize {
+    items(stack, &format!("{}/job/", projection.name)).await.len()
 }

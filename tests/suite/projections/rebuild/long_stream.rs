@@ -1,10 +1,10 @@
 //! A stream of thousands of events over several pages: slices, pauses, and workers that die within
 //! it.
 
-use super::super::shop::{Writer, raw, stock_of};
-use super::super::world::World;
 use super::jobs::{Calls, NO_END, ONE_PAGE, assert_exact, counted, finish, projector, ruled, work};
-use crate::store::wire::{Act, Wire};
+use crate::harness::events::{Writer, raw, stock_of};
+use crate::harness::stack::TestStack;
+use crate::harness::wire::{Act, Wire};
 use bookshop::stock;
 use eventstore::{Segment, StreamId};
 use fastrand::Rng;
@@ -15,9 +15,9 @@ const EVENTS: usize = 100;
 
 /// A book that was received one by one, 5,000 times, each with a text that cannot be compressed
 /// much.
-async fn long_stream(world: &World) -> StreamId {
+async fn long_stream(stack: &TestStack) -> StreamId {
     let (book, mut rng) = (stock_of(1), Rng::with_seed(7));
-    let mut writer = Writer::new(&world.store, &book);
+    let mut writer = Writer::new(&stack.store, &book);
     for _ in 0..COMMITS {
         let events = (0..EVENTS).map(|_| {
             let noise: String = std::iter::repeat_with(|| rng.alphanumeric()).take(800).collect();
@@ -29,10 +29,10 @@ async fn long_stream(world: &World) -> StreamId {
 }
 
 /// The versions at which the pages of the table begin.
-async fn pages(world: &World) -> Vec<u64> {
+async fn pages(stack: &TestStack) -> Vec<u64> {
     let (mut begins, mut cursor) = (Vec::new(), None);
     loop {
-        let page = world.store.scan(Segment { index: 0, total: 1 }, cursor.as_ref()).await.unwrap();
+        let page = stack.store.scan(Segment { index: 0, total: 1 }, cursor.as_ref()).await.unwrap();
         begins.extend(page.batches.iter().map(|batch| batch.version()).min());
         cursor = page.next;
         if cursor.is_none() {
@@ -47,13 +47,13 @@ fn scans(wire: &Wire) -> usize {
 
 #[tokio::test]
 async fn a_long_stream_is_rebuilt_page_by_page_across_a_pause() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &stock();
-    let book = long_stream(&world).await;
-    let pages = pages(&world).await;
+    let book = long_stream(&stack).await;
+    let pages = pages(&stack).await;
     assert!(pages.len() >= 3 && pages[1] > 1, "pages begin in the middle of a stream: {pages:?}");
-    let operator = projector(&world);
-    let (worker, wire) = ruled(&world);
+    let operator = projector(&stack);
+    let (worker, wire) = ruled(&stack);
     let calls = operator.rebuild(of, 1).await.unwrap();
     let pauser = operator.clone();
     wire.rule(move |seen| {
@@ -82,21 +82,21 @@ async fn a_long_stream_is_rebuilt_page_by_page_across_a_pause() {
     for tally in [&report.first_pass, &report.last_pass] {
         assert_eq!((counted(tally), tally.batches), ((50, 5_000, 1), 50), "{report:?}");
     }
-    assert_exact(&world, of, 2).await;
+    assert_exact(&stack, of, 2).await;
     assert_eq!(operator.row(of, &book, 5_000).await.unwrap().unwrap().version, 5_000);
 }
 
 #[tokio::test]
 async fn a_dead_workers_slice_is_done_again_and_counted_once() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &stock();
-    long_stream(&world).await;
-    let pages = pages(&world).await.len();
-    let operator = projector(&world);
+    long_stream(&stack).await;
+    let pages = pages(&stack).await.len();
+    let operator = projector(&stack);
     let mut calls = Calls::of(operator.rebuild(of, 1).await.unwrap());
     let (mut deaths, mut read) = (0, 0);
     while let Some(call) = calls.next() {
-        let (worker, wire) = ruled(&world);
+        let (worker, wire) = ruled(&stack);
         // Every second time, it dies after the slice, before it stores the progress.
         let dies = (deaths + read) % 2 == 0;
         wire.rule(move |seen| {
@@ -124,5 +124,5 @@ async fn a_dead_workers_slice_is_done_again_and_counted_once() {
     let report = operator.status(of).await.unwrap().report.unwrap();
     assert_eq!((report.kind, report.complete), (JobKind::Rebuild, true));
     assert_eq!((counted(&report.first_pass), counted(&report.last_pass)), ((50, 5_000, 1), (50, 5_000, 1)));
-    assert_exact(&world, of, 2).await;
+    assert_exact(&stack, of, 2).await;
 }

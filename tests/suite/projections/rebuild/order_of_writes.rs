@@ -1,10 +1,10 @@
 //! The order in which generations are written: the active one last.
 
-use super::super::messages::{deliver, messages_of};
-use super::super::shop::{Stored, Writer, confirmed, new_order, placed, shipped};
-use super::super::world::World;
 use super::jobs::{assert_same, finish, projector, rebuild, ruled};
-use crate::store::wire::Wire;
+use crate::harness::events::{Stored, Writer, confirmed, new_order, placed, shipped};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::stack::TestStack;
+use crate::harness::wire::Wire;
 use bookshop::{bestsellers, orders};
 use handlers::ProjectorHandler;
 use projections::Projection;
@@ -20,13 +20,13 @@ fn written(wire: &Wire, projection: &Projection) -> Vec<u32> {
 #[tokio::test]
 async fn an_event_is_in_the_other_generation_before_readers_see_it() {
     for projection in [orders(), bestsellers()] {
-        let world = World::start().await;
-        let mut writer = Writer::new(&world.store, &new_order());
+        let stack = TestStack::start().await;
+        let mut writer = Writer::new(&stack.store, &new_order());
         let mut batches = vec![writer.append(vec![placed("c", [(1, 2)]).stored()]).await];
-        let (ruled, wire) = ruled(&world);
+        let (ruled, wire) = ruled(&stack);
         let handler = ProjectorHandler::new(projection, ruled);
         assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
-        assert!(rebuild(&projector(&world), &projection, 1).await.complete);
+        assert!(rebuild(&projector(&stack), &projection, 1).await.complete);
         batches.push(writer.append(vec![confirmed().stored()]).await);
         tokio::time::sleep(super::jobs::REMEMBERED).await;
         written(&wire, &projection);
@@ -38,14 +38,14 @@ async fn an_event_is_in_the_other_generation_before_readers_see_it() {
 #[tokio::test]
 async fn the_active_generation_waits_for_no_gap_of_the_other() {
     for projection in [orders(), bestsellers()] {
-        let world = World::start().await;
-        let mut writer = Writer::new(&world.store, &new_order());
+        let stack = TestStack::start().await;
+        let mut writer = Writer::new(&stack.store, &new_order());
         let mut batches = vec![writer.append(vec![placed("c", [(1, 2)]).stored()]).await];
         batches.push(writer.append(vec![confirmed().stored()]).await);
-        let (ruled, wire) = ruled(&world);
+        let (ruled, wire) = ruled(&stack);
         let handler = ProjectorHandler::new(projection, ruled);
         assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
-        let operator = projector(&world);
+        let operator = projector(&stack);
         let calls = operator.rebuild(&projection, 1).await.unwrap();
         batches.push(writer.append(vec![shipped().stored()]).await);
         tokio::time::sleep(super::jobs::REMEMBERED).await;
@@ -53,6 +53,6 @@ async fn the_active_generation_waits_for_no_gap_of_the_other() {
         assert!(deliver(&handler, &messages_of(&batches[2..])).await.is_empty());
         assert_eq!(written(&wire, &projection), [1, 2], "{}", projection.name);
         assert!(finish(&operator, &projection, calls).await.complete);
-        assert_same(&world, &projection, 1, 2).await;
+        assert_same(&stack, &projection, 1, 2).await;
     }
 }

@@ -5,11 +5,11 @@
 //! `LEDGERFOLD_TEST_SEED=<number>` repeats the draw; a failed case prints its number.
 
 use super::super::histories::seed;
-use super::super::messages::{Message, deliver};
-use super::super::wire::{Fault, Wire};
-use super::super::world::World;
 use super::jobs::{Calls, ONE_PAGE, assert_exact, finish, parked, projector, projector_over, reconcile, work};
 use super::traffic::Traffic;
+use crate::harness::faults::{Fault, FaultInjector};
+use crate::harness::messages::{Message, deliver};
+use crate::harness::stack::TestStack;
 use bookshop::{bestsellers, orders, stock};
 use fastrand::Rng;
 use futures::future::join_all;
@@ -38,7 +38,7 @@ enum Stage {
 }
 
 struct Line<'a> {
-    world: &'a World,
+    stack: &'a TestStack,
     projection: Projection,
     rng: Rng,
     traffic: Traffic,
@@ -52,10 +52,10 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(world: &'a World, projection: Projection, mut rng: Rng) -> Self {
-        let traffic = Traffic::of(&world.store, &projection, rng.fork());
+    fn new(stack: &'a TestStack, projection: Projection, mut rng: Rng) -> Self {
+        let traffic = Traffic::of(&stack.store, &projection, rng.fork());
         let (waiting, calls, frozen) = (Vec::new(), Calls::default(), Vec::new());
-        Self { world, projection, rng, traffic, waiting, calls, frozen, fixed: false, stage: Stage::One, deaths: 0 }
+        Self { stack, projection, rng, traffic, waiting, calls, frozen, fixed: false, stage: Stage::One, deaths: 0 }
     }
 
     /// The current program: it may lack an event type.
@@ -65,12 +65,12 @@ impl<'a> Line<'a> {
     }
 
     fn operator(&self) -> Projector {
-        self.program(projector(self.world))
+        self.program(projector(self.stack))
     }
 
     /// A process that uses its cached generations for the rest of the history.
     fn freeze(&mut self) {
-        let frozen = self.program(self.world.projector().with_cache_time(Duration::from_secs(3_600)));
+        let frozen = self.program(self.stack.projector().with_cache_time(Duration::from_secs(3_600)));
         self.frozen.push(ProjectorHandler::new(self.projection, frozen));
     }
 
@@ -111,9 +111,9 @@ impl<'a> Line<'a> {
         }
         let mut work = Vec::new();
         for share in shares.into_iter().filter(|share| !share.is_empty()) {
-            let wire = Wire::default();
+            let wire = FaultInjector::default();
             wire.arm(self.fault());
-            let handler = ProjectorHandler::new(self.projection, self.program(projector_over(self.world, &wire)));
+            let handler = ProjectorHandler::new(self.projection, self.program(projector_over(self.stack, &wire)));
             work.push((handler, share));
         }
         if let (Some((_, share)), Some(frozen)) = (work.first(), self.frozen.last())
@@ -141,13 +141,13 @@ impl<'a> Line<'a> {
         let mut work = Vec::new();
         for _ in 0..2 {
             let Some(call) = self.calls.any(&mut self.rng) else { break };
-            let wire = Wire::default();
+            let wire = FaultInjector::default();
             let fault = self.fault();
             wire.arm(fault);
             if self.rng.u32(..6) == 0 {
                 self.calls.again(call.clone());
             }
-            work.push((self.program(projector_over(self.world, &wire)), call));
+            work.push((self.program(projector_over(self.stack, &wire)), call));
         }
         let projection = &self.projection;
         let done = join_all(work.iter().map(|(worker, call)| work_on(worker, projection, call))).await;
@@ -242,8 +242,8 @@ async fn work_on(
 async fn ends_in_the_pure_fold(projection: Projection) {
     let seed = seed();
     eprintln!("LEDGERFOLD_TEST_SEED={seed}");
-    let world = World::start().await;
-    let mut line = Line::new(&world, projection, Rng::with_seed(seed));
+    let stack = TestStack::start().await;
+    let mut line = Line::new(&stack, projection, Rng::with_seed(seed));
     for now in 0..STEPS {
         line.step(now).await;
         line.operate(now).await;
@@ -251,11 +251,11 @@ async fn ends_in_the_pure_fold(projection: Projection) {
     line.end().await;
     assert_eq!(line.stage, Stage::SwitchedAgain, "every step was taken");
     assert!(line.deaths > 0, "no worker died");
-    let status = projector(&world).status(&projection).await.unwrap();
+    let status = projector(&stack).status(&projection).await.unwrap();
     assert_eq!((status.active, status.other.map(|other| other.number)), (2, Some(1)));
     for number in [1, 2] {
-        assert_exact(&world, &projection, number).await;
-        assert!(parked(&projector(&world), &projection, number).await.is_empty());
+        assert_exact(&stack, &projection, number).await;
+        assert!(parked(&projector(&stack), &projection, number).await.is_empty());
     }
 }
 

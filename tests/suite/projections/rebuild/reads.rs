@@ -1,9 +1,9 @@
 //! Reads and live projection during rebuilds, switches and removals.
 
-use super::super::messages::{deliver, messages_of};
-use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, write};
-use super::super::world::World;
 use super::jobs::{assert_exact, assert_same, finish, projector, rebuild};
+use crate::harness::events::{Stored, Writer, cancelled, confirmed, new_order, placed, write};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::stack::TestStack;
 use bookshop::{bestsellers, orders};
 use domain::read_models::orders::{OrderRow, customer_list};
 use eventstore::{Batch, StreamId};
@@ -12,12 +12,12 @@ use projections::{FreshError, Projection};
 use std::time::Duration;
 
 /// The orders of a customer, oldest first, projected with fresh generations.
-async fn shop(world: &World, count: usize) -> Vec<(StreamId, Writer, Batch)> {
-    let handler = ProjectorHandler::new(orders(), projector(world));
+async fn shop(stack: &TestStack, count: usize) -> Vec<(StreamId, Writer, Batch)> {
+    let handler = ProjectorHandler::new(orders(), projector(stack));
     let mut orders = Vec::new();
     for _ in 0..count {
         let order = new_order();
-        let mut writer = Writer::new(&world.store, &order);
+        let mut writer = Writer::new(&stack.store, &order);
         let batch = writer.append(vec![placed("c", [(1, 1)]).stored()]).await;
         assert!(deliver(&handler, &messages_of([&batch])).await.is_empty());
         orders.push((order, writer, batch));
@@ -27,10 +27,10 @@ async fn shop(world: &World, count: usize) -> Vec<(StreamId, Writer, Batch)> {
 
 #[tokio::test]
 async fn a_list_can_be_read_across_a_switch_and_a_rollback() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &orders();
-    shop(&world, 11).await;
-    let reader = projector(&world);
+    shop(&stack, 11).await;
+    let reader = projector(&stack);
     rebuild(&reader, of, 2).await;
     let list = customer_list("c");
     let whole = reader.list(of, &list, 100, None).await.unwrap().rows;
@@ -76,11 +76,11 @@ async fn status(reader: &projections::Projector, order: &StreamId, at_least: u64
 
 #[tokio::test]
 async fn a_writer_reads_its_write_at_once_in_any_generation() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &orders();
-    let mut orders = shop(&world, 1).await;
+    let mut orders = shop(&stack, 1).await;
     let (order, mut writer, _) = orders.remove(0);
-    let reader = projector(&world);
+    let reader = projector(&stack);
     let before = reader.rebuild(of, 1).await.unwrap();
     // It is not notified.
     writer.append(vec![confirmed().stored()]).await;
@@ -99,12 +99,12 @@ async fn a_writer_reads_its_write_at_once_in_any_generation() {
 
 /// The messages of one step of a history, applied by a process with old cached generations.
 async fn frozen_leaves_nothing_out(projection: Projection) {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &projection;
-    let operator = projector(&world);
-    let frozen = ProjectorHandler::new(projection, world.projector().with_cache_time(Duration::from_secs(3_600)));
+    let operator = projector(&stack);
+    let frozen = ProjectorHandler::new(projection, stack.projector().with_cache_time(Duration::from_secs(3_600)));
     let orders = [new_order(), new_order(), new_order()];
-    let mut writers = orders.clone().map(|order| Writer::new(&world.store, &order));
+    let mut writers = orders.clone().map(|order| Writer::new(&stack.store, &order));
     for (number, writer) in (1..).zip(&mut writers) {
         let batch = writer.append(vec![placed("c", [(1, number), (2, 1)]).stored()]).await;
         assert!(deliver(&frozen, &messages_of([&batch])).await.is_empty(), "it knows of the first generation only");
@@ -112,20 +112,20 @@ async fn frozen_leaves_nothing_out(projection: Projection) {
     assert!(rebuild(&operator, of, 2).await.complete);
     let batch = writers[0].append(vec![confirmed().stored()]).await;
     assert!(deliver(&frozen, &messages_of([&batch])).await.is_empty());
-    assert_same(&world, of, 1, 2).await;
+    assert_same(&stack, of, 1, 2).await;
     operator.switch(of, false).await.unwrap();
     let batch = writers[1].append(vec![cancelled("late").stored()]).await;
     assert!(deliver(&frozen, &messages_of([&batch])).await.is_empty());
-    assert_exact(&world, of, 2).await;
-    assert_same(&world, of, 1, 2).await;
+    assert_exact(&stack, of, 2).await;
+    assert_same(&stack, of, 1, 2).await;
     operator.rollback(of).await.unwrap();
     let wakes = operator.drop_generation(of, None).await.unwrap();
     finish(&operator, of, wakes).await;
     assert!(rebuild(&operator, of, 1).await.complete);
     let batch = writers[2].append(vec![cancelled("later").stored()]).await;
     assert!(deliver(&frozen, &messages_of([&batch])).await.is_empty());
-    assert_same(&world, of, 1, 3).await;
-    assert_exact(&world, of, 3).await;
+    assert_same(&stack, of, 1, 3).await;
+    assert_exact(&stack, of, 3).await;
 }
 
 #[tokio::test]
@@ -140,16 +140,16 @@ async fn a_frozen_projector_of_bestsellers_leaves_nothing_out() {
 
 #[tokio::test]
 async fn the_pass_after_a_switch_finds_a_lost_message() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &orders();
-    shop(&world, 3).await;
-    let operator = projector(&world);
+    shop(&stack, 3).await;
+    let operator = projector(&stack);
     rebuild(&operator, of, 2).await;
     // These are never notified.
-    write(&world.store, &new_order(), &[&placed("d", [(1, 1)]), &confirmed()]).await;
+    write(&stack.store, &new_order(), &[&placed("d", [(1, 1)]), &confirmed()]).await;
     let wakes = operator.switch(of, false).await.unwrap();
     let report = finish(&operator, of, wakes).await;
     assert_eq!((report.complete, report.first_pass.behind, report.last_pass.behind), (true, 2, 0), "{report:?}");
-    assert_exact(&world, of, 1).await;
-    assert_exact(&world, of, 2).await;
+    assert_exact(&stack, of, 1).await;
+    assert_exact(&stack, of, 2).await;
 }

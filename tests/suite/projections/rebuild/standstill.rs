@@ -1,10 +1,10 @@
 //! Parked streams while a generation is built, and how it becomes complete.
 
-use super::super::messages::{Message, deliver, messages_of};
-use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, shipped, write};
-use super::super::world::World;
 use super::jobs::{assert_exact, assert_same, finish, parked, projector, rebuild, reconcile, ruled};
-use crate::store::wire::Act;
+use crate::harness::events::{Stored, Writer, cancelled, confirmed, new_order, placed, shipped, write};
+use crate::harness::messages::{Message, deliver, messages_of};
+use crate::harness::stack::TestStack;
+use crate::harness::wire::Act;
 use bookshop::{bestsellers, orders};
 use eventstore::Batch;
 use handlers::ProjectorHandler;
@@ -13,30 +13,30 @@ use projections::{GenerationState, ProjectError, Projection};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-async fn state(world: &World, projection: &Projection) -> Option<GenerationState> {
-    projector(world).status(projection).await.unwrap().other.map(|other| other.state)
+async fn state(stack: &TestStack, projection: &Projection) -> Option<GenerationState> {
+    projector(stack).status(projection).await.unwrap().other.map(|other| other.state)
 }
 
 /// Three orders, of which one is shipped; all in the first generation.
-async fn orders_of(world: &World, projection: Projection) -> eventstore::StreamId {
-    let handler = ProjectorHandler::new(projection, projector(world));
+async fn orders_of(stack: &TestStack, projection: Projection) -> eventstore::StreamId {
+    let handler = ProjectorHandler::new(projection, projector(stack));
     let odd = new_order();
-    let mut batches = write(&world.store, &new_order(), &[&placed("c", [(1, 2)]), &cancelled("late")]).await;
-    batches.extend(write(&world.store, &odd, &[&placed("c", [(1, 5)]), &confirmed(), &shipped()]).await);
-    batches.extend(write(&world.store, &new_order(), &[&placed("d", [(1, 1)]), &confirmed()]).await);
+    let mut batches = write(&stack.store, &new_order(), &[&placed("c", [(1, 2)]), &cancelled("late")]).await;
+    batches.extend(write(&stack.store, &odd, &[&placed("c", [(1, 5)]), &confirmed(), &shipped()]).await);
+    batches.extend(write(&stack.store, &new_order(), &[&placed("d", [(1, 1)]), &confirmed()]).await);
     assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
     odd
 }
 
 async fn is_complete_after_the_fix(projection: Projection) {
-    let world = World::start().await;
-    let odd = orders_of(&world, projection).await;
-    let older = projector(&world).with_fault(projection.name, "OrderShipped");
+    let stack = TestStack::start().await;
+    let odd = orders_of(&stack, projection).await;
+    let older = projector(&stack).with_fault(projection.name, "OrderShipped");
     let report = rebuild(&older, &projection, 3).await;
     assert!(!report.complete, "{report:?}");
     assert_eq!((report.last_pass.parked, report.last_pass.behind, report.last_pass.streams), (1, 0, 3), "{report:?}");
     assert_eq!(report.passes, 2, "a parked stream needs no further pass");
-    assert_eq!(state(&world, &projection).await, Some(GenerationState::Incomplete));
+    assert_eq!(state(&stack, &projection).await, Some(GenerationState::Incomplete));
     let notes = parked(&older, &projection, 2).await;
     assert_eq!(notes.len(), 1);
     assert_eq!((&notes[0].stream, notes[0].generation, notes[0].version), (&odd, 2, Some(3)));
@@ -50,19 +50,19 @@ async fn is_complete_after_the_fix(projection: Projection) {
     let resumed = older.resume_all(&projection).await.unwrap();
     assert!(matches!(resumed[..], [ref one] if matches!(one.still, Some(ProjectError::Fold { version: 3, .. }))));
     assert!(!reconcile(&older, &projection).await.complete);
-    assert_eq!(state(&world, &projection).await, Some(GenerationState::Incomplete));
+    assert_eq!(state(&stack, &projection).await, Some(GenerationState::Incomplete));
 
-    let newer = projector(&world);
+    let newer = projector(&stack);
     let resumed = newer.resume_stream(&projection, &odd).await.unwrap();
     assert!(matches!(resumed[..], [ref one] if one.still.is_none() && one.parked.version == Some(3)), "{resumed:?}");
     assert!(parked(&newer, &projection, 2).await.is_empty());
-    assert_same(&world, &projection, 1, 2).await;
-    assert_eq!(state(&world, &projection).await, Some(GenerationState::Incomplete), "nothing proves it yet");
+    assert_same(&stack, &projection, 1, 2).await;
+    assert_eq!(state(&stack, &projection).await, Some(GenerationState::Incomplete), "nothing proves it yet");
     assert!(reconcile(&newer, &projection).await.complete);
-    assert_eq!(state(&world, &projection).await, Some(GenerationState::Complete));
+    assert_eq!(state(&stack, &projection).await, Some(GenerationState::Complete));
     let wakes = newer.switch(&projection, false).await.unwrap();
     assert!(finish(&newer, &projection, wakes).await.complete);
-    assert_exact(&world, &projection, 2).await;
+    assert_exact(&stack, &projection, 2).await;
 }
 
 #[tokio::test]
@@ -77,10 +77,10 @@ async fn a_parked_stream_makes_bestsellers_incomplete_until_resumed() {
 
 #[tokio::test]
 async fn an_incomplete_generation_is_switched_to_only_if_accepted() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &orders();
-    let odd = orders_of(&world, *of).await;
-    let older = projector(&world).with_fault(of.name, "OrderShipped");
+    let odd = orders_of(&stack, *of).await;
+    let older = projector(&stack).with_fault(of.name, "OrderShipped");
     rebuild(&older, of, 1).await;
     let wakes = older.switch(of, true).await.unwrap();
     assert!(!finish(&older, of, wakes).await.complete);
@@ -92,10 +92,10 @@ async fn an_incomplete_generation_is_switched_to_only_if_accepted() {
 
 #[tokio::test]
 async fn an_outdated_parked_row_parks_no_later_event() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &orders();
     let order = new_order();
-    let mut writer = Writer::new(&world.store, &order);
+    let mut writer = Writer::new(&stack.store, &order);
     let mut batches = Vec::new();
     for event in [placed("c", [(1, 1)]).stored(), confirmed().stored(), shipped().stored()] {
         batches.push(writer.append(vec![event]).await);
@@ -104,17 +104,17 @@ async fn an_outdated_parked_row_parks_no_later_event() {
     for message in &mut messages {
         message.receives = 5;
     }
-    let older = ProjectorHandler::new(*of, projector(&world).with_fault(of.name, "OrderConfirmed"));
+    let older = ProjectorHandler::new(*of, projector(&stack).with_fault(of.name, "OrderConfirmed"));
     assert!(deliver(&older, &messages[..2]).await.is_empty(), "it is parked at version 2");
     // Another program applies version 2, but not version 3.
-    let newer = ProjectorHandler::new(*of, projector(&world).with_fault(of.name, "OrderShipped"));
+    let newer = ProjectorHandler::new(*of, projector(&stack).with_fault(of.name, "OrderShipped"));
     messages[2].receives = 1;
     assert_eq!(deliver(&newer, &messages[2..]).await.len(), 1, "version 3 has not been tried yet");
     messages[2].receives = 5;
     assert!(deliver(&newer, &messages[2..]).await.is_empty());
-    assert_eq!(parked(&projector(&world), of, 1).await[0].version, Some(3));
-    assert!(deliver(&ProjectorHandler::new(*of, projector(&world)), &messages[2..]).await.is_empty());
-    assert_exact(&world, of, 1).await;
+    assert_eq!(parked(&projector(&stack), of, 1).await[0].version, Some(3));
+    assert!(deliver(&ProjectorHandler::new(*of, projector(&stack)), &messages[2..]).await.is_empty());
+    assert_exact(&stack, of, 1).await;
 }
 
 fn at_the_fifth_receive(batch: &Batch) -> Vec<Message> {
@@ -126,16 +126,16 @@ fn at_the_fifth_receive(batch: &Batch) -> Vec<Message> {
 /// After the stream has caught up and before it is unparked, it is parked again.
 #[tokio::test]
 async fn a_stream_parked_again_during_a_resume_stays_parked() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let of = &orders();
     let order = new_order();
-    let mut writer = Writer::new(&world.store, &order);
+    let mut writer = Writer::new(&stack.store, &order);
     let placed = writer.append(vec![placed("c", [(1, 1)]).stored()]).await;
-    let older = ProjectorHandler::new(*of, projector(&world).with_fault(of.name, "OrderPlaced"));
+    let older = ProjectorHandler::new(*of, projector(&stack).with_fault(of.name, "OrderPlaced"));
     assert!(deliver(&older, &at_the_fifth_receive(&placed)).await.is_empty());
-    let meanwhile = ProjectorHandler::new(*of, projector(&world).with_fault(of.name, "OrderShipped"));
+    let meanwhile = ProjectorHandler::new(*of, projector(&stack).with_fault(of.name, "OrderShipped"));
     let writer = Arc::new(Mutex::new(writer));
-    let (operator, wire) = ruled(&world);
+    let (operator, wire) = ruled(&stack);
     wire.rule(move |seen| {
         let (meanwhile, writer) = (meanwhile.clone(), writer.clone());
         async move {

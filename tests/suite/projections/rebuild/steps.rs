@@ -1,18 +1,18 @@
 //! Which steps may follow each other, by the stored row.
 
-use super::super::messages::{deliver, messages_of};
-use super::super::shop::{confirmed, new_order, placed, write};
-use super::super::world::World;
 use super::jobs::{assert_exact, finish, projector, rebuild, reconcile};
+use crate::harness::events::{confirmed, new_order, placed, write};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::stack::TestStack;
 use bookshop::orders;
 use handlers::ProjectorHandler;
 use projections::rebuild::{JobKind, RebuildError};
 use projections::{GenerationState, OtherGeneration, Projector};
 
 /// Some orders, projected into the first generation.
-async fn shop(world: &World, projector: &Projector) {
+async fn shop(stack: &TestStack, projector: &Projector) {
     for _ in 0..3 {
-        let batches = write(&world.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
+        let batches = write(&stack.store, &new_order(), &[&placed("c", [(1, 1)]), &confirmed()]).await;
         let handler = ProjectorHandler::new(orders(), projector.clone());
         assert!(deliver(&handler, &messages_of(&batches)).await.is_empty());
     }
@@ -25,8 +25,8 @@ async fn other(projector: &Projector) -> Option<(u32, GenerationState)> {
 
 #[tokio::test]
 async fn nothing_begins_while_a_rebuild_runs() {
-    let world = World::start().await;
-    let projector = projector(&world);
+    let stack = TestStack::start().await;
+    let projector = projector(&stack);
     let of = &orders();
     let wakes = projector.rebuild(of, 2).await.unwrap();
     assert_eq!(other(&projector).await, Some((2, GenerationState::Building)));
@@ -46,8 +46,8 @@ async fn nothing_begins_while_a_rebuild_runs() {
 
 #[tokio::test]
 async fn what_needs_a_second_generation_is_refused_without() {
-    let world = World::start().await;
-    let projector = projector(&world);
+    let stack = TestStack::start().await;
+    let projector = projector(&stack);
     let of = &orders();
     assert!(matches!(projector.switch(of, true).await.unwrap_err(), RebuildError::NoOther));
     assert!(matches!(projector.rollback(of).await.unwrap_err(), RebuildError::NothingToRollBackTo));
@@ -66,10 +66,10 @@ async fn what_needs_a_second_generation_is_refused_without() {
 
 #[tokio::test]
 async fn a_generation_is_switched_to_rolled_back_from_and_dropped() {
-    let world = World::start().await;
-    let projector = projector(&world);
+    let stack = TestStack::start().await;
+    let projector = projector(&stack);
     let of = &orders();
-    shop(&world, &projector).await;
+    shop(&stack, &projector).await;
     assert!(rebuild(&projector, of, 3).await.complete);
     assert_eq!(other(&projector).await, Some((2, GenerationState::Complete)));
     let refused = projector.rebuild(of, 1).await.unwrap_err();
@@ -95,15 +95,15 @@ async fn a_generation_is_switched_to_rolled_back_from_and_dropped() {
     assert!(matches!(refused, RebuildError::Busy { kind: JobKind::Remove }), "{refused}");
     assert!(finish(&projector, of, wakes).await.complete);
     assert_eq!(other(&projector).await, None);
-    assert_exact(&world, of, 2).await;
+    assert_exact(&stack, of, 2).await;
 }
 
 #[tokio::test]
 async fn no_number_is_given_twice() {
-    let world = World::start().await;
-    let projector = projector(&world);
+    let stack = TestStack::start().await;
+    let projector = projector(&stack);
     let of = &orders();
-    shop(&world, &projector).await;
+    shop(&stack, &projector).await;
     for number in 2..5 {
         let wakes = projector.rebuild(of, 2).await.unwrap();
         let job = projector.status(of).await.unwrap().job.unwrap().number;
@@ -114,15 +114,15 @@ async fn no_number_is_given_twice() {
         finish(&projector, of, wakes).await;
     }
     assert!(reconcile(&projector, of).await.complete);
-    assert_exact(&world, of, 1).await;
+    assert_exact(&stack, of, 1).await;
 }
 
 #[tokio::test]
 async fn a_call_of_a_job_that_is_over_does_nothing() {
-    let world = World::start().await;
-    let projector = projector(&world);
+    let stack = TestStack::start().await;
+    let projector = projector(&stack);
     let of = &orders();
-    shop(&world, &projector).await;
+    shop(&stack, &projector).await;
     let wakes = projector.rebuild(of, 2).await.unwrap();
     let removal = projector.cancel_job(of).await.unwrap();
     for wake in &wakes {
@@ -130,5 +130,5 @@ async fn a_call_of_a_job_that_is_over_does_nothing() {
         assert_eq!(answer, [], "the rebuild is given up");
     }
     finish(&projector, of, removal).await;
-    assert!(super::jobs::rows(&world, of, 2).await.is_empty());
+    assert!(super::jobs::rows(&stack, of, 2).await.is_empty());
 }

@@ -1,6 +1,6 @@
 //! Writers of the shop: new and continued orders or stock, drawn by a seed.
 
-use super::super::shop::{
+use crate::harness::events::{
     Stored, Writer, cancelled, committed, confirmed, placed, received, rejected, released, reserved, shipped, stock_of,
 };
 use bookshop::stock;

@@ -1,13 +1,14 @@
 //! A rebuild during writes and live projection, with ten crashes of workers.
 
 use super::super::histories::seed;
-use super::super::messages::{deliver, messages_of};
-use super::super::wire::{Fault, Wire};
-use super::super::world::{PATIENCE, World};
 use super::jobs::{
     Calls, ONE_PAGE, assert_exact, assert_same, counted, counts, finish, projector, projector_over, reconcile, work,
 };
 use super::traffic::Traffic;
+use crate::harness::faults::{Fault, FaultInjector};
+use crate::harness::messages::{deliver, messages_of};
+use crate::harness::stack::TestStack;
+use crate::harness::waiting::PATIENCE;
 use bookshop::{bestsellers, orders, stock};
 use eventstore::Batch;
 use fastrand::Rng;
@@ -41,7 +42,7 @@ async fn dropped_after<F: Future>(mut polls: usize, future: F) -> Option<F::Outp
 
 /// A rebuild in progress.
 struct Site<'a> {
-    world: &'a World,
+    stack: &'a TestStack,
     projection: Projection,
     calls: Mutex<Calls>,
     deaths: AtomicUsize,
@@ -51,7 +52,7 @@ impl Site<'_> {
     /// A worker: handles tasks until the job is over. It dies at random requests while crashes are
     /// left.
     async fn worker(&self, mut rng: Rng) {
-        let operator = projector(self.world);
+        let operator = projector(self.stack);
         while operator.status(&self.projection).await.unwrap().job.is_some() {
             let call = self.calls.lock().unwrap().any(&mut rng);
             let Some(call) = call else {
@@ -70,8 +71,8 @@ impl Site<'_> {
 
     /// Handles a task, unless it dies before.
     async fn one(&self, call: &SegmentTask, rng: &mut Rng) -> Option<Vec<SegmentTask>> {
-        let wire = Wire::default();
-        let worker = projector_over(self.world, &wire);
+        let wire = FaultInjector::default();
+        let worker = projector_over(self.stack, &wire);
         let (request, way) = (rng.usize(1..=9), rng.u32(..3));
         let doomed = self.deaths.load(Ordering::SeqCst) < DEATHS;
         match way {
@@ -93,7 +94,7 @@ impl Site<'_> {
 
     /// Writers and a live projector, until the job is over.
     async fn load(&self, traffic: &mut Traffic) {
-        let live = projector(self.world);
+        let live = projector(self.stack);
         while live.status(&self.projection).await.unwrap().job.is_some() {
             for batch in traffic.steps(2).await {
                 deliver_until_done(self.projection, &live, &batch).await;
@@ -115,8 +116,8 @@ async fn deliver_until_done(projection: Projection, projector: &Projector, batch
 }
 
 /// Every list of the active generation that the rows name, page by page.
-async fn lists(world: &World, projector: &Projector, projection: &Projection, number: u32) -> Vec<Vec<String>> {
-    let rows = super::jobs::rows(world, projection, number).await;
+async fn lists(stack: &TestStack, projector: &Projector, projection: &Projection, number: u32) -> Vec<Vec<String>> {
+    let rows = super::jobs::rows(stack, projection, number).await;
     let begin = format!("{}.{number}/", projection.name);
     let names: std::collections::BTreeSet<String> = rows
         .iter()
@@ -153,39 +154,39 @@ async fn is_rebuilt_under_load(projection: Projection) {
     let seed = seed();
     eprintln!("LEDGERFOLD_TEST_SEED={seed}");
     let mut rng = Rng::with_seed(seed);
-    let world = World::start().await;
-    let (operator, mut traffic) = (projector(&world), Traffic::of(&world.store, &projection, rng.fork()));
+    let stack = TestStack::start().await;
+    let (operator, mut traffic) = (projector(&stack), Traffic::of(&stack.store, &projection, rng.fork()));
     for batch in traffic.steps(100).await {
         deliver_until_done(projection, &operator, &batch).await;
     }
-    let before = counts(&world, &projection).await;
+    let before = counts(&stack, &projection).await;
     let calls = Mutex::new(Calls::of(operator.rebuild(&projection, SEGMENTS).await.unwrap()));
-    let site = Site { world: &world, projection, calls, deaths: AtomicUsize::new(0) };
+    let site = Site { stack: &stack, projection, calls, deaths: AtomicUsize::new(0) };
     let workers = join(site.worker(rng.fork()), site.worker(rng.fork()));
     timeout(PATIENCE, join(workers, site.load(&mut traffic))).await.expect("the rebuild does not end");
     let deaths = site.deaths.into_inner();
     assert!(deaths >= DEATHS, "only {deaths} workers died");
-    let after = counts(&world, &projection).await;
+    let after = counts(&stack, &projection).await;
     assert!(after.0 > before.0 + 10 && after.2 > before.2, "writers continued: {before:?} {after:?}");
     let report = operator.status(&projection).await.unwrap().report.unwrap();
     assert_report(&report, before, after);
-    assert_exact(&world, &projection, 1).await;
-    assert_exact(&world, &projection, 2).await;
-    assert_same(&world, &projection, 1, 2).await;
+    assert_exact(&stack, &projection, 1).await;
+    assert_exact(&stack, &projection, 2).await;
+    assert_same(&stack, &projection, 1, 2).await;
 
     let report = reconcile(&operator, &projection).await;
     assert_eq!((counted(&report.first_pass), report.passes, report.complete), (after, 1, true), "{report:?}");
     assert_eq!((report.first_pass.present, report.first_pass.behind), (after.2, 0), "{report:?}");
-    let read = lists(&world, &operator, &projection, 1).await;
+    let read = lists(&stack, &operator, &projection, 1).await;
     let wakes = operator.switch(&projection, false).await.unwrap();
     assert_eq!(operator.status(&projection).await.unwrap().active, 2);
-    assert_eq!(lists(&world, &operator, &projection, 2).await, read);
+    assert_eq!(lists(&stack, &operator, &projection, 2).await, read);
     assert!(finish(&operator, &projection, wakes).await.complete);
     for batch in traffic.steps(10).await {
         deliver_until_done(projection, &operator, &batch).await;
     }
-    assert_exact(&world, &projection, 1).await;
-    assert_same(&world, &projection, 1, 2).await;
+    assert_exact(&stack, &projection, 1).await;
+    assert_same(&stack, &projection, 1, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,9 @@
 //! Events of unknown types stop their stream; ignored types do not.
 
-use super::super::messages::{Message, deliver, ids, messages_of};
-use super::super::shop::{Stored, Writer, cancelled, confirmed, new_order, placed, raw};
-use super::super::world::World;
 use super::jobs::{assert_same, finish, parked, projector, rebuild};
+use crate::harness::events::{Stored, Writer, cancelled, confirmed, new_order, placed, raw};
+use crate::harness::messages::{Message, deliver, ids, messages_of};
+use crate::harness::stack::TestStack;
 use bookshop::{bestsellers, orders};
 use eventstore::{Batch, NewEvent, StreamId};
 use handlers::ProjectorHandler;
@@ -21,7 +21,7 @@ fn ignoring(projection: Projection) -> Projection {
 }
 
 /// Streams with unknown events: at the beginning, in between, at the end, and only unknown ones.
-async fn streams(world: &World) -> Vec<(StreamId, Vec<Batch>)> {
+async fn streams(stack: &TestStack) -> Vec<(StreamId, Vec<Batch>)> {
     let (placed, confirmed, cancelled) =
         (placed("c", [(1, 2)]).stored(), confirmed().stored(), cancelled("late").stored());
     let histories = [
@@ -33,7 +33,7 @@ async fn streams(world: &World) -> Vec<(StreamId, Vec<Batch>)> {
     let mut streams = Vec::new();
     for history in histories {
         let stream = new_order();
-        let (mut writer, mut batches) = (Writer::new(&world.store, &stream), Vec::new());
+        let (mut writer, mut batches) = (Writer::new(&stack.store, &stream), Vec::new());
         for event in history {
             batches.push(writer.append(vec![event]).await);
         }
@@ -48,8 +48,8 @@ fn fence(projection: &Projection, number: u32, stream: &StreamId) -> String {
     format!("{}.{number}/{between}{stream}", projection.name)
 }
 
-async fn applied(world: &World, projection: &Projection, number: u32, stream: &StreamId) -> u64 {
-    let rows = super::jobs::rows(world, projection, number).await;
+async fn applied(stack: &TestStack, projection: &Projection, number: u32, stream: &StreamId) -> u64 {
+    let rows = super::jobs::rows(stack, projection, number).await;
     let fence = fence(projection, number, stream);
     let row = rows.into_iter().find(|item| item["row"].as_s().unwrap() == &fence);
     row.map_or(0, |row| row["version"].as_n().unwrap().parse().unwrap())
@@ -57,24 +57,24 @@ async fn applied(world: &World, projection: &Projection, number: u32, stream: &S
 
 async fn are_ignored(projection: Projection) {
     let projection = ignoring(projection);
-    let world = World::start().await;
-    let streams = streams(&world).await;
-    let projector = projector(&world);
+    let stack = TestStack::start().await;
+    let streams = streams(&stack).await;
+    let projector = projector(&stack);
     let handler = ProjectorHandler::new(projection, projector.clone());
     for (stream, batches) in &streams {
         for batch in batches {
             assert!(deliver(&handler, &messages_of([batch])).await.is_empty());
         }
-        assert_eq!(applied(&world, &projection, 1, stream).await, batches.last().unwrap().last_version());
+        assert_eq!(applied(&stack, &projection, 1, stream).await, batches.last().unwrap().last_version());
     }
     let report = rebuild(&projector, &projection, 2).await;
     assert!(report.complete, "{report:?}");
     let ignored = BTreeMap::from([("OrderGiftWrapped".to_owned(), 6)]);
     assert_eq!((report.first_pass.ignored, report.first_pass.streams), (ignored, 4));
     assert_eq!(report.last_pass.present, 4);
-    assert_same(&world, &projection, 1, 2).await;
+    assert_same(&stack, &projection, 1, 2).await;
     for (stream, batches) in &streams {
-        assert_eq!(applied(&world, &projection, 2, stream).await, batches.last().unwrap().last_version());
+        assert_eq!(applied(&stack, &projection, 2, stream).await, batches.last().unwrap().last_version());
     }
 }
 
@@ -90,9 +90,9 @@ async fn bestsellers_ignore_the_types_on_their_list() {
 
 #[tokio::test]
 async fn what_only_ignored_events_say_is_nothing_to_be_read() {
-    let world = World::start().await;
-    let streams = streams(&world).await;
-    let projector = projector(&world);
+    let stack = TestStack::start().await;
+    let streams = streams(&stack).await;
+    let projector = projector(&stack);
     let of = &ignoring(orders());
     let (silent, beginning) = (&streams[3].0, &streams[0].0);
     for delivered in [false, true] {
@@ -113,35 +113,35 @@ async fn what_only_ignored_events_say_is_nothing_to_be_read() {
 #[tokio::test]
 async fn an_unknown_type_parks_its_stream_and_the_fence_stays() {
     for projection in [orders(), bestsellers()] {
-        let world = World::start().await;
+        let stack = TestStack::start().await;
         let stream = new_order();
-        let mut writer = Writer::new(&world.store, &stream);
+        let mut writer = Writer::new(&stack.store, &stream);
         let mut batches = vec![writer.append(vec![placed("c", [(1, 2)]).stored()]).await];
         batches.push(writer.append(vec![unheard()]).await);
-        let older = ProjectorHandler::new(projection, projector(&world));
+        let older = ProjectorHandler::new(projection, projector(&stack));
         for receives in 1..=5 {
             let messages = messages_of(&batches);
             let messages: Vec<Message> = messages.into_iter().map(|message| Message { receives, ..message }).collect();
             let expected = if receives < 5 { ids(&messages[1..]) } else { Vec::new() };
             assert_eq!(deliver(&older, &messages).await, expected, "{} at receive {receives}", projection.name);
-            assert_eq!(applied(&world, &projection, 1, &stream).await, 1, "the event was passed over");
+            assert_eq!(applied(&stack, &projection, 1, &stream).await, 1, "the event was passed over");
         }
-        let notes = parked(&projector(&world), &projection, 1).await;
+        let notes = parked(&projector(&stack), &projection, 1).await;
         assert_eq!((notes.len(), notes[0].version), (1, Some(2)));
         assert!(notes[0].error.contains(r#"type "OrderGiftWrapped" are not known to this program"#), "{notes:?}");
         // A newer program continues with the next message of the stream.
         batches.push(writer.append(vec![confirmed().stored()]).await);
-        let newer = ProjectorHandler::new(ignoring(projection), projector(&world));
+        let newer = ProjectorHandler::new(ignoring(projection), projector(&stack));
         assert!(deliver(&newer, &messages_of(&batches[2..])).await.is_empty());
-        assert_eq!(applied(&world, &projection, 1, &stream).await, 3);
+        assert_eq!(applied(&stack, &projection, 1, &stream).await, 3);
     }
 }
 
 #[tokio::test]
 async fn an_unknown_type_is_never_folded_into_an_answer() {
-    let world = World::start().await;
-    let streams = streams(&world).await;
-    let (stream, projector) = (&streams[1].0, projector(&world));
+    let stack = TestStack::start().await;
+    let streams = streams(&stack).await;
+    let (stream, projector) = (&streams[1].0, projector(&stack));
     assert_eq!(projector.row(&orders(), stream, 1).await.unwrap().unwrap().version, 1);
     let refused = projector.row(&orders(), stream, 2).await.unwrap_err();
     let FreshError::Project(ProjectError::Fold { version: 2, source: FoldError::Unknown(unknown) }) = refused else {
@@ -153,23 +153,23 @@ async fn an_unknown_type_is_never_folded_into_an_answer() {
 /// A fold that ignores every event without decoding it.
 #[tokio::test]
 async fn a_fold_that_looks_at_no_type_passes_none_over() {
-    let world = World::start().await;
+    let stack = TestStack::start().await;
     let silent = Projection {
         kind: Kind::SingleStream { fold: &|_, _| Ok(RowData { data: Value::from(1), listing: None }) },
         ..orders()
     };
-    let batch = Writer::new(&world.store, &new_order()).append(vec![unheard()]).await;
-    let handler = ProjectorHandler::new(silent, projector(&world));
+    let batch = Writer::new(&stack.store, &new_order()).append(vec![unheard()]).await;
+    let handler = ProjectorHandler::new(silent, projector(&stack));
     assert_eq!(deliver(&handler, &messages_of([&batch])).await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_rebuild_waits_until_a_program_knows_the_type() {
     for projection in [orders(), bestsellers()] {
-        let world = World::start().await;
+        let stack = TestStack::start().await;
         let (strict, projection) = (projection, ignoring(projection));
-        let streams = streams(&world).await;
-        let projector = projector(&world);
+        let streams = streams(&stack).await;
+        let projector = projector(&stack);
         let report = rebuild(&projector, &strict, 2).await;
         assert_eq!((report.complete, report.last_pass.parked), (false, 4), "{report:?}");
         assert!(report.first_pass.ignored.is_empty(), "none was passed over: {report:?}");
@@ -177,7 +177,7 @@ async fn a_rebuild_waits_until_a_program_knows_the_type() {
         versions.sort_unstable();
         assert_eq!(versions, [Some(1), Some(1), Some(2), Some(3)]);
         for (stream, expected) in [(&streams[1].0, 1), (&streams[2].0, 2), (&streams[3].0, 0)] {
-            assert_eq!(applied(&world, &strict, 2, stream).await, expected);
+            assert_eq!(applied(&stack, &strict, 2, stream).await, expected);
         }
         let resumed = projector.resume_all(&projection).await.unwrap();
         assert!(resumed.iter().all(|resumed| resumed.still.is_none()));
@@ -185,6 +185,6 @@ async fn a_rebuild_waits_until_a_program_knows_the_type() {
         assert!(finish(&projector, &projection, wakes).await.complete);
         let other = projector.status(&projection).await.unwrap().other.unwrap();
         assert_eq!(other.state, GenerationState::Complete);
-        assert_same(&world, &projection, 1, 2).await;
+        assert_same(&stack, &projection, 1, 2).await;
     }
 }

@@ -1,8 +1,8 @@
 //! The index finds commands that the snapshot cannot decide. The cost does not depend on the length
 //! of the stream.
 
-use crate::depth::full_or;
-use crate::store::wire::Wire;
+use crate::harness::depth::full_or;
+use crate::harness::wire::Wire;
 use crate::store::{Answer, Engine, EngineKind, Process, Table, id_made_at, metadata, note, stream};
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{

@@ -1,6 +1,6 @@
 //! A command is recorded at most once: the rules that find its commit, and attempts to break them.
 
-use crate::depth::full_or;
+use crate::harness::depth::full_or;
 use crate::store::{Answer, Engine, Process, Table, id_made_at, metadata, note, stream};
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{ExecuteError, HandlerOptions, NewCommit, Options, StreamId};

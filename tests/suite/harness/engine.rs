@@ -1,0 +1,34 @@
+//! The engine that the environment names. Contract suites run the same cases on each engine.
+//!
+//! `LEDGERFOLD_TEST_ENDPOINT` is the endpoint; without it, every case starts the embedded engine on
+//! a file of its own. On this machine test credentials do; for AWS, region and credentials are
+//! those of the environment. `LEDGERFOLD_TEST_ENGINE=ministack` tells which deviations to expect at
+//! that endpoint.
+
+use ledgerfold::clients::{Clients, Endpoints};
+use ledgerfold::local::engines::access_key::AccessKey;
+use ledgerfold::local::engines::dynamodb::DynamoDb;
+use std::path::Path;
+
+/// An embedded engine over that file, and clients that have its key.
+pub(crate) async fn dynamodb(database: &Path) -> (DynamoDb, Clients) {
+    let key = AccessKey::generate().unwrap();
+    let engine = DynamoDb::start(database, &key).await.unwrap();
+    let clients = Clients::loopback(&Endpoints::of_one(engine.endpoint(), key));
+    (engine, clients)
+}
+
+/// The deviations from AWS to expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EngineKind {
+    Embedded,
+    Ministack,
+    Other,
+}
+
+/// The endpoint and the kind of its engine; none for the embedded engine.
+pub(crate) fn named() -> Option<(String, EngineKind)> {
+    let endpoint = std::env::var("LEDGERFOLD_TEST_ENDPOINT").ok()?;
+    let ministack = std::env::var("LEDGERFOLD_TEST_ENGINE").is_ok_and(|engine| engine == "ministack");
+    Some((endpoint, if ministack { EngineKind::Ministack } else { EngineKind::Other }))
+}
