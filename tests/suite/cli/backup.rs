@@ -144,7 +144,7 @@ async fn folders_with_something_in_them_are_refused() {
     std::fs::create_dir(&copy).unwrap();
     run(["backup", text(&copy), "--data", text(&data)]).await.done();
     run(["restore", text(&copy), "--data", text(&used)]).await.failed_saying("is no data folder of ledgerfold");
-    run(["restore", text(&copy), "--data", text(&data)]).await.failed_saying("--fresh replaces it");
+    run(["restore", text(&copy), "--data", text(&data)]).await.failed_saying("replace it with --fresh");
     let dev = Dev::start(&data).await;
     run(["restore", text(&copy), "--data", text(&data), "--fresh"]).await.failed_saying("is in use by process");
     run(["restore", text(&data), "--data", text(&nothing)]).await.failed_saying("is in use");

@@ -104,7 +104,7 @@ async fn a_restart_keeps_everything_until_it_is_told_to_begin_afresh() {
 async fn the_first_command_can_be_pasted_as_it_is_printed() {
     let data = TempDir::new().unwrap();
     let mut dev = Dev::start(data.path()).await;
-    assert_eq!(dev.printed("data").await.split(", ").next(), data.path().to_str());
+    assert_eq!(dev.printed("data").await.split("; ").next(), data.path().to_str());
     let pasted = dev.printed("try").await;
     for replayed in [false, true] {
         let mut shell = Command::new("sh");

@@ -16,7 +16,7 @@ async fn every_command_explains_itself_with_an_example() {
         (vec!["new", "--help"], vec!["<NAME>", "--path", "--crates", "`cargo test` and `cargo run`"]),
         (vec!["tokens", "create", "--help"], vec!["--dir", "jwks.json"]),
         (vec!["tokens", "sign", "--help"], vec!["--subject", "--scope", "--minutes", "operate: Operate projections"]),
-        (vec!["backup", "--help"], vec!["<DIR>", "--data", "--json", "also while `dev` runs"]),
+        (vec!["backup", "--help"], vec!["<DIR>", "--data", "--json", "even while `dev` runs"]),
         (vec!["restore", "--help"], vec!["<DIR>", "--data", "--fresh", "--json"]),
         (vec!["tables", "create", "--help"], vec!["--endpoint", "--data", "--prefix", "--json"]),
         (vec!["audit", "history", "--help"], vec!["--from", "--to", "--limit", "--json", "--data"]),

@@ -107,7 +107,7 @@ async fn eventually(client: &Client, path: &str, read: fn(&Value) -> u64, expect
 async fn twenty_kills_under_load_lose_no_acknowledged_command_and_double_none() {
     let data = tempfile::tempdir().unwrap();
     let mut memories: Vec<Memory> = (0..CLIENTS).map(|_| Memory::default()).collect();
-    for _ in 0..full_or(KILLS, 2) {
+    for _ in 0..full_or(KILLS, 5) {
         live_and_die(data.path(), &mut memories).await;
     }
     let dev = Dev::start(data.path()).await;

@@ -40,7 +40,7 @@ only).";
 
 /// Measure what the event store's operations cost, and how fast they are.
 #[derive(Debug, Parser)]
-#[command(name = "ledgerfold-bench", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "ledgerfold-bench", bin_name = "ledgerfold-bench", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 struct Bench {
     #[command(subcommand)]
     subcommand: Option<Subcommand>,

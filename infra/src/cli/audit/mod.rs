@@ -89,7 +89,7 @@ impl Audit {
 #[derive(Debug, clap::Args)]
 struct ActorOption {
     /// The actor that is recorded with the query; operator:$USER by default.
-    #[arg(long = "as", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = super::dev::actor)]
+    #[arg(id = "asker", long = "as", value_name = "ACTOR", env = "LEDGERFOLD_ACTOR", value_parser = super::dev::actor)]
     actor: Option<Id>,
 }
 

@@ -1,10 +1,10 @@
-//! The log lines of functions per call and per command, commit and message: `ledgerfold cost` uses
+//! The log lines of functions per call and per command, commit and message: `ledgerfold-bench cost` uses
 //! their sizes.
 
 use super::gateway::Caller;
 use super::runtime_api::Function;
 use super::{COMMAND_API, FAN_OUT, PROCESS_MANAGER, PROJECTOR, function};
-use crate::harness::program::ledgerfold;
+use crate::harness::program::ledgerfold_bench;
 use crate::harness::stack::TestStack;
 use aws_lambda_events::event::dynamodb::Event;
 use aws_lambda_events::streams::DynamoDbEventResponse;
@@ -131,7 +131,7 @@ async fn a_call_and_a_message_log_what_cost_counts() {
     let of = |name: &str, messages: f64| logged[name].bytes(messages, messages);
     let consumers = of("orders", 3.0) + of("bestsellers", 2.0) + of("audit", 3.0) + of("fulfilment", 3.0);
     let measured = of(COMMAND_API, 1.0) + of(FAN_OUT, 3.0) + consumers;
-    let said = ledgerfold(["cost", "--rate", "1", "--reads", "0", "--json"]).output().await.unwrap();
+    let said = ledgerfold_bench(["cost", "--rate", "1", "--reads", "0", "--json"]).output().await.unwrap();
     let said: Value = serde_json::from_slice(&said.stdout).unwrap();
     let items = said["estimates"][0]["items"].as_array().unwrap();
     let logs = items.iter().find(|item| item["item"] == "CloudWatch, logs taken in").unwrap();
