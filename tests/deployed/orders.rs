@@ -8,7 +8,7 @@ fn types(events: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn an_order_is_placed_confirmed_read_and_found_in_the_audit_trail() {
+async fn an_order_is_placed_confirmed_read_and_audited() {
     let stack = Stack::of("orders-anna").await;
     let isbn = stack.book(3).await;
     let path = stack.place("first", &isbn).await;

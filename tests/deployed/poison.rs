@@ -43,7 +43,7 @@ async fn write_unknown(stack: &Stack, stream: &str) {
 }
 
 #[tokio::test]
-async fn a_stream_that_cannot_be_applied_is_parked_and_holds_up_nobody() {
+async fn a_poisoned_stream_is_parked_and_blocks_no_other() {
     let stack = Stack::of("poison-paul").await;
     let isbn = stack.book(5).await;
     let path = stack.place("poisoned", &isbn).await;

@@ -1,6 +1,6 @@
 //! Checks the caller and the scope of each request, before anything else.
 
-use super::extract::id;
+use super::request_headers::id;
 use crate::access::caller::{Caller, Scope, Unauthorized};
 use crate::access::scopes::{Requirement, required_scope};
 use crate::access::system_actors::{ACTOR_OF_SYSTEM, is_actor_of_system};

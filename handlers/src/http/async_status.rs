@@ -1,7 +1,8 @@
 //! Asynchronous commands: their addresses and their results.
 
-use super::extract::{CommandHeaders, PathParameter};
+use super::extract::PathParameter;
 use super::params::Params;
+use super::request_headers::CommandHeaders;
 use super::schema::{CommandAnswer, CommandStatus};
 use super::{Api, ApiState};
 use crate::app::is_unreadable;

@@ -1,6 +1,6 @@
 //! Commands over HTTP: from request to store to response.
 
-use super::extract::CommandHeaders;
+use super::request_headers::CommandHeaders;
 use super::schema::{AcceptedCommand, AcrossAnswer, CommandAnswer, RecordedEvent};
 use super::{Api, async_status};
 use crate::app::canonical_json::CanonicalJson;

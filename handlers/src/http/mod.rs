@@ -14,6 +14,7 @@ mod prefer;
 mod progress;
 mod projection_schema;
 mod projections;
+mod request_headers;
 mod routes;
 mod rows;
 mod schema;

@@ -1,7 +1,8 @@
 //! Serves the routes that an app registers, and describes them in the OpenAPI document.
 
 use super::commands::{self, CommandResponse};
-use super::extract::{CommandHeaders, PathParameter, command_body, parse};
+use super::extract::{PathParameter, command_body, parse};
+use super::request_headers::CommandHeaders;
 use super::schema::{AcrossOutcome, CommandAccepted, CommandHeaderParameters, CommandOutcome};
 use super::{Api, ApiState, rows};
 use crate::app::schema::{CommandSchema, command_schemas};

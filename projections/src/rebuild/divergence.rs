@@ -6,7 +6,7 @@
 //! checks which of their streams exist.
 
 use super::RebuildError;
-use super::check::ScannedStream;
+use super::proof::ScannedStream;
 use crate::definition::projection::Projection;
 use crate::engine::gap::divergence;
 use crate::engine::project_error::ProjectError;

@@ -10,13 +10,13 @@
 //! | `steps.rs` | which steps may follow each other: pure |
 //! | `progress.rs` | tasks in the queue, and the progress of segments: the data |
 //! | `work.rs` | a slice of a segment, and the next step after the last one |
-//! | `check.rs` | which streams are behind |
+//! | `proof.rs` | which streams are behind |
 //! | `divergence.rs` | which positions are not part of their streams |
 //! | `status.rs` | the status for operators |
 
-mod check;
 mod divergence;
 mod progress;
+mod proof;
 mod status;
 mod steps;
 mod work;

@@ -1,8 +1,8 @@
 //! A slice of a segment, and the next step of the job after the last one.
 
 use super::RebuildError;
-use super::check::{Behind, by_stream};
 use super::progress::{Cursor, Progress, SegmentTask};
+use super::proof::{Behind, by_stream};
 use crate::audit_index::RemoveCursor;
 use crate::definition::projection::{Kind, Projection};
 use crate::engine::notification::NotifiedStream;
@@ -148,7 +148,7 @@ impl Projector {
         let other = slice.generations.other.map(|other| other.number);
         let behind = match (slice.job.kind, slice.job.pass, other) {
             (JobKind::Rebuild, 0, Some(number)) => {
-                let notified: Vec<NotifiedStream> = scanned.iter().map(super::check::ScannedStream::notified).collect();
+                let notified: Vec<NotifiedStream> = scanned.iter().map(super::proof::ScannedStream::notified).collect();
                 let parked = self.fill(slice.projection, number, notified).await?;
                 tally.parked = u64::try_from(parked.len()).unwrap_or(u64::MAX);
                 Vec::new()

@@ -230,7 +230,7 @@ fn no_test_is_left_out_and_nothing_is_left_to_do() {
 
 /// A test follows its file in the same row.
 #[test]
-fn every_test_that_the_table_of_peers_cases_names_is_in_its_file() {
+fn every_test_named_in_the_table_of_peers_cases_exists() {
     let document = std::fs::read_to_string(root().join("tests/peers-cases.md")).unwrap();
     let mut named = 0;
     for row in document.lines().filter(|line| line.starts_with('|')) {

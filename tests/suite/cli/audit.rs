@@ -35,7 +35,7 @@ async fn a_search_over_all_streams_prints_a_table_or_json() {
     assert_eq!(rows[0], ["STREAM", "VERSION", "RECORDED", "AT", "ACTOR", "COMMAND", "EVENT", "DATA"]);
     assert_eq!((rows.len(), rows[1][..2].to_vec(), rows[2][1]), (4, vec![STREAM, "5"], "4"));
     let cursor = *rows[3].last().unwrap();
-    assert_eq!(rows[3][..4], ["…", "go", "on", "with"]);
+    assert_eq!(rows[3][..4], ["…", "continue", "with", "--cursor"]);
     let mut command = ledgerfold(arguments);
     command.envs(system.exports.iter().cloned()).args(["--json", "--cursor", cursor]);
     let json = ended(command).await.json();

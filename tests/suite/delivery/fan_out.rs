@@ -142,7 +142,7 @@ async fn a_record_that_kills_fan_out_is_isolated() {
 }
 
 #[tokio::test]
-async fn whenever_fan_out_dies_nothing_is_lost_and_nothing_is_applied_twice() {
+async fn a_fan_out_that_dies_loses_nothing_and_doubles_nothing() {
     let mut pipeline = Pipeline::start().await;
     let mut streams = Vec::new();
     for request in 1..=6 {

@@ -29,7 +29,7 @@ impl Client {
 
     /// With another token. An empty one is none.
     pub(crate) fn with_token(&self, token: &str) -> Self {
-        Self { token: Some(token.to_owned()).filter(|token| !token.is_empty()), ..self.clone() }
+        Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
     pub(crate) fn without_token(&self) -> Self {

@@ -292,7 +292,8 @@ impl TestStack {
 
     /// What the queue of a projection gives out until it is empty, in order.
     pub(crate) async fn receive_all(&self, projection: &str) -> Vec<Received> {
-        let messages = self.take_all(&self.names.queue(&self.route(projection).consumer)).await.into_iter();
+        let queue = self.route(projection).queue_url.rsplit('/').next().unwrap();
+        let messages = self.take_all(queue).await.into_iter();
         let received = messages.map(|message| {
             let attributes = message.attributes.unwrap();
             Received {

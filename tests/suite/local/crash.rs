@@ -104,7 +104,7 @@ async fn eventually(client: &Client, path: &str, read: fn(&Value) -> u64, expect
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_kills_under_load_lose_no_acknowledged_command_and_double_none() {
+async fn kills_under_load_lose_and_double_no_acknowledged_command() {
     let data = tempfile::tempdir().unwrap();
     let mut memories: Vec<Memory> = (0..CLIENTS).map(|_| Memory::default()).collect();
     for _ in 0..full_or(KILLS, 5) {

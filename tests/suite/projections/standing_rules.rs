@@ -71,7 +71,7 @@ async fn a_resumed_process_is_notified_again_after_it_is_unparked() {
         stack.store.clone(),
         projector,
         stack.clients().sqs.clone(),
-        Names::new("test"),
+        Names::new("ledgerfold"),
     );
     operations.resume(&fulfilment(), Some(&order), None).await.unwrap();
     let after = stack.receive_all(fulfilment().name).await;

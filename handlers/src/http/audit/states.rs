@@ -3,8 +3,9 @@
 use super::parse_stream;
 use crate::audit::{Call, Difference, Moment, Span, StateAt, UnfitSpan};
 use crate::http::ApiState;
-use crate::http::extract::{AuditReader, PathParameter};
+use crate::http::extract::PathParameter;
 use crate::http::params::Params;
+use crate::http::request_headers::AuditReader;
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;

@@ -43,7 +43,6 @@ async fn tokens_that_are_missing_foreign_or_expired_are_401() {
     };
     let expired = deployment.issuer.claims("anna", READ)["iat"].as_u64().unwrap() - 120;
     for (token, rule) in [
-        (String::new(), "a token is needed"),
         ("nonsense".to_owned(), "must be header, claims and signature"),
         (Signer::stranger().sign(&deployment.issuer.claims("anna", READ)), "signature is not valid"),
         (but("iss", json!("https://somebody.example.org")), "issuer (iss) must be"),
@@ -55,6 +54,8 @@ async fn tokens_that_are_missing_foreign_or_expired_are_401() {
         assert_eq!((status, &body["type"]), (401, &json!("https://ledgerfold.dev/problems/unauthorized")), "{rule}");
         assert!(body["detail"].as_str().unwrap().contains(rule), "{rule}: {body}");
     }
+    let unnamed = anna.without_token().get(&format!("/stock/{}", isbn(1))).await;
+    assert!(unnamed.body["detail"].as_str().unwrap().contains("a token is needed"), "{unnamed:?}");
     let reader = anna.with_token(&deployment.issuer.token("anna", READ));
     let Response { status, body, .. } = reader.command("/orders", "k", &json!({})).await;
     assert_eq!((status, &body["scope"]), (403, &json!("ledgerfold/write")), "{body}");

@@ -7,6 +7,7 @@
 use super::super::histories::seed;
 use super::jobs::{Calls, ONE_PAGE, assert_exact, finish, parked, projector, projector_over, reconcile, work};
 use super::traffic::Traffic;
+use crate::harness::depth::full_or;
 use crate::harness::faults::{Fault, FaultInjector};
 use crate::harness::messages::{Message, deliver};
 use crate::harness::stack::TestStack;
@@ -75,7 +76,7 @@ impl<'a> Line<'a> {
     }
 
     async fn step(&mut self, now: usize) {
-        for _ in 0..self.rng.usize(0..=2) {
+        for _ in 0..self.rng.usize(0..=full_or(2, 1)) {
             let batch = self.traffic.step().await;
             for _ in 0..[0, 1, 1, 1, 2][self.rng.usize(..5)] {
                 let delay = if self.rng.u32(..5) == 0 { self.rng.usize(..30) } else { self.rng.usize(..3) };

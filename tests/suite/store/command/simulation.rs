@@ -2,6 +2,7 @@
 //! cancelled callers, repeated commands, and an audit index that lags, fails, is rebuilt and
 //! removed. The random numbers are seeded; the timing of the engine is not.
 
+use crate::harness::depth::full_or;
 use crate::store::command::stale_reads::without_newest;
 use crate::store::{Act, Answer, Engine, Process, Seen, Table, id_made_at, stream};
 use aws_sdk_dynamodb::Client;
@@ -118,7 +119,8 @@ async fn check_stream(process: &Process, stream: &StreamId, sent: &[Sent]) {
     let walk = process.store.verify(stream).await.unwrap();
     assert!(walk.verified(), "{:?}", walk.broken_at);
     let snapshot = process.tallies.verify_snapshot(stream).await.unwrap();
-    assert!(matches!(snapshot, SnapshotVerification::Equal { .. }), "{snapshot:?}");
+    // A stream of few commits has none.
+    assert!(matches!(snapshot, SnapshotVerification::Equal { .. } | SnapshotVerification::Absent), "{snapshot:?}");
     assert_eq!(walk.hash(), process.store.head(stream, Consistency::Strong).await.unwrap().0.hash());
 }
 
@@ -244,7 +246,7 @@ impl<'a> Writer<'a> {
     }
 
     async fn work(mut self, rebuilds: bool) {
-        for count in 0..COMMANDS_PER_WRITER {
+        for count in 0..full_or(COMMANDS_PER_WRITER, 2 * COMMANDS_PER_PHASE) {
             let phase = count / COMMANDS_PER_PHASE;
             if rebuilds && count % COMMANDS_PER_PHASE == COMMANDS_PER_PHASE / 2 {
                 self.index.rebuild(self.streams).await;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 cases!(
     a_command_is_known_after_a_hundred_others,
     a_command_is_known_after_one_other,
-    a_command_is_known_after_ten_thousand_others,
+    a_command_is_known_after_thousands_of_others,
     a_new_command_on_a_long_stream_reads_nothing_further_back,
     an_id_from_a_fast_clock_is_known_where_the_clock_is_slow,
     an_id_from_a_fast_clock_makes_no_other_command_search,
@@ -103,7 +103,7 @@ async fn a_command_is_known_after_a_hundred_others(engine: &Engine) {
     known_after(engine, 100).await;
 }
 
-async fn a_command_is_known_after_ten_thousand_others(engine: &Engine) {
+async fn a_command_is_known_after_thousands_of_others(engine: &Engine) {
     known_after(engine, full_or(10_000, 1_000)).await;
 }
 
