@@ -4,6 +4,7 @@ use super::super::receive;
 use super::TestStack;
 use crate::harness::program::Program;
 use crate::harness::seed::append_each;
+use crate::harness::waiting::eventually;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -94,7 +95,10 @@ async fn lag_is_told_in_messages_and_in_seconds() {
     let data = system.close().await;
     let running = Program::over(data, &["--without-processes"]).await;
     receive(&running.dev, 1).await;
-    running.until_status("stock", "it is applied", |status| status["lag"]["messages"] == json!(0)).await;
+    // Before its message is sent, the queue is empty too.
+    let applied = async || (running.get("/stock/9780306406157").await.status == 200).then_some(());
+    eventually("it is applied", applied).await;
+    running.until_status("stock", "its message is deleted", |status| status["lag"]["messages"] == json!(0)).await;
     assert_eq!(running.dev.interrupt().await, 0);
     let system = TestStack::over(running.data).await;
     system.send(QUEUE, "stock-1", "{").await;
